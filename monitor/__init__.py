@@ -1,0 +1,1 @@
+"""What the research centre runs: collects facts, draws conclusions, shows them."""

@@ -1,0 +1,1 @@
+"""What a volunteer runs: measures, spools, publishes. Knows nothing of verdicts."""

@@ -1,0 +1,229 @@
+"""Measurements and batches to bytes and back.
+
+A Measurement is one JSON line. A batch is a header line and Measurement lines, compressed
+with zstd. Any bytes give a value or a `WireError`; nothing else is ever raised. A step that
+this version does not know is kept as it came, so a round trip loses nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from probes.wire.bounds import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_LINES,
+    MAX_LINE_BYTES,
+    MAX_OBSERVATIONS,
+    Count,
+    Token,
+)
+from probes.wire.measurement import Measurement
+from probes.wire.observation import (
+    AnyObservation,
+    DNSLookup,
+    HTTPExchange,
+    TCPConnect,
+    TLSHandshake,
+    Unrecognised,
+)
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+BATCH_VERSION = 1
+_T = TypeVar("_T")
+
+
+class WireError(Exception):
+    """Bytes that are not what they claim to be. The text names the place and the reason."""
+
+
+class TooNewError(WireError):
+    """A batch of a later version: not malformed, so it must wait and not be acknowledged."""
+
+
+class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
+    """First line of a batch."""
+
+    v: int = BATCH_VERSION
+    boot: Token
+    """Random name of the probe process's start; batch numbers count within it."""
+    sequence: Count
+    key: Token = ""
+    """Key id; empty until signing comes."""
+    signature: Token = ""
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """A header and the Measurement lines as sent, not yet decoded."""
+
+    header: BatchHeader
+    lines: tuple[bytes, ...]
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """The monitor's word that batches of one boot are stored or quarantined, durably."""
+
+    v: int = 1
+    boot: Token
+    sequences: Annotated[tuple[Count, ...], msgspec.Meta(max_length=4096)]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Hello, heartbeat, goodbye; as the MQTT will: lost."""
+
+    v: int = 1
+    state: Token
+    """`hello`, `heartbeat`, `goodbye` or `lost`."""
+    boot: Token = ""
+    version: Token = ""
+    catalogue: Token = ""
+    consent: Token = ""
+    """Hash of the risks text that the volunteer agreed to."""
+    spool_rows: Count = 0
+    spool_oldest_seconds: Count = 0
+    dropped: Count = 0
+    """Measurements that the full spool dropped since it was made."""
+    taken: Count = 0
+    transport: Token = ""
+
+
+class _Loose(msgspec.Struct, frozen=True, kw_only=True):
+    """Only what tells which way an observation is decoded."""
+
+    step: Token
+
+
+_Known = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange
+_KNOWN_STEPS = frozenset(("dns", "tcp", "tls", "http"))
+_FIELDS = tuple(Measurement.__struct_fields__)
+_annotations = msgspec.structs.fields(Measurement)
+_Envelope = msgspec.defstruct(
+    "_Envelope",
+    [
+        (
+            f.name,
+            Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)]
+            if f.name == "observations"
+            else f.type,
+            *(() if f.default is msgspec.NODEFAULT else (f.default,)),
+        )
+        for f in _annotations
+    ],
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+)
+_encoder = msgspec.json.Encoder()
+_envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Envelope)
+_observation_decoder = msgspec.json.Decoder(_Known)
+_step_decoder = msgspec.json.Decoder(_Loose)
+_header_decoder = msgspec.json.Decoder(BatchHeader)
+_ack_decoder = msgspec.json.Decoder(Ack)
+_status_decoder = msgspec.json.Decoder(Status)
+
+
+def encode(measurement: Measurement) -> bytes:
+    """Return the Measurement as one JSON line, without the newline."""
+    values: dict[str, Any] = {name: getattr(measurement, name) for name in _FIELDS}
+    values["observations"] = tuple(
+        msgspec.Raw(o.raw if isinstance(o, Unrecognised) else _encoder.encode(o))
+        for o in measurement.observations
+    )
+    return _encoder.encode(_Envelope(**values))
+
+
+def decode(line: bytes) -> Measurement:
+    """Return the Measurement in one JSON line.
+
+    Raises WireError with the path of the offending field.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise WireError(f"line of {len(line)} bytes, at most {MAX_LINE_BYTES}")
+    try:
+        envelope = _envelope_decoder.decode(line)
+        values = {name: getattr(envelope, name) for name in _FIELDS}
+        values["observations"] = tuple(
+            _decode_observation(index, raw) for index, raw in enumerate(envelope.observations)
+        )
+        return Measurement(**values)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from None
+
+
+def _decode_observation(index: int, raw: msgspec.Raw) -> AnyObservation:
+    try:
+        if (step := _step_decoder.decode(raw).step) not in _KNOWN_STEPS:
+            return Unrecognised(step=step, raw=bytes(raw))
+        return _observation_decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise WireError(f"observations[{index}]: {error}") from None
+
+
+def encode_batch(header: BatchHeader, lines: Sequence[bytes]) -> bytes:
+    """Return header and lines, one a line, compressed with zstd."""
+    return zstd.compress(b"\n".join((_encoder.encode(header), *lines)), 9)
+
+
+def decode_batch(payload: bytes) -> Batch:
+    """Return the batch in an MQTT payload; its lines are not decoded yet.
+
+    Raises TooNewError for a later version, WireError for anything malformed or oversized.
+    """
+    try:
+        decompressor = zstd.ZstdDecompressor()
+        raw = decompressor.decompress(payload, MAX_BATCH_BYTES)
+    except (zstd.ZstdError, EOFError) as error:
+        raise WireError(f"not zstd: {error}") from None
+    if not decompressor.eof:
+        raise WireError(f"truncated, or over {MAX_BATCH_BYTES} bytes after decompression")
+    if decompressor.unused_data:
+        raise WireError("bytes after the end of the batch")
+    head, *lines = raw.split(b"\n")
+    try:
+        header = _header_decoder.decode(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"batch header: {error}") from None
+    if header.v > BATCH_VERSION:
+        raise TooNewError(f"batch header: version {header.v}, this collector knows {BATCH_VERSION}")
+    if len(lines) > MAX_BATCH_LINES:
+        raise WireError(f"batch of {len(lines)} lines, at most {MAX_BATCH_LINES}")
+    return Batch(header=header, lines=tuple(lines))
+
+
+def encode_message(message: Ack | Status) -> bytes:
+    """Return an acknowledgement or a status as JSON."""
+    return _encoder.encode(message)
+
+
+def decode_ack(payload: bytes) -> Ack:
+    """Return the acknowledgement in an MQTT payload. Raises WireError."""
+    return _decoded(_ack_decoder, payload)
+
+
+def decode_status(payload: bytes) -> Status:
+    """Return the status in an MQTT payload. Raises WireError."""
+    return _decoded(_status_decoder, payload)
+
+
+def _decoded(decoder: msgspec.json.Decoder[_T], payload: bytes) -> _T:
+    try:
+        return decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(str(error)) from None
+
+
+def read_lines(lines: Iterable[bytes]) -> Iterable[tuple[int, Measurement | WireError]]:
+    """Decode JSON Lines: each line's number (from 1) with its Measurement or what is wrong."""
+    for number, line in enumerate(lines, 1):
+        if stripped := line.strip():
+            try:
+                yield number, decode(stripped)
+            except WireError as error:
+                yield number, error

@@ -1,0 +1,192 @@
+"""The sum type of what one step of a measurement can see.
+
+An Observation says what happened, not what it means. Each carries the endpoint it belongs
+to (the `Endpoint.id` of the catalogue entry), its purpose, its start after the start of the
+measurement (`at_us`) and its length (`took_us`), both in microseconds of the monotonic
+clock. Unknown steps from newer probes are kept as `Unrecognised`, byte for byte.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from probes.wire.bounds import Address, Count, Hash, Micros, Port, Small, Text, Token
+
+
+class Purpose(StrEnum):
+    """Why the step was taken."""
+
+    SUBJECT = "subject"
+    """What the app would do: the service's name to the service's address."""
+    CONTRAST = "contrast"
+    """The same with one thing changed, to isolate a cause; `contrast` says which."""
+    REFERENCE = "reference"
+    """A question to a third party (a reference resolver) whose answer is a yardstick."""
+
+
+class Contrast(StrEnum):
+    """What a contrast changes."""
+
+    INNOCUOUS_NAME = "innocuous_name"
+    """Another, harmless name shown to the service's own address."""
+    REFLECTOR = "reflector"
+    """The service's name shown to an address of ours."""
+    CLASSICAL_HELLO = "classical_hello"
+    """A ClientHello without the post-quantum key share (517 bytes in place of 1,500)."""
+    NO_VERIFY = "no_verify"
+    """One request past an invalid certificate, only to recognise a block page."""
+    SILENT_ADDRESS = "silent_address"
+    """The same DNS question to an address that runs no DNS: any answer is injected."""
+    REPEAT = "repeat"
+    """The subject once more, unchanged, from a fresh port."""
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What every observation has."""
+
+    STEP: ClassVar[str] = ""
+
+    endpoint: Text
+    purpose: Purpose = Purpose.SUBJECT
+    contrast: Contrast | None = None
+    at_us: Micros = 0
+    took_us: Micros = 0
+    failure: Text | None = None
+    """None, or an OONI failure string (`probes.wire.failure`)."""
+    evidence: Annotated[tuple[Token, ...], msgspec.Meta(max_length=16)] = ()
+    """Short machine-readable remarks, e.g. `system_root`; never free text from the network."""
+
+
+class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One datagram or message that answered a query."""
+
+    after_us: Micros
+    """Microseconds after the query was sent."""
+    rcode: Small
+    answers: Annotated[tuple[Address, ...], msgspec.Meta(max_length=64)] = ()
+    """Addresses (A or AAAA), sorted, in the textual form of RFC 5952."""
+    cnames: Annotated[tuple[Text, ...], msgspec.Meta(max_length=16)] = ()
+    """Alias chain in order, without the trailing dot."""
+    ttl: Count | None = None
+
+
+class DNSLookup(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="dns"
+):
+    """One question to one resolver. `replies[0]` is what a stub resolver would have believed;
+    further entries are later datagrams for the same question within the listening window."""
+
+    STEP: ClassVar[str] = "dns"
+
+    name: Text
+    qtype: Token
+    """`A` or `AAAA`."""
+    resolver: Token
+    """`system`, or the id of a catalogue resolver, or `silent`."""
+    transport: Token = "udp"
+    """`udp`, `tcp`, `doh` or `dot`."""
+    replies: Annotated[tuple[DNSReply, ...], msgspec.Meta(max_length=16)] = ()
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Addresses of the first reply."""
+        return self.replies[0].answers if self.replies else ()
+
+
+class TCPConnect(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="tcp"
+):
+    """One TCP connection attempt to one address."""
+
+    STEP: ClassVar[str] = "tcp"
+
+    address: Address
+    port: Port
+    errno: Small | None = None
+    icmp_type: Small | None = None
+    """Type of the ICMP(v6) error that ended the attempt, from `IP_RECVERR`."""
+    icmp_code: Small | None = None
+    icmp_from: Address | None = None
+    """Who sent the ICMP error; scrubbed when it is inside the volunteer's network."""
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was seen of one presented certificate. The DER travels only when unexpected."""
+
+    sha256: Hash
+    """Hex digest of the DER form."""
+    der: Annotated[bytes, msgspec.Meta(max_length=16384)] = b""
+    """DER form (base64 in JSON), empty when the chain was valid."""
+
+
+class TLSHandshake(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="tls"
+):
+    """One TLS handshake over one fresh TCP connection."""
+
+    STEP: ClassVar[str] = "tls"
+
+    address: Address
+    port: Port
+    sni: Text
+    profile: Token = "default"
+    """Name of the pinned ClientHello profile: `default` or `classical`."""
+    hello_bytes: Count = 0
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    """0 with a failure means that nothing came back: our ClientHello was the trigger."""
+    errno: Small | None = None
+    alert: Small | None = None
+    """TLS alert description number that the far side sent (RFC 8446 section 6)."""
+    plain_http: bool = False
+    """The far side answered in clear-text HTTP in place of TLS."""
+    version: Token | None = None
+    cipher: Token | None = None
+    alpn: Text | None = None
+    verify_code: Small | None = None
+    """OpenSSL's X509_V_ERR code; 0 when the chain and the name were valid; None when no
+    certificate was seen."""
+    chain: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=10)] = ()
+    """Presented chain, leaf first: at most the leaf's hash when valid, else all of it."""
+
+
+class HTTPExchange(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="http"
+):
+    """One HTTP request and what came back, without following redirects."""
+
+    STEP: ClassVar[str] = "http"
+
+    address: Address
+    port: Port
+    host: Text
+    path: Text = "/"
+    tls: bool = False
+    protocol: Token = "http/1.1"
+    """`http/1.1` or `h2`, as negotiated."""
+    status: Small | None = None
+    location: Text | None = None
+    title: Text | None = None
+    server: Text | None = None
+    body_bytes: Count = 0
+    body_sha256: Hash | None = None
+    excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
+    """At most 2,048 bytes of the body, only when the exchange looked unexpected."""
+    errno: Small | None = None
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+
+
+class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
+    """An observation of a step that this version does not know, kept as it came."""
+
+    step: str
+    raw: bytes
+    """The JSON object, byte for byte."""
+
+
+KNOWN: tuple[type[Observation], ...] = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange)
+AnyObservation = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange | Unrecognised

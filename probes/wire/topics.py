@@ -1,0 +1,40 @@
+"""MQTT topic names, made and taken apart in one place (interface.md section 5)."""
+
+from __future__ import annotations
+
+PREFIX = "reachwatch/v1"
+CATALOGUE = f"{PREFIX}/catalogue"
+ALL_MEASUREMENTS = f"{PREFIX}/m/+"
+ALL_STATUS = f"{PREFIX}/status/+"
+COLLECTORS_SHARE = "$share/collectors/"
+
+
+def measurements(probe: str) -> str:
+    """Where a probe writes its batches."""
+    return f"{PREFIX}/m/{probe}"
+
+
+def ack(probe: str) -> str:
+    """Where the monitor says which batches of this probe are stored."""
+    return f"{PREFIX}/ack/{probe}"
+
+
+def status(probe: str) -> str:
+    """Where a probe says hello, heartbeat and goodbye (its will)."""
+    return f"{PREFIX}/status/{probe}"
+
+
+def retest(country: str, asn: int) -> str:
+    """Where the monitor asks the probes of a network to measure a target again now."""
+    return f"{PREFIX}/retest/{country}/{asn}"
+
+
+def events(service: str, country: str) -> str:
+    """Where the open event of a service in a country is retained."""
+    return f"{PREFIX}/events/{service}/{country}"
+
+
+def probe_of(topic: str) -> str | None:
+    """The probe id in a `m/`, `ack/` or `status/` topic; None for any other topic."""
+    head, _, probe = topic.rpartition("/")
+    return probe if head in (f"{PREFIX}/m", f"{PREFIX}/ack", f"{PREFIX}/status") and probe else None
