@@ -1,0 +1,225 @@
+"""The words of judging and detecting (design.md section 2), as values.
+
+Everything here is immutable and comes from facts alone: nothing depends on when a measurement
+arrived, only on when it was made.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from probes.wire.measurement import Measurement, Role
+
+
+class State(StrEnum):
+    """What a verdict says (interface.md section 3)."""
+
+    OK = "ok"
+    BLOCKED = "blocked"
+    IMPAIRED = "impaired"
+    THROTTLED = "throttled"
+    DOWN = "down"
+    VANTAGE_OFFLINE = "vantage_offline"
+    INCONCLUSIVE = "inconclusive"
+    INSUFFICIENT = "insufficient"
+
+
+class Layer(StrEnum):
+    """Where it shows, shallowest first."""
+
+    DNS = "dns"
+    TCP = "tcp"
+    TLS = "tls"
+    QUIC = "quic"
+    UDP = "udp"
+    HTTP = "http"
+    APP = "app"
+
+
+class Technique(StrEnum):
+    """How it is blocked (interface.md section 3). Append-only: ids are never renamed."""
+
+    DNS_NXDOMAIN = "dns.nxdomain"
+    DNS_REFUSED = "dns.refused"
+    DNS_SERVFAIL = "dns.servfail"
+    DNS_EMPTY = "dns.empty"
+    DNS_TIMEOUT = "dns.timeout"
+    DNS_INJECTION_BOGON = "dns.injection.bogon"
+    DNS_INJECTION_BLOCKPAGE = "dns.injection.blockpage"
+    DNS_INJECTION_OTHER = "dns.injection.other"
+    TCP_TIMEOUT = "tcp.timeout"
+    TCP_RESET = "tcp.reset"
+    TCP_REFUSED = "tcp.refused"
+    TCP_UNREACHABLE = "tcp.unreachable"
+    TLS_RESET_SNI = "tls.reset.sni"
+    TLS_TIMEOUT_SNI = "tls.timeout.sni"
+    TLS_EOF_SNI = "tls.eof.sni"
+    TLS_ALERT_SNI = "tls.alert.sni"
+    TLS_RESET_OTHER = "tls.reset.other"
+    TLS_TIMEOUT_OTHER = "tls.timeout.other"
+    TLS_EOF_OTHER = "tls.eof.other"
+    TLS_ALERT_OTHER = "tls.alert.other"
+    TLS_MITM_SELF_SIGNED = "tls.mitm.self_signed"
+    TLS_MITM_CA_SIGNED = "tls.mitm.ca_signed"
+    TLS_HTTP_RESPONSE = "tls.http_response"
+    HTTP_BLOCKPAGE = "http.blockpage"
+    HTTP_REDIRECT = "http.redirect"
+    HTTP_451 = "http.451"
+    HTTP_RESET_HOST = "http.reset.host"
+    HTTP_TIMEOUT_HOST = "http.timeout.host"
+
+
+class Share(msgspec.Struct, frozen=True):
+    """How many of how many failed."""
+
+    total: int
+    failed: int
+
+
+class LayerFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rule said of one layer of one measurement: the detector's evidence."""
+
+    layer: Layer
+    blocked: bool
+    """True: this layer interferes. False: this layer was seen to work."""
+    rule: str
+    weight: int = 0
+    """Log-likelihood weight of the rule in micro-nats: how much likelier this signature is
+    under blocking than under a natural failure. 0 where `blocked` is false."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The judgement of one measurement, beside its liveness and its control."""
+
+    target: str
+    state: State
+    layer: Layer | None = None
+    technique: Technique | None = None
+    rule: str
+    """Id of the rule that decided; ids are never renamed."""
+    endpoints: Share = Share(0, 0)
+    addresses: Share = Share(0, 0)
+    evidence: tuple[str, ...] = ()
+    """Machine-readable remarks, sorted: `no_control`, `on_path`, `lying_resolver`, ..."""
+    findings: tuple[LayerFinding, ...] = ()
+    """One a layer that was seen, shallowest first."""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement with what the collector added from the probe's token."""
+
+    measurement: Measurement
+    owner: str
+    role: Role
+    enrolled: int
+    """When the probe was enrolled, Unix milliseconds; given as a fact, so replay needs no clock."""
+    source: str = "probe"
+    """`probe`, or the name of an import such as `ooni`."""
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One judged measurement of a vantage: all that the detector reads."""
+
+    id: str
+    probe: str
+    owner: str
+    country: str
+    asn: int
+    enrolled: int
+    round: int
+    started: int
+    interval: int
+    target: str
+    verdict: Verdict
+    control: bool
+    """A control of the same target in its window was online and reported."""
+    source: str = "probe"
+
+
+class Tier(StrEnum):
+    """How sure an event is (design.md section 7)."""
+
+    UNCONFIRMED = "unconfirmed"
+    LIKELY = "likely"
+    CONFIRMED = "confirmed"
+
+
+class EventState(StrEnum):
+    """Where an event is in its life."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    RETRACTED = "retracted"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of an event's history."""
+
+    round: int
+    kind: str
+    """`opened`, `likely`, `confirmed`, `changed`, `closed` or `retracted`."""
+    note: str = ""
+
+
+class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What one network contributes to an event, for the pages."""
+
+    asn: int
+    target: str
+    layer: str
+    technique: str
+    tier: Tier
+    onset: int
+    agreeing: int
+    """Voting vantages whose evidence reached the threshold."""
+    voting: int
+    owners: int
+    nats: tuple[tuple[str, int], ...] = ()
+    """(probe, micro-nats after clipping), for explanation."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A service blocked in a country: the only thing that pages anyone. Times are Unix
+    milliseconds of rounds, never of arrival. The API's form is made by `monitor.web.api`."""
+
+    id: str
+    """First 16 hex digits of SHA-256(service, country, first alarmed round)."""
+    service: str
+    country: str
+    targets: tuple[str, ...]
+    asns: tuple[int, ...]
+    technique: str
+    extent: str
+    """`full` or `partial`."""
+    state: EventState
+    tier: Tier
+    onset: int
+    onset_earliest: int
+    onset_latest: int
+    opened: int
+    """First alarmed round."""
+    confirmed: int | None = None
+    closed: int | None = None
+    updated: int
+    """Last round that changed the event."""
+    agreeing: int
+    total: int
+    """Voting vantages of the networks concerned."""
+    control: str
+    """`ok` or `none`."""
+    rule_counts: tuple[tuple[str, int], ...] = ()
+    """(rule id, verdicts since onset), sorted by rule id."""
+    witnesses: tuple[str, ...] = ()
+    """Ids of up to 20 measurements that speak for the event, oldest first."""
+    inhibited_by: str | None = None
+    source: str = "probe"
+    policy_name: str = "default"
+    pace: int = 1
+    rules_version: str = ""
+    catalogue_version: str = ""
+    networks: tuple[NetworkEvidence, ...] = ()
+    against: tuple[str, ...] = ()
+    """What speaks against it, as machine-readable remarks (`few_vantages`, `untyped`, ...)."""
+    history: tuple[Change, ...] = ()

@@ -1,0 +1,62 @@
+"""Every duration and threshold of detecting and alerting, in one frozen object.
+
+`pace` divides all durations, so that a demonstration or a laboratory differs from production
+by one number. Calibration belongs to the simulator; the values here are the starting point of
+reference design section 7. Durations are seconds as written and milliseconds as used.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Thresholds of the detector. Integers only: a float here would make replay depend on the
+    order of sums."""
+
+    name: str = "default"
+    pace: int = 1
+    # durations, seconds before division by the pace
+    round_close_seconds: int = 30
+    """A round closes this long after its end when something is still missing."""
+    control_window_seconds: int = 300
+    """How far back the nearest control round may lie."""
+    vantage_min_age_seconds: int = 6 * 3600
+    """A younger vantage has no vote."""
+    baseline_seconds: int = 7 * 86400
+    baseline_lag_seconds: int = 3 * 3600
+    confirm_typed_seconds: int = 5 * 60
+    confirm_untyped_seconds: int = 45 * 60
+    close_good_seconds: int = 5 * 60
+    """How long the vantages that saw a block must see the service before it closes."""
+    silent_seconds: int = 15 * 60
+    """A vantage not heard for this long is silent."""
+    checkpoint_seconds: int = 3600
+    """How often the state is kept, so that late facts need not refold all history."""
+    # evidence, micro-nats
+    threshold_micronats: int = 7_000_000
+    clip_micronats: int = 7_000_000
+    # shares, per mille
+    p1_per_mille: tuple[int, ...] = (100, 300, 800)
+    prior_failure_per_mille: int = 20
+    prior_weight: int = 200
+    """Pseudo-counts of the baseline's prior."""
+    chronic_per_mille: int = 300
+    """A vantage whose baseline fails more often has no vote."""
+    quorum_per_mille: int = 410
+    elsewhere_per_mille: int = 300
+    """Above this share of other networks failing, the service is down, not blocked."""
+    dark_per_mille: int = 800
+    """Above this share of a network's vantages offline, the network is dark."""
+    # counts
+    quorum_min_vantages: int = 2
+    confirm_min_owners: int = 2
+    country_min_vantages: int = 3
+    country_min_owners: int = 2
+    close_good_rounds: int = 2
+    strong_micronats: int = 2_000_000
+    """A rule that weighs at least this is a typed signature."""
+
+    def ms(self, seconds: int) -> int:
+        """A duration of this policy in milliseconds of real time, divided by the pace."""
+        return seconds * 1000 // self.pace
