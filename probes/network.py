@@ -8,6 +8,13 @@ time, on the very address that is dialled.
 
 from __future__ import annotations
 
+import asyncio
+import functools
+import ipaddress
+import socket
+import struct
+import time
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -58,8 +65,243 @@ class Network(Protocol):
     async def datagrams(self, address: str, port: int) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""
 
+    def refusal(self, address: str, port: int) -> str | None:
+        """Why the guard would refuse this destination; None when it may be dialled."""
+
     def clock_us(self) -> int:
         """Monotonic clock in microseconds."""
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds."""
+
+
+# Besides what `ipaddress` calls not global, which differs between Python releases and lets
+# through multicast and the tunnels (seen on 3.11.7). IANA special-purpose registries, 2026-11.
+_TUNNELS_AND_SPECIAL = tuple(
+    (ipaddress.ip_network(network), rule)
+    for network, rule in (
+        ("0.0.0.0/8", "this network"),
+        ("100.64.0.0/10", "carrier-grade NAT"),
+        ("192.0.0.0/24", "IETF protocol assignments"),
+        ("192.88.99.0/24", "6to4 relay"),
+        ("240.0.0.0/4", "reserved"),
+        ("64:ff9b::/96", "NAT64"),
+        ("64:ff9b:1::/48", "NAT64"),
+        ("2002::/16", "6to4"),
+        ("2001::/23", "Teredo and IETF protocol assignments"),
+        ("3fff::/20", "documentation"),
+        ("5f00::/16", "segment routing"),
+        ("fec0::/10", "site-local"),
+    )
+)
+_GLOBAL_UNICAST_V6 = ipaddress.ip_network("2000::/3")
+DNS_PORT = 53
+
+
+@functools.lru_cache(maxsize=4096)
+def refusal(
+    address: str, port: int, allow_private: bool, nameservers: frozenset[str] = frozenset()
+) -> str | None:
+    """Return the rule that forbids dialling this address, or None when it may be dialled.
+
+    Addresses that cannot be one host's (unspecified, multicast, broadcast, IPv4-mapped) are
+    refused always. `nameservers` are the addresses of resolv.conf: allowed on port 53 only.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return "not an address"
+    if ip.is_unspecified:
+        return "unspecified"
+    if ip.is_multicast:
+        return "multicast"
+    if ip == ipaddress.IPv4Address("255.255.255.255"):
+        return "broadcast"
+    if ip.version == 6 and ip.ipv4_mapped is not None:
+        return "IPv4-mapped"
+    if allow_private or (port == DNS_PORT and address in nameservers):
+        return None
+    for network, rule in _TUNNELS_AND_SPECIAL:
+        if ip.version == network.version and ip in network:
+            return rule
+    if not ip.is_global or (ip.version == 6 and ip not in _GLOBAL_UNICAST_V6):
+        return "not global"
+    return None
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Which destinations this probe may dial (interface.md section 2)."""
+
+    allow_private: bool = False
+    nameservers: frozenset[str] = frozenset()
+    """Addresses of the volunteer's own nameservers, allowed on port 53 only."""
+
+    def refusal(self, address: str, port: int) -> str | None:
+        """Return the rule that forbids this destination, or None."""
+        return refusal(address, port, self.allow_private, self.nameservers)
+
+
+# Linux socket options that the socket module does not name (include/uapi/linux/in.h, in6.h).
+_IP_RECVERR = 11
+_IP_BIND_ADDRESS_NO_PORT = 24
+_IPV6_RECVERR = 25
+_MSG_ERRQUEUE = 0x2000
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_ORIGIN_ICMP = (2, 3)
+
+
+def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
+    """Copy type, code and sender of a queued ICMP error into `error`, if there is one."""
+    try:
+        _, ancillary, _, _ = sock.recvmsg(0, 512, _MSG_ERRQUEUE)
+    except OSError:
+        return
+    for level, kind, payload in ancillary:
+        if (level, kind) not in (
+            (socket.IPPROTO_IP, _IP_RECVERR),
+            (socket.IPPROTO_IPV6, _IPV6_RECVERR),
+        ):
+            continue
+        _, origin, error.icmp_type, error.icmp_code, _, _, _ = _EXTENDED_ERROR.unpack_from(payload)
+        if origin not in _ORIGIN_ICMP:
+            error.icmp_type = error.icmp_code = None
+            continue
+        offender = payload[_EXTENDED_ERROR.size :]
+        family = struct.unpack_from("=H", offender)[0] if len(offender) >= 2 else 0
+        if family == socket.AF_INET and len(offender) >= 8:
+            error.icmp_from = socket.inet_ntop(family, offender[4:8])
+        elif family == socket.AF_INET6 and len(offender) >= 24:
+            error.icmp_from = socket.inet_ntop(family, offender[8:24])
+
+
+class _SocketStream:
+    """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
+
+    __slots__ = ("_loop", "_sock")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+
+    async def send(self, payload: bytes) -> None:
+        await self._loop.sock_sendall(self._sock, payload)
+
+    async def receive(self, limit: int = 65536) -> bytes:
+        return await self._loop.sock_recv(self._sock, limit)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class _SocketDatagrams:
+    """Datagrams over a connected UDP socket."""
+
+    __slots__ = ("_loop", "_sock")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+
+    async def send(self, payload: bytes) -> None:
+        await self._loop.sock_sendall(self._sock, payload)
+
+    async def receive(self) -> bytes:
+        return await self._loop.sock_recv(self._sock, 65535)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class SocketNetwork:
+    """The Network of the real world.
+
+    `bind` is the source address for destinations of its own family; the other family is left
+    to the kernel.
+    """
+
+    def __init__(self, bind: str | None = None, guard: Guard | None = None) -> None:
+        self._guard = guard or Guard()
+        self._bind = bind
+        self._bind_family = None if bind is None else _family(bind)
+
+    def refusal(self, address: str, port: int) -> str | None:
+        """Why the guard would refuse this destination; None when it may be dialled."""
+        return self._guard.refusal(address, port)
+
+    async def connect(self, address: str, port: int) -> Stream:
+        """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
+        loop = asyncio.get_running_loop()
+        sock = None
+        try:
+            sock, destination = self._socket(address, port, socket.SOCK_STREAM)
+            level, option = (
+                (socket.IPPROTO_IP, _IP_RECVERR)
+                if sock.family == socket.AF_INET
+                else (socket.IPPROTO_IPV6, _IPV6_RECVERR)
+            )
+            sock.setsockopt(level, option, 1)
+            await loop.sock_connect(sock, destination)
+            # From here on behave like an app: a later ICMP error must not end the connection.
+            sock.setsockopt(level, option, 0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            failed = ConnectError(error.errno, error.strerror)
+            if sock is not None:
+                _read_icmp(sock, failed)
+                sock.close()
+            raise failed from error
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        return _SocketStream(loop, sock)
+
+    async def datagrams(self, address: str, port: int) -> Datagrams:
+        """Open UDP to one address. Raises OSError or DestinationRefusedError."""
+        sock, destination = self._socket(address, port, socket.SOCK_DGRAM)
+        try:
+            sock.connect(destination)  # sends nothing: it only fixes the far address
+        except OSError:
+            sock.close()
+            raise
+        return _SocketDatagrams(asyncio.get_running_loop(), sock)
+
+    def clock_us(self) -> int:
+        """Monotonic clock in microseconds."""
+        return time.monotonic_ns() // 1000
+
+    def wall_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def _socket(self, address: str, port: int, kind: int) -> tuple[socket.socket, _SocketAddress]:
+        """Return a bound, non-blocking socket and the destination in the kernel's form."""
+        if (rule := self._guard.refusal(address, port)) is not None:
+            raise DestinationRefusedError(f"{address}: {rule}")
+        family = _family(address)
+        host, _, zone = address.partition("%")
+        destination: _SocketAddress = (host, port)
+        if zone:
+            scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+            destination = (host, port, 0, scope)
+        sock = socket.socket(family, kind)
+        try:
+            sock.setblocking(False)
+            if self._bind is not None and self._bind_family == family:
+                if kind == socket.SOCK_STREAM:
+                    # The kernel then picks the port at connect, by the whole four-tuple.
+                    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._bind, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock, destination
+
+
+_SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+def _family(address: str) -> socket.AddressFamily:
+    """The address family of a textual address that the guard has let through."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
