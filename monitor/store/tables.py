@@ -1,0 +1,252 @@
+"""Every table of the store, in SQLAlchemy Core, the same on SQLite and PostgreSQL.
+
+Times are Unix milliseconds, UTC. A vantage and a target are spelled out once and referred to
+by number, because a measurement row is written a hundred million times; what pages read
+(verdict, cell, event) says its words in full. This module knows no query and no transaction;
+the schema in a database is made by `monitor/store/migrations`, and one of the tests says that
+both are the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+
+class HexId(TypeDecorator[str]):
+    """A measurement id: 32 hex digits in Python, 16 bytes in the database."""
+
+    impl = sa.LargeBinary(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> bytes | None:
+        """Hex digits to bytes."""
+        return None if value is None else bytes.fromhex(value)
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
+        """Bytes to hex digits."""
+        return None if value is None else bytes(value).hex()
+
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""64 bits on both; SQLite numbers rows by itself only under its own word INTEGER."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# -- facts --------------------------------------------------------------------------------
+
+vantage = sa.Table(
+    "vantage",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("enrolled", sa.BigInteger, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("asn", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.UniqueConstraint("probe", "owner", "role", "enrolled", "country", "asn", "source"),
+)
+"""Who measured and where: a probe that moves to another network gets another row."""
+
+target = sa.Table(
+    "target",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("service", sa.Text, nullable=False, index=True),
+)
+
+measurement = sa.Table(
+    "measurement",
+    metadata,
+    sa.Column("arrival", BIG, primary_key=True, autoincrement=True),
+    sa.Column("id", HexId, nullable=False, unique=True),
+    sa.Column("vantage", sa.ForeignKey(vantage.c.number), nullable=False),
+    sa.Column("target", sa.ForeignKey(target.c.number), nullable=False),
+    sa.Column("round", sa.BigInteger, nullable=False),
+    sa.Column("started", sa.BigInteger, nullable=False),
+    sa.Column("interval_ms", sa.BigInteger, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("line", sa.LargeBinary, nullable=False),
+    # Facts of a service in a range of rounds, and the rounds there are: both are answered by
+    # seeks, one a target, in this index.
+    sa.Index("ix_measurement_target_round", "target", "round", "interval_ms"),
+    sqlite_autoincrement=True,
+)
+"""`line` is the JSON line as sent, as one zstd frame. `arrival` grows in the order of commits
+and is never used again, so a reader who remembers the last one misses nothing."""
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("number", BIG, primary_key=True, autoincrement=True),
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Index("ix_quarantine_probe_number", "probe", "number"),
+    sqlite_autoincrement=True,
+)
+"""A ring for each probe; what the ring let go is still in `tally`."""
+
+tally = sa.Table(
+    "tally",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, primary_key=True),
+    sa.Column("n", sa.BigInteger, nullable=False),
+)
+"""Counters since the database was made, written with what they count: `ingested`, `duplicate`,
+`conflicting` (reason empty) and `quarantined` by reason. They never fall."""
+
+# -- conclusions ----------------------------------------------------------------------------
+
+verdict = sa.Table(
+    "verdict",
+    metadata,
+    sa.Column("measurement", HexId, primary_key=True),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("asn", sa.BigInteger, nullable=False),
+    sa.Column("probe", sa.Text, nullable=False),
+    sa.Column("round", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("layer", sa.Text),
+    sa.Column("technique", sa.Text),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_verdict_target_country_asn_round", "target", "country", "asn", "round"),
+    sa.Index("ix_verdict_service_round", "service", "round"),
+)
+"""`body` is the whole `monitor.detection.model.Verdict` as JSON."""
+
+cell = sa.Table(
+    "cell",
+    metadata,
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("country", sa.Text, primary_key=True),
+    sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("layer", sa.Text),
+    sa.Column("technique", sa.Text),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("vantages", sa.Integer, nullable=False),
+    sa.Column("all_vantages", sa.Integer, nullable=False),
+    sa.Index("ix_cell_target_hour", "target", "hour"),
+)
+"""Histogram of the verdicts of one hour: `hour` is its first millisecond, `n` counts
+measurements with this state and rule and `vantages` the probes that made them; `all_vantages`
+counts the probes of the whole (hour, target, country, asn), because one probe may be in
+several rows. Cells serve pages; the detector never reads them."""
+
+detector_state = sa.Table(
+    "detector_state",
+    metadata,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("round", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+)
+
+checkpoint = sa.Table(
+    "checkpoint",
+    metadata,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("round", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+)
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("tier", sa.Text, nullable=False),
+    sa.Column("onset", sa.BigInteger, nullable=False),
+    sa.Column("opened", sa.BigInteger, nullable=False),
+    sa.Column("updated", sa.BigInteger, nullable=False),
+    sa.Column("closed", sa.BigInteger),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_event_state_onset", "state", "onset"),
+    sa.Index("ix_event_service_country_onset", "service", "country", "onset"),
+    sa.Index("ix_event_country_onset", "country", "onset"),
+    sa.Index("ix_event_onset_id", "onset", "id"),
+)
+"""`body` is the whole `monitor.detection.model.Event` as JSON."""
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("number", BIG, primary_key=True, autoincrement=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("transition", sa.Text, nullable=False),
+    sa.UniqueConstraint("event", "transition"),
+    sqlite_autoincrement=True,
+)
+"""What was first published, and when (`at`, wall clock). Only ever appended to; replay neither
+reads nor prints it. `reachwatch_block_events_total` is counted from here."""
+
+cursor = sa.Table(
+    "cursor",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+"""`detector`: last arrival folded. `pruned`: facts of rounds before this were let go."""
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+)
+
+# -- registry -------------------------------------------------------------------------------
+
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("secret_sha256", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("uses_left", sa.Integer, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("revoked", sa.BigInteger),
+)
+
+probe = sa.Table(
+    "probe",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("enrolled", sa.BigInteger, nullable=False),
+    sa.Column("revoked", sa.BigInteger),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("asn", sa.BigInteger, nullable=False),
+    sa.Column("last_seen", sa.BigInteger),
+    sa.Column("status", sa.LargeBinary, nullable=False),
+    sa.Column("secret_hash", sa.Text, nullable=False),
+)
