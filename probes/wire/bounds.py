@@ -3,7 +3,8 @@
 The collector reads what strangers send; every string of a Measurement has one of these types,
 so that msgspec refuses the rest while decoding, in C, with the path of the offending field.
 Control characters are refused because PostgreSQL's text cannot hold NUL and because logs,
-CSV and terminals interpret the others.
+CSV and terminals interpret the others. Patterns end in \\Z, because Python's `$` also matches
+before a final newline.
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from typing import Annotated
 
 from msgspec import Meta
 
-_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*$"
+_PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"
 
-ProbeId = Annotated[str, Meta(pattern=r"^p-[0-9a-f]{16}$")]
-MeasurementId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
-TargetId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}/[a-z0-9][a-z0-9-]{0,39}$")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$")]
+ProbeId = Annotated[str, Meta(pattern=r"^p-[0-9a-f]{16}\Z")]
+MeasurementId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
+TargetId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}/[a-z0-9][a-z0-9-]{0,39}\Z")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
 ASN = Annotated[int, Meta(ge=0, le=4_294_967_295)]
-Token = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._:+-]*$")]
+Token = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._:+-]*\Z")]
 """A short word of ours: versions, ids, enumerations."""
 Text = Annotated[str, Meta(max_length=1024, pattern=_PRINTABLE)]
 """Text that came from the network or from a catalogue."""
-Address = Annotated[str, Meta(max_length=60, pattern=r"^[0-9a-zA-Z.:%\[\]-]*$")]
-Hash = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")]
+Address = Annotated[str, Meta(max_length=60, pattern=r"^[0-9a-zA-Z.:%\[\]-]*\Z")]
+Hash = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
 Millis = Annotated[int, Meta(ge=0, le=32_503_680_000_000)]
 """Unix time in milliseconds, up to the year 3000."""
 Micros = Annotated[int, Meta(ge=0, le=10**15)]

@@ -1,0 +1,189 @@
+"""Any bytes give a value or a WireError; a round trip loses nothing, not even the unknown."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.wire import codec
+from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES
+from probes.wire.codec import BatchHeader, TooNewError, WireError
+from probes.wire.measurement import EndpointRef, Measurement, Vantage
+from probes.wire.observation import (
+    Certificate,
+    Contrast,
+    DNSLookup,
+    DNSReply,
+    HTTPExchange,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+    Unrecognised,
+)
+
+text = st.text(
+    st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\x7f"), max_size=40
+)
+counts = st.integers(0, 2**40)
+base = {
+    "endpoint": text,
+    "purpose": st.sampled_from(Purpose),
+    "contrast": st.none() | st.sampled_from(Contrast),
+    "at_us": counts,
+    "took_us": counts,
+    "failure": st.none() | text,
+}
+addresses = st.ip_addresses().map(str)
+replies = st.builds(
+    DNSReply,
+    after_us=counts,
+    rcode=st.integers(0, 15),
+    answers=st.lists(addresses, max_size=3).map(tuple),
+    cnames=st.lists(text, max_size=2).map(tuple),
+)
+observations = st.one_of(
+    st.builds(
+        DNSLookup,
+        **base,
+        name=text,
+        qtype=st.sampled_from(["A", "AAAA"]),
+        resolver=st.just("system"),
+        replies=st.lists(replies, max_size=3).map(tuple),
+    ),
+    st.builds(TCPConnect, **base, address=addresses, port=st.integers(1, 65535)),
+    st.builds(
+        TLSHandshake,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        sni=text,
+        chain=st.lists(
+            st.builds(Certificate, sha256=st.just("ab" * 32), der=st.binary(max_size=50)),
+            max_size=2,
+        ).map(tuple),
+    ),
+    st.builds(
+        HTTPExchange,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        host=text,
+        excerpt=st.binary(max_size=40),
+        title=st.none() | text,
+    ),
+    st.builds(
+        Unrecognised,
+        step=st.just("quic"),
+        raw=st.dictionaries(text, st.integers() | text, max_size=3).map(
+            lambda fields: json.dumps({**fields, "step": "quic"}).encode()
+        ),
+    ),
+)
+measurements = st.builds(
+    Measurement,
+    v=st.just(1),
+    id=st.just("0" * 32),
+    probe=st.just("p-" + "a" * 16),
+    target=st.just("wechat/web"),
+    round=counts,
+    started=counts,
+    vantage=st.builds(
+        Vantage, country=st.sampled_from(["RU", "ZZ"]), asn=st.integers(0, 2**32 - 1)
+    ),
+    endpoints=st.lists(
+        st.builds(EndpointRef, id=text, protocol=st.just("tls"), host=text), max_size=2
+    ).map(tuple),
+    observations=st.lists(observations, max_size=4).map(tuple),
+)
+SAMPLE = Measurement(
+    v=1,
+    id="0" * 32,
+    probe="p-" + "a" * 16,
+    target="wechat/web",
+    round=1,
+    started=1,
+    observations=(TCPConnect(endpoint="a:1/tcp", address="192.0.2.1", port=443),),
+)
+
+
+@given(measurements)
+def test_decode_undoes_encode(measurement: Measurement) -> None:
+    line = codec.encode(measurement)
+    assert b"\n" not in line
+    assert codec.decode(line) == measurement
+    assert codec.encode(codec.decode(line)) == line
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_a_value_or_a_wire_error(payload: bytes) -> None:
+    for decode in (codec.decode, codec.decode_batch, codec.decode_ack, codec.decode_status):
+        try:
+            decode(payload)
+        except WireError as error:
+            assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"192.0.2.1", b"192.0.2.1\\u0000", "$.address"),
+        (b'"port":443', b'"port":"443"', "$.port"),
+        (b'"port":443', b'"port":70000', "$.port"),
+        (b'"v":1', b'"v":2', "$.v"),
+        (b'"round":1', b'"round":1e999', "$.round"),
+        (b'"round":1', b'"round":NaN', "malformed"),
+        (b"wechat/web", b"wechat/../web", "$.target"),
+        (b'"step":"tcp"', b'"step":3', "observations[0]"),
+        (b"p-aaaa", b"P-aaaa", "$.probe"),
+    ],
+)
+def test_an_error_names_the_place(old: bytes, new: bytes, said: str) -> None:
+    line = codec.encode(SAMPLE)
+    assert old in line
+    with pytest.raises(WireError) as caught:
+        codec.decode(line.replace(old, new, 1))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_field_of_a_later_version_does_not_refuse_the_measurement() -> None:
+    line = codec.encode(SAMPLE)
+    assert codec.decode(line[:-1] + b',"later":{"x":1}}') == SAMPLE
+
+
+@pytest.mark.parametrize("junk", [b"[" * 100_000, b'{"v":' * 50_000, b"x" * (MAX_LINE_BYTES + 1)])
+def test_deep_and_long_input_is_refused(junk: bytes) -> None:
+    with pytest.raises(WireError):
+        codec.decode(junk)
+
+
+def test_batch_round_trip_and_its_refusals() -> None:
+    header = BatchHeader(boot="b1", sequence=7)
+    line = codec.encode(SAMPLE)
+    payload = codec.encode_batch(header, [line, line])
+    assert codec.decode_batch(payload) == codec.Batch(header=header, lines=(line, line))
+    for bad in (payload[:-1], payload + b"x", b"", b"\x00" * 20):
+        with pytest.raises(WireError):
+            codec.decode_batch(bad)
+    with pytest.raises(TooNewError):
+        codec.decode_batch(codec.encode_batch(BatchHeader(v=2, boot="b", sequence=1), [line]))
+    with pytest.raises(WireError, match="lines"):
+        codec.decode_batch(codec.encode_batch(header, [b"{}"] * (MAX_BATCH_LINES + 1)))
+
+
+def test_a_zip_bomb_is_refused_without_being_inflated() -> None:
+    bomb = codec.zstd.compress(b"0" * (MAX_BATCH_BYTES * 20))
+    assert len(bomb) < 100_000
+    with pytest.raises(WireError, match="after decompression"):
+        codec.decode_batch(bomb)
+
+
+def test_read_lines_numbers_what_it_reads() -> None:
+    good = codec.encode(SAMPLE)
+    rows = list(codec.read_lines([good + b"\n", b"\n", b"{}\n"]))
+    assert rows[0] == (1, SAMPLE)
+    assert rows[1][0] == 3
+    assert isinstance(rows[1][1], WireError)

@@ -1,0 +1,25 @@
+"""Ids and words of a Measurement."""
+
+from __future__ import annotations
+
+from probes.wire.measurement import Measurement, measurement_id
+
+SAMPLE = Measurement(
+    v=1, id="0" * 32, probe="p-" + "a" * 16, target="wechat/web", round=1, started=1
+)
+
+
+def test_the_id_depends_on_probe_epoch_and_sequence_and_on_nothing_else() -> None:
+    ids = {
+        measurement_id(probe, epoch, sequence)
+        for probe in ("p-1", "p-2")
+        for epoch in ("e", "f")
+        for sequence in (1, 2)
+    }
+    assert len(ids) == 8
+    assert all(len(id) == 32 and int(id, 16) >= 0 for id in ids)
+    assert measurement_id("p-1", "e", 1) == measurement_id("p-1", "e", 1)
+
+
+def test_service_is_the_first_part_of_the_target() -> None:
+    assert SAMPLE.service == "wechat"

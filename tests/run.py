@@ -1,0 +1,109 @@
+"""Run pytest as `scripts/test` does: name the servers, refuse skips, list what is left behind.
+
+Every process of the run carries an environment variable of its own, so that what is left is
+found among all processes of the machine, and two runs at once do not accuse each other.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+MARK = "REACHWATCH_TEST_RUN"
+SERVERS = {
+    "mosquitto": ["mosquitto", "-h"],
+    "PostgreSQL": ["psql", "--version"],
+    "Prometheus": ["prometheus", "--version"],
+    "Alertmanager": ["prometheus-alertmanager", "--version"],
+    "Chromium": ["chromium", "--version"],
+    "nginx": ["nginx", "-v"],
+    "unbound": ["unbound", "-V"],
+    "nftables": ["nft", "--version"],
+}
+
+
+def print_versions() -> None:
+    """One line a real server that the tests start."""
+    path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
+    for name, command in SERVERS.items():
+        program = shutil.which(command[0], path=path)
+        if program is None:
+            print(f"{name}: not found")
+            continue
+        run = subprocess.run(
+            [program, *command[1:]], capture_output=True, text=True, check=False, timeout=30
+        )
+        lines = (run.stdout + run.stderr).strip().splitlines()
+        print(f"{name}: {lines[0] if lines else 'no version given'}", flush=True)
+
+
+def processes(mark: str) -> list[str]:
+    """Command lines of living processes that carry the mark of this run, but for this one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                line = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
+                found.append(f"{entry.name}: {line.strip() or '(ended, not yet reaped)'}")
+        except OSError:
+            continue  # ended meanwhile, or not ours to read
+    return found
+
+
+def namespaces() -> set[str]:
+    """Names of network namespaces that `ip netns` knows."""
+    folder = Path("/run/netns")
+    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+
+
+def changes(root: Path) -> set[str]:
+    """What git sees as changed or new in the work tree."""
+    run = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return set(run.stdout.splitlines())
+
+
+def main() -> int:
+    """Return pytest's exit status, or 1 when something was left behind."""
+    root = Path(__file__).resolve().parent.parent
+    os.chdir(root)
+    mark = uuid.uuid4().hex
+    print_versions()
+    before_names, before_tree = namespaces(), changes(root)
+    print(f"before: {len(before_names)} network namespaces, {len(before_tree)} changes in the tree")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="reachwatch-test-") as scratch:
+        own = Path(scratch) / "tmp"
+        own.mkdir()
+        own.chmod(0o1777)  # PostgreSQL runs as another user
+        Path(scratch).chmod(0o755)
+        environment = {**os.environ, MARK: mark, "TMPDIR": str(own), "REACHWATCH_NO_SKIPS": "1"}
+        status = subprocess.run(
+            [sys.executable, "-m", "pytest", f"--basetemp={scratch}/pytest", *sys.argv[1:]],
+            env=environment,
+            check=False,
+        ).returncode
+        time.sleep(1.0)  # children that were just ended need a moment to be reaped
+        left = [f"process {line}" for line in processes(mark)]
+        left += [f"file {path}" for path in sorted(own.iterdir())]
+    left += [f"namespace {name}" for name in sorted(namespaces() - before_names)]
+    left += [f"work tree {line}" for line in sorted(changes(root) - before_tree)]
+    print(f"after: {len(left)} things left behind, {time.monotonic() - began:.0f} s")
+    for line in left:
+        print(f"left behind: {line}")
+    return status or (1 if left else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
