@@ -1,1 +1,3 @@
 """What a volunteer runs: measures, spools, publishes. Knows nothing of verdicts."""
+
+__version__ = "0.1.0"

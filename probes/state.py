@@ -1,0 +1,91 @@
+"""The state directory: small files written atomically, and the lock of the one daemon.
+
+A file is either the old one or the new one, whatever is killed when: write beside it, fsync,
+rename, fsync the directory. What the files mean is known to their owners alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class StateError(Exception):
+    """The state directory cannot be used. The text is one line: path and reason."""
+
+
+def prepare(directory: Path) -> None:
+    """Make the directory (mode 0700) and see that it can be written. Raises StateError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"{directory}: {error.strerror or error}") from None
+    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+        raise StateError(f"{directory}: not a directory that this user can write")
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file atomically and durably. Raises StateError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        beside.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise StateError(f"{path}: {error.strerror or error}") from None
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and removals in a directory durable. Raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the daemon's lock: two daemons on one spool would number measurements twice.
+
+    The kernel drops the lock with the process, however it ends. Raises StateError.
+    """
+    path = directory / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror or error}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise StateError(f"{directory}: another reachprobe runs with this directory") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def wipe(directory: Path) -> None:
+    """Remove everything that a probe wrote here, and nothing else. Raises StateError."""
+    ours = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock")
+    try:
+        for path in [*directory.iterdir()]:
+            mine = path.name.lstrip(".").startswith((*ours, "spool.db", "geo-table"))
+            if mine and path.is_file():
+                path.unlink()
+        sync_directory(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StateError(f"{directory}: {error.strerror or error}") from None
