@@ -1,0 +1,347 @@
+"""The step that sends one HTTP request over an open connection, clear or TLS.
+
+HTTP/1.1 by h11, h2 when TLS negotiated it. It does not follow redirects, asks like a browser
+does, reads at most MAX_BODY bytes, and keeps an excerpt only of what looked unexpected. What
+came back is hostile text: cut and cleaned here, judged elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import hashlib
+import html
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h11
+import msgspec
+
+from probes import tls
+from probes.classify import failure, kernel_errno
+from probes.network import Network, Stream
+from probes.wire.observation import Contrast, HTTPExchange, Purpose
+
+MAX_BODY = 65536
+MAX_RECEIVED = 262144
+"""An answer that has sent this many bytes has been read enough, whatever they were."""
+_MAX_EXCERPT = 2048
+_MAX_TEXT = 512
+_UNEXPECTED_STATUS = frozenset((403, 451))
+# No product name of ours: what Chrome on Android sends (reduced form, Chrome 140, 2025-09).
+_HEADERS = (
+    (
+        "user-agent",
+        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/140.0.0.0 Mobile Safari/537.36",
+    ),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("accept-language", "en-US,en;q=0.9"),
+)
+_TITLE = re.compile(rb"<title\b[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+@dataclass
+class _Answer:
+    """What has come back so far; kept also when the exchange dies half-way."""
+
+    status: int | None = None
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+
+    def header(self, name: bytes) -> bytes:
+        return next((value for key, value in self.headers if key.lower() == name), b"")
+
+    def add(self, chunk: bytes) -> None:
+        self.body += chunk[: MAX_BODY - len(self.body)]
+        self.complete = self.complete or len(self.body) >= MAX_BODY
+
+
+class _Wire:
+    """A clear or an encrypted connection, with its bytes counted."""
+
+    def __init__(self, stream: Stream, client: tls.TLSClient | None) -> None:
+        self._stream = stream
+        self._client = client
+        self._sent = self._received = 0
+        self._base = (client.sent_bytes, client.received_bytes) if client else (0, 0)
+
+    async def send(self, plain: bytes) -> None:
+        if self._client is not None:
+            await tls.send(self._stream, self._client, plain)
+        else:
+            self._sent += len(plain)
+            await self._stream.send(plain)
+
+    async def receive(self) -> bytes:
+        if self._client is not None:
+            return await tls.receive(self._stream, self._client)
+        received = await self._stream.receive()
+        self._received += len(received)
+        return received
+
+    @property
+    def sent_bytes(self) -> int:
+        return self._client.sent_bytes - self._base[0] if self._client else self._sent
+
+    @property
+    def received_bytes(self) -> int:
+        return self._client.received_bytes - self._base[1] if self._client else self._received
+
+
+async def exchange(
+    network: Network,
+    stream: Stream,
+    client: tls.TLSClient | None,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    host: str,
+    path: str,
+    started_us: int,
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    timeout: float = 10.0,
+) -> tuple[HTTPExchange, int | None]:
+    """Return what happened, and the answer's Date as Unix time in milliseconds if it had one.
+
+    `client` is a finished TLS handshake, or None for clear text. `timeout` is in seconds and
+    covers the whole exchange, so that a far side that drips bytes ends too.
+    """
+    protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
+    authority = _authority(host or address, port, 80 if client is None else 443)
+    wire = _Wire(stream, client)
+    answer = _Answer()
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            if protocol == "h2":
+                await _speak_h2(wire, answer, authority, path)
+            else:
+                await _speak_http1(wire, answer, authority, path)
+    except (OSError, EOFError, h11.RemoteProtocolError, h2.exceptions.H2Error) as error:
+        failed = error
+    took = network.clock_us() - begin
+    asked = HTTPExchange(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=took,
+        failure=None if failed is None else failure(failed),
+        errno=None if failed is None else kernel_errno(failed),
+        address=address,
+        port=port,
+        host=host or address,
+        path=path,
+        tls=client is not None,
+        protocol=protocol,
+        sent_bytes=wire.sent_bytes,
+        received_bytes=wire.received_bytes,
+    )
+    unexpected = client is None or contrast is Contrast.NO_VERIFY
+    return _filled(asked, answer, unexpected=unexpected), _date_ms(answer)
+
+
+def clear_answer(
+    head: bytes,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    host: str,
+    path: str,
+    at_us: int,
+) -> HTTPExchange:
+    """Return what a far side said that spoke clear-text HTTP in place of TLS.
+
+    `head` is the first bytes received in the handshake. Nothing is sent.
+    """
+    answer = _Answer()
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    connection.send(h11.EndOfMessage())
+    try:
+        connection.receive_data(head)
+        _read_events(connection, answer)
+    except h11.RemoteProtocolError:
+        answer.body[:] = head
+    seen = HTTPExchange(
+        endpoint=endpoint,
+        purpose=Purpose.CONTRAST,
+        contrast=Contrast.NO_VERIFY,
+        at_us=at_us,
+        address=address,
+        port=port,
+        host=host or address,
+        path=path,
+        received_bytes=len(head),
+    )
+    return _filled(seen, answer, unexpected=True)
+
+
+async def _speak_http1(wire: _Wire, answer: _Answer, authority: str, path: str) -> None:
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
+    # As a browser orders and spells them; h11 keeps the spelling.
+    headers = [("Host", authority), ("Connection", "keep-alive")]
+    headers += [(name.title(), value) for name, value in _HEADERS]
+    request = connection.send(h11.Request(method="GET", target=path, headers=headers))
+    connection.send(h11.EndOfMessage())
+    await wire.send(request or b"")
+    while not answer.complete:
+        received = await wire.receive()
+        connection.receive_data(received)
+        try:
+            _read_events(connection, answer)
+        except h11.RemoteProtocolError:
+            if received:
+                raise
+            raise EOFError from None
+        if not received and not answer.complete:
+            raise EOFError
+        if wire.received_bytes >= MAX_RECEIVED and answer.status is not None:
+            return
+
+
+def _read_events(connection: h11.Connection, answer: _Answer) -> None:
+    """Take everything that h11 has understood so far into the answer."""
+    while not answer.complete:
+        match connection.next_event():
+            case h11.Response() as response:
+                answer.status = response.status_code
+                answer.headers = list(response.headers)
+            case h11.Data() as chunk:
+                answer.add(bytes(chunk.data))
+            case h11.EndOfMessage():
+                answer.complete = True
+            case h11.InformationalResponse():
+                pass
+            case _:  # NEED_DATA, PAUSED, ConnectionClosed
+                return
+
+
+async def _speak_h2(wire: _Wire, answer: _Answer, authority: str, path: str) -> None:
+    connection = h2.connection.H2Connection(
+        h2.config.H2Configuration(client_side=True, header_encoding=None)
+    )
+    connection.initiate_connection()
+    connection.send_headers(
+        1,
+        [
+            (":method", "GET"),
+            (":authority", authority),
+            (":scheme", "https"),
+            (":path", path),
+            *_HEADERS,
+        ],
+        end_stream=True,
+    )
+    await wire.send(connection.data_to_send())
+    async for event in _h2_events(wire, connection):
+        match event:
+            case h2.events.ResponseReceived():
+                headers = [(bytes(k), bytes(v)) for k, v in event.headers or ()]
+                answer.headers = [h for h in headers if not h[0].startswith(b":")]
+                status = dict(headers).get(b":status", b"")
+                answer.status = int(status) if re.fullmatch(rb"\d{3}", status) else None
+            case h2.events.DataReceived():
+                answer.add(event.data or b"")
+                connection.acknowledge_received_data(event.flow_controlled_length or 0, 1)
+            case h2.events.StreamEnded():
+                answer.complete = True
+            case h2.events.StreamReset():
+                raise h2.exceptions.ProtocolError(f"stream reset, code {event.error_code}")
+            case h2.events.ConnectionTerminated():
+                if event.error_code != h2.errors.ErrorCodes.NO_ERROR:
+                    raise h2.exceptions.ProtocolError(f"goaway, code {event.error_code}")
+        if answer.complete:
+            return
+        if wire.received_bytes >= MAX_RECEIVED and answer.status is not None:
+            return
+
+
+async def _h2_events(
+    wire: _Wire, connection: h2.connection.H2Connection
+) -> AsyncIterator[h2.events.Event]:
+    while True:
+        received = await wire.receive()
+        if not received:
+            raise EOFError
+        for event in connection.receive_data(received):
+            yield event
+        if waiting := connection.data_to_send():
+            await wire.send(waiting)
+
+
+def _filled(base: HTTPExchange, answer: _Answer, *, unexpected: bool) -> HTTPExchange:
+    """Add what came back to what was asked."""
+    location = _clean(answer.header(b"location"))
+    odd = (
+        unexpected
+        or answer.status in _UNEXPECTED_STATUS
+        or _leads_elsewhere(location or "", base.host)
+    )
+    body = bytes(answer.body)
+    return msgspec.structs.replace(
+        base,
+        status=answer.status,
+        location=location,
+        title=_title(body),
+        server=_clean(answer.header(b"server")),
+        body_bytes=len(body),
+        body_sha256=hashlib.sha256(body).hexdigest() if body else None,
+        excerpt=body[:_MAX_EXCERPT] if odd else b"",
+    )
+
+
+def _authority(host: str, port: int, usual: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if port == usual else f"{name}:{port}"
+
+
+def _clean(value: bytes, limit: int = _MAX_TEXT) -> str | None:
+    """Text that the wire format accepts: no control characters, cut; None when empty."""
+    text = _UNPRINTABLE.sub(" ", value.decode("utf-8", "replace")).strip()
+    return text[:limit] or None
+
+
+def _title(body: bytes) -> str | None:
+    found = _TITLE.search(body)
+    if found is None:
+        return None
+    text = html.unescape(found.group(1).decode("utf-8", "replace"))
+    return _clean(" ".join(text.split()).encode("utf-8", "replace"))
+
+
+def _leads_elsewhere(location: str, host: str) -> bool:
+    """The redirect goes to a host that is neither above nor below the one asked."""
+    try:
+        there = (urlsplit(location).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return True
+    here = host.rstrip(".").lower()
+    return bool(there) and not (
+        f".{there}".endswith(f".{here}") or f".{here}".endswith(f".{there}")
+    )
+
+
+def _date_ms(answer: _Answer) -> int | None:
+    try:
+        moment = email.utils.parsedate_to_datetime(answer.header(b"date").decode("ascii"))
+    except (ValueError, TypeError, UnicodeDecodeError):
+        return None
+    try:
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None

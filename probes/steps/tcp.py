@@ -1,0 +1,52 @@
+"""The step that opens one TCP connection to one address."""
+
+from __future__ import annotations
+
+import asyncio
+
+from probes.classify import failure
+from probes.network import ConnectError, DestinationRefusedError, Network, Stream
+from probes.wire.observation import Contrast, Purpose, TCPConnect
+
+
+async def connect(
+    network: Network,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    started_us: int,
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    timeout: float = 10.0,
+) -> tuple[TCPConnect, Stream | None]:
+    """Return what happened and, when it connected, the open stream, which the caller closes.
+
+    `timeout` is in seconds; ten let a lost SYN be sent three times more.
+    """
+    stream: Stream | None = None
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            stream = await network.connect(address, port)
+    except (OSError, DestinationRefusedError) as error:
+        failed = error
+    took = network.clock_us() - begin
+    icmp = failed if isinstance(failed, ConnectError) else None
+    observation = TCPConnect(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=took,
+        failure=None if failed is None else failure(failed),
+        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        address=address,
+        port=port,
+        errno=icmp.errno if icmp else None,
+        icmp_type=icmp.icmp_type if icmp else None,
+        icmp_code=icmp.icmp_code if icmp else None,
+        icmp_from=icmp.icmp_from if icmp else None,
+    )
+    return observation, stream

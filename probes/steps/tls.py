@@ -1,0 +1,99 @@
+"""The step that shakes hands over one fresh TCP connection."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import Sequence
+
+from probes import tls
+from probes.classify import alert, failure, kernel_errno
+from probes.network import Network, Stream
+from probes.wire.observation import Certificate, Contrast, Purpose, TLSHandshake
+
+_MAX_CHAIN = 10
+_MAX_DER_BYTES = 16384
+CLOSE_NOTIFY = 0
+
+
+async def handshake(
+    network: Network,
+    stream: Stream,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    sni: str,
+    started_us: int,
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    profile: str = "default",
+    trust: str = "",
+    verify: bool = True,
+    alpn: Sequence[str] = (),
+    timeout: float = 10.0,
+) -> tuple[TLSHandshake, tls.TLSClient]:
+    """Return what happened and the client, ready for use when there was no failure.
+
+    `sni` may be empty: then no name is shown and the certificate must hold the address.
+    `timeout` is in seconds. The stream stays the caller's to close.
+    """
+    client = tls.TLSClient(tls.context_for(profile, trust, verify, alpn), sni or address)
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            await tls.handshake(stream, client)
+    except OSError as error:  # TimeoutError and ssl.SSLError are of this type
+        failed = error
+    took = network.clock_us() - begin
+    refused = isinstance(failed, ssl.SSLCertVerificationError)
+    # A far side that speaks no TLS has sent no alert, whatever its bytes look like.
+    far_alert = None
+    if failed is not None and not client.plain_http:
+        far_alert = alert(failed)
+        if far_alert is None and not refused:
+            far_alert = client.alert_in_clear
+    observation = TLSHandshake(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=took,
+        failure=None if failed is None else failure(failed),
+        address=address,
+        port=port,
+        sni=sni,
+        profile=profile,
+        hello_bytes=client.hello_bytes,
+        sent_bytes=client.sent_bytes,
+        received_bytes=client.received_bytes,
+        errno=None if failed is None else kernel_errno(failed),
+        alert=far_alert,
+        plain_http=failed is not None and client.plain_http,
+        version=client.version,
+        cipher=client.cipher,
+        alpn=client.alpn,
+        verify_code=_verify_code(failed, verify),
+        chain=_chain(client, whole=refused) if refused or failed is None else (),
+    )
+    return observation, client
+
+
+def _verify_code(failed: BaseException | None, verify: bool) -> int | None:
+    if isinstance(failed, ssl.SSLCertVerificationError):
+        return failed.verify_code
+    return 0 if failed is None and verify else None
+
+
+def _chain(client: tls.TLSClient, *, whole: bool) -> tuple[Certificate, ...]:
+    """The leaf's hash, or every certificate with its bytes when the chain was refused."""
+    presented = client.chain()
+    return tuple(
+        Certificate(
+            sha256=hashlib.sha256(der).hexdigest(),
+            der=der if whole and len(der) <= _MAX_DER_BYTES else b"",
+        )
+        for der in presented[: _MAX_CHAIN if whole else 1]
+    )
