@@ -1,0 +1,74 @@
+"""What an editor of a catalogue must mend before it is published.
+
+Stricter than `load`: a probe goes on past a key it does not know, the linter does not.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from probes.catalogue.fields import CatalogueError
+from probes.catalogue.load import read
+from probes.wire.target import Catalogue
+
+MIN_INTERNATIONAL = 3
+"""Operators of international liveness hosts: with fewer, one operator's bad day, or a block of
+one operator, reads as a vantage that is offline."""
+MIN_DOMESTIC = 2
+MIN_REFERENCES = 2
+
+
+def lint(directory: Path) -> list[str]:
+    """Return why this catalogue must not be published, one line `file: key: reason` each."""
+    try:
+        _, findings = read(directory)
+    except CatalogueError as error:
+        return [str(error)]
+    return [*findings.faults, *findings.unknown, *findings.gaps]
+
+
+def advise(directory: Path) -> list[str]:
+    """Return what would make verdicts from this catalogue stronger; nothing here refuses it."""
+    try:
+        catalogue, findings = read(directory)
+    except CatalogueError:
+        return []
+    return [*findings.unmeasured, *findings.advice, *_coverage(catalogue)]
+
+
+def _coverage(catalogue: Catalogue) -> list[str]:
+    lines = []
+    operators: dict[str, set[str]] = defaultdict(set)
+    for host in catalogue.liveness:
+        operators[host.country].add(operator(host.host))
+    if (count := len(operators.pop("", ()))) < MIN_INTERNATIONAL:
+        lines.append(
+            "controls.toml: liveness: international hosts of "
+            f"{count} operators, {MIN_INTERNATIONAL} or more are wanted"
+        )
+    lines += [
+        f"controls.toml: liveness: domestic hosts of {len(names)} operators for {country}, "
+        f"{MIN_DOMESTIC} or more are wanted"
+        for country, names in sorted(operators.items())
+        if len(names) < MIN_DOMESTIC
+    ]
+    references = sum(resolver.role == "reference" for resolver in catalogue.resolvers)
+    if references < MIN_REFERENCES:
+        lines.append(
+            f"resolvers.toml: resolver: {references} with role reference, "
+            f"{MIN_REFERENCES} or more are wanted"
+        )
+    if not catalogue.silent:
+        lines.append("resolvers.toml: silent: is missing: injected answers are seen less well")
+    if not catalogue.sni.innocuous:
+        lines.append("controls.toml: sni.innocuous: is missing: filters by name cannot be told")
+    return lines
+
+
+def operator(host: str) -> str:
+    """Return a stand-in for who runs a host: its last two labels (three below a short one, as
+    in `example.co.uk`)."""
+    labels = host.split(".")
+    short = len(labels) > 2 and len(labels[-2]) <= 3 and len(labels[-1]) == 2
+    return ".".join(labels[-3:] if short else labels[-2:])
