@@ -74,7 +74,7 @@ def _summary(target: str, country: str, asn: int, seen: list[Sight]) -> Present:
     counts = Counter(sight.verdict.state for sight in (speaking or seen))
     state = max(counts, key=lambda each: (counts[each], -_ORDER.index(each)))
     same = [sight.verdict for sight in (speaking or seen) if sight.verdict.state == state]
-    techniques = Counter(verdict.technique for verdict in same if verdict.technique)
+    techniques = Counter(str(verdict.technique) for verdict in same if verdict.technique)
     rules = Counter(verdict.rule for verdict in same)
     return Present(
         target=target,

@@ -1,0 +1,1 @@
+"""Prometheus metrics: names in one file, values computed at scrape."""

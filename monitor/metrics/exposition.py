@@ -1,0 +1,137 @@
+"""The text that Prometheus scrapes, computed from the store at that moment.
+
+No counter lives in the process: the store counted while it stored, so that a restart, a second
+collector or a second web server changes nothing. The two histograms of lags are the exception.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+import monitor
+from monitor.detection.model import Event, State, Tier
+from monitor.detection.present import Present
+from monitor.metrics import names
+from monitor.metrics.lags import Histogram, Lags
+
+TIER_CONFIDENCE = {Tier.CONFIRMED: 1.0, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
+"""Stands in for a probability until events carry a calibrated one."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one scrape shows."""
+
+    open_events: Sequence[Event] = ()
+    transitions: Sequence[tuple[str, str, str, int]] = ()
+    """(service, country, transition, count)."""
+    services: Sequence[str] = ()
+    countries: Sequence[str] = ()
+    """With `services`: the series that are present from 0."""
+    present: Sequence[Present] = ()
+    vantages: Sequence[tuple[str, str, str]] = ()
+    """(country, role, status), one a probe."""
+    tallies: Sequence[tuple[str, str, int]] = ()
+    reasons: Sequence[str] = ()
+    """Quarantine reasons that are present from 0."""
+    last_received: int | None = None
+
+
+def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
+    """Return the body and its content type, text or OpenMetrics as `accept` asks."""
+    registry = CollectorRegistry()
+    registry.register(_Families(list(families(snapshot, lags))))
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type
+
+
+class _Families:
+    """prometheus-client's Collector: hands out families that are already made."""
+
+    def __init__(self, made: list[Metric]) -> None:
+        self._made = made
+
+    def collect(self) -> Iterable[Metric]:
+        return self._made
+
+
+def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
+    """Yield one family a metric of `names.ALL`, in that order."""
+    yield _family(
+        names.EVENT_CONFIDENCE,
+        (
+            (
+                (event.service, event.country, str(asn), event.technique, event.tier, event.id),
+                TIER_CONFIDENCE[event.tier],
+            )
+            for event in snapshot.open_events
+            if event.inhibited_by is None
+            for asn in event.asns
+        ),
+    )
+    counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
+    places = {(service, country) for service in snapshot.services for country in snapshot.countries}
+    places |= {(service, country) for service, country, _ in counted}
+    yield _family(
+        names.EVENTS,
+        (
+            ((service, country, transition), counted.get((service, country, transition), 0))
+            for service, country in sorted(places)
+            for transition in names.TRANSITIONS
+        ),
+    )
+    yield _family(
+        names.TARGET_STATE,
+        (
+            ((row.target.partition("/")[0], row.target, row.country, str(row.asn), row.state), 1)
+            for row in snapshot.present
+            if row.state not in (State.OK, State.INSUFFICIENT)
+        ),
+    )
+    totals = Counter(row.state for row in snapshot.present)
+    yield _family(names.TARGETS, (((state.value,), totals[state]) for state in State))
+    yield _family(names.VANTAGES, sorted(Counter(snapshot.vantages).items()))
+    tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
+    yield _family(names.INGESTED, [((), tallies.get(("ingested", ""), 0))])
+    yield _family(names.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
+    reasons = {reason for name, reason in tallies if name == "quarantined"} | set(snapshot.reasons)
+    yield _family(
+        names.QUARANTINED,
+        (((reason,), tallies.get(("quarantined", reason), 0)) for reason in sorted(reasons)),
+    )
+    yield _histogram(names.INGEST_LAG, lags.ingest)
+    yield _histogram(names.DETECTION_LAG, lags.detection)
+    at = [] if snapshot.last_received is None else [((), snapshot.last_received / 1000)]
+    yield _family(names.LAST_RECEIVED, at)
+    yield _family(names.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+
+
+def _family(metric: names.Metric, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    family: Any
+    if metric.kind == "counter":
+        family = CounterMetricFamily(
+            metric.name.removesuffix("_total"), metric.help, labels=metric.labels
+        )
+    else:
+        family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in rows:
+        family.add_metric([str(label) for label in labels], value)
+    return family  # type: ignore[no-any-return]
+
+
+def _histogram(metric: names.Metric, histogram: Histogram) -> Metric:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    family.add_metric([], buckets=histogram.buckets(), sum_value=histogram.sum)
+    return family

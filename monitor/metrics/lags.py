@@ -1,0 +1,38 @@
+"""Two histograms that cannot be computed at scrape: how late facts and conclusions are."""
+
+from __future__ import annotations
+
+import bisect
+
+BUCKETS_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86400.0)
+
+
+class Histogram:
+    """Cumulative counts by upper bound, in seconds."""
+
+    def __init__(self, bounds: tuple[float, ...] = BUCKETS_SECONDS) -> None:
+        self.bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """Count a lag; one that is negative because a clock is wrong counts as none."""
+        seconds = max(0.0, seconds)
+        self._counts[bisect.bisect_left(self.bounds, seconds)] += times
+        self.sum += seconds * times
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound as Prometheus writes it, cumulative count), the last one `+Inf`."""
+        total, rows = 0, []
+        for bound, count in zip((*self.bounds, float("inf")), self._counts, strict=True):
+            total += count
+            rows.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+        return rows
+
+
+class Lags:
+    """The histograms of this process."""
+
+    def __init__(self) -> None:
+        self.ingest = Histogram()
+        self.detection = Histogram()

@@ -1,0 +1,99 @@
+"""Every metric: name, kind, help and labels (interface.md section 4).
+
+No label ever holds a probe id or text from the network; each label's values come from a list
+of ours: the catalogue, ISO country codes, AS numbers seen from enrolled probes, verdict words.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric. Counters are named here as they are exposed, with `_total`."""
+
+    name: str
+    kind: str
+    """`gauge`, `counter` or `histogram`."""
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+EVENT_CONFIDENCE = Metric(
+    "reachwatch_block_event_confidence",
+    "gauge",
+    "Open block events: 1, 0.5 or 0.1 by tier until calibrated.",
+    ("service", "country", "asn", "technique", "tier", "event_id"),
+)
+EVENTS = Metric(
+    "reachwatch_block_events_total",
+    "counter",
+    "Transitions of block events, as first published.",
+    ("service", "country", "transition"),
+)
+TARGET_STATE = Metric(
+    "reachwatch_target_state",
+    "gauge",
+    "1 for the present state of a target in a network, other than ok and insufficient.",
+    ("service", "target", "country", "asn", "state"),
+)
+TARGETS = Metric(
+    "reachwatch_targets",
+    "gauge",
+    "Targets in networks by their present state.",
+    ("state",),
+)
+VANTAGES = Metric(
+    "reachwatch_vantages",
+    "gauge",
+    "Enrolled probes: online, silent or degraded.",
+    ("country", "role", "status"),
+)
+INGESTED = Metric(
+    "reachwatch_measurements_ingested_total", "counter", "Measurements stored for the first time."
+)
+DUPLICATE = Metric(
+    "reachwatch_measurements_duplicate_total",
+    "counter",
+    "Measurements that were sent again and were stored already.",
+)
+QUARANTINED = Metric(
+    "reachwatch_measurements_quarantined_total",
+    "counter",
+    "Lines and batches that were not admitted.",
+    ("reason",),
+)
+INGEST_LAG = Metric(
+    "reachwatch_ingest_lag_seconds",
+    "histogram",
+    "From the start of a measurement to its commit in the store.",
+)
+DETECTION_LAG = Metric(
+    "reachwatch_detection_lag_seconds",
+    "histogram",
+    "From the end of a round to the commit of its conclusions.",
+)
+LAST_RECEIVED = Metric(
+    "reachwatch_last_measurement_timestamp_seconds",
+    "gauge",
+    "When the newest measurement arrived, Unix time.",
+)
+BUILD = Metric(
+    "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
+)
+
+ALL: tuple[Metric, ...] = (
+    EVENT_CONFIDENCE,
+    EVENTS,
+    TARGET_STATE,
+    TARGETS,
+    VANTAGES,
+    INGESTED,
+    DUPLICATE,
+    QUARANTINED,
+    INGEST_LAG,
+    DETECTION_LAG,
+    LAST_RECEIVED,
+    BUILD,
+)
+TRANSITIONS = ("opened", "confirmed", "closed", "retracted")

@@ -1,0 +1,160 @@
+"""The forms in which values leave over the API: JSON-ready dictionaries and CSV.
+
+Names are those of interface.md section 4. Times are RFC 3339, UTC. Text from the network is
+inert in CSV: a cell that a spreadsheet would run as a formula gets a leading apostrophe.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monitor.detection.model import Event
+from monitor.detection.present import Present
+from monitor.store.reading import Bucket, Judged, VantageRow
+
+
+def rfc3339(milliseconds: int | None) -> str | None:
+    """`2026-05-04T08:10:00Z`, with milliseconds only when there are some."""
+    if milliseconds is None:
+        return None
+    when = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    precision = "milliseconds" if milliseconds % 1000 else "seconds"
+    return when.isoformat(timespec=precision).replace("+00:00", "Z")
+
+
+def event_form(event: Event) -> dict[str, Any]:
+    """One element of `GET /api/v1/events`."""
+    return {
+        "id": event.id,
+        "service": event.service,
+        "targets": list(event.targets),
+        "country": event.country,
+        "asns": list(event.asns),
+        "technique": event.technique,
+        "extent": event.extent,
+        "state": event.state,
+        "tier": event.tier,
+        "onset": rfc3339(event.onset),
+        "onset_earliest": rfc3339(event.onset_earliest),
+        "onset_latest": rfc3339(event.onset_latest),
+        "opened": rfc3339(event.opened),
+        "confirmed": rfc3339(event.confirmed),
+        "closed": rfc3339(event.closed),
+        "confidence": None,  # until it is calibrated
+        "vantages": {"agreeing": event.agreeing, "total": event.total},
+        "control": event.control,
+        "rule_counts": dict(event.rule_counts),
+        "witnesses": list(event.witnesses),
+        "inhibited_by": event.inhibited_by,
+        "source": event.source,
+        "policy": {"name": event.policy_name, "pace": event.pace},
+        "rules_version": event.rules_version,
+        "catalogue_version": event.catalogue_version,
+        "history": [
+            {"round": rfc3339(change.round), "kind": change.kind, "note": change.note}
+            for change in event.history
+        ],
+    }
+
+
+def judged_form(judged: Judged) -> dict[str, Any]:
+    """One element of `GET /api/v1/measurements`."""
+    verdict = judged.verdict
+    return {
+        "id": judged.id,
+        "target": judged.target,
+        "country": judged.country,
+        "asn": judged.asn,
+        "vantage": judged.probe,
+        "round": rfc3339(judged.round),
+        "state": verdict.state,
+        "layer": verdict.layer,
+        "technique": verdict.technique,
+        "rule": verdict.rule,
+        "endpoints": {"total": verdict.endpoints.total, "failed": verdict.endpoints.failed},
+        "addresses": {"total": verdict.addresses.total, "failed": verdict.addresses.failed},
+        "evidence": list(verdict.evidence),
+    }
+
+
+def present_form(present: Present) -> dict[str, Any]:
+    """The state of a target in a network now."""
+    return {
+        "target": present.target,
+        "country": present.country,
+        "asn": present.asn,
+        "state": present.state,
+        "technique": present.technique,
+        "rule": present.rule,
+        "vantages": {"agreeing": present.agreeing, "total": present.vantages},
+        "round": rfc3339(present.round),
+    }
+
+
+def bucket_form(bucket: Bucket) -> dict[str, Any]:
+    """One element of `GET /api/v1/timeline`."""
+    return {
+        "hour": rfc3339(bucket.hour),
+        "target": bucket.target,
+        "country": bucket.country,
+        "asn": bucket.asn,
+        "state": bucket.state,
+        "layer": bucket.layer,
+        "technique": bucket.technique,
+        "measurements": bucket.n,
+        "vantages": bucket.vantages,
+    }
+
+
+def vantage_form(row: VantageRow, status: str) -> dict[str, Any]:
+    """One element of `GET /api/v1/vantages`."""
+    return {
+        "id": row.id,
+        "owner": row.owner,
+        "role": row.role,
+        "country": row.country,
+        "asn": row.asn,
+        "enrolled": rfc3339(row.enrolled),
+        "last_seen": rfc3339(row.last_seen),
+        "status": status,
+    }
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV (RFC 4180) with a heading; nested values become `a.b` columns, lists are
+    joined by spaces."""
+    flat = [dict(_flattened(row)) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(names)
+    for row in flat:
+        writer.writerow([inert(row.get(name, "")) for name in names])
+    return out.getvalue()
+
+
+def inert(value: object) -> object:
+    """The value, made harmless for spreadsheets (OWASP, CSV injection)."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _flattened(row: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found.extend(_flattened(value, f"{prefix}{name}."))
+        elif isinstance(value, list):
+            words = [
+                "/".join(str(part) for part in each.values()) if isinstance(each, Mapping) else each
+                for each in value
+            ]
+            found.append((prefix + name, " ".join(str(word) for word in words)))
+        else:
+            found.append((prefix + name, value))
+    return found

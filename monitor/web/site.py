@@ -1,0 +1,45 @@
+"""What every request may use, in one object that the pipeline makes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from monitor.detection.policy import Policy
+from monitor.metrics.lags import Lags
+from monitor.store.base import FactStore, Registry
+from probes.wire.target import Catalogue, Service
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that pages, API and metrics read from, and nothing that they could change but
+    the registry (by enrolment)."""
+
+    engine: AsyncEngine
+    facts: FactStore
+    registry: Registry
+    policy: Policy
+    catalogue: Catalogue
+    clock: Callable[[], int]
+    """Unix milliseconds."""
+    unready: Callable[[], Sequence[str]]
+    """Why the process cannot serve now, one reason a line; empty when ready."""
+    lags: Lags
+    public_url: str = "http://127.0.0.1:8080"
+    """Base of permalinks, without the final slash."""
+    brokers: tuple[str, ...] = ()
+    """MQTT URLs given to probes that enrol."""
+    demo: str = ""
+    """What is simulated, in words; empty outside the demonstration."""
+    interval_seconds: int = 300
+
+    def service(self, id: str) -> Service | None:
+        """The catalogue's entry of a service."""
+        return next((each for each in self.catalogue.services if each.id == id), None)
+
+
+SITE: web.AppKey[Site] = web.AppKey("site", Site)
