@@ -1,0 +1,132 @@
+"""Verdict rows, and the hourly cells that are counted from them.
+
+A cell is counted anew whenever a verdict in it changes, so judging again or refolding never
+counts twice. Cells of an hour whose facts were pruned are left as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.detection.model import Verdict
+from monitor.store import statements
+from monitor.store.tables import measurement, vantage, verdict
+
+HOUR = 3_600_000
+Place = tuple[int, str, str, int]
+"""(hour, target, country, asn)."""
+
+_encoder = msgspec.json.Encoder()
+_set_verdict = statements.upsert(verdict)
+_of_the_place = (
+    "FROM verdict WHERE target = :target AND country = :country AND asn = :asn "
+    "AND round >= :hour AND round < :until"
+)
+_forget_cells = sa.text(
+    "DELETE FROM cell WHERE hour = :hour AND target = :target AND country = :country AND asn = :asn"
+)
+_count_cells = sa.text(
+    "INSERT INTO cell (hour, target, country, asn, state, rule, layer, technique, "
+    "n, vantages, all_vantages) "
+    "SELECT CAST(:hour AS BIGINT), target, country, asn, state, rule, min(layer), "
+    "min(technique), count(*), count(DISTINCT probe), "
+    f"(SELECT count(DISTINCT probe) {_of_the_place}) {_of_the_place} "
+    "GROUP BY target, country, asn, state, rule"
+)
+
+
+def hour_of(round: int) -> int:
+    """First millisecond of the hour of a round."""
+    return round - round % HOUR
+
+
+async def save_verdicts(
+    connection: AsyncConnection,
+    service: str,
+    verdicts: Sequence[tuple[str, Verdict]],
+    *,
+    replaced_after: int | None,
+    pruned: int,
+) -> None:
+    """Write verdicts and count their cells anew.
+
+    With `replaced_after`, verdicts of the service's later rounds that are not among these are
+    dropped. A verdict of a measurement that is not stored (pruned meanwhile) is left out.
+    """
+    touched: set[Place] = set()
+    if replaced_after is not None:
+        touched |= await _drop(connection, service, replaced_after, {id for id, _ in verdicts})
+    rows, places = await _rows(connection, verdicts)
+    touched |= places
+    if rows:
+        await connection.execute(_set_verdict, rows)
+    await count(connection, (place for place in touched if place[0] >= pruned))
+
+
+async def count(connection: AsyncConnection, places: Iterable[Place]) -> None:
+    """Count the cells of these places from the verdict rows."""
+    values = [
+        {"hour": hour, "until": hour + HOUR, "target": target, "country": country, "asn": asn}
+        for hour, target, country, asn in sorted(places)
+    ]
+    if values:
+        await connection.execute(_forget_cells, values)
+        await connection.execute(_count_cells, values)
+
+
+async def _drop(
+    connection: AsyncConnection, service: str, after: int, kept: set[str]
+) -> set[Place]:
+    """Delete verdicts of later rounds that are not kept; return the places they were in."""
+    query = sa.select(
+        verdict.c.measurement, verdict.c.round, verdict.c.target, verdict.c.country, verdict.c.asn
+    ).where(verdict.c.service == service, verdict.c.round > after)
+    gone = [row for row in await connection.execute(query) if row.measurement not in kept]
+    for chunk in statements.chunks([row.measurement for row in gone]):
+        await connection.execute(sa.delete(verdict).where(verdict.c.measurement.in_(chunk)))
+    return {(hour_of(row.round), row.target, row.country, row.asn) for row in gone}
+
+
+async def _rows(
+    connection: AsyncConnection, verdicts: Sequence[tuple[str, Verdict]]
+) -> tuple[list[dict[str, object]], set[Place]]:
+    rows: list[dict[str, object]] = []
+    places: set[Place] = set()
+    for chunk in statements.chunks(verdicts):
+        query = (
+            sa.select(
+                measurement.c.id,
+                measurement.c.round,
+                vantage.c.probe,
+                vantage.c.country,
+                vantage.c.asn,
+            )
+            .join(vantage, vantage.c.number == measurement.c.vantage)
+            .where(measurement.c.id.in_([id for id, _ in chunk]))
+        )
+        beside = {row.id: row for row in await connection.execute(query)}
+        for id, one in chunk:
+            if (fact := beside.get(id)) is None:
+                continue
+            places.add((hour_of(fact.round), one.target, fact.country, fact.asn))
+            rows.append(
+                {
+                    "measurement": bytes.fromhex(id),
+                    "target": one.target,
+                    "service": one.target.partition("/")[0],
+                    "country": fact.country,
+                    "asn": fact.asn,
+                    "probe": fact.probe,
+                    "round": fact.round,
+                    "state": one.state.value,
+                    "layer": one.layer.value if one.layer else None,
+                    "technique": one.technique.value if one.technique else None,
+                    "rule": one.rule,
+                    "body": _encoder.encode(one),
+                }
+            )
+    return rows, places

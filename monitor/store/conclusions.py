@@ -1,0 +1,227 @@
+"""What the detector concluded: states, checkpoints, verdicts, cells, events, journal, cursor.
+
+`save` is one transaction, so that pages never see an event without its verdicts, and a
+detector that dies goes on exactly where the store is. Knows nothing of how conclusions are
+drawn; facts are only read, to put a verdict beside its network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.detection.model import Event
+from monitor.store import cells, statements
+from monitor.store.base import Conclusions, StoreUnavailableError
+from monitor.store.engines import Engines, reading, writing
+from monitor.store.tables import (
+    cell,
+    checkpoint,
+    cursor,
+    detector_state,
+    event,
+    journal,
+    lease,
+    verdict,
+)
+
+DETECTOR = "detector"
+PRUNED = "pruned"
+"""Names in `cursor`."""
+FRESH_CHECKPOINTS = 48
+"""Newest checkpoints of a service that are all kept: two days of hourly ones."""
+DAILY_CHECKPOINTS = 92
+"""Of older ones the first of each day is kept, for so many days: as long as facts are."""
+DAY = 86_400_000
+
+_encoder = msgspec.json.Encoder()
+_set_cursor = statements.upsert(cursor)
+_set_state = statements.upsert(detector_state)
+_set_checkpoint = statements.upsert(checkpoint)
+_set_event = statements.upsert(event)
+_append_journal = sa.text(
+    "INSERT INTO journal (at, event, service, country, transition) "
+    "VALUES (:at, :event, :service, :country, :transition) "
+    "ON CONFLICT (event, transition) DO NOTHING"
+)
+_take_lease = sa.text(
+    "INSERT INTO lease (name, holder, expires) VALUES (:name, :holder, :expires) "
+    "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires = excluded.expires "
+    "WHERE lease.holder = excluded.holder OR lease.expires <= :now"
+)
+
+
+class SQLConclusionStore:
+    """`monitor.store.base.ConclusionStore` over SQL."""
+
+    def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
+        self._engines = engines
+        self._now = now
+        self._holder: str | None = None
+        """Who leads through this object; None while nobody asked to."""
+
+    async def load(self, service: str) -> tuple[int, bytes] | None:
+        """Last folded round and state of a service."""
+        query = sa.select(detector_state.c.round, detector_state.c.state).where(
+            detector_state.c.service == service
+        )
+        async with reading(self._engines) as connection:
+            found = (await connection.execute(query)).first()
+        return None if found is None else (found.round, bytes(found.state))
+
+    async def checkpoint(self, service: str, before: int) -> tuple[int, bytes] | None:
+        """Newest checkpoint of a round earlier than `before`."""
+        query = (
+            sa.select(checkpoint.c.round, checkpoint.c.state)
+            .where(checkpoint.c.service == service, checkpoint.c.round < before)
+            .order_by(checkpoint.c.round.desc())
+            .limit(1)
+        )
+        async with reading(self._engines) as connection:
+            found = (await connection.execute(query)).first()
+        return None if found is None else (found.round, bytes(found.state))
+
+    async def cursor(self) -> int:
+        """The arrival number up to which facts have been folded; 0 at first."""
+        async with reading(self._engines) as connection:
+            return await statements.value_of(connection, DETECTOR)
+
+    async def lead(self, holder: str, seconds: int, now: int) -> bool:
+        """Take or renew the detector's lease; False while another holder's is fresh.
+
+        `now` is Unix milliseconds. After this, `save` through this object is refused when
+        somebody else has taken the lease meanwhile: a leader that slept cannot overwrite its
+        successor.
+        """
+        values = {"name": DETECTOR, "holder": holder, "expires": now + seconds * 1000, "now": now}
+        async with writing(self._engines) as connection:
+            taken = (await connection.execute(_take_lease, values)).rowcount == 1
+        self._holder = holder
+        return taken
+
+    async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
+        """Replace what was concluded, and remember the arrival cursor: one transaction."""
+        async with writing(self._engines) as connection:
+            await self._still_leading(connection)
+            pruned = await statements.value_of(connection, PRUNED)
+            for one in conclusions:
+                await self._save_one(connection, one, pruned)
+            await connection.execute(_set_cursor, {"name": DETECTOR, "value": cursor})
+
+    async def _still_leading(self, connection: AsyncConnection) -> None:
+        if self._holder is None:
+            return
+        query = sa.select(lease.c.holder).where(lease.c.name == DETECTOR).with_for_update()
+        if (holder := (await connection.execute(query)).scalar()) != self._holder:
+            raise StoreUnavailableError(f"{self._engines.place}: {holder} leads detection now")
+
+    async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
+        after = one.refolded_after
+        state = {"service": one.service, "round": one.round, "state": one.state}
+        await connection.execute(_set_state, state)
+        await self._save_checkpoints(connection, one)
+        # The journal first: it may name an event that the refold makes disappear.
+        await self._save_journal(connection, one)
+        if after is not None:
+            kept = {each.id for each in one.events}
+            changed = sa.select(event.c.id).where(
+                event.c.service == one.service, event.c.updated > after
+            )
+            gone = [id for (id,) in await connection.execute(changed) if id not in kept]
+            for chunk in statements.chunks(gone):
+                await connection.execute(sa.delete(event).where(event.c.id.in_(chunk)))
+        if one.events:
+            await connection.execute(_set_event, [_event_row(each) for each in one.events])
+        await cells.save_verdicts(
+            connection, one.service, one.verdicts, replaced_after=after, pruned=pruned
+        )
+
+    async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> None:
+        mine = checkpoint.c.service == one.service
+        if one.refolded_after is not None:
+            await connection.execute(
+                sa.delete(checkpoint).where(mine, checkpoint.c.round > one.refolded_after)
+            )
+        if not one.checkpoints:
+            return
+        await connection.execute(
+            _set_checkpoint,
+            [{"service": one.service, "round": r, "state": s} for r, s in one.checkpoints],
+        )
+        query = sa.select(checkpoint.c.round).where(mine).order_by(checkpoint.c.round)
+        present = [round for (round,) in await connection.execute(query)]
+        for chunk in statements.chunks(superfluous(present)):
+            await connection.execute(
+                sa.delete(checkpoint).where(mine, checkpoint.c.round.in_(chunk))
+            )
+
+    async def _save_journal(self, connection: AsyncConnection, one: Conclusions) -> None:
+        countries = {each.id: each.country for each in one.events}
+        at = self._now()
+        for id, transition in one.journal:
+            country = countries.get(id) or await _country_of(connection, id)
+            await connection.execute(
+                _append_journal,
+                {
+                    "at": at,
+                    "event": id,
+                    "service": one.service,
+                    "country": country,
+                    "transition": transition,
+                },
+            )
+
+    async def clear(self) -> None:
+        """Forget all conclusions and the cursor; facts and the journal stay.
+
+        What was concluded of facts that have been pruned since cannot be concluded again, so
+        cells of that time and events that ended in it stay as well.
+        """
+        async with writing(self._engines) as connection:
+            pruned = await statements.value_of(connection, PRUNED)
+            for table in (detector_state, checkpoint, verdict):
+                await connection.execute(sa.delete(table))
+            await connection.execute(sa.delete(cell).where(cell.c.hour >= cells.hour_of(pruned)))
+            await connection.execute(
+                sa.delete(event).where(sa.or_(event.c.updated >= pruned, event.c.state == "open"))
+            )
+            await connection.execute(sa.delete(cursor).where(cursor.c.name == DETECTOR))
+
+
+def superfluous(rounds: Sequence[int]) -> list[int]:
+    """Checkpoints that need not be kept, of all rounds (ascending) that have one.
+
+    The newest stay; of older ones the first of each day, for some days. A late fact then
+    refolds at most a day too much.
+    """
+    older = rounds[:-FRESH_CHECKPOINTS]
+    days = [list(group) for _, group in groupby(older, key=lambda each: each // DAY)]
+    first_ones = [day[0] for day in days][-DAILY_CHECKPOINTS:]
+    return [round for round in older if round not in first_ones]
+
+
+async def _country_of(connection: AsyncConnection, id: str) -> str:
+    for table, column in ((event, event.c.id), (journal, journal.c.event)):
+        query = sa.select(table.c.country).where(column == id).limit(1)
+        if (country := (await connection.execute(query)).scalar()) is not None:
+            return str(country)
+    raise ValueError(f"journal names event {id}, which was never saved")
+
+
+def _event_row(each: Event) -> dict[str, object]:
+    return {
+        "id": each.id,
+        "service": each.service,
+        "country": each.country,
+        "state": each.state.value,
+        "tier": each.tier.value,
+        "onset": each.onset,
+        "opened": each.opened,
+        "updated": each.updated,
+        "closed": each.closed,
+        "body": _encoder.encode(each),
+    }

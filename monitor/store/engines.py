@@ -1,0 +1,198 @@
+"""Connections to the database, and what may go wrong with them.
+
+SQLite has one writer at a time: all writers of this process share one connection, which takes
+the file's write lock when its transaction begins (BEGIN IMMEDIATE) and waits for other
+processes; a transaction that reads first and writes later could not be retried by SQLite.
+Readers have connections of their own that cannot write. On PostgreSQL one pool serves both.
+
+Everything that the world does to a database (locked, full, gone, not a database) leaves here
+as `StoreUnavailableError` with one line; a mistake of ours (a wrong statement, a broken
+constraint) stays the exception that it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from monitor.store.base import StoreUnavailableError
+
+LOCK_SECONDS = 10.0
+"""How long a writer waits for another process's transaction before it says `locked`."""
+CONNECT_SECONDS = 10.0
+STATEMENT_SECONDS = 300.0
+"""Longest single statement on PostgreSQL: pruning and clearing take minutes, not hours."""
+_SQLITE_OPEN = {
+    # FULL: with WAL, NORMAL may lose the last commits on power loss, after their
+    # acknowledgement was sent.
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "cache_size": "-32768",
+    "journal_size_limit": "67108864",
+}
+_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "57", "58", "XX")
+"""Classes of SQLSTATE that are the server's or the network's trouble: connection, read-only,
+authorisation, no such database, rolled back, resources, operator, system, internal."""
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """Waiting will not help: a wrong URL, a file that is no database, a newer schema."""
+
+
+class Engines(msgspec.Struct, frozen=True):
+    """One engine to write with, one to read with; the same one on PostgreSQL."""
+
+    write: AsyncEngine
+    read: AsyncEngine
+    place: str
+    """The URL without its password, for messages."""
+
+    @property
+    def sqlite(self) -> bool:
+        """Whether this is a SQLite file."""
+        return self.write.dialect.name == "sqlite"
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.write.dispose()
+        if self.read is not self.write:
+            await self.read.dispose()
+
+
+def parse(url: str) -> URL:
+    """Return the parsed database URL. Raises StoreRefusedError."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise StoreRefusedError(
+            "database URL: not a URL such as sqlite+aiosqlite:///file"
+        ) from None
+    match parsed.drivername:
+        case "sqlite" | "sqlite+aiosqlite":
+            if not parsed.database or parsed.database == ":memory:" or "file:" in parsed.database:
+                raise StoreRefusedError("database URL: SQLite needs a file, as several share it")
+            return parsed.set(drivername="sqlite+aiosqlite")
+        case "postgresql" | "postgres" | "postgresql+asyncpg":
+            return parsed.set(drivername="postgresql+asyncpg")
+        case other:
+            raise StoreRefusedError(
+                f"database URL: {other!r} is neither sqlite+aiosqlite nor postgresql+asyncpg"
+            )
+
+
+def connect(url: str) -> Engines:
+    """Make the engines of a URL; nothing is contacted yet. Raises StoreRefusedError."""
+    parsed = parse(url)
+    place = parsed.render_as_string(hide_password=True)
+    if parsed.drivername.startswith("postgresql"):
+        try:
+            engine = create_async_engine(
+                parsed,
+                pool_size=5,
+                max_overflow=5,
+                pool_timeout=LOCK_SECONDS,
+                pool_pre_ping=True,
+                connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
+            )
+        except ImportError:
+            raise StoreRefusedError(
+                "PostgreSQL needs the extra: pip install 'reachwatch[postgres]'"
+            ) from None
+        return Engines(engine, engine, place)
+    _make_private(Path(str(parsed.database)))
+    write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1)
+    read = _sqlite_engine(parsed, "BEGIN", connections=5, query_only="ON")
+    return Engines(write, read, place)
+
+
+def _make_private(path: Path) -> None:
+    """A new file belongs to its owner alone: it holds the hashes of secrets."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        reason = f"{path}: {error.strerror}"
+        kind = StoreUnavailableError if path.parent.is_dir() else StoreRefusedError
+        raise kind(reason) from None
+
+
+def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=3 * LOCK_SECONDS,
+        # isolation_level None: Python's sqlite3 begins nothing by itself.
+        connect_args={"timeout": LOCK_SECONDS, "isolation_level": None},
+    )
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for name, value in (_SQLITE_OPEN | pragmas).items():
+            cursor.execute(f"PRAGMA {name}={value}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _on_begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def trouble(error: BaseException) -> str | None:
+    """One line when the world is to blame, None when we are."""
+    if isinstance(error, sa.exc.TimeoutError):
+        return "every connection is in use"
+    cause: BaseException | None = error
+    if isinstance(error, sa.exc.DBAPIError) and error.orig:
+        cause = error.orig
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    while cause is not None:
+        if isinstance(cause, sqlite3.DatabaseError):
+            ours = isinstance(cause, (sqlite3.IntegrityError, sqlite3.ProgrammingError))
+            ours = ours or getattr(cause, "sqlite_errorname", "") == "SQLITE_ERROR"
+            return None if ours else text
+        if isinstance(state := getattr(cause, "sqlstate", None), str):
+            return text if state.startswith(_UNAVAILABLE_SQLSTATES) else None
+        if isinstance(cause, OSError) or type(cause).__name__ == "InterfaceError":
+            return text
+        cause = cause.__cause__
+    return None
+
+
+@contextlib.asynccontextmanager
+async def speaking(place: str) -> AsyncIterator[None]:
+    """Turn the database's trouble inside the block into StoreUnavailableError."""
+    try:
+        yield
+    except StoreUnavailableError:
+        raise
+    except Exception as error:
+        if (reason := trouble(error)) is None:
+            raise
+        permanent = "file is not a database" in reason
+        kind = StoreRefusedError if permanent else StoreUnavailableError
+        raise kind(f"{place}: {reason}") from error
+
+
+@contextlib.asynccontextmanager
+async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
+    """One transaction that writes: committed at the end of the block, undone by an exception."""
+    async with speaking(engines.place), engines.write.begin() as connection:
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def reading(engines: Engines) -> AsyncIterator[AsyncConnection]:
+    """One transaction that reads: all its statements see the same moment (SQLite)."""
+    async with speaking(engines.place), engines.read.begin() as connection:
+        yield connection

@@ -1,0 +1,183 @@
+"""Measurements and quarantine on SQLite and PostgreSQL: the FactStore.
+
+Knows nothing of what a measurement means. What is read back is decoded from the line as sent;
+role, owner and enrolment come from beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.detection.model import Stored
+from monitor.store import merge, ring
+from monitor.store.base import Added, Admitted, Quarantined
+from monitor.store.engines import Engines, reading, writing
+from monitor.store.packing import Packer, unpack
+from monitor.store.tables import measurement, target, vantage
+from probes.wire.codec import decode
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
+
+CONFLICT = "conflicting_id"
+"""Reason in quarantine for a known id with other bytes."""
+_LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
+
+_STORED = (
+    sa.select(
+        measurement.c.line, vantage.c.owner, vantage.c.role, vantage.c.enrolled, vantage.c.source
+    )
+    .select_from(measurement)
+    .join(vantage, vantage.c.number == measurement.c.vantage)
+)
+
+
+class SQLFactStore:
+    """`monitor.store.base.FactStore` over SQL."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._packer = Packer()
+        self._numbers: dict[merge.Spelled, int] = {}
+        """Numbers of vantages and targets that are known to be committed."""
+
+    async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
+        """Keep all of it durably or raise: when this returns, an acknowledgement may be sent."""
+        if not admitted and not quarantined:
+            return Added(0, 0, 0)
+        first: dict[str, Admitted] = {}
+        again = [
+            one for one in admitted if first.setdefault(one.stored.measurement.id, one) is not one
+        ]
+        frames = [self._packer.pack(one.line) for one in first.values()]
+        spelled = [
+            (merge.vantage_of(one.stored), merge.target_of(one.stored)) for one in first.values()
+        ]
+        async with writing(self._engines) as connection:
+            if not self._engines.sqlite:
+                await merge.take_turn(connection)
+            numbers = await self._numbered({word for pair in spelled for word in pair}, connection)
+            rows = [
+                merge.row(one, numbers[v], numbers[t], frame)
+                for one, (v, t), frame in zip(first.values(), spelled, frames, strict=True)
+            ]
+            known = await merge.merge(connection, rows)
+            again += [first[id.hex()] for id in known]
+            lines = {id.hex(): unpack(frame) for id, frame in known.items()}
+            clashing = [
+                one
+                for one in again
+                if one.line != lines.get(id := one.stored.measurement.id, first[id].line)
+            ]
+            added = Added(
+                new=len(first) - len(known),
+                duplicate=len(again) - len(clashing),
+                conflicting=len(clashing),
+            )
+            aside = [*quarantined, *map(_set_aside, clashing)]
+            await ring.keep(connection, aside)
+            await ring.count(connection, _tally(added, quarantined))
+        self._numbers |= numbers
+        return added
+
+    async def _numbered(
+        self, words: set[merge.Spelled], connection: AsyncConnection
+    ) -> dict[merge.Spelled, int]:
+        """Numbers of all words; new ones are made in this transaction and are remembered only
+        once it is committed."""
+        known = {word: self._numbers[word] for word in words if word in self._numbers}
+        if missing := words - known.keys():
+            known |= await merge.number(connection, missing)
+        return known
+
+    async def arrivals(self, after: int, limit: int = 10_000) -> Sequence[tuple[int, str, int]]:
+        """(arrival number, target, round) of measurements that arrived after a number, in order."""
+        query = (
+            sa.select(measurement.c.arrival, target.c.id, measurement.c.round)
+            .join(target, target.c.number == measurement.c.target)
+            .where(measurement.c.arrival > after)
+            .order_by(measurement.c.arrival)
+            .limit(limit)
+        )
+        async with reading(self._engines) as connection:
+            return [(a, t, r) for a, t, r in await connection.execute(query)]
+
+    async def facts(
+        self, first_round: int, last_round: int, service: str | None = None
+    ) -> Sequence[Stored]:
+        """Measurements of rounds first..last (both included) of a service, and always the
+        liveness targets; sorted by (round, started, id)."""
+        query = _STORED.where(
+            measurement.c.target.in_(_targets(service, _LIVENESS)),
+            measurement.c.round.between(first_round, last_round),
+        ).order_by(measurement.c.round, measurement.c.started, measurement.c.id)
+        async with reading(self._engines) as connection:
+            found = (await connection.execute(query)).all()
+        return [_stored(row)[0] for row in found]
+
+    async def rounds(self, after: int, service: str | None = None) -> Sequence[tuple[int, int]]:
+        """Distinct (round, longest interval in ms) greater than `after`, ascending; of one
+        service's own targets when a service is named."""
+        query = (
+            sa.select(measurement.c.round, sa.func.max(measurement.c.interval_ms))
+            .where(measurement.c.target.in_(_targets(service)), measurement.c.round > after)
+            .group_by(measurement.c.round)
+            .order_by(measurement.c.round)
+        )
+        async with reading(self._engines) as connection:
+            return [(r, i) for r, i in await connection.execute(query)]
+
+    async def measurement(self, id: str) -> tuple[Stored, bytes] | None:
+        """One measurement and its line as sent."""
+        try:
+            bytes.fromhex(id)
+        except ValueError:
+            return None
+        async with reading(self._engines) as connection:
+            found = (await connection.execute(_STORED.where(measurement.c.id == id))).first()
+        return None if found is None else _stored(found)
+
+    async def tallies(self) -> Sequence[tuple[str, str, int]]:
+        """(name, reason, n) of every counter of `monitor.store.tables.tally`."""
+        async with reading(self._engines) as connection:
+            return await ring.tallies(connection)
+
+
+def _targets(service: str | None, *others: str) -> sa.Select[Any]:
+    """Numbers of the targets of a service (and of others), or of all: always a list, so that
+    the index on (target, round) is walked target by target."""
+    numbers = sa.select(target.c.number)
+    return numbers if service is None else numbers.where(target.c.service.in_((service, *others)))
+
+
+def _stored(row: Any) -> tuple[Stored, bytes]:
+    line = unpack(row.line)
+    return Stored(
+        measurement=decode(line),
+        owner=row.owner,
+        role=Role(row.role),
+        enrolled=row.enrolled,
+        source=row.source,
+    ), line
+
+
+def _set_aside(one: Admitted) -> Quarantined:
+    measured = one.stored.measurement
+    return Quarantined(
+        probe=measured.probe,
+        reason=CONFLICT,
+        detail=f"id {measured.id} is stored with other bytes",
+        payload=one.line,
+        received=one.received,
+    )
+
+
+def _tally(added: Added, quarantined: Sequence[Quarantined]) -> Counter[tuple[str, str]]:
+    counts = Counter(("quarantined", one.reason) for one in quarantined)
+    counts["quarantined", CONFLICT] += added.conflicting
+    counts["ingested", ""] = added.new
+    counts["duplicate", ""] = added.duplicate
+    return +counts

@@ -1,0 +1,131 @@
+"""Tokens and probes: the Registry over SQL.
+
+Keeps hashes and compares them; making secrets and hashing them is the caller's. What makes
+enrolment safe is that the token's last use is taken in the same statement that looks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from monitor.store.base import Probe, Token
+from monitor.store.engines import Engines, reading, writing
+from monitor.store.tables import probe as probe_table
+from monitor.store.tables import token as token_table
+
+_TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
+_PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
+
+
+class SQLRegistry:
+    """`monitor.store.base.Registry` over SQL."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    async def add_token(self, token: Token) -> None:
+        """Keep a new token."""
+        values = {name: getattr(token, name) for name in Token.__struct_fields__}
+        async with writing(self._engines) as connection:
+            await connection.execute(sa.insert(token_table), values)
+
+    async def tokens(self) -> Sequence[Token]:
+        """All tokens, newest first."""
+        query = sa.select(*_TOKEN).order_by(token_table.c.created.desc(), token_table.c.id)
+        async with reading(self._engines) as connection:
+            return [Token(**row._mapping) for row in await connection.execute(query)]
+
+    async def revoke_token(self, id: str, now: int) -> bool:
+        """False when there is no such token. The first revocation's time stays."""
+        return await self._revoke(token_table, id, now)
+
+    async def enrol(
+        self, token_id: str, secret_sha256: str, probe: Probe, secret_hash: str, now: int
+    ) -> Token | None:
+        """Use the token once and keep the probe with the hash of its MQTT secret, atomically;
+        the token's role and owner go to the probe. None when the token is unknown, wrong, used
+        up, expired or revoked, or when the probe's id is taken (the token is then not used)."""
+        use = (
+            sa.update(token_table)
+            .where(
+                token_table.c.id == token_id,
+                token_table.c.secret_sha256 == secret_sha256,
+                token_table.c.uses_left > 0,
+                token_table.c.expires > now,
+                token_table.c.revoked.is_(None),
+            )
+            .values(uses_left=token_table.c.uses_left - 1)
+        )
+        try:
+            async with writing(self._engines) as connection:
+                if (await connection.execute(use)).rowcount != 1:
+                    return None
+                query = sa.select(*_TOKEN).where(token_table.c.id == token_id)
+                used = Token(**(await connection.execute(query)).one()._mapping)
+                values = {name: getattr(probe, name) for name in Probe.__struct_fields__}
+                values |= {"owner": used.owner, "role": used.role, "secret_hash": secret_hash}
+                await connection.execute(sa.insert(probe_table), values)
+                return used
+        except sa.exc.IntegrityError:
+            return None
+
+    async def probe(self, id: str) -> Probe | None:
+        """One probe."""
+        async with reading(self._engines) as connection:
+            found = await connection.execute(sa.select(*_PROBE).where(probe_table.c.id == id))
+            return next((_probe(row) for row in found), None)
+
+    async def probes(self) -> Sequence[Probe]:
+        """All probes, newest first."""
+        query = sa.select(*_PROBE).order_by(probe_table.c.enrolled.desc(), probe_table.c.id)
+        async with reading(self._engines) as connection:
+            return [_probe(row) for row in await connection.execute(query)]
+
+    async def secret_hash(self, probe: str) -> str | None:
+        """Hash of the MQTT secret of a probe that is not revoked."""
+        query = sa.select(probe_table.c.secret_hash).where(
+            probe_table.c.id == probe, probe_table.c.revoked.is_(None)
+        )
+        async with reading(self._engines) as connection:
+            return (await connection.execute(query)).scalar()
+
+    async def revoke_probe(self, id: str, now: int) -> bool:
+        """False when there is no such probe. The first revocation's time stays."""
+        return await self._revoke(probe_table, id, now)
+
+    async def saw(
+        self,
+        probe: str,
+        at: int,
+        status: bytes | None = None,
+        country: str | None = None,
+        asn: int | None = None,
+    ) -> None:
+        """Remember when a probe was last heard, and what it said. An older message that comes
+        late changes nothing; nor does an unknown probe."""
+        said = {"status": status, "country": country, "asn": asn}
+        values = {name: value for name, value in said.items() if value is not None}
+        seen = probe_table.c.last_seen
+        change = (
+            sa.update(probe_table)
+            .where(probe_table.c.id == probe, sa.or_(seen.is_(None), seen <= at))
+            .values(last_seen=at, **values)
+        )
+        async with writing(self._engines) as connection:
+            await connection.execute(change)
+
+    async def _revoke(self, table: sa.Table, id: str, now: int) -> bool:
+        change = (
+            sa.update(table)
+            .where(table.c.id == id)
+            .values(revoked=sa.func.coalesce(table.c.revoked, now))
+        )
+        async with writing(self._engines) as connection:
+            return (await connection.execute(change)).rowcount == 1
+
+
+def _probe(row: Any) -> Probe:
+    return Probe(**(row._mapping | {"status": bytes(row.status)}))

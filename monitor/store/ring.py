@@ -1,0 +1,94 @@
+"""Quarantine as a ring for each probe, and the counters that outlive it.
+
+A hostile or broken probe may send rubbish for ever; the ring keeps what a person needs to see
+what is wrong with it, and the counters keep how much there was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.base import Quarantined
+from monitor.store.tables import quarantine, tally
+from probes.wire.bounds import MAX_PACKET_BYTES
+
+MAX_ROWS = 100
+"""Rows kept for each probe: more than anyone reads, and a day of one bad batch in 15 minutes."""
+MAX_BYTES = 1 << 20
+"""Payload bytes kept for each probe: with a thousand bad probes the ring stays within 1 GB."""
+MAX_PAYLOAD = MAX_PACKET_BYTES
+"""Longer payloads are cut: nothing longer comes over MQTT."""
+MAX_DETAIL = 1000
+"""Characters of the remark: one line, not a copy of the payload."""
+
+_COUNT = sa.text(
+    "INSERT INTO tally (name, reason, n) VALUES (:name, :reason, :n) "
+    "ON CONFLICT (name, reason) DO UPDATE SET n = tally.n + excluded.n"
+)
+
+
+async def keep(connection: AsyncConnection, quarantined: Sequence[Quarantined]) -> None:
+    """Append to the rings, and let the oldest rows go where a ring is over its caps."""
+    if not quarantined:
+        return
+    await connection.execute(
+        sa.insert(quarantine),
+        [
+            {
+                "probe": _printable(one.probe)[:64],
+                "reason": _printable(one.reason)[:64],
+                "detail": _printable(one.detail)[:MAX_DETAIL],
+                "payload": one.payload[:MAX_PAYLOAD],
+                "received": one.received,
+            }
+            for one in quarantined
+        ],
+    )
+    for probe in sorted({_printable(one.probe)[:64] for one in quarantined}):
+        await _trim(connection, probe)
+
+
+async def _trim(connection: AsyncConnection, probe: str) -> None:
+    newest_first = (
+        sa.select(quarantine.c.number, sa.func.length(quarantine.c.payload))
+        .where(quarantine.c.probe == probe)
+        .order_by(quarantine.c.number.desc())
+    )
+    held = 0
+    for place, (number, size) in enumerate((await connection.execute(newest_first)).all()):
+        held += size
+        if place and (place >= MAX_ROWS or held > MAX_BYTES):
+            await connection.execute(
+                sa.delete(quarantine).where(
+                    quarantine.c.probe == probe, quarantine.c.number <= number
+                )
+            )
+            return
+
+
+def _printable(text: str) -> str:
+    """PostgreSQL's text holds neither NUL nor half a surrogate pair."""
+    return "".join(c if c.isprintable() else "�" for c in text)
+
+
+async def count(connection: AsyncConnection, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the counters."""
+    if counts:
+        await connection.execute(
+            _COUNT,
+            [
+                {"name": name, "reason": _printable(reason)[:64], "n": n}
+                for (name, reason), n in sorted(counts.items())
+            ],
+        )
+
+
+async def tallies(connection: AsyncConnection) -> list[tuple[str, str, int]]:
+    """(name, reason, n) of every counter."""
+    query = sa.select(tally.c.name, tally.c.reason, tally.c.n).order_by(
+        tally.c.name, tally.c.reason
+    )
+    return [(name, reason, n) for name, reason, n in await connection.execute(query)]

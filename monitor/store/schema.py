@@ -1,0 +1,97 @@
+"""Bringing a database to the schema that this code knows, from code, under a lock.
+
+Any number of processes may open a new database at once: one makes the schema, the others wait
+and find it made. A database of a newer schema is refused rather than guessed at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import weakref
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from monitor.store.engines import LOCK_SECONDS, Engines, StoreRefusedError, speaking, writing
+from monitor.store.tables import metadata
+
+HEAD = "0001"
+"""Newest revision under `migrations/versions`."""
+KNOWN = ("0001",)
+"""Every revision that this code can bring to HEAD."""
+SCHEMA_LOCK = 0x5245_4143_4801
+"""Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+# Alembic keeps its context in module globals, so one migration at a time in this process.
+_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def bring_up(engines: Engines) -> bool:
+    """Migrate to HEAD; True when there was something to do.
+
+    Raises StoreRefusedError for a database of a newer schema or of somebody else's tables,
+    StoreUnavailableError for trouble.
+    """
+    if engines.sqlite:
+        await _write_ahead(engines)
+    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+    async with turn, writing(engines) as connection:
+        if not engines.sqlite:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+        present = await connection.run_sync(_revision, engines.place)
+        if present == HEAD:
+            return False
+        await connection.run_sync(_upgrade)
+        return True
+
+
+async def _write_ahead(engines: Engines) -> None:
+    """Switch the file to write-ahead logging, once for its life.
+
+    SQLite answers `locked` at once, without its usual waiting, when two connections switch at
+    the same moment; hence the loop.
+    """
+    deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
+    async with speaking(engines.place):
+        while True:
+            try:
+                # AUTOCOMMIT: the journal mode cannot change inside a transaction.
+                async with engines.write.connect() as connection:
+                    raw = (await connection.get_raw_connection()).driver_connection
+                    assert raw is not None
+                    cursor = await raw.execute("PRAGMA journal_mode=WAL")
+                    await cursor.close()
+                    return
+            except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
+                if "locked" not in str(error) or asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+
+
+def _revision(connection: sa.Connection, place: str) -> str | None:
+    names = set(sa.inspect(connection).get_table_names())
+    if "alembic_version" not in names:
+        foreign = names if connection.dialect.name == "sqlite" else names & set(metadata.tables)
+        if foreign:
+            raise StoreRefusedError(f"{place}: holds tables of something else: {min(foreign)}")
+        return None
+    present = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if present is not None and present not in KNOWN:
+        raise StoreRefusedError(
+            f"{place}: schema {present} is not known here (newest known: {HEAD}); "
+            "upgrade Reachwatch"
+        )
+    return present
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,40 @@
+"""Small statements that several modules of the store say the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.tables import cursor
+
+_T = TypeVar("_T")
+CHUNK = 500
+"""Values in one IN list: well within the parameters that both databases take."""
+
+
+def upsert(table: sa.Table) -> sa.TextClause:
+    """INSERT that replaces the row with the same primary key, in the words that SQLite and
+    PostgreSQL share. Parameters are named as the columns and go to the driver as they are."""
+    names = [column.name for column in table.columns]
+    key = [column.name for column in table.primary_key]
+    replaced = ", ".join(f"{name} = excluded.{name}" for name in names if name not in key)
+    return sa.text(
+        f"INSERT INTO {table.name} ({', '.join(names)}) "
+        f"VALUES ({', '.join(f':{name}' for name in names)}) "
+        f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {replaced}"
+    )
+
+
+def chunks(values: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
+    """Cut a sequence into pieces of at most `size`."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+async def value_of(connection: AsyncConnection, name: str) -> int:
+    """A value of the table `cursor`; 0 when it was never set."""
+    query = sa.select(cursor.c.value).where(cursor.c.name == name)
+    return int((await connection.execute(query)).scalar() or 0)
