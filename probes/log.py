@@ -1,0 +1,53 @@
+"""Log lines on stderr: JSON when nobody watches, words on a terminal.
+
+Whatever is in `hide` (secrets, own addresses) is struck out of every line, wherever it came
+from. A line that may repeat for days is given with `every`, and then appears at most so often,
+with the number of those left out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from typing import TextIO
+
+import msgspec
+
+
+class Log:
+    """Writes log lines. Safe to call from one thread at a time."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self.hide: set[str] = set()
+        self._repeats: dict[str, tuple[float, int]] = {}
+
+    def __call__(self, event: str, *, every: float = 0.0, **fields: object) -> None:
+        """Write one line. `every`: at least so many seconds between lines of this event."""
+        if every:
+            now = time.monotonic()
+            last, left_out = self._repeats.get(event, (-every, 0))
+            if now - last < every:
+                self._repeats[event] = (last, left_out + 1)
+                return
+            self._repeats[event] = (now, 0)
+            if left_out:
+                fields["left_out"] = left_out
+        line = self._formatted(event, fields)
+        for word in self.hide:
+            line = line.replace(word, "[hidden]")
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Nobody reads the log any more; measuring goes on.
+            pass
+
+    def _formatted(self, event: str, fields: dict[str, object]) -> str:
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if not self._terminal:
+            return msgspec.json.encode({"at": now, "event": event, **fields}).decode()
+        words = "  ".join(f"{key}={value}" for key, value in fields.items())
+        return f"{now[11:19]}  {event}  {words}".rstrip()

@@ -1,0 +1,197 @@
+import asyncio
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+from amqtt.broker import Broker as EmbeddedBroker
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from probes import mqtt
+from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+
+WILL = ("will/topic", b"lost")
+
+
+def connect(broker: mqtt.Broker, version: str = "5", **more: Any) -> Any:
+    options: dict[str, Any] = {"user": "", "secret": "", "client_id": "p1", "will": WILL} | more
+    return mqtt.connect(broker, version=version, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version"),
+    [
+        ("mqtt://127.0.0.1", "mqtt://127.0.0.1:1883", ""),
+        ("mqtts://u:s%40@host:99", "mqtts://host:99", ""),
+        ("ws://[::1]:8080/x?version=3.1.1", "ws://[::1]:8080", "3.1.1"),
+        ("wss://host", "wss://host:443", ""),
+    ],
+)
+def test_urls(text: str, name: str, version: str) -> None:
+    broker = mqtt.parse_broker(text)
+    assert (broker.name, broker.version) == (name, version)
+    assert "s@" not in broker.name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "http://x", "mqtt://", "mqtt://h:99999", "mqtt://h?version=4"]
+)
+def test_bad_urls(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        mqtt.parse_broker(text)
+
+
+def test_the_private_hooks_are_where_they_were() -> None:
+    assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
+    for name in ("_on_connect", "_on_disconnect", "_on_publish"):
+        assert getattr(mqtt._Client, name) is not getattr(aiomqtt.Client, name)
+    assert hasattr(aiomqtt.client.mqtt.Client, "_sock_close")
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_both_versions_carry_messages_and_the_will(tmp_path: Path, version: str) -> None:
+    with running_mosquitto(tmp_path, "max_packet_size 70000") as server:
+        broker = mqtt.parse_broker(server.url)
+        async with connect(broker, version, client_id="reader") as reader:
+            await reader.subscribe("#")
+            stream = reader.messages()
+            async with connect(broker, version) as writer:
+                assert writer.packet_limit == (70000 if version == "5" else 0)
+                assert writer.transport == f"mqtt+{version}"
+                assert await writer.publish("a/b", b"x" * 60000) == ""
+                assert await anext(stream) == mqtt.Message("a/b", b"x" * 60000)
+                # A second connection of the same name takes over: the first one's will is sent.
+                async with connect(broker, version):
+                    assert await anext(stream) == mqtt.Message(*WILL)
+                with pytest.raises(mqtt.BrokerError):
+                    await writer.publish("a/b", b"")
+            await stream.aclose()
+
+
+async def test_a_refused_publish_says_why(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+    with running_mosquitto(tmp_path, f"acl_file {tmp_path}/acl") as server:
+        broker = mqtt.parse_broker(server.url)
+        async with connect(broker) as writer:
+            assert await writer.publish("a", b"") == "Not authorized"
+        async with connect(broker, "3.1.1") as writer:
+            assert await writer.publish("a", b"") == ""
+
+
+async def test_wrong_credentials_are_one_line_without_the_secret(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, anonymous=False) as server:
+        with pytest.raises(mqtt.BrokerError) as caught:
+            async with connect(mqtt.parse_broker(server.url), user="u", secret="hush"):
+                pass
+        assert "ot authorized" in str(caught.value)
+        assert "hush" not in str(caught.value)
+
+
+async def test_nobody_there_and_a_death_under_way(tmp_path: Path) -> None:
+    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{free_port()}")
+    with pytest.raises(mqtt.BrokerError, match="refused"):
+        async with connect(broker):
+            pass
+    server = Mosquitto(tmp_path)
+    server.start()
+    async with connect(mqtt.parse_broker(server.url)) as alive:
+        server.kill()
+        with pytest.raises(mqtt.BrokerError):
+            async for _ in alive.messages():
+                pass
+
+
+async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.close()
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    for behaviour, words in ((hang_up, "hung up"), (keep_silent, "timed out")):
+        server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(mqtt.BrokerError, match=words):
+            async with connect(mqtt.parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=0.3):
+                pass
+        server.close()
+        await server.wait_closed()
+
+
+async def test_the_embedded_broker_takes_3_1_1_only() -> None:
+    port = free_port()
+    plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
+    server = EmbeddedBroker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+            "plugins": {plugin: {"allow_anonymous": True}},
+        }
+    )
+    await server.start()
+    try:
+        broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{port}")
+        async with connect(broker, "3.1.1") as alive:
+            await alive.subscribe("t")
+            await alive.publish("t", b"x")
+            async for message in alive.messages():
+                assert message == mqtt.Message("t", b"x")
+                break
+    finally:
+        await server.shutdown()
+
+
+# paho leaves a socket whose TLS handshake failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_tls_is_verified(tmp_path: Path) -> None:
+    config = certificate(tmp_path)
+    with running_mosquitto(tmp_path, config) as server:
+        broker = mqtt.parse_broker(server.url.replace("mqtt://127.0.0.1", "mqtts://localhost"))
+        with pytest.raises(mqtt.BrokerError, match="certificate verify failed"):
+            async with connect(broker):
+                pass
+        mqtt._context.cache_clear()
+        mqtt._context().load_verify_locations(tmp_path / "cert.pem")
+        try:
+            async with connect(broker) as alive:
+                assert alive.transport == "mqtts+5"
+        finally:
+            mqtt._context.cache_clear()
+
+
+async def test_websockets(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, "protocol websockets") as server:
+        broker = mqtt.parse_broker(server.url.replace("mqtt:", "ws:"))
+        async with connect(broker) as alive:
+            await alive.publish("t", b"x")
+
+
+def certificate(directory: Path) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return f"certfile {directory}/cert.pem\nkeyfile {directory}/key.pem"
