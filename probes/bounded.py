@@ -1,0 +1,85 @@
+"""Keeps a Measurement within what the wire and one MQTT packet allow.
+
+A hostile far side may present large certificates and bodies at every address. Bytes that were
+already kept are not kept twice, then the largest extras go; facts go last, references first.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from probes.wire.bounds import MAX_OBSERVATIONS, MAX_PACKET_BYTES
+from probes.wire.codec import encode
+from probes.wire.measurement import Measurement
+from probes.wire.observation import (
+    AnyObservation,
+    Certificate,
+    HTTPExchange,
+    Purpose,
+    TLSHandshake,
+    Unrecognised,
+)
+
+MAX_CERTIFICATE_BYTES = 65536
+"""DER bytes that one measurement carries; a usual chain has 4,000."""
+MAX_EXCERPT_BYTES = 16384
+MAX_LINE = MAX_PACKET_BYTES * 3 // 4
+"""A measurement must fit one packet even if it does not compress, header and frame included."""
+
+
+def within_bounds(measurement: Measurement) -> Measurement:
+    """Return the measurement, without what is too much of it."""
+    seen = _fewer(measurement.observations, MAX_OBSERVATIONS)
+    kept = msgspec.structs.replace(
+        measurement, observations=_lighter(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)
+    )
+    if len(encode(kept)) <= MAX_LINE:
+        return kept
+    seen = _lighter(seen, 0, 0)
+    while True:
+        kept = msgspec.structs.replace(measurement, observations=seen)
+        if len(encode(kept)) <= MAX_LINE or not seen:
+            return kept
+        seen = _fewer(seen, len(seen) // 2)
+
+
+def _fewer(seen: tuple[AnyObservation, ...], most: int) -> tuple[AnyObservation, ...]:
+    """At most so many observations, in order: references go first, then contrasts."""
+    if len(seen) <= most:
+        return seen
+    rank = {Purpose.SUBJECT: 0, Purpose.CONTRAST: 1, Purpose.REFERENCE: 2}
+    order = sorted(
+        range(len(seen)),
+        key=lambda i: (rank.get(getattr(seen[i], "purpose", Purpose.REFERENCE), 2), i),
+    )
+    return tuple(seen[i] for i in sorted(order[:most]))
+
+
+def _lighter(
+    seen: tuple[AnyObservation, ...], certificate_bytes: int, excerpt_bytes: int
+) -> tuple[AnyObservation, ...]:
+    """Each certificate's bytes once, and no more bytes of either kind than allowed."""
+    carried: set[str] = set()
+    lighter: list[AnyObservation] = []
+    for observation in seen:
+        match observation:
+            case TLSHandshake() if any(c.der for c in observation.chain):
+                chain: list[Certificate] = []
+                for certificate in observation.chain:
+                    size = len(certificate.der)
+                    if certificate.sha256 in carried or size > certificate_bytes:
+                        chain.append(Certificate(sha256=certificate.sha256))
+                        continue
+                    certificate_bytes -= size
+                    carried.add(certificate.sha256)
+                    chain.append(certificate)
+                lighter.append(msgspec.structs.replace(observation, chain=tuple(chain)))
+            case HTTPExchange() if observation.excerpt:
+                if len(observation.excerpt) > excerpt_bytes:
+                    lighter.append(msgspec.structs.replace(observation, excerpt=b""))
+                else:
+                    excerpt_bytes -= len(observation.excerpt)
+                    lighter.append(observation)
+            case Unrecognised() | _:
+                lighter.append(observation)
+    return tuple(lighter)

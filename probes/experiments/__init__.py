@@ -1,0 +1,28 @@
+"""One straight-line function per protocol, made of steps. A new experiment is one file here and
+one name in ALL; a test fails when the name is forgotten. Experiments do not know each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from probes.experiments import dns, http, https, tcp, tls
+from probes.visit import Visit
+
+
+class Experiment(NamedTuple):
+    """How endpoints of one protocol are measured."""
+
+    protocol: str
+    measure: Callable[[Visit], Awaitable[None]]
+
+
+ALL: tuple[Experiment, ...] = (
+    Experiment(dns.PROTOCOL, dns.measure),
+    Experiment(tcp.PROTOCOL, tcp.measure),
+    Experiment(tls.PROTOCOL, tls.measure),
+    Experiment(https.PROTOCOL, https.measure),
+    Experiment(http.PROTOCOL, http.measure),
+)
+BY_PROTOCOL = {experiment.protocol: experiment for experiment in ALL}

@@ -1,0 +1,43 @@
+"""`http`: every address accepts a connection, and the first one answers a clear request."""
+
+from __future__ import annotations
+
+from probes.visit import Link, Visit
+from probes.wire.observation import Contrast, Purpose
+
+PROTOCOL = "http"
+
+
+async def measure(visit: Visit) -> None:
+    """Resolve, connect, ask; when the request dies, an innocuous host name and a repeat."""
+    links = await visit.each(await visit.addresses(), _reach)
+    reached = any(link.tcp.failure is None and link.address in visit.own for link in links)
+    if not reached or not await visit.confirmed_by_reference():
+        await visit.each(await visit.more_addresses(), _reach)
+
+
+async def _reach(visit: Visit, address: str) -> Link:
+    link = await visit.connect_subject(address)
+    if link.good and visit.first_time("application"):
+        innocuous_done = visit.contrasts and visit.failed_before and await _innocuous(visit, link)
+        seen = await visit.ask(link)
+        if seen is not None and seen.failure is not None:
+            if visit.contrasts and not innocuous_done:
+                await _innocuous(visit, link)
+            if visit.repeats:
+                why, kind = Purpose.CONTRAST, Contrast.REPEAT
+                fresh = await visit.connect(address, purpose=why, contrast=kind)
+                await visit.ask(fresh, purpose=why, contrast=kind)
+    link.close()
+    return link
+
+
+async def _innocuous(visit: Visit, link: Link) -> bool:
+    """The same request with an innocuous Host, from a fresh port."""
+    name = visit.sni.innocuous
+    if not name or name == visit.endpoint.server_name:
+        return False
+    kind = Contrast.INNOCUOUS_NAME
+    fresh = await visit.connect(link.address, purpose=Purpose.CONTRAST, contrast=kind)
+    await visit.ask(fresh, host=name, purpose=Purpose.CONTRAST, contrast=kind)
+    return True

@@ -1,0 +1,148 @@
+"""Every name is resolved once in a round, whoever asks: endpoints and targets share the answers.
+
+A lookup begins with its first user and runs in the round's task group, so that a second answer
+may still come while connections are already made. What to ask is decided here: the system
+resolver always, a cheap yardstick beside it, every reference resolver over every transport when
+something is wrong. What the answers mean is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from probes.network import Network
+from probes.resolvers import ResolverRoute, routes, silent_routes
+from probes.steps.dns import WINDOW, PendingLookup, begin_lookup
+from probes.wire.observation import Contrast, DNSLookup, Purpose
+from probes.wire.target import Catalogue
+
+QTYPES = ("A", "AAAA")
+MAX_REFERENCES = 3
+"""Reference resolvers asked about a name that fails: each costs a volunteer two handshakes."""
+
+
+@dataclass
+class _Name:
+    """The lookups of one name that have begun."""
+
+    system: list[PendingLookup] = field(default_factory=list)
+    references: list[PendingLookup] = field(default_factory=list)
+    silent: list[PendingLookup] = field(default_factory=list)
+    widened: bool = False
+
+    def all(self) -> Iterable[PendingLookup]:
+        return (*self.system, *self.references, *self.silent)
+
+
+class Names:
+    """The lookups of one round. `window` is how long UDP listens for second answers, seconds."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        network: Network,
+        catalogue: Catalogue,
+        system: tuple[ResolverRoute, ...],
+        *,
+        window: float = WINDOW,
+    ) -> None:
+        self._group = group
+        self._network = network
+        self._system = system
+        self._window = window
+        self._started_us = network.clock_us()
+        references = [r for r in catalogue.resolvers if r.role == "reference"]
+        self._references = tuple(routes(r) for r in references[:MAX_REFERENCES])
+        self._silent = silent_routes(catalogue)[:1]
+        self._names: dict[str, _Name] = {}
+
+    async def system(self, name: str, *, yardstick: bool = True) -> tuple[str, ...]:
+        """Return the addresses that the machine's own resolver gives, IPv4 first.
+
+        With `yardstick` one reference resolver and a silent address are asked at the same time.
+        """
+        entry = self._names.setdefault(name, _Name())
+        if not entry.system and self._system:
+            for qtype in QTYPES:
+                entry.system.append(self._begin(name, qtype, self._system, Purpose.SUBJECT))
+        if yardstick and not entry.references and not entry.silent:
+            cheapest = next((way for ways in self._references for way in ways), None)
+            if cheapest is not None:
+                entry.references.append(self._begin(name, "A", cheapest, Purpose.REFERENCE))
+            entry.silent = [
+                self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
+                for way in self._silent
+            ]
+        return await _answers(entry.system)
+
+    async def references(self, name: str, *, widen: bool = False) -> tuple[str, ...]:
+        """Return the addresses that reference resolvers give: the one already asked, or with
+        `widen` all of them over UDP, TCP, DoT and DoH."""
+        entry = self._names.setdefault(name, _Name())
+        if widen and not entry.widened:
+            entry.widened = True
+            ways = [way for ways in self._references for way in ways]
+            asked = bool(entry.references)
+            entry.references += [
+                self._begin(name, "A", way, Purpose.REFERENCE) for way in ways[1 if asked else 0 :]
+            ]
+            # IPv6 addresses from one resolver, clear and encrypted: the name is the same.
+            entry.references += (
+                [
+                    self._begin(name, "AAAA", way, Purpose.REFERENCE)
+                    for way in self._references[0]
+                    if way.transport in ("udp", "doh")
+                ]
+                if self._references
+                else []
+            )
+        return await _answers(entry.references)
+
+    def widened(self, name: str) -> bool:
+        """All reference resolvers have been asked about this name already."""
+        return name in self._names and self._names[name].widened
+
+    async def observations(self, name: str, endpoint: str, started_us: int) -> list[DNSLookup]:
+        """Return every lookup of the name so far, as observations of this endpoint.
+
+        Waits for the listening windows to end. A lookup that began before the measurement did,
+        for another endpoint, is placed at its start.
+        """
+        entry = self._names.get(name, _Name())
+        finished = [await pending.finish() for pending in entry.all()]
+        shift = self._started_us - started_us
+        return [
+            msgspec.structs.replace(lookup, endpoint=endpoint, at_us=max(lookup.at_us + shift, 0))
+            for lookup in finished
+        ]
+
+    def _begin(
+        self,
+        name: str,
+        qtype: str,
+        via: ResolverRoute | tuple[ResolverRoute, ...],
+        purpose: Purpose,
+        contrast: Contrast | None = None,
+    ) -> PendingLookup:
+        return begin_lookup(
+            self._group,
+            self._network,
+            endpoint="",
+            name=name,
+            qtype=qtype,
+            via=via,
+            started_us=self._started_us,
+            purpose=purpose,
+            contrast=contrast,
+            window=self._window,
+        )
+
+
+async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:
+    """Addresses of what a stub would believe, in the order of asking, none twice."""
+    first = [await pending.first() for pending in tuple(lookups)]
+    return tuple(dict.fromkeys(address for lookup in first for address in lookup.answers))

@@ -1,0 +1,343 @@
+"""One round: liveness first, then the targets in jittered order, and one Measurement of each.
+
+Whatever one endpoint does (hangs, drips bytes for ever, meets a bug of ours) the others go on:
+each has a deadline, and the whole round has one that can be told beforehand. What is measured
+is handed to `emit`; numbering and keeping it is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ipaddress
+import logging
+import random
+import statistics
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from probes import experiments
+from probes.bounded import within_bounds
+from probes.names import Names
+from probes.network import Network
+from probes.resolvers import ResolverRoute
+from probes.visit import Visit
+from probes.wire.failure import Failure
+from probes.wire.measurement import (
+    LIVENESS_DOMESTIC,
+    LIVENESS_INTERNATIONAL,
+    VERSION,
+    EndpointRef,
+    Measurement,
+    Software,
+    Vantage,
+)
+from probes.wire.observation import DNSLookup, Observation, Purpose, TCPConnect
+from probes.wire.target import Catalogue, Endpoint, LivenessHost, Target
+
+log = logging.getLogger(__name__)
+
+CONCURRENCY = 8
+"""Endpoints at once: with more the event loop lags and the times measured are its own."""
+ENDPOINT_SECONDS = 60.0
+LIMIT_SECONDS = 600.0
+"""No endpoint begins later than this in a round."""
+_DNS_TAIL_SECONDS = 18.0
+"""Three silent nameservers of five seconds each, then the window for second answers."""
+UNSTAMPED = "0" * 32
+_DATE_RESOLUTION_MS = 1000
+Emit = Callable[[Measurement], Awaitable[None] | None]
+Stamp = Callable[[Measurement], Measurement]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What stays the same from round to round."""
+
+    network: Network
+    catalogue: Catalogue
+    vantage: Vantage
+    software: Software
+    probe: str
+    system: tuple[ResolverRoute, ...]
+    """The machine's own nameservers (`probes.resolvers.system_routes`)."""
+
+
+@dataclass
+class _Round:
+    """What the measurements of one round share."""
+
+    setup: Setup
+    names: Names
+    round_ms: int
+    interval_ms: int
+    history: Mapping[str, bool]
+    slots: asyncio.Semaphore
+    closes_at: float
+    """Time of the event loop after which no endpoint begins."""
+    clock_offset_ms: int | None = None
+    dates_ms: list[tuple[int, int]] = field(default_factory=list)
+
+
+def round_bound_seconds(
+    catalogue: Catalogue,
+    targets: Sequence[Target] | None = None,
+    *,
+    concurrency: int = CONCURRENCY,
+    limit_seconds: float = LIMIT_SECONDS,
+) -> float:
+    """Return the longest that a round may take, in seconds, whatever the network does."""
+    chosen = catalogue.targets if targets is None else targets
+    rows = [-(-len(catalogue.liveness) // concurrency)]
+    rows.append(-(-sum(len(target.endpoints) for target in chosen) // concurrency))
+    one = ENDPOINT_SECONDS + _DNS_TAIL_SECONDS
+    return min(sum((n + 1) * one for n in rows if n), limit_seconds + one)
+
+
+async def measure_round(
+    setup: Setup,
+    targets: Sequence[Target],
+    *,
+    round_ms: int,
+    interval_ms: int,
+    emit: Emit,
+    rng: random.Random,
+    history: Mapping[str, bool] | None = None,
+    concurrency: int = CONCURRENCY,
+    limit_seconds: float = LIMIT_SECONDS,
+    stamp: Stamp | None = None,
+) -> None:
+    """Measure liveness, then every target once, and emit each Measurement as it is complete.
+
+    `round_ms` is the round's start in Unix milliseconds, `interval_ms` 0 for a single run.
+    `history` says which endpoints (by id) failed in the last round: see `failed_endpoints`.
+    `stamp` numbers a measurement; without it id, epoch and sequence are blank.
+    """
+    order = list(targets)
+    rng.shuffle(order)
+    async with asyncio.TaskGroup() as lookups:
+        this = _begin(
+            setup, lookups, round_ms, interval_ms, history or {}, concurrency, limit_seconds
+        )
+        for measurement in await _measure_liveness(this, rng):
+            await _hand_over(measurement, emit, stamp)
+        waiting = iter(order)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(concurrency, len(order))):
+                workers.create_task(_work(this, waiting, emit, stamp))
+
+
+async def measure_liveness(
+    setup: Setup, *, round_ms: int, interval_ms: int, rng: random.Random
+) -> tuple[Measurement, ...]:
+    """Measure liveness alone: international, and domestic where this country has hosts for it."""
+    async with asyncio.TaskGroup() as lookups:
+        this = _begin(setup, lookups, round_ms, interval_ms, {}, CONCURRENCY, LIMIT_SECONDS)
+        return await _measure_liveness(this, rng)
+
+
+async def measure_target(
+    setup: Setup,
+    target: Target,
+    *,
+    round_ms: int,
+    interval_ms: int,
+    history: Mapping[str, bool] | None = None,
+    retest: bool = False,
+    clock_offset_ms: int | None = None,
+) -> Measurement:
+    """Measure one target now. A retest shows the service's name once, from a fresh port, with
+    no contrasts, so that it does not meet the censor's residual blocking of its own making."""
+    async with asyncio.TaskGroup() as lookups:
+        this = _begin(
+            setup, lookups, round_ms, interval_ms, history or {}, CONCURRENCY, LIMIT_SECONDS
+        )
+        this.clock_offset_ms = clock_offset_ms
+        return await _measure(this, target, retest=retest)
+
+
+def failed_endpoints(measurement: Measurement) -> dict[str, bool]:
+    """Return for each endpoint measured whether the app's own way to it failed: the `history`
+    of the next round. An endpoint fails here when any of its addresses does."""
+    failed: dict[str, bool] = {}
+    for seen in measurement.observations:
+        if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
+            died = seen.failure is not None and not _no_such_family(seen)
+            failed[seen.endpoint] = failed.get(seen.endpoint, False) or died
+    return failed
+
+
+def _no_such_family(seen: Observation) -> bool:
+    """An IPv6 address on a machine without IPv6, or a name without IPv6 addresses."""
+    match seen:
+        case TCPConnect():
+            here = seen.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
+            return ":" in seen.address and here and seen.icmp_type is None
+        case DNSLookup():
+            return seen.qtype == "AAAA"
+        case _:
+            return False
+
+
+def _begin(
+    setup: Setup,
+    lookups: asyncio.TaskGroup,
+    round_ms: int,
+    interval_ms: int,
+    history: Mapping[str, bool],
+    concurrency: int,
+    limit_seconds: float,
+) -> _Round:
+    return _Round(
+        setup=setup,
+        names=Names(lookups, setup.network, setup.catalogue, setup.system),
+        round_ms=round_ms,
+        interval_ms=interval_ms,
+        history=history,
+        slots=asyncio.Semaphore(concurrency),
+        closes_at=asyncio.get_running_loop().time() + limit_seconds,
+    )
+
+
+async def _work(this: _Round, waiting: Iterator[Target], emit: Emit, stamp: Stamp | None) -> None:
+    """Take targets until none is left or the round's time is over."""
+    for target in waiting:
+        if asyncio.get_running_loop().time() >= this.closes_at:
+            log.warning("%s: not measured, the round's time is over", target.id)
+            continue
+        await _hand_over(await _measure(this, target), emit, stamp)
+
+
+async def _hand_over(measurement: Measurement, emit: Emit, stamp: Stamp | None) -> None:
+    outcome = emit(stamp(measurement) if stamp else measurement)
+    if inspect.isawaitable(outcome):
+        await outcome
+
+
+async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measurement, ...]:
+    """Measure both scopes at once; the dates seen on the way set the round's clock offset."""
+    hosts = list(this.setup.catalogue.liveness)
+    rng.shuffle(hosts)
+    country = this.setup.vantage.country
+    scopes = {
+        LIVENESS_INTERNATIONAL: [h for h in hosts if h.scope == "international"],
+        LIVENESS_DOMESTIC: [h for h in hosts if h.scope == "domestic" and h.country == country],
+    }
+    wanted = [
+        Target(id=name, combine="most", endpoints=tuple(_liveness_endpoint(h) for h in chosen))
+        for name, chosen in scopes.items()
+        if chosen
+    ]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_measure(this, t, liveness=True)) for t in wanted]
+    if this.dates_ms:
+        offsets = [ours - theirs - _DATE_RESOLUTION_MS // 2 for theirs, ours in this.dates_ms]
+        this.clock_offset_ms = int(statistics.median(offsets))
+    return tuple(
+        msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
+        for task in tasks
+    )
+
+
+def _liveness_endpoint(host: LivenessHost) -> Endpoint:
+    try:
+        ipaddress.ip_address(host.host)
+    except ValueError:
+        name, address = host.host, ""
+    else:
+        name, address = "", host.host
+    return Endpoint(
+        host=name,
+        address=address,
+        port=host.port,
+        protocol=host.protocol,
+        path=host.path,
+        trust=host.trust,
+        alpn=("h2", "http/1.1") if host.protocol == "https" else (),
+    )
+
+
+async def _measure(
+    this: _Round, target: Target, *, liveness: bool = False, retest: bool = False
+) -> Measurement:
+    """Measure the endpoints of one target side by side and put their observations in order."""
+    network = this.setup.network
+    started, started_us = network.wall_ms(), network.clock_us()
+    plain = liveness or retest
+    visits = [
+        Visit(
+            network=network,
+            endpoint=endpoint,
+            names=this.names,
+            started_us=started_us,
+            sni=this.setup.catalogue.sni,
+            failed_before=not plain and this.history.get(endpoint.id, False),
+            contrasts=not plain,
+            repeats=not retest,
+            references=not liveness,
+        )
+        for endpoint in target.endpoints
+    ]
+    async with asyncio.TaskGroup() as group:
+        for visit in visits:
+            group.create_task(_visit(this, visit, target.id))
+    if liveness:
+        this.dates_ms += [pair for visit in visits for pair in visit.dates_ms]
+    seen = [observation for visit in visits for observation in visit.observations]
+    seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
+    return within_bounds(
+        Measurement(
+            v=VERSION,
+            id=UNSTAMPED,
+            probe=this.setup.probe,
+            target=target.id,
+            round=this.round_ms,
+            interval_ms=this.interval_ms,
+            started=started,
+            monotonic_us=started_us,
+            took_us=network.clock_us() - started_us,
+            clock_offset_ms=this.clock_offset_ms,
+            retest=retest,
+            vantage=this.setup.vantage,
+            software=this.setup.software,
+            catalogue=this.setup.catalogue.version,
+            combine=target.combine,
+            endpoints=tuple(
+                EndpointRef(id=e.id, protocol=e.protocol, host=e.host) for e in target.endpoints
+            ),
+            observations=tuple(seen),
+        )
+    )
+
+
+async def _visit(this: _Round, visit: Visit, target: str) -> None:
+    """Run one endpoint's experiment under its deadline, then collect its lookups."""
+    endpoint = visit.endpoint
+    experiment = experiments.BY_PROTOCOL.get(endpoint.protocol)
+    if experiment is None:
+        log.warning(
+            "%s: %s skipped, this version cannot measure %r",
+            target,
+            endpoint.id,
+            endpoint.protocol,
+        )
+        return
+    async with this.slots:
+        left = this.closes_at - asyncio.get_running_loop().time()
+        if left <= 0:
+            log.warning("%s: %s not measured, the round's time is over", target, endpoint.id)
+            return
+        try:
+            async with asyncio.timeout(ENDPOINT_SECONDS):
+                await experiment.measure(visit)
+        except TimeoutError:
+            log.warning("%s: %s cut off after %g s", target, endpoint.id, ENDPOINT_SECONDS)
+        except Exception:
+            # A bug of ours: loud in the log, and the other endpoints keep their round.
+            log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
+    if endpoint.host:
+        visit.observations += await this.names.observations(
+            endpoint.host, endpoint.id, visit.started_us
+        )

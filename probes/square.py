@@ -1,0 +1,153 @@
+"""TLS to every address of an endpoint, and on failure the contrasts that isolate the cause.
+
+The square of names and addresses (design.md section 6): the service's name or an innocuous one,
+at the service's address or at a reflector of ours. A censor may go on blocking an address pair
+for minutes after a trigger, so where the last round failed the innocuous name goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from probes import tls
+from probes.classify import UNKNOWN_AUTHORITY_CODES
+from probes.resolvers import parse_authority
+from probes.steps import http
+from probes.visit import Link, Visit
+from probes.wire.observation import Contrast, Purpose, TLSHandshake
+
+MAX_CONTRASTED = 4
+"""Addresses of one endpoint that get the innocuous name; the others only a repeat."""
+Application = Callable[[Visit, Link], Awaitable[None]]
+
+
+async def reach(visit: Visit, application: Application | None = None) -> None:
+    """Shake hands with every address; ask the other resolvers when no own answer proved itself.
+
+    `application` runs on the first good connection, at once: servers close idle ones.
+    """
+
+    async def reach_one(visit: Visit, address: str) -> Link:
+        link = await _reach_address(visit, address)
+        if link.good and application is not None and visit.first_time("application"):
+            await application(visit, link)
+            link.stream = None
+            return Link(link.address, link.port, link.tcp, None, link.tls)
+        link.close()
+        return link
+
+    links = await visit.each(await visit.addresses(), reach_one)
+    if not any(_proven(link) for link in links if link.address in visit.own):
+        await visit.each(await visit.more_addresses(), reach_one)
+
+
+def _proven(link: Link) -> bool:
+    return link.tls is not None and link.tls.failure is None
+
+
+async def _reach_address(visit: Visit, address: str) -> Link:
+    innocuous_done = False
+    if visit.contrasts and visit.failed_before:
+        innocuous_done = await _innocuous(visit, address)
+    link = await visit.shake(await visit.connect_subject(address))
+    if link.tls is None or link.tls.failure is None:
+        return link
+    if link.tls.plain_http:
+        _keep_clear_answer(visit, link)
+        return link
+    if link.tls.verify_code:
+        if visit.contrasts and visit.first_time("no_verify"):
+            await _look_past(visit, link.tls)
+        return link
+    return await _contrast(visit, link, innocuous_done=innocuous_done)
+
+
+async def _contrast(visit: Visit, link: Link, *, innocuous_done: bool) -> Link:
+    """The handshake died: change one thing at a time. Returns a good link if a repeat gave one."""
+    address = link.address
+    if visit.contrasts and not innocuous_done:
+        await _innocuous(visit, address)
+    if visit.repeats:
+        repeated = await _again(visit, address, Contrast.REPEAT)
+        if repeated.good:
+            return repeated
+    if not visit.contrasts:
+        return link
+    if visit.first_time("classical") or visit.first_time("classical again"):
+        (await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")).close()
+    if visit.sni.address and visit.endpoint.server_name and visit.first_time("reflector"):
+        await _reflector(visit)
+    return link
+
+
+async def _again(visit: Visit, address: str, contrast: Contrast, profile: str = "default") -> Link:
+    fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=contrast)
+    return await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=contrast, profile=profile)
+
+
+async def _innocuous(visit: Visit, address: str) -> bool:
+    """Show an innocuous name to the service's address; any certificate will do."""
+    name = visit.sni.innocuous
+    if not name or name == visit.endpoint.server_name:
+        return False
+    if not any(visit.first_time(f"innocuous {i}") for i in range(MAX_CONTRASTED)):
+        return False
+    kind = Contrast.INNOCUOUS_NAME
+    fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=kind)
+    shaken = await visit.shake(
+        fresh, name=name, purpose=Purpose.CONTRAST, contrast=kind, verify=False
+    )
+    shaken.close()
+    return True
+
+
+async def _reflector(visit: Visit) -> None:
+    """Show the service's name to an address of ours, which completes TLS for any name."""
+    address, port = parse_authority(visit.sni.address, 443)
+    kind = Contrast.REFLECTOR
+    fresh = await visit.connect(address, port=port, purpose=Purpose.CONTRAST, contrast=kind)
+    (await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=kind, verify=False)).close()
+
+
+async def _look_past(visit: Visit, seen: TLSHandshake) -> None:
+    """Someone else's certificate: does the machine's store trust it, and is it a block page?"""
+    kind = Contrast.NO_VERIFY
+    if not visit.endpoint.trust and seen.verify_code in UNKNOWN_AUTHORITY_CODES:
+        trusted = await _trusted_by_system(visit, seen)
+        if trusted is not None:
+            await visit.ask(trusted, purpose=Purpose.CONTRAST, contrast=kind)
+            return
+    fresh = await visit.connect(seen.address, purpose=Purpose.CONTRAST, contrast=kind)
+    shaken = await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=kind, verify=False)
+    await visit.ask(shaken, purpose=Purpose.CONTRAST, contrast=kind)
+
+
+async def _trusted_by_system(visit: Visit, seen: TLSHandshake) -> Link | None:
+    """A chain valid only under the system store is kept as evidence `system_root`."""
+    kind = Contrast.NO_VERIFY
+    fresh = await visit.connect(seen.address, purpose=Purpose.CONTRAST, contrast=kind)
+    shaken = await visit.shake(
+        fresh, purpose=Purpose.CONTRAST, contrast=kind, trust=tls.SYSTEM_STORE
+    )
+    if not shaken.good or shaken.tls is None:
+        return None
+    visit.remark(seen, "system_root")
+    visit.remark(shaken.tls, "system_root")
+    return shaken
+
+
+def _keep_clear_answer(visit: Visit, link: Link) -> None:
+    """The first bytes of a clear-text answer tell a block page from a captive portal."""
+    if link.client is None or link.tls is None:
+        return
+    visit.observations.append(
+        http.clear_answer(
+            link.client.head,
+            endpoint=visit.endpoint.id,
+            address=link.address,
+            port=link.port,
+            host=visit.endpoint.server_name,
+            path=visit.endpoint.path,
+            at_us=link.tls.at_us + link.tls.took_us,
+        )
+    )

@@ -1,0 +1,275 @@
+"""One endpoint being measured: which addresses are dialled, what was seen, and how to see more.
+
+An experiment gets a `Visit` and calls its methods in a straight line; each takes one step and
+records the observation. Nothing is judged here, but what to do next depends on what failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from probes.names import Names
+from probes.network import DestinationRefusedError, Network, Stream
+from probes.steps import http, tcp, tls
+from probes.tls import TLSClient
+from probes.wire.failure import Failure
+from probes.wire.observation import (
+    AnyObservation,
+    Contrast,
+    HTTPExchange,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+)
+from probes.wire.target import Endpoint, SNIContrast
+
+MAX_PER_FAMILY = 8
+"""Addresses dialled of each family; own answers come first, so the choice is the same again."""
+SUBJECT_SECONDS = 10.0
+CONTRAST_SECONDS = 5.0
+# Nothing was lost on the way: the machine itself said no, and would say it again.
+_LOCAL = frozenset(
+    (
+        Failure.NETWORK_UNREACHABLE,
+        Failure.NETWORK_DOWN,
+        Failure.ADDRESS_NOT_AVAILABLE,
+        Failure.PERMISSION_DENIED,
+    )
+)
+
+
+@dataclass
+class Link:
+    """One address reached, or not: the open connection and what was seen on the way."""
+
+    address: str
+    port: int
+    tcp: TCPConnect
+    stream: Stream | None = None
+    tls: TLSHandshake | None = None
+    client: TLSClient | None = None
+
+    @property
+    def good(self) -> bool:
+        """Open, and past its handshake if there was one."""
+        return self.stream is not None and (self.tls is None or self.tls.failure is None)
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+
+@dataclass
+class Visit:
+    """One endpoint in one round."""
+
+    network: Network
+    endpoint: Endpoint
+    names: Names
+    started_us: int
+    sni: SNIContrast = field(default_factory=SNIContrast)
+    failed_before: bool = False
+    """It failed in the last round: innocuous contrasts run before the trigger."""
+    contrasts: bool = True
+    """False for a retest and for liveness: only what the app would do."""
+    repeats: bool = True
+    """False for a retest: the service's name is shown once."""
+    references: bool = True
+    """False for liveness: only the machine's own resolver counts."""
+    observations: list[AnyObservation] = field(default_factory=list)
+    dates_ms: list[tuple[int, int]] = field(default_factory=list)
+    """(far side's clock, ours), milliseconds, from HTTP dates over verified TLS or clear text."""
+    own: tuple[str, ...] = ()
+    """Addresses from the machine's own resolver, or the endpoint's own address."""
+    _dialled: set[str] = field(default_factory=set)
+    _once: set[str] = field(default_factory=set)
+
+    def first_time(self, what: str) -> bool:
+        """True the first time this is asked of this visit: for steps taken once an endpoint."""
+        seen = what in self._once
+        self._once.add(what)
+        return not seen
+
+    async def addresses(self) -> tuple[str, ...]:
+        """Resolve the endpoint and return the addresses to dial, the machine's own first."""
+        if not self.endpoint.host:
+            self.own = (self.endpoint.address,)
+            return await self._to_dial(self.own, literal=True)
+        name = self.endpoint.host
+        self.own = await self.names.system(name, yardstick=self.references)
+        if not self.references:
+            return await self._to_dial(self.own)
+        widen = self.failed_before or not self._allowed(self.own)
+        others = await self.names.references(name, widen=widen)
+        return await self._to_dial((*self.own, *sorted(others)))
+
+    async def more_addresses(self) -> tuple[str, ...]:
+        """Ask every reference resolver, once, and return the addresses not dialled yet."""
+        name = self.endpoint.host
+        if not name or not self.references or self.names.widened(name):
+            return ()
+        others = await self.names.references(name, widen=True)
+        return await self._to_dial(sorted(others))
+
+    async def confirmed_by_reference(self) -> bool:
+        """A reference resolver gives at least one of the machine's own answers."""
+        others = await self.names.references(self.endpoint.host)
+        return bool(set(self.own).intersection(others))
+
+    def _allowed(self, addresses: Iterable[str]) -> list[str]:
+        port = self.endpoint.port
+        return [a for a in addresses if self.network.refusal(a, port) is None]
+
+    async def _to_dial(
+        self, candidates: Iterable[str], *, literal: bool = False
+    ) -> tuple[str, ...]:
+        """New addresses that may be dialled, capped; a machine without IPv6 gets one to try."""
+        new = list(dict.fromkeys(a for a in candidates if a not in self._dialled))
+        allowed = new if literal else self._allowed(new)
+        v4 = [a for a in allowed if ":" not in a][:MAX_PER_FAMILY]
+        v6 = [a for a in allowed if ":" in a][:MAX_PER_FAMILY]
+        if v6 and not await self._has_route(v6[0]):
+            v6 = v6[:1] if self.first_time("no_ipv6") else []
+        self._dialled.update(v4, v6)
+        return (*v4, *v6)
+
+    async def _has_route(self, address: str) -> bool:
+        """A connected UDP socket sends nothing, and says whether there is a way there."""
+        try:
+            (await self.network.datagrams(address, self.endpoint.port)).close()
+        except DestinationRefusedError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    async def each(
+        self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[Link]]
+    ) -> list[Link]:
+        """Do the same at every address at once; return what was reached, in their order."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_run(reach(self, a))) for a in addresses]
+        return [task.result() for task in tasks]
+
+    async def connect(
+        self,
+        address: str,
+        *,
+        port: int | None = None,
+        purpose: Purpose = Purpose.SUBJECT,
+        contrast: Contrast | None = None,
+    ) -> Link:
+        """Open TCP and record it."""
+        port = self.endpoint.port if port is None else port
+        seen, stream = await tcp.connect(
+            self.network,
+            endpoint=self.endpoint.id,
+            address=address,
+            port=port,
+            started_us=self.started_us,
+            purpose=purpose,
+            contrast=contrast,
+            timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+        )
+        self.observations.append(seen)
+        return Link(address, port, seen, stream)
+
+    async def connect_subject(self, address: str) -> Link:
+        """Open TCP as the app would; once more from a fresh port when that may have been loss."""
+        link = await self.connect(address)
+        if link.stream is None and self.repeats and not _is_final(link.tcp):
+            return await self.connect(address, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT)
+        return link
+
+    async def shake(
+        self,
+        link: Link,
+        *,
+        name: str | None = None,
+        purpose: Purpose = Purpose.SUBJECT,
+        contrast: Contrast | None = None,
+        profile: str = "default",
+        trust: str | None = None,
+        verify: bool = True,
+    ) -> Link:
+        """Shake hands over an open link and record it; a link that fails is closed."""
+        if link.stream is None:
+            return link
+        try:
+            link.tls, link.client = await tls.handshake(
+                self.network,
+                link.stream,
+                endpoint=self.endpoint.id,
+                address=link.address,
+                port=link.port,
+                sni=self.endpoint.server_name if name is None else name,
+                started_us=self.started_us,
+                purpose=purpose,
+                contrast=contrast,
+                profile=profile,
+                trust=self.endpoint.trust if trust is None else trust,
+                verify=verify,
+                alpn=self.endpoint.alpn,
+                timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+            )
+        except BaseException:
+            link.close()
+            raise
+        self.observations.append(link.tls)
+        if link.tls.failure is not None:
+            link.close()
+        return link
+
+    async def ask(
+        self,
+        link: Link,
+        *,
+        host: str | None = None,
+        purpose: Purpose = Purpose.SUBJECT,
+        contrast: Contrast | None = None,
+    ) -> HTTPExchange | None:
+        """Send one HTTP request over an open link, record the exchange, and close the link."""
+        if link.stream is None:
+            return None
+        try:
+            seen, date_ms = await http.exchange(
+                self.network,
+                link.stream,
+                link.client,
+                endpoint=self.endpoint.id,
+                address=link.address,
+                port=link.port,
+                host=self.endpoint.server_name if host is None else host,
+                path=self.endpoint.path,
+                started_us=self.started_us,
+                purpose=purpose,
+                contrast=contrast,
+                timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+            )
+        finally:
+            link.close()
+        self.observations.append(seen)
+        if date_ms is not None and contrast is not Contrast.NO_VERIFY:
+            self.dates_ms.append((date_ms, self.network.wall_ms()))
+        return seen
+
+    def remark(self, seen: TLSHandshake, evidence: str) -> None:
+        """Add a word of evidence to an observation that is already recorded."""
+        place = next(i for i, o in enumerate(self.observations) if o is seen)
+        self.observations[place] = msgspec.structs.replace(
+            seen, evidence=(*seen.evidence, evidence)
+        )
+
+
+def _is_final(seen: TCPConnect) -> bool:
+    return "not_dialled" in seen.evidence or (seen.failure in _LOCAL and seen.icmp_type is None)
+
+
+async def _run(reached: Awaitable[Link]) -> Link:
+    return await reached
