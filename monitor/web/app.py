@@ -70,11 +70,11 @@ async def _readyz(request: web.Request) -> web.Response:
     )
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def _guarded(request: web.Request, answer: Handler) -> web.StreamResponse:
+async def _guarded(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Every failure gets a page (or, under /api/, a JSON object) and never a traceback."""
     try:
         return await answer(request)

@@ -1,0 +1,1 @@
+"""Alert rules, written in code and generated for Prometheus."""

@@ -1,0 +1,119 @@
+"""What Prometheus scrapes, read back by Prometheus' own parser."""
+
+from __future__ import annotations
+
+import subprocess
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.present import Present
+from monitor.metrics import names
+from monitor.metrics.exposition import Snapshot, expose
+from monitor.metrics.lags import Lags
+
+
+def event(**changes: object) -> Event:
+    values: dict[str, object] = {
+        "id": "0123456789abcdef",
+        "service": "wechat",
+        "country": "RU",
+        "targets": ("wechat/messaging",),
+        "asns": (64501, 64502),
+        "technique": "tls.reset.sni",
+        "extent": "full",
+        "state": EventState.OPEN,
+        "tier": Tier.CONFIRMED,
+        "onset": 1,
+        "onset_earliest": 1,
+        "onset_latest": 2,
+        "opened": 2,
+        "updated": 3,
+        "agreeing": 3,
+        "total": 3,
+        "control": "ok",
+    }
+    return Event(**(values | changes))  # type: ignore[arg-type]
+
+
+SNAPSHOT = Snapshot(
+    open_events=[event(), event(id="f" * 16, inhibited_by="service_down")],
+    transitions=[("wechat", "RU", "opened", 2)],
+    services=["wechat", "signal"],
+    countries=["RU", "FR"],
+    present=[
+        Present(
+            target="wechat/messaging",
+            country="RU",
+            asn=64501,
+            state=State.BLOCKED,
+            technique="tls.reset.sni",
+            rule="tls.x",
+            vantages=3,
+            agreeing=3,
+            round=1,
+        )
+    ],
+    vantages=[
+        ("RU", "vantage", "online"),
+        ("RU", "vantage", "online"),
+        ("NL", "control", "silent"),
+    ],
+    tallies=[("ingested", "", 7), ("quarantined", "malformed", 2)],
+    reasons=["malformed", "foreign_probe"],
+    last_received=5_000,
+)
+
+
+def samples(accept: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    body, _ = expose(SNAPSHOT, Lags(), accept)
+    read = openmetrics if "openmetrics" in accept else parse
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in read(body.decode())
+        for sample in family.samples
+    }
+
+
+def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
+    rows = {k: v for k, v in samples().items() if k[0] == names.EVENT_CONFIDENCE.name}
+    assert sorted(dict(labels)["asn"] for _, labels in rows) == ["64501", "64502"]
+    assert set(rows.values()) == {1.0}
+    assert {dict(labels)["event_id"] for _, labels in rows} == {"0123456789abcdef"}
+
+
+def test_event_counters_are_present_from_zero() -> None:
+    rows = {k: v for k, v in samples().items() if k[0] == names.EVENTS.name}
+    assert len(rows) == 2 * 2 * len(names.TRANSITIONS)
+    assert sum(rows.values()) == 2
+
+
+def test_totals_and_quarantine_reasons() -> None:
+    rows = samples()
+    assert rows["reachwatch_measurements_ingested_total", ()] == 7
+    assert rows["reachwatch_measurements_quarantined_total", (("reason", "foreign_probe"),)] == 0
+    assert rows["reachwatch_measurements_quarantined_total", (("reason", "malformed"),)] == 2
+    assert (
+        rows["reachwatch_vantages", (("country", "RU"), ("role", "vantage"), ("status", "online"))]
+        == 2
+    )
+    assert rows["reachwatch_targets", (("state", "blocked"),)] == 1
+
+
+def test_openmetrics_says_the_same() -> None:
+    plain, open_ = samples(), samples("application/openmetrics-text; version=1.0.0")
+    assert set(plain) <= set(open_) | {k for k in plain if k[0].endswith("_created")}
+
+
+def test_promtool_finds_nothing_to_complain_of() -> None:
+    body, _ = expose(SNAPSHOT, Lags(), "")
+    run = subprocess.run(
+        ["promtool", "check", "metrics"], input=body, capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr.decode()
+
+
+def test_no_label_holds_a_probe_id() -> None:
+    for metric in names.ALL:
+        assert not {"probe", "vantage", "address", "evidence"} & set(metric.labels)
