@@ -122,8 +122,8 @@ def test_any_bytes_give_a_value_or_a_wire_error(payload: bytes) -> None:
     for decode in (codec.decode, codec.decode_batch, codec.decode_ack, codec.decode_status):
         try:
             decode(payload)
-        except WireError as error:
-            assert str(error)
+        except WireError:
+            continue
 
 
 @pytest.mark.parametrize(

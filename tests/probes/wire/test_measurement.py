@@ -17,7 +17,7 @@ def test_the_id_depends_on_probe_epoch_and_sequence_and_on_nothing_else() -> Non
         for sequence in (1, 2)
     }
     assert len(ids) == 8
-    assert all(len(id) == 32 and int(id, 16) >= 0 for id in ids)
+    assert all(len(each) == 32 and int(each, 16) >= 0 for each in ids)
     assert measurement_id("p-1", "e", 1) == measurement_id("p-1", "e", 1)
 
 
