@@ -95,6 +95,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _value(action: argparse.Action, source: str, key: str, raw: Any) -> Any:
     if isinstance(action, argparse._StoreTrueAction):
         return truth(source, key, raw)
+    if isinstance(action, argparse._AppendAction):
+        parts = raw if isinstance(raw, list) else str(raw).split(",")
+        return [str(part).strip() for part in parts]
     if isinstance(raw, list | dict):
         raise OptionError(f"{source}: {key}: must be one value")
     text = str(raw).lower() if isinstance(raw, bool) else str(raw)
