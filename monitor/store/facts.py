@@ -49,9 +49,12 @@ class SQLFactStore:
         if not admitted and not quarantined:
             return Added(0, 0, 0)
         first: dict[str, Admitted] = {}
-        again = [
-            one for one in admitted if first.setdefault(one.stored.measurement.id, one) is not one
-        ]
+        again: list[Admitted] = []
+        for one in admitted:
+            if (id := one.stored.measurement.id) in first:
+                again.append(one)
+            else:
+                first[id] = one
         frames = [self._packer.pack(one.line) for one in first.values()]
         spelled = [
             (merge.vantage_of(one.stored), merge.target_of(one.stored)) for one in first.values()

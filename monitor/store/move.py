@@ -85,7 +85,7 @@ async def _last_number(table: sa.Table, connection: AsyncConnection) -> int:
     a number that is given twice."""
     column = table.autoincrement_column
     last = (await connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0)))).scalar()
-    given = 0
+    given: int | None = 0
     if connection.dialect.name != "sqlite":
         sequence = await _sequence(table, connection)
         given = (await connection.execute(sa.text(f"SELECT last_value FROM {sequence}"))).scalar()

@@ -72,9 +72,9 @@ async def size(url: str) -> Sequence[TableSize]:
 
 async def _bytes(connection: AsyncConnection) -> dict[str, int]:
     if connection.dialect.name != "sqlite":
-        return {name: size for name, size in await connection.execute(_POSTGRES_BYTES)}
+        return {row[0]: row[1] for row in await connection.execute(_POSTGRES_BYTES)}
     try:
-        return {name: size for name, size in await connection.execute(_SQLITE_BYTES)}
+        return {row[0]: row[1] for row in await connection.execute(_SQLITE_BYTES)}
     except sa.exc.OperationalError as error:
         if "no such table" not in str(error):
             raise
@@ -93,35 +93,40 @@ async def prune(url: str, before_ms: int) -> Pruned:
         async with writing(engines) as connection:
             mark = max(before_ms, await statements.value_of(connection, PRUNED))
             await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
-        gone = kept = arrival = 0
-        while True:
-            went, stayed, arrival = await _batch(engines, before_ms, arrival)
-            gone, kept = gone + went, kept + stayed
-            if not went and not stayed:
-                return Pruned(gone, kept)
+        async with reading(engines) as connection:
+            targets = (await connection.execute(sa.select(target.c.number))).scalars().all()
+        gone = kept = 0
+        for number in targets:
+            first: int | None = 0
+            while first is not None:
+                went, stayed, first = await _batch(engines, number, first, before_ms)
+                gone, kept = gone + went, kept + stayed
+        return Pruned(gone, kept)
     finally:
         await engines.close()
 
 
-async def _batch(engines: Engines, before: int, arrival: int) -> tuple[int, int, int]:
-    """Let go what is old among the next measurements; (gone, kept, last arrival looked at)."""
+async def _batch(
+    engines: Engines, number: int, first: int, before: int
+) -> tuple[int, int, int | None]:
+    """Let go a target's old measurements from a round on, some thousand: (gone, kept, round to
+    go on from, None at the end). Whole rounds, so that the index is walked once."""
     old = (
-        sa.select(measurement.c.arrival, measurement.c.id)
-        .where(
-            measurement.c.target.in_(sa.select(target.c.number)),
-            measurement.c.round < before,
-            measurement.c.arrival > arrival,
-        )
-        .order_by(measurement.c.arrival)
-        .limit(BATCH)
+        measurement.c.target == number,
+        measurement.c.round >= first,
+        measurement.c.round < before,
     )
+    full = sa.select(measurement.c.round).where(*old).order_by(measurement.c.round)
     async with writing(engines) as connection:
         # Anew in every batch: the detector may have named another witness meanwhile.
         bodies = (await connection.execute(sa.select(event.c.body))).scalars()
         witnesses = {id for body in bodies for id in _event_decoder.decode(body).witnesses}
-        found = (await connection.execute(old)).all()
-        gone = [id for _, id in found if id not in witnesses]
+        last = (await connection.execute(full.limit(1).offset(BATCH - 1))).scalar()
+        until = before if last is None else last + 1
+        query = sa.select(measurement.c.id).where(*old, measurement.c.round < until)
+        found = (await connection.execute(query)).scalars().all()
+        gone = [id for id in found if id not in witnesses]
         for chunk in statements.chunks(gone):
             await connection.execute(sa.delete(verdict).where(verdict.c.measurement.in_(chunk)))
             await connection.execute(sa.delete(measurement).where(measurement.c.id.in_(chunk)))
-    return len(gone), len(found) - len(gone), found[-1].arrival if found else arrival
+    return len(gone), len(found) - len(gone), None if last is None else until

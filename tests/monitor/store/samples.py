@@ -1,0 +1,103 @@
+"""Measurements, verdicts and events to store, made from a few numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.detection.model import (
+    Event,
+    EventState,
+    Layer,
+    State,
+    Stored,
+    Technique,
+    Tier,
+    Verdict,
+)
+from monitor.store.base import Admitted, Conclusions
+from probes.wire.codec import encode
+from probes.wire.measurement import Measurement, Role, Vantage, measurement_id
+from probes.wire.observation import TCPConnect
+
+MINUTE = 60_000
+HOUR = 3_600_000
+NOON = 1_790_000_000_000 - 1_790_000_000_000 % 86_400_000 + 12 * HOUR
+
+
+def admitted(
+    sequence: int,
+    *,
+    probe: int = 1,
+    target: str = "wechat/messaging",
+    at: int = NOON,
+    country: str = "RU",
+    asn: int = 64501,
+    role: Role = Role.VANTAGE,
+    interval: int = MINUTE,
+    took: int = 5,
+    owner: str = "ada",
+) -> Admitted:
+    name = f"p-{probe:016x}"
+    measured = Measurement(
+        v=1,
+        id=measurement_id(name, "spool", sequence),
+        probe=name,
+        target=target,
+        round=at,
+        interval_ms=interval,
+        started=at + 100 + sequence % 1000,
+        took_us=took,
+        sequence=sequence,
+        vantage=Vantage(country=country, asn=asn),
+        observations=(
+            TCPConnect(endpoint="192.0.2.1:443/tcp", address="192.0.2.1", port=443, took_us=3),
+        ),
+    )
+    return Admitted(
+        stored=Stored(measurement=measured, owner=owner, role=role, enrolled=NOON - 9 * HOUR),
+        line=encode(measured),
+        received=at + 500,
+    )
+
+
+def id_of(one: Admitted) -> str:
+    return one.stored.measurement.id
+
+
+def verdict(one: Admitted, state: State = State.OK, rule: str = "tls.ok") -> tuple[str, Verdict]:
+    bad = state is State.BLOCKED
+    return id_of(one), Verdict(
+        target=one.stored.measurement.target,
+        state=state,
+        layer=Layer.TLS if bad else None,
+        technique=Technique.TLS_RESET_SNI if bad else None,
+        rule=rule,
+    )
+
+
+def event(id: str = "00000000000000aa", **changes: Any) -> Event:
+    values: dict[str, Any] = {
+        "id": id,
+        "service": "wechat",
+        "country": "RU",
+        "targets": ("wechat/messaging",),
+        "asns": (64501,),
+        "technique": "tls.reset.sni",
+        "extent": "full",
+        "state": EventState.OPEN,
+        "tier": Tier.LIKELY,
+        "onset": NOON,
+        "onset_earliest": NOON,
+        "onset_latest": NOON,
+        "opened": NOON,
+        "updated": NOON,
+        "agreeing": 2,
+        "total": 3,
+        "control": "ok",
+    }
+    return Event(**(values | changes))
+
+
+def concluded(round: int = NOON, service: str = "wechat", **changes: Any) -> Conclusions:
+    values: dict[str, Any] = {"service": service, "round": round, "state": b"state"}
+    return Conclusions(**(values | changes))

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.store import merge
+from monitor.store.database import Database, open_database
+from monitor.store.engines import writing
+from tests.monitor.store.samples import NOON, admitted
+from tests.world.postgres import PostgreSQL
+
+
+def row(number: int, frame: bytes = b"line") -> merge.Row:
+    return (number.to_bytes(16, "big"), 1, 1, NOON, NOON, 60_000, NOON, frame)
+
+
+async def test_merge_gives_back_what_was_there(store: Database) -> None:
+    one = admitted(1)
+    words = {merge.vantage_of(one.stored), merge.target_of(one.stored)}
+    async with writing(store.engines) as connection:
+        numbers = await merge.number(connection, words)
+        assert await merge.number(connection, words) == numbers
+        assert await merge.merge(connection, []) == {}
+        assert await merge.merge(connection, [row(n) for n in range(1200)]) == {}
+    async with writing(store.engines) as connection:
+        again = [row(n, b"other") for n in range(700, 1300)]
+        known = await merge.merge(connection, again)
+    assert known == {row(n)[0]: b"line" for n in range(700, 1200)}
+
+
+async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with writing(store.engines) as connection:
+            await merge.number(connection, {merge.target_of(admitted(1).stored)})
+            raise RuntimeError
+    # Numbers made in a transaction that was undone must not be remembered by the store.
+    await store.facts.add([admitted(1)], [])
+    assert [target for _, target, _ in await store.facts.arrivals(0)] == ["wechat/messaging"]
+
+
+async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: PostgreSQL) -> None:
+    """Without turns the second collector would commit arrival 2 before the first commits 1,
+    and a reader that saw 2 would never look for 1."""
+    url = postgres_server.fresh()
+    first, second = await open_database(url), await open_database(url)
+    await first.facts.add([admitted(1)], [])
+    await second.facts.add([admitted(2)], [])
+    async with asyncio.TaskGroup() as group:
+        async with writing(first.engines) as connection:
+            await merge.take_turn(connection)
+            await merge.merge(connection, [row(7)])
+            waiting = group.create_task(second.facts.add([admitted(3)], []))
+            await asyncio.sleep(0.2)
+            assert not waiting.done()
+            assert len(await second.facts.arrivals(0)) == 2
+    numbers = [number for number, _, _ in await second.facts.arrivals(0)]
+    assert numbers == sorted(numbers)
+    assert len(numbers) == 4
+    async with first.engine.connect() as connection:
+        newest = sa.text("SELECT id FROM measurement ORDER BY arrival DESC LIMIT 1")
+        assert (await connection.execute(newest)).scalar() != row(7)[0]
+    await first.close()
+    await second.close()
+    postgres_server.drop(url)

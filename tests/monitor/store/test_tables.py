@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from monitor.store.database import Database
+from monitor.store.tables import HexId, metadata
+
+
+async def test_migrations_make_exactly_these_tables(store: Database) -> None:
+    def differences(connection: sa.Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, metadata))
+
+    async with store.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_autoincrement_numbers_are_never_used_again_on_sqlite(store: Database) -> None:
+    if store.engine.dialect.name != "sqlite":
+        return
+    async with store.engine.connect() as connection:
+        query = sa.text("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'")
+        names = set((await connection.execute(query)).scalars())
+    assert names == {"measurement", "quarantine", "journal"}
+
+
+def test_hex_ids_are_half_as_long_in_the_database() -> None:
+    kind = HexId()
+    stored = kind.process_bind_param("ab" * 16, None)
+    assert stored == b"\xab" * 16
+    assert kind.process_result_value(stored, None) == "ab" * 16
+    assert kind.process_bind_param(None, None) is None
+    assert kind.process_result_value(None, None) is None
