@@ -1,0 +1,51 @@
+"""The simulated provider: decides by who asks and for whom, and by nothing else.
+
+It returns the name of the technique to apply, or None to let the traffic pass. The servers of
+the world apply it, because on loopback they stand where the provider's box would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.demo.block import Block
+
+
+@dataclass
+class ISP:
+    """What the provider knows, and the block in force."""
+
+    network_of: Mapping[str, int]
+    """Source address to AS number."""
+    service_of_name: Mapping[str, str]
+    service_of_address: Mapping[str, str]
+    block: Block | None = None
+
+    def dns(self, source: str, name: str) -> str | None:
+        """The technique for a question to the provider's own resolver."""
+        return self._by_name(source, name, "dns.")
+
+    def tls(self, source: str, name: str, address: str) -> str | None:
+        """The technique for a ClientHello that shows a name to an address."""
+        technique = self._by_name(source, name, "tls.")
+        if self.block is not None and self.block.technique.endswith(".other"):
+            technique = self._by_address(source, address, "tls.")
+        return technique
+
+    def http(self, source: str, host: str) -> str | None:
+        """The technique for a clear-text request for a host."""
+        return self._by_name(source, host, "http.")
+
+    def _by_name(self, source: str, name: str, layer: str) -> str | None:
+        key = name.lower().rstrip(".")
+        return self._matched(source, self.service_of_name.get(key), layer)
+
+    def _by_address(self, source: str, address: str, layer: str) -> str | None:
+        return self._matched(source, self.service_of_address.get(address), layer)
+
+    def _matched(self, source: str, service: str | None, layer: str) -> str | None:
+        block = self.block
+        if block is None or service != block.service or self.network_of.get(source) != block.asn:
+            return None
+        return block.technique if block.technique.startswith(layer) else None
