@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from probes.spool import BALLAST, FILE, Spool, SpoolError, read_lines, worth_keeping
+from probes.durable import BALLAST, DiskError
+from probes.spool import FILE, Spool, read_lines, worth_keeping
 from probes.wire import codec
 from probes.wire.measurement import VERSION, Measurement, measurement_id
 from probes.wire.observation import TCPConnect
@@ -170,7 +171,7 @@ async def test_only_a_few_damaged_files_are_kept(tmp_path: Path) -> None:
 async def test_a_directory_that_vanished_is_said_and_recovered_from(tmp_path: Path) -> None:
     place = tmp_path / "state"
     spool = Spool(place, PROBE)
-    with pytest.raises(SpoolError, match=FILE):
+    with pytest.raises(DiskError, match=FILE):
         await spool.put(draft())
     place.mkdir()
     assert await spool.put(draft()) is not None
@@ -181,10 +182,11 @@ FULL = """
 import asyncio, os, pathlib, resource, sys
 sys.path.insert(0, sys.argv[2])
 from tests.probes.test_spool import draft, balanced, PROBE
-from probes.spool import Spool, SpoolError, BALLAST
+from probes.spool import Spool
+from probes.durable import BALLAST, DiskError, Durable
 
 async def main(place):
-    Spool.patience = 0.2
+    Durable.patience = 0.2
     spool = Spool(place, PROBE)
     for index in range(50):
         failure = "connection_reset" if index < 3 else None
@@ -195,7 +197,7 @@ async def main(place):
     for index in range(50, 450):
         try:
             put += await spool.put(draft(index, pad=3000)) is not None
-        except SpoolError:
+        except DiskError:
             lost += 1
         if index % 7 == 0:
             await spool.forget([index - 20])
