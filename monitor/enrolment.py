@@ -1,0 +1,261 @@
+"""How a volunteer's probe becomes ours: tokens, credentials, revocation.
+
+A token is a few-times right to enrol; enrolling gives a probe its own name and MQTT secret.
+Secrets are random and are kept only as hashes: the token's as SHA-256, the MQTT secret's in
+mosquitto's `$7$` form (PBKDF2-SHA512), so that one hash serves both brokers. HTTP is not known
+here; `enrol_answer` and `leave_answer` take and give JSON bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from monitor.store.base import Probe, Registry, StoreUnavailableError, Token
+from probes.wire.measurement import Role
+
+TOKEN_PREFIX = "rch1."
+MAX_BODY_BYTES = 4096
+ITERATIONS = 101
+"""mosquitto_passwd's default (2.0.21). Our secrets have 256 random bits, so slowness would
+protect nothing and would cost the embedded broker its time."""
+_SALT_BYTES, _HASH_BYTES = 12, 64
+_MAX_ITERATIONS = 1_000_000
+
+
+class TokenError(Exception):
+    """A text that is no token. One line, without the secret."""
+
+
+class TokenText(msgspec.Struct, frozen=True, kw_only=True):
+    """What a volunteer gets, as one line to copy."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    """Base URL of the monitor's web server."""
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+    def encode(self) -> str:
+        """Return `rch1.` and the base64url of the JSON."""
+        body = base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+        return TOKEN_PREFIX + body
+
+
+class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
+    """A probe's credentials, told once. The user name is the probe's id."""
+
+    probe: str
+    user: str
+    secret: str
+    role: str
+    owner: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why somebody was not enrolled, or let go, in words for the volunteer."""
+
+    reason: str
+
+
+def new_token(
+    url: str, role: str, owner: str, uses: int, expires_ms: int, now: int
+) -> tuple[Token, str]:
+    """Make a token for `Registry.add_token` and its text, which exists only here.
+
+    `expires_ms` is Unix milliseconds. Raises ValueError for a role, number of uses or time
+    that cannot be.
+    """
+    if role not in tuple(Role):
+        raise ValueError(f"role: must be one of {', '.join(Role)}, not {role!r}")
+    if not 1 <= uses <= 100_000:
+        raise ValueError(f"uses: must be 1 to 100000, not {uses}")
+    if expires_ms <= now:
+        raise ValueError("expires: must be in the future")
+    if not owner.isprintable() or len(owner) > 64:
+        raise ValueError("owner: must be at most 64 printable characters")
+    text = TokenText(url=url.rstrip("/"), id=secrets.token_hex(6), secret=secrets.token_hex(16))
+    token = Token(
+        id=text.id,
+        secret_sha256=_sha256(text.secret),
+        role=role,
+        # Nobody named is one owner a token: strangers do not make a quorum with themselves.
+        owner=owner or f"o-{text.id}",
+        uses_left=uses,
+        expires=expires_ms,
+        created=now,
+    )
+    return token, text.encode()
+
+
+def parse_token(text: str) -> TokenText:
+    """Return what a token's text says. Raises TokenError."""
+    text = text.strip()
+    if not text.startswith(TOKEN_PREFIX):
+        raise TokenError(f"token: must begin with {TOKEN_PREFIX}")
+    body = text.removeprefix(TOKEN_PREFIX)
+    try:
+        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        return msgspec.json.decode(raw, type=TokenText)
+    except (binascii.Error, ValueError, RecursionError):
+        raise TokenError("token: damaged, copy it again completely") from None
+
+
+async def enrol(
+    registry: Registry, token_id: str, secret: str, now: int, *, probe: str = ""
+) -> Enrolled | Refused:
+    """Use a token once and make a probe. `now` is Unix milliseconds.
+
+    `probe` names it (a demonstration wants the same names each time); else the id is random.
+    Every bad token gets the same answer, so that nobody learns which ids exist.
+    Raises StoreUnavailableError.
+    """
+    name = probe or f"p-{secrets.token_hex(8)}"
+    mqtt_secret = secrets.token_urlsafe(32)
+    record = Probe(id=name, owner="", role="", enrolled=now)
+    used = await registry.enrol(token_id, _sha256(secret), record, hash_secret(mqtt_secret), now)
+    if used is None:
+        return Refused("the token is unknown, used up, expired or revoked")
+    return Enrolled(probe=name, user=name, secret=mqtt_secret, role=used.role, owner=used.owner)
+
+
+async def leave(registry: Registry, probe: str, secret: str, now: int) -> Refused | None:
+    """Revoke a probe at its own wish: it proves itself by its MQTT secret. None when done.
+
+    Raises StoreUnavailableError.
+    """
+    kept = await registry.secret_hash(probe)
+    if kept is None or not verify_secret(kept, secret):
+        return Refused("the probe or its secret is not known here")
+    await registry.revoke_probe(probe, now)
+    return None
+
+
+def hash_secret(secret: str, salt: bytes | None = None) -> str:
+    """Return the MQTT secret's hash as mosquitto's password file has it after the colon."""
+    salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
+    digest = _pbkdf2(secret, salt, ITERATIONS)
+    return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
+
+
+def verify_secret(kept: str, secret: str) -> bool:
+    """Whether the secret has this hash; False also for a hash that is none. Constant time."""
+    try:
+        empty, kind, iterations, salt, digest = kept.split("$")
+        rounds = int(iterations)
+        expected = base64.b64decode(digest, validate=True)
+        if (empty, kind) != ("", "7") or not 1 <= rounds <= _MAX_ITERATIONS:
+            return False
+        actual = _pbkdf2(secret, base64.b64decode(salt, validate=True), rounds)
+    except ValueError:  # binascii.Error is one
+        return False
+    return len(expected) == _HASH_BYTES and hmac.compare_digest(actual, expected)
+
+
+class Credentials:
+    """The embedded broker's `authenticate`: is this user's secret right, and not revoked?
+
+    The broker asks again about every connected probe every few seconds, so a secret that was
+    right is remembered (as SHA-256), and all revocations are read in one query, at most once
+    in `seconds`.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        seconds: float = 3.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry, self._seconds, self._clock = registry, seconds, clock
+        self._right: dict[str, str] = {}
+        self._active: frozenset[str] = frozenset()
+        self._read_at: float | None = None
+
+    async def __call__(self, user: str, secret: str) -> bool:
+        """Raises StoreUnavailableError."""
+        digest = _sha256(secret)
+        known = self._right.get(user)
+        if known is not None and hmac.compare_digest(known, digest):
+            await self._refresh()
+            if user in self._active:
+                return True
+            del self._right[user]
+        kept = await self._registry.secret_hash(user)
+        if kept is None or not verify_secret(kept, secret):
+            return False
+        self._right[user] = digest
+        self._active |= {user}
+        return True
+
+    async def _refresh(self) -> None:
+        now = self._clock()
+        if self._read_at is None or now - self._read_at >= self._seconds:
+            probes = await self._registry.probes()
+            self._active = frozenset(probe.id for probe in probes if probe.revoked is None)
+            self._read_at = now
+
+
+class _EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
+    token_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
+    probe: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+async def enrol_answer(
+    registry: Registry, body: bytes, now: int, brokers: Sequence[str]
+) -> tuple[int, bytes]:
+    """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
+    {"probe", "user", "secret", "broker": [URLs], "role", "owner"} or {"error"}."""
+    try:
+        wanted = msgspec.json.decode(body, type=_EnrolBody)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return 400, _error(f"enrol: {error}")
+    if not brokers:
+        return 503, _error("enrol: no broker is configured here, ask the operator")
+    try:
+        match await enrol(registry, wanted.token_id, wanted.secret, now):
+            case Refused(reason):
+                return 403, _error(reason)
+            case Enrolled() as enrolled:
+                answer = {**msgspec.structs.asdict(enrolled), "broker": list(brokers)}
+                return 201, msgspec.json.encode(answer)
+    except StoreUnavailableError:
+        return 503, _error("the store is not available, try again in a minute")
+
+
+async def leave_answer(registry: Registry, body: bytes, now: int) -> tuple[int, bytes]:
+    """HTTP status and JSON for `POST /api/v1/leave`: {"probe", "secret"} in."""
+    try:
+        wanted = msgspec.json.decode(body, type=_LeaveBody)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return 400, _error(f"leave: {error}")
+    try:
+        refused = await leave(registry, wanted.probe, wanted.secret, now)
+    except StoreUnavailableError:
+        return 503, _error("the store is not available, try again in a minute")
+    return (403, _error(refused.reason)) if refused else (200, b"{}")
+
+
+def _error(reason: str) -> bytes:
+    return msgspec.json.encode({"error": reason})
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _pbkdf2(secret: str, salt: bytes, rounds: int) -> bytes:
+    raw = secret.encode("utf-8", "surrogatepass")
+    return hashlib.pbkdf2_hmac("sha512", raw, salt, rounds, _HASH_BYTES)
