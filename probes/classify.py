@@ -42,9 +42,10 @@ def failure(error: BaseException) -> str:
         case TimeoutError():
             return Failure.TIMEOUT
         case ssl.SSLCertVerificationError():
-            if error.verify_code in _NAME_CODES:
+            code = getattr(error, "verify_code", 1)
+            if code in _NAME_CODES:
                 return Failure.SSL_INVALID_HOSTNAME
-            if error.verify_code in UNKNOWN_AUTHORITY_CODES:
+            if code in UNKNOWN_AUTHORITY_CODES:
                 return Failure.SSL_UNKNOWN_AUTHORITY
             return Failure.SSL_INVALID_CERTIFICATE
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
@@ -128,4 +129,5 @@ _ALERTS = {
 
 def alert(error: BaseException) -> int | None:
     """The TLS alert that the far side sent, when that is what ended the handshake."""
-    return _ALERTS.get(error.reason or "") if isinstance(error, ssl.SSLError) else None
+    # An SSLError that OpenSSL did not make has no reason at all.
+    return _ALERTS.get(getattr(error, "reason", "")) if isinstance(error, ssl.SSLError) else None

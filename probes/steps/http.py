@@ -176,6 +176,8 @@ def clear_answer(
         connection.receive_data(head)
         _read_events(connection, answer)
     except h11.RemoteProtocolError:
+        pass
+    if answer.status is None:  # bare HTML, or a head that was cut off
         answer.body[:] = head
     seen = HTTPExchange(
         endpoint=endpoint,

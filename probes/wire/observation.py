@@ -165,7 +165,7 @@ class HTTPExchange(
     host: Text
     path: Text = "/"
     tls: bool = False
-    protocol: Token = "http/1.1"
+    protocol: Text = "http/1.1"
     """`http/1.1` or `h2`, as negotiated."""
     status: Small | None = None
     location: Text | None = None

@@ -1,0 +1,72 @@
+"""The TCP step on loopback: connected, refused, dropped, forbidden."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from probes.network import Guard, SocketNetwork
+from probes.steps.tcp import connect
+from probes.wire.observation import Contrast, Purpose
+from tests.world.tls_server import serve, silence
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+
+async def to(address: str, port: int, network: SocketNetwork = LAB, **changes):
+    return await connect(
+        network,
+        endpoint="a.test:443/tcp",
+        address=address,
+        port=port,
+        started_us=network.clock_us(),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_connected(address: str):
+    async with serve(silence, address) as server:
+        seen, stream = await to(address, server.port)
+        assert stream is not None
+        stream.close()
+    assert (seen.failure, seen.errno, seen.evidence) == (None, None, ())
+    assert (seen.address, seen.port) == (address, server.port)
+    assert seen.purpose is Purpose.SUBJECT
+    assert 0 <= seen.at_us < 1_000_000
+    assert 0 < seen.took_us < 1_000_000
+
+
+async def test_refused_keeps_errno_and_says_no_icmp():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        seen, stream = await to(
+            *free.getsockname(), purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT
+        )
+    assert stream is None
+    assert (seen.failure, seen.errno, seen.icmp_type) == ("connection_refused", 111, None)
+    assert (seen.purpose, seen.contrast) == (Purpose.CONTRAST, Contrast.REPEAT)
+
+
+async def test_dropped_is_a_timeout():
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:  # a full backlog drops further SYNs, as a censor would
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    seen, stream = await to(*listener.getsockname(), timeout=0.15)
+    for sock in (*fillers, listener):
+        sock.close()
+    assert stream is None
+    assert (seen.failure, seen.errno) == ("generic_timeout_error", None)
+    assert seen.took_us >= 150_000
+
+
+async def test_forbidden_is_recorded_and_not_dialled():
+    async with serve(silence, wait_for_bytes=False) as server:
+        seen, stream = await to("127.0.0.1", server.port, SocketNetwork())
+        assert server.hellos == []
+    assert stream is None
+    assert seen.evidence == ("not_dialled",)
+    assert seen.failure == "unknown_failure: destination refused by the guard"

@@ -1,0 +1,231 @@
+"""Real sockets on loopback; ICMP in a network namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from probes.network import ConnectError, DestinationRefusedError, Guard, SocketNetwork, refusal
+from tests.world.tls_server import reset, serve, silence
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+GLOBAL = ("8.8.8.8", "149.154.167.51", "2606:4700:4700::1111", "2a00:1450:4001:80e::200e")
+ALWAYS_REFUSED = (
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+    "239.255.255.250",
+    "255.255.255.255",
+    "ff02::1",
+    "::ffff:8.8.8.8",
+    "::ffff:127.0.0.1",
+    "example.org",
+    "",
+    "1.2.3",
+)
+REFUSED = (
+    "127.0.0.1",
+    "127.255.255.254",
+    "10.10.34.34",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.1.1",
+    "100.64.0.1",
+    "0.1.2.3",
+    "192.0.0.8",
+    "192.0.2.1",
+    "198.18.0.1",
+    "198.51.100.7",
+    "203.0.113.10",
+    "192.88.99.1",
+    "240.0.0.1",
+    "::1",
+    "fe80::1",
+    "fe80::1%lo",
+    "fc00::1",
+    "fd01::2",
+    "fec0::1",
+    "64:ff9b::7f00:1",
+    "64:ff9b::808:808",
+    "64:ff9b:1::1",
+    "2002:7f00:1::",
+    "2002:808:808::1",
+    "2001::1",
+    "2001:db8::1",
+    "3fff::1",
+    "5f00::1",
+    "100::1",
+    "::808:808",
+    "4000::1",
+)
+
+
+@pytest.mark.parametrize("address", GLOBAL)
+def test_global_addresses_pass(address: str):
+    assert refusal(address, 443, False) is None
+
+
+@pytest.mark.parametrize("address", ALWAYS_REFUSED)
+def test_never_one_host_is_refused_even_in_a_laboratory(address: str):
+    assert refusal(address, 443, False) is not None
+    assert refusal(address, 443, True) is not None
+    assert refusal(address, 53, False, frozenset((address,))) is not None
+
+
+@pytest.mark.parametrize("address", REFUSED)
+def test_private_and_tunnelled_addresses_need_the_laboratory_switch(address: str):
+    assert refusal(address, 443, False) is not None
+    assert refusal(address, 443, True) is None
+
+
+def test_own_nameserver_is_allowed_on_port_53_only():
+    own = Guard(nameservers=frozenset(("192.168.1.1",)))
+    assert own.refusal("192.168.1.1", 53) is None
+    assert own.refusal("192.168.1.1", 443) is not None
+    assert own.refusal("192.168.1.2", 53) is not None
+
+
+async def test_nothing_is_sent_to_a_refused_address():
+    strict = SocketNetwork()
+    async with serve(silence, wait_for_bytes=False) as server:
+        with pytest.raises(DestinationRefusedError, match="127"):
+            await strict.connect("127.0.0.1", server.port)
+        with pytest.raises(DestinationRefusedError):
+            await strict.datagrams("127.0.0.1", server.port)
+        await asyncio.sleep(0.05)
+        assert server.hellos == []
+
+
+async def test_refused_port_has_errno_and_no_icmp():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectError) as caught:
+            await LAB.connect("127.0.0.1", free.getsockname()[1])
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert caught.value.icmp_type is None
+    assert caught.value.icmp_from is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_stream_carries_bytes_both_ways(address: str):
+    async with serve(lambda s, first: s.sendall(b"pong"), address) as server:
+        stream = await LAB.connect(address, server.port)
+        await stream.send(b"ping\r\n\r\n")
+        assert await stream.receive() == b"pong"
+        assert await stream.receive() == b""
+        stream.close()
+        stream.close()
+    assert server.hellos == [b"ping\r\n\r\n"]
+
+
+async def test_reset_comes_with_its_errno():
+    async with serve(reset) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        await stream.send(b"x\r\n\r\n")
+        with pytest.raises(OSError, match="reset") as caught:
+            await stream.receive()
+        stream.close()
+    assert caught.value.errno == errno.ECONNRESET
+
+
+async def test_bind_is_used_for_its_own_family_only():
+    peers: list[str] = []
+
+    def note(connection: socket.socket, first: bytes) -> None:
+        peers.append(connection.getpeername()[0])
+
+    bound = SocketNetwork("127.0.0.9", Guard(allow_private=True))
+    for address in ("127.0.0.1", "::1"):
+        async with serve(note, address, wait_for_bytes=False) as server:
+            stream = await bound.connect(address, server.port)
+            assert await stream.receive() == b""
+            stream.close()
+    assert peers == ["127.0.0.9", "::1"]
+
+
+async def test_bind_to_an_address_of_another_machine_fails_like_a_network():
+    foreign = SocketNetwork("192.0.2.77", Guard(allow_private=True))
+    with pytest.raises(ConnectError) as caught:
+        await foreign.connect("127.0.0.1", 9)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_cancelled_connect_leaves_no_socket():
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:  # a full backlog: further SYNs are dropped
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await LAB.connect(*listener.getsockname())
+    for sock in (*fillers, listener):
+        sock.close()  # a leaked socket of ours is a ResourceWarning, which is an error here
+
+
+async def test_datagram_to_a_closed_port_is_refused_by_icmp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    datagrams = await LAB.datagrams("127.0.0.1", port)
+    await datagrams.send(b"?")
+    with pytest.raises(ConnectionRefusedError):
+        await datagrams.receive()
+    datagrams.close()
+
+
+def test_clocks_have_the_units_they_say():
+    assert abs(LAB.clock_us() - LAB.clock_us()) < 1_000_000
+    assert 1_700_000_000_000 < LAB.wall_ms() < 32_503_680_000_000
+
+
+_ICMP_PROBE = """
+import asyncio, json
+from probes.network import ConnectError, Guard, SocketNetwork
+async def main():
+    found = []
+    for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8:113::10"):
+        try:
+            await SocketNetwork(guard=Guard(allow_private=True)).connect(address, 443)
+        except ConnectError as e:
+            found.append([e.errno, e.icmp_type, e.icmp_code, e.icmp_from])
+    print(json.dumps(found))
+asyncio.run(main())
+"""
+_ICMP_WORLD = """
+set -e
+ip link set lo up
+ip address add 203.0.113.10/32 dev lo; ip address add 203.0.113.11/32 dev lo
+ip address add 203.0.113.12/32 dev lo; ip address add 2001:db8:113::10/128 dev lo nodad
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+nft 'add table inet c; add chain inet c i { type filter hook input priority 0; }'
+nft 'add rule inet c i ip daddr 203.0.113.10 tcp dport 443 reject with icmp type admin-prohibited'
+nft 'add rule inet c i ip daddr 203.0.113.11 tcp dport 443 reject with icmp type port-unreachable'
+nft 'add rule inet c i ip daddr 203.0.113.12 tcp dport 443 reject with tcp reset'
+nft 'add rule inet c i ip6 nexthdr tcp tcp dport 443 reject with icmpv6 type admin-prohibited'
+exec "$0" -c "$1"
+"""
+
+
+@pytest.mark.lab
+def test_icmp_error_has_type_code_and_sender():
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", _ICMP_WORLD, sys.executable, _ICMP_PROBE],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [
+        [errno.EHOSTUNREACH, 3, 13, "203.0.113.10"],
+        [errno.ECONNREFUSED, 3, 3, "203.0.113.11"],
+        [errno.ECONNREFUSED, None, None, None],
+        [errno.EACCES, 1, 1, "2001:db8:113::10"],
+    ]
