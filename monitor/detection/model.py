@@ -136,6 +136,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     control: bool
     """A control of the same target in its window was online and reported."""
     source: str = "probe"
+    catalogue: str = ""
+    """Version of the catalogue that it was measured with."""
 
 
 class Tier(StrEnum):

@@ -33,6 +33,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A vantage not heard for this long is silent."""
     checkpoint_seconds: int = 3600
     """How often the state is kept, so that late facts need not refold all history."""
+    residual_seconds: int = 180
+    """How long a censor may go on blocking an address after a trigger: a shallower failure
+    inside that time is the trigger's echo."""
+    lone_seconds: int = 86400
+    """A vantage that alone sees a block for this long counts no more towards a quorum, and its
+    baseline learns again: it looks like a filter of its own."""
+    baseline_bucket_seconds: int = 3600
+    round_wait_seconds: int = 300
+    """Longest interval that a round is waited for; slower vantages are late by design."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     clip_micronats: int = 7_000_000
@@ -46,6 +55,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_per_mille: int = 410
     elsewhere_per_mille: int = 300
     """Above this share of other networks failing, the service is down, not blocked."""
+    elsewhere_min_networks: int = 2
+    """Fewer failing networks in other countries say nothing: one may be a second block."""
+    chronic_weight: int = 20
+    """Pseudo-counts of the prior against which a vantage's whole history is called chronic."""
     dark_per_mille: int = 800
     """Above this share of a network's vantages offline, the network is dark."""
     # counts

@@ -1,0 +1,107 @@
+"""The detector: a fold over rounds. State and facts of a round in, state and events out.
+
+The unit is one service with all its targets, networks and countries, because gates compare
+them. A round without facts changes nothing but the round, so silence needs no steps: whatever
+depends on time is reckoned from rounds when something is heard again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+
+from monitor.detection import events, gates, series
+from monitor.detection.model import Event, Fact
+from monitor.detection.policy import Policy
+from monitor.detection.state import Network, Series, ServiceState, network_key
+from probes.wire.measurement import LIVENESS_TARGETS
+
+
+def initial(service: str) -> ServiceState:
+    """The state of a service that nothing is known of."""
+    return ServiceState(service=service, networks={}, cases={})
+
+
+def step(
+    state: ServiceState,
+    round: int,
+    facts: Sequence[Fact],
+    policy: Policy,
+    *,
+    rules_version: str = "",
+) -> tuple[ServiceState, tuple[Event, ...]]:
+    """Fold the facts of one round; return the new state and the events that changed.
+
+    The given state is not changed. The order of the facts does not matter. Rounds must be
+    folded in ascending order: ValueError otherwise.
+    """
+    if round <= state.round:
+        raise ValueError(f"{state.service}: round {round} after round {state.round}")
+    ordered = sorted(
+        (fact for fact in facts if fact.target not in LIVENESS_TARGETS),
+        key=lambda fact: (fact.started, fact.id),
+    )
+    new = copy(state)
+    new.round = round
+    if not ordered:
+        return new, ()
+    new.networks, new.cases = dict(state.networks), dict(state.cases)
+    _sweep(new, round, policy)
+    touched: dict[str, Network] = {}
+    for fact in ordered:
+        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+        if key not in touched:
+            known = new.networks.get(key)
+            touched[key] = new.networks[key] = (
+                series.fork(known)
+                if known is not None
+                else Network(fact.target, fact.country, fact.asn, fact.source, {}, {})
+            )
+        series.meet(touched[key], fact)
+    reasons = gates.inhibitions(new, touched.keys(), round, policy)
+    for fact in ordered:
+        key = network_key(fact.target, fact.country, fact.asn, fact.source)
+        series.take(touched[key], fact, key in reasons, policy)
+    for key, network in sorted(touched.items()):
+        for layer, each in network.layers.items():
+            if series.suspected(each):
+                standing = series.stand(network, layer, round, policy)
+                series.promote(network, layer, standing, round, key in reasons, policy)
+            else:
+                each.likely_since = 0
+    catalogue = next((fact.catalogue for fact in reversed(ordered) if fact.catalogue), "")
+    changed = events.correlate(
+        new, round, touched.keys(), reasons, policy, rules_version, catalogue
+    )
+    return new, changed
+
+
+def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
+    """Once in a while forget vantages that have not been heard for longer than a baseline
+    lasts. One that saw a block is kept until somebody else can tell whether it lasts."""
+    if round - state.swept < policy.ms(policy.baseline_bucket_seconds):
+        return
+    state.swept = round
+    oldest = round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
+    for key, network in list(state.networks.items()):
+        gone = {probe for probe, member in network.members.items() if member.round < oldest}
+        if not gone:
+            continue
+        needed = {
+            probe
+            for each in network.layers.values()
+            if not set(each.tracks) - gone
+            for probe in series.alarmed(each)
+        }
+        gone -= needed
+        left = series.fork(network)
+        left.members = {p: m for p, m in network.members.items() if p not in gone}
+        left.layers = {
+            name: Series(tracks, each.likely_since, each.rank)
+            for name, each in network.layers.items()
+            if (tracks := {p: t for p, t in each.tracks.items() if p not in gone})
+        }
+        if left.members:
+            state.networks[key] = left
+        else:
+            del state.networks[key]

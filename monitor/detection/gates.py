@@ -1,0 +1,207 @@
+"""When a failure must not count: the service is down, the network is dark, the vantage has no
+vote. Gates look at everybody's newest outcome; they only ever take evidence away.
+
+Countries are compared, not networks of one country: a block by a whole country is what we look
+for, an outage stops at no border. Of several foreign networks at least two must fail, and more than
+the policy's share. Where only one is known, or all of them fail, two failing vantages there are
+enough: then nobody but the control reaches the service. A failure without a control counts
+here like one whose control failed too: losing a control never opens a gate.
+
+A limit, chosen because a false accusation costs more than a late one: when two countries begin
+to block in the same hours and few others are watched, they hold each other's gate shut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from monitor.detection import baseline
+from monitor.detection.model import Fact, State
+from monitor.detection.policy import Policy
+from monitor.detection.state import Member, Network, Series, ServiceState, Track
+
+GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
+    "good",
+    "bad",
+    "unsupported",
+    "down",
+    "offline",
+    "",
+)
+FAILING = frozenset((BAD, UNSUPPORTED, DOWN))
+UNPROVEN = frozenset((UNSUPPORTED, DOWN))
+PROBE = "probe"
+UNKNOWN_COUNTRY = "ZZ"
+OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
+"""Evidence that the vantage itself, or its network as a whole, is the cause."""
+
+
+def outcome(fact: Fact) -> str:
+    """What a fact says of its target, in the words of this file."""
+    match fact.verdict.state:
+        case State.OK:
+            return GOOD
+        case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
+            return BAD if fact.control or fact.source != PROBE else UNSUPPORTED
+        case State.DOWN:
+            return DOWN
+        case State.VANTAGE_OFFLINE:
+            return OFFLINE
+        case State.INCONCLUSIVE:
+            if OWN_TROUBLE & set(fact.verdict.evidence):
+                return SILENT
+            return BAD if fact.control else UNSUPPORTED
+        case State.INSUFFICIENT:
+            return SILENT
+
+
+def fresh(member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage's newest outcome still describes the present round."""
+    return round - member.round <= max(
+        policy.ms(policy.control_window_seconds), 2 * member.interval
+    )
+
+
+def heard(member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage gave a sample of this series lately."""
+    last = max(track.last_good, track.last_bad)
+    return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
+
+
+def lone(series: Series, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage has been alarmed for long with nobody ever agreeing."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.alarmed > 0
+        and series.rank < 2
+        and round - held.alarmed > policy.ms(policy.lone_seconds)
+    )
+
+
+def votes(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage's failures may count in this series at all."""
+    return (
+        network.country != UNKNOWN_COUNTRY
+        and network.asn != 0
+        and round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
+        and not baseline.chronic(track.baseline, policy)
+    )
+
+
+def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
+    """Whether a vantage says anything about the service being down just now: its failures are
+    neither chronic nor an old block."""
+    member = network.members[probe]
+    if not fresh(member, round, policy) or member.outcome not in FAILING | {GOOD}:
+        return False
+    lag = policy.ms(policy.baseline_lag_seconds)
+    for series in network.layers.values():
+        if (track := series.tracks.get(probe)) is None:
+            continue
+        if not votes(network, member, track, round, policy):
+            return False
+        held = track.suspicion
+        if held is not None and held.alarmed and round - held.alarmed >= lag:
+            return False
+    return True
+
+
+def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
+    """Whether a confirmed event, older than the baseline's lag, already accounts for it."""
+    case = state.cases.get(f"{network.country} {network.source}")
+    return (
+        case is not None
+        and case.event.confirmed is not None
+        and round - case.event.confirmed >= policy.ms(policy.baseline_lag_seconds)
+        and network.asn in case.event.asns
+        and network.target in case.event.targets
+    )
+
+
+class Abroad(msgspec.Struct, frozen=True):
+    """How a target fares in one country: networks seen, failing, and failing vantages. Those
+    with an old confirmed block are left out."""
+
+    seen: int = 0
+    failed: int = 0
+    vantages: int = 0
+
+
+def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> dict[str, Abroad]:
+    """How a target fares, by country."""
+    counts: dict[str, Abroad] = {}
+    for network in state.networks.values():
+        if network.target != target or network.source != PROBE:
+            continue
+        speaking = [p for p in network.members if _speaks(network, p, round, policy)]
+        if not speaking or _explained(state, network, round, policy):
+            continue
+        failing = sum(network.members[p].outcome in FAILING for p in speaking)
+        most = 2 * failing > len(speaking)
+        had = counts.get(network.country, Abroad())
+        counts[network.country] = Abroad(
+            had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
+        )
+    return counts
+
+
+def _down_abroad(counts: dict[str, Abroad], country: str, policy: Policy) -> bool:
+    others = [fares for name, fares in counts.items() if name != country]
+    seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
+    if not failed:
+        return False
+    if failed == seen:
+        return sum(each.vantages for each in others) >= policy.quorum_min_vantages
+    return (
+        failed >= policy.elsewhere_min_networks
+        and failed * 1000 > policy.elsewhere_per_mille * seen
+    )
+
+
+def _dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
+    now = [m for n in networks for m in n.members.values() if fresh(m, round, policy)]
+    offline = sum(member.outcome == OFFLINE for member in now)
+    return offline * 1000 > policy.dark_per_mille * len(now)
+
+
+def _stale(networks: Collection[Network], round: int, policy: Policy) -> bool:
+    """Whether the target fails together with its control from two countries at once."""
+    countries = {
+        network.country
+        for network in networks
+        for member in network.members.values()
+        if member.round == round and member.outcome in UNPROVEN
+    }
+    return len(countries) >= 2
+
+
+def inhibitions(
+    state: ServiceState, touched: Collection[str], round: int, policy: Policy
+) -> dict[str, str]:
+    """Why failures of this round must not count, by key of a touched network; a network that
+    is missing passes. Sets `inhibited_until` of the touched networks (which are this round's
+    own copies)."""
+    reasons: dict[str, str] = {}
+    for target in sorted({state.networks[key].target for key in touched}):
+        same = [n for n in state.networks.values() if n.target == target and n.source == PROBE]
+        counts = elsewhere(state, target, round, policy)
+        stale = _stale(same, round, policy)
+        for key in touched:
+            network = state.networks[key]
+            if network.target != target:
+                continue
+            if _down_abroad(counts, network.country, policy):
+                longest = max((m.interval for m in network.members.values()), default=0)
+                wait = max(policy.ms(policy.control_window_seconds), longest)
+                network.inhibited_until = round + wait
+            mine = [n for n in same if n.country == network.country]
+            if _dark([network], round, policy):
+                reasons[key] = "country_dark" if _dark(mine, round, policy) else "asn_dark"
+            elif round <= network.inhibited_until and not _explained(state, network, round, policy):
+                reasons[key] = "service_down"
+            elif stale:
+                reasons[key] = "endpoint_stale"
+    return reasons

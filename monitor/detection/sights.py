@@ -1,0 +1,170 @@
+"""What all series of one country say together in one round: the parts an event is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from monitor.detection import gates, sequential, series
+from monitor.detection.model import NetworkEvidence
+from monitor.detection.onset import Onset, onset
+from monitor.detection.policy import Policy
+from monitor.detection.series import Standing
+from monitor.detection.state import Network, Series, ServiceState, Suspicion
+
+MAX_WITNESSES = 20
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """One alarmed series with its standing."""
+
+    key: str
+    network: Network
+    layer: str
+    series: Series
+    standing: Standing
+
+    @property
+    def held(self) -> list[Suspicion]:
+        """What the vantages that saw the block hold."""
+        tracks = (self.series.tracks[probe] for probe in series.alarmed(self.series))
+        return [track.suspicion for track in tracks if track.suspicion is not None]
+
+
+def sights(
+    state: ServiceState, country: str, source: str, round: int, policy: Policy
+) -> list[Sight]:
+    """Every alarmed series of a country, in a fixed order."""
+    found = []
+    for key, network in sorted(state.networks.items()):
+        if (network.country, network.source) != (country, source):
+            continue
+        found += [
+            Sight(key, network, layer, each, series.stand(network, layer, round, policy))
+            for layer, each in sorted(network.layers.items())
+            if each.rank > 0 and series.alarmed(each)
+        ]
+    return found
+
+
+def supported(seen: Sequence[Sight], round: int, policy: Policy) -> dict[str, int]:
+    """Micro-nats by technique, from vantages that failed lately: a layer that nobody reaches
+    any more does not go on naming the event."""
+    support: dict[str, int] = {}
+    for sight in seen:
+        for probe in series.alarmed(sight.series):
+            track = sight.series.tracks[probe]
+            held, member = track.suspicion, sight.network.members[probe]
+            recent = max(policy.ms(policy.silent_seconds), 3 * member.interval)
+            if held is None or round - track.last_bad > recent:
+                continue
+            nats = sequential.evidence(track, policy)
+            named = sum(held.techniques.values())
+            for technique, each in held.techniques.items():
+                if technique:
+                    share = nats * each // max(1, named)
+                    support[technique] = support.get(technique, 0) + share
+    return support
+
+
+def chosen(support: dict[str, int], present: str) -> str:
+    """The technique with the most support, the deepest on ties; the present one stays until
+    another has half as much again."""
+    best = max(support, key=lambda t: (support[t], sequential.depth(t), t), default=present)
+    if present and 2 * support.get(best, 0) <= 3 * support.get(present, 0):
+        return present
+    return best
+
+
+def extent(seen: Sequence[Sight], present: str) -> str:
+    """`full` or `partial`, by what the failures of late were; the present one stays until the
+    other has half as many again."""
+    whole = sum(held.whole for sight in seen for held in sight.held)
+    part = sum(held.part for sight in seen for held in sight.held)
+    if not present:
+        return "partial" if part > whole else "full"
+    if present == "full":
+        return "partial" if 2 * part > 3 * whole else "full"
+    return "full" if 2 * whole > 3 * part else "partial"
+
+
+def onset_of(seen: Sequence[Sight], round: int) -> Onset:
+    """The onset that all vantages of these series agree on."""
+    return onset(
+        (
+            (sight.series.tracks[probe], sight.network.members[probe].interval)
+            for sight in seen
+            for probe in series.alarmed(sight.series)
+        ),
+        round,
+    )
+
+
+def rule_counts(seen: Sequence[Sight], past: dict[str, int]) -> dict[str, int]:
+    """Failures by rule, those of series that have lifted included."""
+    counts = dict(past)
+    for sight in seen:
+        for held in sight.held:
+            for rule, n in held.rules.items():
+                counts[rule] = counts.get(rule, 0) + n
+    return counts
+
+
+def witnesses(
+    seen: Sequence[Sight], past: Sequence[tuple[int, int, str]]
+) -> list[tuple[int, int, str]]:
+    """The oldest failures that speak for the event."""
+    known = set(past).union(*(held.witnesses for sight in seen for held in sight.held))
+    return sorted(known)[:MAX_WITNESSES]
+
+
+def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidence:
+    """One series as the pages show it."""
+    tier = series.TIERS[sight.series.rank]
+    assert tier is not None, "only alarmed series are seen"
+    held = sight.series.tracks
+    techniques: dict[str, int] = {}
+    for each in sight.held:
+        technique = sequential.technique_of(each)
+        techniques[technique] = techniques.get(technique, 0) + 1
+    return NetworkEvidence(
+        asn=sight.network.asn,
+        target=sight.network.target,
+        layer=sight.layer,
+        technique=max(techniques, key=lambda t: (techniques[t], sequential.depth(t), t)),
+        tier=tier,
+        onset=onset_of([sight], round).at,
+        agreeing=len(sight.standing.agreeing),
+        voting=len(sight.standing.voting),
+        owners=len(sight.standing.owners),
+        nats=tuple(
+            (probe, nats)
+            for probe, track in sorted(held.items())
+            if (nats := sequential.evidence(track, policy)) > 0
+        ),
+    )
+
+
+def against(
+    state: ServiceState, seen: Sequence[Sight], round: int, policy: Policy
+) -> tuple[str, ...]:
+    """What speaks against an event, as words for machines, sorted."""
+    best = max(seen, key=lambda sight: len(sight.standing.agreeing))
+    network, standing = best.network, best.standing
+    others = [
+        fares.failed
+        for target in sorted({sight.network.target for sight in seen})
+        for country, fares in gates.elsewhere(state, target, round, policy).items()
+        if country != network.country
+    ]
+    remarks = {
+        "failing_elsewhere": any(others),
+        "few_vantages": len(standing.voting) < policy.country_min_vantages,
+        "no_control": network.source != gates.PROBE,
+        "no_quorum_for_imports": network.source != gates.PROBE,
+        "one_network": len({sight.network.asn for sight in seen}) == 1,
+        "one_owner": len(standing.owners) < policy.confirm_min_owners,
+        "untyped": not any(sequential.typed(held) for held in best.held),
+    }
+    return tuple(sorted(word for word, holds in remarks.items() if holds))

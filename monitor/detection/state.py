@@ -1,0 +1,169 @@
+"""The detector's memory of one service, and its canonical bytes.
+
+Integers and words only: no float, no clock, nothing of arrival. A quiet vantage costs a few
+numbers; what a suspicion needs is made when the suspicion begins and dropped when it ends.
+Structs are written as arrays to keep a state small; dictionaries are written in key order, so
+equal states have equal bytes.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.detection.model import Event
+
+STATE_VERSION = 1
+
+
+class Bucket(msgspec.Struct, array_like=True):
+    """Counts of one stretch of time."""
+
+    start: int
+    total: int
+    failed: int
+
+
+class Baseline(msgspec.Struct, array_like=True):
+    """How often one vantage fails one layer when nothing is the matter."""
+
+    fresh: list[Bucket] = []
+    """Hours that are younger than the lag: not counted yet."""
+    old: list[Bucket] = []
+    """The window, in coarser stretches."""
+    total: int = 0
+    failed: int = 0
+    """Sums over `old`."""
+
+
+class Suspicion(msgspec.Struct, array_like=True):
+    """What one vantage holds against one layer, since its CUSUM path last left zero."""
+
+    sums: list[int]
+    """Micro-nats, one a member of the bank."""
+    onsets: list[int]
+    """Round at which each member last left zero; 0 while it is there."""
+    befores: list[int]
+    """Last round that had worked by then; 0 when none had."""
+    techniques: dict[str, int] = {}
+    """Micro-nats by technique, halved now and then so that the newest count most."""
+    rules: dict[str, int] = {}
+    witnesses: list[tuple[int, int, str]] = []
+    """(round, started, measurement id) of the first failures."""
+    strong: int = 0
+    weak: int = 0
+    """Failures with and without a typed signature, halved together."""
+    whole: int = 0
+    part: int = 0
+    """Failures of the whole target and of a part of it, halved together."""
+    alarmed: int = 0
+    """Round at which it became part of an event; 0 before."""
+    hits: int = 0
+    misses: int = 0
+    """Failures, and successes that were followed by one: how dense the block is."""
+    recovery: int = 0
+    """CUSUM of the other direction, micro-nats."""
+    pending: int = 0
+    """Successes since the recovery left zero."""
+    good_since: int = 0
+    good_rounds: int = 0
+    good_last: int = 0
+
+
+class Track(msgspec.Struct, array_like=True):
+    """One vantage in one series."""
+
+    baseline: Baseline
+    last_good: int = 0
+    last_bad: int = 0
+    suspicion: Suspicion | None = None
+
+
+class Series(msgspec.Struct, array_like=True):
+    """One layer of one target in one network."""
+
+    tracks: dict[str, Track] = {}
+    likely_since: int = 0
+    """Round since which the quorum holds without a break; 0 when it does not."""
+    rank: int = 0
+    """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
+
+
+class Member(msgspec.Struct, array_like=True):
+    """A vantage as last heard on one target."""
+
+    owner: str
+    enrolled: int
+    interval: int
+    round: int
+    outcome: str
+    """`good`, `bad`, `unsupported`, `down`, `offline` or empty (says nothing)."""
+    failed_at: int = 0
+    failed_depth: int = -1
+    """When and how deep its last counted failure was: taints what follows."""
+
+
+class Network(msgspec.Struct, array_like=True):
+    """One target seen from one network of one country, by one kind of source."""
+
+    target: str
+    country: str
+    asn: int
+    source: str
+    members: dict[str, Member] = {}
+    layers: dict[str, Series] = {}
+    inhibited_until: int = 0
+    """The service was failing elsewhere; the gate stays shut until this round."""
+
+
+class Case(msgspec.Struct, array_like=True):
+    """An open event and what its next form needs beside the series."""
+
+    event: Event
+    doubts: int = 0
+    """Consecutive rounds that spoke against it."""
+    rules: dict[str, int] = {}
+    """Rule counts of series that have lifted since."""
+    witnesses: list[tuple[int, int, str]] = []
+
+
+class ServiceState(msgspec.Struct):
+    """Everything that the detector remembers of one service."""
+
+    service: str
+    version: int = STATE_VERSION
+    round: int = -1
+    """Last folded round."""
+    swept: int = 0
+    """Round at which forgotten vantages were last dropped."""
+    networks: dict[str, Network] = {}
+    cases: dict[str, Case] = {}
+    """Open events by `country source`."""
+
+
+class StateError(Exception):
+    """Bytes of a state that this version cannot read: conclusions must be drawn anew."""
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_decoder = msgspec.json.Decoder(ServiceState)
+
+
+def encode(state: ServiceState) -> bytes:
+    """Return the canonical bytes of a state."""
+    return _encoder.encode(state)
+
+
+def decode(raw: bytes) -> ServiceState:
+    """Return the state in bytes of `encode`. Raises StateError."""
+    try:
+        state = _decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise StateError(f"detector state: {error}") from None
+    if state.version != STATE_VERSION:
+        raise StateError(f"detector state: version {state.version}, this is {STATE_VERSION}")
+    return state
+
+
+def network_key(target: str, country: str, asn: int, source: str) -> str:
+    """The key of a network in a state."""
+    return f"{target} {country} {asn} {source}"
