@@ -128,4 +128,4 @@ class SQLRegistry:
 
 
 def _probe(row: Any) -> Probe:
-    return Probe(**(row._mapping | {"status": bytes(row.status)}))
+    return Probe(**(dict(row._mapping) | {"status": bytes(row.status)}))

@@ -162,7 +162,7 @@ async def test_two_writers_store_a_thousand_rows_exactly_once(store: Database, u
     assert one.result().new + two.result().new == 1000
     assert one.result().duplicate + two.result().duplicate == 1000
     assert await count(store) == 1000
-    assert dict(((name, why), n) for name, why, n in await store.facts.tallies()) == {
+    assert {(name, why): n for name, why, n in await store.facts.tallies()} == {
         ("ingested", ""): 1000,
         ("duplicate", ""): 1000,
     }

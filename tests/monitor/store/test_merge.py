@@ -31,7 +31,7 @@ async def test_merge_gives_back_what_was_there(store: Database) -> None:
 
 
 async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):  # noqa: PT012 - the transaction is the block
         async with writing(store.engines) as connection:
             await merge.number(connection, {merge.target_of(admitted(1).stored)})
             raise RuntimeError
@@ -47,14 +47,13 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     first, second = await open_database(url), await open_database(url)
     await first.facts.add([admitted(1)], [])
     await second.facts.add([admitted(2)], [])
-    async with asyncio.TaskGroup() as group:
-        async with writing(first.engines) as connection:
-            await merge.take_turn(connection)
-            await merge.merge(connection, [row(7)])
-            waiting = group.create_task(second.facts.add([admitted(3)], []))
-            await asyncio.sleep(0.2)
-            assert not waiting.done()
-            assert len(await second.facts.arrivals(0)) == 2
+    async with asyncio.TaskGroup() as group, writing(first.engines) as connection:
+        await merge.take_turn(connection)
+        await merge.merge(connection, [row(7)])
+        waiting = group.create_task(second.facts.add([admitted(3)], []))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        assert len(await second.facts.arrivals(0)) == 2
     numbers = [number for number, _, _ in await second.facts.arrivals(0)]
     assert numbers == sorted(numbers)
     assert len(numbers) == 4

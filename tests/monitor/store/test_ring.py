@@ -52,4 +52,4 @@ async def test_quarantine_takes_hostile_text(store: Database) -> None:
     )
     await store.facts.add([admitted(1)], [bad])
     assert len(await store.facts.arrivals(0)) == 1
-    assert dict((name, n) for name, _, n in await store.facts.tallies())["quarantined"] == 1
+    assert {name: n for name, _, n in await store.facts.tallies()}["quarantined"] == 1

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from monitor.store import database
+from monitor.store.database import Database, open_database
+from tests.monitor.store.samples import admitted
+from tests.monitor.store.stage import acting, line
+
+
+async def test_collect_detect_and_serve_share_one_database(url: str) -> None:
+    """Three processes at once, as `collect`, `detect` and `serve` are; nobody is ever refused."""
+    store = await open_database(url)
+    reads = 0
+    with acting("collector", url, "1") as collecting, acting("detector", url, "2") as detecting:
+        line(collecting)
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            await store.facts.arrivals(0, 100)
+            await store.registry.saw("p-1", 1)
+            reads += 1
+            await asyncio.sleep(0.005)
+        assert int(line(detecting)) > 2
+        assert collecting.poll() is None
+    assert len(await store.facts.arrivals(0, 10**6)) > 20
+    assert reads > 20
+    await store.close()
+
+
+async def test_what_was_stored_is_there_after_closing(url: str) -> None:
+    for number in range(3):
+        store = await open_database(url)
+        assert len(await store.facts.arrivals(0)) == number
+        await store.facts.add([admitted(number)], [])
+        await store.close()
+
+
+async def test_several_open_at_once_in_one_process(url: str) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(open_database(url)) for _ in range(4)]
+    for task in tasks:
+        await task.result().facts.add([admitted(1)], [])
+        await task.result().close()
+    assert not await database.migrate(url)
+
+
+async def test_messages_never_hold_the_password(store: Database) -> None:
+    assert "@" not in store.place or "postgres@" in store.place
+
+
+def test_the_wall_clock_is_in_milliseconds() -> None:
+    assert database.wall_clock() == pytest.approx(time.time() * 1000, abs=1000)

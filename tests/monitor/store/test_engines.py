@@ -1,0 +1,229 @@
+"""What the world does to a database: one line each, and it recovers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.store import engines
+from monitor.store.base import Added, StoreUnavailableError
+from monitor.store.database import Database, open_database
+from monitor.store.engines import StoreRefusedError
+from tests.monitor.store.samples import admitted, id_of
+from tests.monitor.store.stage import acting, line
+from tests.world.mosquitto import free_port
+from tests.world.postgres import PostgreSQL
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("", "not a URL"),
+        ("store.sqlite", "not a URL"),
+        ("sqlite+aiosqlite://", "needs a file"),
+        ("sqlite+aiosqlite:///:memory:", "needs a file"),
+        ("mysql+aiomysql://u:secret@h/d", "neither"),
+        ("postgresql+psycopg://u:secret@h/d", "neither"),
+    ],
+)
+def test_a_bad_url_is_one_line_without_its_password(url: str, reason: str) -> None:
+    with pytest.raises(StoreRefusedError, match=reason) as caught:
+        engines.connect(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_file_that_cannot_be_made_names_itself(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefusedError, match=r"nowhere/x\.sqlite: No such file"):
+        await open_database(f"sqlite+aiosqlite:///{tmp_path}/nowhere/x.sqlite")
+    with pytest.raises(StoreUnavailableError, match="directory"):
+        await open_database(f"sqlite+aiosqlite:///{tmp_path}")
+
+
+async def test_a_new_file_is_its_owners_alone(sqlite_url: str, tmp_path: Path) -> None:
+    store = await open_database(sqlite_url)
+    await store.facts.add([admitted(1)], [])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    await store.close()
+    assert set(modes) == {"store.sqlite", "store.sqlite-wal", "store.sqlite-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_readers_cannot_write(sqlite_url: str) -> None:
+    store = await open_database(sqlite_url)
+    with pytest.raises(sa.exc.OperationalError, match="readonly"):
+        async with store.engine.begin() as connection:
+            await connection.execute(sa.text("DELETE FROM token"))
+    await store.close()
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_a_file_that_is_no_database(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"no base " * size)
+    with pytest.raises(StoreRefusedError, match="file is not a database") as caught:
+        await open_database(f"sqlite+aiosqlite:///{path}")
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == b"no base " * size
+
+
+async def test_a_corrupted_file_says_so(sqlite_url: str, tmp_path: Path) -> None:
+    store = await open_database(sqlite_url)
+    await store.facts.add([admitted(n) for n in range(2000)], [])
+    await store.close()
+    path = tmp_path / "store.sqlite"
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    path.write_bytes(whole[:half] + random.Random(1).randbytes(len(whole) - half))
+    store = await open_database(sqlite_url)
+    with pytest.raises(StoreUnavailableError, match="malformed"):
+        await store.facts.add([admitted(n) for n in range(4000)], [])
+    await store.close()
+
+
+async def test_locked_for_three_seconds_only_waits(sqlite_url: str, tmp_path: Path) -> None:
+    store = await open_database(sqlite_url)
+    with acting("locker", str(tmp_path / "store.sqlite"), "3") as other:
+        line(other)
+        began = time.monotonic()
+        assert await store.facts.arrivals(0) == []
+        assert time.monotonic() - began < 1, "a reader waited for a writer"
+        assert await store.facts.add([admitted(1)], []) == Added(1, 0, 0)
+        assert time.monotonic() - began > 2
+    await store.close()
+
+
+async def test_locked_for_too_long_is_said_and_recovers(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "LOCK_SECONDS", 0.3)
+    store = await open_database(sqlite_url)
+    with acting("locker", str(tmp_path / "store.sqlite"), "60") as other:
+        line(other)
+        with pytest.raises(StoreUnavailableError, match="database is locked"):
+            await store.facts.add([admitted(1)], [])
+        other.kill()
+        other.wait()
+    assert await store.facts.add([admitted(1)], []) == Added(1, 0, 0)
+    await store.close()
+
+
+async def test_killed_in_the_middle_leaves_nothing_and_no_lock(url: str) -> None:
+    store = await open_database(url)
+    with acting("half_done", url) as other:
+        line(other)
+        other.kill()
+        other.wait()
+    assert len(await store.facts.arrivals(0)) == 1
+    assert await store.facts.add([admitted(n) for n in range(1000)], []) == Added(999, 1, 0)
+    await store.close()
+
+
+async def test_what_was_promised_survives_kill_nine(url: str) -> None:
+    store = await open_database(url)
+    promised: set[str] = set()
+    dice = random.Random(3)
+    for probe in range(3):
+        with acting("collector", url, str(probe)) as other:
+            promised.add(line(other))
+            await asyncio.sleep(dice.uniform(0.02, 0.3))
+            other.kill()
+            assert other.stdout is not None
+            promised |= {each.strip() for each in other.stdout if len(each) == 33}
+    held = {one.measurement.id for one in await store.facts.facts(0, 2**60)}
+    await store.close()
+    assert len(promised) > 10
+    assert promised <= held
+
+
+def said_when_cramped(said: str) -> bool:
+    return "disk is full" in said or "disk I/O error" in said
+
+
+def test_a_file_that_may_not_grow_is_said_and_recovers(sqlite_url: str) -> None:
+    with acting("cramped", sqlite_url, "600000") as other:
+        trouble, outcome = line(other), line(other)
+    promised, again, held = map(int, outcome.split())
+    assert said_when_cramped(trouble), trouble
+    assert again == 50
+    assert held == promised + 50
+    assert promised > 0
+
+
+@pytest.mark.lab
+def test_a_full_disk_is_said_and_recovers(tmp_path: Path) -> None:
+    mount = f'mount -t tmpfs -o size=1m tmpfs "{tmp_path}" && exec "$@"'
+    before = ("unshare", "-m", "sh", "-c", mount, "sh")
+    url = f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
+    with acting("cramped", url, "0", before=before) as other:
+        trouble = line(other)
+        assert line(other) == "waiting for room"
+        # unshare and sh have replaced themselves: the actor lives in the new mount namespace.
+        grow = ["nsenter", "-m", "-t", str(other.pid), "mount", "-o", "remount,size=64m"]
+        subprocess.run([*grow, str(tmp_path)], check=True)
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        promised, again, held = map(int, line(other).split())
+    assert "disk is full" in trouble, trouble
+    assert (again, held) == (50, promised + 50)
+
+
+async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(store.facts.add([admitted(n + 100 * t) for n in range(100)], []))
+            for t in range(8)
+        ]
+        await asyncio.sleep(0.005)
+        for task in tasks[:-1]:
+            task.cancel()
+    await store.facts.add([admitted(n) for n in range(800)], [])
+    assert len(await store.facts.arrivals(0)) == 800
+
+
+async def test_nobody_listens_on_postgresqls_port() -> None:
+    url = f"postgresql+asyncpg://u:secret@127.0.0.1:{free_port()}/d"
+    with pytest.raises(StoreUnavailableError, match=r"(?i)connect") as caught:
+        await open_database(url)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_no_such_database(postgres_server: PostgreSQL) -> None:
+    url = f"postgresql+asyncpg://postgres@127.0.0.1:{postgres_server.port}/nothing"
+    with pytest.raises(StoreUnavailableError, match="does not exist"):
+        await open_database(url)
+
+
+async def test_a_postgresql_that_dies_is_said_and_recovers(postgres_server: PostgreSQL) -> None:
+    url = postgres_server.fresh()
+    store = await open_database(url)
+    await store.facts.add([admitted(1)], [])
+    postgres_server.kill()
+    with pytest.raises(StoreUnavailableError) as caught:
+        await store.facts.add([admitted(2)], [])
+    assert "\n" not in str(caught.value)
+    with pytest.raises(StoreUnavailableError):
+        await store.conclusions.load("wechat")
+    postgres_server.start()
+    assert await store.facts.add([admitted(1), admitted(2)], []) == Added(1, 1, 0)
+    assert await store.facts.measurement(id_of(admitted(2))) is not None
+    await store.close()
+    postgres_server.drop(url)
+
+
+def test_our_own_mistakes_stay_exceptions() -> None:
+    ours = [sqlite3.IntegrityError("UNIQUE"), sqlite3.ProgrammingError("x"), ValueError("y")]
+    assert [engines.trouble(error) for error in ours] == [None, None, None]
+    assert engines.trouble(ConnectionRefusedError(111, "Connection\nrefused")) == (
+        "[Errno 111] Connection refused"
+    )
+    assert engines.trouble(sqlite3.OperationalError("database is locked")) == "database is locked"

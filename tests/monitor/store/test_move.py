@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.store import move as moving
+from monitor.store.base import Quarantined, StoreUnavailableError
+from monitor.store.database import Database, open_database
+from monitor.store.engines import StoreRefusedError
+from monitor.store.tables import metadata
+from monitor.store.upkeep import prune
+from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
+from tests.monitor.store.test_registry import enrol, token
+from tests.world.postgres import PostgreSQL
+
+
+async def everything(store: Database) -> dict[str, list[tuple[object, ...]]]:
+    async with store.engine.connect() as connection:
+        return {
+            table.name: sorted(tuple(row) for row in await connection.execute(sa.select(table)))
+            for table in metadata.sorted_tables
+        }
+
+
+async def filled(url: str) -> Database:
+    store = await open_database(url)
+    rows = [admitted(n, probe=n % 5) for n in range(50)]
+    bad = Quarantined(probe="p-1", reason="r", detail="d", payload=b"\0\xff", received=1)
+    await store.facts.add(rows, [bad])
+    await store.registry.add_token(token())
+    await enrol(store)
+    await store.conclusions.lead("me", 10, NOON)
+    await store.conclusions.save(
+        [
+            concluded(
+                checkpoints=((NOON, b"x"),),
+                events=(event(),),
+                verdicts=tuple(map(verdict, rows)),
+                journal=((event().id, "opened"),),
+            )
+        ],
+        50,
+    )
+    return store
+
+
+@pytest.mark.parametrize("direction", ["there", "back"])
+async def test_everything_is_moved_and_numbers_go_on(
+    sqlite_url: str, postgres_server: PostgreSQL, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "BATCH", 7)
+    postgres = postgres_server.fresh()
+    here, there = (sqlite_url, postgres) if direction == "there" else (postgres, sqlite_url)
+    source = await filled(here)
+    # The newest measurement is let go: its number must still not be given again.
+    newest = admitted(99, at=NOON - 9)
+    await source.facts.add([newest], [])
+    await prune(here, NOON)
+    last = 51
+    heard: list[tuple[str, int]] = []
+    copied = await moving.move(here, there, lambda table, rows: heard.append((table, rows)))
+    moved = await open_database(there)
+    assert await everything(moved) == await everything(source)
+    assert copied["measurement"] == 50
+    assert ("measurement", 49) in heard
+    assert all(copied.values()), "a table that this test leaves empty is not tested"
+    await moved.facts.add([admitted(7, probe=77), admitted(0, probe=0)], [])
+    assert [number for number, _, _ in await moved.facts.arrivals(50)] == [last + 1]
+    await source.close()
+    await moved.close()
+    postgres_server.drop(postgres)
+
+
+async def test_a_destination_with_rows_is_refused_and_kept(
+    sqlite_url: str, postgres_server: PostgreSQL
+) -> None:
+    postgres = postgres_server.fresh()
+    source, there = await filled(sqlite_url), await open_database(postgres)
+    await there.registry.add_token(token("mine"))
+    before = await everything(there)
+    with pytest.raises(StoreRefusedError, match="token is not empty"):
+        await moving.move(sqlite_url, postgres)
+    assert await everything(there) == before
+    await source.close()
+    await there.close()
+    postgres_server.drop(postgres)
+
+
+async def test_a_move_that_breaks_off_leaves_the_destination_empty(
+    sqlite_url: str, tmp_path: object
+) -> None:
+    source = await filled(sqlite_url)
+
+    def stop(table: str, rows: int) -> None:
+        if table == "verdict":
+            raise StoreUnavailableError("the cable")
+
+    target = f"sqlite+aiosqlite:///{tmp_path}/other.sqlite"
+    with pytest.raises(StoreUnavailableError, match="cable"):
+        await moving.move(sqlite_url, target, stop)
+    there = await open_database(target)
+    assert not any((await everything(there)).values())
+    with pytest.raises(StoreRefusedError, match="is the source"):
+        await moving.move(target, target)
+    await source.close()
+    await there.close()

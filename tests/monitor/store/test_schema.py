@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from monitor.store import schema
+from monitor.store.database import open_database
+from monitor.store.engines import StoreRefusedError, connect, writing
+from tests.monitor.store.stage import acting
+
+
+def test_head_and_known_are_what_the_scripts_say() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_heads() == [schema.HEAD]
+    assert {each.revision for each in scripts.walk_revisions()} == set(schema.KNOWN)
+
+
+async def test_a_second_time_there_is_nothing_to_do(url: str) -> None:
+    engines = connect(url)
+    assert await schema.bring_up(engines)
+    assert not await schema.bring_up(engines)
+    await engines.close()
+
+
+async def test_many_processes_open_a_new_database_at_once(url: str) -> None:
+    with (
+        acting("opener", url) as one,
+        acting("opener", url) as two,
+        acting("opener", url) as three,
+        acting("opener", url) as four,
+    ):
+        for each in (one, two, three, four):
+            _, errors = each.communicate(timeout=60)
+            assert (each.returncode, errors) == (0, "")
+    store = await open_database(url)
+    assert len(await store.facts.arrivals(0)) == 4
+    await store.close()
+
+
+async def test_a_newer_schema_is_refused_and_untouched(url: str) -> None:
+    engines = connect(url)
+    await schema.bring_up(engines)
+    async with writing(engines) as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    await engines.close()
+    for _ in range(2):
+        with pytest.raises(StoreRefusedError, match="schema 9999 is not known") as caught:
+            await open_database(url)
+        assert "\n" not in str(caught.value)
+
+
+async def test_somebody_elses_file_is_refused(sqlite_url: str, tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "store.sqlite")
+    connection.execute("CREATE TABLE bookmarks (url)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreRefusedError, match="something else: bookmarks"):
+        await open_database(sqlite_url)
+
+
+async def test_tables_with_our_names_and_no_history_are_refused(url: str) -> None:
+    engines = connect(url)
+    async with writing(engines) as connection:
+        await connection.execute(sa.text("CREATE TABLE probe (id INTEGER)"))
+    await engines.close()
+    with pytest.raises(StoreRefusedError, match="something else: probe"):
+        await open_database(url)
+
+
+async def test_a_migration_that_was_killed_is_done_again(url: str) -> None:
+    """Making the schema is one transaction: half of it is none of it."""
+    engines = connect(url)
+
+    class PulledPlugError(Exception):
+        pass
+
+    with pytest.raises(PulledPlugError):  # noqa: PT012 - the transaction is the block
+        async with writing(engines) as connection:
+            await connection.run_sync(schema._upgrade)
+            raise PulledPlugError
+    assert await schema.bring_up(engines)
+    await engines.close()
