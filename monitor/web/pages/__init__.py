@@ -1,0 +1,28 @@
+"""The pages: each module makes one, from the store, and renders it by its template."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from monitor.web.pages import event, measurement, overview, service
+from monitor.web.render import render
+from monitor.web.site import SITE
+
+
+def add_routes(app: web.Application) -> None:
+    """Add every page. Addresses are permalinks and are never changed."""
+    app.router.add_get("/", overview.page)
+    app.router.add_get("/s/{service:[a-z0-9-]{1,40}}", service.page)
+    app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
+    app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
+    app.router.add_get("/search", overview.search)
+
+
+async def failure(request: web.Request, status: int, reason: str) -> web.Response:
+    """A sentence in place of a page."""
+    return await render(
+        request, "failure.html", {"status": status, "reason": reason, "title": reason}, status
+    )
+
+
+__all__ = ["SITE", "add_routes", "failure"]

@@ -1,0 +1,60 @@
+"""One measurement: its verdict, the rule in words, its ladders, and the control's beside them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from monitor.detection.model import Stored
+from monitor.detection.rules import comment
+from monitor.store import reading
+from monitor.web.ladder import ladders
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
+from probes.wire.measurement import LIVENESS_TARGETS, Role
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render a measurement."""
+    site = request.app[SITE]
+    id = request.match_info["id"]
+    found = await site.facts.measurement(id)
+    if found is None:
+        raise web.HTTPNotFound(reason="There is no measurement with this id.")
+    stored, line = found
+    async with site.engine.connect() as connection:
+        verdict = await reading.verdict(connection, id)
+    control = await nearest_control(site, stored)
+    measurement = stored.measurement
+    service = site.service(measurement.service)
+    values = {
+        "title": f"Measurement of {measurement.target}",
+        "stored": stored,
+        "measurement": measurement,
+        "service": service.name if service else measurement.service,
+        "verdict": verdict,
+        "comment": comment(verdict.rule) if verdict else "",
+        "ladders": ladders(measurement),
+        "control": control,
+        "control_ladders": ladders(control.measurement) if control else [],
+        "raw": line.decode("utf-8", errors="replace"),
+        "is_liveness": measurement.target in LIVENESS_TARGETS,
+    }
+    return await render(request, "measurement.html", values)
+
+
+async def nearest_control(site: Site, stored: Stored) -> Stored | None:
+    """The control's measurement of the same target in the same round, or in the nearest round
+    before it within the policy's window."""
+    measurement = stored.measurement
+    window = site.policy.ms(site.policy.control_window_seconds)
+    near = await site.facts.facts(
+        measurement.round - window, measurement.round, measurement.service
+    )
+    controls = [
+        each
+        for each in near
+        if each.role is Role.CONTROL
+        and each.measurement.target == measurement.target
+        and each.measurement.id != measurement.id
+    ]
+    return max(controls, key=lambda each: each.measurement.round, default=None)
