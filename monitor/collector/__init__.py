@@ -1,0 +1,1 @@
+"""From the broker into the store: decode, admit, commit, and only then acknowledge."""
