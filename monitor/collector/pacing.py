@@ -22,19 +22,21 @@ class Buckets:
         self._levels: dict[str, tuple[float, float]] = {}
         """Probe -> (tokens, when they were counted)."""
 
-    def take(self, probe: str, measurements: int, now: float) -> float | None:
-        """Take tokens for a batch; the seconds by which its acknowledgement is delayed.
+    def exhausted(self, probe: str, now: float) -> bool:
+        """Whether the probe is a whole burst in debt: do not even look at what it sends.
+        `now` in seconds of any steady clock."""
+        return self._tokens(probe, now) <= -self._burst
 
-        None: the probe is a whole burst in debt, do not take the batch. `now` in seconds.
-        """
-        tokens, counted = self._levels.pop(probe, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - counted) * self._rate)
-        if tokens <= -self._burst:
-            self._levels[probe] = (tokens, now)
-            return None
-        tokens -= max(1, measurements)
+    def take(self, probe: str, measurements: int, now: float) -> float:
+        """Take tokens for a batch; the seconds by which its acknowledgement is delayed."""
+        tokens = self._tokens(probe, now) - max(1, measurements)
+        self._levels.pop(probe, None)
         self._levels[probe] = (tokens, now)
         if len(self._levels) > MAX_BUCKETS:
             # Insertion order is that of last use.
             del self._levels[next(iter(self._levels))]
         return max(0.0, -tokens / self._rate)
+
+    def _tokens(self, probe: str, now: float) -> float:
+        tokens, counted = self._levels.get(probe, (self._burst, now))
+        return min(self._burst, tokens + (now - counted) * self._rate)

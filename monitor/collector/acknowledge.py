@@ -1,0 +1,83 @@
+"""Tells probes what is stored: `ack/<probe>`, after the commit, and later for who sends too much.
+
+An acknowledgement that cannot be published is let go: the probe sends the batch again, it is a
+duplicate, and is acknowledged then. What has been stored is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import defaultdict
+from typing import Protocol
+
+from monitor.collector.counters import Counters
+from monitor.mqtt import BrokerUnreachableError
+from probes.wire import topics
+from probes.wire.codec import Ack, encode_message
+
+MAX_SEQUENCES = 1000
+"""Batches named in one message."""
+MAX_DELAYED = 100_000
+
+
+class Publishes(Protocol):
+    """What is needed of a connection."""
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Raises BrokerUnreachableError."""
+
+
+class Acknowledger:
+    """Publishes acknowledgements when they are due."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.connection: Publishes | None = None
+        """Set while there is one."""
+        self._counters = counters
+        self._due: list[tuple[float, str, str, int]] = []
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def add(self, probe: str, boot: str, sequence: int, delay: float) -> None:
+        """Acknowledge a batch after `delay` seconds."""
+        if len(self._due) < MAX_DELAYED:
+            due = asyncio.get_running_loop().time() + delay
+            heapq.heappush(self._due, (due, probe, boot, sequence))
+            self._changed.set()
+
+    def close(self) -> None:
+        """Publish what is due by now; `run` then ends."""
+        self._closed = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Publish until closed."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._changed.clear()
+            await self._publish(loop.time())
+            if self._closed:
+                return
+            try:
+                async with asyncio.timeout_at(self._due[0][0] if self._due else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+
+    async def _publish(self, now: float) -> None:
+        ready: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        while self._due and self._due[0][0] <= now:
+            _, probe, boot, sequence = heapq.heappop(self._due)
+            ready[probe, boot].append(sequence)
+        for (probe, boot), sequences in ready.items():
+            for start in range(0, len(sequences), MAX_SEQUENCES):
+                part = tuple(sequences[start : start + MAX_SEQUENCES])
+                if self.connection is None:
+                    continue
+                try:
+                    ack = encode_message(Ack(boot=boot, sequences=part))
+                    await self.connection.publish(topics.ack(probe), ack)
+                    self._counters.acknowledged += len(part)
+                except BrokerUnreachableError:
+                    continue

@@ -1,0 +1,80 @@
+"""What the collector remembers about probes, so that it does not ask the registry each time.
+
+A revocation or a new probe is seen after a few seconds. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from monitor.store.base import Probe, Registry
+
+KNOWN_SECONDS = 4.0
+UNKNOWN_SECONDS = 1.0
+SAW_SECONDS = 10.0
+"""How often `last_seen` is written for a probe; what it says anew is written at once."""
+TARGETS_SECONDS = 86_400.0
+MAX_PROBES = 20_000
+
+
+class _Entry:
+    def __init__(self, now: float) -> None:
+        self.probe: Probe | None = None
+        self.asked: float | None = None
+        self.saw: float | None = None
+        self.targets: set[str] = set()
+        self.targets_since = now
+
+
+class Roster:
+    """Probes by id, as the registry had them a moment ago."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._registry, self._clock = registry, clock
+        self._entries: dict[str, _Entry] = {}
+
+    async def probe(self, id: str) -> Probe | None:
+        """The registry's record, at most a few seconds old. Raises StoreUnavailableError."""
+        entry, now = self._entry(id), self._clock()
+        lasts = UNKNOWN_SECONDS if entry.probe is None else KNOWN_SECONDS
+        if entry.asked is None or now - entry.asked >= lasts:
+            entry.probe = await self._registry.probe(id)
+            entry.asked = now
+        return entry.probe
+
+    def targets(self, id: str) -> set[str]:
+        """Targets that this probe named today; the caller adds to it."""
+        entry, now = self._entry(id), self._clock()
+        if now - entry.targets_since >= TARGETS_SECONDS:
+            entry.targets, entry.targets_since = set(), now
+        return entry.targets
+
+    async def saw(
+        self,
+        id: str,
+        at: int,
+        *,
+        status: bytes | None = None,
+        country: str | None = None,
+        asn: int | None = None,
+        at_once: bool = False,
+    ) -> None:
+        """Pass on that a probe was heard, but not more often than makes sense.
+
+        Raises StoreUnavailableError.
+        """
+        entry, now = self._entry(id), self._clock()
+        recently = entry.saw is not None and now - entry.saw < SAW_SECONDS
+        if recently and not at_once:
+            return
+        await self._registry.saw(id, at, status, country, asn)
+        entry.saw = now
+
+    def _entry(self, id: str) -> _Entry:
+        entry = self._entries.pop(id, None) or _Entry(self._clock())
+        # Insertion order is that of last use.
+        self._entries[id] = entry
+        if len(self._entries) > MAX_PROBES:
+            del self._entries[next(iter(self._entries))]
+        return entry

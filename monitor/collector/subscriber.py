@@ -1,0 +1,133 @@
+"""The collector's connection to the broker: subscribe, read, hand on, come back by itself.
+
+    broker -> intake -> ingest (decode, admit, commit) -> acknowledge -> broker
+
+Sessions are clean and the broker's queue does not matter, because the probes' spools are the
+record. On MQTT 5 any number of collectors share the load through `$share`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+
+from monitor import mqtt
+from monitor.collector.acknowledge import Acknowledger
+from monitor.collector.counters import Counters
+from monitor.collector.ingest import FINISH_SECONDS, Ingest, Stores
+from monitor.collector.intake import Arrived, Intake
+from monitor.mqtt import BrokerUnreachableError, Connection
+from probes.wire import topics
+
+LOG = logging.getLogger("reachwatch.collector")
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+_STATUS = topics.ALL_STATUS.removesuffix("+")
+
+
+def wall_clock() -> int:
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+async def run_collector(
+    url: str,
+    user: str,
+    secret: str,
+    store: Stores,
+    counters: Counters,
+    stop: asyncio.Event,
+    *,
+    shared: bool,
+    tls: ssl.SSLContext | None = None,
+    clock: Callable[[], int] = wall_clock,
+) -> None:
+    """Collect until `stop`; then store and acknowledge what is here, and return.
+
+    A broker or store that is away is waited for, and `counters.unready` says so. `shared`
+    splits the load with other collectors where the broker speaks MQTT 5. Raises ValueError
+    for a bad URL.
+    """
+    mqtt.parse_url(url)
+    intake = Intake()
+    acknowledger = Acknowledger(counters)
+    ingest = Ingest(intake, store, acknowledger, counters, stop, clock)
+    async with asyncio.TaskGroup() as group:
+        storing = group.create_task(ingest.run())
+        acknowledging = group.create_task(acknowledger.run())
+        wait = FIRST_WAIT
+        while not stop.is_set():
+            try:
+                async with mqtt.connected(
+                    url, user, secret, purpose="collector", tls=tls
+                ) as connection:
+                    await _subscribe(connection, shared)
+                    LOG.info("collecting from %s", mqtt.parse_url(url).name)
+                    counters.broker, wait = "", FIRST_WAIT
+                    acknowledger.connection = connection
+                    await _read_until(stop, connection, intake, counters, clock)
+                    intake.close()
+                    # The commit in hand ends by itself within this time.
+                    await asyncio.wait([storing], timeout=FINISH_SECONDS + 1)
+                    acknowledger.close()
+                    await asyncio.wait([acknowledging], timeout=1)
+            except BrokerUnreachableError as error:
+                if not counters.broker or counters.broker == Counters().broker:
+                    LOG.warning("no broker: %s", error)
+                counters.broker = str(error)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):
+                        await stop.wait()
+                wait = min(wait * 2, LONGEST_WAIT)
+            finally:
+                acknowledger.connection = None
+        intake.close()
+        acknowledger.close()
+
+
+async def _subscribe(connection: Connection, shared: bool) -> None:
+    batches = topics.ALL_MEASUREMENTS
+    if shared and connection.version == "5":
+        batches = f"{topics.COLLECTORS_SHARE}{batches}"
+    await connection.subscribe(batches)
+    await connection.subscribe(topics.ALL_STATUS)
+
+
+async def _read_until(
+    stop: asyncio.Event,
+    connection: Connection,
+    intake: Intake,
+    counters: Counters,
+    clock: Callable[[], int],
+) -> None:
+    """Read until `stop`. Raises BrokerUnreachableError when the connection dies."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(_read(connection, intake, counters, clock))
+            await stop.wait()
+            reader.cancel()
+    except* BrokerUnreachableError as died:
+        raise died.exceptions[0] from None
+
+
+async def _read(
+    connection: Connection, intake: Intake, counters: Counters, clock: Callable[[], int]
+) -> None:
+    async for message in connection.messages():
+        probe = topics.probe_of(message.topic)
+        if probe is None:
+            continue
+        if message.retained:
+            # Nothing of ours is retained here: somebody left it on a broker that lets them.
+            await connection.publish(message.topic, b"", retain=True)
+            continue
+        status = message.topic.startswith(_STATUS)
+        if status and not message.payload:
+            continue  # how a retained message is cleared
+        arrived = Arrived(probe=probe, payload=message.payload, received=clock(), status=status)
+        if not intake.put(arrived):
+            counters.dropped += 1
