@@ -66,7 +66,7 @@ QUARANTINED = Metric(
 INGEST_LAG = Metric(
     "reachwatch_ingest_lag_seconds",
     "histogram",
-    "From the start of a measurement to its commit in the store.",
+    "From the end of a measurement to its commit in the store.",
 )
 DETECTION_LAG = Metric(
     "reachwatch_detection_lag_seconds",

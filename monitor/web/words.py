@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.rules import rule_named
 from monitor.web.countries import NAMES
 
 STATES = {
@@ -78,6 +79,12 @@ _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight"
 def technique(id: str | None) -> str:
     """How it is blocked, in words; the id itself where no words exist."""
     return TECHNIQUES.get(id or "", id or "")
+
+
+def rule_comment(id: str) -> str:
+    """The rule in words; empty for a rule that this version does not have."""
+    found = rule_named(id)
+    return found.comment if found else ""
 
 
 def failure(text: str | None) -> str:

@@ -104,8 +104,8 @@ _Known = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange
 _KNOWN_STEPS = frozenset(("dns", "tcp", "tls", "http"))
 _FIELDS = tuple(Measurement.__struct_fields__)
 _annotations = msgspec.structs.fields(Measurement)
-_Envelope = msgspec.defstruct(
-    "_Envelope",
+Envelope = msgspec.defstruct(
+    "Envelope",
     [
         (
             f.name,
@@ -120,8 +120,9 @@ _Envelope = msgspec.defstruct(
     kw_only=True,
     omit_defaults=True,
 )
+"""A Measurement whose observations are not decoded yet."""
 _encoder = msgspec.json.Encoder()
-_envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Envelope)
+_envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Envelope)
 _observation_decoder = msgspec.json.Decoder(_Known)
 _step_decoder = msgspec.json.Decoder(_Loose)
 _header_decoder = msgspec.json.Decoder(BatchHeader)
@@ -136,7 +137,7 @@ def encode(measurement: Measurement) -> bytes:
         msgspec.Raw(o.raw if isinstance(o, Unrecognised) else _encoder.encode(o))
         for o in measurement.observations
     )
-    return _encoder.encode(_Envelope(**values))
+    return _encoder.encode(Envelope(**values))
 
 
 def decode(line: bytes) -> Measurement:

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.rules import comment
 from monitor.store import reading
 from monitor.store.reading import Filter
 from monitor.web import strips, words
@@ -16,6 +15,7 @@ from monitor.web.ladder import ladders
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.words import rule_comment as comment
 
 WITNESSES = 20
 MARGIN = 0.25

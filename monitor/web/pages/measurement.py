@@ -5,11 +5,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.detection.model import Stored
-from monitor.detection.rules import comment
 from monitor.store import reading
 from monitor.web.ladder import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 
 
