@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import secrets
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dns.exception
 import dns.flags
@@ -30,6 +30,9 @@ MAX_REPLY_BYTES = 16384
 _MAX_ANSWERS = 64
 _MAX_CNAMES = 16
 _MAX_TTL = 2**31 - 1
+_WIDTHS = {int(dns.rdatatype.A): 4, int(dns.rdatatype.AAAA): 16}
+_MAX_LABELS = 2000
+"""Labels read of one reply; sixty addresses of a name with six labels are 420."""
 _NO_QUESTION_NEEDED = frozenset(
     (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED)
 )
@@ -70,7 +73,10 @@ class Reading:
 
 def query(name: str, qtype: str, *, identity: int | None = None, edns: bool = True) -> Query:
     """Return the question that a stub resolver would send: recursion desired, EDNS without client
-    subnet. `identity` is the id, random unless given (DoH uses 0). Raises NameRefusedError."""
+    subnet. `qtype` is `A` or `AAAA`; `identity` is the id, random unless given (DoH uses 0).
+
+    Raises NameRefusedError.
+    """
     if not name.isprintable() or " " in name:
         raise NameRefusedError(f"{name!r}: control characters or spaces")
     identity = secrets.randbelow(1 << 16) if identity is None else identity
@@ -97,52 +103,121 @@ def read(payload: bytes, asked: Query, after_us: int) -> Reading:
         return Reading(fault="malformed")
     truncated = bool(flags & dns.flags.TC)
     try:
-        message = dns.message.from_wire(payload, ignore_trailing=True)
-    except Exception:
-        # The library reads hostile bytes here and nothing of ours runs: whatever it trips over
-        # (its own errors, struct, index, encoding) is a fact about the reply. A truncated one may
-        # end anywhere and still sends a stub to TCP.
+        message = _parsed(payload, flags, asked)
+    except _OversizedError:
+        return Reading(fault="oversized")
+    except (dns.exception.DNSException, struct.error, ValueError):
+        # A truncated reply may end anywhere and still sends a stub to TCP.
         return Reading(fault="" if truncated else "malformed", truncated=truncated)
-    rcode = message.rcode()
-    if not _answers(message, asked):
+    if not message.of_the_question:
         return Reading(fault="wrong_question")
     answers, cnames, ttl, loop = _resolve(message, asked)
     evidence = ["cname_loop"] if loop else []
-    if not answers and any(r.rdtype == dns.rdatatype.SOA for r in message.authority):
+    if not answers and message.authority_soa:
         evidence.append("authority_soa")
-    reply = DNSReply(after_us=after_us, rcode=int(rcode), answers=answers, cnames=cnames, ttl=ttl)
+    if message.damaged_tail:
+        evidence.append("malformed_tail")
+    reply = DNSReply(
+        after_us=after_us, rcode=message.rcode, answers=answers, cnames=cnames, ttl=ttl
+    )
     return Reading(reply=reply, truncated=truncated, evidence=tuple(evidence))
 
 
-def _answers(message: dns.message.Message, asked: Query) -> bool:
-    if not message.question:
-        return message.rcode() in _NO_QUESTION_NEEDED
-    question = message.question[0]
-    return (
-        len(message.question) == 1
-        and question.name == asked.name
-        and question.rdtype == asked.qtype
-        and question.rdclass == dns.rdataclass.IN
+@dataclass
+class _Message:
+    """What of a reply matters here."""
+
+    rcode: int
+    of_the_question: bool = False
+    aliases: dict[dns.name.Name, tuple[dns.name.Name, int]] = field(default_factory=dict)
+    addresses: dict[dns.name.Name, tuple[list[str], int]] = field(default_factory=dict)
+    authority_soa: bool = False
+    damaged_tail: bool = False
+
+
+class _OversizedError(Exception):
+    """More names than any honest reply holds."""
+
+
+class _Cursor:
+    """A position in a reply, and how many labels it may still read: a message of 16 kB whose
+    every record points to one long name costs the library seconds."""
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        self.at = 12
+        self._labels = _MAX_LABELS
+
+    def name(self) -> dns.name.Name:
+        name, used = dns.name.from_wire(self.payload, self.at)
+        self.at += used
+        self._labels -= len(name.labels)
+        if self._labels < 0:
+            raise _OversizedError
+        return name
+
+    def take(self, form: str) -> tuple[int, ...]:
+        values = struct.unpack_from(form, self.payload, self.at)
+        self.at += struct.calcsize(form)
+        return values
+
+
+def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
+    """Read what a stub reads. Raises DNSException, struct.error, ValueError, _OversizedError."""
+    message = _Message(rcode=flags & 0xF)
+    questions, *counts = struct.unpack_from("!4H", payload, 4)
+    cursor = _Cursor(payload)
+    same = []
+    for _ in range(min(questions, 2)):
+        name, (qtype, qclass) = cursor.name(), cursor.take("!2H")
+        same.append((name, qtype, qclass) == (asked.name, asked.qtype, dns.rdataclass.IN))
+    message.of_the_question = same == [True] or (
+        not questions and message.rcode in _NO_QUESTION_NEEDED
     )
+    if message.of_the_question:
+        try:
+            for section, count in enumerate(counts):
+                for _ in range(count):
+                    _take_record(message, cursor, section, asked)
+        except (dns.exception.DNSException, struct.error, ValueError):
+            if section == 0:
+                raise
+            message.damaged_tail = True  # a stub does not read that far
+    return message
+
+
+def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query) -> None:
+    """Read one record of section 0 (answer), 1 (authority) or 2 (additional)."""
+    owner = cursor.name()
+    kind, rdclass, ttl, length = cursor.take("!2HIH")
+    begin, end = cursor.at, cursor.at + length
+    rdata = cursor.payload[begin:end]
+    if len(rdata) != length:
+        raise ValueError("a record ends after the message")
+    if kind == dns.rdatatype.OPT:
+        message.rcode |= ttl >> 24 << 4  # RFC 6891 section 6.1.3
+    elif section == 1 and kind == dns.rdatatype.SOA:
+        message.authority_soa = True
+    elif section == 0 and rdclass == dns.rdataclass.IN:
+        if kind == dns.rdatatype.CNAME:
+            message.aliases.setdefault(owner, (cursor.name(), ttl))
+        elif kind == asked.qtype:
+            if length != _WIDTHS[kind]:
+                raise ValueError("an address of another length")
+            texts, least = message.addresses.setdefault(owner, ([], ttl))
+            texts.append(canonical_address(ipaddress.ip_address(rdata)))
+            message.addresses[owner] = (texts, min(least, ttl))
+    cursor.at = end
 
 
 def _resolve(
-    message: dns.message.Message, asked: Query
+    message: _Message, asked: Query
 ) -> tuple[tuple[str, ...], tuple[str, ...], int | None, bool]:
     """Follow the aliases from the name asked for, as a stub does, to the addresses at their end.
 
     Returns addresses, aliases, the smallest TTL on the way, and whether the aliases go in circles.
     """
-    aliases: dict[dns.name.Name, tuple[dns.name.Name, int]] = {}
-    addresses: dict[dns.name.Name, tuple[list[str], int]] = {}
-    for rrset in message.answer:
-        if rrset.rdclass != dns.rdataclass.IN or not len(rrset):
-            continue
-        if rrset.rdtype == dns.rdatatype.CNAME:
-            aliases.setdefault(rrset.name, (rrset[0].target, rrset.ttl))
-        elif rrset.rdtype == asked.qtype:
-            texts = [canonical_address(rdata.address) for rdata in rrset]
-            addresses.setdefault(rrset.name, (texts, rrset.ttl))
+    aliases, addresses = message.aliases, message.addresses
     name, chain, seen = asked.name, list[str](), {asked.name}
     ttls: list[int] = []
     while name not in addresses and name in aliases:
@@ -159,9 +234,8 @@ def _resolve(
     return tuple(sorted(set(found))[:_MAX_ANSWERS]), tuple(chain), smallest, False
 
 
-def canonical_address(text: str) -> str:
+def canonical_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """Return an address in the form of RFC 5952, the same on every Python version."""
-    ip = ipaddress.ip_address(text)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         return f"::ffff:{ip.ipv4_mapped}"
     return str(ip)

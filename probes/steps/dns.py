@@ -30,7 +30,7 @@ _SENDINGS = (0.0, 0.25, 0.55)
 """When the question is sent, in parts of the timeout: twice again, for packets get lost."""
 _MAX_REPLIES = 16
 _MAX_EVIDENCE = 16
-_MAX_DATAGRAMS = 256
+_MAX_DATAGRAMS = 64
 """Datagrams read for one question; more is a flood."""
 _FORMERR = 1
 _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS_MISBEHAVING))

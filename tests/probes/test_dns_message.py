@@ -1,5 +1,6 @@
 import ipaddress
 import struct
+import time
 
 import dns.flags
 import dns.message
@@ -176,6 +177,29 @@ def test_compression_loop_and_size():
     assert read(head + b"\xc0\x0c\x00\x01\x00\x01", asked, 0).fault == "malformed"
     assert read(head + bytes(MAX_REPLY_BYTES), asked, 0).fault == "oversized"
     assert read(b"", asked, 0).fault == "malformed"
+
+
+def test_reply_made_to_burn_time():
+    """Every record points to a name of 120 labels: the library alone needs seconds for this."""
+    asked = query("a.example", "A")
+    question = asked.payload[12 : asked.payload.index(b"\0\0\1\0\1") + 5]
+    at = struct.pack("!H", 0xC000 | 12 + len(question))
+    record = struct.pack("!HHIH", 5, 1, 1, 2) + at
+    body = question + b"\x01a" * 120 + b"\0" + record + (at + record) * 1100
+    begun = time.perf_counter()
+    wire = struct.pack("!6H", asked.id, 0x8180, 1, 1101, 0, 0) + body
+    assert read(wire, asked, 0).fault == "oversized"
+    assert time.perf_counter() - begun < 0.25
+
+
+def test_address_of_a_wrong_length_and_a_broken_tail():
+    asked = query("a.example", "A")
+    wire = answer(asked, ("a.example", 1, "IN", "A", "192.0.2.1")).to_wire()
+    reading = read(wire[:-5], asked, 0)  # cuts the OPT record
+    assert (reading.reply.answers, reading.evidence) == (("192.0.2.1",), ("malformed_tail",))
+    at = wire.index(b"\0\4\xc0\0\2\1")
+    long = wire[:at] + b"\0\x10" + bytes(16) + wire[at + 6 :]
+    assert read(long, asked, 0).fault == "malformed"
 
 
 ASKED = query("a.example", "A", identity=7)
