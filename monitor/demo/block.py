@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from monitor.demo.plan import NETWORKS, SERVICES
+from monitor.demo.plan import NETWORKS, SERVICES, DemoService, speaks
 
 TECHNIQUES = (
     "dns.nxdomain",
@@ -71,7 +71,14 @@ def parse_block(text: str) -> Block | None:
             "see the laboratory, tests/lab"
         )
     _one_of("technique", technique, TECHNIQUES)
+    if technique.startswith("http.") and not speaks(_service(service), "http"):
+        speaking = ", ".join(each.id for each in SERVICES if speaks(each, "http"))
+        raise ValueError(f"{service} has no plain HTTP in the demonstration ({speaking} have)")
     return Block(service, int(number), technique)
+
+
+def _service(name: str) -> DemoService:
+    return next(each for each in SERVICES if each.id == name)
 
 
 def _one_of(what: str, given: str, possible: tuple[str, ...]) -> None:

@@ -50,7 +50,8 @@ def write_catalogue(folder: Path, block: str, ports: Ports, ca_pem: str) -> None
 def _service(service: DemoService, block: str, ports: Ports) -> str:
     lines = [_keys({"id": service.id, "name": service.name})]
     for target in service.targets:
-        lines.append(f"[[target]]\nid = {json.dumps(f'{service.id}/{target.function}')}\n")
+        identity = {"id": f"{service.id}/{target.function}", "combine": target.combine}
+        lines.append("[[target]]\n" + _keys(identity))
         for endpoint in target.endpoints:
             place = (
                 {"host": endpoint.host}

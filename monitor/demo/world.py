@@ -215,8 +215,8 @@ class _Running:
         }
 
     def _places(self, service: plan.DemoService) -> list[str]:
-        endpoints = [endpoint for target in service.targets for endpoint in target.endpoints]
-        return [self.addresses[e.host] if e.host else self.at(e.number) for e in endpoints]
+        named = [self.addresses[name] for name in plan.names_of(service)]
+        return [*named, *(self.at(number) for number in plan.numbers_of(service))]
 
     async def _sites(self, ca: Authority) -> None:
         """The services, the innocuous hosts, the reflector, and where forged answers lead."""

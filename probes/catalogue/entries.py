@@ -151,7 +151,7 @@ def liveness_host(table: Table, trust: TrustReader) -> LivenessHost:
     elif table.has("country"):
         table.fault("country", "belongs to scope domestic")
     found = LivenessHost(
-        host=table.text("host", None, names.host),
+        host=table.text("host", None, names.host_or_address),
         port=table.port(default=53 if protocol == "dns" else None),
         protocol=protocol,
         scope=scope,

@@ -78,6 +78,14 @@ def address(value: str) -> str:
         raise ValueError(f"expected an IPv4 or IPv6 address, got {shown(value)}") from None
 
 
+def host_or_address(value: str) -> str:
+    """Return a host name or an address, each in its canonical form. Raises ValueError."""
+    try:
+        return str(ipaddress.ip_address(value)) if "%" not in value else host(value)
+    except ValueError:
+        return host(value)
+
+
 def split_address(value: str, default_port: int) -> tuple[str, int]:
     """Take apart `8.8.8.8`, `8.8.8.8:53`, `2001:db8::1` or `[2001:db8::1]:53`.
 
@@ -121,10 +129,7 @@ def https_url(value: str) -> str:
         raise ValueError(f"expected https://…, got {shown(value)}")
     if parts.username is not None or parts.fragment or port == 0:
         raise ValueError(f"no user, fragment or port 0 in this URL: {shown(value)}")
-    try:
-        host(name)
-    except ValueError:
-        address(name)
+    host_or_address(name)
     return value
 
 

@@ -62,6 +62,13 @@ def test_what_is_no_host_name_is_refused_with_a_reason(host: str, reason: str) -
         names.host(host)
 
 
+def test_a_liveness_host_may_be_an_address() -> None:
+    assert names.host_or_address("192.0.2.1") == "192.0.2.1"
+    assert names.host_or_address("Example.org") == "example.org"
+    with pytest.raises(ValueError, match="neither a host name nor an address"):
+        names.host_or_address("192.0.2.300")
+
+
 @pytest.mark.parametrize("url", ["https://dns.google/dns-query", "https://192.0.2.1:8443/dns?x=1"])
 def test_a_doh_url_is_kept_as_written(url: str) -> None:
     assert names.https_url(url) == url

@@ -1,0 +1,199 @@
+"""The whole simulated internet, through real sockets and through the ordinary probe."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import dns.asyncquery
+import dns.exception
+import dns.message
+import pytest
+
+from monitor.demo import plan
+from monitor.demo.world import DEFAULT, DemoVantage, World, parse_block, script
+from probes.catalogue.load import load
+from probes.once import once
+from probes.wire.codec import decode
+from probes.wire.measurement import Measurement, Role, Vantage
+from probes.wire.observation import Contrast, Purpose, TLSHandshake
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with World() as world:
+        yield world
+
+
+async def ask(vantage: DemoVantage, name: str, timeout: float = 2.0) -> dns.message.Message:
+    address, _, port = vantage.resolver.partition(":")
+    return await dns.asyncquery.udp(
+        dns.message.make_query(name, "A"), address, timeout, int(port), vantage.bind
+    )
+
+
+def addresses(message: dns.message.Message) -> list[str]:
+    return [item.to_text() for rrset in message.answer for item in rrset]
+
+
+async def test_nine_vantages_and_a_control(world: World) -> None:
+    assert len(world.vantages) == 10
+    assert [v.asn for v in world.vantages] == [*[64501] * 3, *[64502] * 3, *[64503] * 3, 64510]
+    assert [v.role for v in world.vantages] == ["vantage"] * 9 + ["control"]
+    assert len({v.bind for v in world.vantages} | {v.label for v in world.vantages}) == 20
+    for vantage in world.vantages:
+        assert addresses(await ask(vantage, "web.wechat.test")) == [
+            world.addresses["web.wechat.test"]
+        ]
+
+
+async def test_a_dns_block_is_seen_from_its_network_only_and_is_lifted(world: World) -> None:
+    block = parse_block("signal:64502:dns.nxdomain")
+    assert block is not None
+    world.block(block)
+    rcodes = [(await ask(v, "chat.signal.test")).rcode() for v in world.vantages]
+    assert rcodes == [0] * 3 + [3] * 3 + [0] * 4
+    assert (await ask(world.vantages[3], "web.wechat.test")).rcode() == 0
+    world.lift()
+    assert (await ask(world.vantages[3], "chat.signal.test")).rcode() == 0
+
+
+async def test_forged_answers_lead_where_they_should(world: World) -> None:
+    inside, port = world.vantages[0], load(world.catalogue_dir).targets[0].endpoints[0].port
+    for technique, name in (("blockpage", plan.BLOCK_PAGE_HOST), ("other", plan.PARKED)):
+        block = parse_block(f"linkedin:64501:dns.injection.{technique}")
+        assert block is not None
+        world.block(block)
+        assert addresses(await ask(inside, "www.linkedin.test")) == [world.addresses[name]]
+    block = parse_block("linkedin:64501:dns.injection.bogon")
+    assert block is not None
+    world.block(block)
+    (nowhere,) = addresses(await ask(inside, "www.linkedin.test"))
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(nowhere, port)
+
+
+async def test_the_silent_address_is_silent(world: World) -> None:
+    (silent,) = load(world.catalogue_dir).silent
+    address, _, port = silent.address.partition(":")
+    query = dns.message.make_query("web.wechat.test", "A")
+    with pytest.raises(dns.exception.Timeout):
+        await dns.asyncquery.udp(query, address, 0.2, int(port))
+
+
+async def test_the_reference_resolvers_answer_over_tcp_and_dot(world: World) -> None:
+    block = parse_block("wechat:64501:dns.refused")
+    assert block is not None
+    world.block(block)
+    source = world.vantages[0].bind
+    catalogue = load(world.catalogue_dir)
+    plain, encrypted = catalogue.resolvers
+    query = dns.message.make_query("web.wechat.test", "A")
+    address, _, port = plain.udp.partition(":")
+    over_tcp = await dns.asyncquery.tcp(query, address, 2.0, int(port), source)
+    assert addresses(over_tcp) == [world.addresses["web.wechat.test"]]
+    address, _, port = encrypted.dot.partition(":")
+    over_tls = await dns.asyncquery.tls(
+        query,
+        address,
+        2.0,
+        int(port),
+        source,
+        ssl_context=ssl.create_default_context(cadata=encrypted.dot_trust),
+        server_hostname=encrypted.dot_name,
+    )
+    assert addresses(over_tls) == [world.addresses["web.wechat.test"]]
+
+
+async def test_two_worlds_stand_side_by_side_and_leave_nothing(world: World) -> None:
+    async with World() as other:
+        folder = other.catalogue_dir
+        assert folder != world.catalogue_dir
+        for each in (world, other):
+            assert addresses(await ask(each.vantages[0], "web.wechat.test"))
+    assert not folder.parent.exists()
+    with pytest.raises(RuntimeError, match="not up"):
+        other.lift()
+
+
+async def test_the_script_blocks_and_lifts_at_its_pace(world: World) -> None:
+    states = []
+    async with asyncio.TaskGroup() as group:
+        group.create_task(script(world, DEFAULT, pace=100, start_after=10, lift_after=20))
+        for _ in range(9):
+            states.append((await ask(world.vantages[0], "web.wechat.test")).rcode())
+            states.append(await _shakes(world))
+            await asyncio.sleep(0.04)
+    outcomes = [state for state in states if isinstance(state, bool)]
+    assert outcomes[0] is True
+    assert False in outcomes
+    assert outcomes[-1] is True
+    await script(world, None, start_after=1e9, lift_after=1e9)
+
+
+async def test_a_script_that_is_cut_off_lifts_its_block(world: World) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await script(world, DEFAULT, start_after=0, lift_after=1000)
+    assert await _shakes(world)
+
+
+async def _shakes(world: World) -> bool:
+    catalogue = load(world.catalogue_dir)
+    endpoint = next(t for t in catalogue.targets if t.id == "wechat/web").endpoints[0]
+    try:
+        _, writer = await asyncio.open_connection(
+            world.addresses[endpoint.host],
+            endpoint.port,
+            ssl=ssl.create_default_context(cadata=endpoint.trust),
+            server_hostname=endpoint.host,
+            local_addr=(world.vantages[0].bind, 0),
+        )
+    except ConnectionResetError:
+        return False
+    writer.close()
+    return True
+
+
+async def _measured(directory: Path, vantage: DemoVantage) -> list[Measurement]:
+    """What the ordinary probe sees from a vantage."""
+    out = io.StringIO()
+    await once(
+        load(directory),
+        services=["wechat"],
+        json_out=True,
+        vantage=Vantage(country=vantage.country, asn=vantage.asn, role=Role(vantage.role)),
+        bind=vantage.bind,
+        resolver=vantage.resolver,
+        allow_private=True,
+        stdout=out,
+        stderr=io.StringIO(),
+    )
+    return [decode(line.encode()) for line in out.getvalue().splitlines()]
+
+
+@pytest.mark.slow
+async def test_the_ordinary_probe_sees_the_block_and_the_control_does_not(world: World) -> None:
+    world.block(DEFAULT)
+    chosen = (world.vantages[0], world.vantages[3], world.vantages[-1])
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_measured(world.catalogue_dir, v)) for v in chosen]
+    for vantage, task in zip(chosen, tasks, strict=True):
+        seen = {measurement.target: measurement for measurement in task.result()}
+        assert {"wechat/messaging", "wechat/web", "wechat/shortlink"} < set(seen)
+        assert ("liveness/domestic" in seen) == (vantage.country == "RU")
+        shakes = [o for o in seen["wechat/web"].observations if isinstance(o, TLSHandshake)]
+        subject = [o.failure for o in shakes if o.purpose is Purpose.SUBJECT]
+        if vantage.asn != DEFAULT.asn:
+            assert subject == [None]
+            continue
+        assert subject == ["connection_reset"]
+        by_contrast = {o.contrast: o.failure for o in shakes if o.contrast}
+        assert by_contrast[Contrast.INNOCUOUS_NAME] is None
+        assert by_contrast[Contrast.REFLECTOR] == "connection_reset"
+        for target in ("wechat/messaging", "wechat/shortlink", "liveness/international"):
+            for each in seen[target].observations:
+                assert getattr(each, "step", "") != "tls" or not getattr(each, "failure", None)
