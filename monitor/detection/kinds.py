@@ -1,0 +1,133 @@
+"""How one step ended, in the few kinds that rules tell apart: observation -> kind, total.
+
+A failure string of a newer probe that is not known here becomes OTHER, never an error.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from probes.wire.failure import Failure
+from probes.wire.observation import DNSLookup, HTTPExchange, TCPConnect, TLSHandshake
+
+
+class Kind(StrEnum):
+    """How a step ended."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    RESET = "reset"
+    REFUSED = "refused"
+    """RST or ICMP port-unreachable: which of them is not known."""
+    UNREACHABLE = "unreachable"
+    """ICMP, or no route."""
+    PROHIBITED = "prohibited"
+    """ICMP that says an administrator forbade it."""
+    LOCAL = "local"
+    """This machine itself refused: no address, a local firewall, interface down."""
+    EOF = "eof"
+    ALERT = "alert"
+    SELF_SIGNED = "self_signed"
+    CA_SIGNED = "ca_signed"
+    DATES = "dates"
+    """A certificate outside its dates."""
+    PLAIN_HTTP = "plain_http"
+    NXDOMAIN = "nxdomain"
+    DNS_REFUSED = "dns_refused"
+    SERVFAIL = "servfail"
+    EMPTY = "empty"
+    OTHER = "other"
+
+
+_RCODES = {2: Kind.SERVFAIL, 3: Kind.NXDOMAIN, 5: Kind.DNS_REFUSED}  # RFC 1035, RFC 2136
+_COMMON: dict[str, Kind] = {
+    Failure.TIMEOUT: Kind.TIMEOUT,
+    "timed_out": Kind.TIMEOUT,
+    Failure.RESET: Kind.RESET,
+    Failure.ABORTED: Kind.RESET,
+    Failure.REFUSED: Kind.REFUSED,
+    Failure.EOF: Kind.EOF,
+    Failure.HOST_UNREACHABLE: Kind.UNREACHABLE,
+    Failure.NETWORK_UNREACHABLE: Kind.UNREACHABLE,
+    Failure.NETWORK_DOWN: Kind.LOCAL,
+    Failure.PERMISSION_DENIED: Kind.LOCAL,
+    Failure.ADDRESS_NOT_AVAILABLE: Kind.LOCAL,
+}
+_DNS: dict[str, Kind] = {
+    Failure.DNS_NXDOMAIN: Kind.NXDOMAIN,
+    Failure.DNS_REFUSED: Kind.DNS_REFUSED,
+    Failure.DNS_SERVFAIL: Kind.SERVFAIL,
+    Failure.DNS_NO_ANSWER: Kind.EMPTY,
+}
+# ICMP type 3 codes 9, 10, 13 (RFC 1812) and ICMPv6 type 1 codes 1, 5, 6 (RFC 4443):
+# administratively prohibited, failed policy, reject route.
+_PROHIBITED = {(3, 9), (3, 10), (3, 13), (1, 1), (1, 5), (1, 6)}
+# X509_V_ERR of OpenSSL 3: not yet valid, expired; self-signed leaf; hostname, email, IP mismatch.
+_DATE_CODES = (9, 10)
+_SELF_SIGNED_LEAF = 18
+CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED))
+"""Someone else's certificate."""
+DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
+"""How a handshake dies without a certificate."""
+
+
+def dns_kind(lookup: DNSLookup) -> Kind:
+    """How a lookup ended for a stub resolver: by its first reply, else by the failure."""
+    if lookup.replies:
+        reply = lookup.replies[0]
+        if reply.rcode == 0:
+            return Kind.OK if reply.answers else Kind.EMPTY
+        return _RCODES.get(reply.rcode, Kind.OTHER)
+    if lookup.failure is None:
+        return Kind.OTHER
+    return _DNS.get(lookup.failure) or _COMMON.get(lookup.failure, Kind.OTHER)
+
+
+def tcp_kind(attempt: TCPConnect) -> Kind:
+    """How a connect ended.
+
+    A probe that gives the errno also reads the kernel's error queue, so that ECONNREFUSED
+    without ICMP is an RST; imports give no errno, and there the two stay one.
+    """
+    if attempt.failure is None:
+        return Kind.OK
+    kind = _COMMON.get(attempt.failure, Kind.OTHER)
+    if attempt.icmp_type is not None:
+        prohibited = (attempt.icmp_type, attempt.icmp_code) in _PROHIBITED
+        return Kind.PROHIBITED if prohibited else Kind.UNREACHABLE
+    if kind is Kind.REFUSED and attempt.errno is not None:
+        return Kind.RESET
+    return kind
+
+
+def tls_kind(attempt: TLSHandshake) -> Kind:
+    """How a handshake ended."""
+    if attempt.failure is None:
+        return Kind.OK
+    if attempt.plain_http:
+        return Kind.PLAIN_HTTP
+    if attempt.failure in (
+        Failure.SSL_INVALID_HOSTNAME,
+        Failure.SSL_INVALID_CERTIFICATE,
+        Failure.SSL_UNKNOWN_AUTHORITY,
+    ):
+        if attempt.verify_code in _DATE_CODES:
+            return Kind.DATES
+        return Kind.SELF_SIGNED if attempt.verify_code == _SELF_SIGNED_LEAF else Kind.CA_SIGNED
+    if attempt.alert is not None:
+        return Kind.ALERT
+    if attempt.failure == Failure.SSL_FAILED_HANDSHAKE:
+        return Kind.OTHER
+    return _COMMON.get(attempt.failure, Kind.OTHER)
+
+
+def http_kind(exchange: HTTPExchange) -> Kind:
+    """How a request ended; OK for any answer, whatever its status."""
+    if exchange.failure is None:
+        return Kind.OK if exchange.status is not None else Kind.OTHER
+    return _COMMON.get(exchange.failure, Kind.OTHER)
+
+
+def reached(kind: Kind) -> bool:
+    """True when the far side of a handshake showed a certificate: the path let it through."""
+    return kind in (Kind.OK, Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.DATES)

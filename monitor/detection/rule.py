@@ -1,0 +1,43 @@
+"""What a rule of judgement is. Rules are data: ordered tuples per layer, the first that matches
+decides, and its id tells people and programs which one it was. Ids are never renamed.
+
+Weights are micro-nats (integers, so that sums do not depend on their order): how much likelier
+the signature is under blocking than under a natural failure. Sources, as quoted by the comments:
+(fit) OONI's fitted log10 likelihood ratios over 126 labelled measurements, ooni/data
+analysis-evaluation.ipynb, August 2026, times ln 10; (typed) ln(0.95/0.04), the shares of blocked
+and of natural failures with a strong signature assumed in our simulation; (low) a class that the
+literature calls too common to count for much. They are starting points; the simulator calibrates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from monitor.detection.model import Layer, State, Technique
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True)
+class Rule(Generic[F]):
+    """One named branch of judgement over the facts F of one layer."""
+
+    id: str
+    layer: Layer | None
+    """None for rules about the vantage itself."""
+    condition: Callable[[F], bool]
+    state: State
+    comment: str
+    """For people: what was seen and why it means that."""
+    technique: Technique | None = None
+    weight: int = 0
+    """Micro-nats; 0 where the rule does not accuse."""
+    evidence: tuple[str, ...] = ()
+    """Remarks that the verdict carries when this rule decided."""
+
+
+def first(rules: Sequence[Rule[F]], facts: F) -> Rule[F] | None:
+    """Return the first rule whose condition holds, or None."""
+    return next((rule for rule in rules if rule.condition(facts)), None)

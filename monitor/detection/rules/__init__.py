@@ -1,0 +1,45 @@
+"""Judgement as data: ordered tuples of rules, one a layer; the first that matches decides.
+
+A new rule is one entry of a tuple. `RULES_VERSION` is raised with every change that can alter a
+verdict, and travels with every event.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.detection.rule import Rule, first
+from monitor.detection.rules.dns import DNS_RULES
+from monitor.detection.rules.http import HTTP_RULES
+from monitor.detection.rules.tcp import TCP_RULES
+from monitor.detection.rules.tls import TLS_RULES
+from monitor.detection.rules.vantage import VANTAGE_RULES
+
+RULES_VERSION = "1"
+
+ALL_RULES: tuple[Rule[Any], ...] = (
+    *VANTAGE_RULES,
+    *DNS_RULES,
+    *TCP_RULES,
+    *TLS_RULES,
+    *HTTP_RULES,
+)
+"""Every rule, for pages that explain one and for the laws in the tests."""
+
+__all__ = [
+    "ALL_RULES",
+    "DNS_RULES",
+    "HTTP_RULES",
+    "RULES_VERSION",
+    "TCP_RULES",
+    "TLS_RULES",
+    "VANTAGE_RULES",
+    "Rule",
+    "first",
+    "rule_named",
+]
+
+
+def rule_named(id: str) -> Rule[Any] | None:
+    """Return the rule with an id, for explaining a verdict in words; None for an unknown id."""
+    return next((rule for rule in ALL_RULES if rule.id == id), None)

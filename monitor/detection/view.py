@@ -1,0 +1,208 @@
+"""Observations -> facts per endpoint and address. Sorting only; no judgement.
+
+One attempt stands for each step at each address: a success when there was one, so that what
+worked once is never held against the network, else the first failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from monitor.detection.kinds import Kind, dns_kind, http_kind, tcp_kind, tls_kind
+from monitor.detection.ranges import family
+from probes.wire.measurement import EndpointRef, Measurement
+from probes.wire.observation import (
+    Contrast,
+    DNSLookup,
+    HTTPExchange,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+    Unrecognised,
+)
+
+SYSTEM = "system"
+ENCRYPTED = ("dot", "doh")
+_T = TypeVar("_T", DNSLookup, TCPConnect, TLSHandshake, HTTPExchange)
+Place = tuple[str, int]
+
+
+@dataclass
+class AddressView:
+    """What was seen at one address and port of an endpoint."""
+
+    address: str
+    port: int
+    tcp: TCPConnect | None = None
+    tcp_repeated: bool = False
+    """A repeat of the subject connected."""
+    tls: TLSHandshake | None = None
+    tls_repeated: bool = False
+    tls_classical: bool = False
+    """The smaller ClientHello got a valid certificate."""
+    tls_innocuous: TLSHandshake | None = None
+    http: HTTPExchange | None = None
+    http_repeated: bool = False
+    http_innocuous: HTTPExchange | None = None
+    http_unverified: HTTPExchange | None = None
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return family(self.address)
+
+    @property
+    def proven(self) -> bool:
+        """It showed a valid certificate for the service's name."""
+        seen = self.tls is not None and tls_kind(self.tls) is Kind.OK
+        return seen or self.tls_repeated or self.tls_classical
+
+    @property
+    def tcp_passed(self) -> bool:
+        """A connection came about, by whatever attempt."""
+        return self.tcp_repeated or (self.tcp is not None and self.tcp.failure is None)
+
+    @property
+    def seen(self) -> bool:
+        """The service's own name was tried here."""
+        return self.tcp is not None or self.tls is not None or self.http is not None
+
+
+@dataclass
+class EndpointView:
+    """What was seen of one endpoint."""
+
+    ref: EndpointRef
+    lookups: dict[str, DNSLookup] = field(default_factory=dict)
+    """The system resolver's answer by query type."""
+    attempts: dict[str, int] = field(default_factory=dict)
+    """How often the system resolver was asked at least, by query type."""
+    references: list[DNSLookup] = field(default_factory=list)
+    silent: list[DNSLookup] = field(default_factory=list)
+    reflector: TLSHandshake | None = None
+    places: dict[Place, AddressView] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> bool:
+        """Something that the app would do was tried."""
+        return bool(self.lookups) or any(place.seen for place in self.places.values())
+
+    def at(self, address: str, port: int) -> AddressView:
+        """The view of one address, made when new."""
+        return self.places.setdefault((address, port), AddressView(address, port))
+
+
+def _better(old: _T | None, new: _T, passed: bool) -> _T:
+    """The attempt that stands: the first success, else the first failure."""
+    return new if old is None or (passed and old.failure is not None) else old
+
+
+def view(measurement: Measurement) -> dict[str, EndpointView]:
+    """Return every endpoint of the measurement, in catalogue order, with what was seen of it.
+
+    Endpoints that only observations name come last. Unknown steps are passed over.
+    """
+    views = {ref.id: EndpointView(ref) for ref in measurement.endpoints}
+    for seen in measurement.observations:
+        if isinstance(seen, Unrecognised):
+            continue
+        if seen.endpoint not in views:
+            views[seen.endpoint] = EndpointView(_guessed(seen.endpoint))
+        endpoint = views[seen.endpoint]
+        match seen:
+            case DNSLookup():
+                _place_dns(endpoint, seen)
+            case TCPConnect():
+                _place_tcp(endpoint, seen)
+            case TLSHandshake():
+                _place_tls(endpoint, seen)
+            case HTTPExchange():
+                _place_http(endpoint, seen)
+            case _:
+                assert_never(seen)
+    return views
+
+
+def _guessed(id: str) -> EndpointRef:
+    """An endpoint that the measurement does not list, from its id `host:port/protocol`."""
+    authority, _, protocol = id.rpartition("/")
+    host = authority.rpartition(":")[0]
+    literal = host.startswith("[") or host.replace(".", "").isdigit()
+    return EndpointRef(id=id, protocol=protocol[:64], host="" if literal else host)
+
+
+def _place_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
+    if seen.contrast is Contrast.SILENT_ADDRESS:
+        endpoint.silent.append(seen)
+    elif seen.resolver == SYSTEM and seen.contrast in (None, Contrast.REPEAT):
+        old = endpoint.lookups.get(seen.qtype)
+        if old is None or (dns_kind(seen) is Kind.OK and dns_kind(old) is not Kind.OK):
+            endpoint.lookups[seen.qtype] = seen
+        sent = 2 if "sent_again" in seen.evidence else 1
+        endpoint.attempts[seen.qtype] = endpoint.attempts.get(seen.qtype, 0) + sent
+    elif seen.purpose is Purpose.REFERENCE:
+        endpoint.references.append(seen)
+
+
+def _place_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
+    passed = tcp_kind(seen) is Kind.OK
+    if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
+        place = endpoint.at(seen.address, seen.port)
+        place.tcp = _better(place.tcp, seen, passed)
+    elif seen.contrast is Contrast.REPEAT and passed:
+        endpoint.at(seen.address, seen.port).tcp_repeated = True
+
+
+def _place_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
+    passed = tls_kind(seen) is Kind.OK
+    if seen.contrast is Contrast.REFLECTOR:
+        endpoint.reflector = _better(endpoint.reflector, seen, passed)
+        return
+    place = endpoint.at(seen.address, seen.port)
+    match seen.contrast:
+        case None if seen.purpose is not Purpose.CONTRAST:
+            place.tls = _better(place.tls, seen, passed)
+        case Contrast.REPEAT:
+            place.tls_repeated = place.tls_repeated or passed
+        case Contrast.CLASSICAL_HELLO:
+            place.tls_classical = place.tls_classical or passed
+        case Contrast.INNOCUOUS_NAME:
+            place.tls_innocuous = _better(place.tls_innocuous, seen, passed)
+        case _:
+            pass
+
+
+def _place_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
+    place = endpoint.at(seen.address, seen.port)
+    passed = http_kind(seen) is Kind.OK
+    match seen.contrast:
+        case None if seen.purpose is not Purpose.CONTRAST:
+            place.http = _better(place.http, seen, passed)
+        case Contrast.REPEAT:
+            place.http_repeated = place.http_repeated or passed
+        case Contrast.INNOCUOUS_NAME:
+            place.http_innocuous = _better(place.http_innocuous, seen, passed)
+        case Contrast.NO_VERIFY:
+            place.http_unverified = _better(place.http_unverified, seen, passed)
+        case _:
+            pass
+
+
+def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:
+    """Addresses that a stub resolver would have believed."""
+    return frozenset(
+        address for lookup in lookups if dns_kind(lookup) is Kind.OK for address in lookup.answers
+    )
+
+
+def proven(views: Sequence[EndpointView], host: str) -> frozenset[str]:
+    """Addresses that proved themselves for a host name, at whatever endpoint of the target."""
+    return frozenset(
+        place.address
+        for endpoint in views
+        if endpoint.ref.host == host
+        for place in endpoint.places.values()
+        if place.proven
+    )

@@ -1,0 +1,47 @@
+"""DNS rules over facts, where the order of the tuple matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.facts import LookupFacts, Reach
+from monitor.detection.kinds import Kind
+from monitor.detection.rules import first
+from monitor.detection.rules.dns import DNS_RULES
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"proven": True, "bogon": True, "injected": True}, "dns.answer_proven"),
+        ({"known": True, "bogon": True, "page": "x"}, "dns.answer_known"),
+        ({"bogon": True, "page": "x"}, "dns.blockpage"),
+        ({"bogon": True, "injected": True}, "dns.bogon"),
+        ({"injected": True}, "dns.injected"),
+        ({"injected": True, "by_name": True}, "dns.answer_unmatched"),
+        ({"foreign": True}, "dns.answer_unmatched"),
+        ({"foreign": True, "others_known": True}, "dns.foreign_certificate"),
+        ({"dead": True}, "dns.dead_answer"),
+        ({"dead": True, "by_name": True}, "dns.answer_unmatched"),
+        ({}, "dns.answer_unmatched"),
+        ({"kind": Kind.EMPTY, "sibling": True}, "dns.no_record"),
+        ({"kind": Kind.EMPTY, "reach": Reach.SAME}, "dns.no_record"),
+        ({"kind": Kind.EMPTY}, "dns.empty"),
+        ({"kind": Kind.NXDOMAIN, "sibling": True}, "dns.nxdomain"),
+        ({"kind": Kind.NXDOMAIN, "reach": Reach.SAME}, "dns.failure_everywhere"),
+        ({"kind": Kind.SERVFAIL, "sibling": True}, "dns.other_family_answered"),
+        ({"kind": Kind.SERVFAIL}, "dns.servfail"),
+        ({"kind": Kind.DNS_REFUSED}, "dns.refused"),
+        ({"kind": Kind.TIMEOUT, "attempts": 2, "others": True}, "dns.timeout"),
+        ({"kind": Kind.TIMEOUT, "attempts": 2}, "dns.unclear"),
+        ({"kind": Kind.TIMEOUT, "others": True}, "dns.unclear"),
+        ({"kind": Kind.OTHER}, "dns.unclear"),
+    ],
+)
+def test_first_match(given: dict[str, Any], rule: str) -> None:
+    facts = LookupFacts(**{"kind": Kind.OK, "reach": Reach.PASSED} | given)
+    found = first(DNS_RULES, facts)
+    assert found is not None
+    assert found.id == rule
