@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import http.client
+import ipaddress
 import secrets
 import ssl
 from pathlib import Path
@@ -88,23 +89,25 @@ def _parts(url: str) -> tuple[str, str, int, str]:
     return parts.scheme, parts.hostname, port or 0, parts.path.rstrip("/")
 
 
-def _post(url: str, path: str, body: dict[str, str]) -> tuple[int, bytes]:
-    """POST JSON; redirects are not followed, because the body holds a secret."""
+def _ask(
+    url: str, path: str, body: dict[str, str] | None, seconds: float = SECONDS
+) -> tuple[int, bytes]:
+    """POST JSON (GET without a body); redirects are not followed, the body holds a secret."""
     scheme, host, port, base = _parts(url)
     connection: http.client.HTTPConnection
     if scheme == "https":
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
         connection = http.client.HTTPSConnection(
-            host, port or 443, timeout=SECONDS, context=context
+            host, port or 443, timeout=seconds, context=context
         )
     else:
-        connection = http.client.HTTPConnection(host, port or 80, timeout=SECONDS)
+        connection = http.client.HTTPConnection(host, port or 80, timeout=seconds)
     try:
         connection.request(
-            "POST",
+            "GET" if body is None else "POST",
             base + path,
-            body=msgspec.json.encode(body),
+            body=None if body is None else msgspec.json.encode(body),
             headers={"Content-Type": "application/json", "Accept": "application/json"},
         )
         answer = connection.getresponse()
@@ -142,7 +145,7 @@ def _reason(status: int, body: bytes) -> str:
 def enrol(token: Token, software: str) -> Enrolment:
     """Exchange the token for credentials. Raises EnrolmentError."""
     body = {"token_id": token.id, "secret": token.secret, "software": software}
-    status, answer = _post(token.url, "/api/v1/enrol", body)
+    status, answer = _ask(token.url, "/api/v1/enrol", body)
     if status not in (200, 201):
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
     try:
@@ -199,7 +202,23 @@ def leave(enrolment: Enrolment) -> None:
     if not enrolment.url:
         return
     body = {"probe": enrolment.probe, "user": enrolment.user, "secret": enrolment.secret}
-    status, answer = _post(enrolment.url, "/api/v1/leave", body)
-    # 404 and 410: it does not know this probe any more, which is what was wanted.
-    if status not in (200, 202, 204, 404, 410):
+    status, answer = _ask(enrolment.url, "/api/v1/leave", body)
+    # 403, 404, 410: it does not know this probe any more, which is what was wanted.
+    if status not in (200, 202, 204, 403, 404, 410):
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
+
+
+def whoami(url: str, seconds: float = 5.0) -> str:
+    """The address that the collector sees, '' when it does not tell. It stays in memory: to
+    look up country and network here, and to strike it out of measurements. Never raises for
+    what the network does."""
+
+    class Answer(msgspec.Struct):
+        address: str
+
+    try:
+        status, answer = _ask(url, "/api/v1/whoami", None, seconds)
+        address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
+        return str(ipaddress.ip_address(address)) if address else ""
+    except (EnrolmentError, ValueError):
+        return ""

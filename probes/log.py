@@ -8,6 +8,7 @@ with the number of those left out.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import sys
 import time
 from typing import TextIO
@@ -35,7 +36,7 @@ class Log:
             self._repeats[event] = (now, 0)
             if left_out:
                 fields["left_out"] = left_out
-        line = self._formatted(event, fields)
+        line = self._formatted(event, {k: v for k, v in fields.items() if v != ""})
         for word in self.hide:
             line = line.replace(word, "[hidden]")
         try:
@@ -51,3 +52,17 @@ class Log:
             return msgspec.json.encode({"at": now, "event": event, **fields}).decode()
         words = "  ".join(f"{key}={value}" for key, value in fields.items())
         return f"{now[11:19]}  {event}  {words}".rstrip()
+
+
+class LogHandler(logging.Handler):
+    """Takes what modules say through `logging` into the same log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record; an exception's traceback goes into the field `trace`."""
+        trace = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        level = record.levelname.lower()
+        self._log(record.getMessage(), level=level, module=record.name, trace=trace)

@@ -148,7 +148,9 @@ OPTIONS: Mapping[str, Option] = {
         parse=_accept, metavar="HASH", help="agree to the text of `reachprobe consent`"
     ),
     "budget": Option(
-        parse=_number, metavar="MB", help="traffic a month (default 200; 0: no limit)"
+        parse=_number,
+        metavar="MB",
+        help="most traffic a month; rounds get rarer to keep it (default 0: no limit)",
     ),
     "only": Option(parse=_word, metavar="ID,..", many=True, help="only these services or targets"),
     "except_": Option(
@@ -165,6 +167,10 @@ OPTIONS: Mapping[str, Option] = {
     "check": Option(parse=flag, help="only exit 0 when it works, 1 when not"),
     "last": Option(parse=_whole, metavar="N", help="how many (default 20)"),
     "listen": Option(parse=_host_port, metavar="HOST:PORT", help="default 127.0.0.1:8443"),
+    "certificate": Option(
+        parse=_path, metavar="FILE", help="PEM certificate (made in the state directory if none)"
+    ),
+    "key": Option(parse=_path, metavar="FILE", help="its PEM key"),
     "from_": Option(parse=_path, metavar="FILE", help="table to read", name="from"),
 }
 
@@ -210,7 +216,8 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "leave": Command(help="revoke this probe and wipe its state", options=("state",)),
     "reflector": Command(
-        help="the other end for contrasts, beside a control", options=("listen",)
+        help="the other end for contrasts, beside a control",
+        options=("listen", "certificate", "key", "state"),
     ),
 }  # fmt: skip
 

@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     interval: float = 300.0
     """Seconds."""
     accept_risks: str = ""
-    budget: float = 200.0
+    budget: float = 0.0
     """Megabytes a month; 0 for no limit."""
     only: tuple[str, ...] = ()
     except_: tuple[str, ...] = ()
@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     check: bool = False
     last: int = 20
     listen: str = "127.0.0.1:8443"
+    certificate: Path | None = None
+    key: Path | None = None
     from_: Path | None = None
 
 

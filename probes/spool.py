@@ -107,6 +107,11 @@ class Spool:
         """Raises DiskError."""
         return await self._disk.run(self._counts)
 
+    async def last_round(self) -> int | None:
+        """Round of the newest measurement that is still here, sent ones included; None for
+        none. Raises DiskError."""
+        return await self._disk.run(_last_round)
+
     async def close(self) -> None:
         """Close the file; all was durable before."""
         await self._disk.close()
@@ -241,6 +246,11 @@ def _add(db: sqlite3.Connection, key: str, number: int) -> None:
 
 def _last(db: sqlite3.Connection) -> int:
     return int(db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0])
+
+
+def _last_round(db: sqlite3.Connection) -> int | None:
+    found = db.execute("SELECT round FROM row ORDER BY sequence DESC LIMIT 1").fetchone()
+    return int(found[0]) if found else None
 
 
 def worth_keeping(measurement: Measurement) -> bool:

@@ -78,10 +78,11 @@ def locked(directory: Path) -> Iterator[None]:
 
 def wipe(directory: Path) -> None:
     """Remove everything that a probe wrote here, and nothing else. Raises StateError."""
-    ours = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock")
+    ours = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
+            "reflector.pem", "reflector.key")  # fmt: skip
     try:
         for path in [*directory.iterdir()]:
-            mine = path.name.lstrip(".").startswith((*ours, "spool.db", "geo-table"))
+            mine = path.name.lstrip(".").startswith((*ours, "spool.db", "geo.table"))
             if mine and path.is_file():
                 path.unlink()
         sync_directory(directory)

@@ -1,0 +1,370 @@
+"""The daemon: rounds -> scrub -> spool -> publisher, in one TaskGroup. The only stateful class.
+
+A round measures, each measurement is scrubbed and stored, and only then printed as taken; what
+delivery does is the publisher's. Full disks, absent brokers and slow rounds are lived with and
+said; a bug of ours ends the process loudly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import random
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from probes import enrolment, metrics, mqtt, scheduler, status
+from probes.durable import DiskError
+from probes.log import Log
+from probes.publisher import DEFAULT_PACE, Pace, Publisher
+from probes.round import Setup, failed_endpoints, measure_round
+from probes.scrub import scrub
+from probes.spool import Counts, Spool
+from probes.state import StateError
+from probes.vantage import is_address, own_words, stand
+from probes.wire import codec
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+
+FLUSH_SECONDS = 4.0
+"""On SIGTERM: for what is under way. The whole end takes less than five seconds."""
+BEAT_SECONDS = 15.0
+WHERE_SECONDS = 3600.0
+FIRST_LOOK_SECONDS = 8.0
+ROUND_LIMIT = 0.8
+"""Part of the interval after which a round begins no further endpoint."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What the volunteer asked for, as the agent needs it."""
+
+    directory: Path
+    interval_ms: int
+    budget_bytes: float = 0.0
+    spool_bytes: int = 50_000_000
+    country: str = ""
+    asn: int | None = None
+    bind: str = ""
+    metrics: str = ""
+    consent: str = ""
+    collector: str = ""
+    """Base URL of the collector; empty for a probe that nobody enrolled."""
+    user: str = ""
+    secret: str = ""
+    brokers: tuple[mqtt.Broker, ...] = ()
+
+
+class Agent:
+    """One probe, from its first round to SIGTERM."""
+
+    def __init__(
+        self,
+        wish: Wish,
+        setup: Setup,
+        *,
+        log: Log,
+        taken: Callable[[Measurement], None],
+        pace: Pace = DEFAULT_PACE,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._wish, self._setup, self._log, self._print = wish, setup, log, taken
+        self._rng = rng or random.Random()
+        self._boot = secrets.token_hex(8)
+        self._targets = setup.catalogue.targets
+        self._spool = Spool(wish.directory, setup.probe, limit_bytes=wish.spool_bytes)
+        self._publisher = Publisher(
+            self._spool,
+            setup.probe,
+            wish.brokers,
+            user=wish.user,
+            secret=wish.secret,
+            boot=self._boot,
+            status=self._status,
+            log=log,
+            now_ms=setup.network.wall_ms,
+            rng=self._rng,
+            pace=pace,
+        )
+        self._stop, self._placed = asyncio.Event(), asyncio.Event()
+        self._own: tuple[str, ...] = ()
+        self._counts = Counts()
+        self._history: dict[str, bool] = {}
+        self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
+        self._interval_ms = wish.interval_ms
+        self._untaken = self._rounds = 0
+        self._trouble = ""
+        self._day, self._day_base = "", (0, 0)
+        now = setup.network.wall_ms()
+        self._standing = status.Standing(
+            probe=setup.probe,
+            version=setup.software.version,
+            catalogue=setup.catalogue.version,
+            targets=len(self._targets),
+            country=setup.vantage.country,
+            asn=setup.vantage.asn,
+            updated_ms=now,
+            started_ms=now,
+            interval_ms=wish.interval_ms,
+        )
+
+    def stop(self) -> None:
+        """Finish what is under way, say goodbye, end; for SIGTERM."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises OSError when the metrics address cannot be had."""
+        async with AsyncExitStack() as stack:
+            if self._wish.metrics:
+                port = await stack.enter_async_context(
+                    metrics.serving(self._wish.metrics, self._numbers, self._illness)
+                )
+                self._log("metrics", port=port)
+            self._place("")
+            await self._look()
+            async with asyncio.TaskGroup() as group:
+                delivery = group.create_task(self._publisher.run())
+                others = [
+                    group.create_task(self._measure()),
+                    group.create_task(self._beat()),
+                    group.create_task(self._find_out_where()),
+                ]
+                await self._stop.wait()
+                for task in others:
+                    task.cancel()
+                self._publisher.finish(FLUSH_SECONDS - 0.5)
+                await asyncio.wait([delivery], timeout=FLUSH_SECONDS)
+                delivery.cancel()
+        await self._look()
+        await self._save(stopped=True)
+        await self._spool.close()
+        self._log("stopped", waiting=self._counts.pending)
+
+    # Measuring ---------------------------------------------------------------------------
+
+    async def _measure(self) -> None:
+        clock = self._setup.network.wall_ms
+        last = await self._last_round()
+        self._estimate()
+        if self._wish.collector:
+            # What is not known to be ours cannot be struck out of the first round.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                    await self._placed.wait()
+        while True:
+            plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
+            self._note(next_round_ms=plan.start_ms)
+            while (left := plan.start_ms - clock()) > 0:
+                if left > 2 * self._interval_ms:
+                    # The clock went back while we waited.
+                    plan = scheduler.next_round(clock(), self._interval_ms, None, self._rng)
+                await asyncio.sleep(min(left / 1000, 30.0))
+            last = plan.round_ms
+            await self._one_round(plan)
+            self._estimate()
+
+    async def _last_round(self) -> int | None:
+        """The last round that this spool knows, so that a restart does not measure it twice."""
+        try:
+            return await self._spool.last_round()
+        except DiskError as error:
+            self._said(error)
+            return None
+
+    async def _one_round(self, plan: scheduler.Plan) -> None:
+        began = time.monotonic()
+        failed: dict[str, bool] = {}
+        broken: set[str] = set()
+        spent = 0
+
+        async def emit(draft: Measurement) -> None:
+            nonlocal spent
+            here = failed_endpoints(draft)
+            failed.update(here)
+            if any(here.values()) and draft.target not in LIVENESS_TARGETS:
+                broken.add(draft.target)
+            clean = scrub(draft, self._own)
+            spent += scheduler.spent_bytes(clean, len(codec.encode(clean)))
+            await self._take(clean)
+
+        self._publisher.round_opened(plan.round_ms)
+        try:
+            await measure_round(
+                self._setup,
+                self._targets,
+                round_ms=plan.round_ms,
+                interval_ms=plan.interval_ms,
+                emit=emit,
+                rng=self._rng,
+                history=self._history,
+                limit_seconds=min(max(ROUND_LIMIT * plan.interval_ms / 1000, 10.0), 600.0),
+            )
+        finally:
+            self._publisher.round_closed()
+        took = time.monotonic() - began
+        self._history = failed
+        self._rounds += 1
+        # The last rounds tell more of the traffic than a guess, and one odd round little.
+        weight = 1.0 if self._rounds == 1 else 0.2
+        self._round_bytes += weight * (spent - self._round_bytes)
+        self._note(
+            last_round_ms=plan.round_ms,
+            last_round_took_ms=int(took * 1000),
+            last_round_failed=len(broken),
+        )
+        self._log("round", seconds=round(took, 1), targets=len(self._targets), failing=len(broken))
+        await self._look()
+        await self._save()
+
+    async def _take(self, draft: Measurement) -> None:
+        """Store one measurement; only then is it taken."""
+        try:
+            taken = await self._spool.put(draft)
+        except DiskError as error:
+            self._untaken += 1
+            self._said(error)
+            return
+        self._well()
+        if taken is not None:
+            self._print(taken)
+
+    def _estimate(self) -> None:
+        wish = self._wish
+        interval = scheduler.within_budget(wish.interval_ms, self._round_bytes, wish.budget_bytes)
+        month = scheduler.month_bytes(self._round_bytes, interval)
+        if interval != self._interval_ms or self._rounds <= 1:
+            self._log(
+                "traffic",
+                measured=self._rounds > 0,
+                megabytes_a_month=round(month / 1e6, 1),
+                interval_seconds=interval / 1000,
+            )
+        self._interval_ms = interval
+        self._note(interval_ms=interval, month_bytes=month)
+
+    # Where ---------------------------------------------------------------------------------
+
+    async def _find_out_where(self) -> None:
+        """Ask the collector for our address now and then; it never leaves this process."""
+        while self._wish.collector:
+            outside = await asyncio.to_thread(enrolment.whoami, self._wish.collector)
+            self._place(outside)
+            self._placed.set()
+            await asyncio.sleep(WHERE_SECONDS if outside else WHERE_SECONDS / 10)
+
+    def _place(self, outside: str) -> None:
+        self._own = own_words(self._wish.bind, outside)
+        self._log.hide = {*filter(is_address, self._own), self._wish.secret} - {""}
+        vantage = stand(
+            country=self._wish.country,
+            asn=self._wish.asn,
+            outside=outside,
+            nameservers=[route.address for route in self._setup.system],
+            directory=self._wish.directory,
+        )
+        self._setup = replace(self._setup, vantage=vantage)
+        self._note(country=vantage.country, asn=vantage.asn)
+
+    # Telling -------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await self._look()
+            await self._save()
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _look(self) -> None:
+        try:
+            self._counts = await self._spool.counts()
+        except DiskError as error:
+            self._said(error)
+        else:
+            self._well()
+        remarks, self._spool.remarks[:] = list(self._spool.remarks), []
+        for remark in remarks:
+            self._log(remark)
+
+    def _said(self, error: DiskError) -> None:
+        self._trouble = str(error)
+        self._log("disk trouble, measuring goes on", every=60.0, reason=str(error))
+
+    def _well(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            self._log("the disk is well again", untaken=self._untaken)
+
+    def _note(self, **fields: object) -> None:
+        self._standing = msgspec.structs.replace(self._standing, **fields)
+
+    async def _save(self, *, stopped: bool = False) -> None:
+        counts, sight, now = self._counts, self._publisher.sight, self._setup.network.wall_ms()
+        today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date().isoformat()
+        if today != self._day:
+            self._day, self._day_base = today, (counts.acked, sight.published_bytes)
+        self._note(
+            updated_ms=now,
+            stopped=stopped,
+            transport=sight.transport,
+            last_ack_ms=sight.last_ack_ms,
+            spool_rows=counts.pending,
+            spool_bytes=counts.pending_bytes,
+            spool_oldest_ms=counts.oldest_ms or 0,
+            taken=counts.taken,
+            acked=counts.acked,
+            dropped=counts.dropped + counts.refused,
+            quarantined=counts.quarantined,
+            untaken=self._untaken,
+            trouble=self._trouble,
+            day=today,
+            sent_today=counts.acked - self._day_base[0],
+            sent_bytes_today=sight.published_bytes - self._day_base[1],
+        )
+        try:
+            await asyncio.to_thread(status.save, self._wish.directory, self._standing)
+        except StateError as error:
+            self._log("status not written", every=600.0, reason=str(error))
+
+    def _oldest_seconds(self) -> int:
+        oldest = self._counts.oldest_ms
+        return 0 if oldest is None else max(0, self._setup.network.wall_ms() - oldest) // 1000
+
+    def _status(self, state: str) -> codec.Status:
+        return codec.Status(
+            state=state,
+            boot=self._boot,
+            version=self._setup.software.version,
+            catalogue=self._setup.catalogue.version,
+            consent=self._wish.consent,
+            spool_rows=self._counts.pending,
+            spool_oldest_seconds=self._oldest_seconds(),
+            dropped=self._counts.dropped + self._counts.refused + self._untaken,
+            taken=self._counts.taken,
+            transport=self._publisher.sight.transport,
+        )
+
+    def _illness(self) -> str:
+        now = self._setup.network.wall_ms()
+        # Answering proves that the process lives; the file may be unwritable on a full disk.
+        return status.illness(msgspec.structs.replace(self._standing, updated_ms=now), now)
+
+    def _numbers(self) -> dict[str, float]:
+        counts, sight = self._counts, self._publisher.sight
+        return {
+            "reachprobe_taken_total": counts.taken,
+            "reachprobe_acked_total": counts.acked,
+            "reachprobe_dropped_total": counts.dropped + counts.refused,
+            "reachprobe_quarantined_total": counts.quarantined,
+            "reachprobe_untaken_total": self._untaken,
+            "reachprobe_spool_rows": counts.pending,
+            "reachprobe_spool_bytes": counts.pending_bytes,
+            "reachprobe_spool_oldest_seconds": self._oldest_seconds(),
+            "reachprobe_rounds_total": self._rounds,
+            "reachprobe_last_round_timestamp_seconds": self._standing.last_round_ms / 1000,
+            "reachprobe_connected": 1 if sight.transport else 0,
+            "reachprobe_published_bytes_total": sight.published_bytes,
+        }

@@ -1,0 +1,97 @@
+"""The probe's own `/metrics` and `/healthz`, for whoever runs it; off unless asked for.
+
+A few lines of HTTP/1.1 and of Prometheus' text format by hand: a library for eight numbers
+would weigh more than the probe. Numbers come in as a mapping; nothing is counted here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import msgspec
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """Name, kind and meaning of one number."""
+
+    name: str
+    kind: str
+    help: str
+
+
+METRICS = (
+    Metric("reachprobe_taken_total", "counter", "Measurements that were stored on disk."),
+    Metric("reachprobe_acked_total", "counter", "Measurements that the collector acknowledged."),
+    Metric("reachprobe_dropped_total", "counter", "Measurements that a full spool dropped."),
+    Metric("reachprobe_quarantined_total", "counter", "Measurements that can never be sent."),
+    Metric("reachprobe_untaken_total", "counter", "Measurements that no disk took."),
+    Metric("reachprobe_spool_rows", "gauge", "Measurements that wait for acknowledgement."),
+    Metric("reachprobe_spool_bytes", "gauge", "Their size in bytes."),
+    Metric("reachprobe_spool_oldest_seconds", "gauge", "Age of the oldest of them, 0 for none."),
+    Metric("reachprobe_rounds_total", "counter", "Rounds that were finished."),
+    Metric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
+    Metric("reachprobe_connected", "gauge", "1 while a broker is connected."),
+    Metric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
+)
+_SECONDS = 5.0
+
+
+def render(values: Mapping[str, float]) -> str:
+    """Return the numbers in Prometheus' text format 0.0.4; those without a value are left out."""
+    lines: list[str] = []
+    for metric in METRICS:
+        if metric.name in values:
+            lines += [
+                f"# HELP {metric.name} {metric.help}",
+                f"# TYPE {metric.name} {metric.kind}",
+                f"{metric.name} {values[metric.name]:.17g}",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    address: str, values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
+) -> AsyncIterator[int]:
+    """Answer at `host:port` while inside; gives the port. `illness` is '' when all is well.
+
+    Raises OSError when the address cannot be had.
+    """
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            async with asyncio.timeout(_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_response(head, values, illness))
+                await writer.drain()
+        writer.close()
+
+    host, _, port = address.rpartition(":")
+    server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=8192)
+    try:
+        yield int(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+
+
+def _response(
+    head: bytes, values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
+) -> bytes:
+    words = head.split(b"\r\n", 1)[0].split()
+    method, path = (words[0], words[1].split(b"?")[0]) if len(words) == 3 else (b"", b"")
+    if method not in (b"GET", b"HEAD"):
+        status, body = "405 Method Not Allowed", "GET only\n"
+    elif path == b"/metrics":
+        status, body = "200 OK", render(values())
+    elif path == b"/healthz":
+        ill = illness()
+        status, body = ("503 Service Unavailable", f"{ill}\n") if ill else ("200 OK", "ok\n")
+    else:
+        status, body = "404 Not Found", "only /metrics and /healthz\n"
+    content = body.encode()
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
+        f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+    ).encode() + (b"" if method == b"HEAD" else content)

@@ -1,0 +1,91 @@
+"""When the next round is due. Pure: clock, history and chance come in as arguments.
+
+Rounds are multiples of the interval, so that vantages and controls with the same interval (or
+a multiple of it) share them; each probe begins a little later, by chance, so that a fleet does
+not dial a service in the same second. A budget stretches the interval to a multiple of itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from probes.wire.measurement import Measurement
+from probes.wire.observation import HTTPExchange, Observation, TLSHandshake
+from probes.wire.target import Catalogue, Target
+
+MONTH_MS = 30 * 24 * 3_600_000
+SPREAD = 0.25
+"""Part of the interval over which the starts of a fleet are spread."""
+SPREAD_MOST_MS = 60_000
+LATEST = 0.5
+"""A round that could not begin in this part of its interval is skipped."""
+_OVERHEAD_BYTES = 400
+"""Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
+_GUESS_BYTES = {"dns": 4_000, "tcp": 5_000, "tls": 22_000, "https": 40_000, "http": 25_000}
+"""Traffic of one endpoint with its lookups and several addresses, before anything was measured."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One round to come; times are Unix milliseconds."""
+
+    round_ms: int
+    start_ms: int
+    interval_ms: int
+
+
+def next_round(
+    now_ms: int, interval_ms: int, last_round_ms: int | None, rng: random.Random
+) -> Plan:
+    """The next round to measure, never one twice.
+
+    `last_round_ms` is the last one begun, None for the first of this probe, which starts at
+    once. A round that overran its interval makes the next one late or skips it. A clock that
+    went back by more than an interval starts anew.
+    """
+    slot = now_ms // interval_ms * interval_ms
+    if last_round_ms is None:
+        return Plan(slot, now_ms, interval_ms)
+    if last_round_ms - interval_ms <= slot <= last_round_ms:
+        slot = last_round_ms // interval_ms * interval_ms + interval_ms
+    elif now_ms - slot > LATEST * interval_ms:
+        slot += interval_ms
+    jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
+    return Plan(slot, max(now_ms, slot + jitter), interval_ms)
+
+
+def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:
+    """Traffic of one round in bytes, guessed from the catalogue alone."""
+    protocols = [host.protocol for host in catalogue.liveness]
+    protocols += [endpoint.protocol for target in targets for endpoint in target.endpoints]
+    return sum(_GUESS_BYTES.get(protocol, 10_000) for protocol in protocols)
+
+
+def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
+    """Traffic of one measurement in bytes: what its steps counted, what every step costs
+    besides, and sending the line itself (compressed to about a fifth)."""
+    counted = line_bytes // 5
+    for seen in measurement.observations:
+        if isinstance(seen, Observation):
+            counted += _OVERHEAD_BYTES
+        if isinstance(seen, TLSHandshake | HTTPExchange):
+            counted += seen.sent_bytes + seen.received_bytes
+    return counted
+
+
+def month_bytes(round_bytes: float, interval_ms: int) -> int:
+    """Traffic of a month in bytes at this interval."""
+    return int(round_bytes * MONTH_MS / interval_ms)
+
+
+def within_budget(interval_ms: int, round_bytes: float, budget_bytes: float) -> int:
+    """The interval, or the smallest multiple of it that keeps a month under the budget.
+
+    `budget_bytes` 0 means no limit. At most a day, so that a probe never falls silent.
+    """
+    if budget_bytes <= 0:
+        return interval_ms
+    times = max(1, -(-month_bytes(round_bytes, interval_ms) // max(1, int(budget_bytes))))
+    return interval_ms * min(times, max(1, 86_400_000 // interval_ms))
