@@ -12,7 +12,7 @@ from probes.wire import codec, observation
 
 def schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) as Python values."""
-    made, components = msgspec.json.schema_components(
+    _, components = msgspec.json.schema_components(
         (codec.Envelope, *observation.KNOWN), ref_template="#/$defs/{name}"
     )
     # Python's \Z is ECMA's $, which JSON Schema's patterns are written in.

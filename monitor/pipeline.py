@@ -1,0 +1,280 @@
+"""THE SHELL. Read it from top to bottom and you know the product:
+
+probes -> broker -> collector -> store -> detector -> store -> pages, API, metrics, MQTT.
+
+`up` runs all of it in one process; `collect`, `detect` and `serve` run the same parts as
+processes of their own over one database URL and one broker URL.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from monitor import logs, mosquitto
+from monitor.broker.embedded import BrokerError, EmbeddedBroker
+from monitor.collector.counters import Counters
+from monitor.collector.subscriber import run_collector
+from monitor.detecting import run_detector
+from monitor.detection.policy import Policy
+from monitor.enrolment import Credentials
+from monitor.metrics.lags import Lags
+from monitor.options import OptionError
+from monitor.places import database_url, kept_secret, read_secret
+from monitor.publishing import EventPublisher
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
+from monitor.web.app import make_app
+from monitor.web.site import Site
+from probes.catalogue.load import CatalogueError, load
+from probes.wire.target import Catalogue
+
+log = logging.getLogger("reachwatch")
+MONITOR_USER = "monitor"
+INTERVAL_SECONDS = 300
+DEFAULT_MQTT_PORT = 1883
+
+
+async def run(given: argparse.Namespace) -> int:
+    """Run one of the servers until SIGTERM or SIGINT; its exit status."""
+    logs.configure()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        match given.command:
+            case "up" if given.demo:
+                from monitor.demo.running import demonstrate
+
+                await demonstrate(given, stop)
+            case "up":
+                await up(given, stop)
+            case "collect":
+                await collect(given, stop)
+            case "detect":
+                await detect(given, stop)
+            case "serve":
+                await serve(given, stop)
+    except (BrokerError, CatalogueError, StoreRefusedError, StoreUnavailableError) as error:
+        raise OptionError(str(error)) from None
+    return 0
+
+
+async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Measurements from the broker into the store, acknowledged once committed."""
+    async with _open(given) as database:
+        secret = _broker_secret(given)
+        counters = Counters()
+        await run_collector(
+            given.broker, given.mqtt_user, secret, database, counters, stop, shared=True
+        )
+
+
+async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Stored measurements into events; the one that holds the lease leads."""
+    policy = Policy(pace=given.pace or 1)
+    async with _open(given) as database:
+        publisher = EventPublisher(database.engine, policy, wall_clock)
+        secret = _broker_secret(given)
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(publisher.run(given.broker, given.mqtt_user, secret))
+            await run_detector(
+                database, policy, stop, holder=_holder(), on_change=publisher.changed
+            )
+            sending.cancel()
+
+
+async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Pages, API, metrics and enrolment over the store."""
+    policy = Policy(pace=given.pace or 1)
+    catalogue = load(given.catalogue)
+    async with _open(given) as database:
+        passwords: Path | None = given.mosquitto_passwords
+
+        async def write_passwords() -> None:
+            if passwords is not None:
+                await mosquitto.write_passwords(passwords, database.registry)
+
+        await write_passwords()
+        site = Site(
+            engine=database.engine,
+            facts=database.facts,
+            registry=database.registry,
+            policy=policy,
+            catalogue=catalogue,
+            clock=wall_clock,
+            unready=lambda: (),
+            lags=Lags(),
+            public_url=given.public_url or _url(given.http),
+            brokers=tuple(given.broker or ()),
+            interval_seconds=given.interval or INTERVAL_SECONDS,
+            on_registry_change=write_passwords,
+        )
+        async with serving(site, given.http):
+            await stop.wait()
+
+
+class Running:
+    """What `up` has running, for whoever adds probes to it."""
+
+    def __init__(self, database: Database, site: Site, broker: EmbeddedBroker) -> None:
+        self.database, self.site, self.broker = database, site, broker
+
+
+@contextlib.asynccontextmanager
+async def everything(
+    given: argparse.Namespace,
+    stop: asyncio.Event,
+    *,
+    url: str,
+    policy: Policy,
+    catalogue: Catalogue,
+    interval_seconds: int,
+    monitor_secret: str,
+    demo: str = "",
+    enrolled_before_ms: int = 0,
+) -> AsyncIterator[Running]:
+    """Broker, collector, detector, publisher and web server in this process, all of them the
+    very parts that a fleet uses."""
+    database = await open_database(url)
+    lags = Lags()
+    counters = Counters(lags.ingest)
+    try:
+        broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
+        async with broker, asyncio.TaskGroup() as group:
+            publisher = EventPublisher(database.engine, policy, wall_clock)
+            site = Site(
+                engine=database.engine,
+                facts=database.facts,
+                registry=database.registry,
+                policy=policy,
+                catalogue=catalogue,
+                clock=wall_clock,
+                unready=lambda: counters.unready,
+                lags=lags,
+                public_url=(given.public_url or _url(given.http)).rstrip("/"),
+                brokers=(broker.url,),
+                demo=demo,
+                interval_seconds=interval_seconds,
+                enrolled_before_ms=enrolled_before_ms,
+            )
+            own = (broker.url, MONITOR_USER, monitor_secret)
+            tasks = [
+                group.create_task(run_collector(*own, database, counters, stop, shared=False)),
+                group.create_task(
+                    run_detector(
+                        database,
+                        policy,
+                        stop,
+                        holder=_holder(),
+                        on_change=publisher.changed,
+                        lag=lags.detection,
+                    )
+                ),
+                group.create_task(publisher.run(*own)),
+            ]
+            async with serving(site, given.http):
+                yield Running(database, site, broker)
+            stop.set()
+            tasks[-1].cancel()
+    finally:
+        await database.close()
+
+
+async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Everything in one process, and a local probe as a child."""
+    from monitor.localprobe import local_probe
+
+    catalogue = load(given.catalogue)
+    url = database_url(given)
+    interval = given.interval or INTERVAL_SECONDS
+    secret = kept_secret(_data(given) / "monitor.secret")
+    async with everything(
+        given,
+        stop,
+        url=url,
+        policy=Policy(pace=given.pace or 1),
+        catalogue=catalogue,
+        interval_seconds=interval,
+        monitor_secret=secret,
+    ) as running:
+        print(f"Reachwatch is on {running.site.public_url}", file=sys.stderr, flush=True)
+        if given.no_local_probe:
+            await stop.wait()
+        else:
+            await local_probe(given, running, _data(given), interval, stop)
+
+
+@contextlib.asynccontextmanager
+async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
+    """The web server. Access is not logged: it would hold volunteers' addresses."""
+    runner = web.AppRunner(make_app(site), access_log=None)
+    await runner.setup()
+    host, port = address
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise OptionError(f"--http: {host}:{port}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _open(given: argparse.Namespace) -> AsyncIterator[Database]:
+    database = await open_database(database_url(given))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def _broker(
+    wanted: tuple[str, int] | None, credentials: Credentials, secret: str
+) -> EmbeddedBroker:
+    """The embedded broker where it was asked for; else on its usual port, if that is free."""
+    if wanted is not None:
+        return EmbeddedBroker(*wanted, credentials, MONITOR_USER, secret)
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(("127.0.0.1", DEFAULT_MQTT_PORT))
+            port = DEFAULT_MQTT_PORT
+        except OSError:
+            port = 0
+    return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret)
+
+
+def _broker_secret(given: argparse.Namespace) -> str:
+    path: Path | None = given.mqtt_secret_file
+    return read_secret(path) if path is not None else ""
+
+
+def _data(given: argparse.Namespace) -> Path:
+    from monitor.places import data_directory
+
+    return data_directory(given)
+
+
+def _holder() -> str:
+    """A name of this process for the detector's lease."""
+    return f"{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _url(address: tuple[str, int]) -> str:
+    host, port = address
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
