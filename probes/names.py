@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from probes.network import Network
+from probes.patience import Patience
 from probes.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import WINDOW, PendingLookup, begin_lookup
+from probes.steps.dns import PendingLookup, begin_lookup
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
@@ -39,7 +40,7 @@ class _Name:
 
 
 class Names:
-    """The lookups of one round. `window` is how long UDP listens for second answers, seconds."""
+    """The lookups of one round."""
 
     def __init__(
         self,
@@ -47,13 +48,12 @@ class Names:
         network: Network,
         catalogue: Catalogue,
         system: tuple[ResolverRoute, ...],
-        *,
-        window: float = WINDOW,
+        patience: Patience,
     ) -> None:
         self._group = group
         self._network = network
         self._system = system
-        self._window = window
+        self._patience = patience
         self._started_us = network.clock_us()
         references = [r for r in catalogue.resolvers if r.role == "reference"]
         self._references = tuple(routes(r) for r in references[:MAX_REFERENCES])
@@ -63,12 +63,15 @@ class Names:
     async def system(self, name: str, *, yardstick: bool = True) -> tuple[str, ...]:
         """Return the addresses that the machine's own resolver gives, IPv4 first.
 
-        With `yardstick` one reference resolver and a silent address are asked at the same time.
+        With `yardstick` one reference resolver and a silent address are asked at the same time;
+        without, nothing is listened for after the first answer.
         """
         entry = self._names.setdefault(name, _Name())
         if not entry.system and self._system:
             for qtype in QTYPES:
-                entry.system.append(self._begin(name, qtype, self._system, Purpose.SUBJECT))
+                entry.system.append(
+                    self._begin(name, qtype, self._system, Purpose.SUBJECT, listen=yardstick)
+                )
         if yardstick and not entry.references and not entry.silent:
             cheapest = next((way for ways in self._references for way in ways), None)
             if cheapest is not None:
@@ -127,7 +130,11 @@ class Names:
         via: ResolverRoute | tuple[ResolverRoute, ...],
         purpose: Purpose,
         contrast: Contrast | None = None,
+        *,
+        listen: bool = True,
     ) -> PendingLookup:
+        # Nobody answers at a silent address, so there the window is the whole wait.
+        silent = contrast is Contrast.SILENT_ADDRESS
         return begin_lookup(
             self._group,
             self._network,
@@ -138,7 +145,8 @@ class Names:
             started_us=self._started_us,
             purpose=purpose,
             contrast=contrast,
-            window=self._window,
+            window=self._patience.window if listen else 0.0,
+            timeout=self._patience.window if silent else self._patience.dns,
         )
 
 

@@ -22,6 +22,7 @@ from probes import experiments
 from probes.bounded import within_bounds
 from probes.names import Names
 from probes.network import Network
+from probes.patience import Patience
 from probes.resolvers import ResolverRoute
 from probes.visit import Visit
 from probes.wire.failure import Failure
@@ -41,11 +42,6 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Endpoints at once: with more the event loop lags and the times measured are its own."""
-ENDPOINT_SECONDS = 60.0
-LIMIT_SECONDS = 600.0
-"""No endpoint begins later than this in a round."""
-_DNS_TAIL_SECONDS = 18.0
-"""Three silent nameservers of five seconds each, then the window for second answers."""
 UNSTAMPED = "0" * 32
 _DATE_RESOLUTION_MS = 1000
 Emit = Callable[[Measurement], Awaitable[None] | None]
@@ -63,6 +59,7 @@ class Setup:
     probe: str
     system: tuple[ResolverRoute, ...]
     """The machine's own nameservers (`probes.resolvers.system_routes`)."""
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass
@@ -86,14 +83,17 @@ def round_bound_seconds(
     targets: Sequence[Target] | None = None,
     *,
     concurrency: int = CONCURRENCY,
-    limit_seconds: float = LIMIT_SECONDS,
+    limit_seconds: float | None = None,
+    patience: Patience | None = None,
 ) -> float:
     """Return the longest that a round may take, in seconds, whatever the network does."""
     chosen = catalogue.targets if targets is None else targets
     rows = [-(-len(catalogue.liveness) // concurrency)]
     rows.append(-(-sum(len(target.endpoints) for target in chosen) // concurrency))
-    one = ENDPOINT_SECONDS + _DNS_TAIL_SECONDS
-    return min(sum((n + 1) * one for n in rows if n), limit_seconds + one)
+    patience = patience or Patience()
+    one = patience.endpoint + patience.dns_tail
+    limit = patience.round if limit_seconds is None else limit_seconds
+    return min(sum((n + 1) * one for n in rows if n), limit + one)
 
 
 async def measure_round(
@@ -106,21 +106,20 @@ async def measure_round(
     rng: random.Random,
     history: Mapping[str, bool] | None = None,
     concurrency: int = CONCURRENCY,
-    limit_seconds: float = LIMIT_SECONDS,
+    limit_seconds: float | None = None,
     stamp: Stamp | None = None,
 ) -> None:
     """Measure liveness, then every target once, and emit each Measurement as it is complete.
 
     `round_ms` is the round's start in Unix milliseconds, `interval_ms` 0 for a single run.
     `history` says which endpoints (by id) failed in the last round: see `failed_endpoints`.
+    No endpoint begins after `limit_seconds`, by default those of the setup's patience.
     `stamp` numbers a measurement; without it id, epoch and sequence are blank.
     """
     order = list(targets)
     rng.shuffle(order)
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(
-            setup, lookups, round_ms, interval_ms, history or {}, concurrency, limit_seconds
-        )
+        this = _begin(setup, lookups, round_ms, interval_ms, history, concurrency, limit_seconds)
         for measurement in await _measure_liveness(this, rng):
             await _hand_over(measurement, emit, stamp)
         waiting = iter(order)
@@ -134,7 +133,7 @@ async def measure_liveness(
 ) -> tuple[Measurement, ...]:
     """Measure liveness alone: international, and domestic where this country has hosts for it."""
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms, {}, CONCURRENCY, LIMIT_SECONDS)
+        this = _begin(setup, lookups, round_ms, interval_ms)
         return await _measure_liveness(this, rng)
 
 
@@ -151,9 +150,7 @@ async def measure_target(
     """Measure one target now. A retest shows the service's name once, from a fresh port, with
     no contrasts, so that it does not meet the censor's residual blocking of its own making."""
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(
-            setup, lookups, round_ms, interval_ms, history or {}, CONCURRENCY, LIMIT_SECONDS
-        )
+        this = _begin(setup, lookups, round_ms, interval_ms, history)
         this.clock_offset_ms = clock_offset_ms
         return await _measure(this, target, retest=retest)
 
@@ -186,18 +183,20 @@ def _begin(
     lookups: asyncio.TaskGroup,
     round_ms: int,
     interval_ms: int,
-    history: Mapping[str, bool],
-    concurrency: int,
-    limit_seconds: float,
+    history: Mapping[str, bool] | None = None,
+    concurrency: int = CONCURRENCY,
+    limit_seconds: float | None = None,
 ) -> _Round:
+    patience = setup.patience
+    limit = patience.round if limit_seconds is None else limit_seconds
     return _Round(
         setup=setup,
-        names=Names(lookups, setup.network, setup.catalogue, setup.system),
+        names=Names(lookups, setup.network, setup.catalogue, setup.system, patience),
         round_ms=round_ms,
         interval_ms=interval_ms,
-        history=history,
+        history=history or {},
         slots=asyncio.Semaphore(concurrency),
-        closes_at=asyncio.get_running_loop().time() + limit_seconds,
+        closes_at=asyncio.get_running_loop().time() + limit,
     )
 
 
@@ -272,6 +271,7 @@ async def _measure(
             endpoint=endpoint,
             names=this.names,
             started_us=started_us,
+            patience=this.setup.patience,
             sni=this.setup.catalogue.sni,
             failed_before=not plain and this.history.get(endpoint.id, False),
             contrasts=not plain,
@@ -330,10 +330,10 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
             log.warning("%s: %s not measured, the round's time is over", target, endpoint.id)
             return
         try:
-            async with asyncio.timeout(ENDPOINT_SECONDS):
+            async with asyncio.timeout(visit.patience.endpoint):
                 await experiment.measure(visit)
         except TimeoutError:
-            log.warning("%s: %s cut off after %g s", target, endpoint.id, ENDPOINT_SECONDS)
+            log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.patience.endpoint)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)

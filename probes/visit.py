@@ -14,6 +14,7 @@ import msgspec
 
 from probes.names import Names
 from probes.network import DestinationRefusedError, Network, Stream
+from probes.patience import Patience
 from probes.steps import http, tcp, tls
 from probes.tls import TLSClient
 from probes.wire.failure import Failure
@@ -29,8 +30,6 @@ from probes.wire.target import Endpoint, SNIContrast
 
 MAX_PER_FAMILY = 8
 """Addresses dialled of each family; own answers come first, so the choice is the same again."""
-SUBJECT_SECONDS = 10.0
-CONTRAST_SECONDS = 5.0
 # Nothing was lost on the way: the machine itself said no, and would say it again.
 _LOCAL = frozenset(
     (
@@ -73,6 +72,7 @@ class Visit:
     endpoint: Endpoint
     names: Names
     started_us: int
+    patience: Patience = field(default_factory=Patience)
     sni: SNIContrast = field(default_factory=SNIContrast)
     failed_before: bool = False
     """It failed in the last round: innocuous contrasts run before the trigger."""
@@ -149,6 +149,9 @@ class Visit:
             return False
         return True
 
+    def _limit(self, purpose: Purpose) -> float:
+        return self.patience.subject if purpose is Purpose.SUBJECT else self.patience.contrast
+
     async def each(
         self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[Link]]
     ) -> list[Link]:
@@ -175,7 +178,7 @@ class Visit:
             started_us=self.started_us,
             purpose=purpose,
             contrast=contrast,
-            timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+            timeout=self._limit(purpose),
         )
         self.observations.append(seen)
         return Link(address, port, seen, stream)
@@ -216,7 +219,7 @@ class Visit:
                 trust=self.endpoint.trust if trust is None else trust,
                 verify=verify,
                 alpn=self.endpoint.alpn,
-                timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+                timeout=self._limit(purpose),
             )
         except BaseException:
             link.close()
@@ -250,7 +253,7 @@ class Visit:
                 started_us=self.started_us,
                 purpose=purpose,
                 contrast=contrast,
-                timeout=SUBJECT_SECONDS if purpose is Purpose.SUBJECT else CONTRAST_SECONDS,
+                timeout=self._limit(purpose),
             )
         finally:
             link.close()

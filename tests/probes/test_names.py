@@ -1,0 +1,90 @@
+"""Lookups of a round: once a name, shared, widened when asked, placed in the measurement."""
+
+from __future__ import annotations
+
+from probes.wire.observation import Contrast, Purpose
+from tests.world.dns_server import Address, Drop, Rcode, Sequence
+from tests.world.loopback import internet
+
+NAME = "wechat.test"
+
+
+async def test_system_reference_and_silent_address_are_asked_once():
+    async with internet({NAME: Address("127.0.0.2", "127.0.0.1", "::1")}) as net:
+        names = net.names()
+        assert await names.system(NAME) == ("127.0.0.1", "127.0.0.2", "::1")
+        assert await names.system(NAME) == ("127.0.0.1", "127.0.0.2", "::1")
+        assert await names.references(NAME) == ("127.0.0.1", "127.0.0.2")
+        lookups = await names.observations(NAME, "e", net.network.clock_us())
+        asked = [(o.resolver, o.transport, o.qtype, o.purpose, o.contrast) for o in lookups]
+        assert sorted(asked, key=str) == sorted(
+            [
+                ("system", "udp", "A", Purpose.SUBJECT, None),
+                ("system", "udp", "AAAA", Purpose.SUBJECT, None),
+                ("lab", "udp", "A", Purpose.REFERENCE, None),
+                ("silent", "udp", "A", Purpose.CONTRAST, Contrast.SILENT_ADDRESS),
+            ],
+            key=str,
+        )
+        assert {o.endpoint for o in lookups} == {"e"}
+        assert {o.at_us for o in lookups} == {0}  # they began before this measurement
+        assert len(net.system.seen) == 2
+
+
+async def test_widening_asks_every_transport_once():
+    table = {NAME: Rcode("NXDOMAIN")}
+    async with internet(table, reference={NAME: Address("127.0.0.9", "::1")}, secure=True) as net:
+        names = net.names()
+        assert await names.system(NAME) == ()
+        assert not names.widened(NAME)
+        assert await names.references(NAME, widen=True) == ("127.0.0.9", "::1")
+        assert await names.references(NAME, widen=True) == ("127.0.0.9", "::1")
+        assert names.widened(NAME)
+        lookups = await names.observations(NAME, "e", 0)
+        asked = sorted((o.transport, o.qtype) for o in lookups if o.resolver == "lab")
+        assert asked == [
+            ("doh", "A"),
+            ("doh", "AAAA"),
+            ("dot", "A"),
+            ("tcp", "A"),
+            ("udp", "A"),
+            ("udp", "AAAA"),
+        ]
+        assert {o.failure for o in lookups if o.resolver == "lab"} == {None}
+        assert {o.failure for o in lookups if o.resolver == "system"} == {"dns_nxdomain_error"}
+
+
+async def test_second_answers_and_injection_are_kept():
+    forged = Sequence(((0, Address("10.10.34.34")), (0.03, Address("127.0.0.1"))))
+    async with internet({NAME: forged}, injected=Address("10.10.34.34")) as net:
+        names = net.names()
+        assert await names.system(NAME) == ("10.10.34.34",)
+        lookups = await names.observations(NAME, "e", net.network.clock_us())
+        own = next(o for o in lookups if o.resolver == "system" and o.qtype == "A")
+        assert [reply.answers for reply in own.replies] == [("10.10.34.34",), ("127.0.0.1",)]
+        silent = next(o for o in lookups if o.resolver == "silent")
+        assert silent.answers == ("10.10.34.34",)
+
+
+async def test_liveness_names_ask_the_machines_resolver_alone():
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        names = net.names()
+        assert await names.system(NAME, yardstick=False) == ("127.0.0.1",)
+        lookups = await names.observations(NAME, "e", 0)
+        assert {o.resolver for o in lookups} == {"system"}
+        assert net.reference.seen == net.silent.seen == []
+
+
+async def test_a_dropped_name_times_out():
+    async with internet({NAME: Drop()}) as net:
+        names = net.names()
+        assert await names.system(NAME) == ()
+        lookups = await names.observations(NAME, "e", 0)
+        assert {o.failure for o in lookups if o.resolver == "system"} == {"generic_timeout_error"}
+
+
+async def test_an_unknown_name_has_no_lookups():
+    async with internet({}) as net:
+        names = net.names()
+        assert await names.observations("never.asked", "e", 0) == []
+        assert not names.widened("never.asked")

@@ -1,0 +1,134 @@
+"""A small internet on loopback for the probe: a DNS server as the machine's own resolver, another
+as reference, one that should be silent, and a `Visit` or a `Setup` pointed at them.
+
+    async with internet(system={"wechat.test": Address("127.0.0.1")}) as net:
+        visit = net.visit(Endpoint(host="wechat.test", port=server.port, protocol="tls"))
+        await experiment.measure(visit)
+        seen = await net.finish(visit)
+
+Time limits are short (`PATIENCE`), so that a drop costs a test half a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from probes.names import Names
+from probes.network import Guard, SocketNetwork
+from probes.patience import Patience
+from probes.resolvers import SYSTEM, ResolverRoute
+from probes.round import Setup
+from probes.visit import Visit
+from probes.wire.measurement import Software, Vantage
+from probes.wire.observation import AnyObservation
+from probes.wire.target import Catalogue, Endpoint, Resolver, Service, SilentAddress, SNIContrast
+from tests.world.dns_server import SERVER_NAME, Behaviour, DNSServer, Drop
+
+PATIENCE = Patience(dns=0.5, window=0.1, subject=0.5, contrast=0.4, endpoint=5.0, round=30.0)
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+
+class _Anything(dict[str, Behaviour]):
+    """A table that says the same of every name."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        super().__init__()
+        self._behaviour = behaviour
+
+    def get(self, name: str, default: object = None) -> Behaviour:
+        return self._behaviour
+
+
+@dataclass
+class Internet:
+    """What `internet` gives."""
+
+    group: asyncio.TaskGroup
+    system: DNSServer
+    reference: DNSServer
+    silent: DNSServer
+    catalogue: Catalogue
+    network: SocketNetwork = LAB
+
+    @property
+    def routes(self) -> tuple[ResolverRoute, ...]:
+        return (ResolverRoute(SYSTEM, "udp", self.system.host, self.system.udp_port),)
+
+    def names(self) -> Names:
+        """The lookups of a new round."""
+        return Names(self.group, self.network, self.catalogue, self.routes, PATIENCE)
+
+    def visit(self, endpoint: Endpoint, **options: object) -> Visit:
+        """One endpoint in a round of its own."""
+        values: dict[str, object] = {
+            "network": self.network,
+            "endpoint": endpoint,
+            "names": self.names(),
+            "started_us": self.network.clock_us(),
+            "patience": PATIENCE,
+            "sni": self.catalogue.sni,
+        }
+        return Visit(**(values | options))
+
+    async def finish(self, visit: Visit) -> list[AnyObservation]:
+        """Everything seen, lookups included, in order."""
+        lookups = await visit.names.observations(
+            visit.endpoint.host, visit.endpoint.id, visit.started_us
+        )
+        return sorted((*visit.observations, *lookups), key=lambda seen: seen.at_us)
+
+    def setup(self, **options: object) -> Setup:
+        """For whole rounds."""
+        values: dict[str, object] = {
+            "network": self.network,
+            "catalogue": self.catalogue,
+            "vantage": Vantage(country="RU", asn=64501),
+            "software": Software(version="0", python="3", openssl="x"),
+            "probe": "p-0123456789abcdef",
+            "system": self.routes,
+            "patience": PATIENCE,
+        }
+        return Setup(**(values | options))
+
+
+@asynccontextmanager
+async def internet(
+    system: Mapping[str, Behaviour],
+    *,
+    reference: Mapping[str, Behaviour] | None = None,
+    injected: Behaviour | None = None,
+    sni: SNIContrast | None = None,
+    services: tuple[Service, ...] = (),
+    liveness: tuple[object, ...] = (),
+    secure: bool = False,
+) -> AsyncIterator[Internet]:
+    """Run the DNS servers. `reference` is what the reference resolver answers (default: as the
+    system), `injected` what comes back from the silent address, `secure` adds DoT and DoH."""
+    async with (
+        DNSServer(system) as own,
+        DNSServer(system if reference is None else reference, secure=secure) as other,
+        DNSServer(_Anything(injected or Drop())) as silent,
+        asyncio.TaskGroup() as group,
+    ):
+        resolver = Resolver(
+            id="lab",
+            udp=f"{other.host}:{other.udp_port}",
+            dot=f"{other.host}:{other.dot_port}" if secure else "",
+            dot_name=SERVER_NAME if secure else "",
+            dot_trust=other.trust,
+            doh=f"https://{SERVER_NAME}:{other.doh_port}/dns-query" if secure else "",
+            doh_address=other.host if secure else "",
+            doh_trust=other.trust,
+        )
+        catalogue = Catalogue(
+            version="0123456789ab",
+            services=services,
+            resolvers=(resolver,),
+            silent=(SilentAddress(address=f"{silent.host}:{silent.udp_port}"),),
+            liveness=liveness,
+            sni=sni or SNIContrast(innocuous="innocuous.test"),
+        )
+        yield Internet(group, own, other, silent, catalogue)
