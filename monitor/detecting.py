@@ -1,0 +1,285 @@
+"""The detector's shell: a loop that reads what arrived, folds the rounds that are over, saves
+what follows, and says what is new. One process leads; others stand by with the same loop.
+
+All judgement is in `monitor.detection`. What is kept in memory is only a copy of what is
+stored, so a restart, or another process, goes on exactly where the store is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from monitor import closing, news
+from monitor.detection import state as states
+from monitor.detection.fold import initial
+from monitor.detection.history import Folding
+from monitor.detection.model import Event
+from monitor.detection.policy import Policy
+from monitor.detection.state import ServiceState, StateError
+from monitor.store import concluded
+from monitor.store.base import Conclusions, StoreUnavailableError
+from monitor.store.database import Database
+from probes.wire.measurement import LIVENESS_TARGETS
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 15
+"""How long after its last sign a leader that died is replaced."""
+POLL_SECONDS = 0.5
+CHUNK_ROUNDS = 48
+"""Rounds that are read, folded and saved at once when there is much to catch up with."""
+OnChange = Callable[[list[Event]], Awaitable[None]]
+
+
+@dataclass
+class _Watched:
+    """A service as the loop sees it."""
+
+    state: ServiceState
+    late: int | None = None
+    """Earliest folded round that facts have arrived for since."""
+    looked_at: int = 0
+    """When its open rounds must be looked at again, whatever arrives."""
+    stirred: bool = True
+    """Something arrived for it since its open rounds were last looked at."""
+
+
+@dataclass
+class Detecting:
+    """The loop over one store. `clock` gives Unix milliseconds and decides only when a round is
+    over, never what is concluded of it. `observe_lag` gets the seconds from a round's end to
+    its conclusions being saved. `on_change` gets events with news, after they were saved.
+    """
+
+    database: Database
+    policy: Policy
+    holder: str
+    clock: Callable[[], int]
+    on_change: OnChange | None = None
+    observe_lag: Callable[[float], None] | None = None
+    poll_seconds: float = POLL_SECONDS
+    _services: dict[str, _Watched] | None = field(default=None, repr=False)
+    _cursor: int = 0
+    _led_at: int = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. A store that is away is waited for."""
+        away = ""
+        while not stop.is_set():
+            try:
+                busy = await self.turn()
+                if away:
+                    log.info("the store is back")
+                away = ""
+            except StoreUnavailableError as error:
+                # Whatever was not saved is folded again from the stored state.
+                self._services, busy = None, False
+                if str(error) != away:
+                    log.warning("detector waits for the store: %s", error)
+                away = str(error)
+            if not busy:
+                try:
+                    await asyncio.wait_for(stop.wait(), self.poll_seconds)
+                except TimeoutError:
+                    pass
+
+    async def turn(self) -> bool:
+        """Look once: fold and save whatever can be; True when anything was folded. Another
+        leader's lease makes this do nothing. Raises StoreUnavailableError."""
+        if not await self._lead():
+            self._services = None
+            return False
+        if self._services is None:
+            await self._load()
+        cursor = await self._arrivals()
+        folded = False
+        services = self._services or {}
+        for service, watched in sorted(services.items()):
+            if watched.late is not None:
+                await self._refold(service, watched, watched.late)
+                folded = True
+            now = self.clock()
+            if watched.stirred or now >= watched.looked_at:
+                folded |= await self._advance(service, watched)
+        if cursor != self._cursor:
+            # Last, so that a crash before it only makes facts be looked at again.
+            await self.database.conclusions.save((), cursor)
+            self._cursor = cursor
+        return folded
+
+    async def _lead(self) -> bool:
+        now = self.clock()
+        if self._services is not None and 0 <= now - self._led_at < LEASE_SECONDS * 1000 // 3:
+            return True
+        if await self.database.conclusions.lead(self.holder, LEASE_SECONDS, now):
+            self._led_at = now
+            return True
+        return False
+
+    async def _load(self) -> None:
+        conclusions = self.database.conclusions
+        loaded: dict[str, _Watched] = {}
+        try:
+            for service in await concluded.services(self.database.engines):
+                stored = await conclusions.load(service)
+                state = initial(service) if stored is None else states.decode(stored[1])
+                loaded[service] = _Watched(state)
+        except StateError as error:
+            log.warning("%s; all conclusions are drawn anew", error)
+            await conclusions.clear()
+            loaded = {service: _Watched(initial(service)) for service in loaded}
+        self._cursor = await conclusions.cursor()
+        self._services = loaded
+
+    async def _arrivals(self) -> int:
+        """Note what arrived for which service; the number of the last arrival."""
+        services = self._services if self._services is not None else {}
+        cursor = self._cursor
+        while batch := await self.database.facts.arrivals(cursor):
+            cursor = batch[-1][0]
+            for _, target, round in batch:
+                if target in LIVENESS_TARGETS:
+                    reached: Iterable[_Watched] = services.values()
+                else:
+                    name = target.partition("/")[0]
+                    reached = [services.setdefault(name, _Watched(initial(name)))]
+                for watched in reached:
+                    watched.stirred = True
+                    if round <= watched.state.round:
+                        watched.late = round if watched.late is None else min(watched.late, round)
+        return cursor
+
+    async def _refold(self, service: str, watched: _Watched, late: int) -> None:
+        """Fold again from the newest checkpoint before a late fact's round."""
+        found = await self.database.conclusions.checkpoint(service, late)
+        start = initial(service)
+        if found is not None:
+            try:
+                start = states.decode(found[1])
+            except StateError as error:
+                log.warning("%s; folding from the first fact", error)
+        last = watched.state.round
+        rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
+        folding = Folding(start, self.policy)
+        # Events that were open then may have changed since and must be saved as they were.
+        folding.events = {case.event.id: case.event for case in start.cases.values()}
+        log.info("%s: late facts for round %d, folding again after %d", service, late, start.round)
+        await self._fold(folding, [r for r in rounds if r <= last])
+        if folding.state.round < last:
+            folding.state.round = last
+        await self._save(service, watched, folding, refolded_after=start.round)
+        watched.late = None
+
+    async def _advance(self, service: str, watched: _Watched) -> bool:
+        """Fold the rounds that are over, in order; True when there was one."""
+        waiting = await self.database.facts.rounds(watched.state.round, service)
+        ends = {round: round + interval for round, interval in waiting}
+        closed = await self._closed(service, watched, waiting)
+        watched.stirred = False
+        if not closed:
+            return False
+        folding = Folding(watched.state, self.policy)
+        before = watched.state
+        for start in range(0, len(closed), CHUNK_ROUNDS):
+            chunk = closed[start : start + CHUNK_ROUNDS]
+            await self._fold(folding, chunk)
+            more = start + CHUNK_ROUNDS < len(closed)
+            await self._save(service, watched, folding, before=before, quietly=more)
+            await self._renew()
+        now = self.clock()
+        for round in closed:
+            if self.observe_lag is not None:
+                self.observe_lag(max(0, now - ends[round]) / 1000)
+        return True
+
+    async def _closed(
+        self, service: str, watched: _Watched, waiting: Sequence[tuple[int, int]]
+    ) -> list[int]:
+        """The first of the waiting rounds, up to the first that is not over; says when to look
+        again."""
+        closed: list[int] = []
+        window = self.policy.ms(self.policy.control_window_seconds)
+        watched.looked_at = 2**63
+        for round, interval in waiting:
+            until = closing.deadline(round, interval, self.policy)
+            if self.clock() < until:
+                near = await self.database.facts.facts(round - window, round, service)
+                if not closing.delivered(round, near):
+                    watched.looked_at = until
+                    break
+            closed.append(round)
+        return closed
+
+    async def _fold(self, folding: Folding, rounds: Sequence[int]) -> None:
+        window = self.policy.ms(self.policy.control_window_seconds)
+        service = folding.state.service
+        for start in range(0, len(rounds), CHUNK_ROUNDS):
+            chunk = rounds[start : start + CHUNK_ROUNDS]
+            stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
+            # In a thread: pages are served by this process's event loop in `up`.
+            await asyncio.to_thread(folding.fold, chunk, stored)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        if not await self._lead():
+            raise StoreUnavailableError("another detector leads now")
+
+    async def _save(
+        self,
+        service: str,
+        watched: _Watched,
+        folding: Folding,
+        *,
+        before: ServiceState | None = None,
+        refolded_after: int | None = None,
+        quietly: bool = False,
+    ) -> None:
+        """Save what a fold has concluded; then, unless there is more to catch up with, tell."""
+        conclusions = self.database.conclusions
+        before = before or watched.state
+        told = news.News((), ())
+        if not quietly:
+            ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
+            known = await concluded.published(self.database.engines, ids) if ids else set()
+            told = news.news(folding.events, before, folding.state, known)
+        saved = Conclusions(
+            service=service,
+            round=folding.state.round,
+            state=states.encode(folding.state),
+            checkpoints=tuple(folding.checkpoints),
+            refolded_after=refolded_after,
+            events=tuple(folding.events.values()),
+            verdicts=tuple(folding.verdicts),
+            journal=told.journal,
+        )
+        await conclusions.save((saved,), self._cursor)
+        watched.state = folding.state
+        folding.checkpoints, folding.verdicts = [], []
+        if not quietly:
+            folding.events = {}
+            if told.events and self.on_change is not None:
+                await self.on_change(list(told.events))
+
+
+async def run_detector(
+    database: Database,
+    policy: Policy,
+    stop: asyncio.Event,
+    *,
+    holder: str,
+    clock: Callable[[], int],
+    on_change: OnChange | None = None,
+    observe_lag: Callable[[float], None] | None = None,
+) -> None:
+    """Detect until `stop` is set.
+
+    `holder` names this process in the lease, `clock` gives Unix milliseconds. `on_change` gets
+    events whose state, tier, technique, targets or networks are news; its exceptions are ours
+    to see and end the loop.
+    """
+    await Detecting(
+        database, policy, holder, clock, on_change=on_change, observe_lag=observe_lag
+    ).run(stop)

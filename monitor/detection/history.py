@@ -1,0 +1,65 @@
+"""Stored measurements, round after round, through judge and detector: the same code for the
+live detector and for replay, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from monitor.detection import state as states
+from monitor.detection.control import facts_of
+from monitor.detection.fold import step
+from monitor.detection.model import Event, Stored, Verdict
+from monitor.detection.policy import Policy
+from monitor.detection.rules import RULES_VERSION
+from monitor.detection.state import ServiceState
+
+
+class Folding:
+    """A fold of one service that is going on, and what it has concluded so far.
+
+    `events` holds every touched event in its newest form, `verdicts` what was judged and
+    `checkpoints` the states to keep; whoever saves them may empty all three.
+    """
+
+    def __init__(self, state: ServiceState, policy: Policy, *, keep: bool = True) -> None:
+        """Go on from a state. `keep`: verdicts and checkpoints are wanted."""
+        self.state = state
+        self.policy = policy
+        self.events: dict[str, Event] = {}
+        self.verdicts: list[tuple[str, Verdict]] = []
+        self.checkpoints: list[tuple[int, bytes]] = []
+        self._keep = keep
+
+    def fold(self, rounds: Sequence[int], stored: Sequence[Stored]) -> None:
+        """Fold rounds (ascending, all later than the state's).
+
+        `stored` holds the measurements of these rounds and of the control window before the
+        first, of this service and of liveness, in any order.
+        """
+        ordered = sorted(stored, key=lambda one: one.measurement.round)
+        keys = [one.measurement.round for one in ordered]
+        window = self.policy.ms(self.policy.control_window_seconds)
+        for round in rounds:
+            if self._keep:
+                self._checkpoint(round)
+            near = ordered[bisect_left(keys, round - window) : bisect_right(keys, round)]
+            facts = facts_of(near, round, self.policy)
+            self.state, touched = step(
+                self.state, round, facts, self.policy, rules_version=RULES_VERSION
+            )
+            self.events.update({event.id: event for event in touched})
+            if self._keep:
+                self.verdicts += [(fact.id, fact.verdict) for fact in facts]
+
+    def _checkpoint(self, round: int) -> None:
+        """Keep the state when `round` begins a new stretch: rounds alone decide when."""
+        width = max(1, self.policy.ms(self.policy.checkpoint_seconds))
+        if self.state.round >= 0 and self.state.round // width != round // width:
+            self.checkpoints.append((self.state.round, states.encode(self.state)))
+
+
+def sort_events(events: Sequence[Event]) -> list[Event]:
+    """Events in the order in which replay prints them."""
+    return sorted(events, key=lambda e: (e.opened, e.service, e.country, e.source, e.id))
