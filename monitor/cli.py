@@ -190,6 +190,13 @@ def _add_servers(commands: type_of_commands[Parser]) -> None:
         metavar="FILE",
         help="keep this password file of a mosquitto up to date",
     )
+    serve.add_argument(
+        "--mosquitto-pid",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="pid file of that mosquitto, which is told to read the passwords again",
+    )
 
 
 def _add_offline(commands: type_of_commands[Parser]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +32,17 @@ NOTICE = (
 
 
 async def consent_hash() -> str:
-    """The hash of the present risks text, from the probe itself."""
+    """The hash of the present risks text, as `reachprobe consent` prints it; empty if none."""
     process = await asyncio.create_subprocess_exec(
-        *PROBE, "consent", "--hash",
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        *PROBE,
+        "consent",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
     out, _ = await process.communicate()
-    return out.decode().strip()
+    found = re.findall(r"\b[0-9a-f]{16}\b", out.decode(errors="replace"))
+    return found[-1] if found else ""
 
 
 async def enrol_child(

@@ -23,6 +23,7 @@ from pathlib import Path
 from aiohttp import web
 
 from monitor import logs, mosquitto
+from monitor.announcing import EventAnnouncer
 from monitor.broker.embedded import BrokerError, EmbeddedBroker
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
@@ -32,7 +33,6 @@ from monitor.enrolment import Credentials
 from monitor.metrics.lags import Lags
 from monitor.options import OptionError
 from monitor.places import database_url, kept_secret, read_secret
-from monitor.publishing import EventPublisher
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from monitor.web.app import make_app
@@ -86,12 +86,17 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Stored measurements into events; the one that holds the lease leads."""
     policy = Policy(pace=given.pace or 1)
     async with _open(given) as database:
-        publisher = EventPublisher(database.engine, policy, wall_clock)
+        announcer = EventAnnouncer(database.engine, policy, wall_clock)
         secret = _broker_secret(given)
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(publisher.run(given.broker, given.mqtt_user, secret))
+            sending = group.create_task(announcer.run(given.broker, given.mqtt_user, secret))
             await run_detector(
-                database, policy, stop, holder=_holder(), on_change=publisher.changed
+                database,
+                policy,
+                stop,
+                holder=_holder(),
+                clock=wall_clock,
+                on_change=announcer.changed,
             )
             sending.cancel()
 
@@ -101,13 +106,6 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     policy = Policy(pace=given.pace or 1)
     catalogue = load(given.catalogue)
     async with _open(given) as database:
-        passwords: Path | None = given.mosquitto_passwords
-
-        async def write_passwords() -> None:
-            if passwords is not None:
-                await mosquitto.write_passwords(passwords, database.registry)
-
-        await write_passwords()
         site = Site(
             engine=database.engine,
             facts=database.facts,
@@ -120,9 +118,14 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             public_url=given.public_url or _url(given.http),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
-            on_registry_change=write_passwords,
         )
-        async with serving(site, given.http):
+        async with serving(site, given.http), asyncio.TaskGroup() as group:
+            if given.mosquitto_passwords is not None:
+                reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
+                passwords = mosquitto.Passwords(
+                    given.mosquitto_passwords, database.registry, reload
+                )
+                group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
 
 
@@ -146,7 +149,7 @@ async def everything(
     demo: str = "",
     enrolled_before_ms: int = 0,
 ) -> AsyncIterator[Running]:
-    """Broker, collector, detector, publisher and web server in this process, all of them the
+    """Broker, collector, detector, announcer and web server in this process, all of them the
     very parts that a fleet uses."""
     database = await open_database(url)
     lags = Lags()
@@ -154,7 +157,7 @@ async def everything(
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker, asyncio.TaskGroup() as group:
-            publisher = EventPublisher(database.engine, policy, wall_clock)
+            announcer = EventAnnouncer(database.engine, policy, wall_clock)
             site = Site(
                 engine=database.engine,
                 facts=database.facts,
@@ -179,11 +182,12 @@ async def everything(
                         policy,
                         stop,
                         holder=_holder(),
-                        on_change=publisher.changed,
-                        lag=lags.detection,
+                        clock=wall_clock,
+                        on_change=announcer.changed,
+                        observe_lag=lags.detection.observe,
                     )
                 ),
-                group.create_task(publisher.run(*own)),
+                group.create_task(announcer.run(*own)),
             ]
             async with serving(site, given.http):
                 yield Running(database, site, broker)

@@ -74,10 +74,10 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def _guarded(request: web.Request, answer: Answer) -> web.StreamResponse:
+async def _guarded(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Every failure gets a page (or, under /api/, a JSON object) and never a traceback."""
     try:
-        return await answer(request)
+        return await handler(request)
     except BadParameterError as error:
         return await _failure(request, 400, str(error))
     except web.HTTPException as error:

@@ -13,8 +13,6 @@ async def enrol_probe(request: web.Request) -> web.Response:
     site = request.app[SITE]
     enrolled = site.clock() - site.enrolled_before_ms
     status, body = await enrol_answer(site.registry, await request.read(), enrolled, site.brokers)
-    if status < 300 and site.on_registry_change is not None:
-        await site.on_registry_change()
     return web.Response(status=status, body=body, content_type="application/json")
 
 
@@ -22,6 +20,4 @@ async def leave(request: web.Request) -> web.Response:
     """Revoke a probe at its own wish."""
     site = request.app[SITE]
     status, body = await leave_answer(site.registry, await request.read(), site.clock())
-    if status < 300 and site.on_registry_change is not None:
-        await site.on_registry_change()
     return web.Response(status=status, body=body, content_type="application/json")

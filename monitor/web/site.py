@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -38,8 +38,6 @@ class Site:
     interval_seconds: int = 300
     enrolled_before_ms: int = 0
     """The demonstration's probes enrol with a date this long ago, so that they may vote."""
-    on_registry_change: Callable[[], Awaitable[None]] | None = None
-    """Called after a probe enrolled or left: a mosquitto needs a new password file."""
 
     def service(self, id: str) -> Service | None:
         """The catalogue's entry of a service."""
