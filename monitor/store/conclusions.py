@@ -39,6 +39,7 @@ DAILY_CHECKPOINTS = 92
 DAY = 86_400_000
 
 _encoder = msgspec.json.Encoder()
+_event_decoder = msgspec.json.Decoder(Event)
 _set_cursor = statements.upsert(cursor)
 _set_state = statements.upsert(detector_state)
 _set_checkpoint = statements.upsert(checkpoint)
@@ -225,3 +226,8 @@ def _event_row(each: Event) -> dict[str, object]:
         "closed": each.closed,
         "body": _encoder.encode(each),
     }
+
+
+def event_from(body: bytes) -> Event:
+    """The Event in `event.body`."""
+    return _event_decoder.decode(body)

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored
 from monitor.store.base import Admitted
+from monitor.store.statements import chunks
 from monitor.store.tables import target, vantage
 
 Row = tuple[bytes, int, int, int, int, int, int, bytes]
@@ -24,9 +25,6 @@ Spelled = tuple[Any, ...]
 
 TURN_LOCK = 0x5245_4143_4802
 """Key of PostgreSQL's advisory lock around adding ("REACH", 2)."""
-_CHUNK = 500
-"""Ids in one query: SQLite allows 999 parameters before 3.32, and longer lists gain nothing."""
-
 _COLUMNS = (
     "id",
     "vantage",
@@ -116,9 +114,8 @@ async def merge(connection: AsyncConnection, rows: Sequence[Row]) -> dict[bytes,
         inserted = (await connection.exec_driver_sql(_MERGE)).rowcount
     known: dict[bytes, bytes] = {}
     if inserted < len(rows):
-        for start in range(0, len(rows), _CHUNK):
-            ids = [each[0] for each in rows[start : start + _CHUNK]]
-            found = await connection.execute(_KNOWN, {"ids": ids, "last": last})
+        for some in chunks([each[0] for each in rows]):
+            found = await connection.execute(_KNOWN, {"ids": some, "last": last})
             known |= {bytes(id): bytes(line) for id, line in found}
     return known
 
@@ -126,17 +123,23 @@ async def merge(connection: AsyncConnection, rows: Sequence[Row]) -> dict[bytes,
 async def number(connection: AsyncConnection, words: Iterable[Spelled]) -> dict[Spelled, int]:
     """Numbers of vantages and targets, made where they are new."""
     numbers: dict[Spelled, int] = {}
-    for word in sorted(words, key=repr):
-        table = target if len(word) == 2 else vantage
-        columns = [column for column in table.c if column.name != "number"]
-        find = sa.select(table.c.number).where(
-            *(column == value for column, value in zip(columns, word, strict=True))
-        )
-        found = (await connection.execute(find)).scalar()
-        if found is None:
-            made = await connection.execute(
-                sa.insert(table).values(dict(zip((c.name for c in columns), word, strict=True)))
-            )
-            (found,) = made.inserted_primary_key or (None,)
-        numbers[word] = int(found or 0)
+    sought = sorted(words, key=repr)
+    for table, length in ((target, 2), (vantage, len(vantage.c) - 1)):
+        for some in chunks([word for word in sought if len(word) == length]):
+            found = await _numbers(connection, table, some)
+            if missing := [word for word in some if word not in found]:
+                names = [column.name for column in table.c if column.name != "number"]
+                rows = [dict(zip(names, word, strict=True)) for word in missing]
+                await connection.execute(sa.insert(table), rows)
+                found |= await _numbers(connection, table, missing)
+            numbers |= {word: found[word] for word in some}
     return numbers
+
+
+async def _numbers(
+    connection: AsyncConnection, table: sa.Table, words: Sequence[Spelled]
+) -> dict[Spelled, int]:
+    """Numbers of those rows whose first word (probe, or target id) is among those sought."""
+    first = list(table.c)[1]
+    query = sa.select(table).where(first.in_({word[0] for word in words}))
+    return {tuple(row[1:]): row[0] for row in await connection.execute(query)}

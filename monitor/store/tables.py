@@ -84,8 +84,8 @@ measurement = sa.Table(
     sa.Index("ix_measurement_target_round", "target", "round", "interval_ms"),
     sqlite_autoincrement=True,
 )
-"""`line` is the JSON line as sent, as one zstd frame. `arrival` grows in the order of commits
-and is never used again, so a reader who remembers the last one misses nothing."""
+"""`line` is the JSON line as sent, packed (`monitor.store.packing`). `arrival` grows in the
+order of commits and is never used again, so a reader who remembers the last one misses nothing."""
 
 quarantine = sa.Table(
     "quarantine",

@@ -13,9 +13,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Event
 from monitor.store import statements
-from monitor.store.conclusions import PRUNED
+from monitor.store.conclusions import PRUNED, event_from
 from monitor.store.database import migrate
 from monitor.store.engines import Engines, connect, reading, writing
 from monitor.store.schema import bring_up
@@ -25,7 +24,6 @@ __all__ = ["Pruned", "TableSize", "migrate", "prune", "size"]
 
 BATCH = 5_000
 """Measurements let go in one transaction: some 100 ms, so that collectors hardly wait."""
-_event_decoder = msgspec.json.Decoder(Event)
 _set_cursor = statements.upsert(cursor)
 _SQLITE_BYTES = sa.text(
     "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name "
@@ -120,7 +118,7 @@ async def _batch(
     async with writing(engines) as connection:
         # Anew in every batch: the detector may have named another witness meanwhile.
         bodies = (await connection.execute(sa.select(event.c.body))).scalars()
-        witnesses = {id for body in bodies for id in _event_decoder.decode(body).witnesses}
+        witnesses = {id for body in bodies for id in event_from(bytes(body)).witnesses}
         last = (await connection.execute(full.limit(1).offset(BATCH - 1))).scalar()
         until = before if last is None else last + 1
         query = sa.select(measurement.c.id).where(*old, measurement.c.round < until)
