@@ -142,12 +142,13 @@ class EmbeddedBroker:
         *,
         certificate: Certificate | None = None,
         max_connections: int = 2000,
+        recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
         self.host, self.port = host, port
         self._ask = authenticate
         self._monitor_user, self._monitor_secret = monitor_user, monitor_secret
         self._certificate = certificate
-        self._max_connections = max_connections
+        self._max_connections, self._recheck_seconds = max_connections, recheck_seconds
         self._clients: dict[str, _Client] = {}
         self._serving: set[asyncio.Task[Any]] = set()
         self._stack = contextlib.AsyncExitStack()
@@ -224,7 +225,7 @@ class EmbeddedBroker:
 
     async def _recheck(self) -> None:
         while True:
-            await asyncio.sleep(RECHECK_SECONDS)
+            await asyncio.sleep(self._recheck_seconds)
             for client in list(self._clients.values()):
                 # A store that is away revokes nobody.
                 with contextlib.suppress(StoreUnavailableError):

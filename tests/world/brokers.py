@@ -1,0 +1,197 @@
+"""Our two kinds of broker, each with a real registry and two enrolled probes, for tests.
+
+A `House` is a running broker. Clients in it are plain aiomqtt, because they have to be able to
+misbehave.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+
+from monitor.broker import EmbeddedBroker
+from monitor.enrolment import Credentials, Enrolled, enrol, new_token, parse_token
+from monitor.mosquitto import Layout, Passwords, reload_by_pid_file, write_configuration
+from monitor.store.database import Database, open_database
+from probes.wire import topics
+from tests.world.mosquitto import PROGRAM, free_port
+
+MONITOR_SECRET = "monitor-secret"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class House:
+    def __init__(
+        self,
+        database: Database,
+        version: str,
+        probes_port: int,
+        monitor_port: int,
+        credentials_changed: Callable[[], Awaitable[Any]],
+    ) -> None:
+        self.database = database
+        self.version = version
+        self.probes_port = probes_port
+        self.monitor_port = monitor_port
+        self._changed = credentials_changed
+        self.one: Enrolled
+        self.two: Enrolled
+
+    @property
+    def monitor_url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.monitor_port}"
+
+    async def enrol(self, *, renew: bool = True) -> Enrolled:
+        registry = self.database.registry
+        token, text = new_token("http://x", "vantage", "owner", 1, now_ms() + 60_000, now_ms())
+        await registry.add_token(token)
+        told = parse_token(text)
+        enrolled = await enrol(registry, told.id, told.secret, now_ms())
+        assert isinstance(enrolled, Enrolled)
+        if renew:
+            await self._changed()
+        return enrolled
+
+    async def revoke(self, probe: str) -> None:
+        await self.database.registry.revoke_probe(probe, now_ms())
+        await self._changed()
+
+    def client(self, who: Enrolled | None = None, **options: Any) -> aiomqtt.Client:
+        """A client of a probe, or of the monitor."""
+        user = who.user if who else "monitor"
+        secret = who.secret if who else MONITOR_SECRET
+        if self.version == "3.1.1":
+            options.setdefault("clean_session", True)
+        return aiomqtt.Client(
+            "127.0.0.1",
+            self.probes_port if who else self.monitor_port,
+            username=options.pop("username", user),
+            password=options.pop("password", secret),
+            identifier=options.pop("identifier", None) or f"{user}",
+            protocol=aiomqtt.ProtocolVersion.V5
+            if self.version == "5"
+            else aiomqtt.ProtocolVersion.V311,
+            timeout=5,
+            **options,
+        )
+
+    @contextlib.asynccontextmanager
+    async def ear(self, topic_filter: str = f"{topics.PREFIX}/#") -> AsyncIterator[Ear]:
+        """What the monitor hears."""
+        async with self.client(identifier="ear") as client:
+            await client.subscribe(topic_filter, qos=1)
+            yield Ear(client)
+
+
+class Ear:
+    """Messages that a client got, up to a marker that the monitor sends last."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self.client = client
+
+    async def heard(self, *, seconds: float = 5, marker: str = "") -> list[tuple[str, bytes]]:
+        """Everything before a marker that this client (the monitor's) sends to itself."""
+        marker = marker or topics.events("marker", "ZZ")
+        await self.client.publish(marker, b"end", qos=1)
+        return await until(self.client, marker, seconds)
+
+
+async def until(client: aiomqtt.Client, marker: str, seconds: float = 5) -> list[tuple[str, bytes]]:
+    """What a client gets before a message on `marker`."""
+    got: list[tuple[str, bytes]] = []
+    async with asyncio.timeout(seconds):
+        async for message in client.messages:
+            if str(message.topic) == marker:
+                break
+            got.append((str(message.topic), bytes(message.payload)))
+    return got
+
+
+@contextlib.asynccontextmanager
+async def house(kind: str, directory: Path) -> AsyncIterator[House]:
+    """`embedded`, `mosquitto-5` or `mosquitto-3.1.1`."""
+    database = await open_database(f"sqlite+aiosqlite:///{directory}/store.sqlite")
+    try:
+        make = _embedded if kind == "embedded" else _mosquitto
+        async with make(kind, directory, database) as made:
+            made.one = await made.enrol(renew=False)
+            made.two = await made.enrol()
+            yield made
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _embedded(kind: str, directory: Path, database: Database) -> AsyncIterator[House]:
+    async def nothing() -> None:
+        pass
+
+    credentials = Credentials(database.registry, seconds=0.2)
+    async with EmbeddedBroker(
+        "127.0.0.1", 0, credentials, "monitor", MONITOR_SECRET, recheck_seconds=0.3
+    ) as broker:
+        yield House(database, "3.1.1", broker.port, broker.port, nothing)
+
+
+@contextlib.asynccontextmanager
+async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIterator[House]:
+    config = directory / "mosquitto"
+    layout = Layout(
+        directory=str(config),
+        probes_port=free_port(),
+        probes_host="127.0.0.1",
+        monitor_port=free_port(),
+        monitor_host="127.0.0.1",
+        certificate="",
+        user="root",
+        pid_file=str(config / "pid"),
+    )
+    path = write_configuration(config, layout, MONITOR_SECRET)
+    with (directory / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([PROGRAM, "-c", str(path)], stdout=log, stderr=log)
+    try:
+        await _listening(layout.probes_port, process, directory / "mosquitto.log")
+        passwords = Passwords(
+            config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")
+        )
+
+        async def renew() -> None:
+            await passwords.refresh()
+            # mosquitto reads its files at the next turn of its loop.
+            await asyncio.sleep(0.15)
+
+        yield House(
+            database,
+            kind.removeprefix("mosquitto-"),
+            layout.probes_port,
+            layout.monitor_port,
+            renew,
+        )
+    finally:
+        process.terminate()
+        process.wait(5)
+        shutil.rmtree(config)
+
+
+async def _listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    async with asyncio.timeout(5):
+        while process.poll() is None:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            except OSError:
+                await asyncio.sleep(0.02)
+    raise RuntimeError(f"mosquitto did not start:\n{log.read_text()}")
