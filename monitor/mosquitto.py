@@ -54,7 +54,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     key: str = "/mosquitto/certs/privkey.pem"
     user: str = "mosquitto"
     """System user that mosquitto becomes when it is started by root."""
-    pid_file: str = ""
+    pid_file: str = "/mosquitto/data/mosquitto.pid"
+    """For the reload; empty: none is written."""
 
 
 def configuration(layout: Layout) -> str:
