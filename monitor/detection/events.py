@@ -118,7 +118,7 @@ def _advanced(
             # A network that was not heard in this round is still shared with the old state.
             network = state.networks[key] = series.fork(state.networks[key])
             for each in network.layers.values():
-                series.settle(each)
+                series.settle(each, wholly=True)
         return _ended(case, EventState.RETRACTED, round, inhibited or "")
     event = _described(state, case, seen, top, round, policy, inhibited)
     return Case(event, doubts, case.rules, sights.witnesses(seen, case.witnesses))
@@ -193,6 +193,12 @@ def _described(
     old = case.event
     new = not old.targets
     best = [sight for sight in seen if sight.series.rank == top]
+    # Another layer of the same networks may name the technique once it is likely itself.
+    naming = [
+        sight
+        for sight in seen
+        if sight.series.rank >= min(2, top) and sight.key in {each.key for each in best}
+    ]
     tier = series.TIERS[top]
     assert tier is not None, "an event without an alarmed series"
     rose = new or top > _RANK[old.tier]
@@ -201,7 +207,7 @@ def _described(
         old,
         targets=tuple(sorted({sight.network.target for sight in best})),
         asns=tuple(sorted({sight.network.asn for sight in best})),
-        technique=sights.chosen(sights.supported(best, round, policy), old.technique),
+        technique=sights.chosen(sights.supported(naming, round, policy), old.technique),
         extent=sights.extent(best, old.extent),
         tier=tier,
         # Later networks do not move it; the vantages that raised the tier know best.

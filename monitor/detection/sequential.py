@@ -23,6 +23,9 @@ from monitor.detection.state import Suspicion, Track
 MICRO = 1_000_000
 WITNESSES = 6
 """Failures that a track remembers by their id."""
+TECHNIQUE_MEMORY = 16
+"""How much evidence by technique is kept, in clips: about a dozen failures. More would cling to
+a name that is no longer true, less would let a mixture flap."""
 DENSEST_PER_MILLE = 980
 """Even a full block lets something through now and then."""
 _HALVE_ABOVE = 8
@@ -136,7 +139,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
 def _record(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
     known = dict(new.techniques)
     known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
-    if sum(known.values()) > 4 * policy.clip_micronats:
+    if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
         known = {name: half for name, each in known.items() if (half := each // 2)}
     new.techniques = known
     new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}

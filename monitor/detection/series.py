@@ -276,10 +276,12 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
     return 2 * well > len(reporting)
 
 
-def settle(series: Series) -> None:
-    """Drop all suspicion: the block is over, or there never was one."""
+def settle(series: Series, *, wholly: bool = False) -> None:
+    """End the alarm: the block is over, or (`wholly`) there never was one, and then what
+    others had begun to suspect goes as well."""
     for probe, track in series.tracks.items():
-        if track.suspicion is not None:
+        held = track.suspicion
+        if held is not None and (wholly or held.alarmed):
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
     series.likely_since = 0
     series.rank = 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from monitor.detection.fold import initial, step
 from monitor.detection.model import (
@@ -188,16 +190,7 @@ def faster(world: World, pace: int) -> World:
     """The same world with all durations divided."""
     return World(
         world.people,
-        policy=replace_policy(world.policy, pace),
+        policy=replace(world.policy, pace=pace),
         interval=world.interval // pace,
         start=world.start // pace,
     )
-
-
-def replace_policy(policy: Policy, pace: int) -> Policy:
-    from msgspec.structs import replace as structural
-
-    return structural(policy, pace=pace)
-
-
-__all__ = [name for name in dir() if not name.startswith("_")] + ["replace"]
