@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import ipaddress
 import logging
 import random
-import statistics
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,30 +18,28 @@ import msgspec
 
 from probes import experiments
 from probes.bounded import within_bounds
+from probes.history import failed_endpoints as failed_endpoints
+from probes.liveness import clock_offset_ms, liveness_targets
 from probes.names import Names
 from probes.network import Network
 from probes.patience import Patience
 from probes.resolvers import ResolverRoute
 from probes.visit import Visit
-from probes.wire.failure import Failure
 from probes.wire.measurement import (
-    LIVENESS_DOMESTIC,
-    LIVENESS_INTERNATIONAL,
     VERSION,
     EndpointRef,
     Measurement,
     Software,
     Vantage,
 )
-from probes.wire.observation import DNSLookup, Observation, Purpose, TCPConnect
-from probes.wire.target import Catalogue, Endpoint, LivenessHost, Target
+from probes.wire.observation import AnyObservation
+from probes.wire.target import Catalogue, Target
 
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Endpoints at once: with more the event loop lags and the times measured are its own."""
 UNSTAMPED = "0" * 32
-_DATE_RESOLUTION_MS = 1000
 Emit = Callable[[Measurement], Awaitable[None] | None]
 Stamp = Callable[[Measurement], Measurement]
 
@@ -91,9 +87,9 @@ def round_bound_seconds(
     rows = [-(-len(catalogue.liveness) // concurrency)]
     rows.append(-(-sum(len(target.endpoints) for target in chosen) // concurrency))
     patience = patience or Patience()
-    one = patience.endpoint + patience.dns_tail
     limit = patience.round if limit_seconds is None else limit_seconds
-    return min(sum((n + 1) * one for n in rows if n), limit + one)
+    work = sum((n + 1) * patience.endpoint for n in rows if n)
+    return min(work, limit + patience.endpoint) + patience.dns_tail if work else 0.0
 
 
 async def measure_round(
@@ -125,7 +121,7 @@ async def measure_round(
         waiting = iter(order)
         async with asyncio.TaskGroup() as workers:
             for _ in range(min(concurrency, len(order))):
-                workers.create_task(_work(this, waiting, emit, stamp))
+                workers.create_task(_work(this, waiting, workers, emit, stamp))
 
 
 async def measure_liveness(
@@ -155,29 +151,6 @@ async def measure_target(
         return await _measure(this, target, retest=retest)
 
 
-def failed_endpoints(measurement: Measurement) -> dict[str, bool]:
-    """Return for each endpoint measured whether the app's own way to it failed: the `history`
-    of the next round. An endpoint fails here when any of its addresses does."""
-    failed: dict[str, bool] = {}
-    for seen in measurement.observations:
-        if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
-            died = seen.failure is not None and not _no_such_family(seen)
-            failed[seen.endpoint] = failed.get(seen.endpoint, False) or died
-    return failed
-
-
-def _no_such_family(seen: Observation) -> bool:
-    """An IPv6 address on a machine without IPv6, or a name without IPv6 addresses."""
-    match seen:
-        case TCPConnect():
-            here = seen.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
-            return ":" in seen.address and here and seen.icmp_type is None
-        case DNSLookup():
-            return seen.qtype == "AAAA"
-        case _:
-            return False
-
-
 def _begin(
     setup: Setup,
     lookups: asyncio.TaskGroup,
@@ -200,13 +173,24 @@ def _begin(
     )
 
 
-async def _work(this: _Round, waiting: Iterator[Target], emit: Emit, stamp: Stamp | None) -> None:
-    """Take targets until none is left or the round's time is over."""
+async def _work(
+    this: _Round,
+    waiting: Iterator[Target],
+    group: asyncio.TaskGroup,
+    emit: Emit,
+    stamp: Stamp | None,
+) -> None:
+    """Take targets until none is left or the round's time is over. The next one need not wait
+    until the last one's lookups have listened for second answers."""
+
+    async def finish(visited: _Visited) -> None:
+        await _hand_over(await _close(this, visited), emit, stamp)
+
     for target in waiting:
         if asyncio.get_running_loop().time() >= this.closes_at:
             log.warning("%s: not measured, the round's time is over", target.id)
             continue
-        await _hand_over(await _measure(this, target), emit, stamp)
+        group.create_task(finish(await _open(this, target)))
 
 
 async def _hand_over(measurement: Measurement, emit: Emit, stamp: Stamp | None) -> None:
@@ -219,53 +203,42 @@ async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measureme
     """Measure both scopes at once; the dates seen on the way set the round's clock offset."""
     hosts = list(this.setup.catalogue.liveness)
     rng.shuffle(hosts)
-    country = this.setup.vantage.country
-    scopes = {
-        LIVENESS_INTERNATIONAL: [h for h in hosts if h.scope == "international"],
-        LIVENESS_DOMESTIC: [h for h in hosts if h.scope == "domestic" and h.country == country],
-    }
-    wanted = [
-        Target(id=name, combine="most", endpoints=tuple(_liveness_endpoint(h) for h in chosen))
-        for name, chosen in scopes.items()
-        if chosen
-    ]
+    wanted = liveness_targets(hosts, this.setup.vantage.country)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_measure(this, t, liveness=True)) for t in wanted]
-    if this.dates_ms:
-        offsets = [ours - theirs - _DATE_RESOLUTION_MS // 2 for theirs, ours in this.dates_ms]
-        this.clock_offset_ms = int(statistics.median(offsets))
+    this.clock_offset_ms = clock_offset_ms(this.dates_ms)
     return tuple(
         msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
         for task in tasks
     )
 
 
-def _liveness_endpoint(host: LivenessHost) -> Endpoint:
-    try:
-        ipaddress.ip_address(host.host)
-    except ValueError:
-        name, address = host.host, ""
-    else:
-        name, address = "", host.host
-    return Endpoint(
-        host=name,
-        address=address,
-        port=host.port,
-        protocol=host.protocol,
-        path=host.path,
-        trust=host.trust,
-        alpn=("h2", "http/1.1") if host.protocol == "https" else (),
-    )
-
-
 async def _measure(
     this: _Round, target: Target, *, liveness: bool = False, retest: bool = False
 ) -> Measurement:
-    """Measure the endpoints of one target side by side and put their observations in order."""
+    return await _close(this, await _open(this, target, liveness=liveness, retest=retest))
+
+
+@dataclass(frozen=True)
+class _Visited:
+    """A target whose endpoints are done; its lookups may still be listening."""
+
+    target: Target
+    visits: tuple[Visit, ...]
+    started: int
+    started_us: int
+    took_us: int
+    retest: bool
+
+
+async def _open(
+    this: _Round, target: Target, *, liveness: bool = False, retest: bool = False
+) -> _Visited:
+    """Measure the endpoints of one target side by side."""
     network = this.setup.network
     started, started_us = network.wall_ms(), network.clock_us()
     plain = liveness or retest
-    visits = [
+    visits = tuple(
         Visit(
             network=network,
             endpoint=endpoint,
@@ -279,13 +252,26 @@ async def _measure(
             references=not liveness,
         )
         for endpoint in target.endpoints
-    ]
+    )
     async with asyncio.TaskGroup() as group:
         for visit in visits:
             group.create_task(_visit(this, visit, target.id))
     if liveness:
         this.dates_ms += [pair for visit in visits for pair in visit.dates_ms]
-    seen = [observation for visit in visits for observation in visit.observations]
+    took_us = network.clock_us() - started_us
+    return _Visited(target, visits, started, started_us, took_us, retest)
+
+
+async def _close(this: _Round, visited: _Visited) -> Measurement:
+    """Add the lookups and put everything in order."""
+    target = visited.target
+    seen: list[AnyObservation] = []
+    for visit in visited.visits:
+        seen += visit.observations
+        if visit.begun and visit.endpoint.host:
+            seen += await this.names.observations(
+                visit.endpoint.host, visit.endpoint.id, visited.started_us
+            )
     seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
     return within_bounds(
         Measurement(
@@ -295,11 +281,11 @@ async def _measure(
             target=target.id,
             round=this.round_ms,
             interval_ms=this.interval_ms,
-            started=started,
-            monotonic_us=started_us,
-            took_us=network.clock_us() - started_us,
+            started=visited.started,
+            monotonic_us=visited.started_us,
+            took_us=visited.took_us,
             clock_offset_ms=this.clock_offset_ms,
-            retest=retest,
+            retest=visited.retest,
             vantage=this.setup.vantage,
             software=this.setup.software,
             catalogue=this.setup.catalogue.version,
@@ -313,7 +299,7 @@ async def _measure(
 
 
 async def _visit(this: _Round, visit: Visit, target: str) -> None:
-    """Run one endpoint's experiment under its deadline, then collect its lookups."""
+    """Run one endpoint's experiment under its deadline."""
     endpoint = visit.endpoint
     experiment = experiments.BY_PROTOCOL.get(endpoint.protocol)
     if experiment is None:
@@ -329,6 +315,7 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
         if left <= 0:
             log.warning("%s: %s not measured, the round's time is over", target, endpoint.id)
             return
+        visit.begun = True
         try:
             async with asyncio.timeout(visit.patience.endpoint):
                 await experiment.measure(visit)
@@ -337,7 +324,3 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
-    if endpoint.host:
-        visit.observations += await this.names.observations(
-            endpoint.host, endpoint.id, visit.started_us
-        )

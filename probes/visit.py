@@ -87,6 +87,8 @@ class Visit:
     """(far side's clock, ours), milliseconds, from HTTP dates over verified TLS or clear text."""
     own: tuple[str, ...] = ()
     """Addresses from the machine's own resolver, or the endpoint's own address."""
+    begun: bool = False
+    """Its experiment was started."""
     _dialled: set[str] = field(default_factory=set)
     _once: set[str] = field(default_factory=set)
 

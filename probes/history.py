@@ -1,0 +1,30 @@
+"""What the next round has to know of this one: which endpoints failed. Pure."""
+
+from __future__ import annotations
+
+from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement
+from probes.wire.observation import DNSLookup, Observation, Purpose, TCPConnect
+
+
+def failed_endpoints(measurement: Measurement) -> dict[str, bool]:
+    """Return for each endpoint measured whether the app's own way to it failed: the `history`
+    of the next round. An endpoint fails here when any of its addresses does."""
+    failed: dict[str, bool] = {}
+    for seen in measurement.observations:
+        if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
+            died = seen.failure is not None and not _no_such_family(seen)
+            failed[seen.endpoint] = failed.get(seen.endpoint, False) or died
+    return failed
+
+
+def _no_such_family(seen: Observation) -> bool:
+    """An IPv6 address on a machine without IPv6, or a name without IPv6 addresses."""
+    match seen:
+        case TCPConnect():
+            here = seen.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
+            return ":" in seen.address and here and seen.icmp_type is None
+        case DNSLookup():
+            return seen.qtype == "AAAA"
+        case _:
+            return False

@@ -1,0 +1,55 @@
+"""Which hosts tell whether this vantage is online, and what its clock is worth. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import statistics
+from collections.abc import Iterable, Sequence
+
+from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL
+from probes.wire.target import Endpoint, LivenessHost, Target
+
+_DATE_RESOLUTION_MS = 1000
+
+
+def liveness_targets(hosts: Iterable[LivenessHost], country: str) -> tuple[Target, ...]:
+    """Return the reserved targets: international, and domestic where this country has hosts."""
+    chosen = tuple(hosts)
+    scopes = {
+        LIVENESS_INTERNATIONAL: [h for h in chosen if h.scope == "international"],
+        LIVENESS_DOMESTIC: [h for h in chosen if h.scope == "domestic" and h.country == country],
+    }
+    return tuple(
+        Target(id=name, combine="most", endpoints=tuple(_endpoint(h) for h in members))
+        for name, members in scopes.items()
+        if members
+    )
+
+
+def clock_offset_ms(dates_ms: Sequence[tuple[int, int]]) -> int | None:
+    """Return our clock minus the far sides', in milliseconds: the median of HTTP dates.
+
+    Each pair is (their clock, ours). A date is cut to the second, so half of one is added.
+    """
+    if not dates_ms:
+        return None
+    offsets = [ours - theirs - _DATE_RESOLUTION_MS // 2 for theirs, ours in dates_ms]
+    return int(statistics.median(offsets))
+
+
+def _endpoint(host: LivenessHost) -> Endpoint:
+    try:
+        ipaddress.ip_address(host.host)
+    except ValueError:
+        name, address = host.host, ""
+    else:
+        name, address = "", host.host
+    return Endpoint(
+        host=name,
+        address=address,
+        port=host.port,
+        protocol=host.protocol,
+        path=host.path,
+        trust=host.trust,
+        alpn=("h2", "http/1.1") if host.protocol == "https" else (),
+    )
