@@ -1,0 +1,138 @@
+"""`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and a script.
+
+The probes are child processes of the same program that volunteers run, enrolled by tokens over
+HTTP and publishing over MQTT. From production it differs by the pace and by their enrolment
+dates, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from monitor.children import keep_running
+from monitor.demo.block import DEFAULT, Block, parse_block
+from monitor.demo.world import DemoVantage, World, script
+from monitor.detection.policy import Policy
+from monitor.localprobe import PROBE, consent_hash, enrol_child
+from monitor.options import OptionError
+from monitor.pipeline import Running, everything
+from probes.catalogue.load import load
+
+log = logging.getLogger("reachwatch.demo")
+PACE = 10
+INTERVAL_SECONDS = 60
+START_AFTER_SECONDS = 300
+"""Quiet time before the block, before the pace: half a minute to look at a quiet page."""
+LIFT_AFTER_SECONDS = 1800
+"""How long the block lasts, before the pace: three minutes."""
+ENROLLED_BEFORE_MS = 7 * 86_400_000
+ENROL_AT_ONCE = 3
+"""Probes that enrol side by side: starting Python ten times at once helps nobody."""
+WORDS = (
+    "Every probe, network and service on this page is simulated on this machine; nothing was "
+    "measured on the internet, and nobody is accused of anything."
+)
+
+
+async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
+    """Run the demonstration until `stop`."""
+    try:
+        block = DEFAULT if given.demo_block is None else parse_block(given.demo_block)
+    except ValueError as error:
+        raise OptionError(f"--demo-block: {error}") from None
+    policy = Policy(pace=given.pace or PACE)
+    interval = (given.interval or INTERVAL_SECONDS) / policy.pace
+    async with World() as world, _data(given) as data:
+        url = given.database or f"sqlite+aiosqlite:///{(data / 'reachwatch.db').resolve()}"
+        async with everything(
+            given,
+            stop,
+            url=url,
+            policy=policy,
+            catalogue=load(world.catalogue_dir),
+            interval_seconds=max(1, round(interval)),
+            monitor_secret=secrets.token_urlsafe(32),
+            demo=WORDS,
+            enrolled_before_ms=ENROLLED_BEFORE_MS,
+        ) as running:
+            print(f"The demonstration is on {running.site.public_url}", file=sys.stderr, flush=True)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_fleet(running, world, data, interval))]
+                tasks.append(group.create_task(_told(world, block, policy.pace)))
+                await stop.wait()
+                for task in tasks:
+                    task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _data(given: argparse.Namespace) -> AsyncIterator[Path]:
+    """The data directory: what was asked for, else one that ends with the demonstration."""
+    if given.data is not None:
+        given.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield given.data
+        return
+    with tempfile.TemporaryDirectory(prefix="reachwatch-demo-") as name:
+        yield Path(name)
+
+
+async def _told(world: World, block: Block | None, pace: int) -> None:
+    """Run the script and say what it does."""
+    if block is None:
+        print("Nothing will be blocked.", file=sys.stderr, flush=True)
+        return
+    say = f"In {START_AFTER_SECONDS // pace} s {block.service} is blocked in AS{block.asn} "
+    say += f"({block.technique}), for {LIFT_AFTER_SECONDS // pace} s."
+    print(say, file=sys.stderr, flush=True)
+    await script(
+        world, block, pace=pace, start_after=START_AFTER_SECONDS, lift_after=LIFT_AFTER_SECONDS
+    )
+    print("The block is lifted.", file=sys.stderr, flush=True)
+
+
+async def _fleet(running: Running, world: World, data: Path, interval: float) -> None:
+    """Enrol every probe of the world and keep it running."""
+    consent = await consent_hash()
+    slots = asyncio.Semaphore(ENROL_AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        for vantage in world.vantages:
+            group.create_task(_probe(running, world, vantage, data, interval, consent, slots))
+
+
+async def _probe(
+    running: Running,
+    world: World,
+    vantage: DemoVantage,
+    data: Path,
+    interval: float,
+    consent: str,
+    slots: asyncio.Semaphore,
+) -> None:
+    state = data / "probes" / vantage.label
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with slots:
+        failed = await enrol_child(running, state, vantage.role, vantage.owner, vantage.label)
+    if failed is not None:
+        log.error("%s", failed)
+        return
+    command = [
+        *PROBE, "run",
+        "--state", str(state),
+        "--catalogue", str(world.catalogue_dir),
+        "--broker", running.broker.url,
+        "--interval", f"{interval:g}",
+        "--country", vantage.country,
+        "--asn", str(vantage.asn),
+        "--bind", vantage.bind,
+        "--resolver", vantage.resolver,
+        "--accept-risks", consent,
+        "--allow-private",
+    ]  # fmt: skip
+    await keep_running(vantage.label, command, state / "probe.log")
