@@ -96,6 +96,7 @@ class TCPFacts:
     here: bool = False
     """The control reached this very address."""
     repeated: bool = False
+    """A repeat connected, or a later step was taken here, which needs a connection."""
     family_dead: bool = False
     """No liveness host was reached over this address family."""
     accused: bool = False
@@ -304,7 +305,7 @@ def tcp_facts(case: Beside, place: AddressView, accused: bool) -> TCPFacts | Non
         kind=kind,
         reach=reach(kind, seen),
         here=Kind.OK in here,
-        repeated=place.tcp_repeated,
+        repeated=place.tcp_repeated or place.tls is not None or place.http is not None,
         family_dead=case.standing.international is not None
         and place.family not in case.standing.families,
         accused=accused,
@@ -330,7 +331,7 @@ def tls_facts(case: Beside, place: AddressView, accused: bool) -> TLSFacts | Non
         kind=kind,
         reach=reach(kind, kinds),
         here=any(p.proven for p in here),
-        repeated=place.tls_repeated,
+        repeated=place.tls_repeated or (place.http is not None and place.http.tls),
         classical=place.tls_classical,
         accused=accused,
         innocuous=tls_kind(place.tls_innocuous) if place.tls_innocuous else None,

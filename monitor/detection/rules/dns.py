@@ -99,6 +99,13 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         1_300_000,
     ),
     Rule(
+        "dns.answer_alone",
+        _DNS,
+        lambda f: f.kind is Kind.OK and not f.others_known,
+        State.OK,
+        "Nobody else gave addresses to compare with.",
+    ),
+    Rule(
         "dns.answer_unmatched",
         _DNS,
         lambda f: f.kind is Kind.OK,

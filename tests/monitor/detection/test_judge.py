@@ -83,10 +83,15 @@ BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
     Technique.DNS_TIMEOUT: ((dns(failure=TIMEOUT, evidence=("sent_again",)),), {}),
     Technique.DNS_INJECTION_BOGON: ((dns("10.10.10.10"),), {}),
     Technique.DNS_INJECTION_BLOCKPAGE: (
-        (dns(FORGED), *FORGED_TLS, http(FORGED, at=HTTPS, endpoint=TLS.id, **NO_VERIFY, **PAGE)),
+        (
+            dns(FORGED),
+            reference(A1, transport="doh"),
+            *FORGED_TLS,
+            http(FORGED, at=HTTPS, endpoint=TLS.id, **NO_VERIFY, **PAGE),
+        ),
         {},
     ),
-    Technique.DNS_INJECTION_OTHER: ((dns(FORGED), *FORGED_TLS), {}),
+    Technique.DNS_INJECTION_OTHER: ((dns(FORGED), reference(A1), *FORGED_TLS), {}),
     Technique.TCP_TIMEOUT: ((GOOD_DNS, tcp(A1, TIMEOUT), tcp(A2, TIMEOUT)), {}),
     Technique.TCP_RESET: (
         (GOOD_DNS, *(tcp(a, Failure.REFUSED, errno=111) for a in (A1, A2))),
