@@ -169,7 +169,7 @@ class _Running:
         """Open every server and write the catalogue. Raises OSError."""
         self.addresses = {host: self.at(number) for host, number in plan.hosts().items()}
         forged = {
-            "dns.injection.bogon": self.at(plan.NOWHERE),
+            "dns.injection.bogon": plan.BOGON,
             "dns.injection.blockpage": self.at(plan.BLOCK_PAGE),
             "dns.injection.other": self.at(plan.PARKING),
         }

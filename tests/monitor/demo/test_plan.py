@@ -10,7 +10,7 @@ def test_nothing_of_the_demonstration_can_leave_the_machine() -> None:
 def test_every_host_has_an_address_of_its_own() -> None:
     numbers = list(plan.hosts().values())
     numbers += [n for service in plan.SERVICES for n in plan.numbers_of(service)]
-    numbers += [plan.REFERENCE, plan.REFLECTOR, plan.NOWHERE, plan.SILENT]
+    numbers += [plan.REFERENCE, plan.REFLECTOR, plan.SILENT]
     numbers += [plan.FIRST_VANTAGE + n for n in range(10)]
     numbers += [plan.FIRST_RESOLVER + n for n in range(4)]
     assert len(numbers) == len(set(numbers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,10 +15,19 @@ import dns.message
 import pytest
 
 from monitor.demo import plan
-from monitor.demo.world import DEFAULT, DemoVantage, World, parse_block, script
+from monitor.demo.world import (
+    DEFAULT,
+    TECHNIQUES,
+    Block,
+    DemoVantage,
+    World,
+    parse_block,
+    script,
+)
+from monitor.judging import judge_files
 from probes.catalogue.load import load
 from probes.once import once
-from probes.wire.codec import decode
+from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement, Role, Vantage
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
@@ -26,6 +36,12 @@ from probes.wire.observation import Contrast, Purpose, TLSHandshake
 async def world() -> AsyncIterator[World]:
     async with World() as world:
         yield world
+
+
+def _block(text: str) -> Block:
+    block = parse_block(text)
+    assert block is not None
+    return block
 
 
 async def ask(vantage: DemoVantage, name: str, timeout: float = 2.0) -> dns.message.Message:
@@ -51,9 +67,7 @@ async def test_nine_vantages_and_a_control(world: World) -> None:
 
 
 async def test_a_dns_block_is_seen_from_its_network_only_and_is_lifted(world: World) -> None:
-    block = parse_block("signal:64502:dns.nxdomain")
-    assert block is not None
-    world.block(block)
+    world.block(_block("signal:64502:dns.nxdomain"))
     rcodes = [(await ask(v, "chat.signal.test")).rcode() for v in world.vantages]
     assert rcodes == [0] * 3 + [3] * 3 + [0] * 4
     assert (await ask(world.vantages[3], "web.wechat.test")).rcode() == 0
@@ -62,18 +76,14 @@ async def test_a_dns_block_is_seen_from_its_network_only_and_is_lifted(world: Wo
 
 
 async def test_forged_answers_lead_where_they_should(world: World) -> None:
-    inside, port = world.vantages[0], load(world.catalogue_dir).targets[0].endpoints[0].port
-    for technique, name in (("blockpage", plan.BLOCK_PAGE_HOST), ("other", plan.PARKED)):
-        block = parse_block(f"linkedin:64501:dns.injection.{technique}")
-        assert block is not None
-        world.block(block)
-        assert addresses(await ask(inside, "www.linkedin.test")) == [world.addresses[name]]
-    block = parse_block("linkedin:64501:dns.injection.bogon")
-    assert block is not None
-    world.block(block)
-    (nowhere,) = addresses(await ask(inside, "www.linkedin.test"))
-    with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection(nowhere, port)
+    inside = world.vantages[0]
+    for technique, expected in (
+        ("blockpage", world.addresses[plan.BLOCK_PAGE_HOST]),
+        ("other", world.addresses[plan.PARKED]),
+        ("bogon", plan.BOGON),
+    ):
+        world.block(_block(f"linkedin:64501:dns.injection.{technique}"))
+        assert addresses(await ask(inside, "www.linkedin.test")) == [expected]
 
 
 async def test_the_silent_address_is_silent(world: World) -> None:
@@ -85,9 +95,7 @@ async def test_the_silent_address_is_silent(world: World) -> None:
 
 
 async def test_the_reference_resolvers_answer_over_tcp_and_dot(world: World) -> None:
-    block = parse_block("wechat:64501:dns.refused")
-    assert block is not None
-    world.block(block)
+    world.block(_block("wechat:64501:dns.refused"))
     source = world.vantages[0].bind
     catalogue = load(world.catalogue_dir)
     plain, encrypted = catalogue.resolvers
@@ -120,14 +128,12 @@ async def test_two_worlds_stand_side_by_side_and_leave_nothing(world: World) -> 
 
 
 async def test_the_script_blocks_and_lifts_at_its_pace(world: World) -> None:
-    states = []
+    outcomes = []
     async with asyncio.TaskGroup() as group:
         group.create_task(script(world, DEFAULT, pace=100, start_after=10, lift_after=20))
         for _ in range(9):
-            states.append((await ask(world.vantages[0], "web.wechat.test")).rcode())
-            states.append(await _shakes(world))
-            await asyncio.sleep(0.04)
-    outcomes = [state for state in states if isinstance(state, bool)]
+            outcomes.append(await _shakes(world))
+            await asyncio.sleep(0.05)
     assert outcomes[0] is True
     assert False in outcomes
     assert outcomes[-1] is True
@@ -197,3 +203,35 @@ async def test_the_ordinary_probe_sees_the_block_and_the_control_does_not(world:
         for target in ("wechat/messaging", "wechat/shortlink", "liveness/international"):
             for each in seen[target].observations:
                 assert getattr(each, "step", "") != "tls" or not getattr(each, "failure", None)
+
+
+async def _judged(block: Block) -> dict[str, tuple[str, str | None]]:
+    """State and technique of each target, by the ordinary probe and the ordinary judge."""
+    async with World() as world:
+        world.block(block)
+        async with asyncio.TaskGroup() as group:
+            seen, control = (
+                group.create_task(_measured(world.catalogue_dir, world.vantages[place]))
+                for place in (0, -1)
+            )
+    out, err = io.StringIO(), io.StringIO()
+    subject, beside = ([encode(m) for m in task.result()] for task in (seen, control))
+    assert judge_files(subject, beside, 300, True, out, err) == 0, err.getvalue()
+    verdicts = [json.loads(line) for line in out.getvalue().splitlines()]
+    return {verdict["target"]: (verdict["state"], verdict["technique"]) for verdict in verdicts}
+
+
+@pytest.mark.slow
+async def test_every_technique_that_is_offered_is_told_by_the_judge() -> None:
+    # Those that end in silence are told as well, but take a probe half a minute each.
+    quick = [name for name in TECHNIQUES if "timeout" not in name]
+    for batch in (quick[:7], quick[7:14], quick[14:]):
+        blocks = [Block("wechat", 64501, technique) for technique in batch]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_judged(block)) for block in blocks]
+        for block, task in zip(blocks, tasks, strict=True):
+            verdicts = task.result()
+            told = set(verdicts.values()) - {("ok", None)}
+            assert told == {("blocked", block.technique)}, (str(block), verdicts)
+            target = "wechat/shortlink" if block.technique.startswith("http.") else "wechat/web"
+            assert verdicts[target][0] == "blocked"
