@@ -6,7 +6,8 @@ import ipaddress
 import statistics
 from collections.abc import Iterable, Sequence
 
-from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL
+from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
+from probes.wire.observation import TCPConnect
 from probes.wire.target import Endpoint, LivenessHost, Target
 
 _DATE_RESOLUTION_MS = 1000
@@ -23,6 +24,13 @@ def liveness_targets(hosts: Iterable[LivenessHost], country: str) -> tuple[Targe
         Target(id=name, combine="most", endpoints=tuple(_endpoint(h) for h in members))
         for name, members in scopes.items()
         if members
+    )
+
+
+def reached_anything(measurement: Measurement) -> bool:
+    """A connection was opened to at least one host, whatever came of it."""
+    return any(
+        isinstance(seen, TCPConnect) and seen.failure is None for seen in measurement.observations
     )
 
 

@@ -19,7 +19,7 @@ import msgspec
 from probes import experiments
 from probes.bounded import within_bounds
 from probes.history import failed_endpoints as failed_endpoints
-from probes.liveness import clock_offset_ms, liveness_targets
+from probes.liveness import clock_offset_ms, liveness_targets, reached_anything
 from probes.names import Names
 from probes.network import Network
 from probes.patience import Patience
@@ -70,6 +70,9 @@ class _Round:
     slots: asyncio.Semaphore
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
+    online: bool = True
+    """False when no liveness host could even be connected to: then nothing is contrasted, for
+    there is nothing to tell apart, and the round ends sooner."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
 
@@ -207,6 +210,7 @@ async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measureme
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_measure(this, t, liveness=True)) for t in wanted]
     this.clock_offset_ms = clock_offset_ms(this.dates_ms)
+    this.online = not tasks or any(reached_anything(task.result()) for task in tasks)
     return tuple(
         msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
         for task in tasks
@@ -237,7 +241,7 @@ async def _open(
     """Measure the endpoints of one target side by side."""
     network = this.setup.network
     started, started_us = network.wall_ms(), network.clock_us()
-    plain = liveness or retest
+    plain = liveness or retest or not this.online
     visits = tuple(
         Visit(
             network=network,
@@ -249,7 +253,7 @@ async def _open(
             failed_before=not plain and this.history.get(endpoint.id, False),
             contrasts=not plain,
             repeats=not retest,
-            references=not liveness,
+            references=not liveness and this.online,
         )
         for endpoint in target.endpoints
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from probes.liveness import clock_offset_ms, liveness_targets
-from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL
+from probes.liveness import clock_offset_ms, liveness_targets, reached_anything
+from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
+from probes.wire.observation import TCPConnect
 from probes.wire.target import LivenessHost
 
 HOSTS = (
@@ -45,3 +46,22 @@ def test_offset_is_the_median_of_dates_cut_to_the_second():
     assert clock_offset_ms([(1000, 1500)]) == 0
     lying = (1_000, 10_000_000)
     assert clock_offset_ms([(1000, 61_500), (2000, 62_500), lying]) == 60_000
+
+
+def test_one_connection_is_enough_to_be_online():
+    def seen(*failures: str | None) -> Measurement:
+        return Measurement(
+            v=1,
+            id="0" * 32,
+            probe="p-" + "0" * 16,
+            target=LIVENESS_INTERNATIONAL,
+            round=0,
+            started=0,
+            observations=tuple(
+                TCPConnect(endpoint="e", address="192.0.2.1", port=443, failure=f) for f in failures
+            ),
+        )
+
+    assert not reached_anything(seen())
+    assert not reached_anything(seen("generic_timeout_error"))
+    assert reached_anything(seen("generic_timeout_error", None))

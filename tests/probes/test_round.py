@@ -271,6 +271,8 @@ async def test_an_offline_machine_is_measured_quickly():
         "connection_refused",
     }
     assert not any(isinstance(o, TLSHandshake) for m in emitted for o in m.observations)
+    # No host could be connected to: the target is measured, and nobody else is asked about it.
+    assert {o.resolver for o in emitted[-1].observations} == {"system"}
 
 
 _LOSS = """
