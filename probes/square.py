@@ -24,21 +24,26 @@ Application = Callable[[Visit, Link], Awaitable[None]]
 async def reach(visit: Visit, application: Application | None = None) -> None:
     """Shake hands with every address; ask the other resolvers when no own answer proved itself.
 
-    `application` runs on the first good connection, at once: servers close idle ones.
+    `application` runs once, on the first good connection to an own answer and at once, because
+    servers close idle ones; when no own answer is good, on a fresh one to another address.
     """
 
     async def reach_one(visit: Visit, address: str) -> Link:
         link = await _reach_address(visit, address)
-        if link.good and application is not None and visit.first_time("application"):
+        own = address in visit.own
+        if own and link.good and application is not None and visit.first_time("application"):
             await application(visit, link)
-            link.stream = None
-            return Link(link.address, link.port, link.tcp, None, link.tls)
         link.close()
         return link
 
     links = await visit.each(await visit.addresses(), reach_one)
     if not any(_proven(link) for link in links if link.address in visit.own):
-        await visit.each(await visit.more_addresses(), reach_one)
+        links += await visit.each(await visit.more_addresses(), reach_one)
+    proven = next((link for link in links if _proven(link)), None)
+    if proven is not None and application is not None and visit.first_time("application"):
+        fresh = await _again(visit, proven.address, Contrast.REPEAT)
+        if fresh.good:
+            await application(visit, fresh)
 
 
 def _proven(link: Link) -> bool:

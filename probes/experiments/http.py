@@ -10,15 +10,27 @@ PROTOCOL = "http"
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, ask; when the request dies, an innocuous host name and a repeat."""
-    links = await visit.each(await visit.addresses(), _reach)
+    links = await visit.each(await visit.addresses(), _reach_own)
     reached = any(link.tcp.failure is None and link.address in visit.own for link in links)
     if not reached or not await visit.confirmed_by_reference():
-        await visit.each(await visit.more_addresses(), _reach)
+        links += await visit.each(await visit.more_addresses(), _reach_own)
+    other = next((link for link in links if link.tcp.failure is None), None)
+    if other is not None and visit.first_time("application"):
+        why, kind = Purpose.CONTRAST, Contrast.REPEAT
+        await _ask(visit, await visit.connect(other.address, purpose=why, contrast=kind))
 
 
-async def _reach(visit: Visit, address: str) -> Link:
+async def _reach_own(visit: Visit, address: str) -> Link:
+    """Connect, and ask the first own answer that is reached, while it is open."""
     link = await visit.connect_subject(address)
-    if link.good and visit.first_time("application"):
+    if link.good and address in visit.own and visit.first_time("application"):
+        await _ask(visit, link)
+    link.close()
+    return link
+
+
+async def _ask(visit: Visit, link: Link) -> None:
+    if link.good:
         innocuous_done = visit.contrasts and visit.failed_before and await _innocuous(visit, link)
         seen = await visit.ask(link)
         if seen is not None and seen.failure is not None:
@@ -26,10 +38,8 @@ async def _reach(visit: Visit, address: str) -> Link:
                 await _innocuous(visit, link)
             if visit.repeats:
                 why, kind = Purpose.CONTRAST, Contrast.REPEAT
-                fresh = await visit.connect(address, purpose=why, contrast=kind)
+                fresh = await visit.connect(link.address, purpose=why, contrast=kind)
                 await visit.ask(fresh, purpose=why, contrast=kind)
-    link.close()
-    return link
 
 
 async def _innocuous(visit: Visit, link: Link) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from probes.experiments import http
-from probes.wire.observation import Contrast, HTTPExchange
+from probes.wire.observation import Contrast, HTTPExchange, Purpose
 from probes.wire.target import Endpoint
 from tests.world import tls_server
-from tests.world.dns_server import Address
+from tests.world.dns_server import Address, Rcode
 from tests.world.loopback import internet
 from tests.world.tls_server import Behaviour, by_name
 
@@ -52,3 +52,18 @@ async def test_innocuous_first_where_the_last_round_failed_and_nothing_in_a_rete
     assert [o.contrast for o in seen] == [Contrast.INNOCUOUS_NAME, None, Contrast.REPEAT]
     seen, _ = await measure(tls_server.reset, contrasts=False, repeats=False)
     assert [o.contrast for o in seen] == [None]
+
+
+async def test_the_machines_own_answer_is_asked_and_another_only_without_one():
+    page = tls_server.clear_http("200 OK", b"<title>Blocked</title>")
+    async with (
+        tls_server.serve(page, "127.0.0.66") as forged,
+        tls_server.serve(GOOD, "127.0.0.1", forged.port) as real,
+    ):
+        for answer, title in ((Address("127.0.0.66"), "Blocked"), (Rcode("NXDOMAIN"), "Welcome")):
+            async with internet({NAME: answer}, reference={NAME: Address("127.0.0.1")}) as net:
+                visit = net.visit(Endpoint(host=NAME, port=forged.port, protocol="http"))
+                await http.measure(visit)
+            seen = [o for o in visit.observations if isinstance(o, HTTPExchange)]
+            assert [(o.title, o.purpose) for o in seen] == [(title, Purpose.SUBJECT)]
+    assert sum(b"GET" in hello for hello in real.hellos) == 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from probes.experiments import https
-from probes.wire.observation import Contrast, HTTPExchange
+from probes.wire.observation import Contrast, HTTPExchange, TLSHandshake
 from probes.wire.target import Endpoint
 from tests.world import tls_server
-from tests.world.dns_server import Address
+from tests.world.dns_server import Address, Rcode
 from tests.world.loopback import internet
 from tests.world.pki import Authority
 from tests.world.tls_server import http_answer
@@ -64,3 +64,21 @@ async def test_a_request_that_dies_is_repeated_from_a_fresh_port():
     assert {o.failure for o in exchanges} <= {"eof_error", "connection_reset"}
     assert sum(isinstance(o, HTTPExchange) for o in retest.observations) == 1
     assert len(server.hellos) == 3
+
+
+async def test_without_a_good_own_answer_another_address_is_asked():
+    behaviour = tls_server.tls(LEAF.context(("h2",)), lambda r: http_answer("200 OK", b"ok"))
+    async with (
+        tls_server.serve(behaviour) as server,
+        internet(
+            {"wechat.test": Rcode("SERVFAIL")}, reference={"wechat.test": Address("127.0.0.1")}
+        ) as net,
+    ):
+        visit = net.visit(endpoint(server.port))
+        await https.measure(visit)
+    seen = [o for o in visit.observations if isinstance(o, HTTPExchange | TLSHandshake)]
+    assert [(type(o), o.contrast, o.failure) for o in seen] == [
+        (TLSHandshake, None, None),
+        (TLSHandshake, Contrast.REPEAT, None),
+        (HTTPExchange, None, None),
+    ]
