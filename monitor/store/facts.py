@@ -6,6 +6,7 @@ role, owner and enrolment come from beside it.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from monitor.store import merge, ring
 from monitor.store.base import Added, Admitted, Quarantined
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import Packer, unpack
+from monitor.store.statements import chunks
 from monitor.store.tables import measurement, target, vantage
 from probes.wire.codec import decode
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
@@ -119,7 +121,12 @@ class SQLFactStore:
         ).order_by(measurement.c.round, measurement.c.started, measurement.c.id)
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).all()
-        return [_stored(row)[0] for row in found]
+        stored: list[Stored] = []
+        for some in chunks(found):
+            stored += [_stored(row)[0] for row in some]
+            # Decoding 500 lines takes some 20 ms; then others (a broker, a page) may go on.
+            await asyncio.sleep(0)
+        return stored
 
     async def rounds(self, after: int, service: str | None = None) -> Sequence[tuple[int, int]]:
         """Distinct (round, longest interval in ms) greater than `after`, ascending; of one

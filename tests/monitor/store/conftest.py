@@ -1,31 +1,66 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from monitor.store.database import Database, open_database
-from tests.world.postgres import postgres_server
+from monitor.store.database import Database, migrate, open_database
+from monitor.store.tables import metadata
+from tests.world.postgres import PostgreSQL, postgres_server
 
 __all__ = ["postgres_server"]
 
+KINDS = ["sqlite", "postgresql"]
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind in turn."""
-    if request.param == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
-        return
-    server = request.getfixturevalue("postgres_server")
-    made = server.fresh()
-    yield made
-    server.drop(made)
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgreSQL) -> str:
+    """A database that tests use one after the other."""
+    return postgres_server.fresh()
 
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a migrated file is kept, to be copied."""
+    return tmp_path_factory.mktemp("template") / "store.sqlite"
+
+
+@pytest.fixture(params=KINDS)
+async def url(
+    request: pytest.FixtureRequest, sqlite_url: str, sqlite_template: Path, tmp_path: Path
+) -> str:
+    """A migrated database of each kind in turn, without rows."""
+    if request.param == "sqlite":
+        if not sqlite_template.exists():
+            await migrate(f"sqlite+aiosqlite:///{sqlite_template}")
+        shutil.copy(sqlite_template, tmp_path / "store.sqlite")
+        return sqlite_url
+    made = str(request.getfixturevalue("postgres_url"))
+    await migrate(made)
+    connection = await asyncpg.connect(made.replace("+asyncpg", ""))
+    await connection.execute(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY")
+    await connection.close()
+    return made
+
+
+@pytest.fixture(params=KINDS)
+def empty_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
+    """A database of each kind in turn, without tables."""
+    if request.param == "sqlite":
+        yield sqlite_url
+        return
+    server = request.getfixturevalue("postgres_server")
+    made = server.fresh()
+    yield made
+    server.drop(made)
 
 
 @pytest.fixture

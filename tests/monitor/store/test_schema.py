@@ -22,37 +22,37 @@ def test_head_and_known_are_what_the_scripts_say() -> None:
     assert {each.revision for each in scripts.walk_revisions()} == set(schema.KNOWN)
 
 
-async def test_a_second_time_there_is_nothing_to_do(url: str) -> None:
-    engines = connect(url)
+async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
+    engines = connect(empty_url)
     assert await schema.bring_up(engines)
     assert not await schema.bring_up(engines)
     await engines.close()
 
 
-async def test_many_processes_open_a_new_database_at_once(url: str) -> None:
+async def test_many_processes_open_a_new_database_at_once(empty_url: str) -> None:
     with (
-        acting("opener", url) as one,
-        acting("opener", url) as two,
-        acting("opener", url) as three,
-        acting("opener", url) as four,
+        acting("opener", empty_url) as one,
+        acting("opener", empty_url) as two,
+        acting("opener", empty_url) as three,
+        acting("opener", empty_url) as four,
     ):
         for each in (one, two, three, four):
             _, errors = each.communicate(timeout=60)
             assert (each.returncode, errors) == (0, "")
-    store = await open_database(url)
+    store = await open_database(empty_url)
     assert len(await store.facts.arrivals(0)) == 4
     await store.close()
 
 
-async def test_a_newer_schema_is_refused_and_untouched(url: str) -> None:
-    engines = connect(url)
+async def test_a_newer_schema_is_refused_and_untouched(empty_url: str) -> None:
+    engines = connect(empty_url)
     await schema.bring_up(engines)
     async with writing(engines) as connection:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     await engines.close()
     for _ in range(2):
         with pytest.raises(StoreRefusedError, match="schema 9999 is not known") as caught:
-            await open_database(url)
+            await open_database(empty_url)
         assert "\n" not in str(caught.value)
 
 
@@ -65,18 +65,18 @@ async def test_somebody_elses_file_is_refused(sqlite_url: str, tmp_path: Path) -
         await open_database(sqlite_url)
 
 
-async def test_tables_with_our_names_and_no_history_are_refused(url: str) -> None:
-    engines = connect(url)
+async def test_tables_with_our_names_and_no_history_are_refused(empty_url: str) -> None:
+    engines = connect(empty_url)
     async with writing(engines) as connection:
         await connection.execute(sa.text("CREATE TABLE probe (id INTEGER)"))
     await engines.close()
     with pytest.raises(StoreRefusedError, match="something else: probe"):
-        await open_database(url)
+        await open_database(empty_url)
 
 
-async def test_a_migration_that_was_killed_is_done_again(url: str) -> None:
+async def test_a_migration_that_was_killed_is_done_again(empty_url: str) -> None:
     """Making the schema is one transaction: half of it is none of it."""
-    engines = connect(url)
+    engines = connect(empty_url)
 
     class PulledPlugError(Exception):
         pass
