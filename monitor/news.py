@@ -15,6 +15,7 @@ from monitor.detection.model import Event, EventState
 from monitor.detection.state import ServiceState
 
 TRANSITIONS = ("opened", "likely", "confirmed", "closed", "retracted")
+_OVER = frozenset(("closed", "retracted"))
 
 
 class News(msgspec.Struct, frozen=True):
@@ -47,10 +48,14 @@ def news(
         fresh = [(event.id, kind) for kind in kinds if (event.id, kind) not in said]
         journal += fresh
         was = old.get(event.id)
-        if event.state is EventState.OPEN:
-            moved = was is None or was.history != event.history
+        if was is not None:
+            moved = was.history != event.history
         else:
-            moved = was is not None or bool(fresh)
+            # Unknown to the state before: new, or it was said to be over and is not.
+            reopened = event.state is EventState.OPEN and bool(
+                _OVER & {w for i, w in said if i == event.id}
+            )
+            moved = bool(fresh) or reopened
         if moved:
             told.append(event)
     for id, event in sorted(old.items()):

@@ -45,6 +45,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     clip_micronats: int = 7_000_000
+    """Most that one vantage counts for."""
+    sample_clip_micronats: int = 3_500_000
+    """Most that one measurement counts for: a single one, however typed, is never enough."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
     prior_failure_per_mille: int = 20

@@ -123,8 +123,9 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
             continue
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
+        gain = min(policy.sample_clip_micronats, gain + failure.weight)
         # Bounded above, so that an old block does not outlive itself by weeks.
-        new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain + failure.weight)
+        new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
     _record(new, round, failure, _gains(p0, max(bank))[0] + failure.weight, policy)

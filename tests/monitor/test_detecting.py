@@ -1,0 +1,263 @@
+"""The detector's shell over a real store: what arrives, in which order, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.detecting import LEASE_SECONDS, Detecting, run_detector
+from monitor.detection.model import Event, EventState, Stored, Tier
+from monitor.detection.policy import Policy
+from monitor.replaying import events_bytes, fold_store, lines
+from monitor.store import concluded, reading
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database, open_database
+from monitor.store.tables import detector_state
+from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, from_round, rounds
+
+POLICY = Policy()
+BLOCK = from_round(4)
+END = START + 10**9
+
+
+class World:
+    """A store, a clock that is set by hand, and a detector."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = START
+        self.told: list[Event] = []
+        self.lags: list[float] = []
+        self.detector = self.another("first")
+
+    def another(self, holder: str) -> Detecting:
+        """A process of its own: nothing in memory."""
+        return Detecting(
+            self.database,
+            POLICY,
+            holder,
+            lambda: self.now,
+            on_change=self._tell,
+            observe_lag=self.lags.append,
+            poll_seconds=0.01,
+        )
+
+    async def _tell(self, events: list[Event]) -> None:
+        self.told += events
+
+    async def arrive(self, stored: Iterable[Stored]) -> None:
+        await self.database.facts.add(admitted(stored), ())
+
+    async def settle(self, at: int = END) -> None:
+        self.now = at
+        while await self.detector.turn():
+            pass
+
+    async def events(self) -> list[Event]:
+        return await concluded.events(self.database.engines)
+
+    async def journal(self) -> list[str]:
+        async with self.database.engine.connect() as connection:
+            return sorted(word for *_, word, n in await reading.transitions(connection) if n)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    yield World(database)
+    await database.close()
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    return [event.history[-1].kind for event in events]
+
+
+async def test_a_block_is_found_told_and_closed_as_its_rounds_arrive(world: World) -> None:
+    for number in range(20):
+        await world.arrive(rounds([number], from_round(4, 12)))
+        await world.settle(START + number * INTERVAL + INTERVAL)
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert (event.country, event.asns, event.technique) == ("RU", (64501,), "tls.reset.sni")
+    assert kinds(world.told) == ["likely", "confirmed", "closed"]
+    assert await world.journal() == ["closed", "confirmed", "likely", "opened"]
+    assert len(world.lags) == 20
+    assert max(world.lags[1:]) == 0
+    assert await world.database.conclusions.cursor() == 20 * len(PEOPLE) * 2
+
+
+async def test_a_round_waits_for_who_is_due_and_not_for_ever(world: World) -> None:
+    await world.arrive(rounds([0]))
+    await world.settle(START + INTERVAL + 100_000)
+    missing = rounds([1], people=PEOPLE[:-1])
+    await world.arrive(missing)
+    await world.settle(START + 2 * INTERVAL)
+    assert await folded(world) == START
+    await world.arrive(rounds([1], people=PEOPLE[-1:]))
+    await world.settle(START + INTERVAL + 1000)
+    assert await folded(world) == START + INTERVAL
+    await world.arrive(rounds([2], people=PEOPLE[1:]))
+    await world.settle(START + 3 * INTERVAL + 29_999)
+    assert await folded(world) == START + INTERVAL
+    await world.settle(START + 3 * INTERVAL + 30_000)
+    assert await folded(world) == START + 2 * INTERVAL
+
+
+async def folded(world: World) -> int:
+    found = await world.database.conclusions.load("wechat")
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_of_arrival_gives_the_same_bytes(world: World, seed: int) -> None:
+    everything = rounds(range(70), from_round(20, 50))
+    chance = random.Random(seed)
+    chance.shuffle(everything)
+    size = chance.choice([97, 150, 400])
+    for start in range(0, len(everything), size):
+        await world.arrive(everything[start : start + size])
+        if chance.random() < 0.3:
+            world.detector = world.another("first")
+        await world.settle()
+    live = await events_bytes(world.database)
+    assert live == lines(await fold_store(world.database, END, POLICY))
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert event.opened == START + 21 * INTERVAL
+
+
+async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -> None:
+    people = [who for who in PEOPLE if who.asn != 64501]
+    await world.arrive(rounds(range(40), people=people))
+    await world.settle()
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(40), from_round(4, 12), victims))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.state is EventState.CLOSED
+    assert world.told == []
+    assert await world.journal() == []
+
+
+async def test_catching_up_announces_only_what_is_still_true(world: World) -> None:
+    await world.arrive(
+        rounds(range(120), lambda n, who: who.asn == 64501 and (4 <= n < 12 or n >= 115))
+    )
+    await world.settle()
+    assert len(await world.events()) == 2
+    assert [event.opened for event in world.told] == [START + 116 * INTERVAL]
+
+
+async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: World) -> None:
+    own = [who for who in PEOPLE if who.asn == 64501 or who.number == 9]
+    await world.arrive(rounds(range(8), from_round(4), own))
+    await world.settle()
+    assert kinds(world.told)[-1] == "likely"
+    foreign = [who for who in PEOPLE if who.asn == 64503]
+    await world.arrive(rounds(range(8), from_round(4, asn=64503), foreign))
+    await world.settle()
+    assert await world.events() == []
+    assert world.told[-1].state is EventState.RETRACTED
+    assert "retracted" in await world.journal()
+
+
+async def test_a_restart_goes_on_without_a_second_alarm(world: World) -> None:
+    for number in range(20):
+        await world.arrive(rounds([number], BLOCK))
+        world.detector = world.another("first")
+        await world.settle(START + number * INTERVAL + INTERVAL + 30_000)
+    assert kinds(world.told) == ["likely", "confirmed"]
+    assert await world.journal() == ["confirmed", "likely", "opened"]
+
+
+async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    standby = world.another("second")
+    await world.arrive(rounds(range(10, 20), BLOCK))
+    assert not await standby.turn()
+    world.now += LEASE_SECONDS * 1000
+    assert await standby.turn()
+    assert not await world.detector.turn()
+    assert kinds(world.told) == ["likely", "confirmed"]
+    assert await events_bytes(world.database) == lines(
+        await fold_store(world.database, END, POLICY)
+    )
+
+
+async def test_state_of_another_version_is_drawn_anew(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    before = await events_bytes(world.database)
+    async with world.database.engines.write.begin() as connection:
+        await connection.execute(sa.update(detector_state).values(state=b'{"service":"wechat"'))
+    world.detector = world.another("first")
+    with caplog.at_level(logging.WARNING):
+        await world.settle()
+    assert "all conclusions are drawn anew" in caplog.text
+    assert await events_bytes(world.database) == before
+    assert kinds(world.told) == ["likely"]
+
+
+async def test_services_are_folded_each_by_itself(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.arrive(rounds(range(10), target="signal/chat"))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.service == "wechat"
+    assert await world.database.conclusions.load("signal") is not None
+
+
+async def test_run_works_until_it_is_stopped(world: World) -> None:
+    stop, seen = asyncio.Event(), asyncio.Event()
+    world.now = END
+
+    async def on_change(events: list[Event]) -> None:
+        seen.set()
+
+    await world.arrive(rounds(range(10), BLOCK))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            run_detector(
+                world.database,
+                POLICY,
+                stop,
+                holder="one",
+                clock=lambda: world.now,
+                on_change=on_change,
+            )
+        )
+        async with asyncio.timeout(10):
+            await seen.wait()
+        stop.set()
+
+
+async def test_a_store_that_is_away_is_waited_for(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, turns = asyncio.Event(), 0
+    real = world.detector.turn
+
+    async def turn() -> bool:
+        nonlocal turns
+        turns += 1
+        if turns < 4:
+            raise StoreUnavailableError("store: database is locked")
+        stop.set()
+        return await real()
+
+    monkeypatch.setattr(world.detector, "turn", turn)
+    with caplog.at_level(logging.INFO):
+        async with asyncio.timeout(10):
+            await world.detector.run(stop)
+    assert caplog.text.count("database is locked") == 1
+    assert "the store is back" in caplog.text
