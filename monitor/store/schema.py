@@ -12,8 +12,6 @@ import weakref
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from monitor.store.engines import LOCK_SECONDS, Engines, StoreRefusedError, speaking, writing
 from monitor.store.tables import metadata
@@ -91,6 +89,10 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
+    # Here, because loading Alembic costs every start more than opening the database does.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
