@@ -159,6 +159,8 @@ class Agent:
         while True:
             plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
             self._note(next_round_ms=plan.start_ms)
+            if not self._rounds:
+                self._log("next", seconds=round((plan.start_ms - clock()) / 1000, 1))
             while (left := plan.start_ms - clock()) > 0:
                 if left > 2 * self._interval_ms:
                     # The clock went back while we waited.

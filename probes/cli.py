@@ -143,9 +143,7 @@ def _run(chosen: Settings, log: Log) -> int:
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
     )
     state.prepare(chosen.state)
-    if chosen.accept_risks:
-        consent.agree(chosen.state, chosen.accept_risks, _now())
-    agreed = consent.require(chosen.state)
+    agreed = _agreed(chosen, log)
     enrolled = enrolment.load(chosen.state)
     urls = chosen.broker or (enrolled.broker if enrolled else ())
     if not urls:
@@ -184,6 +182,25 @@ def _run(chosen: Settings, log: Log) -> int:
             round_ends_within_seconds=round(round_bound_seconds(catalogue)),
         )
         return _daemon(lambda: _live(wish, setup, log))
+
+
+def _agreed(chosen: Settings, log: Log) -> str:
+    """The hash agreed to. Raises ConsentError."""
+    if chosen.accept_risks == consent.digest():
+        try:
+            found = consent.recorded(chosen.state)
+        except consent.ConsentError:
+            found = None
+        if found is None or found.hash != chosen.accept_risks:
+            try:
+                consent.agree(chosen.state, chosen.accept_risks, _now())
+            except state.StateError as error:
+                # It was given for this run; a full disk must not keep a probe from starting.
+                log("consent not recorded", reason=str(error))
+        return chosen.accept_risks
+    if chosen.accept_risks:
+        consent.agree(chosen.state, chosen.accept_risks, _now())
+    return consent.require(chosen.state)
 
 
 async def _live(wish: Wish, setup: Setup, log: Log) -> None:

@@ -270,6 +270,8 @@ class Publisher:
         delay = min(self._pace.ack * 1.6**batch.tries, self._pace.ack_most)
         batch.due = asyncio.get_running_loop().time() + delay * self._rng.uniform(1.0, 1.3)
         self.sight.resent += batch.tries > 0
+        if batch.tries >= 3:
+            self._log("no acknowledgement from the collector", every=SAY_AGAIN, tries=batch.tries)
         self.sight.published += 1
         self.sight.published_bytes += len(batch.payload)
         batch.tries += 1

@@ -74,11 +74,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
-async def start_probe(
+@contextlib.asynccontextmanager
+async def running_probe(
     state: Path, catalogue: Path, broker: str, *more: str, interval: float = 1.0
-) -> asyncio.subprocess.Process:
-    """Start `reachprobe run` with consent, both streams piped."""
-    return await asyncio.create_subprocess_exec(
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run `reachprobe run` with consent, both streams piped; killed at the end if need be."""
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "probes", "run", "--state", str(state)),
         *("--catalogue", str(catalogue), "--broker", broker, "--allow-private"),
         *("--interval", str(interval), "--accept-risks", consent.digest(), *more),
@@ -87,6 +88,13 @@ async def start_probe(
         stderr=asyncio.subprocess.PIPE,
         env=environment(),
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            _, err = await process.communicate()
+            print(err.decode())
 
 
 async def reachprobe(arguments: Sequence[str], **more: str) -> tuple[int, str, str]:

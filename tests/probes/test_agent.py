@@ -1,0 +1,231 @@
+"""The daemon as a process: real sockets, a real broker, a small collector."""
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from probes import consent, status
+from probes.spool import FILE, read_lines
+from probes.wire import codec
+from tests.probes.test_metrics import ask
+from tests.world.collector import collecting
+from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.tiny import environment, running_probe, tiny_world
+
+Process = asyncio.subprocess.Process
+SECONDS = 30
+
+
+async def line_of(stream: asyncio.StreamReader | None, words: bytes) -> dict[str, str]:
+    """The next line with these words."""
+    assert stream is not None
+    async with asyncio.timeout(SECONDS):
+        while words not in (line := await stream.readline()):
+            assert line, "the probe ended"
+    found: dict[str, str] = json.loads(line)
+    return found
+
+
+async def ended(process: Process) -> tuple[int, list[str], list[dict[str, str]]]:
+    """Exit code, the ids printed as taken, and the log."""
+    out, err = await process.communicate()
+    taken = [json.loads(line) for line in out.decode().splitlines() if line.endswith("}")]
+    assert all(line["event"] == "taken" for line in taken)
+    assert process.returncode is not None
+    log = [json.loads(line) for line in err.decode().splitlines()]
+    return process.returncode, [line["id"] for line in taken], log
+
+
+def nobody() -> str:
+    """URL of a broker that is not there."""
+    return f"mqtt://127.0.0.1:{free_port()}"
+
+
+async def test_from_a_round_to_the_collector_and_a_clean_end(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(server.port) as collector,
+            running_probe(
+                state, catalogue, server.url,
+                "--country", "fr", "--asn", "64503", "--metrics", "127.0.0.1:0",
+            ) as process,
+        ):  # fmt: skip
+            port = int((await line_of(process.stderr, b'"metrics"'))["port"])
+            await collector.wait(lambda: len(collector.ids) >= 6, SECONDS)
+            _, body = await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert b"\nreachprobe_connected 1\n" in body
+            assert (await ask(port, b"GET /healthz HTTP/1.1\r\n\r\n"))[1] == b"ok\n"
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            code, taken, log = await ended(process)
+            assert (code, time.monotonic() - begun < 5) == (0, True)
+            assert set(taken) == set(collector.ids)
+            await collector.wait(lambda: collector.states[-1].state == "goodbye", SECONDS)
+    hello = collector.states[0]
+    assert (hello.state, len(hello.consent), len(hello.catalogue)) == ("hello", 16, 12)
+    lines = [codec.decode(line) for batch in collector.batches for line in batch.lines]
+    assert all(m.round % 1000 == 0 and m.interval_ms == 1000 for m in lines)
+    assert {m.vantage.country for m in lines} == {"FR"}
+    services = {"wechat/messaging", "wechat/login"}
+    assert {m.target for m in lines} == {"liveness/international", *services}
+    # One cycle is one batch.
+    assert all(len({codec.decode(x).round for x in b.lines}) == 1 for b in collector.batches)
+    assert any(len(b.lines) == 3 for b in collector.batches)
+    assert {line["event"] for line in log} >= {"round", "traffic", "stopped"}
+    left = status.load(state)
+    assert left is not None
+    assert (left.stopped, left.spool_rows, left.taken) == (True, 0, len(taken))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_sigterm_at_any_time_ends_within_five_seconds(tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(server.port) as collector,
+            running_probe(
+                tmp_path / "s", catalogue, server.url if seed < 4 else nobody(), interval=0.2
+            ) as process,
+        ):
+            collector.acking = seed != 1
+            first = await line_of(process.stdout, b"taken")
+            await asyncio.sleep(rng.uniform(0, 0.5))
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            code, taken, _ = await ended(process)
+            assert (code, time.monotonic() - begun < 5) == (0, True)
+            taken.append(first["id"])
+    here = {codec.decode(line).id for _, line in read_lines(tmp_path / "s", last=10**6)}
+    assert set(taken) <= here
+    if collector.acking and seed < 4:
+        assert set(taken) <= set(collector.ids)
+
+
+async def test_kill_9_of_probe_and_broker_loses_nothing(tmp_path: Path) -> None:
+    rng = random.Random(9)
+    server = Mosquitto(tmp_path / "b")
+    server.start()
+    taken: set[str] = set()
+    turns, unacknowledged = 8, 0
+    try:
+        async with tiny_world(tmp_path / "c") as catalogue, collecting(server.port) as collector:
+            collector.delay = 0.05
+            for turn in range(turns):
+                collector.acking = turn % 2 == 0
+                async with running_probe(
+                    tmp_path / "s", catalogue, server.url, interval=0.1
+                ) as process:
+                    taken.add((await line_of(process.stdout, b"taken"))["id"])
+                    await asyncio.sleep(rng.uniform(0.05, 0.5))
+                    if turn % 4 == 1:
+                        await asyncio.to_thread(server.kill)
+                        await asyncio.to_thread(server.start)
+                    process.kill()
+                    _, ids, _ = await ended(process)
+                taken |= set(ids)
+                unacknowledged += not taken <= set(collector.ids)
+            assert unacknowledged >= turns // 2
+            collector.acking = True
+            async with running_probe(
+                tmp_path / "s", catalogue, server.url, interval=600
+            ) as process:
+                await collector.wait(lambda: taken <= set(collector.ids), SECONDS)
+                process.terminate()
+                assert (await ended(process))[0] == 0
+    finally:
+        server.stop()
+    # What arrived unprinted was stored: the process died before it could print, or came last.
+    assert len(set(collector.ids) - taken) <= turns + 3
+
+
+async def test_a_round_is_not_measured_twice_by_a_restart(tmp_path: Path) -> None:
+    async with tiny_world(tmp_path / "c") as catalogue:
+        for awaited in (b'"round"', b'"next"'):
+            async with running_probe(
+                tmp_path / "s", catalogue, nobody(), interval=30_000
+            ) as process:
+                await line_of(process.stderr, awaited)
+                process.terminate()
+                await ended(process)
+    assert len(read_lines(tmp_path / "s", last=100)) == 3
+
+
+async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    state.mkdir()
+    (state / FILE).write_bytes(os.urandom(50_000))
+    async with (
+        tiny_world(tmp_path / "c") as catalogue,
+        running_probe(state, catalogue, nobody(), interval=0.3) as process,
+    ):
+        await line_of(process.stdout, b"taken")
+        async with running_probe(state, catalogue, nobody()) as second:
+            _, err = await second.communicate()
+            assert second.returncode == 2
+        assert err.decode().count("\n") == 1
+        assert "another reachprobe" in err.decode()
+        process.terminate()
+        code, _, log = await ended(process)
+    assert code == 0
+    assert any("set aside" in line["event"] for line in log)
+
+
+async def test_nobody_reads_stdout_any_more(tmp_path: Path) -> None:
+    async with (
+        tiny_world(tmp_path / "c") as catalogue,
+        running_probe(tmp_path / "s", catalogue, nobody(), interval=0.2) as process,
+    ):
+        await line_of(process.stdout, b"taken")
+        process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
+        await line_of(process.stderr, b"stdout is closed")
+        await line_of(process.stderr, b'"round"')
+        process.terminate()
+        assert process.stderr is not None
+        rest = await process.stderr.read()
+        assert await process.wait() == 0
+    assert b"Traceback" not in rest
+
+
+@pytest.mark.lab
+async def test_a_full_disk_is_said_and_measuring_goes_on(tmp_path: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        pytest.skip("needs root for a tmpfs of its own")
+    state = tmp_path / "s"
+    state.mkdir()
+    # The disk is full from the start; after a while somebody makes room.
+    script = (
+        'mount -t tmpfs -o size=6m none "$0"; echo "$1" > "$0/identity.json"; '
+        'head -c 20m /dev/zero > "$0/hog" 2>/dev/null; '
+        '(sleep 1.5; rm "$0/hog") & shift; exec "$@"'
+    )
+    async with tiny_world(tmp_path / "c") as catalogue:
+        process = await asyncio.create_subprocess_exec(
+            *("unshare", "-m", "sh", "-c", script, str(state), '{"probe": "p-0123456789abcdef"}'),
+            *(sys.executable, "-m", "probes", "run"),
+            *("--state", str(state), "--catalogue", str(catalogue), "--allow-private"),
+            *("--interval", "0.3", "--broker", nobody(), "--country", "FR"),
+            *("--accept-risks", consent.digest()),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(),
+        )
+        try:
+            await line_of(process.stdout, b"taken")
+        finally:
+            process.terminate()
+        code, _, log = await ended(process)
+    assert code == 0, log
+    events = {line["event"] for line in log}
+    assert {"disk trouble, measuring goes on", "the disk is well again"} <= events
+    assert "consent not recorded" in events
