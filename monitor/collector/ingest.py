@@ -98,7 +98,7 @@ class Ingest:
         self._intake, self._store, self._acknowledger = intake, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
         self._roster = Roster(store.registry)
-        self._buckets = Buckets()
+        self.buckets = Buckets()
         self._said_too_new: set[str] = set()
 
     async def run(self) -> None:
@@ -132,7 +132,7 @@ class Ingest:
         if arrived.status:
             self._take_status(group, arrived)
             return
-        if self._buckets.exhausted(arrived.probe, time.monotonic()):
+        if self.buckets.exhausted(arrived.probe, time.monotonic()):
             self._counters.dropped += 1
             return
         try:
@@ -144,7 +144,7 @@ class Ingest:
                 LOG.warning("%s sends what only a newer collector knows: %s", arrived.probe, error)
             return
         size = len(unpacked.measurements) + len(unpacked.bad)
-        delay = self._buckets.take(arrived.probe, size, time.monotonic())
+        delay = self.buckets.take(arrived.probe, size, time.monotonic())
         await self._admit(group, arrived, unpacked)
         if unpacked.header is not None:
             header = unpacked.header

@@ -1,0 +1,114 @@
+"""Measurements, batches and small stores for tests of the collector."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from monitor.collector.counters import Counters
+from monitor.store.base import Added, Admitted, Probe, Quarantined, StoreUnavailableError
+from probes.wire.codec import BatchHeader, encode, encode_batch
+from probes.wire.measurement import Measurement, Vantage, measurement_id
+
+EPOCH = "spool"
+P = "p-0000000000000001"
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def measurement(probe: str = P, sequence: int = 0, **fields: Any) -> Measurement:
+    at = fields.pop("at", None) or now_ms() - 1000
+    values: dict[str, Any] = {
+        "v": 1,
+        "id": measurement_id(probe, EPOCH, sequence),
+        "probe": probe,
+        "target": "wechat/messaging",
+        "round": at,
+        "started": at,
+        "took_us": 1000,
+        "epoch": EPOCH,
+        "sequence": sequence,
+        "vantage": Vantage(country="RU", asn=64501),
+    }
+    return Measurement(**(values | fields))
+
+
+def batch(
+    probe: str = P, sequences: Sequence[int] = (0,), *, number: int = 0, boot: str = "b"
+) -> bytes:
+    lines = [encode(measurement(probe, sequence)) for sequence in sequences]
+    return encode_batch(BatchHeader(boot=boot, sequence=number), lines)
+
+
+class Memory:
+    """The two stores that a collector needs, in memory; `away` makes them unavailable."""
+
+    def __init__(self, *probes: str) -> None:
+        self.known = {
+            name: Probe(id=name, owner="ada", role="vantage", enrolled=1) for name in probes
+        }
+        self.rows: dict[str, bytes] = {}
+        self.quarantine: list[Quarantined] = []
+        self.calls: list[int] = []
+        self.said: list[tuple[str, bytes | None, str | None, int | None]] = []
+        self.asked = 0
+        self.away = ""
+        self.slow = 0.0
+
+    @property
+    def facts(self) -> Any:
+        return self
+
+    @property
+    def registry(self) -> Any:
+        return self
+
+    async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
+        await asyncio.sleep(self.slow)
+        self._answer()
+        self.calls.append(len(admitted))
+        new = duplicate = conflicting = 0
+        for one in admitted:
+            known = self.rows.setdefault(one.stored.measurement.id, one.line)
+            if known is one.line:
+                new += 1
+            elif known == one.line:
+                duplicate += 1
+            else:
+                conflicting += 1
+        self.quarantine += quarantined
+        return Added(new, duplicate, conflicting)
+
+    async def probe(self, id: str) -> Probe | None:
+        self._answer()
+        self.asked += 1
+        return self.known.get(id)
+
+    async def saw(
+        self,
+        probe: str,
+        at: int,
+        status: bytes | None = None,
+        country: str | None = None,
+        asn: int | None = None,
+    ) -> None:
+        self._answer()
+        self.said.append((probe, status, country, asn))
+
+    def _answer(self) -> None:
+        if self.away:
+            raise StoreUnavailableError(self.away)
+
+
+async def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - anything may be waited for
+            await asyncio.sleep(0.005)
+
+
+__all__ = ["Counters", "Memory", "batch", "measurement", "now_ms", "wait_for"]

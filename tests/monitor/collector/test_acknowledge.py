@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+
+from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
+from monitor.collector.counters import Counters
+from monitor.mqtt import BrokerUnreachableError
+from probes.wire import topics
+from probes.wire.codec import Ack, decode_ack
+from tests.monitor.collector.bench import P, wait_for
+
+
+class Wire:
+    """A connection that keeps what is published."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Ack]] = []
+        self.dead = False
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        if self.dead:
+            raise BrokerUnreachableError("gone")
+        self.sent.append((topic, decode_ack(payload)))
+
+
+async def test_due_now_in_groups_and_later_when_due() -> None:
+    counters, wire = Counters(), Wire()
+    acknowledger = Acknowledger(counters)
+    acknowledger.connection = wire
+    for sequence in range(3):
+        acknowledger.add(P, "b", sequence, 0)
+    acknowledger.add(P, "other", 7, 0)
+    acknowledger.add(P, "b", 9, 0.1)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(acknowledger.run())
+        await wait_for(lambda: len(wire.sent) == 2)
+        assert sorted(wire.sent, key=lambda s: s[1].boot) == [
+            (topics.ack(P), Ack(boot="b", sequences=(0, 1, 2))),
+            (topics.ack(P), Ack(boot="other", sequences=(7,))),
+        ]
+        await wait_for(lambda: len(wire.sent) == 3)
+        acknowledger.add(P, "b", 10, 60)
+        acknowledger.close()
+    assert counters.acknowledged == 5, "what is due in a minute stays unsaid"
+
+
+async def test_no_connection_and_a_dead_one_let_go() -> None:
+    counters, wire = Counters(), Wire()
+    acknowledger = Acknowledger(counters)
+    acknowledger.add(P, "b", 1, 0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(acknowledger.run())
+        await asyncio.sleep(0.02)
+        acknowledger.connection, wire.dead = wire, True
+        acknowledger.add(P, "b", 2, 0)
+        await asyncio.sleep(0.02)
+        wire.dead = False
+        acknowledger.add(P, "b", 3, 0)
+        await wait_for(lambda: bool(wire.sent))
+        acknowledger.close()
+    assert wire.sent == [(topics.ack(P), Ack(boot="b", sequences=(3,)))]
+    assert counters.acknowledged == 1
+
+
+async def test_one_message_names_a_bounded_number() -> None:
+    wire = Wire()
+    acknowledger = Acknowledger(Counters())
+    acknowledger.connection = wire
+    for sequence in range(MAX_SEQUENCES + 1):
+        acknowledger.add(P, "b", sequence, 0)
+    acknowledger.close()
+    await acknowledger.run()
+    assert [len(ack.sequences) for _, ack in wire.sent] == [MAX_SEQUENCES, 1]

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.collector import admission
+from monitor.collector.admission import Refused, admit, within_targets
+from monitor.store.base import Admitted, Probe
+from monitor.store.facts import CONFLICT
+from probes.wire.codec import encode
+from probes.wire.measurement import Measurement, Role
+from tests.monitor.collector.bench import P, measurement
+
+NOW = 1_790_000_000_000
+PROBE = Probe(id=P, owner="ada", role="control", enrolled=7)
+Q = "p-0000000000000002"
+
+
+def judge(one: Measurement, probe: Probe | None = PROBE, topic: str = P) -> Admitted | Refused:
+    return admit(one, encode(one), probe, topic, NOW)
+
+
+def test_admitted_with_what_the_registry_says() -> None:
+    one = measurement(at=NOW)
+    outcome = judge(one)
+    assert isinstance(outcome, Admitted)
+    assert outcome.stored.measurement == one
+    assert (outcome.stored.owner, outcome.stored.role) == ("ada", Role.CONTROL)
+    assert (outcome.stored.enrolled, outcome.received) == (7, NOW)
+    assert outcome.line == encode(one)
+
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("one", "probe", "reason"),
+    [
+        (measurement(at=NOW), None, "unknown_probe"),
+        (measurement(at=NOW), msgspec.structs.replace(PROBE, revoked=5), "revoked_probe"),
+        (measurement(at=NOW), msgspec.structs.replace(PROBE, role="boss"), "unknown_role"),
+        (measurement(Q, at=NOW), PROBE, "foreign_probe"),
+        (measurement(at=NOW, id="0" * 32), PROBE, "wrong_id"),
+        (measurement(at=NOW, epoch="other"), PROBE, "wrong_id"),
+        (measurement(at=NOW + 6 * 60_000), PROBE, "clock_ahead"),
+        (measurement(at=NOW, round=NOW + 6 * 60_000), PROBE, "clock_ahead"),
+        (measurement(at=NOW - 91 * DAY), PROBE, "too_old"),
+        (measurement(at=1), PROBE, "too_old"),
+        (measurement(at=NOW, round=1), PROBE, "too_old"),
+        (measurement(at=NOW, round=NOW - 2 * DAY), PROBE, "wrong_round"),
+    ],
+)
+def test_refusals(one: Measurement, probe: Probe | None, reason: str) -> None:
+    outcome = judge(one, probe)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == reason
+    assert outcome.detail
+    assert "\n" not in outcome.detail
+
+
+def test_borders_of_time_are_admitted() -> None:
+    for one in (
+        measurement(at=NOW + 5 * 60_000),
+        measurement(at=NOW - 90 * DAY),
+        measurement(at=NOW, round=NOW - DAY),
+        measurement(at=NOW, target="liveness/international"),
+        measurement(at=NOW, target="no-such/target-here"),
+    ):
+        assert isinstance(judge(one), Admitted)
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**45), st.integers(0, 2**45))
+def test_total_and_closed(sequence: int, started: int, round: int) -> None:
+    limit = 32_503_680_000_000
+    one = measurement(sequence=sequence, at=min(started, limit) or 1, round=min(round, limit))
+    outcome = judge(one)
+    assert isinstance(outcome, Admitted) or outcome.reason in admission.REASONS
+
+
+def test_reasons_are_labels_and_complete() -> None:
+    assert len(set(admission.REASONS)) == len(admission.REASONS)
+    assert all(re.fullmatch(r"[a-z_]{1,40}", reason) for reason in admission.REASONS)
+    named = {
+        value
+        for name, value in vars(admission).items()
+        if name.isupper() and isinstance(value, str)
+    }
+    assert named == set(admission.REASONS)
+    assert CONFLICT in admission.REASONS
+
+
+def test_targets_are_bounded() -> None:
+    named: set[str] = set()
+    for number in range(admission.MAX_TARGETS):
+        assert within_targets(named, f"a/t{number}") is None
+    assert within_targets(named, "a/t1") is None
+    refused = within_targets(named, "a/one-more")
+    assert refused is not None
+    assert refused.reason == "too_many_targets"
+    assert len(named) == admission.MAX_TARGETS

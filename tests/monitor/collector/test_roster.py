@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import msgspec
+
+from monitor.collector import roster
+from monitor.collector.roster import Roster
+from tests.monitor.collector.bench import Memory, P
+
+
+async def test_asked_seldom_but_revocation_is_seen() -> None:
+    memory, now = Memory(P), [0.0]
+    known = Roster(memory.registry, clock=lambda: now[0])
+    for _ in range(10):
+        assert await known.probe(P) is not None
+    assert memory.asked == 1
+    memory.known[P] = msgspec.structs.replace(memory.known[P], revoked=5)
+    now[0] = roster.KNOWN_SECONDS
+    record = await known.probe(P)
+    assert record is not None
+    assert record.revoked == 5
+
+
+async def test_a_probe_that_enrols_late_is_seen_soon() -> None:
+    memory, now = Memory(), [0.0]
+    known = Roster(memory.registry, clock=lambda: now[0])
+    assert await known.probe(P) is None
+    memory.known = Memory(P).known
+    assert await known.probe(P) is None
+    now[0] = roster.UNKNOWN_SECONDS
+    assert await known.probe(P) is not None
+
+
+async def test_last_seen_is_written_seldom_and_statuses_at_once() -> None:
+    memory, now = Memory(P), [0.0]
+    known = Roster(memory.registry, clock=lambda: now[0])
+    await known.saw(P, 1, country="RU", asn=1)
+    await known.saw(P, 2, country="RU", asn=1)
+    await known.saw(P, 3, status=b"{}", at_once=True)
+    assert [status for _, status, _, _ in memory.said] == [None, b"{}"]
+    now[0] = roster.SAW_SECONDS
+    await known.saw(P, 4, country="FR", asn=2)
+    assert memory.said[-1] == (P, None, "FR", 2)
+
+
+def test_targets_are_of_one_day_and_memory_is_bounded() -> None:
+    now = [0.0]
+    known = Roster(Memory().registry, clock=lambda: now[0])
+    known.targets(P).add("a/b")
+    assert known.targets(P) == {"a/b"}
+    now[0] = roster.TARGETS_SECONDS
+    assert known.targets(P) == set()
+    for number in range(roster.MAX_PROBES + 10):
+        known.targets(str(number))
+    assert len(known._entries) == roster.MAX_PROBES

@@ -1,0 +1,344 @@
+"""The collector over real brokers and a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor.collector.counters import Counters
+from monitor.collector.ingest import Stores
+from monitor.collector.subscriber import run_collector
+from monitor.enrolment import Enrolled
+from probes.wire import topics
+from probes.wire.bounds import MAX_PACKET_BYTES
+from probes.wire.codec import Ack, BatchHeader, Status, decode_ack, encode_batch, encode_message
+from tests.monitor.collector.bench import batch, wait_for
+from tests.monitor.collector.test_unpack import BOMB, DEEP, NUL
+from tests.world.brokers import MONITOR_SECRET, House, house
+from tests.world.mosquitto import Mosquitto
+
+
+@contextlib.asynccontextmanager
+async def collecting(
+    made: House, *, store: Stores | None = None, url: str = ""
+) -> AsyncIterator[Counters]:
+    """A collector at work, ended politely."""
+    counters, stop = Counters(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(
+            run_collector(
+                url or made.monitor_url,
+                "monitor",
+                MONITOR_SECRET,
+                store or made.database,
+                counters,
+                stop,
+                shared=True,
+            )
+        )
+        try:
+            await wait_for(lambda: not counters.unready)
+            yield counters
+        finally:
+            stop.set()
+            async with asyncio.timeout(10):
+                await asyncio.wait([task])
+
+
+class Voice:
+    """A probe that speaks the wire: sends payloads and reads acknowledgements."""
+
+    def __init__(self, client: aiomqtt.Client, who: Enrolled) -> None:
+        self.client, self.id = client, who.probe
+        self._messages = aiter(client.messages)
+
+    async def send(self, payload: bytes) -> None:
+        await self.client.publish(topics.measurements(self.id), payload, qos=1)
+
+    async def acked(self, count: int = 1, seconds: float = 5) -> list[int]:
+        got: list[int] = []
+        async with asyncio.timeout(seconds):
+            while len(got) < count:
+                message = await anext(self._messages)
+                ack: Ack = decode_ack(bytes(message.payload))
+                got += ack.sequences
+        return sorted(got)
+
+
+@contextlib.asynccontextmanager
+async def voice(made: House, who: Enrolled) -> AsyncIterator[Voice]:
+    async with made.client(who) as client:
+        await client.subscribe(topics.ack(who.probe), qos=1)
+        yield Voice(client, who)
+
+
+async def stored(made: House) -> int:
+    return len(await made.database.facts.arrivals(0))
+
+
+@pytest.fixture(params=["embedded", "mosquitto-5", "mosquitto-3.1.1"])
+async def made(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+    async with house(request.param, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[House]:
+    async with house("embedded", tmp_path) as running:
+        yield running
+
+
+async def test_stored_once_and_acknowledged_after(made: House) -> None:
+    async with collecting(made) as counters, voice(made, made.one) as probe:
+        for number in range(5):
+            payload = batch(probe.id, range(number * 3, number * 3 + 3), number=number)
+            await probe.send(payload)
+        assert await probe.acked(5) == [0, 1, 2, 3, 4]
+        assert await stored(made) == 15
+        await probe.send(payload)
+        assert await probe.acked() == [4]
+        assert await stored(made) == 15
+        assert (counters.ingested, counters.duplicate, counters.acknowledged) == (15, 3, 6)
+        record = await made.database.registry.probe(probe.id)
+        assert record is not None
+        assert (record.country, record.asn) == ("RU", 64501)
+        assert record.last_seen is not None
+
+
+async def test_status_and_will_reach_the_registry(made: House) -> None:
+    lost = encode_message(Status(state="lost"))
+    will = aiomqtt.Will(topics.status(made.one.user), lost, qos=1)
+
+    async def says(wanted: bytes) -> None:
+        async with asyncio.timeout(5):
+            while True:
+                record = await made.database.registry.probe(made.one.user)
+                assert record is not None
+                if record.status == wanted:
+                    break
+                await asyncio.sleep(0.02)
+
+    async with collecting(made):
+        client = made.client(made.one, will=will)
+        await client.__aenter__()
+        hello = encode_message(Status(state="hello", version="1", spool_rows=4))
+        await client.publish(topics.status(made.one.user), hello, qos=1)
+        await says(hello)
+        client._client._sock_close()
+        await says(lost)
+
+
+async def test_no_acknowledgement_before_the_commit(embedded: House) -> None:
+    """The store is slow: nothing is said meanwhile."""
+
+    class Slow:
+        registry = embedded.database.registry
+        adding = asyncio.Event()
+        release = asyncio.Event()
+
+        @property
+        def facts(self) -> Slow:
+            return self
+
+        async def add(self, *parts: object) -> object:
+            self.adding.set()
+            await self.release.wait()
+            return await embedded.database.facts.add(*parts)  # type: ignore[arg-type]
+
+    slow = Slow()
+    async with (
+        collecting(embedded, store=slow),  # type: ignore[arg-type]
+        voice(embedded, embedded.one) as probe,
+    ):
+        await probe.send(batch(probe.id))
+        await slow.adding.wait()
+        with pytest.raises(TimeoutError):
+            await probe.acked(seconds=0.3)
+        slow.release.set()
+
+
+async def test_a_crash_between_commit_and_acknowledgement_is_harmless(embedded: House) -> None:
+    class Crash(BaseException):
+        """Not an error of the store: the process is gone."""
+
+    class Dying:
+        registry = embedded.database.registry
+
+        @property
+        def facts(self) -> Dying:
+            return self
+
+        async def add(self, *parts: object) -> object:
+            await embedded.database.facts.add(*parts)  # type: ignore[arg-type]
+            raise Crash
+
+    async with voice(embedded, embedded.one) as probe:
+        payload = batch(probe.id, range(7))
+        await _killed_while_storing(embedded, Dying(), probe, payload)
+        assert await stored(embedded) == 7
+        async with collecting(embedded) as counters:
+            await probe.send(payload)
+            assert await probe.acked() == [0]
+        assert counters.duplicate == 7
+        assert await stored(embedded) == 7
+
+
+async def _killed_while_storing(made: House, store: object, probe: Voice, payload: bytes) -> None:
+    with pytest.raises(BaseExceptionGroup):  # noqa: PT012 - it dies somewhere inside
+        async with collecting(made, store=store):  # type: ignore[arg-type]
+            await probe.send(payload)
+            await asyncio.sleep(3)
+
+
+async def test_any_bytes_are_quarantined_and_the_next_is_stored_at_once(embedded: House) -> None:
+    numbers = iter(range(1, 10_000))
+    async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
+
+        async def poison(payload: bytes) -> None:
+            before = counters.quarantined.total()
+            await probe.send(payload)
+            number = next(numbers)
+            await probe.send(batch(probe.id, (number,), number=number))
+            seen: list[int] = []
+            while number not in seen:
+                seen += await probe.acked(seconds=1)
+            assert counters.quarantined.total() > before
+
+        for payload in (
+            b"",
+            b"\x00" * MAX_PACKET_BYTES,
+            BOMB,
+            DEEP,
+            NUL,
+            batch(probe.id)[:-4],
+            encode_batch(BatchHeader(boot="x", sequence=1), [b'"\\ud800"', b"NaN", b"1e999"]),
+        ):
+            await poison(payload)
+        first = next(numbers)
+        for number, payload in enumerate(samples := _samples(), first):
+            await probe.send(payload)
+            await probe.send(batch(probe.id, (number,), number=number))
+        good = set(range(first, first + len(samples)))
+        seen: set[int] = set()
+        while not good <= seen:
+            seen |= set(await probe.acked(seconds=1))
+        assert await stored(embedded) == max(good)
+
+
+def _samples() -> list[bytes]:
+    """Some bytes that hypothesis thinks are hard (its own loop cannot run inside ours)."""
+    found: list[bytes] = []
+
+    @settings(
+        max_examples=40,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.binary(max_size=2000))
+    def collect(payload: bytes) -> None:
+        found.append(payload)
+
+    collect()
+    return found
+
+
+async def test_a_later_version_waits_for_a_later_collector(embedded: House) -> None:
+    async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
+        await probe.send(encode_batch(BatchHeader(v=9, boot="b", sequence=1), [b"?"]))
+        await probe.send(batch(probe.id, number=2))
+        assert await probe.acked() == [2]
+        assert counters.too_new == 1
+        assert counters.quarantined.total() == 0
+
+
+async def test_two_collectors_share_the_load(tmp_path: Path) -> None:
+    async with (
+        house("mosquitto-5", tmp_path) as made,
+        collecting(made) as one,
+        collecting(made) as two,
+        voice(made, made.one) as probe,
+    ):
+        for number in range(30):
+            await probe.send(batch(probe.id, (number,), number=number))
+        assert await probe.acked(30) == list(range(30))
+        assert await stored(made) == 30
+        assert one.ingested + two.ingested == 30
+        assert min(one.ingested, two.ingested) > 5
+
+
+async def test_two_collectors_on_a_broker_without_sharing_store_once(embedded: House) -> None:
+    async with (
+        collecting(embedded) as one,
+        collecting(embedded) as two,
+        voice(embedded, embedded.one) as probe,
+    ):
+        for number in range(10):
+            await probe.send(batch(probe.id, (number,), number=number))
+        await probe.acked(20)
+        assert await stored(embedded) == 10
+        assert (one.ingested + two.ingested, one.duplicate + two.duplicate) == (10, 10)
+
+
+async def test_retained_poison_is_ignored_and_cleared(tmp_path: Path) -> None:
+    async with house("mosquitto-3.1.1", tmp_path) as made:
+        async with made.client(made.one) as client:
+            for topic in (topics.status(made.one.user), topics.measurements(made.one.user)):
+                await client.publish(topic, b"poison", qos=1, retain=True)
+        async with collecting(made) as counters, voice(made, made.one) as probe:
+            await probe.send(batch(probe.id))
+            await probe.acked()
+            await asyncio.sleep(0.1)
+            assert counters.quarantined.total() == 0
+        async with made.client() as monitor:
+            await monitor.subscribe(f"{topics.PREFIX}/status/+", qos=1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await anext(aiter(monitor.messages))
+
+
+async def test_it_comes_back_when_the_broker_does(embedded: House, tmp_path: Path) -> None:
+    """Killed and started again on the same port, twice; one line is said each time."""
+    broker = Mosquitto(tmp_path / "mosquitto")
+    broker.start()
+    probe = embedded.one
+    try:
+        async with collecting(embedded, url=broker.url) as counters:
+            for turn in range(2):
+                broker.kill()
+                await wait_for(lambda: bool(counters.unready))
+                assert counters.unready[0].startswith("broker: ")
+                broker.start()
+                await wait_for(lambda: not counters.unready, 8)
+                async with aiomqtt.Client("127.0.0.1", broker.port) as client:
+                    await client.subscribe(topics.ack(probe.probe), qos=1)
+                    payload = batch(probe.probe, (turn,), number=turn)
+                    await client.publish(topics.measurements(probe.probe), payload, qos=1)
+                    assert await Voice(client, probe).acked() == [turn]
+    finally:
+        broker.stop()
+    assert await stored(embedded) == 2
+
+
+async def test_stopping_finishes_what_has_arrived(embedded: House) -> None:
+    async with voice(embedded, embedded.one) as probe:
+        async with collecting(embedded):
+            for number in range(20):
+                await probe.send(batch(probe.id, (number,), number=number))
+            await asyncio.sleep(0.05)
+        acked = await probe.acked(1)
+        assert len(acked) == await stored(embedded) > 0
+
+
+async def test_a_bad_url_is_said_at_once(embedded: House) -> None:
+    with pytest.raises(ValueError, match="broker URL"):
+        await run_collector(
+            "nonsense", "", "", embedded.database, Counters(), asyncio.Event(), shared=False
+        )

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from monitor.collector import admission, unpack
+from monitor.collector.unpack import Unpacked
+from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_PACKET_BYTES
+from probes.wire.codec import BatchHeader, TooNewError, encode, encode_batch
+from tests.monitor.collector.bench import batch, measurement
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+HEADER = BatchHeader(boot="b", sequence=3)
+BOMB = zstd.compress(b'{"boot":"b","sequence":3}\n' + b"0" * (MAX_BATCH_BYTES + 10))
+DEEP = encode_batch(HEADER, [b"[" * 100_000])
+NUL = encode_batch(HEADER, [encode(measurement()).replace(b"spool", b"sp\\u0000l")])
+
+
+def test_a_good_batch() -> None:
+    got = unpack.unpack(batch(sequences=range(5), number=9))
+    assert got.header == BatchHeader(boot="b", sequence=9)
+    assert [m.sequence for m, _ in got.measurements] == list(range(5))
+    assert all(encode(m) == line for m, line in got.measurements)
+    assert got.bad == ()
+
+
+@given(st.binary(max_size=500))
+@example(b"\x00" * MAX_PACKET_BYTES)
+@example(BOMB)
+@example(DEEP)
+@example(NUL)
+@example(batch()[:-3])
+@example(batch() + b"x")
+@example(encode_batch(HEADER, [b""]))
+def test_any_bytes_give_a_value(payload: bytes) -> None:
+    got = unpack.unpack(payload)
+    assert isinstance(got, Unpacked)
+    assert got.measurements or got.bad
+    assert all(bad.reason in admission.REASONS for bad in got.bad)
+
+
+@given(st.lists(st.binary(max_size=60).filter(lambda line: b"\n" not in line), max_size=40))
+def test_any_lines_keep_the_header(lines: list[bytes]) -> None:
+    try:
+        got = unpack.unpack(encode_batch(HEADER, [*lines, encode(measurement())]))
+    except TooNewError:
+        return
+    assert got.header == HEADER
+    assert len(got.measurements) >= 1
+    assert len(got.bad) <= unpack.MAX_BAD_LINES
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [BOMB, batch(number=3) + b"x", encode_batch(HEADER, [b"{}"] * (MAX_BATCH_LINES + 1))],
+    ids=["bomb", "trailing", "too many lines"],
+)
+def test_a_malformed_batch_whose_header_is_readable_can_be_acknowledged(payload: bytes) -> None:
+    got = unpack.unpack(payload)
+    assert got.header is not None
+    assert got.header.sequence == 3
+    assert [bad.reason for bad in got.bad] == ["malformed_batch"]
+
+
+def test_one_bad_line_loses_no_neighbour_and_says_where() -> None:
+    lines = [encode(measurement(sequence=n)) for n in range(3)]
+    lines[1] = lines[1].replace(b'"round":', b'"ruond":')
+    got = unpack.unpack(encode_batch(HEADER, lines))
+    assert [m.sequence for m, _ in got.measurements] == [0, 2]
+    assert got.bad[0].detail.startswith("line 2: ")
+    assert "round" in got.bad[0].detail
+
+
+def test_many_bad_lines_are_summed_up() -> None:
+    got = unpack.unpack(encode_batch(HEADER, [b"{}"] * 100))
+    assert len(got.bad) == unpack.MAX_BAD_LINES
+    assert got.bad[-1].detail.endswith("and 80 more lines")
+
+
+def test_a_later_version_waits() -> None:
+    with pytest.raises(TooNewError):
+        unpack.unpack(encode_batch(BatchHeader(v=2, boot="b", sequence=0), []))
+    later = encode(measurement()).replace(b'"v":1', b'"v":2')
+    with pytest.raises(TooNewError, match="line 2"):
+        unpack.unpack(encode_batch(HEADER, [encode(measurement()), later]))
