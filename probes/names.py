@@ -33,6 +33,8 @@ class _Name:
     system: list[PendingLookup] = field(default_factory=list)
     references: list[PendingLookup] = field(default_factory=list)
     silent: list[PendingLookup] = field(default_factory=list)
+    asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
+    """Questions to reference resolvers."""
     widened: bool = False
 
     def all(self) -> Iterable[PendingLookup]:
@@ -75,7 +77,7 @@ class Names:
         if yardstick and not entry.references and not entry.silent:
             cheapest = next((way for ways in self._references for way in ways), None)
             if cheapest is not None:
-                entry.references.append(self._begin(name, "A", cheapest, Purpose.REFERENCE))
+                self._ask_reference(entry, name, "A", cheapest)
             entry.silent = [
                 self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
                 for way in self._silent
@@ -88,22 +90,42 @@ class Names:
         entry = self._names.setdefault(name, _Name())
         if widen and not entry.widened:
             entry.widened = True
-            ways = [way for ways in self._references for way in ways]
-            asked = bool(entry.references)
-            entry.references += [
-                self._begin(name, "A", way, Purpose.REFERENCE) for way in ways[1 if asked else 0 :]
-            ]
+            for way in (way for ways in self._references for way in ways):
+                self._ask_reference(entry, name, "A", way)
             # IPv6 addresses from one resolver, clear and encrypted: the name is the same.
-            entry.references += (
-                [
-                    self._begin(name, "AAAA", way, Purpose.REFERENCE)
-                    for way in self._references[0]
-                    if way.transport in ("udp", "doh")
-                ]
-                if self._references
-                else []
-            )
+            for way in self._references[0] if self._references else ():
+                if way.transport in ("udp", "doh"):
+                    self._ask_reference(entry, name, "AAAA", way)
         return await _answers(entry.references)
+
+    async def encrypted(self, name: str) -> tuple[str, ...]:
+        """Return the addresses that one reference resolver gives where nobody on the path can
+        answer in its place: over DoH, or over DoT when none has DoH."""
+        entry = self._names.setdefault(name, _Name())
+        every = [way for ways in self._references for way in ways]
+        for transport in ("doh", "dot"):
+            way = next((way for way in every if way.transport == transport), None)
+            if way is not None:
+                self._ask_reference(entry, name, "A", way)
+                break
+        return await _answers(entry.references)
+
+    async def injected(self, name: str) -> bool:
+        """The silent address has answered by now. An injected answer comes at once, so this
+        does not wait for silence to be over."""
+        for pending in self._names.get(name, _Name()).silent:
+            try:
+                async with asyncio.timeout(0):
+                    if (await pending.first()).replies:
+                        return True
+            except TimeoutError:
+                pass
+        return False
+
+    def _ask_reference(self, entry: _Name, name: str, qtype: str, way: ResolverRoute) -> None:
+        if (qtype, way) not in entry.asked:
+            entry.asked.add((qtype, way))
+            entry.references.append(self._begin(name, qtype, way, Purpose.REFERENCE))
 
     def widened(self, name: str) -> bool:
         """All reference resolvers have been asked about this name already."""

@@ -8,7 +8,6 @@ PROTOCOL = "dns"
 
 
 async def measure(visit: Visit) -> None:
-    """Resolve; ask every reference resolver when none confirms the machine's own answer."""
+    """Resolve; ask further resolvers when the yardstick does not confirm the own answer."""
     await visit.addresses()
-    if not await visit.confirmed_by_reference():
-        await visit.more_addresses()
+    await visit.second_opinion(reached=bool(visit.own))

@@ -12,8 +12,7 @@ async def measure(visit: Visit) -> None:
     """Resolve, connect, ask; when the request dies, an innocuous host name and a repeat."""
     links = await visit.each(await visit.addresses(), _reach_own)
     reached = any(link.tcp.failure is None and link.address in visit.own for link in links)
-    if not reached or not await visit.confirmed_by_reference():
-        links += await visit.each(await visit.more_addresses(), _reach_own)
+    links += await visit.each(await visit.second_opinion(reached=reached), _reach_own)
     other = next((link for link in links if link.tcp.failure is None), None)
     if other is not None and visit.first_time("application"):
         why, kind = Purpose.CONTRAST, Contrast.REPEAT

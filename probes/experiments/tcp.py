@@ -8,11 +8,10 @@ PROTOCOL = "tcp"
 
 
 async def measure(visit: Visit) -> None:
-    """Resolve, connect to every address; with nothing to prove an own answer, ask the others."""
+    """Resolve, connect to every address; then to those that a second opinion adds."""
     links = await visit.each(await visit.addresses(), _reach)
     reached = any(link.tcp.failure is None and link.address in visit.own for link in links)
-    if not reached or not await visit.confirmed_by_reference():
-        await visit.each(await visit.more_addresses(), _reach)
+    await visit.each(await visit.second_opinion(reached=reached), _reach)
 
 
 async def _reach(visit: Visit, address: str) -> Link:

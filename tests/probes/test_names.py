@@ -88,3 +88,32 @@ async def test_an_unknown_name_has_no_lookups():
         names = net.names()
         assert await names.observations("never.asked", "e", 0) == []
         assert not names.widened("never.asked")
+
+
+async def test_one_encrypted_opinion_is_asked_once_and_not_again_when_widening():
+    async with internet(
+        {NAME: Address("127.0.0.66")}, reference={NAME: Address("127.0.0.1")}, secure=True
+    ) as net:
+        names = net.names()
+        await names.system(NAME)
+        assert await names.encrypted(NAME) == ("127.0.0.1",)
+        assert await names.encrypted(NAME) == ("127.0.0.1",)
+        await names.references(NAME, widen=True)
+        lookups = await names.observations(NAME, "e", 0)
+        asked = [(o.transport, o.qtype) for o in lookups if o.resolver == "lab"]
+        assert len(asked) == len(set(asked)) == 6
+
+
+async def test_injection_is_known_without_waiting_for_silence():
+    async with internet({NAME: Address("127.0.0.1")}, injected=Address("10.10.34.34")) as net:
+        names = net.names()
+        await names.system(NAME)
+        assert not await names.injected("never.asked")
+        await names._names[NAME].silent[0].first()
+        assert await names.injected(NAME)
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        names = net.names()
+        await names.system(NAME)
+        begin = net.network.clock_us()
+        assert not await names.injected(NAME)
+        assert net.network.clock_us() - begin < 50_000

@@ -39,8 +39,10 @@ async def test_reference_answers_are_dialled_too_and_only_once():
         visit = net.visit(endpoint())
         assert await visit.addresses() == ("127.0.0.2", "127.0.0.3")
         assert visit.own == ("127.0.0.2",)
-        assert not await visit.confirmed_by_reference()
-        assert await visit.more_addresses() == ()
+        assert await visit.second_opinion(reached=True) == ()
+        assert not visit.names.widened(NAME)
+        assert await visit.second_opinion(reached=False) == ()
+        assert visit.names.widened(NAME)
         assert await visit.more_addresses() == ()
 
 

@@ -54,7 +54,6 @@ async def serve(
     """Listen until the end of the block; then every connection is closed and its thread ended."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.create_server((address, port), family=family, backlog=128)
-    listener.settimeout(0.05)
     server = Server(address, listener.getsockname()[1])
     connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
@@ -70,7 +69,7 @@ async def serve(
         while not server.stopping.is_set():
             try:
                 connection, _ = listener.accept()
-            except OSError:
+            except OSError:  # the listener was shut down, or the client went away
                 continue
             connections.append(connection)
             threads.append(threading.Thread(target=handle, args=(connection,)))
@@ -82,6 +81,7 @@ async def serve(
         yield server
     finally:
         server.stopping.set()
+        listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         acceptor.join()
         listener.close()
         for connection in connections:

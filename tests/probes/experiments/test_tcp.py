@@ -41,16 +41,17 @@ async def test_a_closed_port_is_tried_twice_and_an_address_needs_no_name():
     assert {o.failure for o in seen} == {"connection_refused"}
 
 
-async def test_an_answer_that_no_reference_gives_is_not_believed_alone():
+async def test_an_answer_that_the_yardstick_does_not_give_is_not_believed_alone():
     async with (
         serve(silence, "127.0.0.66", wait_for_bytes=False) as forged,
         serve(silence, "127.0.0.1", forged.port, wait_for_bytes=False),
         internet(
             {"wechat.test": Address("127.0.0.66")},
             reference={"wechat.test": Address("127.0.0.1")},
+            secure=True,
         ) as net,
     ):
         visit = net.visit(Endpoint(host="wechat.test", port=forged.port, protocol="tcp"))
         await tcp.measure(visit)
-        assert visit.names.widened("wechat.test")
+        assert not visit.names.widened("wechat.test")
         assert [o.address for o in visit.observations] == ["127.0.0.66", "127.0.0.1"]
