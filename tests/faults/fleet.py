@@ -1,0 +1,185 @@
+"""One probe, a mosquitto and a collector as real processes, each of which may be killed.
+
+Everything is on loopback. What the probe prints as taken goes to a file that outlives it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from monitor import mosquitto
+from monitor.enrolment import Enrolled, enrol, new_token
+from monitor.mosquitto import Layout
+from monitor.places import kept_secret
+from monitor.store.database import open_database, wall_clock
+from probes import consent, enrolment
+from tests.world.mosquitto import PROGRAM, free_port
+
+CATALOGUE = """
+id = "laboratory"
+name = "Laboratory"
+[[target]]
+id = "laboratory/web"
+[[target.endpoint]]
+address = "127.0.0.1"
+port = {port}
+protocol = "tcp"
+source = "this test"
+verified = 2026-11-24
+"""
+CONTROLS = "".join(
+    f"""
+[[liveness]]
+host = "127.0.0.1"
+port = {{port}}
+protocol = "tcp"
+scope = "{scope}"
+{country}
+source = "this test"
+"""
+    for scope, country in (("international", ""), ("domestic", 'country = "RU"'))
+)
+
+
+class Fleet:
+    """The three processes and their files. `collector` is the command that collects."""
+
+    def __init__(self, directory: Path, service_port: int, collector: list[str]) -> None:
+        self.directory = directory
+        self.state = directory / "probe"
+        self.printed = directory / "printed"
+        self.database = f"sqlite+aiosqlite:///{directory / 'store.db'}"
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._collector = collector
+        self._catalogue = directory / "catalogue"
+        (self._catalogue / "services").mkdir(parents=True)
+        for name, text in (
+            ("services/laboratory.toml", CATALOGUE),
+            ("controls.toml", CONTROLS),
+            ("resolvers.toml", ""),
+        ):
+            (self._catalogue / name).write_text(text.format(port=service_port))
+        directory.chmod(0o755)
+        self.layout = Layout(
+            directory=str(directory),
+            probes_port=free_port(),
+            probes_host="127.0.0.1",
+            monitor_port=free_port(),
+            monitor_host="127.0.0.1",
+            certificate="",
+            key="",
+            user="root",
+            pid_file="",
+        )
+
+    async def prepare(self) -> None:
+        """Make the store, enrol the probe, write mosquitto's files."""
+        database = await open_database(self.database)
+        try:
+            now = wall_clock()
+            token, _ = new_token("http://127.0.0.1:1", "vantage", "somebody", 1, now + 60_000, now)
+            await database.registry.add_token(token)
+            # The text of a token is not kept; its secret is what the text says.
+            token, text = new_token("http://127.0.0.1:1", "vantage", "me", 1, now + 60_000, now)
+            await database.registry.add_token(token)
+            secret = enrolment.parse_token(text).secret
+            enrolled = await enrol(database.registry, token.id, secret, now)
+            assert isinstance(enrolled, Enrolled)
+            monitor_secret = kept_secret(self.directory / "monitor.secret")
+            mosquitto.write_configuration(self.directory, self.layout, monitor_secret)
+            passwords = mosquitto.Passwords(
+                self.directory / mosquitto.PROBES, database.registry, lambda: None
+            )
+            await passwords.refresh()
+        finally:
+            await database.close()
+        self.state.mkdir(exist_ok=True)
+        broker = (f"mqtt://127.0.0.1:{self.layout.probes_port}",)
+        enrolment.save(
+            self.state,
+            enrolment.Enrolment(
+                probe=enrolled.probe, user=enrolled.user, secret=enrolled.secret, broker=broker
+            ),
+        )
+
+    def start(self, name: str) -> None:
+        """Start one of `broker`, `collector`, `probe`."""
+        commands = {
+            "broker": [PROGRAM, "-c", str(self.directory / mosquitto.CONFIGURATION)],
+            "collector": [
+                *self._collector,
+                *("--database", self.database),
+                *("--broker", f"mqtt://127.0.0.1:{self.layout.monitor_port}"),
+                *("--mqtt-secret-file", str(self.directory / "monitor.secret")),
+            ],
+            "probe": [
+                *(sys.executable, "-m", "probes", "run", "--allow-private"),
+                *("--state", str(self.state), "--catalogue", str(self._catalogue)),
+                *("--interval", "0.4", "--country", "RU", "--asn", "64501"),
+                *("--accept-risks", consent.digest()),
+            ],
+        }
+        log = (self.directory / f"{name}.log").open("ab")
+        out = self.printed.open("ab") if name == "probe" else log
+        try:
+            self.processes[name] = subprocess.Popen(
+                commands[name], stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=os.environ
+            )
+        finally:
+            log.close()
+            out.close()
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End one of them and wait for its end."""
+        self.processes[name].send_signal(number)
+        self.processes[name].wait(20)
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+    def unacknowledged(self) -> int:
+        """Measurements on the probe's disk that wait for their acknowledgement."""
+        return len(self._rows(self.state / "spool.db", "SELECT sequence FROM row WHERE state = 0"))
+
+    def stored(self) -> list[str]:
+        """Ids of all measurements in the store, a row an entry."""
+        rows = self._rows(self.directory / "store.db", "SELECT hex(id) FROM measurement")
+        return [row[0].lower() for row in rows]
+
+    def taken(self) -> set[str]:
+        """Ids that the probe printed as taken. The last line may have been cut by a kill."""
+        found = set()
+        for line in self.printed.read_bytes().splitlines():
+            try:
+                said = json.loads(line)
+            except ValueError:
+                continue
+            if said.get("event") == "taken":
+                found.add(said["id"])
+        return found
+
+    def _rows(self, path: Path, query: str) -> list[tuple[str]]:
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+                try:
+                    return connection.execute(query).fetchall()
+                finally:
+                    connection.close()
+            except sqlite3.OperationalError:
+                # Not made yet, or its owner was killed half way; both end soon.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)

@@ -1,0 +1,118 @@
+"""Random `kill -9` of probe, broker and collector: nothing printed as taken is lost or doubled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import Fleet
+
+HONEST = [sys.executable, "-m", "monitor.cli", "collect"]
+EAGER = [sys.executable, "-m", "tests.faults.early_ack", "collect"]
+KILLS = 40
+LEAST_UNACKNOWLEDGED = 20
+DRAIN_SECONDS = 90
+
+
+@pytest.fixture
+async def service_port() -> AsyncIterator[int]:
+    """A TCP service that accepts and closes."""
+
+    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def until(condition: object, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        await asyncio.sleep(0.05)
+
+
+async def flowing(fleet: Fleet, more: int) -> None:
+    """Wait until so many more measurements are stored."""
+    before = len(fleet.stored())
+    await until(lambda: len(fleet.stored()) >= before + more, 60, "measurements reach the store")
+
+
+async def drained(fleet: Fleet) -> tuple[set[str], Counter[str]]:
+    """Start again what was killed, end the probe properly, and read both sides."""
+    await flowing(fleet, 3)
+    fleet.kill("probe", 15)
+    if fleet.unacknowledged():
+        # It had five seconds to flush; a new start sends the rest.
+        fleet.start("probe")
+        await until(lambda: fleet.unacknowledged() == 0, DRAIN_SECONDS, "the spool drains")
+        fleet.kill("probe", 15)
+    return fleet.taken(), Counter(fleet.stored())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_forty_kills_lose_nothing_and_double_nothing(
+    tmp_path: Path, service_port: int
+) -> None:
+    seed = random.randrange(10**6)
+    rng = random.Random(seed)
+    fleet = Fleet(tmp_path, service_port, HONEST)
+    await fleet.prepare()
+    killed: Counter[str] = Counter()
+    unacknowledged = 0
+    try:
+        for name in ("broker", "collector", "probe"):
+            fleet.start(name)
+        await flowing(fleet, 3)
+        while killed.total() < KILLS or unacknowledged < LEAST_UNACKNOWLEDGED:
+            assert killed.total() < 2 * KILLS, f"seed {seed}: batches are never caught waiting"
+            await asyncio.sleep(rng.uniform(0.2, 1.2))
+            victim = rng.choice(("probe", "broker", "collector"))
+            waiting = fleet.unacknowledged()
+            fleet.kill(victim)
+            killed[victim] += 1
+            unacknowledged += waiting > 0
+            await asyncio.sleep(rng.uniform(0.0, 0.4))
+            fleet.start(victim)
+        taken, stored = await drained(fleet)
+    finally:
+        fleet.end()
+    print(
+        f"\nseed {seed}: {killed.total()} kills ({dict(killed)}), {unacknowledged} while a batch "
+        f"was unacknowledged; {len(taken)} printed as taken, {len(stored)} stored, "
+        f"{len(taken - stored.keys())} lost, {sum(n > 1 for n in stored.values())} twice"
+    )
+    assert len(taken) > KILLS
+    assert taken == set(stored), f"seed {seed}"
+    assert set(stored.values()) == {1}, f"seed {seed}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+async def test_a_collector_that_acknowledges_before_the_commit_is_found_out(
+    tmp_path: Path, service_port: int
+) -> None:
+    fleet = Fleet(tmp_path, service_port, EAGER)
+    await fleet.prepare()
+    try:
+        for name in ("broker", "collector", "probe"):
+            fleet.start(name)
+        await flowing(fleet, 1)
+        for _ in range(8):
+            await asyncio.sleep(random.uniform(0.3, 1.0))
+            fleet.kill("collector")
+            fleet.start("collector")
+            await flowing(fleet, 1)
+        taken, stored = await drained(fleet)
+    finally:
+        fleet.end()
+    assert taken - stored.keys(), "the test cannot see a lost measurement"
