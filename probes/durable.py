@@ -75,26 +75,26 @@ class Durable:
         return len(list(self.path.parent.glob(f"{self.path.name}.corrupt-*")))
 
     def _guarded(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        for attempt in (1, 2, 3):
+        for attempt in (1, 2, 3, 4):
             try:
                 return self._in_transaction(self._opened(), work, *arguments)
             except sqlite3.DatabaseError as error:
-                code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-                full = code == sqlite3.SQLITE_FULL
-                broken = code == sqlite3.SQLITE_IOERR
-                if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                    self._set_aside(error)
-                elif attempt < 3 and (full or (broken and attempt == 2)):
-                    self._make_room(str(error))
-                else:
-                    # SQLite's view of the file may be stale after an I/O error: open anew.
-                    self._close()
-                    if attempt == 3 or not broken:
+                match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+                    case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB if attempt < 4:
+                        self._set_aside(error)
+                    case sqlite3.SQLITE_FULL if attempt < 4:
+                        self._make_room(str(error), free=attempt > 1)
+                    case sqlite3.SQLITE_IOERR if attempt < 3:
+                        # SQLite's view of the file may be stale after an I/O error: open anew.
+                        self._close()
+                        self._ballast.unlink(missing_ok=True)
+                    case _:
+                        self._close()
                         raise DiskError(f"{self.path}: {error}") from None
             except OSError as error:
                 self._close()
                 raise DiskError(f"{self.path}: {error.strerror or error}") from None
-        raise DiskError(f"{self.path}: damaged again and again")
+        raise AssertionError("the last attempt returns or raises")
 
     def _in_transaction(
         self, db: sqlite3.Connection, work: Callable[..., _T], *arguments: Any
@@ -152,8 +152,8 @@ class Durable:
             for path in self.path.parent.glob(f"{name}*{old.name.removeprefix(name)}"):
                 path.unlink(missing_ok=True)
 
-    def _make_room(self, reason: str) -> None:
-        """The disk is full: live with the pages that the file has, and free some of them.
+    def _make_room(self, reason: str, *, free: bool) -> None:
+        """The disk is full: live with the pages that the file has and, if need be, free some.
 
         The ballast pays for one last checkpoint. From then on the file must not grow: a page
         that only fits in the WAL could never be copied back, and the WAL would never end.
@@ -165,8 +165,15 @@ class Durable:
         with contextlib.suppress(sqlite3.Error, OSError):
             db = self._opened()
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            _stop_growth(db)
-            self._in_transaction(db, self._free)
+            if free or not self._roomy():
+                _stop_growth(db)
+            if free:
+                self._in_transaction(db, self._free)
+
+    def _roomy(self) -> bool:
+        """Whether the disk has room for several ballasts, as far as it says. Raises OSError."""
+        space = os.statvfs(self.path.parent)
+        return space.f_bavail * space.f_frsize >= 4 * BALLAST_BYTES
 
     def _restore_ballast(self, db: sqlite3.Connection) -> None:
         if self._full_since:
@@ -175,8 +182,7 @@ class Durable:
         elif self._ballast.exists():
             return
         try:
-            space = os.statvfs(self.path.parent)
-            if space.f_bavail * space.f_frsize < 4 * BALLAST_BYTES:
+            if not self._roomy():
                 return
             with self._ballast.open("wb") as file:
                 file.write(bytes(BALLAST_BYTES))

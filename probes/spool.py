@@ -74,7 +74,7 @@ class Spool:
         self._limit = limit_bytes
         self._kept = kept
         self._epoch = ""
-        self._highest = 0
+        self._highest = self._latest_bytes = 0
         self._disk = Durable(directory / FILE, self._prepare, self._spare)
         self.remarks = self._disk.remarks
         """Lines for the log (a damaged file, rows dropped); whoever logs empties it."""
@@ -127,9 +127,8 @@ class Spool:
         self._epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
 
     def _spare(self, db: sqlite3.Connection) -> None:
-        """What goes when the disk is full: an eighth, between 64 and 256 KiB."""
-        held = db.execute("SELECT coalesce(sum(size), 0) FROM row").fetchone()[0]
-        self._drop(db, min(max(held // 8, 1 << 16), 1 << 18))
+        """What goes when the disk is full: room for a few more like the one that found none."""
+        self._drop(db, 4 * max(self._latest_bytes, 4096))
 
     def _drop(self, db: sqlite3.Connection, wanted: int, keep: int = 1) -> int:
         """Delete at least `wanted` bytes: what was sent, then the oldest successes, then, with
@@ -166,6 +165,7 @@ class Spool:
             id=measurement_id(self._probe, self._epoch, sequence),
         )
         line = codec.encode(measurement)
+        self._latest_bytes = len(line)
         keep = int(worth_keeping(measurement))
         held = db.execute("SELECT coalesce(sum(size), 0) FROM row").fetchone()[0]
         over = held + len(line) - self._limit
