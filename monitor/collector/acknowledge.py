@@ -36,14 +36,21 @@ class Acknowledger:
         """Set while there is one."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int]] = []
+        self._pending: set[tuple[str, str, int]] = set()
         self._changed = asyncio.Event()
         self._closed = False
+
+    def pending(self, probe: str, boot: str, sequence: int) -> bool:
+        """Whether this batch is stored and its acknowledgement only waits to be due: the probe
+        sent it again in the meantime, which is not held against it."""
+        return (probe, boot, sequence) in self._pending
 
     def add(self, probe: str, boot: str, sequence: int, delay: float) -> None:
         """Acknowledge a batch after `delay` seconds."""
         if len(self._due) < MAX_DELAYED:
             due = asyncio.get_running_loop().time() + delay
             heapq.heappush(self._due, (due, probe, boot, sequence))
+            self._pending.add((probe, boot, sequence))
             self._changed.set()
 
     def close(self) -> None:
@@ -69,6 +76,7 @@ class Acknowledger:
         ready: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         while self._due and self._due[0][0] <= now:
             _, probe, boot, sequence = heapq.heappop(self._due)
+            self._pending.discard((probe, boot, sequence))
             ready[probe, boot].append(sequence)
         for (probe, boot), sequences in ready.items():
             for start in range(0, len(sequences), MAX_SEQUENCES):

@@ -143,11 +143,13 @@ class Ingest:
                 self._said_too_new.add(arrived.probe)
                 LOG.warning("%s sends what only a newer collector knows: %s", arrived.probe, error)
             return
+        header = unpacked.header
+        if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
+            return
         size = len(unpacked.measurements) + len(unpacked.bad)
         delay = self.buckets.take(arrived.probe, size, time.monotonic())
         await self._admit(group, arrived, unpacked)
-        if unpacked.header is not None:
-            header = unpacked.header
+        if header is not None:
             group.acks.append((arrived.probe, header.boot, header.sequence, delay))
 
     async def _admit(self, group: _Group, arrived: Arrived, unpacked: Unpacked) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 RATE = 100.0
 """Measurements a second in the long run: a probe of 100 targets in 5 minutes makes 0.3."""
-BURST = 2000.0
+BURST = 5000.0
 """Measurements at once: a spool that drains after hours offline."""
 MAX_BUCKETS = 20_000
 

@@ -71,3 +71,15 @@ async def test_one_message_names_a_bounded_number() -> None:
     acknowledger.close()
     await acknowledger.run()
     assert [len(ack.sequences) for _, ack in wire.sent] == [MAX_SEQUENCES, 1]
+
+
+async def test_a_delayed_batch_is_known_until_it_is_said() -> None:
+    acknowledger = Acknowledger(Counters())
+    acknowledger.connection = Wire()
+    acknowledger.add(P, "b", 1, 0.05)
+    assert acknowledger.pending(P, "b", 1)
+    assert not acknowledger.pending(P, "b", 2)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(acknowledger.run())
+        await wait_for(lambda: not acknowledger.pending(P, "b", 1))
+        acknowledger.close()

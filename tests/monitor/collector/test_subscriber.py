@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import Stores
+from monitor.collector.pacing import Buckets
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
 from probes.wire import topics
@@ -248,6 +249,25 @@ def _samples() -> list[bytes]:
 
     collect()
     return found
+
+
+async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
+    embedded: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The acknowledgement comes later than the probe's patience: it sends again, in vain."""
+    monkeypatch.setattr("monitor.collector.ingest.Buckets", lambda: Buckets(rate=100, burst=50))
+    async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
+        payloads = [
+            batch(probe.id, range(n * 50, n * 50 + 50), number=n, boot="d") for n in range(3)
+        ]
+        for payload in payloads:
+            await probe.send(payload)
+        await wait_for(lambda: counters.ingested >= 100)
+        for _ in range(5):
+            await probe.send(payloads[1])
+        assert await probe.acked(3) == [0, 1, 2]
+        assert counters.duplicate == 0
+        assert await stored(embedded) == 150
 
 
 async def test_a_later_version_waits_for_a_later_collector(embedded: House) -> None:
