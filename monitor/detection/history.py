@@ -7,6 +7,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from monitor.detection import state as states
 from monitor.detection.control import facts_of
 from monitor.detection.fold import step
@@ -45,7 +47,15 @@ class Folding:
             if self._keep:
                 self._checkpoint(round)
             near = ordered[bisect_left(keys, round - window) : bisect_right(keys, round)]
-            facts = facts_of(near, round, self.policy)
+            catalogues = {
+                one.measurement.id: one.measurement.catalogue
+                for one in near
+                if one.measurement.catalogue
+            }
+            facts = [
+                replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
+                for fact in facts_of(near, round, self.policy)
+            ]
             self.state, touched = step(
                 self.state, round, facts, self.policy, rules_version=RULES_VERSION
             )
