@@ -138,7 +138,8 @@ class Agent:
                 for task in others:
                     task.cancel()
                 self._publisher.finish(FLUSH_SECONDS - 0.5)
-                await asyncio.wait([delivery], timeout=FLUSH_SECONDS)
+                connected = bool(self._publisher.sight.transport)
+                await asyncio.wait([delivery], timeout=FLUSH_SECONDS if connected else 1.0)
                 delivery.cancel()
         await self._look()
         await self._save(stopped=True)

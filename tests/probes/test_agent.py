@@ -1,11 +1,13 @@
 """The daemon as a process: real sockets, a real broker, a small collector."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -110,6 +112,25 @@ async def test_sigterm_at_any_time_ends_within_five_seconds(tmp_path: Path, seed
     assert set(taken) <= here
     if collector.acking and seed < 4:
         assert set(taken) <= set(collector.ids)
+
+
+async def test_sigterm_while_the_broker_answers_nothing(tmp_path: Path) -> None:
+    """The connect hangs in a thread that nothing can interrupt."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, contextlib.ExitStack() as held:
+        for _ in range(2):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        broker = f"mqtt://127.0.0.1:{deaf.getsockname()[1]}"
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            running_probe(tmp_path / "s", catalogue, broker, interval=0.2) as process,
+        ):
+            await line_of(process.stdout, b"taken")
+            begun = time.monotonic()
+            process.terminate()
+            assert (await ended(process))[0] == 0
+            assert time.monotonic() - begun < 5
 
 
 async def test_kill_9_of_probe_and_broker_loses_nothing(tmp_path: Path) -> None:
