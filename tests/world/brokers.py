@@ -40,27 +40,21 @@ class House:
         monitor_port: int,
         credentials_changed: Callable[[], Awaitable[Any]],
     ) -> None:
+        self.one: Enrolled
+        self.two: Enrolled
         self.database = database
         self.version = version
         self.probes_port = probes_port
         self.monitor_port = monitor_port
         self._changed = credentials_changed
-        self.one: Enrolled
-        self.two: Enrolled
 
     @property
     def monitor_url(self) -> str:
         return f"mqtt://127.0.0.1:{self.monitor_port}"
 
-    async def enrol(self, *, renew: bool = True) -> Enrolled:
-        registry = self.database.registry
-        token, text = new_token("http://x", "vantage", "owner", 1, now_ms() + 60_000, now_ms())
-        await registry.add_token(token)
-        told = parse_token(text)
-        enrolled = await enrol(registry, told.id, told.secret, now_ms())
-        assert isinstance(enrolled, Enrolled)
-        if renew:
-            await self._changed()
+    async def enrol(self) -> Enrolled:
+        enrolled = await enrolled_probe(self.database)
+        await self._changed()
         return enrolled
 
     async def revoke(self, probe: str) -> None:
@@ -120,15 +114,25 @@ async def until(client: aiomqtt.Client, marker: str, seconds: float = 5) -> list
     return got
 
 
+async def enrolled_probe(database: Database) -> Enrolled:
+    """A probe that came in by a token of its own."""
+    token, text = new_token("http://x", "vantage", "owner", 1, now_ms() + 60_000, now_ms())
+    await database.registry.add_token(token)
+    told = parse_token(text)
+    enrolled = await enrol(database.registry, told.id, told.secret, now_ms())
+    assert isinstance(enrolled, Enrolled)
+    return enrolled
+
+
 @contextlib.asynccontextmanager
 async def house(kind: str, directory: Path) -> AsyncIterator[House]:
     """`embedded`, `mosquitto-5` or `mosquitto-3.1.1`."""
     database = await open_database(f"sqlite+aiosqlite:///{directory}/store.sqlite")
     try:
+        one, two = await enrolled_probe(database), await enrolled_probe(database)
         make = _embedded if kind == "embedded" else _mosquitto
         async with make(kind, directory, database) as made:
-            made.one = await made.enrol(renew=False)
-            made.two = await made.enrol()
+            made.one, made.two = one, two
             yield made
     finally:
         await database.close()
@@ -160,13 +164,14 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
         pid_file=str(config / "pid"),
     )
     path = write_configuration(config, layout, MONITOR_SECRET)
+    passwords = Passwords(
+        config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")
+    )
+    await passwords.refresh()
     with (directory / "mosquitto.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "-c", str(path)], stdout=log, stderr=log)
     try:
         await _listening(layout.probes_port, process, directory / "mosquitto.log")
-        passwords = Passwords(
-            config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")
-        )
 
         async def renew() -> None:
             await passwords.refresh()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,10 +19,22 @@ from monitor.collector.ingest import Stores
 from monitor.collector.pacing import Buckets
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
+from probes import mqtt
+from probes.log import Log
+from probes.publisher import Publisher
+from probes.spool import Spool
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
-from probes.wire.codec import Ack, BatchHeader, Status, decode_ack, encode_batch, encode_message
-from tests.monitor.collector.bench import batch, wait_for
+from probes.wire.codec import (
+    Ack,
+    BatchHeader,
+    Status,
+    decode_ack,
+    decode_status,
+    encode_batch,
+    encode_message,
+)
+from tests.monitor.collector.bench import batch, measurement, now_ms, wait_for
 from tests.monitor.collector.test_unpack import BOMB, DEEP, NUL
 from tests.world.brokers import MONITOR_SECRET, House, house
 from tests.world.mosquitto import Mosquitto
@@ -111,6 +125,37 @@ async def test_stored_once_and_acknowledged_after(made: House) -> None:
         assert record is not None
         assert (record.country, record.asn) == ("RU", 64501)
         assert record.last_seen is not None
+
+
+async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> None:
+    """The probe's own spool and publisher against ours, by its enrolled credentials."""
+    (tmp_path / "spool").mkdir()
+    spool = Spool(tmp_path / "spool", made.one.probe)
+    publisher = Publisher(
+        spool,
+        made.one.probe,
+        [mqtt.parse_broker(f"mqtt://127.0.0.1:{made.probes_port}")],
+        user=made.one.user,
+        secret=made.one.secret,
+        boot="boot",
+        status=lambda state: Status(state=state, version="1"),
+        log=Log(io.StringIO()),
+        now_ms=now_ms,
+        rng=random.Random(1),
+    )
+    taken = [await spool.put(measurement(made.one.probe)) for _ in range(7)]
+    async with collecting(made) as counters, asyncio.TaskGroup() as group:
+        group.create_task(publisher.run())
+        async with asyncio.timeout(10):
+            while (await spool.counts()).pending:  # noqa: ASYNC110 - the disk tells nobody
+                await asyncio.sleep(0.02)
+        publisher.finish(1)
+    await spool.close()
+    assert counters.quarantined.total() == 0
+    assert await stored(made) == len(taken) == 7
+    record = await made.database.registry.probe(made.one.probe)
+    assert record is not None
+    assert decode_status(record.status).state == "goodbye"
 
 
 async def test_status_and_will_reach_the_registry(made: House) -> None:
