@@ -31,6 +31,8 @@ LEASE_SECONDS = 15
 POLL_SECONDS = 0.5
 CHUNK_ROUNDS = 48
 """Rounds that are read, folded and saved at once when there is much to catch up with."""
+REST = 8.0
+"""After a look at what trickles in, a service rests for this many times what the look took."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
 
 
@@ -45,6 +47,8 @@ class _Watched:
     """When its open rounds must be looked at again, whatever arrives."""
     stirred: bool = True
     """Something arrived for it since its open rounds were last looked at."""
+    rests_until: float = 0.0
+    """On the loop's clock: a large fleet's trickle must not be looked at with every message."""
 
 
 @dataclass
@@ -61,8 +65,12 @@ class Detecting:
     on_change: OnChange | None = None
     observe_lag: Callable[[float], None] | None = None
     poll_seconds: float = POLL_SECONDS
+    rest: float = REST
     _services: dict[str, _Watched] | None = field(default=None, repr=False)
     _cursor: int = 0
+    """Last arrival of which everything is saved."""
+    _read: int = 0
+    """Last arrival that was noted in memory."""
     _led_at: int = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -85,6 +93,8 @@ class Detecting:
                     await asyncio.wait_for(stop.wait(), self.poll_seconds)
                 except TimeoutError:
                     pass
+        if self._services is not None:
+            await self._resign()
 
     async def turn(self) -> bool:
         """Look once: fold and save whatever can be; True when anything was folded. Another
@@ -93,21 +103,30 @@ class Detecting:
             self._services = None
             return False
         if self._services is None:
-            await self._load()
-        cursor = await self._arrivals()
+            self._services = await self._load()
+        await self._arrivals(self._services)
         folded = False
-        services = self._services or {}
-        for service, watched in sorted(services.items()):
-            if watched.late is not None:
-                await self._refold(service, watched, watched.late)
-                folded = True
-            now = self.clock()
-            if watched.stirred or now >= watched.looked_at:
-                folded |= await self._advance(service, watched)
-        if cursor != self._cursor:
+        for service, watched in sorted(self._services.items()):
+            folded |= await self._look(service, watched)
+        behind = any(watched.late is not None for watched in self._services.values())
+        if self._cursor != self._read and not behind:
             # Last, so that a crash before it only makes facts be looked at again.
-            await self.database.conclusions.save((), cursor)
-            self._cursor = cursor
+            await self.database.conclusions.save((), self._read)
+            self._cursor = self._read
+        return folded
+
+    async def _look(self, service: str, watched: _Watched) -> bool:
+        loop = asyncio.get_running_loop()
+        began, folded = loop.time(), False
+        rested = began >= watched.rests_until
+        if watched.late is not None and rested:
+            folded = await self._refold(service, watched, watched.late)
+        if self.clock() >= watched.looked_at or (watched.stirred and rested):
+            folded |= await self._advance(service, watched)
+            rested = True
+        if rested:
+            ended = loop.time()
+            watched.rests_until = ended + self.rest * (ended - began)
         return folded
 
     async def _lead(self) -> bool:
@@ -119,27 +138,32 @@ class Detecting:
             return True
         return False
 
-    async def _load(self) -> None:
+    async def _resign(self) -> None:
+        """Let the lease go, so that whoever comes next need not wait for its end."""
+        try:
+            await self.database.conclusions.lead(self.holder, 0, self.clock())
+        except StoreUnavailableError:
+            pass  # it ends by itself
+
+    async def _load(self) -> dict[str, _Watched]:
         conclusions = self.database.conclusions
         loaded: dict[str, _Watched] = {}
+        names = await concluded.services(self.database.engines)
         try:
-            for service in await concluded.services(self.database.engines):
+            for service in names:
                 stored = await conclusions.load(service)
                 state = initial(service) if stored is None else states.decode(stored[1])
                 loaded[service] = _Watched(state)
         except StateError as error:
             log.warning("%s; all conclusions are drawn anew", error)
             await conclusions.clear()
-            loaded = {service: _Watched(initial(service)) for service in loaded}
-        self._cursor = await conclusions.cursor()
-        self._services = loaded
+            loaded = {service: _Watched(initial(service)) for service in names}
+        self._cursor = self._read = await conclusions.cursor()
+        return loaded
 
-    async def _arrivals(self) -> int:
-        """Note what arrived for which service; the number of the last arrival."""
-        services = self._services if self._services is not None else {}
-        cursor = self._cursor
-        while batch := await self.database.facts.arrivals(cursor):
-            cursor = batch[-1][0]
+    async def _arrivals(self, services: dict[str, _Watched]) -> None:
+        """Note what arrived for which service."""
+        while batch := await self.database.facts.arrivals(self._read):
             for _, target, round in batch:
                 if target in LIVENESS_TARGETS:
                     reached: Iterable[_Watched] = services.values()
@@ -150,17 +174,19 @@ class Detecting:
                     watched.stirred = True
                     if round <= watched.state.round:
                         watched.late = round if watched.late is None else min(watched.late, round)
-        return cursor
+            self._read = batch[-1][0]
 
-    async def _refold(self, service: str, watched: _Watched, late: int) -> None:
-        """Fold again from the newest checkpoint before a late fact's round."""
+    async def _refold(self, service: str, watched: _Watched, late: int) -> bool:
+        """Fold again from the newest checkpoint before a late fact's round; False when that
+        time is no longer known well enough to be judged again."""
+        watched.late = None
         found = await self.database.conclusions.checkpoint(service, late)
         start = initial(service)
         if found is not None:
-            try:
-                start = states.decode(found[1])
-            except StateError as error:
-                log.warning("%s; folding from the first fact", error)
+            start = states.decode(found[1])
+        elif await concluded.pruned(self.database.engines):
+            log.warning("%s: facts for round %d come after its time was let go", service, late)
+            return False
         last = watched.state.round
         rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
         folding = Folding(start, self.policy)
@@ -168,10 +194,8 @@ class Detecting:
         folding.events = {case.event.id: case.event for case in start.cases.values()}
         log.info("%s: late facts for round %d, folding again after %d", service, late, start.round)
         await self._fold(folding, [r for r in rounds if r <= last])
-        if folding.state.round < last:
-            folding.state.round = last
         await self._save(service, watched, folding, refolded_after=start.round)
-        watched.late = None
+        return True
 
     async def _advance(self, service: str, watched: _Watched) -> bool:
         """Fold the rounds that are over, in order; True when there was one."""
@@ -220,7 +244,10 @@ class Detecting:
             chunk = rounds[start : start + CHUNK_ROUNDS]
             stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
             # In a thread: pages are served by this process's event loop in `up`.
-            await asyncio.to_thread(folding.fold, chunk, stored)
+            work = asyncio.get_running_loop().run_in_executor(None, folding.fold, chunk, stored)
+            while not (await asyncio.wait({work}, timeout=LEASE_SECONDS / 3))[0]:
+                await self._renew()
+            await work
             await self._renew()
 
     async def _renew(self) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from monitor.detection.model import Event
 from monitor.store import statements
+from monitor.store.conclusions import PRUNED
 from monitor.store.engines import Engines, reading
 from monitor.store.tables import event, journal, target
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
@@ -36,6 +37,12 @@ async def published(engines: Engines, ids: Collection[str]) -> set[tuple[str, st
             )
             found |= {(id, word) for id, word in await connection.execute(query)}
     return found
+
+
+async def pruned(engines: Engines) -> int:
+    """Facts of rounds before this were let go; 0 when none were."""
+    async with reading(engines) as connection:
+        return await statements.value_of(connection, PRUNED)
 
 
 async def events(engines: Engines) -> list[Event]:

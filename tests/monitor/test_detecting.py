@@ -19,7 +19,8 @@ from monitor.store import concluded, reading
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
 from monitor.store.tables import detector_state
-from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, from_round, rounds
+from monitor.store.upkeep import prune
+from tests.monitor.fleet import INTERVAL, PEOPLE, START, Person, admitted, from_round, rounds
 
 POLICY = Policy()
 BLOCK = from_round(4)
@@ -46,6 +47,7 @@ class World:
             on_change=self._tell,
             observe_lag=self.lags.append,
             poll_seconds=0.01,
+            rest=0,
         )
 
     async def _tell(self, events: list[Event]) -> None:
@@ -190,6 +192,43 @@ async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: Wo
     assert await events_bytes(world.database) == lines(
         await fold_store(world.database, END, POLICY)
     )
+
+
+async def test_one_that_is_stopped_lets_the_lease_go(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(world.detector.run(stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+    await world.arrive(rounds(range(10, 20), BLOCK))
+    assert await world.another("second").turn()
+
+
+async def test_facts_of_a_time_that_was_let_go_change_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.arrive(rounds(range(40), from_round(4, 12)))
+    await world.settle()
+    before = await events_bytes(world.database)
+    await prune(str(world.database.engines.place), START + 30 * INTERVAL)
+    await world.arrive(rounds([2], people=[Person(7, 64501)]))
+    with caplog.at_level(logging.WARNING):
+        await world.settle()
+    assert "after its time was let go" in caplog.text
+    assert await events_bytes(world.database) == before
+
+
+async def test_a_trickle_is_not_looked_at_with_every_message(world: World) -> None:
+    world.detector.rest = 10**9
+    await world.arrive(rounds([0], people=PEOPLE[:1]))
+    await world.settle(START)
+    await world.arrive(rounds([0], people=PEOPLE[1:]))
+    await world.settle(START + INTERVAL)
+    assert await world.database.conclusions.load("wechat") is None
+    await world.settle(START + INTERVAL + 30_000)
+    assert await folded(world) == START
 
 
 async def test_state_of_another_version_is_drawn_anew(

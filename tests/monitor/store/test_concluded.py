@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.store.concluded import events, published, services
+from monitor.store.concluded import events, pruned, published, services
 from monitor.store.database import Database
 from tests.monitor.store.samples import admitted, concluded, event
 
@@ -27,3 +27,7 @@ async def test_events_come_back_whole(store: Database) -> None:
     kept = [event("a" * 16, witnesses=("1", "2")), event("b" * 16, country="FR")]
     await store.conclusions.save((concluded(events=tuple(kept)),), 1)
     assert sorted(await events(store.engines), key=lambda each: each.id) == kept
+
+
+async def test_nothing_is_pruned_at_first(store: Database) -> None:
+    assert await pruned(store.engines) == 0
