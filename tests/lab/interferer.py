@@ -1,0 +1,236 @@
+"""What the ISP runs: a lying DNS proxy, an injector, and a transparent proxy for TLS and HTTP.
+
+`python -m tests.lab.interferer`, orders as one JSON object on standard input. It says `ready` on
+standard output when its sockets are open. Names it has no orders for pass untouched.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from typing import Any
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+
+from tests.lab.nfqueue import Queue, datagram
+
+DNS_PORT, TLS_PORT, HTTP_PORT = 5353, 8443, 8080
+PATIENCE = 40
+PAGE = (
+    b"<html><head><title>Restricted</title></head><body><h1>Access to this site has been blocked"
+    b"</h1><p>By order of the court, number 1-234.</p></body></html>"
+)
+_SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number for IPv6
+
+
+def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
+    """Return the false answer to a query for the name in the order; None for other names."""
+    question = query.question[0]
+    if question.name.to_text(omit_final_dot=True).lower() != order["name"]:
+        return None
+    answer = dns.message.make_response(query, recursion_available=True)
+    if order.get("nxdomain"):
+        answer.set_rcode(dns.rcode.NXDOMAIN)
+    elif question.rdtype == dns.rdatatype.A:
+        answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", order["address"]))
+    elif order.get("address6"):
+        answer.answer.append(
+            dns.rrset.from_text(question.name, 60, "IN", "AAAA", order["address6"])
+        )
+    return answer.to_wire()
+
+
+def lie(sock: socket.socket, order: dict[str, Any]) -> None:
+    """Answer the name falsely, pass other questions on to the resolver."""
+    while True:
+        payload, sender = sock.recvfrom(4096)
+        threading.Thread(target=_lie_once, args=(sock, payload, sender, order), daemon=True).start()
+
+
+def _lie_once(sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any]) -> None:
+    false = forged(dns.message.from_wire(payload), order)
+    if false is None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
+            upstream.settimeout(5)
+            upstream.sendto(payload, (order["upstream"], 53))
+            false = upstream.recv(4096)
+    sock.sendto(false, sender)
+
+
+def inject(queue: Queue, order: dict[str, Any]) -> None:
+    """Race every answer for the name with a false one; the question itself goes on."""
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    for identity, packet in queue.packets():
+        start = (packet[0] & 15) * 4
+        source, to = (socket.inet_ntoa(packet[n : n + 4]) for n in (12, 16))
+        source_port, to_port = struct.unpack_from("!HH", packet, start)
+        false = forged(dns.message.from_wire(packet[start + 8 :]), order)
+        if false is not None:
+            raw.sendto(datagram(to, to_port, source, source_port, false), (source, 0))
+            time.sleep(0.002)
+        queue.verdict(identity)
+
+
+def original(sock: socket.socket) -> tuple[str, int]:
+    """Where the client meant to go before the redirect."""
+    if sock.family == socket.AF_INET6 and not sock.getsockname()[0].startswith("::ffff:"):
+        raw = sock.getsockopt(socket.IPPROTO_IPV6, _SO_ORIGINAL_DST, 28)
+        return socket.inet_ntop(socket.AF_INET6, raw[8:24]), struct.unpack_from("!H", raw, 2)[0]
+    raw = sock.getsockopt(socket.IPPROTO_IP, _SO_ORIGINAL_DST, 16)
+    return socket.inet_ntoa(raw[4:8]), struct.unpack_from("!H", raw, 2)[0]
+
+
+def peek(sock: socket.socket, wanted: Any) -> bytes:
+    """Look at what has come, without taking it, until `wanted` says it is enough."""
+    sock.settimeout(PATIENCE)
+    seen, until = b"", time.monotonic() + 5
+    while time.monotonic() < until:
+        head = sock.recv(16384, socket.MSG_PEEK)
+        if not head or wanted(head):
+            return head
+        if head == seen:
+            time.sleep(0.005)
+        seen = head
+    return seen
+
+
+def whole_hello(head: bytes) -> bool:
+    """The first TLS record is complete (or this is no TLS)."""
+    return head[:1] != b"\x16" or (
+        len(head) >= 5 and len(head) >= 5 + int.from_bytes(head[3:5], "big")
+    )
+
+
+def server_name(hello: bytes) -> str:
+    """Return the name in a ClientHello, empty when there is none (RFC 8446, RFC 6066)."""
+    try:
+        at = 5 + 4 + 2 + 32
+        at += 1 + hello[at]
+        at += 2 + int.from_bytes(hello[at : at + 2], "big")
+        at += 1 + hello[at]
+        end = at + 2 + int.from_bytes(hello[at : at + 2], "big")
+        at += 2
+        while at + 4 <= end:
+            kind, length = struct.unpack_from("!HH", hello, at)
+            if kind == 0:
+                return hello[at + 9 : at + 4 + length].decode("ascii", "replace").lower()
+            at += 4 + length
+    except (IndexError, struct.error):
+        pass
+    return ""
+
+
+def splice(client: socket.socket) -> None:
+    """Connect to where the client meant to go, and pass bytes both ways."""
+    with socket.create_connection(original(client), timeout=PATIENCE) as server:
+        pairs = {client: server, server: client}
+        while True:
+            ready, _, _ = select.select(list(pairs), [], [], PATIENCE)
+            if not ready:
+                return
+            for sock in ready:
+                if not (chunk := sock.recv(65536)):
+                    return
+                pairs[sock].sendall(chunk)
+
+
+def reset(client: socket.socket) -> None:
+    """Close with RST."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def pretend(client: socket.socket, order: dict[str, Any]) -> None:
+    """Shake hands with a certificate for the right name by the wrong authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(order["certificate"], order["key"])
+    client.settimeout(10)
+    with context.wrap_socket(client, server_side=True) as shaken:
+        shaken.recv(4096)
+        shaken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+
+
+def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
+    """One redirected TLS connection."""
+    name = server_name(peek(client, whole_hello))
+    if name != order["name"]:
+        splice(client)
+    elif order["act"] == "reset":
+        reset(client)
+    elif order["act"] == "drop":
+        time.sleep(PATIENCE)
+    else:
+        pretend(client, order)
+
+
+def over_http(client: socket.socket, order: dict[str, Any]) -> None:
+    """One redirected HTTP connection."""
+    head = peek(client, lambda seen: b"\r\n\r\n" in seen)
+    if b"\r\nhost: " + order["name"].encode() + b"\r\n" not in head.lower():
+        splice(client)
+        return
+    client.recv(len(head))
+    client.sendall(
+        b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE)
+    )
+
+
+def accept(listener: socket.socket, serve: Any, order: dict[str, Any]) -> None:
+    """A thread for each connection."""
+
+    def one(client: socket.socket) -> None:
+        with client:
+            try:
+                serve(client, order)
+            except OSError:
+                pass  # one side went away
+
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=one, args=(client,), daemon=True).start()
+
+
+def main() -> None:
+    """Open what the orders ask for, say so, and go on until killed."""
+    orders = json.loads(sys.stdin.readline())
+    work: list[threading.Thread] = []
+
+    def begin(function: Any, *given: Any) -> None:
+        work.append(threading.Thread(target=function, args=given, daemon=True))
+
+    if order := orders.get("dns"):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("0.0.0.0", DNS_PORT))
+        begin(lie, sock, order)
+    if order := orders.get("inject"):
+        begin(inject, Queue(), order)
+    for key, port, serve in (("tls", TLS_PORT, over_tls), ("http", HTTP_PORT, over_http)):
+        if order := orders.get(key):
+            begin(
+                accept,
+                socket.create_server(
+                    ("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64
+                ),
+                serve,
+                order,
+            )
+    for thread in work:
+        thread.start()
+    print("ready", flush=True)
+    for thread in work:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What one laboratory looks like, drawn from a seed: names, addresses, order, who is hit.
+
+Pure. Every run of a seed measures the same catalogue; which case is played shows in nothing that
+the probe can read.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.lab.cases import CASES, Case
+
+_VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprtvz"
+_TOPS = ("test", "example", "invalid")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One name, where it lives, and what it speaks."""
+
+    name: str
+    protocol: str
+    v4: tuple[str, ...]
+    v6: tuple[str, ...]
+    far_v4: tuple[str, ...] = ()
+    """What the control's resolver answers, where that differs: geographic DNS."""
+    far_v6: tuple[str, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return 80 if self.protocol == "http" else 443
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses on which it is served."""
+        return (*self.v4, *self.v6, *self.far_v4, *self.far_v6)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of the catalogue with its single target."""
+
+    id: str
+    target: str
+    host: Host
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One laboratory."""
+
+    seed: int
+    services: tuple[Service, ...]
+    """A TLS, an HTTPS and a plain HTTP service, and one with geographic DNS, in drawn order."""
+    international: tuple[Host, ...]
+    domestic: Host
+    resolver: str
+    """The vantage's own."""
+    reference: Host
+    """A resolver that anyone may ask: UDP, TCP, DoT, DoH; the control's own as well."""
+    silent: str
+    reflector: str
+    order: tuple[str, ...]
+    """Names of the cases, in the order played."""
+    victims: dict[str, str]
+    """Case -> id of the service that is hit."""
+    forged: str
+    """Where forged answers point: the address of someone else."""
+    bogon: str
+    whole_path: bool
+    """Forged answers by rule concern every resolver on the path, else only the ISP's own."""
+
+    def service(self, id: str) -> Service:
+        """The service with an id."""
+        return next(s for s in self.services if s.id == id)
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Every name that is served."""
+        return (
+            *(s.host for s in self.services),
+            *self.international,
+            self.domestic,
+            self.reference,
+        )
+
+
+class _Draw:
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self._used: set[str] = set()
+        self._v4 = [
+            f"{net}.{n}" for net in ("192.0.2", "198.51.100", "203.0.113") for n in range(1, 255)
+        ]
+        self.rng.shuffle(self._v4)
+        self._v6 = f"2001:db8:{self.rng.randrange(1, 0xFFFF):x}"
+
+    def word(self) -> str:
+        """A new word without meaning."""
+        while True:
+            pairs = self.rng.randint(3, 4)
+            word = "".join(
+                self.rng.choice(_CONSONANTS) + self.rng.choice(_VOWELS) for _ in range(pairs)
+            )
+            if word not in self._used:
+                self._used.add(word)
+                return word
+
+    def v4(self) -> str:
+        return self._v4.pop()
+
+    def v6(self) -> str:
+        while (address := f"{self._v6}::{self.rng.randrange(16, 0xFFFF):x}") in self._used:
+            pass
+        self._used.add(address)
+        return address
+
+    def host(self, protocol: str, prefix: str = "", many: int = 1, far: bool = False) -> Host:
+        name = f"{prefix}{self.word()}.{self.rng.choice(_TOPS)}"
+        return Host(
+            name,
+            protocol,
+            tuple(self.v4() for _ in range(many)),
+            (self.v6(),),
+            tuple(self.v4() for _ in range(many)) if far else (),
+            (self.v6(),) if far else (),
+        )
+
+
+def draw(seed: int) -> Plan:
+    """Return the laboratory of a seed."""
+    by = _Draw(seed)
+    rng = by.rng
+    kinds = [("tls", False), ("https", False), ("http", False), ("tls", True)]
+    rng.shuffle(kinds)
+    services = []
+    for protocol, far in kinds:
+        host = by.host(protocol, f"{by.word()}.", rng.randint(1, 2), far)
+        word = by.word()
+        services.append(Service(word, f"{word}/{rng.choice(('chat', 'web', 'login'))}", host))
+    order = [case.name for case in CASES]
+    rng.shuffle(order)
+    victims = {case.name: rng.choice(_hit(case, services)).id for case in CASES}
+    international = tuple(by.host("tls") for _ in range(3))
+    reference = Host(f"{by.word()}.test", "dns", (by.v4(),), ())
+    return Plan(
+        seed=seed,
+        services=tuple(services),
+        international=international,
+        domestic=by.host("tls"),
+        resolver=by.v4(),
+        reference=reference,
+        silent=by.v4(),
+        reflector=by.v4(),
+        order=tuple(order),
+        victims=victims,
+        forged=rng.choice(international).v4[0],
+        bogon=rng.choice(("10.66.0.9", "127.0.0.1", "0.0.0.0", "192.168.70.1")),
+        whole_path=rng.random() < 0.5,
+    )
+
+
+def _hit(case: Case, services: list[Service]) -> list[Service]:
+    """Services that a case can hit."""
+    return [
+        s
+        for s in services
+        if s.host.protocol in case.protocols and bool(s.host.far_v4) == case.geographic
+    ]

@@ -1,0 +1,142 @@
+"""Play one case in one laboratory and write down what was measured and judged.
+
+`python -m tests.lab.run SEED NUMBER FOLDER`, as root in namespaces of its own (see `play`). The
+case is known here, by its place in the seed's order, and to nobody who measures.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.lab.cases import BY_NAME
+from tests.lab.plan import Plan, Service, draw
+from tests.lab.world import ROOT, World, command
+
+LIMIT_SECONDS = 100
+_UNSHARE = (
+    "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
+    "--propagation", "private",
+)  # fmt: skip
+
+
+def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
+    """Play a case in a child process with namespaces of its own; return its record."""
+    folder.mkdir(parents=True)
+    done = subprocess.run(
+        [*_UNSHARE, sys.executable, "-m", "tests.lab.run", str(seed), str(number), str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS + 30,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{folder}: {done.stdout}\n{done.stderr}")
+    record: dict[str, Any] = json.loads((folder / "record.json").read_text())
+    return record
+
+
+def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
+    """Make the trouble of one case."""
+    host = victim.host
+    match case:
+        case "dns.nxdomain":
+            world.interfere({"dns": _lie(plan, victim, nxdomain=True)})
+        case "dns.bogon":
+            world.interfere({"dns": _lie(plan, victim, address=plan.bogon)})
+        case "dns.injected_first":
+            someone = next(h for h in plan.international if plan.forged in h.v4)
+            order = {"name": host.name, "address": plan.forged, "address6": someone.v6[0]}
+            world.interfere({"inject": order})
+        case "tcp.drop" | "tcp.reset":
+            end = "drop" if case == "tcp.drop" else "reject with tcp reset"
+            world.nft(
+                *(
+                    f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} "
+                    f"tcp dport {host.port} {end}"
+                    for a in host.addresses
+                )
+            )
+        case "tls.reset" | "tls.drop":
+            world.interfere({"tls": {"name": host.name, "act": case.partition(".")[2]}})
+        case "tls.foreign_certificate":
+            certificate, key = world.stranger_certificate(host.name)
+            order = {"name": host.name, "act": "pretend"}
+            world.interfere({"tls": order | {"certificate": str(certificate), "key": str(key)}})
+        case "http.block_page":
+            world.interfere({"http": {"name": host.name}})
+        case "vantage_offline":
+            world.ip("-n", "isp", "link", "set", "up0", "down")
+        case _:
+            pass  # the world itself is the case: a server that is not there, answers by place
+
+
+def _lie(plan: Plan, victim: Service, **how: Any) -> dict[str, Any]:
+    whole = {"upstream": plan.resolver, "whole_path": plan.whole_path}
+    return {"name": victim.host.name, **whole, **how}
+
+
+def main(seed: int, number: int, folder: Path) -> None:
+    """Build, disturb, measure from both sides at once, judge, write down."""
+    subprocess.run(["hostname", "laboratory"], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
+    began = time.monotonic()
+    plan = draw(seed)
+    case = plan.order[number]
+    victim = plan.service(plan.victims[case])
+    world = World(plan, folder)
+    try:
+        world.build(unserved=victim.id if case == "service_down" else "")
+        disturb(world, plan, case, victim)
+        built = time.monotonic()
+        files = {"probe": folder / "probe.jsonl", "control": folder / "control.jsonl"}
+        runs = {
+            "probe": world.measure("probe", "vantage", plan.resolver, files["probe"]),
+            "control": world.measure("control", "control", plan.reference.v4[0], files["control"]),
+        }
+        codes = {space: process.wait(LIMIT_SECONDS) for space, process in runs.items()}
+        measured = time.monotonic()
+        with files["probe"].open("rb") as given:
+            judged = subprocess.run(
+                [*command("reachwatch"), "judge", "--probe", "-", "--control",
+                 str(files["control"]), "--json"],
+                stdin=given, capture_output=True, text=True, env=world.environment(), check=False,
+            )  # fmt: skip
+    finally:
+        world.close()
+    record = {
+        "case": case,
+        "victim": victim.target,
+        "codes": codes,
+        "judge_code": judged.returncode,
+        "judge_err": judged.stderr,
+        "verdicts": [json.loads(line) for line in judged.stdout.splitlines()],
+        "seen_by_probe": {
+            "arguments": [str(a) for a in runs["probe"].args],  # type: ignore[union-attr]
+            "environment": world.environment(),
+            "host": platform.node(),
+            "catalogue": {
+                str(p.relative_to(world.catalogue)): p.read_text()
+                for p in sorted(world.catalogue.rglob("*"))
+                if p.is_file()
+            },
+        },
+        "seconds": {
+            "build": round(built - began, 2),
+            "measure": round(measured - built, 2),
+            "whole": round(time.monotonic() - began, 2),
+        },
+    }
+    assert case in BY_NAME
+    (folder / "record.json").write_text(json.dumps(record, indent=1))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,32 @@
+"""Did the judge say of a case what it promises?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.lab.cases import Case
+
+
+def faults(case: Case, record: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the verdicts of one laboratory, one line each."""
+    wrong = []
+    verdicts = {v["target"]: v for v in record["verdicts"]}
+    if len(verdicts) != 4:
+        wrong.append(f"{len(verdicts)} targets judged")
+    for target, said in sorted(verdicts.items()):
+        if case.everyone:
+            expected = case.state
+        else:
+            expected = case.state if target == record["victim"] else "ok"
+        if said["state"] != expected:
+            wrong.append(f"{target}: {expected} expected, said {said}")
+    said = verdicts.get(record["victim"], {})
+    if said.get("technique") != case.technique:
+        wrong.append(f"technique {case.technique} expected, said {said}")
+    if said.get("rule") not in case.rules:
+        wrong.append(f"one of {case.rules} expected, said {said}")
+    if case.evidence and not set(case.evidence) & set(said.get("evidence", ())):
+        wrong.append(f"one of {case.evidence} expected, said {said}")
+    if case.accuses and said.get("endpoints") != {"total": 1, "failed": 1}:
+        wrong.append(f"one endpoint of one expected to fail, said {said}")
+    return wrong
