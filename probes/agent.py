@@ -37,8 +37,6 @@ FLUSH_SECONDS = 4.0
 BEAT_SECONDS = 15.0
 WHERE_SECONDS = 3600.0
 FIRST_LOOK_SECONDS = 8.0
-ROUND_LIMIT = 0.8
-"""Part of the interval after which a round begins no further endpoint."""
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +203,7 @@ class Agent:
                 emit=emit,
                 rng=self._rng,
                 history=self._history,
-                limit_seconds=min(max(ROUND_LIMIT * plan.interval_ms / 1000, 10.0), 600.0),
+                limit_seconds=scheduler.limit_seconds(plan.interval_ms),
             )
         finally:
             self._publisher.round_closed()

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 import probes
-from probes import consent, enrolment, geo, mqtt, reflector, settings, state, status
+from probes import consent, enrolment, geo, mqtt, reflector, scheduler, settings, state, status
 from probes.agent import Agent, Wish
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
@@ -175,11 +175,14 @@ def _run(chosen: Settings, log: Log) -> int:
             secret=enrolled.secret if enrolled else "",
             brokers=brokers,
         )
+        bound = round_bound_seconds(
+            catalogue, limit_seconds=scheduler.limit_seconds(wish.interval_ms)
+        )
         log(
             "start",
             probe=setup.probe,
             targets=len(catalogue.targets),
-            round_ends_within_seconds=round(round_bound_seconds(catalogue)),
+            round_ends_within_seconds=round(bound),
         )
         return _daemon(lambda: _live(wish, setup, log))
 

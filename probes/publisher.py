@@ -25,6 +25,7 @@ ENVELOPE_BYTES = 256
 """Room for the topic and MQTT's own bytes in a packet whose size the broker limits."""
 RAW_BYTES = 1 << 20
 """A batch this large before compression is closed: a slow line must get it out in time."""
+CUTS, SMALL_BYTES = 3, 16 << 10
 LASTED = 30.0
 SAY_AGAIN = 600.0
 
@@ -63,6 +64,8 @@ class _Batch(msgspec.Struct, kw_only=True):
     due: float = 0.0
     """Loop time at which it is sent (again)."""
     tries: int = 0
+    cuts: int = 0
+    """How often the connection died before the broker had confirmed it."""
 
 
 class Publisher:
@@ -98,6 +101,7 @@ class Publisher:
         self._open_until = 0.0
         self._wake = asyncio.Event()
         self._finish_by: float | None = None
+        self._limit = MAX_PACKET_BYTES
 
     def round_opened(self, round_ms: int) -> None:
         """Measurements of this round wait for their fellows (at most `pace.linger`)."""
@@ -183,6 +187,7 @@ class Publisher:
                 await connection.subscribe(topics.ack(self._probe))
                 await self._say(connection, "hello")
                 # What was on its way when the last connection died goes first, in order.
+                self._dissolve()
                 for batch in self._batches.values():
                     batch.due = 0.0
                 reader = group.create_task(self._read(connection))
@@ -192,6 +197,17 @@ class Publisher:
                 pulse.cancel()
         except* mqtt.BrokerError as group_error:
             self._log("connection lost", every=SAY_AGAIN, reason=str(group_error.exceptions[0]))
+
+    def _dissolve(self) -> None:
+        """A batch over which the connection died again and again may be larger than a broker
+        takes that names no limit (MQTT 3.1.1): make smaller ones of everything."""
+        suspects = [b for b in self._batches.values() if b.cuts >= CUTS and len(b.rows) > 1]
+        if not suspects or self._limit <= SMALL_BYTES:
+            return
+        self._limit = max(SMALL_BYTES, min(len(batch.payload) for batch in suspects) // 2)
+        self._log("smaller batches", bytes=self._limit)
+        self._through = min(row for batch in self._batches.values() for row in batch.rows) - 1
+        self._batches.clear()
 
     async def _say(self, connection: mqtt.Connection, state: str) -> None:
         status = codec.encode_message(self._status(state))
@@ -275,7 +291,9 @@ class Publisher:
         self.sight.published += 1
         self.sight.published_bytes += len(batch.payload)
         batch.tries += 1
+        batch.cuts += 1  # Unless it comes to be confirmed; whoever dies first, this is counted.
         refusal = await connection.publish(topics.measurements(self._probe), batch.payload)
+        batch.cuts -= 1
         if refusal:
             self._log("broker refused a batch", every=SAY_AGAIN, reason=refusal)
 
@@ -292,7 +310,7 @@ class Publisher:
         if rows[0].round == self._open_round and now < self._open_until:
             return None
         chosen = _one_round(rows)
-        limit = MAX_PACKET_BYTES
+        limit = self._limit
         if packet_limit:
             limit = min(limit, packet_limit - ENVELOPE_BYTES)
         while True:
@@ -301,6 +319,8 @@ class Publisher:
             if len(payload) <= limit:
                 break
             if len(chosen) == 1:
+                if len(payload) <= MAX_PACKET_BYTES and not packet_limit:
+                    break  # Only suspected to be too large.
                 return await self._set_apart(chosen[0], len(payload), limit, packet_limit)
             chosen = chosen[: len(chosen) // 2]
         batch = _Batch(rows=tuple(row.sequence for row in chosen), payload=payload)

@@ -22,6 +22,8 @@ SPREAD = 0.25
 SPREAD_MOST_MS = 60_000
 LATEST = 0.5
 """A round that could not begin in this part of its interval is skipped."""
+LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
+"""Part of the interval in which endpoints may begin, and its bounds in seconds."""
 _OVERHEAD_BYTES = 400
 """Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
 _GUESS_BYTES = {"dns": 4_000, "tcp": 5_000, "tls": 22_000, "https": 40_000, "http": 25_000}
@@ -54,6 +56,11 @@ def next_round(
         slot += interval_ms
     jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
     return Plan(slot, max(now_ms, slot + jitter), interval_ms)
+
+
+def limit_seconds(interval_ms: int) -> float:
+    """After so many seconds a round begins no further endpoint."""
+    return min(max(LIMIT * interval_ms / 1000, LIMIT_LEAST), LIMIT_MOST)
 
 
 def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:

@@ -203,6 +203,21 @@ async def test_our_own_limit_holds_where_the_broker_names_none(tmp_path: Path) -
             assert r.publisher.sight.transport == "mqtt+3.1.1"
 
 
+async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b", "max_packet_size 40000") as server:
+        async with (
+            collecting(server.port) as collector,
+            rig(tmp_path, server.url + "?version=3.1.1") as r,
+        ):
+            await collector.wait(lambda: collector.states)
+            taken = [await r.spool.put(heavy(1, 20_000)) for _ in range(8)]
+            r.publisher.round_closed()
+            await r.drained()
+            assert {t.id for t in taken if t} == set(collector.ids)
+            assert (await r.spool.counts()).quarantined == 0
+            assert "smaller batches" in r.log.getvalue()
+
+
 async def test_a_broker_of_3_1_1_only_is_found_by_trying(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from probes.scheduler import (
     MONTH_MS,
     SPREAD,
     guessed_bytes,
+    limit_seconds,
     month_bytes,
     next_round,
     spent_bytes,
@@ -64,6 +65,10 @@ def test_a_fleet_is_spread() -> None:
     }
     assert len(starts) > 190
     assert max(starts) - min(starts) > 40_000
+
+
+def test_a_round_has_a_limit() -> None:
+    assert [limit_seconds(ms) for ms in (1000, INTERVAL, 86_400_000)] == [10.0, 240.0, 600.0]
 
 
 def test_the_budget_stretches_to_a_multiple() -> None:
