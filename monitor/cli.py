@@ -38,10 +38,10 @@ def build() -> Parser:
     return top
 
 
-type_of_commands = argparse._SubParsersAction
+Commands = argparse._SubParsersAction
 
 
-def _command(commands: type_of_commands[Parser], name: str, text: str) -> Parser:
+def _command(commands: Commands[Parser], name: str, text: str) -> Parser:
     parser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("--config", metavar="FILE", help="TOML file with the same options")
     return parser
@@ -127,7 +127,7 @@ def _site(parser: Parser) -> None:
     )
 
 
-def _add_servers(commands: type_of_commands[Parser]) -> None:
+def _add_servers(commands: Commands[Parser]) -> None:
     up = _command(
         commands,
         "up",
@@ -199,7 +199,7 @@ def _add_servers(commands: type_of_commands[Parser]) -> None:
     )
 
 
-def _add_offline(commands: type_of_commands[Parser]) -> None:
+def _add_offline(commands: Commands[Parser]) -> None:
     judge = _command(
         commands, "judge", "offline: print a verdict for each target of one vantage's measurements"
     )
@@ -233,8 +233,12 @@ def _add_offline(commands: type_of_commands[Parser]) -> None:
     )
     _store(replay)
     _policy(replay)
-    replay.add_argument("--from", type=moment, default=None, metavar="T", dest="from_")
-    replay.add_argument("--to", type=moment, default=None, metavar="T", dest="to")
+    replay.add_argument(
+        "--from", type=moment, default=None, metavar="T", dest="from_", help="first round"
+    )
+    replay.add_argument(
+        "--to", type=moment, default=None, metavar="T", dest="to", help="last round"
+    )
     replay.add_argument("--json", action="store_true", help="JSON Lines in place of a table")
     replay.add_argument(
         "files",
@@ -244,7 +248,9 @@ def _add_offline(commands: type_of_commands[Parser]) -> None:
     )
     rules = _command(commands, "rules", "print the Prometheus rules")
     _policy(rules)
-    rules.add_argument("--public-url", default="http://127.0.0.1:8080", metavar="URL")
+    rules.add_argument(
+        "--public-url", default="http://127.0.0.1:8080", metavar="URL", help="base of the links"
+    )
     _command(commands, "schema", "print the JSON Schema of a Measurement")
     catalogue = commands.add_parser("catalogue", help="the catalogue of services")
     leaves = catalogue.add_subparsers(
@@ -256,21 +262,25 @@ def _add_offline(commands: type_of_commands[Parser]) -> None:
     )
 
 
-def _add_upkeep(commands: type_of_commands[Parser]) -> None:
+def _add_upkeep(commands: Commands[Parser]) -> None:
     token = commands.add_parser("token", help="rights to enrol a probe")
     leaves = token.add_subparsers(
         dest="leaf", metavar="COMMAND", required=True, parser_class=Parser
     )
     new = _command(leaves, "new", "make a token and print it, once")
     _store(new)
-    new.add_argument("--role", choices=("vantage", "control"), default="vantage")
+    new.add_argument(
+        "--role", choices=("vantage", "control"), default="vantage", help="default: vantage"
+    )
     new.add_argument(
         "--owner",
         default="",
         metavar="NAME",
         help="who runs the probe; two owners must agree before anything is confirmed",
     )
-    new.add_argument("--uses", type=positive, default=1, metavar="N")
+    new.add_argument(
+        "--uses", type=positive, default=1, metavar="N", help="how many probes (default: 1)"
+    )
     new.add_argument(
         "--expires",
         type=duration,

@@ -123,7 +123,7 @@ Envelope = msgspec.defstruct(
 """A Measurement whose observations are not decoded yet."""
 _encoder = msgspec.json.Encoder()
 _envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Envelope)
-_observation_decoder = msgspec.json.Decoder(_Known)
+_observation_decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
 _step_decoder = msgspec.json.Decoder(_Loose)
 _header_decoder = msgspec.json.Decoder(BatchHeader)
 _ack_decoder = msgspec.json.Decoder(Ack)
