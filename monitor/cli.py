@@ -316,7 +316,9 @@ def _add_upkeep(commands: Commands[Parser]) -> None:
     )
     move = _command(leaves, "move", "copy everything into another, empty database")
     _store(move)
-    move.add_argument("--to", required=True, metavar="URL", dest="to_url")
+    move.add_argument(
+        "--to", required=True, metavar="URL", dest="to_url", help="SQLAlchemy URL of the other"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

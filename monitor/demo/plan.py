@@ -103,11 +103,11 @@ SERVICES = (
 )
 
 NETWORKS = (
-    DemoNetwork(64501, "RU", ("demo-anna", "demo-boris", "demo-anna")),
-    DemoNetwork(64502, "RU", ("demo-vera", "demo-gleb", "demo-vera")),
-    DemoNetwork(64503, "FR", ("demo-camille", "demo-denis", "demo-camille")),
+    DemoNetwork(64501, "RU", ("volunteer-1", "volunteer-2", "volunteer-1")),
+    DemoNetwork(64502, "RU", ("volunteer-3", "volunteer-4", "volunteer-3")),
+    DemoNetwork(64503, "FR", ("volunteer-5", "volunteer-6", "volunteer-5")),
 )
-CONTROL_NETWORK = DemoNetwork(64510, "NL", ("demo-centre",), role="control")
+CONTROL_NETWORK = DemoNetwork(64510, "NL", ("centre",), role="control")
 
 INTERNATIONAL = ("www.alder.test", "www.birch.test", "www.cedar.test")
 DOMESTIC = {"RU": ("www.neva.test", "www.volga.test")}
