@@ -13,12 +13,14 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Event, Verdict
+from monitor.detection.model import Event, EventState, Verdict
 from monitor.detection.present import Sight
 from monitor.store import tables as t
 
 _event = msgspec.json.Decoder(Event)
 _verdict = msgspec.json.Decoder(Verdict)
+CHUNK = 500
+"""Events that are decoded at once when a filter looks inside them."""
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +59,12 @@ class Bucket(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     vantages: int
 
+    @property
+    def key(self) -> str:
+        """What orders the buckets of one hour."""
+        words = (self.target, self.country, str(self.asn), self.state)
+        return " ".join((*words, self.layer or "", self.technique or ""))
+
 
 class VantageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One enrolled probe, as the public list shows it: never an address."""
@@ -80,7 +88,7 @@ async def events(
     limit: int = 100,
 ) -> Sequence[Event]:
     """Events, newest onset first, those with the same onset by id. `since` and `until` choose
-    events that were open at some time in between."""
+    events that were open at some time in between (`until` not included)."""
     query = sa.select(t.event.c.body).order_by(t.event.c.onset.desc(), t.event.c.id.desc())
     if chosen.service is not None:
         query = query.where(t.event.c.service == chosen.service)
@@ -89,32 +97,32 @@ async def events(
     if state is not None:
         query = query.where(t.event.c.state == state)
     if chosen.since is not None:
-        query = query.where(sa.or_(t.event.c.closed.is_(None), t.event.c.closed >= chosen.since))
+        # One that was retracted has no time of closing: its last change ended it.
+        over = sa.func.coalesce(t.event.c.closed, t.event.c.updated)
+        query = query.where(sa.or_(t.event.c.state == EventState.OPEN, over >= chosen.since))
     if chosen.until is not None:
         query = query.where(t.event.c.onset < chosen.until)
-    if after is not None:
-        onset, id = after
-        query = query.where(
-            sa.or_(t.event.c.onset < onset, sa.and_(t.event.c.onset == onset, t.event.c.id < id))
-        )
     found: list[Event] = []
+    plain = chosen.target is None and chosen.asn is None
     # Target and network are inside the body; they are rare filters, so they are applied here
-    # and the query goes on until the page is full.
-    rows = (await connection.execute(query.limit(limit if _plain(chosen) else 10_000))).scalars()
-    for body in rows:
-        each = _event.decode(body)
-        if chosen.target is not None and chosen.target not in each.targets:
-            continue
-        if chosen.asn is not None and chosen.asn not in each.asns:
-            continue
-        found.append(each)
-        if len(found) == limit:
-            break
-    return found
-
-
-def _plain(chosen: Filter) -> bool:
-    return chosen.target is None and chosen.asn is None
+    # and the query goes on until the page is full or nothing is left.
+    while True:
+        page = query
+        if after is not None:
+            onset, id = after
+            e = t.event.c
+            page = query.where(sa.or_(e.onset < onset, sa.and_(e.onset == onset, e.id < id)))
+        bodies = (await connection.execute(page.limit(limit if plain else CHUNK))).scalars().all()
+        rows = [_event.decode(body) for body in bodies]
+        found += [
+            each
+            for each in rows
+            if (chosen.target is None or chosen.target in each.targets)
+            and (chosen.asn is None or chosen.asn in each.asns)
+        ]
+        if plain or len(found) >= limit or len(rows) < CHUNK:
+            return found[:limit]
+        after = (rows[-1].onset, rows[-1].id)
 
 
 async def event(connection: AsyncConnection, id: str) -> Event | None:
@@ -240,10 +248,27 @@ async def companions(connection: AsyncConnection, id: str) -> Sequence[str]:
 async def timeline(
     connection: AsyncConnection,
     chosen: Filter = Filter(),  # noqa: B008 - frozen
-    limit: int = 20_000,
+    *,
+    after: tuple[int, str] | None = None,
+    limit: int = 100,
 ) -> Sequence[Bucket]:
-    """Hourly counts, oldest first."""
+    """Hourly counts, oldest first; `after` is an hour and the `key` of a bucket in it. An hour
+    counts when any of it lies between `since` and `until`."""
     c = t.cell.c
+    parts = [
+        c.target,
+        c.country,
+        sa.cast(c.asn, sa.Text),
+        c.state,
+        sa.func.coalesce(c.layer, ""),
+        sa.func.coalesce(c.technique, ""),
+    ]
+    # Blanks are in none of the parts.
+    key = parts[0]
+    for part in parts[1:]:
+        key = key + sa.literal(" ") + part
+    # Bytes order alike in every database, words do not.
+    key = key.collate("C" if connection.dialect.name == "postgresql" else "BINARY")
     query = (
         sa.select(
             c.hour,
@@ -257,8 +282,10 @@ async def timeline(
             sa.func.max(c.all_vantages),
         )
         .group_by(c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
-        .order_by(c.hour, c.target, c.country, c.asn, c.state)
+        .order_by(c.hour, key)
     )
+    if after is not None:
+        query = query.where(sa.or_(c.hour > after[0], sa.and_(c.hour == after[0], key > after[1])))
     if chosen.service is not None:
         query = query.where(c.target.like(f"{_escaped(chosen.service)}/%", escape="\\"))
     for column, value in (
@@ -269,7 +296,7 @@ async def timeline(
         if value is not None:
             query = query.where(column == value)
     if chosen.since is not None:
-        query = query.where(c.hour >= chosen.since - 3_600_000)
+        query = query.where(c.hour > chosen.since - 3_600_000)
     if chosen.until is not None:
         query = query.where(c.hour < chosen.until)
     return [

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from monitor.web.forms import (
     vantage_form,
 )
 from monitor.web.site import SITE
-from monitor.web.views import open_events_by_place, presents, vantage_status
+from monitor.web.views import fleet, presents
 
 MAX_LIMIT = 1000
 
@@ -38,18 +38,21 @@ def chosen(request: web.Request) -> Filter:
     """The filters of a request. Raises BadParameterError."""
     query = request.query
     asn = query.get("asn")
-    if asn is not None and not re.fullmatch(r"(AS)?\d{1,10}", asn):
+    if asn is not None and not re.fullmatch(r"(AS)?[0-9]{1,10}", asn):
         raise BadParameterError(f"asn: must be an AS number, not {asn[:40]!r}")
     country = query.get("country")
     if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
         raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
+    since, until = _moment(request, "since"), _moment(request, "until")
+    if since is not None and until is not None and since >= until:
+        raise BadParameterError("since: must be before until")
     return Filter(
         service=_word(query, "service"),
         target=_word(query, "target"),
         country=country.upper() if country else None,
         asn=int(asn.removeprefix("AS")) if asn else None,
-        since=_moment(query, "since"),
-        until=_moment(query, "until"),
+        since=since,
+        until=until,
     )
 
 
@@ -60,12 +63,12 @@ def _word(query: Mapping[str, str], name: str) -> str | None:
     return value
 
 
-def _moment(query: Mapping[str, str], name: str) -> int | None:
-    value = query.get(name)
+def _moment(request: web.Request, name: str) -> int | None:
+    value = request.query.get(name)
     if not value:
         return None
     try:
-        return moments.parse(value)
+        return moments.parse(value, request.app[SITE].clock())
     except OptionError as error:
         raise BadParameterError(f"{name}: {error}") from None
 
@@ -73,20 +76,52 @@ def _moment(query: Mapping[str, str], name: str) -> int | None:
 def limit_of(request: web.Request) -> int:
     """Rows a page: 1 to 1000, 100 by default. Raises BadParameterError."""
     value = request.query.get("limit", "100")
-    if not re.fullmatch(r"\d{1,4}", value) or not 1 <= int(value) <= MAX_LIMIT:
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= MAX_LIMIT:
         raise BadParameterError(f"limit: must be 1 to {MAX_LIMIT}, not {value[:40]!r}")
     return int(value)
 
 
-def after_of(request: web.Request) -> tuple[int, str] | None:
-    """The key of the last row seen, from `next` of the page before. Raises BadParameterError."""
+def after_of(request: web.Request, key: str = "[0-9a-f]{16}") -> tuple[int, str] | None:
+    """The key of the last row seen, from `next` of the page before; `key` is the pattern of
+    its second part. Raises BadParameterError."""
     value = request.query.get("after")
     if not value:
         return None
-    found = re.fullmatch(r"(\d{1,15})-([0-9a-f]{1,64})", value)
+    found = re.fullmatch(rf"([0-9]{{1,15}})-({key})", value)
     if found is None:
         raise BadParameterError(f"after: must be a `next` of an earlier page, not {value[:40]!r}")
     return int(found[1]), found[2]
+
+
+def text_after(request: web.Request) -> tuple[int, str] | None:
+    """As `after_of`, for lists whose rows are told apart by text. Raises BadParameterError."""
+    after = after_of(request, "(?:[0-9a-f]{2}){1,400}")
+    if after is None:
+        return None
+    try:
+        text = bytes.fromhex(after[1]).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise BadParameterError("after: must be a `next` of an earlier page")
+    return after[0], text
+
+
+def text_key(number: int, text: str) -> str:
+    """What `text_after` reads."""
+    return f"{number}-{text.encode().hex()}"
+
+
+def paged(
+    request: web.Request, rows: Iterable[tuple[str, Mapping[str, Any]]]
+) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """One page of (key, row) of a list that is small enough to be made as a whole, ordered by
+    key; and the key of the next page. Raises BadParameterError."""
+    limit, after = limit_of(request), text_after(request)
+    left = sorted((key, row) for key, row in rows if after is None or key > after[1])
+    page = left[:limit]
+    following = text_key(0, page[-1][0]) if len(left) > limit else None
+    return [row for _, row in page], following
 
 
 def answer(
@@ -100,7 +135,7 @@ def answer(
                 headers["X-Next"] = following
             headers["Content-Disposition"] = f'attachment; filename="reachwatch-{name}.csv"'
             return web.Response(
-                text=as_csv(rows), content_type="text/csv", charset="utf-8", headers=headers
+                text=as_csv(name, rows), content_type="text/csv", charset="utf-8", headers=headers
             )
         case "json":
             body = msgspec.json.encode({name: rows, "next": following})
@@ -117,10 +152,11 @@ async def events(request: web.Request) -> web.Response:
     limit = limit_of(request)
     async with request.app[SITE].engine.connect() as connection:
         rows = await reading.events(
-            connection, chosen(request), state=state, after=after_of(request), limit=limit
+            connection, chosen(request), state=state, after=after_of(request), limit=limit + 1
         )
-    following = f"{rows[-1].onset}-{rows[-1].id}" if len(rows) == limit else None
-    return answer(request, "events", [event_form(row) for row in rows], following)
+    page = rows[:limit]
+    following = f"{page[-1].onset}-{page[-1].id}" if len(rows) > limit else None
+    return answer(request, "events", [event_form(row) for row in page], following)
 
 
 async def one_event(request: web.Request) -> web.Response:
@@ -149,10 +185,14 @@ async def measurements(request: web.Request) -> web.Response:
     limit = limit_of(request)
     async with request.app[SITE].engine.connect() as connection:
         rows = await reading.judged(
-            connection, chosen(request), after=after_of(request), limit=limit
+            connection,
+            chosen(request),
+            after=after_of(request, "[0-9a-f]{32}"),
+            limit=limit + 1,
         )
-    following = f"{rows[-1].round}-{rows[-1].id}" if len(rows) == limit else None
-    return answer(request, "measurements", [judged_form(row) for row in rows], following)
+    page = rows[:limit]
+    following = f"{page[-1].round}-{page[-1].id}" if len(rows) > limit else None
+    return answer(request, "measurements", [judged_form(row) for row in page], following)
 
 
 async def timeline(request: web.Request) -> web.Response:
@@ -161,9 +201,14 @@ async def timeline(request: web.Request) -> web.Response:
     wanted = chosen(request)
     if wanted.since is None:
         wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
+    limit = limit_of(request)
     async with site.engine.connect() as connection:
-        rows = await reading.timeline(connection, wanted)
-    return answer(request, "timeline", [bucket_form(row) for row in rows])
+        rows = await reading.timeline(
+            connection, wanted, after=text_after(request), limit=limit + 1
+        )
+    page = rows[:limit]
+    following = text_key(page[-1].hour, page[-1].key) if len(rows) > limit else None
+    return answer(request, "timeline", [bucket_form(row) for row in page], following)
 
 
 async def services(request: web.Request) -> web.Response:
@@ -171,23 +216,23 @@ async def services(request: web.Request) -> web.Response:
     site = request.app[SITE]
     wanted = chosen(request)
     rows = await presents(site, wanted)
-    opened = await open_events_by_place(site)
-    listed = [
+    async with site.engine.connect() as connection:
+        opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
+    listed: list[dict[str, Any]] = [
         {
             "id": service.id,
             "name": service.name,
             "targets": [target.id for target in service.targets],
-            "open_events": [
-                event.id for (id, _), event in sorted(opened.items()) if id == service.id
-            ],
+            "open_events": [event.id for event in opened if event.service == service.id],
             "states": [
                 present_form(row) for row in rows if row.target.startswith(f"{service.id}/")
             ],
         }
         for service in site.catalogue.services
         if wanted.service in (None, service.id)
+        and (wanted.target is None or any(wanted.target == t.id for t in service.targets))
     ]
-    return answer(request, "services", listed)
+    return answer(request, "services", *paged(request, ((str(row["id"]), row) for row in listed)))
 
 
 async def countries(request: web.Request) -> web.Response:
@@ -206,33 +251,34 @@ async def _places(
     site = request.app[SITE]
     wanted = chosen(request)
     async with site.engine.connect() as connection:
-        probes = await reading.vantages(connection)
+        probes = await fleet(site, connection)
         opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
-    places: dict[tuple[Any, ...], list[reading.VantageRow]] = defaultdict(list)
-    for probe in probes:
+    places: dict[tuple[Any, ...], list[tuple[reading.VantageRow, str]]] = defaultdict(list)
+    for probe, status in probes:
         if (
             probe.role == "vantage"
+            and status != "revoked"
             and wanted.country in (None, probe.country)
             and wanted.asn in (None, probe.asn)
         ):
-            places[key(probe.country, probe.asn)].append(probe)
+            places[key(probe.country, probe.asn)].append((probe, status))
     rows = []
     for place, members in sorted(places.items()):
-        online = [p for p in members if vantage_status(site, p.revoked, p.last_seen) == "online"]
-        rows.append(
-            {
-                "country": place[0],
-                **({"asn": place[1]} if len(place) > 1 else {}),
-                "networks": len({member.asn for member in members}),
-                "vantages": {"online": len(online), "total": len(members)},
-                "open_events": [
-                    event.id
-                    for event in opened
-                    if event.country == place[0] and (len(place) == 1 or place[1] in event.asns)
-                ],
-            }
-        )
-    return answer(request, name, rows)
+        online = sum(status == "online" for _, status in members)
+        row = {
+            "country": place[0],
+            **({"asn": place[1]} if len(place) > 1 else {}),
+            "networks": len({probe.asn for probe, _ in members}),
+            "owners": len({probe.owner for probe, _ in members}),
+            "vantages": {"online": online, "total": len(members)},
+            "open_events": [
+                event.id
+                for event in opened
+                if event.country == place[0] and (len(place) == 1 or place[1] in event.asns)
+            ],
+        }
+        rows.append((" ".join(f"{part:>12}" for part in place), row))
+    return answer(request, name, *paged(request, rows))
 
 
 async def vantages(request: web.Request) -> web.Response:
@@ -240,16 +286,13 @@ async def vantages(request: web.Request) -> web.Response:
     site = request.app[SITE]
     wanted = chosen(request)
     async with site.engine.connect() as connection:
-        rows = await reading.vantages(connection)
-    return answer(
-        request,
-        "vantages",
-        [
-            vantage_form(row, vantage_status(site, row.revoked, row.last_seen))
-            for row in rows
-            if wanted.country in (None, row.country) and wanted.asn in (None, row.asn)
-        ],
+        rows = await fleet(site, connection)
+    listed = (
+        (row.id, vantage_form(row, status))
+        for row, status in rows
+        if wanted.country in (None, row.country) and wanted.asn in (None, row.asn)
     )
+    return answer(request, "vantages", *paged(request, listed))
 
 
 async def whoami(request: web.Request) -> web.Response:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.metrics.exposition import expose
 from monitor.store.base import StoreUnavailableError
-from monitor.web import api, enrol, openapi, pages
+from monitor.web import api, assets, enrol, openapi, pages
 from monitor.web.api import BadParameterError
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
 
 log = logging.getLogger(__name__)
-STATIC = Path(__file__).with_name("static")
+SMALL_BYTES, LARGE_BYTES = 1 << 10, 256 << 10
+LEVEL = 6
 MAX_BODY_BYTES = 16 << 10
 """Only enrolment has a body, and it is small."""
 SECURITY_HEADERS = {
@@ -47,7 +49,7 @@ def make_app(site: Site) -> web.Application:
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)
-    router.add_static("/static/", STATIC, append_version=False)
+    router.add_get("/static/{name:[a-zA-Z0-9.-]{1,60}}", assets.serve)
     pages.add_routes(app)
     return app
 
@@ -70,12 +72,35 @@ async def _readyz(request: web.Request) -> web.Response:
     )
 
 
+async def _packed(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
+    """The response, compressed when it is worth it and the caller takes it."""
+    if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
+        return answer
+    body = answer.body
+    if len(body) < SMALL_BYTES or "Content-Encoding" in answer.headers:
+        return answer
+    answer.headers["Vary"] = "Accept-Encoding"
+    if "gzip" in request.headers.get("Accept-Encoding", ""):
+        # A big list would hold up everybody else.
+        answer.body = (
+            gzip.compress(body, LEVEL, mtime=0)
+            if len(body) < LARGE_BYTES
+            else await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
+        )
+        answer.headers["Content-Encoding"] = "gzip"
+    return answer
+
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
 async def _guarded(request: web.Request, handler: Answer) -> web.StreamResponse:
     """Every failure gets a page (or, under /api/, a JSON object) and never a traceback."""
+    return await _packed(request, await _answered(request, handler))
+
+
+async def _answered(request: web.Request, handler: Answer) -> web.StreamResponse:
     try:
         return await handler(request)
     except BadParameterError as error:
@@ -83,9 +108,14 @@ async def _guarded(request: web.Request, handler: Answer) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return await _failure(request, error.status, error.reason)
+        reason = "There is no such page." if error.reason == "Not Found" else error.reason
+        failed = await _failure(request, error.status, reason)
+        if "Allow" in error.headers:
+            failed.headers["Allow"] = error.headers["Allow"]
+        return failed
     except (StoreUnavailableError, SQLAlchemyError, OSError) as error:
-        log.warning("the store cannot be read: %s", str(error).splitlines()[0][:200])
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        log.warning("the store cannot be read: %s", reason[:200])
         return await _failure(request, 503, "The store cannot be read at the moment.")
 
 

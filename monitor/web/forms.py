@@ -124,17 +124,49 @@ def vantage_form(row: VantageRow, status: str) -> dict[str, Any]:
     }
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV (RFC 4180) with a heading; nested values become `a.b` columns, lists are
-    joined by spaces."""
-    flat = [dict(_flattened(row)) for row in rows]
-    names = list(dict.fromkeys(name for row in flat for name in row))
+_EVENTS = """id service targets country asns technique extent state tier onset onset_earliest
+    onset_latest opened confirmed closed confidence vantages.agreeing vantages.total control
+    rule_counts witnesses inhibited_by source policy.name policy.pace rules_version
+    catalogue_version history"""
+_SERVICES = """service name target country asn state technique rule vantages.agreeing
+    vantages.total round open_events"""
+_MEASUREMENTS = """id target country asn vantage round state layer technique rule endpoints.total
+    endpoints.failed addresses.total addresses.failed evidence"""
+_PLACES = "networks owners vantages.online vantages.total open_events"
+_TIMELINE = "hour target country asn state layer technique measurements vantages"
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "events": tuple(_EVENTS.split()),
+    "services": tuple(_SERVICES.split()),
+    "countries": ("country", *_PLACES.split()),
+    "networks": ("country", "asn", *_PLACES.split()),
+    "vantages": ("id", "owner", "role", "country", "asn", "enrolled", "last_seen", "status"),
+    "measurements": tuple(_MEASUREMENTS.split()),
+    "timeline": tuple(_TIMELINE.split()),
+}
+"""The heading of each list as CSV, the same whatever the rows are."""
+
+
+def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of a list as CSV (RFC 4180) with its heading; nested values become `a.b` columns,
+    lists are joined by spaces. Services have one row a present state."""
+    if name == "services":
+        rows = [row for service in rows for row in _service_rows(service)]
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(names)
-    for row in flat:
-        writer.writerow([inert(row.get(name, "")) for name in names])
+    writer.writerow(COLUMNS[name])
+    for row in rows:
+        flat = dict(_flattened(row))
+        writer.writerow([inert(flat.get(column, "")) for column in COLUMNS[name]])
     return out.getvalue()
+
+
+def _service_rows(service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    shared = {
+        "service": service["id"],
+        "name": service["name"],
+        "open_events": service["open_events"],
+    }
+    return [shared | state for state in service["states"]] or [shared]
 
 
 def inert(value: object) -> object:
@@ -147,14 +179,18 @@ def inert(value: object) -> object:
 def _flattened(row: Mapping[str, Any], prefix: str = "") -> Sequence[tuple[str, object]]:
     found: list[tuple[str, object]] = []
     for name, value in row.items():
-        if isinstance(value, Mapping):
+        if name == "rule_counts":
+            counts = " ".join(f"{rule}={n}" for rule, n in value.items())
+            found.append((prefix + name, counts))
+        elif isinstance(value, Mapping):
             found.extend(_flattened(value, f"{prefix}{name}."))
         elif isinstance(value, list):
+            mixed = any(isinstance(each, Mapping) for each in value)
             words = [
-                "/".join(str(part) for part in each.values()) if isinstance(each, Mapping) else each
+                " ".join(str(part) for part in each.values()) if isinstance(each, Mapping) else each
                 for each in value
             ]
-            found.append((prefix + name, " ".join(str(word) for word in words)))
+            found.append((prefix + name, ("; " if mixed else " ").join(map(str, words))))
         else:
             found.append((prefix + name, value))
     return found

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import time
 
 from monitor.options import OptionError, duration, moment
 
+YEAR_9999_MS = 253_402_300_800_000
+"""Databases and calendars end somewhere; nothing was measured before 1970."""
 
-def parse(text: str) -> int:
-    """Unix milliseconds. Raises OptionError."""
+
+def parse(text: str, now: int) -> int:
+    """Unix milliseconds; `now` too. Raises OptionError."""
     try:
         # A plus sign in a query string arrives as a blank.
-        return moment(text.replace(" ", "+"))
-    except argparse.ArgumentTypeError as error:
+        at = moment(text.replace(" ", "+"))
+    except (argparse.ArgumentTypeError, OverflowError) as error:
         try:
-            return int(time.time() * 1000) - 1000 * duration(text)
+            at = now - 1000 * duration(text)
         except argparse.ArgumentTypeError:
             raise OptionError(str(error)) from None
+    return max(0, min(at, YEAR_9999_MS))

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 import monitor
-from monitor.web import api
+from monitor.web import api, enrol
 from monitor.web.site import SITE
 
 _FILTERS = {
@@ -16,13 +16,16 @@ _FILTERS = {
     "target": ("Id of a target, e.g. `wechat/messaging`.", {"type": "string"}),
     "country": ("ISO 3166-1 alpha-2 code.", {"type": "string", "pattern": "^[A-Za-z]{2}$"}),
     "asn": ("Number of the network.", {"type": "string", "pattern": "^(AS)?[0-9]{1,10}$"}),
-    "since": ("RFC 3339 time, date, or how long ago (`24h`).", {"type": "string"}),
-    "until": ("RFC 3339 time, date, or how long ago.", {"type": "string"}),
+    "since": (
+        "RFC 3339 time, date, or how long ago (`24h`). Events count when they were open at some "
+        "time from then on, measurements when their round is not earlier.",
+        {"type": "string"},
+    ),
+    "until": ("As `since`, and not included.", {"type": "string"}),
     "format": ("`json` or `csv`.", {"type": "string", "enum": ["json", "csv"]}),
     "limit": ("Rows a page.", {"type": "integer", "minimum": 1, "maximum": api.MAX_LIMIT}),
     "after": ("`next` of the page before.", {"type": "string"}),
 }
-_PAGED = ("events", "measurements")
 
 
 def describe(base: str) -> dict[str, Any]:
@@ -37,12 +40,11 @@ def describe(base: str) -> dict[str, Any]:
     }
     paths: dict[str, Any] = {}
     for name, endpoint in api.LISTS:
-        names = [n for n in _FILTERS if n not in ("limit", "after") or name in _PAGED]
         paths[f"/api/v1/{name}"] = {
             "get": {
                 "operationId": name,
                 "summary": (endpoint.__doc__ or "").strip(),
-                "parameters": [_parameter(n) for n in names]
+                "parameters": [_parameter(n) for n in _FILTERS]
                 + ([_STATE] if name == "events" else []),
                 "responses": {
                     "200": {
@@ -71,9 +73,18 @@ def describe(base: str) -> dict[str, Any]:
         ("/api/v1/measurements/{id}", api.one_measurement),
         ("/api/v1/whoami", api.whoami),
     ):
-        parameters = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
+        digits = 16 if "events" in path else 32
+        parameters = [
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"},
+            }
+        ]
         paths[path] = {
             "get": {
+                "operationId": endpoint.__name__,
                 "summary": (endpoint.__doc__ or "").strip(),
                 "parameters": parameters if "{id}" in path else [],
                 "responses": {
@@ -81,7 +92,26 @@ def describe(base: str) -> dict[str, Any]:
                         "description": "The object.",
                         "content": {"application/json": {"schema": {"type": "object"}}},
                     },
-                    "404": error,
+                    **({"404": error} if "{id}" in path else {}),
+                    "503": error,
+                },
+            }
+        }
+    for path, endpoint, done in (
+        ("/api/v1/enrol", enrol.enrol_probe, "201"),
+        ("/api/v1/leave", enrol.leave, "200"),
+    ):
+        body = {"application/json": {"schema": {"type": "object"}}}
+        paths[path] = {
+            "post": {
+                "operationId": endpoint.__name__,
+                "summary": (endpoint.__doc__ or "").strip(),
+                "requestBody": {"required": True, "content": body},
+                "responses": {
+                    done: {"description": "Done.", "content": body},
+                    "400": error,
+                    "403": error,
+                    "503": error,
                 },
             }
         }

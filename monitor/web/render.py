@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.store import reading
-from monitor.web import words
+from monitor.web import telling, words
+from monitor.web.assets import address
 from monitor.web.site import SITE, Site
 
 HERE = Path(__file__).parent
@@ -32,15 +32,9 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.globals["words"] = words
-    made.globals["asset"] = asset
+    made.globals["asset"] = address
+    made.globals["telling"] = telling
     return made
-
-
-@functools.cache
-def asset(name: str) -> str:
-    """Address of a static file, with its content's hash so that browsers may keep it."""
-    digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
-    return f"/static/{name}?{digest}"
 
 
 async def render(

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.collector.admission import REASONS
-from monitor.detection.model import Event
-from monitor.detection.present import Present, present
+from monitor.detection.model import Event, State
+from monitor.detection.present import Present, Sight, present
 from monitor.metrics.exposition import Snapshot
-from monitor.store import reading
-from monitor.store.reading import Filter
+from monitor.store import reading, recent
+from monitor.store.reading import Filter, VantageRow
+from monitor.web import strips
 from monitor.web.site import Site
 
 RECENT_ROUNDS = 4
 """How many intervals back a verdict still counts as the present."""
+CLOCK_MS = 30_000
+"""A clock that is wrong by more puts measurements into other rounds than the control's."""
 
 
 def recent_since(site: Site) -> int:
@@ -22,13 +28,44 @@ def recent_since(site: Site) -> int:
     return site.clock() - span
 
 
-def vantage_status(site: Site, revoked: int | None, last_seen: int | None) -> str:
-    """`online`, `silent` (not heard for the policy's time) or `revoked`."""
-    if revoked is not None:
-        return "revoked"
+def heard_lately(site: Site, row: VantageRow) -> bool:
+    """Whether a probe was heard within the policy's time for silence."""
     silent = site.policy.ms(site.policy.silent_seconds)
-    heard = last_seen is not None and site.clock() - last_seen <= silent
-    return "online" if heard else "silent"
+    return row.last_seen is not None and site.clock() - row.last_seen <= silent
+
+
+def statuses(
+    site: Site, rows: Iterable[VantageRow], sights: Iterable[Sight], offsets: Mapping[str, int]
+) -> Sequence[tuple[VantageRow, str]]:
+    """Each probe with `revoked`, `silent`, `degraded` or `online`. Degraded is one that is heard
+    and yet of no use: it was offline in everything that it measured lately, or its clock is
+    wrong by over CLOCK_MS."""
+    states: dict[str, set[State]] = defaultdict(set)
+    for sight in sights:
+        states[sight.probe].add(sight.verdict.state)
+    said = []
+    for row in rows:
+        if row.revoked is not None:
+            status = "revoked"
+        elif not heard_lately(site, row):
+            status = "silent"
+        elif states[row.id] == {State.VANTAGE_OFFLINE} or abs(offsets.get(row.id, 0)) > CLOCK_MS:
+            status = "degraded"
+        else:
+            status = "online"
+        said.append((row, status))
+    return said
+
+
+async def fleet(
+    site: Site, connection: AsyncConnection, sights: Sequence[Sight] | None = None
+) -> Sequence[tuple[VantageRow, str]]:
+    """Every probe ever enrolled, with its status."""
+    rows = await reading.vantages(connection)
+    if sights is None:
+        sights = await reading.sights(connection, recent_since(site))
+    offsets = await recent.clock_offsets(connection, recent_since(site))
+    return statuses(site, rows, sights, offsets)
 
 
 async def presents(site: Site, chosen: Filter) -> Sequence[Present]:
@@ -44,11 +81,27 @@ async def presents(site: Site, chosen: Filter) -> Sequence[Present]:
     ]
 
 
-async def open_events_by_place(site: Site) -> Mapping[tuple[str, str], Event]:
-    """Open events by (service, country)."""
-    async with site.engine.connect() as connection:
-        rows = await reading.events(connection, state="open", limit=1000)
-    return {(row.service, row.country): row for row in rows}
+async def window(site: Site, connection: AsyncConnection, service: str) -> strips.Window:
+    """The stretch that strips of a service show: as much of the longest as there is."""
+    now = site.clock()
+    span = strips.longest(site.policy)
+    oldest, newest = await recent.extent(connection, service, now - span, now)
+    return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
+
+
+async def event_strip(
+    site: Site,
+    connection: AsyncConnection,
+    event: Event,
+    chosen: strips.Window,
+    asns: Sequence[int],
+) -> strips.Strip:
+    """What networks of an event saw of its targets in a window."""
+    rows = await recent.slices(
+        connection, event.targets, chosen.since, chosen.until, chosen.width, event.country, asns
+    )
+    sights = [(row.begin, row.state, row.n) for row in rows]
+    return strips.strip(sights, chosen, site.interval_seconds * 1000)
 
 
 async def snapshot(site: Site) -> Snapshot:
@@ -57,20 +110,17 @@ async def snapshot(site: Site) -> Snapshot:
         opened = await reading.events(connection, state="open", limit=1000)
         moved = await reading.transitions(connection)
         tallies = await reading.tallies(connection)
-        probes = await reading.vantages(connection)
         sights = await reading.sights(connection, recent_since(site))
+        probes = await fleet(site, connection, sights)
         last = await reading.last_received(connection)
-    living = [row for row in probes if row.revoked is None]
+    living = [(row, status) for row, status in probes if status != "revoked"]
     return Snapshot(
         open_events=opened,
         transitions=moved,
         services=[service.id for service in site.catalogue.services],
-        countries=sorted({row.country for row in living if row.role == "vantage"}),
+        countries=sorted({row.country for row, _ in living if row.role == "vantage"}),
         present=present(sights),
-        vantages=[
-            (row.country, row.role, vantage_status(site, row.revoked, row.last_seen))
-            for row in living
-        ],
+        vantages=[(row.country, row.role, status) for row, status in living],
         tallies=tallies,
         reasons=REASONS,
         last_received=last,

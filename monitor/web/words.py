@@ -5,9 +5,9 @@ words that a journalist can use, with the id beside them for experts (look.md of
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import re
 
-from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.model import State, Tier
 from monitor.detection.rules import rule_named
 from monitor.web.countries import NAMES
 
@@ -26,6 +26,12 @@ TIERS = {
     Tier.LIKELY: "likely blocked",
     Tier.UNCONFIRMED: "seen from one vantage only",
 }
+SEEN = {
+    State.BLOCKED: "fails, not confirmed",
+    State.IMPAIRED: "partly fails, not confirmed",
+    State.THROTTLED: "slow, not confirmed",
+}
+"""What single rounds say while no event says it: nothing is called blocked without one."""
 TECHNIQUES = {
     "dns.nxdomain": "the resolver says that the name does not exist",
     "dns.refused": "the resolver refuses to answer for this name",
@@ -61,6 +67,13 @@ FAILURES = {
     "dns_refused_error": "refused to answer",
     "dns_servfail_error": "server failure",
     "dns_no_answer": "no address",
+    "dns_server_misbehaving": "an answer that makes no sense",
+    "dns_reply_with_wrong_query_id": "an answer to another question",
+    "connection_aborted": "aborted",
+    "network_down": "the network is down",
+    "permission_denied": "this machine forbids it",
+    "address_not_available": "this machine has no such address",
+    "http_request_failed": "the answer is no HTTP",
     "generic_timeout_error": "no answer in time",
     "connection_reset": "reset",
     "connection_refused": "refused",
@@ -73,6 +86,29 @@ FAILURES = {
     "ssl_failed_handshake": "handshake refused",
     "dns_bogon_error": "an address that cannot be on the internet",
 }
+EVIDENCE = {
+    "address_unproven": "the address did not prove itself by a certificate",
+    "allow_list_network": "only listed addresses get through in this network",
+    "captive_portal": "a sign-in page stands in the way",
+    "clock_wrong": "the vantage's clock is wrong",
+    "dns_unproven": "the answer could not be proved right or wrong",
+    "http_differs": "the answer differs from the control's",
+    "large_hello": "only the long hello fails",
+    "local_refusal": "the vantage's own machine refuses",
+    "lying_resolver": "the resolver itself lies",
+    "no_control": "no control measured it at the same time",
+    "no_liveness": "nothing shows that the vantage was online",
+    "no_quic_here": "QUIC does not work in this network at all",
+    "on_path": "forged on the path, not by the far end",
+    "one_family_unanswered": "one address family is not answered",
+    "resolver_dead": "the resolver answers for no name",
+    "sent_again": "the question was sent twice",
+    "system_root": "valid only under a root of the vantage's own system",
+    "tls_interception": "every connection shows somebody else's certificate",
+    "transient": "it worked when tried again",
+}
+_SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
+"""Where a rule's weight is from: for those who calibrate, not for readers."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -84,7 +120,17 @@ def technique(id: str | None) -> str:
 def rule_comment(id: str) -> str:
     """The rule in words; empty for a rule that this version does not have."""
     found = rule_named(id)
-    return found.comment if found else ""
+    return _SOURCE.sub("", found.comment).strip() if found else ""
+
+
+def evidence(remark: str) -> str:
+    """A remark of a verdict in words."""
+    return EVIDENCE.get(remark, remark.replace("_", " "))
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter; names inside it keep theirs."""
+    return text[:1].upper() + text[1:]
 
 
 def failure(text: str | None) -> str:
@@ -109,11 +155,16 @@ def plural(n: int, one: str, many: str | None = None) -> str:
 
 
 def when(milliseconds: int | None) -> str:
-    """`4 May, 08:10 UTC`; with the year when it is not this one's business (over 300 days)."""
+    """`4 May 2026, 08:10 UTC`."""
     if milliseconds is None:
         return ""
     at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return f"{at.day} {at:%B}, {at:%H:%M} UTC"
+    return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
+
+
+def machine(milliseconds: int) -> str:
+    """RFC 3339, for the attribute of a `time` element."""
+    return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def exactly(milliseconds: int | None) -> str:
@@ -136,53 +187,3 @@ def lasted(milliseconds: int) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
-
-
-def sureness(event: Event) -> str:
-    """`confirmed: 4 of 4 vantages, control fine`."""
-    control = "control fine" if event.control == "ok" else "no control"
-    tier = {"confirmed": "confirmed", "likely": "likely", "unconfirmed": "not confirmed"}
-    return f"{tier[event.tier]}: {event.agreeing} of {plural(event.total, 'vantage')}, {control}"
-
-
-def headline(event: Event, service: str) -> str:
-    """The event in one sentence."""
-    where = f"{number(len(event.asns))} network{'s' if len(event.asns) != 1 else ''}"
-    place = f"in {where} in {country(event.country)}"
-    match event.state, event.tier:
-        case EventState.RETRACTED, _:
-            return f"{service} was called blocked {place} by mistake; that is withdrawn."
-        case EventState.CLOSED, _:
-            return f"{service} is reachable again {place}."
-        case _, Tier.CONFIRMED if event.extent == "partial":
-            return f"A part of {service} is blocked {place}."
-        case _, Tier.CONFIRMED:
-            return f"{service} is blocked {place}."
-        case _, Tier.LIKELY:
-            return f"{service} is likely blocked {place}."
-        case _:
-            return f"{service} seems blocked {place}, seen from one vantage only."
-
-
-def overview(
-    confirmed: Sequence[Event], names: Sequence[str], online: int, countries: int, age: str
-) -> str:
-    """The sentence at the top of the first page. `names` are those of the blocked services."""
-    watching = (
-        f"{number(online, True)} vantage{'s' if online != 1 else ''} in "
-        f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
-        f"{'are' if online != 1 else 'is'} watching"
-    )
-    if not confirmed:
-        return f"No confirmed block. {watching}; the last measurement came {age} ago."
-    places = {(event.country, asn) for event in confirmed for asn in event.asns}
-    lands = sorted({event.country for event in confirmed})
-    networks = f"{number(len(places))} network{'s' if len(places) != 1 else ''}"
-    where = (
-        f"{networks} in {country(lands[0])}"
-        if len(lands) == 1
-        else f"{networks} of {number(len(lands))} countries"
-    )
-    if len(names) == 1:
-        return f"{names[0]} is blocked in {where}."
-    return f"{number(len(names), True)} services are blocked in {where}."

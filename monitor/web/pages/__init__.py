@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.web.pages import event, measurement, overview, service
+from monitor.web.pages import data, event, measurement, overview, search, service
 from monitor.web.render import render
 from monitor.web.site import SITE
 
@@ -15,7 +15,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/s/{service:[a-z0-9-]{1,40}}", service.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
-    app.router.add_get("/search", overview.search)
+    app.router.add_get("/search", search.page)
+    app.router.add_get("/data", data.page)
 
 
 async def failure(request: web.Request, status: int, reason: str) -> web.Response:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.detection.model import Stored
+from monitor.detection.model import Stored, Verdict
 from monitor.store import reading
+from monitor.web import words
 from monitor.web.ladder import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -28,6 +29,7 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(measurement.service)
     values = {
         "title": f"Measurement of {measurement.target}",
+        "state": state(verdict),
         "stored": stored,
         "measurement": measurement,
         "service": service.name if service else measurement.service,
@@ -40,6 +42,15 @@ async def page(request: web.Request) -> web.Response:
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)
+
+
+def state(verdict: Verdict | None) -> tuple[str, str] | None:
+    """(kind, word) of one measurement: it alone never calls anything blocked."""
+    if verdict is None:
+        return None
+    if verdict.state in words.SEEN:
+        return "inconclusive", words.SEEN[verdict.state].partition(",")[0]
+    return str(verdict.state), words.STATES[verdict.state]
 
 
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:

@@ -1,26 +1,27 @@
-"""The first page: what is blocked now, where, how sure, since when. And the search box."""
+"""The first page: what is blocked now, where, how sure, since when."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.present import Present
+from monitor.detection.present import Present, present
 from monitor.store import reading
-from monitor.store.reading import Filter, VantageRow
-from monitor.web import strips, words
+from monitor.store.reading import VantageRow
+from monitor.web import strips, telling, words
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.views import presents, vantage_status
+from monitor.web.views import event_strip, fleet, recent_since, window
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
 CHANGES = 8
-STRIP_MS = 48 * 3_600_000
+STRIPS = 60
+"""Events that get a strip; a page with more of them is a disaster already."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -29,20 +30,21 @@ async def page(request: web.Request) -> web.Response:
     async with site.engine.connect() as connection:
         opened = await reading.events(connection, state="open", limit=500)
         latest = await reading.events(connection, limit=100)
-        probes = await reading.vantages(connection)
+        sights = await reading.sights(connection, recent_since(site))
+        probes = await fleet(site, connection, sights)
         last = await reading.last_received(connection)
-    rows = await presents(site, Filter())
-    living = [probe for probe in probes if probe.revoked is None]
-    online = [p for p in living if vantage_status(site, None, p.last_seen) == "online"]
+        shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
+        drawn = [(event, await drawing(site, connection, event)) for event in shown[:STRIPS]]
+    living = [(probe, status) for probe, status in probes if status != "revoked"]
+    online = [probe for probe, status in living if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
-    shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
     confirmed = [e for e in shown if e.tier is Tier.CONFIRMED and e.inhibited_by is None]
     names = list(dict.fromkeys(name_of(site, event.service) for event in confirmed))
     ended = [event for event in latest if event.state != "open"]
     values = {
-        "title": "Overview",
-        "headline": words.overview(
+        "title": "What is blocked now",
+        "headline": telling.overview(
             confirmed,
             names,
             len(vantages),
@@ -51,34 +53,28 @@ async def page(request: web.Request) -> web.Response:
         )
         if last
         else "Nothing has been measured yet.",
-        "events": [(event, await strip(site, event)) for event in shown],
+        "events": drawn + [(event, None) for event in shown[STRIPS:]],
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
-        "matrix": matrix(site, rows, opened),
-        "coverage": coverage(site, living),
+        "matrix": matrix(site, present(sights), opened),
+        "coverage": coverage(living),
         "missing": missing(vantages, controls, last is not None),
         "names": {service.id: service.name for service in site.catalogue.services},
     }
     return await render(request, "overview.html", values)
 
 
+async def drawing(
+    site: Site, connection: AsyncConnection, event: Event
+) -> tuple[strips.Strip, strips.Window]:
+    """What the networks of an event saw of it lately."""
+    chosen = await window(site, connection, event.service)
+    return await event_strip(site, connection, event, chosen, event.asns), chosen
+
+
 def name_of(site: Site, service: str) -> str:
     """What people call a service."""
     found = site.service(service)
     return found.name if found else service
-
-
-async def strip(site: Site, event: Event) -> strips.Strip:
-    """The last 48 hours (at the policy's pace) of an event's service in its country."""
-    until = site.clock()
-    since = until - STRIP_MS // site.policy.pace
-    async with site.engine.connect() as connection:
-        rows = await reading.judged(
-            connection,
-            Filter(service=event.service, country=event.country, since=since),
-            limit=4000,
-        )
-    chosen = [row for row in rows if row.asn in event.asns and row.target in event.targets]
-    return strips.strip([(row.round, row.verdict.state) for row in chosen], since, until)
 
 
 def matrix(
@@ -118,29 +114,31 @@ def cell(rows: Sequence[Present], event: Event | None) -> dict[str, Any] | None:
             "rank": RANK[event.tier],
             "event": event.id,
         }
-    order = (State.OK, State.DOWN, State.INCONCLUSIVE, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
-    states = [row.state for row in rows]
-    # Without an event nothing is called blocked, whatever single rounds say.
-    known = [state for state in order if state in states]
-    state = max(known, key=states.count) if known else State.INCONCLUSIVE
-    return {"kind": str(state), "word": words.STATES[state], "rank": 5, "event": None}
+    # Without an event nothing is called blocked, whatever single rounds say; but what fails is
+    # not called reachable either.
+    states = [State.INCONCLUSIVE if row.state in words.SEEN else row.state for row in rows]
+    order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
+    state = next(each for each in order if each in states)
+    rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
+    return {"kind": str(state), "word": words.STATES[state], "rank": rank, "event": None}
 
 
-def coverage(site: Site, living: Sequence[VantageRow]) -> list[dict[str, Any]]:
-    """Vantages by country, those online first counted."""
-    places: dict[str, list[VantageRow]] = defaultdict(list)
-    for probe in living:
-        if probe.role == "vantage":
-            places[probe.country].append(probe)
+def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
+    """Vantages by country, then the controls."""
+    places: dict[tuple[bool, str], list[tuple[VantageRow, str]]] = defaultdict(list)
+    for probe, status in living:
+        places[probe.role == "control", probe.country].append((probe, status))
     return [
         {
             "country": country,
-            "online": sum(vantage_status(site, None, p.last_seen) == "online" for p in members),
+            "control": control,
+            "online": sum(status == "online" for _, status in members),
+            "degraded": sum(status == "degraded" for _, status in members),
             "total": len(members),
-            "networks": len({member.asn for member in members}),
-            "owners": len({member.owner for member in members}),
+            "networks": len({probe.asn for probe, _ in members}),
+            "owners": len({probe.owner for probe, _ in members}),
         }
-        for country, members in sorted(places.items())
+        for (control, country), members in sorted(places.items())
     ]
 
 
@@ -187,26 +185,3 @@ def missing(
             )
         )
     return said
-
-
-async def search(request: web.Request) -> web.Response:
-    """Lead to the page that a word names: service, event, measurement."""
-    word = request.query.get("q", "").strip().lower()
-    site = request.app[SITE]
-    if re.fullmatch(r"[0-9a-f]{16}", word):
-        raise web.HTTPFound(f"/e/{word}")
-    if re.fullmatch(r"[0-9a-f]{32}", word):
-        raise web.HTTPFound(f"/m/{word}")
-    found = [
-        service
-        for service in site.catalogue.services
-        if word
-        and (
-            word in service.id
-            or word in service.name.lower()
-            or any(word in e.host for t in service.targets for e in t.endpoints)
-        )
-    ]
-    if len(found) == 1:
-        raise web.HTTPFound(f"/s/{found[0].id}")
-    return await render(request, "search.html", {"title": "Search", "found": found, "word": word})

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.present import Present
-from monitor.store import reading
+from monitor.store import reading, recent
 from monitor.store.reading import Filter
 from monitor.web import strips, words
-from monitor.web.pages.overview import RANK, STRIP_MS, cell
+from monitor.web.pages.overview import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.views import presents
+from monitor.web.views import presents, window
 
 
 async def page(request: web.Request) -> web.Response:
@@ -24,35 +24,31 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
-    until = site.clock()
-    since = until - STRIP_MS // site.policy.pace
+    targets = [target.id for target in service.targets]
     async with site.engine.connect() as connection:
         events = await reading.events(connection, Filter(service=service.id), limit=100)
-        rows = await reading.judged(
-            connection, Filter(service=service.id, since=since), limit=20_000
-        )
+        opened = {event.country: event for event in events if event.state == "open"}
+        chosen = await window(site, connection, service.id)
+        rows = await recent.slices(connection, targets, chosen.since, chosen.until, chosen.width)
     now = await presents(site, Filter(service=service.id))
-    opened = {event.country: event for event in events if event.state == "open"}
-    sights: dict[str, list[tuple[int, State]]] = defaultdict(list)
+    sights: dict[str, list[tuple[int, State, int]]] = defaultdict(list)
     for row in rows:
-        sights[row.country].append((row.round, row.verdict.state))
+        sights[row.country].append((row.begin, row.state, row.n))
     places: dict[str, list[Present]] = defaultdict(list)
     for present in now:
         places[present.country].append(present)
     countries: list[dict[str, Any]] = []
     for country in sorted(sights.keys() | places.keys()):
-        seen = sights[country]
-        speaking = [s for _, s in seen if s not in (State.VANTAGE_OFFLINE, State.INSUFFICIENT)]
-        failing = sum(state in (State.BLOCKED, State.IMPAIRED) for state in speaking)
+        drawn = strips.strip(sights[country], chosen, site.interval_seconds * 1000)
+        networks = {row.asn for row in places[country]}
+        networks |= {row.asn for row in rows if row.country == country}
         countries.append(
             {
                 "country": country,
                 "event": opened.get(country),
                 "cell": cell(places[country], opened.get(country)),
-                "strip": strips.strip(seen, since, until),
-                "failing": failing,
-                "measured": len(speaking),
-                "networks": sorted({row.asn for row in places[country]}),
+                "strip": drawn,
+                "networks": sorted(networks),
             }
         )
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
@@ -61,11 +57,27 @@ async def page(request: web.Request) -> web.Response:
         "service": service,
         "headline": headline(service.name, list(opened.values()), len(countries)),
         "countries": countries,
-        "present": now,
+        "present": [(row, seen(row, opened.get(row.country))) for row in now],
         "events": sorted(events, key=lambda e: (e.state != "open", RANK[e.tier], -e.onset)),
-        "hours": words.lasted(until - since),
+        "window": chosen,
     }
     return await render(request, "service.html", values)
+
+
+def seen(row: Present, event: Event | None) -> tuple[str, str]:
+    """(kind, word) of a target in a network: the event's where it speaks of just this, else
+    what the rounds say, and then nothing is called blocked."""
+    if row.state not in words.SEEN:
+        return str(row.state), words.STATES[row.state]
+    if (
+        event is not None
+        and event.inhibited_by is None
+        and row.asn in event.asns
+        and row.target in event.targets
+    ):
+        kinds = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
+        return kinds[event.tier], words.TIERS[event.tier]
+    return "inconclusive", words.SEEN[row.state]
 
 
 def headline(name: str, opened: list[Event], countries: int) -> str:
@@ -75,8 +87,9 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
+        part = "A part of " if all(event.extent == "partial" for event in confirmed) else ""
         return (
-            f"{name} is blocked in {words.number(networks)} "
+            f"{part}{name} is blocked in {words.number(networks)} "
             f"network{'s' if networks != 1 else ''} in {places}."
         )
     if live:

@@ -1,10 +1,20 @@
-// The only script: the theme button, and a fresh page every half minute while nobody is reading
-// a fold-out. Every page works without it.
+// The only script: the theme button, and a fresh page every half minute until somebody
+// opens a fold-out. Every page works without it.
 "use strict";
 (function () {
   const root = document.documentElement;
   const button = document.querySelector(".theme");
-  const stored = localStorage.getItem("theme");
+  // Storage may be forbidden: then the theme lasts for this page only.
+  const keep = (value) => {
+    try {
+      if (value === undefined) return localStorage.getItem("theme");
+      localStorage.setItem("theme", value);
+    } catch {
+      return null;
+    }
+    return value;
+  };
+  const stored = keep();
   if (stored === "light" || stored === "dark") root.dataset.theme = stored;
   if (button) {
     const label = () => {
@@ -18,13 +28,17 @@
     label();
     button.addEventListener("click", () => {
       root.dataset.theme = label() ? "light" : "dark";
-      localStorage.setItem("theme", root.dataset.theme);
+      keep(root.dataset.theme);
       label();
     });
   }
   const live = document.querySelector("main");
+  let reading = false;
+  live.addEventListener("click", (event) => {
+    if (event.target.closest("summary")) reading = true;
+  });
   setInterval(async () => {
-    if (document.hidden || document.querySelector("main details[open]:not(.ladder details)")) return;
+    if (document.hidden || reading) return;
     if (document.activeElement && document.activeElement !== document.body) return;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });

@@ -1,0 +1,65 @@
+"""Certificates that somebody unexpected showed, in words. Every name in them is hostile text:
+it is cut, its control characters are made visible, and templates escape it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from probes.wire.observation import Certificate
+
+MAX_NAME = 120
+_SHORT = {NameOID.COMMON_NAME: "CN", NameOID.ORGANIZATION_NAME: "O", NameOID.COUNTRY_NAME: "C"}
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """One certificate of a chain."""
+
+    sha256: str
+    subject: str = ""
+    issuer: str = ""
+    valid: str = ""
+    """`2026-01-01 to 2027-01-01`."""
+    names: str = ""
+    """The first DNS names that it is for."""
+
+
+def shown(certificate: Certificate) -> Shown:
+    """What a certificate says of itself; only the hash when its DER is missing or broken."""
+    bare = Shown(sha256=certificate.sha256)
+    if not certificate.der:
+        return bare
+    try:
+        parsed = x509.load_der_x509_certificate(certificate.der)
+        return Shown(
+            sha256=certificate.sha256,
+            subject=_name(parsed.subject),
+            issuer=_name(parsed.issuer),
+            valid=f"{parsed.not_valid_before_utc.date()} to {parsed.not_valid_after_utc.date()}",
+            names=_names(parsed),
+        )
+    except (ValueError, TypeError, OverflowError, x509.InvalidVersion, x509.DuplicateExtension):
+        # Whoever shows a forged certificate may well show a broken one.
+        return bare
+
+
+def _name(name: x509.Name) -> str:
+    parts = [f"{_SHORT[each.oid]}={each.value!s}" for each in name if each.oid in _SHORT]
+    return plain(", ".join(parts) or name.rfc4514_string())
+
+
+def _names(parsed: x509.Certificate) -> str:
+    try:
+        found = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, x509.UnsupportedGeneralNameType, ValueError):
+        return ""
+    names = found.value.get_values_for_type(x509.DNSName)
+    return plain(", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
+
+
+def plain(text: str) -> str:
+    """Text from the network on one line: control and direction characters are spelled out."""
+    kept = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+    return kept if len(kept) <= MAX_NAME else kept[: MAX_NAME - 1] + "…"
