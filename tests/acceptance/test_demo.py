@@ -1,0 +1,139 @@
+"""The demonstration keeps what the README promises: one block, found, explained, lifted; and what
+was concluded live is what replay concludes, byte for byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.replaying import events_bytes
+from monitor.store.database import open_database
+from tests.acceptance.demo import Demonstration
+
+FIRST_PAGE_SECONDS = 60
+CONFIRMED_SECONDS = 180
+CLOSED_SECONDS = 300
+
+
+def confirmed(demo: Demonstration) -> bool:
+    return any(event["tier"] == "confirmed" for event in demo.events("?state=open"))
+
+
+def replayed(data: Path) -> bytes:
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "monitor.cli", "replay", "--json"),
+            *("--pace", "10", "--data", str(data)),
+        ],
+        capture_output=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr.decode()
+    return run.stdout
+
+
+async def live(data: Path) -> bytes:
+    database = await open_database(f"sqlite+aiosqlite:///{data}/reachwatch.db")
+    try:
+        return await events_bytes(database)
+    finally:
+        await database.close()
+
+
+def changed(data: Path, folder: Path, *statements: str) -> Path:
+    """A copy of the store with some SQL run on it."""
+    folder.mkdir()
+    shutil.copy(data / "reachwatch.db", folder / "reachwatch.db")
+    connection = sqlite3.connect(folder / "reachwatch.db")
+    for statement in statements:
+        connection.execute(statement)
+    connection.commit()
+    connection.close()
+    return folder
+
+
+CONCLUSIONS = ("event", "verdict", "cell", "detector_state", "checkpoint", "cursor", "journal")
+EMPTIED = tuple(f"DELETE FROM {table}" for table in CONCLUSIONS)
+SHUFFLED = (
+    "UPDATE measurement SET arrival = -arrival",
+    "CREATE TEMP TABLE drawn AS SELECT arrival AS old, row_number() OVER (ORDER BY random())"
+    " AS new FROM measurement",
+    "UPDATE measurement SET arrival = (SELECT new FROM drawn WHERE old = measurement.arrival)",
+)
+WITHOUT_ONE = (
+    "DELETE FROM measurement WHERE vantage = (SELECT number FROM vantage WHERE probe ="
+    " (SELECT probe FROM verdict WHERE state = 'blocked' ORDER BY probe LIMIT 1))"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(700)
+def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None:
+    with Demonstration(tmp_path) as demo:
+        first = demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")
+        found = demo.wait(lambda: confirmed(demo), CONFIRMED_SECONDS, "a confirmed event")
+        (event,) = demo.events()
+        assert (event["service"], event["country"], event["asns"]) == ("wechat", "RU", [64501])
+        assert (event["technique"], event["tier"]) == ("tls.reset.sni", "confirmed")
+        assert event["control"] == "ok"
+        assert event["vantages"] == {"agreeing": 3, "total": 3}
+        assert event["policy"]["pace"] == 10
+        overview = demo.get("/")
+        assert "WeChat is blocked in one network in Russia." in overview
+        assert "Demonstration." in overview
+        page = demo.get(f"/e/{event['id']}")
+        assert "connections are reset as soon as they name the service" in page.lower()
+        assert "The control reached the service in the same rounds." in page
+        witness = demo.get(f"/m/{event['witnesses'][-1]}")
+        assert "named web.wechat.test" in witness
+        assert "innocuous name" in witness
+        metrics = demo.get("/metrics")
+        assert f'event_id="{event["id"]}"' in metrics
+        assert 'tier="confirmed"' in metrics
+        closed = demo.wait(
+            lambda: demo.events()[0]["state"] == "closed", CLOSED_SECONDS, "the event closes"
+        )
+        assert len(demo.events()) == 1
+        assert "No confirmed block." in demo.get("/")
+        assert "block_event_confidence{" not in demo.get("/metrics")
+    assert demo.status == 0
+    print(f"\nready {first:.0f} s, confirmed {found:.0f} s later, closed {closed:.0f} s later")
+
+    store = asyncio.run(live(demo.data))
+    assert store.count(b"\n") == 1
+    assert replayed(changed(demo.data, tmp_path / "emptied", *EMPTIED)) == store
+    assert replayed(changed(demo.data, tmp_path / "shuffled", *EMPTIED, *SHUFFLED)) == store
+    assert replayed(changed(demo.data, tmp_path / "without", *EMPTIED, WITHOUT_ONE)) != store
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
+    with Demonstration(tmp_path, "--demo-block", "signal:64502:dns.nxdomain") as demo:
+        demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")
+        demo.wait(lambda: confirmed(demo), CONFIRMED_SECONDS, "a confirmed event")
+        (event,) = demo.events()
+        assert (event["service"], event["asns"]) == ("signal", [64502])
+        assert event["technique"] == "dns.nxdomain"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_without_a_block_nobody_is_accused(tmp_path: Path) -> None:
+    with Demonstration(tmp_path, "--demo-block", "none") as demo:
+        demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")
+        stored = "reachwatch_measurements_ingested_total "
+
+        def measured() -> float:
+            text = demo.get("/metrics")
+            return float(text.split("\n" + stored)[1].split("\n")[0])
+
+        demo.wait(lambda: measured() > 900, 120, "nine hundred measurements")
+        assert demo.events() == []
+        assert "No confirmed block." in demo.get("/")
