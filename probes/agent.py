@@ -126,7 +126,7 @@ class Agent:
             self._place("")
             await self._look()
             async with asyncio.TaskGroup() as group:
-                delivery = group.create_task(self._publisher.run())
+                delivery = group.create_task(self._deliver())
                 others = [
                     group.create_task(self._measure()),
                     group.create_task(self._beat()),
@@ -150,11 +150,7 @@ class Agent:
         clock = self._setup.network.wall_ms
         last = await self._last_round()
         self._estimate()
-        if self._wish.collector:
-            # What is not known to be ours cannot be struck out of the first round.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LOOK_SECONDS):
-                    await self._placed.wait()
+        await self._know_where()
         while True:
             plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
             self._note(next_round_ms=plan.start_ms)
@@ -168,6 +164,17 @@ class Agent:
             last = plan.round_ms
             await self._one_round(plan)
             self._estimate()
+
+    async def _know_where(self) -> None:
+        """What is not known to be ours cannot be struck out: wait a little for it."""
+        if self._wish.collector:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FIRST_LOOK_SECONDS):
+                    await self._placed.wait()
+
+    async def _deliver(self) -> None:
+        await self._know_where()
+        await self._publisher.run()
 
     async def _last_round(self) -> int | None:
         """The last round that this spool knows, so that a restart does not measure it twice."""
@@ -252,11 +259,25 @@ class Agent:
 
     async def _find_out_where(self) -> None:
         """Ask the collector for our address now and then; it never leaves this process."""
+        blind = True
         while self._wish.collector:
             outside = await asyncio.to_thread(enrolment.whoami, self._wish.collector)
-            self._place(outside)
+            if outside or blind:
+                self._place(outside)
+            if outside and blind:
+                await self._clean_what_waits()
+            blind = blind and not outside
             self._placed.set()
             await asyncio.sleep(WHERE_SECONDS if outside else WHERE_SECONDS / 10)
+
+    async def _clean_what_waits(self) -> None:
+        """Measurements that were stored before our address was known may hold it."""
+        own, done = self._own, 0
+        try:
+            while (last := await self._spool.rewrite(lambda m: scrub(m, own), done)) is not None:
+                done = last
+        except DiskError as error:
+            self._said(error)
 
     def _place(self, outside: str) -> None:
         self._own = own_words(self._wish.bind, outside)

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from probes.wire.observation import Purpose
 
 FILE = "spool.db"
 KEPT_SENT = 200
+REWRITTEN_AT_ONCE = 50
 PENDING, SENT, QUARANTINED = 0, 1, 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -98,6 +99,11 @@ class Spool:
         """Acknowledged rows: delete them, but for a short history to show. Returns how many
         were still pending. Raises DiskError."""
         return await self._disk.run(self._move, tuple(sequences), SENT)
+
+    async def rewrite(self, change: Callable[[Measurement], Measurement], after: int) -> int | None:
+        """Change the next few pending measurements after a sequence, ids and numbers excepted;
+        the last one's sequence, None when none is left. Raises DiskError."""
+        return await self._disk.run(self._rewrite, change, after)
 
     async def quarantine(self, sequences: Iterable[int]) -> int:
         """Rows that can never be sent: keep them here. Raises DiskError."""
@@ -197,6 +203,22 @@ class Spool:
             self.remarks.append(f"damaged on disk: quarantined {len(damaged)} measurements")
             self._move(db, damaged, QUARANTINED)
         return found
+
+    def _rewrite(
+        self, db: sqlite3.Connection, change: Callable[[Measurement], Measurement], after: int
+    ) -> int | None:
+        rows = self._pending(db, after, REWRITTEN_AT_ONCE)
+        for row in rows:
+            try:
+                line = codec.encode(change(codec.decode(row.line)))
+            except codec.WireError:
+                continue
+            if line != row.line:
+                db.execute(
+                    "UPDATE row SET line=?, size=?, crc=? WHERE sequence=?",
+                    (line, len(line), zlib.crc32(line), row.sequence),
+                )
+        return rows[-1].sequence if rows else None
 
     def _move(self, db: sqlite3.Connection, sequences: Iterable[int], state: int) -> int:
         moved = 0

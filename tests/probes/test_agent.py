@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -14,13 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from probes import consent, status
+from probes import consent, enrolment, status
 from probes.spool import FILE, read_lines
 from probes.wire import codec
 from tests.probes.test_metrics import ask
 from tests.world.collector import collecting
+from tests.world.desk import desk
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
-from tests.world.tiny import environment, running_probe, tiny_world
+from tests.world.tiny import (
+    environment,
+    running_probe,
+    telltale,
+    tiny_world,
+    write_catalogue,
+)
 
 Process = asyncio.subprocess.Process
 SECONDS = 30
@@ -180,6 +188,33 @@ async def test_a_round_is_not_measured_twice_by_a_restart(tmp_path: Path) -> Non
                 process.terminate()
                 await ended(process)
     assert len(read_lines(tmp_path / "s", last=100)) == 3
+
+
+async def test_the_address_that_the_world_sees_never_leaves(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    state.mkdir()
+    server = await asyncio.start_server(telltale, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    catalogue = write_catalogue(tmp_path / "c", port, free_port())
+    service = catalogue / "services" / "wechat.toml"
+    service.write_text(service.read_text().replace('"tcp"', '"http"'))
+    with desk() as front:
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
+        given = enrolment.Enrolment(
+            probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
+            url=front.url,
+        )  # fmt: skip
+        enrolment.save(state, given)
+        async with running_probe(state, catalogue, nobody()) as process:
+            await line_of(process.stderr, b'"round"')
+            process.terminate()
+            await ended(process)
+    server.close()
+    lines = b"".join(line for _, line in read_lines(state, last=100))
+    assert b"You are [scrubbed]" in lines
+    assert not re.search(rb"192.0.2.55", lines)
+    for path in state.iterdir():
+        assert b"192.0.2.55" not in path.read_bytes()
 
 
 async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from probes.durable import BALLAST, DiskError
@@ -105,6 +106,26 @@ def test_liveness_goes_last_too() -> None:
         v=1, id="0" * 32, probe=PROBE, target="liveness/international", round=1, started=1
     )
     assert worth_keeping(live)
+
+
+async def test_what_waits_can_be_rewritten_and_keeps_its_id(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, PROBE)
+    before = [await spool.put(draft(failure=f"at {index}")) for index in range(120)]
+
+    def change(measurement: Measurement) -> Measurement:
+        seen = measurement.observations[0]
+        assert isinstance(seen, TCPConnect)
+        clean = msgspec.structs.replace(seen, failure="struck")
+        return msgspec.structs.replace(measurement, observations=(clean,))
+
+    done, calls = 0, 0
+    while (last := await spool.rewrite(change, done)) is not None:
+        done, calls = last, calls + 1
+    assert (done, calls) == (120, 3)
+    after = [codec.decode(row.line) for row in await spool.pending()]
+    assert [m.id for m in after] == [m.id for m in before if m]
+    assert {getattr(m.observations[0], "failure", None) for m in after} == {"struck"}
+    await spool.close()
 
 
 async def test_quarantine_keeps_the_row(tmp_path: Path) -> None:

@@ -68,6 +68,16 @@ async def tiny_world(directory: Path) -> AsyncIterator[Path]:
         server.close()
 
 
+async def telltale(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An HTTP server that tells everybody the address it claims to see: 192.0.2.55."""
+    await reader.readuntil(b"\r\n\r\n")
+    body = b"<html><title>You are 192.0.2.55</title>blocked for 192.0.2.55"
+    head = b"HTTP/1.1 403 No\r\nX-Client: 192.0.2.55\r\nServer: 192-0-2-55.isp.example\r\n"
+    writer.write(head + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+    await writer.drain()
+    writer.close()
+
+
 def environment(**more: str) -> dict[str, str]:
     """An environment for `python -m probes` without any setting of the caller's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("REACHPROBE_")}
