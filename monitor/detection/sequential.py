@@ -28,6 +28,7 @@ TECHNIQUE_MEMORY = 16
 a name that is no longer true, less would let a mixture flap."""
 DENSEST_PER_MILLE = 980
 """Even a full block lets something through now and then."""
+TYPED_ENOUGH = 2
 _HALVE_ABOVE = 8
 
 
@@ -146,23 +147,19 @@ def _record(new: Suspicion, round: int, failure: Failure, nats: int, policy: Pol
     new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}
     if len(new.witnesses) < WITNESSES:
         new.witnesses = [*new.witnesses, (round, failure.started, failure.id)]
-    if failure.weight >= policy.strong_micronats:
-        new.strong += 1
-    else:
-        new.weak += 1
+    new.strong += failure.weight >= policy.strong_micronats
     if failure.part:
         new.part += 1
     else:
         new.whole += 1
-    if new.strong + new.weak > _HALVE_ABOVE:
-        new.strong, new.weak = new.strong // 2, new.weak // 2
+    if new.whole + new.part > _HALVE_ABOVE:
         new.whole, new.part = new.whole // 2, new.part // 2
 
 
 def _forget(new: Suspicion) -> None:
     """What a stray failure left behind is no part of what begins now."""
     new.techniques, new.rules, new.witnesses = {}, {}, []
-    new.strong = new.weak = new.whole = new.part = new.hits = new.misses = 0
+    new.strong = new.whole = new.part = new.hits = new.misses = 0
 
 
 def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
@@ -202,8 +199,9 @@ def doubt(track: Track) -> Track:
 
 
 def typed(suspicion: Suspicion) -> bool:
-    """Whether most of its failures carried a signature that natural failures lack."""
-    return suspicion.strong > suspicion.weak
+    """Whether enough of its failures carried a signature that natural failures lack; bare ones
+    beside them do not take that away."""
+    return suspicion.strong >= TYPED_ENOUGH
 
 
 def depth(technique: str) -> int:

@@ -50,8 +50,7 @@ class Suspicion(msgspec.Struct, array_like=True):
     witnesses: list[tuple[int, int, str]] = []
     """(round, started, measurement id) of the first failures."""
     strong: int = 0
-    weak: int = 0
-    """Failures with and without a typed signature, halved together."""
+    """Failures with a typed signature."""
     whole: int = 0
     part: int = 0
     """Failures of the whole target and of a part of it, halved together."""

@@ -163,12 +163,15 @@ def test_records_are_bounded() -> None:
     track = run(fresh(), "F" * 1000)
     assert len(held(track).witnesses) == WITNESSES
     assert held(track).rules == {"r": 1000}
-    assert held(track).strong + held(track).weak <= 9
+    assert held(track).whole + held(track).part <= 9
 
 
-def test_typed_when_most_failures_are() -> None:
-    assert typed(held(run(fresh(), "FF", weight=POLICY.strong_micronats)))
-    assert not typed(held(run(fresh(), "FF")))
+def test_typed_by_two_signatures_whatever_is_beside_them() -> None:
+    strong = POLICY.strong_micronats
+    assert typed(held(run(fresh(), "FF", weight=strong)))
+    assert not typed(held(run(fresh(), "FFFF", weight=strong - 1)))
+    mixed = run(run(fresh(), "FF", weight=strong), "F" * 20, start=10 * MINUTE)
+    assert typed(held(mixed))
 
 
 def test_every_technique_has_a_depth() -> None:
