@@ -22,9 +22,10 @@ HOUR_MS = 3_600_000
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Verdicts of one state in one network that began in one slice."""
+    """Verdicts of one state on one target in one network that began in one slice."""
 
     begin: int
+    target: str
     country: str
     asn: int
     state: State
@@ -51,25 +52,27 @@ async def slices(
     country: str | None = None,
     asns: Sequence[int] = (),
 ) -> Sequence[Slice]:
-    """Counts by slice of `width` from `since` on, by country, network and state, oldest first.
+    """Counts by slice of `width` from `since` on, by target, country, network and state, oldest
+    first.
     Without `asns` every network. Slices of an hour or more come from the hourly cells."""
     source = t.cell.c if width >= HOUR_MS else t.verdict.c
     at = source.hour if width >= HOUR_MS else source.round
     many = sa.func.sum(source.n) if width >= HOUR_MS else sa.func.count()
     number = (at - since) // sa.literal(width, sa.BigInteger)
     begin = (number * sa.literal(width, sa.BigInteger) + since).label("begin")
+    words = (source.target, source.country, source.asn, source.state)
     query = (
-        sa.select(begin, source.country, source.asn, source.state, many)
+        sa.select(begin, *words, many)
         .where(source.target.in_(targets), at >= since, at < until)
-        .group_by(sa.text("begin"), source.country, source.asn, source.state)
-        .order_by(sa.text("begin"), source.country, source.asn, source.state)
+        .group_by(sa.text("begin"), *words)
+        .order_by(sa.text("begin"), *words)
     )
     if country is not None:
         query = query.where(source.country == country)
     if asns:
         query = query.where(source.asn.in_(asns))
     rows = await connection.execute(query)
-    return [Slice(int(a), b, c, State(d), int(n)) for a, b, c, d, n in rows]
+    return [Slice(int(a), b, c, d, State(e), int(n)) for a, b, c, d, e, n in rows]
 
 
 class _Offset(msgspec.Struct):

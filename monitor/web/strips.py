@@ -40,6 +40,7 @@ _WORD = {
     "unclear": "cause unclear",
     "none": "no data",
     "mixed": "vantages disagree",
+    "part": "failing in a network or a function",
 }
 
 
@@ -59,6 +60,16 @@ class Window(msgspec.Struct, frozen=True):
     def length(self) -> str:
         """`30 min`, `48 h`."""
         return words.lasted(self.until - self.since)
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """So many verdicts of one state. `series` says which network and target they are of: a
+    block of one is never averaged away by the others."""
+
+    at: int
+    state: State
+    n: int = 1
+    series: tuple[int, str] = (0, "")
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -113,14 +124,16 @@ def window(
     return Window(until - span, until, slices)
 
 
-def strip(sights: Iterable[tuple[int, State, int]], window: Window, interval: int) -> Strip:
-    """Return the strip of (time, state, how many) in a window; `interval` in ms."""
+def strip(sights: Iterable[Sight], window: Window, interval: int) -> Strip:
+    """Return the strip of what was seen in a window; `interval` in ms."""
     counts: list[Counter[str]] = [Counter() for _ in range(window.slices)]
-    for at, state, n in sights:
-        if window.since <= at < window.until:
-            index = min(window.slices - 1, (at - window.since) // window.width)
-            counts[index][_KIND[state]] += n
-    kinds = _filled([_kind(count) for count in counts], window, interval)
+    series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in range(window.slices)]
+    for seen in sights:
+        if window.since <= seen.at < window.until:
+            index = min(window.slices - 1, (seen.at - window.since) // window.width)
+            counts[index][_KIND[seen.state]] += seen.n
+            series[index].setdefault(seen.series, Counter())[_KIND[seen.state]] += seen.n
+    kinds = _filled([_together(each.values()) for each in series], window, interval)
     runs: list[Run] = []
     for index, (kind, count) in enumerate(zip(kinds, counts, strict=True)):
         begin = window.since + index * window.width
@@ -167,10 +180,18 @@ def _filled(kinds: Sequence[str | None], window: Window, interval: int) -> list[
     return filled
 
 
-def _kind(count: Counter[str]) -> str | None:
+def _together(series: Iterable[Counter[str]]) -> str | None:
     """One word for a slice; None where nothing was measured at all."""
-    if not count:
-        return None
+    kinds = {_kind(count) for count in series}
+    if len(kinds) > 1:
+        kinds.discard("none")
+    if len(kinds) <= 1:
+        return next(iter(kinds), None)
+    return "part" if kinds & {"blocked", "impaired", "part"} else "mixed"
+
+
+def _kind(count: Counter[str]) -> str:
+    """One word for a series in a slice."""
     speaking = {kind: n for kind, n in count.items() if kind != "none"}
     if not speaking:
         return "none"

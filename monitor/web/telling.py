@@ -6,7 +6,7 @@ and one of the tests says so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.web.words import country, lasted, number, plural, sentence, technique, when
@@ -88,10 +88,7 @@ def doubts(event: Event) -> list[str]:
 
 def reasons(event: Event) -> list[str]:
     """Why we think so: each term in a sentence."""
-    said = [
-        f"{number(event.agreeing, True)} of {plural(event.total, 'vantage')} in "
-        f"{plural(len(event.asns), 'network')} saw it."
-    ]
+    said = [f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."]
     owners = max((network.owners for network in event.networks), default=0)
     if owners > 1:
         said.append(f"They belong to {number(owners)} owners who measure independently.")
@@ -165,8 +162,7 @@ def sureness(event: Event) -> str:
 
 def headline(event: Event, service: str) -> str:
     """The event in one sentence."""
-    where = f"{number(len(event.asns))} network{'s' if len(event.asns) != 1 else ''}"
-    place = f"in {where} in {country(event.country)}"
+    place = f"in {networks(event)} in {country(event.country)}"
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED:
             return f"{service} seemed blocked {place} to one vantage; that is withdrawn."
@@ -188,15 +184,28 @@ def headline(event: Event, service: str) -> str:
             return f"{service} seems blocked {place}, seen from one vantage only."
 
 
+def networks(event: Event) -> str:
+    """`one network`, `three networks`."""
+    return f"{number(len(event.asns))} network{'s' if len(event.asns) != 1 else ''}"
+
+
 def overview(
-    confirmed: Sequence[Event], names: Sequence[str], online: int, countries: int, age: str
+    opened: Sequence[Event], names: Mapping[str, str], online: int, countries: int, age: str
 ) -> str:
-    """The sentence at the top of the first page. `names` are those of the blocked services."""
+    """The sentence at the top of the first page, from the open events that nothing inhibits.
+    `names` are what people call the services."""
+    confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
+    likely = [event for event in opened if event.tier is Tier.LIKELY]
     watching = (
         f"{number(online, True)} vantage{'s' if online != 1 else ''} in "
         f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
         f"{'are' if online != 1 else 'is'} watching"
     )
+    if len(likely) == 1 and not confirmed:
+        said = headline(likely[0], names.get(likely[0].service, likely[0].service))
+        return f"No confirmed block, but {said}"
+    if likely and not confirmed:
+        return f"No confirmed block, but {number(len(likely))} that are likely. {watching}."
     if not confirmed:
         return f"No confirmed block. {watching}; the last measurement came {age} ago."
     places = {(event.country, asn) for event in confirmed for asn in event.asns}
@@ -207,7 +216,9 @@ def overview(
         if len(lands) == 1
         else f"{networks} of {number(len(lands))} countries"
     )
-    if len(names) == 1:
+    services = sorted({event.service for event in confirmed})
+    if len(services) == 1:
+        name = names.get(services[0], services[0])
         part = all(event.extent == "partial" for event in confirmed)
-        return f"{'A part of ' if part else ''}{names[0]} is blocked in {where}."
-    return f"{number(len(names), True)} services are blocked in {where}."
+        return f"{'A part of ' if part else ''}{name} is blocked in {where}."
+    return f"{number(len(services), True)} services are blocked in {where}."

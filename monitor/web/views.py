@@ -89,6 +89,11 @@ async def window(site: Site, connection: AsyncConnection, service: str) -> strip
     return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
 
 
+def sights_of(rows: Iterable[recent.Slice]) -> Sequence[strips.Sight]:
+    """Counted slices as a strip takes them."""
+    return [strips.Sight(row.begin, row.state, row.n, (row.asn, row.target)) for row in rows]
+
+
 async def event_strip(
     site: Site,
     connection: AsyncConnection,
@@ -100,8 +105,7 @@ async def event_strip(
     rows = await recent.slices(
         connection, event.targets, chosen.since, chosen.until, chosen.width, event.country, asns
     )
-    sights = [(row.begin, row.state, row.n) for row in rows]
-    return strips.strip(sights, chosen, site.interval_seconds * 1000)
+    return strips.strip(sights_of(rows), chosen, site.interval_seconds * 1000)
 
 
 async def snapshot(site: Site) -> Snapshot:

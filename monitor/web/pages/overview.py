@@ -39,13 +39,12 @@ async def page(request: web.Request) -> web.Response:
     online = [probe for probe, status in living if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
-    confirmed = [e for e in shown if e.tier is Tier.CONFIRMED and e.inhibited_by is None]
-    names = list(dict.fromkeys(name_of(site, event.service) for event in confirmed))
+    names = {service.id: service.name for service in site.catalogue.services}
     ended = [event for event in latest if event.state != "open"]
     values = {
         "title": "What is blocked now",
         "headline": telling.overview(
-            confirmed,
+            [event for event in shown if event.inhibited_by is None],
             names,
             len(vantages),
             len({probe.country for probe in vantages}),
@@ -58,7 +57,7 @@ async def page(request: web.Request) -> web.Response:
         "matrix": matrix(site, present(sights), opened),
         "coverage": coverage(living),
         "missing": missing(vantages, controls, last is not None),
-        "names": {service.id: service.name for service in site.catalogue.services},
+        "names": names,
     }
     return await render(request, "overview.html", values)
 
@@ -69,12 +68,6 @@ async def drawing(
     """What the networks of an event saw of it lately."""
     chosen = await window(site, connection, event.service)
     return await event_strip(site, connection, event, chosen, event.asns), chosen
-
-
-def name_of(site: Site, service: str) -> str:
-    """What people call a service."""
-    found = site.service(service)
-    return found.name if found else service
 
 
 def matrix(

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.model import Event, State, Tier
+from monitor.detection.model import Event, Tier
 from monitor.detection.present import Present
 from monitor.store import reading, recent
 from monitor.store.reading import Filter
@@ -15,7 +15,7 @@ from monitor.web import strips, words
 from monitor.web.pages.overview import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.views import presents, window
+from monitor.web.views import presents, sights_of, window
 
 
 async def page(request: web.Request) -> web.Response:
@@ -31,17 +31,17 @@ async def page(request: web.Request) -> web.Response:
         chosen = await window(site, connection, service.id)
         rows = await recent.slices(connection, targets, chosen.since, chosen.until, chosen.width)
     now = await presents(site, Filter(service=service.id))
-    sights: dict[str, list[tuple[int, State, int]]] = defaultdict(list)
+    by_country: dict[str, list[recent.Slice]] = defaultdict(list)
     for row in rows:
-        sights[row.country].append((row.begin, row.state, row.n))
+        by_country[row.country].append(row)
     places: dict[str, list[Present]] = defaultdict(list)
     for present in now:
         places[present.country].append(present)
     countries: list[dict[str, Any]] = []
-    for country in sorted(sights.keys() | places.keys()):
-        drawn = strips.strip(sights[country], chosen, site.interval_seconds * 1000)
+    for country in sorted(by_country.keys() | places.keys()):
+        drawn = strips.strip(sights_of(by_country[country]), chosen, site.interval_seconds * 1000)
         networks = {row.asn for row in places[country]}
-        networks |= {row.asn for row in rows if row.country == country}
+        networks |= {row.asn for row in by_country[country]}
         countries.append(
             {
                 "country": country,
