@@ -58,7 +58,7 @@ class Rig:
             pace=QUICK,
         )
 
-    async def drained(self, seconds: float = 10) -> None:
+    async def drained(self, seconds: float = 40) -> None:
         async with asyncio.timeout(seconds):
             while (await self.spool.counts()).pending:  # noqa: ASYNC110 - the disk tells nobody
                 await asyncio.sleep(0.02)
@@ -104,7 +104,7 @@ async def test_an_open_round_waits_only_so_long(tmp_path: Path) -> None:
             await collector.wait(lambda: collector.states)
             r.publisher.round_opened(7000)
             await r.spool.put(draft(7000))
-            await r.drained(3)
+            await r.drained()
 
 
 async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_broker_killed_again_and_again_loses_nothing(tmp_path: Path) -> No
                 if index % 8 == 5:
                     await asyncio.to_thread(server.kill)
                     await asyncio.to_thread(server.start)
-            await r.drained(20)
+            await r.drained()
             assert set(collector.ids) == ids
     finally:
         server.stop()

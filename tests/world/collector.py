@@ -58,7 +58,7 @@ class FakeCollector:
                 await client.publish(topics.ack(probe), codec.encode_message(ack), qos=1)
         self._changed.set()
 
-    async def wait(self, condition: object, seconds: float = 10) -> None:
+    async def wait(self, condition: object, seconds: float = 40) -> None:
         """Wait until `condition()` holds, looking whenever something arrives."""
         assert callable(condition)
         async with asyncio.timeout(seconds):
