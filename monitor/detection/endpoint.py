@@ -175,6 +175,8 @@ def _combine(
         finished = reached and any(o.state is State.OK for o in last)
     reached = reached and (finished or not last)
     if finished and resolves:
+        lookups = tuple(o if o.weight >= STRONG else _doubt(o) for o in lookups)
+        names = {o.state for o in lookups}
         addresses = tuple(map(_spare, addresses))
         own = [a for a in addresses if a.own]
     states = {a.state for a in (own if resolves else addresses)}
@@ -201,10 +203,13 @@ def _spare(judged: AddressJudgement) -> AddressJudgement:
     server of its own region: only a strong signature accuses it."""
     return replace(
         judged,
-        outcomes=tuple(
-            replace(o, state=State.INCONCLUSIVE, evidence=(*o.evidence, "address_unproven"))
-            if o.state is State.BLOCKED and not o.here and o.weight < STRONG
-            else o
-            for o in judged.outcomes
-        ),
+        outcomes=tuple(o if o.here or o.weight >= STRONG else _doubt(o) for o in judged.outcomes),
     )
+
+
+def _doubt(outcome: Outcome) -> Outcome:
+    """A weak accusation taken back, because the endpoint works another way."""
+    if outcome.state is not State.BLOCKED:
+        return outcome
+    remarks = (*outcome.evidence, "weak_sign")
+    return replace(outcome, state=State.INCONCLUSIVE, evidence=remarks)

@@ -70,7 +70,7 @@ class LookupFacts:
     foreign: bool = False
     """An answered address showed someone else's certificate, or HTTP in place of TLS."""
     dead: bool = False
-    """Every answered address failed while a trusted one, dialled from here, worked."""
+    """Every answered address failed while a trusted one of its family, dialled from here, worked."""
     by_name: bool = False
     """At the answered address other names pass, or our name dies elsewhere too: the path knows
     the name, so the address need not be wrong."""
@@ -251,7 +251,7 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
             and tls_kind(p.tls) in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP)
             for p in places
         ),
-        dead=bool(places) and not any(map(works, places)) and any(map(works, others)),
+        dead=_dead(places, others, case.standing),
         by_name=any(name_filtered(place, endpoint) for place in places)
         or _follows_name(endpoint, places),
         on_path=silent or second or (alike and not honest),
@@ -260,6 +260,15 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
         sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
         others=case.standing.resolver_answers,
     )
+
+
+def _dead(own: list[AddressView], others: list[AddressView], here: Standing) -> bool:
+    """Every answered address fails, and a trusted one of the same family works from here; an
+    address family that is broken here says nothing."""
+    tried = [place for place in own if place.family in here.families]
+    families = {place.family for place in tried}
+    working = any(works(place) for place in others if place.family in families)
+    return bool(tried) and not any(map(works, own)) and working
 
 
 def _follows_name(endpoint: EndpointView, places: Iterable[AddressView]) -> bool:

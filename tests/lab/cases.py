@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 _TLS = ("tls", "https")
 _ANY = ("tls", "https", "http")
+_WORKS = ("tls.certificate_valid", "http.same_answer", "http.answered", "http.repeat_answered")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Case:
     evidence: tuple[str, ...] = ()
     """Remarks one of which must be there."""
     everyone: bool = False
-    """It concerns every service alike: there is no bystander."""
+    """It concerns every service: there is no bystander, though some may not feel it."""
 
     @property
     def accuses(self) -> bool:
@@ -70,11 +71,42 @@ CASES: tuple[Case, ...] = (
     Case(
         "vantage_offline",
         "vantage_offline",
-        ("vantage.offline", "vantage.resolver_dead"),
+        ("vantage.resolver_dead",),
         None,
         _ANY,
         everyone=True,
     ),
     Case("geographic_dns", "ok", ("tls.certificate_valid",), None, _TLS, geographic=True),
 )
-BY_NAME = {case.name: case for case in CASES}
+MORE: tuple[Case, ...] = (
+    Case("dns.refused", "blocked", ("dns.refused",), "dns.refused", _ANY),
+    Case("dns.servfail", "blocked", ("dns.servfail",), "dns.servfail", _ANY),
+    Case("dns.empty", "blocked", ("dns.empty",), "dns.empty", _ANY),
+    Case("dns.drop", "blocked", ("dns.timeout",), "dns.timeout", _ANY),
+    Case(
+        "dns.other",
+        "blocked",
+        ("dns.foreign_certificate", "dns.injected"),
+        "dns.injection.other",
+        evidence=("on_path", "lying_resolver"),
+    ),
+    Case("tcp.admin_prohibited", "blocked", ("tcp.prohibited",), "tcp.unreachable", _ANY),
+    Case("tcp.port_unreachable", "blocked", ("tcp.unreachable",), "tcp.unreachable", _ANY),
+    Case("tcp.family", "impaired", ("tcp.timeout",), "tcp.timeout", _ANY),
+    Case("tls.eof", "blocked", ("tls.eof.sni",), "tls.eof.sni"),
+    Case("tls.alert", "blocked", ("tls.alert.sni",), "tls.alert.sni"),
+    Case("tls.page", "blocked", ("tls.http_response",), "tls.http_response"),
+    Case("tls.address", "blocked", ("tls.timeout.other",), "tls.timeout.other"),
+    Case("http.451", "blocked", ("http.451",), "http.451", ("http",)),
+    Case("http.redirect", "blocked", ("http.redirect",), "http.redirect", ("http",)),
+    Case("http.reset", "blocked", ("http.reset.host",), "http.reset.host", ("http",)),
+    Case("http.drop", "blocked", ("http.timeout.host",), "http.timeout.host", ("http",)),
+    Case("v6_broken", "ok", _WORKS, None, _ANY, everyone=True),
+    Case("slow", "ok", _WORKS, None, _ANY, everyone=True),
+    Case("loss", "ok", _WORKS, None, _ANY, everyone=True),
+    Case("portal", "vantage_offline", ("vantage.captive_portal",), None, _TLS, everyone=True),
+    Case("interception", "inconclusive", ("vantage.tls_interception",), None, everyone=True),
+    Case("allow_list", "inconclusive", ("vantage.allow_list_network",), None, everyone=True),
+)
+"""Further cases, played by the bench alone: they are slow, or rest on chance."""
+BY_NAME = {case.name: case for case in (*CASES, *MORE)}

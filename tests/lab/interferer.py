@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+from queue import SimpleQueue
 from typing import Any
 
 import dns.flags
@@ -26,10 +27,19 @@ from tests.lab.nfqueue import Queue, datagram
 
 DNS_PORT, TLS_PORT, HTTP_PORT = 5353, 8443, 8080
 PATIENCE = 40
+EVERY = "*"
+"""In an order in place of a name: whoever it is."""
 PAGE = (
     b"<html><head><title>Restricted</title></head><body><h1>Access to this site has been blocked"
     b"</h1><p>By order of the court, number 1-234.</p></body></html>"
 )
+ANSWERS = {
+    "page": b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
+    "law": b"HTTP/1.1 451 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    "away": b"HTTP/1.1 302 Found\r\nLocation: http://portal.elsewhere.test/in\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n",
+}
 _SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number for IPv6
 
 
@@ -39,8 +49,10 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
     if question.name.to_text(omit_final_dot=True).lower() != order["name"]:
         return None
     answer = dns.message.make_response(query, recursion_available=True)
-    if order.get("nxdomain"):
-        answer.set_rcode(dns.rcode.NXDOMAIN)
+    if "rcode" in order:
+        answer.set_rcode(dns.rcode.from_text(order["rcode"]))
+    elif "address" not in order:
+        pass
     elif question.rdtype == dns.rdatatype.A:
         answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", order["address"]))
     elif order.get("address6"):
@@ -59,6 +71,8 @@ def lie(sock: socket.socket, order: dict[str, Any]) -> None:
 
 def _lie_once(sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any]) -> None:
     false = forged(dns.message.from_wire(payload), order)
+    if false is not None and order.get("silent"):
+        return
     if false is None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
             upstream.settimeout(5)
@@ -79,6 +93,21 @@ def inject(queue: Queue, order: dict[str, Any]) -> None:
             raw.sendto(datagram(to, to_port, source, source_port, false), (source, 0))
             time.sleep(0.002)
         queue.verdict(identity)
+
+
+def hold(queue: Queue, seconds: float) -> None:
+    """Let every packet go on, later."""
+    due: SimpleQueue[tuple[float, int]] = SimpleQueue()
+
+    def release() -> None:
+        while True:
+            at, identity = due.get()
+            time.sleep(max(at - time.monotonic(), 0))
+            queue.verdict(identity)
+
+    threading.Thread(target=release, daemon=True).start()
+    for identity, _ in queue.packets():
+        due.put((time.monotonic() + seconds, identity))
 
 
 def original(sock: socket.socket) -> tuple[str, int]:
@@ -106,9 +135,9 @@ def peek(sock: socket.socket, wanted: Any) -> bytes:
 
 def whole_hello(head: bytes) -> bool:
     """The first TLS record is complete (or this is no TLS)."""
-    return head[:1] != b"\x16" or (
-        len(head) >= 5 and len(head) >= 5 + int.from_bytes(head[3:5], "big")
-    )
+    if head[:1] != b"\x16":
+        return True
+    return len(head) >= 5 and len(head) >= 5 + int.from_bytes(head[3:5], "big")
 
 
 def server_name(hello: bytes) -> str:
@@ -163,12 +192,20 @@ def pretend(client: socket.socket, order: dict[str, Any]) -> None:
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if name != order["name"]:
+    if order["name"] not in (name, EVERY):
         splice(client)
     elif order["act"] == "reset":
         reset(client)
     elif order["act"] == "drop":
         time.sleep(PATIENCE)
+    elif order["act"] == "eof":
+        client.recv(16384)
+    elif order["act"] == "alert":
+        client.recv(16384)
+        client.sendall(bytes((21, 3, 3, 0, 2, 2, 40)))  # fatal handshake_failure, RFC 8446
+    elif order["act"] == "page":
+        client.recv(16384)
+        client.sendall(ANSWERS["page"])
     else:
         pretend(client, order)
 
@@ -176,14 +213,17 @@ def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
 def over_http(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected HTTP connection."""
     head = peek(client, lambda seen: b"\r\n\r\n" in seen)
-    if b"\r\nhost: " + order["name"].encode() + b"\r\n" not in head.lower():
+    hit = b"\r\nhost: " + order["name"].encode() + b"\r\n" in head.lower()
+    if not hit and order["name"] != EVERY:
         splice(client)
         return
-    client.recv(len(head))
-    client.sendall(
-        b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE)
-    )
+    if order["act"] == "reset":
+        reset(client)
+    elif order["act"] == "drop":
+        time.sleep(PATIENCE)
+    else:
+        client.recv(len(head))
+        client.sendall(ANSWERS[order["act"]])
 
 
 def accept(listener: socket.socket, serve: Any, order: dict[str, Any]) -> None:
@@ -215,6 +255,8 @@ def main() -> None:
         begin(lie, sock, order)
     if order := orders.get("inject"):
         begin(inject, Queue(), order)
+    if order := orders.get("delay"):
+        begin(hold, Queue(), order)
     for key, port, serve in (("tls", TLS_PORT, over_tls), ("http", HTTP_PORT, over_http)):
         if order := orders.get(key):
             begin(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from tests.lab.cases import CASES, Case
+from tests.lab.cases import CASES, MORE, Case
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprtvz"
 _TOPS = ("test", "example", "invalid")
@@ -63,7 +63,7 @@ class Plan:
     silent: str
     reflector: str
     order: tuple[str, ...]
-    """Names of the cases, in the order played."""
+    """Names of the twelve cases in the order played, then of the further ones."""
     victims: dict[str, str]
     """Case -> id of the service that is hit."""
     forged: str
@@ -142,7 +142,8 @@ def draw(seed: int) -> Plan:
         services.append(Service(word, f"{word}/{rng.choice(('chat', 'web', 'login'))}", host))
     order = [case.name for case in CASES]
     rng.shuffle(order)
-    victims = {case.name: rng.choice(_hit(case, services)).id for case in CASES}
+    order += [case.name for case in MORE]
+    victims = {case.name: rng.choice(_hit(case, services)).id for case in (*CASES, *MORE)}
     international = tuple(by.host("tls") for _ in range(3))
     reference = Host(f"{by.word()}.test", "dns", (by.v4(),), ())
     return Plan(

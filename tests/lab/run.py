@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.cases import BY_NAME
+from tests.lab.interferer import EVERY
 from tests.lab.plan import Plan, Service, draw
 from tests.lab.world import ROOT, World, command
 
@@ -45,42 +46,105 @@ def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
 
 def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
     """Make the trouble of one case."""
-    host = victim.host
-    match case:
-        case "dns.nxdomain":
-            world.interfere({"dns": _lie(plan, victim, nxdomain=True)})
-        case "dns.bogon":
-            world.interfere({"dns": _lie(plan, victim, address=plan.bogon)})
-        case "dns.injected_first":
+    host, name = victim.host, victim.host.name
+    match case.split("."):
+        case ["dns", "injected_first"]:
             someone = next(h for h in plan.international if plan.forged in h.v4)
-            order = {"name": host.name, "address": plan.forged, "address6": someone.v6[0]}
+            order = {"name": name, "address": plan.forged, "address6": someone.v6[0]}
             world.interfere({"inject": order})
-        case "tcp.drop" | "tcp.reset":
-            end = "drop" if case == "tcp.drop" else "reject with tcp reset"
+        case ["dns", how]:
+            lie = _LIES.get(how) or {"address": plan.bogon if how == "bogon" else plan.forged}
+            whole = {"upstream": plan.resolver, "whole_path": plan.whole_path}
+            world.interfere({"dns": {"name": name} | whole | lie})
+        case ["tcp", how]:
+            world.nft(
+                *(
+                    f"add rule inet c f iifname pr1 {'ip6' if v6 else 'ip'} daddr {a} "
+                    f"tcp dport {host.port} {_ENDS[how][v6]}"
+                    for a in host.addresses
+                    if (v6 := ":" in a) or how != "family"
+                )
+            )
+        case ["tls", "foreign_certificate"]:
+            world.interfere({"tls": _pretend(world, name)})
+        case ["tls", "address"]:
+            # Connections come about; nothing with a payload passes, whatever the name.
             world.nft(
                 *(
                     f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} "
-                    f"tcp dport {host.port} {end}"
+                    "tcp dport 443 tcp flags & psh == psh drop"
                     for a in host.addresses
                 )
             )
-        case "tls.reset" | "tls.drop":
-            world.interfere({"tls": {"name": host.name, "act": case.partition(".")[2]}})
-        case "tls.foreign_certificate":
-            certificate, key = world.stranger_certificate(host.name)
-            order = {"name": host.name, "act": "pretend"}
-            world.interfere({"tls": order | {"certificate": str(certificate), "key": str(key)}})
-        case "http.block_page":
-            world.interfere({"http": {"name": host.name}})
+        case ["tls", how]:
+            world.interfere({"tls": {"name": name, "act": how}})
+        case ["http", how]:
+            world.interfere({"http": {"name": name, "act": _HTTP[how]}})
+        case _:
+            _trouble(world, plan, case)
+
+
+_LIES: dict[str, dict[str, Any]] = {
+    "nxdomain": {"rcode": "NXDOMAIN"},
+    "refused": {"rcode": "REFUSED"},
+    "servfail": {"rcode": "SERVFAIL"},
+    "empty": {"empty": True},
+    "drop": {"silent": True},
+}
+_ENDS = {
+    "drop": ("drop", "drop"),
+    "family": ("drop", "drop"),
+    "reset": ("reject with tcp reset", "reject with tcp reset"),
+    "admin_prohibited": (
+        "reject with icmp type admin-prohibited",
+        "reject with icmpv6 type admin-prohibited",
+    ),
+    "port_unreachable": (
+        "reject with icmp type port-unreachable",
+        "reject with icmpv6 type port-unreachable",
+    ),
+}
+_HTTP = {
+    "block_page": "page",
+    "451": "law",
+    "redirect": "away",
+    "reset": "reset",
+    "drop": "drop",
+}
+
+
+def _pretend(world: World, name: str) -> dict[str, str]:
+    certificate, key = world.stranger_certificate("any.invalid" if name == EVERY else name)
+    return {"name": name, "act": "pretend", "certificate": str(certificate), "key": str(key)}
+
+
+def _trouble(world: World, plan: Plan, case: str) -> None:
+    """Harmless trouble that concerns everybody."""
+    match case:
         case "vantage_offline":
             world.ip("-n", "isp", "link", "set", "up0", "down")
+        case "v6_broken":
+            world.nft("add rule inet c f meta nfproto ipv6 drop")
+        case "loss":
+            world.nft("add rule inet c f numgen random mod 100 < 10 drop")
+        case "slow":
+            world.delay(0.3)
+        case "portal":
+            act = {"name": EVERY, "act": "page"}
+            world.interfere({"http": act, "tls": act})
+        case "interception":
+            world.interfere({"tls": _pretend(world, EVERY)})
+        case "allow_list":
+            kept = [*plan.domestic.addresses, plan.resolver, plan.reference.v4[0]]
+            world.nft(
+                *(
+                    f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} accept"
+                    for a in kept
+                ),
+                "add rule inet c f iifname pr1 drop",
+            )
         case _:
             pass  # the world itself is the case: a server that is not there, answers by place
-
-
-def _lie(plan: Plan, victim: Service, **how: Any) -> dict[str, Any]:
-    whole = {"upstream": plan.resolver, "whole_path": plan.whole_path}
-    return {"name": victim.host.name, **whole, **how}
 
 
 def main(seed: int, number: int, folder: Path) -> None:

@@ -14,11 +14,10 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
     if len(verdicts) != 4:
         wrong.append(f"{len(verdicts)} targets judged")
     for target, said in sorted(verdicts.items()):
-        if case.everyone:
-            expected = case.state
-        else:
-            expected = case.state if target == record["victim"] else "ok"
-        if said["state"] != expected:
+        expected = {case.state if target == record["victim"] else "ok"}
+        if case.everyone:  # what does not need the broken part may still work
+            expected |= {case.state}
+        if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})
     if said.get("technique") != case.technique:

@@ -59,7 +59,7 @@ class World:
             self.ip("netns", "add", space)
             self.ip("-n", space, "link", "set", "lo", "up")
         for here, there in LINKS:
-            (a, a_if, a4, a6), (b, b_if, b4, b6) = here, there
+            (a, a_if, _, _), (b, b_if, b4, b6) = here, there
             self.ip("link", "add", a_if, "netns", a, "type", "veth", "peer", b_if, "netns", b)
             for space, interface, v4, v6 in (here, there):
                 self.ip("-n", space, "addr", "add", f"{v4}/16", "dev", interface)
@@ -133,10 +133,8 @@ class World:
             if secure:
                 certificate, key = self._issue(self.ca, [host.name], host.name)
                 lines += [f"ssl_certificate {certificate};", f"ssl_certificate_key {key};"]
-            lines += [
-                f"server_name {host.name};",
-                f'location / {{ default_type text/html; return 200 "<title>{host.name}</title>"; }}',
-            ]
+            answer = f'default_type text/html; return 200 "<title>{host.name}</title>";'
+            lines += [f"server_name {host.name};", f"location / {{ {answer} }}"]
             blocks.append("server { " + " ".join(lines) + " }")
         path = self.folder / "nginx.conf"
         temporary = "".join(
@@ -199,9 +197,9 @@ class World:
             rules.append(f"tcp dport 443 redirect to :{TLS_PORT}")
         if "http" in orders:
             rules.append(f"tcp dport 80 redirect to :{HTTP_PORT}")
-        if "inject" in orders:
-            self.run("isp", "iptables", "-A", "FORWARD", "-i", "pr1", "-p", "udp",
-                     "--dport", "53", "-j", "NFQUEUE", "--queue-num", "0")  # fmt: skip
+        if "inject" in orders or "delay" in orders:
+            udp = ("-i", "pr1", "-p", "udp", "--dport", "53") if "inject" in orders else ()
+            self.run("isp", "iptables", "-A", "FORWARD", *udp, "-j", "NFQUEUE")
         started = self.start(
             "isp",
             sys.executable,
@@ -213,6 +211,11 @@ class World:
         assert started.poll() is None
         if rules:
             self.nft(*(f"add rule inet c d iifname pr1 {rule}" for rule in rules))
+
+    def delay(self, round_trip: float) -> None:
+        """Hold every IPv4 packet for half of a round trip (seconds); IPv6 is cut off."""
+        self.interfere({"delay": round_trip / 2})
+        self.nft("add rule inet c f meta nfproto ipv6 drop")
 
     def stranger_certificate(self, name: str) -> tuple[Path, Path]:
         """A certificate for a name by an authority that nobody trusts."""

@@ -85,6 +85,13 @@ def test_a_dead_family_is_the_vantages_own() -> None:
     assert judged(SIX, tcp(V6, TIMEOUT), v6=False).state is State.INCONCLUSIVE
 
 
+def test_a_weak_sign_in_one_family_is_no_accusation() -> None:
+    """The other family works: SERVFAIL or dead servers in one are everyday trouble."""
+    far = (dns("2400::77", qtype="AAAA"), tcp("2400::77", TIMEOUT), tcp(V6), tls(V6))
+    assert judged(dns(A1), tcp(A1), tls(A1), *far).state is State.OK
+    assert judged(dns(A1), tcp(A1), tls(A1), dns("10.0.0.1", qtype="AAAA")).state is State.IMPAIRED
+
+
 def test_a_strong_signature_accuses_one_address_by_itself() -> None:
     seen = (dns(A1, A3), tcp(A1), tls(A1), tcp(A3), tls(A3, Failure.RESET), tls(A3, **INNOCUOUS))
     assert judged(*seen).state is State.IMPAIRED

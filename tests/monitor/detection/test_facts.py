@@ -29,14 +29,14 @@ from tests.monitor.detection.scenes import (
 )
 
 
-def case(*seen: AnyObservation, controls: Any = None) -> Beside:
+def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> Beside:
     views = view(measured(*seen))
     beyond = [control()] if controls is None else controls
     return beside(
         views[TLS.id],
         tuple(views.values()),
         [view(m)[TLS.id] for m, _ in beyond],
-        standing(alive()),
+        standing(alive(v6=v6)),
     )
 
 
@@ -64,6 +64,16 @@ def test_bogons_are_relative_to_the_truth() -> None:
     house = control(dns("10.9.9.9"), tcp("10.9.9.9"), tls("10.9.9.9"))
     assert not lookup_facts(case(dns("10.0.0.1"), controls=[house]), "A").bogon
     assert lookup_facts(case(dns("127.0.0.1"), controls=[house]), "A").bogon
+
+
+def test_dead_answers_are_compared_within_a_living_family() -> None:
+    far6, known6 = "2400::77", "2400::1"
+    beyond = [control(dns(known6, qtype="AAAA"), tcp(known6), tls(known6))]
+    seen = (dns(far6, qtype="AAAA"), tcp(far6, Failure.TIMEOUT), tcp(known6), tls(known6))
+    assert lookup_facts(case(*seen, controls=beyond), "AAAA").dead
+    assert not lookup_facts(case(*seen, controls=beyond, v6=False), "AAAA").dead
+    only4 = (*seen[:2], tcp(A1), tls(A1))
+    assert not lookup_facts(case(*only4), "AAAA").dead
 
 
 def test_silence_of_public_resolvers_is_not_a_lie() -> None:
