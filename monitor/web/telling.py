@@ -73,7 +73,7 @@ def doubts(event: Event) -> list[str]:
     silent = event.total - event.agreeing
     if silent > 0:
         said.append(
-            f"{number(silent, True)} of {plural(event.total, 'vantage')} there do not see it."
+            f"{number(silent, True)} of {plural(event.total, 'vantage')} there did not see it."
         )
     if event.extent == "partial":
         said.append("A part of the service is still reachable there.")
@@ -137,7 +137,7 @@ def _change(change: Change) -> str:
         case "retracted":
             return f"Withdrawn{': ' + gate(change.note) if change.note else ''}."
         case "changed":
-            return "; ".join(sentence(_part(part)) for part in change.note.split(", ")) + "."
+            return sentence("; ".join(_part(part) for part in change.note.split(", "))) + "."
         case other:
             return f"{sentence(other)} {change.note}".strip() + "."
 

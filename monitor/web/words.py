@@ -120,7 +120,10 @@ def technique(id: str | None) -> str:
 def rule_comment(id: str) -> str:
     """The rule in words; empty for a rule that this version does not have."""
     found = rule_named(id)
-    return _SOURCE.sub("", found.comment).strip() if found else ""
+    if found is None:
+        return ""
+    said = _SOURCE.sub("", found.comment).strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def evidence(remark: str) -> str:

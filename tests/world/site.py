@@ -74,6 +74,8 @@ SCRIPT = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'"
 FORMULA = '=HYPERLINK("http://evil.example/","click")'
 CONFIRMED, LIKELY, SINGLE, CLOSED, RETRACTED, INHIBITED = (f"{n:016x}" for n in range(0xA1, 0xA7))
 
+CHANGED = "tcp.timeout -> tls.reset.sni, +wechat/web, -AS64502"
+
 
 def _service(id: str, name: str, *targets: tuple[str, str, str]) -> Service:
     return Service(

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.options import OptionError
+from monitor.web.moments import YEAR_9999_MS, parse
+
+NOW = 1_800_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("1970-01-02", 86_400_000),
+        ("1970-01-01T00:00:01Z", 1_000),
+        ("1970-01-01T01:00:01+01:00", 1_000),
+        ("1970-01-01T01:00:01 01:00", 1_000),
+        ("24h", NOW - 86_400_000),
+        ("15m", NOW - 900_000),
+        ("1900-01-01", 0),
+        ("999999999w", 0),
+    ],
+)
+def test_times(text: str, at: int) -> None:
+    assert parse(text, NOW) == at
+
+
+@given(st.text(max_size=40))
+def test_anything_is_a_time_or_one_line(text: str) -> None:
+    try:
+        assert 0 <= parse(text, NOW) <= YEAR_9999_MS
+    except OptionError as error:
+        assert "\n" not in str(error)
