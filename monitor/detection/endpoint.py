@@ -14,10 +14,10 @@ from monitor.detection.facts import (
     Beside,
     Reach,
     http_facts,
-    lookup_facts,
     tcp_facts,
     tls_facts,
 )
+from monitor.detection.lookup import lookup_facts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rules import DNS_RULES, HTTP_RULES, TCP_RULES, TLS_RULES, Rule, first
 from monitor.detection.view import AddressView

@@ -1,4 +1,4 @@
-"""What the rules of each layer read: one flat value per lookup or per address.
+"""What the rules of TCP, TLS and HTTP read: one flat value per address.
 
 Here the vantage's view, its liveness and the control's view are laid side by side. Still no
 judgement: every field says what was seen.
@@ -12,19 +12,15 @@ from enum import Enum
 
 from monitor.detection import fingerprints
 from monitor.detection.kinds import (
-    CERTIFICATE_KINDS,
-    DEATHS,
     Kind,
-    dns_kind,
     http_kind,
     reached,
     tcp_kind,
     tls_kind,
 )
 from monitor.detection.liveness import Standing, foreign_host
-from monitor.detection.ranges import special_range
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView, answers, proven
-from probes.wire.observation import DNSLookup, HTTPExchange
+from probes.wire.observation import HTTPExchange
 
 
 class Reach(Enum):
@@ -47,44 +43,6 @@ def reach(kind: Kind, control: Iterable[Kind], passed: Iterable[Kind] = (Kind.OK
     if seen & set(passed):
         return Reach.PASSED
     return Reach.SAME if kind in seen else Reach.DIFFERENT
-
-
-@dataclass(frozen=True)
-class LookupFacts:
-    """One name and query type at the vantage's own resolver."""
-
-    kind: Kind
-    reach: Reach
-    attempts: int = 1
-    proven: bool = False
-    """An answered address showed a valid certificate for the name."""
-    known: bool = False
-    """An answered address is one that a control saw, or the vantage's encrypted resolver."""
-    bogon: bool = False
-    """Every answer lies in a special range in which no trusted answer lies."""
-    others_known: bool = False
-    """A control, an encrypted resolver or a public one gives other addresses for the name."""
-    page: str | None = None
-    """Fingerprint of the block page that an answered address showed, with others_known, or is
-    known for."""
-    foreign: bool = False
-    """An answered address showed someone else's certificate, or HTTP in place of TLS."""
-    dead: bool = False
-    """Every answered address failed while a trusted one of its family, dialled from here, worked."""
-    by_name: bool = False
-    """At the answered address other names pass, or our name dies elsewhere too: the path knows
-    the name, so the address need not be wrong."""
-    on_path: bool = False
-    """A second, different reply came, or an address without DNS answered, or public resolvers
-    over plain UDP lie as well."""
-    lying_resolver: bool = False
-    """Others over plain UDP answer well, so it is the resolver itself."""
-    injected: bool = False
-    """The strict part of on_path: a second reply or an answer from a silent address."""
-    sibling: bool = False
-    """The other query type of the same name was answered."""
-    others: bool = False
-    """The resolver answers for the liveness names."""
 
 
 @dataclass(frozen=True)
@@ -194,110 +152,6 @@ def beside(
     known |= answers(q for q in endpoint.references if q.transport in ENCRYPTED)
     shown = proven(siblings, endpoint.ref.host)
     return Beside(endpoint, siblings, controls, standing, frozenset(known), shown)
-
-
-def name_filtered(place: AddressView, endpoint: EndpointView) -> bool:
-    """The handshake at an address dies for our name only."""
-    if place.tls is None or (kind := tls_kind(place.tls)) not in DEATHS:
-        return False
-    return TLSFacts(
-        kind,
-        Reach.UNKNOWN,
-        innocuous=tls_kind(place.tls_innocuous) if place.tls_innocuous else None,
-        reflector=tls_kind(endpoint.reflector) if endpoint.reflector else None,
-    ).by_name
-
-
-def works(place: AddressView) -> bool:
-    """Every step tried with the service's name passed here."""
-    if place.tls is not None and not place.proven:
-        return False
-    if place.http is not None and http_kind(place.http) is not Kind.OK and not place.http_repeated:
-        return False
-    return place.tcp_passed or place.proven
-
-
-def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
-    """Return the facts of one query type."""
-    endpoint, lookup = case.endpoint, case.endpoint.lookups[qtype]
-    kind = dns_kind(lookup)
-    own = frozenset(lookup.answers) if kind is Kind.OK else frozenset()
-    control = [dns_kind(c.lookups[qtype]) for c in case.controls if qtype in c.lookups]
-    places = [place for place in endpoint.places.values() if place.address in own]
-    others = [place for place in endpoint.places.values() if place.address in case.known - own]
-    silent = any(q.qtype == qtype and q.replies for q in endpoint.silent)
-    second = len(lookup.replies) > 1 and any(
-        (reply.rcode, frozenset(reply.answers))
-        != (lookup.replies[0].rcode, frozenset(lookup.replies[0].answers))
-        for reply in lookup.replies[1:]
-    )
-    plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
-    honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
-    alike = any(_lies_alike(q, kind, own) for q in plain)
-    others_known = honest or bool(case.known - own)
-    trusted = {special_range(a) for a in case.known | case.proven}
-    return LookupFacts(
-        kind=kind,
-        reach=reach(kind, control),
-        attempts=endpoint.attempts.get(qtype, 1),
-        proven=bool(own & case.proven),
-        known=bool(own & case.known),
-        bogon=bool(own) and all(special_range(a) not in {None, *trusted} for a in own),
-        others_known=others_known,
-        page=_page_of(own) or (_page_at(places) if others_known else None),
-        foreign=any(
-            p.tls is not None
-            and not p.proven
-            and tls_kind(p.tls) in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP)
-            for p in places
-        ),
-        dead=_dead(places, others, case.standing),
-        by_name=any(name_filtered(place, endpoint) for place in places)
-        or _follows_name(endpoint, places),
-        on_path=silent or second or (alike and not honest),
-        lying_resolver=not silent and not second and honest,
-        injected=silent or second,
-        sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
-        others=case.standing.resolver_answers,
-    )
-
-
-def _dead(own: list[AddressView], others: list[AddressView], here: Standing) -> bool:
-    """Every answered address fails, and a trusted one of the same family works from here; an
-    address family that is broken here says nothing."""
-    tried = [place for place in own if place.family in here.families]
-    families = {place.family for place in tried}
-    working = any(works(place) for place in others if place.family in families)
-    return bool(tried) and not any(map(works, own)) and working
-
-
-def _follows_name(endpoint: EndpointView, places: Iterable[AddressView]) -> bool:
-    """Our own reflector shows the very certificate that the answered address shows: whoever
-    forges it follows the name, not the address."""
-    if endpoint.reflector is None or not endpoint.reflector.chain:
-        return False
-    leaf = endpoint.reflector.chain[0].sha256
-    return any(p.tls and p.tls.chain and p.tls.chain[0].sha256 == leaf for p in places)
-
-
-def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
-    """A public resolver over plain UDP or TCP says what our own resolver says. Silence is too
-    common to count."""
-    if kind is Kind.TIMEOUT or dns_kind(reference) is not kind:
-        return False
-    return kind is not Kind.OK or bool(own.intersection(reference.answers))
-
-
-def _page_of(own: frozenset[str]) -> str | None:
-    return next((id for a in sorted(own) if (id := fingerprints.address(a)) is not None), None)
-
-
-def _page_at(places: Iterable[AddressView]) -> str | None:
-    for place in places:
-        for exchange in (place.http_unverified, place.http):
-            if exchange is not None and (id := fingerprints.page(exchange)) is not None:
-                return id
-    return None
 
 
 def tcp_facts(case: Beside, place: AddressView, accused: bool) -> TCPFacts | None:

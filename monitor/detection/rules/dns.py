@@ -6,8 +6,9 @@ an accusation. An answer that is merely different accuses nobody.
 
 from __future__ import annotations
 
-from monitor.detection.facts import LookupFacts, Reach
+from monitor.detection.facts import Reach
 from monitor.detection.kinds import Kind
+from monitor.detection.lookup import LookupFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.detection.facts import Beside, Reach, beside, lookup_facts, reach, tcp_facts, tls_facts
+from monitor.detection.facts import Beside, Reach, beside, reach, tcp_facts, tls_facts
 from monitor.detection.kinds import Kind
 from monitor.detection.liveness import standing
 from monitor.detection.view import view
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation, Certificate
+from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     FORGED,
     INNOCUOUS,
-    OWN_HOST,
-    REFLECTOR,
     TLS,
     alive,
     control,
     dns,
-    foreign,
     measured,
     reference,
     tcp,
@@ -51,44 +48,6 @@ def test_known_addresses_come_from_controls_and_encrypted_resolvers() -> None:
     assert case(reference("15.0.0.1")).known == {A1, A2}
     assert case(reference("15.0.0.1", transport="dot")).known == {A1, A2, "15.0.0.1"}
     assert case(reference("15.0.0.1", transport="doh"), controls=[]).known == {"15.0.0.1"}
-
-
-def test_duplicates_on_the_way_are_no_second_answer() -> None:
-    assert not lookup_facts(case(dns(FORGED, later=[[FORGED]])), "A").injected
-    assert lookup_facts(case(dns(FORGED, later=[[FORGED], [A1]])), "A").injected
-
-
-def test_bogons_are_relative_to_the_truth() -> None:
-    assert lookup_facts(case(dns("10.0.0.1")), "A").bogon
-    assert not lookup_facts(case(dns("10.0.0.1", A1)), "A").bogon
-    house = control(dns("10.9.9.9"), tcp("10.9.9.9"), tls("10.9.9.9"))
-    assert not lookup_facts(case(dns("10.0.0.1"), controls=[house]), "A").bogon
-    assert lookup_facts(case(dns("127.0.0.1"), controls=[house]), "A").bogon
-
-
-def test_dead_answers_are_compared_within_a_living_family() -> None:
-    far6, known6 = "2400::77", "2400::1"
-    beyond = [control(dns(known6, qtype="AAAA"), tcp(known6), tls(known6))]
-    seen = (dns(far6, qtype="AAAA"), tcp(far6, Failure.TIMEOUT), tcp(known6), tls(known6))
-    assert lookup_facts(case(*seen, controls=beyond), "AAAA").dead
-    assert not lookup_facts(case(*seen, controls=beyond, v6=False), "AAAA").dead
-    only4 = (*seen[:2], tcp(A1), tls(A1))
-    assert not lookup_facts(case(*only4), "AAAA").dead
-
-
-def test_silence_of_public_resolvers_is_not_a_lie() -> None:
-    lost = dns(failure=Failure.TIMEOUT)
-    quiet = lookup_facts(case(lost, reference(failure=Failure.TIMEOUT)), "A")
-    assert not quiet.on_path
-    assert not quiet.lying_resolver
-
-
-def test_who_follows_the_name_is_on_the_path() -> None:
-    leaf = (Certificate(sha256="b" * 64),)
-    shown = foreign(FORGED, chain=leaf)
-    ours = tls(REFLECTOR, chain=leaf, **OWN_HOST)
-    assert lookup_facts(case(dns(FORGED), tcp(FORGED), shown, ours), "A").by_name
-    assert not lookup_facts(case(dns(FORGED), tcp(FORGED), shown), "A").by_name
 
 
 def test_the_control_at_the_very_address_or_anywhere() -> None:

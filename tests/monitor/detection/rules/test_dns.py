@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts import LookupFacts, Reach
+from monitor.detection.facts import Reach
 from monitor.detection.kinds import Kind
+from monitor.detection.lookup import LookupFacts
 from monitor.detection.rules import first
 from monitor.detection.rules.dns import DNS_RULES
 
