@@ -1,0 +1,240 @@
+"""What a probe sees of each technique, and of trouble that is none: rows for the judge's tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.detection.model import Technique
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    A3,
+    CLASSICAL,
+    DNS,
+    FORGED,
+    HTTP,
+    HTTPS,
+    INNOCUOUS,
+    INNOCUOUS_HOST,
+    NO_VERIFY,
+    OWN_HOST,
+    REFLECTOR,
+    REPEAT,
+    TCP,
+    TLS,
+    V6,
+    alive,
+    control,
+    dns,
+    foreign,
+    http,
+    reference,
+    tcp,
+    tls,
+)
+
+RESET, TIMEOUT, EOF = Failure.RESET, Failure.TIMEOUT, Failure.EOF
+HANDSHAKE = Failure.SSL_FAILED_HANDSHAKE
+PAGE = {"status": 200, "title": "Blocked by order of the court", "excerpt": b"<p>no</p>"}
+
+
+GOOD_DNS = dns(A1, A2)
+OK_TCP = (tcp(A1), tcp(A2))
+
+
+def both(failure: str, **other: Any) -> tuple[AnyObservation, ...]:
+    return (GOOD_DNS, *OK_TCP, tls(A1, failure, **other), tls(A2, failure, **other))
+
+
+def plain(*seen: AnyObservation) -> tuple[AnyObservation, ...]:
+    return (dns(A1, at=HTTP), tcp(A1, at=HTTP), *seen)
+
+
+CONTROL_HTTP = control(*plain(http(A1)), endpoints=(HTTP,))
+CONTROL_TCP = control(dns(A1, at=TCP), tcp(A1, at=TCP), endpoints=(TCP,))
+CONTROL_DNS = control(dns(A1, at=DNS), endpoints=(DNS,))
+FORGED_TLS = (tcp(FORGED), foreign(FORGED, 62))
+
+BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
+    Technique.DNS_NXDOMAIN: ((dns(failure=Failure.DNS_NXDOMAIN),), {}),
+    Technique.DNS_REFUSED: ((dns(failure=Failure.DNS_REFUSED),), {}),
+    Technique.DNS_SERVFAIL: ((dns(failure=Failure.DNS_SERVFAIL),), {}),
+    Technique.DNS_EMPTY: ((dns(),), {}),
+    Technique.DNS_TIMEOUT: ((dns(failure=TIMEOUT, evidence=("sent_again",)),), {}),
+    Technique.DNS_INJECTION_BOGON: ((dns("10.10.10.10"),), {}),
+    Technique.DNS_INJECTION_BLOCKPAGE: (
+        (
+            dns(FORGED),
+            reference(A1, transport="doh"),
+            *FORGED_TLS,
+            http(FORGED, at=HTTPS, endpoint=TLS.id, **NO_VERIFY, **PAGE),
+        ),
+        {},
+    ),
+    Technique.DNS_INJECTION_OTHER: ((dns(FORGED), reference(A1), *FORGED_TLS), {}),
+    Technique.TCP_TIMEOUT: ((GOOD_DNS, tcp(A1, TIMEOUT), tcp(A2, TIMEOUT)), {}),
+    Technique.TCP_RESET: (
+        (GOOD_DNS, *(tcp(a, Failure.REFUSED, errno=111) for a in (A1, A2))),
+        {},
+    ),
+    Technique.TCP_REFUSED: ((GOOD_DNS, tcp(A1, Failure.REFUSED), tcp(A2, Failure.REFUSED)), {}),
+    Technique.TCP_UNREACHABLE: (
+        (
+            GOOD_DNS,
+            *(
+                tcp(a, Failure.REFUSED, errno=111, icmp_type=3, icmp_code=3, icmp_from="11.9.9.9")
+                for a in (A1, A2)
+            ),
+        ),
+        {},
+    ),
+    Technique.TLS_RESET_SNI: ((*both(RESET), tls(A1, **INNOCUOUS), tls(A2, **INNOCUOUS)), {}),
+    Technique.TLS_TIMEOUT_SNI: ((*both(TIMEOUT), tls(REFLECTOR, TIMEOUT, **OWN_HOST)), {}),
+    Technique.TLS_EOF_SNI: ((*both(EOF), *(foreign(a, **INNOCUOUS) for a in (A1, A2))), {}),
+    Technique.TLS_ALERT_SNI: (
+        (*both(HANDSHAKE, alert=40), *(tls(a, **INNOCUOUS) for a in (A1, A2))),
+        {},
+    ),
+    Technique.TLS_RESET_OTHER: (
+        (*both(RESET), *(tls(a, RESET, **INNOCUOUS) for a in (A1, A2))),
+        {},
+    ),
+    Technique.TLS_TIMEOUT_OTHER: (
+        (
+            *both(TIMEOUT),
+            *(tls(a, TIMEOUT, **INNOCUOUS) for a in (A1, A2)),
+            tls(REFLECTOR, **OWN_HOST),
+        ),
+        {},
+    ),
+    Technique.TLS_EOF_OTHER: ((*both(EOF), *(tls(a, EOF, **INNOCUOUS) for a in (A1, A2))), {}),
+    Technique.TLS_ALERT_OTHER: (
+        (
+            *both(HANDSHAKE, alert=40),
+            *(tls(a, HANDSHAKE, alert=40, **INNOCUOUS) for a in (A1, A2)),
+        ),
+        {},
+    ),
+    Technique.TLS_MITM_SELF_SIGNED: ((GOOD_DNS, *OK_TCP, foreign(A1, 18), foreign(A2, 18)), {}),
+    Technique.TLS_MITM_CA_SIGNED: ((GOOD_DNS, *OK_TCP, foreign(A1), foreign(A2)), {}),
+    Technique.TLS_HTTP_RESPONSE: (both(HANDSHAKE, plain_http=True), {}),
+    Technique.HTTP_BLOCKPAGE: (
+        plain(http(**PAGE)),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+    ),
+    Technique.HTTP_REDIRECT: (
+        plain(http(status=302, location="http://elsewhere.net/x")),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+    ),
+    Technique.HTTP_451: (
+        plain(http(status=451)),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+    ),
+    Technique.HTTP_RESET_HOST: (
+        plain(http(A1, RESET), http(A1, **INNOCUOUS_HOST)),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+    ),
+    Technique.HTTP_TIMEOUT_HOST: (
+        plain(http(A1, TIMEOUT), http(A1, **INNOCUOUS_HOST)),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+    ),
+}
+
+
+OK: dict[str, tuple[tuple[AnyObservation, ...], dict[str, Any], set[str]]] = {
+    "all fine": ((GOOD_DNS, *OK_TCP, tls(A1), tls(A2)), {}, set()),
+    "fine without control or liveness": (
+        (GOOD_DNS, *OK_TCP, tls(A1), tls(A2)),
+        {"beside": [], "liveness": []},
+        set(),
+    ),
+    "geographic DNS": ((dns(A3), tcp(A3), tls(A3)), {}, set()),
+    "geographic DNS, TCP only": (
+        (dns(A3, at=TCP), tcp(A3, at=TCP)),
+        {"endpoints": (TCP,), "beside": [CONTROL_TCP]},
+        {"dns_unproven"},
+    ),
+    "private addresses for everyone": (
+        (dns("10.0.0.8", at=DNS),),
+        {"endpoints": (DNS,), "beside": [control(dns("10.0.0.8", at=DNS), endpoints=(DNS,))]},
+        set(),
+    ),
+    "a lost SYN": (
+        (dns(A1), tcp(A1, TIMEOUT), tcp(A1, **REPEAT), tls(A1)),
+        {"endpoints": (TLS,)},
+        {"transient"},
+    ),
+    "a lost handshake": (
+        (dns(A1), tcp(A1), tls(A1, TIMEOUT), tls(A1, **REPEAT)),
+        {},
+        {"transient"},
+    ),
+    "a large hello dropped": (
+        (dns(A1), tcp(A1), tls(A1, TIMEOUT), tls(A1, TIMEOUT, **REPEAT), tls(A1, **CLASSICAL)),
+        {},
+        {"large_hello"},
+    ),
+    "AAAA unanswered": (
+        (GOOD_DNS, dns(qtype="AAAA", failure=TIMEOUT), *OK_TCP, tls(A1), tls(A2)),
+        {},
+        {"one_family_unanswered"},
+    ),
+    "AAAA filtered at home": (
+        (GOOD_DNS, dns(qtype="AAAA"), *OK_TCP, tls(A1), tls(A2)),
+        {"beside": [control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6), tls(V6))]},
+        set(),
+    ),
+    "IPv6 broken": (
+        (dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6, TIMEOUT)),
+        {
+            "liveness": alive(v6=False),
+            "beside": [control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6), tls(V6))],
+        },
+        {"ipv6_broken"},
+    ),
+    "one dead server of its own region": (
+        (dns(A1, A3), tcp(A1), tls(A1), tcp(A3, TIMEOUT)),
+        {},
+        set(),
+    ),
+    "451 for everyone": (
+        plain(http(status=451)),
+        {
+            "endpoints": (HTTP,),
+            "beside": [control(*plain(http(status=451)), endpoints=(HTTP,))],
+        },
+        set(),
+    ),
+    "403 for everyone": (
+        plain(http(status=403)),
+        {
+            "endpoints": (HTTP,),
+            "beside": [control(*plain(http(status=403)), endpoints=(HTTP,))],
+        },
+        set(),
+    ),
+    "its own redirect": (
+        plain(http(status=301, location="https://www.srv.example/")),
+        {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
+        set(),
+    ),
+    "two different honest replies": (
+        (dns(A1, later=[[A2]]), tcp(A1), tls(A1)),
+        {},
+        set(),
+    ),
+    "the request went to a reference's address": (
+        (
+            dns(A3, at=HTTPS),
+            tcp(A3, at=HTTPS),
+            tls(A3, at=HTTPS),
+            tcp(A1, at=HTTPS),
+            tls(A1, at=HTTPS),
+            http(A1, at=HTTPS),
+        ),
+        {"endpoints": (HTTPS,)},
+        set(),
+    ),
+}
