@@ -79,8 +79,13 @@ def judge(
 def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:
     """Return the views of the nearest round's controls that were online; an offline control does
     not count, nor does one whose liveness is not known."""
-    online = [m for m, liveness in controls if standing(liveness, m).online]
-    return [view(m) for m in online if m.round == online[0].round]
+    chosen: list[Measurement] = []
+    for measurement, liveness in controls:
+        if chosen and measurement.round != chosen[0].round:
+            break  # nearest first: the others are farther, and not worth a look
+        if standing(liveness, measurement).online:
+            chosen.append(measurement)
+    return [view(measurement) for measurement in chosen]
 
 
 def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
