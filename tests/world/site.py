@@ -500,5 +500,7 @@ Client = TestClient[web.Request, web.Application]
 @contextlib.asynccontextmanager
 async def client(site: Site) -> AsyncIterator[Client]:
     """A client of the application on a free loopback port."""
-    async with TestClient(TestServer(make_app(site), access_log=None)) as made:
+    served = TestServer(make_app(site))
+    await served.start_server(access_log=None)  # as the monitor itself does
+    async with TestClient(served) as made:
         yield made

@@ -32,3 +32,9 @@ async def empty(tmp_path: Path) -> AsyncIterator[Site]:
 async def web(site: Site) -> AsyncIterator[Client]:
     async with client(site) as made:
         yield made
+
+
+@pytest.fixture
+def world_file(world: Path) -> Path:
+    """The filled file, where the name `world` is taken."""
+    return world

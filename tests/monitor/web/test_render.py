@@ -1,0 +1,72 @@
+"""What every page has: a title, the sentence on freshness, the band of a demonstration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from monitor.detection.policy import Policy
+from monitor.web.render import environment, freshness
+from monitor.web.site import Site
+from tests.world import site as world
+from tests.world.site import Client, client, opened
+
+
+async def test_freshness(site: Site, empty: Site) -> None:
+    said, stalled = await freshness(site)
+    assert said.startswith("Last measurement ")
+    assert not stalled
+
+
+async def test_nothing_yet(empty: Site) -> None:
+    assert await freshness(empty) == ("Nothing has been measured yet.", False)
+
+
+async def test_a_monitor_that_hears_nothing_says_so(world_file: Path, tmp_path: Path) -> None:
+    later = world.NOW + 40 * world.MINUTE
+    async with opened(world_file, tmp_path, clock=lambda: later) as site, client(site) as web:
+        said, stalled = await freshness(site)
+        assert stalled
+        assert said.startswith("The monitor has received nothing for ")
+        assert "fresh stalled" in await (await web.get("/")).text()
+
+
+async def test_a_store_that_is_away_is_a_sentence(site: Site, tmp_path: Path) -> None:
+    await site.engine.dispose()
+    (tmp_path / "site.sqlite").rename(tmp_path / "gone")
+    assert await freshness(site) == ("The store cannot be read at the moment.", True)
+
+
+async def test_a_demonstration_says_so_on_every_page(world_file: Path, tmp_path: Path) -> None:
+    demo = {"demo": "Simulated on this machine.", "policy": Policy(pace=10)}
+    async with opened(world_file, tmp_path, **demo) as site, client(site) as web:
+        for path in ("/", "/s/wechat", f"/e/{world.CONFIRMED}", "/nothing", "/data"):
+            text = await (await web.get(path)).text()
+            assert "Simulated on this machine." in text
+            assert "divided by 10" in text
+            assert "(demonstration)</title>" in text
+
+
+async def test_a_real_site_has_no_band(web: Client) -> None:
+    assert 'class="band"' not in await (await web.get("/")).text()
+
+
+def test_templates_escape_and_do_not_forgive() -> None:
+    made = environment()
+    assert made.from_string("{{ x }}").render(x="<b>") == "&lt;b&gt;"
+    with pytest.raises(jinja2.UndefinedError):
+        made.from_string("{{ missing }}").render()
+
+
+def test_every_template_compiles_and_none_trusts_text() -> None:
+    made = environment()
+    assert made.loader is not None
+    for name in made.list_templates():
+        made.get_template(name)
+        source = made.loader.get_source(made, name)[0]
+        assert "|safe" not in source.replace(" ", "")
+        assert "style=" not in source
+        assert "<script>" not in source
+        assert "onclick" not in source
