@@ -20,7 +20,18 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 import probes
-from probes import consent, enrolment, geo, mqtt, reflector, scheduler, settings, state, status
+from probes import (
+    consent,
+    enrolment,
+    geo,
+    mqtt,
+    reflector,
+    scheduler,
+    settings,
+    spool,
+    state,
+    status,
+)
 from probes.agent import Agent, Wish
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
@@ -32,10 +43,12 @@ from probes.resolvers import ResolverError
 from probes.round import Setup, round_bound_seconds
 from probes.settings import Settings, SettingsError
 from probes.vantage import stand
+from probes.wire import codec
 from probes.wire.measurement import Measurement
 
 BAD_INPUT = 2
 LEAST_INTERVAL = 30.0
+SAID_AGAIN = 64
 _REFUSALS = (
     SettingsError,
     CatalogueError,
@@ -207,7 +220,9 @@ def _agreed(chosen: Settings, log: Log) -> str:
 
 
 async def _live(wish: Wish, setup: Setup, log: Log) -> None:
-    agent = Agent(wish, setup, log=log, taken=_Taken(log))
+    taken = _Taken(log)
+    _say_again(wish, taken)
+    agent = Agent(wish, setup, log=log, taken=taken)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
@@ -217,6 +232,14 @@ async def _live(wish: Wish, setup: Setup, log: Log) -> None:
         if wish.metrics and error.errno is not None:
             raise SettingsError(f"--metrics {wish.metrics}: {error.strerror or error}") from None
         raise
+
+
+def _say_again(wish: Wish, taken: Callable[[Measurement], None]) -> None:
+    """Print the newest measurements as taken once more: a kill between commit and print left
+    one that was taken and never said so. At most as many as a round has under way."""
+    with contextlib.suppress(DiskError, codec.WireError):
+        for _, line in spool.read_lines(wish.directory, last=SAID_AGAIN):
+            taken(codec.decode(line))
 
 
 class _Taken:

@@ -209,3 +209,22 @@ def test_geo_update_makes_a_table(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "geo.table").exists()
+
+
+async def test_a_restart_says_again_what_was_taken_last(tmp_path: Path) -> None:
+    async with tiny_world(tmp_path / "catalogue") as catalogue:
+        first = await said_by_a_probe(tmp_path, catalogue)
+        # A kill between the commit and the print would have lost the last line; the next start
+        # prints what is on disk before it measures anything.
+        second = await said_by_a_probe(tmp_path, catalogue)
+    assert set(first) <= set(second)
+
+
+async def said_by_a_probe(directory: Path, catalogue: Path) -> list[str]:
+    async with running_probe(directory, catalogue, "mqtt://127.0.0.1:1") as process:
+        assert process.stdout is not None
+        lines = [await process.stdout.readline() for _ in range(3)]
+        process.terminate()
+        lines += (await process.stdout.read()).splitlines()
+        await process.wait()
+    return [json.loads(line)["id"] for line in lines]
