@@ -58,9 +58,11 @@ class DemoVantage:
 class World:
     """Async context manager: inside it, the simulated internet is up."""
 
-    def __init__(self, seed: int | None = None) -> None:
-        """`seed` fixes the choice of addresses."""
+    def __init__(self, seed: int | None = None, *, prefix: str = "") -> None:
+        """`seed` fixes the choice of addresses; `prefix` names their first three octets, where
+        the machine has addresses of its own for it (the laboratory of containers)."""
         self._random = random.Random(seed)
+        self._prefix = prefix
         self._running: _Running | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -93,8 +95,8 @@ class World:
         attempt = 0
         while self._running is None:
             attempt += 1
-            prefix = f"127.{self._random.randint(16, 250)}.{self._random.randint(1, 254)}"
-            running = _Running(prefix, Path(self._folder.name))
+            loopback = f"127.{self._random.randint(16, 250)}.{self._random.randint(1, 254)}"
+            running = _Running(self._prefix or loopback, Path(self._folder.name))
             try:
                 await running.start()
                 self._running = running

@@ -1,0 +1,43 @@
+"""Take what Alertmanager posts, and print each alert as one line of JSON with when it came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+
+from aiohttp import web
+
+PORT = 9095
+
+
+async def take(request: web.Request) -> web.Response:
+    """One notification: a group of alerts."""
+    for alert in (await request.json())["alerts"]:
+        told = {
+            "at": time.time(),
+            "status": alert["status"],
+            "labels": alert["labels"],
+            "annotations": alert["annotations"],
+        }
+        print(json.dumps(told, sort_keys=True), flush=True)
+    return web.Response(text="taken\n")
+
+
+async def main() -> None:
+    """Listen until SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    app = web.Application()
+    app.router.add_post("/{path:.*}", take)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "0.0.0.0", PORT).start()
+    await stop.wait()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

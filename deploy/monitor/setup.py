@@ -1,0 +1,259 @@
+"""Make what the services of docker-compose.yml start from: secrets, certificates, configuration.
+
+Runs in the monitor's image as the service `setup`, again and again: what is there stays, a
+certificate is renewed in time, and each service sees only the folder that is meant for it.
+Bad input is one line and exit 2.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import json
+import os
+import re
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from monitor import mosquitto
+from monitor.alerts.rules import render
+from monitor.detection.policy import Policy
+from monitor.mosquitto import Layout
+from monitor.options import OptionError, positive
+from monitor.places import kept_secret
+
+AUTHORITY_DAYS = 3650
+CERTIFICATE_DAYS = 397
+"""The longest that browsers take (CA/Browser Forum, 2020-09-01); other clients are no stricter."""
+RENEW_DAYS = 30
+DATABASE = "postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
+SHARE = Path("/usr/local/share/reachwatch")
+_SPAN = re.compile(
+    r"\b((?:scrape|evaluation|group|repeat)_interval|group_wait|scrape_timeout): *(\d+)([smhd])\b"
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Make everything once; the exit status."""
+    try:
+        make(environment)
+    except OptionError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"setup: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def make(environment: Mapping[str, str]) -> None:
+    """Make everything once. Raises OptionError and OSError."""
+    made = Path(environment.get("REACHWATCH_MADE") or "/made")
+    share = Path(environment.get("REACHWATCH_SHARE") or SHARE)
+    host = _name(environment.get("REACHWATCH_HOST") or "localhost")
+    url = _url(environment, "REACHWATCH_PUBLIC_URL", "http://127.0.0.1:8080")
+    webhook = _url(environment, "REACHWATCH_WEBHOOK", "")
+    try:
+        policy = Policy(pace=positive(environment.get("REACHWATCH_PACE") or "1"))
+    except Exception as error:
+        raise OptionError(f"REACHWATCH_PACE: {error}") from None
+    certificates(made, Path(environment.get("REACHWATCH_GIVEN") or "/given"), host)
+    passwords(made)
+    put(made / "prometheus/rules.yml", render(policy, url), 0o644)
+    for name in ("prometheus", "alertmanager"):
+        text = (share / name / f"{name}.yml").read_text(encoding="utf-8")
+        if name == "alertmanager" and webhook:
+            text = with_webhook(text, webhook)
+        put(made / name / f"{name}.yml", paced(text, policy.pace), 0o644)
+
+
+def passwords(made: Path) -> None:
+    """Secrets of the monitor on broker and database, and of Grafana's first user."""
+    secret = kept_secret(made / "monitor/monitor.secret")
+    broker = made / "mosquitto"
+    if not (broker / mosquitto.PROBES).exists():
+        mosquitto.write_configuration(broker, Layout(), secret)
+    put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(Layout()), 0o644)
+    put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
+    database = kept_secret(made / "database/password")
+    options = {
+        "database": DATABASE.format(secret=database),
+        "mqtt_secret_file": "/made/monitor/monitor.secret",
+    }
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+    put(made / "monitor/reachwatch.toml", lines, 0o600)
+    if not (made / "grafana/password").exists():
+        # Grafana runs as another user; nobody else sees this folder.
+        put(made / "grafana/password", secrets.token_urlsafe(18), 0o644)
+
+
+def certificates(made: Path, given: Path, host: str) -> None:
+    """The broker's certificate: the operator's own, else one of an authority made here, whose
+    certificate the compose file's own probes trust."""
+    place = made / "certificates"
+    chain, key = given / "fullchain.pem", given / "privkey.pem"
+    authority, authority_key = _authority(made / "authority")
+    pem = authority.public_bytes(serialization.Encoding.PEM).decode()
+    for audience in ("probe", "control"):
+        put(made / audience / "ca.pem", pem, 0o644)
+    if chain.exists() or key.exists():
+        x509.load_pem_x509_certificates(_read(chain).encode())
+        put(place / "privkey.pem", _read(key), 0o600)
+        put(place / "fullchain.pem", _read(chain), 0o644)
+        return
+    names = [host, "mosquitto", "localhost"]
+    if not _fresh(place / "fullchain.pem", authority, names):
+        leaf, leaf_key = _leaf(authority, authority_key, names)
+        put(place / "privkey.pem", _private(leaf_key), 0o600)
+        text = leaf.public_bytes(serialization.Encoding.PEM).decode() + pem
+        put(place / "fullchain.pem", text, 0o644)
+
+
+def paced(text: str, pace: int) -> str:
+    """A configuration of Prometheus or Alertmanager with its durations divided by the pace, at
+    least a second."""
+
+    def divide(found: re.Match[str]) -> str:
+        milliseconds = int(found[2]) * _SECONDS[found[3]] * 1000 // pace
+        return f"{found[1]}: {max(1000, milliseconds)}ms"
+
+    return text if pace == 1 else _SPAN.sub(divide, text)
+
+
+def with_webhook(text: str, url: str) -> str:
+    """Alertmanager's configuration with the operator's address at every webhook."""
+    return re.sub(r"^(\s*(?:- )?url:).*$", lambda m: f"{m[1]} {json.dumps(url)}", text, flags=re.M)
+
+
+def put(path: Path, text: str, mode: int) -> None:
+    """Write a file, unless it says so already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        mosquitto.replace(path, text, mode)
+
+
+def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    if (folder / "ca.pem").exists():
+        key = serialization.load_pem_private_key(_read(folder / "ca.key").encode(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return x509.load_pem_x509_certificate(_read(folder / "ca.pem").encode()), key
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Reachwatch broker authority")])
+    builder = _builder(name, name, key, AUTHORITY_DAYS)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(ca=True), critical=True)
+    certificate = builder.sign(key, hashes.SHA256())
+    put(folder / "ca.key", _private(key), 0o600)
+    put(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM).decode(), 0o644)
+    return certificate, key
+
+
+def _leaf(
+    authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey, names: Sequence[str]
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    # The common name has 64 characters at most; the names that count are the alternative ones.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    builder = _builder(subject, authority.subject, key, CERTIFICATE_DAYS)
+    for extension, critical in (
+        (x509.SubjectAlternativeName([_alternative(name) for name in names]), False),
+        (x509.BasicConstraints(ca=False, path_length=None), True),
+        (_usage(ca=False), True),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False),
+    ):
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.sign(signer, hashes.SHA256()), key
+
+
+def _fresh(path: Path, authority: x509.Certificate, names: Sequence[str]) -> bool:
+    """Whether a certificate of ours for these names is there and lasts a while."""
+    if not path.exists():
+        return False
+    leaf = x509.load_pem_x509_certificate(_read(path).encode())
+    kept = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    lasts = leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    wanted = x509.SubjectAlternativeName([_alternative(name) for name in names])
+    return (
+        leaf.issuer == authority.subject
+        and list(kept) == list(wanted)
+        and lasts > dt.timedelta(days=RENEW_DAYS)
+    )
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # A day back: clocks of small machines are not always right.
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=days - 1))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError(f"{path}: {getattr(error, 'strerror', None) or 'not PEM'}") from None
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}", text):
+        raise OptionError(f"REACHWATCH_HOST: must be a host name or address, not {text!r}")
+    return text.lower()
+
+
+def _url(environment: Mapping[str, str], key: str, default: str) -> str:
+    text = environment.get(key) or default
+    if text and not re.fullmatch(r"https?://[^\s\"'\\]+", text):
+        raise OptionError(f"{key}: must be an http:// or https:// URL, not {text!r}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))
