@@ -160,4 +160,4 @@ def test_steps_unknown_to_this_version_are_left_out_and_endpoints_stay() -> None
     made = ladders(measured(strange, endpoints=()))
     assert [each.endpoint for each in made] == [strange.endpoint]
     assert made[0].rungs[0].lines[0].outcome == "works"
-    assert Purpose.SUBJECT == strange.purpose
+    assert strange.purpose == Purpose.SUBJECT

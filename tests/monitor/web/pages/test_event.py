@@ -1,0 +1,87 @@
+"""The event page, for events of every kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.web.pages import event as page
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import EVENTS, text_of
+from tests.world import site as world
+from tests.world.site import Client
+
+
+async def text(web: Client, id: str) -> str:
+    answer = await web.get(f"/e/{id}")
+    assert answer.status == 200
+    return text_of(await answer.text())
+
+
+async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
+    said = await text(web, world.CONFIRMED)
+    for part in (
+        "WeChat is blocked in one network in Russia.",
+        "Connections are reset as soon as they name the service, since ",
+        "confirmed: 3 of 3 vantages, control fine",
+        "Why we think so",
+        "What speaks against it",
+        "Only one network is concerned.",
+        "They belong to three owners who measure independently.",
+        "The way changed: connections are reset",
+        "with harmless.example the same server answered",
+        "Control in AS64510, the Netherlands",
+        "has no IPv6 address",
+        "The 8 oldest measurements that this event rests on",
+        "curl 'https://reach.example/api/v1/events/00000000000000a1'",
+        "the service's name only",
+    ):
+        assert part in said or part.replace("'", "&#39;") in said, part
+    assert "(fit" not in said
+    assert "Ended" not in said
+
+
+async def test_a_closed_event_is_told_in_the_past(web: Client) -> None:
+    said = await text(web, world.CLOSED)
+    assert "WeChat is reachable again in one network in Russia." in said
+    assert "(30 min)" in said
+    assert "Ended: the vantages that saw it reach the service again." in said
+    assert "No control measured" not in said
+
+
+async def test_a_withdrawn_event_says_why(web: Client) -> None:
+    said = await text(web, world.RETRACTED)
+    assert "by mistake; that is withdrawn." in said
+    assert "Withdrawn: the service fails from the control or in other countries too." in said
+    assert "Nobody is paged" not in said
+    assert ", since " not in said
+
+
+async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
+    said = await text(web, world.INHIBITED)
+    assert "Telegram fails in one network in France, but is not called blocked." in said
+    assert "Nobody is paged for it: the whole country is cut off" in said
+    assert "likely blocked" not in said
+
+
+@pytest.mark.parametrize("id", [world.LIKELY, world.SINGLE])
+async def test_events_without_witnesses_or_rules_are_pages_too(web: Client, id: str) -> None:
+    said = await text(web, id)
+    assert "What speaks against it" in said
+
+
+async def test_the_timeline_begins_before_the_onset_and_ends_after_the_end(site: Site) -> None:
+    event = EVENTS[world.CONFIRMED]
+    ((label, drawn),) = await page.timelines(site, event)
+    assert label == "AS64501"
+    assert drawn.since < event.onset < drawn.until
+    assert [run.kind for run in drawn.runs] == ["ok", "blocked"]
+    ((_, over),) = await page.timelines(site, EVENTS[world.CLOSED])
+    assert over.until > (EVENTS[world.CLOSED].closed or 0)
+
+
+async def test_the_newest_witness_stands_beside_its_control(site: Site) -> None:
+    pair = await page.side_by_side(site, EVENTS[world.CONFIRMED])
+    assert pair is not None
+    assert pair["vantage"].measurement.id == EVENTS[world.CONFIRMED].witnesses[-1]
+    assert pair["control"].measurement.round == pair["vantage"].measurement.round
+    assert await page.side_by_side(site, EVENTS[world.LIKELY]) is None

@@ -1,0 +1,59 @@
+"""One measurement: its verdict in words, and ladders of vantage and control."""
+
+from __future__ import annotations
+
+from monitor.detection.model import State, Verdict
+from monitor.web.pages import measurement as page
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.site import Client
+
+
+def id_of(person: int, target: str = "wechat/web", number: int = 20) -> str:
+    return world.measurement(world.PEOPLE[person], target, number).id
+
+
+async def text(web: Client, id: str) -> str:
+    answer = await web.get(f"/m/{id}")
+    assert answer.status == 200
+    return text_of(await answer.text())
+
+
+async def test_a_failed_measurement_explains_itself(web: Client) -> None:
+    said = await text(web, id_of(0))
+    assert "WeChat, web, from AS64501 in Russia" in said
+    assert "One measurement alone confirms nothing" in said
+    assert "The handshake dies by RST for the service" in said
+    assert "forged on the path, not by the far end" in said
+    assert "reset 12 ms after our hello that named web.wechat.test" in said
+    assert "2 certificates shown" in said
+    assert "Control in AS64510" in said
+    assert "blocked (confirmed)" not in said
+
+
+async def test_others_say_what_they_are(web: Client) -> None:
+    assert "reachable" in await text(web, id_of(3))
+    assert "Measured by a control" in await text(web, id_of(7))
+    assert "Liveness: innocuous hosts" in await text(web, id_of(0, "liveness/international"))
+    assert "the vantage’s clock was 45 s ahead" in await text(web, id_of(4))
+    assert "vantage offline" in await text(web, id_of(6))
+
+
+async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) -> None:
+    found = await site.facts.measurement(id_of(0))
+    assert found is not None
+    control = await page.nearest_control(site, found[0])
+    assert control is not None
+    assert control.measurement.round == found[0].measurement.round
+    own = await site.facts.measurement(id_of(7, number=0))
+    assert own is not None
+    assert await page.nearest_control(site, own[0]) is None
+
+
+def test_one_measurement_never_calls_anything_blocked() -> None:
+    assert page.state(None) is None
+    for state in State:
+        said = page.state(Verdict(target="a/b", state=state, rule="r"))
+        assert said is not None
+        assert "block" not in said[1]

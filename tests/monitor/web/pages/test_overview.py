@@ -1,0 +1,125 @@
+"""The first page: one sentence, then rows, matrix, coverage, and what is missing."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec.structs import replace
+
+from monitor.detection.model import State
+from monitor.detection.present import Present
+from monitor.store.reading import VantageRow
+from monitor.web.pages import overview
+from monitor.web.site import Site
+from tests.world import site as world
+from tests.world.site import Client, client
+
+EVENTS = {event.id: event for event in world.events()}
+ROW = VantageRow(
+    id="p", owner="ada", role="vantage", country="RU", asn=1, enrolled=0, revoked=None, last_seen=1
+)
+
+
+def text_of(page: str) -> str:
+    """The page's words, without markup."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+async def test_it_says_what_is_the_case(web: Client) -> None:
+    page = await (await web.get("/")).text()
+    assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
+    assert "<title>What is blocked now · Reachwatch</title>" in page
+    text = text_of(page)
+    assert "connections are reset as soon as they name the service" in text
+    assert "blocked (confirmed)" in text
+    assert "3 of 3 vantages, control fine" in text
+    assert "last 3 h: 36 of 72 failed" in text
+    assert "The Netherlands (control) 1 of 1" in text
+    assert "degraded: offline for its own reasons, or with a wrong clock" in text
+    assert "the whole country is cut off" in text
+    assert "by mistake; that is withdrawn" in text
+
+
+async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+    async with client(empty) as web:
+        page = await (await web.get("/")).text()
+    assert "<h1>Nothing has been measured yet.</h1>" in page
+    assert "reachwatch token new --role vantage --owner NAME" in page
+    assert "reachwatch token new --role control --owner NAME" in page
+    assert "Zulip" in page
+    assert "No vantage has enrolled yet." in page
+
+
+def row(state: State, target: str = "wechat/web", asn: int = 1) -> Present:
+    return Present(
+        target=target, country="RU", asn=asn, state=state, technique=None, rule="r",
+        vantages=1, agreeing=1, round=0,
+    )  # fmt: skip
+
+
+def test_without_an_event_nothing_is_called_blocked() -> None:
+    for state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED):
+        made = overview.cell([row(state), row(State.OK)], None)
+        assert made is not None
+        assert made["word"] == "cause unclear"
+        assert made["event"] is None
+    inhibited = overview.cell([row(State.BLOCKED)], EVENTS[world.INHIBITED])
+    assert inhibited is not None
+    assert inhibited["word"] == "cause unclear"
+    assert overview.cell([], None) is None
+
+
+def test_a_cell_says_what_the_event_or_the_rounds_say() -> None:
+    words = {
+        world.CONFIRMED: ("blocked", "blocked (confirmed)"),
+        world.LIKELY: ("likely", "likely blocked"),
+        world.SINGLE: ("single", "seen from one vantage only"),
+    }
+    for id, (kind, word) in words.items():
+        made = overview.cell([row(State.OK)], EVENTS[id])
+        assert made is not None
+        assert (made["kind"], made["word"]) == (kind, word)
+    part = overview.cell([row(State.OK)], replace(EVENTS[world.CONFIRMED], extent="partial"))
+    assert part is not None
+    assert part["kind"] == "impaired"
+    for state, word in (
+        (State.OK, "reachable"),
+        (State.DOWN, "service down"),
+        (State.VANTAGE_OFFLINE, "vantage offline"),
+        (State.INSUFFICIENT, "no data"),
+    ):
+        made = overview.cell([row(state)], None)
+        assert made is not None
+        assert made["word"] == word
+
+
+async def test_the_matrix_puts_what_is_blocked_first(site: Site) -> None:
+    rows = [row(State.OK, "signal/messaging"), row(State.OK), row(State.OK, "telegram/web")]
+    countries, listed = overview.matrix(site, rows, [EVENTS[world.CONFIRMED]])
+    assert countries == ["RU"]
+    assert [name for _, name, _ in listed] == ["WeChat", "Signal", "Telegram"]
+
+
+def test_what_is_missing_for_a_verdict() -> None:
+    control = replace(ROW, role="control")
+    other = replace(ROW, id="q", owner="bela")
+    assert overview.missing([ROW, other], [control], True) == []
+    assert len(overview.missing([], [], False)) == 2
+    alone = overview.missing([ROW], [], True)
+    assert alone[0][0].startswith("One vantage, no control: nothing can be called blocked yet")
+    assert "--role control" in alone[0][1]
+    assert len(alone) == 2
+    same = overview.missing([ROW, replace(other, owner="ada")], [control], True)
+    assert "can never confirm a block" in same[0][0]
+    unknown = overview.missing([ROW, replace(other, country="ZZ", asn=0)], [control], True)
+    assert "have no vote" in unknown[0][0]
+
+
+def test_coverage_counts_controls_apart() -> None:
+    living = [(ROW, "online"), (replace(ROW, id="q"), "silent"), (replace(ROW, id="r"), "degraded"),
+              (replace(ROW, id="c", role="control", country="NL"), "online")]  # fmt: skip
+    first, control = overview.coverage(living)
+    assert (first["country"], first["online"], first["total"]) == ("RU", 1, 3)
+    assert (first["degraded"], first["owners"], first["networks"]) == (1, 1, 1)
+    assert control["control"]
+    assert not first["control"]

@@ -1,0 +1,57 @@
+"""One service: its headline, its countries, and the present state by network."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.detection.model import State
+from monitor.web.pages import service
+from tests.monitor.web.pages.test_overview import EVENTS, row, text_of
+from tests.world import site as world
+from tests.world.site import Client
+
+
+async def test_the_question_is_answered_at_once(web: Client) -> None:
+    page = await (await web.get("/s/wechat")).text()
+    assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
+    text = text_of(page)
+    assert "By country, the last 3 h" in text
+    assert "36 of 240 measurements failed as blocked (15 %); networks AS64501, AS64502." in text
+    assert "failing in a network or a function" in text  # never averaged away
+    assert "szlong.weixin.test:443/tls" in text
+    assert "/api/v1/timeline?format=csv&amp;service=wechat" in page
+
+
+async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: Client) -> None:
+    text = text_of(await (await web.get("/s/signal")).text())
+    assert "fails, not confirmed" in text
+    assert "Signal may be blocked in Russia; that is not confirmed." in text
+
+
+async def test_a_service_that_nobody_measured(web: Client) -> None:
+    text = text_of(await (await web.get("/s/zulip")).text())
+    assert "Nothing measured here yet: no vantage has looked at Zulip." in text
+
+
+def test_the_state_of_a_network_agrees_with_the_event() -> None:
+    event = EVENTS[world.CONFIRMED]
+    here, elsewhere = row(State.BLOCKED, asn=64501), row(State.BLOCKED, asn=64502)
+    assert service.seen(here, event) == ("blocked", "blocked (confirmed)")
+    assert service.seen(elsewhere, event) == ("inconclusive", "fails, not confirmed")
+    assert service.seen(row(State.BLOCKED, "wechat/messaging", 64501), event)[0] == "inconclusive"
+    assert service.seen(here, None)[0] == "inconclusive"
+    silenced = replace(event, inhibited_by="service_down")
+    assert service.seen(here, silenced)[0] == "inconclusive"
+    assert service.seen(row(State.OK, asn=64501), event) == ("ok", "reachable")
+
+
+def test_headlines() -> None:
+    confirmed, likely = EVENTS[world.CONFIRMED], EVENTS[world.LIKELY]
+    assert service.headline("X", [confirmed], 2) == "X is blocked in one network in Russia."
+    part = replace(confirmed, extent="partial")
+    assert service.headline("X", [part], 2).startswith("A part of X is blocked")
+    assert "may be blocked in Russia" in service.headline("X", [likely], 2)
+    assert service.headline("X", [EVENTS[world.INHIBITED]], 1) == (
+        "X is not known to be blocked; 1 country measured it."
+    )
+    assert service.headline("X", [], 0).startswith("Nothing measured here yet")

@@ -1,0 +1,274 @@
+"""The pages in Debian's Chromium: nothing fails, nothing overflows, everything can be read.
+
+Chromium is told not to talk to anybody, and a page that asks a foreign host fails this test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from monitor.detection.policy import Policy
+from monitor.web.app import make_app
+from tests.world import site as world
+from tests.world.browser import Browser, Tab, chromium
+from tests.world.site import opened
+
+pytestmark = pytest.mark.browser
+
+PAGES = {
+    "overview": "/",
+    "service": "/s/wechat",
+    "event": f"/e/{world.CONFIRMED}",
+    "measurement": f"/m/{world.measurement(world.PEOPLE[1], 'wechat/web', 20).id}",
+}
+CONTRAST = """
+(() => {
+  const parse = (text) => {
+    const n = text.match(/[\\d.]+/g).map(Number);
+    return [n[0], n[1], n[2], n.length > 3 ? n[3] : 1];
+  };
+  const light = (c) => {
+    const f = (v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * f(c[0]) + 0.7152 * f(c[1]) + 0.0722 * f(c[2]);
+  };
+  const under = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = parse(getComputedStyle(at).backgroundColor);
+      if (colour[3] === 1) return colour;
+    }
+    return [255, 255, 255, 1];
+  };
+  const bad = [];
+  let seen = 0;
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node; (node = walker.nextNode()); ) {
+    const element = node.parentElement;
+    if (!node.data.trim() || element.closest("svg, script, .hidden")) continue;
+    if (!element.getClientRects().length) continue;
+    const style = getComputedStyle(element);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    const a = light(parse(style.color)), b = light(under(element));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    seen += 1;
+    if (ratio < (large ? 3 : 4.5)) bad.push([ratio.toFixed(2), node.data.trim().slice(0, 40)]);
+  }
+  const field = document.querySelector("#q");
+  const hint = getComputedStyle(field, "::placeholder");
+  const a = light(parse(hint.color)), b = light(under(field));
+  if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) bad.push(["placeholder", hint.color]);
+  return { seen, bad };
+})()
+"""
+OVERFLOW = """
+(() => {
+  const wide = document.documentElement.clientWidth;
+  const out = [...document.querySelectorAll("body *")].filter((element) => {
+    if (element.closest(".scroll, .hidden, .defs, .skip, svg, pre")) return false;
+    const box = element.getBoundingClientRect();
+    return box.width && box.right > wide + 0.5;
+  });
+  return {
+    document: document.documentElement.scrollWidth - wide,
+    out: out.map((element) => element.tagName + "." + element.className).slice(0, 5),
+  };
+})()
+"""
+STRUCTURE = """
+(() => ({
+  title: document.title,
+  language: document.documentElement.lang,
+  headings: document.querySelectorAll("h1").length,
+  main: document.querySelectorAll("main").length,
+  pictures: [...document.querySelectorAll("svg[role=img]")].map((svg) => ({
+    named: Boolean(svg.getAttribute("aria-label")) && Boolean(svg.querySelector("title")),
+    twin: Boolean(svg.closest("section, article").querySelector("details.twin, [role=table]")),
+  })),
+  unnamed: [...document.querySelectorAll("a, button, input")].filter(
+    (element) => !(element.textContent.trim() || element.getAttribute("aria-label") ||
+      (element.labels && element.labels.length))).length,
+  small: [...document.querySelectorAll("main table")].filter(
+    (table) => !table.querySelector("th")).length,
+}))()
+"""
+
+
+@pytest.fixture(scope="module")
+def address(world_file_module: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application on a loopback port, in a thread of its own."""
+    folder = tmp_path_factory.mktemp("browser")
+    ready = threading.Event()
+    told: dict[str, object] = {}
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        told["loop"], told["stop"] = asyncio.get_running_loop(), stop
+        demo = {"demo": "Everything here is made up.", "policy": Policy(pace=1)}
+        async with opened(world_file_module, folder, **demo) as site:
+            runner = web.AppRunner(make_app(site), access_log=None)
+            await runner.setup()
+            listener = web.TCPSite(runner, "127.0.0.1", 0)
+            await listener.start()
+            port = runner.addresses[0][1]
+            told["address"] = f"http://127.0.0.1:{port}"
+            ready.set()
+            await stop.wait()
+            await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(20)
+    yield str(told["address"])
+    told["loop"].call_soon_threadsafe(told["stop"].set)  # type: ignore[attr-defined]
+    thread.join(20)
+
+
+@pytest.fixture(scope="module")
+def world_file_module(world: Path) -> Path:
+    return world
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    with browser.tab() as made:
+        yield made
+
+
+def complaints(tab: Tab) -> list[str]:
+    """What the browser itself found wrong."""
+    said = []
+    for each in tab.heard("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
+        parameters = each["params"]
+        kind = parameters.get("type") or parameters.get("entry", {}).get("level") or "exception"
+        if kind in ("error", "warning", "exception", "assert"):
+            said.append(str(parameters)[:300])
+    return said
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pages_are_whole_and_readable(tab: Tab, address: str, width: int, dark: bool) -> None:
+    tab.look(width, dark=dark)
+    for name, path in PAGES.items():
+        tab.go(address + path)
+        assert tab.ask("matchMedia('(prefers-color-scheme: dark)').matches") is dark
+        overflow = tab.ask(OVERFLOW)
+        assert overflow == {"document": 0, "out": []}, (name, overflow)
+        contrast = tab.ask(CONTRAST)
+        assert contrast["seen"] > 20
+        assert contrast["bad"] == [], name
+        structure = tab.ask(STRUCTURE)
+        assert structure["title"].endswith("Reachwatch (demonstration)")
+        assert len(structure["title"]) > 30
+        assert structure["language"] == "en"
+        assert structure["headings"] == structure["main"] == 1
+        assert structure["unnamed"] == structure["small"] == 0
+        assert all(each["named"] and each["twin"] for each in structure["pictures"]), name
+        assert structure["pictures"] or name == "measurement"
+        assert complaints(tab) == [], name
+        asked = [
+            each["params"]["request"]["url"] for each in tab.heard("Network.requestWillBeSent")
+        ]
+        assert len(asked) >= 3
+        assert all(url.startswith(address + "/") for url in asked), asked
+        assert not tab.heard("Network.loadingFailed")
+
+
+def test_the_instruments_see_what_is_wrong(tab: Tab, address: str) -> None:
+    tab.look(390)
+    tab.go(address + "/")
+    tab.ask("document.querySelector('h1').style.color = '#eee'")
+    assert tab.ask(CONTRAST)["bad"]
+    tab.ask("document.querySelector('h1').style.width = '900px'")
+    assert tab.ask(OVERFLOW)["document"] > 0
+    tab.ask("console.error('x')")
+    tab.ask("document.body.insertAdjacentHTML('beforeend', '<img src=http://192.0.2.1/x>')")
+    tab.ask("new Promise((done) => setTimeout(done, 100))")
+    assert len(complaints(tab)) >= 2  # ours, and the policy's refusal of a foreign picture
+
+
+def test_no_element_runs_what_strangers_wrote(tab: Tab, address: str) -> None:
+    for person in range(4):
+        tab.go(f"{address}/m/{world.measurement(world.PEOPLE[person], 'wechat/web', 20).id}")
+        assert not tab.heard("Page.javascriptDialogOpening")
+        assert tab.ask("document.querySelectorAll('script').length") == 1
+
+
+def test_the_keyboard_reaches_everything_visibly(tab: Tab, address: str) -> None:
+    tab.look(1280)
+    tab.go(address + "/")
+    reached = set()
+    for _ in range(60):
+        for kind in ("keyDown", "keyUp"):
+            tab.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab",
+                     windowsVirtualKeyCode=9)  # fmt: skip
+        seen = tab.ask(
+            "(() => { const e = document.activeElement; const s = getComputedStyle(e);"
+            "return [e.tagName + '|' + (e.textContent || e.id).trim().slice(0, 30),"
+            "s.outlineStyle, parseFloat(s.outlineWidth), e === document.body] })()"
+        )
+        if seen[3] or seen[0] in reached:
+            break
+        reached.add(seen[0])
+        assert seen[1] != "none", seen
+        assert seen[2] >= 2, seen
+    names = " ".join(sorted(reached))
+    assert "To the content" in names
+    assert "WeChat" in names
+    assert "BUTTON" in names
+    assert "INPUT|q" in names
+
+
+def test_the_theme_can_be_chosen_and_lasts(tab: Tab, address: str) -> None:
+    tab.look(1280)
+    tab.go(address + "/")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = tab.ask(background)
+    tab.ask("document.querySelector('button.theme').click()")
+    dark = tab.ask(background)
+    assert dark != light
+    assert tab.ask(CONTRAST)["bad"] == []
+    tab.go(address + PAGES["event"])
+    assert tab.ask(background) == dark
+    assert tab.ask(CONTRAST)["bad"] == []
+    tab.ask("document.querySelector('button.theme').click()")
+    assert tab.ask(background) == light
+    assert complaints(tab) == []
+
+
+def test_pages_work_without_javascript(tab: Tab, address: str) -> None:
+    tab.look(390)
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.call("DOM.enable")
+    for name, path in PAGES.items():
+        tab.go(address + path)
+        root = tab.call("DOM.getDocument")["root"]["nodeId"]
+
+        def count(selector: str, root: int = root) -> int:
+            found = tab.call("DOM.querySelectorAll", nodeId=root, selector=selector)
+            return len(found["nodeIds"])
+
+        assert count("h1") == 1, name
+        assert count("main section") >= 2, name
+        # A button that would do nothing is not shown.
+        assert count("button:not([hidden])") == 0
+        assert not tab.heard("Network.loadingFailed")
+
+
+def test_the_search_box_needs_no_script(tab: Tab, address: str) -> None:
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    tab.go(f"{address}/search?q=wechat")
+    target = tab.call("Page.getNavigationHistory")["entries"][-1]["url"]
+    assert target == f"{address}/s/wechat"
