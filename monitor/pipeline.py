@@ -43,6 +43,13 @@ from probes.wire.target import Catalogue
 log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 300
+_REFUSALS = (
+    OptionError,
+    BrokerError,
+    CatalogueError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 DEFAULT_MQTT_PORT = 1883
 
 
@@ -67,9 +74,21 @@ async def run(given: argparse.Namespace) -> int:
                 await detect(given, stop)
             case "serve":
                 await serve(given, stop)
-    except (BrokerError, CatalogueError, StoreRefusedError, StoreUnavailableError) as error:
+    except _REFUSALS as error:
         raise OptionError(str(error)) from None
+    except ExceptionGroup as group:
+        # What refuses inside a task group comes out wrapped; the person asked one thing.
+        refusals, others = group.split(_REFUSALS)
+        if refusals is None or others is not None:
+            raise
+        raise OptionError(str(_first(refusals))) from None
     return 0
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
 
 
 async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:

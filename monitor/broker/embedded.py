@@ -152,6 +152,7 @@ class EmbeddedBroker:
         self._clients: dict[str, _Client] = {}
         self._serving: set[asyncio.Task[Any]] = set()
         self._stack = contextlib.AsyncExitStack()
+        self._ending = False
         self._router: _Router
 
     @property
@@ -211,6 +212,7 @@ class EmbeddedBroker:
         return context
 
     async def _end(self, server: asyncio.Server) -> None:
+        self._ending = True
         server.close()
         for task in self._serving:
             task.cancel()
@@ -244,6 +246,10 @@ class EmbeddedBroker:
                     await self._hold(connect, reader, writer)
         except (PacketError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             LOG.debug("connection closed: %s", error)
+        except asyncio.CancelledError:
+            # The broker ends. asyncio's streams of 3.11 report a cancelled callback as an error.
+            if not self._ending:
+                raise
         finally:
             self._serving.discard(task)
             writer.close()

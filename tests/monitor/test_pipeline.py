@@ -1,0 +1,128 @@
+"""The shell as processes: everything in one, the parts apart, and how each ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from monitor.enrolment import parse_token
+from tests.world.mosquitto import free_port
+
+
+@contextmanager
+def reachwatch(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A server of ours; ended by SIGTERM, which it must obey with exit 0."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "monitor.cli", *words],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ,
+        )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, log.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def fetch(url: str, body: bytes | None = None) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 40
+    while True:
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        try:
+            if fetch(url)[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.1)
+
+
+def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
+    log, url = tmp_path / "log", f"http://127.0.0.1:{free_port()}"
+    data = ("--data", str(tmp_path / "data"))
+    words = ("up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0")
+    with reachwatch(log, *words) as process:
+        wait(f"{url}/readyz", process, log)
+        assert "Nothing has been measured yet." in fetch(url)[1].decode()
+        made = subprocess.run(
+            [*(sys.executable, "-m", "monitor.cli", "token", "new"), *data, "--owner", "us",
+             "--public-url", url],
+            capture_output=True, check=True,
+        )  # fmt: skip
+        token = parse_token(made.stdout.decode())
+        wanted = json.dumps({"token_id": token.id, "secret": token.secret}).encode()
+        status, body = fetch(f"{url}/api/v1/enrol", wanted)
+        assert status == 201
+        credentials = json.loads(body)
+        assert credentials["owner"] == "us"
+        assert credentials["broker"][0].startswith("mqtt://127.0.0.1:")
+        assert fetch(f"{url}/api/v1/enrol", wanted)[0] == 403
+        listed = json.loads(fetch(f"{url}/api/v1/vantages")[1])["vantages"]
+        assert [row["id"] for row in listed] == [credentials["probe"]]
+        leave = json.dumps({"probe": credentials["probe"], "secret": credentials["secret"]})
+        assert fetch(f"{url}/api/v1/leave", leave.encode())[0] == 200
+    assert "Traceback" not in log.read_text()
+    assert '"level": "error"' not in log.read_text()
+
+
+@pytest.mark.parametrize("port", ["http", "mqtt"])
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path, port: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        places = {"http": free_port(), "mqtt": free_port(), port: number}
+        run = subprocess.run(
+            [*(sys.executable, "-m", "monitor.cli", "up", "--no-local-probe"),
+             *("--data", str(tmp_path), "--http", f"127.0.0.1:{places['http']}"),
+             *("--mqtt", f"127.0.0.1:{places['mqtt']}")],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert run.returncode == 2
+    said = [line for line in run.stderr.splitlines() if line.startswith("reachwatch: ")]
+    assert len(said) == 1
+    assert str(number) in said[0]
+    assert "Traceback" not in run.stderr
+
+
+def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> None:
+    database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    broker = ("--broker", f"mqtt://127.0.0.1:{free_port()}")
+    url = f"http://127.0.0.1:{free_port()}"
+    served = ("serve", *database, "--http", url[7:], *broker)
+    with (
+        reachwatch(tmp_path / "serve.log", *served) as serve,
+        reachwatch(tmp_path / "collect.log", "collect", *database, *broker) as collect,
+        reachwatch(tmp_path / "detect.log", "detect", *database, *broker) as detect,
+    ):
+        wait(f"{url}/readyz", serve, tmp_path / "serve.log")
+        time.sleep(1.5)
+        assert collect.poll() is None
+        assert detect.poll() is None
+    said = (tmp_path / "collect.log").read_text()
+    assert "no broker" in said
+    assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
