@@ -9,7 +9,7 @@ from monitor.detection import fingerprints
 from monitor.detection.facts import Beside, Reach, TLSFacts, reach
 from monitor.detection.kinds import CERTIFICATE_KINDS, DEATHS, Kind, dns_kind, http_kind, tls_kind
 from monitor.detection.liveness import Standing
-from monitor.detection.ranges import special_range
+from monitor.detection.ranges import special_place
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView
 from probes.wire.observation import DNSLookup
 
@@ -91,14 +91,14 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
     alike = any(_lies_alike(q, kind, own) for q in plain)
     others_known = honest or bool(case.known - own)
-    trusted = {special_range(a) for a in case.known | case.proven}
+    trusted = {special_place(a) for a in case.known | case.proven}
     return LookupFacts(
         kind=kind,
         reach=reach(kind, control),
         attempts=endpoint.attempts.get(qtype, 1),
         proven=bool(own & case.proven),
         known=bool(own & case.known),
-        bogon=bool(own) and all(special_range(a) not in {None, *trusted} for a in own),
+        bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
         others_known=others_known,
         page=_page_of(own) or (_page_at(places) if others_known else None),
         foreign=any(

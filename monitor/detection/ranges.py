@@ -2,6 +2,8 @@
 
 A laboratory or the demonstration lives in such a range itself. There the truth, as the control
 or a proven address shows it, is of that range too, and only answers of another range stand out.
+Documentation addresses stand for the global ones there; of private and loopback space only the
+same neighbourhood counts as the same range.
 """
 
 from __future__ import annotations
@@ -63,6 +65,19 @@ def special_range(address: str) -> str | None:
         (kind for network, kind in _SPECIAL if network.version == ip.version and ip in network),
         None,
     )
+
+
+def special_place(address: str) -> str | None:
+    """Return the special range and the part of it that an address lies in; None for a global one.
+
+    The part is the network of 16 bits (IPv4) or 48 (IPv6); documentation ranges are one.
+    """
+    kind = special_range(address)
+    if kind in (None, "malformed", "documentation"):
+        return kind
+    ip = ipaddress.ip_address(address.partition("%")[0].strip("[]"))
+    bits = int(ip) >> (16 if ip.version == 4 else 80)
+    return f"{kind}:{bits:x}"
 
 
 def family(address: str) -> int:

@@ -36,6 +36,8 @@ PAGE = (
 ANSWERS = {
     "page": b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
+    "page_as_if_well": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
     "law": b"HTTP/1.1 451 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     "away": b"HTTP/1.1 302 Found\r\nLocation: http://portal.elsewhere.test/in\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n",

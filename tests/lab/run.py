@@ -79,7 +79,8 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
         case ["tls", how]:
             world.interfere({"tls": {"name": name, "act": how}})
         case ["http", how]:
-            world.interfere({"http": {"name": name, "act": _HTTP[how]}})
+            act = _HTTP[how][plan.seed % 2]
+            world.interfere({"http": {"name": name, "act": act}})
         case _:
             _trouble(world, plan, case)
 
@@ -105,11 +106,11 @@ _ENDS = {
     ),
 }
 _HTTP = {
-    "block_page": "page",
-    "451": "law",
-    "redirect": "away",
-    "reset": "reset",
-    "drop": "drop",
+    "block_page": ("page", "page_as_if_well"),
+    "451": ("law", "law"),
+    "redirect": ("away", "away"),
+    "reset": ("reset", "reset"),
+    "drop": ("drop", "drop"),
 }
 
 

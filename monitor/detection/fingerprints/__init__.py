@@ -24,7 +24,8 @@ class Page:
 
 
 _PAGES = tuple(
-    Page(id, re.compile(pattern, re.IGNORECASE), source) for id, pattern, source in PHRASES
+    Page(id, re.compile(pattern, re.IGNORECASE | re.MULTILINE), source)
+    for id, pattern, source in PHRASES
 )
 _ADDRESSES = {address: id for id, address, _ in ADDRESSES}
 _HOSTS = tuple((host, id) for id, host, _ in HOSTS)

@@ -26,6 +26,19 @@ PHRASES: tuple[tuple[str, str, str], ...] = (
         "wording common to operators' block pages; general knowledge, 2026-11",
     ),
     (
+        "en.blocked_title",
+        r"\A\s*(?:(?:access|web ?site|site|web ?page|page|content|url|domain|service)\s"
+        r"(?:is\s|has been\s)?)?(?:blocked|restricted|prohibited|banned)\s*[.!]?\s*$",
+        "titles of operators' block pages; general knowledge, 2026-11",
+    ),
+    (
+        "en.noun_blocked",
+        r"\b(?:web ?site|site|web ?page|page|resource|domain|url|content)\b"
+        r"(?:(?!\.\s)[^<>\n]){0,40}?"
+        r"\b(?:is|has been|was)\s(?:\w+\s)?(?:blocked|restricted|banned|prohibited)\b",
+        "wording common to operators' block pages; general knowledge, 2026-11",
+    ),
+    (
         "ru.access_restricted",
         r"доступ\s(?:к\s.{0,80})?(?:ограничен|заблокирован|запрещ[её]н)|ресурс\sзаблокирован",
         "Russian operators, wording required by Federal Law 149-FZ; general knowledge, 2026-11",

@@ -51,15 +51,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "The control's resolver fails in the same way: the name is gone or its servers are down.",
     ),
     Rule(
-        "dns.blockpage",
-        _DNS,
-        lambda f: _unvouched(f) and f.page is not None,
-        State.BLOCKED,
-        "The answer leads to a known block page that no control sees. (typed)",
-        Technique.DNS_INJECTION_BLOCKPAGE,
-        4_700_000,
-    ),
-    Rule(
         "dns.bogon",
         _DNS,
         lambda f: _unvouched(f) and f.bogon,
@@ -67,6 +58,15 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "The answer is an address that no public service can have. (fit: dns bogon +1.78)",
         Technique.DNS_INJECTION_BOGON,
         4_100_000,
+    ),
+    Rule(
+        "dns.blockpage",
+        _DNS,
+        lambda f: _unvouched(f) and f.page is not None,
+        State.BLOCKED,
+        "The answer leads to a known block page that no control sees. (typed)",
+        Technique.DNS_INJECTION_BLOCKPAGE,
+        4_700_000,
     ),
     Rule(
         "dns.injected",

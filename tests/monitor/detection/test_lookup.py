@@ -47,7 +47,8 @@ def test_bogons_are_relative_to_the_truth() -> None:
     assert lookup_facts(case(dns("10.0.0.1")), "A").bogon
     assert not lookup_facts(case(dns("10.0.0.1", A1)), "A").bogon
     house = control(dns("10.9.9.9"), tcp("10.9.9.9"), tls("10.9.9.9"))
-    assert not lookup_facts(case(dns("10.0.0.1"), controls=[house]), "A").bogon
+    assert not lookup_facts(case(dns("10.9.0.1"), controls=[house]), "A").bogon
+    assert lookup_facts(case(dns("10.0.0.1"), controls=[house]), "A").bogon
     assert lookup_facts(case(dns("127.0.0.1"), controls=[house]), "A").bogon
 
 

@@ -18,7 +18,8 @@ from monitor.detection.rules.dns import DNS_RULES
     [
         ({"proven": True, "bogon": True, "injected": True}, "dns.answer_proven"),
         ({"known": True, "bogon": True, "page": "x"}, "dns.answer_known"),
-        ({"bogon": True, "page": "x"}, "dns.blockpage"),
+        ({"bogon": True, "page": "x"}, "dns.bogon"),
+        ({"page": "x", "injected": True}, "dns.blockpage"),
         ({"bogon": True, "injected": True}, "dns.bogon"),
         ({"injected": True}, "dns.injected"),
         ({"injected": True, "by_name": True}, "dns.answer_alone"),
