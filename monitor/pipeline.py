@@ -175,8 +175,7 @@ async def everything(
     counters = Counters(lags.ingest)
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
-        async with broker, asyncio.TaskGroup() as group:
-            announcer = EventAnnouncer(database.engine, policy, wall_clock)
+        async with broker:
             site = Site(
                 engine=database.engine,
                 facts=database.facts,
@@ -193,8 +192,10 @@ async def everything(
                 enrolled_before_ms=enrolled_before_ms,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
-            tasks = [
-                group.create_task(run_collector(*own, database, counters, stop, shared=False)),
+            announcer = EventAnnouncer(database.engine, policy, wall_clock)
+            # Both addresses are ours before anything else starts that would have to be undone.
+            async with serving(site, given.http), asyncio.TaskGroup() as group:
+                group.create_task(run_collector(*own, database, counters, stop, shared=False))
                 group.create_task(
                     run_detector(
                         database,
@@ -205,13 +206,11 @@ async def everything(
                         on_change=announcer.changed,
                         observe_lag=lags.detection.observe,
                     )
-                ),
-                group.create_task(announcer.run(*own)),
-            ]
-            async with serving(site, given.http):
+                )
+                announcing = group.create_task(announcer.run(*own))
                 yield Running(database, site, broker)
-            stop.set()
-            tasks[-1].cancel()
+                stop.set()
+                announcing.cancel()
     finally:
         await database.close()
 
