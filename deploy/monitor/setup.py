@@ -34,6 +34,8 @@ CERTIFICATE_DAYS = 397
 """The longest that browsers take (CA/Browser Forum, 2020-09-01); other clients are no stricter."""
 RENEW_DAYS = 30
 DATABASE = "postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
+BROKER = Layout(directory="/made")
+"""Where mosquitto's container has the volume; certificates and pid file are at the usual places."""
 SHARE = Path("/usr/local/share/reachwatch")
 _SPAN = re.compile(
     r"\b((?:scrape|evaluation|group|repeat)_interval|group_wait|scrape_timeout): *(\d+)([smhd])\b"
@@ -80,8 +82,8 @@ def passwords(made: Path) -> None:
     secret = kept_secret(made / "monitor/monitor.secret")
     broker = made / "mosquitto"
     if not (broker / mosquitto.PROBES).exists():
-        mosquitto.write_configuration(broker, Layout(), secret)
-    put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(Layout()), 0o644)
+        mosquitto.write_configuration(broker, BROKER, secret)
+    put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(BROKER), 0o644)
     put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
     database = kept_secret(made / "database/password")
     options = {
