@@ -20,7 +20,7 @@ from tests.lab.plan import Plan, Service, draw
 from tests.lab.world import ROOT, World, command
 
 LIMIT_SECONDS = 100
-_UNSHARE = (
+UNSHARE = (
     "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
     "--propagation", "private",
 )  # fmt: skip
@@ -30,7 +30,7 @@ def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
     """Play a case in a child process with namespaces of its own; return its record."""
     folder.mkdir(parents=True)
     done = subprocess.run(
-        [*_UNSHARE, sys.executable, "-m", "tests.lab.run", str(seed), str(number), str(folder)],
+        [*UNSHARE, sys.executable, "-m", "tests.lab.run", str(seed), str(number), str(folder)],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,

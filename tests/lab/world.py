@@ -4,6 +4,8 @@ Runs as root inside namespaces of its own (`unshare`), so that several laborator
 names stand side by side, and everything dies with the process that made it.
 
     probe -- isp -- internet -- control
+                       |
+                     other          a second network, behind nobody who interferes
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from tests.lab.plan import Host, Plan
 from tests.lab.trust import Authority
 
 ROOT = Path(__file__).resolve().parents[2]
-SPACES = ("probe", "isp", "internet", "control")
+SPACES = ("probe", "isp", "internet", "control", "other")
 # (space, interface, IPv4, IPv6) at both ends of each cable.
 LINKS = (
     (("probe", "up0", "10.1.0.2", "fd01::2"), ("isp", "pr1", "10.1.0.1", "fd01::1")),
     (("isp", "up0", "10.2.0.2", "fd02::2"), ("internet", "isp1", "10.2.0.1", "fd02::1")),
     (("control", "up0", "10.3.0.2", "fd03::2"), ("internet", "ct1", "10.3.0.1", "fd03::1")),
+    (("other", "up0", "10.4.0.2", "fd04::2"), ("internet", "ot1", "10.4.0.1", "fd04::1")),
 )
 BACK = (("10.1.0.0/16", "10.2.0.2"), ("fd01::/64", "fd02::2"))
 _SYSCTLS = {
