@@ -26,6 +26,8 @@ from probes.wire import topics
 log = logging.getLogger(__name__)
 KEEP_FINAL_SECONDS = 24 * 3600
 RECONNECT_SECONDS = (1.0, 30.0)
+MOST = 1000
+"""Events that are looked at: the newest, and the open ones however old."""
 LOOK_SECONDS = 60.0
 """How often final states are looked through for those that have lain their time."""
 
@@ -66,11 +68,18 @@ class EventAnnouncer:
 
     async def _publish(self, connection: Connection) -> None:
         async with self._engine.connect() as reader:
-            events = await reading.events(reader, limit=1000)
+            events = [
+                *await reading.events(reader, limit=MOST),
+                *await reading.events(reader, state="open", limit=MOST),
+            ]
         wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
-        for place in sorted(self._sent.keys() - wanted.keys()):
+        over = set(self._sent)
+        if not self._sent:
+            # A broker may have kept, from an earlier run, what has meanwhile lain its time.
+            over = {(event.service, event.country) for event in events}
+        for place in sorted(over - wanted.keys()):
             await connection.publish(topics.events(*place), b"", qos=1, retain=True)
-            del self._sent[place]
+            self._sent.pop(place, None)
         for place, body in sorted(wanted.items()):
             if self._sent.get(place) != body:
                 await connection.publish(topics.events(*place), body, qos=1, retain=True)

@@ -4,8 +4,11 @@ it is cut, its control characters are made visible, and templates escape it.
 
 from __future__ import annotations
 
+import warnings
+
 import msgspec
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
 from probes.wire.observation import Certificate
@@ -32,7 +35,10 @@ def shown(certificate: Certificate) -> Shown:
     if not certificate.der:
         return bare
     try:
-        parsed = x509.load_der_x509_certificate(certificate.der)
+        with warnings.catch_warnings():
+            # A forged certificate breaks RFC 5280 as it likes; that is its business.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            parsed = x509.load_der_x509_certificate(certificate.der)
         return Shown(
             sha256=certificate.sha256,
             subject=_name(parsed.subject),

@@ -62,7 +62,8 @@ CONTRAST = """
   const field = document.querySelector("#q");
   const hint = getComputedStyle(field, "::placeholder");
   const a = light(parse(hint.color)), b = light(under(field));
-  if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) bad.push(["placeholder", hint.color]);
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) bad.push(["placeholder", hint.color]);
   return { seen, bad };
 })()
 """

@@ -124,7 +124,7 @@ def test_contrasts_stand_beside_their_rung_in_words() -> None:
             "(ICMP: prohibited by an administrator, from 192.0.2.1)",
         ),
         (tcp(A1, Failure.REFUSED, icmp_type=9, icmp_code=9), "(ICMP: ICMP 9/9)"),
-        (tls(A1, version="TLSv1.3"), f"handshake completed (TLSv1.3) after our hello that named {HOST}"),
+        (tls(A1, version="TLSv1.3"), f"completed (TLSv1.3) after our hello that named {HOST}"),
         (tls(A1, Failure.TIMEOUT, sni="", received_bytes=7), "hello without a name; 7 bytes back"),
         (tls(A1, Failure.SSL_FAILED_HANDSHAKE, alert=40), "alert 40 under 1 ms after our hello"),
         (tls(A1, Failure.SSL_FAILED_HANDSHAKE, plain_http=True), "clear-text HTTP in place of TLS"),
