@@ -27,6 +27,7 @@ PACE = 30
 INTERVAL = 10
 DAY_MS = 86_400_000
 NETWORKS = {"probe": 64501, "other": 64502}
+"""Of one country, so that the network must be told, not the country."""
 OWNERS = ("north", "south", "north")
 
 
@@ -89,7 +90,7 @@ class Fleet:
                 space, name, "run", "--allow-private", "--interval", str(INTERVAL),
                 "--catalogue", str(self._world.catalogue), "--resolver", f"{resolver}:53",
                 "--accept-risks", agreed,
-                "--country", "RU" if space == "probe" else "FR",
+                "--country", "RU" if space in NETWORKS else "NL",
                 "--asn", str(NETWORKS.get(space, 64503)),
             )  # fmt: skip
 

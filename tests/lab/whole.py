@@ -64,9 +64,10 @@ def main(seed: int, folder: Path) -> None:
         )
         record["blocked"] = fleet.events()
         (event, *_) = record["blocked"]
-        record["page"] = fleet.get(f"/events/{event['id']}")
+        record["page"] = fleet.get(f"/e/{event['id']}")
         record["overview"] = fleet.get("/")
         record["metrics"] = fleet.get("/metrics")
+        record["witness"] = fleet.get(f"/m/{event['witnesses'][0]}")
         world.run("isp", "nft", "flush", "ruleset")
         took["closed"] = fleet.wait(
             lambda: all(e["state"] == "closed" for e in fleet.events()), 100, "the end"
