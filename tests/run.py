@@ -1,7 +1,9 @@
 """Run pytest as `scripts/test` does: name the servers, refuse skips, list what is left behind.
 
-Every process of the run carries an environment variable of its own, so that what is left is
-found among all processes of the machine, and two runs at once do not accuse each other.
+Without arguments there are two runs side by side, because half of the tests mostly wait: those
+of whole processes (`PATIENT`), and all the others. Every process of the run carries an
+environment variable of its own, so that what is left is found among all processes of the
+machine, and two runs at once do not accuse each other.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import uuid
 from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
+PATIENT = ["tests/acceptance", "tests/faults"]
 SERVERS = {
     "mosquitto": ["mosquitto", "-h"],
     "PostgreSQL": ["psql", "--version"],
@@ -74,6 +77,29 @@ def changes(root: Path) -> set[str]:
     return set(run.stdout.splitlines())
 
 
+def run_all(scratch: Path, environment: dict[str, str]) -> int:
+    """Run what the arguments say, or everything; pytest's exit status, the worse of two."""
+    pytest = [sys.executable, "-m", "pytest"]
+    if sys.argv[1:]:
+        command = [*pytest, f"--basetemp={scratch}/pytest", *sys.argv[1:]]
+        return subprocess.run(command, env=environment, check=False).returncode
+    ignored = [f"--ignore={folder}" for folder in PATIENT]
+    with (scratch / "patient.log").open("w+") as log:
+        beside = subprocess.Popen(
+            [*pytest, "-s", f"--basetemp={scratch}/patient", *PATIENT],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        command = [*pytest, "-q", f"--basetemp={scratch}/pytest", *ignored]
+        status = subprocess.run(command, env=environment, check=False).returncode
+        print("and beside it, those of whole processes:", flush=True)
+        status = max(status, beside.wait())
+        log.seek(0)
+        print(log.read(), flush=True)
+    return status
+
+
 def main() -> int:
     """Return pytest's exit status, or 1 when something was left behind."""
     root = Path(__file__).resolve().parent.parent
@@ -89,11 +115,7 @@ def main() -> int:
         own.chmod(0o1777)  # PostgreSQL runs as another user
         Path(scratch).chmod(0o755)
         environment = {**os.environ, MARK: mark, "TMPDIR": str(own), "REACHWATCH_NO_SKIPS": "1"}
-        status = subprocess.run(
-            [sys.executable, "-m", "pytest", f"--basetemp={scratch}/pytest", *sys.argv[1:]],
-            env=environment,
-            check=False,
-        ).returncode
+        status = run_all(Path(scratch), environment)
         time.sleep(1.0)  # children that were just ended need a moment to be reaped
         left = [f"process {line}" for line in processes(mark)]
         left += [f"file {path}" for path in sorted(own.iterdir())]
