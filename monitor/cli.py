@@ -13,6 +13,7 @@ from pathlib import Path
 
 import monitor
 from monitor import options
+from monitor.alerts import printing
 from monitor.options import OptionError, Parser, duration, host_port, moment, positive
 
 DEFAULT_DATA = Path("reachwatch-data")
@@ -246,11 +247,11 @@ def _add_offline(commands: Commands[Parser]) -> None:
         metavar="FILE",
         help="Measurement JSON Lines in place of the store; - is standard input",
     )
-    rules = _command(commands, "rules", "print the Prometheus rules")
-    _policy(rules)
-    rules.add_argument(
-        "--public-url", default="http://127.0.0.1:8080", metavar="URL", help="base of the links"
+    rules = _command(
+        commands, "rules", "print the Prometheus rules, or another file of the alerting chain"
     )
+    _policy(rules)
+    printing.add_options(rules)
     _command(commands, "schema", "print the JSON Schema of a Measurement")
     catalogue = commands.add_parser("catalogue", help="the catalogue of services")
     leaves = catalogue.add_subparsers(

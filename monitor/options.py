@@ -128,6 +128,14 @@ def host_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def http_url(text: str) -> str:
+    """An `http://` or `https://` URL, in the characters that a URL has. Raises
+    argparse.ArgumentTypeError."""
+    if not re.fullmatch(r"https?://[^\s\"'\\{}<>]+", text) or not text.isascii():
+        raise argparse.ArgumentTypeError(f"must be an http:// or https:// URL, not {text!r}")
+    return text
+
+
 def positive(text: str) -> int:
     """A whole number from 1. Raises argparse.ArgumentTypeError."""
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) < 10**9:

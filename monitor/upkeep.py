@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from monitor.detection.policy import Policy
+from monitor.alerts import printing
 from monitor.enrolment import new_token
 from monitor.options import OptionError
 from monitor.places import database_url
@@ -24,9 +24,7 @@ def run(given: argparse.Namespace) -> int:
     """Run one command; its exit status."""
     match given.command, getattr(given, "leaf", None):
         case "rules", _:
-            from monitor.alerts.rules import render
-
-            sys.stdout.write(render(Policy(pace=given.pace or 1), given.public_url))
+            sys.stdout.write(printing.text(given))
             return 0
         case "schema", _:
             from probes.wire.schema import schema

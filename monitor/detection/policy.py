@@ -42,6 +42,26 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline_bucket_seconds: int = 3600
     round_wait_seconds: int = 300
     """Longest interval that a round is waited for; slower vantages are late by design."""
+    # alerting, seconds: nothing below is read by the detector
+    watch_seconds: int = 30
+    """How often Prometheus scrapes and evaluates."""
+    page_wait_seconds: int = 60
+    """How long Alertmanager waits for what belongs to the same message."""
+    page_interval_seconds: int = 10 * 60
+    """How long it waits before it tells a change of something that it told already."""
+    page_repeat_seconds: int = 86400
+    """How often it tells again what nobody ended."""
+    heartbeat_seconds: int = 60
+    """How often the dead man's switch is heard."""
+    likely_hold_seconds: int = 10 * 60
+    """How long an event must be likely before a ticket is written."""
+    trouble_hold_seconds: int = 5 * 60
+    """How long a trouble of the monitor itself must last before anybody is told."""
+    outage_memory_seconds: int = 86400
+    """How long a monitor may be gone and still tell what ended meanwhile; for as long, a vantage
+    that fell silent is missed."""
+    expected_vantages_seconds: int = 7 * 86400
+    """A country is dark compared with its best moment of this long."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     clip_micronats: int = 7_000_000
@@ -64,6 +84,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Pseudo-counts of the prior against which a vantage's whole history is called chronic."""
     dark_per_mille: int = 800
     """Above this share of a network's vantages offline, the network is dark."""
+    down_per_mille: int = 660
+    """From this share of a service's targets being down, its alerts are explained by that. Read
+    by the alert rules alone."""
     # counts
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2

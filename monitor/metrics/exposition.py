@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -43,10 +43,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     present: Sequence[Present] = ()
     vantages: Sequence[tuple[str, str, str]] = ()
     """(country, role, status), one a probe."""
+    owners: Mapping[str, int] = {}
+    """How many people and bodies run the vantages of a country."""
+    ended: Sequence[tuple[Event, str]] = ()
+    """Events whose end was published lately, with the transition: closed or retracted."""
     tallies: Sequence[tuple[str, str, int]] = ()
     reasons: Sequence[str] = ()
     """Quarantine reasons that are present from 0."""
     last_received: int | None = None
+    last_concluded: int | None = None
+    """Newest round that was judged."""
 
 
 def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
@@ -69,18 +75,7 @@ class _Families:
 
 def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     """Yield one family a metric of `names.ALL`, in that order."""
-    yield _family(
-        names.EVENT_CONFIDENCE,
-        (
-            (
-                (event.service, event.country, str(asn), event.technique, event.tier, event.id),
-                TIER_CONFIDENCE[event.tier],
-            )
-            for event in snapshot.open_events
-            if event.inhibited_by is None
-            for asn in event.asns
-        ),
-    )
+    yield from _events(snapshot)
     counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
     places = {(service, country) for service in snapshot.services for country in snapshot.countries}
     places |= {(service, country) for service, country, _ in counted}
@@ -102,7 +97,18 @@ def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     )
     totals = Counter(row.state for row in snapshot.present)
     yield _family(names.TARGETS, (((state.value,), totals[state]) for state in State))
+    by_service = Counter((row.target.partition("/")[0], row.state) for row in snapshot.present)
+    services = {*snapshot.services, *(service for service, _ in by_service)}
+    yield _family(
+        names.SERVICE_TARGETS,
+        (
+            ((service, state.value), by_service[service, state])
+            for service in sorted(services)
+            for state in State
+        ),
+    )
     yield _family(names.VANTAGES, sorted(Counter(snapshot.vantages).items()))
+    yield _family(names.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
     yield _family(names.INGESTED, [((), tallies.get(("ingested", ""), 0))])
     yield _family(names.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
@@ -113,9 +119,49 @@ def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     )
     yield _histogram(names.INGEST_LAG, lags.ingest)
     yield _histogram(names.DETECTION_LAG, lags.detection)
-    at = [] if snapshot.last_received is None else [((), snapshot.last_received / 1000)]
-    yield _family(names.LAST_RECEIVED, at)
+    yield _family(names.LAST_RECEIVED, _moment(snapshot.last_received))
+    yield _family(names.LAST_CONCLUDED, _moment(snapshot.last_concluded))
     yield _family(names.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+
+
+def _events(snapshot: Snapshot) -> Iterable[Metric]:
+    """What is said of single events: those that are open, and those that ended lately."""
+    shown = [event for event in snapshot.open_events if event.inhibited_by is None]
+    yield _family(
+        names.EVENT_CONFIDENCE,
+        (
+            (
+                (event.service, event.country, str(asn), event.technique, event.tier, event.id),
+                TIER_CONFIDENCE[event.tier],
+            )
+            for event in shown
+            for asn in event.asns
+        ),
+    )
+    onsets = {event.id: event.onset for event in (*(each for each, _ in snapshot.ended), *shown)}
+    yield _family(names.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
+    yield _family(
+        names.EVENT_VANTAGES,
+        (
+            ((event.id, kind), count)
+            for event in shown
+            for kind, count in (("agreeing", event.agreeing), ("total", event.total))
+        ),
+    )
+    yield _family(
+        names.EVENT_ENDED,
+        (
+            (
+                (event.service, event.country, event.id, transition, event.tier),
+                (event.updated if event.closed is None else event.closed) / 1000,
+            )
+            for event, transition in snapshot.ended
+        ),
+    )
+
+
+def _moment(at: int | None) -> list[tuple[tuple[str, ...], float]]:
+    return [] if at is None else [((), at / 1000)]
 
 
 def _family(metric: names.Metric, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -25,6 +25,24 @@ EVENT_CONFIDENCE = Metric(
     "Open block events: 1, 0.5 or 0.1 by tier until calibrated.",
     ("service", "country", "asn", "technique", "tier", "event_id"),
 )
+EVENT_ONSET = Metric(
+    "reachwatch_block_event_onset_timestamp_seconds",
+    "gauge",
+    "Since when a block event lasts, Unix time; for as long as the event is shown here at all.",
+    ("event_id",),
+)
+EVENT_VANTAGES = Metric(
+    "reachwatch_block_event_vantages",
+    "gauge",
+    "Voting vantages in the networks of an open block event, and how many of them agree.",
+    ("event_id", "kind"),
+)
+EVENT_ENDED = Metric(
+    "reachwatch_block_event_ended_timestamp_seconds",
+    "gauge",
+    "Block events whose end was published lately: the round in which they ended, Unix time.",
+    ("service", "country", "event_id", "transition", "tier"),
+)
 EVENTS = Metric(
     "reachwatch_block_events_total",
     "counter",
@@ -43,11 +61,23 @@ TARGETS = Metric(
     "Targets in networks by their present state.",
     ("state",),
 )
+SERVICE_TARGETS = Metric(
+    "reachwatch_service_targets",
+    "gauge",
+    "Targets of a service in networks by their present state.",
+    ("service", "state"),
+)
 VANTAGES = Metric(
     "reachwatch_vantages",
     "gauge",
     "Enrolled probes: online, silent or degraded.",
     ("country", "role", "status"),
+)
+OWNERS = Metric(
+    "reachwatch_vantage_owners",
+    "gauge",
+    "People and bodies that run the enrolled vantages of a country.",
+    ("country",),
 )
 INGESTED = Metric(
     "reachwatch_measurements_ingested_total", "counter", "Measurements stored for the first time."
@@ -78,22 +108,33 @@ LAST_RECEIVED = Metric(
     "gauge",
     "When the newest measurement arrived, Unix time.",
 )
+LAST_CONCLUDED = Metric(
+    "reachwatch_last_concluded_round_timestamp_seconds",
+    "gauge",
+    "The newest round that the detector has judged, Unix time.",
+)
 BUILD = Metric(
     "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
 )
 
 ALL: tuple[Metric, ...] = (
     EVENT_CONFIDENCE,
+    EVENT_ONSET,
+    EVENT_VANTAGES,
+    EVENT_ENDED,
     EVENTS,
     TARGET_STATE,
     TARGETS,
+    SERVICE_TARGETS,
     VANTAGES,
+    OWNERS,
     INGESTED,
     DUPLICATE,
     QUARANTINED,
     INGEST_LAG,
     DETECTION_LAG,
     LAST_RECEIVED,
+    LAST_CONCLUDED,
     BUILD,
 )
 TRANSITIONS = ("opened", "confirmed", "closed", "retracted")

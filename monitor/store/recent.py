@@ -13,8 +13,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import State
+from monitor.detection.model import Event, EventState, State
 from monitor.store import tables as t
+from monitor.store.conclusions import event_from
 from monitor.store.packing import unpack
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
@@ -103,3 +104,25 @@ async def clock_offsets(connection: AsyncConnection, since: int) -> Mapping[str,
         for probe, each in found.items()
         if each.clock_offset_ms is not None
     }
+
+
+async def ended(connection: AsyncConnection, since: int) -> Sequence[tuple[Event, str]]:
+    """Events whose end was first published at `since` or later, and that are over still, with
+    the transition (`closed` or `retracted`), newest first. What was published as over and has
+    been opened again is not among them, nor is an event that a refold made disappear."""
+    j, e = t.journal.c, t.event.c
+    over = (EventState.CLOSED.value, EventState.RETRACTED.value)
+    query = (
+        sa.select(e.body, j.transition)
+        .join_from(t.journal, t.event, j.event == e.id)
+        .where(j.at >= since, j.transition.in_(over), e.state == j.transition)
+        .order_by(j.number.desc())
+        .limit(1000)
+    )
+    return [(event_from(body), how) for body, how in await connection.execute(query)]
+
+
+async def last_concluded(connection: AsyncConnection) -> int | None:
+    """The newest round that the detector has folded, of any service."""
+    value = await connection.scalar(sa.select(sa.func.max(t.detector_state.c.round)))
+    return None if value is None else int(value)

@@ -18,6 +18,8 @@ from monitor.web.site import Site
 
 RECENT_ROUNDS = 4
 """How many intervals back a verdict still counts as the present."""
+MIN_ENDED_MS = 10_000
+"""However fast the pace, an end is shown for several scrapes."""
 CLOCK_MS = 30_000
 """A clock that is wrong by more puts measurements into other rounds than the control's."""
 
@@ -117,6 +119,10 @@ async def snapshot(site: Site) -> Snapshot:
         sights = await reading.sights(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
         last = await reading.last_received(connection)
+        concluded = await recent.last_concluded(connection)
+        # Twice as long as the counters' own window in the rules, which this one must outlast.
+        span = 2 * site.policy.ms(site.policy.silent_seconds)
+        ended = await recent.ended(connection, site.clock() - max(span, MIN_ENDED_MS))
     living = [(row, status) for row, status in probes if status != "revoked"]
     return Snapshot(
         open_events=opened,
@@ -125,7 +131,17 @@ async def snapshot(site: Site) -> Snapshot:
         countries=sorted({row.country for row, _ in living if row.role == "vantage"}),
         present=present(sights),
         vantages=[(row.country, row.role, status) for row, status in living],
+        owners=_owners(row for row, _ in living if row.role == "vantage"),
+        ended=ended,
         tallies=tallies,
         reasons=REASONS,
         last_received=last,
+        last_concluded=concluded,
     )
+
+
+def _owners(rows: Iterable[VantageRow]) -> Mapping[str, int]:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        owners[row.country].add(row.owner)
+    return {place: len(who) for place, who in owners.items()}

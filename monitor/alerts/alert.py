@@ -1,0 +1,61 @@
+"""What one alert and one recording rule are, and durations as Prometheus writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from monitor.detection.policy import Policy
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """One alert rule. Texts are templates of Prometheus."""
+
+    name: str
+    expr: str
+    severity: str
+    """`page` wakes somebody, `ticket` waits for the morning, `info` is only kept."""
+    summary: str
+    """One line."""
+    description: str
+    """What it means and what to do first."""
+    kind: str = "system"
+    """`block` for what says that a service is blocked, `closing` for what takes it back,
+    `service`, `country` and `vantage` for what may explain a block away."""
+    seconds: int = 0
+    """How long the expression must hold (`for`)."""
+    keep_seconds: int = 0
+    """How long it goes on firing over gaps (`keep_firing_for`)."""
+    link: str = "/"
+    """Path on the site where the evidence is."""
+    more: Mapping[str, str] = {}
+    """Annotations of this alert alone."""
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """One recording rule."""
+
+    name: str
+    expr: str
+
+
+class Span(str):
+    """A duration, which YAML may hold without quotes."""
+
+    __slots__ = ()
+
+
+def milliseconds(policy: Policy, seconds: int) -> int:
+    """A duration of the policy at its pace; nothing here is faster than a second."""
+    return max(1000, policy.ms(seconds))
+
+
+def span(policy: Policy, seconds: int) -> Span:
+    """A duration of the policy as Prometheus and Alertmanager write it."""
+    return written(milliseconds(policy, seconds))
+
+
+def written(ms: int) -> Span:
+    """`90s`, or `1500ms` where seconds are too coarse."""
+    return Span(f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms")

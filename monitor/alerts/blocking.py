@@ -1,0 +1,155 @@
+"""Alerts about services: what is blocked, what is blocked no more, and what explains it away.
+
+A page about blocking comes from a confirmed event only. An alert's identity is the event's:
+service, country and id. Networks, technique and votes change while an event lasts, so they are
+in the text and not in the labels; a change of them tells nobody twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.alerts import terms
+from monitor.alerts.alert import Alert
+from monitor.detection.policy import Policy
+from monitor.metrics import names
+
+SPREADING_NETWORKS = 3
+NOT_UNBLOCKED = (
+    "No longer firing. This does not say that the service is reachable again: that comes as a "
+    "message of its own, ServiceUnblocked."
+)
+_FACTS = {
+    "networks": terms.AS_NETWORKS,
+    "technique": terms.AS_TECHNIQUE,
+    "since": terms.AS_SINCE,
+    "vantages": terms.AS_VANTAGES,
+    "when_resolved": NOT_UNBLOCKED,
+}
+_TOLD = (
+    f"Seen by {terms.AS_VANTAGES} vantages in {terms.AS_NETWORKS} since {terms.AS_SINCE}. "
+    f"How: {terms.AS_TECHNIQUE}."
+)
+_ID = "max by (service, country, event_id)"
+
+
+def alerts(policy: Policy) -> Sequence[Alert]:
+    """Those that wake people first."""
+    return (*_blocks(policy), *_closings(policy), *_explanations(policy))
+
+
+def _blocks(policy: Policy) -> Sequence[Alert]:
+    return (
+        Alert(
+            name="ServiceBlockConfirmed",
+            kind="block",
+            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="confirmed"}}) > 0',
+            severity="page",
+            # A gate that comes and goes, or a scrape that misses the event, is no news.
+            keep_seconds=policy.silent_seconds,
+            summary="{{ $labels.service }} is blocked in {{ $labels.country }} "
+            f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
+            description=f"{_TOLD} Vantages of at least {policy.confirm_min_owners} owners agree, "
+            "and the control reaches the service.",
+            link="/e/{{ $labels.event_id }}",
+            more=_FACTS,
+        ),
+        Alert(
+            name="ServiceBlockLikely",
+            kind="block",
+            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="likely"}}) > 0',
+            severity="ticket",
+            seconds=policy.likely_hold_seconds,
+            keep_seconds=policy.trouble_hold_seconds,
+            summary="{{ $labels.service }} is likely blocked in {{ $labels.country }} "
+            f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
+            description=f"{_TOLD} Not confirmed: it may still turn out to be something else.",
+            link="/e/{{ $labels.event_id }}",
+            more=_FACTS,
+        ),
+        Alert(
+            name="BlockSpreading",
+            kind="block",
+            expr=f"{terms.NETWORKS} >= {SPREADING_NETWORKS}",
+            severity="ticket",
+            seconds=policy.trouble_hold_seconds,
+            keep_seconds=policy.silent_seconds,
+            summary="{{ $labels.service }} is blocked in {{ $value }} networks of "
+            "{{ $labels.country }}",
+            description="The block is likely or confirmed in several networks at once, which "
+            "speaks for an order to all of them. A page, if any, is ServiceBlockConfirmed.",
+            link="/s/{{ $labels.service }}",
+            more={"when_resolved": NOT_UNBLOCKED},
+        ),
+    )
+
+
+def _closings(policy: Policy) -> Sequence[Alert]:
+    place = "{{ $labels.service }} in {{ $labels.country }}"
+    link = "{{ if $labels.event_id }}/e/{{ $labels.event_id }}{{ else }}/s/{{ $labels.service }}"
+    more = {"since": terms.AS_SINCE, "until": terms.AS_ENDED}
+    return (
+        Alert(
+            name="ServiceUnblocked",
+            kind="closing",
+            expr=f"({terms.transition(policy, 'closed')}) "
+            f"unless on (service, country) {terms.SAID}",
+            severity="info",
+            summary="{{ $labels.service }} is reachable again in {{ $labels.country }}",
+            description=f"The block of {place} has ended: vantages that saw it reach the service. "
+            "{{ if $labels.event_id }}"
+            f"It lasted from {terms.AS_SINCE} to {terms.AS_ENDED}."
+            "{{ else }}It ended while no monitor told of it.{{ end }}",
+            link=link + "{{ end }}",
+            more=more,
+        ),
+        Alert(
+            name="BlockRetracted",
+            kind="closing",
+            expr=terms.transition(policy, "retracted"),
+            severity="info",
+            summary="Withdrawn: {{ $labels.service }} was not blocked in {{ $labels.country }}",
+            description=f"What was told of {place} was a mistake and is withdrawn. The event's "
+            "page says why; please tell whoever was told.",
+            link=link + "{{ end }}",
+            more=more,
+        ),
+    )
+
+
+def _explanations(policy: Policy) -> Sequence[Alert]:
+    state = names.TARGET_STATE.name
+    networks = (
+        f'count by (service) (count by (service, country, asn) ({state}{{state="down"}})) '
+        f">= {policy.elsewhere_min_networks}"
+    )
+    online, week = terms.ONLINE_BY_COUNTRY, f"{policy.ms(policy.expected_vantages_seconds)}ms"
+    best = f"max_over_time({online}[{week}])"
+    return (
+        Alert(
+            name="ServiceDownGlobally",
+            kind="service",
+            expr=f"{terms.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} and {networks}",
+            severity="info",
+            # At once: it has to be there before what it inhibits.
+            keep_seconds=policy.trouble_hold_seconds,
+            summary="{{ $labels.service }} fails everywhere, from the control too",
+            description="The service itself is in trouble. Nothing about it is called blocked "
+            "and nobody is paged for it while this lasts.",
+            link="/s/{{ $labels.service }}",
+        ),
+        Alert(
+            name="CountryDark",
+            kind="country",
+            expr=f"{online} <= {1 - policy.dark_per_mille / 1000:g} * {best} "
+            f"and {best} >= {policy.country_min_vantages} "
+            f"unless on (country) {names.OWNERS.name} < {policy.country_min_owners}",
+            severity="page",
+            seconds=policy.likely_hold_seconds,
+            keep_seconds=policy.trouble_hold_seconds,
+            summary="{{ $labels.country }} is dark: {{ $value }} vantages are online",
+            description="Nearly all vantages of the country have fallen silent: an outage, or "
+            "the way to the broker is blocked. Nothing there can be measured meanwhile.",
+            link="/c/{{ $labels.country }}",
+        ),
+    )

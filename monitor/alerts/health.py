@@ -1,0 +1,106 @@
+"""Alerts about the monitor itself and its vantages: when these fire, silence means nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.alerts import terms
+from monitor.alerts.alert import Alert, span
+from monitor.detection.policy import Policy
+from monitor.metrics import names
+
+JOB = "reachwatch"
+"""The scrape job of the monitor in prometheus.yml."""
+
+
+def alerts(policy: Policy) -> Sequence[Alert]:
+    """Those that wake people first."""
+    return (*_monitor(policy), *_probes(policy))
+
+
+def _monitor(policy: Policy) -> Sequence[Alert]:
+    hold, memory = policy.trouble_hold_seconds, span(policy, policy.outage_memory_seconds)
+    received, concluded = names.LAST_RECEIVED.name, names.LAST_CONCLUDED.name
+    late = policy.ms(policy.silent_seconds) / 1000
+    return (
+        Alert(
+            name="ReachwatchDown",
+            expr=f"absent({names.BUILD.name})",
+            severity="page",
+            seconds=hold,
+            summary="No monitor answers",
+            description="Prometheus can scrape no web server of the monitor: nothing is shown "
+            "and nothing new will be told. Open blocks stay as they were last seen.",
+            more={"when_resolved": "A monitor answers again."},
+        ),
+        Alert(
+            name="ReachwatchInstanceDown",
+            expr=f'up{{job="{JOB}"}} == 0',
+            severity="ticket",
+            seconds=hold,
+            summary="The web server {{ $labels.instance }} does not answer",
+            description="One of the monitor's web servers cannot be scraped, or its store cannot "
+            "be read.",
+        ),
+        Alert(
+            name="CollectorIngestStalled",
+            # Below two vantages nothing can be confirmed, and a laptop may be closed.
+            expr=f"max(increase({names.INGESTED.name}[{terms.window(policy)}])) == 0 "
+            f"and max(max_over_time({terms.ONLINE}[{memory}])) >= {policy.quorum_min_vantages}",
+            severity="page",
+            seconds=hold,
+            summary="Measurements have stopped arriving",
+            description="Vantages were online within a day, and now no measurement is stored: "
+            "broker, collector or store is in trouble. Probes keep what they measure.",
+            link="/status",
+        ),
+        Alert(
+            name="DetectorLagging",
+            expr=f"(max({received}) - max({concluded}) > {late:g}) "
+            f"or (max({received}) unless on () max({concluded}))",
+            severity="page",
+            seconds=hold,
+            summary="The detector does not keep up with the measurements",
+            description="Measurements are stored and not judged: no block can be found or "
+            "closed while this lasts.",
+            link="/status",
+        ),
+        Alert(
+            name="DeadMansSwitch",
+            expr="vector(1)",
+            severity="none",
+            summary="Alerting works",
+            description="Always firing. Whoever receives it raises the alarm when it stops: then "
+            "Prometheus, Alertmanager or the way out is broken.",
+        ),
+    )
+
+
+def _probes(policy: Policy) -> Sequence[Alert]:
+    vantages, memory = names.VANTAGES.name, span(policy, policy.outage_memory_seconds)
+    online = terms.ONLINE_BY_COUNTRY
+    return (
+        Alert(
+            name="ControlSilent",
+            kind="vantage",
+            expr=f"sum({vantages}) > 0 unless on () "
+            f'sum({vantages}{{role="control", status="online"}}) > 0',
+            severity="ticket",
+            seconds=policy.silent_seconds,
+            summary="No control is online: nothing can be called blocked",
+            description="Without a control a failure may be the service's own, so every verdict "
+            "is inconclusive.",
+            link="/v",
+        ),
+        Alert(
+            name="VantageSilent",
+            kind="vantage",
+            expr=f"max_over_time({online}[{memory}]) - {online} > 0",
+            severity="info",
+            seconds=policy.silent_seconds,
+            summary="{{ $value }} vantages of {{ $labels.country }} have fallen silent",
+            description="They were online within a day. A computer that is turned off is nothing "
+            "to worry about; a country of which few are left can confirm nothing.",
+            link="/v",
+        ),
+    )

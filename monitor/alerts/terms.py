@@ -1,0 +1,135 @@
+"""Expressions that several rules share, and pieces of the texts that ask Prometheus.
+
+Every web server over one store shows the same series, so nothing is ever summed over
+instances: first the maximum of each, then sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.alerts.alert import Recording, Span, milliseconds, span, written
+from monitor.detection.policy import Policy
+from monitor.metrics import names
+
+CONFIDENCE = f"event:{names.EVENT_CONFIDENCE.name}:held"
+ONSET = f"event:{names.EVENT_ONSET.name}:held"
+VOTES = f"event:{names.EVENT_VANTAGES.name}:held"
+ONLINE_BY_COUNTRY = f"country:{names.VANTAGES.name}:online"
+ONLINE_RATIO = f"country:{names.VANTAGES.name}:online_ratio"
+ONLINE = f"all:{names.VANTAGES.name}:online"
+NETWORKS = "service_country:reachwatch_block_event_networks:count"
+DOWN_RATIO = f"service:{names.SERVICE_TARGETS.name}:down_ratio"
+SAID = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
+"""Events that somebody may have been told of."""
+_MONITOR = f"group({names.BUILD.name})"
+
+
+def held(record: str, now: str) -> Recording:
+    """A series that keeps its last form while no monitor shows anything: an event has not ended
+    because the monitor died. It ends as soon as a monitor is back and does not show it."""
+    return Recording(name=record, expr=f"{now} or ({record} unless on () {_MONITOR})")
+
+
+def recordings(policy: Policy) -> Sequence[Recording]:
+    """Series that several alerts, their texts and dashboards share, in the order of use."""
+    vantages = f"max by (country, status) ({names.VANTAGES.name}{{%s}})"
+    all_of = vantages % 'role="vantage"'
+    online = vantages % 'role="vantage", status="online"'
+    settled = f'{names.SERVICE_TARGETS.name}{{state!~"insufficient|vantage_offline"}}'
+    down = f'{names.SERVICE_TARGETS.name}{{state="down"}}'
+    return (
+        held(CONFIDENCE, _largest(names.EVENT_CONFIDENCE)),
+        held(ONSET, _largest(names.EVENT_ONSET)),
+        held(VOTES, _largest(names.EVENT_VANTAGES)),
+        held(
+            ONLINE_BY_COUNTRY,
+            f"sum by (country) ({online}) or 0 * sum by (country) ({all_of})",
+        ),
+        Recording(name=ONLINE_RATIO, expr=f"{ONLINE_BY_COUNTRY} / sum by (country) ({all_of})"),
+        Recording(
+            name=ONLINE,
+            expr=f"sum(max by (country, role) ({names.VANTAGES.name}"
+            f'{{status="online"}})) or 0 * sum({names.VANTAGES.name})',
+        ),
+        Recording(
+            name=NETWORKS,
+            expr=f"count by (service, country) (count by (service, country, asn) ({SAID}))",
+        ),
+        Recording(
+            name=DOWN_RATIO,
+            expr=f"max by (service) ({down}) "
+            f"/ (sum by (service) (max by (service, state) ({settled})) > 0)",
+        ),
+    )
+
+
+def window(policy: Policy) -> Span:
+    """Over which a counter's rise is looked for: several scrapes at any pace."""
+    return written(
+        max(policy.ms(policy.silent_seconds), 4 * milliseconds(policy, policy.watch_seconds))
+    )
+
+
+def rise(policy: Policy, transition: str) -> str:
+    """Where a positive transition was counted lately, by service and country.
+
+    The counters are computed from the store: they are there from 0, start at what they were
+    after a restart, and never fall. So a first scrape is no rise. What was counted while nobody
+    scraped is seen by comparison with the last scrape before. Only a store that was put back
+    to an older copy lets them fall; that is no transition.
+    """
+    counter = f'{names.EVENTS.name}{{transition="{transition}"}}'
+    lately, memory = window(policy), span(policy, policy.outage_memory_seconds)
+    seen = f"increase({counter}[{lately}]) > 0 unless resets({counter}[{lately}]) > 0"
+    before = f"max_over_time({counter}[{memory}] offset {lately})"
+    return (
+        f"max by (service, country) ({seen}) or (max by (service, country) ({counter}) "
+        f"- max by (service, country) ({before}) > 0)"
+    )
+
+
+def ended(transition: str) -> str:
+    """Events whose end was published lately and of which somebody may have been told."""
+    return (
+        f"max by (service, country, event_id) ({names.EVENT_ENDED.name}"
+        f'{{transition="{transition}", tier!="unconfirmed"}})'
+    )
+
+
+def transition(policy: Policy, name: str) -> str:
+    """`ended`, or where the event itself cannot be shown (it ended while no monitor was there,
+    or history was judged anew), the counter's word, unless an event is open there now."""
+    shown = f'{names.EVENT_ENDED.name}{{transition="{name}"}}'
+    return (
+        f"{ended(name)} or (({rise(policy, name)}) unless on (service, country) {shown} "
+        f"unless on (service, country) {SAID})"
+    )
+
+
+def _largest(metric: names.Metric) -> str:
+    return f"max by ({', '.join(metric.labels)}) ({metric.name})"
+
+
+def _each(expr: str, text: str, label: str = "kind") -> str:
+    """`text` for every sample of a query about the alert's own event, in the order of a label,
+    with commas in between; `expr` holds one `%q`, where the event's id goes. Nothing when there
+    is no sample."""
+    query = f"sortByLabel `{label}` (query (printf `{expr}` $labels.event_id))"
+    between = "{{ if $i }}, {{ end }}"
+    return f"{{{{ range $i, $each := {query} }}}}{between}{{{{ {text} }}}}{{{{ end }}}}"
+
+
+_AT = '.UTC.Format "2006-01-02 15:04 UTC"'
+_EVENT = f"{CONFIDENCE}{{event_id=%q}}"
+AS_NETWORKS = _each(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
+AS_TECHNIQUE = _each(
+    f"count by (technique) ({_EVENT})", "or $each.Labels.technique `unknown`", "technique"
+)
+AS_SINCE = _each(f"max({ONSET}{{event_id=%q}})", f"(toTime $each.Value){_AT}")
+AS_VANTAGES = " of ".join(
+    _each(f'max({VOTES}{{event_id=%q, kind="{kind}"}})', "$each.Value")
+    for kind in ("agreeing", "total")
+)
+AS_ENDED = f"{{{{ if $labels.event_id }}}}{{{{ (toTime $value){_AT} }}}}{{{{ end }}}}"
+"""Texts about the alert's own event, as templates of Prometheus."""
