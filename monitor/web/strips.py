@@ -147,14 +147,13 @@ def strip(sights: Iterable[Sight], window: Window, interval: int) -> Strip:
             runs.append(Run(kind, _WORD[kind], index, 1, begin, end, count.total()))
     total = sum(n for count in counts for kind, n in count.items() if kind != "none")
     failing = sum(count["blocked"] + count["impaired"] for count in counts)
+    said = f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked"
     return Strip(
         runs=tuple(runs),
         slices=window.slices,
         since=window.since,
         until=window.until,
-        summary=f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked".replace(
-            ",", "\u202f"
-        ),
+        summary=said.replace(",", "\u202f") if total else "nothing was measured",
         failing=failing,
         total=total,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from monitor.detection.model import Change, Event, EventState, Tier
-from monitor.web.words import country, lasted, number, plural, sentence, technique, when
+from monitor.web.words import between, country, lasted, number, plural, sentence, technique, when
 
 AGAINST = {
     "failing_elsewhere": "It fails in other countries as well: the service itself may be in "
@@ -61,7 +61,7 @@ def lead(event: Event, now: int) -> str:
         why = f": {gate(event.inhibited_by)}" if event.inhibited_by else ""
         return f"Withdrawn on {when(end)}{why}. What had been seen: {how}."
     if end is not None:
-        return f"From {when(event.onset)} to {when(end)} ({length}): {how}."
+        return f"{sentence(between(event.onset, end))} ({length}): {how}."
     return f"{sentence(how)}, since {when(event.onset)} ({length})."
 
 

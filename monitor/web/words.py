@@ -173,6 +173,15 @@ def when(milliseconds: int | None) -> str:
     return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
 
 
+def between(first: int, last: int) -> str:
+    """`from 4 May 2026, 08:10 to 10:24 UTC`; with both dates when there are two."""
+    a, b = when(first), when(last)
+    day = a.partition(",")[0]
+    if b.startswith(f"{day},"):
+        return f"from {a.removesuffix(' UTC')} to {b.removeprefix(f'{day}, ')}"
+    return f"from {a} to {b}"
+
+
 def machine(milliseconds: int) -> str:
     """RFC 3339, for the attribute of a `time` element."""
     return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -86,6 +86,11 @@ def test_times_name_their_zone() -> None:
     at = 1_777_882_205_000
     assert words.when(at) == "4 May 2026, 08:10 UTC"
     assert words.exactly(at) == "2026-05-04 08:10:05 UTC"
+    assert words.between(at, at + 60_000) == "from 4 May 2026, 08:10 to 08:11 UTC"
+    assert words.between(at, at + 86_400_000) == (
+        "from 4 May 2026, 08:10 UTC to 5 May 2026, 08:10 UTC"
+    )
+    assert words.between(at - 16 * 86_400_000, at + 10 * 86_400_000).count("UTC") == 2
     assert words.machine(at) == "2026-05-04T08:10:05Z"
     assert words.when(None) == words.exactly(None) == ""
 

@@ -54,6 +54,8 @@ async def test_a_withdrawn_event_says_why(web: Client) -> None:
     assert "Withdrawn: the service fails from the control or in other countries too." in said
     assert "Nobody is paged" not in said
     assert ", since " not in said
+    assert "Why it was thought so" in said
+    assert "Witnesses" not in said
 
 
 async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
