@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from monitor.detection import fingerprints
 from monitor.detection.kinds import CERTIFICATE_KINDS, Kind, dns_kind, http_kind, tls_kind
+from monitor.detection.ranges import special_place
 from monitor.detection.view import AddressView, EndpointView, view
 from probes.wire.measurement import (
     LIVENESS_DOMESTIC,
@@ -32,6 +33,9 @@ class Standing:
     domestic: bool | None = None
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
+    special_places: frozenset[str] = frozenset()
+    """Special ranges in which liveness hosts were reached: so in laboratories, and behind
+    tunnels that answer every name with an address of their own (198.18.0.0/15)."""
     resolver_answers: bool = False
     """The system resolver answered for every liveness name."""
     resolver_dead: bool = False
@@ -74,6 +78,9 @@ def standing(liveness: Sequence[Measurement], subject: Measurement | None = None
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
         families=frozenset(place.family for place in places if _passed_here(place)),
+        special_places=frozenset(
+            special for place in places if _passed_here(place) for special in _special(place)
+        ),
         resolver_answers=bool(resolved) and all(resolved),
         resolver_dead=any(host.lookups for host in named) and not any(resolved),
         intercepted=foreign > 0 and foreign >= valid,
@@ -103,6 +110,11 @@ def _passed(host: EndpointView) -> bool:
             return any(_answered(place) for place in places)
         case _:
             return any(place.tcp_passed for place in places)
+
+
+def _special(place: AddressView) -> tuple[str, ...]:
+    special = special_place(place.address)
+    return () if special is None else (special,)
 
 
 def _passed_here(place: AddressView) -> bool:

@@ -26,7 +26,7 @@ class LookupFacts:
     known: bool = False
     """An answered address is one that a control saw, or the vantage's encrypted resolver."""
     bogon: bool = False
-    """Every answer lies in a special range in which no trusted answer lies."""
+    """Every answer lies in a special range in which no trusted answer and no liveness host lies."""
     others_known: bool = False
     """A control, an encrypted resolver or a public one gives other addresses for the name."""
     page: str | None = None
@@ -91,7 +91,7 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
     alike = any(_lies_alike(q, kind, own) for q in plain)
     others_known = honest or bool(case.known - own)
-    trusted = {special_place(a) for a in case.known | case.proven}
+    trusted = {special_place(a) for a in case.known | case.proven} | case.standing.special_places
     return LookupFacts(
         kind=kind,
         reach=reach(kind, control),

@@ -45,14 +45,15 @@ class Laboratories:
         lines = (self.folders[case] / f"{space}.jsonl").read_bytes().splitlines()
         return [m for _, m in read_lines(lines) if isinstance(m, Measurement)]
 
-    def rejudge(self, case: str) -> Verdict:
+    def rejudge(self, case: str, with_control: bool = True) -> Verdict:
         """The verdict on the victim, judged again in this process."""
         target = self.records[case]["victim"]
         near, far = self.measured(case, "probe"), self.measured(case, "control")
         (subject,) = (m for m in near if m.target == target)
         (control,) = (m for m in far if m.target == target)
-        return judge(subject, [m for m in near if m.service == "liveness"],
-                     [(control, [m for m in far if m.service == "liveness"])])  # fmt: skip
+        beside = (control, [m for m in far if m.service == "liveness"])
+        alive = [m for m in near if m.service == "liveness"]
+        return judge(subject, alive, [beside] if with_control else [])
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,18 @@ def test_without_its_rule_the_case_fails(
     assert (after.state, after.technique) != (case.state, case.technique) or (
         after.rule not in case.rules
     )
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.accuses], ids=lambda case: case.name
+)
+def test_without_a_control_it_is_named_and_not_accused(
+    laboratories: Laboratories, case: Case
+) -> None:
+    said = laboratories.rejudge(case.name, with_control=False)
+    assert (said.state, said.technique) == ("inconclusive", case.technique)
+    assert "no_control" in said.evidence
 
 
 @pytest.mark.timeout(240)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from monitor.detection.judge import judge
 from monitor.detection.model import Technique
 from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (
     A1,
@@ -30,6 +32,7 @@ from tests.monitor.detection.scenes import (
     dns,
     foreign,
     http,
+    measured,
     reference,
     tcp,
     tls,
@@ -238,3 +241,16 @@ OK: dict[str, tuple[tuple[AnyObservation, ...], dict[str, Any], set[str]]] = {
         set(),
     ),
 }
+
+
+def verdict(*seen: AnyObservation, beside: Any = None, **other: Any) -> Any:
+    liveness = other.pop("liveness", None)
+    return judge(
+        measured(*seen, **other),
+        alive() if liveness is None else liveness,
+        [control()] if beside is None else beside,
+    )
+
+
+def liveness_with(seen: Any, *, at: Any) -> list[Measurement]:
+    return [measured(*seen, endpoints=at, target="liveness/international")]

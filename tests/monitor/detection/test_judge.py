@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 import pytest
@@ -18,8 +17,6 @@ from tests.monitor.detection.scenes import (
     A2,
     A3,
     FORGED,
-    HTTP,
-    HTTPS,
     INNOCUOUS,
     SILENT,
     TLS,
@@ -37,7 +34,6 @@ from tests.monitor.detection.scenes import (
 )
 from tests.monitor.detection.sightings import (
     BLOCKED,
-    CONTROL_HTTP,
     FORGED_TLS,
     GOOD_DNS,
     HANDSHAKE,
@@ -46,17 +42,9 @@ from tests.monitor.detection.sightings import (
     RESET,
     TIMEOUT,
     both,
-    plain,
+    liveness_with,
+    verdict,
 )
-
-
-def verdict(*seen: AnyObservation, beside: Any = None, **other: Any) -> Any:
-    liveness = other.pop("liveness", None)
-    return judge(
-        measured(*seen, **other),
-        alive() if liveness is None else liveness,
-        [control()] if beside is None else beside,
-    )
 
 
 def test_every_technique_has_its_row() -> None:
@@ -147,10 +135,6 @@ def test_vantages_that_cannot_accuse(
     if remark != "no_liveness":
         assert (said.layer, said.technique) == (None, None)
         assert said.rule.startswith("vantage.")
-
-
-def liveness_with(seen: Any, *, at: Any) -> list[Measurement]:
-    return [measured(*seen, endpoints=at, target="liveness/international")]
 
 
 def test_intercepted_liveness_is_not_blocking() -> None:
@@ -359,41 +343,3 @@ def test_icmp_is_evidence() -> None:
     seen, given = BLOCKED[Technique.TCP_UNREACHABLE]
     said = verdict(*seen, **given)
     assert {"icmp:3/3", "icmp_from:11.9.9.9"} <= set(said.evidence)
-
-
-def test_a_laboratory_in_special_ranges_is_judged_like_the_world() -> None:
-    """Documentation addresses are the truth there: another of them is no bogon, 10.x is."""
-    assert ipaddress.ip_address("203.0.113.9").is_private
-    beside = [control(dns("203.0.113.9"), tcp("203.0.113.9"), tls("203.0.113.9"))]
-    other = verdict(dns("198.51.100.4", later=[["203.0.113.9"]]), beside=beside)
-    assert other.technique is Technique.DNS_INJECTION_OTHER
-    assert "on_path" in other.evidence
-    bogon = verdict(dns("127.0.0.2"), beside=beside)
-    assert bogon.technique is Technique.DNS_INJECTION_BOGON
-
-
-def test_a_plain_answer_that_differs_without_a_known_page_is_open() -> None:
-    said = verdict(
-        *plain(http(status=403, title="No")),
-        endpoints=(HTTP,),
-        beside=[CONTROL_HTTP],
-    )
-    assert said.state is State.INCONCLUSIVE
-    assert said.evidence == ("http_differs",)
-
-
-def test_redirect_to_a_known_block_host() -> None:
-    away = http(status=302, location="http://warning.rt.ru/?id=1")
-    said = verdict(*plain(away), endpoints=(HTTP,), beside=[CONTROL_HTTP])
-    assert said.technique is Technique.HTTP_BLOCKPAGE
-    assert "blockpage:ru.rt.host" in said.evidence
-
-
-def test_https_answers_are_the_services_own() -> None:
-    fine = (dns(A1, at=HTTPS), tcp(A1, at=HTTPS), tls(A1, at=HTTPS))
-    beside = [control(*fine, http(A1, at=HTTPS), endpoints=(HTTPS,))]
-    for answer in ({"status": 302, "location": "https://elsewhere.net"}, {"status": 403}):
-        said = verdict(*fine, http(A1, at=HTTPS, **answer), endpoints=(HTTPS,), beside=beside)
-        assert said.state is State.OK
-    dies = verdict(*fine, http(A1, TIMEOUT, at=HTTPS), endpoints=(HTTPS,), beside=beside)
-    assert (dies.state, dies.layer) == (State.INCONCLUSIVE, Layer.HTTP)

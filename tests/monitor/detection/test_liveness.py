@@ -80,6 +80,16 @@ def test_families_and_resolver() -> None:
     assert not dead.resolver_answers
 
 
+def test_special_places_where_the_world_is() -> None:
+    assert standing(alive()).special_places == set()
+    whole = {"endpoints": (PORT,), "target": "liveness/international"}
+    inside = measured(tcp("198.18.0.4", at=PORT), **whole)
+    (place,) = standing([inside]).special_places
+    assert place.startswith("benchmark")
+    failed = measured(tcp("10.0.0.4", "generic_timeout_error", at=PORT), **whole)
+    assert standing([failed]).special_places == set()
+
+
 def test_clock() -> None:
     assert standing(alive(clock_offset_ms=-3_600_001)).clock_wrong
     assert not standing(alive(clock_offset_ms=3_600_000)).clock_wrong
