@@ -86,7 +86,7 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
 
 def _closings(policy: Policy) -> Sequence[Alert]:
     place = "{{ $labels.service }} in {{ $labels.country }}"
-    link = "{{ if $labels.event_id }}/e/{{ $labels.event_id }}{{ else }}/s/{{ $labels.service }}"
+    link = "/{{ if $labels.event_id }}e/{{ $labels.event_id }}{{ else }}s/{{ $labels.service }}"
     more = {"since": terms.AS_SINCE, "until": terms.AS_ENDED}
     return (
         Alert(

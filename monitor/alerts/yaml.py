@@ -19,7 +19,7 @@ def as_yaml(value: Any, indent: int = 0) -> str:
     if isinstance(value, list):
         lines = []
         for inner in value:
-            if isinstance(inner, Mapping | list):
+            if isinstance(inner, Mapping | list) and inner:
                 block = as_yaml(inner, indent + 1)
                 lines.append(f"{pad}- {block[len(pad) + 2 :]}")
             else:

@@ -1,0 +1,275 @@
+"""What is said of services: fed to Prometheus' own rule tester."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.alerts.blocking import alerts
+from monitor.detection.policy import Policy
+from tests.alerting.promtool import (
+    counter,
+    ended,
+    event,
+    firing,
+    minutes,
+    steps,
+    unit,
+    up,
+    vantages,
+)
+
+ID = "00000000000000aa"
+PLACE = {"service": "wechat", "country": "RU"}
+EVENT = {**PLACE, "event_id": ID}
+WHEN_RESOLVED = (
+    "No longer firing. This does not say that the service is reachable again: that comes as a "
+    "message of its own, ServiceUnblocked."
+)
+
+
+def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, asns=(64502, 64501))
+    expected = {
+        "exp_labels": {"severity": "page", "kind": "block", **EVENT},
+        "exp_annotations": {
+            "summary": "wechat is blocked in RU (AS64501, AS64502): tls.reset.sni",
+            "description": "Seen by 3 of 4 vantages in AS64501, AS64502 since 2026-09-21 14:13 "
+            "UTC. How: tls.reset.sni. Vantages of at least 2 owners agree, and the control "
+            "reaches the service.",
+            "evidence_url": f"https://reach.example/e/{ID}",
+            "runbook_url": "deploy/runbooks/ServiceBlockConfirmed.md",
+            "networks": "AS64501, AS64502",
+            "technique": "tls.reset.sni",
+            "since": "2026-09-21 14:13 UTC",
+            "vantages": "3 of 4",
+            "when_resolved": WHEN_RESOLVED,
+        },
+    }
+    alert = {"alertname": "ServiceBlockConfirmed", "exp_alerts": [expected]}
+    unit(
+        tmp_path,
+        {
+            "input_series": [{"series": name, "values": v} for name, v in series.items()],
+            "alert_rule_test": [{"eval_time": at, **alert} for at in ("30s", "60m")],
+        },
+        Policy(),
+    )
+
+
+@pytest.mark.parametrize("tier", ["likely", "unconfirmed"])
+def test_nothing_less_than_confirmed_pages(tmp_path: Path, tier: str) -> None:
+    likely = [EVENT] if tier == "likely" else []
+    firing(
+        tmp_path,
+        up() | event(tier, 0, asns=(1, 2, 3)),
+        {
+            9: {"ServiceBlockLikely": []},
+            11: {"ServiceBlockLikely": likely, "ServiceBlockConfirmed": []},
+            60: {"ServiceBlockLikely": likely, "ServiceBlockConfirmed": []},
+        },
+    )
+
+
+def test_tier_technique_and_networks_change_and_it_is_the_same_alert(tmp_path: Path) -> None:
+    series = up() | event("likely", 0, 20) | event("confirmed", 20, 30, technique="tcp.timeout")
+    series |= event("confirmed", 30, asns=(64501, 64502))
+    still = {"ServiceBlockConfirmed": [EVENT]}
+    firing(tmp_path, series, {19: {"ServiceBlockConfirmed": []}, 21: still, 31: still, 90: still})
+
+
+def test_the_same_event_on_two_web_servers_is_one_alert(tmp_path: Path) -> None:
+    one = event("confirmed", 0)
+    two = {name.replace("}", ',instance="b"}'): values for name, values in one.items()}
+    firing(tmp_path, up() | one | two, {5: {"ServiceBlockConfirmed": [EVENT]}})
+
+
+def test_a_gate_that_comes_and_goes_resolves_nothing(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, 30)
+    name = next(iter(series.keys() - up().keys() - event("likely", 0).keys()))
+    series[name] = "1x60 stale _x18 1x700"
+    firing(tmp_path, series, {at: {"ServiceBlockConfirmed": [EVENT]} for at in (29, 33, 39, 60)})
+
+
+def test_a_monitor_that_is_dead_for_an_hour_ends_nothing(tmp_path: Path) -> None:
+    alive = minutes(1, 0, 30) + " _x120 1x700"
+    series = dict.fromkeys((*up(), *event("confirmed", 0)), alive)
+    series |= counter("closed", (0, 3), (30, 3))
+    dead = "3x60 stale _x119 3x700"
+    series = {name: dead if "total{" in name else values for name, values in series.items()}
+    quiet = {
+        "ServiceBlockConfirmed": [EVENT],
+        "ServiceUnblocked": [],
+        "BlockRetracted": [],
+    }
+    firing(tmp_path, series, dict.fromkeys((29, 31, 50, 88, 91, 95, 120), quiet))
+    # And gone when the monitor is back and shows it no more.
+    series = up() | event("confirmed", 0, 30)
+    series["reachwatch_build_info" + next(iter(up()))[len("reachwatch_build_info") :]] = alive
+    firing(
+        tmp_path,
+        series,
+        {89: {"ServiceBlockConfirmed": [EVENT]}, 108: {"ServiceBlockConfirmed": []}},
+    )
+
+
+def test_closing_is_told_with_the_event(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, 60) | counter("closed", (0, 0), (60, 1))
+    series |= ended("closed", 60, 90)
+    series[f'reachwatch_block_event_onset_timestamp_seconds{{event_id="{ID}"}}'] = minutes(
+        1_790_000_000, 0, 90
+    )
+    firing(
+        tmp_path,
+        series,
+        {
+            59: {"ServiceUnblocked": []},
+            61: {"ServiceUnblocked": [EVENT], "BlockRetracted": []},
+            80: {"ServiceUnblocked": [EVENT], "ServiceBlockConfirmed": []},
+            91: {"ServiceUnblocked": []},
+            200: {"ServiceUnblocked": []},
+        },
+    )
+
+
+def test_the_counter_alone_tells_a_closing(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, 60) | counter("closed", (0, 0), (60, 1))
+    expected = {59: {"ServiceUnblocked": []}, 62: {"ServiceUnblocked": [PLACE]}}
+    firing(tmp_path, series, expected | {90: {"ServiceUnblocked": []}})
+
+
+def test_a_closing_while_nobody_scraped_is_told_afterwards(tmp_path: Path) -> None:
+    series = dict.fromkeys(up(), "1x60 stale _x119 1x700")
+    series |= event("confirmed", 0, 30)
+    series |= dict.fromkeys(counter("closed", (0, 0)), "4x60 stale _x119 5x700")
+    firing(
+        tmp_path,
+        series,
+        {
+            **{at: {"ServiceUnblocked": []} for at in (31, 60, 89)},
+            92: {"ServiceUnblocked": [PLACE]},
+            120: {"ServiceUnblocked": []},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param("7x600", id="first scrape of counters that are not zero"),
+        pytest.param("7x60 stale 7x600", id="a restart"),
+        pytest.param("7x60 stale _x200 7x600", id="a long outage"),
+        pytest.param("7x60 3x600", id="an older copy of the store"),
+        pytest.param("0x600", id="nothing ever closed"),
+    ],
+)
+def test_no_closing_without_a_transition(tmp_path: Path, values: str) -> None:
+    series = up() | dict.fromkeys((*counter("closed", (0, 0)),), values)
+    series |= dict.fromkeys((*counter("retracted", (0, 0)),), values)
+    at = (0, 1, 14, 16, 30, 31, 32, 47, 131, 134, 200)
+    firing(tmp_path, series, {m: {"ServiceUnblocked": [], "BlockRetracted": []} for m in at})
+
+
+def test_a_series_that_ends_says_nothing(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, 20) | counter("closed", (0, 2))
+    quiet = {"ServiceUnblocked": [], "BlockRetracted": []}
+    firing(tmp_path, series, dict.fromkeys((19, 21, 30, 60), quiet))
+
+
+def test_what_nobody_was_told_of_is_not_taken_back(tmp_path: Path) -> None:
+    series = up() | event("unconfirmed", 0, 30) | counter("closed", (0, 0), (30, 1))
+    series |= counter("retracted", (0, 0), (30, 1))
+    series |= ended("closed", 30, 60, tier="unconfirmed")
+    series |= ended("retracted", 30, 60, tier="unconfirmed", id="b" * 16)
+    quiet = {"ServiceUnblocked": [], "BlockRetracted": []}
+    firing(tmp_path, series, dict.fromkeys((29, 31, 45, 59, 61, 90), quiet))
+
+
+def test_nothing_is_called_reachable_while_another_event_is_open(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, id="b" * 16) | counter("closed", (0, 0), (30, 1))
+    series |= ended("closed", 30, 60)
+    firing(tmp_path, series, {at: {"ServiceUnblocked": []} for at in (31, 45, 60)})
+
+
+def test_a_withdrawal_is_told(tmp_path: Path) -> None:
+    series = up() | event("likely", 0, 30) | counter("retracted", (0, 0), (30, 1))
+    series |= ended("retracted", 30, 60, tier="likely")
+    firing(
+        tmp_path,
+        series,
+        {29: {"BlockRetracted": []}, 31: {"BlockRetracted": [EVENT], "ServiceUnblocked": []}},
+    )
+
+
+def test_spreading_is_a_ticket_from_three_networks_on(tmp_path: Path) -> None:
+    series = up() | event("confirmed", 0, 30, asns=(1, 2)) | event("confirmed", 30, asns=(1, 2, 3))
+    firing(tmp_path, series, {29: {"BlockSpreading": []}, 36: {"BlockSpreading": [PLACE]}})
+    (alert,) = [each for each in alerts(Policy()) if each.name == "BlockSpreading"]
+    assert alert.severity == "ticket"
+
+
+def states(**networks: tuple[int, ...]) -> dict[str, str]:
+    """How a service looks from networks."""
+    made = {
+        f'reachwatch_service_targets{{service="wechat",state="{state}"}}': f"{len(asns)}x200"
+        for state, asns in networks.items()
+    }
+    for state, asns in networks.items():
+        for asn in asns if state != "ok" else ():
+            labels = f'service="wechat",target="wechat/m",country="C{asn}",asn="{asn}"'
+            made[f'reachwatch_target_state{{{labels},state="{state}"}}'] = "1x200"
+    return made
+
+
+def test_a_service_that_is_down_is_said_to_be_and_pages_nobody(tmp_path: Path) -> None:
+    series = up() | states(down=(1, 2, 3), ok=(4,), vantage_offline=(5, 6, 7))
+    firing(
+        tmp_path,
+        series,
+        {10: {"ServiceDownGlobally": [{"service": "wechat"}], "ServiceBlockConfirmed": []}},
+    )
+
+
+@pytest.mark.parametrize(
+    "seen", [{"down": (1,)}, {"down": (1, 2), "ok": (3, 4)}, {"blocked": (1, 2, 3)}, {"ok": (1,)}]
+)
+def test_not_down_globally(tmp_path: Path, seen: dict[str, tuple[int, ...]]) -> None:
+    firing(tmp_path, up() | states(**seen), {10: {"ServiceDownGlobally": []}})
+
+
+def test_a_country_falls_dark(tmp_path: Path) -> None:
+    series = up() | vantages("RU", "vantage", "online", minutes(5, 0, 30))
+    series |= vantages("RU", "vantage", "silent", "_x59 5x700")
+    series |= {'reachwatch_vantage_owners{country="RU"}': "3x700"}
+    nobody = {"ServiceBlockConfirmed": [], "ServiceBlockLikely": [], "ServiceUnblocked": []}
+    firing(
+        tmp_path,
+        series,
+        {
+            39: {"CountryDark": []},
+            41: {"CountryDark": [{"country": "RU"}], **nobody},
+            300: {"CountryDark": [{"country": "RU"}], **nobody},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("online", "silent", "owners"),
+    [
+        pytest.param(steps((0, 2), (30, 0)), steps((0, 0), (30, 2)), 2, id="two vantages"),
+        pytest.param(steps((0, 5), (30, 0)), steps((0, 0), (30, 5)), 1, id="one owner"),
+        pytest.param(steps((0, 5), (30, 4)), steps((0, 0), (30, 1)), 3, id="one vantage offline"),
+        pytest.param("0x400", "9x400", 3, id="given up long ago"),
+    ],
+)
+def test_not_dark(tmp_path: Path, online: str, silent: str, owners: int) -> None:
+    series = up() | vantages("RU", "vantage", "online", online)
+    series |= vantages("RU", "vantage", "silent", silent)
+    series |= {'reachwatch_vantage_owners{country="RU"}': f"{owners}x700"}
+    firing(tmp_path, series, {at: {"CountryDark": []} for at in (29, 31, 45, 100)})
+
+
+def test_only_one_alert_about_blocking_wakes_anyone() -> None:
+    paging = [a.name for a in alerts(Policy()) if a.severity == "page" and a.kind == "block"]
+    assert paging == ["ServiceBlockConfirmed"]

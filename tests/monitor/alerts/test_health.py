@@ -1,0 +1,122 @@
+"""What is said of the monitor itself: fed to Prometheus' own rule tester."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.alerts.health import alerts
+from monitor.detection.policy import Policy
+from tests.alerting.promtool import firing, minutes, steps, up, vantages
+
+RECEIVED = "reachwatch_last_measurement_timestamp_seconds"
+CONCLUDED = "reachwatch_last_concluded_round_timestamp_seconds"
+INGESTED = "reachwatch_measurements_ingested_total"
+
+
+def test_a_monitor_that_does_not_answer_is_told(tmp_path: Path) -> None:
+    firing(
+        tmp_path,
+        up(0, 30) | {'up{job="reachwatch",instance="a"}': steps((0, 1), (30, 0))},
+        {
+            29: {"ReachwatchDown": [], "ReachwatchInstanceDown": []},
+            34: {"ReachwatchDown": []},
+            36: {
+                "ReachwatchDown": [{}],
+                "ReachwatchInstanceDown": [{"job": "reachwatch", "instance": "a"}],
+            },
+        },
+    )
+
+
+def test_one_of_two_servers_is_a_ticket(tmp_path: Path) -> None:
+    series = up() | {'up{job="reachwatch",instance="b"}': steps((0, 1), (30, 0))}
+    expected = [{"job": "reachwatch", "instance": "b"}]
+    firing(tmp_path, series, {40: {"ReachwatchDown": [], "ReachwatchInstanceDown": expected}})
+
+
+def fleet(role: str, online: str) -> dict[str, str]:
+    return vantages("RU", role, "online", online)
+
+
+def test_ingest_that_stalls_is_told(tmp_path: Path) -> None:
+    series = up() | fleet("vantage", minutes(3, 0, 45))
+    series |= vantages("RU", "vantage", "silent", "_x90 3x700")
+    series |= {INGESTED: "0+10x60 600x700"}
+    firing(
+        tmp_path,
+        series,
+        {
+            30: {"CollectorIngestStalled": []},
+            44: {"CollectorIngestStalled": []},
+            55: {"CollectorIngestStalled": [{}]},
+            300: {"CollectorIngestStalled": [{}]},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("online", "ingested"),
+    [
+        pytest.param("3x400", "0+10x400", id="all is well"),
+        pytest.param("0x400", "500x400", id="nobody was there"),
+        pytest.param("1x60 0x400", "0+10x60 600x400", id="one laptop was closed"),
+        pytest.param("3x60 stale _x120 3x400", "0+10x60 stale _x120 610+10x400", id="outage"),
+    ],
+)
+def test_ingest_does_not_stall(tmp_path: Path, online: str, ingested: str) -> None:
+    series = up() | fleet("vantage", online) | {INGESTED: ingested}
+    at = (10, 31, 60, 89, 91, 93, 96, 100, 120)
+    firing(tmp_path, series, {m: {"CollectorIngestStalled": []} for m in at})
+
+
+@pytest.mark.parametrize(
+    ("received", "concluded", "expected"),
+    [
+        pytest.param("100000+30x200", "99400+30x200", [], id="two rounds behind"),
+        pytest.param("100000+30x200", "99400x200", [{}], id="dead detector"),
+        pytest.param("100000+30x200", "_x200", [{}], id="never started"),
+        pytest.param("100000x200", "99990x200", [], id="nothing arrives"),
+    ],
+)
+def test_detector_lag(
+    tmp_path: Path, received: str, concluded: str, expected: list[dict[str, str]]
+) -> None:
+    series = up() | {RECEIVED: received, CONCLUDED: concluded}
+    firing(tmp_path, series, {30: {"DetectorLagging": expected}})
+
+
+@pytest.mark.parametrize("end", ["silent", "gone"])
+def test_no_control(tmp_path: Path, end: str) -> None:
+    series = up() | fleet("vantage", "3x200") | fleet("control", minutes(1, 0, 20))
+    if end == "silent":
+        series |= vantages("DE", "control", "silent", "_x40 1x200")
+    firing(tmp_path, series, {30: {"ControlSilent": []}, 40: {"ControlSilent": [{}]}})
+
+
+def test_a_fresh_monitor_without_probes_misses_no_control(tmp_path: Path) -> None:
+    firing(tmp_path, up(), {60: {"ControlSilent": [], "CollectorIngestStalled": []}})
+
+
+def test_an_offline_vantage_is_kept_and_wakes_nobody(tmp_path: Path) -> None:
+    series = up() | fleet("vantage", steps((0, 3), (30, 2)))
+    series |= vantages("RU", "vantage", "silent", steps((0, 1), (30, 2)))
+    nobody = {"CountryDark": [], "ServiceBlockConfirmed": [], "CollectorIngestStalled": []}
+    firing(
+        tmp_path,
+        series,
+        {
+            29: {"VantageSilent": []},
+            50: {"VantageSilent": [{"country": "RU"}], **nobody},
+        },
+    )
+
+
+def test_the_dead_mans_switch_always_fires(tmp_path: Path) -> None:
+    firing(tmp_path, {"x": "1"}, {0: {"DeadMansSwitch": [{}]}, 90: {"DeadMansSwitch": [{}]}})
+
+
+def test_what_wakes_somebody() -> None:
+    paging = {alert.name for alert in alerts(Policy()) if alert.severity == "page"}
+    assert paging == {"ReachwatchDown", "CollectorIngestStalled", "DetectorLagging"}

@@ -1,0 +1,32 @@
+"""Prometheus' own configuration, as its tool reads it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from monitor.alerts import rules, scraping
+from monitor.detection.policy import Policy
+
+
+@pytest.mark.parametrize("pace", [1, 10, 600])
+def test_prometheus_accepts_it(tmp_path: Path, pace: int) -> None:
+    policy = Policy(pace=pace)
+    (tmp_path / "rules.yml").write_text(rules.render(policy, "http://x"))
+    path = tmp_path / "prometheus.yml"
+    path.write_text(scraping.render(policy))
+    run = subprocess.run(
+        ["promtool", "check", "config", str(path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "rules found" in run.stdout
+
+
+def test_names_and_targets() -> None:
+    made = scraping.document(Policy(), ["a:1", "b:2"], "c:3")
+    (job,) = made["scrape_configs"]
+    assert job["job_name"] == "reachwatch"
+    assert job["static_configs"] == [{"targets": ["a:1", "b:2"]}]
+    assert "c:3" in str(made["alerting"])
