@@ -47,15 +47,17 @@ def test_runbooks_can_be_published_anywhere() -> None:
     assert '"https://docs.example/runbooks/CountryDark.md"' in text
 
 
+def spans(text: str) -> list[int]:
+    """Every duration in milliseconds."""
+    return [int(n) * {"ms": 1, "s": 1000}[u] for n, u in NUMBER_WITH_UNIT.findall(text)]
+
+
 def test_every_duration_comes_from_the_policy() -> None:
     """Another pace divides each of them, and nothing else changes."""
     slow, fast = render(Policy(), "http://x"), render(Policy(pace=60), "http://x")
     cut = slow.index("groups:")
     slow_rules, fast_rules = slow[cut:], fast[fast.index("groups:") :]
     fast_rules = re.sub(r"\n *pace: .*", "", fast_rules)
-    spans = lambda text: [
-        int(n) * {"ms": 1, "s": 1000}[u] for n, u in NUMBER_WITH_UNIT.findall(text)
-    ]
     assert len(spans(slow_rules)) == len(spans(fast_rules)) > 20
     for long, short in zip(spans(slow_rules), spans(fast_rules), strict=True):
         assert short == max(1000, long // 60)
