@@ -201,6 +201,10 @@ async def sights(
     )
     if service is not None:
         newest = newest.where(v.service == service)
+    else:
+        # Named one by one, so that the index on (service, round) is used and not the whole table.
+        known = sa.select(t.target.c.service).distinct()
+        newest = newest.where(v.service.in_(known))
     last = newest.group_by(v.target, v.probe).subquery()
     query = (
         sa.select(v.target, v.country, v.asn, v.probe, v.round, v.body)
