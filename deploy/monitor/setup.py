@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from monitor import mosquitto
-from monitor.alerts.rules import render
+from monitor.alerts import routing, rules, scraping
 from monitor.detection.policy import Policy
 from monitor.mosquitto import Layout
 from monitor.options import OptionError, positive
@@ -37,10 +37,6 @@ DATABASE = "postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
 BROKER = Layout(directory="/made")
 """Where mosquitto's container has the volume; certificates and pid file are at the usual places."""
 SHARE = Path("/usr/local/share/reachwatch")
-_SPAN = re.compile(
-    r"\b((?:scrape|evaluation|group|repeat)_interval|group_wait|scrape_timeout): *(\d+)([smhd])\b"
-)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(environment: Mapping[str, str]) -> int:
@@ -69,16 +65,21 @@ def make(environment: Mapping[str, str]) -> None:
         raise OptionError(f"REACHWATCH_PACE: {error}") from None
     certificates(made, Path(environment.get("REACHWATCH_GIVEN") or "/given"), host)
     passwords(made)
-    put(made / "prometheus/rules.yml", render(policy, url), 0o644)
-    for name in ("prometheus", "alertmanager"):
-        text = (share / name / f"{name}.yml").read_text(encoding="utf-8")
-        if name == "alertmanager" and webhook:
-            text = with_webhook(text, webhook)
-        put(made / name / f"{name}.yml", paced(text, policy.pace), 0o644)
+    runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "") or rules.RUNBOOKS
+    put(made / "prometheus/rules.yml", rules.render(policy, url, runbooks), 0o644)
+    put(made / "prometheus/prometheus.yml", scraping.render(policy), 0o644)
+    heartbeat = _url(environment, "REACHWATCH_HEARTBEAT", "")
+    routes = routing.render(policy, webhook, heartbeat)
+    put(made / "alertmanager/alertmanager.yml", routes, 0o644)
+    for template in sorted((share / "alertmanager/templates").glob("*.tmpl")):
+        text = template.read_text(encoding="utf-8")
+        put(made / "alertmanager/templates" / template.name, text, 0o644)
 
 
 def passwords(made: Path) -> None:
     """Secrets of the monitor on broker and database, and of Grafana's first user."""
+    for folder in ("monitor", "database", "mosquitto"):
+        (made / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = kept_secret(made / "monitor/monitor.secret")
     broker = made / "mosquitto"
     if not (broker / mosquitto.PROBES).exists():
@@ -117,22 +118,6 @@ def certificates(made: Path, given: Path, host: str) -> None:
         put(place / "privkey.pem", _private(leaf_key), 0o600)
         text = leaf.public_bytes(serialization.Encoding.PEM).decode() + pem
         put(place / "fullchain.pem", text, 0o644)
-
-
-def paced(text: str, pace: int) -> str:
-    """A configuration of Prometheus or Alertmanager with its durations divided by the pace, at
-    least a second."""
-
-    def divide(found: re.Match[str]) -> str:
-        milliseconds = int(found[2]) * _SECONDS[found[3]] * 1000 // pace
-        return f"{found[1]}: {max(1000, milliseconds)}ms"
-
-    return text if pace == 1 else _SPAN.sub(divide, text)
-
-
-def with_webhook(text: str, url: str) -> str:
-    """Alertmanager's configuration with the operator's address at every webhook."""
-    return re.sub(r"^(\s*(?:- )?url:).*$", lambda m: f"{m[1]} {json.dumps(url)}", text, flags=re.M)
 
 
 def put(path: Path, text: str, mode: int) -> None:

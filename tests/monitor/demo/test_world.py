@@ -235,3 +235,10 @@ async def test_every_technique_that_is_offered_is_told_by_the_judge() -> None:
             assert told == {("blocked", block.technique)}, (str(block), verdicts)
             target = "wechat/shortlink" if block.technique.startswith("http.") else "wechat/web"
             assert verdicts[target][0] == "blocked"
+
+
+async def test_a_prefix_can_be_given() -> None:
+    async with World(1, prefix="127.200.77") as world:
+        assert {address.rpartition(".")[0] for address in world.addresses.values()} == {
+            "127.200.77"
+        }

@@ -1,0 +1,185 @@
+"""The files of deploy/ as the programs that will read them see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+GIVEN = {
+    "REACHWATCH_HOST": "reach.example",
+    "REACHWATCH_PUBLIC_URL": "https://reach.example",
+    "REACHWATCH_WEBHOOK": "https://pager.example/hook",
+    "REACHPROBE_ACCEPT_RISKS": "0123456789abcdef",
+    "REACHPROBE_COUNTRY": "FR",
+    "REACHPROBE_ASN": "64503",
+}
+COMPOSE = {
+    "centre": ("docker-compose.yml",),
+    "control": ("deploy/control/compose.yml",),
+    "laboratory": ("docker-compose.yml", "deploy/laboratory/compose.yml"),
+}
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **variables}
+    return subprocess.run(
+        words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def compose(name: str, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    files = [word for path in COMPOSE[name] for word in ("-f", path)]
+    return run("docker-compose", *files, *words, **variables)
+
+
+def resolved(name: str) -> Mapping[str, dict[str, object]]:
+    answer = compose(name, "config", "--format", "json", **GIVEN)
+    assert answer.returncode == 0, answer.stderr
+    services: Mapping[str, dict[str, object]] = json.loads(answer.stdout)["services"]
+    return services
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_compose_files_are_valid(name: str) -> None:
+    answer = compose(name, "config", "--quiet", **GIVEN)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("variable", GIVEN)
+def test_compose_says_what_is_missing(variable: str) -> None:
+    given = {key: value for key, value in GIVEN.items() if key != variable}
+    answer = compose("centre", "config", "--quiet", **given)
+    assert answer.returncode != 0
+    assert variable in answer.stderr
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_every_service_is_locked_in(name: str) -> None:
+    for service, said in resolved(name).items():
+        assert said.get("read_only") is True, service
+        assert said.get("cap_drop") == ["ALL"], service
+        assert said.get("security_opt") == ["no-new-privileges:true"], service
+        assert "privileged" not in said, service
+        assert "cap_add" not in said, service
+        if name != "laboratory":
+            assert said.get("mem_limit"), service
+            assert said.get("restart") == "unless-stopped", service
+        for mount in said.get("volumes", []):  # type: ignore[attr-defined]
+            assert "docker.sock" not in mount["source"], service
+
+
+def test_only_these_doors_are_open() -> None:
+    doors = {
+        (service, port["target"], port.get("host_ip", ""))
+        for service, said in resolved("centre").items()
+        for port in said.get("ports", [])  # type: ignore[attr-defined]
+    }
+    assert doors == {
+        ("mosquitto", 8883, ""),
+        ("reflector", 8443, ""),
+        ("web", 8080, "127.0.0.1"),
+        ("grafana", 3000, "127.0.0.1"),
+    }
+
+
+def test_probes_see_no_secret_of_the_centre() -> None:
+    seen = {
+        service: {mount["source"] for mount in said.get("volumes", [])}  # type: ignore[attr-defined]
+        for service, said in resolved("centre").items()
+    }
+    assert seen["probe"] == {"probe-state", "for-probe"}
+    assert seen["control"] == {"control-state", "for-control"}
+    assert seen["reflector"] == {"reflector-state"}
+    for secret, audience in {
+        "authority": {"setup"},
+        "certificates": {"setup", "mosquitto"},
+        "monitor": {"setup", "web", "collector", "detector"},
+        "database-password": {"setup", "postgres"},
+        "grafana-password": {"setup", "grafana"},
+    }.items():
+        assert {service for service, mounts in seen.items() if secret in mounts} == audience
+
+
+def test_images_have_a_version() -> None:
+    for service, said in resolved("centre").items():
+        image = str(said["image"])
+        if not image.startswith(("reachwatch", "reachprobe")):
+            assert re.search(r":v?\d+", image), f"{service}: {image}"
+
+
+@pytest.mark.parametrize("folder", ["probe", "monitor", "debian"])
+def test_dockerfiles_have_no_faults(folder: str) -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    answer = run(str(program), "--no-color", f"deploy/{folder}/Dockerfile")
+    assert (answer.returncode, answer.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("folder", ["probe", "monitor"])
+def test_our_images_run_as_nobody_in_particular_and_know_their_health(folder: str) -> None:
+    text = (DEPLOY / folder / "Dockerfile").read_text()
+    last = text[text.rindex("\nFROM ") :]
+    assert "\nUSER 10001:10001\n" in last
+    assert "\nHEALTHCHECK " in last
+    assert "--require-hashes" in text
+
+
+def test_the_probes_image_holds_nothing_of_the_monitor() -> None:
+    copied = re.findall(
+        r"^COPY (?:--\S+ )*(.+) \S+$", (DEPLOY / "probe/Dockerfile").read_text(), re.M
+    )
+    assert copied == ["requirements/probe.txt", "probes", "/opt/reachprobe", "deploy/probe/entry"]
+
+
+def test_shell_scripts_have_no_faults() -> None:
+    paths = [
+        path
+        for folder in (DEPLOY, ROOT / "scripts")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")
+    ]
+    assert len(paths) > 8
+    answer = run("shellcheck", "--severity=warning", *map(str, paths))
+    assert (answer.returncode, answer.stdout) == (0, "")
+    for path in paths:
+        assert os.access(path, os.X_OK), path
+
+
+@pytest.mark.parametrize(
+    "name", ["probe/reachprobe.service", "control/reachprobe-reflector.service"]
+)
+def test_units_are_valid_and_locked_in(name: str, tmp_path: Path) -> None:
+    text = (DEPLOY / name).read_text()
+    unit = tmp_path / Path(name).name
+    # Where the program is installed is not the unit's fault.
+    unit.write_text(text.replace("/opt/reachprobe/bin/reachprobe", shutil.which("true") or ""))
+    answer = run("systemd-analyze", "verify", "--man=no", str(unit))
+    assert (answer.returncode, answer.stderr) == (0, "")
+    answer = run("systemd-analyze", "security", "--offline=true", "--threshold=20", str(unit))
+    assert answer.returncode == 0, answer.stdout[-300:]
+
+
+def test_quadlet_names_what_the_image_knows() -> None:
+    text = (DEPLOY / "probe/reachprobe.container").read_text()
+    for line in ("ReadOnly=true", "DropCapability=all", "NoNewPrivileges=true"):
+        assert f"\n{line}\n" in text
+    assert "Volume=reachprobe.volume:/var/lib/reachprobe" in text
+    assert (DEPLOY / "probe/reachprobe.volume").is_file()
+    for variable in re.findall(r"^Environment=(\w+)=", text, re.M):
+        known = variable.removeprefix("REACHPROBE_").lower()
+        assert known in {"accept_risks", "country", "asn", "token_file"}
+
+
+def test_yaml_is_yaml() -> None:
+    for path in [*DEPLOY.rglob("*.yml"), ROOT / "docker-compose.yml"]:
+        assert yaml.safe_load(path.read_text()), path
