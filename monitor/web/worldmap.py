@@ -1,6 +1,6 @@
 """The world as SVG paths: land, borders, and one shape for each country of which something is
-known. Outlines come projected (`map/world.json`, made by `scripts/map`); nothing here knows
-what is blocked.
+known. Outlines come projected (`map/world.json`, made by `scripts/map`); it says of a
+country the worst that the overview's matrix says.
 
 Countries too small to be seen, and territories without an outline, get a dot.
 """
@@ -8,14 +8,24 @@ Countries too small to be seen, and territories without an outline, get a dot.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from monitor.detection.model import Event, Tier
+from monitor.store.reading import VantageRow
+from monitor.web.words import TIERS, plural, sentence
+from monitor.web.words import country as name_of
+
 FILE = Path(__file__).with_name("map") / "world.json"
-DOT = 5
-"""Radius of a small country's dot, in units of the map."""
+NAMED = 3
+"""Services that a place names for one state; of others it says how many."""
+_KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
+"""What is not blocked, the most telling first."""
+_TIERS = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
+_TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -130,12 +140,60 @@ def _line(points: Sequence[tuple[int, int]]) -> str:
     said = f"M{points[0][0]},{points[0][1]}l"
     numbers = [number for step in steps for number in step]
     # A minus sign separates by itself.
-    return said + "".join(
-        str(n) if i == 0 or n < 0 else f",{n}" for i, n in enumerate(numbers)
-    )
+    return said + "".join(str(n) if i == 0 or n < 0 else f",{n}" for i, n in enumerate(numbers))
 
 
 def _onward(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Both steps go the same way."""
     cross = one[0] * other[1] - one[1] * other[0]
     return cross == 0 and one[0] * other[0] + one[1] * other[1] > 0
+
+
+def places(
+    countries: Sequence[str],
+    rows: Sequence[tuple[str, str, Sequence[Mapping[str, Any] | None]]],
+    vantages: Sequence[tuple[VantageRow, str]],
+    opened: Sequence[Event] = (),
+) -> list[Place]:
+    """One place a country, the worst first, from the matrix of the overview (services down,
+    countries across), from those who stand there, and from open events of places where nobody
+    measures at the moment."""
+    made: list[tuple[int, Place]] = []
+    for index, country in enumerate(countries):
+        cells = [(name, cell) for _, name, row in rows if (cell := row[index]) is not None]
+        if cells:
+            made.append(_place(country, cells))
+    events: dict[str, list[Event]] = {}
+    for event in opened:
+        if event.inhibited_by is None and event.country not in countries:
+            events.setdefault(event.country, []).append(event)
+    for country, mine in events.items():
+        worst = min(mine, key=lambda event: _TIERS.index(event.tier))
+        said = f"{sentence(name_of(country))}: {worst.service} {TIERS[worst.tier]}, no data now"
+        made.append((_TIERS.index(worst.tier), Place(country, _TIER_KINDS[worst.tier], said)))
+    silent = {probe.country for probe, _ in vantages} - set(countries) - events.keys()
+    for country in sorted(silent):
+        here = [status for probe, status in vantages if probe.country == country]
+        online = sum(status == "online" for status in here)
+        said = f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
+        made.append((9, Place(country, "insufficient", said + "online")))
+    return [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
+
+
+def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, Place]:
+    worst = min(cells, key=lambda each: (each[1]["rank"], _rank(each[1]["kind"])))[1]
+    by_word: dict[str, list[str]] = {}
+    for name, cell in sorted(cells, key=lambda each: (each[1]["rank"], each[0].lower())):
+        by_word.setdefault(cell["word"], []).append(name)
+    parts = [
+        f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' * (len(names) > NAMED)} "
+        f"{word}"
+        for word, names in by_word.items()
+    ]
+    return worst["rank"], Place(
+        country, worst["kind"], f"{sentence(name_of(country))}: {'; '.join(parts)}"
+    )
+
+
+def _rank(kind: str) -> int:
+    return _KINDS.index(kind) if kind in _KINDS else 0

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.web.pages import data, event, measurement, overview, search, service
+from monitor.web.pages import (
+    country,
+    data,
+    event,
+    indexes,
+    measurement,
+    method,
+    network,
+    overview,
+    search,
+    service,
+    status,
+    vantages,
+)
 from monitor.web.render import render
 from monitor.web.site import SITE
 
@@ -12,11 +25,22 @@ from monitor.web.site import SITE
 def add_routes(app: web.Application) -> None:
     """Add every page. Addresses are permalinks and are never changed."""
     app.router.add_get("/", overview.page)
+    app.router.add_get("/s", indexes.services)
     app.router.add_get("/s/{service:[a-z0-9-]{1,40}}", service.page)
+    app.router.add_get("/c", indexes.countries)
+    app.router.add_get("/c/{country:[A-Za-z]{2}}", country.page)
+    app.router.add_get("/as/{asn:[0-9]{1,10}}", network.page)
+    app.router.add_get("/v", vantages.listing)
+    app.router.add_get("/v/{vantage:p-[0-9a-f]{16}}", vantages.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
     app.router.add_get("/search", search.page)
     app.router.add_get("/data", data.page)
+    app.router.add_get("/status", status.page)
+    app.router.add_get("/status.json", status.as_json)
+    app.router.add_get("/method", method.page)
+    app.router.add_get("/method.json", method.as_json)
+    app.router.add_get("/method.csv", method.as_csv)
 
 
 async def failure(request: web.Request, status: int, reason: str) -> web.Response:

@@ -13,7 +13,7 @@ from monitor.detection.model import Event, State, Tier
 from monitor.detection.present import Present, present
 from monitor.store import reading
 from monitor.store.reading import VantageRow
-from monitor.web import strips, telling, words
+from monitor.web import strips, telling, words, worldmap
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import event_strip, fleet, recent_since, window
@@ -41,6 +41,8 @@ async def page(request: web.Request) -> web.Response:
     controls = [probe for probe in online if probe.role == "control"]
     names = {service.id: service.name for service in site.catalogue.services}
     ended = [event for event in latest if event.state != "open"]
+    table = matrix(site, present(sights), opened)
+    standing = [(probe, status) for probe, status in living if probe.role == "vantage"]
     values = {
         "title": "What is blocked now",
         "headline": telling.overview(
@@ -54,7 +56,8 @@ async def page(request: web.Request) -> web.Response:
         else "Nothing has been measured yet.",
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
-        "matrix": matrix(site, present(sights), opened),
+        "matrix": table,
+        "world": worldmap.world(worldmap.places(*table, standing, opened)),
         "coverage": coverage(living),
         "missing": missing(vantages, controls, last is not None),
         "names": names,

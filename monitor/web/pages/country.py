@@ -1,0 +1,95 @@
+"""One country: what is blocked here, by which network, and was anybody watching?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from monitor.detection.model import Event
+from monitor.detection.present import Present, present
+from monitor.store import reading
+from monitor.store.reading import Filter
+from monitor.web import locality, words
+from monitor.web.countries import NAMES
+from monitor.web.locality import Locality
+from monitor.web.pages.overview import cell
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
+from monitor.web.views import fleet, recent_since
+
+EVENTS = 100
+UNKNOWN = "ZZ"
+"""Vantages that did not say where they are."""
+KOSOVO = "XK"
+"""In common use, and not in ISO 3166."""
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render a country."""
+    site = request.app[SITE]
+    code = request.match_info["country"]
+    if code != code.upper():
+        raise web.HTTPMovedPermanently(f"/c/{code.upper()}")
+    if code not in NAMES and code not in (UNKNOWN, KOSOVO):
+        raise web.HTTPNotFound(reason="No country has this code.")
+    here = Locality(name=words.country(code), country=code)
+    async with site.engine.connect() as connection:
+        events = await reading.events(connection, Filter(country=code), limit=EVENTS)
+        sights = await reading.sights(connection, recent_since(site))
+        probes = await fleet(site, connection, sights)
+        window = await locality.stretch(site, connection)
+        opened = [event for event in events if event.state == "open"]
+        strips = await locality.service_strips(site, connection, window, here, opened)
+        watched = await locality.watched(site, connection, window, here)
+    rows = [row for row in present(sights) if row.country == code]
+    members = locality.living([(p, status) for p, status in probes if p.country == code])
+    names = {service.id: service.name for service in site.catalogue.services}
+    headline = (
+        "Every vantage says in which country it stands."
+        if code == UNKNOWN and not members and not events
+        else locality.headline(here, opened, names, members, bool(rows))
+    )
+    values = {
+        "title": words.sentence(here.name),
+        "code": code,
+        "headline": headline,
+        "matrix": matrix(site, rows, opened),
+        "strips": strips,
+        "window": window,
+        "watched": watched,
+        "members": members,
+        "events": locality.sorted_events(events),
+        "names": names,
+    }
+    return await render(request, "country.html", values)
+
+
+def matrix(
+    site: Site, rows: Sequence[Present], opened: Sequence[Event]
+) -> tuple[list[int], list[tuple[str, str, list[dict[str, Any] | None]]]]:
+    """Networks across, services down; what is blocked comes first."""
+    networks = sorted({row.asn for row in rows} | {asn for event in opened for asn in event.asns})
+    places: dict[tuple[str, int], list[Present]] = defaultdict(list)
+    for row in rows:
+        places[row.target.partition("/")[0], row.asn].append(row)
+    listed = []
+    for service in site.catalogue.services:
+        mine = [event for event in opened if event.service == service.id]
+        cells = [
+            cell(
+                places[service.id, asn],
+                next((event for event in mine if asn in event.asns), None),
+            )
+            for asn in networks
+        ]
+        if any(cells):
+            worst = min(entry["rank"] for entry in cells if entry)
+            listed.append((worst, service.name.lower(), service.id, service.name, cells))
+    return networks, [(id, name, cells) for _, _, id, name, cells in sorted(listed, key=_order)]
+
+
+def _order(entry: tuple[int, str, str, str, list[dict[str, Any] | None]]) -> tuple[int, str]:
+    return entry[:2]

@@ -1,0 +1,120 @@
+"""Two lists to begin with: every service of the catalogue, and every country that is known of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from monitor.detection.model import Event, Tier
+from monitor.detection.present import present
+from monitor.store import reading
+from monitor.web import words, worldmap
+from monitor.web.locality import living
+from monitor.web.pages.overview import matrix
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
+from monitor.web.views import fleet, recent_since
+
+
+async def services(request: web.Request) -> web.Response:
+    """Render all services, those that are blocked somewhere first."""
+    site = request.app[SITE]
+    async with site.engine.connect() as connection:
+        sights = await reading.sights(connection, recent_since(site))
+        opened = await reading.events(connection, state="open", limit=500)
+    countries, rows = matrix(site, present(sights), opened)
+    cells = {id: cells for id, _, cells in rows}
+    listed: list[dict[str, Any]] = []
+    for service in site.catalogue.services:
+        seen = [
+            {"country": country, **cell}
+            for country, cell in zip(countries, cells.get(service.id, ()), strict=False)
+            if cell is not None
+        ]
+        seen.sort(key=lambda cell: (cell["rank"], cell["country"]))
+        listed.append({"service": service, "cells": seen})
+    listed.sort(
+        key=lambda row: (
+            row["cells"][0]["rank"] if row["cells"] else 9,
+            row["service"].name.lower(),
+        )
+    )
+    headline = services_headline(site, opened, sum(bool(row["cells"]) for row in listed))
+    values = {"title": "Services", "headline": headline, "rows": listed}
+    return await render(request, "services.html", values)
+
+
+async def countries(request: web.Request) -> web.Response:
+    """Render all countries that have a vantage, a measurement or an event."""
+    site = request.app[SITE]
+    async with site.engine.connect() as connection:
+        sights = await reading.sights(connection, recent_since(site))
+        opened = await reading.events(connection, state="open", limit=500)
+        probes = await fleet(site, connection, sights)
+    rows = matrix(site, present(sights), opened)
+    members = living(probes)
+    vantages = [(probe, status) for probe, status in members if probe.role == "vantage"]
+    places = worldmap.places(rows[0], rows[1], vantages, opened)
+    networks: dict[str, set[int]] = {}
+    for probe, _ in vantages:
+        networks.setdefault(probe.country, set()).add(probe.asn)
+    for sight in sights:
+        networks.setdefault(sight.country, set()).add(sight.asn)
+    listed = [
+        {
+            "place": place,
+            "online": sum(
+                status == "online" for probe, status in vantages if probe.country == place.country
+            ),
+            "total": sum(probe.country == place.country for probe, _ in vantages),
+            "networks": sorted(networks.get(place.country, ())),
+            "events": [event for event in opened if event.country == place.country],
+        }
+        for place in places
+    ]
+    values = {
+        "title": "Countries",
+        "headline": countries_headline(opened, len(places)),
+        "rows": listed,
+        "world": worldmap.world(places),
+        "names": {service.id: service.name for service in site.catalogue.services},
+    }
+    return await render(request, "countries.html", values)
+
+
+def services_headline(site: Site, opened: Sequence[Event], measured: int) -> str:
+    """How many are blocked somewhere, of how many that are measured."""
+    total = words.plural(len(site.catalogue.services), "service")
+    blocked = _confirmed(opened, lambda event: event.service)
+    if not measured and not blocked:
+        return f"{total} in the catalogue; none has been measured lately."
+    if blocked:
+        return f"{words.number(blocked, True)} of {total} {_is(blocked)} blocked somewhere."
+    return f"None of {total} is known to be blocked; {measured} measured lately."
+
+
+def countries_headline(opened: Sequence[Event], known: int) -> str:
+    """In how many countries something is blocked, of how many that are watched."""
+    blocked = _confirmed(opened, lambda event: event.country)
+    if not known:
+        return "No vantage stands in any country yet."
+    total = words.plural(known, "country", "countries")
+    if blocked:
+        return f"Something is blocked in {words.number(blocked)} of {total} that we know of."
+    return f"No confirmed block in {total} that we know of."
+
+
+def _confirmed(opened: Sequence[Event], key: Any) -> int:
+    return len(
+        {
+            key(event)
+            for event in opened
+            if event.tier is Tier.CONFIRMED and event.inhibited_by is None
+        }
+    )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"

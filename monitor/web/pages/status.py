@@ -1,0 +1,232 @@
+"""The health of the system itself: does everything arrive, is it judged in time, what was
+refused, what runs?
+"""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import web
+
+import monitor
+from monitor.collector.admission import REASONS
+from monitor.detection.rules import RULES_VERSION
+from monitor.metrics.lags import Histogram
+from monitor.store import health, reading
+from monitor.web import words
+from monitor.web.condition import condition
+from monitor.web.render import STALLED_MS, render
+from monitor.web.site import SITE, Site
+from monitor.web.views import fleet
+
+LOOK_BACK_SECONDS = 900
+"""Stretch over which rates are taken, before division by the pace; three rounds at least."""
+QUARANTINE = {
+    "malformed_batch": "a batch that cannot be read",
+    "malformed_line": "a measurement that cannot be read",
+    "malformed_status": "a status message that cannot be read",
+    "unknown_probe": "from a probe that never enrolled",
+    "revoked_probe": "from a probe that has left",
+    "foreign_probe": "in another probe's name",
+    "unknown_role": "from a probe with a role that is not known",
+    "wrong_id": "with an id that does not fit its content",
+    "clock_ahead": "from the future: the probe's clock is wrong",
+    "too_old": "older than any spool keeps",
+    "wrong_round": "of a round that does not fit its time",
+    "too_many_targets": "of more targets than one probe may name",
+    "conflicting_id": "with a known id and other content",
+}
+"""Each reason for quarantine, after "Measurements ..."."""
+LATE_MS = 300_000
+"""A detector that is this far behind what is stored (before division by the pace, and three
+rounds at least) is said to lag."""
+
+
+class Lag(msgspec.Struct, frozen=True):
+    """How late things are, in seconds."""
+
+    half: float
+    most: float
+    """95 of 100 are not later."""
+    n: int
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the page says, as data."""
+
+    ready: bool
+    unready: tuple[str, ...]
+    last_received: int | None
+    """Unix milliseconds."""
+    stalled: bool
+    looked_back_ms: int
+    received: int
+    """Measurements received in that time; the newest few thousand when there were more."""
+    per_minute: float
+    ingest_lag: Lag | None
+    """From the beginning of a measurement to its commit."""
+    detection_lag: Lag | None
+    """From the end of a round to the commit of its conclusions, where this process detects."""
+    detecting: bool
+    waiting: int
+    """Measurements that the detector has not looked at yet."""
+    behind_ms: int | None
+    """How far its last round lies before the newest one, for the service that is furthest."""
+    lagging: bool
+    ingested: int
+    duplicate: int
+    quarantined: dict[str, int]
+    vantages: dict[str, dict[str, int]]
+    """By role, then by status."""
+    store_bytes: int
+    store_kind: str
+    versions: dict[str, str]
+    probe_versions: dict[str, int]
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render the status."""
+    site = request.app[SITE]
+    found = await health_of(site)
+    values = {
+        "title": "Status",
+        "headline": headline(found, site.clock()),
+        "health": found,
+        "reasons": [(reason, QUARANTINE[reason], n) for reason, n in found.quarantined.items()],
+        "size": size(found.store_bytes),
+        "seconds": seconds,
+    }
+    return await render(request, "status.html", values)
+
+
+async def as_json(request: web.Request) -> web.Response:
+    """The same as data."""
+    body = msgspec.json.encode(await health_of(request.app[SITE]))
+    return web.Response(
+        body=body,
+        content_type="application/json",
+        headers={"Access-Control-Allow-Origin": "*"},
+    )
+
+
+async def health_of(site: Site) -> Health:
+    """Ask the store and this process."""
+    now = site.clock()
+    interval = site.interval_seconds * 1000
+    span = max(site.policy.ms(LOOK_BACK_SECONDS), 3 * interval)
+    async with site.engine.connect() as connection:
+        arrivals = await health.arrivals(connection, now - span)
+        last = await reading.last_received(connection)
+        tallies = await reading.tallies(connection)
+        folded = await health.folded(connection)
+        waiting = await health.waiting(connection)
+        detecting = await health.detecting(connection, now)
+        probes = await fleet(site, connection)
+        newest = [verdict.round for verdict in await reading.judged(connection, limit=1)]
+        stored = await health.size(connection)
+        kind = connection.dialect.name
+    if len(arrivals) == health.LOOKED_AT:
+        span = max(1, now - arrivals[-1].received)
+    unready = tuple(site.unready())
+    behind = max((newest[0] - round for _, round in folded), default=0) if newest else None
+    roles: dict[str, dict[str, int]] = {}
+    for probe, status in probes:
+        counts = roles.setdefault(probe.role, {})
+        counts[status] = counts.get(status, 0) + 1
+    living = {probe.id for probe, status in probes if status != "revoked"}
+    software = Counter(
+        condition((), probe.status).software or "unknown"
+        for probe in await site.registry.probes()
+        if probe.id in living
+    )
+    counted = {(name, reason): n for name, reason, n in tallies}
+    late = max(site.policy.ms(LATE_MS // 1000), 3 * interval)
+    return Health(
+        ready=not unready,
+        unready=unready,
+        last_received=last,
+        stalled=last is not None and now - last > max(STALLED_MS // site.policy.pace, 3 * interval),
+        looked_back_ms=span,
+        received=len(arrivals),
+        per_minute=round(60_000 * len(arrivals) / span, 1),
+        ingest_lag=lag_of([(each.received - each.started) / 1000 for each in arrivals]),
+        detection_lag=lag_in(site.lags.detection),
+        detecting=detecting,
+        waiting=waiting,
+        behind_ms=behind,
+        lagging=bool(behind is not None and behind > late),
+        ingested=counted.get(("ingested", ""), 0),
+        duplicate=counted.get(("duplicate", ""), 0),
+        quarantined={
+            reason: n for reason in REASONS if (n := counted.get(("quarantined", reason), 0))
+        },
+        vantages={role: roles[role] for role in sorted(roles)},
+        store_bytes=stored,
+        store_kind=kind,
+        versions={
+            "monitor": monitor.__version__,
+            "python": platform.python_version(),
+            "rules": RULES_VERSION,
+            "catalogue": site.catalogue.version,
+            "policy": f"{site.policy.name}, pace {site.policy.pace}",
+        },
+        probe_versions=dict(sorted(software.items())),
+    )
+
+
+def lag_of(lags: Sequence[float]) -> Lag | None:
+    """Half and 95 of 100; None of nothing."""
+    if not lags:
+        return None
+    ordered = sorted(max(0.0, lag) for lag in lags)
+    return Lag(
+        ordered[(len(ordered) - 1) // 2], ordered[(len(ordered) - 1) * 95 // 100], len(ordered)
+    )
+
+
+def lag_in(histogram: Histogram) -> Lag | None:
+    """The same from counts: the upper bounds of their buckets."""
+    buckets = histogram.buckets()
+    total = buckets[-1][1]
+    if not total:
+        return None
+
+    def bound(share: float) -> float:
+        return next(float(upper) for upper, n in buckets if n >= share * total)
+
+    return Lag(bound(0.5), bound(0.95), int(total))
+
+
+def headline(found: Health, now: int) -> str:
+    """Is all well, in one sentence? What stands in the way comes first."""
+    if not found.ready:
+        return f"Not ready: {'; '.join(found.unready)}."
+    if found.last_received is None:
+        return "Ready, and nothing has arrived yet."
+    if found.stalled:
+        return f"Nothing has arrived for {words.lasted(now - found.last_received)}."
+    if not found.detecting:
+        return "Measurements arrive, but no detector is at work: nothing is judged."
+    if found.lagging:
+        return f"Measurements arrive, but conclusions lag {words.lasted(found.behind_ms or 0)}."
+    return "All is well: measurements arrive and are judged in time."
+
+
+def seconds(value: float) -> str:
+    """`0.5 s`, `4 min`; `more than a day` past the last bucket."""
+    if value == float("inf"):
+        return "more than a day"
+    return f"{value:.1f} s" if value < 10 else words.lasted(int(value * 1000))
+
+
+def size(n: int) -> str:
+    """`3.4 MB`."""
+    value = float(n)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
