@@ -184,7 +184,7 @@ def chromium() -> Iterator[Browser]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        env=os.environ | {"HOME": str(profile)},
+        env=os.environ | {"HOME": str(profile), "TMPDIR": str(profile)},
     )
     try:
         yield Browser.at(profile / "DevToolsActivePort", process)

@@ -17,7 +17,7 @@ def given(**values: object) -> argparse.Namespace:
 
 
 async def test_a_block_that_cannot_be_shown_is_one_line() -> None:
-    with pytest.raises(OptionError, match="--demo-block: 'tcp.reset' needs a firewall|tcp"):
+    with pytest.raises(OptionError, match=r"--demo-block: tcp\.reset needs a firewall"):
         await running.demonstrate(given(demo_block="wechat:64501:tcp.reset"), asyncio.Event())
 
 
