@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from monitor.detection.judge import Control, judge, online_controls
+from monitor.detection.judge import Control, judge_beside
+from monitor.detection.liveness import Standing, standing
 from monitor.detection.model import Fact, Stored
 from monitor.detection.policy import Policy
+from monitor.detection.view import EndpointView, view
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
 
 _Key = tuple[str, int]
+NOTHING_KNOWN = Standing()
 
 
 def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
@@ -47,6 +50,40 @@ def nearest_controls(
     return [(c, liveness.get((c.probe, c.round), [])) for c in near]
 
 
+class _Beside:
+    """What the measurements of one call share: standings by probe and round, views of controls."""
+
+    def __init__(self, ordered: Sequence[Stored]) -> None:
+        liveness = _liveness(s.measurement for s in ordered)
+        self._standings = {key: standing(found) for key, found in liveness.items()}
+        self._controls: dict[str, list[Measurement]] = defaultdict(list)
+        self._views: dict[str, dict[str, EndpointView]] = {}
+        for s in ordered:
+            if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
+                self._controls[s.measurement.target].append(s.measurement)
+
+    def standing(self, measurement: Measurement) -> Standing:
+        """How the probe stood in that round."""
+        return self._standings.get((measurement.probe, measurement.round), NOTHING_KNOWN)
+
+    def controls(self, measurement: Measurement, window_ms: int) -> list[dict[str, EndpointView]]:
+        """The nearest round's online controls, as `online_controls` chooses them."""
+        chosen: list[Measurement] = []
+        for control, _ in nearest_controls(
+            measurement, self._controls[measurement.target], {}, window_ms
+        ):
+            if chosen and control.round != chosen[0].round:
+                break
+            if self.standing(control).online:
+                chosen.append(control)
+        return [self._view(control) for control in chosen]
+
+    def _view(self, control: Measurement) -> dict[str, EndpointView]:
+        if control.id not in self._views:
+            self._views[control.id] = view(control)
+        return self._views[control.id]
+
+
 def facts_of(stored: Sequence[Stored], round: int, policy: Policy) -> list[Fact]:
     """Return the Facts of one round, sorted by (started, id).
 
@@ -54,18 +91,14 @@ def facts_of(stored: Sequence[Stored], round: int, policy: Policy) -> list[Fact]
     possibly more; both roles, liveness included.
     """
     ordered = sorted(stored, key=lambda s: (s.measurement.started, s.measurement.id))
-    liveness = _liveness(s.measurement for s in ordered)
-    by_target: dict[str, list[Measurement]] = defaultdict(list)
-    for s in ordered:
-        if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
-            by_target[s.measurement.target].append(s.measurement)
+    shared = _Beside(ordered)
     window = policy.ms(policy.control_window_seconds)
     facts = []
     for s in ordered:
         m = s.measurement
         if s.role is Role.CONTROL or m.round != round or m.target in LIVENESS_TARGETS:
             continue
-        controls = nearest_controls(m, by_target[m.target], liveness, window)
+        controls = shared.controls(m, window)
         facts.append(
             Fact(
                 id=m.id,
@@ -78,8 +111,8 @@ def facts_of(stored: Sequence[Stored], round: int, policy: Policy) -> list[Fact]
                 started=m.started,
                 interval=m.interval_ms,
                 target=m.target,
-                verdict=judge(m, liveness.get((m.probe, m.round), []), controls),
-                control=bool(online_controls(controls)),
+                verdict=judge_beside(m, shared.standing(m), controls),
+                control=bool(controls),
                 source=s.source,
             )
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from monitor.detection.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.facts import beside
-from monitor.detection.liveness import Standing, standing
+from monitor.detection.liveness import Standing, standing, with_clock
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.rules import VANTAGE_RULES, first
 from monitor.detection.view import EndpointView, view
@@ -37,9 +37,15 @@ def judge(
     seen by controls, nearest round first; of those that are online themselves, all of the nearest
     round count, and one that passes a step is enough. Never raises.
     """
+    return judge_beside(measurement, standing(liveness), online_controls(controls))
+
+
+def judge_beside(
+    measurement: Measurement, here: Standing, chosen: Sequence[dict[str, EndpointView]]
+) -> Verdict:
+    """The same from what was made of liveness and controls before: many targets share them."""
     views = view(measurement)
-    here = standing(liveness, measurement)
-    chosen = online_controls(controls)
+    here = with_clock(here, measurement)
     judged = [
         judge_endpoint(
             beside(
@@ -83,7 +89,7 @@ def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]
     for measurement, liveness in controls:
         if chosen and measurement.round != chosen[0].round:
             break  # nearest first: the others are farther, and not worth a look
-        if standing(liveness, measurement).online:
+        if standing(liveness).online:
             chosen.append(measurement)
     return [view(measurement) for measurement in chosen]
 

@@ -8,7 +8,7 @@ scope alone. So removing liveness facts never makes a vantage look better.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitor.detection import fingerprints
 from monitor.detection.kinds import CERTIFICATE_KINDS, Kind, dns_kind, http_kind, tls_kind
@@ -54,11 +54,8 @@ class Standing:
         return self.international is True
 
 
-def standing(liveness: Sequence[Measurement], subject: Measurement | None = None) -> Standing:
-    """Return what these liveness measurements (of one probe and round) say.
-
-    `subject` is the measurement judged beside them, for its clock offset.
-    """
+def standing(liveness: Sequence[Measurement]) -> Standing:
+    """Return what these liveness measurements (of one probe and round) say."""
     by_scope: dict[str, list[EndpointView]] = {}
     for measurement in liveness:
         if measurement.target in (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC):
@@ -72,7 +69,6 @@ def standing(liveness: Sequence[Measurement], subject: Measurement | None = None
     dated = sum(kind is Kind.DATES for kind in shaken)
     named = [host for host in hosts if host.ref.host]
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
-    offsets = [m.clock_offset_ms for m in (*liveness, *((subject,) if subject else ()))]
     dates = dated > 0 and dated >= valid
     return Standing(
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
@@ -86,8 +82,18 @@ def standing(liveness: Sequence[Measurement], subject: Measurement | None = None
         intercepted=foreign > 0 and foreign >= valid,
         portal=any(_portal(place) for place in everywhere),
         dates=dates,
-        clock_wrong=dates or any(abs(o) > CLOCK_TOLERANCE_MS for o in offsets if o is not None),
+        clock_wrong=dates or any(map(_clock_off, liveness)),
     )
+
+
+def with_clock(here: Standing, subject: Measurement) -> Standing:
+    """The standing beside one measurement, whose own clock offset counts as well."""
+    return replace(here, clock_wrong=True) if _clock_off(subject) else here
+
+
+def _clock_off(measurement: Measurement) -> bool:
+    offset = measurement.clock_offset_ms
+    return offset is not None and abs(offset) > CLOCK_TOLERANCE_MS
 
 
 def _most(hosts: list[EndpointView] | None) -> bool | None:

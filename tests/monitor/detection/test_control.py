@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.detection.control import facts_of, nearest_controls
+from monitor.detection.judge import judge
 from monitor.detection.model import State, Stored
 from monitor.detection.policy import Policy
 from probes.wire.failure import Failure
@@ -79,6 +80,19 @@ def test_order_of_arrival_does_not_matter() -> None:
     facts = facts_of(many, ROUND, Policy())
     assert facts == facts_of(many[::-1], ROUND, Policy())
     assert [(f.started, f.id) for f in facts] == sorted((f.started, f.id) for f in facts)
+
+
+def test_shared_work_says_the_same_as_the_plain_judge() -> None:
+    far = control(round=ROUND - MINUTE)
+    near = control(dns(A1), tcp(A1, Failure.TIMEOUT))
+    for liveness in (near[1], []):
+        group = [stored(m, Role.CONTROL) for m in (*far, near[0]) if isinstance(m, Measurement)]
+        group += [stored(m, Role.CONTROL) for m in (*far[1], *liveness)]
+        volunteers = a_round(clock_offset_ms=-5)
+        (fact,) = facts_of([*group, *volunteers], ROUND, Policy())
+        subject, *alive_here = (s.measurement for s in volunteers)
+        assert fact.verdict == judge(subject, alive_here, [(near[0], liveness), far])
+        assert fact.verdict.state is (State.DOWN if liveness else State.BLOCKED)
 
 
 def test_nearest_first_with_later_rounds_only_when_asked() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.liveness import foreign_host, standing
+from monitor.detection.liveness import foreign_host, standing, with_clock
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (
     alive,
@@ -93,7 +93,8 @@ def test_special_places_where_the_world_is() -> None:
 def test_clock() -> None:
     assert standing(alive(clock_offset_ms=-3_600_001)).clock_wrong
     assert not standing(alive(clock_offset_ms=3_600_000)).clock_wrong
-    assert standing(alive(), measured(clock_offset_ms=9_999_999)).clock_wrong
+    assert with_clock(standing(alive()), measured(clock_offset_ms=9_999_999)).clock_wrong
+    assert not with_clock(standing(alive()), measured(clock_offset_ms=9)).clock_wrong
     ref = endpoint("tls", "l1.example")
     expired = measured(foreign(at=ref, code=10), endpoints=(ref,), target="liveness/international")
     assert standing([expired]).clock_wrong
