@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from monitor.alerts import terms
 from monitor.alerts.alert import Alert
 from monitor.detection.policy import Policy
-from monitor.metrics import names
 
 SPREADING_NETWORKS = 3
 NOT_UNBLOCKED = (
@@ -118,18 +117,14 @@ def _closings(policy: Policy) -> Sequence[Alert]:
 
 
 def _explanations(policy: Policy) -> Sequence[Alert]:
-    state = names.TARGET_STATE.name
-    networks = (
-        f'count by (service) (count by (service, country, asn) ({state}{{state="down"}})) '
-        f">= {policy.elsewhere_min_networks}"
-    )
     online, week = terms.ONLINE_BY_COUNTRY, f"{policy.ms(policy.expected_vantages_seconds)}ms"
     best = f"max_over_time({online}[{week}])"
     return (
         Alert(
             name="ServiceDownGlobally",
             kind="service",
-            expr=f"{terms.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} and {networks}",
+            expr=f"{terms.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} "
+            f"and {terms.DOWN_NETWORKS} >= {policy.elsewhere_min_networks}",
             severity="info",
             # At once: it has to be there before what it inhibits.
             keep_seconds=policy.trouble_hold_seconds,
@@ -143,7 +138,7 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             kind="country",
             expr=f"{online} <= {1 - policy.dark_per_mille / 1000:g} * {best} "
             f"and {best} >= {policy.country_min_vantages} "
-            f"unless on (country) {names.OWNERS.name} < {policy.country_min_owners}",
+            f"unless on (country) {terms.OWNERS} < {policy.country_min_owners}",
             severity="page",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,

@@ -19,7 +19,9 @@ ONLINE_BY_COUNTRY = f"country:{names.VANTAGES.name}:online"
 ONLINE_RATIO = f"country:{names.VANTAGES.name}:online_ratio"
 ONLINE = f"all:{names.VANTAGES.name}:online"
 NETWORKS = "service_country:reachwatch_block_event_networks:count"
+OWNERS = f"country:{names.OWNERS.name}:held"
 DOWN_RATIO = f"service:{names.SERVICE_TARGETS.name}:down_ratio"
+DOWN_NETWORKS = f"service:{names.TARGET_STATE.name}:down_networks"
 SAID = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
 """Events that somebody may have been told of."""
 _MONITOR = f"group({names.BUILD.name})"
@@ -56,10 +58,17 @@ def recordings(policy: Policy) -> Sequence[Recording]:
             name=NETWORKS,
             expr=f"count by (service, country) (count by (service, country, asn) ({SAID}))",
         ),
-        Recording(
-            name=DOWN_RATIO,
-            expr=f"max by (service) ({down}) "
+        # What explains a block away is held like the block itself.
+        held(OWNERS, _largest(names.OWNERS)),
+        held(
+            DOWN_RATIO,
+            f"max by (service) ({down}) "
             f"/ (sum by (service) (max by (service, state) ({settled})) > 0)",
+        ),
+        held(
+            DOWN_NETWORKS,
+            "count by (service) (count by (service, country, asn) "
+            f'({names.TARGET_STATE.name}{{state="down"}}))',
         ),
     )
 
