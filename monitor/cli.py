@@ -252,7 +252,10 @@ def _add_offline(commands: Commands[Parser]) -> None:
     )
     _policy(rules)
     printing.add_options(rules)
-    _command(commands, "schema", "print the JSON Schema of a Measurement")
+    schema = _command(commands, "schema", "print the JSON Schema of a Measurement")
+    schema.add_argument(
+        "--markdown", action="store_true", help="the data dictionary in place of the schema"
+    )
     catalogue = commands.add_parser("catalogue", help="the catalogue of services")
     leaves = catalogue.add_subparsers(
         dest="leaf", metavar="COMMAND", required=True, parser_class=Parser

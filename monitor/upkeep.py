@@ -27,7 +27,12 @@ def run(given: argparse.Namespace) -> int:
             sys.stdout.write(printing.text(given))
             return 0
         case "schema", _:
+            from probes.wire.dictionary import dictionary
             from probes.wire.schema import schema
+
+            if given.markdown:
+                sys.stdout.write(dictionary())
+                return 0
 
             print(json.dumps(schema(), indent=2, sort_keys=True))
             return 0
