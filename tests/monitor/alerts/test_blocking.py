@@ -277,12 +277,12 @@ def test_only_one_alert_about_blocking_wakes_anyone() -> None:
 
 def test_what_explains_a_block_away_holds_as_long_as_the_block(tmp_path: Path) -> None:
     """The monitor dies while a service is down and a country with one owner is silent."""
-    alive = "1x60 stale"
+    alive = minutes(1, 0, 30)
     series = dict.fromkeys(up(), alive) | event("confirmed", 0, 30)
     labels = 'service="wechat",target="wechat/m",country="C%s",asn="%s",state="down"'
     series |= {f"reachwatch_target_state{{{labels % (n, n)}}}": alive for n in (1, 2)}
-    series |= {'reachwatch_service_targets{service="wechat",state="down"}': "2x60 stale"}
-    series |= vantages("FR", "vantage", "online", "5x20 0x40 stale")
+    series |= {'reachwatch_service_targets{service="wechat",state="down"}': minutes(2, 0, 30)}
+    series |= vantages("FR", "vantage", "online", "5x19 0x39 stale")
     series |= {'reachwatch_vantage_owners{country="FR"}': alive}
     both = {"ServiceDownGlobally": [{"service": "wechat"}], "ServiceBlockConfirmed": [EVENT]}
     firing(tmp_path, series, {at: both | {"CountryDark": []} for at in (29, 31, 60, 90)})
