@@ -56,8 +56,9 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         ),
         Alert(
             name="DetectorLagging",
-            expr=f"(max({received}) - max({concluded}) > {late:g}) "
-            f"or (max({received}) unless on () max({concluded}))",
+            # Or nothing was ever judged, though measurements have been there for long enough.
+            expr=f"(max({received}) - max({concluded}) > {late:g}) or "
+            f"(max({received} offset {terms.window(policy)}) unless on () max({concluded}))",
             severity="page",
             seconds=hold,
             summary="The detector does not keep up with the measurements",

@@ -87,6 +87,11 @@ def test_detector_lag(
     firing(tmp_path, series, {30: {"DetectorLagging": expected}})
 
 
+def test_a_fresh_monitor_may_take_its_time_to_judge(tmp_path: Path) -> None:
+    series = up() | {RECEIVED: "_x10 100000+30x200", CONCLUDED: "_x32 100300+30x200"}
+    firing(tmp_path, series, {at: {"DetectorLagging": []} for at in (6, 12, 16, 18, 30, 60)})
+
+
 @pytest.mark.parametrize("end", ["silent", "gone"])
 def test_no_control(tmp_path: Path, end: str) -> None:
     series = up() | fleet("vantage", "3x200") | fleet("control", minutes(1, 0, 20))

@@ -63,6 +63,12 @@ SNAPSHOT = Snapshot(
     tallies=[("ingested", "", 7), ("quarantined", "malformed", 2)],
     reasons=["malformed", "foreign_probe"],
     last_received=5_000,
+    last_concluded=4_000,
+    owners={"RU": 2},
+    ended=[
+        (event(id="c" * 16, state=EventState.CLOSED, onset=2_000, closed=9_000), "closed"),
+        (event(id="d" * 16, state=EventState.RETRACTED, updated=8_000), "retracted"),
+    ],
 )
 
 
@@ -83,6 +89,38 @@ def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
     assert {dict(labels)["event_id"] for _, labels in rows} == {"0123456789abcdef"}
 
 
+def by_event(name: str) -> dict[str, float]:
+    return {dict(labels)["event_id"]: v for (n, labels), v in samples().items() if n == name}
+
+
+def test_the_facts_of_a_message_stand_beside_the_event() -> None:
+    """Of open events and of those that ended lately, never of one that is held back."""
+    onsets = by_event(names.EVENT_ONSET.name)
+    assert onsets == {"0123456789abcdef": 0.001, "c" * 16: 2, "d" * 16: 0.001}
+    kinds = {
+        dict(labels)["kind"]: value
+        for (name, labels), value in samples().items()
+        if name == names.EVENT_VANTAGES.name
+    }
+    assert kinds == {"agreeing": 3, "total": 3}
+
+
+def test_ends_are_shown_with_their_transition() -> None:
+    rows = {
+        (dict(labels)["event_id"][0], dict(labels)["transition"], dict(labels)["tier"]): value
+        for (name, labels), value in samples().items()
+        if name == names.EVENT_ENDED.name
+    }
+    assert rows == {("c", "closed", "confirmed"): 9, ("d", "retracted", "confirmed"): 8}
+
+
+def test_targets_of_a_service_are_counted_from_zero() -> None:
+    rows = {k: v for k, v in samples().items() if k[0] == names.SERVICE_TARGETS.name}
+    assert len(rows) == 2 * len(State)
+    assert sum(rows.values()) == 1
+    assert rows[names.SERVICE_TARGETS.name, (("service", "wechat"), ("state", "blocked"))] == 1
+
+
 def test_event_counters_are_present_from_zero() -> None:
     rows = {k: v for k, v in samples().items() if k[0] == names.EVENTS.name}
     assert len(rows) == 2 * 2 * len(names.TRANSITIONS)
@@ -99,6 +137,9 @@ def test_totals_and_quarantine_reasons() -> None:
         == 2
     )
     assert rows["reachwatch_targets", (("state", "blocked"),)] == 1
+    assert rows[names.OWNERS.name, (("country", "RU"),)] == 2
+    assert rows[names.LAST_RECEIVED.name, ()] == 5
+    assert rows[names.LAST_CONCLUDED.name, ()] == 4
 
 
 def test_openmetrics_says_the_same() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from monitor.detection.model import State
+from monitor.detection.model import EventState, State
 from monitor.store import recent
 from monitor.store.base import Admitted
 from monitor.store.database import Database
 from probes.wire.codec import encode
-from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event, verdict
 
 TARGETS = ["wechat/messaging"]
 
@@ -93,3 +93,39 @@ async def test_the_newest_clock_of_each_probe_counts(store: Database) -> None:
         found = await recent.clock_offsets(connection, NOON)
         assert found == {f"p-{1:016x}": -12, f"p-{2:016x}": 45_000}
         assert await recent.clock_offsets(connection, NOON + 2 * MINUTE) == {}
+
+
+async def test_ends_are_those_published_lately_and_true_still(store: Database) -> None:
+    over = {"state": EventState.CLOSED, "closed": NOON, "updated": NOON}
+    events = (
+        event("00000000000000aa", **over),
+        event("00000000000000bb"),  # closed once, and open again
+        event("00000000000000cc", state=EventState.RETRACTED),
+        event("00000000000000dd"),
+    )
+    told = tuple(
+        (id, kind)
+        for id, kinds in (
+            ("00000000000000aa", ("opened", "confirmed", "closed")),
+            ("00000000000000bb", ("opened", "closed")),
+            ("00000000000000cc", ("opened", "retracted")),
+            ("00000000000000dd", ("opened",)),
+        )
+        for kind in kinds
+    )
+    await store.conclusions.save([concluded(events=events, journal=told)], 1)
+    async with store.engine.connect() as connection:
+        found = await recent.ended(connection, 0)
+        assert [(each.id[-2:], how) for each, how in found] == [
+            ("cc", "retracted"),
+            ("aa", "closed"),
+        ]
+        assert await recent.ended(connection, 2**53) == []
+
+
+async def test_the_newest_round_that_was_judged(store: Database) -> None:
+    async with store.engine.connect() as connection:
+        assert await recent.last_concluded(connection) is None
+    await store.conclusions.save([concluded(NOON), concluded(NOON + HOUR, "signal")], 1)
+    async with store.engine.connect() as connection:
+        assert await recent.last_concluded(connection) == NOON + HOUR

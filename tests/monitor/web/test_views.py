@@ -64,6 +64,9 @@ async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:
     assert made.countries == ["DE", "FR", "RU"]
     assert {event.state for event in made.open_events} == {"open"}
     assert ("wechat", "RU", "opened", 2) in made.transitions
+    assert made.owners == {"DE": 1, "FR": 1, "RU": 4}
+    assert made.last_concluded == world.START + world.ROUNDS * world.INTERVAL
+    assert made.ended == []
 
 
 async def test_strips_of_an_event(site: Site) -> None:
