@@ -4,6 +4,8 @@ people's choosing and a pseudonym, never an address.
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from aiohttp import web
 
 from monitor.detection.model import State
@@ -21,7 +23,7 @@ ROUNDS = 12
 """Rounds of liveness that the list looks back on."""
 HISTORY = 288
 """Rounds of liveness that the page of one vantage looks back on."""
-TAKEN = 120
+TAKEN = 60
 """Measurements of its last rounds that it shows."""
 
 
@@ -81,7 +83,10 @@ async def page(request: web.Request) -> web.Response:
         "clock": clock(known),
         "window": window,
         "strip": strip,
-        "taken": [(one, said(one)) for one in taken],
+        "taken": [
+            (round, [(one, said(one)) for one in rows])
+            for round, rows in groupby(taken, key=lambda one: one.round)
+        ],
     }
     return await render(request, "vantage.html", values)
 
