@@ -30,6 +30,8 @@ async def page(request: web.Request) -> web.Response:
     place = _place(low)
     if len(found) == 1 and place is None:
         raise web.HTTPFound(f"/s/{found[0].id}")
+    if place is not None and not found:
+        raise web.HTTPFound(f"/c/{place.country}" if place.country else f"/as/{place.asn}")
     events: list[object] = []
     if place is not None:
         async with site.engine.connect() as connection:

@@ -37,17 +37,32 @@
   live.addEventListener("click", (event) => {
     if (event.target.closest("summary")) reading = true;
   });
+  let shown = new Date().toISOString();
+  // The page stays as it is, and says from when.
+  const away = () => {
+    const line = document.querySelector(".fresh");
+    if (line.classList.contains("away")) return;
+    line.classList.add("stalled", "away");
+    const said = document.createElement("span");
+    said.className = "wide";
+    said.textContent =
+      "The monitor does not answer; what you see is from " +
+      shown.slice(11, 16) + " UTC.";
+    line.replaceChildren(said);
+  };
   setInterval(async () => {
     if (document.hidden || reading) return;
     if (document.activeElement && document.activeElement !== document.body) return;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      if (answer.status >= 500) away();
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      shown = new Date().toISOString();
       live.replaceChildren(...fresh.querySelector("main").childNodes);
       document.querySelector(".fresh").replaceWith(fresh.querySelector(".fresh"));
     } catch {
-      // The monitor is away; the page stays as it is and its time line says how old it is.
+      away();
     }
   }, 30000);
 })();
