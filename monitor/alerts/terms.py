@@ -15,6 +15,7 @@ from monitor.metrics import names
 CONFIDENCE = f"event:{names.EVENT_CONFIDENCE.name}:held"
 ONSET = f"event:{names.EVENT_ONSET.name}:held"
 VOTES = f"event:{names.EVENT_VANTAGES.name}:held"
+ENDED = f"event:{names.EVENT_ENDED.name}:held"
 ONLINE_BY_COUNTRY = f"country:{names.VANTAGES.name}:online"
 ONLINE_RATIO = f"country:{names.VANTAGES.name}:online_ratio"
 ONLINE = f"all:{names.VANTAGES.name}:online"
@@ -44,6 +45,8 @@ def recordings(policy: Policy) -> Sequence[Recording]:
         held(CONFIDENCE, _largest(names.EVENT_CONFIDENCE)),
         held(ONSET, _largest(names.EVENT_ONSET)),
         held(VOTES, _largest(names.EVENT_VANTAGES)),
+        # Held as well, so that a restart of the monitor does not tell an end twice.
+        held(ENDED, _largest(names.EVENT_ENDED)),
         held(
             ONLINE_BY_COUNTRY,
             f"sum by (country) ({online}) or 0 * sum by (country) ({all_of})",
@@ -101,15 +104,15 @@ def rise(policy: Policy, transition: str) -> str:
 def ended(transition: str) -> str:
     """Events whose end was published lately and of which somebody may have been told."""
     return (
-        f"max by (service, country, event_id) ({names.EVENT_ENDED.name}"
-        f'{{transition="{transition}", tier!="unconfirmed"}})'
+        f"max by (service, country, event_id) "
+        f'({ENDED}{{transition="{transition}", tier!="unconfirmed"}})'
     )
 
 
 def transition(policy: Policy, name: str) -> str:
     """`ended`, or where the event itself cannot be shown (it ended while no monitor was there,
     or history was judged anew), the counter's word, unless an event is open there now."""
-    shown = f'{names.EVENT_ENDED.name}{{transition="{name}"}}'
+    shown = f'{ENDED}{{transition="{name}"}}'
     return (
         f"{ended(name)} or (({rise(policy, name)}) unless on (service, country) {shown} "
         f"unless on (service, country) {SAID})"

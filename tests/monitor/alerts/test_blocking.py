@@ -249,7 +249,7 @@ def test_a_country_falls_dark(tmp_path: Path) -> None:
         {
             39: {"CountryDark": []},
             41: {"CountryDark": [{"country": "RU"}], **nobody},
-            300: {"CountryDark": [{"country": "RU"}], **nobody},
+            90: {"CountryDark": [{"country": "RU"}], **nobody},
         },
     )
 
@@ -286,3 +286,19 @@ def test_what_explains_a_block_away_holds_as_long_as_the_block(tmp_path: Path) -
     series |= {'reachwatch_vantage_owners{country="FR"}': alive}
     both = {"ServiceDownGlobally": [{"service": "wechat"}], "ServiceBlockConfirmed": [EVENT]}
     firing(tmp_path, series, {at: both | {"CountryDark": []} for at in (29, 31, 60, 90)})
+
+
+def test_a_restart_after_a_closing_tells_it_once(tmp_path: Path) -> None:
+    """A lapse would make Alertmanager tell it again."""
+    series = event("confirmed", 0, 30) | counter("closed", (0, 0), (30, 1))
+    series |= dict.fromkeys(ended("closed", 0), "_x60 1790003600x9 stale _x40 1790003600x9 stale")
+    series |= dict.fromkeys(up(), "1x69 stale _x40 1x400")
+    firing(
+        tmp_path,
+        series,
+        {
+            29: {"ServiceUnblocked": []},
+            **{at: {"ServiceUnblocked": [EVENT]} for at in (31, 34, 36, 45, 54, 56, 59)},
+            **{at: {"ServiceUnblocked": []} for at in (62, 90)},
+        },
+    )

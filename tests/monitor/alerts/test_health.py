@@ -51,7 +51,7 @@ def test_ingest_that_stalls_is_told(tmp_path: Path) -> None:
             30: {"CollectorIngestStalled": []},
             44: {"CollectorIngestStalled": []},
             55: {"CollectorIngestStalled": [{}]},
-            300: {"CollectorIngestStalled": [{}]},
+            90: {"CollectorIngestStalled": [{}]},
         },
     )
 
