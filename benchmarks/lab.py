@@ -1,5 +1,5 @@
 """The laboratory's cases over several seeds (three without arguments), as root:
-`./scripts/bench laboratory [--more] [--only CASE]... [SEED...]`. See tests/lab.
+`./scripts/bench lab [--more] [--only CASE]... [SEED...]`. See tests/lab.
 """
 
 from __future__ import annotations
