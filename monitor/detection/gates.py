@@ -83,19 +83,38 @@ def lone(series: Series, track: Track, round: int, policy: Policy) -> bool:
 
 def votes(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
     """Whether a vantage's failures may count in this series at all."""
+    return grown(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
+
+
+def grown(network: Network, member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage may be listened to at all: old enough, in a network that is known. Who
+    may not accuse may not silence others either."""
     return (
         network.country != UNKNOWN_COUNTRY
         and network.asn != 0
         and round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
-        and not baseline.chronic(track.baseline, policy)
     )
 
 
+def _places(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
+    """The newest round of each vantage, and in how many networks it was then: whoever moves
+    speaks where it is now, whoever is in two places at once speaks nowhere."""
+    places: dict[str, tuple[int, int]] = {}
+    for network in networks:
+        for probe, member in network.members.items():
+            last, count = places.get(probe, (-1, 0))
+            if member.round >= last:
+                places[probe] = member.round, count + 1 if member.round == last else 1
+    return places
+
+
 def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
-    """Whether a vantage says anything about the service being down just now: its failures are
-    neither chronic nor an old block."""
+    """Whether a vantage says anything about the service being down just now: it may vote, and
+    its failures are neither chronic nor an old block."""
     member = network.members[probe]
     if not fresh(member, round, policy) or member.outcome not in FAILING | {GOOD}:
+        return False
+    if not grown(network, member, round, policy):
         return False
     lag = policy.ms(policy.baseline_lag_seconds)
     for series in network.layers.values():
@@ -133,10 +152,14 @@ class Abroad(msgspec.Struct, frozen=True):
 def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> dict[str, Abroad]:
     """How a target fares, by country."""
     counts: dict[str, Abroad] = {}
-    for network in state.networks.values():
-        if network.target != target or network.source != PROBE:
-            continue
-        speaking = [p for p in network.members if _speaks(network, p, round, policy)]
+    same = [n for n in state.networks.values() if n.target == target and n.source == PROBE]
+    places = _places(same)
+    for network in same:
+        speaking = [
+            probe
+            for probe, member in network.members.items()
+            if places[probe] == (member.round, 1) and _speaks(network, probe, round, policy)
+        ]
         if not speaking or _explained(state, network, round, policy):
             continue
         failing = sum(network.members[p].outcome in FAILING for p in speaking)
@@ -162,18 +185,27 @@ def _down_abroad(counts: dict[str, Abroad], country: str, policy: Policy) -> boo
 
 
 def _dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
-    now = [m for n in networks for m in n.members.values() if fresh(m, round, policy)]
-    offline = sum(member.outcome == OFFLINE for member in now)
-    return offline * 1000 > policy.dark_per_mille * len(now)
+    owned: dict[str, list[bool]] = {}
+    for network in networks:
+        for member in network.members.values():
+            if fresh(member, round, policy) and grown(network, member, round, policy):
+                owned.setdefault(member.owner, []).append(member.outcome == OFFLINE)
+    # Of one owner only a few count, those online first: nobody can darken a network alone.
+    now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
+    return sum(now) * 1000 > policy.dark_per_mille * len(now)
 
 
 def _stale(networks: Collection[Network], round: int, policy: Policy) -> bool:
     """Whether the target fails together with its control from two countries at once."""
+    places = _places(networks)
     countries = {
         network.country
         for network in networks
-        for member in network.members.values()
-        if member.round == round and member.outcome in UNPROVEN
+        for probe, member in network.members.items()
+        if member.round == round
+        and member.outcome in UNPROVEN
+        and places[probe] == (round, 1)
+        and grown(network, member, round, policy)
     }
     return len(countries) >= 2
 
@@ -194,8 +226,10 @@ def inhibitions(
             if network.target != target:
                 continue
             if _down_abroad(counts, network.country, policy):
-                longest = max((m.interval for m in network.members.values()), default=0)
-                wait = max(policy.ms(policy.control_window_seconds), longest)
+                # The middle one: a single vantage must not keep the gate shut for a day.
+                intervals = sorted(m.interval for m in network.members.values())
+                usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
+                wait = max(policy.ms(policy.control_window_seconds), usual)
                 network.inhibited_until = round + wait
             mine = [n for n in same if n.country == network.country]
             if _dark([network], round, policy):

@@ -90,6 +90,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     # counts
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
+    owner_vantages: int = 2
+    """Vantages of one owner that count in one network's quorum and darkness, however many it has:
+    nobody outvotes the others by numbers."""
     country_min_vantages: int = 3
     country_min_owners: int = 2
     close_good_rounds: int = 2

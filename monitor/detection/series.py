@@ -178,7 +178,8 @@ def _doubt(network: Network, probe: str) -> None:
 def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
     """Count the votes of a series as it is."""
     series = network.layers[layer]
-    voting, agreeing, total = [], [], 0
+    voting, agreeing = [], []
+    nats: dict[str, list[int]] = {}
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
         if not gates.heard(member, track, round, policy):
@@ -189,7 +190,7 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
             continue
         voting.append(probe)
         held = sequential.evidence(track, policy)
-        total += held
+        nats.setdefault(member.owner, []).append(held)
         if held >= policy.threshold_micronats:
             agreeing.append(probe)
     owners = {network.members[probe].owner for probe in agreeing}
@@ -197,7 +198,10 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         network.members[probe].owner for probe in agreeing if sequential.typed(_held(series, probe))
     }
     if network.source == gates.PROBE:
-        quorum = max(policy.quorum_min_vantages * 1000, policy.quorum_per_mille * len(voting))
+        most = policy.owner_vantages
+        counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
+        total = sum(counted)
+        quorum = max(policy.quorum_min_vantages * 1000, policy.quorum_per_mille * len(counted))
         likely = total * 1000 >= quorum * policy.threshold_micronats
     else:
         # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.

@@ -211,3 +211,53 @@ def test_lone_only_after_long_and_without_agreement() -> None:
 
 def test_elsewhere_of_an_unknown_target_is_empty() -> None:
     assert elsewhere(ServiceState(service="a"), "a/b", START, POLICY) == {}
+
+
+def silenced(liars: list[Vantage], verdict: Verdict) -> bool:
+    """Whether liars keep a plain block in RU from being confirmed."""
+    people = [*vantages(3), *vantages(3, "FR", 64503)]
+    world = World(people).quiet(80)
+    for _ in range(12):
+        facts = [fact(p, world.round, blocked() if p.asn == 64501 else ok()) for p in people]
+        world.feed([*facts, *(fact(liar, world.round, verdict) for liar in liars)])
+    return not any(e.country == "RU" and e.tier == "confirmed" for e in world.events.values())
+
+
+NEW = START + 80 * INTERVAL
+PLACES = (("DE", 65001), ("JP", 65002), ("BR", 65003), ("KE", 65004))
+
+
+@pytest.mark.parametrize("verdict", [DOWN, says(State.INCONCLUSIVE), UNCONTROLLED, blocked()])
+@pytest.mark.parametrize("enrolled", [0, NEW])
+def test_one_vantage_in_many_places_shuts_no_gate(verdict: Verdict, enrolled: int) -> None:
+    liars = [Vantage("p-liar", "liar", c, asn, enrolled=enrolled) for c, asn in PLACES]
+    assert not silenced(liars, verdict)
+
+
+def test_vantages_without_a_vote_shut_no_gate() -> None:
+    young = [Vantage(f"p-{c}", f"new-{c}", c, asn, enrolled=NEW) for c, asn in PLACES]
+    nowhere = [Vantage(f"p-{n}", f"nobody-{n}", "ZZ", n) for n in range(4)]
+    assert not silenced(young, DOWN)
+    assert not silenced(nowhere, DOWN)
+
+
+@pytest.mark.parametrize("enrolled", [0, NEW])
+def test_nobody_darkens_a_network_by_numbers(enrolled: int) -> None:
+    liars = [Vantage(f"p-liar{n}", "liar", enrolled=enrolled) for n in range(20)]
+    assert not silenced(liars, OFFLINE)
+
+
+def test_nobody_outvotes_others_by_numbers() -> None:
+    assert not silenced([Vantage(f"p-liar{n}", "liar") for n in range(20)], ok())
+
+
+def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
+    people = fleet(2)
+    world = World(people).quiet()
+    slow = Vantage("p-slow", "slow")
+    world.feed(
+        [fact(p, world.round, BLACKHOLE) for p in people]
+        + [fact(slow, world.round, BLACKHOLE, interval=86_400_000)]
+    )
+    network = next(n for n in world.state.networks.values() if n.asn == 64501)
+    assert network.inhibited_until == world.round
