@@ -1,0 +1,53 @@
+"""What a censor does: which network, from when, how much of it, with or without a signature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the target in one network."""
+
+    asn: int
+    onset: int
+    share: float = 0.98
+    """Share of the measurements that fail."""
+    typed: bool = True
+    ramp: int = 0
+    """Ms from nothing to the whole share."""
+
+    def rate(self, started: int) -> float:
+        """The share that fails at a time."""
+        if started < self.onset:
+            return 0.0
+        if self.ramp:
+            return self.share * min(1.0, (started - self.onset) / self.ramp)
+        return self.share
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A kind of block whose delay is measured."""
+
+    name: str
+    share: float = 0.98
+    typed: bool = True
+    ramp_hours: int = 0
+    horizon_hours: float = 30.0
+    """How long is waited for an alarm."""
+
+    def block(self, asn: int, onset: int) -> Block:
+        """This kind of block, somewhere."""
+        return Block(asn, onset, self.share, self.typed, self.ramp_hours * HOUR_MS)
+
+
+FULL = Scenario("full, typed")
+BLACKHOLE = Scenario("full, untyped", typed=False)
+STRONG = Scenario("60 % of flows, typed", share=0.6)
+HALF = Scenario("50 % of flows, typed", share=0.5)
+HALF_UNTYPED = Scenario("50 % of flows, untyped", share=0.5, typed=False)
+TENTH = Scenario("10 % of flows, typed", share=0.1)
+RAMP = Scenario("ramp 0 to 98 % over 24 h, typed", ramp_hours=24)

@@ -1,0 +1,28 @@
+"""Small statistics: percentiles, and how sure a count of rare things is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of the values do not exceed; inf for what never
+    came, nan without values."""
+    if not values:
+        return math.nan
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, max(0, math.ceil(share * len(ordered)) - 1))]
+
+
+def most(count: int, sure: float = 0.95) -> float:
+    """Upper bound of a Poisson mean of which `count` were seen (one-sided, exact)."""
+    low, high = 0.0, 10.0 + 3 * count
+    while high - low > 1e-6:
+        mean = (low + high) / 2
+        term = total = math.exp(-mean)
+        for k in range(1, count + 1):
+            term *= mean / k
+            total += term
+        low, high = (mean, high) if total > 1 - sure else (low, mean)
+    return high

@@ -1,0 +1,79 @@
+"""The detector's single CUSUM on independent noise, beside the exact average run length."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from benchmarks.world.markov import run_length
+from monitor.detection import sequential
+from monitor.detection.policy import Policy
+from monitor.detection.state import Baseline, Bucket, Track
+
+MEMBER_P1 = (300, 800)
+P0 = (50, 100)
+"""Stray failures per mille; so many that a sample's clip never comes in."""
+_SURE = 10_000_000
+"""Samples in the baseline: its prior weighs nothing beside them."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One member of the bank on one noise."""
+
+    p0: int
+    p1: int
+    exact: float
+    simulated: float
+    error: float
+    """Standard error of the simulated mean."""
+
+    @property
+    def agrees(self) -> bool:
+        """Within three standard errors."""
+        return abs(self.simulated - self.exact) <= 3 * self.error
+
+
+def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared:
+    """Run the production code on independent noise until it alarms, `runs` times."""
+    single = replace(policy, p1_per_mille=(p1,))
+    rng = random.Random(f"independent {seed} {p0} {p1}")
+    failed = _SURE * p0 // 1000
+    baseline = Baseline([], [Bucket(0, _SURE, failed)], _SURE, failed)
+    failure = sequential.Failure(
+        id="f", started=0, rule="sim", weight=0, technique="", part=False
+    )
+    lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
+    gain = sequential.evidence(sequential.fail(Track(baseline), 1, failure, single), single)
+    high = sequential.fail(sequential.fail(Track(baseline), 1, failure, single), 2, failure, single)
+    loss = sequential.evidence(high, single) - sequential.evidence(
+        sequential.succeed(high, 3, single), single
+    )
+    return Compared(
+        p0,
+        p1,
+        run_length(p0 / 1000, gain, loss, policy.threshold_micronats),
+        statistics.fmean(lengths),
+        statistics.stdev(lengths) / len(lengths) ** 0.5,
+    )
+
+
+def _alarm(
+    baseline: Baseline,
+    p0: float,
+    failure: sequential.Failure,
+    policy: Policy,
+    rng: random.Random,
+) -> int:
+    """Samples until the threshold is reached."""
+    track, n = Track(baseline), 0
+    while sequential.evidence(track, policy) < policy.threshold_micronats:
+        n += 1
+        if rng.random() < p0:
+            track = sequential.fail(track, n, failure, policy)
+        else:
+            track = sequential.succeed(track, n, policy)
+    return n

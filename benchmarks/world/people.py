@@ -1,0 +1,82 @@
+"""Who measures: vantages in networks of several countries, each with a failure rate of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from benchmarks.world.rates import Rates
+
+
+class Nature(StrEnum):
+    """How a vantage behaves."""
+
+    HONEST = "honest"
+    ALWAYS_FAIL = "always-fail"
+    """Reports a typed block whatever it sees, from its enrolment on."""
+    ALWAYS_OK = "always-ok"
+
+
+@dataclass(frozen=True)
+class Person:
+    """One vantage."""
+
+    index: int
+    probe: str
+    owner: str
+    country: str
+    asn: int
+    phase: float
+    """Where in a round it measures, 0 to 1."""
+    zone: int
+    """Hours that its clock is ahead."""
+    p0: float
+    nature: Nature = Nature.HONEST
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """One network: country, number and how many of its vantages are liars."""
+
+    country: str
+    asn: int
+    size: int
+    liars: int = 0
+    lie: Nature = Nature.ALWAYS_FAIL
+
+
+def settled(
+    sizes: Sequence[int], countries: Sequence[str] = ("AA", "BB", "CC"), share_lying: float = 0.0
+) -> list[Settlement]:
+    """In every country one network of each size; `share_lying` of each (rounded) lies."""
+    return [
+        Settlement(country, 64501 + 100 * place + number, size, round(size * share_lying))
+        for place, country in enumerate(countries)
+        for number, size in enumerate(sizes)
+    ]
+
+
+def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -> list[Person]:
+    """Draw the vantages. Each has an owner of its own: the easiest case for false alarms."""
+    people: list[Person] = []
+    zones = {country: 4 * n for n, country in enumerate(sorted({n.country for n in networks}))}
+    beta = rates.p0_shape * (1 - rates.p0_mean) / rates.p0_mean
+    for network in networks:
+        for number in range(network.size):
+            index = len(people)
+            people.append(
+                Person(
+                    index=index,
+                    probe=f"p-{network.asn}-{number:02}",
+                    owner=f"o-{network.asn}-{number:02}",
+                    country=network.country,
+                    asn=network.asn,
+                    phase=rng.random(),
+                    zone=zones[network.country],
+                    p0=min(rates.p0_most, rng.betavariate(rates.p0_shape, beta)),
+                    nature=network.lie if number < network.liars else Nature.HONEST,
+                )
+            )
+    return people

@@ -1,0 +1,75 @@
+"""Every rate of the simulated world in one place. Nothing here is measured on a fleet of ours.
+
+Where a number stands without a remark it is the assumption of our earlier stress simulation
+(reference/detection.md section 3.3, numbers only); `added` marks what this world adds so that
+whole verdicts and gates have something to judge. Durations are means of an exponential law.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+YEAR_MS = 365 * 86_400_000
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One kind of trouble that is no block."""
+
+    yearly: float
+    """How often it begins, for each thing that it befalls."""
+    minutes: float
+    """How long it lasts, mean."""
+    fails: float
+    """Share of the measurements in it that fail."""
+    liveness: float = 0.0
+    """Share of those failures in which the vantage's own liveness fails as well."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The world. Frozen, so that a run can print it."""
+
+    path: Trouble = Trouble(120, 25, 0.7, 0.78)
+    """A vantage's path: Wi-Fi, line, router. (share that fails: added)"""
+    vantage_target: Trouble = Trouble(24, 15, 0.7)
+    """Between one vantage and the target. (share that fails: added)"""
+    local_filter: Trouble = Trouble(1, 3 * 1440, 1.0)
+    """A filter of the vantage's own: controls and liveness pass."""
+    peering: Trouble = Trouble(2, 30, 0.7)
+    """Between one network and the target: everybody in it, controls and liveness pass."""
+    network_outage: Trouble = Trouble(12, 45, 0.95, 0.97)
+    """A whole network. (shares: added)"""
+    service_outage: Trouble = Trouble(6, 60, 0.95)
+    """The service itself, for the control as well. (share: added)"""
+    portal: Trouble = Trouble(4, 120, 1.0, 1.0)
+    """A captive portal before one vantage. (added)"""
+    proxy: Trouble = Trouble(0.5, 7 * 1440, 1.0)
+    """A TLS-intercepting proxy or virus scanner, which the judge names. (added)"""
+    clock: Trouble = Trouble(1, 600, 1.0)
+    """A wrong clock, which the judge names. (added)"""
+    control_outage: Trouble = Trouble(4, 120, 1.0)
+    """The control reports nothing. (added)"""
+    control_failure: float = 0.003
+    """The control's own stray failures of one target in one round. (added)"""
+    p0_mean: float = 0.02
+    p0_shape: float = 0.25
+    """Alpha of the Beta law of stray failure rates: most vantages far below the mean, a few far
+    above. (the law and its mean: reference; its shape: added)"""
+    p0_most: float = 0.30
+    natural_typed: float = 0.04
+    """Share of failures of any trouble that look like a typed block."""
+    block_typed: float = 0.95
+    """Share of a typed block's failures that carry its signature."""
+    filter_typed: float = 0.25
+    """Share of local filters that answer like a censor (forged DNS). (added)"""
+    online_day: float = 0.98
+    online_night: float = 0.80
+    """Share of vantages that are on, by local hour; a cosine between, at its lowest at 4 h.
+    (added: the reference knows none by default and 35 to 100 % as a case of its own)"""
+    missed: float = 0.005
+    """A measurement that never arrives. (added)"""
+
+
+RATES = Rates()

@@ -1,0 +1,71 @@
+"""The verdicts that the world's measurements get, with rules and weights as the judge has them."""
+
+from __future__ import annotations
+
+import random
+
+from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
+from monitor.detection.rule import Rule
+from monitor.detection.rules.dns import DNS_RULES
+from monitor.detection.rules.tcp import TCP_RULES
+from monitor.detection.rules.tls import TLS_RULES
+
+TARGET = "service/messaging"
+_ORDER = (Layer.DNS, Layer.TCP, Layer.TLS)
+
+
+def _rule(id: str) -> Rule:  # type: ignore[type-arg]
+    rules = (*DNS_RULES, *TCP_RULES, *TLS_RULES)
+    return next(rule for rule in rules if rule.id == id)
+
+
+def accusing(id: str) -> Verdict:
+    """The verdict in which a real rule accuses; the layers above it are seen to work."""
+    rule = _rule(id)
+    assert rule.layer is not None, id
+    above = _ORDER[1 : _ORDER.index(rule.layer)]
+    return Verdict(
+        target=TARGET,
+        state=State.BLOCKED,
+        layer=rule.layer,
+        technique=rule.technique,
+        rule=id,
+        findings=(
+            *(LayerFinding(layer=layer, blocked=False, rule="ok") for layer in above),
+            LayerFinding(layer=rule.layer, blocked=True, rule=id, weight=rule.weight),
+        ),
+    )
+
+
+def saying(state: State, *evidence: str) -> Verdict:
+    """A verdict that accuses nobody."""
+    return Verdict(target=TARGET, state=state, rule=f"sim.{state}", evidence=evidence)
+
+
+OK = Verdict(
+    target=TARGET,
+    state=State.OK,
+    rule="target.works",
+    findings=tuple(LayerFinding(layer=x, blocked=False, rule="ok") for x in _ORDER[1:]),
+)
+OFFLINE = saying(State.VANTAGE_OFFLINE)
+DOWN = saying(State.DOWN)
+UNCONTROLLED = saying(State.INCONCLUSIVE, "no_control")
+PROXY = saying(State.INCONCLUSIVE, "tls_interception")
+CLOCK = saying(State.INCONCLUSIVE, "clock_wrong")
+SNI_RESET = accusing("tls.reset.sni")
+BLACKHOLE = accusing("tcp.timeout")
+FORGED = accusing("dns.bogon")
+UNTOLD = accusing("tls.timeout.untold")
+"""A handshake that met silence with no contrast beside it: what a typed block looks like when
+its signature was missed."""
+STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
+"""What failures that are no block look like, each as often as it stands here."""
+
+
+def stray(rng: random.Random, typed: float) -> Verdict:
+    """One failure that is no block; `typed` of them look like one nevertheless."""
+    return SNI_RESET if rng.random() < typed else rng.choice(STRAY)
+
+
+assert SNI_RESET.technique is Technique.TLS_RESET_SNI
