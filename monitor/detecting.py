@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from monitor import closing, news
 from monitor.detection import state as states
 from monitor.detection.fold import initial
-from monitor.detection.history import Folding
+from monitor.detection.history import Folding, stretches
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.detection.state import ServiceState, StateError
@@ -47,6 +47,9 @@ class _Watched:
     """When its open rounds must be looked at again, whatever arrives."""
     stirred: bool = True
     """Something arrived for it since its open rounds were last looked at."""
+    amended: float = 0.0
+    """When it was last folded again, and when it may be next, on the loop's clock."""
+    amends_from: float = 0.0
     rests_until: float = 0.0
     """On the loop's clock: a large fleet's trickle must not be looked at with every message."""
 
@@ -108,6 +111,7 @@ class Detecting:
         folded = False
         for service, watched in sorted(self._services.items()):
             folded |= await self._look(service, watched)
+        folded |= await self._amend(self._services)
         behind = any(watched.late is not None for watched in self._services.values())
         if self._cursor != self._read and not behind:
             # Last, so that a crash before it only makes facts be looked at again.
@@ -119,14 +123,43 @@ class Detecting:
         loop = asyncio.get_running_loop()
         began, folded = loop.time(), False
         rested = began >= watched.rests_until
-        if watched.late is not None and rested:
+        if rested and watched.late is not None and self._recent(watched.state, watched.late):
             folded = await self._refold(service, watched, watched.late)
         if self.clock() >= watched.looked_at or (watched.stirred and rested):
             folded |= await self._advance(service, watched)
             rested = True
         if rested:
-            ended = loop.time()
-            watched.rests_until = ended + self.rest * (ended - began)
+            self._let_rest(watched, began)
+        return folded
+
+    def _recent(self, state: ServiceState, late: int) -> bool:
+        """Late by so little that it is folded in before anything is said of what is new."""
+        return state.round - late <= 2 * self.policy.ms(self.policy.checkpoint_seconds)
+
+    def _let_rest(self, watched: _Watched, began: float) -> None:
+        ended = asyncio.get_running_loop().time()
+        watched.rests_until = ended + self.rest * (ended - began)
+
+    async def _amend(self, services: dict[str, _Watched]) -> bool:
+        """Fold again the one service that waits longest of those with old late facts. One a
+        turn, after what is new: however old what somebody brings, the present goes first."""
+        began = asyncio.get_running_loop().time()
+        waiting = [
+            (watched.amended, service)
+            for service, watched in services.items()
+            if watched.late is not None
+            and began >= watched.amends_from
+            and not self._recent(watched.state, watched.late)
+        ]
+        if not waiting:
+            return False
+        service = min(waiting)[1]
+        watched = services[service]
+        late = watched.late
+        assert late is not None
+        folded = await self._refold(service, watched, late)
+        watched.amended = asyncio.get_running_loop().time()
+        watched.amends_from = watched.amended + self.rest * (watched.amended - began)
         return folded
 
     async def _lead(self) -> bool:
@@ -240,8 +273,7 @@ class Detecting:
     async def _fold(self, folding: Folding, rounds: Sequence[int]) -> None:
         window = self.policy.ms(self.policy.control_window_seconds)
         service = folding.state.service
-        for start in range(0, len(rounds), CHUNK_ROUNDS):
-            chunk = rounds[start : start + CHUNK_ROUNDS]
+        for chunk in stretches(rounds, CHUNK_ROUNDS, self.policy):
             stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
             # In a thread: pages are served by this process's event loop in `up`.
             work = asyncio.get_running_loop().run_in_executor(None, folding.fold, chunk, stored)

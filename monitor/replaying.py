@@ -17,7 +17,7 @@ from typing import BinaryIO, TextIO
 import msgspec
 
 from monitor.detection.fold import initial
-from monitor.detection.history import Folding, sort_events
+from monitor.detection.history import Folding, sort_events, stretches
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.places import database_url
@@ -102,8 +102,7 @@ async def fold_store(database: Database, until: int, policy: Policy) -> list[Eve
     for service in await concluded.services(database.engines):
         folding = Folding(initial(service), policy, keep=False)
         rounds = [r for r, _ in await database.facts.rounds(-1, service) if r <= until]
-        for start in range(0, len(rounds), CHUNK_ROUNDS):
-            chunk = rounds[start : start + CHUNK_ROUNDS]
+        for chunk in stretches(rounds, CHUNK_ROUNDS, policy):
             stored = await database.facts.facts(chunk[0] - window, chunk[-1], service)
             folding.fold(chunk, stored)
         events += folding.events.values()

@@ -54,8 +54,8 @@ class _Beside:
     """What the measurements of one call share: standings by probe and round, views of controls."""
 
     def __init__(self, ordered: Sequence[Stored]) -> None:
-        liveness = _liveness(s.measurement for s in ordered)
-        self._standings = {key: standing(found) for key, found in liveness.items()}
+        self._liveness = _liveness(s.measurement for s in ordered)
+        self._standings: dict[_Key, Standing] = {}
         self._controls: dict[str, list[Measurement]] = defaultdict(list)
         self._views: dict[str, dict[str, EndpointView]] = {}
         for s in ordered:
@@ -64,7 +64,13 @@ class _Beside:
 
     def standing(self, measurement: Measurement) -> Standing:
         """How the probe stood in that round."""
-        return self._standings.get((measurement.probe, measurement.round), NOTHING_KNOWN)
+        key = measurement.probe, measurement.round
+        if key not in self._liveness:
+            return NOTHING_KNOWN
+        # Made when asked for: most of a window's rounds are those of others.
+        if key not in self._standings:
+            self._standings[key] = standing(self._liveness[key])
+        return self._standings[key]
 
     def controls(self, measurement: Measurement, window_ms: int) -> list[dict[str, EndpointView]]:
         """The nearest round's online controls, as `online_controls` chooses them."""

@@ -5,7 +5,7 @@ live detector and for replay, so that both say the same.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -16,6 +16,9 @@ from monitor.detection.model import Event, Stored, Verdict
 from monitor.detection.policy import Policy
 from monitor.detection.rules import RULES_VERSION
 from monitor.detection.state import ServiceState
+
+MAX_HOLE_MS = 3_600_000
+"""Holes up to this long are read through: one question is cheaper than two."""
 
 
 class Folding:
@@ -68,6 +71,21 @@ class Folding:
         width = max(1, self.policy.ms(self.policy.checkpoint_seconds))
         if self.state.round >= 0 and self.state.round // width != round // width:
             self.checkpoints.append((self.state.round, states.encode(self.state)))
+
+
+def stretches(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
+    """Rounds (ascending) in parts of at most `most`, none with a hole wider than the control
+    window: what lies in between need not be read, and may be the liveness of months."""
+    window = policy.ms(policy.control_window_seconds)
+    start = 0
+    for end in range(1, len(rounds) + 1):
+        if (
+            end == len(rounds)
+            or end - start == most
+            or rounds[end] - rounds[end - 1] > max(window, MAX_HOLE_MS)
+        ):
+            yield rounds[start:end]
+            start = end
 
 
 def sort_events(events: Sequence[Event]) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -300,3 +300,50 @@ async def test_a_store_that_is_away_is_waited_for(
             await world.detector.run(stop)
     assert caplog.text.count("database is locked") == 1
     assert "the store is back" in caplog.text
+
+
+async def test_the_present_goes_before_what_comes_very_late(world: World) -> None:
+    names, few = [f"s{n}/chat" for n in range(3)], PEOPLE[:1]
+    for name in names:
+        await world.arrive(rounds(range(126), people=few, target=name))
+    await world.settle(START + 126 * INTERVAL + 30_000)
+    late, fresh = [Person(7, 64501)], range(126, 128)
+    for name in names:
+        await world.arrive(rounds([3], people=late, target=name))
+        await world.arrive(rounds(fresh, people=few, target=name))
+    world.now = START + 128 * INTERVAL + 30_000
+    await world.detector.turn()
+    load = world.database.conclusions.load
+    assert [(await load(f"s{n}"))[0] for n in range(3)] == [START + 127 * INTERVAL] * 3  # type: ignore[index]
+    judged = []
+    for _ in range(4):
+        async with world.database.engine.connect() as connection:
+            rows = await reading.judged(connection, limit=10_000)
+        judged.append(sum(row.probe == late[0].probe for row in rows))
+        await world.detector.turn()
+    assert judged == [1, 2, 3, 3]
+    assert await world.database.conclusions.cursor() == await arrived(world)
+
+
+async def arrived(world: World) -> int:
+    async with world.database.engine.connect() as connection:
+        return await reading.measurements_stored(connection)
+
+
+async def test_what_lies_in_a_hole_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.arrive(rounds([0, 1, 9000, 9001]))
+    await world.arrive(rounds(range(2, 9000, 180), target="signal/chat"))
+    asked: list[tuple[int, int]] = []
+    real = world.database.facts.facts
+
+    async def facts(first: int, last: int, service: str | None = None) -> Sequence[Stored]:
+        if service == "wechat":
+            asked.append((first, last))
+        return await real(first, last, service)
+
+    monkeypatch.setattr(world.database.facts, "facts", facts)
+    await world.settle()
+    assert max(last - first for first, last in asked) <= INTERVAL + POLICY.ms(300)
+    assert await folded(world) == START + 9001 * INTERVAL

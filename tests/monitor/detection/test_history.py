@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from monitor.detection import state as states
 from monitor.detection.fold import initial
-from monitor.detection.history import Folding, sort_events
+from monitor.detection.history import Folding, sort_events, stretches
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
 from monitor.detection.rules import RULES_VERSION
@@ -93,3 +93,15 @@ def test_order_of_events() -> None:
     first, second = event("b" * 16, opened=1), event("a" * 16, opened=2)
     third = event("c" * 16, opened=2, service="zello")
     assert sort_events([third, second, first]) == [first, second, third]
+
+
+def test_stretches_are_short_and_have_no_holes() -> None:
+    hour, policy = 3_600_000, Policy()
+    rounds = [0, 1, 2, hour + 2, 9 * hour, 9 * hour + 1]
+    assert [list(part) for part in stretches(rounds, 3, policy)] == [
+        [0, 1, 2],
+        [hour + 2],
+        [9 * hour, 9 * hour + 1],
+    ]
+    assert [list(part) for part in stretches(rounds[:4], 9, policy)] == [rounds[:4]]
+    assert list(stretches([], 3, policy)) == []
