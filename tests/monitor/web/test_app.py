@@ -26,6 +26,15 @@ PAGES = [
     "/data",
     "/search",
     "/search?q=russia",
+    "/s",
+    "/c",
+    "/c/RU",
+    "/c/JP",
+    "/as/64501",
+    "/v",
+    f"/v/{world.PEOPLE[1].id}",
+    "/status",
+    "/method",
 ]
 BUDGET_BYTES = 60_000
 

@@ -13,6 +13,11 @@ from tests.world.site import Client
 PAGES = [
     "/",
     "/s/wechat",
+    "/c/RU",
+    "/as/64501",
+    "/v",
+    *(f"/v/{world.PEOPLE[n].id}" for n in (1, 2)),
+    "/status",
     "/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
     "/%3Cscript%3Ealert(1)%3C/script%3E",
     *(f"/e/{id}" for id in (world.CONFIRMED, world.LIKELY, world.RETRACTED)),

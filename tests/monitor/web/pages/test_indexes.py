@@ -1,0 +1,65 @@
+"""The lists to begin with."""
+
+from __future__ import annotations
+
+import re
+
+from monitor.web.pages import indexes
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.site import Client, client
+
+
+async def test_services(web: Client) -> None:
+    page = await (await web.get("/s")).text()
+    assert "<h1>One of 4 services is blocked somewhere.</h1>" in page
+    assert re.findall(r'scope="row"><a href="/s/([a-z]+)"', page) == [
+        "wechat", "signal", "telegram", "zulip"
+    ]  # fmt: skip
+    text = text_of(page)
+    assert "WeChat messaging, web Russia blocked (confirmed)" in text
+    assert "Zulip web no data" in text
+    assert "/api/v1/services?format=csv" in page
+
+
+async def test_countries(web: Client) -> None:
+    page = await (await web.get("/c")).text()
+    assert "<h1>Something is blocked in one of 3 countries that we know of.</h1>" in page
+    assert re.findall(r'scope="row"><a href="/c/([A-Z]+)"', page) == ["RU", "FR", "DE"]
+    text = text_of(page)
+    assert "4 of 5 AS64501 , AS64502" in text
+    assert "Germany: no data; 0 of 1 vantage online" in text
+
+
+async def test_the_map_links_and_says_what_it_shows(web: Client) -> None:
+    for path in ("/", "/c"):
+        page = await (await web.get(path)).text()
+        picture = page[page.index('<svg class="map"') : page.index("</svg>", page.index("map"))]
+        links = re.findall(r'<a href="/c/([A-Z]{2})" aria-label="([^"]+)" tabindex="0">', page)
+        assert [code for code, _ in links] == ["DE", "FR", "RU"]
+        assert dict(links)["RU"].startswith("Russia: WeChat blocked (confirmed)")
+        assert picture.count("<title>") == 1 + len(links)
+        # The twin says the same.
+        for _, said in links:
+            assert f"<td>{said}</td>" in page
+
+
+async def test_an_empty_monitor(empty: Site) -> None:
+    async with client(empty) as web:
+        services = await (await web.get("/s")).text()
+        countries = await (await web.get("/c")).text()
+    assert "<h1>4 services in the catalogue; none has been measured lately.</h1>" in services
+    assert "<h1>No vantage stands in any country yet.</h1>" in countries
+    assert "reachwatch token new --role vantage" in countries
+    assert "No vantage stands anywhere yet." in countries
+
+
+def test_headlines(site: Site) -> None:
+    assert indexes.services_headline(site, [], 3) == (
+        "None of 4 services is known to be blocked; 3 measured lately."
+    )
+    inhibited = [event for event in world.events() if event.id == world.INHIBITED]
+    assert indexes.countries_headline(inhibited, 2) == (
+        "No confirmed block in 2 countries that we know of."
+    )

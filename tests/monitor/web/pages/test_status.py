@@ -1,0 +1,134 @@
+"""The health of the system itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from monitor.collector.admission import REASONS
+from monitor.metrics.lags import Histogram, Lags
+from monitor.store.base import Quarantined
+from monitor.store.database import open_database
+from monitor.web.pages import status
+from monitor.web.pages.status import Lag, health_of
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.site import Client, client, opened
+
+
+async def leading(folder: Path) -> None:
+    """Let a detector be at work and something be refused."""
+    database = await open_database(
+        f"sqlite+aiosqlite:///{folder / 'site.sqlite'}", now=lambda: world.NOW
+    )
+    assert await database.conclusions.lead("somebody", 60, world.NOW)
+    refused = Quarantined(
+        probe=world.PEOPLE[0].id, reason="clock_ahead", detail="<b>late</b>", payload=b"x",
+        received=world.NOW,
+    )  # fmt: skip
+    await database.facts.add([], [refused, refused])
+    await database.close()
+
+
+async def test_all_is_well(web: Client, tmp_path: Path) -> None:
+    await leading(tmp_path)
+    page = await (await web.get("/status")).text()
+    assert "<h1>All is well: measurements arrive and are judged in time.</h1>" in page
+    text = text_of(page)
+    assert "4.3 measurements a minute" in text
+    assert "half were stored within 2.0 s of their beginning" in text
+    assert "768 measurements stored" in text
+    assert "from the future: the probe&#39;s clock is wrong" in text
+    assert "control 1 0 0 0" in text
+    assert "vantage 5 2 1 1" in text
+    assert "sqlite" in text
+    assert "<b>late" not in page
+
+
+async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
+    await leading(tmp_path)
+    answer = await web.get("/status.json")
+    said = json.loads(await answer.text())
+    assert answer.content_type == "application/json"
+    assert said["ready"] is True
+    assert said["ingested"] == 768
+    assert said["quarantined"] == {"clock_ahead": 2}
+    assert said["vantages"]["vantage"] == {"degraded": 2, "online": 5, "silent": 1, "revoked": 1}
+    assert said["detecting"] is True
+    assert said["waiting"] == 0
+    assert said["store_bytes"] > 10_000
+    assert said["versions"]["catalogue"] == world.CATALOGUE.version
+    assert "p-0" not in await answer.text()
+
+
+async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path: Path) -> None:
+    found = await health_of(site)
+    assert status.headline(found, world.NOW) == (
+        "Measurements arrive, but no detector is at work: nothing is judged."
+    )
+    fine = replace(found, detecting=True)
+    assert status.headline(fine, world.NOW).startswith("All is well")
+    lagging = replace(fine, lagging=True, behind_ms=3_600_000)
+    assert status.headline(lagging, world.NOW) == (
+        "Measurements arrive, but conclusions lag 60 min."
+    )
+    stalled = replace(fine, stalled=True)
+    assert status.headline(stalled, world.NOW + 3_600_000).startswith("Nothing has arrived for")
+    (tmp_path / "other").mkdir()
+    reasons = lambda: ("broker: gone",)  # noqa: E731
+    async with (
+        opened(world_file, tmp_path / "other", unready=reasons) as broken,
+        client(broken) as web,
+    ):
+        answer = await web.get("/status")
+        assert answer.status == 200
+        assert "<h1>Not ready: broker: gone.</h1>" in await answer.text()
+
+
+async def test_an_old_store_is_stalled(world_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "late").mkdir()
+    later = lambda: world.NOW + 2 * world.HOUR  # noqa: E731
+    async with opened(world_file, tmp_path / "late", clock=later) as site:
+        found = await health_of(site)
+    assert found.stalled
+    assert found.received == 0
+    assert found.ingest_lag is None
+
+
+async def test_an_empty_monitor(empty: Site) -> None:
+    async with client(empty) as web:
+        page = await (await web.get("/status")).text()
+    assert "<h1>Ready, and nothing has arrived yet.</h1>" in page
+    assert "Nobody has enrolled yet." in page
+    assert "Nothing was ever put into quarantine." in page
+    assert "not measured in this process" in page
+
+
+async def test_lags_of_the_detector_are_shown(site: Site) -> None:
+    lags = Lags()
+    for _ in range(99):
+        lags.detection.observe(3.0)
+    lags.detection.observe(400.0)
+    assert status.lag_in(lags.detection) == Lag(5.0, 5.0, 100)
+    assert status.lag_in(Histogram()) is None
+    slow = Histogram()
+    slow.observe(1e9)
+    assert status.seconds((status.lag_in(slow) or Lag(0, 0, 0)).most) == "more than a day"
+
+
+def test_lags_of_a_list() -> None:
+    assert status.lag_of([]) is None
+    assert status.lag_of([-1.0]) == Lag(0.0, 0.0, 1)
+    assert status.lag_of([float(n) for n in range(100)]) == Lag(49.0, 94.0, 100)
+
+
+def test_words() -> None:
+    assert set(status.QUARANTINE) == set(REASONS)
+    assert status.seconds(0.25) == "0.2 s"
+    assert status.seconds(600) == "10 min"
+    assert [status.size(n) for n in (7, 1500, 3_400_000, 2e9, 5e12)] == [
+        "7 bytes", "1.5 kB", "3.4 MB", "2.0 GB", "5.0 TB"
+    ]  # fmt: skip

@@ -1,0 +1,117 @@
+"""Vantages: can they be relied on? Never an address."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.store.reading import VantageRow
+from monitor.store.watching import Taken
+from monitor.web.condition import Condition, Lived
+from monitor.web.pages import vantages
+from monitor.web.site import Site
+from probes.wire.codec import Status, encode_message
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.site import Client, client
+
+ROW = VantageRow(
+    id="p", owner="o", role="vantage", country="RU", asn=7, enrolled=0, revoked=None,
+    last_seen=world.NOW - 60_000,
+)  # fmt: skip
+
+UNKNOWN = Condition()
+
+
+async def test_the_list(web: Client) -> None:
+    page = await (await web.get("/v")).text()
+    assert "<h1>5 of 8 vantages are online in 2 countries, and one control.</h1>" in page
+    text = text_of(page)
+    assert "11 of 11 rounds" in text
+    assert "45 s ahead" in text
+    assert "4 h ago" in text
+    assert "0123456789ab" in text
+    ids = re.findall(r'href="/v/(p-[0-9a-f]{16})"', page)
+    assert len(ids) == 10
+    assert ids[0] == world.PEOPLE[7].id  # controls first
+    assert ids[-1] == world.GONE  # who left comes last
+    assert "198.51.100." not in page
+    assert "<script>alert" not in page
+
+
+async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vantages, "ROWS", 4)
+    seen: list[str] = []
+    path = "/v"
+    while path:
+        page = await (await web.get(path)).text()
+        seen += re.findall(r'href="/v/(p-[0-9a-f]{16})"', page)
+        more = re.search(r'href="(/v\?after=p-[0-9a-f]{16})"', page)
+        path = more[1] if more else ""
+    assert len(seen) == len(set(seen)) == 10
+    first = text_of(await (await web.get("/v?after=nonsense")).text())
+    assert "5 of 8 vantages" in first
+
+
+async def test_one_vantage(web: Client, site: Site) -> None:
+    status = Status(state="heartbeat", version="9", spool_rows=3, dropped=1)
+    await site.registry.saw(world.PEOPLE[0].id, world.NOW - 1000, status=encode_message(status))
+    page = await (await web.get(f"/v/{world.PEOPLE[0].id}")).text()
+    text = text_of(page)
+    assert "is online and was so in 24 of its last 24 rounds." in text
+    assert "24 of 24 rounds (100 %)" in text
+    assert "3 measurements waiting when it last spoke; 1 ever let go" in text
+    assert "right to the second" in text
+    assert "connections are reset as soon as they name the service" in text
+    newest = world.measurement(world.PEOPLE[0], "wechat/web", world.ROUNDS - 1)
+    assert f'href="/m/{newest.id}"' in page
+    # One measurement alone calls nothing blocked.
+    assert "blocked (confirmed)" not in text
+    assert 'class="mark inconclusive"' in page
+    assert "198.51.100." not in page
+
+
+async def test_controls_and_those_who_are_gone(web: Client) -> None:
+    control = text_of(await (await web.get(f"/v/{world.PEOPLE[7].id}")).text())
+    assert "This control in AS64510 in the Netherlands is online" in control
+    assert "yardstick" in control
+    silent = text_of(await (await web.get(f"/v/{world.SLEEPING}")).text())
+    assert "has been silent for 4 h." in silent
+    assert "Nothing was received from it lately." in silent
+    gone = text_of(await (await web.get(f"/v/{world.GONE}")).text())
+    assert "has left and is heard no more." in gone
+    assert (await web.get("/v/p-" + "e" * 16)).status == 404
+    assert (await web.get("/v/p-xyz")).status == 404
+
+
+async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+    async with client(empty) as web:
+        page = await (await web.get("/v")).text()
+    assert "<h1>Nobody has enrolled yet: no vantage stands anywhere.</h1>" in page
+    assert "reachwatch token new --role control --owner NAME" in page
+
+
+def test_sentences(site: Site) -> None:
+    def say(status: str, known: Condition = UNKNOWN, **changes: object) -> str:
+        return vantages.sentence(site, replace(ROW, **changes), status, known)
+
+    assert say("silent", last_seen=None) == (
+        "This vantage in AS7 in Russia has enrolled and was never heard."
+    )
+    assert say("degraded", Condition(offset=-90_000)).endswith(
+        "is heard, but its clock is 1 min behind: it is of little use."
+    )
+    assert "was offline in all that it measured lately" in say("degraded")
+    assert say("online").endswith("is online.")
+    lived = Condition(rounds=(Lived(1, 1, True), Lived(0, 1, False)))
+    assert say("online", lived).endswith("is online and was so in 1 of its last 2 rounds.")
+    assert vantages.clock(Condition()) == ""
+
+
+def test_a_measurement_alone_calls_nothing_blocked() -> None:
+    one = Taken(id="1", target="a/b", round=0, state="blocked", technique=None, rule=None)
+    assert vantages.said(one) == ("inconclusive", "fails")
+    assert vantages.said(replace(one, state="ok")) == ("ok", "reachable")
+    assert vantages.said(replace(one, state=None)) is None
