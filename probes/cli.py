@@ -47,7 +47,7 @@ from probes.wire import codec
 from probes.wire.measurement import Measurement
 
 BAD_INPUT = 2
-LEAST_INTERVAL = 30.0
+LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
 SAID_AGAIN = 64
 _REFUSALS = (
     SettingsError,
@@ -151,6 +151,8 @@ def _run(chosen: Settings, log: Log) -> int:
             f"--interval: must be at least {LEAST_INTERVAL:g} seconds "
             "(less only in a laboratory, with --allow-private)"
         )
+    if chosen.interval > MOST_INTERVAL:
+        raise SettingsError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private

@@ -11,7 +11,13 @@ import msgspec
 
 from monitor.detection.model import Stored
 from monitor.store.base import Admitted, Probe
-from probes.wire.measurement import Measurement, Role, measurement_id
+from probes.wire.measurement import (
+    LIVENESS_TARGETS,
+    Measurement,
+    Role,
+    Vantage,
+    measurement_id,
+)
 
 MALFORMED_BATCH = "malformed_batch"
 MALFORMED_LINE = "malformed_line"
@@ -25,6 +31,8 @@ CLOCK_AHEAD = "clock_ahead"
 TOO_OLD = "too_old"
 WRONG_ROUND = "wrong_round"
 TOO_MANY_TARGETS = "too_many_targets"
+TOO_MANY_NETWORKS = "too_many_networks"
+RESERVED_TARGET = "reserved_target"
 CONFLICTING_ID = "conflicting_id"
 """Known id, other bytes: found by the store, which keeps the first."""
 REASONS = (
@@ -40,6 +48,8 @@ REASONS = (
     TOO_OLD,
     WRONG_ROUND,
     TOO_MANY_TARGETS,
+    TOO_MANY_NETWORKS,
+    RESERVED_TARGET,
     CONFLICTING_ID,
 )
 """Every reason for quarantine: a closed list, because it is a metric's label."""
@@ -50,6 +60,16 @@ OLD_MS = 90 * 86_400_000
 """Older than the spool of any probe that we still want to hear (and than a clock at 1970)."""
 ROUND_MS = 86_400_000
 """A measurement this far from the start of its round is of another round."""
+LEAST_INTERVAL_MS, MOST_INTERVAL_MS = 100, 86_400_000
+"""Of a daemon, the least in a laboratory. Whoever claims years would be fresh for years."""
+SINGLE_MS = 1000
+"""Rounds of a measurement without an interval begin on whole seconds. All others begin on
+multiples of the interval, so nobody can make a round of its own of every measurement."""
+BEFORE_MS = 86_400_000
+"""Only by so much may a measurement be older than the probe: then its clock is wrong. A new
+probe cannot rewrite a past that it has not seen."""
+MAX_NETWORKS = 8
+"""Networks that one probe may name a day: home, work, phone and what lies between."""
 MAX_TARGETS = 500
 """Targets that one probe may name; the store keeps a row for each."""
 
@@ -77,7 +97,9 @@ def admit(
     expected = measurement_id(measurement.probe, measurement.epoch, measurement.sequence)
     if measurement.id != expected:
         return Refused(WRONG_ID, f"id {measurement.id}, its epoch and sequence give {expected}")
-    if latest := _misplaced(measurement, now):
+    if _reserved(measurement.target):
+        return Refused(RESERVED_TARGET, f"{measurement.target} is no target of ours")
+    if latest := _misplaced(measurement, probe.enrolled, now):
         return latest
     return Admitted(
         stored=Stored(
@@ -99,7 +121,13 @@ def _standing(probe: Probe | None) -> tuple[Probe, Role] | Refused:
         return Refused(UNKNOWN_ROLE, f"role {probe.role[:40]!r}")
 
 
-def _misplaced(measurement: Measurement, now: int) -> Refused | None:
+def _reserved(target: str) -> bool:
+    """Whether it has the name of liveness and is not it."""
+    names = {each.partition("/")[0] for each in LIVENESS_TARGETS}
+    return target.partition("/")[0] in names and target not in LIVENESS_TARGETS
+
+
+def _misplaced(measurement: Measurement, enrolled: int, now: int) -> Refused | None:
     """A time that cannot be. The clock at fault is the probe's; a day of NTP mends it."""
     ahead = max(measurement.started, measurement.round) - now
     if ahead > AHEAD_MS:
@@ -107,8 +135,31 @@ def _misplaced(measurement: Measurement, now: int) -> Refused | None:
     age = now - min(measurement.started, measurement.round)
     if age > OLD_MS:
         return Refused(TOO_OLD, f"{age // 86_400_000} days old")
+    if min(measurement.started, measurement.round) < enrolled - BEFORE_MS:
+        return Refused(TOO_OLD, "more than a day before the probe was enrolled")
+    if fault := _off_grid(measurement):
+        return Refused(WRONG_ROUND, fault)
     if abs(measurement.started - measurement.round) > ROUND_MS + measurement.interval_ms:
         return Refused(WRONG_ROUND, f"started {measurement.started}, round {measurement.round}")
+    return None
+
+
+def _off_grid(measurement: Measurement) -> str:
+    round, interval = measurement.round, measurement.interval_ms
+    if interval and not LEAST_INTERVAL_MS <= interval <= MOST_INTERVAL_MS:
+        return f"interval of {interval} ms"
+    if round % (interval or SINGLE_MS):
+        return f"round {round} is no multiple of {interval or SINGLE_MS} ms"
+    return ""
+
+
+def within_networks(named: set[tuple[str, int]], place: Vantage) -> Refused | None:
+    """Note a network that a probe says it is in; refuse once it named too many."""
+    network = place.country, place.asn
+    if network not in named:
+        if len(named) >= MAX_NETWORKS:
+            return Refused(TOO_MANY_NETWORKS, f"more than {MAX_NETWORKS} networks a day")
+        named.add(network)
     return None
 
 

@@ -161,7 +161,12 @@ class Ingest:
             outcome = admission.admit(measurement, line, probe, arrived.probe, arrived.received)
             if isinstance(outcome, Admitted):
                 named = self._roster.targets(arrived.probe)
-                outcome = admission.within_targets(named, measurement.target) or outcome
+                networks = self._roster.networks(arrived.probe)
+                outcome = (
+                    admission.within_targets(named, measurement.target)
+                    or admission.within_networks(networks, measurement.vantage)
+                    or outcome
+                )
             if isinstance(outcome, Admitted):
                 group.admitted.append(outcome)
                 group.heard[arrived.probe] = outcome

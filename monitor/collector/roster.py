@@ -14,7 +14,7 @@ KNOWN_SECONDS = 4.0
 UNKNOWN_SECONDS = 1.0
 SAW_SECONDS = 10.0
 """How often `last_seen` is written for a probe; what it says anew is written at once."""
-TARGETS_SECONDS = 86_400.0
+NAMED_SECONDS = 86_400.0
 MAX_PROBES = 20_000
 
 
@@ -24,7 +24,8 @@ class _Entry:
         self.asked: float | None = None
         self.saw: float | None = None
         self.targets: set[str] = set()
-        self.targets_since = now
+        self.networks: set[tuple[str, int]] = set()
+        self.named_since = now
 
 
 class Roster:
@@ -45,10 +46,17 @@ class Roster:
 
     def targets(self, id: str) -> set[str]:
         """Targets that this probe named today; the caller adds to it."""
+        return self._today(id).targets
+
+    def networks(self, id: str) -> set[tuple[str, int]]:
+        """(country, ASN) that this probe named today; the caller adds to it."""
+        return self._today(id).networks
+
+    def _today(self, id: str) -> _Entry:
         entry, now = self._entry(id), self._clock()
-        if now - entry.targets_since >= TARGETS_SECONDS:
-            entry.targets, entry.targets_since = set(), now
-        return entry.targets
+        if now - entry.named_since >= NAMED_SECONDS:
+            entry.targets, entry.networks, entry.named_since = set(), set(), now
+        return entry
 
     async def saw(
         self,

@@ -5,7 +5,7 @@ live detector and for replay, so that both say the same.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -16,9 +16,23 @@ from monitor.detection.model import Event, Stored, Verdict
 from monitor.detection.policy import Policy
 from monitor.detection.rules import RULES_VERSION
 from monitor.detection.state import ServiceState
+from probes.wire.measurement import Role
 
 MAX_HOLE_MS = 3_600_000
 """Holes up to this long are read through: one question is cheaper than two."""
+
+
+class _Sorted:
+    """Measurements that are looked up by round."""
+
+    def __init__(self, stored: Iterable[Stored]) -> None:
+        self._stored = sorted(stored, key=lambda one: one.measurement.round)
+        self._rounds = [one.measurement.round for one in self._stored]
+
+    def between(self, first: int, last: int) -> list[Stored]:
+        """Those of rounds first..last, both included."""
+        rounds = self._rounds
+        return self._stored[bisect_left(rounds, first) : bisect_right(rounds, last)]
 
 
 class Folding:
@@ -43,13 +57,14 @@ class Folding:
         `stored` holds the measurements of these rounds and of the control window before the
         first, of this service and of liveness, in any order.
         """
-        ordered = sorted(stored, key=lambda one: one.measurement.round)
-        keys = [one.measurement.round for one in ordered]
+        controls = _Sorted(one for one in stored if one.role is Role.CONTROL)
+        vantages = _Sorted(one for one in stored if one.role is not Role.CONTROL)
         window = self.policy.ms(self.policy.control_window_seconds)
         for round in rounds:
             if self._keep:
                 self._checkpoint(round)
-            near = ordered[bisect_left(keys, round - window) : bisect_right(keys, round)]
+            # Of rounds before, only controls are asked: others' rounds cost this one nothing.
+            near = controls.between(round - window, round) + vantages.between(round, round)
             catalogues = {
                 one.measurement.id: one.measurement.catalogue
                 for one in near

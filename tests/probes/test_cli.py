@@ -35,6 +35,7 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["run", "--interval", "5"], "--interval: must be at least 30"),
+        (["run", "--interval", "86401"], "--interval: must be at most 86400"),
         (["run"], "no consent yet"),
         (["run", "--accept-risks", "HASH"], "not enrolled: run `reachprobe join TOKEN`"),
         (["run", "--accept-risks", "HASH", "--broker", "http://x"], "--broker: must begin with"),

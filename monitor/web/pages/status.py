@@ -37,6 +37,8 @@ QUARANTINE = {
     "too_old": "older than any spool keeps",
     "wrong_round": "of a round that does not fit its time",
     "too_many_targets": "of more targets than one probe may name",
+    "too_many_networks": "from more networks than one probe can be in",
+    "reserved_target": "of a target whose name is reserved",
     "conflicting_id": "with a known id and other content",
 }
 """Each reason for quarantine, after "Measurements ..."."""

@@ -27,7 +27,7 @@ def measurement(probe: str = P, sequence: int = 0, **fields: Any) -> Measurement
         "id": measurement_id(probe, EPOCH, sequence),
         "probe": probe,
         "target": "wechat/messaging",
-        "round": at,
+        "round": at - at % 1000,
         "started": at,
         "took_us": 1000,
         "epoch": EPOCH,

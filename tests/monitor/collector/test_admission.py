@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import re
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from monitor.collector import admission
-from monitor.collector.admission import Refused, admit, within_targets
+from monitor.collector.admission import Refused, admit, within_networks, within_targets
 from monitor.store.base import Admitted, Probe
 from monitor.store.facts import CONFLICT
 from probes.wire.codec import encode
-from probes.wire.measurement import Measurement, Role
+from probes.wire.measurement import Measurement, Role, Vantage
 from tests.monitor.collector.bench import P, measurement
 
 NOW = 1_790_000_000_000
@@ -41,8 +41,8 @@ DAY = 86_400_000
     ("one", "probe", "reason"),
     [
         (measurement(at=NOW), None, "unknown_probe"),
-        (measurement(at=NOW), msgspec.structs.replace(PROBE, revoked=5), "revoked_probe"),
-        (measurement(at=NOW), msgspec.structs.replace(PROBE, role="boss"), "unknown_role"),
+        (measurement(at=NOW), replace(PROBE, revoked=5), "revoked_probe"),
+        (measurement(at=NOW), replace(PROBE, role="boss"), "unknown_role"),
         (measurement(Q, at=NOW), PROBE, "foreign_probe"),
         (measurement(at=NOW, id="0" * 32), PROBE, "wrong_id"),
         (measurement(at=NOW, epoch="other"), PROBE, "wrong_id"),
@@ -52,6 +52,17 @@ DAY = 86_400_000
         (measurement(at=1), PROBE, "too_old"),
         (measurement(at=NOW, round=1), PROBE, "too_old"),
         (measurement(at=NOW, round=NOW - 2 * DAY), PROBE, "wrong_round"),
+        (measurement(at=NOW, round=NOW - 1), PROBE, "wrong_round"),
+        (measurement(at=NOW, round=NOW - 1, interval_ms=1), PROBE, "wrong_round"),
+        (measurement(at=NOW, round=NOW - 50_000, interval_ms=60_000), PROBE, "wrong_round"),
+        (measurement(at=NOW, round=0, interval_ms=10**13), PROBE, "too_old"),
+        (
+            measurement(at=NOW, round=NOW - NOW % (2 * DAY), interval_ms=2 * DAY),
+            PROBE,
+            "wrong_round",
+        ),
+        (measurement(at=NOW - 2 * DAY), replace(PROBE, enrolled=NOW - DAY + 1), "too_old"),
+        (measurement(at=NOW, target="liveness/else"), PROBE, "reserved_target"),
     ],
 )
 def test_refusals(one: Measurement, probe: Probe | None, reason: str) -> None:
@@ -67,6 +78,8 @@ def test_borders_of_time_are_admitted() -> None:
         measurement(at=NOW + 5 * 60_000),
         measurement(at=NOW - 90 * DAY),
         measurement(at=NOW, round=NOW - DAY),
+        measurement(at=NOW, round=NOW - 50_000, interval_ms=100),
+        measurement(at=NOW, round=NOW - NOW % DAY, interval_ms=DAY),
         measurement(at=NOW, target="liveness/international"),
         measurement(at=NOW, target="no-such/target-here"),
     ):
@@ -91,6 +104,21 @@ def test_reasons_are_labels_and_complete() -> None:
     }
     assert named == set(admission.REASONS)
     assert CONFLICT in admission.REASONS
+
+
+def test_a_young_probe_with_a_slow_clock_is_heard() -> None:
+    assert isinstance(judge(measurement(at=NOW - DAY), replace(PROBE, enrolled=NOW)), Admitted)
+
+
+def test_networks_are_bounded() -> None:
+    named: set[tuple[str, int]] = set()
+    for asn in range(admission.MAX_NETWORKS):
+        assert within_networks(named, Vantage(country="RU", asn=asn)) is None
+    assert within_networks(named, Vantage(country="RU", asn=0)) is None
+    refused = within_networks(named, Vantage(country="FR", asn=0))
+    assert refused is not None
+    assert refused.reason == "too_many_networks"
+    assert len(named) == admission.MAX_NETWORKS
 
 
 def test_targets_are_bounded() -> None:

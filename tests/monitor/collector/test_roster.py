@@ -42,13 +42,16 @@ async def test_last_seen_is_written_seldom_and_statuses_at_once() -> None:
     assert memory.said[-1] == (P, None, "FR", 2)
 
 
-def test_targets_are_of_one_day_and_memory_is_bounded() -> None:
+def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:
     now = [0.0]
     known = Roster(Memory().registry, clock=lambda: now[0])
     known.targets(P).add("a/b")
     assert known.targets(P) == {"a/b"}
-    now[0] = roster.TARGETS_SECONDS
+    known.networks(P).add(("RU", 1))
+    assert known.networks(P) == {("RU", 1)}
+    now[0] = roster.NAMED_SECONDS
     assert known.targets(P) == set()
+    assert known.networks(P) == set()
     for number in range(roster.MAX_PROBES + 10):
         known.targets(str(number))
     assert len(known._entries) == roster.MAX_PROBES
