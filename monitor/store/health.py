@@ -18,19 +18,27 @@ LOOKED_AT = 5_000
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """When a measurement began and when it was stored, Unix milliseconds."""
+    """When a measurement began and when it was stored, Unix milliseconds; of which round and
+    service it is."""
 
     started: int
     received: int
+    round: int
+    service: str
 
 
 async def arrivals(connection: AsyncConnection, since: int) -> Sequence[Arrival]:
     """The newest measurements that were received from `since` on, newest first, at most
     LOOKED_AT."""
     m = t.measurement.c
-    query = sa.select(m.started, m.received).order_by(m.arrival.desc()).limit(LOOKED_AT)
+    query = (
+        sa.select(m.started, m.received, m.round, t.target.c.service)
+        .select_from(t.measurement.join(t.target, t.target.c.number == m.target))
+        .order_by(m.arrival.desc())
+        .limit(LOOKED_AT)
+    )
     rows = await connection.execute(query)
-    return [Arrival(a, b) for a, b in rows if b >= since]
+    return [Arrival(a, b, c, d) for a, b, c, d in rows if b >= since]
 
 
 async def folded(connection: AsyncConnection) -> Sequence[tuple[str, int]]:

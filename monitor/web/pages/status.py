@@ -76,7 +76,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
     """Measurements that the detector has not looked at yet."""
     behind_ms: int | None
-    """How far its last round lies before the newest one, for the service that is furthest."""
+    """How far the last round that it judged lies before the newest one that is stored, for the
+    service that is furthest behind; None when nothing of what arrived lately was ever judged."""
     lagging: bool
     ingested: int
     duplicate: int
@@ -127,13 +128,17 @@ async def health_of(site: Site) -> Health:
         waiting = await health.waiting(connection)
         detecting = await health.detecting(connection, now)
         probes = await fleet(site, connection)
-        newest = [verdict.round for verdict in await reading.judged(connection, limit=1)]
         stored = await health.size(connection)
         kind = connection.dialect.name
     if len(arrivals) == health.LOOKED_AT:
         span = max(1, now - arrivals[-1].received)
     unready = tuple(site.unready())
-    behind = max((newest[0] - round for _, round in folded), default=0) if newest else None
+    newest: dict[str, int] = {}
+    for each in arrivals:
+        newest[each.service] = max(each.round, newest.get(each.service, 0))
+    behind = max(
+        (newest[service] - round for service, round in folded if service in newest), default=None
+    )
     roles: dict[str, dict[str, int]] = {}
     for probe, status in probes:
         counts = roles.setdefault(probe.role, {})

@@ -25,6 +25,8 @@ async def test_what_arrived_and_how_far_it_is_judged(store: Database) -> None:
         found = await health.arrivals(connection, NOON + 2 * MINUTE)
         assert [each.received for each in found] == [NOON + n * MINUTE + 500 for n in (4, 3, 2)]
         assert found[0].started == NOON + 4 * MINUTE + 104
+        assert found[0].round == NOON + 4 * MINUTE
+        assert found[0].service == "wechat"
         ((service, round),) = await health.folded(connection)
         assert service == "wechat"
         assert round > 0

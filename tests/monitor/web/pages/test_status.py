@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from monitor.collector.admission import REASONS
 from monitor.metrics.lags import Histogram, Lags
-from monitor.store.base import Quarantined
+from monitor.store.base import Conclusions, Quarantined
 from monitor.store.database import open_database
 from monitor.web.pages import status
 from monitor.web.pages.status import Lag, health_of
@@ -86,6 +86,19 @@ async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path:
         answer = await web.get("/status")
         assert answer.status == 200
         assert "<h1>Not ready: broker: gone.</h1>" in await answer.text()
+
+
+async def test_a_detector_that_lags_is_seen(site: Site) -> None:
+    database = await open_database(str(site.engine.url), now=lambda: world.NOW)
+    behind = world.START + 10 * world.INTERVAL
+    await database.conclusions.save(
+        [Conclusions(service="signal", round=behind, state=b"state")], 0
+    )
+    await database.close()
+    found = await health_of(site)
+    assert found.lagging
+    assert found.behind_ms == (world.ROUNDS - 1) * world.INTERVAL + world.START - behind
+    assert found.waiting == 768
 
 
 async def test_an_old_store_is_stalled(world_file: Path, tmp_path: Path) -> None:
