@@ -32,6 +32,8 @@ _VERIFY_FLAGS = (
     ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 )
 _HEAD_BYTES = 4096
+MAX_SILENT_BYTES = 1 << 18
+"""Records without a byte of plain text (session tickets, key updates) that are put up with."""
 _ALERT_RECORD = 21
 _RECORD_TYPES = range(20, 25)
 _HTTP = re.compile(rb"HTTP/\d\.\d \d{3}|\s*<(!doctype|html|head)\b", re.IGNORECASE)
@@ -218,9 +220,11 @@ async def handshake(stream: Stream, client: TLSClient) -> None:
 async def receive(stream: Stream, client: TLSClient) -> bytes:
     """Return the next decrypted bytes, empty when the far side closed (with or without notice).
 
-    Raises OSError and ssl.SSLError for everything else.
+    Raises OSError and ssl.SSLError for everything else, a far side that sends only records
+    without content among it.
     """
-    while True:
+    begun = client.received_bytes
+    while client.received_bytes - begun <= MAX_SILENT_BYTES:
         try:
             plain = client.read()
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
@@ -230,6 +234,7 @@ async def receive(stream: Stream, client: TLSClient) -> bytes:
         answer = client.feed(await stream.receive())
         if answer:
             await stream.send(answer)
+    raise ssl.SSLError(ssl.SSL_ERROR_SSL, "records without content")
 
 
 async def send(stream: Stream, client: TLSClient, plain: bytes) -> None:

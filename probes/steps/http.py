@@ -8,6 +8,7 @@ came back is hostile text: cut and cleaned here, judged elsewhere.
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import email.utils
 import hashlib
 import html
@@ -46,6 +47,10 @@ _HEADERS = (
     ("accept-language", "en-US,en;q=0.9"),
 )
 _TITLE = re.compile(rb"<title\b[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE_END = re.compile(rb"</title", re.IGNORECASE)
+_LONGEST_TITLE = 2300
+"""Bytes before the end of a title in which it begins. Searching all of a body that is made of
+`<title>` over and over would hold up every other measurement."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -212,7 +217,9 @@ async def _speak_http1(wire: _Wire, answer: _Answer, authority: str, path: str) 
             raise EOFError from None
         if not received and not answer.complete:
             raise EOFError
-        if wire.received_bytes >= MAX_RECEIVED and answer.status is not None:
+        if wire.received_bytes >= MAX_RECEIVED:
+            if answer.status is None:
+                raise h11.RemoteProtocolError("much was said before a status")
             return
 
 
@@ -250,7 +257,7 @@ async def _speak_h2(wire: _Wire, answer: _Answer, authority: str, path: str) -> 
         end_stream=True,
     )
     await wire.send(connection.data_to_send())
-    async for event in _h2_events(wire, connection):
+    async for event in _h2_events(wire, connection, answer):
         match event:
             case h2.events.ResponseReceived():
                 headers = [(bytes(k), bytes(v)) for k, v in event.headers or ()]
@@ -269,14 +276,16 @@ async def _speak_h2(wire: _Wire, answer: _Answer, authority: str, path: str) -> 
                     raise h2.exceptions.ProtocolError(f"goaway, code {event.error_code}")
         if answer.complete:
             return
-        if wire.received_bytes >= MAX_RECEIVED and answer.status is not None:
-            return
 
 
 async def _h2_events(
-    wire: _Wire, connection: h2.connection.H2Connection
+    wire: _Wire, connection: h2.connection.H2Connection, answer: _Answer
 ) -> AsyncIterator[h2.events.Event]:
     while True:
+        if wire.received_bytes >= MAX_RECEIVED:
+            if answer.status is None:
+                raise h2.exceptions.ProtocolError("much was said before a status")
+            return
         received = await wire.receive()
         if not received:
             raise EOFError
@@ -319,7 +328,10 @@ def _clean(value: bytes, limit: int = _MAX_TEXT) -> str | None:
 
 
 def _title(body: bytes) -> str | None:
-    found = _TITLE.search(body)
+    end = _TITLE_END.search(body)
+    if end is None:
+        return None
+    found = _TITLE.search(body, max(0, end.start() - _LONGEST_TITLE), end.end())
     if found is None:
         return None
     text = html.unescape(found.group(1).decode("utf-8", "replace"))
@@ -341,9 +353,9 @@ def _leads_elsewhere(location: str, host: str) -> bool:
 def _date_ms(answer: _Answer) -> int | None:
     try:
         moment = email.utils.parsedate_to_datetime(answer.header(b"date").decode("ascii"))
-    except (ValueError, TypeError, UnicodeDecodeError):
-        return None
-    try:
+        if moment.tzinfo is None:  # `-0000`: without this it would be read in our own zone
+            moment = moment.replace(tzinfo=dt.UTC)
         return int(moment.timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except (ValueError, TypeError, OverflowError):
+        # OverflowError: the year has twenty digits.
         return None

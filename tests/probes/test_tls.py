@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from probes.network import Guard, SocketNetwork
-from probes.tls import PROFILES, TLSClient, context_for, handshake, receive, send
+from probes.tls import MAX_SILENT_BYTES, PROFILES, TLSClient, context_for, handshake, receive, send
 from tests.world import tls_server
 from tests.world.pki import Authority, self_signed
 
@@ -159,3 +159,29 @@ async def test_close_by_the_far_side_reads_as_the_end():
         assert await receive(stream, client) == b"Connection: close"
         assert await receive(stream, client) == b""
         stream.close()
+
+
+async def test_a_far_side_that_sends_only_session_tickets_is_left():
+    context = LEAF.context()
+    context.num_tickets = 4000
+    client = TLSClient(context_for("default", CA.pem), "wechat.test")
+    far, incoming, outgoing = far_side(context)
+
+    class Memory:
+        async def send(self, payload: bytes) -> None:
+            incoming.write(payload)
+
+        async def receive(self, limit: int = 65536) -> bytes:
+            try:
+                far.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            return outgoing.read(limit)
+
+        def close(self) -> None:
+            pass
+
+    await handshake(Memory(), client)
+    with pytest.raises(ssl.SSLError, match="without content"):
+        await receive(Memory(), client)
+    assert client.received_bytes < 2 * MAX_SILENT_BYTES

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import time
 
 import msgspec
 import pytest
 
 from probes import tls
 from probes.network import Guard, SocketNetwork
-from probes.steps.http import MAX_BODY, clear_answer, exchange
+from probes.steps.http import MAX_BODY, MAX_RECEIVED, clear_answer, exchange
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import Contrast, HTTPExchange
@@ -201,3 +204,57 @@ def test_clear_answer_in_place_of_tls():
     for each in (seen, cut, bare):
         survives_the_wire(each)
     assert msgspec.structs.asdict(bare)["failure"] is None
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +99999999999999999",
+        "Mon, 01 Jan 2024 00:00:00 \xb2",
+    ],
+)
+async def test_a_date_that_is_none_costs_only_the_date(date: str):
+    seen, read, _ = await ask(tls_server.clear_http("451 No", b"blocked", f"Date: {date}\r\n"))
+    assert (seen.status, seen.excerpt, read) == (451, b"blocked", None)
+
+
+async def test_a_date_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        header = "Date: Tue, 24 Nov 2026 12:00:00 -0000\r\n"
+        _, date, _ = await ask(tls_server.clear_http("200 OK", b"", header))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert date == 1795521600000
+
+
+async def test_whoever_says_much_before_a_status_is_left():
+    async def talkative(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+                await writer.drain()
+
+    server = await asyncio.start_server(talkative, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        stream = await LAB.connect("127.0.0.1", port)
+        seen, _ = await exchange(
+            LAB, stream, None, endpoint="e", address="127.0.0.1", port=port, host=NAME, path="/",
+            started_us=0, timeout=5.0,
+        )  # fmt: skip
+        stream.close()
+    assert (seen.failure, seen.status) == ("http_request_failed", None)
+    assert seen.received_bytes < 2 * MAX_RECEIVED
+
+
+async def test_a_body_made_of_titles_is_read_at_once():
+    body = b"<title>" * 9000 + b"</title>"
+    begun = time.process_time()
+    seen, _, _ = await ask(tls_server.clear_http("200 OK", body))
+    assert seen.body_bytes == len(body)
+    assert time.process_time() - begun < 0.1
