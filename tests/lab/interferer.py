@@ -23,7 +23,9 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
+from tests.lab.reassembly import reassemble
 
 DNS_PORT, TLS_PORT, HTTP_PORT = 5353, 8443, 8080
 PATIENCE = 40
@@ -39,6 +41,8 @@ ANSWERS = {
     "page_as_if_well": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
     "law": b"HTTP/1.1 451 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    "known_host": b"HTTP/1.1 302 Found\r\nLocation: http://blackhole.beeline.ru/?url=x\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n",
     "away": b"HTTP/1.1 302 Found\r\nLocation: http://portal.elsewhere.test/in\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n",
 }
@@ -48,7 +52,7 @@ _SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number fo
 def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
     """Return the false answer to a query for the name in the order; None for other names."""
     question = query.question[0]
-    if question.name.to_text(omit_final_dot=True).lower() != order["name"]:
+    if order["name"] not in (question.name.to_text(omit_final_dot=True).lower(), EVERY):
         return None
     answer = dns.message.make_response(query, recursion_available=True)
     if "rcode" in order:
@@ -135,32 +139,6 @@ def peek(sock: socket.socket, wanted: Any) -> bytes:
     return seen
 
 
-def whole_hello(head: bytes) -> bool:
-    """The first TLS record is complete (or this is no TLS)."""
-    if head[:1] != b"\x16":
-        return True
-    return len(head) >= 5 and len(head) >= 5 + int.from_bytes(head[3:5], "big")
-
-
-def server_name(hello: bytes) -> str:
-    """Return the name in a ClientHello, empty when there is none (RFC 8446, RFC 6066)."""
-    try:
-        at = 5 + 4 + 2 + 32
-        at += 1 + hello[at]
-        at += 2 + int.from_bytes(hello[at : at + 2], "big")
-        at += 1 + hello[at]
-        end = at + 2 + int.from_bytes(hello[at : at + 2], "big")
-        at += 2
-        while at + 4 <= end:
-            kind, length = struct.unpack_from("!HH", hello, at)
-            if kind == 0:
-                return hello[at + 9 : at + 4 + length].decode("ascii", "replace").lower()
-            at += 4 + length
-    except (IndexError, struct.error):
-        pass
-    return ""
-
-
 def splice(client: socket.socket) -> None:
     """Connect to where the client meant to go, and pass bytes both ways."""
     with socket.create_connection(original(client), timeout=PATIENCE) as server:
@@ -191,10 +169,15 @@ def pretend(client: socket.socket, order: dict[str, Any]) -> None:
         shaken.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
 
 
+def _meant(client: socket.socket, order: dict[str, Any]) -> bool:
+    """The order is for every address, or for the one that the client asked for."""
+    return not order.get("only_to") or original(client)[0] in order["only_to"]
+
+
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if order["name"] not in (name, EVERY):
+    if order["name"] not in (name, EVERY) or not _meant(client, order):
         splice(client)
     elif order["act"] == "reset":
         reset(client)
@@ -257,6 +240,8 @@ def main() -> None:
         begin(lie, sock, order)
     if order := orders.get("inject"):
         begin(inject, Queue(), order)
+    if order := orders.get("reassemble"):
+        begin(reassemble, Queue(), order["name"])
     if order := orders.get("delay"):
         begin(hold, Queue(), order)
     for key, port, serve in (("tls", TLS_PORT, over_tls), ("http", HTTP_PORT, over_http)):

@@ -63,12 +63,16 @@ class Plan:
     silent: str
     reflector: str
     order: tuple[str, ...]
-    """Names of the twelve cases in the order played, then of the further ones."""
+    """Names of the first twelve cases in the order played, then of the others in theirs."""
     victims: dict[str, str]
     """Case -> id of the service that is hit."""
     forged: str
     """Where forged answers point: the address of someone else."""
     bogon: str
+    warner: str
+    """Where the block page is."""
+    private: str
+    """A private address, for the name that the whole world finds there."""
     whole_path: bool
     """Forged answers by rule concern every resolver on the path, else only the ISP's own."""
 
@@ -142,7 +146,9 @@ def draw(seed: int) -> Plan:
         services.append(Service(word, f"{word}/{rng.choice(('chat', 'web', 'login'))}", host))
     order = [case.name for case in CASES]
     rng.shuffle(order)
-    order += [case.name for case in MORE]
+    others = [case.name for case in MORE]
+    rng.shuffle(others)
+    order += others
     victims = {case.name: rng.choice(_hit(case, services)).id for case in (*CASES, *MORE)}
     international = tuple(by.host("tls") for _ in range(3))
     reference = Host(f"{by.word()}.test", "dns", (by.v4(),), ())
@@ -159,6 +165,8 @@ def draw(seed: int) -> Plan:
         victims=victims,
         forged=rng.choice(international).v4[0],
         bogon=rng.choice(("10.66.0.9", "127.0.0.1", "0.0.0.0", "192.168.70.1")),
+        warner=by.v4(),
+        private=f"10.77.{rng.randrange(256)}.{rng.randrange(1, 255)}",
         whole_path=rng.random() < 0.5,
     )
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.cases import BY_NAME
-from tests.lab.interferer import EVERY
-from tests.lab.plan import Plan, Service, draw
+from tests.lab.plan import draw
+from tests.lab.trouble import disturb, origin, twist
 from tests.lab.world import ROOT, World, command
 
 LIMIT_SECONDS = 100
@@ -44,110 +44,6 @@ def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
     return record
 
 
-def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
-    """Make the trouble of one case."""
-    host, name = victim.host, victim.host.name
-    match case.split("."):
-        case ["dns", "injected_first"]:
-            someone = next(h for h in plan.international if plan.forged in h.v4)
-            order = {"name": name, "address": plan.forged, "address6": someone.v6[0]}
-            world.interfere({"inject": order})
-        case ["dns", how]:
-            lie = _LIES.get(how) or {"address": plan.bogon if how == "bogon" else plan.forged}
-            whole = {"upstream": plan.resolver, "whole_path": plan.whole_path}
-            world.interfere({"dns": {"name": name} | whole | lie})
-        case ["tcp", how]:
-            world.nft(
-                *(
-                    f"add rule inet c f iifname pr1 {'ip6' if v6 else 'ip'} daddr {a} "
-                    f"tcp dport {host.port} {_ENDS[how][v6]}"
-                    for a in host.addresses
-                    if (v6 := ":" in a) or how != "family"
-                )
-            )
-        case ["tls", "foreign_certificate"]:
-            world.interfere({"tls": _pretend(world, name)})
-        case ["tls", "address"]:
-            # Connections come about; nothing with a payload passes, whatever the name.
-            world.nft(
-                *(
-                    f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} "
-                    "tcp dport 443 tcp flags & psh == psh drop"
-                    for a in host.addresses
-                )
-            )
-        case ["tls", how]:
-            world.interfere({"tls": {"name": name, "act": how}})
-        case ["http", how]:
-            act = _HTTP[how][plan.seed % 2]
-            world.interfere({"http": {"name": name, "act": act}})
-        case _:
-            _trouble(world, plan, case)
-
-
-_LIES: dict[str, dict[str, Any]] = {
-    "nxdomain": {"rcode": "NXDOMAIN"},
-    "refused": {"rcode": "REFUSED"},
-    "servfail": {"rcode": "SERVFAIL"},
-    "empty": {"empty": True},
-    "drop": {"silent": True},
-}
-_ENDS = {
-    "drop": ("drop", "drop"),
-    "family": ("drop", "drop"),
-    "reset": ("reject with tcp reset", "reject with tcp reset"),
-    "admin_prohibited": (
-        "reject with icmp type admin-prohibited",
-        "reject with icmpv6 type admin-prohibited",
-    ),
-    "port_unreachable": (
-        "reject with icmp type port-unreachable",
-        "reject with icmpv6 type port-unreachable",
-    ),
-}
-_HTTP = {
-    "block_page": ("page", "page_as_if_well"),
-    "451": ("law", "law"),
-    "redirect": ("away", "away"),
-    "reset": ("reset", "reset"),
-    "drop": ("drop", "drop"),
-}
-
-
-def _pretend(world: World, name: str) -> dict[str, str]:
-    certificate, key = world.stranger_certificate("any.invalid" if name == EVERY else name)
-    return {"name": name, "act": "pretend", "certificate": str(certificate), "key": str(key)}
-
-
-def _trouble(world: World, plan: Plan, case: str) -> None:
-    """Harmless trouble that concerns everybody."""
-    match case:
-        case "vantage_offline":
-            world.ip("-n", "isp", "link", "set", "up0", "down")
-        case "v6_broken":
-            world.nft("add rule inet c f meta nfproto ipv6 drop")
-        case "loss":
-            world.nft("add rule inet c f numgen random mod 100 < 10 drop")
-        case "slow":
-            world.delay(0.3)
-        case "portal":
-            act = {"name": EVERY, "act": "page"}
-            world.interfere({"http": act, "tls": act})
-        case "interception":
-            world.interfere({"tls": _pretend(world, EVERY)})
-        case "allow_list":
-            kept = [*plan.domestic.addresses, plan.resolver, plan.reference.v4[0]]
-            world.nft(
-                *(
-                    f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} accept"
-                    for a in kept
-                ),
-                "add rule inet c f iifname pr1 drop",
-            )
-        case _:
-            pass  # the world itself is the case: a server that is not there, answers by place
-
-
 def main(seed: int, number: int, folder: Path) -> None:
     """Build, disturb, measure from both sides at once, judge, write down."""
     subprocess.run(["hostname", "laboratory"], check=True)
@@ -158,7 +54,7 @@ def main(seed: int, number: int, folder: Path) -> None:
     victim = plan.service(plan.victims[case])
     world = World(plan, folder)
     try:
-        world.build(unserved=victim.id if case == "service_down" else "")
+        world.build(twist(case, victim))
         disturb(world, plan, case, victim)
         built = time.monotonic()
         files = {"probe": folder / "probe.jsonl", "control": folder / "control.jsonl"}
@@ -179,6 +75,7 @@ def main(seed: int, number: int, folder: Path) -> None:
     record = {
         "case": case,
         "victim": victim.target,
+        "origin": origin(plan, case),
         "codes": codes,
         "judge_code": judged.returncode,
         "judge_err": judged.stderr,

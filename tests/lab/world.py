@@ -24,7 +24,8 @@ from typing import Any
 from tests.lab.catalogue import write_catalogue
 from tests.lab.interferer import DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
-from tests.lab.trust import Authority
+from tests.lab.serving import STRAIGHT, Twist, nginx, unbound
+from tests.lab.trust import Authority, self_sign
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACES = ("probe", "isp", "internet", "control", "other")
@@ -36,6 +37,8 @@ LINKS = (
     (("other", "up0", "10.4.0.2", "fd04::2"), ("internet", "ot1", "10.4.0.1", "fd04::1")),
 )
 BACK = (("10.1.0.0/16", "10.2.0.2"), ("fd01::/64", "fd02::2"))
+MSS = 536
+"""Bytes in a segment where a censor must reassemble; the least that everybody takes (RFC 9293)."""
 _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv6/conf/all/forwarding": "1",
@@ -56,122 +59,82 @@ class World:
         self.ca = Authority("Laboratory Root")
         self.stranger = Authority("Stranger Root")
 
-    def build(self, unserved: str = "") -> None:
-        """Lay the cables and start the servers; the service with id `unserved` gets none."""
+    def build(self, twist: Twist = STRAIGHT) -> None:
+        """Lay the cables and start the servers."""
         for space in SPACES:
             self.ip("netns", "add", space)
-            self.ip("-n", space, "link", "set", "lo", "up")
+        lines = [
+            f"link add {a[1]} netns {a[0]} type veth peer {b[1]} netns {b[0]}" for a, b in LINKS
+        ]
+        self._batch("", lines)
+        plan = self.plan
+        every = {a for host in plan.hosts for a in host.addresses}
+        every |= {plan.resolver, plan.silent, plan.reflector, plan.warner, plan.private}
+        by_space: dict[str, list[str]] = {space: ["link set lo up"] for space in SPACES}
         for here, there in LINKS:
-            (a, a_if, _, _), (b, b_if, b4, b6) = here, there
-            self.ip("link", "add", a_if, "netns", a, "type", "veth", "peer", b_if, "netns", b)
             for space, interface, v4, v6 in (here, there):
-                self.ip("-n", space, "addr", "add", f"{v4}/16", "dev", interface)
-                self.ip("-n", space, "addr", "add", f"{v6}/64", "dev", interface, "nodad")
-                self.ip("-n", space, "link", "set", interface, "up")
-            for via in (b4, b6):
-                family = "-6" if ":" in via else "-4"
-                self.ip("-n", a, family, "route", "add", "default", "via", via)
-        for net, via in BACK:
-            self.ip("-n", "internet", "route", "add", net, "via", via)
+                by_space[space] += [
+                    f"addr add {v4}/16 dev {interface}",
+                    f"addr add {v6}/64 dev {interface} nodad",
+                    f"link set {interface} up",
+                ]
+        for (space, *_), (_, _, v4, v6) in LINKS:
+            by_space[space] += [f"route add default via {via}" for via in (v4, v6)]
+        by_space["internet"] += [f"route add {net} via {via}" for net, via in BACK]
+        by_space["internet"] += [
+            f"addr add {a} dev lo{' nodad' if ':' in a else ''}" for a in sorted(every)
+        ]
+        for space in reversed(SPACES):  # a route needs the far end to be up, or soon
+            self._batch(space, by_space[space])
         for space in SPACES:
             script = "; ".join(f"echo {v} > /proc/sys/{k}" for k, v in _SYSCTLS.items())
             self.run(space, "sh", "-c", script)
-        plan = self.plan
-        every = {a for host in plan.hosts for a in host.addresses}
-        for address in sorted(every | {plan.resolver, plan.silent, plan.reflector}):
-            self.ip("-n", "internet", "addr", "add", address, "dev", "lo",
-                    *(("nodad",) if ":" in address else ()))  # fmt: skip
         write_catalogue(plan, self.catalogue, self.ca.pem)
-        self._serve_names()
-        self._serve_pages(unserved)
-        self._reflect()
+        self._serve(twist)
+        if twist.silent:
+            mute = [
+                f"add rule inet c i {'ip6' if ':' in a else 'ip'} daddr {a} drop"
+                for a in plan.service(twist.silent).host.addresses
+            ]
+            chain = "add chain inet c i { type filter hook input priority 0; }"
+            self._nft("internet", "add table inet c", chain, *mute)
 
     # -- the world --
 
-    def _serve_names(self) -> None:
-        """unbound twice: the vantage's resolver, and one for everybody else."""
-        reference = self.plan.reference
-        certificate, key = self._issue(self.ca, [reference.name], "resolver")
-        encrypted = f"""
-  interface: {reference.v4[0]}@853
-  interface: {reference.v4[0]}@443
-  https-port: 443
-  tls-service-pem: "{certificate}"
-  tls-service-key: "{key}"
-"""
-        for address, far, more in (
-            (self.plan.resolver, False, ""),
-            (reference.v4[0], True, encrypted),
-        ):
-            data = [f'local-data: "{h.name} 60 IN {kind} {a}"' for h in self.plan.hosts
-                    for kind, a in _records(h, far)]  # fmt: skip
-            path = self.folder / f"unbound-{'far' if far else 'near'}.conf"
-            path.write_text(
-                f"""server:
-  do-daemonize: no
-  username: ""
-  chroot: ""
-  directory: "{self.folder}"
-  pidfile: ""
-  use-syslog: no
-  num-threads: 1
-  module-config: "iterator"
-  interface: {address}
-  access-control: 0.0.0.0/0 allow
-  local-zone: "." static
-{more}  {chr(10).join("  " + line for line in data).strip()}
-"""
-            )
-            server = self.start("internet", "unbound", "-c", str(path))
-            self._wait(server, address, 53)
+    def _serve(self, twist: Twist) -> None:
+        """unbound twice (the vantage's resolver, and one for everybody else), nginx for every
+        name, and a reflector; started at once, then waited for."""
+        plan, folder = self.plan, self.folder
+        certified = self._issue(self.ca, [plan.reference.name], "resolver")
+        near, far, web = (folder / name for name in ("near.conf", "far.conf", "nginx.conf"))
+        near.write_text(unbound(plan, twist, folder, None))
+        far.write_text(unbound(plan, twist, folder, certified))
 
-    def _serve_pages(self, unserved: str) -> None:
-        """nginx for every name, each at its own addresses with its own certificate."""
-        blocks = []
-        hosts = [s.host for s in self.plan.services if s.id != unserved]
-        for host in (*hosts, *self.plan.international, self.plan.domestic):
-            secure = host.protocol != "http"
-            listen = [f"[{a}]" if ":" in a else a for a in host.addresses]
-            lines = [f"listen {a}:{host.port}{' ssl' if secure else ''};" for a in listen]
-            if secure:
-                certificate, key = self._issue(self.ca, [host.name], host.name)
-                lines += [f"ssl_certificate {certificate};", f"ssl_certificate_key {key};"]
-            answer = f'default_type text/html; return 200 "<title>{host.name}</title>";'
-            lines += [f"server_name {host.name};", f"location / {{ {answer} }}"]
-            blocks.append("server { " + " ".join(lines) + " }")
-        path = self.folder / "nginx.conf"
-        temporary = "".join(
-            f"  {name}_temp_path {self.folder}/nginx-{name};\n"
-            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        path.write_text(
-            f"daemon off;\nmaster_process off;\nworker_processes 1;\nuser root;\n"
-            f"pid {self.folder}/nginx.pid;\nerror_log {self.folder}/nginx.log;\n"
-            f"events {{ worker_connections 512; }}\n"
-            f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n  "
-            + "\n  ".join(blocks)
-            + "\n}\n"
-        )
-        log = f"{self.folder}/nginx.log"
-        server = self.start("internet", "nginx", "-e", log, "-c", str(path))
-        self._wait(server, self.plan.domestic.v4[0], 443)
+        def issue(host: Host, expired: bool) -> tuple[Path, Path]:
+            return self._issue(self.ca, [host.name], host.name, expired)
 
-    def _reflect(self) -> None:
-        server = self.start(
-            "internet",
-            *command("reachprobe"),
-            "reflector",
-            "--listen",
-            f"{self.plan.reflector}:443",
-            "--state",
-            str(self.folder / "reflector"),
-            env=self.environment(),
+        web.write_text(
+            nginx(plan, twist, folder, issue, self.stranger_certificate("warning.invalid"))
         )
-        self._wait(server, self.plan.reflector, 443)
+        ports = {
+            (plan.reflector, 443): (
+                *command("reachprobe"), "reflector", "--listen", f"{plan.reflector}:443",
+                "--state", str(folder / "reflector"),
+            ),
+            (plan.resolver, 53): ("unbound", "-c", str(near)),
+            (plan.reference.v4[0], 53): ("unbound", "-c", str(far)),
+            (plan.domestic.v4[0], 443): ("nginx", "-e", f"{folder}/nginx.log", "-c", str(web)),
+        }  # fmt: skip
+        env = self.environment()
+        started = {at: self.start("internet", *line, env=env) for at, line in ports.items()}
+        for (address, port), server in started.items():
+            self._wait(server, address, port)
 
-    def _issue(self, by: Authority, names: Sequence[str], stem: str) -> tuple[Path, Path]:
+    def _issue(
+        self, by: Authority, names: Sequence[str], stem: str, expired: bool = False
+    ) -> tuple[Path, Path]:
         certificate, key = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
-        by.issue(names, certificate, key)
+        by.issue(names, certificate, key, expired)
         return certificate, key
 
     # -- what the ISP does --
@@ -183,9 +146,12 @@ class World:
             "add chain inet c f { type filter hook forward priority 0; }",
             "add chain inet c d { type nat hook prerouting priority -100; }",
         )
+        self._nft("isp", *base, *rules)
+
+    def _nft(self, space: str, *lines: str) -> None:
         subprocess.run(
-            ["ip", "netns", "exec", "isp", "nft", "-f", "-"],
-            input="\n".join((*base, *rules)) + "\n",
+            ["ip", "netns", "exec", space, "nft", "-f", "-"],
+            input="\n".join(lines) + "\n",
             text=True,
             check=True,
         )
@@ -203,6 +169,12 @@ class World:
         if "inject" in orders or "delay" in orders:
             udp = ("-i", "pr1", "-p", "udp", "--dport", "53") if "inject" in orders else ()
             self.run("isp", "iptables", "-A", "FORWARD", *udp, "-j", "NFQUEUE")
+        if "reassemble" in orders:
+            # Small segments in both directions' SYN: no hello fits one packet.
+            self.nft(f"add rule inet c f tcp flags & syn == syn tcp option maxseg size set {MSS}")
+            port = ("-i", "pr1", "-p", "tcp", "--dport", "443")
+            for tables in ("iptables", "ip6tables"):
+                self.run("isp", tables, "-A", "FORWARD", *port, "-j", "NFQUEUE")
         started = self.start(
             "isp",
             sys.executable,
@@ -220,9 +192,13 @@ class World:
         self.interfere({"delay": round_trip / 2})
         self.nft("add rule inet c f meta nfproto ipv6 drop")
 
-    def stranger_certificate(self, name: str) -> tuple[Path, Path]:
-        """A certificate for a name by an authority that nobody trusts."""
-        return self._issue(self.stranger, [name], "stranger")
+    def stranger_certificate(self, name: str, self_signed: bool = False) -> tuple[Path, Path]:
+        """A certificate for a name by an authority that nobody trusts, or by itself."""
+        if not self_signed:
+            return self._issue(self.stranger, [name], f"stranger-{name}")
+        certificate, key = self.folder / "self.pem", self.folder / "self.key"
+        self_sign(name, certificate, key)
+        return certificate, key
 
     # -- measuring --
 
@@ -259,6 +235,13 @@ class World:
     def ip(self, *arguments: str) -> None:
         """Call ip(8)."""
         subprocess.run(["ip", *arguments], check=True)
+
+    def _batch(self, space: str, lines: Sequence[str]) -> None:
+        """Many calls of ip(8) in one process."""
+        where = ["-n", space] if space else []
+        subprocess.run(
+            ["ip", *where, "-batch", "-"], input="\n".join(lines) + "\n", text=True, check=True
+        )
 
     def run(self, space: str, *arguments: str) -> None:
         """Call a command in a namespace."""
@@ -317,12 +300,6 @@ class World:
                 process.stdout.close()
         for space in SPACES:
             subprocess.run(["ip", "netns", "del", space], check=False)
-
-
-def _records(host: Host, far: bool) -> list[tuple[str, str]]:
-    v4 = host.far_v4 if far and host.far_v4 else host.v4
-    v6 = host.far_v6 if far and host.far_v6 else host.v6
-    return [*(("A", a) for a in v4), *(("AAAA", a) for a in v6)]
 
 
 def command(name: str) -> list[str]:

@@ -1,0 +1,118 @@
+"""Configuration of the laboratory's name servers and web server, and what of it a case changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.interferer import PAGE
+from tests.lab.plan import Host, Plan
+
+Pair = tuple[Path, Path]
+"""A certificate and its key."""
+
+
+@dataclass(frozen=True)
+class Twist:
+    """What is different about the world for everybody: ids of services."""
+
+    unserved: str = ""
+    """Its ports are closed."""
+    silent: str = ""
+    """Its addresses answer nothing."""
+    expired: str = ""
+    """Its certificate is out of date."""
+    gone: str = ""
+    """Its name does not exist."""
+    law: str = ""
+    """It answers 451."""
+    private: str = ""
+    """Its name leads to a private address, where it is served."""
+
+
+STRAIGHT = Twist()
+
+
+def hosts(plan: Plan, id: str) -> list[Host]:
+    """The host of a service; none for an empty id."""
+    return [s.host for s in plan.services if s.id == id]
+
+
+def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
+    """The vantage's resolver or, with a certificate, the one for everybody else."""
+    address, encrypted = plan.resolver, ""
+    if far is not None:
+        address = plan.reference.v4[0]
+        encrypted = (
+            f"  interface: {address}@853\n  interface: {address}@443\n  https-port: 443\n"
+            f'  tls-service-pem: "{far[0]}"\n  tls-service-key: "{far[1]}"\n'
+        )
+    known = [h for h in plan.hosts if h not in hosts(plan, twist.gone)]
+    moved = hosts(plan, twist.private)
+    records = "".join(
+        f'  local-data: "{h.name} 60 IN {kind} {a}"\n'
+        for h in known
+        for kind, a in ([("A", plan.private)] if h in moved else _records(h, far is not None))
+    )
+    return f"""server:
+  do-daemonize: no
+  username: ""
+  chroot: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  num-threads: 1
+  module-config: "iterator"
+  interface: {address}
+  access-control: 0.0.0.0/0 allow
+  local-zone: "." static
+{encrypted}{records}"""
+
+
+def _records(host: Host, far: bool) -> list[tuple[str, str]]:
+    v4 = host.far_v4 if far and host.far_v4 else host.v4
+    v6 = host.far_v6 if far and host.far_v6 else host.v6
+    return [*(("A", a) for a in v4), *(("AAAA", a) for a in v6)]
+
+
+def nginx(
+    plan: Plan, twist: Twist, folder: Path, issue: Callable[[Host, bool], Pair], stranger: Pair
+) -> str:
+    """Every name at its own addresses, each with its own certificate, from `issue(host,
+    expired)`; and the block page."""
+    expired, law, moved = (hosts(plan, id) for id in (twist.expired, twist.law, twist.private))
+    served = [s.host for s in plan.services if s.id != twist.unserved]
+    blocks = []
+    for host in (*served, *plan.international, plan.domestic):
+        secure = host.protocol != "http"
+        listen = [f"[{a}]" if ":" in a else a for a in host.addresses]
+        listen += [plan.private] if host in moved else []
+        lines = [f"listen {a}:{host.port}{' ssl' if secure else ''};" for a in listen]
+        lines += _shown(issue(host, host in expired)) if secure else []
+        status = 451 if host in law else 200
+        lines += [f"server_name {host.name};", _page(status, f"<title>{host.name}</title>")]
+        blocks.append(lines)
+    listen = [f"listen {plan.warner}:80;", f"listen {plan.warner}:443 ssl;"]
+    page = _page((200, 403)[plan.seed % 2], PAGE.decode())
+    blocks.append([*listen, *_shown(stranger), page])
+    temporary = "".join(
+        f"  {name}_temp_path {folder}/nginx-{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    servers = "".join(f"  server {{ {' '.join(lines)} }}\n" for lines in blocks)
+    return (
+        f"daemon off;\nmaster_process off;\nworker_processes 1;\nuser root;\n"
+        f"pid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n"
+        f"events {{ worker_connections 512; }}\n"
+        f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n"
+        f"{servers}}}\n"
+    )
+
+
+def _shown(pair: Sequence[Path]) -> list[str]:
+    return [f"ssl_certificate {pair[0]};", f"ssl_certificate_key {pair[1]};"]
+
+
+def _page(status: int, text: str) -> str:
+    return f'location / {{ default_type text/html; return {status} "{text}"; }}'
