@@ -134,7 +134,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             clock=wall_clock,
             unready=lambda: (),
             lags=Lags(),
-            public_url=given.public_url or _url(given.http),
+            public_url=(given.public_url or _url(given.http)).rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
         )

@@ -130,6 +130,8 @@ verdict = sa.Table(
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("ix_verdict_target_country_asn_round", "target", "country", "asn", "round"),
     sa.Index("ix_verdict_service_round", "service", "round"),
+    # The newest of all services, for the list without a filter.
+    sa.Index("ix_verdict_round_measurement", "round", "measurement"),
 )
 """`body` is the whole `monitor.detection.model.Verdict` as JSON."""
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.metrics.exposition import expose
+from monitor.store import reading
 from monitor.store.base import StoreUnavailableError
 from monitor.web import api, assets, enrol, openapi, pages
 from monitor.web.api import BadParameterError
@@ -20,6 +21,8 @@ from monitor.web.views import snapshot
 log = logging.getLogger(__name__)
 SMALL_BYTES, LARGE_BYTES = 1 << 10, 256 << 10
 LEVEL = 6
+READY_SECONDS = 5.0
+"""How long `/readyz` waits for the store; Kubernetes and compose ask every ten seconds or so."""
 MAX_BODY_BYTES = 16 << 10
 """Only enrolment has a body, and it is small."""
 SECURITY_HEADERS = {
@@ -65,11 +68,25 @@ async def _healthz(request: web.Request) -> web.Response:
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    reasons = request.app[SITE].unready()
+    site = request.app[SITE]
+    reasons = [*site.unready(), *await _store_away(site)]
     return web.Response(
         text="".join(f"{reason}\n" for reason in reasons) or "ready\n",
         status=503 if reasons else 200,
     )
+
+
+async def _store_away(site: Site) -> tuple[str, ...]:
+    """Why the store cannot be read; nothing when it can. A process of pages alone has no other
+    way to know."""
+    try:
+        async with asyncio.timeout(READY_SECONDS), site.engine.connect() as connection:
+            await reading.tallies(connection)
+    except TimeoutError:
+        return (f"store: no answer within {READY_SECONDS:g} s",)
+    except (StoreUnavailableError, SQLAlchemyError, OSError):
+        return ("store: it cannot be read",)
+    return ()
 
 
 async def _packed(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:

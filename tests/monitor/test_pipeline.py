@@ -113,13 +113,14 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     database = ("--database", f"sqlite+aiosqlite:///{tmp_path}/store.db")
     broker = ("--broker", f"mqtt://127.0.0.1:{free_port()}")
     url = f"http://127.0.0.1:{free_port()}"
-    served = ("serve", *database, "--http", url[7:], *broker)
+    served = ("serve", *database, "--http", url[7:], *broker, "--public-url", f"{url}/")
     with (
         reachwatch(tmp_path / "serve.log", *served) as serve,
         reachwatch(tmp_path / "collect.log", "collect", *database, *broker) as collect,
         reachwatch(tmp_path / "detect.log", "detect", *database, *broker) as detect,
     ):
         wait(f"{url}/readyz", serve, tmp_path / "serve.log")
+        assert f'"url":"{url}"' in fetch(f"{url}/api/v1/openapi.json")[1].decode()
         time.sleep(1.5)
         assert collect.poll() is None
         assert detect.poll() is None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 from monitor.detection.model import EventState, State
-from monitor.store import reading
+from monitor.store import reading, tables
 from monitor.store.base import Probe, Token
-from monitor.store.database import Database
+from monitor.store.database import Database, open_database
 from monitor.store.reading import Filter
 from probes.wire.measurement import Role
 from tests.monitor.store.samples import (
@@ -60,6 +62,17 @@ async def test_a_rare_filter_looks_through_all_events(
     assert await ids(store, Filter(asn=2), after=(NOON + 3, f"{12:016x}")) == wanted[-2:]
     assert await ids(store, Filter(asn=99)) == []
     assert await ids(store, Filter(target="wechat/nothing")) == []
+
+
+async def test_newest_measurements_are_found_without_sorting(sqlite_url: str) -> None:
+    store = await open_database(sqlite_url)
+    v = tables.verdict.c
+    query = sa.select(v.body).order_by(v.round.desc(), v.measurement.desc()).limit(5)
+    text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    async with store.engine.connect() as connection:
+        plan = (await connection.execute(sa.text(f"EXPLAIN QUERY PLAN {text}"))).all()
+    await store.close()
+    assert [row[-1] for row in plan] == ["SCAN verdict USING INDEX ix_verdict_round_measurement"]
 
 
 async def test_filters_and_times_of_events(store: Database) -> None:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from tests.monitor.store.samples import admitted
 from tests.monitor.store.stage import acting
 
 
@@ -27,6 +28,21 @@ async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
     assert await schema.bring_up(engines)
     assert not await schema.bring_up(engines)
     await engines.close()
+
+
+async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None:
+    store = await open_database(empty_url)
+    await store.facts.add([admitted(1)], ())
+    async with writing(store.engines) as connection:
+        await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    await store.close()
+    store = await open_database(empty_url)
+    assert len(await store.facts.arrivals(0)) == 1
+    async with store.engine.connect() as reader:
+        names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
+        assert "ix_verdict_round_measurement" in {each["name"] for each in names}
+    await store.close()
 
 
 async def test_many_processes_open_a_new_database_at_once(empty_url: str) -> None:

@@ -153,6 +153,8 @@ async def test_a_store_that_cannot_be_read_is_503_in_one_line(
     await site.engine.dispose()
     (tmp_path / "site.sqlite").rename(tmp_path / "gone.sqlite")
     with caplog.at_level(logging.WARNING):
+        ready = await web.get("/readyz")
+        assert (ready.status, await ready.text()) == (503, "store: it cannot be read\n")
         page = await web.get("/")
         assert page.status == 503
         assert "The store cannot be read at the moment." in await page.text()
