@@ -36,19 +36,23 @@ from probes.agent import Agent, Wish
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
 from probes.durable import DiskError
-from probes.log import Log, LogHandler
+from probes.log import Log, LogHandler, printable
 from probes.once import SelectionError, once, open_network, software
 from probes.options import COMMANDS
 from probes.resolvers import ResolverError
 from probes.round import Setup, round_bound_seconds
 from probes.settings import Settings, SettingsError
-from probes.vantage import stand
+from probes.vantage import own_words, stand
 from probes.wire import codec
 from probes.wire.measurement import Measurement
 
 BAD_INPUT = 2
 LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
 SAID_AGAIN = 64
+_LOOK_YOURSELF = (
+    "this machine's own addresses and names are struck out; the address that the world sees is "
+    "not known here: search for it before you share this"
+)
 _REFUSALS = (
     SettingsError,
     CatalogueError,
@@ -74,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _COMMANDS[chosen.command](chosen, log)
     except _REFUSALS as error:
         line = " ".join(str(error).split())
-        print(f"reachprobe: {line}", file=sys.stderr)
+        print(f"reachprobe: {printable(line)}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
         _forget_stdout()
@@ -99,9 +103,16 @@ def _out() -> TextIO:
 
 def _once(chosen: Settings, log: Log) -> int:
     catalogue = load(chosen.catalogue)
+    outside = enrolment.seen_from_outside(chosen.state)
     vantage = stand(
-        country=chosen.country, asn=chosen.asn, role=chosen.role, directory=chosen.state
+        country=chosen.country,
+        asn=chosen.asn,
+        role=chosen.role,
+        outside=outside,
+        directory=chosen.state,
     )
+    if chosen.json and not outside:
+        print(_LOOK_YOURSELF, file=sys.stderr)
     work = once(
         catalogue,
         services=chosen.service,
@@ -111,6 +122,7 @@ def _once(chosen: Settings, log: Log) -> int:
         bind=chosen.bind or None,
         resolver=chosen.resolver or None,
         allow_private=chosen.allow_private,
+        own=own_words(chosen.bind, outside),
         stdout=_out(),
         stderr=sys.stderr,
     )

@@ -21,12 +21,16 @@ import certifi
 import msgspec
 
 from probes import state
-from probes.wire.bounds import ProbeId
+from probes.wire.bounds import ProbeId, Text
+from probes.wire.bounds import Token as Wire
 
 FILE = "enrolment.json"
 IDENTITY = "identity.json"
 PREFIX = "rch1."
 ANSWER_LIMIT = 65536
+_VISIBLE = r"^[\x21-\x7e]+\Z"
+"""Whoever chooses user and secret also names the broker: no line of theirs may be a command to
+some service of the volunteer's network."""
 SECONDS = 20.0
 
 
@@ -47,12 +51,12 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     """This probe's credentials, as the collector gave them."""
 
     probe: ProbeId
-    user: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    user: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_VISIBLE)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=_VISIBLE)]
     broker: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)]
     """Broker URLs, in the order to try them."""
-    role: str = "vantage"
-    owner: str = ""
+    role: Wire = "vantage"
+    owner: Text = ""
     url: str = ""
     """Base URL of the collector that enrolled this probe."""
 
@@ -206,6 +210,16 @@ def leave(enrolment: Enrolment) -> None:
     # 403, 404, 410: it does not know this probe any more, which is what was wanted.
     if status not in (200, 202, 204, 403, 404, 410):
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
+
+
+def seen_from_outside(directory: Path) -> str:
+    """The address that the collector of this directory's enrolment sees; '' when there is none
+    or it does not tell."""
+    try:
+        enrolled = load(directory)
+    except EnrolmentError:
+        return ""
+    return whoami(enrolled.url) if enrolled is not None and enrolled.url else ""
 
 
 def whoami(url: str, seconds: float = 5.0) -> str:

@@ -16,6 +16,11 @@ from typing import TextIO
 import msgspec
 
 
+def printable(line: str) -> str:
+    """The line without what a terminal would obey: what strangers say ends up in reasons."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in line)
+
+
 class Log:
     """Writes log lines. Safe to call from one thread at a time."""
 
@@ -51,7 +56,7 @@ class Log:
         if not self._terminal:
             return msgspec.json.encode({"at": now, "event": event, **fields}).decode()
         words = "  ".join(f"{key}={value}" for key, value in fields.items())
-        return f"{now[11:19]}  {event}  {words}".rstrip()
+        return printable(f"{now[11:19]}  {event}  {words}".rstrip())
 
 
 class LogHandler(logging.Handler):

@@ -21,6 +21,7 @@ from probes import tls
 from probes.network import Guard, SocketNetwork
 from probes.resolvers import ResolverRoute, system_routes
 from probes.round import Setup, measure_round, round_bound_seconds
+from probes.scrub import scrub
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Software, Vantage, measurement_id
 from probes.wire.observation import (
@@ -51,10 +52,13 @@ async def once(
     bind: str | None = None,
     resolver: str | None = None,
     allow_private: bool = False,
+    own: Sequence[str] = (),
     stdout: TextIO,
     stderr: TextIO,
 ) -> None:
     """Measure the chosen targets (all when none is named) and liveness once, and print them.
+
+    `own` are this machine's addresses and names, struck out of what is printed: people share it.
 
     Raises SelectionError for an unknown service or target and for a `bind` that is no address,
     probes.resolvers.ResolverError for a malformed `resolver` (`ADDRESS[:PORT]`).
@@ -88,7 +92,8 @@ async def once(
             sequence=sequence,
         )
 
-    def emit(measurement: Measurement) -> None:
+    def emit(measured: Measurement) -> None:
+        measurement = scrub(measured, own)
         if json_out:
             print(encode(measurement).decode(), file=stdout, flush=True)
         else:

@@ -14,7 +14,14 @@ from probes.wire import codec
 from tests.world.collector import collecting
 from tests.world.desk import desk
 from tests.world.mosquitto import free_port, running_mosquitto
-from tests.world.tiny import environment, reachprobe, running_probe, tiny_world, write_catalogue
+from tests.world.tiny import (
+    environment,
+    reachprobe,
+    running_probe,
+    telltale,
+    tiny_world,
+    write_catalogue,
+)
 
 PROBE = "p-0123456789abcdef"
 
@@ -81,6 +88,31 @@ async def test_once_exits_0_whatever_the_network_did(tmp_path: Path) -> None:
         code, out, _ = await reachprobe(command)
         assert code == 0
         assert "connection_refused" in out
+
+
+async def test_once_prints_no_address_of_ours(tmp_path: Path) -> None:
+    server = await asyncio.start_server(telltale, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    catalogue = write_catalogue(tmp_path / "c", port, free_port())
+    service = catalogue / "services" / "wechat.toml"
+    service.write_text(service.read_text().replace('"tcp"', '"http"'))
+    command = ["once", "--json", "--catalogue", str(catalogue), "--allow-private"]
+    command += ["--state", str(tmp_path / "s")]
+    with desk() as front:
+        _, out, err = await reachprobe(command)
+        assert "You are 192.0.2.55" in out  # nobody told it whose address that is
+        assert "not known here" in err
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
+        given = enrolment.Enrolment(
+            probe=PROBE, user="u", secret="hush", broker=("mqtt://x",), url=front.url
+        )
+        (tmp_path / "s").mkdir()
+        enrolment.save(tmp_path / "s", given)
+        _, out, err = await reachprobe(command)
+    server.close()
+    assert "You are [scrubbed]" in out
+    assert "192.0.2.55" not in out
+    assert "not known here" not in err
 
 
 async def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:

@@ -84,6 +84,10 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         (200, b"", "makes no sense"),
         (200, {"probe": "p-1"}, "makes no sense"),
         (201, {**GIVEN, "broker": []}, "makes no sense"),
+        (201, {**GIVEN, "user": "\r\nFLUSHALL\r\n"}, "makes no sense"),
+        (201, {**GIVEN, "secret": "a b"}, "makes no sense"),
+        (201, {**GIVEN, "role": "\x1b[2J"}, "makes no sense"),
+        (201, {**GIVEN, "owner": "\x1b[2J"}, "makes no sense"),
         (201, [1], "makes no sense"),
     ],
 )
@@ -172,3 +176,17 @@ def test_leaving_and_whoami() -> None:
             front.answer("/api/v1/whoami", 200, body)
             assert enrolment.whoami(front.url) == ""
     assert enrolment.whoami(f"http://127.0.0.1:{free_port()}") == ""
+
+
+def test_the_address_outside_is_asked_of_the_own_collector(tmp_path: Path) -> None:
+    assert enrolment.seen_from_outside(tmp_path) == ""
+    with desk() as front:
+        enrolled = Enrolment(
+            probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
+            url=front.url,
+        )  # fmt: skip
+        enrolment.save(tmp_path, enrolled)
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.9"})
+        assert enrolment.seen_from_outside(tmp_path) == "192.0.2.9"
+    (tmp_path / enrolment.FILE).write_text("{}")
+    assert enrolment.seen_from_outside(tmp_path) == ""

@@ -62,3 +62,9 @@ def test_python_logging_goes_the_same_way() -> None:
     assert line["event"] == "measuring e failed"
     assert line["level"] == "error"
     assert "RuntimeError: oh" in line["trace"]
+
+
+def test_a_terminal_is_not_told_what_to_do() -> None:
+    out = Terminal()
+    Log(out)("lost", reason="\x1b[2J\x9b31m gone")
+    assert out.getvalue().endswith("lost  reason=?[2J?31m gone\n")
