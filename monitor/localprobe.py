@@ -54,7 +54,9 @@ async def enrol_child(
     now = wall_clock()
     token, text = new_token(running.site.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
     await running.database.registry.add_token(token)
-    status, said = await run_once([*PROBE, "join", text, "--state", str(state)])
+    # Not an argument: every user of the machine can read those.
+    environment = {"REACHPROBE_TOKEN": text}
+    status, said = await run_once([*PROBE, "join", "--state", str(state)], environment)
     return None if status == 0 else f"{name} could not enrol: {said.splitlines()[-1:] or status}"
 
 
