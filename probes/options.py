@@ -71,13 +71,13 @@ def _resolver(text: str) -> str:
     return normal
 
 
-def _number(text: str, least: float = 0.0) -> float:
+def _number(text: str, least: float = 0.0, most: float = 1e9) -> float:
     try:
         value = float(text)
     except ValueError:
         raise ValueError("must be a number") from None
-    if not least <= value < 1e12:
-        raise ValueError(f"must be at least {least:g}")
+    if not least <= value <= most:
+        raise ValueError(f"must be from {least:g} to {most:g}")
     return value
 
 
@@ -142,7 +142,9 @@ OPTIONS: Mapping[str, Option] = {
         help="mqtt://, mqtts://, ws:// or wss:// URL in place of the enrolled one",
     ),
     "interval": Option(
-        parse=lambda text: _number(text, 0.1), metavar="SECONDS", help="of rounds (default 300)"
+        parse=lambda text: _number(text, 0.1),
+        metavar="SECONDS",
+        help="of rounds (default 300, at most a day)",
     ),
     "accept_risks": Option(
         parse=_accept, metavar="HASH", help="agree to the text of `reachprobe consent`"

@@ -84,7 +84,8 @@ def illness(standing: Standing | None, now_ms: int) -> str:
         return "never ran here"
     if standing.stopped:
         return "stopped"
-    if now_ms - standing.updated_ms > STALE_SECONDS * 1000:
+    # A time to come is as bad: written before the clock was set back, and by nobody since.
+    if abs(now_ms - standing.updated_ms) > STALE_SECONDS * 1000:
         return "does not run"
     if standing.trouble:
         return standing.trouble

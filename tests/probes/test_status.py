@@ -33,6 +33,7 @@ def test_what_makes_a_probe_ill() -> None:
     assert illness(standing(transport=""), NOW) == ""
     assert illness(standing(stopped=True), NOW) == "stopped"
     assert illness(standing(), NOW + 120_000) == "does not run"
+    assert illness(standing(), NOW - 120_000) == "does not run"
     assert illness(standing(trouble="disk full"), NOW) == "disk full"
     old = standing(last_round_ms=NOW - 2_000_000, started_ms=NOW - 9_000_000)
     assert illness(old, NOW) == "no round for a long time"
