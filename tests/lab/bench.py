@@ -1,10 +1,13 @@
-"""Play several seeds and print what was seen, as root:
-`python -m tests.lab.bench [--more] [--only CASE]... [SEED...]`.
+"""Play every case over several seeds (three without arguments) and print what was seen, as root:
+`python -m tests.lab.bench [--only CASE]... [--first] [--whole] [SEED...]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,14 +16,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab.cases import BY_NAME, CASES
+from tests.lab.confusion import Confusion
 from tests.lab.plan import draw
-from tests.lab.run import play
+from tests.lab.run import ROOT, play
 from tests.lab.verdicts import faults
+from tests.lab.whole import play_whole, told
 
-AT_ONCE = 6
+AT_ONCE = 8
+"""Laboratories side by side: they mostly wait for timeouts."""
 
 
-def bench(seed: int, wanted: Collection[str]) -> int:
+def bench(seed: int, wanted: Collection[str], seen: Confusion) -> int:
     """Play the wanted cases of one seed, print a line each, return how many failed."""
     began, failed = time.monotonic(), 0
     order = [(n, case) for n, case in enumerate(draw(seed).order) if case in wanted]
@@ -32,23 +38,71 @@ def bench(seed: int, wanted: Collection[str]) -> int:
                 record = job.result()
                 took, wrong = record["seconds"]["whole"], faults(BY_NAME[case], record)
             except RuntimeError as error:
-                wrong = [str(error)]
+                record, wrong = {}, [str(error)]
             failed += bool(wrong)
+            seen.add(BY_NAME[case], record)
             print(f"seed {seed}  {case:26} {took:6.1f} s  {'; '.join(wrong) or 'ok'}", flush=True)
     print(f"seed {seed}  {len(order)} cases in {time.monotonic() - began:.1f} s", flush=True)
     return failed
 
 
+def whole(seed: int) -> int:
+    """The whole way once, with three techniques at once; 1 when it failed."""
+    with tempfile.TemporaryDirectory() as root:
+        try:
+            record = play_whole(seed, Path(root) / "lab")
+        except RuntimeError as error:
+            print(f"seed {seed}  the whole way: {error}", flush=True)
+            return 1
+    wrong = 0
+    for technique, victim in sorted(record["victims"].items()):
+        pages, ends = told(record, victim)
+        well = [page["annotations"]["technique"] for page in pages] == [technique] and len(
+            ends
+        ) == 1
+        wrong += not well
+        print(
+            f"seed {seed}  the whole way, {technique:14} pages {len(pages)}, closings {len(ends)}  "
+            f"{'ok' if well else (pages, ends)}",
+            flush=True,
+        )
+    print(f"seed {seed}  seconds {record['seconds']}", flush=True)
+    return int(wrong > 0)
+
+
+def commit() -> str:
+    """The source tree's commit, with a mark when files differ from it."""
+    shown = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=10"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return shown.stdout.strip() or "unknown"
+
+
 def main() -> int:
     """1 when a case failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--more", action="store_true", help="the further cases as well")
+    parser.add_argument("--first", action="store_true", help="the first twelve cases alone")
+    parser.add_argument("--more", action="store_true", help=argparse.SUPPRESS)  # all, as ever
     parser.add_argument("--only", action="append", choices=list(BY_NAME), help="only this case")
+    parser.add_argument(
+        "--whole", action="store_true", help="the whole way to the webhook and back, in its place"
+    )
     parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3])
     given = parser.parse_args()
-    wanted = given.only or (BY_NAME if given.more else [case.name for case in CASES])
-    failed = sum(bench(seed, wanted) for seed in given.seeds)
+    print(
+        f"commit {commit()}, seeds {', '.join(map(str, given.seeds))}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} processors",
+        flush=True,
+    )
+    if given.whole:
+        return min(1, sum(whole(seed) for seed in given.seeds))
+    wanted = given.only or ([case.name for case in CASES] if given.first else BY_NAME)
+    seen = Confusion()
+    failed = sum(bench(seed, wanted, seen) for seed in given.seeds)
     played = len(given.seeds) * len(wanted)
+    print(f"\nRows: promised. Columns: said, by the number of the row.\n\n{seen.matrix}\n")
+    print("\n".join(seen.figures))
     print(f"{played - failed} of {played} cases as promised")
     return 1 if failed else 0
 

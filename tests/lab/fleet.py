@@ -1,5 +1,6 @@
 """The whole way in the laboratory: vantages in two networks and a control, mosquitto, collector,
-detector and pages as processes of their own, each by its installed command.
+detector and pages as processes of their own, each by its installed command; Debian's Prometheus
+and Alertmanager with the generated rules, and a webhook.
 
 It differs from production by the pace and by the dates of enrolment, which are moved back in the
 registry before the first measurement.
@@ -11,18 +12,24 @@ import json
 import re
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from monitor.alerts import routing, rules, scraping
+from monitor.alerts.yaml import as_yaml
+from monitor.detection.policy import Policy
 from monitor.mosquitto import CONFIGURATION, PROBES, Layout, write_configuration
+from tests.lab.webhook import BEAT, HOOK
 from tests.lab.world import World, command
 from tests.world.mosquitto import PROGRAM
 
 HOME = "10.3.0.2"
 """Where the research centre is: beside the control."""
 HTTP_PORT, PROBES_PORT, MONITOR_PORT = 8080, 1883, 1884
+PROMETHEUS, ALERTMANAGER, WEBHOOK = "127.0.0.1:9090", "127.0.0.1:9093", "127.0.0.1:9095"
 PACE = 30
 INTERVAL = 10
 DAY_MS = 86_400_000
@@ -38,6 +45,7 @@ class Fleet:
         self._world = world
         self._folder = folder
         self._data = folder / "data"
+        self._inbox = folder / "inbox"
         self.url = f"http://{HOME}:{HTTP_PORT}"
 
     def start(self) -> None:
@@ -94,6 +102,37 @@ class Fleet:
                 "--asn", str(NETWORKS.get(space, 64503)),
             )  # fmt: skip
 
+    def start_alerting(self) -> None:
+        """Start Prometheus, Alertmanager and the webhook beside the centre."""
+        folder, policy, hook = self._folder / "alerting", Policy(pace=PACE), f"http://{WEBHOOK}"
+        folder.mkdir()
+        files = {
+            "rules.yml": rules.render(policy, self.url),
+            "prometheus.yml": as_yaml(
+                scraping.document(policy, [f"{HOME}:{HTTP_PORT}"], ALERTMANAGER)
+            ),
+            "alertmanager.yml": routing.render(policy, hook + HOOK, hook + BEAT),
+        }
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        start = self._world.start
+        address, port = WEBHOOK.split(":")
+        start(
+            "control", sys.executable, "-m", "tests.lab.webhook", address, port,
+            str(self._inbox), wait_for="ready",
+        )  # fmt: skip
+        start(
+            "control", "prometheus-alertmanager", f"--config.file={folder}/alertmanager.yml",
+            f"--storage.path={folder}/alertmanager", f"--web.listen-address={ALERTMANAGER}",
+            "--cluster.listen-address=",
+        )  # fmt: skip
+        start(
+            "control", "prometheus", f"--config.file={folder}/prometheus.yml",
+            f"--storage.tsdb.path={folder}/prometheus", f"--web.listen-address={PROMETHEUS}",
+            # What fired before Alertmanager was found is sent again after this long.
+            "--rules.alert.resend-delay=5s",
+        )  # fmt: skip
+
     def _token(self, owner: str, role: str, uses: int) -> str:
         said = self._call(
             command("reachwatch"), "token", "new", "--data", str(self._data), "--owner", owner,
@@ -143,6 +182,14 @@ class Fleet:
         body = self.get("/api/v1/events")
         found: list[dict[str, Any]] = json.loads(body)["events"] if body else []
         return found
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """Messages at the webhook, oldest first."""
+        try:
+            lines = self._inbox.read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines]
 
     def wait(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
         """Wait until a condition holds; how long it took. Raises RuntimeError."""

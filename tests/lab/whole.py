@@ -1,7 +1,9 @@
-"""One case the whole way, in namespaces of its own: `python -m tests.lab.whole SEED FOLDER`.
+"""From the wire to the webhook and back, in namespaces of its own:
+`python -m tests.lab.whole SEED FOLDER`.
 
-Quiet rounds, then a block by name in one network, until its event is confirmed on the page; then
-the lift, until it closes. What was seen goes to `record.json`.
+Quiet rounds; then one network blocks three services at once, one by its name in DNS, one by its
+addresses, one by its name in TLS, until each event is confirmed and paged; then the lift, until
+each is closed and that is told. What was seen goes to `record.json`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.fleet import Fleet
-from tests.lab.plan import draw
+from tests.lab.plan import Plan, Service, draw
 from tests.lab.run import UNSHARE
 from tests.lab.world import ROOT, World
 
@@ -41,37 +43,89 @@ def play_whole(seed: int, folder: Path) -> dict[str, Any]:
     return record
 
 
+def victims(plan: Plan) -> dict[str, Service]:
+    """Technique -> the service that is hit. Nothing happens to the geographic one."""
+    by = {s.host.protocol: s for s in plan.services if not s.host.far_v4}
+    return {"dns.nxdomain": by["https"], "tcp.reset": by["http"], "tls.reset.sni": by["tls"]}
+
+
+def block(world: World, plan: Plan) -> None:
+    """What the ISP of one network does."""
+    by = victims(plan)
+    lie = {"upstream": plan.resolver, "whole_path": plan.whole_path, "rcode": "NXDOMAIN"}
+    world.interfere(
+        {
+            "dns": lie | {"name": by["dns.nxdomain"].host.name},
+            "tls": {"name": by["tls.reset.sni"].host.name, "act": "reset"},
+        }
+    )
+    host = by["tcp.reset"].host
+    world.nft(
+        *(
+            f"add rule inet c f iifname pr1 {'ip6' if ':' in a else 'ip'} daddr {a} "
+            f"tcp dport {host.port} reject with tcp reset"
+            for a in host.addresses
+        )
+    )
+
+
+def told(record: dict[str, Any], service: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What whoever is paged heard of a service: (pages, closings), of all messages."""
+    heard = [
+        alert
+        for message in record.get("inbox", ())
+        for alert in message["alerts"]
+        if alert["labels"].get("service") == service and alert["status"] == "firing"
+    ]
+    by = {
+        name: [alert for alert in heard if alert["labels"]["alertname"] == name]
+        for name in ("ServiceBlockConfirmed", "ServiceUnblocked")
+    }
+    return by["ServiceBlockConfirmed"], by["ServiceUnblocked"]
+
+
 def main(seed: int, folder: Path) -> None:
     """Build, watch quietly, block, watch, lift, watch."""
     subprocess.run(["hostname", "laboratory"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
     began = time.monotonic()
     plan = draw(seed)
-    victim = plan.service(plan.victims["tls.reset"])
+    hit = {technique: service.id for technique, service in victims(plan).items()}
     world = World(plan, folder)
     fleet = Fleet(world, folder)
-    record: dict[str, Any] = {"victim": victim.id}
+    record: dict[str, Any] = {"victims": hit}
     took: dict[str, float] = {}
+
+    def heard() -> list[tuple[int, int]]:
+        record["inbox"] = fleet.inbox()
+        return [tuple(map(len, told(record, service))) for service in hit.values()]  # type: ignore[misc]
+
+    def confirmed() -> bool:
+        events = fleet.events()
+        return {e["service"] for e in events if e["tier"] == "confirmed"} >= set(hit.values())
+
     try:
         world.build()
         fleet.start()
+        fleet.start_alerting()
         took["start"] = time.monotonic() - began
         took["quiet"] = fleet.wait(lambda: fleet.rounds() >= QUIET_ROUNDS, 90, "quiet rounds")
         record["quiet"] = fleet.events()
-        world.interfere({"tls": {"name": victim.host.name, "act": "reset"}})
-        took["confirmed"] = fleet.wait(
-            lambda: any(e["tier"] == "confirmed" for e in fleet.events()), 100, "the event"
-        )
+        block(world, plan)
+        took["confirmed"] = fleet.wait(confirmed, 100, "the events")
         record["blocked"] = fleet.events()
-        (event, *_) = record["blocked"]
-        record["page"] = fleet.get(f"/e/{event['id']}")
+        took["paged"] = fleet.wait(lambda: all(p for p, _ in heard()), 40, "the pages")
+        record["pages"] = {e["id"]: fleet.get(f"/e/{e['id']}") for e in record["blocked"]}
         record["overview"] = fleet.get("/")
         record["metrics"] = fleet.get("/metrics")
-        record["witness"] = fleet.get(f"/m/{event['witnesses'][0]}")
+        record["witnesses"] = {
+            e["id"]: fleet.get(f"/m/{e['witnesses'][0]}") for e in record["blocked"]
+        }
         world.run("isp", "nft", "flush", "ruleset")
         took["closed"] = fleet.wait(
             lambda: all(e["state"] == "closed" for e in fleet.events()), 100, "the end"
         )
+        took["told"] = fleet.wait(lambda: all(ends for _, ends in heard()), 40, "the closings")
         record["lifted"] = fleet.events()
     finally:
         world.close()
