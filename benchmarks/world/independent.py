@@ -43,9 +43,7 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
     rng = random.Random(f"independent {seed} {p0} {p1}")
     failed = _SURE * p0 // 1000
     baseline = Baseline([], [Bucket(0, _SURE, failed)], _SURE, failed)
-    failure = sequential.Failure(
-        id="f", started=0, rule="sim", weight=0, technique="", part=False
-    )
+    failure = sequential.Failure(id="f", started=0, rule="sim", weight=0, technique="", part=False)
     lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
     gain = sequential.evidence(sequential.fail(Track(baseline), 1, failure, single), single)
     high = sequential.fail(sequential.fail(Track(baseline), 1, failure, single), 2, failure, single)

@@ -79,7 +79,9 @@ def _lift(
 ) -> Case | None:
     """End the series that have recovered; what they counted stays with the case."""
     for sight in sights.sights(state, country, source, round, policy):
-        if sight.key in touched and series.lifted(sight.network, sight.layer, round, policy):
+        if sight.key not in touched:
+            continue
+        if series.lifted(sight.network, sight.layer, round, policy):
             if case is not None:
                 case = Case(
                     case.event,
@@ -88,6 +90,8 @@ def _lift(
                     sights.witnesses([sight], case.witnesses),
                 )
             series.settle(sight.series)
+        else:
+            series.relieve(sight.network, sight.layer, round, policy)
     return case
 
 

@@ -68,8 +68,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Most that one vantage counts for."""
     sample_clip_micronats: int = 3_500_000
     """Most that one measurement counts for: a single one, however typed, is never enough."""
+    bare_micronats: int = 500_000
+    """What the rules give to the commonest natural failure. Only what a rule gives beyond it is
+    evidence: else every stray failure would speak for a block by its mere weight."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
+    apart_per_mille: int = 2500
+    """How far above the baseline a share must lie to be tried at a vantage: nearer ones cannot be
+    told from chance, and chance that now and then looks typed would drift upwards for ever."""
     prior_failure_per_mille: int = 20
     prior_weight: int = 200
     """Pseudo-counts of the baseline's prior."""

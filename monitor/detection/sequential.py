@@ -3,8 +3,9 @@
 Each member of the bank asks "is the failure rate p1 and no longer p0?" for its own p1, because
 real blocks are partial as often as full. Evidence is integers (micro-nats): a logarithm of
 integer counts is rounded once, and sums of integers do not depend on their order. A member
-whose p1 is not above the baseline stays silent, so a failure never speaks for health nor a
-success for a block. A second CUSUM in the other direction says when a block has lifted.
+whose p1 is not well above the baseline stays silent, so a failure never speaks for health nor a
+success for a block, and chance does not drift towards an alarm. A second CUSUM in the other
+direction says when a block has lifted.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def _log(above: int, below: int) -> int:
     return round(MICRO * math.log(above / below))
 
 
-def _gains(p0: tuple[int, int], p1: int) -> tuple[int, int]:
+def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
     """What a failure adds and what a success takes, in micro-nats; (0, 0) when p1 (per mille)
-    is not above the baseline."""
+    is not far enough above the baseline."""
     above, below = p0
-    if p1 * below <= 1000 * above:
+    if p1 * below < policy.apart_per_mille * above:
         return 0, 0
     return _log(p1 * below, 1000 * above), _log((1000 - p1) * below, 1000 * (below - above))
 
@@ -84,7 +85,7 @@ def succeed(track: Track, round: int, policy: Policy) -> Track:
 def _relieved(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
     p0 = baseline.rate(track.baseline, policy)
     sums = [
-        max(0, had + _gains(p0, p1)[1]) if had else 0
+        max(0, had + _gains(p0, p1, policy)[1]) if had else 0
         for had, p1 in zip(old.sums, policy.p1_per_mille, strict=True)
     ]
     if not old.alarmed:
@@ -111,6 +112,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     p0 = baseline.rate(track.baseline, policy)
     bank = policy.p1_per_mille
     old = track.suspicion
+    typed_gain = max(0, failure.weight - policy.bare_micronats)
     new = (
         _copy(old)
         if old is not None
@@ -119,17 +121,17 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
         _forget(new)
     for member, p1 in enumerate(bank):
-        gain, _ = _gains(p0, p1)
+        gain, _ = _gains(p0, p1, policy)
         if gain == 0:
             continue
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
-        gain = min(policy.sample_clip_micronats, gain + failure.weight)
+        gain = min(policy.sample_clip_micronats, gain + typed_gain)
         # Bounded above, so that an old block does not outlive itself by weeks.
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
-    _record(new, round, failure, _gains(p0, max(bank))[0] + failure.weight, policy)
+    _record(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
     if new.alarmed:
         new.recovery = max(0, new.recovery - _block(new, p0)[1])
         if new.recovery == 0:
@@ -184,6 +186,13 @@ def recovered(track: Track, round: int, policy: Policy) -> bool:
         and held.good_rounds >= policy.close_good_rounds
         and round - held.good_since >= policy.ms(policy.close_good_seconds)
     )
+
+
+def recovering(track: Track, policy: Policy) -> bool:
+    """Whether a vantage that saw the block is half convinced that it is over: it speaks no more
+    for the block, whose end a long memory of the rarest share would hide."""
+    held = track.suspicion
+    return held is not None and 2 * held.recovery >= policy.threshold_micronats
 
 
 def doubt(track: Track) -> Track:

@@ -189,7 +189,7 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         if gates.lone(series, track, round, policy):
             continue
         voting.append(probe)
-        held = sequential.evidence(track, policy)
+        held = 0 if sequential.recovering(track, policy) else sequential.evidence(track, policy)
         nats.setdefault(member.owner, []).append(held)
         if held >= policy.threshold_micronats:
             agreeing.append(probe)
@@ -269,7 +269,9 @@ def alarmed(series: Series) -> tuple[str, ...]:
 
 
 def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block, and still report, see the service."""
+    """Whether most of the vantages that saw the block, and still report, see the service; also
+    when some do and those that do not are too few to be a block: one vantage with troubles of
+    its own must not keep an event open, and its own baseline frozen, for ever."""
     series = network.layers[layer]
     reporting = [
         series.tracks[probe]
@@ -277,7 +279,20 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
         if gates.heard(network.members[probe], series.tracks[probe], round, policy)
     ]
     well = sum(sequential.recovered(track, round, policy) for track in reporting)
-    return 2 * well > len(reporting)
+    few = series.rank > 1 and len(reporting) - well < policy.quorum_min_vantages
+    return 2 * well > len(reporting) or (well > 0 and few)
+
+
+def relieve(network: Network, layer: str, round: int, policy: Policy) -> None:
+    """While nobody agrees, every alarm is its vantage's own, and ends when that one has
+    recovered."""
+    series = network.layers[layer]
+    if series.rank > 1:
+        return
+    for probe in alarmed(series):
+        track = series.tracks[probe]
+        if sequential.recovered(track, round, policy):
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
 
 
 def settle(series: Series, *, wholly: bool = False) -> None:

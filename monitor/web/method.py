@@ -58,6 +58,9 @@ POLICY = {
     "threshold_micronats": "Evidence that raises an alarm at one vantage.",
     "clip_micronats": "The most that one vantage counts for.",
     "sample_clip_micronats": "The most that one measurement counts for: one alone is never enough.",
+    "bare_micronats": "What a rule gives to the commonest natural failure: only more counts.",
+    "apart_per_mille": "How many times its usual share of failures (in thousandths) a vantage must "
+    "be thought to fail before that share is tried.",
     "p1_per_mille": "How often a block may let measurements fail; each share is tried.",
     "prior_failure_per_mille": "How often anything fails for natural reasons, before a vantage's "
     "own history is known.",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -15,11 +16,12 @@ from monitor.detection.sequential import (
     fail,
     leading,
     recovered,
+    recovering,
     succeed,
     technique_of,
     typed,
 )
-from monitor.detection.state import Baseline, Suspicion, Track
+from monitor.detection.state import Baseline, Bucket, Suspicion, Track
 
 POLICY = Policy()
 FULL = POLICY.threshold_micronats
@@ -70,12 +72,39 @@ def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own()
         assert has == max(0, had + round(1e6 * math.log((1000 - p1) / 980)))
 
 
-def test_a_typed_failure_adds_its_weight_once() -> None:
+def test_a_typed_failure_adds_once_what_it_weighs_beyond_a_bare_one() -> None:
     policy = Policy(sample_clip_micronats=10**9)
-    plain, strong = (fail(fresh(), 1, failure(w), policy) for w in (0, 2_500_000))
-    assert [b - a for a, b in zip(held(plain).sums, held(strong).sums, strict=True)] == [
-        2_500_000
+    none, bare, strong = (fail(fresh(), 1, failure(w), policy) for w in (0, 500_000, 2_500_000))
+    assert held(none).sums == held(bare).sums
+    assert [b - a for a, b in zip(held(bare).sums, held(strong).sums, strict=True)] == [
+        2_000_000
     ] * 3
+
+
+@pytest.mark.parametrize("per_mille", [20, 40, 50, 70, 100, 150, 200, 250, 290])
+def test_strays_that_look_typed_now_and_then_do_not_drift_to_an_alarm(per_mille: int) -> None:
+    known = Baseline([], [Bucket(0, 10**6, 1000 * per_mille)], 10**6, 1000 * per_mille)
+    rng, at, reached = random.Random(per_mille), 0, 0
+    track = Track(known)
+    for _ in range(20_000):
+        at += MINUTE
+        if 1000 * rng.random() < per_mille:
+            weight = 4_700_000 if rng.random() < 0.04 else 500_000
+            track = fail(track, at, failure(weight), POLICY)
+        else:
+            track = succeed(track, at, POLICY)
+        reached += evidence(track, POLICY) == FULL
+    assert reached < 20_000 // 40
+
+
+def test_who_is_half_convinced_that_it_is_over_speaks_no_more_for_it() -> None:
+    track = alarmed("F" * 20)
+    assert not recovering(track, POLICY)
+    track = run(track, ".", start=30 * MINUTE)
+    assert recovering(track, POLICY)
+    assert evidence(track, POLICY) == FULL
+    assert not recovering(run(track, "F", start=40 * MINUTE), POLICY)
+    assert not recovering(fresh(), POLICY)
 
 
 def test_one_measurement_is_never_enough_and_two_in_a_row_are() -> None:
@@ -102,8 +131,8 @@ def test_a_thin_block_is_found_by_the_low_member() -> None:
     assert leading(held(track)) == 0
 
 
-def test_a_member_not_above_the_baseline_is_silent() -> None:
-    poor = Track(Baseline([], [], 10_000, 1500))
+def test_a_member_not_far_above_the_baseline_is_silent() -> None:
+    poor = Track(Baseline([], [], 10_000, 1000))
     track = run(poor, "FF")
     assert held(track).sums[0] == 0
     assert held(track).sums[1] > 0

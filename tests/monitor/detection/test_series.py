@@ -12,6 +12,7 @@ from monitor.detection.series import (
     meet,
     probe_of,
     promote,
+    relieve,
     settle,
     stand,
     suspected,
@@ -236,6 +237,53 @@ def test_lifted_by_most_of_those_who_saw_it_and_still_report() -> None:
     for n in range(8, 12):
         say(place, n, ok(), ok(), blocked())
     assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
+
+
+def test_one_noisy_vantage_does_not_keep_open_what_its_only_companion_sees_no_more() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), blocked(), ok())
+        rise(place, n)
+    assert place.layers["tls"].rank >= 2
+    for n in range(4, 12):
+        say(place, n, ok(), blocked(), ok())
+    assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
+
+
+def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, *[BLACKHOLE] * 3)
+        rise(place, n, "tcp")
+    say(place, 4, *[ok()] * 3)
+    assert not lifted(place, "tcp", START + 4 * INTERVAL, POLICY)
+    standing = stand(place, "tcp", START + 4 * INTERVAL, POLICY)
+    assert (standing.agreeing, standing.likely, len(standing.voting)) == ((), False, 3)
+
+
+def test_alarms_that_nobody_shares_end_one_by_one() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), *[ok()] * 7)
+        rise(place, n)
+    for n in range(4, 8):
+        say(place, n, blocked(), blocked(), *[ok()] * 6)
+        rise(place, n)
+    assert place.layers["tls"].rank == 1
+    assert len(alarmed(place.layers["tls"])) == 2
+    for n in range(8, 14):
+        say(place, n, blocked(), *[ok()] * 7)
+        rise(place, n)
+    relieve(place, "tls", START + 13 * INTERVAL, POLICY)
+    assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
+    for n in range(14, 16):
+        say(place, n, *[blocked()] * 8)
+        rise(place, n)
+    assert place.layers["tls"].rank > 1
+    for n in range(16, 22):
+        say(place, n, blocked(), *[ok()] * 7)
+    relieve(place, "tls", START + 21 * INTERVAL, POLICY)
+    assert len(alarmed(place.layers["tls"])) == 8
 
 
 def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
