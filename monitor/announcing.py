@@ -69,8 +69,8 @@ class EventAnnouncer:
     async def _publish(self, connection: Connection) -> None:
         async with self._engine.connect() as reader:
             events = [
-                *await reading.events(reader, limit=MOST),
-                *await reading.events(reader, state="open", limit=MOST),
+                *await reading.events(reader, published=True, limit=MOST),
+                *await reading.events(reader, state="open", published=True, limit=MOST),
             ]
         wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
         over = set(self._sent)

@@ -303,7 +303,9 @@ class Detecting:
         if not quietly:
             ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
             known = await concluded.published(self.database.engines, ids) if ids else set()
-            told = news.news(folding.events, before, folding.state, known)
+            told = news.news(
+                folding.events, before, folding.state, known, now=self.clock(), policy=self.policy
+            )
         saved = Conclusions(
             service=service,
             round=folding.state.round,

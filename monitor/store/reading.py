@@ -84,11 +84,13 @@ async def events(
     chosen: Filter = Filter(),  # noqa: B008 - frozen
     *,
     state: str | None = None,
+    published: bool = False,
     after: tuple[int, str] | None = None,
     limit: int = 100,
 ) -> Sequence[Event]:
     """Events, newest onset first, those with the same onset by id. `since` and `until` choose
-    events that were open at some time in between (`until` not included)."""
+    events that were open at some time in between (`until` not included); `published` those that
+    the journal knows: anything that pages people asks for these."""
     query = sa.select(t.event.c.body).order_by(t.event.c.onset.desc(), t.event.c.id.desc())
     if chosen.service is not None:
         query = query.where(t.event.c.service == chosen.service)
@@ -96,6 +98,9 @@ async def events(
         query = query.where(t.event.c.country == chosen.country)
     if state is not None:
         query = query.where(t.event.c.state == state)
+    if published:
+        told = sa.select(t.journal.c.event).where(t.journal.c.transition == "opened")
+        query = query.where(t.event.c.id.in_(told))
     if chosen.since is not None:
         # One that was retracted has no time of closing: its last change ended it.
         over = sa.func.coalesce(t.event.c.closed, t.event.c.updated)

@@ -113,7 +113,7 @@ async def event_strip(
 async def snapshot(site: Site) -> Snapshot:
     """Everything for one scrape."""
     async with site.engine.connect() as connection:
-        opened = await reading.events(connection, state="open", limit=1000)
+        opened = await reading.events(connection, state="open", published=True, limit=1000)
         moved = await reading.transitions(connection)
         tallies = await reading.tallies(connection)
         sights = await reading.sights(connection, recent_since(site))

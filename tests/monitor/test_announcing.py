@@ -42,8 +42,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def conclude(store: Database, *events: Any) -> None:
+    told = tuple((each.id, "opened") for each in events)
     await store.conclusions.save(
-        [Conclusions(service="wechat", round=NOON, state=b"", events=events)], 1
+        [Conclusions(service="wechat", round=NOON, state=b"", events=events, journal=told)], 1
     )
 
 

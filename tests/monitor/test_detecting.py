@@ -32,7 +32,7 @@ class World:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.now = START
+        self.now = self.newest = START
         self.told: list[Event] = []
         self.lags: list[float] = []
         self.detector = self.another("first")
@@ -53,11 +53,13 @@ class World:
     async def _tell(self, events: list[Event]) -> None:
         self.told += events
 
-    async def arrive(self, stored: Iterable[Stored]) -> None:
+    async def arrive(self, stored: Sequence[Stored]) -> None:
+        self.newest = max(self.newest, *(each.measurement.round for each in stored))
         await self.database.facts.add(admitted(stored), ())
 
-    async def settle(self, at: int = END) -> None:
-        self.now = at
+    async def settle(self, at: int | None = None) -> None:
+        """Let the detector do all that it can, by default when the newest round is just over."""
+        self.now = self.newest + INTERVAL + 30_000 if at is None else at
         while await self.detector.turn():
             pass
 
@@ -148,6 +150,43 @@ async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -
     assert await world.journal() == []
 
 
+async def shown(world: World) -> list[Event]:
+    """What pages people: metrics and MQTT ask for the same."""
+    async with world.database.engine.connect() as connection:
+        return list(await reading.events(connection, state="open", published=True))
+
+
+async def test_a_spool_that_drains_in_parts_never_pages_for_the_past(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), from_round(4, 32), victims))
+        await world.settle()
+        assert (world.told, await shown(world)) == ([], [])
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert await world.journal() == []
+
+
+async def test_a_spool_that_drains_into_a_block_that_goes_on_pages_once(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), BLOCK, victims))
+        await world.settle()
+        assert len(world.told) == len(await shown(world)) == (first >= 40)
+    assert await world.journal() == ["confirmed", "likely", "opened"]
+    assert world.told[0].onset == START + 4 * INTERVAL
+
+
+async def test_vantages_that_fall_silent_do_not_take_back_what_was_told(world: World) -> None:
+    await world.arrive(rounds(range(20), BLOCK))
+    await world.settle()
+    await world.arrive(rounds(range(20, 200), people=[who for who in PEOPLE if who.asn != 64501]))
+    await world.settle()
+    assert len(await shown(world)) == 1
+
+
 async def test_catching_up_announces_only_what_is_still_true(world: World) -> None:
     await world.arrive(
         rounds(range(120), lambda n, who: who.asn == 64501 and (4 <= n < 12 or n >= 115))
@@ -185,7 +224,8 @@ async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: Wo
     standby = world.another("second")
     await world.arrive(rounds(range(10, 20), BLOCK))
     assert not await standby.turn()
-    world.now += LEASE_SECONDS * 1000
+    world.now = world.newest + INTERVAL + 30_000
+    assert world.now - world.newest > LEASE_SECONDS * 1000
     assert await standby.turn()
     assert not await world.detector.turn()
     assert kinds(world.told) == ["likely", "confirmed"]
@@ -258,7 +298,7 @@ async def test_services_are_folded_each_by_itself(world: World) -> None:
 
 async def test_run_works_until_it_is_stopped(world: World) -> None:
     stop, seen = asyncio.Event(), asyncio.Event()
-    world.now = END
+    world.now = START + 10 * INTERVAL
 
     async def on_change(events: list[Event]) -> None:
         seen.set()

@@ -3,7 +3,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.model import Change, Event, EventState
-from monitor.detection.state import Case, ServiceState
+from monitor.detection.policy import Policy
+from monitor.detection.state import Case, Member, Network, ServiceState
 from monitor.news import news
 from tests.monitor.store.samples import event
 
@@ -50,6 +51,24 @@ def test_more_evidence_alone_is_no_news() -> None:
     old = told(OPENED)
     new = replace(old, agreeing=3)
     assert news(by_id(new), state(old), state(new), said("opened")).events == ()
+
+
+def test_what_only_old_facts_say_waits() -> None:
+    new, limit = told(OPENED, LIKELY), Policy().ms(Policy().silent_seconds)
+    networks = {
+        str(n): Network(
+            "wechat/messaging", "RU", 64501, "probe", {"p": Member("o", 0, interval, 0, "bad")}
+        )
+        for n, interval in enumerate((60_000, 60_000, 10**12))
+    }
+    after = replace(state(new), networks=networks)
+    for late, kinds in ((limit, 2), (limit + 1, 0)):
+        found = news(by_id(new), state(), after, [], now=new.updated + late)
+        assert (len(found.journal), len(found.events)) == (kinds, bool(kinds))
+    known = said("opened", "likely")
+    more = told(OPENED, LIKELY, CONFIRMED)
+    found = news(by_id(more), state(new), after, known, now=new.updated + limit + 1)
+    assert found.events == (more,)
 
 
 def test_another_technique_is_told_and_not_journalled() -> None:
