@@ -95,7 +95,7 @@ class Agent:
         self._history: dict[str, bool] = {}
         self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
         self._interval_ms = wish.interval_ms
-        self._untaken = self._rounds = 0
+        self._untaken = self._rounds = self._published = 0
         self._trouble = ""
         self._day, self._day_base = "", (0, 0)
         now = setup.network.wall_ms()
@@ -188,16 +188,18 @@ class Agent:
         began = time.monotonic()
         failed: dict[str, bool] = {}
         broken: set[str] = set()
-        spent = 0
+        spent = lines = 0
 
         async def emit(draft: Measurement) -> None:
-            nonlocal spent
+            nonlocal spent, lines
             here = failed_endpoints(draft)
             failed.update(here)
             if any(here.values()) and draft.target not in LIVENESS_TARGETS:
                 broken.add(draft.target)
             clean = scrub(draft, self._own)
-            spent += scheduler.spent_bytes(clean, len(codec.encode(clean)))
+            size = len(codec.encode(clean))
+            lines += size
+            spent += scheduler.spent_bytes(clean, size)
             await self._take(clean)
 
         self._publisher.round_opened(plan.round_ms)
@@ -217,6 +219,10 @@ class Agent:
         took = time.monotonic() - began
         self._history = failed
         self._rounds += 1
+        # What was sent again and again counts as well.
+        published = self._publisher.sight.published_bytes
+        spent += max(0, published - self._published - scheduler.sent_bytes(lines))
+        self._published = published
         # The last rounds tell more of the traffic than a guess, and one odd round little.
         weight = 1.0 if self._rounds == 1 else 0.2
         self._round_bytes += weight * (spent - self._round_bytes)

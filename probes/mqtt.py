@@ -27,6 +27,9 @@ PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 CONNACK_SECONDS = 5.0
 """amqtt 0.12 never answers a CONNECT of MQTT 5, it waits for more bytes."""
 PUBLISH_SECONDS = 60.0
+MOST_WAITING = 256
+"""Messages not read yet; what a flooding broker sends besides is dropped, and an acknowledgement
+that was among it comes again."""
 KEEPALIVE_SECONDS = 30
 _silent = logging.getLogger("reachprobe.mqtt")
 _silent.addHandler(logging.NullHandler())
@@ -222,6 +225,7 @@ async def connect(
         tls_context=(await asyncio.to_thread(_context)) if broker.encrypted else None,
         timeout=connack_seconds,
         keepalive=KEEPALIVE_SECONDS,
+        max_queued_incoming_messages=MOST_WAITING,
         logger=_silent,
     )
     try:

@@ -27,6 +27,9 @@ RAW_BYTES = 1 << 20
 """A batch this large before compression is closed: a slow line must get it out in time."""
 CUTS, SMALL_BYTES = 3, 16 << 10
 LASTED = 30.0
+ONE_AT_A_TIME = 3
+"""After so many sendings without a word from the collector only one batch is sent again at a
+time, each in its turn: a collector that is away for days must not cost the volunteer's traffic."""
 SAY_AGAIN = 600.0
 
 
@@ -35,7 +38,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     ack: float = 10.0
     """Until a batch is first sent again."""
-    ack_most: float = 60.0
+    ack_most: float = 300.0
     linger: float = 30.0
     """How long the measurements of an open round wait for their fellows."""
     heartbeat: float = 60.0
@@ -172,11 +175,12 @@ class Publisher:
                 return lasted >= LASTED or self.sight.last_ack_ms != last_ack
             except mqtt.BrokerError as error:
                 reason = str(error)
-                self._log("broker unreachable", every=SAY_AGAIN, broker=broker.name, reason=reason)
             finally:
                 self.sight.transport = ""
             if self._finishing() or self._versions.get(broker.name) == version:
                 break
+        # Only when no version worked: many a broker knows but one.
+        self._log("broker unreachable", every=SAY_AGAIN, broker=broker.name, reason=reason)
         return False
 
     async def _session(self, connection: mqtt.Connection) -> None:
@@ -244,9 +248,11 @@ class Publisher:
             del self._batches[number]
         self.sight.last_ack_ms = self._now_ms()
         # The collector lives: do not wait out the long delays of the time when it did not.
-        soon = asyncio.get_running_loop().time() + self._pace.ack
+        now = asyncio.get_running_loop().time()
         for batch in self._batches.values():
-            batch.due = min(batch.due, soon)
+            if batch.tries >= ONE_AT_A_TIME:
+                batch.due, batch.tries = now, 1
+            batch.due = min(batch.due, now + self._pace.ack)
         self._wake.set()
 
     async def _send(self, connection: mqtt.Connection) -> None:
@@ -254,9 +260,7 @@ class Publisher:
         loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
-            for number, batch in list(self._batches.items()):
-                if batch.due <= loop.time() and number in self._batches:
-                    await self._publish(connection, batch)
+            await self._send_due(connection)
             while len(self._batches) < self._window:
                 fresh = await self._next_batch(connection.packet_limit)
                 if fresh is None:
@@ -281,6 +285,18 @@ class Publisher:
                 await self._say(connection, "goodbye")
         except TimeoutError:
             pass
+
+    async def _send_due(self, connection: mqtt.Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        unanswered = [b for b in self._batches.values() if b.tries >= ONE_AT_A_TIME]
+        turn = min(unanswered, key=lambda batch: batch.tries, default=None)
+        for number, batch in list(self._batches.items()):
+            mine = batch.tries < ONE_AT_A_TIME or batch is turn
+            if batch.due <= now and mine and number in self._batches:
+                await self._publish(connection, batch)
+        for batch in unanswered:
+            if turn is not None and batch.tries >= ONE_AT_A_TIME:  # no word came meanwhile
+                batch.due = turn.due
 
     async def _publish(self, connection: mqtt.Connection, batch: _Batch) -> None:
         delay = min(self._pace.ack * 1.6**batch.tries, self._pace.ack_most)

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -195,3 +196,28 @@ def certificate(directory: Path) -> str:
         )
     )
     return f"certfile {directory}/cert.pem\nkeyfile {directory}/key.pem"
+
+
+async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, "max_queued_messages 0") as server:
+        broker = mqtt.parse_broker(server.url)
+        will = ("will", b"")
+        async with (
+            mqtt.connect(
+                broker, version="5", user="", secret="", client_id="a", will=will
+            ) as reader,
+            mqtt.connect(
+                broker, version="5", user="", secret="", client_id="b", will=will
+            ) as flooder,
+        ):
+            await reader.subscribe("t")
+            for number in range(mqtt.MOST_WAITING + 50):
+                await flooder.publish("t", b"%d" % number)
+            await asyncio.sleep(0.2)
+            await flooder.publish("t", b"last")
+            waiting = 0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    async for _ in reader.messages():
+                        waiting += 1
+            assert waiting == mqtt.MOST_WAITING

@@ -10,7 +10,7 @@ import pytest
 
 from probes import mqtt
 from probes.log import Log
-from probes.publisher import Pace, Publisher
+from probes.publisher import ONE_AT_A_TIME, Pace, Publisher
 from probes.spool import Spool
 from probes.wire import codec
 from probes.wire.bounds import MAX_PACKET_BYTES
@@ -121,6 +121,25 @@ async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path)
             collector.acking = True
             await r.drained()
             assert r.publisher.sight.resent > 0
+
+
+async def test_a_collector_that_is_away_costs_one_batch_at_a_time(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+            await collector.wait(lambda: collector.states)
+            collector.acking = False
+            for index in range(4):
+                await r.spool.put(draft(index))
+            r.publisher.round_closed()
+            await collector.wait(lambda: len(collector.batches) >= 4 * ONE_AT_A_TIME)
+            await asyncio.sleep(0.1)
+            before = len(collector.batches)
+            await asyncio.sleep(6 * QUICK.ack_most)
+            later = [batch.header.sequence for batch in collector.batches[before:]]
+            assert len(later) <= 7
+            assert set(later) == {0, 1, 2, 3}  # each in its turn: one may be poison
+            collector.acking = True
+            await r.drained(5)
 
 
 async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_path: Path) -> None:
@@ -240,6 +259,7 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
             r.publisher.round_closed()
             await r.drained()
             assert r.publisher.sight.transport == "mqtt+3.1.1"
+            assert "unreachable" not in r.log.getvalue()
     finally:
         await server.shutdown()
 
