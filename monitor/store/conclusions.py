@@ -18,6 +18,7 @@ from monitor.detection.model import Event
 from monitor.store import cells, statements
 from monitor.store.base import Conclusions, StoreUnavailableError
 from monitor.store.engines import Engines, reading, writing
+from monitor.store.packing import pack_state, unpack_state
 from monitor.store.tables import (
     cell,
     checkpoint,
@@ -72,7 +73,7 @@ class SQLConclusionStore:
         )
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).first()
-        return None if found is None else (found.round, bytes(found.state))
+        return None if found is None else (found.round, unpack_state(bytes(found.state)))
 
     async def checkpoint(self, service: str, before: int) -> tuple[int, bytes] | None:
         """Newest checkpoint of a round earlier than `before`."""
@@ -84,7 +85,7 @@ class SQLConclusionStore:
         )
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).first()
-        return None if found is None else (found.round, bytes(found.state))
+        return None if found is None else (found.round, unpack_state(bytes(found.state)))
 
     async def cursor(self) -> int:
         """The arrival number up to which facts have been folded; 0 at first."""
@@ -122,7 +123,8 @@ class SQLConclusionStore:
 
     async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
         after = one.refolded_after
-        state = {"service": one.service, "round": one.round, "state": one.state}
+        packed = pack_state(one.state)
+        state = {"service": one.service, "round": one.round, "state": packed}
         await connection.execute(_set_state, state)
         await self._save_checkpoints(connection, one)
         # The journal first: it may name an event that the refold makes disappear.
@@ -151,7 +153,10 @@ class SQLConclusionStore:
             return
         await connection.execute(
             _set_checkpoint,
-            [{"service": one.service, "round": r, "state": s} for r, s in one.checkpoints],
+            [
+                {"service": one.service, "round": r, "state": pack_state(s)}
+                for r, s in one.checkpoints
+            ],
         )
         query = sa.select(checkpoint.c.round).where(mine).order_by(checkpoint.c.round)
         present = [round for (round,) in await connection.execute(query)]

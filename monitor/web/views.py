@@ -123,13 +123,15 @@ async def snapshot(site: Site) -> Snapshot:
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.silent_seconds)
         ended = await recent.ended(connection, site.clock() - max(span, MIN_ENDED_MS))
+    # A label comes only from what we know ourselves: a probe may name targets that nobody has.
+    known = {target.id for service in site.catalogue.services for target in service.targets}
     living = [(row, status) for row, status in probes if status != "revoked"]
     return Snapshot(
         open_events=opened,
         transitions=moved,
         services=[service.id for service in site.catalogue.services],
         countries=sorted({row.country for row, _ in living if row.role == "vantage"}),
-        present=present(sights),
+        present=[row for row in present(sights) if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in living],
         owners=_owners(row for row, _ in living if row.role == "vantage"),
         ended=ended,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.store.packing import Packer, unpack
+from monitor.store.packing import Packer, pack_state, unpack, unpack_state
 from tests.monitor.store.samples import admitted
 
 PACKER = Packer()
@@ -50,3 +50,13 @@ def test_a_released_dictionary_never_changes() -> None:
     """A frame that was stored by the first release."""
     frame = bytes.fromhex(FIRST_FRAME)
     assert unpack(frame) == FIRST_LINE
+
+
+def test_states_are_packed_and_plain_ones_are_still_read() -> None:
+    state = b'{"service":"wechat","networks":{' + b'"a":[1,2,3],' * 999 + b"}}"
+    frame = pack_state(state)
+    assert len(frame) * 20 < len(state)
+    assert unpack_state(frame) == state
+    assert unpack_state(state) == state
+    assert unpack_state(b"") == b""
+    assert unpack_state(frame[:-9]) == frame[:-9]

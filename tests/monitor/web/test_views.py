@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec.structs import replace
 
 from monitor.detection.model import State, Verdict
@@ -79,3 +81,12 @@ async def test_strips_of_an_event(site: Site) -> None:
         assert (drawn.failing, drawn.total) == (36, 72)
         nowhere = await views.window(site, connection, "zulip")
         assert nowhere.length == "30 min"
+
+
+async def test_metrics_name_only_targets_of_our_catalogue(site: Site) -> None:
+    named = {row.target for row in (await views.snapshot(site)).present}
+    assert "wechat/web" in named
+    fewer = tuple(each for each in site.catalogue.services if each.id != "wechat")
+    other = dataclasses.replace(site, catalogue=replace(site.catalogue, services=fewer))
+    left = {row.target for row in (await views.snapshot(other)).present}
+    assert left == {target for target in named if not target.startswith("wechat/")}
