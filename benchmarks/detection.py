@@ -1,0 +1,161 @@
+"""How quick the detector is, how often it cries wolf, and what it costs, in a made-up world:
+`./scripts/bench detection [--years N] [--tries N] [--only PART] [--jobs N] [--seed N]`.
+
+Rates are in benchmarks/world/rates.py. Everything but times of the processor follows from the
+seed. Without arguments it takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.world import blocks
+from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
+from benchmarks.world.blocks import Scenario
+from benchmarks.world.delays import Delays, town, tried
+from benchmarks.world.people import Nature, Settlement, settled
+from benchmarks.world.rates import RATES, Rates
+from benchmarks.world.report import Goals, alarms, costs, delays, independent
+from monitor.detection.policy import Policy
+
+POLICY = Policy()
+PARTS = ("independent", "cost", "delays", "alarms", "liars")
+SIZES = (3, 3, 5)
+LIAR_SIZES = (5, 5)
+SHARE_LYING = 0.4
+WORLD_DAYS = 122
+"""So many days are counted of each seed: a third of a year."""
+STEADY = replace(RATES, online_day=1.0, online_night=1.0)
+"""For delays N is the number of vantages that are on."""
+CHURN = replace(RATES, online_day=1.0, online_night=0.35)
+TRIES_A_WORLD = 15
+FAST, SLOW = 60_000, 300_000
+Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates]
+
+
+def watched(job: tuple[list[Settlement], int]) -> Tally:
+    networks, seed = job
+    return watch(networks, seed=seed, interval=SLOW, days=WORLD_DAYS, policy=POLICY)
+
+
+def delayed(job: Job) -> tuple[str, dict[str, Delays]]:
+    title, networks, scenarios, seed, interval, tries, rates = job
+    return title, tried(
+        networks, scenarios, seed=seed, interval=interval, tries=tries, policy=POLICY, rates=rates
+    )
+
+
+def delay_jobs(seed: int, tries: int, *, liars: bool) -> list[Job]:
+    """What delays are measured of, in pieces of one world each."""
+    short = [replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE)]
+    partial = [blocks.STRONG, blocks.HALF, blocks.HALF_UNTYPED]
+    slow = [blocks.FULL, blocks.BLACKHOLE, *partial, blocks.TENTH, blocks.RAMP]
+    plans: list[tuple[str, list[Settlement], list[Scenario], int, Rates]]
+    if liars:
+        plans = [
+            (
+                f"N = {size}, {lie}",
+                town(size, liars=n, lie=lie),
+                [*short, blocks.HALF],
+                SLOW,
+                STEADY,
+            )
+            for size in (5, 10)
+            for n, lie in (
+                (0, Nature.ALWAYS_OK),
+                (round(size * SHARE_LYING), Nature.ALWAYS_FAIL),
+                (round(size * SHARE_LYING), Nature.ALWAYS_OK),
+            )
+        ]
+        plans = [(t if n[0].liars else t.split(",")[0], n, s, i, r) for t, n, s, i, r in plans]
+    else:
+        plans = [(f"N = {n}, 300 s", town(n), slow, SLOW, STEADY) for n in (3, 5, 10)]
+        plans += [(f"N = {n}, 60 s", town(n), short, FAST, STEADY) for n in (3, 5)]
+        plans += [("N = 5, 300 s, 35 to 100 % on", town(5), short, SLOW, CHURN)]
+    worlds = max(1, round(tries / TRIES_A_WORLD))
+    return [
+        (title, networks, scenarios, seed + world, interval, TRIES_A_WORLD, rates)
+        for title, networks, scenarios, interval, rates in plans
+        for world in range(worlds)
+    ]
+
+
+def gathered(found: Sequence[tuple[str, dict[str, Delays]]]) -> dict[str, dict[str, Delays]]:
+    """Delays by title and scenario, of all worlds together."""
+    tables: dict[str, dict[str, Delays]] = {}
+    for title, each in found:
+        for scenario, some in each.items():
+            tables.setdefault(title, {}).setdefault(scenario, Delays()).add(some)
+    return tables
+
+
+def added(tallies: Sequence[Tally]) -> Tally:
+    """All worlds' counts together."""
+    whole = Tally()
+    for tally in tallies:
+        whole.add(tally)
+    return whole
+
+
+def worlds(
+    networks: list[Settlement], years: float, seed: int
+) -> list[tuple[list[Settlement], int]]:
+    """So many seeds that at least `years` series-years are counted."""
+    count = max(1, -(-int(years * 365) // (WORLD_DAYS * len(networks))))
+    return [(networks, seed + n) for n in range(count)]
+
+
+def main() -> int:
+    """0; what is missed is said, not punished."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--years", type=float, default=36, help="series-years without a block")
+    parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--seed", type=int, default=1001, help="the first seed")
+    given = parser.parse_args()
+    parts, seed, goals = given.only or PARTS, given.seed, Goals()
+    print(f"seeds from {seed}; rates:")
+    for name, value in asdict(RATES).items():
+        print(f"  {name} = {value}")
+    with ProcessPoolExecutor(given.jobs) as pool:
+
+        def every(work: Callable[..., object], jobs: Sequence[object]) -> list:  # type: ignore[type-arg]
+            return list(pool.map(work, jobs))
+
+        if "independent" in parts:
+            independent(POLICY, seed, goals)
+        if "cost" in parts:
+            costs(POLICY, goals)
+        if "delays" in parts:
+            found = every(delayed, delay_jobs(seed, given.tries, liars=False))
+            delays("Delays from a block's first moment", gathered(found), goals)
+        honest = None
+        if "alarms" in parts:
+            honest = added(every(watched, worlds(settled(SIZES), given.years, seed)))
+            alarms("False alarms", honest, goals)
+        if "liars" in parts:
+            lying = settled(LIAR_SIZES, share_lying=SHARE_LYING)
+            tally = added(every(watched, worlds(lying, given.years / 3, seed)))
+            alarms(f"False alarms, {SHARE_LYING:.0%} always-fail", tally, Goals(quiet=True))
+            found = every(delayed, delay_jobs(seed, given.tries, liars=True))
+            delays("Delays with liars", gathered(found), goals, liars=True)
+            if honest is not None:
+                before = honest.alarms[5, TYPED] + honest.alarms[5, UNTYPED]
+                after = tally.alarms[5, TYPED] + tally.alarms[5, UNTYPED]
+                goals.liars(before, honest.series_years(5), after, tally.series_years(5))
+    print("\nGoals (goals.md)")
+    for line in goals.lines:
+        print(f"  {line}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The figures as tables for people, and beside each goal whether it is reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from benchmarks.world import costs as costing
+from benchmarks.world.alarms import CONFIRMED, LIKELY, TYPED, UNTYPED, Tally, rules
+from benchmarks.world.delays import COLUMNS, Delays
+from benchmarks.world.figures import most, percentile
+from benchmarks.world.independent import MEMBER_P1, P0, compared
+from monitor.detection.policy import Policy
+
+TIMES = 1.5
+"""How much liars may change anything."""
+_FULL, _BLACKHOLE, _HALF = "full, typed", "full, untyped", "50 % of flows, typed"
+_EVERYWHERE = ("N = 3, 60 s", "N = 5, 60 s", "N = 3, 300 s", "N = 5, 300 s", "N = 10, 300 s")
+# (table, scenario, column, most minutes at the 95th percentile)
+_WITHIN = (
+    *((f"N = {n}, 60 s", _FULL, c, m) for n in (3, 5) for c, m in ((LIKELY, 5), (CONFIRMED, 10))),
+    *((f"N = {n}, 300 s", _FULL, CONFIRMED, 20) for n in (3, 5, 10)),
+    *((where, _BLACKHOLE, LIKELY, 15) for where in _EVERYWHERE),
+    *((where, _BLACKHOLE, CONFIRMED, 60) for where in _EVERYWHERE),
+    *((f"N = {n}, 300 s", _HALF, LIKELY, 25) for n in (5, 10)),
+)
+_MOST = ((TYPED, 0.1), (UNTYPED, 1.0))
+PAGES_A_MONTH = 1.0
+"""For 1,000 series, after clustering."""
+
+
+@dataclass
+class Goals:
+    """What was promised and what came of it."""
+
+    lines: list[str] = field(default_factory=list)
+    quiet: bool = False
+
+    def say(self, reached: bool, text: str) -> None:
+        """Add a line."""
+        if not self.quiet:
+            self.lines.append(f"{'reached' if reached else 'MISSED '}  {text}")
+
+    def liars(self, before: int, honest: float, after: int, lying: float) -> None:
+        """Compare confirmed false alarms with liars to those without."""
+        without, with_them = before / honest, after / lying
+        self.say(
+            with_them <= TIMES * without or after == 0,
+            f"always-fail liars: confirmed false alarms {without:.2f} -> {with_them:.2f} a year "
+            f"({before} in {honest:.1f} and {after} in {lying:.1f} series-years; upper 95 % "
+            f"{most(after) / lying:.2f}), at most x{TIMES}",
+        )
+
+
+def minutes(value: float) -> str:
+    """A delay, short."""
+    if math.isnan(value):
+        return "-"
+    return "never" if math.isinf(value) else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def delays(
+    title: str, tables: Mapping[str, Mapping[str, Delays]], goals: Goals, *, liars: bool = False
+) -> None:
+    """Print median / p95 in minutes, and judge."""
+    print(f"\n{title}, minutes: median / 95th percentile")
+    for table, by_scenario in tables.items():
+        print(f"\n{table}")
+        print(f"  {'':34}{'tries':>6}" + "".join(f"{c:>20}" for c in COLUMNS) + f"{'onset':>14}")
+        for scenario, some in by_scenario.items():
+            cells = [
+                f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
+                for v in some.minutes.values()
+            ]
+            off = f"{percentile(some.onsets, 0.5):+.0f} / {percentile(some.onsets, 0.95):+.0f}"
+            count = len(some.minutes[LIKELY])
+            print(f"  {scenario:34}{count:6}" + "".join(f"{c:>20}" for c in cells) + f"{off:>14}")
+    if liars:
+        _lying(tables, goals)
+        return
+    for table, scenario, column, within in _WITHIN:
+        if scenario in tables.get(table, {}):
+            late = percentile(tables[table][scenario].minutes[column], 0.95)
+            goals.say(
+                late <= within,
+                f"{scenario}, {table}: {column} p95 {minutes(late)} min, at most {within}",
+            )
+
+
+def _lying(tables: Mapping[str, Mapping[str, Delays]], goals: Goals) -> None:
+    for table, by_scenario in tables.items():
+        plain, _, lie = table.partition(", ")
+        if not lie:
+            continue
+        for scenario, some in by_scenario.items():
+            for column in (LIKELY, CONFIRMED):
+                with_them = percentile(some.minutes[column], 0.95)
+                without = percentile(tables[plain][scenario].minutes[column], 0.95)
+                goals.say(
+                    with_them <= TIMES * without,
+                    f"{scenario}, {plain}, 40 % {lie}: {column} p95 {minutes(without)} -> "
+                    f"{minutes(with_them)} min, at most x{TIMES}",
+                )
+
+
+def alarms(title: str, tally: Tally, goals: Goals) -> None:
+    """Print false alarms for each size, and judge."""
+    print(f"\n{title} per service and network a year (upper 95 % bound; count)")
+    for size in sorted(tally.years):
+        years = tally.series_years(size)
+        print(f"\nN = {size}, {years:.1f} series-years")
+        for rule in rules():
+            count = tally.alarms[size, rule]
+            print(f"  {rule:24}{count / years:10.2f}   (<= {most(count) / years:8.2f}; {count})")
+    print("\nWhat was behind them:")
+    for (tier, cause), count in sorted(tally.causes.items(), key=lambda x: (x[0][0], -x[1])):
+        print(f"  {tier:24}{count:5}  {cause}")
+    whole = tally.all_years
+    a_month = 1000 / whole / 12
+    print(
+        f"\nAfter clustering: {tally.pages} confirmed events and {tally.tickets} likely ones in "
+        f"{whole:.1f} series-years; fold {1e6 * tally.seconds / tally.facts:.1f} us a fact"
+    )
+    for tier, few in _MOST:
+        count = sum(tally.alarms[size, tier] for size in tally.years)
+        bound = most(count) / whole
+        goals.say(
+            count / whole <= few,
+            f"{tier}: {count / whole:.3f} a year, at most {few:g} ({count} in {whole:.1f} "
+            f"series-years; upper 95 % {bound:.3f}{'' if bound <= few else ', above the goal'})",
+        )
+    goals.say(
+        tally.pages * a_month <= PAGES_A_MONTH,
+        f"pages a month for 1,000 series: {tally.pages * a_month:.1f} (upper 95 % "
+        f"{most(tally.pages) * a_month:.1f}), at most {PAGES_A_MONTH:g}",
+    )
+    outages = sum(
+        n for (tier, cause), n in tally.causes.items() if "outage" in cause and tier != LIKELY
+    )
+    goals.say(outages == 0, f"confirmed with an outage behind it: {outages}, at most 0")
+
+
+def independent(policy: Policy, seed: int, goals: Goals) -> None:
+    """Print the single CUSUM beside the exact run length, and judge."""
+    print("\nOne CUSUM on independent noise: mean samples to a false alarm (production code)")
+    all_agree = True
+    for p0 in P0:
+        for p1 in MEMBER_P1:
+            each = compared(p0, p1, 200, policy, seed)
+            all_agree &= each.agrees
+            print(
+                f"  p0 {p0 / 10:4.1f} %  p1 {p1 / 10:4.0f} %  exact {each.exact:9.1f}  "
+                f"simulated {each.simulated:9.1f} +- {each.error:.1f}"
+            )
+    goals.say(all_agree, "independent noise: within 3 standard errors of the exact run length")
+
+
+def costs(policy: Policy, goals: Goals) -> None:
+    """Print time and size, and judge."""
+    print("\nCost (a series: one target in one network, five vantages, all layers)")
+    for series, days in ((20, 8.0), (100, 2.0)):
+        cost = costing.measured(series, days, 60, policy)
+        print(
+            f"  {series:4} series of one service, {days:.0f} days of history: "
+            f"{cost.microseconds:5.1f} us a fact, {5 * cost.microseconds:6.1f} us a series and "
+            f"round, state {cost.encoded:.0f} B stored, {cost.resident:.0f} B in memory a series"
+        )
+        if days == 8.0:
+            full = cost
+    goals.say(
+        full.goal_round_ms <= costing.GOAL_MS,
+        f"100,000 series x 5 vantages: {full.goal_round_ms:.0f} ms a round (extrapolated), at "
+        f"most {costing.GOAL_MS:.0f}",
+    )
+    goals.say(
+        full.encoded <= costing.GOAL_BYTES,
+        f"state: {full.encoded:.0f} B a series stored, at most {costing.GOAL_BYTES}",
+    )
+    events, same = costing.same_after_restarts(policy)
+    goals.say(same, f"a restart after every round changes nothing ({events} events, each once)")
