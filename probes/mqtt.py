@@ -135,6 +135,8 @@ class _Client(aiomqtt.Client):
 
     async def drop(self) -> None:
         """Close the socket, whatever state the client is in."""
+        # Else paho asks the loop to watch a socket that is closed by the time the loop does.
+        self._client.on_socket_register_write = None
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
             self._client._sock_close()

@@ -114,6 +114,8 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
         await reader.read()
         writer.close()
 
+    mishaps: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
     for behaviour, words in ((hang_up, "hung up"), (keep_silent, "timed out")):
         server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
@@ -122,6 +124,8 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
                 pass
         server.close()
         await server.wait_closed()
+    await asyncio.sleep(0.05)
+    assert mishaps == []
 
 
 async def test_the_embedded_broker_takes_3_1_1_only() -> None:
