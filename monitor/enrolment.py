@@ -203,13 +203,17 @@ class Credentials:
             self._read_at = now
 
 
+_WORD = r"^[!-~]+\Z"
+"""Ids are asked of a database, and PostgreSQL's text holds no NUL."""
+
+
 class _EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
-    token_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    token_id: Annotated[str, msgspec.Meta(max_length=128, pattern=_WORD)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
-    probe: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    probe: Annotated[str, msgspec.Meta(max_length=64, pattern=_WORD)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 

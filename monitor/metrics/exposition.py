@@ -59,7 +59,11 @@ def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     """Return the body and its content type, text or OpenMetrics as `accept` asks."""
     registry = CollectorRegistry()
     registry.register(_Families(list(families(snapshot, lags))))
-    encode, content_type = choose_encoder(accept)
+    try:
+        encode, content_type = choose_encoder(accept)
+    except (ValueError, IndexError):
+        # prometheus-client raises for a version that is no number; nobody's header is our bug.
+        encode, content_type = choose_encoder("")
     return encode(registry), content_type
 
 

@@ -190,8 +190,10 @@ async def test_enrol_over_json(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b"\xff", b'{"token_id": 1}', b"[" * 100_000, b'{"a":"\\ud800"}']
-)
+    "body",
+    [b"", b"[]", b"{}", b"\xff", b'{"token_id": 1}', b"[" * 100_000, b'{"a":"\\ud800"}',
+     b'{"token_id":"a\\u0000","probe":"p\\u0000","secret":"x"}'],
+)  # fmt: skip
 async def test_bad_json_is_400_with_a_reason(registry: Registry, body: bytes) -> None:
     for answer in (
         await enrolment.enrol_answer(registry, body, NOW, ["x"]),

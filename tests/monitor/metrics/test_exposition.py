@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
@@ -158,3 +159,13 @@ def test_promtool_finds_nothing_to_complain_of() -> None:
 def test_no_label_holds_a_probe_id() -> None:
     for metric in names.ALL:
         assert not {"probe", "vantage", "address", "evidence"} & set(metric.labels)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/plain;version=x", 'application/openmetrics-text;version="9"', ";;=,", "a/b;version"],
+)
+def test_any_accept_header_is_answered(accept: str) -> None:
+    body, content_type = expose(SNAPSHOT, Lags(), accept)
+    assert body.startswith(b"# HELP")
+    assert "text" in content_type
