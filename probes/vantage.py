@@ -18,7 +18,8 @@ from probes import geo
 from probes.resolvers import resolver_class
 from probes.wire.measurement import Role, Vantage
 
-PROC = Path("/proc/net")
+PROC = Path("/proc/self/net")
+"""Not /proc/net, which is not there under `subset=pid` (systemd's ProcSubset=pid)."""
 _HOST_LOCAL = re.compile(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL")
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 from probes import geo
@@ -47,6 +49,21 @@ def test_own_words_from_proc(tmp_path: Path) -> None:
     words = own_words("10.9.9.9", "198.51.100.4", tmp_path)
     assert {"10.1.2.3", "2001:db8::7", "10.9.9.9", "198.51.100.4"} <= set(words)
     assert not {"127.0.0.1", "::1", "10.1.2.255", "", "localhost"} & set(words)
+
+
+def test_own_words_under_the_unit_s_proc() -> None:
+    """The shipped unit has ProcSubset=pid; without its addresses nothing could be struck out."""
+    look = "from probes.vantage import own_words; print(*own_words())"
+    script = (
+        "mount -t proc -o subset=pid proc /proc && ip link set lo up && "
+        "ip addr add 192.0.2.77/32 dev lo && ip -6 addr add 2001:db8::77/128 dev lo && "
+        f'exec "{sys.executable}" -c "{look}"'
+    )
+    out = subprocess.run(
+        ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-c", script],
+        check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2],
+    ).stdout  # fmt: skip
+    assert {"192.0.2.77", "2001:db8::77"} <= set(out.split())
 
 
 def test_the_real_proc_is_understood() -> None:
