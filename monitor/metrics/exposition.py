@@ -61,7 +61,7 @@ def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     registry.register(_Families(list(families(snapshot, lags))))
     try:
         encode, content_type = choose_encoder(accept)
-    except (ValueError, IndexError):
+    except (ValueError, TypeError, IndexError):
         # prometheus-client raises for a version that is no number; nobody's header is our bug.
         encode, content_type = choose_encoder("")
     return encode(registry), content_type
