@@ -278,9 +278,30 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
         for probe in alarmed(series)
         if gates.heard(network.members[probe], series.tracks[probe], round, policy)
     ]
+    if not reporting:
+        return _outlived(network, series, round, policy)
     well = sum(sequential.recovered(track, round, policy) for track in reporting)
     few = series.rank > 1 and len(reporting) - well < policy.quorum_min_vantages
     return 2 * well > len(reporting) or (well > 0 and few)
+
+
+def _outlived(network: Network, series: Series, round: int, policy: Policy) -> bool:
+    """Whether those that saw the block are long gone and enough others there see the service:
+    volunteers leave, and an event must not stay open for want of its witnesses."""
+    saw = [series.tracks[probe] for probe in alarmed(series)]
+    last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
+    if round - last <= policy.ms(policy.lone_seconds):
+        return False
+    owners = [
+        network.members[probe].owner
+        for probe, track in series.tracks.items()
+        if track.suspicion is None
+        and track.last_good > track.last_bad
+        and gates.heard(network.members[probe], track, round, policy)
+        and gates.votes(network, network.members[probe], track, round, policy)
+    ]
+    enough = len(owners) >= policy.quorum_min_vantages
+    return enough and len(set(owners)) >= policy.confirm_min_owners
 
 
 def relieve(network: Network, layer: str, round: int, policy: Policy) -> None:

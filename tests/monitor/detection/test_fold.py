@@ -347,3 +347,16 @@ def test_vantages_that_left_are_forgotten() -> None:
     world = World(standard(), interval=hour).quiet()
     world.run(9 * 24, lambda n, who: ok() if who.country == "FR" else None)
     assert {network.country for network in world.state.networks.values()} == {"FR"}
+
+
+@pytest.mark.parametrize(("left", "state"), [(2, "closed"), (1, "open")])
+def test_an_event_does_not_outlive_the_vantages_that_saw_it(left: int, state: str) -> None:
+    """They leave during the block; later ones see the service, and after a day that counts."""
+    abroad = vantages(3, "FR", 64503)
+    world = World([*vantages(3), *abroad]).quiet(80).run(10, in_network(64501, blocked()))
+    assert world.only.tier == "confirmed"
+    world.people = [*(Vantage(f"p-late{n}", f"late-{n}") for n in range(left)), *abroad]
+    world.run(POLICY.ms(POLICY.lone_seconds) // INTERVAL, lambda n, who: ok())
+    assert world.only.state == "open"
+    world.run(3, lambda n, who: ok())
+    assert world.only.state == state
