@@ -22,7 +22,7 @@ from tests.lab.run import ROOT, play
 from tests.lab.verdicts import faults
 from tests.lab.whole import play_whole, told
 
-AT_ONCE = 8
+AT_ONCE = 10
 """Laboratories side by side: they mostly wait for timeouts."""
 
 

@@ -19,7 +19,7 @@ from tests.lab.plan import draw
 from tests.lab.trouble import disturb, origin, twist
 from tests.lab.world import ROOT, World, command
 
-LIMIT_SECONDS = 100
+LIMIT_SECONDS = 150
 UNSHARE = (
     "unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc",
     "--propagation", "private",
