@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.rule import Rule
@@ -14,8 +15,8 @@ TARGET = "service/messaging"
 _ORDER = (Layer.DNS, Layer.TCP, Layer.TLS)
 
 
-def _rule(id: str) -> Rule:  # type: ignore[type-arg]
-    rules = (*DNS_RULES, *TCP_RULES, *TLS_RULES)
+def _rule(id: str) -> Rule[Any]:
+    rules: tuple[Rule[Any], ...] = (*DNS_RULES, *TCP_RULES, *TLS_RULES)
     return next(rule for rule in rules if rule.id == id)
 
 

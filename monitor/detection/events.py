@@ -7,6 +7,7 @@ confirmed and turns out to be the service's own trouble is retracted, visibly. T
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from monitor.detection import gates, series, sights
 from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sights import Sight
+from monitor.detection.sights import Fares, Sight
 from monitor.detection.state import Case, ServiceState
 
 MAX_HISTORY = 64
@@ -41,6 +42,8 @@ def correlate(
 ) -> tuple[Event, ...]:
     """Bring the events of all countries that were heard in this round up to date (in the cases
     of `state`, this round's own copy) and return those that changed."""
+    # Asked once a round and not once an event: it looks at every vantage of every country.
+    fares = functools.cache(lambda target: gates.elsewhere(state, target, round, policy))
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []
     for country, source in sorted(places):
@@ -49,7 +52,7 @@ def correlate(
         before = case.event if case else None
         case = _lift(state, case, touched, country, source, round, policy)
         seen = sights.sights(state, country, source, round, policy)
-        after = _advanced(state, case, seen, round, touched, reasons, policy)
+        after = _advanced(state, case, seen, round, touched, reasons, fares, policy)
         if after is None:
             continue
         event = after.event
@@ -102,6 +105,7 @@ def _advanced(
     round: int,
     touched: Collection[str],
     reasons: Mapping[str, str],
+    fares: Fares,
     policy: Policy,
 ) -> Case | None:
     """The case after this round; None when there is neither a case nor a reason for one."""
@@ -109,7 +113,7 @@ def _advanced(
     if case is None:
         if not seen:
             return None
-        return _opened(state, seen, top, round, policy)
+        return _opened(state, seen, top, round, fares, policy)
     if top < _RANK[case.event.tier]:
         return _ended(case, EventState.CLOSED, round, "vantages that saw it reach the service")
     mine = [sight for sight in seen if sight.key in touched]
@@ -124,7 +128,7 @@ def _advanced(
             for each in network.layers.values():
                 series.settle(each, wholly=True)
         return _ended(case, EventState.RETRACTED, round, inhibited or "")
-    event = _described(state, case, seen, top, round, policy, inhibited)
+    event = _described(case, seen, top, round, fares, policy, inhibited)
     return Case(event, doubts, case.rules, sights.witnesses(seen, case.witnesses))
 
 
@@ -154,7 +158,12 @@ def _down(sight: Sight, round: int) -> str | None:
 
 
 def _opened(
-    state: ServiceState, seen: Sequence[Sight], top: int, round: int, policy: Policy
+    state: ServiceState,
+    seen: Sequence[Sight],
+    top: int,
+    round: int,
+    fares: Fares,
+    policy: Policy,
 ) -> Case:
     network = seen[0].network
     event = Event(
@@ -180,16 +189,16 @@ def _opened(
         pace=policy.pace,
     )
     case = Case(event)
-    event = _described(state, case, seen, top, round, policy, None)
+    event = _described(case, seen, top, round, fares, policy, None)
     return Case(event, 0, {}, sights.witnesses(seen, []))
 
 
 def _described(
-    state: ServiceState,
     case: Case,
     seen: Sequence[Sight],
     top: int,
     round: int,
+    fares: Fares,
     policy: Policy,
     inhibited: str | None,
 ) -> Event:
@@ -225,7 +234,7 @@ def _described(
         witnesses=tuple(id for _, _, id in sights.witnesses(seen, case.witnesses)),
         inhibited_by=inhibited,
         networks=tuple(sights.network_evidence(sight, round, policy) for sight in seen),
-        against=sights.against(state, best, round, policy),
+        against=sights.against(best, fares, policy),
     )
     history = old.history
     if new:

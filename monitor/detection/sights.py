@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -14,6 +14,8 @@ from monitor.detection.series import Standing
 from monitor.detection.state import Network, Series, ServiceState, Suspicion
 
 MAX_WITNESSES = 20
+Fares = Callable[[str], Mapping[str, gates.Abroad]]
+"""How a target fares in each country in this round."""
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -146,16 +148,14 @@ def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidenc
     )
 
 
-def against(
-    state: ServiceState, seen: Sequence[Sight], round: int, policy: Policy
-) -> tuple[str, ...]:
+def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, ...]:
     """What speaks against an event, as words for machines, sorted."""
     best = max(seen, key=lambda sight: len(sight.standing.agreeing))
     network, standing = best.network, best.standing
     others = [
-        fares.failed
+        abroad.failed
         for target in sorted({sight.network.target for sight in seen})
-        for country, fares in gates.elsewhere(state, target, round, policy).items()
+        for country, abroad in fares(target).items()
         if country != network.country
     ]
     remarks = {

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.detection.gates import elsewhere
 from monitor.detection.model import State, Tier
 from monitor.detection.onset import Onset
 from monitor.detection.sights import (
     MAX_WITNESSES,
+    Fares,
     Sight,
     against,
     chosen,
@@ -34,6 +36,10 @@ from tests.monitor.detection.worlds import (
 
 def seen(world: World, country: str = "RU") -> list[Sight]:
     return sights(world.state, country, "probe", world.state.round, POLICY)
+
+
+def fares(world: World) -> Fares:
+    return lambda target: elsewhere(world.state, target, world.state.round, POLICY)
 
 
 def world(rounds: int = 4, verdict: object = None) -> World:
@@ -134,10 +140,10 @@ def test_evidence_of_a_network_for_the_pages() -> None:
 )
 def test_against(people: list[Vantage], verdict: object, expected: tuple[str, ...]) -> None:
     here = World(people).quiet().run(3, lambda n, who: verdict)  # type: ignore[arg-type,return-value]
-    assert against(here.state, seen(here), here.state.round, POLICY) == expected
+    assert against(seen(here), fares(here), POLICY) == expected
 
 
 def test_against_says_when_somebody_abroad_fails_too() -> None:
     here = World([*standard(), *vantages(3, "DE", 64504)]).quiet()
     here.run(3, lambda n, who: blocked() if who.asn in (64501, 64504) else ok())
-    assert "failing_elsewhere" in against(here.state, seen(here), here.state.round, POLICY)
+    assert "failing_elsewhere" in against(seen(here), fares(here), POLICY)
