@@ -1,5 +1,6 @@
-"""The laboratory's cases over several seeds (three without arguments), as root:
-`./scripts/bench lab [--more] [--only CASE]... [SEED...]`. See tests/lab.
+"""The laboratory's cases over several seeds (three without arguments), as root, with the
+confusion matrix: `./scripts/bench lab [--only CASE]... [--first] [--whole] [SEED...]`.
+See docs/laboratory.md.
 """
 
 from __future__ import annotations
