@@ -37,7 +37,7 @@ def bench(seed: int, wanted: Collection[str], seen: Confusion) -> int:
             try:
                 record = job.result()
                 took, wrong = record["seconds"]["whole"], faults(BY_NAME[case], record)
-            except RuntimeError as error:
+            except (RuntimeError, subprocess.SubprocessError) as error:
                 record, wrong = {}, [str(error)]
             failed += bool(wrong)
             seen.add(BY_NAME[case], record)
@@ -51,7 +51,7 @@ def whole(seed: int) -> int:
     with tempfile.TemporaryDirectory() as root:
         try:
             record = play_whole(seed, Path(root) / "lab")
-        except RuntimeError as error:
+        except (RuntimeError, subprocess.SubprocessError) as error:
             print(f"seed {seed}  the whole way: {error}", flush=True)
             return 1
     wrong = 0

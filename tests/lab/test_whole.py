@@ -17,7 +17,7 @@ from tests.lab.whole import play_whole, told
 from tests.world.mosquitto import PROGRAM
 
 TECHNIQUES = ("dns.nxdomain", "tcp.reset", "tls.reset.sni")
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from tests.lab.plan import Plan, Service, draw
 from tests.lab.run import UNSHARE
 from tests.lab.world import ROOT, World
 
-LIMIT_SECONDS = 280
+LIMIT_SECONDS = 460
+"""Five times what an idle machine takes: several of these may share two processors."""
 QUIET_ROUNDS = 3
 
 
@@ -109,12 +110,12 @@ def main(seed: int, folder: Path) -> None:
         fleet.start()
         fleet.start_alerting()
         took["start"] = time.monotonic() - began
-        took["quiet"] = fleet.wait(lambda: fleet.rounds() >= QUIET_ROUNDS, 90, "quiet rounds")
+        took["quiet"] = fleet.wait(lambda: fleet.rounds() >= QUIET_ROUNDS, 120, "quiet rounds")
         record["quiet"] = fleet.events()
         block(world, plan)
-        took["confirmed"] = fleet.wait(confirmed, 100, "the events")
+        took["confirmed"] = fleet.wait(confirmed, 150, "the events")
         record["blocked"] = fleet.events()
-        took["paged"] = fleet.wait(lambda: all(p for p, _ in heard()), 40, "the pages")
+        took["paged"] = fleet.wait(lambda: all(p for p, _ in heard()), 60, "the pages")
         record["pages"] = {e["id"]: fleet.get(f"/e/{e['id']}") for e in record["blocked"]}
         record["overview"] = fleet.get("/")
         record["metrics"] = fleet.get("/metrics")
@@ -123,9 +124,9 @@ def main(seed: int, folder: Path) -> None:
         }
         world.run("isp", "nft", "flush", "ruleset")
         took["closed"] = fleet.wait(
-            lambda: all(e["state"] == "closed" for e in fleet.events()), 100, "the end"
+            lambda: all(e["state"] == "closed" for e in fleet.events()), 150, "the end"
         )
-        took["told"] = fleet.wait(lambda: all(ends for _, ends in heard()), 40, "the closings")
+        took["told"] = fleet.wait(lambda: all(ends for _, ends in heard()), 60, "the closings")
         record["lifted"] = fleet.events()
     finally:
         world.close()
