@@ -258,6 +258,8 @@ class Agent:
                 megabytes_a_month=round(month / 1e6, 1),
                 interval_seconds=interval / 1000,
             )
+        if 0 < wish.budget_bytes < month:
+            self._log("the budget is too small, even with one round a day", every=86_400.0)
         self._interval_ms = interval
         self._note(interval_ms=interval, month_bytes=month)
 

@@ -58,6 +58,12 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
         return self.scheme in ("mqtts", "wss")
 
     @property
+    def exposed(self) -> bool:
+        """Whether others than this machine can read what goes there, the secret included."""
+        local = self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
+        return not (self.encrypted or local)
+
+    @property
     def name(self) -> str:
         """The URL without user and secret, for logs."""
         host = f"[{self.host}]" if ":" in self.host else self.host

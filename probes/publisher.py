@@ -126,6 +126,9 @@ class Publisher:
 
     async def run(self) -> None:
         """Deliver until `finish`. Never raises for a reason in the world."""
+        for broker in self._brokers:
+            if broker.exposed:
+                self._log("not encrypted, others can read the secret", broker=broker.name)
         wait = self._pace.backoff
         while not self._finishing():
             for broker in self._brokers:

@@ -45,6 +45,15 @@ def test_bad_urls(text: str) -> None:
         mqtt.parse_broker(text)
 
 
+def test_who_can_read_what_goes_to_a_broker() -> None:
+    for url, exposed in (
+        ("mqtt://127.0.0.1", False), ("ws://localhost/x", False), ("mqtt://[::1]:1883", False),
+        ("mqtt://192.0.2.1", True), ("ws://a.example", True), ("mqtts://a.example", False),
+        ("wss://a.example", False),
+    ):  # fmt: skip
+        assert mqtt.parse_broker(url).exposed is exposed
+
+
 def test_the_private_hooks_are_where_they_were() -> None:
     assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
     for name in ("_on_connect", "_on_disconnect", "_on_publish"):
