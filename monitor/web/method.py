@@ -73,7 +73,7 @@ POLICY = {
     "dark_per_mille": "Above this share of a network's vantages offline, the network is dark.",
     "quorum_min_vantages": "Vantages that must agree, however few there are.",
     "confirm_min_owners": "Owners to whom those vantages must belong.",
-    "owner_vantages": "Vantages of one owner that count in a network's quorum, however many it has.",
+    "owner_vantages": "Vantages of one owner that count in one network, however many it has.",
     "country_min_vantages": "Vantages whose silence together makes a country dark.",
     "country_min_owners": "Owners to whom those must belong.",
     "close_good_rounds": "Good rounds in a row that end a block.",
