@@ -29,7 +29,8 @@ BETWEEN_MS = 95 * 60_000
 
 @dataclass
 class Delays:
-    """Minutes from onset to each column, one of each per try; inf for never."""
+    """Minutes from onset to each column, one of each per try; inf for never; none where a naive
+    rule was ringing already."""
 
     minutes: dict[str, list[float]] = field(default_factory=lambda: {c: [] for c in COLUMNS})
     onsets: list[float] = field(default_factory=list)
@@ -129,11 +130,13 @@ def _try(
             for event in changed:
                 _reached(event, asn, onset, minutes, found, into)
             active = len(facts)
-        for rule in naive.feed(round, [f for f in facts if f.asn == asn]) - before:
+        for rule in naive.feed(round, [f for f in facts if f.asn == asn]):
             found.setdefault(rule, minutes)
         n += 1
     for column in COLUMNS:
-        into.minutes[column].append(found.get(column, math.inf))
+        # A rule that rang already before the block says nothing of how quick it is.
+        if column not in before:
+            into.minutes[column].append(found.get(column, math.inf))
 
 
 def _reached(

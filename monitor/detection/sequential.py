@@ -30,6 +30,8 @@ a name that is no longer true, less would let a mixture flap."""
 DENSEST_PER_MILLE = 980
 """Even a full block lets something through now and then."""
 TYPED_ENOUGH = 2
+LEAST = 1_000_000
+"""Micro-nats: less than this, left over after a doubt, is nothing."""
 _HALVE_ABOVE = 8
 
 
@@ -192,18 +194,24 @@ def recovering(track: Track, policy: Policy) -> bool:
     """Whether a vantage that saw the block is half convinced that it is over: it speaks no more
     for the block, whose end a long memory of the rarest share would hide."""
     held = track.suspicion
-    return held is not None and 2 * held.recovery >= policy.threshold_micronats
+    return (
+        held is not None
+        and 2 * held.recovery >= policy.threshold_micronats
+        and held.good_rounds >= policy.close_good_rounds
+    )
 
 
 def doubt(track: Track) -> Track:
     """The track when its evidence has lost its ground (no control, or the service is down
-    elsewhere): nothing is held against the layer any more; an alarm stays, without strength."""
+    elsewhere): what was only suspected is dropped. An alarm stays, and every such measurement
+    halves its strength: one stray failure of a control does not undo an hour of a plain block,
+    and a few in a row leave nothing of it."""
     old = track.suspicion
     if old is None or not old.alarmed:
         return Track(track.baseline, track.last_good, track.last_bad, None)
     new = _copy(old)
-    new.sums = [0] * len(old.sums)
-    new.onsets = [0] * len(old.sums)
+    new.sums = [half if (half := had // 2) >= LEAST else 0 for had in old.sums]
+    new.onsets = [onset if had else 0 for onset, had in zip(old.onsets, new.sums, strict=True)]
     return Track(track.baseline, track.last_good, track.last_bad, new)
 
 

@@ -101,9 +101,11 @@ def test_who_is_half_convinced_that_it_is_over_speaks_no_more_for_it() -> None:
     track = alarmed("F" * 20)
     assert not recovering(track, POLICY)
     track = run(track, ".", start=30 * MINUTE)
+    assert not recovering(track, POLICY)  # even a full block lets something through
+    track = run(track, ".", start=31 * MINUTE)
     assert recovering(track, POLICY)
     assert evidence(track, POLICY) == FULL
-    assert not recovering(run(track, "F", start=40 * MINUTE), POLICY)
+    assert not recovering(run(track, "FF", start=40 * MINUTE), POLICY)
     assert not recovering(fresh(), POLICY)
 
 
@@ -170,10 +172,16 @@ def test_nothing_recovers_without_a_suspicion() -> None:
     assert not recovered(fresh(), 10**9, POLICY)
 
 
-def test_doubt_takes_the_strength_and_leaves_the_alarm() -> None:
+def test_doubt_drops_a_suspicion_halves_the_strength_of_an_alarm_and_leaves_the_alarm() -> None:
+    assert doubt(fresh()).suspicion is None
     assert doubt(run(fresh(), "FF")).suspicion is None
+    assert evidence(doubt(alarmed("F" * 20)), POLICY) == FULL
     track = doubt(alarmed())
+    assert 0 < evidence(track, POLICY) < FULL
+    for _ in range(3):
+        track = doubt(track)
     assert evidence(track, POLICY) == 0
+    assert held(track).onsets == [0, 0, 0]
     assert held(track).alarmed
 
 
