@@ -122,6 +122,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
     given = parser.parse_args()
     parts, seed, goals = given.only or PARTS, given.seed, Goals()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print(f"seeds from {seed}; rates:")
     for name, value in asdict(RATES).items():
         print(f"  {name} = {value}")
