@@ -26,13 +26,13 @@ from probes.wire.codec import read_lines
 from probes.wire.measurement import Measurement
 from probes.wire.observation import TCPConnect
 from tests.lab.cases import BY_NAME, CASES, MORE, Case
+from tests.lab.conftest import NEEDED, seed
 from tests.lab.confusion import Confusion
 from tests.lab.plan import draw
 from tests.lab.reassembly import SPLIT
 from tests.lab.run import play
 from tests.lab.verdicts import faults
 
-TOOLS = ("unshare", "ip", "nft", "iptables", "unbound", "nginx", "hostname", "mount")
 ALL = (*CASES, *MORE)
 AT_ONCE = 10
 """Laboratories side by side: they mostly wait for timeouts."""
@@ -70,17 +70,20 @@ class Laboratories:
 
 
 @pytest.fixture(scope="module")
-def laboratories(tmp_path_factory: pytest.TempPathFactory) -> Laboratories:
+def laboratories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Laboratories:
     """Play every case of one seed, several at once."""
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
     if os.geteuid() != 0 or missing:
         pytest.skip(f"needs root and {missing or 'nothing more'}")
-    seed = int(os.environ.get("REACHWATCH_LAB_SEED", "1"))
-    order = draw(seed).order
+    if any(item.path.name == "test_whole.py" for item in request.session.items):
+        request.getfixturevalue("whole_way")  # it begins now, and is waited for later
+    order = draw(seed()).order
     root = tmp_path_factory.mktemp("lab")
-    labs = Laboratories(seed, {case: root / str(n) for n, case in enumerate(order)})
+    labs = Laboratories(seed(), {case: root / str(n) for n, case in enumerate(order)})
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = {c: pool.submit(play, seed, n, labs.folders[c]) for n, c in enumerate(order)}
+        jobs = {c: pool.submit(play, seed(), n, labs.folders[c]) for n, c in enumerate(order)}
     labs.records = {case: job.result() for case, job in jobs.items()}
     return labs
 

@@ -5,30 +5,22 @@ Alertmanager; then the lift.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from tests.lab.test_lab import TOOLS
-from tests.lab.whole import play_whole, told
-from tests.world.mosquitto import PROGRAM
+from tests.lab.whole import told
 
 TECHNIQUES = ("dns.nxdomain", "tcp.reset", "tls.reset.sni")
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Play it once; the tests look at what was seen."""
-    needed = (*TOOLS, PROGRAM, "prometheus", "prometheus-alertmanager")
-    missing = [tool for tool in needed if shutil.which(tool) is None]
-    if os.geteuid() != 0 or missing:
-        pytest.skip(f"needs root and {missing or 'nothing more'}")
-    seed = int(os.environ.get("REACHWATCH_LAB_SEED", "1"))
-    return play_whole(seed, tmp_path_factory.mktemp("whole") / "lab")
+def record(whole_way: Future[dict[str, Any]]) -> dict[str, Any]:
+    """It is played once; the tests look at what was seen."""
+    return whole_way.result()
 
 
 def event_of(record: dict[str, Any], technique: str, when: str = "blocked") -> dict[str, Any]:
