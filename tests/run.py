@@ -18,7 +18,7 @@ import uuid
 from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
-PATIENT = ["tests/acceptance", "tests/faults"]
+PATIENT = ["tests/faults", "tests/acceptance"]
 SERVERS = {
     "mosquitto": ["mosquitto", "-h"],
     "PostgreSQL": ["psql", "--version"],
