@@ -89,7 +89,7 @@ class Scene:
                     owner=person.owner,
                     country=person.country,
                     asn=person.asn,
-                    enrolled=0,
+                    enrolled=START,
                     round=round,
                     started=started,
                     interval=interval,
