@@ -26,15 +26,18 @@ from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Software, Vantage, measurement_id
 from probes.wire.observation import (
     AnyObservation,
+    AppExchange,
     DNSLookup,
     HTTPExchange,
+    Observation,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
 )
 from probes.wire.target import Catalogue, Target
 
-_COLUMNS = ("target", "endpoint", "dns", "tcp", "tls", "http", "ms")
+_COLUMNS = ("target", "endpoint", "dns", "tcp", "tls/quic", "http/app", "ms")
 _WIDTHS = (28, 40, 22, 22, 24, 12, 6)
 
 
@@ -188,19 +191,23 @@ def rows(measurement: Measurement) -> list[tuple[str, ...]]:
 
 def _outcomes(subject: Sequence[AnyObservation]) -> tuple[str, ...]:
     """For each step `ok`, the failure, or how many of how many addresses were good."""
-    cells = [_cell([o for o in subject if isinstance(o, kind)]) for kind in _KINDS]
+    cells = [_cell([o for o in subject if isinstance(o, kinds)]) for kinds in _KINDS]
     took_us = sum(
-        min((o.took_us for o in subject if isinstance(o, kind) and o.failure is None), default=0)
-        for kind in _KINDS
+        min((o.took_us for o in subject if isinstance(o, kinds) and o.failure is None), default=0)
+        for kinds in _KINDS
     )
     return (*cells, f"{took_us / 1000:.0f}" if took_us else "-")
 
 
-_Known = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange
-_KINDS = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange)
+_KINDS: tuple[tuple[type[Observation], ...], ...] = (
+    (DNSLookup,),
+    (TCPConnect,),
+    (TLSHandshake, QUICHandshake),
+    (HTTPExchange, AppExchange),
+)
 
 
-def _cell(seen: Sequence[_Known]) -> str:
+def _cell(seen: Sequence[Observation]) -> str:
     if isinstance(seen[0] if seen else None, DNSLookup) and any(
         isinstance(o, DNSLookup) and o.answers for o in seen
     ):

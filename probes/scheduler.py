@@ -13,7 +13,14 @@ from collections.abc import Sequence
 import msgspec
 
 from probes.wire.measurement import Measurement
-from probes.wire.observation import HTTPExchange, Observation, TLSHandshake
+from probes.wire.observation import (
+    AppExchange,
+    HTTPExchange,
+    Observation,
+    QUICHandshake,
+    TLSHandshake,
+    Transfer,
+)
 from probes.wire.target import Catalogue, Target
 
 MONTH_MS = 30 * 24 * 3_600_000
@@ -85,7 +92,7 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
     for seen in measurement.observations:
         if isinstance(seen, Observation):
             counted += _OVERHEAD_BYTES
-        if isinstance(seen, TLSHandshake | HTTPExchange):
+        if isinstance(seen, TLSHandshake | QUICHandshake | HTTPExchange | Transfer | AppExchange):
             counted += seen.sent_bytes + seen.received_bytes
     return counted
 

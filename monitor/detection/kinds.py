@@ -8,7 +8,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 from probes.wire.failure import Failure
-from probes.wire.observation import DNSLookup, HTTPExchange, TCPConnect, TLSHandshake
+from probes.wire.observation import (
+    AppExchange,
+    DNSLookup,
+    HTTPExchange,
+    QUICHandshake,
+    TCPConnect,
+    TLSHandshake,
+)
 
 
 class Kind(StrEnum):
@@ -93,8 +100,7 @@ def tcp_kind(attempt: TCPConnect) -> Kind:
         return Kind.OK
     kind = _COMMON.get(attempt.failure, Kind.OTHER)
     if attempt.icmp_type is not None:
-        prohibited = (attempt.icmp_type, attempt.icmp_code) in _PROHIBITED
-        return Kind.PROHIBITED if prohibited else Kind.UNREACHABLE
+        return _icmp_kind(attempt.icmp_type, attempt.icmp_code)
     if kind is Kind.REFUSED and attempt.errno is not None:
         return Kind.RESET
     return kind
@@ -111,14 +117,45 @@ def tls_kind(attempt: TLSHandshake) -> Kind:
         Failure.SSL_INVALID_CERTIFICATE,
         Failure.SSL_UNKNOWN_AUTHORITY,
     ):
-        if attempt.verify_code in _DATE_CODES:
-            return Kind.DATES
-        return Kind.SELF_SIGNED if attempt.verify_code == _SELF_SIGNED_LEAF else Kind.CA_SIGNED
+        return _certificate_kind(attempt.verify_code)
     if attempt.alert is not None:
         return Kind.ALERT
     if attempt.failure == Failure.SSL_FAILED_HANDSHAKE:
         return Kind.OTHER
     return _COMMON.get(attempt.failure, Kind.OTHER)
+
+
+def quic_kind(attempt: QUICHandshake) -> Kind:
+    """How a QUIC handshake ended. ICMP counts as unreachable: a closed port answers so."""
+    if attempt.failure is None:
+        return Kind.OK
+    if attempt.verify_code:
+        return _certificate_kind(attempt.verify_code)
+    if attempt.close_code is not None:
+        return Kind.ALERT
+    if attempt.icmp_type is not None:
+        return _icmp_kind(attempt.icmp_type, attempt.icmp_code)
+    return _COMMON.get(attempt.failure, Kind.OTHER)
+
+
+def app_kind(exchange: AppExchange) -> Kind:
+    """How an app's first exchange ended; OK only when the far side spoke the protocol."""
+    if exchange.failure is None:
+        return Kind.OK if exchange.spoke else Kind.OTHER
+    if exchange.icmp_type is not None:
+        return _icmp_kind(exchange.icmp_type, exchange.icmp_code)
+    return _COMMON.get(exchange.failure, Kind.OTHER)
+
+
+def _icmp_kind(icmp_type: int, icmp_code: int | None) -> Kind:
+    prohibited = (icmp_type, icmp_code) in _PROHIBITED
+    return Kind.PROHIBITED if prohibited else Kind.UNREACHABLE
+
+
+def _certificate_kind(verify_code: int | None) -> Kind:
+    if verify_code in _DATE_CODES:
+        return Kind.DATES
+    return Kind.SELF_SIGNED if verify_code == _SELF_SIGNED_LEAF else Kind.CA_SIGNED
 
 
 def http_kind(exchange: HTTPExchange) -> Kind:

@@ -69,6 +69,21 @@ class Technique(StrEnum):
     HTTP_451 = "http.451"
     HTTP_RESET_HOST = "http.reset.host"
     HTTP_TIMEOUT_HOST = "http.timeout.host"
+    THROTTLE_SNI = "throttle.sni"
+    THROTTLE_ADDRESS = "throttle.address"
+    THROTTLE_FREEZE = "throttle.freeze"
+    QUIC_TIMEOUT_SNI = "quic.timeout.sni"
+    QUIC_TIMEOUT = "quic.timeout"
+    UDP_TIMEOUT = "udp.timeout"
+    APP_RESET = "app.reset"
+    APP_TIMEOUT = "app.timeout"
+
+
+def layer_of(technique: str) -> str:
+    """The layer that a technique works in: its first word, and TLS for throttling (which is
+    measured behind the handshake)."""
+    word = technique.partition(".")[0]
+    return Layer.TLS.value if word == "throttle" else word
 
 
 class Share(msgspec.Struct, frozen=True):

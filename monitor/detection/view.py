@@ -10,22 +10,34 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
-from monitor.detection.kinds import Kind, dns_kind, http_kind, tcp_kind, tls_kind
+from monitor.detection.kinds import (
+    Kind,
+    app_kind,
+    dns_kind,
+    http_kind,
+    quic_kind,
+    tcp_kind,
+    tls_kind,
+)
 from monitor.detection.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
+    AppExchange,
     Contrast,
     DNSLookup,
     HTTPExchange,
+    PathTrace,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
+    Transfer,
     Unrecognised,
 )
 
 SYSTEM = "system"
 ENCRYPTED = ("dot", "doh")
-_T = TypeVar("_T", DNSLookup, TCPConnect, TLSHandshake, HTTPExchange)
+_T = TypeVar("_T", DNSLookup, TCPConnect, TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
 Place = tuple[str, int]
 
 
@@ -47,6 +59,14 @@ class AddressView:
     http_repeated: bool = False
     http_innocuous: HTTPExchange | None = None
     http_unverified: HTTPExchange | None = None
+    quic: QUICHandshake | None = None
+    quic_repeated: bool = False
+    quic_innocuous: QUICHandshake | None = None
+    app: AppExchange | None = None
+    app_repeated: bool = False
+    transfers: list[Transfer] = field(default_factory=list)
+    """In the order made; `contrast` tells the service's name from an innocuous one."""
+    paths: list[PathTrace] = field(default_factory=list)
 
     @property
     def family(self) -> int:
@@ -67,7 +87,7 @@ class AddressView:
     @property
     def seen(self) -> bool:
         """The service's own name was tried here."""
-        return self.tcp is not None or self.tls is not None or self.http is not None
+        return any((self.tcp, self.tls, self.http, self.quic, self.app))
 
 
 @dataclass
@@ -82,6 +102,9 @@ class EndpointView:
     references: list[DNSLookup] = field(default_factory=list)
     silent: list[DNSLookup] = field(default_factory=list)
     reflector: TLSHandshake | None = None
+    quic_reflector: QUICHandshake | None = None
+    transfers_elsewhere: list[Transfer] = field(default_factory=list)
+    """Transfers from an address of ours."""
     places: dict[Place, AddressView] = field(default_factory=dict)
 
     @property
@@ -120,6 +143,14 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
                 _place_tls(endpoint, seen)
             case HTTPExchange():
                 _place_http(endpoint, seen)
+            case QUICHandshake():
+                _place_quic(endpoint, seen)
+            case AppExchange():
+                _place_app(endpoint, seen)
+            case Transfer():
+                _place_transfer(endpoint, seen)
+            case PathTrace():
+                endpoint.at(seen.address, seen.port).paths.append(seen)
             case _:
                 assert_never(seen)
     return views
@@ -188,6 +219,39 @@ def _place_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
             place.http_unverified = _better(place.http_unverified, seen, passed)
         case _:
             pass
+
+
+def _place_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
+    passed = quic_kind(seen) is Kind.OK
+    if seen.contrast is Contrast.REFLECTOR:
+        endpoint.quic_reflector = _better(endpoint.quic_reflector, seen, passed)
+        return
+    place = endpoint.at(seen.address, seen.port)
+    match seen.contrast:
+        case None if seen.purpose is not Purpose.CONTRAST:
+            place.quic = _better(place.quic, seen, passed)
+        case Contrast.REPEAT:
+            place.quic_repeated = place.quic_repeated or passed
+        case Contrast.INNOCUOUS_NAME:
+            place.quic_innocuous = _better(place.quic_innocuous, seen, passed)
+        case _:
+            pass
+
+
+def _place_app(endpoint: EndpointView, seen: AppExchange) -> None:
+    passed = app_kind(seen) is Kind.OK
+    place = endpoint.at(seen.address, seen.port)
+    if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
+        place.app = _better(place.app, seen, passed)
+    elif seen.contrast is Contrast.REPEAT:
+        place.app_repeated = place.app_repeated or passed
+
+
+def _place_transfer(endpoint: EndpointView, seen: Transfer) -> None:
+    if seen.contrast is Contrast.REFLECTOR:
+        endpoint.transfers_elsewhere.append(seen)
+    else:
+        endpoint.at(seen.address, seen.port).transfers.append(seen)
 
 
 def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:

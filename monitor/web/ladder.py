@@ -6,35 +6,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import assert_never
 
 import msgspec
 
-from monitor.web import words
 from monitor.web.certificates import Shown, plain, shown
+from monitor.web.sentences import told
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     Contrast,
     DNSLookup,
-    HTTPExchange,
+    Known,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
     Unrecognised,
 )
 
-Seen = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange
-ORDER = ("dns", "tcp", "tls", "http")
-_ICMP = {
-    (3, 0): "network unreachable",
-    (3, 1): "host unreachable",
-    (3, 3): "port unreachable",
-    (3, 9): "network prohibited",
-    (3, 10): "host prohibited",
-    (3, 13): "prohibited by an administrator",
-}
-"""ICMP type 3 codes (RFC 792, RFC 1812 section 5.2.7.1)."""
+ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
 
 
 WORKS, FAILS, NEUTRAL = "works", "fails", ""
@@ -85,7 +75,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
 def ladders(measurement: Measurement) -> Sequence[Ladder]:
     """Return a ladder for each endpoint of the measurement, in its order."""
-    grouped: dict[str, dict[str, list[Seen]]] = defaultdict(lambda: defaultdict(list))
+    grouped: dict[str, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
     for each in measurement.observations:
         if not isinstance(each, Unrecognised):
             grouped[each.endpoint][each.STEP].append(each)
@@ -118,7 +108,7 @@ def _family(address: str) -> str:
     return "IPv6" if ":" in address else "IPv4"
 
 
-def _rung(step: str, seen: Sequence[Seen], no_family: frozenset[str]) -> Rung:
+def _rung(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> Rung:
     subject, beside = [], []
     for each in seen:
         made = _neutral(each, seen, no_family) or line(each)
@@ -131,7 +121,7 @@ def _rung(step: str, seen: Sequence[Seen], no_family: frozenset[str]) -> Rung:
     return Rung(step=step, ok=ok, lines=tuple(subject), beside=tuple(beside))
 
 
-def _neutral(each: Seen, seen: Sequence[Seen], no_family: frozenset[str]) -> Line | None:
+def _neutral(each: Known, seen: Sequence[Known], no_family: frozenset[str]) -> Line | None:
     """The line of an observation that is no failure though nothing came of it; else None."""
     match each:
         case DNSLookup(failure=Failure.DNS_NO_ANSWER, qtype=qtype) if qtype in _FAMILIES:
@@ -145,10 +135,9 @@ def _neutral(each: Seen, seen: Sequence[Seen], no_family: frozenset[str]) -> Lin
             )  # fmt: skip
             if any(other.answers and other.qtype != qtype for other in others):
                 text = f"{each.name} has no {_FAMILIES[qtype]} address"
-                return _line(each, NEUTRAL, _resolver(each), text)
+                return _line(each, NEUTRAL, told(each)[0], text)
         case DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=()):
-            where, sentence = _dns(each)
-            return _line(each, NEUTRAL, where, sentence)
+            return _line(each, NEUTRAL, *told(each))
         case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:
             family = _family(each.address)
             if family in no_family:
@@ -156,7 +145,7 @@ def _neutral(each: Seen, seen: Sequence[Seen], no_family: frozenset[str]) -> Lin
     return None
 
 
-def _with_contrast(made: Line, each: Seen, seen: Sequence[Seen]) -> Line:
+def _with_contrast(made: Line, each: Known, seen: Sequence[Known]) -> Line:
     """A handshake that died, with the harmless name that passed at the same server."""
     if not isinstance(each, TLSHandshake) or each.failure is None:
         return made
@@ -172,19 +161,9 @@ def _with_contrast(made: Line, each: Seen, seen: Sequence[Seen]) -> Line:
     return made
 
 
-def line(each: Seen) -> Line:
+def line(each: Known) -> Line:
     """One observation in words."""
-    match each:
-        case DNSLookup():
-            where, sentence = _dns(each)
-        case TCPConnect():
-            where, sentence = f"{each.address} port {each.port}", _tcp(each)
-        case TLSHandshake():
-            where, sentence = f"{each.address} port {each.port}", _tls(each)
-        case HTTPExchange():
-            where, sentence = f"{each.address} port {each.port}", _http(each)
-        case _:
-            assert_never(each)
+    where, sentence = told(each)
     injected = (
         isinstance(each, DNSLookup)
         and each.contrast is Contrast.SILENT_ADDRESS
@@ -194,12 +173,13 @@ def line(each: Seen) -> Line:
     return _line(each, outcome, where, sentence)
 
 
-def _line(each: Seen, outcome: str, where: str, sentence: str) -> Line:
+def _line(each: Known, outcome: str, where: str, sentence: str) -> Line:
     if each.contrast is not None:
         contrast = CONTRASTS[each.contrast]
     else:
         contrast = "another resolver" if each.purpose is Purpose.REFERENCE else ""
-    chain = each.chain if isinstance(each, TLSHandshake) and each.failure is not None else ()
+    failed = each.failure is not None
+    chain = each.chain if failed and isinstance(each, TLSHandshake | QUICHandshake) else ()
     return Line(
         outcome=outcome,
         where=where,
@@ -208,70 +188,3 @@ def _line(each: Seen, outcome: str, where: str, sentence: str) -> Line:
         contrast=contrast,
         certificates=tuple(shown(certificate) for certificate in chain),
     )
-
-
-def _resolver(seen: DNSLookup) -> str:
-    who = {"system": "this network's resolver", "silent": "an address that runs no DNS"}
-    return f"{who.get(seen.resolver, seen.resolver)} over {seen.transport.upper()}"
-
-
-def _dns(seen: DNSLookup) -> tuple[str, str]:
-    where = _resolver(seen)
-    what = f"{plain(seen.name)} ({seen.qtype})"
-    if seen.contrast is Contrast.SILENT_ADDRESS:
-        if not seen.replies:
-            return where, f"no answer for {what}, as it should be"
-        return where, f"an answer for {what}, where nobody can have answered: injected on the path"
-    if seen.failure is not None:
-        return where, f"{what}: {words.failure(seen.failure)}"
-    text = f"{what} is {', '.join(seen.answers)}"
-    if len(seen.replies) > 1:
-        others = ", ".join(seen.replies[1].answers) or "no address"
-        text += (
-            f"; a second answer came {_ms(seen.replies[1].after_us)} after the question: {others}"
-        )
-    return where, text
-
-
-def _tcp(seen: TCPConnect) -> str:
-    if seen.failure is None:
-        return "connected"
-    text = words.failure(seen.failure)
-    if seen.icmp_type is not None:
-        kind = _ICMP.get(
-            (seen.icmp_type, seen.icmp_code or 0), f"ICMP {seen.icmp_type}/{seen.icmp_code}"
-        )
-        text += f" (ICMP: {kind}" + (f", from {seen.icmp_from})" if seen.icmp_from else ")")
-    return text
-
-
-def _tls(seen: TLSHandshake) -> str:
-    hello = f"our hello that named {plain(seen.sni)}" if seen.sni else "our hello without a name"
-    if seen.failure is None:
-        return f"handshake completed ({seen.version or 'TLS'}) after {hello}"
-    back = "nothing came back" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
-    after = f"{_ms(seen.took_us)} after {hello}"
-    if seen.plain_http:
-        return f"clear-text HTTP in place of TLS {after}"
-    if seen.alert is not None:
-        return f"alert {seen.alert} {after}"
-    if seen.verify_code:
-        return f"{words.failure(seen.failure)} (code {seen.verify_code}) {after}"
-    return f"{words.failure(seen.failure)} {after}; {back}"
-
-
-def _http(seen: HTTPExchange) -> str:
-    scheme = "https" if seen.tls else "http"
-    what = f"GET {plain(f'{scheme}://{seen.host}{seen.path}')}"
-    if seen.failure is not None:
-        return f"{what}: {words.failure(seen.failure)}"
-    text = f"{what}: status {seen.status}"
-    if seen.location:
-        text += f", to {plain(seen.location)}"
-    if seen.title:
-        text += f", “{plain(seen.title)}”"
-    return text
-
-
-def _ms(microseconds: int) -> str:
-    return f"{microseconds / 1000:.0f} ms" if microseconds >= 1000 else "under 1 ms"

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from monitor.detection import judge
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
 from monitor.detection.rules import ALL_RULES, RULES_VERSION
 from monitor.web import telling, words
@@ -159,7 +159,7 @@ def techniques() -> Sequence[TechniqueWords]:
     return [
         TechniqueWords(
             id=str(technique),
-            layer=technique.partition(".")[0],
+            layer=layer_of(technique),
             said=words.technique(technique),
             rules=tuple(rule.id for rule in ALL_RULES if rule.technique is technique),
         )

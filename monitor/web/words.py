@@ -61,6 +61,14 @@ TECHNIQUES = {
     "http.451": "the answer says: unavailable for legal reasons",
     "http.reset.host": "web requests are reset as soon as they name the service",
     "http.timeout.host": "web requests go dead as soon as they name the service",
+    "throttle.sni": "connections that name the service are slowed to a crawl",
+    "throttle.address": "connections to its addresses are slowed to a crawl",
+    "throttle.freeze": "connections stop dead after the first kilobytes",
+    "quic.timeout.sni": "QUIC connections go dead as soon as they name the service",
+    "quic.timeout": "QUIC packets to its addresses disappear",
+    "udp.timeout": "UDP packets to its servers disappear",
+    "app.reset": "connections are reset as soon as the app speaks",
+    "app.timeout": "connections go dead as soon as the app speaks",
 }
 FAILURES = {
     "dns_nxdomain_error": "the name does not exist",

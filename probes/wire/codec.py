@@ -23,11 +23,9 @@ from probes.wire.bounds import (
 )
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
+    KNOWN,
     AnyObservation,
-    DNSLookup,
-    HTTPExchange,
-    TCPConnect,
-    TLSHandshake,
+    Known,
     Unrecognised,
 )
 
@@ -100,8 +98,7 @@ class _Loose(msgspec.Struct, frozen=True, kw_only=True):
     step: Token
 
 
-_Known = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange
-_KNOWN_STEPS = frozenset(("dns", "tcp", "tls", "http"))
+_KNOWN_STEPS = frozenset(kind.STEP for kind in KNOWN)
 _FIELDS = tuple(Measurement.__struct_fields__)
 _annotations = msgspec.structs.fields(Measurement)
 Envelope = msgspec.defstruct(
@@ -123,7 +120,7 @@ Envelope = msgspec.defstruct(
 """A Measurement whose observations are not decoded yet."""
 _encoder = msgspec.json.Encoder()
 _envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Envelope)
-_observation_decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
+_observation_decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
 _step_decoder = msgspec.json.Decoder(_Loose)
 _header_decoder = msgspec.json.Decoder(BatchHeader)
 _ack_decoder = msgspec.json.Decoder(Ack)

@@ -180,6 +180,127 @@ class HTTPExchange(
     received_bytes: Count = 0
 
 
+class QUICHandshake(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="quic"
+):
+    """One QUIC handshake (RFC 9000, RFC 9001) over one fresh UDP socket."""
+
+    STEP: ClassVar[str] = "quic"
+
+    address: Address
+    port: Port
+    sni: Text
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    """0 with a failure means that no datagram came back: not even a version or a Retry."""
+    errno: Small | None = None
+    icmp_type: Small | None = None
+    icmp_code: Small | None = None
+    icmp_from: Address | None = None
+    close_code: Count | None = None
+    """Error code of the far side's CONNECTION_CLOSE; 0x100 and above carry a TLS alert."""
+    version: Token | None = None
+    """Negotiated version, e.g. `v1`."""
+    alpn: Text | None = None
+    verify_code: Small | None = None
+    """As in `TLSHandshake`: 0 when chain and name were valid."""
+    chain: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=10)] = ()
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a transfer had come."""
+
+    at_us: Micros
+    """Microseconds after the first request was sent."""
+    received_bytes: Count
+
+
+class Transfer(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="transfer"
+):
+    """Bytes fetched over one connection after its handshake, to compare speeds: the service's
+    name or an innocuous one, at the same address, or the service's name elsewhere.
+
+    Requests are repeated on the connection until `wanted_bytes` came or the time was over.
+    """
+
+    STEP: ClassVar[str] = "transfer"
+
+    address: Address
+    port: Port
+    sni: Text
+    turn: Small = 0
+    """Place within the series of transfers of this endpoint, from 0: pairs run in both orders."""
+    tls: bool = True
+    requests: Small = 0
+    """Requests that were answered in full."""
+    status: Small | None = None
+    """Of the first answer."""
+    wanted_bytes: Count = 0
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    """Bytes on the connection after the handshake, as the socket gave them."""
+    first_us: Micros = 0
+    """From the first request to the first byte of an answer."""
+    silence_us: Micros = 0
+    """Longest time without a byte once bytes had come, the last wait included."""
+    errno: Small | None = None
+    progress: Annotated[tuple[Progress, ...], msgspec.Meta(max_length=32)] = ()
+    """Thinned out: shows where a stream froze."""
+
+
+class AppExchange(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="app"
+):
+    """The first exchange of an app's own protocol, without an account."""
+
+    STEP: ClassVar[str] = "app"
+
+    address: Address
+    port: Port
+    protocol: Token
+    """`mtproto`, `stun`, ...: a name of the catalogue's protocols."""
+    transport: Token = "tcp"
+    """`tcp`, `tls` or `udp`."""
+    spoke: bool = False
+    """The answer is one of this protocol, as far as a stranger can tell: a server that speaks."""
+    reply: Token | None = None
+    """Kind of answer in a word, e.g. `res_pq`."""
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    errno: Small | None = None
+    icmp_type: Small | None = None
+    icmp_code: Small | None = None
+    icmp_from: Address | None = None
+    excerpt: Annotated[bytes, msgspec.Meta(max_length=256)] = b""
+    """The first bytes that came back, only when they are not of this protocol."""
+
+
+class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What happened to packets that may live for so many hops."""
+
+    ttl: Small
+    router: Address | None = None
+    """Who sent ICMP time-exceeded for a SYN of this TTL (`IP_RECVERR`); scrubbed when inside the
+    volunteer's network."""
+    hello: Token | None = None
+    """What came back for a ClientHello of this TTL on an open connection: `silence`, `reset`,
+    `eof`, `alert`, `answer`, `icmp`; None when none was sent."""
+
+
+class PathTrace(
+    Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="path"
+):
+    """At how many hops an interference acts: the same trigger with growing TTL."""
+
+    STEP: ClassVar[str] = "path"
+
+    address: Address
+    port: Port
+    sni: Text
+    hops: Annotated[tuple[PathHop, ...], msgspec.Meta(max_length=64)] = ()
+
+
 class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
     """An observation of a step that this version does not know, kept as it came."""
 
@@ -188,5 +309,24 @@ class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
     """The JSON object, byte for byte."""
 
 
-KNOWN: tuple[type[Observation], ...] = (DNSLookup, TCPConnect, TLSHandshake, HTTPExchange)
-AnyObservation = DNSLookup | TCPConnect | TLSHandshake | HTTPExchange | Unrecognised
+KNOWN: tuple[type[Observation], ...] = (
+    DNSLookup,
+    TCPConnect,
+    TLSHandshake,
+    QUICHandshake,
+    HTTPExchange,
+    Transfer,
+    AppExchange,
+    PathTrace,
+)
+Known = (
+    DNSLookup
+    | TCPConnect
+    | TLSHandshake
+    | QUICHandshake
+    | HTTPExchange
+    | Transfer
+    | AppExchange
+    | PathTrace
+)
+AnyObservation = Known | Unrecognised

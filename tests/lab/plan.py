@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from tests.lab.cases import CASES, MORE, Case
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprtvz"
+PORTS = {"http": 80}
+"""Where a protocol is served, when not on 443."""
 _TOPS = ("test", "example", "invalid")
 
 
@@ -30,7 +32,7 @@ class Host:
     @property
     def port(self) -> int:
         """Its port."""
-        return 80 if self.protocol == "http" else 443
+        return PORTS.get(self.protocol, 443)
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -75,6 +75,7 @@ def main(seed: int, number: int, folder: Path) -> None:
     record = {
         "case": case,
         "victim": victim.target,
+        "targets": sorted(s.target for s in plan.services),
         "origin": origin(plan, case),
         "codes": codes,
         "judge_code": judged.returncode,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.lab import troubles
 from tests.lab.cases import BY_NAME, DRAWN
 from tests.lab.interferer import EVERY
 from tests.lab.plan import Plan, Service
@@ -126,6 +127,8 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             world.interfere({"tls": {"act": act} | only})
         case ["http", how]:
             world.interfere({"http": {"name": name, "act": _HTTP[how][plan.seed % 2]}})
+        case [area, how] if area in troubles.AREAS:
+            troubles.AREAS[area](world, plan, how, victim)
         case _:
             _trouble(world, plan, case)
 

@@ -13,8 +13,8 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
     """Return what is wrong with the verdicts of one laboratory, one line each."""
     wrong = []
     verdicts = {v["target"]: v for v in record["verdicts"]}
-    if len(verdicts) != 4:
-        wrong.append(f"{len(verdicts)} targets judged")
+    if set(verdicts) != set(record["targets"]):
+        wrong.append(f"judged {sorted(verdicts)} of {record['targets']}")
     for target, said in sorted(verdicts.items()):
         expected = {case.state if target == record["victim"] else "ok"}
         if case.everyone:  # what does not need the broken part may still work

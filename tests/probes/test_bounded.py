@@ -42,7 +42,7 @@ def test_an_ordinary_measurement_is_left_alone():
     whole = measurement(
         shake(b"leaf", b"root"),
         HTTPExchange(endpoint="e", address="192.0.2.1", port=80, host="a", excerpt=b"page"),
-        Unrecognised(step="quic", raw=b'{"step":"quic"}'),
+        Unrecognised(step="smoke", raw=b'{"step":"smoke"}'),
     )
     assert within_bounds(whole) == whole
 

@@ -67,7 +67,7 @@ def tls(failure: str | None = None, **changes) -> TLSHandshake:
                 tls(),
                 tls("eof_error", purpose=Purpose.CONTRAST, contrast=Contrast.REFLECTOR),
                 dns("generic_timeout_error", purpose=Purpose.REFERENCE),
-                Unrecognised(step="quic", raw=b"{}"),
+                Unrecognised(step="smoke", raw=b"{}"),
             ),
             False,
         ),

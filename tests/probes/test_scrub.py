@@ -188,9 +188,9 @@ def test_longer_text_is_cut_to_its_bound():
 def test_unknown_observations_are_searched_inside():
     inner = base64.b64encode(f"<p>{V6}</p>".encode()).decode()
     raw = json.dumps(
-        {"step": "quic", "a": {"b": [V4, 1, None, 2.5]}, "c": inner, f"k-{V4}": "kallisto"}
+        {"step": "smoke", "a": {"b": [V4, 1, None, 2.5]}, "c": inner, f"k-{V4}": "kallisto"}
     ).replace("81.2", "81\\u002e2")
-    seen = scrubbed(Unrecognised(step="quic", raw=raw.encode())).observations[0]
+    seen = scrubbed(Unrecognised(step="smoke", raw=raw.encode())).observations[0]
     value = json.loads(seen.raw)
     assert value["a"] == {"b": ["[scrubbed]", 1, None, 2.5]}
     assert base64.b64decode(value["c"]) == b"<p>[scrubbed]</p>"
@@ -198,8 +198,8 @@ def test_unknown_observations_are_searched_inside():
 
 
 def test_unknown_observation_without_finding_stays_byte_for_byte():
-    raw = b'{"step": "quic",  "x": 1.50, "y": "\\u0041"}'
-    assert scrubbed(Unrecognised(step="quic", raw=raw)).observations[0].raw == raw
+    raw = b'{"step": "smoke",  "x": 1.50, "y": "\\u0041"}'
+    assert scrubbed(Unrecognised(step="smoke", raw=raw)).observations[0].raw == raw
 
 
 def test_nothing_own_changes_nothing():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from aiohttp import web
 
-from monitor.detection.model import Event, Layer, LayerFinding, State, Tier, Verdict
+from monitor.detection.model import Event, Layer, LayerFinding, State, Tier, Verdict, layer_of
 from monitor.detection.present import Sight
 from monitor.store import reading
 from monitor.store.reading import Filter
@@ -146,7 +146,7 @@ def step(seen: Sequence[Sight], layer: Layer, opened: Sequence[Event], asn: int)
 def _speaks_of(event: Event, asn: int, layer: Layer) -> bool:
     if event.networks:
         return any(each.asn == asn and each.layer == layer for each in event.networks)
-    return asn in event.asns and event.technique.partition(".")[0] == layer
+    return asn in event.asns and layer_of(event.technique) == layer
 
 
 def findings(verdict: Verdict) -> Sequence[LayerFinding]:

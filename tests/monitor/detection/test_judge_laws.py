@@ -243,7 +243,7 @@ def test_never_raises_on_anything_decoded(data) -> None:  # type: ignore[no-unty
             else {}
         ),
     )
-    odd = Unrecognised(step="quic", raw=b'{"step":"quic","endpoint":"x"}')
+    odd = Unrecognised(step="smoke", raw=b'{"step":"smoke","endpoint":"x"}')
     given_ = decode(encode(measured(changed, odd, endpoints=())))
     liveness = msgspec.structs.replace(given_, target="liveness/international")
     for beside in ([], [(given_, [liveness])], [(given_, alive())]):

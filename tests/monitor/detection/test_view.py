@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from monitor.detection.view import answers, proven, view
 from probes.wire.failure import Failure
-from probes.wire.observation import Purpose, Unrecognised
+from probes.wire.observation import (
+    AppExchange,
+    Contrast,
+    PathTrace,
+    Purpose,
+    QUICHandshake,
+    Transfer,
+    Unrecognised,
+)
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     CLASSICAL,
+    HOST,
     HTTP,
     INNOCUOUS,
     NO_VERIFY,
@@ -86,7 +95,7 @@ def test_resolvers_are_kept_apart() -> None:
 
 def test_every_endpoint_is_there_and_unknown_steps_are_passed_over() -> None:
     views = view(
-        measured(Unrecognised(step="quic", raw=b"{}"), http(at=HTTP), endpoints=(TLS, TCP))
+        measured(Unrecognised(step="smoke", raw=b"{}"), http(at=HTTP), endpoints=(TLS, TCP))
     )
     assert list(views) == [TLS.id, TCP.id, HTTP.id]
     assert not views[TLS.id].seen
@@ -100,3 +109,20 @@ def test_proof_holds_for_the_host_at_every_endpoint() -> None:
     views = view(measured(tls(A1), tcp(A1, at=TCP), endpoints=(TLS, TCP)))
     assert proven(list(views.values()), TLS.host) == {A1}
     assert proven(list(views.values()), "other.example") == set()
+
+
+def test_quic_app_transfers_and_paths_find_their_place() -> None:
+    at = {"endpoint": TLS.id, "address": A1, "port": 443}
+    lost = QUICHandshake(**at, sni=HOST, failure=Failure.TIMEOUT)
+    again = QUICHandshake(
+        **at, sni=HOST, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT, verify_code=0
+    )
+    spoke = AppExchange(**at, protocol="mtproto", spoke=True)
+    here = Transfer(**at, sni=HOST)
+    ours = Transfer(**at, sni=HOST, purpose=Purpose.CONTRAST, contrast=Contrast.REFLECTOR)
+    path = PathTrace(**at, sni=HOST)
+    (endpoint,) = view(measured(lost, again, spoke, here, ours, path)).values()
+    place = endpoint.at(A1, 443)
+    assert (place.quic, place.quic_repeated, place.app) == (lost, True, spoke)
+    assert (place.transfers, endpoint.transfers_elsewhere) == ([here], [ours])
+    assert place.paths == [path]

@@ -13,14 +13,20 @@ from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_LINE_BYTES
 from probes.wire.codec import BatchHeader, TooNewError, WireError
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
 from probes.wire.observation import (
+    AppExchange,
     Certificate,
     Contrast,
     DNSLookup,
     DNSReply,
     HTTPExchange,
+    PathHop,
+    PathTrace,
+    Progress,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
+    Transfer,
     Unrecognised,
 )
 
@@ -75,10 +81,48 @@ observations = st.one_of(
         title=st.none() | text,
     ),
     st.builds(
+        QUICHandshake,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        sni=text,
+        close_code=st.none() | counts,
+    ),
+    st.builds(
+        Transfer,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        sni=text,
+        received_bytes=counts,
+        progress=st.lists(st.builds(Progress, at_us=counts, received_bytes=counts), max_size=3).map(
+            tuple
+        ),
+    ),
+    st.builds(
+        AppExchange,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        protocol=st.just("stun"),
+        spoke=st.booleans(),
+        excerpt=st.binary(max_size=40),
+    ),
+    st.builds(
+        PathTrace,
+        **base,
+        address=addresses,
+        port=st.integers(1, 65535),
+        sni=text,
+        hops=st.lists(
+            st.builds(PathHop, ttl=st.integers(1, 64), router=st.none() | addresses), max_size=3
+        ).map(tuple),
+    ),
+    st.builds(
         Unrecognised,
-        step=st.just("quic"),
+        step=st.just("smoke"),
         raw=st.dictionaries(text, st.integers() | text, max_size=3).map(
-            lambda fields: json.dumps({**fields, "step": "quic"}).encode()
+            lambda fields: json.dumps({**fields, "step": "smoke"}).encode()
         ),
     ),
 )

@@ -1,0 +1,55 @@
+"""What a case is: what the ISP (or the world) does, and what must be said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TLS = ("tls", "https")
+ANY = ("tls", "https", "http")
+WORKS = ("tls.certificate_valid", "http.same_answer", "http.answered", "http.repeat_answered")
+GONE = ("vantage.resolver_dead",)
+DOWN = ("tcp.control_fails_too",)
+DRAWN = "drawn"
+"""Where forged answers come from is the seed's choice."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of interference, or of harmless trouble that must not be called so."""
+
+    name: str
+    state: str
+    rules: tuple[str, ...]
+    """Rules one of which must decide; they are part of what is promised."""
+    technique: str | None = None
+    protocols: tuple[str, ...] = TLS
+    """Which services it can hit."""
+    geographic: bool = False
+    evidence: tuple[str, ...] = ()
+    """Remarks all of which must be there."""
+    origin: str = ""
+    """Where a forged answer came from, which must be said and nothing else: `on_path`,
+    `lying_resolver`, or DRAWN."""
+    everyone: bool = False
+    """It concerns every service: there is no bystander, though some may not feel it."""
+
+    @property
+    def accuses(self) -> bool:
+        """Somebody blocks, the whole or a part."""
+        return self.technique is not None
+
+    @property
+    def part(self) -> bool:
+        """Somebody blocks a part."""
+        return self.state == "impaired"
+
+    @property
+    def promise(self) -> str:
+        """State and technique in words: a row of the confusion matrix."""
+        return label(self.state, self.technique)
+
+
+def label(state: str | None, technique: str | None) -> str:
+    """State and technique in words. A technique that is named without accusing is no part."""
+    accuses = technique and state in ("blocked", "impaired")
+    return f"{state} {technique}" if accuses else str(state)

@@ -1,0 +1,25 @@
+"""Interference with names."""
+
+from __future__ import annotations
+
+from tests.lab.cases.case import ANY, DRAWN, Case
+
+_FORGED = ("dns.foreign_certificate", "dns.injected")
+CASES: tuple[Case, ...] = (
+    Case("dns.refused", "blocked", ("dns.refused",), "dns.refused", ANY, origin=DRAWN),
+    Case("dns.servfail", "blocked", ("dns.servfail",), "dns.servfail", ANY, origin=DRAWN),
+    Case("dns.empty", "blocked", ("dns.empty",), "dns.empty", ANY, origin=DRAWN),
+    Case("dns.drop", "blocked", ("dns.timeout",), "dns.timeout", ANY),
+    Case(
+        "dns.blockpage",
+        "blocked",
+        ("dns.blockpage",),
+        "dns.injection.blockpage",
+        ANY,
+        evidence=("blockpage:en.blocked_by_order",),
+        origin=DRAWN,
+    ),
+    Case("dns.other", "blocked", _FORGED, "dns.injection.other", origin=DRAWN),
+    Case("dns.on_path", "blocked", _FORGED, "dns.injection.other", origin="on_path"),
+    Case("dns.lying_resolver", "blocked", _FORGED, "dns.injection.other", origin="lying_resolver"),
+)

@@ -1,0 +1,12 @@
+"""What cases `AREA.HOW` are made of, a file an area, beyond names, addresses and handshakes (which
+`tests.lab.trouble` makes itself). A new area is a file here and an entry in AREAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.lab.plan import Plan, Service
+from tests.lab.world import World
+
+AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {}
