@@ -19,7 +19,8 @@ from typing import Protocol
 
 
 class ConnectError(OSError):
-    """A TCP connect that failed, with the ICMP error that caused it, if one did (IP_RECVERR)."""
+    """A TCP connect that failed, or datagrams that bounced, with the ICMP error that caused it, if
+    one did (IP_RECVERR)."""
 
     icmp_type: int | None = None
     icmp_code: int | None = None
@@ -62,8 +63,12 @@ class Network(Protocol):
     async def connect(self, address: str, port: int) -> Stream:
         """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
 
-    async def datagrams(self, address: str, port: int) -> Datagrams:
-        """Open UDP to one address. Raises OSError or DestinationRefusedError."""
+    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
+        """Open UDP to one address. Raises OSError or DestinationRefusedError.
+
+        With `icmp` every ICMP error ends `send` and `receive` as a ConnectError that tells its
+        type, code and sender; without, only port-unreachable does, as a bare OSError.
+        """
 
     def refusal(self, address: str, port: int) -> str | None:
         """Why the guard would refuse this destination; None when it may be dialled."""
@@ -146,6 +151,10 @@ class Guard:
 _IP_RECVERR = 11
 _IP_BIND_ADDRESS_NO_PORT = 24
 _IPV6_RECVERR = 25
+_RECVERR = {
+    socket.AF_INET: (socket.IPPROTO_IP, _IP_RECVERR),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, _IPV6_RECVERR),
+}
 _MSG_ERRQUEUE = 0x2000
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _ORIGIN_ICMP = (2, 3)
@@ -158,10 +167,7 @@ def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
     except OSError:
         return
     for level, kind, payload in ancillary:
-        if (level, kind) not in (
-            (socket.IPPROTO_IP, _IP_RECVERR),
-            (socket.IPPROTO_IPV6, _IPV6_RECVERR),
-        ):
+        if (level, kind) not in _RECVERR.values():
             continue
         _, origin, error.icmp_type, error.icmp_code, _, _, _ = _EXTENDED_ERROR.unpack_from(payload)
         if origin not in _ORIGIN_ICMP:
@@ -197,17 +203,33 @@ class _SocketStream:
 class _SocketDatagrams:
     """Datagrams over a connected UDP socket."""
 
-    __slots__ = ("_loop", "_sock")
+    __slots__ = ("_icmp", "_loop", "_sock")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, icmp: bool) -> None:
         self._loop = loop
         self._sock = sock
+        self._icmp = icmp
 
     async def send(self, payload: bytes) -> None:
-        await self._loop.sock_sendall(self._sock, payload)
+        try:
+            await self._loop.sock_sendall(self._sock, payload)
+        except OSError as error:
+            self._explain(error)
+            raise
 
     async def receive(self) -> bytes:
-        return await self._loop.sock_recv(self._sock, 65535)
+        try:
+            return await self._loop.sock_recv(self._sock, 65535)
+        except OSError as error:
+            self._explain(error)
+            raise
+
+    def _explain(self, error: OSError) -> None:
+        """Raise the same error with the ICMP error behind it, where that was asked for."""
+        if self._icmp:
+            failed = ConnectError(error.errno, error.strerror)
+            _read_icmp(self._sock, failed)
+            raise failed from error
 
     def close(self) -> None:
         self._sock.close()
@@ -235,11 +257,7 @@ class SocketNetwork:
         sock = None
         try:
             sock, destination = self._socket(address, port, socket.SOCK_STREAM)
-            level, option = (
-                (socket.IPPROTO_IP, _IP_RECVERR)
-                if sock.family == socket.AF_INET
-                else (socket.IPPROTO_IPV6, _IPV6_RECVERR)
-            )
+            level, option = _RECVERR[sock.family]
             sock.setsockopt(level, option, 1)
             await loop.sock_connect(sock, destination)
             # From here on behave like an app: a later ICMP error must not end the connection.
@@ -257,15 +275,17 @@ class SocketNetwork:
             raise
         return _SocketStream(loop, sock)
 
-    async def datagrams(self, address: str, port: int) -> Datagrams:
+    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""
         sock, destination = self._socket(address, port, socket.SOCK_DGRAM)
         try:
+            if icmp:
+                sock.setsockopt(*_RECVERR[sock.family], 1)
             sock.connect(destination)  # sends nothing: it only fixes the far address
         except OSError:
             sock.close()
             raise
-        return _SocketDatagrams(asyncio.get_running_loop(), sock)
+        return _SocketDatagrams(asyncio.get_running_loop(), sock, icmp)
 
     def clock_us(self) -> int:
         """Monotonic clock in microseconds."""

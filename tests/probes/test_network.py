@@ -181,6 +181,22 @@ async def test_datagram_to_a_closed_port_is_refused_by_icmp():
     datagrams.close()
 
 
+@pytest.mark.parametrize(("address", "type_code"), [("127.0.0.1", (3, 3)), ("::1", (1, 4))])
+async def test_datagrams_tell_the_icmp_error_when_asked(address: str, type_code):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as closed:
+        closed.bind((address, 0))
+        port = closed.getsockname()[1]
+    datagrams = await LAB.datagrams(address, port, icmp=True)
+    await datagrams.send(b"?")
+    with pytest.raises(ConnectError) as caught:
+        await datagrams.receive()
+    datagrams.close()
+    error = caught.value
+    assert error.errno == errno.ECONNREFUSED
+    assert ((error.icmp_type, error.icmp_code), error.icmp_from) == (type_code, address)
+
+
 def test_clocks_have_the_units_they_say():
     assert abs(LAB.clock_us() - LAB.clock_us()) < 1_000_000
     assert 1_700_000_000_000 < LAB.wall_ms() < 32_503_680_000_000
