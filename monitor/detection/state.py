@@ -2,17 +2,26 @@
 
 Integers and words only: no float, no clock, nothing of arrival. A quiet vantage costs a few
 numbers; what a suspicion needs is made when the suspicion begins and dropped when it ends.
-Structs are written as arrays to keep a state small; dictionaries are written in key order, so
-equal states have equal bytes.
+Structs are written as arrays and compressed to keep a state small; dictionaries are written in
+key order, so equal states have equal bytes.
 """
 
 from __future__ import annotations
+
+import sys
 
 import msgspec
 
 from monitor.detection.model import Event
 
-STATE_VERSION = 1
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+STATE_VERSION = 2
+"""1 was plain JSON; its bytes are no longer read, so its conclusions are drawn anew."""
+_LEVEL = 3
 
 
 class Bucket(msgspec.Struct, array_like=True):
@@ -143,20 +152,20 @@ class StateError(Exception):
     """Bytes of a state that this version cannot read: conclusions must be drawn anew."""
 
 
-_encoder = msgspec.json.Encoder(order="deterministic")
-_decoder = msgspec.json.Decoder(ServiceState)
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_decoder = msgspec.msgpack.Decoder(ServiceState)
 
 
 def encode(state: ServiceState) -> bytes:
     """Return the canonical bytes of a state."""
-    return _encoder.encode(state)
+    return zstd.compress(_encoder.encode(state), _LEVEL)
 
 
 def decode(raw: bytes) -> ServiceState:
     """Return the state in bytes of `encode`. Raises StateError."""
     try:
-        state = _decoder.decode(raw)
-    except msgspec.DecodeError as error:
+        state = _decoder.decode(zstd.decompress(raw))
+    except (msgspec.DecodeError, zstd.ZstdError) as error:
         raise StateError(f"detector state: {error}") from None
     if state.version != STATE_VERSION:
         raise StateError(f"detector state: version {state.version}, this is {STATE_VERSION}")
