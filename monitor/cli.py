@@ -14,6 +14,7 @@ from pathlib import Path
 import monitor
 from monitor import options
 from monitor.alerts import printing
+from monitor.fingerprints.options import add_commands, add_directory
 from monitor.options import OptionError, Parser, duration, host_port, moment, positive
 
 DEFAULT_DATA = Path("reachwatch-data")
@@ -35,6 +36,7 @@ def build() -> Parser:
     )
     _add_servers(commands)
     _add_offline(commands)
+    add_commands(commands.add_parser("fingerprints", help="known block pages and addresses"))
     _add_upkeep(commands)
     return top
 
@@ -139,6 +141,7 @@ def _add_servers(commands: Commands[Parser]) -> None:
     _store(up)
     _site(up)
     _policy(up)
+    add_directory(up)
     up.add_argument(
         "--mqtt",
         type=host_port,
@@ -173,6 +176,7 @@ def _add_servers(commands: Commands[Parser]) -> None:
     _store(detect)
     _mqtt(detect)
     _policy(detect)
+    add_directory(detect)
     serve = _command(commands, "serve", "pages, API, metrics and enrolment")
     _store(serve)
     _site(serve)
@@ -226,6 +230,7 @@ def _add_offline(commands: Commands[Parser]) -> None:
         help="how far the nearest control round may lie (default: %(default)s)",
     )
     judge.add_argument("--json", action="store_true", help="JSON Lines in place of a table")
+    add_directory(judge)
     replay = _command(
         commands,
         "replay",
@@ -234,6 +239,7 @@ def _add_offline(commands: Commands[Parser]) -> None:
     )
     _store(replay)
     _policy(replay)
+    add_directory(replay)
     replay.add_argument(
         "--from", type=moment, default=None, metavar="T", dest="from_", help="first round"
     )
@@ -356,6 +362,10 @@ def _dispatch(given: argparse.Namespace) -> int:
             from monitor import replaying
 
             return asyncio.run(replaying.run(given))
+        case "fingerprints":
+            from monitor.fingerprints import command
+
+            return command.run(given)
         case _:
             from monitor import upkeep
 

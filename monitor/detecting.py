@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from monitor import closing, news
 from monitor.detection import state as states
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fold import initial
 from monitor.detection.history import Folding, stretches
 from monitor.detection.model import Event
@@ -67,6 +68,7 @@ class Detecting:
     clock: Callable[[], int]
     on_change: OnChange | None = None
     observe_lag: Callable[[float], None] | None = None
+    fingerprints: Fingerprints = OWN
     poll_seconds: float = POLL_SECONDS
     rest: float = REST
     _services: dict[str, _Watched] | None = field(default=None, repr=False)
@@ -222,7 +224,7 @@ class Detecting:
             return False
         last = watched.state.round
         rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
-        folding = Folding(start, self.policy)
+        folding = Folding(start, self.policy, fingerprints=self.fingerprints)
         # Events that were open then may have changed since and must be saved as they were.
         folding.events = {case.event.id: case.event for case in start.cases.values()}
         log.info("%s: late facts for round %d, folding again after %d", service, late, start.round)
@@ -238,7 +240,7 @@ class Detecting:
         watched.stirred = False
         if not closed:
             return False
-        folding = Folding(watched.state, self.policy)
+        folding = Folding(watched.state, self.policy, fingerprints=self.fingerprints)
         before = watched.state
         for start in range(0, len(closed), CHUNK_ROUNDS):
             chunk = closed[start : start + CHUNK_ROUNDS]
@@ -334,6 +336,7 @@ async def run_detector(
     clock: Callable[[], int],
     on_change: OnChange | None = None,
     observe_lag: Callable[[float], None] | None = None,
+    fingerprints: Fingerprints = OWN,
 ) -> None:
     """Detect until `stop` is set.
 
@@ -342,5 +345,11 @@ async def run_detector(
     to see and end the loop.
     """
     await Detecting(
-        database, policy, holder, clock, on_change=on_change, observe_lag=observe_lag
+        database,
+        policy,
+        holder,
+        clock,
+        on_change=on_change,
+        observe_lag=observe_lag,
+        fingerprints=fingerprints,
     ).run(stop)

@@ -16,8 +16,10 @@ from typing import BinaryIO, TextIO
 import msgspec
 
 from monitor.detection.control import nearest_controls
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import judge
 from monitor.detection.model import Verdict
+from monitor.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
@@ -56,6 +58,7 @@ def run(given: argparse.Namespace) -> int:
             sys.stdout,
             sys.stderr,
             names=tuple(names),
+            fingerprints=load(given.fingerprints),
         )
 
 
@@ -71,6 +74,7 @@ def judge_files(
     out: TextIO,
     err: TextIO,
     names: Sequence[str] = ("probe", "control"),
+    fingerprints: Fingerprints = OWN,
 ) -> int:
     """Judge every target in the lines of `probe` and print a verdict each, in target order.
 
@@ -98,7 +102,7 @@ def judge_files(
             measurement, beside.measured, beside.liveness, int(window_seconds * 1000), later=True
         )
         alive = subject.liveness.get((measurement.probe, measurement.round), [])
-        verdicts.append(judge(measurement, alive, controls))
+        verdicts.append(judge(measurement, alive, controls, fingerprints))
     if not verdicts:
         err.write(f"reachwatch: {label[0]}: no measurement of a target\n")
     out.writelines(map(_line, verdicts) if as_json else _table(verdicts))

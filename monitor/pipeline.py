@@ -30,6 +30,7 @@ from monitor.collector.subscriber import run_collector
 from monitor.detecting import run_detector
 from monitor.detection.policy import Policy
 from monitor.enrolment import Credentials
+from monitor.fingerprints.directory import load as load_fingerprints
 from monitor.metrics.lags import Lags
 from monitor.options import OptionError
 from monitor.places import database_url, kept_secret, read_secret
@@ -104,6 +105,7 @@ async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
 async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Stored measurements into events; the one that holds the lease leads."""
     policy = Policy(pace=given.pace or 1)
+    fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
         announcer = EventAnnouncer(database.engine, policy, wall_clock)
         secret = _broker_secret(given)
@@ -116,6 +118,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 holder=_holder(),
                 clock=wall_clock,
                 on_change=announcer.changed,
+                fingerprints=fingerprints,
             )
             sending.cancel()
 
@@ -170,6 +173,7 @@ async def everything(
 ) -> AsyncIterator[Running]:
     """Broker, collector, detector, announcer and web server in this process, all of them the
     very parts that a fleet uses."""
+    fingerprints = load_fingerprints(given.fingerprints)
     database = await open_database(url)
     lags = Lags()
     counters = Counters(lags.ingest)
@@ -205,6 +209,7 @@ async def everything(
                         clock=wall_clock,
                         on_change=announcer.changed,
                         observe_lag=lags.detection.observe,
+                        fingerprints=fingerprints,
                     )
                 )
                 announcing = group.create_task(announcer.run(*own))

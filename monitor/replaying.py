@@ -16,10 +16,12 @@ from typing import BinaryIO, TextIO
 
 import msgspec
 
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fold import initial
 from monitor.detection.history import Folding, sort_events, stretches
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
+from monitor.fingerprints.directory import load
 from monitor.places import database_url
 from monitor.store import concluded
 from monitor.store.base import StoreUnavailableError
@@ -77,7 +79,9 @@ def read_files(files: Iterable[tuple[str, Iterable[bytes]]]) -> list[Stored]:
     ]
 
 
-def fold_files(stored: Sequence[Stored], until: int, policy: Policy) -> list[Event]:
+def fold_files(
+    stored: Sequence[Stored], until: int, policy: Policy, fingerprints: Fingerprints = OWN
+) -> list[Event]:
     """The events that follow from these measurements up to a round."""
     services: dict[str, list[Stored]] = defaultdict(list)
     liveness = [one for one in stored if one.measurement.target in LIVENESS_TARGETS]
@@ -86,13 +90,15 @@ def fold_files(stored: Sequence[Stored], until: int, policy: Policy) -> list[Eve
             services[one.measurement.service].append(one)
     events: list[Event] = []
     for service, mine in sorted(services.items()):
-        folding = Folding(initial(service), policy, keep=False)
+        folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
         events += folding.events.values()
     return events
 
 
-async def fold_store(database: Database, until: int, policy: Policy) -> list[Event]:
+async def fold_store(
+    database: Database, until: int, policy: Policy, fingerprints: Fingerprints = OWN
+) -> list[Event]:
     """The events that follow from all stored measurements up to a round.
 
     Raises StoreUnavailableError.
@@ -100,7 +106,7 @@ async def fold_store(database: Database, until: int, policy: Policy) -> list[Eve
     events: list[Event] = []
     window = policy.ms(policy.control_window_seconds)
     for service in await concluded.services(database.engines):
-        folding = Folding(initial(service), policy, keep=False)
+        folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         rounds = [r for r, _ in await database.facts.rounds(-1, service) if r <= until]
         for chunk in stretches(rounds, CHUNK_ROUNDS, policy):
             stored = await database.facts.facts(chunk[0] - window, chunk[-1], service)
@@ -116,6 +122,7 @@ async def replay(
     as_json: bool,
     out: BinaryIO,
     policy: Policy | None = None,
+    fingerprints: Fingerprints = OWN,
 ) -> None:
     """Fold everything up to `to_ms` and print the events that changed at or after `from_ms`.
 
@@ -125,9 +132,9 @@ async def replay(
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
     if isinstance(source, Database):
-        events = await fold_store(source, until, policy)
+        events = await fold_store(source, until, policy, fingerprints)
     else:
-        events = fold_files(source, until, policy)
+        events = fold_files(source, until, policy, fingerprints)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
     out.write(lines(shown) if as_json else _table(shown).encode())
     out.flush()
@@ -169,14 +176,15 @@ async def run(
     """Run the command with parsed options; its exit status."""
     out, err = out or sys.stdout.buffer, err or sys.stderr
     policy = Policy(pace=given.pace or 1)
+    known = load(given.fingerprints)
     try:
         if given.files:
             named = ((name, _opened(name)) for name in given.files)
-            await replay(read_files(named), given.from_, given.to, given.json, out, policy)
+            await replay(read_files(named), given.from_, given.to, given.json, out, policy, known)
             return 0
         database = await open_database(database_url(given))
         try:
-            await replay(database, given.from_, given.to, given.json, out, policy)
+            await replay(database, given.from_, given.to, given.json, out, policy, known)
         finally:
             await database.close()
     except (FilesError, StoreUnavailableError) as error:

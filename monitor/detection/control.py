@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import Control, judge_beside
 from monitor.detection.liveness import Standing, standing
 from monitor.detection.model import Fact, Stored
@@ -90,7 +91,9 @@ class _Beside:
         return self._views[control.id]
 
 
-def facts_of(stored: Sequence[Stored], round: int, policy: Policy) -> list[Fact]:
+def facts_of(
+    stored: Sequence[Stored], round: int, policy: Policy, fingerprints: Fingerprints = OWN
+) -> list[Fact]:
     """Return the Facts of one round, sorted by (started, id).
 
     `stored` holds the measurements of rounds [round - control window, round], in any order and
@@ -117,7 +120,7 @@ def facts_of(stored: Sequence[Stored], round: int, policy: Policy) -> list[Fact]
                 started=m.started,
                 interval=m.interval_ms,
                 target=m.target,
-                verdict=judge_beside(m, shared.standing(m), controls),
+                verdict=judge_beside(m, shared.standing(m), controls, fingerprints),
                 control=bool(controls),
                 source=s.source,
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from monitor.detection import fingerprints
+from monitor.detection.fingerprints import OWN, Fingerprints, redirect_host
 from monitor.detection.kinds import (
     Kind,
     http_kind,
@@ -136,6 +136,13 @@ class Beside:
     known: frozenset[str]
     """Addresses that a control or an encrypted resolver gave for this name."""
     proven: frozenset[str]
+    country: str = ""
+    """Where the vantage is: some fingerprints count in some countries only."""
+    fingerprints: Fingerprints = OWN
+
+    def page(self, exchange: HTTPExchange) -> str | None:
+        """Id of the known block page that an answer is, here; else None."""
+        return self.fingerprints.page(exchange, self.country)
 
 
 def beside(
@@ -143,6 +150,8 @@ def beside(
     siblings: Sequence[EndpointView],
     controls: Sequence[EndpointView],
     standing: Standing,
+    country: str = "",
+    fingerprints: Fingerprints = OWN,
 ) -> Beside:
     """Collect what is known of an endpoint's addresses."""
     known: set[str] = set()
@@ -151,7 +160,9 @@ def beside(
         known |= {place.address for place in control.places.values() if place.tcp_passed}
     known |= answers(q for q in endpoint.references if q.transport in ENCRYPTED)
     shown = proven(siblings, endpoint.ref.host)
-    return Beside(endpoint, siblings, controls, standing, frozenset(known), shown)
+    return Beside(
+        endpoint, siblings, controls, standing, frozenset(known), shown, country, fingerprints
+    )
 
 
 def tcp_facts(case: Beside, place: AddressView, accused: bool) -> TCPFacts | None:
@@ -202,7 +213,7 @@ def tls_facts(case: Beside, place: AddressView, accused: bool) -> TLSFacts | Non
         same_leaf=bool(leaf)
         and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
         system_root="system_root" in place.tls.evidence,
-        page=fingerprints.page(place.http_unverified) if place.http_unverified else None,
+        page=case.page(place.http_unverified) if place.http_unverified else None,
     )
 
 
@@ -223,9 +234,10 @@ def http_facts(case: Beside, place: AddressView, accused: bool) -> HTTPFacts | N
         accused=accused,
         tls=answer.tls and place.proven,
         status=answer.status or 0,
-        page=fingerprints.page(answer),
+        # Over TLS that proved itself the page is the service's own, whatever it says.
+        page=None if answer.tls and place.proven else case.page(answer),
         foreign_redirect=_redirects_away(answer),
-        same_answer=any(_same(answer, c) for c in good),
+        same_answer=any(_same(case, answer, c) for c in good),
         other_answer=bool(good) and all(_differs(answer, c) for c in good),
         innocuous=http_kind(place.http_innocuous) if place.http_innocuous else None,
     )
@@ -240,17 +252,15 @@ def _there(case: Beside, place: AddressView) -> list[AddressView]:
 def _redirects_away(answer: HTTPExchange) -> bool:
     if not (answer.status and 300 <= answer.status < 400 and answer.location):
         return False
-    return foreign_host(fingerprints.redirect_host(answer.location), answer.host)
+    return foreign_host(redirect_host(answer.location), answer.host)
 
 
-def _same(answer: HTTPExchange, control: HTTPExchange) -> bool:
+def _same(case: Beside, answer: HTTPExchange, control: HTTPExchange) -> bool:
     if answer.status != control.status:
         return False
-    if fingerprints.page(answer) != fingerprints.page(control):
+    if case.page(answer) != case.page(control):
         return False
-    return fingerprints.redirect_host(answer.location or "") == fingerprints.redirect_host(
-        control.location or ""
-    )
+    return redirect_host(answer.location or "") == redirect_host(control.location or "")
 
 
 def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from monitor.detection import state as states
 from monitor.detection.control import facts_of
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fold import step
 from monitor.detection.model import Event, Stored, Verdict
 from monitor.detection.policy import Policy
-from monitor.detection.rules import RULES_VERSION
+from monitor.detection.rules import rules_version
 from monitor.detection.state import ServiceState
 from probes.wire.measurement import Role
 
@@ -42,7 +43,14 @@ class Folding:
     `checkpoints` the states to keep; whoever saves them may empty all three.
     """
 
-    def __init__(self, state: ServiceState, policy: Policy, *, keep: bool = True) -> None:
+    def __init__(
+        self,
+        state: ServiceState,
+        policy: Policy,
+        *,
+        keep: bool = True,
+        fingerprints: Fingerprints = OWN,
+    ) -> None:
         """Go on from a state. `keep`: verdicts and checkpoints are wanted."""
         self.state = state
         self.policy = policy
@@ -50,6 +58,8 @@ class Folding:
         self.verdicts: list[tuple[str, Verdict]] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self._keep = keep
+        self._fingerprints = fingerprints
+        self._rules_version = rules_version(fingerprints.version)
 
     def fold(self, rounds: Sequence[int], stored: Sequence[Stored]) -> None:
         """Fold rounds (ascending, all later than the state's).
@@ -72,10 +82,10 @@ class Folding:
             }
             facts = [
                 replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
-                for fact in facts_of(near, round, self.policy)
+                for fact in facts_of(near, round, self.policy, self._fingerprints)
             ]
             self.state, touched = step(
-                self.state, round, facts, self.policy, rules_version=RULES_VERSION
+                self.state, round, facts, self.policy, rules_version=self._rules_version
             )
             self.events.update({event.id: event for event in touched})
             if self._keep:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from monitor.detection.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.facts import beside
+from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.liveness import Standing, standing, with_clock
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.rules import VANTAGE_RULES, first
@@ -30,6 +31,7 @@ def judge(
     measurement: Measurement,
     liveness: Sequence[Measurement] = (),
     controls: Sequence[Control] = (),
+    fingerprints: Fingerprints = OWN,
 ) -> Verdict:
     """Return the verdict on one measurement of a vantage.
 
@@ -37,11 +39,14 @@ def judge(
     seen by controls, nearest round first; of those that are online themselves, all of the nearest
     round count, and one that passes a step is enough. Never raises.
     """
-    return judge_beside(measurement, standing(liveness), online_controls(controls))
+    return judge_beside(measurement, standing(liveness), online_controls(controls), fingerprints)
 
 
 def judge_beside(
-    measurement: Measurement, here: Standing, chosen: Sequence[dict[str, EndpointView]]
+    measurement: Measurement,
+    here: Standing,
+    chosen: Sequence[dict[str, EndpointView]],
+    fingerprints: Fingerprints = OWN,
 ) -> Verdict:
     """The same from what was made of liveness and controls before: many targets share them."""
     views = view(measurement)
@@ -53,6 +58,8 @@ def judge_beside(
                 tuple(views.values()),
                 [c[endpoint.ref.id] for c in chosen if endpoint.ref.id in c],
                 here,
+                measurement.vantage.country,
+                fingerprints,
             )
         )
         for endpoint in views.values()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from monitor.detection import fingerprints
+from monitor.detection.fingerprints import redirect_host
 from monitor.detection.kinds import CERTIFICATE_KINDS, Kind, dns_kind, http_kind, tls_kind
 from monitor.detection.ranges import special_place
 from monitor.detection.view import AddressView, EndpointView, view
@@ -141,7 +141,7 @@ def _portal(place: AddressView) -> bool:
     if answer.status == 511:  # Network Authentication Required, RFC 6585
         return True
     if 300 <= answer.status < 400 and answer.location:
-        return foreign_host(fingerprints.redirect_host(answer.location), answer.host)
+        return foreign_host(redirect_host(answer.location), answer.host)
     return False
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.detection import fingerprints
 from monitor.detection.facts import Beside, Reach, TLSFacts, reach
 from monitor.detection.kinds import CERTIFICATE_KINDS, DEATHS, Kind, dns_kind, http_kind, tls_kind
 from monitor.detection.liveness import Standing
@@ -100,7 +99,7 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
         known=bool(own & case.known),
         bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
         others_known=others_known,
-        page=_page_of(own) or (_page_at(places) if others_known else None),
+        page=_page_of(case, lookup, own) or (_page_at(case, places) if others_known else None),
         foreign=any(
             p.tls is not None
             and not p.proven
@@ -144,13 +143,18 @@ def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
     return kind is not Kind.OK or bool(own.intersection(reference.answers))
 
 
-def _page_of(own: frozenset[str]) -> str | None:
-    return next((id for a in sorted(own) if (id := fingerprints.address(a)) is not None), None)
+def _page_of(case: Beside, lookup: DNSLookup, own: frozenset[str]) -> str | None:
+    """What the answer is known for: one of its addresses, or a name that it is an alias of."""
+    aliases = lookup.replies[0].cnames if own and lookup.replies else ()
+    for text in (*sorted(own), *aliases):
+        if (id := case.fingerprints.answer(text, case.country)) is not None:
+            return id
+    return None
 
 
-def _page_at(places: Iterable[AddressView]) -> str | None:
+def _page_at(case: Beside, places: Iterable[AddressView]) -> str | None:
     for place in places:
         for exchange in (place.http_unverified, place.http):
-            if exchange is not None and (id := fingerprints.page(exchange)) is not None:
+            if exchange is not None and (id := case.page(exchange)) is not None:
                 return id
     return None

@@ -26,6 +26,7 @@ def given(*files: str, **other: object) -> argparse.Namespace:
         "files": list(files),
         "from_": None,
         "to": None,
+        "fingerprints": None,
         "json": True,
         "pace": None,
         "database": None,

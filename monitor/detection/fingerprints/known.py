@@ -1,95 +1,161 @@
-"""The data: (id, what, source). Ids are never renamed. Patterns are regular expressions over the
-title and the first 2,048 bytes, without regard to case.
+"""Our own small set, each entry with its source and date. Ids are never renamed.
 
-Phrases name the act of blocking by an authority or operator, not a mere refusal: "403 Forbidden"
-or "access denied" of a content network must not match.
+Facts about providers are from two public collections, named by their rows:
+ooni = github.com/ooni/blocking-fingerprints, fingerprints_{http,dns}.csv at commit 01f6ac3d;
+cl = github.com/citizenlab/filtering-annotations, data/v1 at commits 08c7c1bc and 0610d7aa.
+Both were read on 2026-11-25. Phrases are our own generalisation of the rows that they name:
+regular expressions over the title and the first 2,048 bytes, without regard to case. They name
+the act of blocking by an authority or operator, not a mere refusal: "403 Forbidden" or "access
+denied" of a content network must not match.
 """
 
-PHRASES: tuple[tuple[str, str, str], ...] = (
-    (
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A text that only block pages show."""
+
+    id: str
+    pattern: re.Pattern[str]
+    source: str
+    countries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Known:
+    """A host, name or address that serves block pages."""
+
+    id: str
+    what: str
+    scope: str
+    """`isp` or `nat`."""
+    source: str
+    countries: tuple[str, ...] = ()
+    """Where it counts; empty: everywhere. A host that nobody but a censor leads to counts
+    everywhere; a name or address in a DNS answer only where it was seen."""
+
+
+def _phrase(id: str, pattern: str, source: str) -> Phrase:
+    return Phrase(id, re.compile(pattern, re.IGNORECASE | re.MULTILINE), source)
+
+
+PHRASES: tuple[Phrase, ...] = (
+    _phrase(
         "en.blocked_by_order",
         r"\b(?:blocked|restricted|banned|prohibited)\b.{0,80}\b(?:by|under|on|per|pursuant to)\b"
         r".{0,60}\b(?:order|law|court|government|ministry|regulator|authorit(?:y|ies)"
         r"|department of telecommunications)\b",
-        "wording common to national block pages; general knowledge, 2026-11",
+        "after ooni.ca_1, cp.e_unk_report, cp.e_unk_competent_authority; 2026-11-25",
     ),
-    (
+    _phrase(
         "en.site_blocked",
         r"\b(?:this |the requested |requested )(?:web ?site|site|resource|page|url|service)"
         r"(?:\s\S{1,80})?\s(?:is|has been|was)\s(?:temporarily |currently )?"
         r"(?:blocked|banned|prohibited|not allowed|not available in your country)\b",
-        "wording common to operators' block pages; general knowledge, 2026-11",
+        "after ooni.in_0, cp.e_unk_nta_block, cp.e_unk_warn; 2026-11-25",
     ),
-    (
+    _phrase(
         "en.access_blocked",
         r"\baccess to (?:this|the)\b.{0,60}\b(?:has been|is)\s(?:blocked|restricted|prohibited)\b",
-        "wording common to operators' block pages; general knowledge, 2026-11",
+        "after ooni.ca_1, ooni.us_9, cp.f_gen_blocked_35; 2026-11-25",
     ),
-    (
+    _phrase(
         "en.blocked_title",
         r"\A\s*(?:(?:access|web ?site|site|web ?page|page|content|url|domain|service)\s"
         r"(?:is\s|has been\s)?)?(?:blocked|restricted|prohibited|banned)\s*[.!]?\s*$",
-        "titles of operators' block pages; general knowledge, 2026-11",
+        "after cp.f_gen_blocked_37, cp.f_gen_site_blocked_satellite, ooni.hu_1; 2026-11-25",
     ),
-    (
+    _phrase(
         "en.noun_blocked",
         r"\b(?:web ?site|site|web ?page|page|resource|domain|url|content)\b"
         r"(?:(?!\.\s)[^<>\n]){0,40}?"
         r"\b(?:is|has been|was)\s(?:\w+\s)?(?:blocked|restricted|banned|prohibited)\b",
-        "wording common to operators' block pages; general knowledge, 2026-11",
+        "after ooni.in_0, cp.f_gen_ru_15_satellite; 2026-11-25",
     ),
-    (
+    _phrase(
         "ru.access_restricted",
         r"доступ\s(?:к\s.{0,80})?(?:ограничен|заблокирован|запрещ[её]н)|ресурс\sзаблокирован",
-        "Russian operators, wording required by Federal Law 149-FZ; general knowledge, 2026-11",
+        "after ooni.ru_0, cp.f_gen_ru_2, cp.f_gen_ru_8; 2026-11-25",
     ),
-    (
+    _phrase(
         "ru.registry",
-        r"eais\.rkn\.gov\.ru|blocklist\.rkn\.gov\.ru",
-        "link to Roskomnadzor's registry on Russian block pages; general knowledge, 2026-11",
+        r"eais\.rkn\.gov\.ru",
+        "Roskomnadzor's registry, linked from block pages: ooni.ru_5; 2026-11-25",
     ),
-    (
+    _phrase(
         "ir.frame",
         r"<iframe[^>]+src=\"?https?://10\.10\.34\.3[4-6]",
-        "Iran: frame with a private address (OONI/FOCI papers since 2013), 2026-11",
+        "Iran, frame with an address in private space: ooni.ir_0, ooni.ir_4; 2026-11-25",
     ),
-    (
+    _phrase(
         "tr.order",
-        r"eri[sş]im\s?(?:e)?\s?engellenmi[sş]tir|5651\s(?:say[iı]l[iı])",
-        "Turkey: wording of Law 5651; general knowledge, 2026-11",
+        r"eri[sş]im\s?(?:e)?\s?engellenmi[sş]tir|5651\s(?:say[iı]l[iı])|law nr\. 5651",
+        "Turkey, wording of orders under Law 5651: after ooni.tr_2; 2026-11-25",
     ),
-    (
+    _phrase(
         "id.positif",
         r"internet\s?positif|trust\s?positif",
-        "Indonesia: Internet Positif / TrustPositif; general knowledge, 2026-11",
+        "Indonesia: ooni.id_6, cp.f_gen_id_1_satellite; 2026-11-25",
     ),
-    (
+    _phrase(
         "it.monopoli",
-        r"accesso\sal\s(?:presente\s)?sito.{0,60}inibito|sito\ssottoposto\sa\ssequestro",
-        "Italy: seizure and AGCOM notices; general knowledge, 2026-11",
+        r"accesso\sal\s(?:presente\s)?sito.{0,60}(?:inibito|interdetto)"
+        r"|sito\s(?:web\s)?sottoposto\sa\ssequestro",
+        "Italy: after cp.f_gen_it_4_satellite, cp.f_gen_it_7_satellite; 2026-11-25",
     ),
-    (
+    _phrase(
         "ar.blocked",
-        r"(?:تم|لقد تم)\s?(?:حجب|حظر)|هذا الموقع (?:محجوب|غير متاح)",
-        "Arabic wording of Gulf states' block pages; general knowledge, 2026-11",
+        r"(?:تم|لقد تم)\s?(?:حجب|حظر)|هذا الموقع (?:محجوب|غير متاح)|محتوى محظور",
+        "Arabic, this content is blocked: after cp.f_gen_ir_1_satellite; 2026-11-25",
     ),
 )
-HOSTS: tuple[tuple[str, str, str], ...] = (
-    ("id.positif.host", "internetpositif.id", "Indonesia; general knowledge, 2026-11"),
-    ("id.trustpositif.host", "trustpositif.kominfo.go.id", "Indonesia; general knowledge, 2026-11"),
-    ("id.aduankonten.host", "aduankonten.id", "Indonesia; general knowledge, 2026-11"),
-    ("ir.peyvandha.host", "peyvandha.ir", "Iran; general knowledge, 2026-11"),
-    ("ru.rkn.host", "blocklist.rkn.gov.ru", "Russia; general knowledge, 2026-11"),
-    ("ru.eais.host", "eais.rkn.gov.ru", "Russia; general knowledge, 2026-11"),
-    ("ru.beeline.host", "blackhole.beeline.ru", "Russia, Beeline; general knowledge, 2026-11"),
-    ("ru.mts.host", "blocked.mts.ru", "Russia, MTS; general knowledge, 2026-11"),
-    ("ru.rt.host", "warning.rt.ru", "Russia, Rostelecom; general knowledge, 2026-11"),
-    ("kr.warning.host", "warning.or.kr", "South Korea, KCSC; general knowledge, 2026-11"),
-    ("ae.restricted.host", "lighthouse.du.ae", "UAE, du; general knowledge, 2026-11"),
+HOSTS: tuple[Known, ...] = (
+    Known("id.positif.host", "internet-positif.org", "nat", "ooni.id_0; 2026-11-25"),
+    Known("id.uzone.host", "internetpositif.uzone.id", "nat", "ooni.id_1; 2026-11-25"),
+    Known("id.mercusuar.host", "mercusuar.uzone.id", "nat", "ooni.id_2; 2026-11-25"),
+    Known("id.trustpositif.host", "trustpositif.kominfo.go.id", "nat", "ooni.id_95; 2026-11-25"),
+    Known("ir.peyvandha.host", "peyvandha.ir", "nat", "ooni.ir_3; 2026-11-25"),
+    Known("ru.eais.host", "eais.rkn.gov.ru", "nat", "ooni.ru_5; 2026-11-25"),
+    Known(
+        "ru.beeline.host",
+        "blackhole.beeline.ru",
+        "isp",
+        "Beeline: cl isp_ru_beeline_blackhole_forward; 2026-11-25",
+    ),
+    Known("ru.rt.host", "warning.rt.ru", "nat", "Rostelecom: ooni.ru_6; 2026-11-25"),
+    Known("ru.rt_block.host", "block.rt.ru", "isp", "Rostelecom: ooni.ru_25; 2026-11-25"),
+    Known("ru.ttk.host", "fz139.ttk.ru", "isp", "TTK: ooni.ru_29; 2026-11-25"),
+    Known("ru.mgts.host", "blocked.mgts.ru", "isp", "MGTS: ooni.ru_17; 2026-11-25"),
+    Known("kr.warning.host", "warning.or.kr", "nat", "ooni.kr_1, ooni.kr_2; 2026-11-25"),
+    Known("ae.restricted.host", "lighthouse.du.ae", "isp", "du: ooni.ae_2; 2026-11-25"),
+    Known("kw.zain.host", "restrict.kw.zain.com", "isp", "Zain: ooni.kw_0; 2026-11-25"),
+    Known("uz.reestr.host", "reestr.mitc.uz", "nat", "ooni.uz_0; 2026-11-25"),
 )
-ADDRESSES: tuple[tuple[str, str, str], ...] = (
-    ("ir.10_10_34_34", "10.10.34.34", "Iran, block page in private space; OONI 2014 onwards"),
-    ("ir.10_10_34_35", "10.10.34.35", "Iran, the same"),
-    ("ir.10_10_34_36", "10.10.34.36", "Iran, the same"),
-    ("kr.warning", "121.189.57.82", "South Korea, warning.or.kr; general knowledge, 2026-11"),
+_CN = "published reply of the Great Firewall"
+ADDRESSES: tuple[Known, ...] = (
+    Known("ir.10_10_34_34", "10.10.34.34", "nat", "ooni.ir_4; 2026-11-25", ("IR",)),
+    Known("ir.10_10_34_35", "10.10.34.35", "nat", "ooni.ir_5; 2026-11-25", ("IR",)),
+    Known("cn.8_7_198_45", "8.7.198.45", "nat", f"{_CN}: ooni.cn_0; 2026-11-25", ("CN",)),
+    Known("cn.37_61_54_158", "37.61.54.158", "nat", f"{_CN}: ooni.cn_1; 2026-11-25", ("CN",)),
+    Known("cn.46_82_174_68", "46.82.174.68", "nat", f"{_CN}: ooni.cn_2; 2026-11-25", ("CN",)),
+    Known("cn.78_16_49_15", "78.16.49.15", "nat", f"{_CN}: ooni.cn_3; 2026-11-25", ("CN",)),
+    Known("cn.93_46_8_89", "93.46.8.89", "nat", f"{_CN}: ooni.cn_4; 2026-11-25", ("CN",)),
+    Known("mn.crc", "218.100.84.78", "nat", "ooni.mn_0; 2026-11-25", ("MN",)),
+    Known("my.violates", "175.139.142.25", "nat", "ooni.my_2; 2026-11-25", ("MY",)),
+    Known("th.mdes", "125.26.170.3", "nat", "ooni.th_9; 2026-11-25", ("TH",)),
+    Known("tr.poison", "195.175.254.2", "nat", "since 2014: ooni.tr_6; 2026-11-25", ("TR",)),
+    Known("mm.transport", "167.172.4.60", "nat", "ooni.mm_3; 2026-11-25", ("MM",)),
 )
+NAMES: tuple[Known, ...] = (
+    Known("id.positif.alias", "internet-positif.org", "isp", "ooni.id_44; 2026-11-25", ("ID",)),
+    Known(
+        "id.trustpositif.alias", "trustpositif.kominfo.go.id", "nat", "ooni.id_95; 2026-11-25",
+        ("ID",),
+    ),
+    Known("id.xl.alias", "blockpage.xl.co.id", "isp", "ooni.id_51; 2026-11-25", ("ID",)),
+)  # fmt: skip
+"""Names that an answer is an alias of."""

@@ -15,7 +15,7 @@ from monitor.detection.rules.tcp import TCP_RULES
 from monitor.detection.rules.tls import TLS_RULES
 from monitor.detection.rules.vantage import VANTAGE_RULES
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 
 ALL_RULES: tuple[Rule[Any], ...] = (
     *VANTAGE_RULES,
@@ -37,7 +37,14 @@ __all__ = [
     "Rule",
     "first",
     "rule_named",
+    "rules_version",
 ]
+
+
+def rules_version(fingerprints: str = "") -> str:
+    """Return what travels with an event: the version of the rules and, when any were loaded, of
+    the fingerprints that were judged with, e.g. `2+fp.9f86d081884c`."""
+    return f"{RULES_VERSION}+fp.{fingerprints}" if fingerprints else RULES_VERSION
 
 
 def rule_named(id: str) -> Rule[Any] | None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from monitor.detection import state as states
+from monitor.detection.fingerprints import Fingerprints
+from monitor.detection.fingerprints.entry import Fingerprint
 from monitor.detection.fold import initial
 from monitor.detection.history import Folding, sort_events, stretches
 from monitor.detection.model import Stored
@@ -58,6 +60,22 @@ def test_version_of_the_catalogue_reaches_the_event() -> None:
     ]
     (found,) = folded(stored).events.values()
     assert found.catalogue_version == "abc"
+
+
+def test_loaded_fingerprints_reach_the_event_and_their_order_does_not() -> None:
+    stored = rounds(range(12), from_round(4))
+    rows = [
+        Fingerprint(id=f"x{i}", scope="isp", where="body", how="contains", pattern=f"garden {i}")
+        for i in range(3)
+    ]
+    known = [Fingerprints(rows), Fingerprints(rows[::-1])]
+    foldings = [Folding(initial("wechat"), POLICY, keep=False, fingerprints=each) for each in known]
+    for folding in foldings:
+        folding.fold(all_rounds(stored), stored)
+    (found,) = foldings[0].events.values()
+    assert found.rules_version == f"{RULES_VERSION}+fp.{known[0].version}"
+    assert foldings[0].events == foldings[1].events
+    assert replace(found, rules_version=RULES_VERSION) in folded(stored).events.values()
 
 
 def test_checkpoints_are_kept_where_an_hour_begins() -> None:

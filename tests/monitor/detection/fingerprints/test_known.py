@@ -1,4 +1,4 @@
-"""Laws over the fingerprint data, and what must never match."""
+"""Laws over our own fingerprints, and what must never match."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ import re
 
 import pytest
 
-from monitor.detection import fingerprints
-from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, PHRASES
+from monitor.detection.fingerprints import OWN
+from monitor.detection.fingerprints.entry import ACCUSING, name_of
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
 from tests.monitor.detection.scenes import http
 
 
-def test_ids_are_unique_and_every_entry_has_a_dated_source() -> None:
-    rows = (*PHRASES, *HOSTS, *ADDRESSES)
-    ids = [id for id, _, _ in rows]
+def test_ids_are_unique_and_every_entry_names_a_row_and_a_date() -> None:
+    rows = (*PHRASES, *HOSTS, *ADDRESSES, *NAMES)
+    ids = [one.id for one in rows]
     assert len(ids) == len(set(ids))
-    for id, what, source in rows:
-        assert re.fullmatch(r"[a-z]{2}\.[a-z0-9_.]+", id)
-        assert what
-        assert len(source) > 8
-    assert all(ipaddress.ip_address(address) for _, address, _ in ADDRESSES)
+    for one in rows:
+        assert re.fullmatch(r"[a-z]{2}\.[a-z0-9_.]+", one.id)
+        assert re.search(r"\b(?:ooni|cl|cp)[. ]\w+.*; 2026-11-25$", one.source), one.id
+        assert all(re.fullmatch("[A-Z]{2}", country) for country in one.countries)
+    assert all(one.scope in ACCUSING for one in (*HOSTS, *ADDRESSES, *NAMES))
+    assert all(str(ipaddress.ip_address(one.what)) == one.what for one in ADDRESSES)
+    assert all(name_of(one.what) == one.what for one in (*HOSTS, *NAMES))
+    assert all(one.countries for one in (*ADDRESSES, *NAMES))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def test_ids_are_unique_and_every_entry_has_a_dated_source() -> None:
     ],
 )
 def test_block_pages(title: str, body: str) -> None:
-    assert fingerprints.page(http(title=title, excerpt=body.encode())) is not None
+    assert OWN.page(http(title=title, excerpt=body.encode())) is not None
 
 
 @pytest.mark.parametrize(
@@ -61,21 +65,15 @@ def test_block_pages(title: str, body: str) -> None:
     ],
 )
 def test_ordinary_pages(title: str, body: str) -> None:
-    assert fingerprints.page(http(title=title, excerpt=body.encode())) is None
+    assert OWN.page(http(title=title, excerpt=body.encode())) is None
 
 
-def test_hosts_and_addresses() -> None:
-    assert fingerprints.host("sub.warning.rt.ru.") == "ru.rt.host"
-    assert fingerprints.host("notwarning.rt.ru") is None
-    assert fingerprints.address("10.10.34.34") == "ir.10_10_34_34"
-    assert fingerprints.address("10.10.34.37") is None
+def test_hosts_addresses_and_aliases() -> None:
+    assert OWN.host("sub.warning.rt.ru.") == "ru.rt.host"
+    assert OWN.host("notwarning.rt.ru") is None
+    assert OWN.answer("10.10.34.34", "IR") == "ir.10_10_34_34"
+    assert OWN.answer("10.10.34.34", "DE") is None
+    assert OWN.answer("10.10.34.37", "IR") is None
+    assert OWN.answer("Internet-Positif.org.", "ID") == "id.positif.alias"
     moved = http(status=302, location="https://www.warning.or.kr/i1.html")
-    assert fingerprints.page(moved) == "kr.warning.host"
-
-
-@pytest.mark.parametrize(
-    ("location", "host"),
-    [("/login", ""), ("http://A.Example:8/x", "a.example"), ("http://[bad", ""), ("", "")],
-)
-def test_redirect_hosts(location: str, host: str) -> None:
-    assert fingerprints.redirect_host(location) == host
+    assert OWN.page(moved) == "kr.warning.host"

@@ -1,0 +1,166 @@
+"""A set of fingerprints that is asked: is this page, host or address known to block?
+
+A match is only ever evidence beside the control: a page that the control gets too is the
+service's own. The set is a value that is passed in; its version travels with every event, so
+that the same measurements and the same set give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import msgspec
+
+from monitor.detection.fingerprints.entry import (
+    ACCUSING,
+    VETO,
+    Fingerprint,
+    address_of,
+    name_of,
+)
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
+from monitor.detection.fingerprints.pattern import Found, found_by
+from probes.wire.observation import HTTPExchange
+
+_VERSION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class _Sign:
+    id: str
+    countries: frozenset[str]
+    found: Found
+
+    def counts(self, country: str) -> bool:
+        return not self.countries or country in self.countries
+
+
+class Fingerprints:
+    """Our own fingerprints and those that were loaded beside them.
+
+    Only those of a provider or a country accuse (`entry.ACCUSING`), in the countries where they
+    are expected; what is known to be mistaken for a block page (`fp`) vetoes every match in the
+    same answer.
+    """
+
+    def __init__(self, loaded: Iterable[Fingerprint] = ()) -> None:
+        """Take fingerprints that `entry.problem` and `entry.unusable` have nothing against.
+
+        Raises PatternError.
+        """
+        ordered = sorted(set(loaded))
+        self.size = len(ordered)
+        self.version = _digest(ordered) if ordered else ""
+        """Twelve hex digits of what was loaded, whatever its order; empty when nothing was."""
+        self._accusing: dict[str, tuple[_Sign, ...]] = {}
+        self._vetoes: dict[str, tuple[_Sign, ...]] = {}
+        for where in ("body", "header.location", "header.server"):
+            here = [one for one in ordered if one.where == where]
+            self._accusing[where] = _signs(one for one in here if one.scope in ACCUSING)
+            self._vetoes[where] = _signs(one for one in here if one.scope == VETO)
+        self._answers: dict[str, list[tuple[str, frozenset[str]]]] = {}
+        for table in (ADDRESSES, NAMES):
+            for own in table:
+                self._answers.setdefault(own.what, []).append((own.id, frozenset(own.countries)))
+        vetoed: set[str] = set()
+        for one in ordered:
+            answer = address_of(one.pattern) or name_of(one.pattern) or ""
+            if one.where != "dns":
+                continue
+            if one.scope == VETO:
+                vetoed.add(answer)
+            elif one.scope in ACCUSING:
+                self._answers.setdefault(answer, []).append((one.id, frozenset(one.countries)))
+        for answer in vetoed:
+            self._answers.pop(answer, None)
+
+    def page(self, exchange: HTTPExchange, country: str = "") -> str | None:
+        """Return the fingerprint's id when an answer is a known block page or leads to a known
+        block host, as far as that counts in this country; else None."""
+        id = self._page(exchange, country)
+        return None if id is None or self._vetoed(exchange, country) else id
+
+    def host(self, name: str, country: str = "") -> str | None:
+        """Return the fingerprint's id of a known block host or a name under it."""
+        name = name.lower().rstrip(".")
+        for one in HOSTS:
+            if (name == one.what or name.endswith("." + one.what)) and (
+                not one.countries or country in one.countries
+            ):
+                return one.id
+        return None
+
+    def answer(self, text: str, country: str = "") -> str | None:
+        """Return the fingerprint's id of an address, or of a name that an answer was an alias
+        of, that is known to be given in place of what is blocked."""
+        for id, countries in self._answers.get(text.lower().rstrip("."), ()):
+            if not countries or country in countries:
+                return id
+        return None
+
+    def _page(self, exchange: HTTPExchange, country: str) -> str | None:
+        if (
+            exchange.location
+            and (id := self.host(redirect_host(exchange.location), country)) is not None
+        ):
+            return id
+        if exchange.title or exchange.excerpt:
+            text = f"{exchange.title or ''}\n{exchange.excerpt.decode('utf-8', 'replace')}"
+            for phrase in PHRASES:
+                if phrase.pattern.search(text) and (
+                    not phrase.countries or country in phrase.countries
+                ):
+                    return phrase.id
+        return _first(self._accusing, exchange, country)
+
+    def _vetoed(self, exchange: HTTPExchange, country: str) -> bool:
+        return _first(self._vetoes, exchange, country) is not None
+
+
+def _first(signs: dict[str, tuple[_Sign, ...]], exchange: HTTPExchange, country: str) -> str | None:
+    for where, text in _texts(exchange):
+        for sign in signs[where]:
+            if sign.counts(country) and sign.found(text):
+                return sign.id
+    return None
+
+
+def _texts(exchange: HTTPExchange) -> Iterable[tuple[str, str]]:
+    """What was recorded of an answer. The body's beginning is recorded when the answer looked
+    unexpected; a title that came later in the page is put before it."""
+    if exchange.location:
+        yield "header.location", exchange.location
+    if exchange.server:
+        yield "header.server", exchange.server
+    if exchange.excerpt:
+        body = exchange.excerpt.decode("utf-8", "replace")
+        yield "body", body
+        if exchange.title and "<title" not in body.lower():
+            yield "body", f"<title>{exchange.title}</title>"
+
+
+def _signs(entries: Iterable[Fingerprint]) -> tuple[_Sign, ...]:
+    return tuple(
+        _Sign(one.id, frozenset(one.countries), found_by(one.how, one.pattern)) for one in entries
+    )
+
+
+def _digest(ordered: list[Fingerprint]) -> str:
+    encoder = msgspec.json.Encoder()
+    lines = b"".join(encoder.encode(one) + b"\n" for one in ordered)
+    return hashlib.sha256(lines).hexdigest()[:_VERSION_DIGITS]
+
+
+def redirect_host(location: str) -> str:
+    """Host of a redirect's target; empty for a relative or malformed one."""
+    try:
+        return (urlsplit(location.strip()).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+OWN = Fingerprints()
+"""What ships with the detector."""

@@ -1,0 +1,3 @@
+"""The shell of known fingerprints: files, directories and the command. How they are matched is in
+`monitor.detection.fingerprints`, which reads no files.
+"""
