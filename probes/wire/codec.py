@@ -148,14 +148,18 @@ def decode(line: bytes) -> Measurement:
         envelope = _envelope_decoder.decode(line)
         values = {name: getattr(envelope, name) for name in _FIELDS}
         values["observations"] = tuple(
-            _decode_observation(index, raw) for index, raw in enumerate(envelope.observations)
+            decode_observation(index, raw) for index, raw in enumerate(envelope.observations)
         )
         return Measurement(**values)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(str(error)) from None
 
 
-def _decode_observation(index: int, raw: msgspec.Raw) -> AnyObservation:
+def decode_observation(index: int, raw: msgspec.Raw) -> AnyObservation:
+    """Return the observation in a JSON object; `index` is its place, for the message.
+
+    Raises WireError.
+    """
     try:
         if (step := _step_decoder.decode(raw).step) not in _KNOWN_STEPS:
             return Unrecognised(step=step, raw=bytes(raw))
