@@ -8,7 +8,6 @@ said; a bug of ours ends the process loudly.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import random
 import secrets
@@ -16,46 +15,27 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 import msgspec
 
-from probes import enrolment, metrics, mqtt, scheduler, status
+from probes import metrics, scheduler, status
+from probes.again import Order, Retests
 from probes.durable import DiskError
 from probes.log import Log
 from probes.publisher import DEFAULT_PACE, Pace, Publisher
-from probes.round import Setup, failed_endpoints, measure_round
+from probes.round import Setup, failed_endpoints, measure_again, measure_round
 from probes.scrub import scrub
 from probes.spool import Counts, Spool
 from probes.state import StateError
-from probes.vantage import is_address, own_words, stand
+from probes.whereabouts import Whereabouts
 from probes.wire import codec
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
+from probes.wire.retest import Retest
+from probes.wish import Wish
 
 FLUSH_SECONDS = 4.0
 """On SIGTERM: for what is under way. The whole end takes less than five seconds."""
 BEAT_SECONDS = 15.0
-WHERE_SECONDS = 3600.0
-FIRST_LOOK_SECONDS = 8.0
-
-
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What the volunteer asked for, as the agent needs it."""
-
-    directory: Path
-    interval_ms: int
-    budget_bytes: float = 0.0
-    spool_bytes: int = 50_000_000
-    country: str = ""
-    asn: int | None = None
-    bind: str = ""
-    metrics: str = ""
-    consent: str = ""
-    collector: str = ""
-    """Base URL of the collector; empty for a probe that nobody enrolled."""
-    user: str = ""
-    secret: str = ""
-    brokers: tuple[mqtt.Broker, ...] = ()
 
 
 class Agent:
@@ -88,14 +68,26 @@ class Agent:
             now_ms=setup.network.wall_ms,
             rng=self._rng,
             pace=pace,
+            place=lambda: (self._setup.vantage.country, self._setup.vantage.asn),
+            on_retest=self._asked,
         )
-        self._stop, self._placed = asyncio.Event(), asyncio.Event()
-        self._own: tuple[str, ...] = ()
+        self._where = Whereabouts(
+            wish,
+            [route.address for route in setup.system],
+            log,
+            self._moved,
+        )
+        self._retests = Retests({target.id: target for target in self._targets})
+        self._one_at_a_time = asyncio.Lock()
+        self._waiting: set[str] = set()
+        """Targets that the round under way has still to measure."""
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._stop = asyncio.Event()
         self._counts = Counts()
         self._history: dict[str, bool] = {}
         self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
         self._interval_ms = wish.interval_ms
-        self._untaken = self._rounds = self._published = 0
+        self._untaken = self._rounds = self._retested = self._published = 0
         self._trouble = ""
         self._day, self._day_base = "", (0, 0)
         now = setup.network.wall_ms()
@@ -123,14 +115,15 @@ class Agent:
                     metrics.serving(self._wish.metrics, self._numbers, self._illness)
                 )
                 self._log("metrics", port=port)
-            self._place("")
+            self._where.look()
             await self._look()
             async with asyncio.TaskGroup() as group:
                 delivery = group.create_task(self._deliver())
                 others = [
                     group.create_task(self._measure()),
+                    group.create_task(self._obey()),
                     group.create_task(self._beat()),
-                    group.create_task(self._find_out_where()),
+                    group.create_task(self._where.find_out(self._clean_what_waits)),
                 ]
                 await self._stop.wait()
                 for task in others:
@@ -150,7 +143,7 @@ class Agent:
         clock = self._setup.network.wall_ms
         last = await self._last_round()
         self._estimate()
-        await self._know_where()
+        await self._where.known()
         while True:
             plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
             self._note(next_round_ms=plan.start_ms)
@@ -162,18 +155,12 @@ class Agent:
                     plan = scheduler.next_round(clock(), self._interval_ms, None, self._rng)
                 await asyncio.sleep(min(left / 1000, 30.0))
             last = plan.round_ms
-            await self._one_round(plan)
+            async with self._one_at_a_time:
+                await self._one_round(plan)
             self._estimate()
 
-    async def _know_where(self) -> None:
-        """What is not known to be ours cannot be struck out: wait a little for it."""
-        if self._wish.collector:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_LOOK_SECONDS):
-                    await self._placed.wait()
-
     async def _deliver(self) -> None:
-        await self._know_where()
+        await self._where.known()
         await self._publisher.run()
 
     async def _last_round(self) -> int | None:
@@ -192,17 +179,19 @@ class Agent:
 
         async def emit(draft: Measurement) -> None:
             nonlocal spent, lines
+            self._waiting.discard(draft.target)
             here = failed_endpoints(draft)
             failed.update(here)
             if any(here.values()) and draft.target not in LIVENESS_TARGETS:
                 broken.add(draft.target)
-            clean = scrub(draft, self._own)
+            clean = scrub(draft, self._where.own)
             size = len(codec.encode(clean))
             lines += size
             spent += scheduler.spent_bytes(clean, size)
             await self._take(clean)
 
         self._publisher.round_opened(plan.round_ms)
+        self._waiting = {target.id for target in self._targets}
         try:
             await measure_round(
                 self._setup,
@@ -215,6 +204,7 @@ class Agent:
                 limit_seconds=scheduler.limit_seconds(plan.interval_ms),
             )
         finally:
+            self._waiting.clear()
             self._publisher.round_closed()
         took = time.monotonic() - began
         self._history = failed
@@ -234,6 +224,47 @@ class Agent:
         self._log("round", seconds=round(took, 1), targets=len(self._targets), failing=len(broken))
         await self._look()
         await self._save()
+
+    # Measuring again ---------------------------------------------------------------------
+
+    def _asked(self, asked: Retest) -> None:
+        """What the detector asks of this network; obeyed within our own bounds."""
+        budget, now = self._wish.budget_bytes, self._setup.network.wall_ms()
+        spends, targets = self._round_bytes, len(self._targets)
+        room = scheduler.retest_room(budget, spends, targets, self._interval_ms)
+        order = self._retests.admit(asked, now, self._rng, busy=self._waiting, room=room)
+        if isinstance(order, str):
+            self._log("retest refused", every=60.0, reason=order)
+        else:
+            self._orders.put_nowait(order)
+
+    async def _obey(self) -> None:
+        while True:
+            order = await self._orders.get()
+            await asyncio.sleep(max(0, order.start_ms - self._setup.network.wall_ms()) / 1000)
+            async with self._one_at_a_time:
+                if self._setup.network.wall_ms() < order.round_ms + 2 * order.interval_ms:
+                    await self._measure_again(order)
+
+    async def _measure_again(self, order: Order) -> None:
+        async def emit(draft: Measurement) -> None:
+            self._history.update(failed_endpoints(draft))
+            await self._take(scrub(draft, self._where.own))
+
+        self._log("measuring again", targets=",".join(target.id for target in order.targets))
+        self._publisher.round_opened(order.round_ms)
+        try:
+            await measure_again(
+                self._setup,
+                order.targets,
+                round_ms=order.round_ms,
+                interval_ms=order.interval_ms,
+                emit=emit,
+                rng=self._rng,
+            )
+        finally:
+            self._publisher.round_closed()
+        self._retested += len(order.targets)
 
     async def _take(self, draft: Measurement) -> None:
         """Store one measurement; only then is it taken."""
@@ -265,38 +296,16 @@ class Agent:
 
     # Where ---------------------------------------------------------------------------------
 
-    async def _find_out_where(self) -> None:
-        """Ask the collector for our address now and then; it never leaves this process."""
-        blind = True
-        while self._wish.collector:
-            outside = await asyncio.to_thread(enrolment.whoami, self._wish.collector)
-            if outside or blind:
-                self._place(outside)
-            if outside and blind:
-                await self._clean_what_waits()
-            blind = blind and not outside
-            self._placed.set()
-            await asyncio.sleep(WHERE_SECONDS if outside else WHERE_SECONDS / 10)
-
     async def _clean_what_waits(self) -> None:
         """Measurements that were stored before our address was known may hold it."""
-        own, done = self._own, 0
+        own, done = self._where.own, 0
         try:
             while (last := await self._spool.rewrite(lambda m: scrub(m, own), done)) is not None:
                 done = last
         except DiskError as error:
             self._said(error)
 
-    def _place(self, outside: str) -> None:
-        self._own = own_words(self._wish.bind, outside)
-        self._log.hide = {*filter(is_address, self._own), self._wish.secret} - {""}
-        vantage = stand(
-            country=self._wish.country,
-            asn=self._wish.asn,
-            outside=outside,
-            nameservers=[route.address for route in self._setup.system],
-            directory=self._wish.directory,
-        )
+    def _moved(self, vantage: Vantage) -> None:
         self._setup = replace(self._setup, vantage=vantage)
         self._note(country=vantage.country, asn=vantage.asn)
 
@@ -364,16 +373,14 @@ class Agent:
         return 0 if oldest is None else max(0, self._setup.network.wall_ms() - oldest) // 1000
 
     def _status(self, state: str) -> codec.Status:
-        return codec.Status(
+        return status.message(
+            self._standing,
+            self._counts,
             state=state,
             boot=self._boot,
-            version=self._setup.software.version,
-            catalogue=self._setup.catalogue.version,
             consent=self._wish.consent,
-            spool_rows=self._counts.pending,
-            spool_oldest_seconds=self._oldest_seconds(),
-            dropped=self._counts.dropped + self._counts.refused + self._untaken,
-            taken=self._counts.taken,
+            oldest_seconds=self._oldest_seconds(),
+            untaken=self._untaken,
             transport=self._publisher.sight.transport,
         )
 
@@ -383,18 +390,11 @@ class Agent:
         return status.illness(msgspec.structs.replace(self._standing, updated_ms=now), now)
 
     def _numbers(self) -> dict[str, float]:
-        counts, sight = self._counts, self._publisher.sight
-        return {
-            "reachprobe_taken_total": counts.taken,
-            "reachprobe_acked_total": counts.acked,
-            "reachprobe_dropped_total": counts.dropped + counts.refused,
-            "reachprobe_quarantined_total": counts.quarantined,
-            "reachprobe_untaken_total": self._untaken,
-            "reachprobe_spool_rows": counts.pending,
-            "reachprobe_spool_bytes": counts.pending_bytes,
-            "reachprobe_spool_oldest_seconds": self._oldest_seconds(),
-            "reachprobe_rounds_total": self._rounds,
-            "reachprobe_last_round_timestamp_seconds": self._standing.last_round_ms / 1000,
-            "reachprobe_connected": 1 if sight.transport else 0,
-            "reachprobe_published_bytes_total": sight.published_bytes,
-        }
+        return metrics.numbers(
+            self._counts,
+            self._publisher.sight,
+            self._standing,
+            oldest_seconds=self._oldest_seconds(),
+            rounds=self._rounds,
+            retests=self._retested,
+        )

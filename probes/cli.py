@@ -32,7 +32,7 @@ from probes import (
     state,
     status,
 )
-from probes.agent import Agent, Wish
+from probes.agent import Agent
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
 from probes.durable import DiskError
@@ -45,6 +45,7 @@ from probes.settings import Settings, SettingsError
 from probes.vantage import own_words, stand
 from probes.wire import codec
 from probes.wire.measurement import Measurement
+from probes.wish import Wish
 
 BAD_INPUT = 2
 LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0

@@ -12,6 +12,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
+from probes.publisher import Sight
+from probes.spool import Counts
+from probes.status import Standing
+
 
 class Metric(msgspec.Struct, frozen=True):
     """Name, kind and meaning of one number."""
@@ -31,11 +35,39 @@ METRICS = (
     Metric("reachprobe_spool_bytes", "gauge", "Their size in bytes."),
     Metric("reachprobe_spool_oldest_seconds", "gauge", "Age of the oldest of them, 0 for none."),
     Metric("reachprobe_rounds_total", "counter", "Rounds that were finished."),
+    Metric("reachprobe_retests_total", "counter", "Targets measured again at the monitor's wish."),
     Metric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
     Metric("reachprobe_connected", "gauge", "1 while a broker is connected."),
     Metric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
 )
 _SECONDS = 5.0
+
+
+def numbers(
+    counts: Counts,
+    sight: Sight,
+    standing: Standing,
+    *,
+    oldest_seconds: int,
+    rounds: int,
+    retests: int,
+) -> dict[str, float]:
+    """The daemon's numbers by the names of METRICS."""
+    return {
+        "reachprobe_taken_total": counts.taken,
+        "reachprobe_acked_total": counts.acked,
+        "reachprobe_dropped_total": counts.dropped + counts.refused,
+        "reachprobe_quarantined_total": counts.quarantined,
+        "reachprobe_untaken_total": standing.untaken,
+        "reachprobe_spool_rows": counts.pending,
+        "reachprobe_spool_bytes": counts.pending_bytes,
+        "reachprobe_spool_oldest_seconds": oldest_seconds,
+        "reachprobe_rounds_total": rounds,
+        "reachprobe_retests_total": retests,
+        "reachprobe_last_round_timestamp_seconds": standing.last_round_ms / 1000,
+        "reachprobe_connected": 1 if sight.transport else 0,
+        "reachprobe_published_bytes_total": sight.published_bytes,
+    }
 
 
 def render(values: Mapping[str, float]) -> str:

@@ -20,6 +20,7 @@ from probes.log import Log
 from probes.spool import Row, Spool
 from probes.wire import codec, topics
 from probes.wire.bounds import MAX_BATCH_LINES, MAX_PACKET_BYTES
+from probes.wire.retest import Retest, decode_retest
 
 ENVELOPE_BYTES = 256
 """Room for the topic and MQTT's own bytes in a packet whose size the broker limits."""
@@ -31,6 +32,8 @@ ONE_AT_A_TIME = 3
 """After so many sendings without a word from the collector only one batch is sent again at a
 time, each in its turn: a collector that is away for days must not cost the volunteer's traffic."""
 SAY_AGAIN = 600.0
+UNPLACED = ("ZZ", 0)
+"""Country and network of a probe that does not know where it is: nobody asks there."""
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +92,17 @@ class Publisher:
         rng: random.Random,
         pace: Pace = DEFAULT_PACE,
         window: int = 4,
+        place: Callable[[], tuple[str, int]] = lambda: UNPLACED,
+        on_retest: Callable[[Retest], None] = lambda _: None,
     ) -> None:
+        """`place` gives the country and network whose retests are listened for; `on_retest`
+        gets what was asked there."""
         self.sight = Sight()
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
         self._pace, self._window = pace, window
+        self._place, self._on_retest = place, on_retest
         self._versions: dict[str, str] = {}
         self._batches: dict[int, _Batch] = {}
         self._sequence = 0
@@ -192,13 +200,14 @@ class Publisher:
         try:
             async with asyncio.TaskGroup() as group:
                 await connection.subscribe(topics.ack(self._probe))
+                asked = await self._listen(connection, "")
                 await self._say(connection, "hello")
                 # What was on its way when the last connection died goes first, in order.
                 self._dissolve()
                 for batch in self._batches.values():
                     batch.due = 0.0
                 reader = group.create_task(self._read(connection))
-                pulse = group.create_task(self._pulse(connection))
+                pulse = group.create_task(self._pulse(connection, asked))
                 await self._send(connection)
                 reader.cancel()
                 pulse.cancel()
@@ -220,22 +229,31 @@ class Publisher:
         status = codec.encode_message(self._status(state))
         await connection.publish(topics.status(self._probe), status)
 
-    async def _pulse(self, connection: mqtt.Connection) -> None:
+    async def _listen(self, connection: mqtt.Connection, before: str) -> str:
+        """Listen for what is asked where this probe is now; gives the topic."""
+        place = self._place()
+        topic = "" if place == UNPLACED else topics.retest(*place)
+        if topic and topic != before:
+            await connection.subscribe(topic)
+        return topic or before
+
+    async def _pulse(self, connection: mqtt.Connection, asked: str) -> None:
         while True:
             await asyncio.sleep(self._pace.heartbeat)
             await self._say(connection, "heartbeat")
+            asked = await self._listen(connection, asked)
 
     async def _read(self, connection: mqtt.Connection) -> None:
         async for message in connection.messages():
-            if message.topic != topics.ack(self._probe):
-                continue
             try:
-                ack = codec.decode_ack(message.payload)
+                if message.topic == topics.ack(self._probe):
+                    ack = codec.decode_ack(message.payload)
+                    if ack.boot == self._boot:
+                        await self._acknowledged(ack.sequences)
+                elif message.topic == topics.retest(*self._place()):
+                    self._on_retest(decode_retest(message.payload))
             except codec.WireError as error:
-                self._log("bad acknowledgement", every=SAY_AGAIN, reason=str(error))
-                continue
-            if ack.boot == self._boot:
-                await self._acknowledged(ack.sequences)
+                self._log("bad message", every=SAY_AGAIN, topic=message.topic, reason=str(error))
 
     async def _acknowledged(self, sequences: Sequence[int]) -> None:
         known = [number for number in sequences if number in self._batches]

@@ -154,6 +154,27 @@ async def measure_target(
         return await _measure(this, target, retest=retest)
 
 
+async def measure_again(
+    setup: Setup,
+    targets: Sequence[Target],
+    *,
+    round_ms: int,
+    interval_ms: int,
+    emit: Emit,
+    rng: random.Random,
+) -> None:
+    """Measure liveness and then a few targets, each as a retest (see `measure_target`), because
+    the detector asked for them."""
+    async with asyncio.TaskGroup() as lookups:
+        this = _begin(setup, lookups, round_ms, interval_ms)
+        for measurement in await _measure_liveness(this, rng):
+            await _hand_over(measurement, emit, None)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
+        for task in tasks:
+            await _hand_over(task.result(), emit, None)
+
+
 def _begin(
     setup: Setup,
     lookups: asyncio.TaskGroup,

@@ -7,6 +7,7 @@ not dial a service in the same second. A budget stretches the interval to a mult
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 
@@ -100,6 +101,15 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
 def month_bytes(round_bytes: float, interval_ms: int) -> int:
     """Traffic of a month in bytes at this interval."""
     return int(round_bytes * MONTH_MS / interval_ms)
+
+
+def retest_room(budget_bytes: float, round_bytes: float, targets: int, interval_ms: int) -> float:
+    """How many targets may be measured again in one round: as many as the rounds themselves
+    leave room for in the budget. `budget_bytes` 0 means no limit."""
+    if budget_bytes <= 0:
+        return math.inf
+    share = budget_bytes * interval_ms / MONTH_MS
+    return max(0.0, share - round_bytes) / max(1.0, round_bytes / max(1, targets))
 
 
 def within_budget(interval_ms: int, round_bytes: float, budget_bytes: float) -> int:

@@ -14,7 +14,7 @@ import msgspec
 
 from probes import consent, state
 from probes.once import rows
-from probes.spool import PENDING, QUARANTINED, read_lines
+from probes.spool import PENDING, QUARANTINED, Counts, read_lines
 from probes.wire import codec
 
 FILE = "status.json"
@@ -60,6 +60,32 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     sent_bytes_today: int = 0
     month_bytes: int = 0
     """Estimated traffic of a month."""
+
+
+def message(
+    standing: Standing,
+    counts: Counts,
+    *,
+    state: str,
+    boot: str,
+    consent: str,
+    oldest_seconds: int,
+    untaken: int,
+    transport: str,
+) -> codec.Status:
+    """What the daemon tells the monitor: hello, heartbeat, goodbye."""
+    return codec.Status(
+        state=state,
+        boot=boot,
+        version=standing.version,
+        catalogue=standing.catalogue,
+        consent=consent,
+        spool_rows=counts.pending,
+        spool_oldest_seconds=oldest_seconds,
+        dropped=counts.dropped + counts.refused + untaken,
+        taken=counts.taken,
+        transport=transport,
+    )
 
 
 def save(directory: Path, standing: Standing) -> None:

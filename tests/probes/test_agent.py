@@ -13,11 +13,13 @@ import sys
 import time
 from pathlib import Path
 
+import aiomqtt
 import pytest
 
 from probes import consent, enrolment, status
 from probes.spool import FILE, read_lines
-from probes.wire import codec
+from probes.wire import codec, topics
+from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
 from tests.world.collector import collecting
 from tests.world.desk import desk
@@ -215,6 +217,42 @@ async def test_the_address_that_the_world_sees_never_leaves(tmp_path: Path) -> N
     assert not re.search(rb"192.0.2.55", lines)
     for path in state.iterdir():
         assert b"192.0.2.55" not in path.read_bytes()
+
+
+async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: Path) -> None:
+    """Only here, only what the catalogue holds, only once a round, with liveness of that round."""
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(server.port) as collector,
+            running_probe(
+                tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
+                interval=3600,
+            ) as process,
+        ):  # fmt: skip
+            await collector.wait(lambda: len(collector.ids) >= 3, SECONDS)
+            slot = int(time.time()) // 4 * 4_000
+            wanted = Retest(targets=("wechat/login", "x/y"), round=slot, interval_ms=4_000)
+            async with aiomqtt.Client("127.0.0.1", server.port) as detector:
+                for topic, payload in (
+                    (topics.retest("FR", 64502), encode_retest(wanted)),
+                    (topics.retest("FR", 64503), b"{}"),
+                    (topics.retest("FR", 64503), encode_retest(wanted)),
+                    (topics.retest("FR", 64503), encode_retest(wanted)),
+                ):
+                    await detector.publish(topic, payload, qos=1)
+            await line_of(process.stderr, b"measuring again")
+            await collector.wait(lambda: len(collector.ids) >= 5, SECONDS)
+            process.terminate()
+            await ended(process)
+    lines = [codec.decode(line) for batch in collector.batches for line in batch.lines]
+    again = [m for m in lines if m.round == wanted.round]
+    assert {(m.target, m.retest) for m in again} == {
+        ("liveness/international", False),
+        ("wechat/login", True),
+    }
+    assert all(m.interval_ms == 4_000 for m in again)
+    assert len(collector.ids) == 5
 
 
 async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:

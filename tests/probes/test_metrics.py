@@ -4,7 +4,10 @@ import contextlib
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from probes.metrics import METRICS, render, serving
+from probes.metrics import METRICS, numbers, render, serving
+from probes.publisher import Sight
+from probes.spool import Counts
+from probes.status import Standing
 
 
 async def ask(port: int, request: bytes) -> tuple[bytes, bytes]:
@@ -51,3 +54,18 @@ async def test_an_address_that_is_taken() -> None:
         with pytest.raises(OSError, match="in use"):
             async with serving(f"127.0.0.1:{port}", dict, str):
                 pass
+
+
+def test_every_metric_has_its_number() -> None:
+    standing = Standing(
+        probe="p", version="1", catalogue="c", targets=1, country="FR", asn=1, updated_ms=1,
+        started_ms=1, interval_ms=1, last_round_ms=9_000, untaken=2,
+    )  # fmt: skip
+    found = numbers(
+        Counts(taken=5, pending=3), Sight(transport="mqtt+5"), standing,
+        oldest_seconds=4, rounds=6, retests=7,
+    )  # fmt: skip
+    assert list(found) == [metric.name for metric in METRICS]
+    assert found["reachprobe_last_round_timestamp_seconds"] == 9
+    picked = ("taken_total", "spool_rows", "untaken_total", "retests_total", "connected")
+    assert [found[f"reachprobe_{name}"] for name in picked] == [5, 3, 2, 7, 1]

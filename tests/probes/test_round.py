@@ -19,6 +19,7 @@ from probes.experiments import Experiment
 from probes.history import failed_endpoints
 from probes.patience import Patience
 from probes.round import (
+    measure_again,
     measure_liveness,
     measure_round,
     measure_target,
@@ -256,6 +257,27 @@ async def test_retest_shows_the_name_once_and_history_turns_the_order():
         server.hellos.clear()
         await measure_target(net.setup(), one, round_ms=6, interval_ms=0, history=history)
         assert server.names[0] == "innocuous.test"
+
+
+async def test_what_is_measured_again_comes_with_its_liveness():
+    async with tls_server.serve(GOOD) as server, internet(TABLE, liveness=alive(1)) as net:
+        emitted: list[Measurement] = []
+        await measure_again(
+            net.setup(),
+            [target("wechat/a", endpoint(server.port)), target("wechat/b", endpoint(server.port))],
+            round_ms=120_000,
+            interval_ms=60_000,
+            emit=emitted.append,
+            rng=random.Random(1),
+        )
+    assert [(m.target, m.retest) for m in emitted] == [
+        ("liveness/international", False),
+        ("liveness/domestic", False),
+        ("wechat/a", True),
+        ("wechat/b", True),
+    ]
+    assert {(m.round, m.interval_ms) for m in emitted} == {(120_000, 60_000)}
+    assert server.names == ["wechat.test", "wechat.test"]
 
 
 async def test_an_offline_machine_is_measured_quickly():

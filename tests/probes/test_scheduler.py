@@ -1,3 +1,4 @@
+import math
 import random
 
 from hypothesis import given
@@ -10,6 +11,7 @@ from probes.scheduler import (
     limit_seconds,
     month_bytes,
     next_round,
+    retest_room,
     spent_bytes,
     within_budget,
 )
@@ -106,3 +108,12 @@ def test_traffic_is_guessed_and_then_counted() -> None:
         observations=seen,
     )  # fmt: skip
     assert spent_bytes(measurement, 1000) == 14_700 + 3 * 400 + 200
+
+
+def test_retests_get_what_the_rounds_leave_of_the_budget() -> None:
+    month = 30 * 24 * 3600 * 1000 // INTERVAL
+    assert retest_room(0, 1e5, 10, INTERVAL) == math.inf
+    # 100,000 bytes a round for ten targets, and a tenth more in the budget: one target.
+    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL), 6) == 1
+    assert retest_room(1e5 * month, 1e5, 10, INTERVAL) == 0
+    assert retest_room(1, 0.0, 0, INTERVAL) < 1

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from probes import status
-from probes.spool import Spool
-from probes.status import Standing, illness
+from probes.spool import Counts, Spool
+from probes.status import Standing, illness, message
 from tests.probes.test_spool import PROBE, draft
 
 NOW = 1_795_500_000_000
@@ -77,3 +77,12 @@ async def test_show_and_payload(tmp_path: Path) -> None:
     status.show_payload(tmp_path, out=out)
     lines = out.getvalue().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
+
+
+def test_the_message_to_the_monitor_counts_all_that_is_lost() -> None:
+    told = message(
+        standing(), Counts(taken=9, pending=4, dropped=1, refused=2), state="hello", boot="b",
+        consent="c", oldest_seconds=8, untaken=3, transport="mqtt+5",
+    )  # fmt: skip
+    assert (told.state, told.spool_rows, told.spool_oldest_seconds) == ("hello", 4, 8)
+    assert (told.dropped, told.taken, told.version) == (6, 9, "1")
