@@ -42,6 +42,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline_bucket_seconds: int = 3600
     round_wait_seconds: int = 300
     """Longest interval that a round is waited for; slower vantages are late by design."""
+    retest_round_seconds: int = 60
+    """Length of a round that the vantages of one network measure because the detector asked."""
     # alerting, seconds: nothing below is read by the detector
     watch_seconds: int = 30
     """How often Prometheus scrapes and evaluates."""
