@@ -1,0 +1,172 @@
+"""The step that makes the first exchange of an app's own protocol: one message, one answer.
+
+Over an open connection, or over UDP from a fresh port. What is said and how the answer is read
+comes as an `Opening`; here bytes are moved, counted and timed. At most MAX_ANSWER bytes are read,
+and of an answer that is not the app's the first 256 are kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from probes.apps.opening import MAX_ANSWER, Opening, Reading, Spoken, Unspoken
+from probes.classify import failure, kernel_errno
+from probes.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
+from probes.wire.observation import AppExchange, Contrast, Purpose
+
+_MAX_EXCERPT = 256
+
+
+@dataclass
+class _Heard:
+    """What has come back so far; kept also when the exchange dies half-way."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    head: bytes = b""
+    reading: Reading = Unspoken.MORE
+
+
+async def over_stream(
+    network: Network,
+    stream: Stream,
+    opening: Opening,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    protocol: str,
+    started_us: int,
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    timeout: float = 10.0,
+) -> AppExchange:
+    """Return what happened. `timeout` is in seconds and covers the whole exchange; the stream
+    stays the caller's to close."""
+    heard = _Heard()
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            await stream.send(opening.hello)
+            heard.sent_bytes = len(opening.hello)
+            await _listen(stream, opening, heard)
+    except (OSError, EOFError) as error:
+        failed = error
+    seen = AppExchange(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=network.clock_us() - begin,
+        address=address,
+        port=port,
+        protocol=protocol,
+    )
+    return _filled(seen, heard, failed, opening)
+
+
+async def _listen(stream: Stream, opening: Opening, heard: _Heard) -> None:
+    received = b""
+    while heard.reading is Unspoken.MORE:
+        chunk = await stream.receive(MAX_ANSWER)
+        if not chunk:
+            raise EOFError
+        received += chunk
+        heard.received_bytes, heard.head = len(received), received[:_MAX_EXCERPT]
+        heard.reading = opening.read(received)
+        if len(received) >= MAX_ANSWER and heard.reading is Unspoken.MORE:
+            heard.reading = Unspoken.FOREIGN
+
+
+async def over_datagrams(
+    network: Network,
+    opening: Opening,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    protocol: str,
+    started_us: int,
+    pauses: Sequence[float] = (),
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    timeout: float = 10.0,
+) -> AppExchange:
+    """Return what happened over UDP. The hello is sent again after each of the `pauses` (seconds)
+    without an answer; datagrams that are none are passed over while there is time."""
+    heard = _Heard()
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            datagrams = await network.datagrams(address, port, icmp=True)
+            try:
+                await _ask(datagrams, opening, heard, pauses)
+            finally:
+                datagrams.close()
+    except (OSError, DestinationRefusedError) as error:
+        failed = error
+    if isinstance(failed, TimeoutError) and heard.reading is Unspoken.FOREIGN:
+        failed = None
+    icmp = failed if isinstance(failed, ConnectError) else None
+    seen = AppExchange(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=network.clock_us() - begin,
+        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        address=address,
+        port=port,
+        protocol=protocol,
+        transport="udp",
+        icmp_type=icmp.icmp_type if icmp else None,
+        icmp_code=icmp.icmp_code if icmp else None,
+        icmp_from=icmp.icmp_from if icmp else None,
+    )
+    return _filled(seen, heard, failed, opening)
+
+
+async def _ask(
+    datagrams: Datagrams, opening: Opening, heard: _Heard, pauses: Sequence[float]
+) -> None:
+    loop = asyncio.get_running_loop()
+    for pause in (*pauses, None):
+        await datagrams.send(opening.hello)
+        heard.sent_bytes += len(opening.hello)
+        until = None if pause is None else loop.time() + pause
+        try:
+            async with asyncio.timeout_at(until):
+                while not isinstance(heard.reading, Spoken):
+                    received = await datagrams.receive()
+                    heard.received_bytes += len(received)
+                    heard.head = heard.head or received[:_MAX_EXCERPT]
+                    heard.reading = opening.read(received)
+            return
+        except TimeoutError as error:
+            if error.errno is not None:  # the kernel's word, not our pause's end
+                raise
+
+
+def _filled(
+    seen: AppExchange, heard: _Heard, failed: BaseException | None, opening: Opening
+) -> AppExchange:
+    """Add what came back to what was asked."""
+    reading = heard.reading
+    spoken = reading if isinstance(reading, Spoken) else None
+    return msgspec.structs.replace(
+        seen,
+        failure=None if failed is None else failure(failed),
+        errno=None if failed is None else kernel_errno(failed),
+        evidence=(*seen.evidence, *(spoken.evidence if spoken else ())),
+        spoke=spoken is not None,
+        reply=spoken.reply if spoken else None,
+        sent_bytes=heard.sent_bytes,
+        received_bytes=heard.received_bytes,
+        excerpt=heard.head if spoken is None and opening.excerpt else b"",
+    )

@@ -1,0 +1,143 @@
+"""The first exchange of an app over real sockets: answered, foreign, reset, closed, silent."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from probes.apps import mtproto, stun, whatsapp
+from probes.apps.opening import MAX_ANSWER, Opening, Unspoken
+from probes.network import Guard, SocketNetwork
+from probes.steps import app
+from probes.wire.failure import Failure
+from probes.wire.observation import AppExchange
+from tests.world import app_servers
+from tests.world.app_servers import Talk, answer, close, reset, say, silence, talk
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+
+async def stream_to(port: int, opening: Opening, timeout: float = 5.0) -> AppExchange:
+    stream = await LAB.connect("127.0.0.1", port)
+    try:
+        return await app.over_stream(
+            LAB,
+            stream,
+            opening,
+            endpoint="a.test:443/mtproto",
+            address="127.0.0.1",
+            port=port,
+            protocol="mtproto",
+            started_us=LAB.clock_us(),
+            timeout=timeout,
+        )
+    finally:
+        stream.close()
+
+
+async def ask(
+    port: int, network: SocketNetwork = LAB, pauses: tuple[float, ...] = (), timeout: float = 0.3
+) -> AppExchange:
+    return await app.over_datagrams(
+        network,
+        stun.opening(),
+        endpoint="a.test:3478/stun",
+        address="127.0.0.1",
+        port=port,
+        protocol="stun",
+        started_us=LAB.clock_us(),
+        pauses=pauses,
+        timeout=timeout,
+    )
+
+
+async def test_a_server_that_speaks():
+    async with talk(app_servers.mtproto) as server:
+        seen = await stream_to(server.port, mtproto.opening(LAB.wall_ms()))
+    assert (seen.spoke, seen.reply, seen.evidence) == (True, "res_pq", ("known_key",))
+    assert (seen.failure, seen.excerpt, seen.transport) == (None, b"", "tcp")
+    assert (seen.sent_bytes, seen.received_bytes) == (105, 85)
+    assert 0 < seen.took_us < 3_000_000
+
+
+async def test_a_page_in_its_place_is_quoted():
+    async with talk(app_servers.web) as server:
+        seen = await stream_to(server.port, whatsapp.opening())
+    assert (seen.spoke, seen.reply, seen.failure) == (False, None, None)
+    assert seen.excerpt == app_servers.WEB_PAGE[:256]
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "failure"),
+    [(reset, Failure.RESET), (close, Failure.EOF), (silence, Failure.TIMEOUT)],
+)
+async def test_death_after_the_first_bytes(behaviour: Talk, failure: str):
+    async with talk(behaviour) as server:
+        seen = await stream_to(server.port, mtproto.opening(0), timeout=0.3)
+    assert (seen.failure, seen.spoke, seen.received_bytes) == (failure, False, 0)
+    assert seen.sent_bytes == 105
+
+
+async def test_half_an_answer_is_kept():
+    async with talk(say(b"\x00\x01\x00half")) as server:
+        seen = await stream_to(server.port, whatsapp.opening(), timeout=0.3)
+    assert (seen.received_bytes, seen.excerpt) == (7, b"\x00\x01\x00half")
+    assert seen.failure == Failure.TIMEOUT
+
+
+async def test_no_more_is_read_than_an_answer_may_have():
+    async with talk(say(b"x" * 100_000)) as server:
+        endless = Opening(b"hello", lambda _: Unspoken.MORE)
+        seen = await stream_to(server.port, endless)
+    assert (seen.failure, seen.spoke) == (None, False)
+    assert MAX_ANSWER <= seen.received_bytes <= 2 * MAX_ANSWER
+    assert len(seen.excerpt) == 256
+
+
+async def test_a_datagram_that_is_answered():
+    async with answer(app_servers.stun) as server:
+        seen = await ask(server.port)
+    assert (seen.spoke, seen.reply, seen.transport) == (True, "binding_success", "udp")
+    assert (seen.sent_bytes, seen.received_bytes, seen.excerpt) == (20, 32, b"")
+
+
+async def test_a_lost_request_is_sent_again():
+    def deaf_twice(request: bytes) -> bytes:
+        return app_servers.stun(request) if len(server.heard) > 2 else b""
+
+    async with answer(deaf_twice) as server:
+        seen = await ask(server.port, pauses=(0.05, 0.05, 0.05), timeout=2.0)
+    assert seen.spoke
+    assert seen.sent_bytes == 60
+    assert len(set(server.heard)) == 1
+
+
+async def test_silence():
+    async with answer(lambda _: b"") as server:
+        seen = await ask(server.port, pauses=(0.05,))
+        await asyncio.sleep(0)
+    assert (seen.failure, seen.spoke, seen.sent_bytes) == (Failure.TIMEOUT, False, 40)
+
+
+async def test_another_answer_is_passed_over_and_never_quoted():
+    async with answer(lambda _: b"192.0.2.77 is what you are") as server:
+        seen = await ask(server.port)
+    assert (seen.failure, seen.spoke, seen.reply) == (None, False, None)
+    assert seen.received_bytes == 26
+    assert seen.excerpt == b""
+
+
+async def test_a_closed_port_says_so_by_icmp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    seen = await ask(port)
+    assert (seen.failure, seen.icmp_type, seen.icmp_code) == (Failure.REFUSED, 3, 3)
+
+
+async def test_a_forbidden_address_is_not_dialled():
+    seen = await ask(3478, network=SocketNetwork())
+    assert seen.evidence == ("not_dialled",)
+    assert seen.sent_bytes == 0
