@@ -42,12 +42,7 @@ def failure(error: BaseException) -> str:
         case TimeoutError():
             return Failure.TIMEOUT
         case ssl.SSLCertVerificationError():
-            code = getattr(error, "verify_code", 1)
-            if code in _NAME_CODES:
-                return Failure.SSL_INVALID_HOSTNAME
-            if code in UNKNOWN_AUTHORITY_CODES:
-                return Failure.SSL_UNKNOWN_AUTHORITY
-            return Failure.SSL_INVALID_CERTIFICATE
+            return certificate_failure(getattr(error, "verify_code", 1))
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | EOFError():
             return Failure.EOF
         case ssl.SSLError():
@@ -62,6 +57,15 @@ def failure(error: BaseException) -> str:
             return unknown_failure("destination refused by the guard")
         case _:
             return unknown_failure(type(error).__name__)
+
+
+def certificate_failure(code: int) -> str:
+    """Return the failure string of a chain that OpenSSL refused with this X509_V_ERR."""
+    if code in _NAME_CODES:
+        return Failure.SSL_INVALID_HOSTNAME
+    if code in UNKNOWN_AUTHORITY_CODES:
+        return Failure.SSL_UNKNOWN_AUTHORITY
+    return Failure.SSL_INVALID_CERTIFICATE
 
 
 def _by_type(error: OSError) -> str:

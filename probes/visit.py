@@ -7,15 +7,16 @@ records the observation. Nothing is judged here, but what to do next depends on 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from probes.names import Names
 from probes.network import DestinationRefusedError, Network, Stream
 from probes.patience import Patience
-from probes.steps import http, tcp, tls
+from probes.steps import http, quic, tcp, tls
 from probes.tls import TLSClient
 from probes.wire.failure import Failure
 from probes.wire.observation import (
@@ -23,11 +24,13 @@ from probes.wire.observation import (
     Contrast,
     HTTPExchange,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
 )
 from probes.wire.target import Endpoint, SNIContrast
 
+_Reached = TypeVar("_Reached")
 MAX_PER_FAMILY = 8
 """Addresses dialled of each family; own answers come first, so the choice is the same again."""
 # Nothing was lost on the way: the machine itself said no, and would say it again.
@@ -166,8 +169,8 @@ class Visit:
         return self.patience.subject if purpose is Purpose.SUBJECT else self.patience.contrast
 
     async def each(
-        self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[Link]]
-    ) -> list[Link]:
+        self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[_Reached]]
+    ) -> list[_Reached]:
         """Do the same at every address at once; return what was reached, in their order."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(reach(self, a))) for a in addresses]
@@ -213,6 +216,7 @@ class Visit:
         profile: str = "default",
         trust: str | None = None,
         verify: bool = True,
+        alpn: Sequence[str] | None = None,
     ) -> Link:
         """Shake hands over an open link and record it; a link that fails is closed."""
         if link.stream is None:
@@ -231,7 +235,7 @@ class Visit:
                 profile=profile,
                 trust=self.endpoint.trust if trust is None else trust,
                 verify=verify,
-                alpn=self.endpoint.alpn,
+                alpn=self.endpoint.alpn if alpn is None else alpn,
                 timeout=self._limit(purpose),
             )
         except BaseException:
@@ -241,6 +245,34 @@ class Visit:
         if link.tls.failure is not None:
             link.close()
         return link
+
+    async def shake_quic(
+        self,
+        address: str,
+        *,
+        port: int | None = None,
+        name: str | None = None,
+        purpose: Purpose = Purpose.SUBJECT,
+        contrast: Contrast | None = None,
+        verify: bool = True,
+    ) -> QUICHandshake:
+        """Shake hands over QUIC from a fresh port and record it."""
+        seen = await quic.handshake(
+            self.network,
+            endpoint=self.endpoint.id,
+            address=address,
+            port=self.endpoint.port if port is None else port,
+            sni=self.endpoint.server_name if name is None else name,
+            started_us=self.started_us,
+            purpose=purpose,
+            contrast=contrast,
+            trust=self.endpoint.trust,
+            verify=verify,
+            alpn=self.endpoint.alpn,
+            timeout=self._limit(purpose),
+        )
+        self.observations.append(seen)
+        return seen
 
     async def ask(
         self,
@@ -287,5 +319,5 @@ def _is_final(seen: TCPConnect) -> bool:
     return "not_dialled" in seen.evidence or (seen.failure in _LOCAL and seen.icmp_type is None)
 
 
-async def _run(reached: Awaitable[Link]) -> Link:
+async def _run(reached: Awaitable[_Reached]) -> _Reached:
     return await reached

@@ -24,7 +24,7 @@ from probes.wire.target import (
     Target,
 )
 
-PLANNED_PROTOCOLS = ("quic", "mtproto", "stun")
+PLANNED_PROTOCOLS = ("mtproto", "stun")
 """Protocols of the format (interface.md section 2) that this version cannot measure yet."""
 RESERVED_SERVICES = ("liveness",)
 """`liveness/…` are the targets of the vantage's own reachability."""
@@ -84,7 +84,7 @@ def endpoint(table: Table, trust: TrustReader) -> Endpoint:
         table.fault("host", "host or address is missing")
     elif address and resolved:
         table.fault("address", "protocol dns resolves a name: write host")
-    elif address and protocol in ("tls", "https") and not table.has("sni"):
+    elif address and protocol in ("tls", "https", "quic") and not table.has("sni"):
         table.fault("sni", f"is missing: {protocol} to an address needs a name to show")
     source, verified, confidence = _provenance(table)
     if verified is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from probes.experiments import dns, http, https, tcp, tls
+from probes.experiments import dns, http, https, quic, tcp, tls
 from probes.visit import Visit
 
 
@@ -24,5 +24,6 @@ ALL: tuple[Experiment, ...] = (
     Experiment(tls.PROTOCOL, tls.measure),
     Experiment(https.PROTOCOL, https.measure),
     Experiment(http.PROTOCOL, http.measure),
+    Experiment(quic.PROTOCOL, quic.measure),
 )
 BY_PROTOCOL = {experiment.protocol: experiment for experiment in ALL}

@@ -35,6 +35,7 @@ class Failure(StrEnum):
     SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
     SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"
     HTTP_REQUEST_FAILED = "http_request_failed"
+    QUIC_INCOMPATIBLE_VERSION = "quic_incompatible_version"
 
 
 def unknown_failure(detail: str) -> str:

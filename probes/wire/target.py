@@ -6,7 +6,7 @@ import datetime as dt
 
 import msgspec
 
-PROTOCOLS = ("dns", "tcp", "tls", "https", "http")
+PROTOCOLS = ("dns", "tcp", "tls", "https", "http", "quic")
 """Protocols that this version can measure; others of the catalogue are skipped with a warning."""
 COMBINE = ("any_of", "all_of")
 

@@ -152,16 +152,17 @@ def test_unknown_keys_and_protocols_are_tolerated_with_a_warning(
 ) -> None:
     path = directory / W
     path.write_text(
-        "later = 1\n" + path.read_text().replace('"tcp"', '"quic"', 1).replace('"tcp"', '"smoke"')
+        "later = 1\n"
+        + path.read_text().replace('"tcp"', '"mtproto"', 1).replace('"tcp"', '"smoke"')
     )
     with caplog.at_level(logging.WARNING):
         catalogue = load(directory)
-    assert [each.protocol for each in catalogue.targets[0].endpoints] == ["quic", "smoke"]
+    assert [each.protocol for each in catalogue.targets[0].endpoints] == ["mtproto", "smoke"]
     assert [record.getMessage() for record in caplog.records] == [
         f"catalogue: {W}: target[0].endpoint[1].protocol: unknown protocol smoke, skipped",
         f"catalogue: {W}: later: unknown key",
         f"catalogue: {W}: target[0].endpoint[0].protocol: "
-        "quic is not measured by this version, skipped",
+        "mtproto is not measured by this version, skipped",
     ]
 
 

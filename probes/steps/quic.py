@@ -1,0 +1,102 @@
+"""The step that shakes hands over QUIC with one address, from one fresh UDP port."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+from probes import quic
+from probes.classify import certificate_failure, failure, kernel_errno
+from probes.network import ConnectError, DestinationRefusedError, Network
+from probes.wire.failure import Failure, unknown_failure
+from probes.wire.observation import Certificate, Contrast, Purpose, QUICHandshake
+
+_MAX_CHAIN = 10
+_MAX_DER_BYTES = 16384
+
+
+async def handshake(
+    network: Network,
+    *,
+    endpoint: str,
+    address: str,
+    port: int,
+    sni: str,
+    started_us: int,
+    purpose: Purpose = Purpose.SUBJECT,
+    contrast: Contrast | None = None,
+    trust: str = "",
+    verify: bool = True,
+    alpn: Sequence[str] = (),
+    timeout: float = 10.0,
+) -> QUICHandshake:
+    """Return what happened. `sni` may be empty: then no name is shown and the certificate must
+    hold the address. `timeout` is in seconds. Needs the extra `quic` (`quic.available`).
+    """
+    client = quic.QUICClient(sni or address, trust_pem=trust, verify=verify, alpn=alpn)
+    failed: BaseException | None = None
+    begin = network.clock_us()
+    try:
+        async with asyncio.timeout(timeout):
+            datagrams = await network.datagrams(address, port, icmp=True)
+            try:
+                await quic.handshake(datagrams, client, lambda: network.clock_us() / 1e6)
+            finally:
+                datagrams.close()
+    except (OSError, DestinationRefusedError, quic.QUICError) as error:
+        failed = error
+    took = network.clock_us() - begin
+    icmp = failed if isinstance(failed, ConnectError) else None
+    return QUICHandshake(
+        endpoint=endpoint,
+        purpose=purpose,
+        contrast=contrast,
+        at_us=begin - started_us,
+        took_us=took,
+        failure=_failure(client, failed),
+        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        address=address,
+        port=port,
+        sni=sni,
+        sent_bytes=client.sent_bytes,
+        received_bytes=client.received_bytes,
+        errno=None if failed is None else kernel_errno(failed),
+        icmp_type=icmp.icmp_type if icmp else None,
+        icmp_code=icmp.icmp_code if icmp else None,
+        icmp_from=icmp.icmp_from if icmp else None,
+        close_code=client.close_code,
+        version=client.version,
+        alpn=client.alpn,
+        verify_code=client.verify_code,
+        chain=_chain(client),
+    )
+
+
+def _failure(client: quic.QUICClient, failed: BaseException | None) -> str | None:
+    if failed is not None:
+        return failure(failed)
+    if client.verify_code:
+        return certificate_failure(client.verify_code)
+    if client.confirmed:
+        return None
+    if client.no_version:
+        return Failure.QUIC_INCOMPATIBLE_VERSION
+    code = client.own_code if client.close_code is None else client.close_code
+    if code is None:
+        return unknown_failure("quic ended")
+    if quic.is_alert(code):
+        return Failure.SSL_FAILED_HANDSHAKE
+    return Failure.ABORTED if client.own_code is None else unknown_failure(f"quic error {code}")
+
+
+def _chain(client: quic.QUICClient) -> tuple[Certificate, ...]:
+    """The leaf's hash, or every certificate with its bytes when the chain was refused."""
+    whole = bool(client.verify_code)
+    return tuple(
+        Certificate(
+            sha256=hashlib.sha256(der).hexdigest(),
+            der=der if whole and len(der) <= _MAX_DER_BYTES else b"",
+        )
+        for der in client.chain()[: _MAX_CHAIN if whole else 1]
+    )
