@@ -8,8 +8,9 @@ for minutes after a trigger, so where the last round failed the innocuous name g
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 
-from probes import tls
+from probes import shares, tls
 from probes.classify import UNKNOWN_AUTHORITY_CODES
 from probes.resolvers import parse_authority
 from probes.steps import http
@@ -51,9 +52,9 @@ def _proven(link: Link) -> bool:
 
 
 async def _reach_address(visit: Visit, address: str) -> Link:
-    innocuous_done = False
+    innocuous: Shown | None = None
     if visit.contrasts and visit.failed_before:
-        innocuous_done = await _innocuous(visit, address)
+        innocuous = await _innocuous(visit, address)
     link = await visit.shake(await visit.connect_subject(address))
     if link.tls is None or link.tls.failure is None:
         return link
@@ -64,22 +65,28 @@ async def _reach_address(visit: Visit, address: str) -> Link:
         if visit.contrasts and visit.first_time("no_verify"):
             await _look_past(visit, link.tls)
         return link
-    return await _contrast(visit, link, innocuous_done=innocuous_done)
+    return await _contrast(visit, link, innocuous)
 
 
-async def _contrast(visit: Visit, link: Link, *, innocuous_done: bool) -> Link:
+async def _contrast(visit: Visit, link: Link, innocuous: Shown | None) -> Link:
     """The handshake died: change one thing at a time. Returns a good link if a repeat gave one."""
     address = link.address
-    if visit.contrasts and not innocuous_done:
-        await _innocuous(visit, address)
+    if visit.contrasts and innocuous is None:
+        innocuous = await _innocuous(visit, address)
+    passes = innocuous is Shown.PASSED
     if visit.repeats:
         repeated = await _again(visit, address, Contrast.REPEAT)
         if repeated.good:
-            return repeated
+            return await _share(visit, repeated) if passes else repeated
     if not visit.contrasts:
         return link
     if visit.first_time("classical") or visit.first_time("classical again"):
-        (await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")).close()
+        small = await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")
+        small.close()
+        if _proven(small) and passes:  # the size is not what matters
+            small = await _share(visit, small, died=2)
+            if small.good:
+                return small
     if visit.sni.address and visit.endpoint.server_name and visit.first_time("reflector"):
         await _reflector(visit)
     return link
@@ -90,20 +97,54 @@ async def _again(visit: Visit, address: str, contrast: Contrast, profile: str = 
     return await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=contrast, profile=profile)
 
 
-async def _innocuous(visit: Visit, address: str) -> bool:
-    """Show an innocuous name to the service's address; any certificate will do."""
+async def _share(visit: Visit, good: Link, died: int = 1) -> Link:
+    """One handshake died and one passed: how many of several do, and does an innocuous name too?
+    Returns the newest good link, or the given one."""
+    newest = good
+
+    async def once(number: int) -> bool:
+        nonlocal newest
+        if number in (0, 2):
+            await _show_innocuous(visit, good.address)
+        fresh = await _again(visit, good.address, Contrast.REPEAT)
+        if fresh.good:
+            newest.close()
+            newest = fresh
+        return fresh.good
+
+    await shares.settle(visit, once, died=died)
+    return newest
+
+
+class Shown(Enum):
+    """What became of an innocuous name."""
+
+    PASSED = "passed"
+    DIED = "died"
+
+
+async def _innocuous(visit: Visit, address: str) -> Shown | None:
+    """Show an innocuous name to the service's address, at a few of them; None when not done."""
     name = visit.sni.innocuous
     if not name or name == visit.endpoint.server_name:
-        return False
+        return None
     if not any(visit.first_time(f"innocuous {i}") for i in range(MAX_CONTRASTED)):
-        return False
+        return None
+    return await _show_innocuous(visit, address)
+
+
+async def _show_innocuous(visit: Visit, address: str) -> Shown:
+    """Any certificate will do, and any refusal by the far side itself."""
+    name = visit.sni.innocuous
     kind = Contrast.INNOCUOUS_NAME
     fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=kind)
     shaken = await visit.shake(
         fresh, name=name, purpose=Purpose.CONTRAST, contrast=kind, verify=False
     )
     shaken.close()
-    return True
+    seen = shaken.tls
+    passed = seen is not None and (seen.failure is None or seen.alert is not None)
+    return Shown.PASSED if passed else Shown.DIED
 
 
 async def _reflector(visit: Visit) -> None:

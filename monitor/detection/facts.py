@@ -6,12 +6,14 @@ judgement: every field says what was seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from monitor.detection.fingerprints import OWN, Fingerprints, redirect_host
+from monitor.detection.flows import harmless_passes, share_dies
 from monitor.detection.kinds import (
+    DEATHS,
     Kind,
     http_kind,
     reached,
@@ -21,6 +23,8 @@ from monitor.detection.kinds import (
 from monitor.detection.liveness import Standing, foreign_host
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from probes.wire.observation import HTTPExchange
+
+_CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
 
 class Reach(Enum):
@@ -60,6 +64,8 @@ class TCPFacts:
     accused: bool = False
     """The DNS answer that gave this address is itself judged forged."""
     icmp: tuple[str, ...] = ()
+    some_flows: bool = False
+    """Half or more of several connections failed so, and others came about."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,9 @@ class TLSFacts:
     """The control was shown the very same certificate."""
     system_root: bool = False
     page: str | None = None
+    some_flows: bool = False
+    """Half or more of several handshakes died so, others passed, and an innocuous name did always;
+    the control saw none die."""
 
     @property
     def innocuous_passes(self) -> bool:
@@ -121,6 +130,8 @@ class HTTPFacts:
     """A control got an answer, but another one: another status and, where both have one,
     another title."""
     innocuous: Kind | None = None
+    some_flows: bool = False
+    """As with handshakes: half or more of several requests died so."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,9 @@ def tcp_facts(case: Beside, place: AddressView, accused: bool) -> TCPFacts | Non
             f"icmp:{icmp}/{place.tcp.icmp_code}",
             *((f"icmp_from:{place.tcp.icmp_from}",) if place.tcp.icmp_from else ()),
         ),
+        some_flows=kind in _CUT
+        and share_dies(kind, map(tcp_kind, place.connects))
+        and not _dies_there(kind, case, lambda p: map(tcp_kind, p.connects)),
     )
 
 
@@ -214,6 +228,10 @@ def tls_facts(case: Beside, place: AddressView, accused: bool) -> TLSFacts | Non
         and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
         system_root="system_root" in place.tls.evidence,
         page=case.page(place.http_unverified) if place.http_unverified else None,
+        some_flows=kind in DEATHS
+        and share_dies(kind, map(tls_kind, place.handshakes))
+        and harmless_passes(kind, [tls_kind(each) for each in place.innocuous_handshakes])
+        and not _dies_there(kind, case, lambda p: map(tls_kind, p.handshakes)),
     )
 
 
@@ -240,7 +258,18 @@ def http_facts(case: Beside, place: AddressView, accused: bool) -> HTTPFacts | N
         same_answer=any(_same(case, answer, c) for c in good),
         other_answer=bool(good) and all(_differs(answer, c) for c in good),
         innocuous=http_kind(place.http_innocuous) if place.http_innocuous else None,
+        some_flows=not answer.tls
+        and kind in DEATHS
+        and share_dies(kind, map(http_kind, place.exchanges))
+        and harmless_passes(kind, [http_kind(each) for each in place.innocuous_exchanges])
+        and not _dies_there(kind, case, lambda p: map(http_kind, p.exchanges)),
     )
+
+
+def _dies_there(kind: Kind, case: Beside, tries: Callable[[AddressView], Iterable[Kind]]) -> bool:
+    """A control met the same death anywhere: then it is the server that is moody."""
+    places = (place for control in case.controls for place in control.places.values())
+    return any(kind in tries(place) for place in places)
 
 
 def _there(case: Beside, place: AddressView) -> list[AddressView]:

@@ -67,6 +67,14 @@ class AddressView:
     transfers: list[Transfer] = field(default_factory=list)
     """In the order made; `contrast` tells the service's name from an innocuous one."""
     paths: list[PathTrace] = field(default_factory=list)
+    connects: list[TCPConnect] = field(default_factory=list)
+    """Every attempt to connect as the app would, repeats included, in their order."""
+    handshakes: list[TLSHandshake] = field(default_factory=list)
+    """Every handshake with the service's name, repeats and the smaller hello included."""
+    innocuous_handshakes: list[TLSHandshake] = field(default_factory=list)
+    exchanges: list[HTTPExchange] = field(default_factory=list)
+    """Every request with the service's name, repeats included."""
+    innocuous_exchanges: list[HTTPExchange] = field(default_factory=list)
 
     @property
     def family(self) -> int:
@@ -182,8 +190,11 @@ def _place_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
         place = endpoint.at(seen.address, seen.port)
         place.tcp = _better(place.tcp, seen, passed)
-    elif seen.contrast is Contrast.REPEAT and passed:
-        endpoint.at(seen.address, seen.port).tcp_repeated = True
+        place.connects.append(seen)
+    elif seen.contrast is Contrast.REPEAT:
+        place = endpoint.at(seen.address, seen.port)
+        place.tcp_repeated = place.tcp_repeated or passed
+        place.connects.append(seen)
 
 
 def _place_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
@@ -195,12 +206,16 @@ def _place_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
             place.tls = _better(place.tls, seen, passed)
+            place.handshakes.append(seen)
         case Contrast.REPEAT:
             place.tls_repeated = place.tls_repeated or passed
+            place.handshakes.append(seen)
         case Contrast.CLASSICAL_HELLO:
             place.tls_classical = place.tls_classical or passed
+            place.handshakes.append(seen)
         case Contrast.INNOCUOUS_NAME:
             place.tls_innocuous = _better(place.tls_innocuous, seen, passed)
+            place.innocuous_handshakes.append(seen)
         case _:
             pass
 
@@ -211,10 +226,13 @@ def _place_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
             place.http = _better(place.http, seen, passed)
+            place.exchanges.append(seen)
         case Contrast.REPEAT:
             place.http_repeated = place.http_repeated or passed
+            place.exchanges.append(seen)
         case Contrast.INNOCUOUS_NAME:
             place.http_innocuous = _better(place.http_innocuous, seen, passed)
+            place.innocuous_exchanges.append(seen)
         case Contrast.NO_VERIFY:
             place.http_unverified = _better(place.http_unverified, seen, passed)
         case _:

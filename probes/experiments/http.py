@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from probes import shares
 from probes.visit import Link, Visit
 from probes.wire.observation import Contrast, Purpose
 
@@ -30,23 +31,42 @@ async def _reach_own(visit: Visit, address: str) -> Link:
 
 async def _ask(visit: Visit, link: Link) -> None:
     if link.good:
-        innocuous_done = visit.contrasts and visit.failed_before and await _innocuous(visit, link)
+        address = link.address
+        innocuous_done = visit.contrasts and visit.failed_before
+        if innocuous_done:
+            await _innocuous(visit, address)
         seen = await visit.ask(link)
         if seen is not None and seen.failure is not None:
             if visit.contrasts and not innocuous_done:
-                await _innocuous(visit, link)
-            if visit.repeats:
-                why, kind = Purpose.CONTRAST, Contrast.REPEAT
-                fresh = await visit.connect(link.address, purpose=why, contrast=kind)
-                await visit.ask(fresh, purpose=why, contrast=kind)
+                await _innocuous(visit, address)
+            if visit.repeats and await _repeat(visit, address):
+                await _share(visit, address)
 
 
-async def _innocuous(visit: Visit, link: Link) -> bool:
+async def _repeat(visit: Visit, address: str) -> bool:
+    """The same once more from a fresh port; True when it was answered."""
+    why, kind = Purpose.CONTRAST, Contrast.REPEAT
+    fresh = await visit.connect(address, purpose=why, contrast=kind)
+    seen = await visit.ask(fresh, purpose=why, contrast=kind)
+    return seen is not None and seen.failure is None
+
+
+async def _share(visit: Visit, address: str) -> None:
+    """One request died and one was answered: how many of several die?"""
+
+    async def once(number: int) -> bool:
+        if number in (0, 2):
+            await _innocuous(visit, address)
+        return await _repeat(visit, address)
+
+    await shares.settle(visit, once)
+
+
+async def _innocuous(visit: Visit, address: str) -> None:
     """The same request with an innocuous Host, from a fresh port."""
     name = visit.sni.innocuous
     if not name or name == visit.endpoint.server_name:
-        return False
+        return
     kind = Contrast.INNOCUOUS_NAME
-    fresh = await visit.connect(link.address, purpose=Purpose.CONTRAST, contrast=kind)
+    fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=kind)
     await visit.ask(fresh, host=name, purpose=Purpose.CONTRAST, contrast=kind)
-    return True

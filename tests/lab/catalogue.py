@@ -18,8 +18,8 @@ def write_catalogue(plan: Plan, folder: Path, root_pem: str) -> None:
     for service in plan.services:
         (services / f"{service.id}.toml").write_text(
             f'id = "{service.id}"\nname = "{service.id.title()}"\n[[target]]\n'
-            f'id = "{service.target}"\ncombine = "any_of"\n[[target.endpoint]]\n'
-            + _endpoint(service.host)
+            f'id = "{service.target}"\ncombine = "{service.combine}"\n'
+            + "".join("[[target.endpoint]]\n" + _endpoint(host) for host in service.hosts)
         )
     reference = plan.reference
     (folder / "resolvers.toml").write_text(

@@ -14,6 +14,7 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from queue import SimpleQueue
 from typing import Any
 
@@ -174,10 +175,24 @@ def _meant(client: socket.socket, order: dict[str, Any]) -> bool:
     return not order.get("only_to") or original(client)[0] in order["only_to"]
 
 
+_counted: Counter[str] = Counter()
+_counting = threading.Lock()
+
+
+def _lucky(client: socket.socket, order: dict[str, Any]) -> bool:
+    """Only the first of every `of` connections to an address is hit, and this is another."""
+    if "of" not in order:
+        return False
+    with _counting:
+        number = _counted[original(client)[0]]
+        _counted[original(client)[0]] += 1
+    return bool(number % order["of"])
+
+
 def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected TLS connection."""
     name = server_name(peek(client, whole_hello))
-    if order["name"] not in (name, EVERY) or not _meant(client, order):
+    if order["name"] not in (name, EVERY) or not _meant(client, order) or _lucky(client, order):
         splice(client)
     elif order["act"] == "reset":
         reset(client)

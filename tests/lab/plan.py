@@ -7,7 +7,7 @@ the probe can read.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.lab.cases import CASES, MORE, Case
 
@@ -47,6 +47,19 @@ class Service:
     id: str
     target: str
     host: Host
+    others: tuple[Host, ...] = ()
+    """Further endpoints of the target."""
+    combine: str = "any_of"
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """What its endpoints are, in order."""
+        return (self.host, *self.others)
+
+    @property
+    def several(self) -> str:
+        """How its endpoints combine when there are several, else empty."""
+        return self.combine if self.others else ""
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,8 @@ class Plan:
 
     seed: int
     services: tuple[Service, ...]
-    """A TLS, an HTTPS and a plain HTTP service, and one with geographic DNS, in drawn order."""
+    """A TLS, an HTTPS and a plain HTTP service, and one with geographic DNS, in drawn order; then
+    two of several endpoints: three any of which will do, and two that both are needed."""
     international: tuple[Host, ...]
     domestic: Host
     resolver: str
@@ -86,7 +100,7 @@ class Plan:
     def hosts(self) -> tuple[Host, ...]:
         """Every name that is served."""
         return (
-            *(s.host for s in self.services),
+            *(host for s in self.services for host in s.hosts),
             *self.international,
             self.domestic,
             self.reference,
@@ -146,6 +160,12 @@ def draw(seed: int) -> Plan:
         host = by.host(protocol, f"{by.word()}.", rng.randint(1, 2), far)
         word = by.word()
         services.append(Service(word, f"{word}/{rng.choice(('chat', 'web', 'login'))}", host))
+    for combine, protocols in (("any_of", ("tls", "tls", "http")), ("all_of", ("tls", "tls"))):
+        hosts = [by.host(protocol, f"{by.word()}.", 2) for protocol in protocols]
+        if combine == "any_of":  # the same name over two protocols
+            hosts[2] = replace(hosts[0], protocol="http")
+        word = by.word()
+        services.append(Service(word, f"{word}/chat", hosts[0], tuple(hosts[1:]), combine))
     order = [case.name for case in CASES]
     rng.shuffle(order)
     others = [case.name for case in MORE]
@@ -178,5 +198,7 @@ def _hit(case: Case, services: list[Service]) -> list[Service]:
     return [
         s
         for s in services
-        if s.host.protocol in case.protocols and bool(s.host.far_v4) == case.geographic
+        if s.host.protocol in case.protocols
+        and bool(s.host.far_v4) == case.geographic
+        and s.several == case.several
     ]

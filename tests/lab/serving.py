@@ -29,14 +29,16 @@ class Twist:
     """It answers 451."""
     private: str = ""
     """Its name leads to a private address, where it is served."""
+    retired: str = ""
+    """The last of its endpoints is closed."""
 
 
 STRAIGHT = Twist()
 
 
 def hosts(plan: Plan, id: str) -> list[Host]:
-    """The host of a service; none for an empty id."""
-    return [s.host for s in plan.services if s.id == id]
+    """The hosts of a service; none for an empty id."""
+    return [host for s in plan.services if s.id == id for host in s.hosts]
 
 
 def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
@@ -51,9 +53,11 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
     known = [h for h in plan.hosts if h not in hosts(plan, twist.gone)]
     moved = hosts(plan, twist.private)
     records = "".join(
-        f'  local-data: "{h.name} 60 IN {kind} {a}"\n'
-        for h in known
-        for kind, a in ([("A", plan.private)] if h in moved else _records(h, far is not None))
+        dict.fromkeys(
+            f'  local-data: "{h.name} 60 IN {kind} {a}"\n'
+            for h in known
+            for kind, a in ([("A", plan.private)] if h in moved else _records(h, far is not None))
+        )
     )
     return f"""server:
   do-daemonize: no
@@ -82,7 +86,12 @@ def nginx(
     """Every name at its own addresses, each with its own certificate, from `issue(host,
     expired)`; and the block page."""
     expired, law, moved = (hosts(plan, id) for id in (twist.expired, twist.law, twist.private))
-    served = [s.host for s in plan.services if s.id != twist.unserved]
+    served = [
+        host
+        for s in plan.services
+        if s.id != twist.unserved
+        for host in (s.hosts[:-1] if s.id == twist.retired else s.hosts)
+    ]
     blocks = []
     for host in (*served, *plan.international, plan.domestic):
         secure = host.protocol != "http"

@@ -14,6 +14,7 @@ from tests.lab.cases import BY_NAME, DRAWN
 from tests.lab.interferer import EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.serving import STRAIGHT, Twist
+from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
 _LIES: dict[str, dict[str, Any]] = {
@@ -30,6 +31,8 @@ _TWISTS = {
     "name_gone": "gone",
     "law_everywhere": "law",
     "private_everywhere": "private",
+    "partial.retired": "retired",
+    "partial.retired_needed": "retired",
 }
 
 
@@ -103,7 +106,7 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             end = _ENDS[how]
             world.nft(
                 *(
-                    f"add rule inet c f iifname pr1 {_to(a)} tcp dport {host.port} "
+                    f"add rule inet c f iifname pr1 {to(a)} tcp dport {host.port} "
                     f"{end.v6 if ':' in a else end.v4}"
                     for a in cut
                 )
@@ -116,7 +119,7 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             # Connections come about; nothing with a payload passes, whatever the name.
             world.nft(
                 *(
-                    f"add rule inet c f iifname pr1 {_to(a)} tcp dport 443 "
+                    f"add rule inet c f iifname pr1 {to(a)} tcp dport 443 "
                     "tcp flags & psh == psh drop"
                     for a in host.addresses
                 )
@@ -131,10 +134,6 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             troubles.AREAS[area](world, plan, how, victim)
         case _:
             _trouble(world, plan, case)
-
-
-def _to(address: str) -> str:
-    return f"{'ip6' if ':' in address else 'ip'} daddr {address}"
 
 
 def _pretend(world: World, name: str, self_signed: bool = False) -> dict[str, str]:
@@ -168,7 +167,7 @@ def _trouble(world: World, plan: Plan, case: str) -> None:
         case "allow_list":
             kept = [*plan.domestic.addresses, plan.resolver, plan.reference.v4[0]]
             world.nft(
-                *(f"add rule inet c f iifname pr1 {_to(a)} accept" for a in kept),
+                *(f"add rule inet c f iifname pr1 {to(a)} accept" for a in kept),
                 "add rule inet c f iifname pr1 drop",
             )
         case _:

@@ -31,6 +31,7 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
         wrong.append(f"all of {case.evidence} expected, said {said}")
     if record["origin"] and evidence & ORIGINS != {record["origin"]}:
         wrong.append(f"{record['origin']} expected and nothing else, said {said}")
-    if case.accuses and said.get("endpoints") != {"total": 1, "failed": int(not case.part)}:
-        wrong.append(f"one endpoint of one expected to fail, said {said}")
+    total, failed = case.endpoints or (1, int(not case.part))
+    if case.accuses and said.get("endpoints") != {"total": total, "failed": failed}:
+        wrong.append(f"{failed} endpoints of {total} expected to fail, said {said}")
     return wrong

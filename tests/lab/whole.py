@@ -46,7 +46,7 @@ def play_whole(seed: int, folder: Path) -> dict[str, Any]:
 
 def victims(plan: Plan) -> dict[str, Service]:
     """Technique -> the service that is hit. Nothing happens to the geographic one."""
-    by = {s.host.protocol: s for s in plan.services if not s.host.far_v4}
+    by = {s.host.protocol: s for s in plan.services if not (s.host.far_v4 or s.several)}
     return {"dns.nxdomain": by["https"], "tcp.reset": by["http"], "tls.reset.sni": by["tls"]}
 
 

@@ -3,9 +3,9 @@
 Runs as root inside namespaces of its own (`unshare`), so that several laboratories with the same
 names stand side by side, and everything dies with the process that made it.
 
-    probe -- isp -- internet -- control
-                       |
-                     other          a second network, behind nobody who interferes
+    probe -- isp -- transit -- internet -- control
+                                  |
+                                other      a second network, behind nobody who interferes
 """
 
 from __future__ import annotations
@@ -28,15 +28,26 @@ from tests.lab.serving import STRAIGHT, Twist, nginx, unbound
 from tests.lab.trust import Authority, self_sign
 
 ROOT = Path(__file__).resolve().parents[2]
-SPACES = ("probe", "isp", "internet", "control", "other")
+SPACES = ("probe", "isp", "transit", "internet", "control", "other")
 # (space, interface, IPv4, IPv6) at both ends of each cable.
 LINKS = (
     (("probe", "up0", "10.1.0.2", "fd01::2"), ("isp", "pr1", "10.1.0.1", "fd01::1")),
-    (("isp", "up0", "10.2.0.2", "fd02::2"), ("internet", "isp1", "10.2.0.1", "fd02::1")),
+    (("isp", "up0", "10.2.0.2", "fd02::2"), ("transit", "isp1", "10.2.0.1", "fd02::1")),
+    (("transit", "up0", "10.5.0.2", "fd05::2"), ("internet", "tr1", "10.5.0.1", "fd05::1")),
     (("control", "up0", "10.3.0.2", "fd03::2"), ("internet", "ct1", "10.3.0.1", "fd03::1")),
     (("other", "up0", "10.4.0.2", "fd04::2"), ("internet", "ot1", "10.4.0.1", "fd04::1")),
 )
-BACK = (("10.1.0.0/16", "10.2.0.2"), ("fd01::/64", "fd02::2"))
+ROUTER = "100.64.9.1"
+"""What the router between the ISP and the rest calls itself, in IPv4."""
+BACK = {
+    "internet": (
+        "10.1.0.0/16 via 10.5.0.2",
+        "10.2.0.0/16 via 10.5.0.2",
+        "fd01::/64 via fd05::2",
+        "fd02::/64 via fd05::2",
+    ),
+    "transit": (f"10.1.0.0/16 via 10.2.0.2 src {ROUTER}", "fd01::/64 via fd02::2"),
+}
 MSS = 536
 """Bytes in a segment where a censor must reassemble; the least that everybody takes (RFC 9293)."""
 _SYSCTLS = {
@@ -80,7 +91,9 @@ class World:
                 ]
         for (space, *_), (_, _, v4, v6) in LINKS:
             by_space[space] += [f"route add default via {via}" for via in (v4, v6)]
-        by_space["internet"] += [f"route add {net} via {via}" for net, via in BACK]
+        by_space["transit"].insert(0, f"addr add {ROUTER} dev lo")
+        for space, routes in BACK.items():
+            by_space[space] += [f"route add {route}" for route in routes]
         by_space["internet"] += [
             f"addr add {a} dev lo{' nodad' if ':' in a else ''}" for a in sorted(every)
         ]

@@ -37,7 +37,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     Rule(
         "http.repeat_answered",
         _HTTP,
-        lambda f: f.kind is not Kind.OK and f.repeated,
+        lambda f: f.kind is not Kind.OK and f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),

@@ -27,7 +27,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     Rule(
         "tcp.repeat_connected",
         _TCP,
-        lambda f: f.repeated,
+        lambda f: f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port connected: packet loss or load, not a block.",
         evidence=("transient",),

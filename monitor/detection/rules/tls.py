@@ -97,7 +97,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     Rule(
         "tls.repeat_valid",
         _TLS,
-        lambda f: f.repeated,
+        lambda f: f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port got a valid certificate: loss, not a block.",
         evidence=("transient",),
@@ -105,7 +105,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     Rule(
         "tls.large_hello",
         _TLS,
-        lambda f: f.classical,
+        lambda f: f.classical and not f.some_flows,
         State.OK,
         "The small ClientHello passes where the large one fails: a middlebox that drops what does "
         "not fit one packet (openssl#27601), for every name.",

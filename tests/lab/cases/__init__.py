@@ -11,11 +11,12 @@ from tests.lab.cases import (
     first,
     handshakes,
     names,
+    partial,
     vantage,
 )
 from tests.lab.cases.case import DRAWN, Case, label
 
-_AREAS = (names, addresses, handshakes, answers, everybody, vantage)
+_AREAS = (names, addresses, handshakes, answers, everybody, vantage, partial)
 CASES: tuple[Case, ...] = first.CASES
 """The first twelve."""
 MORE: tuple[Case, ...] = tuple(case for area in _AREAS for case in area.CASES)

@@ -45,6 +45,19 @@ CASES: tuple[Case, ...] = (
         ANY,
         evidence=("icmp:3/0", "icmp:1/0"),
     ),
-    Case("tcp.family", "impaired", ("tcp.timeout",), "tcp.timeout", ANY),
-    Case("tcp.one_address", "impaired", ("tcp.timeout",), "tcp.timeout", ANY),
+    Case(
+        "tcp.family",
+        "impaired",
+        ("tcp.timeout",),
+        "tcp.timeout",
+        ANY,
+        evidence=("partial:ipv6",),
+    ),
+    Case(
+        "tcp.one_address",
+        "impaired",
+        ("tcp.timeout",),
+        "tcp.timeout",
+        ANY,
+    ),
 )

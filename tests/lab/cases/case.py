@@ -30,6 +30,10 @@ class Case:
     origin: str = ""
     """Where a forged answer came from, which must be said and nothing else: `on_path`,
     `lying_resolver`, or DRAWN."""
+    several: str = ""
+    """It hits the target of several endpoints that combine so, else one of a single endpoint."""
+    endpoints: tuple[int, int] | None = None
+    """How many of how many endpoints fail (total, failed), where that is not one of one."""
     everyone: bool = False
     """It concerns every service: there is no bystander, though some may not feel it."""
 

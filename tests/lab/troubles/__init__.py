@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.lab.plan import Plan, Service
+from tests.lab.troubles import partial
 from tests.lab.world import World
 
-AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {}
+AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
+    "partial": partial.disturb,
+}
