@@ -65,6 +65,9 @@ _V6_CANDIDATE = re.compile(
 )
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Fit = Callable[[str, str], str]
+_REMEMBERED, _SHORT = 2048, 256
+"""Texts of which it is kept what becomes of them, and how long such a text may be."""
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
@@ -100,6 +103,8 @@ class _Secrets:
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
         # Four bytes of a private address turn up by chance in any file; of a global one hardly.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
+        # A round says the same few words again and again.
+        self.fitted = functools.lru_cache(_REMEMBERED)(functools.partial(_fitted, self))
 
     def text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""
@@ -199,24 +204,20 @@ def _struct(value: Any, secrets: _Secrets) -> Any:
     kind: type = type(value)
     for name, fit in _fields(kind):
         old = getattr(value, name)
+        if old is None or old == ():
+            continue
         new = _value(old, name, fit, secrets)
         if new is not old:
             changed[name] = new
     return msgspec.structs.replace(value, **changed) if changed else value
 
 
-def _value(old: Any, name: str, fit: Callable[[str, str], str], secrets: _Secrets) -> Any:
+def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
+    if type(old) is str:
+        short = len(old) <= _SHORT
+        new = secrets.fitted(old, name, fit) if short else _fitted(secrets, old, name, fit)
+        return old if new == old else new
     match old:
-        case str() if type(old) is str:
-            for mark in (SCRUBBED, _BARE):
-                # A field without brackets holds words of ours, such as `udp`, and no names.
-                new = _text(old, name if mark == SCRUBBED else "id", mark, secrets)
-                if new == old:
-                    return old
-                fitted = fit(new, old)
-                if fitted is not old:
-                    return fitted
-            return old
         case bytes():
             octets = secrets.octets(old)
             return old if octets == old else octets[: max(len(old), 64)]
@@ -229,6 +230,19 @@ def _value(old: Any, name: str, fit: Callable[[str, str], str], secrets: _Secret
             return old
 
 
+def _fitted(secrets: _Secrets, old: str, name: str, fit: _Fit) -> str:
+    """Return a field's text without what is ours, cut to what its type allows."""
+    for mark in (SCRUBBED, _BARE):
+        # A field without brackets holds words of ours, such as `udp`, and no names.
+        new = _text(old, name if mark == SCRUBBED else "id", mark, secrets)
+        if new == old:
+            return old
+        fitted = fit(new, old)
+        if fitted is not old:
+            return fitted
+    return old
+
+
 def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
     if name == _ICMP_SENDER:
         return secrets.sender(value, mark)
@@ -236,24 +250,40 @@ def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
 
 
 @functools.cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, Callable[[str, str], str]], ...]:
-    """Names of a struct's fields, each with a function that cuts a text to what its type allows
-    or returns the old text when the type allows no mark at all (ids, hashes)."""
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, _Fit], ...]:
+    """Names of a struct's fields that may hold a text, each with a function that cuts a text to
+    what its type allows or returns the old text when the type allows no mark at all (ids,
+    hashes)."""
     found = []
     for described in msgspec.structs.fields(kind):
         try:
-            fitter = _fitter(msgspec.inspect.type_info(described.type))
+            inside = msgspec.inspect.type_info(described.type)
         except TypeError:  # the union of observations: structs, which have fields of their own
-            fitter = _keep
-        found.append((described.name, fitter))
+            found.append((described.name, _keep))
+            continue
+        if not _is_number(inside):
+            found.append((described.name, _fitter(inside)))
     return tuple(found)
+
+
+def _is_number(described: msgspec.inspect.Type) -> bool:
+    """No text can be in it."""
+    if isinstance(described, msgspec.inspect.UnionType):
+        return all(map(_is_number, described.types))
+    return isinstance(
+        described,
+        msgspec.inspect.IntType
+        | msgspec.inspect.FloatType
+        | msgspec.inspect.BoolType
+        | msgspec.inspect.NoneType,
+    )
 
 
 def _keep(new: str, old: str) -> str:
     return old
 
 
-def _fitter(described: msgspec.inspect.Type) -> Callable[[str, str], str]:
+def _fitter(described: msgspec.inspect.Type) -> _Fit:
     match described:
         case msgspec.inspect.StrType():
             longest, pattern = described.max_length, described.pattern

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
+from probes import shares
+from probes.looks import Look
 from probes.names import Names
 from probes.network import DestinationRefusedError, Network, Stream
 from probes.patience import Patience
@@ -85,6 +87,8 @@ class Visit:
     """False for a retest: the service's name is shown once."""
     references: bool = True
     """False for liveness: only the machine's own resolver counts."""
+    look: Look = Look.NO
+    """Whether its speed may be looked at (`probes.pairs`)."""
     observations: list[AnyObservation] = field(default_factory=list)
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
     """(far side's clock, ours), milliseconds, from HTTP dates over verified TLS or clear text."""
@@ -172,8 +176,11 @@ class Visit:
         self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[_Reached]]
     ) -> list[_Reached]:
         """Do the same at every address at once; return what was reached, in their order."""
+        chosen = tuple(addresses)
+        if len(chosen) < 2:  # most have one address or none to add: no task is needed for that
+            return [await reach(self, a) for a in chosen]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_run(reach(self, a))) for a in addresses]
+            tasks = [group.create_task(_run(reach(self, a))) for a in chosen]
         return [task.result() for task in tasks]
 
     async def connect(
@@ -203,7 +210,8 @@ class Visit:
         """Open TCP as the app would; once more from a fresh port when that may have been loss."""
         link = await self.connect(address)
         if link.stream is None and self.repeats and not _is_final(link.tcp):
-            return await self.connect(address, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT)
+            link = await self.connect(address, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT)
+            return await shares.connections(self, link) if link.good else link
         return link
 
     async def shake(
