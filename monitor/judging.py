@@ -19,6 +19,7 @@ from monitor.detection.control import nearest_controls
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import judge
 from monitor.detection.model import Verdict
+from monitor.detection.quic import passes
 from monitor.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
@@ -102,7 +103,13 @@ def judge_files(
             measurement, beside.measured, beside.liveness, int(window_seconds * 1000), later=True
         )
         alive = subject.liveness.get((measurement.probe, measurement.round), [])
-        verdicts.append(judge(measurement, alive, controls, fingerprints))
+        quic = passes(
+            m
+            for m in subject.measured
+            if (m.probe, m.round) == (measurement.probe, measurement.round)
+            and m.target != measurement.target
+        )
+        verdicts.append(judge(measurement, alive, controls, fingerprints, quic))
     if not verdicts:
         err.write(f"reachwatch: {label[0]}: no measurement of a target\n")
     out.writelines(map(_line, verdicts) if as_json else _table(verdicts))

@@ -6,16 +6,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge import Control, judge_beside
 from monitor.detection.liveness import Standing, standing
 from monitor.detection.model import Fact, Stored
 from monitor.detection.policy import Policy
+from monitor.detection.quic import passes
 from monitor.detection.view import EndpointView, view
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
 
 _Key = tuple[str, int]
+QUIC = "quic"
 NOTHING_KNOWN = Standing()
 
 
@@ -59,7 +62,10 @@ class _Beside:
         self._standings: dict[_Key, Standing] = {}
         self._controls: dict[str, list[Measurement]] = defaultdict(list)
         self._views: dict[str, dict[str, EndpointView]] = {}
+        self._targets: dict[_Key, list[Measurement]] = defaultdict(list)
         for s in ordered:
+            if s.measurement.target not in LIVENESS_TARGETS:
+                self._targets[s.measurement.probe, s.measurement.round].append(s.measurement)
             if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
                 self._controls[s.measurement.target].append(s.measurement)
 
@@ -68,6 +74,13 @@ class _Beside:
         key = measurement.probe, measurement.round
         if key not in self._liveness:
             return NOTHING_KNOWN
+        here = self._of_round(key)
+        if not any(ref.protocol == QUIC for ref in measurement.endpoints):
+            return here
+        others = [m for m in self._targets[key] if m.target != measurement.target]
+        return replace(here, quic=passes(others))
+
+    def _of_round(self, key: _Key) -> Standing:
         # Made when asked for: most of a window's rounds are those of others.
         if key not in self._standings:
             self._standings[key] = standing(self._liveness[key])

@@ -19,7 +19,16 @@ from monitor.detection.facts import (
 )
 from monitor.detection.lookup import lookup_facts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rules import DNS_RULES, HTTP_RULES, TCP_RULES, TLS_RULES, Rule, first
+from monitor.detection.quic import quic_facts
+from monitor.detection.rules import (
+    DNS_RULES,
+    HTTP_RULES,
+    QUIC_RULES,
+    TCP_RULES,
+    TLS_RULES,
+    Rule,
+    first,
+)
 from monitor.detection.view import AddressView
 
 F = TypeVar("F")
@@ -27,7 +36,13 @@ DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 STRONG = 2_000_000
 """A signature of at least this weight accuses one address by itself, without the control having
 been at that very address."""
-_LAST = {"tcp": Layer.TCP, "tls": Layer.TLS, "http": Layer.HTTP, "https": Layer.HTTP}
+_LAST = {
+    "tcp": Layer.TCP,
+    "tls": Layer.TLS,
+    "http": Layer.HTTP,
+    "https": Layer.HTTP,
+    "quic": Layer.QUIC,
+}
 
 
 @dataclass(frozen=True)
@@ -139,6 +154,10 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
             *((f"blockpage:{tls.page}",) if tls.page else ()),
         )
         outcomes.append(_outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence))
+    if (quic := quic_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(
+            _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
+        )
     if (http := http_facts(case, place, forged)) is not None and _open(outcomes):
         seen = (f"blockpage:{http.page}",) if http.page else ()
         outcomes.append(_outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from monitor.detection.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.facts import beside
@@ -32,14 +33,17 @@ def judge(
     liveness: Sequence[Measurement] = (),
     controls: Sequence[Control] = (),
     fingerprints: Fingerprints = OWN,
+    quic: bool | None = None,
 ) -> Verdict:
     """Return the verdict on one measurement of a vantage.
 
     `liveness`: the liveness measurements of the same probe and round. `controls`: the same target
     seen by controls, nearest round first; of those that are online themselves, all of the nearest
-    round count, and one that passes a step is enough. Never raises.
+    round count, and one that passes a step is enough. `quic`: whether QUIC of other targets passed
+    in that round (`monitor.detection.quic.passes`). Never raises.
     """
-    return judge_beside(measurement, standing(liveness), online_controls(controls), fingerprints)
+    here = replace(standing(liveness), quic=quic)
+    return judge_beside(measurement, here, online_controls(controls), fingerprints)
 
 
 def judge_beside(
@@ -146,6 +150,8 @@ def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
 
 
 def _leading(pool: Sequence[Outcome]) -> Outcome:
+    # An address that is cut off over TCP as well is named by TCP, where that was tried by itself.
+    pool = [o for o in pool if "tcp_fails_too" not in o.evidence] or pool
     deepest = max(DEPTH[o.layer] for o in pool)
     pool = [o for o in pool if DEPTH[o.layer] == deepest]
     count = Counter(o.rule for o in pool)
@@ -190,7 +196,7 @@ def _addresses(judged: Sequence[EndpointJudgement]) -> Share:
 
 
 def _families(judged: Sequence[EndpointJudgement], here: Standing) -> set[str]:
-    broken = any(o.rule == "tcp.family_broken" for e in judged for o in e.outcomes)
+    broken = any(o.rule.endswith(".family_broken") for e in judged for o in e.outcomes)
     if not broken or here.international is not True:
         return set()
     return {f"ipv{f}_broken" for f in (4, 6) if f not in here.families}

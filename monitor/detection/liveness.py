@@ -31,6 +31,9 @@ class Standing:
     international: bool | None = None
     """Most international hosts passed; None when they were not measured."""
     domestic: bool | None = None
+    quic: bool | None = None
+    """QUIC of other targets passed in the same round (`monitor.detection.quic.passes`); set by
+    whoever has their measurements."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     special_places: frozenset[str] = frozenset()
@@ -108,7 +111,7 @@ def _passed(host: EndpointView) -> bool:
         return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
     places = host.places.values()
     match host.ref.protocol:
-        case "tls":
+        case "tls" | "quic":
             return any(place.proven for place in places)
         case "https":
             return any(place.proven and _answered(place) for place in places)

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.detection.facts import Beside, Reach, TLSFacts, reach
-from monitor.detection.kinds import CERTIFICATE_KINDS, DEATHS, Kind, dns_kind, http_kind, tls_kind
+from monitor.detection.kinds import (
+    CERTIFICATE_KINDS,
+    DEATHS,
+    Kind,
+    dns_kind,
+    http_kind,
+    quic_kind,
+    tls_kind,
+)
 from monitor.detection.liveness import Standing
 from monitor.detection.ranges import special_place
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView
@@ -100,12 +108,7 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
         bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
         others_known=others_known,
         page=_page_of(case, lookup, own) or (_page_at(case, places) if others_known else None),
-        foreign=any(
-            p.tls is not None
-            and not p.proven
-            and tls_kind(p.tls) in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP)
-            for p in places
-        ),
+        foreign=any(map(_foreign, places)),
         dead=_dead(places, others, case.standing),
         by_name=any(name_filtered(place, endpoint) for place in places)
         or _follows_name(endpoint, places),
@@ -115,6 +118,15 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
         sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
         others=case.standing.resolver_answers,
     )
+
+
+def _foreign(place: AddressView) -> bool:
+    """Someone else's certificate, or HTTP in place of TLS, by whatever handshake."""
+    if place.proven:
+        return False
+    kinds = [tls_kind(seen) for seen in (place.tls, place.tls_beside) if seen is not None]
+    kinds += [] if place.quic is None else [quic_kind(place.quic)]
+    return any(kind in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP) for kind in kinds)
 
 
 def _dead(own: list[AddressView], others: list[AddressView], here: Standing) -> bool:

@@ -62,6 +62,9 @@ class AddressView:
     quic: QUICHandshake | None = None
     quic_repeated: bool = False
     quic_innocuous: QUICHandshake | None = None
+    tcp_beside: TCPConnect | None = None
+    """TCP and TLS to the same address beside QUIC, as a contrast: only the transport differs."""
+    tls_beside: TLSHandshake | None = None
     app: AppExchange | None = None
     app_repeated: bool = False
     transfers: list[Transfer] = field(default_factory=list)
@@ -84,8 +87,9 @@ class AddressView:
     @property
     def proven(self) -> bool:
         """It showed a valid certificate for the service's name."""
-        seen = self.tls is not None and tls_kind(self.tls) is Kind.OK
-        return seen or self.tls_repeated or self.tls_classical
+        shaken = any(s is not None and tls_kind(s) is Kind.OK for s in (self.tls, self.tls_beside))
+        quic = self.quic is not None and quic_kind(self.quic) is Kind.OK
+        return shaken or self.tls_repeated or self.tls_classical or quic or self.quic_repeated
 
     @property
     def tcp_passed(self) -> bool:
@@ -187,6 +191,10 @@ def _place_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
 
 def _place_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     passed = tcp_kind(seen) is Kind.OK
+    if seen.contrast is None and seen.purpose is Purpose.CONTRAST:
+        place = endpoint.at(seen.address, seen.port)
+        place.tcp_beside = _better(place.tcp_beside, seen, passed)
+        return
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
         place = endpoint.at(seen.address, seen.port)
         place.tcp = _better(place.tcp, seen, passed)
@@ -204,7 +212,9 @@ def _place_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
         return
     place = endpoint.at(seen.address, seen.port)
     match seen.contrast:
-        case None if seen.purpose is not Purpose.CONTRAST:
+        case None if seen.purpose is Purpose.CONTRAST:
+            place.tls_beside = _better(place.tls_beside, seen, passed)
+        case None:
             place.tls = _better(place.tls, seen, passed)
             place.handshakes.append(seen)
         case Contrast.REPEAT:

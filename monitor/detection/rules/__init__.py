@@ -11,6 +11,7 @@ from typing import Any
 from monitor.detection.rule import Rule, first
 from monitor.detection.rules.dns import DNS_RULES
 from monitor.detection.rules.http import HTTP_RULES
+from monitor.detection.rules.quic import QUIC_RULES
 from monitor.detection.rules.tcp import TCP_RULES
 from monitor.detection.rules.tls import TLS_RULES
 from monitor.detection.rules.vantage import VANTAGE_RULES
@@ -22,6 +23,7 @@ ALL_RULES: tuple[Rule[Any], ...] = (
     *DNS_RULES,
     *TCP_RULES,
     *TLS_RULES,
+    *QUIC_RULES,
     *HTTP_RULES,
 )
 """Every rule, for pages that explain one and for the laws in the tests."""
@@ -30,6 +32,7 @@ __all__ = [
     "ALL_RULES",
     "DNS_RULES",
     "HTTP_RULES",
+    "QUIC_RULES",
     "RULES_VERSION",
     "TCP_RULES",
     "TLS_RULES",
