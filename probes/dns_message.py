@@ -11,15 +11,6 @@ import secrets
 import struct
 from dataclasses import dataclass, field
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.opcode
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-
 from probes.wire.failure import Failure
 from probes.wire.observation import DNSReply
 
@@ -30,12 +21,16 @@ MAX_REPLY_BYTES = 16384
 _MAX_ANSWERS = 64
 _MAX_CNAMES = 16
 _MAX_TTL = 2**31 - 1
-_WIDTHS = {int(dns.rdatatype.A): 4, int(dns.rdatatype.AAAA): 16}
+_QTYPES = {"A": 1, "AAAA": 28}
+_WIDTHS = {1: 4, 28: 16}
+_CNAME, _SOA, _OPT, _IN = 5, 6, 41, 1
+_QR, _TC, _RD, _OPCODE = 0x8000, 0x0200, 0x0100, 0x7800
+"""Flags of RFC 1035 section 4.1.1."""
+_FORMERR, _SERVFAIL, _NXDOMAIN, _NOTIMP, _REFUSED = 1, 2, 3, 4, 5
+_MAX_NAME, _MAX_LABEL = 255, 63
 _MAX_LABELS = 2000
 """Labels read of one reply; sixty addresses of a name with six labels are 420."""
-_NO_QUESTION_NEEDED = frozenset(
-    (dns.rcode.FORMERR, dns.rcode.SERVFAIL, dns.rcode.NOTIMP, dns.rcode.REFUSED)
-)
+_NO_QUESTION_NEEDED = frozenset((_FORMERR, _SERVFAIL, _NOTIMP, _REFUSED))
 """Replies with these codes may come without the question: servers that understood nothing of it."""
 
 
@@ -43,13 +38,18 @@ class NameRefusedError(ValueError):
     """A name that cannot be asked: it is no host name that fits into a DNS message."""
 
 
+_Name = tuple[bytes, ...]
+"""Labels in lower case, without the root: names are compared so (RFC 4343)."""
+
+
 @dataclass(frozen=True)
 class Query:
     """One question with its random id, as sent."""
 
     id: int
-    name: dns.name.Name
-    qtype: dns.rdatatype.RdataType
+    name: tuple[bytes, ...]
+    """Its labels in lower case."""
+    qtype: int
     payload: bytes
 
 
@@ -77,17 +77,30 @@ def query(name: str, qtype: str, *, identity: int | None = None, edns: bool = Tr
 
     Raises NameRefusedError.
     """
-    if not name.isprintable() or " " in name:
-        raise NameRefusedError(f"{name!r}: control characters or spaces")
     identity = secrets.randbelow(1 << 16) if identity is None else identity
+    labels = _labels(name)
+    wire = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+    head = struct.pack("!6H", identity, _RD, 1, 0, 0, 1 if edns else 0)
+    payload = head + wire + struct.pack("!2H", _QTYPES[qtype], _IN)
+    if edns:
+        payload += struct.pack("!BHHIH", 0, _OPT, UDP_PAYLOAD, 0, 0)  # RFC 6891 section 6.1.2
+    return Query(identity, tuple(map(bytes.lower, labels)), _QTYPES[qtype], payload)
+
+
+def _labels(name: str) -> list[bytes]:
+    """The labels of a host name as they are sent. Raises NameRefusedError."""
+    if not name.isprintable() or " " in name or "\\" in name:
+        raise NameRefusedError(f"{name!r}: control characters, spaces or escapes")
     try:
-        qname = dns.name.from_text(name)
-        message = dns.message.make_query(qname, qtype, use_edns=0 if edns else -1,
-                                         payload=UDP_PAYLOAD, id=identity)  # fmt: skip
-        payload = message.to_wire()
-    except (dns.exception.DNSException, ValueError) as error:
-        raise NameRefusedError(f"{name!r}: {type(error).__name__}") from None
-    return Query(identity, qname, dns.rdatatype.from_text(qtype), payload)
+        parts = name.removesuffix(".").split(".")
+        labels = [p.encode() if p.isascii() else p.encode("idna") for p in parts]
+    except UnicodeError:
+        raise NameRefusedError(f"{name!r}: not an international name") from None
+    if not all(0 < len(label) <= _MAX_LABEL for label in labels):
+        raise NameRefusedError(f"{name!r}: a label is empty or longer than {_MAX_LABEL}")
+    if sum(map(len, labels)) + len(labels) >= _MAX_NAME:
+        raise NameRefusedError(f"{name!r}: longer than {_MAX_NAME}")
+    return labels
 
 
 def read(payload: bytes, asked: Query, after_us: int) -> Reading:
@@ -99,14 +112,14 @@ def read(payload: bytes, asked: Query, after_us: int) -> Reading:
         return Reading(fault="wrong_id")
     if len(payload) > MAX_REPLY_BYTES:
         return Reading(fault="oversized")
-    if not flags & dns.flags.QR or dns.opcode.from_flags(flags) != dns.opcode.QUERY:
+    if not flags & _QR or flags & _OPCODE:
         return Reading(fault="malformed")
-    truncated = bool(flags & dns.flags.TC)
+    truncated = bool(flags & _TC)
     try:
         message = _parsed(payload, flags, asked)
     except _OversizedError:
         return Reading(fault="oversized")
-    except (dns.exception.DNSException, struct.error, ValueError):
+    except (struct.error, ValueError):
         # A truncated reply may end anywhere and still sends a stub to TCP.
         return Reading(fault="" if truncated else "malformed", truncated=truncated)
     if not message.of_the_question:
@@ -129,8 +142,9 @@ class _Message:
 
     rcode: int
     of_the_question: bool = False
-    aliases: dict[dns.name.Name, tuple[dns.name.Name, int]] = field(default_factory=dict)
-    addresses: dict[dns.name.Name, tuple[list[str], int]] = field(default_factory=dict)
+    aliases: dict[_Name, tuple[_Name, str, int]] = field(default_factory=dict)
+    """By owner: the name that it is an alias of, compared and as written, and the TTL."""
+    addresses: dict[_Name, tuple[list[str], int]] = field(default_factory=dict)
     authority_soa: bool = False
     damaged_tail: bool = False
 
@@ -140,21 +154,45 @@ class _OversizedError(Exception):
 
 
 class _Cursor:
-    """A position in a reply, and how many labels it may still read: a message of 16 kB whose
-    every record points to one long name costs the library seconds."""
+    """A position in a reply, and how many labels it may still read: following one long name from
+    every record of a message of 16 kB would take seconds."""
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.at = 12
         self._labels = _MAX_LABELS
 
-    def name(self) -> dns.name.Name:
-        name, used = dns.name.from_wire(self.payload, self.at)
-        self.at += used
-        self._labels -= len(name.labels)
+    def name(self) -> list[bytes]:
+        """The labels of the name here, as written. Raises ValueError, _OversizedError."""
+        payload, at, after = self.payload, self.at, 0
+        labels: list[bytes] = []
+        total, before = 1, at
+        while True:
+            if at >= len(payload):
+                raise ValueError("a name ends after the message")
+            length = payload[at]
+            if length > _MAX_LABEL:
+                if length < 0xC0 or at + 1 >= len(payload):
+                    raise ValueError("a label of unknown kind")
+                after = after or at + 2
+                at = (length & 0x3F) << 8 | payload[at + 1]
+                if at >= before:
+                    raise ValueError("a pointer that does not lead back")
+                before = at
+                continue
+            at += 1
+            if not length:
+                break
+            total += 1 + length
+            if total > _MAX_NAME or at + length > len(payload):
+                raise ValueError("a name too long for a message")
+            labels.append(payload[at : at + length])
+            at += length
+        self._labels -= len(labels) + 1
         if self._labels < 0:
             raise _OversizedError
-        return name
+        self.at = after or at
+        return labels
 
     def take(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from(form, self.payload, self.at)
@@ -163,14 +201,14 @@ class _Cursor:
 
 
 def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
-    """Read what a stub reads. Raises DNSException, struct.error, ValueError, _OversizedError."""
+    """Read what a stub reads. Raises struct.error, ValueError, _OversizedError."""
     message = _Message(rcode=flags & 0xF)
     questions, *counts = struct.unpack_from("!4H", payload, 4)
     cursor = _Cursor(payload)
     same = []
     for _ in range(min(questions, 2)):
-        name, (qtype, qclass) = cursor.name(), cursor.take("!2H")
-        same.append((name, qtype, qclass) == (asked.name, asked.qtype, dns.rdataclass.IN))
+        name, (qtype, qclass) = _folded(cursor.name()), cursor.take("!2H")
+        same.append((name, qtype, qclass) == (asked.name, asked.qtype, _IN))
     message.of_the_question = same == [True] or (
         not questions and message.rcode in _NO_QUESTION_NEEDED
     )
@@ -179,7 +217,7 @@ def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
             for section, count in enumerate(counts):
                 for _ in range(count):
                     _take_record(message, cursor, section, asked)
-        except (dns.exception.DNSException, struct.error, ValueError):
+        except (struct.error, ValueError):
             if section == 0:
                 raise
             message.damaged_tail = True  # a stub does not read that far
@@ -188,24 +226,25 @@ def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
 
 def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query) -> None:
     """Read one record of section 0 (answer), 1 (authority) or 2 (additional)."""
-    owner = cursor.name()
+    owner = _folded(cursor.name())
     kind, rdclass, ttl, length = cursor.take("!2HIH")
     begin, end = cursor.at, cursor.at + length
     rdata = cursor.payload[begin:end]
     if len(rdata) != length:
         raise ValueError("a record ends after the message")
-    if kind == dns.rdatatype.OPT:
+    if kind == _OPT:
         message.rcode |= ttl >> 24 << 4  # RFC 6891 section 6.1.3
-    elif section == 1 and kind == dns.rdatatype.SOA:
+    elif section == 1 and kind == _SOA:
         message.authority_soa = True
-    elif section == 0 and rdclass == dns.rdataclass.IN:
-        if kind == dns.rdatatype.CNAME:
-            message.aliases.setdefault(owner, (cursor.name(), ttl))
+    elif section == 0 and rdclass == _IN:
+        if kind == _CNAME:
+            target = cursor.name()
+            message.aliases.setdefault(owner, (_folded(target), _written(target), ttl))
         elif kind == asked.qtype:
             if length != _WIDTHS[kind]:
                 raise ValueError("an address of another length")
             texts, least = message.addresses.setdefault(owner, ([], ttl))
-            texts.append(canonical_address(ipaddress.ip_address(rdata)))
+            texts.append(_address_text(rdata))
             message.addresses[owner] = (texts, min(least, ttl))
     cursor.at = end
 
@@ -221,17 +260,43 @@ def _resolve(
     name, chain, seen = asked.name, list[str](), {asked.name}
     ttls: list[int] = []
     while name not in addresses and name in aliases:
-        name, ttl = aliases[name]
+        name, written, ttl = aliases[name]
         if name in seen or len(chain) == _MAX_CNAMES:
             return (), tuple(chain), None, True
         seen.add(name)
-        chain.append(name.to_text(omit_final_dot=True))
+        chain.append(written)
         ttls.append(ttl)
     found, ttl = addresses.get(name, ([], 0))
     if found:
         ttls.append(ttl)
     smallest = min(max(min(ttls), 0), _MAX_TTL) if ttls else None
     return tuple(sorted(set(found))[:_MAX_ANSWERS]), tuple(chain), smallest, False
+
+
+def _folded(labels: list[bytes]) -> _Name:
+    return tuple(map(bytes.lower, labels))
+
+
+def _written(labels: list[bytes]) -> str:
+    """A name as zone files write it, every odd byte escaped (RFC 1035 section 5.1)."""
+    return ".".join("".join(map(_CHARACTERS.__getitem__, label)) for label in labels) or "."
+
+
+_CHARACTERS = tuple(
+    f"\\{chr(byte)}"
+    if byte in b'".;\\@$()'
+    else chr(byte)
+    if 0x20 < byte < 0x7F
+    else f"\\{byte:03d}"
+    for byte in range(256)
+)
+
+
+def _address_text(rdata: bytes) -> str:
+    """An address record's text; the common kind without detours."""
+    if len(rdata) == 4:
+        return f"{rdata[0]}.{rdata[1]}.{rdata[2]}.{rdata[3]}"
+    return canonical_address(ipaddress.ip_address(rdata))
 
 
 def canonical_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
@@ -243,14 +308,13 @@ def canonical_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 def failure(reply: DNSReply) -> str | None:
     """Return OONI's word for a reply: None only when it holds addresses."""
-    match reply.rcode:
-        case dns.rcode.NOERROR:
-            return None if reply.answers else Failure.DNS_NO_ANSWER
-        case dns.rcode.NXDOMAIN:
-            return Failure.DNS_NXDOMAIN
-        case dns.rcode.REFUSED:
-            return Failure.DNS_REFUSED
-        case dns.rcode.SERVFAIL:
-            return Failure.DNS_SERVFAIL
-        case _:
-            return Failure.DNS_MISBEHAVING
+    if reply.rcode == 0:
+        return None if reply.answers else Failure.DNS_NO_ANSWER
+    return _FAILURES.get(reply.rcode, Failure.DNS_MISBEHAVING)
+
+
+_FAILURES = {
+    _NXDOMAIN: Failure.DNS_NXDOMAIN,
+    _REFUSED: Failure.DNS_REFUSED,
+    _SERVFAIL: Failure.DNS_SERVFAIL,
+}
