@@ -1,4 +1,5 @@
-"""The reflector: the other end of a contrast. It completes TLS for any name and answers 204.
+"""The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
+asked for `/bytes/N`, so many bytes (a mebibyte at most), to compare speeds.
 
 A service's name shown to this address, where no service runs, tells a filter by name from one by
 address. It answers no DNS, dials nothing, keeps nothing, and never logs who came.
@@ -16,10 +17,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import ssl
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from probes import state
@@ -32,6 +34,10 @@ MAX_CONNECTIONS = 256
 _MAX_HEAD = 16384
 _DAYS = 3650
 _ANSWER = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+MAX_BYTES = 1 << 20
+"""Most that one connection is given; a piece goes out when the last one has."""
+_PIECE = bytes(16384)
+_BYTES = re.compile(rb"GET /bytes/(\d{1,9}) HTTP/1\.1\r\n")
 
 
 class ReflectorError(Exception):
@@ -146,7 +152,7 @@ async def serve(
 async def _reflect(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
 ) -> None:
-    """One connection: handshake, one request head, 204, goodbye. Raises OSError."""
+    """One connection: handshake, requests for bytes or one other, goodbye. Raises OSError."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
 
@@ -172,18 +178,25 @@ async def _reflect(
             except ssl.SSLWantReadError:
                 if not await fed():
                     return
-        head = b""
-        while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD:
-            try:
-                piece = tls.read(_MAX_HEAD)
-            except ssl.SSLWantReadError:
-                if not await fed():
-                    return
-                continue
-            if not piece:
+        given = 0
+        while True:
+            head = await _head(tls, fed)
+            if head is None:
                 return
-            head += piece
-        tls.write(_ANSWER)
+            wanted = _BYTES.match(head)
+            if wanted is None:
+                tls.write(_ANSWER)
+                break
+            size = min(int(wanted[1]), MAX_BYTES - given)
+            given += size
+            tls.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n")
+            tls.write(b"Content-Length: %d\r\n\r\n" % size)
+            while size > 0:
+                tls.write(_PIECE[:size])
+                size -= len(_PIECE)
+                await flush()
+            if given >= MAX_BYTES:
+                break
         try:
             tls.unwrap()  # our close_notify; the far side's is not waited for
         except ssl.SSLError:
@@ -192,3 +205,19 @@ async def _reflect(
         await flush()  # after an error: the alert, as any server sends it
     writer.close()
     await writer.wait_closed()
+
+
+async def _head(tls: ssl.SSLObject, fed: Callable[[], Awaitable[bool]]) -> bytes | None:
+    """The head of a request; None when the far side went away. One that is too long is cut."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD:
+        try:
+            piece = tls.read(_MAX_HEAD)
+        except ssl.SSLWantReadError:
+            if not await fed():
+                return None
+            continue
+        if not piece:
+            return None
+        head += piece
+    return head

@@ -20,6 +20,7 @@ from probes import experiments
 from probes.bounded import within_bounds
 from probes.history import failed_endpoints as failed_endpoints
 from probes.liveness import clock_offset_ms, liveness_targets, reached_anything
+from probes.looks import Look, Looks
 from probes.names import Names
 from probes.network import Network
 from probes.patience import Patience
@@ -56,6 +57,8 @@ class Setup:
     system: tuple[ResolverRoute, ...]
     """The machine's own nameservers (`probes.resolvers.system_routes`)."""
     patience: Patience = field(default_factory=Patience)
+    looks: Looks = field(default_factory=Looks)
+    """What is remembered from round to round of each endpoint's speed."""
 
 
 @dataclass
@@ -275,6 +278,11 @@ async def _open(
             contrasts=not plain,
             repeats=not retest,
             references=not liveness and this.online,
+            look=Look.NO
+            if liveness or not this.online
+            else this.setup.looks.wish(
+                endpoint.id, this.round_ms, this.interval_ms, retest=retest
+            ),
         )
         for endpoint in target.endpoints
     )
@@ -349,3 +357,5 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
+        finally:
+            this.setup.looks.note(endpoint.id, this.round_ms, visit.observations)

@@ -25,10 +25,12 @@ from monitor.detection.rules import (
     HTTP_RULES,
     QUIC_RULES,
     TCP_RULES,
+    THROTTLE_RULES,
     TLS_RULES,
     Rule,
     first,
 )
+from monitor.detection.transfer import transfer_facts
 from monitor.detection.view import AddressView
 
 F = TypeVar("F")
@@ -60,6 +62,8 @@ class Outcome:
     evidence: tuple[str, ...] = ()
     here: bool = True
     """The control passed this step at this very address (or the step has no address)."""
+    slows: bool = False
+    """The rule itself says throttled: the step works, and is slowed to uselessness."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,24 @@ def _outcome(
     rule = first(rules, facts)
     if rule is None:  # only when a tuple has lost its last rule
         return Outcome(layer, f"{layer}.unmatched", State.INCONCLUSIVE)
-    accuses = rule.state is State.BLOCKED
+    accuses = rule.state in (State.BLOCKED, State.THROTTLED)
     state, extra = rule.state, rule.evidence
     if accuses and reach is not Reach.PASSED:
         state = State.INCONCLUSIVE
         extra += ("no_control" if reach is Reach.UNKNOWN else "control_fails",)
     if rule.state is not State.OK:
         extra += evidence
-    return Outcome(layer, rule.id, state, accuses, rule.technique, rule.weight, extra, here)
+    return Outcome(
+        layer,
+        rule.id,
+        state,
+        accuses,
+        rule.technique,
+        rule.weight,
+        extra,
+        here,
+        rule.state is State.THROTTLED,
+    )
 
 
 def judge_endpoint(case: Beside) -> EndpointJudgement:
@@ -154,6 +168,8 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
             *((f"blockpage:{tls.page}",) if tls.page else ()),
         )
         outcomes.append(_outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence))
+    if (speed := transfer_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
     if (quic := quic_facts(case, place, forged)) is not None and _open(outcomes):
         outcomes.append(
             _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
@@ -178,7 +194,8 @@ def _combine(
     """Put one endpoint together (interface.md section 3).
 
     The protocol's last step may have been taken at one address only (a request is sent once an
-    endpoint), also at one that a reference resolver gave: then it speaks for all.
+    endpoint), also at one that a reference resolver gave: then it speaks for all. So does the
+    one address whose speed was looked at.
     """
     names = {o.state for o in lookups}
     resolves = not lookups or State.OK in names
@@ -199,8 +216,13 @@ def _combine(
         addresses = tuple(map(_spare, addresses))
         own = [a for a in addresses if a.own]
     states = {a.state for a in (own if resolves else addresses)}
+    slowed = next((o.state for a in own for o in a.outcomes if o.slows), None)
+    reached = reached or slowed is not None
+    finished = finished and slowed is None
     if State.BLOCKED in names or State.BLOCKED in states:
         state = State.IMPAIRED if reached and resolves else State.BLOCKED
+    elif slowed is not None and resolves:
+        state = slowed
     elif reached and resolves:
         state = State.OK if finished else State.INSUFFICIENT
     else:

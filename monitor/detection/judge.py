@@ -21,7 +21,7 @@ from probes.wire.measurement import Measurement
 
 Control = tuple[Measurement, Sequence[Measurement]]
 """A control's measurement of the same target, with the control's own liveness of that round."""
-OPEN_STATES = (State.BLOCKED, State.IMPAIRED)
+OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 _BLOCKED_TENTHS = 9
 """An `any_of` target is blocked from this many tenths of its endpoints on (interface.md)."""
 RULE_EMPTY = "target.insufficient"
@@ -109,7 +109,8 @@ def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
     """Return the state of a target from its endpoints, before asking the vantage's standing.
 
     Endpoints that are down for the control too leave the count; unseen ones stay in it, so that
-    fewer facts never look more blocked.
+    fewer facts never look more blocked. One that is throttled makes the target so, unless a part
+    of it is blocked: what works slowly works.
     """
     states = Counter(e.state for e in judged)
     seen = len(judged) - states[State.INSUFFICIENT]
@@ -121,12 +122,16 @@ def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
             return State.BLOCKED
         if states[State.IMPAIRED]:
             return State.IMPAIRED
+        if states[State.THROTTLED]:
+            return State.THROTTLED
         order = (State.INCONCLUSIVE, State.DOWN, State.INSUFFICIENT)
         return next((s for s in order if states[s]), State.OK)
     if blocked and blocked * 10 >= counted * _BLOCKED_TENTHS:
         return State.BLOCKED
     if blocked or states[State.IMPAIRED]:
         return State.IMPAIRED
+    if states[State.THROTTLED]:
+        return State.THROTTLED
     if states[State.OK]:
         return State.OK
     order = (State.INCONCLUSIVE, State.INSUFFICIENT, State.DOWN)
@@ -139,8 +144,9 @@ def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
     For a state that accuses nobody: the deepest outcome of that state, else of what works.
     """
     said = [o for e in judged for o in e.outcomes]
+    open_as = State.THROTTLED if state is State.THROTTLED else State.BLOCKED
     for pool in (
-        [o for o in said if o.accuses and o.state is State.BLOCKED] if state in OPEN_STATES else [],
+        [o for o in said if o.accuses and o.state is open_as] if state in OPEN_STATES else [],
         [o for o in said if o.accuses] if state is State.INCONCLUSIVE else [],
         [o for o in said if o.state is state],
     ):
@@ -207,7 +213,7 @@ def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerF
     said = [o for e in judged for o in e.outcomes]
     findings = []
     for layer in Layer:
-        accusing = [o for o in said if o.layer is layer and o.state is State.BLOCKED]
+        accusing = [o for o in said if o.layer is layer and o.state in OPEN_STATES]
         working = [o for o in said if o.layer is layer and o.state is State.OK]
         if accusing and state in OPEN_STATES:
             lead = _leading(accusing)

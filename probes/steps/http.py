@@ -28,6 +28,7 @@ import msgspec
 from probes import tls
 from probes.classify import failure, kernel_errno
 from probes.network import Network, Stream
+from probes.talk import Wire, authority, h2_headers, http1_headers
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY = 65536
@@ -36,16 +37,6 @@ MAX_RECEIVED = 262144
 _MAX_EXCERPT = 2048
 _MAX_TEXT = 512
 _UNEXPECTED_STATUS = frozenset((403, 451))
-# No product name of ours: what Chrome on Android sends (reduced form, Chrome 140, 2025-09).
-_HEADERS = (
-    (
-        "user-agent",
-        "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
-        "Chrome/140.0.0.0 Mobile Safari/537.36",
-    ),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("accept-language", "en-US,en;q=0.9"),
-)
 _TITLE = re.compile(rb"<title\b[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _TITLE_END = re.compile(rb"</title", re.IGNORECASE)
 _LONGEST_TITLE = 2300
@@ -71,38 +62,6 @@ class _Answer:
         self.complete = self.complete or len(self.body) >= MAX_BODY
 
 
-class _Wire:
-    """A clear or an encrypted connection, with its bytes counted."""
-
-    def __init__(self, stream: Stream, client: tls.TLSClient | None) -> None:
-        self._stream = stream
-        self._client = client
-        self._sent = self._received = 0
-        self._base = (client.sent_bytes, client.received_bytes) if client else (0, 0)
-
-    async def send(self, plain: bytes) -> None:
-        if self._client is not None:
-            await tls.send(self._stream, self._client, plain)
-        else:
-            self._sent += len(plain)
-            await self._stream.send(plain)
-
-    async def receive(self) -> bytes:
-        if self._client is not None:
-            return await tls.receive(self._stream, self._client)
-        received = await self._stream.receive()
-        self._received += len(received)
-        return received
-
-    @property
-    def sent_bytes(self) -> int:
-        return self._client.sent_bytes - self._base[0] if self._client else self._sent
-
-    @property
-    def received_bytes(self) -> int:
-        return self._client.received_bytes - self._base[1] if self._client else self._received
-
-
 async def exchange(
     network: Network,
     stream: Stream,
@@ -124,17 +83,17 @@ async def exchange(
     covers the whole exchange, so that a far side that drips bytes ends too.
     """
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
-    authority = _authority(host or address, port, 80 if client is None else 443)
-    wire = _Wire(stream, client)
+    host_header = authority(host or address, port, 80 if client is None else 443)
+    wire = Wire(stream, client)
     answer = _Answer()
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
         async with asyncio.timeout(timeout):
             if protocol == "h2":
-                await _speak_h2(wire, answer, authority, path)
+                await _speak_h2(wire, answer, host_header, path)
             else:
-                await _speak_http1(wire, answer, authority, path)
+                await _speak_http1(wire, answer, host_header, path)
     except (OSError, EOFError, h11.RemoteProtocolError, h2.exceptions.H2Error) as error:
         failed = error
     took = network.clock_us() - begin
@@ -198,12 +157,9 @@ def clear_answer(
     return _filled(seen, answer, unexpected=True)
 
 
-async def _speak_http1(wire: _Wire, answer: _Answer, authority: str, path: str) -> None:
+async def _speak_http1(wire: Wire, answer: _Answer, host: str, path: str) -> None:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
-    # As a browser orders and spells them; h11 keeps the spelling.
-    headers = [("Host", authority), ("Connection", "keep-alive")]
-    headers += [(name.title(), value) for name, value in _HEADERS]
-    request = connection.send(h11.Request(method="GET", target=path, headers=headers))
+    request = connection.send(h11.Request(method="GET", target=path, headers=http1_headers(host)))
     connection.send(h11.EndOfMessage())
     await wire.send(request or b"")
     while not answer.complete:
@@ -240,22 +196,12 @@ def _read_events(connection: h11.Connection, answer: _Answer) -> None:
                 return
 
 
-async def _speak_h2(wire: _Wire, answer: _Answer, authority: str, path: str) -> None:
+async def _speak_h2(wire: Wire, answer: _Answer, host: str, path: str) -> None:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(client_side=True, header_encoding=None)
     )
     connection.initiate_connection()
-    connection.send_headers(
-        1,
-        [
-            (":method", "GET"),
-            (":authority", authority),
-            (":scheme", "https"),
-            (":path", path),
-            *_HEADERS,
-        ],
-        end_stream=True,
-    )
+    connection.send_headers(1, h2_headers(host, path), end_stream=True)
     await wire.send(connection.data_to_send())
     async for event in _h2_events(wire, connection, answer):
         match event:
@@ -279,7 +225,7 @@ async def _speak_h2(wire: _Wire, answer: _Answer, authority: str, path: str) -> 
 
 
 async def _h2_events(
-    wire: _Wire, connection: h2.connection.H2Connection, answer: _Answer
+    wire: Wire, connection: h2.connection.H2Connection, answer: _Answer
 ) -> AsyncIterator[h2.events.Event]:
     while True:
         if wire.received_bytes >= MAX_RECEIVED:
@@ -314,11 +260,6 @@ def _filled(base: HTTPExchange, answer: _Answer, *, unexpected: bool) -> HTTPExc
         body_sha256=hashlib.sha256(body).hexdigest() if body else None,
         excerpt=body[:_MAX_EXCERPT] if odd else b"",
     )
-
-
-def _authority(host: str, port: int, usual: int) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return name if port == usual else f"{name}:{port}"
 
 
 def _clean(value: bytes, limit: int = _MAX_TEXT) -> str | None:

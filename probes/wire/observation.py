@@ -244,6 +244,9 @@ class Transfer(
     """From the first request to the first byte of an answer."""
     silence_us: Micros = 0
     """Longest time without a byte once bytes had come, the last wait included."""
+    flow_us: Micros = 0
+    """Time in which bytes flowed: `took_us` without the waits that round trips explain. Bytes
+    received through this is the speed of the path, however far the far side is."""
     errno: Small | None = None
     progress: Annotated[tuple[Progress, ...], msgspec.Meta(max_length=32)] = ()
     """Thinned out: shows where a stream froze."""

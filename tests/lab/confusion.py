@@ -14,7 +14,7 @@ FAILED = "no verdict"
 
 
 def _accuses(said: str) -> bool:
-    return said.startswith(("blocked", "impaired"))
+    return said.startswith(("blocked", "impaired", "throttled"))
 
 
 @dataclass

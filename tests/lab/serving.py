@@ -31,9 +31,13 @@ class Twist:
     """Its name leads to a private address, where it is served."""
     retired: str = ""
     """The last of its endpoints is closed."""
+    sluggish: str = ""
+    """It gives 20 kB a second, whoever asks."""
 
 
 STRAIGHT = Twist()
+PAGE_BYTES = 80_000
+"""What an https service gives: more than a transfer wants."""
 
 
 def hosts(plan: Plan, id: str) -> list[Host]:
@@ -86,6 +90,7 @@ def nginx(
     """Every name at its own addresses, each with its own certificate, from `issue(host,
     expired)`; and the block page."""
     expired, law, moved = (hosts(plan, id) for id in (twist.expired, twist.law, twist.private))
+    sluggish = hosts(plan, twist.sluggish)
     served = [
         host
         for s in plan.services
@@ -99,8 +104,11 @@ def nginx(
         listen += [plan.private] if host in moved else []
         lines = [f"listen {a}:{host.port}{' ssl' if secure else ''};" for a in listen]
         lines += _shown(issue(host, host in expired)) if secure else []
-        status = 451 if host in law else 200
-        lines += [f"server_name {host.name};", _page(status, f"<title>{host.name}</title>")]
+        lines += [f"server_name {host.name};", "limit_rate 20k;" if host in sluggish else ""]
+        if host.protocol == "https" and host not in law:
+            lines += [_long_page(folder, host.name)]
+        else:
+            lines += [_page(451 if host in law else 200, f"<title>{host.name}</title>")]
         blocks.append(lines)
     listen = [f"listen {plan.warner}:80;", f"listen {plan.warner}:443 ssl;"]
     page = _page((200, 403)[plan.seed % 2], PAGE.decode())
@@ -121,6 +129,12 @@ def nginx(
 
 def _shown(pair: Sequence[Path]) -> list[str]:
     return [f"ssl_certificate {pair[0]};", f"ssl_certificate_key {pair[1]};"]
+
+
+def _long_page(folder: Path, name: str) -> str:
+    """A page large enough to tell a speed from, of a file: strings of nginx are short."""
+    (folder / f"page-{name}").write_text(f"<title>{name}</title>".ljust(PAGE_BYTES))
+    return f"root {folder}; location / {{ default_type text/html; try_files /page-{name} =404; }}"
 
 
 def _page(status: int, text: str) -> str:

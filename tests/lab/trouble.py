@@ -31,6 +31,7 @@ _TWISTS = {
     "name_gone": "gone",
     "law_everywhere": "law",
     "private_everywhere": "private",
+    "pace.sluggish": "sluggish",
     "partial.retired": "retired",
     "partial.retired_needed": "retired",
 }

@@ -260,6 +260,11 @@ class World:
         """Call a command in a namespace."""
         subprocess.run(["ip", "netns", "exec", space, *arguments], check=True)
 
+    def run_both(self, *arguments: str) -> None:
+        """The same rule at the ISP for IPv4 and IPv6, in iptables' words."""
+        for tables in ("iptables", "ip6tables"):
+            self.run("isp", tables, *arguments)
+
     def start(
         self,
         space: str,

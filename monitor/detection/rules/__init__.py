@@ -13,6 +13,7 @@ from monitor.detection.rules.dns import DNS_RULES
 from monitor.detection.rules.http import HTTP_RULES
 from monitor.detection.rules.quic import QUIC_RULES
 from monitor.detection.rules.tcp import TCP_RULES
+from monitor.detection.rules.throttle import THROTTLE_RULES
 from monitor.detection.rules.tls import TLS_RULES
 from monitor.detection.rules.vantage import VANTAGE_RULES
 
@@ -23,6 +24,7 @@ ALL_RULES: tuple[Rule[Any], ...] = (
     *DNS_RULES,
     *TCP_RULES,
     *TLS_RULES,
+    *THROTTLE_RULES,
     *QUIC_RULES,
     *HTTP_RULES,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "QUIC_RULES",
     "RULES_VERSION",
     "TCP_RULES",
+    "THROTTLE_RULES",
     "TLS_RULES",
     "VANTAGE_RULES",
     "Rule",

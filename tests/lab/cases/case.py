@@ -55,5 +55,5 @@ class Case:
 
 def label(state: str | None, technique: str | None) -> str:
     """State and technique in words. A technique that is named without accusing is no part."""
-    accuses = technique and state in ("blocked", "impaired")
+    accuses = technique and state in ("blocked", "impaired", "throttled")
     return f"{state} {technique}" if accuses else str(state)

@@ -21,6 +21,7 @@ from probes.wire.observation import (
     Purpose,
     TCPConnect,
     TLSHandshake,
+    Transfer,
 )
 
 HOST = "srv.example"
@@ -126,6 +127,36 @@ def http(
         "status": None if failure else 200,
     }
     return HTTPExchange(**values | other)
+
+
+def transfer(
+    address: str = A1,
+    *,
+    rate: int = 10_000_000,
+    turn: int = 0,
+    at: EndpointRef = HTTPS,
+    frozen_after: int = 0,
+    size: int = 65_536,
+    **other: Any,
+) -> Transfer:
+    """So many bytes a second; or a stream that stops dead after so many bytes."""
+    received = frozen_after or size
+    flow = received * 1_000_000 // rate + (4_000_000 if frozen_after else 0)
+    values: dict[str, Any] = {
+        "endpoint": at.id,
+        "address": address,
+        "port": 443,
+        "sni": at.host,
+        "turn": turn,
+        "failure": Failure.TIMEOUT if frozen_after else None,
+        "wanted_bytes": 65_536,
+        "received_bytes": received,
+        "took_us": flow + 20_000,
+        "flow_us": flow,
+        "first_us": 20_000,
+        "silence_us": 4_000_000 if frozen_after else 20_000,
+    }
+    return Transfer(**values | other)
 
 
 def contrast(kind: Contrast) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from hypothesis import given, settings
 
 from monitor.detection.judge import judge
-from monitor.detection.model import State
+from monitor.detection.model import State, layer_of
 from monitor.detection.rules import ALL_RULES
 from probes.wire.codec import decode, encode
 from probes.wire.failure import Failure
@@ -46,9 +46,10 @@ from tests.monitor.detection.scenes import (
     reference,
     tcp,
     tls,
+    transfer,
 )
 
-OPEN = (State.BLOCKED, State.IMPAIRED)
+OPEN = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 RULE_IDS = {rule.id for rule in ALL_RULES} | {"target.insufficient", "target.works"}
 
 # What real probes send, mixed at will.
@@ -97,8 +98,19 @@ exchanges = st.builds(
     st.sampled_from([None, None, Failure.RESET]),
     st.sampled_from([200, 302, 403, 451]),
 )
+transfers = st.builds(
+    lambda a, change, rate, turn, ended: transfer(
+        a, rate=rate, turn=turn, at=HTTPS, frozen_after=ended, **change
+    ),
+    addresses,
+    st.sampled_from([{}, {}, INNOCUOUS, OWN_HOST, OWN_HOST | {"sni": "harmless.example"}]),
+    st.sampled_from([20_000, 300_000, 5_000_000]),
+    st.integers(0, 3),
+    st.sampled_from([0, 0, 16_000]),
+)
 seen = st.lists(
-    st.one_of(lookups, others, connects, handshakes, certificates, exchanges), max_size=14
+    st.one_of(lookups, others, connects, handshakes, certificates, exchanges, transfers),
+    max_size=14,
 )
 livenesses = st.builds(
     lambda international, domestic, v6, offset: alive(
@@ -116,7 +128,7 @@ def distinct(observations: list[AnyObservation]) -> list[AnyObservation]:
     """Each step of each purpose once at each place, as probes take them."""
     kept: dict[object, AnyObservation] = {}
     for o in observations:
-        place = [getattr(o, n, None) for n in ("address", "qtype", "resolver", "transport")]
+        place = [getattr(o, n, None) for n in ("address", "qtype", "resolver", "transport", "turn")]
         kept.setdefault((type(o), o.endpoint, o.contrast, *place), o)
     return list(kept.values())
 
@@ -147,7 +159,7 @@ def test_total_and_consistent(observations, liveness, beside, how) -> None:  # t
     else:
         assert not any(finding.blocked for finding in said.findings)
     if said.technique is not None:
-        assert said.technique.partition(".")[0] == said.layer
+        assert layer_of(said.technique) == said.layer
 
 
 @settings(max_examples=80, deadline=None)

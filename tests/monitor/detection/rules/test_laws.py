@@ -7,7 +7,7 @@ import re
 import pytest
 
 from monitor.detection.kinds import Kind
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.rules import (
     ALL_RULES,
     DNS_RULES,
@@ -26,6 +26,7 @@ BY_LAYER = {
     Layer.TLS: TLS_RULES,
     Layer.HTTP: HTTP_RULES,
 }
+ACCUSING = (State.BLOCKED, State.THROTTLED)
 KINDS = {str(kind) for kind in Kind}
 
 
@@ -34,7 +35,7 @@ def test_ids_are_unique_and_in_their_layers_name() -> None:
     assert len(ids) == len(set(ids))
     for rule in ALL_RULES:
         assert re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", rule.id)
-        assert rule.id.partition(".")[0] == (rule.layer or "vantage")
+        assert layer_of(rule.id) == (rule.layer or "vantage")
 
 
 @pytest.mark.parametrize("layer", list(BY_LAYER))
@@ -54,11 +55,12 @@ def test_every_rule_has_a_comment_for_people() -> None:
 
 def test_only_accusing_rules_weigh_and_all_of_them_do() -> None:
     for rule in ALL_RULES:
-        assert (rule.weight > 0) == (rule.state is State.BLOCKED), rule.id
+        assert (rule.weight > 0) == (rule.state in ACCUSING), rule.id
         assert rule.weight <= 7_000_000, rule.id
         if rule.technique is not None:
-            assert rule.state is State.BLOCKED
-            assert rule.technique.partition(".")[0] == rule.layer
+            assert rule.state in ACCUSING
+            assert layer_of(rule.technique) == rule.layer
+            assert (rule.state is State.THROTTLED) == rule.technique.startswith("throttle.")
 
 
 def test_every_technique_is_named_by_some_rule() -> None:

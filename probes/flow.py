@@ -1,0 +1,85 @@
+"""How fast bytes arrive on one connection, apart from how far away they come from. No I/O.
+
+The far side sends a burst, then waits a round trip for our acknowledgement: on a long way a short
+transfer consists of such waits, and says nothing of what the path could carry. Within a burst
+bytes arrive as fast as the narrowest place lets them through. So waits that a round trip explains
+do not count: each as long as half a round trip at least, no more of it than a whole one, and only
+after a burst or after a request of ours; packets that trickle in singly are no bursts.
+"""
+
+from __future__ import annotations
+
+from probes.wire.observation import Progress
+
+BURST_BYTES = 4096
+"""Three full segments of 1,448 bytes: what a sender may have under way in bad times."""
+MOST_POINTS = 32
+
+
+class Flow:
+    """What has arrived on one connection since the first request. Times are microseconds of one
+    clock."""
+
+    def __init__(self, begin_us: int) -> None:
+        self._begin_us = self._last_us = begin_us
+        self._waits_us = 0
+        self._since = self._asked = 0
+        self._every = 1
+        self._skipped = 0
+        self._points: list[Progress] = []
+        self.received_bytes = 0
+        self.first_us = 0
+        """From the first request to the first byte."""
+        self.silence_us = 0
+
+    def asked(self) -> None:
+        """A request goes out now: its answer takes a round trip."""
+        self._asked += 1
+
+    def arrived(self, now_us: int, size: int) -> None:
+        """So many bytes are here."""
+        gap = now_us - self._last_us
+        if not self.received_bytes:
+            self.first_us = self._waits_us = gap
+            self._asked = max(0, self._asked - 1)
+        else:
+            self.silence_us = max(self.silence_us, gap)
+            burst = self._since >= BURST_BYTES
+            if 2 * gap >= self.first_us and (burst or self._asked):
+                self._waits_us += min(gap, self.first_us)
+                self._asked -= not burst and self._asked > 0
+                self._since = 0
+        self._last_us = now_us
+        self._since += size
+        self.received_bytes += size
+        self._note()
+
+    def ended(self, now_us: int) -> None:
+        """Nothing more is waited for."""
+        if self.received_bytes:
+            self.silence_us = max(self.silence_us, now_us - self._last_us)
+
+    def flow_us(self, now_us: int) -> int:
+        """Time in which bytes flowed until now; at least 1 once there were any."""
+        flowed = now_us - self._begin_us - self._waits_us
+        return max(1, flowed) if self.received_bytes else 0
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:
+        """How far it had come when, thinned out; the last point is exact."""
+        if not self.received_bytes:
+            return ()
+        last = Progress(self._last_us - self._begin_us, self.received_bytes)
+        kept = self._points[:-1] if self._points[-1:] == [last] else self._points
+        return (*kept[: MOST_POINTS - 1], last)
+
+    def _note(self) -> None:
+        """Keep every so manieth point; when there are too many, every second of them."""
+        self._skipped += 1
+        if self._skipped < self._every:
+            return
+        self._skipped = 0
+        self._points.append(Progress(self._last_us - self._begin_us, self.received_bytes))
+        if len(self._points) >= MOST_POINTS:
+            self._points = self._points[1::2]
+            self._every *= 2

@@ -1,0 +1,121 @@
+"""Speed of one endpoint: the service's name and an innocuous one at the same address, in both
+orders, and our own host where that helps. Only a slow first transfer leads to a second one.
+
+Turns: 0 the service's name; if slow, 1 an innocuous name. When that is much faster: 2 innocuous,
+3 the service's, and where the two pairs disagree 4 and 5 decide. When it is as slow: our own host;
+if that is fast, turns 2 and 3 as well, else the line itself is slow and nothing more is spent.
+"""
+
+from __future__ import annotations
+
+from probes.looks import SUSPECT_TIMES, Look, oddly_slow
+from probes.resolvers import parse_authority
+from probes.steps import transfer
+from probes.visit import Link, Visit
+from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
+from probes.wire.speed import slow, times_faster
+
+FIRST = transfer.Measure()
+LATER = transfer.Measure(most=4 * transfer.WANTED_BYTES, seconds=1.5)
+"""Later turns go on a little where bytes come fast, so that one lost packet decides less."""
+TENTH = 10
+_BYTES_PATH = f"/bytes/{2 * transfer.WANTED_BYTES}"
+"""What our reflector answers with so many bytes (`probes.reflector`)."""
+
+
+async def look(
+    visit: Visit, address: str, answered: HTTPExchange | None, round_trip_us: int
+) -> None:
+    """Look at the speed of one address, if this visit may. `answered`: the app's own exchange."""
+    if visit.look is Look.NO:
+        return
+    if visit.look is Look.MAY and not oddly_slow(answered, round_trip_us):
+        return
+    first = await _own(visit, address, 0)
+    if first is None or not slow(first):
+        return
+    other = await _innocuous(visit, address, 1)
+    if other is None or not times_faster(other, first, SUSPECT_TIMES):
+        elsewhere = await _elsewhere(visit, visit.sni.innocuous, 0)
+        if elsewhere is None or not times_faster(elsewhere, first, SUSPECT_TIMES):
+            return
+        if other is None:
+            # The service's address takes no other name: its own name to our host instead.
+            await _elsewhere(visit, visit.endpoint.server_name, 1)
+            await _elsewhere(visit, visit.endpoint.server_name, 2)
+            await _elsewhere(visit, visit.sni.innocuous, 3)
+            await _own(visit, address, 1)
+            return
+    second_other = await _innocuous(visit, address, 2)
+    second = await _own(visit, address, 3)
+    if other is None or second is None or second_other is None:
+        return
+    if times_faster(other, first, TENTH) != times_faster(second_other, second, TENTH):
+        await _own(visit, address, 4)
+        await _innocuous(visit, address, 5)
+
+
+async def _own(visit: Visit, address: str, turn: int) -> Transfer | None:
+    """The service's name to its own address, over a fresh connection."""
+    kind, why = Contrast.REPEAT, Purpose.CONTRAST
+    link = await visit.connect(address, purpose=why, contrast=kind)
+    link = await visit.shake(link, purpose=why, contrast=kind)
+    return await _fetch(visit, link, visit.endpoint.server_name, turn, Purpose.SUBJECT, None)
+
+
+async def _innocuous(visit: Visit, address: str, turn: int) -> Transfer | None:
+    """An innocuous name in the handshake, the same request behind it."""
+    name = visit.sni.innocuous
+    if not name or name == visit.endpoint.server_name:
+        return None
+    kind, why = Contrast.INNOCUOUS_NAME, Purpose.CONTRAST
+    link = await visit.connect(address, purpose=why, contrast=kind)
+    link = await visit.shake(link, name=name, purpose=why, contrast=kind, verify=False)
+    return await _fetch(visit, link, name, turn, why, kind)
+
+
+async def _elsewhere(visit: Visit, name: str, turn: int) -> Transfer | None:
+    """A name to our own host, which gives as many bytes as are asked for."""
+    if not visit.sni.address or not name:
+        return None
+    address, port = parse_authority(visit.sni.address, 443)
+    why = Purpose.CONTRAST
+    # Its handshakes are no part of the square, which asks whether the service's name dies there.
+    kind = Contrast.INNOCUOUS_NAME
+    link = await visit.connect(address, port=port, purpose=why, contrast=kind)
+    link = await visit.shake(link, name=name, purpose=why, contrast=kind, verify=False)
+    return await _fetch(visit, link, name, turn, why, Contrast.REFLECTOR, _BYTES_PATH)
+
+
+async def _fetch(
+    visit: Visit,
+    link: Link,
+    name: str,
+    turn: int,
+    purpose: Purpose,
+    contrast: Contrast | None,
+    path: str = "",
+) -> Transfer | None:
+    if link.stream is None or not link.good:
+        return None
+    try:
+        seen = await transfer.transfer(
+            visit.network,
+            link.stream,
+            link.client,
+            endpoint=visit.endpoint.id,
+            address=link.address,
+            port=link.port,
+            sni=name,
+            host=name if path else visit.endpoint.server_name,
+            path=path or visit.endpoint.path,
+            started_us=visit.started_us,
+            turn=turn,
+            purpose=purpose,
+            contrast=contrast,
+            measure=LATER if turn or path else FIRST,
+        )
+    finally:
+        link.close()
+    visit.observations.append(seen)
+    return seen

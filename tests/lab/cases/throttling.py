@@ -1,0 +1,31 @@
+"""Slowed down, frozen, or merely slow."""
+
+from __future__ import annotations
+
+from tests.lab.cases.case import ANY, WORKS, Case
+
+_HTTPS = ("https",)
+CASES: tuple[Case, ...] = (
+    Case("throttle.sni", "throttled", ("throttle.sni",), "throttle.sni", _HTTPS),
+    Case("throttle.address", "throttled", ("throttle.address",), "throttle.address", _HTTPS),
+    Case("throttle.freeze", "throttled", ("throttle.freeze.sni",), "throttle.freeze", _HTTPS),
+    Case(
+        "throttle.freeze_address",
+        "throttled",
+        ("throttle.freeze.address",),
+        "throttle.freeze",
+        _HTTPS,
+        evidence=("whatever_name",),
+    ),
+    Case(
+        "pace.congestion",
+        "ok",
+        WORKS,
+        None,
+        _HTTPS,
+        evidence=("slow_for_every_name",),
+        everyone=True,
+    ),
+    Case("pace.sluggish", "ok", WORKS, None, _HTTPS, evidence=("slow_for_control_too",)),
+    Case("pace.loss_and_delay", "ok", WORKS, None, ANY, everyone=True),
+)

@@ -1,0 +1,95 @@
+"""A narrow place on the ISP's line: for a name, for addresses, or for everything; and streams that
+stop dead. The kernel shapes (htb), which delays packets; it does not drop them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.lab.plan import Plan, Service
+from tests.lab.world import World
+
+RATES = (160, 320, 640, 1280, 2000)
+"""kbit/s, by the seed."""
+FROZEN_AFTER = 16384
+"""Bytes of a connection, handshake and headers included, that pass (Russia, 2025: 16 to 20 kB)."""
+_MARK, _CLASS = "7", "1:10"
+
+
+def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
+    """Make the trouble of one case."""
+    kbit, host = RATES[plan.seed % len(RATES)], victim.host
+    match how:
+        case "sni":
+            narrow(world, kbit)
+            mark_name(world, host.name)
+            world.run_both("-t", "mangle", "-A", "FORWARD", *_MARKED, *_INTO)
+        case "address":
+            narrow(world, kbit)
+            for address in host.addresses:
+                table = "ip6tables" if ":" in address else "iptables"
+                world.run("isp", table, "-t", "mangle", "-A", "FORWARD", "-s", address, *_INTO)
+        case "freeze":
+            mark_name(world, host.name)
+            freeze(world, [_MARKED])
+        case "freeze_address":
+            freeze(world, [("-s", address) for address in host.addresses])
+        case "congestion":
+            narrow(world, kbit, everything=True)
+        case "loss_and_delay":
+            lose(world, 2)
+            world.delay(0.1)
+        case _:
+            pass  # the world itself is the case
+
+
+_MARKED = ("-m", "connmark", "--mark", _MARK)
+_INTO = ("-j", "CLASSIFY", "--set-class", _CLASS)
+
+
+def single_segments(world: World) -> None:
+    """What comes from the internet passes the ISP as packets, not as 64 kB of them at once."""
+    world.ip("-n", "internet", "link", "set", "tr1", "gso_max_segs", "1")
+
+
+def narrow(world: World, kbit: int, *, everything: bool = False) -> None:
+    """A class of so many kbit/s towards the probe, and whether everything goes into it."""
+    single_segments(world)
+    usual = "10" if everything else "1"
+    for line in (
+        f"qdisc add dev pr1 root handle 1: htb default {usual}",
+        "class add dev pr1 parent 1: classid 1:1 htb rate 1gbit",
+        f"class add dev pr1 parent 1: classid {_CLASS} htb rate {kbit}kbit burst 2k quantum 1514",
+    ):
+        world.run("isp", "tc", *line.split())
+
+
+def mark_name(world: World, name: str) -> None:
+    """Mark connections whose ClientHello shows a name."""
+    world.run_both(
+        "-t", "mangle", "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "--dport", "443",
+        "-m", "string", "--algo", "bm", "--string", name, "-j", "CONNMARK", "--set-mark", _MARK,
+    )  # fmt: skip
+
+
+def freeze(world: World, which: Sequence[Sequence[str]]) -> None:
+    """Let FROZEN_AFTER bytes of a connection through, and no more."""
+    single_segments(world)
+    world.run("isp", "sh", "-c", "echo 1 > /proc/sys/net/netfilter/nf_conntrack_acct")
+    for match in which:
+        rule = (
+            "-A", "FORWARD", "-o", "pr1", "-p", "tcp", *match, "-m", "connbytes",
+            "--connbytes", f"{FROZEN_AFTER}:", "--connbytes-dir", "reply",
+            "--connbytes-mode", "bytes", "-j", "DROP",
+        )  # fmt: skip
+        if "-s" in match:
+            table = "ip6tables" if ":" in match[-1] else "iptables"
+            world.run("isp", table, *rule)
+        else:
+            world.run_both(*rule)
+
+
+def lose(world: World, percent: int) -> None:
+    """Drop so many of a hundred packets, in both directions."""
+    single_segments(world)
+    world.nft(f"add rule inet c f numgen random mod 100 < {percent} drop")
