@@ -24,8 +24,6 @@ from probes.wire.target import (
     Target,
 )
 
-PLANNED_PROTOCOLS = ("mtproto", "stun")
-"""Protocols of the format (interface.md section 2) that this version cannot measure yet."""
 RESERVED_SERVICES = ("liveness",)
 """`liveness/…` are the targets of the vantage's own reachability."""
 RESERVED_RESOLVERS = ("system", "silent")
@@ -192,9 +190,7 @@ def refuse_repeats(
 
 def _protocol(table: Table) -> str:
     protocol = table.word("protocol", r"[a-z][a-z0-9-]{0,19}", "a word in small letters")
-    if protocol in PLANNED_PROTOCOLS:
-        table.unmeasured("protocol", f"{protocol} is not measured by this version, skipped")
-    elif protocol and protocol not in PROTOCOLS:
+    if protocol and protocol not in PROTOCOLS:
         table.unknown("protocol", f"unknown protocol {protocol}, skipped")
     return protocol
 

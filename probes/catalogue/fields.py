@@ -29,8 +29,6 @@ class Findings:
     unknown: list[str] = field(default_factory=list)
     """Keys and words nobody knows: a probe goes on with a warning, because the catalogue may be
     newer than the probe; an editor must mend them."""
-    unmeasured: list[str] = field(default_factory=list)
-    """Protocols that are right, and that this version cannot measure."""
     gaps: list[str] = field(default_factory=list)
     """What an editor must add: a source, a date."""
     advice: list[str] = field(default_factory=list)
@@ -80,10 +78,6 @@ class Table:
     def unknown(self, key: str, reason: str) -> None:
         """Note something that a newer version may know."""
         self.findings.unknown.append(f"{self.where(key)}: {reason}")
-
-    def unmeasured(self, key: str, reason: str) -> None:
-        """Note a protocol that this version cannot measure."""
-        self.findings.unmeasured.append(f"{self.where(key)}: {reason}")
 
     def gap(self, key: str, reason: str) -> None:
         """Note something that an editor must mend and a probe does not miss."""

@@ -34,7 +34,7 @@ def advise(directory: Path) -> list[str]:
         catalogue, findings = read(directory)
     except CatalogueError:
         return []
-    return [*findings.unmeasured, *findings.advice, *_coverage(catalogue)]
+    return [*findings.advice, *_coverage(catalogue)]
 
 
 def _coverage(catalogue: Catalogue) -> list[str]:

@@ -45,7 +45,7 @@ def load(directory: Path | None = None) -> Catalogue:
     """
     catalogue, findings = read(directory or SHIPPED)
     findings.raise_first()
-    for line in (*findings.unknown, *findings.unmeasured):
+    for line in findings.unknown:
         _log.warning("catalogue: %s", line)
     return catalogue
 

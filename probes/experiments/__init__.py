@@ -7,7 +7,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from probes.experiments import dns, http, https, quic, tcp, tls
+from probes.experiments import (
+    dns,
+    http,
+    https,
+    mmtls,
+    mmtls_http,
+    mtproto,
+    quic,
+    stun,
+    tcp,
+    tls,
+    whatsapp,
+    xmpp,
+)
 from probes.visit import Visit
 
 
@@ -25,5 +38,11 @@ ALL: tuple[Experiment, ...] = (
     Experiment(https.PROTOCOL, https.measure),
     Experiment(http.PROTOCOL, http.measure),
     Experiment(quic.PROTOCOL, quic.measure),
+    Experiment(mtproto.PROTOCOL, mtproto.measure),
+    Experiment(stun.PROTOCOL, stun.measure),
+    Experiment(whatsapp.PROTOCOL, whatsapp.measure),
+    Experiment(mmtls.PROTOCOL, mmtls.measure),
+    Experiment(mmtls_http.PROTOCOL, mmtls_http.measure),
+    Experiment(xmpp.PROTOCOL, xmpp.measure),
 )
 BY_PROTOCOL = {experiment.protocol: experiment for experiment in ALL}

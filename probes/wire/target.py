@@ -6,7 +6,10 @@ import datetime as dt
 
 import msgspec
 
-PROTOCOLS = ("dns", "tcp", "tls", "https", "http", "quic")
+PROTOCOLS = (
+    *("dns", "tcp", "tls", "https", "http", "quic"),
+    *("mtproto", "stun", "whatsapp", "mmtls", "mmtls-http", "xmpp"),
+)
 """Protocols that this version can measure; others of the catalogue are skipped with a warning."""
 COMBINE = ("any_of", "all_of")
 

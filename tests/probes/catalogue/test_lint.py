@@ -84,8 +84,6 @@ def test_thin_controls_are_advised_against_but_not_refused(directory: Path) -> N
         "resolvers.toml: resolver: 1 with role reference, 2 or more are wanted",
         "resolvers.toml: silent: is missing: injected answers are seen less well",
     ]
-    (directory / W).write_text(SERVICE.replace('"tcp"', '"mtproto"', 1))
-    assert "mtproto is not measured by this version" in advise(directory)[0]
     assert lint(directory) == []
 
 
