@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from monitor.detection.fingerprints import redirect_host
-from monitor.detection.kinds import CERTIFICATE_KINDS, Kind, dns_kind, http_kind, tls_kind
+from monitor.detection.kinds import (
+    CERTIFICATE_KINDS,
+    Kind,
+    app_kind,
+    dns_kind,
+    http_kind,
+    tls_kind,
+)
 from monitor.detection.ranges import special_place
 from monitor.detection.view import AddressView, EndpointView, view
 from probes.wire.measurement import (
@@ -20,6 +27,8 @@ from probes.wire.measurement import (
     Measurement,
 )
 
+OVER_UDP = ("stun",)
+"""Protocols of liveness hosts without TCP: see `_most`."""
 CLOCK_TOLERANCE_MS = 3_600_000
 """Rounds join within minutes and certificates start within hours: past this both go wrong."""
 
@@ -36,6 +45,8 @@ class Standing:
     whoever has their measurements."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
+    udp: frozenset[tuple[int, int]] = frozenset()
+    """Address families and ports over which a liveness host answered by UDP."""
     special_places: frozenset[str] = frozenset()
     """Special ranges in which liveness hosts were reached: so in laboratories, and behind
     tunnels that answer every name with an address of their own (198.18.0.0/15)."""
@@ -77,6 +88,11 @@ def standing(liveness: Sequence[Measurement]) -> Standing:
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
         families=frozenset(place.family for place in places if _passed_here(place)),
+        udp=frozenset(
+            (place.family, place.port)
+            for place in places
+            if place.app is not None and place.app.transport == "udp" and _spoke(place)
+        ),
         special_places=frozenset(
             special for place in places if _passed_here(place) for special in _special(place)
         ),
@@ -99,10 +115,12 @@ def _clock_off(measurement: Measurement) -> bool:
     return offset is not None and abs(offset) > CLOCK_TOLERANCE_MS
 
 
-def _most(hosts: list[EndpointView] | None) -> bool | None:
+def _most(listed: list[EndpointView] | None) -> bool | None:
+    """Hosts that are asked over UDP tell whether UDP passes, and are no vote on being online."""
+    hosts = [host for host in listed or () if host.ref.protocol not in OVER_UDP]
     if not hosts:
         return None
-    return sum(_passed(host) for host in hosts) * 2 > len(hosts)
+    return sum(map(_passed, hosts)) * 2 > len(hosts)
 
 
 def _passed(host: EndpointView) -> bool:
@@ -127,7 +145,11 @@ def _special(place: AddressView) -> tuple[str, ...]:
 
 
 def _passed_here(place: AddressView) -> bool:
-    return place.tcp_passed or place.proven or _answered(place)
+    return place.tcp_passed or place.proven or _answered(place) or _spoke(place)
+
+
+def _spoke(place: AddressView) -> bool:
+    return place.app_repeated or (place.app is not None and app_kind(place.app) is Kind.OK)
 
 
 def _answered(place: AddressView) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from monitor.detection.app import spoke
 from monitor.detection.facts import Beside, Reach, TLSFacts, reach
 from monitor.detection.kinds import (
     CERTIFICATE_KINDS,
@@ -77,6 +78,8 @@ def works(place: AddressView) -> bool:
         return False
     if place.http is not None and http_kind(place.http) is not Kind.OK and not place.http_repeated:
         return False
+    if place.app is not None:
+        return spoke(place)
     return place.tcp_passed or place.proven
 
 

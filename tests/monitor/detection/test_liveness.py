@@ -8,6 +8,7 @@ import pytest
 
 from monitor.detection.liveness import foreign_host, standing, with_clock
 from probes.wire.observation import AnyObservation
+from tests.monitor.detection.app_scenes import with_udp
 from tests.monitor.detection.scenes import (
     alive,
     dns,
@@ -69,6 +70,15 @@ def test_a_host_passes_by_its_protocol(ref: Any, seen: list[AnyObservation], pas
     here = standing([measured(*seen, endpoints=(ref,), target="liveness/international")])
     assert here.online is passes
     assert here.portal is (not passes and ref is CLEAR)
+
+
+def test_hosts_over_udp_tell_whether_udp_passes_and_have_no_vote() -> None:
+    for passes in (True, False):
+        here = standing(with_udp(passes=passes, international=(True, False, True)))
+        assert here.online
+        assert here.udp == ({(4, 3478)} if passes else set())
+        offline = standing(with_udp(passes=passes, international=(True, False)))
+        assert offline.international is False
 
 
 def test_families_and_resolver() -> None:

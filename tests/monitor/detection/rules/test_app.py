@@ -1,0 +1,36 @@
+"""Rules over an app's first exchange: first match wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.app import AppFacts
+from monitor.detection.facts import Reach
+from monitor.detection.kinds import Kind
+from monitor.detection.rules import first
+from monitor.detection.rules.app import APP_RULES
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "rule"),
+    [
+        (Kind.OK, {}, "app.spoke"),
+        (Kind.OK, {"accused": True}, "app.answer_accused"),
+        (Kind.RESET, {"repeated": True}, "app.repeat_spoke"),
+        (Kind.RESET, {"reach": Reach.SAME}, "app.control_fails_too"),
+        (Kind.OTHER, {"reach": Reach.SAME}, "app.control_fails_too"),
+        (Kind.OTHER, {"web": True}, "app.page"),
+        (Kind.OTHER, {}, "app.foreign"),
+        (Kind.RESET, {}, "app.reset"),
+        (Kind.RESET, {"reach": Reach.DIFFERENT}, "app.reset"),
+        (Kind.TIMEOUT, {}, "app.timeout"),
+        (Kind.EOF, {}, "app.closed"),
+        (Kind.LOCAL, {}, "app.unclear"),
+    ],
+)
+def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
+    found = first(APP_RULES, AppFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
+    assert found is not None
+    assert found.id == rule
