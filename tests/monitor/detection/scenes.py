@@ -19,6 +19,7 @@ from probes.wire.observation import (
     DNSReply,
     HTTPExchange,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
     Transfer,
@@ -49,6 +50,7 @@ TLS, HTTPS, HTTP, TCP, DNS = (
     endpoint("tcp"),
     endpoint("dns"),
 )
+QUIC = endpoint("quic")
 
 
 def dns(
@@ -113,6 +115,22 @@ def foreign(address: str = A1, code: int = 20, **other: Any) -> TLSHandshake:
     return tls(address, failure, **values | other)
 
 
+def quic(
+    address: str = A1, failure: str | None = None, *, at: EndpointRef = QUIC, **other: Any
+) -> QUICHandshake:
+    values: dict[str, Any] = {
+        "endpoint": at.id,
+        "address": address,
+        "port": 443,
+        "sni": at.host,
+        "failure": failure,
+        "sent_bytes": 2400,
+        "received_bytes": 0 if failure else 3000,
+        "verify_code": None if failure else 0,
+    }
+    return QUICHandshake(**values | other)
+
+
 def http(
     address: str = A1, failure: str | None = None, *, at: EndpointRef = HTTP, **other: Any
 ) -> HTTPExchange:
@@ -165,6 +183,8 @@ def contrast(kind: Contrast) -> dict[str, Any]:
 
 INNOCUOUS = contrast(Contrast.INNOCUOUS_NAME) | {"sni": "harmless.example"}
 INNOCUOUS_HOST = contrast(Contrast.INNOCUOUS_NAME) | {"host": "harmless.example"}
+BESIDE = {"purpose": Purpose.CONTRAST}
+"""Another transport to the same address."""
 REPEAT = contrast(Contrast.REPEAT)
 CLASSICAL = contrast(Contrast.CLASSICAL_HELLO) | {"profile": "classical"}
 OWN_HOST = contrast(Contrast.REFLECTOR)

@@ -13,6 +13,7 @@ from tests.monitor.detection.scenes import (
     A1,
     A2,
     A3,
+    BESIDE,
     CLASSICAL,
     DNS,
     FORGED,
@@ -22,6 +23,7 @@ from tests.monitor.detection.scenes import (
     INNOCUOUS_HOST,
     NO_VERIFY,
     OWN_HOST,
+    QUIC,
     REFLECTOR,
     REPEAT,
     TCP,
@@ -33,6 +35,7 @@ from tests.monitor.detection.scenes import (
     foreign,
     http,
     measured,
+    quic,
     reference,
     tcp,
     tls,
@@ -57,7 +60,16 @@ def plain(*seen: AnyObservation) -> tuple[AnyObservation, ...]:
 
 CONTROL_HTTP = control(*plain(http(A1)), endpoints=(HTTP,))
 CONTROL_TCP = control(dns(A1, at=TCP), tcp(A1, at=TCP), endpoints=(TCP,))
+CONTROL_QUIC = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
 CONTROL_DNS = control(dns(A1, at=DNS), endpoints=(DNS,))
+DEAD_QUIC = (
+    dns(A1, at=QUIC),
+    quic(A1, TIMEOUT),
+    quic(A1, TIMEOUT, **REPEAT),
+    tcp(A1, at=QUIC, **BESIDE),
+    tls(A1, at=QUIC, **BESIDE),
+)
+OVER_QUIC: dict[str, Any] = {"endpoints": (QUIC,), "beside": [CONTROL_QUIC]}
 FORGED_TLS = (tcp(FORGED), foreign(FORGED, 62))
 
 BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
@@ -143,6 +155,14 @@ BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
         plain(http(A1, TIMEOUT), http(A1, **INNOCUOUS_HOST)),
         {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
     ),
+    Technique.QUIC_TIMEOUT_SNI: (
+        (*DEAD_QUIC, quic(A1, **INNOCUOUS), quic(REFLECTOR, TIMEOUT, **OWN_HOST)),
+        OVER_QUIC,
+    ),
+    Technique.QUIC_TIMEOUT: (
+        (*DEAD_QUIC, quic(A1, TIMEOUT, **INNOCUOUS), quic(REFLECTOR, **OWN_HOST)),
+        OVER_QUIC,
+    ),
 }
 
 
@@ -174,6 +194,13 @@ OK: dict[str, tuple[tuple[AnyObservation, ...], dict[str, Any], set[str]]] = {
         {},
         {"transient"},
     ),
+    "QUIC works": ((dns(A1, at=QUIC), quic(A1)), OVER_QUIC, set()),
+    "lost QUIC": (
+        (dns(A1, at=QUIC), quic(A1, TIMEOUT), quic(A1, **REPEAT)),
+        OVER_QUIC,
+        {"transient"},
+    ),
+    "QUIC at addresses of its own region": ((dns(A3, at=QUIC), quic(A3)), OVER_QUIC, set()),
     "a large hello dropped": (
         (dns(A1), tcp(A1), tls(A1, TIMEOUT), tls(A1, TIMEOUT, **REPEAT), tls(A1, **CLASSICAL)),
         {},

@@ -20,6 +20,7 @@ from probes.wire.observation import (
     AnyObservation,
     DNSLookup,
     HTTPExchange,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
     Unrecognised,
@@ -32,6 +33,7 @@ from tests.monitor.detection.scenes import (
     HTTPS,
     INNOCUOUS,
     OWN_HOST,
+    QUIC,
     REPEAT,
     SILENT,
     TCP,
@@ -43,6 +45,7 @@ from tests.monitor.detection.scenes import (
     foreign,
     http,
     measured,
+    quic,
     reference,
     tcp,
     tls,
@@ -54,7 +57,7 @@ RULE_IDS = {rule.id for rule in ALL_RULES} | {"target.insufficient", "target.wor
 
 # What real probes send, mixed at will.
 addresses = st.sampled_from([A1, A2, FORGED, V6, "10.0.0.1"])
-refs = st.sampled_from([TLS, HTTPS, TCP])
+refs = st.sampled_from([TLS, HTTPS, TCP, QUIC])
 words = st.sampled_from([None, *Failure])
 changes = st.sampled_from([{}, {}, REPEAT, INNOCUOUS, CLASSICAL, OWN_HOST])
 lookups = st.builds(
@@ -89,6 +92,14 @@ connects = st.builds(
 handshakes = st.builds(
     lambda a, word, ref, change: tls(a, word, at=ref, **change), addresses, words, refs, changes
 )
+datagrams = st.builds(
+    lambda a, word, change: quic(
+        a, word, **{k: v for k, v in change.items() if k != "profile"}
+    ),
+    addresses,
+    words,
+    changes,
+)
 certificates = st.builds(
     lambda a, code: foreign(a, code), addresses, st.sampled_from([9, 10, 18, 20, 62])
 )
@@ -109,7 +120,7 @@ transfers = st.builds(
     st.sampled_from([0, 0, 16_000]),
 )
 seen = st.lists(
-    st.one_of(lookups, others, connects, handshakes, certificates, exchanges, transfers),
+    st.one_of(lookups, others, datagrams, connects, handshakes, certificates, exchanges, transfers),
     max_size=14,
 )
 livenesses = st.builds(
@@ -134,7 +145,7 @@ def distinct(observations: list[AnyObservation]) -> list[AnyObservation]:
 
 
 def whole(observations: list[AnyObservation], how: str = "any_of") -> Measurement:
-    return measured(*observations, endpoints=(TLS, HTTPS, TCP), combine=how)
+    return measured(*observations, endpoints=(TLS, HTTPS, TCP, QUIC), combine=how)
 
 
 controls = st.lists(
@@ -149,7 +160,7 @@ def test_total_and_consistent(observations, liveness, beside, how) -> None:  # t
     said = judge(whole(observations, how), liveness, beside)
     assert said.rule in RULE_IDS
     assert said.evidence == tuple(sorted(set(said.evidence)))
-    assert 0 <= said.endpoints.failed <= said.endpoints.total == 3
+    assert 0 <= said.endpoints.failed <= said.endpoints.total == 4
     assert 0 <= said.addresses.failed <= said.addresses.total
     layers = [finding.layer for finding in said.findings]
     assert len(layers) == len(set(layers))
@@ -228,12 +239,13 @@ text = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_
 @given(st.data())
 def test_never_raises_on_anything_decoded(data) -> None:  # type: ignore[no-untyped-def]
     """Fields of every kind at will, through the codec, as subject, liveness and control."""
-    step = data.draw(st.sampled_from([DNSLookup, TCPConnect, TLSHandshake, HTTPExchange]))
+    step = data.draw(st.sampled_from([DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake]))
     base = {
         DNSLookup: dns(A1),
         TCPConnect: tcp(A1),
         TLSHandshake: tls(A1),
         HTTPExchange: http(A1),
+        QUICHandshake: quic(A1),
     }[step]
     changed = msgspec.structs.replace(
         base,

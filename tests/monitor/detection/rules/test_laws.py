@@ -12,6 +12,7 @@ from monitor.detection.rules import (
     ALL_RULES,
     DNS_RULES,
     HTTP_RULES,
+    QUIC_RULES,
     RULES_VERSION,
     TCP_RULES,
     TLS_RULES,
@@ -24,6 +25,7 @@ BY_LAYER = {
     Layer.DNS: DNS_RULES,
     Layer.TCP: TCP_RULES,
     Layer.TLS: TLS_RULES,
+    Layer.QUIC: QUIC_RULES,
     Layer.HTTP: HTTP_RULES,
 }
 ACCUSING = (State.BLOCKED, State.THROTTLED)
