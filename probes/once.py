@@ -219,6 +219,10 @@ def _cell(seen: Sequence[Observation]) -> str:
         return str(seen[0].failure)
     if isinstance(good[0], HTTPExchange):
         return str(good[0].status)
+    if isinstance(good[0], AppExchange):
+        good = [o for o in good if isinstance(o, AppExchange) and o.spoke]
+        if not good:
+            return "foreign"
     return "ok" if len(good) == len(seen) else f"ok {len(good)}/{len(seen)}"
 
 

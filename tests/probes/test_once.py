@@ -11,11 +11,13 @@ from probes.resolvers import ResolverError
 from probes.wire.codec import read_lines
 from probes.wire.measurement import (
     LIVENESS_INTERNATIONAL,
+    EndpointRef,
     Measurement,
     Role,
     Vantage,
     measurement_id,
 )
+from probes.wire.observation import AppExchange
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address, DNSServer
@@ -125,4 +127,27 @@ def test_an_endpoint_that_was_not_measured_has_a_row():
         v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=0, started=0
     )
     assert rows(measured) == []
+
+
+@pytest.mark.parametrize(("spoke", "cell"), [(True, "ok"), (False, "foreign")])
+def test_an_apps_answer_is_ok_only_when_it_is_the_apps(spoke: bool, cell: str):
+    endpoint = "192.0.2.1:443/mtproto"
+    said = AppExchange(
+        endpoint=endpoint, address="192.0.2.1", port=443, protocol="mtproto", spoke=spoke
+    )
+    measured = Measurement(
+        v=1,
+        id="0" * 32,
+        probe="p-" + "0" * 16,
+        target="telegram/dc",
+        round=0,
+        started=0,
+        endpoints=(EndpointRef(id=endpoint, protocol="mtproto"),),
+        observations=(said,),
+    )
+    (row,) = rows(measured)
+    assert cell in row
+
+
+def test_software_names_the_library():
     assert software().openssl.startswith("OpenSSL")
