@@ -15,7 +15,22 @@ from monitor.judging import judge_files
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
-from tests.monitor.detection.scenes import A1, ROUND, alive, control, dns, measured, tcp, tls
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    INNOCUOUS,
+    OWN_HOST,
+    QUIC,
+    REFLECTOR,
+    ROUND,
+    alive,
+    control,
+    dns,
+    measured,
+    quic,
+    tcp,
+    tls,
+)
 
 BLOCKED = (dns(A1), tcp(A1, Failure.TIMEOUT))
 FINE = (dns(A1), tcp(A1), tls(A1))
@@ -48,6 +63,30 @@ def judged(probe: list[bytes], beside: list[bytes] | None, **given: Any) -> tupl
 
 def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("other", "technique"),
+    [(None, "quic.timeout.sni"), (Failure.TIMEOUT, None)],
+)
+def test_what_other_targets_saw_over_quic_counts(other: str | None, technique: str | None) -> None:
+    """Reflector and service are silent: by name if QUIC passes at all, else no QUIC here."""
+    dead = (
+        dns(A1, at=QUIC),
+        quic(A1, Failure.TIMEOUT),
+        quic(A1, Failure.TIMEOUT, **INNOCUOUS),
+        quic(REFLECTOR, Failure.TIMEOUT, **OWN_HOST),
+    )
+    probe = lines(
+        measured(*dead, endpoints=(QUIC,)),
+        measured(quic(A2, other), target="other/web", endpoints=(QUIC,)),
+        *alive(),
+    )
+    seen, liveness = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
+    _, out, _ = judged(probe, lines(seen, *liveness))
+    said = next(each for each in objects(out) if each["target"] == "srv/chat")
+    assert said["technique"] == technique
+    assert ("no_quic_here" in said["evidence"]) == (technique is None)
 
 
 def test_one_object_a_target_with_the_documented_keys() -> None:

@@ -13,12 +13,15 @@ from probes.wire.measurement import Measurement, Role, Vantage
 from tests.monitor.detection.scenes import (
     A1,
     CONTROL_PROBE,
+    INNOCUOUS,
     PROBE,
+    QUIC,
     ROUND,
     alive,
     control,
     dns,
     measured,
+    quic,
     tcp,
 )
 
@@ -46,6 +49,18 @@ def test_a_vantage_is_judged_beside_its_liveness_and_control() -> None:
     assert fact.verdict.state is State.BLOCKED
     assert (fact.control, fact.country, fact.asn, fact.owner) == (True, "RU", 64501, "o")
     assert (fact.enrolled, fact.interval, fact.round, fact.probe) == (7, MINUTE, ROUND, PROBE)
+
+
+def test_quic_of_other_targets_in_the_same_round_counts() -> None:
+    dead = (dns(A1, at=QUIC), quic(A1, Failure.TIMEOUT), quic(A1, Failure.TIMEOUT, **INNOCUOUS))
+    subject = measured(*dead, endpoints=(QUIC,))
+    seen, liveness = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
+    there = [stored(m, Role.CONTROL) for m in (seen, *liveness)]
+    here = [stored(m) for m in (subject, *alive())]
+    for round, state in ((ROUND, State.BLOCKED), (ROUND - MINUTE, State.INCONCLUSIVE)):
+        other = measured(quic(A1), target="srv/web", endpoints=(QUIC,), round=round)
+        facts = facts_of([*there, *here, stored(other)], ROUND, Policy())
+        assert {f.target: f.verdict.state for f in facts}["srv/chat"] is state
 
 
 def test_controls_and_other_rounds_are_no_facts() -> None:
