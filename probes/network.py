@@ -60,8 +60,13 @@ class Datagrams(Protocol):
 class Network(Protocol):
     """What an experiment may do to the world."""
 
-    async def connect(self, address: str, port: int) -> Stream:
-        """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        """Open TCP to one address. Raises ConnectError or DestinationRefusedError. With `hops`
+        no packet lives longer: a router that drops one says so by ICMP, as in ConnectError."""
+
+    def limit_hops(self, stream: Stream, hops: int) -> None:
+        """Let what an open stream of this network sends from now on live for so many hops. ICMP
+        ends `receive` with EHOSTUNREACH, and `close` is then by RST, at full length of life."""
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError.
@@ -157,6 +162,10 @@ _RECVERR = {
 }
 _MSG_ERRQUEUE = 0x2000
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_HOPS = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
 _ORIGIN_ICMP = (2, 3)
 
 
@@ -184,11 +193,12 @@ def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
 class _SocketStream:
     """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
 
-    __slots__ = ("_loop", "_sock")
+    __slots__ = ("_limited", "_loop", "_sock")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._sock = sock
+        self._limited = False
 
     async def send(self, payload: bytes) -> None:
         await self._loop.sock_sendall(self._sock, payload)
@@ -196,7 +206,17 @@ class _SocketStream:
     async def receive(self, limit: int = 65536) -> bytes:
         return await self._loop.sock_recv(self._sock, limit)
 
+    def limit_hops(self, hops: int) -> None:
+        """Let what is sent from now on live for so many hops, and hear of its end."""
+        self._limited = True
+        self._sock.setsockopt(*_RECVERR[self._sock.family], 1)
+        self._sock.setsockopt(*_HOPS[self._sock.family], hops)
+
     def close(self) -> None:
+        if self._limited and self._sock.fileno() >= 0:
+            # What was lost on purpose must not be sent again by the kernel.
+            self._sock.setsockopt(*_HOPS[self._sock.family], -1)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._sock.close()
 
 
@@ -251,7 +271,7 @@ class SocketNetwork:
         """Why the guard would refuse this destination; None when it may be dialled."""
         return self._guard.refusal(address, port)
 
-    async def connect(self, address: str, port: int) -> Stream:
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
         """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
         loop = asyncio.get_running_loop()
         sock = None
@@ -259,6 +279,8 @@ class SocketNetwork:
             sock, destination = self._socket(address, port, socket.SOCK_STREAM)
             level, option = _RECVERR[sock.family]
             sock.setsockopt(level, option, 1)
+            if hops is not None:
+                sock.setsockopt(*_HOPS[sock.family], hops)
             await loop.sock_connect(sock, destination)
             # From here on behave like an app: a later ICMP error must not end the connection.
             sock.setsockopt(level, option, 0)
@@ -274,6 +296,12 @@ class SocketNetwork:
                 sock.close()
             raise
         return _SocketStream(loop, sock)
+
+    def limit_hops(self, stream: Stream, hops: int) -> None:
+        """Let what an open stream sends from now on live for so many hops."""
+        if not isinstance(stream, _SocketStream):
+            raise TypeError(f"not a stream of this network: {stream!r}")
+        stream.limit_hops(hops)
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""

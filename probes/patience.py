@@ -19,6 +19,10 @@ class Patience:
     """For each step of a contrast: the time without one is known by then."""
     endpoint: float = 60.0
     """For everything that is done at one endpoint."""
+    hop: float = 1.0
+    """For one answer to a packet that may live for a few hops only."""
+    path: float = 15.0
+    """For finding out at how many hops an interference acts."""
     round: float = 600.0
     """No endpoint begins later than this in a round."""
 

@@ -44,7 +44,7 @@ _OF_THE_CATALOGUE = frozenset(
 )
 """Fields that repeat the catalogue or are words of ours: own names are not looked for in them."""
 _NO_SECRETS = frozenset(("localhost", "localdomain", "localhost.localdomain", "local", "(none)"))
-_ICMP_SENDER = "icmp_from"
+_ICMP_SENDERS = ("icmp_from", "router")
 _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")
 _NEIGHBOURS = {4: 24, 6: 48}
 """Prefix that counts as the volunteer's own network; homes get up to a /48 (RFC 6177)."""
@@ -244,7 +244,7 @@ def _fitted(secrets: _Secrets, old: str, name: str, fit: _Fit) -> str:
 
 
 def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
-    if name == _ICMP_SENDER:
+    if name in _ICMP_SENDERS:
         return secrets.sender(value, mark)
     return secrets.text(value, mark, names=name not in _OF_THE_CATALOGUE)
 

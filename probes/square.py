@@ -13,8 +13,9 @@ from enum import Enum
 from probes import shares, tls
 from probes.classify import UNKNOWN_AUTHORITY_CODES
 from probes.resolvers import parse_authority
-from probes.steps import http
+from probes.steps import http, path
 from probes.visit import Link, Visit
+from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
 MAX_CONTRASTED = 4
@@ -89,6 +90,8 @@ async def _contrast(visit: Visit, link: Link, innocuous: Shown | None) -> Link:
                 return small
     if visit.sni.address and visit.endpoint.server_name and visit.first_time("reflector"):
         await _reflector(visit)
+    if not visit.failed_before and visit.first_time("path"):
+        await _trace(visit, link)
     return link
 
 
@@ -153,6 +156,23 @@ async def _reflector(visit: Visit) -> None:
     kind = Contrast.REFLECTOR
     fresh = await visit.connect(address, port=port, purpose=Purpose.CONTRAST, contrast=kind)
     (await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=kind, verify=False)).close()
+
+
+async def _trace(visit: Visit, link: Link) -> None:
+    """Find out at how many hops it acts, in the round in which it begins."""
+    seen = await path.trace(
+        visit.network,
+        endpoint=visit.endpoint.id,
+        address=link.address,
+        port=link.port,
+        sni=visit.endpoint.server_name,
+        started_us=visit.started_us,
+        alpn=visit.endpoint.alpn,
+        silent=link.tls is not None and link.tls.failure == Failure.TIMEOUT,
+        hop=visit.patience.hop,
+        limit=visit.patience.path,
+    )
+    visit.observations.append(seen)
 
 
 async def _look_past(visit: Visit, seen: TLSHandshake) -> None:

@@ -215,6 +215,30 @@ async def main():
     print(json.dumps(found))
 asyncio.run(main())
 """
+async def test_a_stream_of_few_hops_is_closed_by_reset():
+    """Nothing that was lost on purpose is sent again when it closes."""
+    ended: list[str] = []
+
+    def watch(connection: socket.socket, first: bytes) -> None:
+        try:
+            connection.recv(5)
+            ended.append("fin" if not connection.recv(1) else "more")
+        except ConnectionResetError:
+            ended.append("reset")
+
+    async with serve(watch, wait_for_bytes=False) as server:
+        stream = await LAB.connect(server.address, server.port, hops=1)
+        LAB.limit_hops(stream, 1)
+        await stream.send(b"hello")
+        await asyncio.sleep(0.05)
+        stream.close()
+        stream.close()
+        await asyncio.sleep(0.1)
+    assert ended == ["reset"]
+    with pytest.raises(TypeError, match="not a stream"):
+        LAB.limit_hops(object(), 1)  # type: ignore[arg-type]
+
+
 _ICMP_WORLD = """
 set -e
 ip link set lo up

@@ -18,6 +18,8 @@ from probes.wire.observation import (
     DNSLookup,
     DNSReply,
     HTTPExchange,
+    PathHop,
+    PathTrace,
     TCPConnect,
     TLSHandshake,
     Unrecognised,
@@ -140,6 +142,10 @@ def test_icmp_senders_nearby(sender, hidden):
     seen = scrubbed(observation).observations[0]
     assert seen.icmp_from == ("[scrubbed]" if hidden else sender)
     assert seen.address == "1.1.1.1"
+    hops = (PathHop(ttl=1, router=sender),)
+    path = PathTrace(endpoint="e", address="1.1.1.1", port=443, sni="n", hops=hops)
+    (hop,) = scrubbed(path).observations[0].hops
+    assert hop.router == ("[scrubbed]" if hidden else sender)
 
 
 def test_address_fields_and_replies():

@@ -11,6 +11,7 @@ from probes import tls as probe_tls
 from probes.wire.observation import (
     Contrast,
     HTTPExchange,
+    PathTrace,
     Purpose,
     TCPConnect,
     TLSHandshake,
@@ -75,7 +76,9 @@ async def test_filtered_by_name(interference: Behaviour, failure: str):
         Contrast.CLASSICAL_HELLO: failure,
         Contrast.REFLECTOR: failure,
     }
-    assert server.names == [NAME, HARMLESS, NAME, NAME]
+    assert server.names[:4] == [NAME, HARMLESS, NAME, NAME]
+    assert server.names[4:] == [NAME, ""]  # the path: a hello and a SYN of one hop
+    assert [o.hops[0].ttl for o in seen if isinstance(o, PathTrace)] == [1]
     by_kind = {o.contrast: o for o in seen if isinstance(o, TLSHandshake)}
     assert by_kind[None].purpose is Purpose.SUBJECT
     assert by_kind[None].received_bytes == (7 if failure == "ssl_failed_handshake" else 0)
@@ -104,6 +107,7 @@ async def test_innocuous_name_goes_first_where_the_last_round_failed():
     )
     assert server.names[0] == HARMLESS
     assert server.names.count(HARMLESS) == 1
+    assert "" not in server.names  # the path was looked for in the round in which it began
 
 
 async def test_a_lost_handshake_is_repeated_and_then_good():

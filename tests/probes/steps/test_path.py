@@ -1,0 +1,70 @@
+"""The path step on loopback, where nothing is a hop away; routers are in the laboratory."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.network import Guard, SocketNetwork
+from probes.steps.path import MAX_HOPS, trace
+from probes.wire.observation import PathHop, PathTrace, Purpose
+from tests.world import tls_server
+from tests.world.pki import Authority
+from tests.world.tls_server import Behaviour
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+NAME = "wechat.test"
+
+
+async def traced(address: str, port: int, **options: bool) -> PathTrace:
+    return await trace(
+        LAB,
+        endpoint="wechat.test:443/tls",
+        address=address,
+        port=port,
+        sni=NAME,
+        started_us=LAB.clock_us(),
+        hop=0.2,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "heard"),
+    [
+        (tls_server.reset, "reset"),
+        (tls_server.fin, "eof"),
+        (tls_server.silence, "silence"),
+        (tls_server.alert(40), "alert"),
+        (tls_server.tls(Authority().issue(NAME).context()), "answer"),
+    ],
+)
+async def test_what_comes_back_at_the_first_hop(behaviour: Behaviour, heard: str):
+    async with tls_server.serve(behaviour) as server:
+        seen = await traced(server.address, server.port)
+    assert seen.hops == (PathHop(ttl=1, hello=heard),)
+    assert (seen.purpose, seen.sni, seen.failure) == (Purpose.CONTRAST, NAME, None)
+    assert server.names == [NAME, ""]  # the SYN that knocks says nothing
+
+
+async def test_nothing_listens():
+    async with tls_server.serve(tls_server.reset) as server:
+        port = server.port
+    seen = await traced("127.0.0.1", port)
+    assert [(hop.router, hop.hello) for hop in seen.hops] == [(None, None)] * MAX_HOPS
+    seen = await traced("127.0.0.1", port, silent=True)
+    assert len(seen.hops) == 3
+
+
+async def test_a_destination_that_may_not_be_dialled_is_not():
+    async with tls_server.serve(tls_server.reset) as server:
+        seen = await trace(
+            SocketNetwork(),
+            endpoint="e",
+            address=server.address,
+            port=server.port,
+            sni=NAME,
+            started_us=0,
+            silent=True,
+        )
+    assert server.hellos == []
+    assert {hop.hello for hop in seen.hops} == {None}
