@@ -19,6 +19,7 @@ from monitor.detection.facts import (
 )
 from monitor.detection.lookup import lookup_facts
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.path import path_remarks
 from monitor.detection.quic import quic_facts
 from monitor.detection.rules import (
     DNS_RULES,
@@ -38,6 +39,7 @@ DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 STRONG = 2_000_000
 """A signature of at least this weight accuses one address by itself, without the control having
 been at that very address."""
+_WORKING = (State.OK, State.IMPAIRED)
 _LAST = {
     "tcp": Layer.TCP,
     "tls": Layer.TLS,
@@ -62,6 +64,8 @@ class Outcome:
     evidence: tuple[str, ...] = ()
     here: bool = True
     """The control passed this step at this very address (or the step has no address)."""
+    partial: bool = False
+    """Some connections die so and others pass."""
     slows: bool = False
     """The rule itself says throttled: the step works, and is slowed to uselessness."""
 
@@ -77,10 +81,13 @@ class AddressJudgement:
 
     @property
     def state(self) -> State:
-        """OK, or the state of the first step that was not; insufficient when nothing was seen."""
+        """OK, or the state of the first step that was not; insufficient when nothing was seen.
+        A step at which a share of the connections is blocked impairs, and lets the next speak."""
         for outcome in self.outcomes:
-            if outcome.state is not State.OK:
+            if outcome.state is not State.OK and not outcome.partial:
                 return outcome.state
+        if any(outcome.state is State.BLOCKED for outcome in self.outcomes):
+            return State.IMPAIRED
         return State.OK if self.outcomes else State.INSUFFICIENT
 
 
@@ -95,6 +102,13 @@ class EndpointJudgement:
     addresses: tuple[AddressJudgement, ...] = ()
     forged: frozenset[str] = frozenset()
     """Answered addresses that are judged forged."""
+    qtypes: tuple[str, ...] = ()
+    """What the lookups asked for, in their order."""
+
+    @property
+    def by_qtype(self) -> dict[str, Outcome]:
+        """What was said of the lookup for each query type."""
+        return dict(zip(self.qtypes, self.lookups, strict=False))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -109,6 +123,7 @@ def _outcome(
     reach: Reach,
     here: bool = True,
     evidence: tuple[str, ...] = (),
+    partial: bool = False,
 ) -> Outcome:
     rule = first(rules, facts)
     if rule is None:  # only when a tuple has lost its last rule
@@ -129,6 +144,7 @@ def _outcome(
         rule.weight,
         extra,
         here,
+        partial and accuses,
         rule.state is State.THROTTLED,
     )
 
@@ -161,13 +177,18 @@ def judge_endpoint(case: Beside) -> EndpointJudgement:
 def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) -> AddressJudgement:
     outcomes: list[Outcome] = []
     if (tcp := tcp_facts(case, place, forged)) is not None:
-        outcomes.append(_outcome(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp))
+        outcomes.append(
+            _outcome(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp, tcp.some_flows)
+        )
     if (tls := tls_facts(case, place, forged)) is not None and _open(outcomes):
         evidence = (
             *(("system_root",) if tls.system_root else ()),
             *((f"blockpage:{tls.page}",) if tls.page else ()),
+            *path_remarks(tls.kind, place.paths),
         )
-        outcomes.append(_outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence))
+        outcomes.append(
+            _outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence, tls.some_flows)
+        )
     if (speed := transfer_facts(case, place, forged)) is not None and _open(outcomes):
         outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
     if (quic := quic_facts(case, place, forged)) is not None and _open(outcomes):
@@ -176,13 +197,15 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
         )
     if (http := http_facts(case, place, forged)) is not None and _open(outcomes):
         seen = (f"blockpage:{http.page}",) if http.page else ()
-        outcomes.append(_outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen))
+        outcomes.append(
+            _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
+        )
     return AddressJudgement(place.address, own, tuple(outcomes))
 
 
 def _open(outcomes: Sequence[Outcome]) -> bool:
     """The steps before let this one speak for itself."""
-    return all(outcome.state is State.OK for outcome in outcomes)
+    return all(outcome.state is State.OK or outcome.partial for outcome in outcomes)
 
 
 def _combine(
@@ -204,11 +227,11 @@ def _combine(
         addresses = ()
     last = [o for a in addresses for o in a.outcomes if o.layer is _LAST.get(protocol, Layer.TCP)]
     own = [a for a in addresses if a.own or (resolves and _spoke(a, Layer.HTTP))]
-    reached = any(a.state is State.OK for a in own)
+    reached = any(a.state in _WORKING for a in own)
     if protocol == "dns":
         reached = finished = State.OK in names
     else:
-        finished = reached and any(o.state is State.OK for o in last)
+        finished = reached and any(o.state is State.OK or o.partial for o in last)
     reached = reached and (finished or not last)
     if finished and resolves:
         lookups = tuple(o if o.weight >= STRONG else _doubt(o) for o in lookups)
@@ -219,7 +242,7 @@ def _combine(
     slowed = next((o.state for a in own for o in a.outcomes if o.slows), None)
     reached = reached or slowed is not None
     finished = finished and slowed is None
-    if State.BLOCKED in names or State.BLOCKED in states:
+    if State.BLOCKED in names or states & {State.BLOCKED, State.IMPAIRED}:
         state = State.IMPAIRED if reached and resolves else State.BLOCKED
     elif slowed is not None and resolves:
         state = slowed
@@ -231,7 +254,8 @@ def _combine(
             (s for s in (State.INCONCLUSIVE, State.DOWN) if s in every),
             State.INCONCLUSIVE if State.VANTAGE_OFFLINE in every else State.INSUFFICIENT,
         )
-    return EndpointJudgement(state, finished and resolves, lookups, addresses, forged)
+    asked = tuple(sorted(case.endpoint.lookups))
+    return EndpointJudgement(state, finished and resolves, lookups, addresses, forged, asked)
 
 
 def _spoke(judged: AddressJudgement, layer: Layer) -> bool:

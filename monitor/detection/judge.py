@@ -15,6 +15,7 @@ from monitor.detection.facts import beside
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.liveness import Standing, standing, with_clock
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
+from monitor.detection.partial import parts
 from monitor.detection.rules import VANTAGE_RULES, first
 from monitor.detection.view import EndpointView, view
 from probes.wire.measurement import Measurement
@@ -80,6 +81,8 @@ def judge_beside(
     if gate is not None:
         evidence |= set(gate.evidence)
     evidence |= _families(judged, here)
+    if state in OPEN_STATES:
+        evidence |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
     return Verdict(
         target=measurement.target,
         state=state,
@@ -197,7 +200,7 @@ def _addresses(judged: Sequence[EndpointJudgement]) -> Share:
         states = [a.state for a in endpoint.addresses if a.outcomes]
         undialled = len(endpoint.forged - dialled)
         total += len(states) + undialled
-        failed += sum(s is not State.OK for s in states) + undialled
+        failed += sum(s not in (State.OK, State.IMPAIRED) for s in states) + undialled
     return Share(total, failed)
 
 
