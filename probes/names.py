@@ -16,8 +16,9 @@ import msgspec
 
 from probes.network import Network
 from probes.patience import Patience
+from probes.pending import PendingLookup
 from probes.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import PendingLookup, begin_lookup
+from probes.steps.dns import begin_lookup
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 

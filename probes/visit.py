@@ -107,16 +107,20 @@ class Visit:
 
     async def addresses(self) -> tuple[str, ...]:
         """Resolve the endpoint and return the addresses to dial, the machine's own first."""
-        if not self.endpoint.host:
-            self.own = (self.endpoint.address,)
-            return await self._to_dial(self.own, literal=True)
+        return await self._to_dial(await self.resolve(), literal=not self.endpoint.host)
+
+    async def resolve(self) -> tuple[str, ...]:
+        """Resolve the endpoint and return its addresses, the machine's own first."""
         name = self.endpoint.host
+        if not name:
+            self.own = (self.endpoint.address,)
+            return self.own
         self.own = await self.names.system(name, yardstick=self.references)
         if not self.references:
-            return await self._to_dial(self.own)
+            return self.own
         widen = self.failed_before or not self._allowed(self.own)
         others = await self.names.references(name, widen=widen)
-        return await self._to_dial((*self.own, *sorted(others)))
+        return (*self.own, *sorted(others))
 
     async def more_addresses(self) -> tuple[str, ...]:
         """Ask every reference resolver, once, and return the addresses not dialled yet."""

@@ -9,5 +9,5 @@ PROTOCOL = "dns"
 
 async def measure(visit: Visit) -> None:
     """Resolve; ask further resolvers when the yardstick does not confirm the own answer."""
-    await visit.addresses()
+    await visit.resolve()
     await visit.second_opinion(reached=bool(visit.own))

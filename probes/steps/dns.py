@@ -18,6 +18,7 @@ from probes import classify
 from probes.dns_message import NameRefusedError, Query, Reading, failure, query, read
 from probes.dns_transport import ExchangeError, Phase, exchange
 from probes.network import Datagrams, DestinationRefusedError, Network
+from probes.pending import PendingLookup
 from probes.resolvers import ResolverRoute
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
@@ -63,15 +64,28 @@ class _Record:
     evidence: dict[str, None] = field(default_factory=dict)
     failure: str | None = None
     settled_us: int | None = None
+    alone: bool = False
+    """It is the machine's only nameserver: what it did instead of answering is remarked."""
+    _made: tuple[int, int, DNSLookup] | None = None
 
     def settle(self, word: str | None) -> None:
         """Note how it ended for a stub resolver, and when."""
-        self.failure = word
+        self.failure, self._made = word, None
         self.settled_us = self.ask.network.clock_us()
 
     def observation(self) -> DNSLookup:
+        """What has been seen so far; made once for as long as nothing more is."""
+        seen = len(self.replies), len(self.evidence)
+        if self._made is None or self._made[:2] != seen:
+            self._made = (*seen, self._observation())
+        return self._made[2]
+
+    def _observation(self) -> DNSLookup:
         ask = self.ask
         settled = self.begun_us if self.settled_us is None else self.settled_us
+        evidence = dict(self.evidence)
+        if self.alone and not _usable(self.failure, self.replies):
+            evidence[_did(1, self.failure)] = None
         return DNSLookup(
             endpoint=ask.endpoint,
             purpose=ask.purpose,
@@ -79,8 +93,8 @@ class _Record:
             at_us=max(self.begun_us - ask.started_us, 0),
             took_us=max(settled - self.begun_us, 0),
             failure=self.failure,
-            evidence=tuple(self.evidence)[:_MAX_EVIDENCE],
-            name="".join(c if c.isprintable() else "?" for c in ask.name)[:1024],
+            evidence=tuple(evidence)[:_MAX_EVIDENCE],
+            name=ask.name[:1024] if ask.name.isprintable() else _printable(ask.name),
             qtype=ask.qtype,
             resolver=self.route.id,
             transport=self.route.transport,
@@ -88,37 +102,18 @@ class _Record:
         )
 
 
-class PendingLookup:
-    """A lookup under way: what a stub would believe early, everything later."""
+def _usable(failed: str | None, replies: Sequence[DNSReply]) -> bool:
+    """A stub goes on with this and asks no other nameserver."""
+    return failed is None or (bool(replies) and failed not in _NEXT_SERVER)
 
-    def __init__(self) -> None:
-        self._settled = asyncio.Event()
-        self._over = asyncio.Event()
-        self._observation: DNSLookup | None = None
 
-    async def first(self) -> DNSLookup:
-        """Return the observation as soon as it is settled: first reply, or failure."""
-        return await self._when(self._settled)
+def _did(number: int, failed: str | None) -> str:
+    """The remark on a nameserver that gave no usable answer."""
+    return f"ns{number}_{(failed or '').partition(':')[0]}"[:64]
 
-    async def finish(self) -> DNSLookup:
-        """Return the observation with every reply of the listening window."""
-        return await self._when(self._over)
 
-    async def _when(self, event: asyncio.Event) -> DNSLookup:
-        await event.wait()
-        if self._observation is None:
-            raise RuntimeError("a lookup is over and saw nothing")
-        return self._observation
-
-    def settle(self, observation: DNSLookup) -> None:
-        """Make `first` return this."""
-        self._observation = observation
-        self._settled.set()
-
-    def end(self, observation: DNSLookup) -> None:
-        """Make `finish` (and `first`) return this."""
-        self.settle(observation)
-        self._over.set()
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name)[:1024]
 
 
 def begin_lookup(
@@ -201,6 +196,9 @@ async def lookup_system(
 async def _in_order(ask: _Ask, routes: tuple[ResolverRoute, ...], pending: PendingLookup) -> None:
     if not routes:
         raise ValueError("no nameserver to ask")
+    if len(routes) == 1:  # as usual: there is no other to turn to
+        await _one(ask, routes[0], pending, alone=True)
+        return
     asked: list[PendingLookup] = []
     remarks: list[str] = []
     chosen = 0
@@ -209,13 +207,10 @@ async def _in_order(ask: _Ask, routes: tuple[ResolverRoute, ...], pending: Pendi
             asked.append(PendingLookup())
             group.create_task(_one(ask, route, asked[-1]))
             seen = await asked[-1].first()
-            usable = seen.failure is None or (
-                bool(seen.replies) and seen.failure not in _NEXT_SERVER
-            )
-            if usable:
+            if _usable(seen.failure, seen.replies):
                 chosen = number - 1
                 break
-            remarks.append(f"ns{number}_{(seen.failure or '').partition(':')[0]}"[:64])
+            remarks.append(_did(number, seen.failure))
         believed = await asked[chosen].first()
         pending.settle(_remarked(believed, remarks))
     finished = [await each.finish() for each in asked]
@@ -232,9 +227,11 @@ def _remarked(observation: DNSLookup, remarks: Sequence[str]) -> DNSLookup:
     return msgspec.structs.replace(observation, evidence=evidence)
 
 
-async def _one(ask: _Ask, route: ResolverRoute, pending: PendingLookup) -> None:
+async def _one(
+    ask: _Ask, route: ResolverRoute, pending: PendingLookup, *, alone: bool = False
+) -> None:
     """Ask one resolver; settle `pending` with the first reply, end it with the window."""
-    record = _Record(ask, route, ask.network.clock_us())
+    record = _Record(ask, route, ask.network.clock_us(), alone=alone)
     phase = Phase()
     try:
         if route.transport == "udp":
