@@ -195,6 +195,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     owners: int
     nats: tuple[tuple[str, int], ...] = ()
     """(probe, micro-nats after clipping), for explanation."""
+    typed: bool = False
+    """Agreeing vantages of enough owners hold typed signatures."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -69,7 +69,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     clip_micronats: int = 7_000_000
     """Most that one vantage counts for."""
     sample_clip_micronats: int = 3_500_000
-    """Most that one measurement counts for: a single one, however typed, is never enough."""
+    """Most that one bare failure counts for."""
+    typed_clip_micronats: int = 4_000_000
+    """Most that one failure with a typed signature counts for: a single one is never enough, two
+    are, even with some successes between them."""
+    typed_quorum_micronats: int = 10_500_000
+    """The least sum for a quorum when vantages of enough owners hold signatures: two failures at
+    one vantage and one at another. Without signatures two vantages must be at the threshold."""
     bare_micronats: int = 500_000
     """What the rules give to the commonest natural failure. Only what a rule gives beyond it is
     evidence: else every stray failure would speak for a block by its mere weight."""
@@ -84,6 +90,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     chronic_per_mille: int = 300
     """A vantage whose baseline fails more often has no vote."""
     quorum_per_mille: int = 410
+    quorum_hold_per_mille: int = 850
+    """A quorum that was reached holds until the sum falls below this share of what it took: one
+    success at the edge does not begin the wait for confirmation anew."""
+    signed_per_mille: int = 340
+    """A vantage is typed when at least this share of its failures carries a signature; of those
+    that are no block a few do so by chance."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks failing, the service is down, not blocked."""
     elsewhere_min_networks: int = 2

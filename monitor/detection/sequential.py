@@ -115,6 +115,8 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     bank = policy.p1_per_mille
     old = track.suspicion
     typed_gain = max(0, failure.weight - policy.bare_micronats)
+    strong = failure.weight >= policy.strong_micronats
+    clip = policy.typed_clip_micronats if strong else policy.sample_clip_micronats
     new = (
         _copy(old)
         if old is not None
@@ -128,7 +130,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
             continue
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
-        gain = min(policy.sample_clip_micronats, gain + typed_gain)
+        gain = min(clip, gain + typed_gain)
         # Bounded above, so that an old block does not outlive itself by weeks.
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
@@ -215,10 +217,15 @@ def doubt(track: Track) -> Track:
     return Track(track.baseline, track.last_good, track.last_bad, new)
 
 
-def typed(suspicion: Suspicion) -> bool:
-    """Whether enough of its failures carried a signature that natural failures lack; bare ones
-    beside them do not take that away."""
-    return suspicion.strong >= TYPED_ENOUGH
+def typed(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether enough of its failures carried a signature that natural failures lack, and not by
+    their mere number: of many bare failures a few look typed by chance."""
+    return suspicion.strong >= TYPED_ENOUGH and signed(suspicion, policy)
+
+
+def signed(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether a signature was seen, in a larger share of the failures than chance gives."""
+    return 0 < suspicion.strong * 1000 >= policy.signed_per_mille * suspicion.hits
 
 
 def depth(technique: str) -> int:

@@ -5,7 +5,7 @@ health must not hide it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 
 import msgspec
@@ -195,14 +195,15 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
             agreeing.append(probe)
     owners = {network.members[probe].owner for probe in agreeing}
     typed = {
-        network.members[probe].owner for probe in agreeing if sequential.typed(_held(series, probe))
+        network.members[probe].owner
+        for probe in agreeing
+        if sequential.typed(_held(series, probe), policy)
     }
     if network.source == gates.PROBE:
         most = policy.owner_vantages
         counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
         total = sum(counted)
-        quorum = max(policy.quorum_min_vantages * 1000, policy.quorum_per_mille * len(counted))
-        likely = total * 1000 >= quorum * policy.threshold_micronats
+        likely = total >= _quorum(network, series, voting, len(counted), policy)
     else:
         # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
         likely = any(
@@ -215,6 +216,23 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         typed=len(typed) >= policy.confirm_min_owners,
         likely=likely,
     )
+
+
+def _quorum(
+    network: Network, series: Series, voting: Sequence[str], counted: int, policy: Policy
+) -> int:
+    """Micro-nats that the voting vantages must hold together."""
+    signed = {
+        network.members[probe].owner
+        for probe in voting
+        if (held := series.tracks[probe].suspicion) is not None and sequential.signed(held, policy)
+    }
+    least = policy.quorum_min_vantages * policy.threshold_micronats
+    if len(signed) >= policy.confirm_min_owners:
+        least = policy.typed_quorum_micronats
+    share = policy.quorum_per_mille * counted * policy.threshold_micronats // 1000
+    holds = policy.quorum_hold_per_mille if series.likely_since else 1000
+    return max(least, share) * holds // 1000
 
 
 def _held(series: Series, probe: str) -> Suspicion:

@@ -140,6 +140,7 @@ def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidenc
         agreeing=len(sight.standing.agreeing),
         voting=len(sight.standing.voting),
         owners=len(sight.standing.owners),
+        typed=sight.standing.typed,
         nats=tuple(
             (probe, nats)
             for probe, track in sorted(held.items())
@@ -165,6 +166,6 @@ def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, .
         "no_quorum_for_imports": network.source != gates.PROBE,
         "one_network": len({sight.network.asn for sight in seen}) == 1,
         "one_owner": len(standing.owners) < policy.confirm_min_owners,
-        "untyped": not any(sequential.typed(held) for held in best.held),
+        "untyped": not any(sequential.typed(held, policy) for held in best.held),
     }
     return tuple(sorted(word for word, holds in remarks.items() if holds))

@@ -165,9 +165,22 @@ def test_a_break_in_the_quorum_starts_the_hold_again_and_the_tier_stays() -> Non
     for n in range(2):
         say(place, n, blocked(), blocked())
     rise(place, 1)
+    began = place.layers["tls"].likely_since
     say(place, 2, blocked(), DOWN)
     assert rise(place, 2) == 2
+    assert place.layers["tls"].likely_since == began > 0, "one stray failure of the control"
+    for n in (3, 4):
+        say(place, n, blocked(), DOWN)
+    assert rise(place, 4) == 2
     assert place.layers["tls"].likely_since == 0
+
+
+def test_signatures_of_two_owners_make_a_quorum_sooner_than_bare_failures() -> None:
+    for verdict, likely in ((blocked(), True), (BLACKHOLE, False)):
+        place = network()
+        say(place, 0, verdict, ok())
+        say(place, 1, verdict, verdict)
+        assert stand(place, verdict.layer or "", START + INTERVAL, POLICY).likely is likely
 
 
 def test_an_inhibited_series_is_not_promoted() -> None:
