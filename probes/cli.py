@@ -375,6 +375,7 @@ def _reflector(chosen: Settings, log: Log) -> int:
             host.strip("[]"),
             int(port),
             context=context,
+            quic_pair=(certificate, key) if reflector.offers_quic() else None,
             stop=stop,
             ready=lambda bound: log("reflecting", port=bound, certificate=str(certificate)),
         )

@@ -16,6 +16,7 @@ import asyncio
 import functools
 import importlib.util
 import ipaddress
+import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
     from OpenSSL import crypto
 
+# The library's own log tells strangers' mistakes; what matters of them is in the observation.
+_silent = logging.getLogger("quic")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
 EXTRA = "quic"
 ALPN = ("h3",)
 """Offered when the catalogue says nothing: QUIC has no handshake without it (RFC 9001, 8.1)."""

@@ -1,6 +1,8 @@
 """The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
 asked for `/bytes/N`, so many bytes (a mebibyte at most), to compare speeds.
 
+With the extra `quic` it completes QUIC for any name too, on the same port of UDP.
+
 A service's name shown to this address, where no service runs, tells a filter by name from one by
 address. It answers no DNS, dials nothing, keeps nothing, and never logs who came.
 
@@ -16,6 +18,8 @@ certificate; only whether the handshake lived counts.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import re
 import shutil
@@ -24,8 +28,9 @@ import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from probes import state
+from probes import quic, quic_reflector, state
 
+log = logging.getLogger(__name__)
 CERTIFICATE_FILE = "reflector.pem"
 KEY_FILE = "reflector.key"
 CONNECTION_SECONDS = 20.0
@@ -102,6 +107,14 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def offers_quic() -> bool:
+    """The extra `quic` is installed; says so in the log when it is not."""
+    if quic.available():
+        return True
+    log.warning("no QUIC, TLS alone (pip install 'reachwatch[%s]')", quic.EXTRA)
+    return False
+
+
 async def serve(
     host: str,
     port: int,
@@ -109,10 +122,13 @@ async def serve(
     context: ssl.SSLContext,
     stop: asyncio.Event,
     ready: Callable[[int], None] | None = None,
+    quic_pair: tuple[Path, Path] | None = None,
     connection_seconds: float = CONNECTION_SECONDS,
     max_connections: int = MAX_CONNECTIONS,
 ) -> None:
     """Reflect on `host:port` until `stop` is set; `ready` is told the port (0 chooses one).
+
+    With `quic_pair`, certificate and key, QUIC as well, on the same number of UDP.
 
     Over `max_connections` newcomers are closed at once. Raises ReflectorError when the address
     cannot be had.
@@ -139,9 +155,22 @@ async def serve(
         reason = getattr(error, "strerror", None) or error
         raise ReflectorError(f"{host}:{port}: {reason}") from None
     try:
-        if ready:
-            ready(server.sockets[0].getsockname()[1])
-        await stop.wait()
+        async with contextlib.AsyncExitStack() as stack:
+            bound = server.sockets[0].getsockname()[1]
+            if quic_pair is not None:
+                beside = quic_reflector.reflect(
+                    host,
+                    bound,
+                    quic_pair,
+                    connection_seconds=connection_seconds,
+                    max_connections=max_connections,
+                )
+                await stack.enter_async_context(beside)
+            if ready:
+                ready(bound)
+            await stop.wait()
+    except quic_reflector.QUICReflectorError as error:
+        raise ReflectorError(str(error)) from None
     finally:
         server.close()
         for writer in tuple(open_now):

@@ -1,0 +1,127 @@
+"""The reflector's QUIC half, met by the probe's own step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+
+from probes.network import Guard, SocketNetwork
+from probes.quic_reflector import QUICReflectorError, reflect
+from probes.reflector import ReflectorError, make_certificate, serve, server_context
+from probes.steps import quic
+from probes.wire.observation import QUICHandshake
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory):
+    return make_certificate(tmp_path_factory.mktemp("reflector"))
+
+
+@contextlib.asynccontextmanager
+async def reflecting(pair, **options):
+    stop, port = asyncio.Event(), asyncio.Future()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            serve(
+                "127.0.0.1",
+                0,
+                context=server_context(*pair),
+                stop=stop,
+                ready=port.set_result,
+                quic_pair=pair,
+                **options,
+            )
+        )
+        try:
+            yield await port
+        finally:
+            stop.set()
+
+
+async def visit(port: int, name: str, **options) -> QUICHandshake:
+    return await quic.handshake(
+        LAB,
+        endpoint="x",
+        address="127.0.0.1",
+        port=port,
+        sni=name,
+        started_us=0,
+        **({"verify": False, "timeout": 3.0} | options),
+    )
+
+
+@pytest.mark.parametrize("name", ["szlong.weixin.qq.com", "chat.signal.org", "xn--e1afmkfd.test"])
+@pytest.mark.parametrize("alpn", [(), ("h3",), ("x", "doq")])
+async def test_any_name_gets_a_handshake_on_the_same_port(pair, name: str, alpn):
+    async with reflecting(pair) as port:
+        seen = await visit(port, name, alpn=alpn)
+        assert seen.failure is None
+        assert len(seen.chain) == 1
+        stream = await LAB.connect("127.0.0.1", port)  # and TLS is there as well
+        stream.close()
+
+
+async def test_another_protocol_gets_an_answer_as_well(pair):
+    async with reflecting(pair) as port:
+        seen = await visit(port, "x.test", alpn=("imap",))
+        assert seen.close_code == 0x100 + 120
+
+
+async def test_without_the_pin_it_is_a_stranger(pair):
+    async with reflecting(pair) as port:
+        seen = await visit(port, "chat.signal.org", verify=True)
+        assert (seen.failure, seen.verify_code) == ("ssl_unknown_authority", 18)
+        pinned = await visit(port, "x.test", verify=True, trust=pair[0].read_text())
+        assert pinned.verify_code == 62
+
+
+async def test_survives_garbage_and_says_nothing_of_it(pair, caplog, capfd):
+    async with reflecting(pair) as port:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as babbler:
+            for word in (b"", b"\xc0", b"\xc0" * 1300, b"\x00" * 1300, b"\x40" * 40):
+                babbler.sendto(word, ("127.0.0.1", port))
+        assert (await visit(port, "x.test")).failure is None
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+
+
+async def test_connections_are_bounded_and_end_in_time(pair):
+    async with reflecting(pair, max_connections=0) as port:
+        seen = await visit(port, "x.test", timeout=1.0)
+        assert seen.failure is not None
+        assert seen.received_bytes > 0
+    async with reflecting(pair, max_connections=1, connection_seconds=0.2) as port:
+        for _ in range(3):
+            assert (await visit(port, "x.test")).failure is None
+            await asyncio.sleep(0.4)
+
+
+async def test_taken_port_and_bad_key_are_one_line(pair, tmp_path):
+    with (
+        socket.socket() as same,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
+    ):
+        same.bind(("127.0.0.1", 0))  # free over TCP, up to now
+        port = same.getsockname()[1]
+        taken.bind(("127.0.0.1", port))
+        same.close()
+        with pytest.raises(ReflectorError, match="/udp: "):
+            await serve(
+                "127.0.0.1",
+                port,
+                context=server_context(*pair),
+                stop=asyncio.Event(),
+                quic_pair=pair,
+            )
+    bad = tmp_path / "bad.key"
+    bad.write_text("no key")
+    with pytest.raises(QUICReflectorError, match="no PEM certificate and key"):
+        async with reflect(
+            "127.0.0.1", 0, (pair[0], bad), connection_seconds=1.0, max_connections=1
+        ):
+            pass
