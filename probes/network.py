@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
+import os
 import socket
 import struct
 import time
@@ -201,7 +202,7 @@ class _SocketStream:
         self._limited = False
 
     async def send(self, payload: bytes) -> None:
-        await self._loop.sock_sendall(self._sock, payload)
+        await _sent(self._loop, self._sock, payload)
 
     async def receive(self, limit: int = 65536) -> bytes:
         return await self._loop.sock_recv(self._sock, limit)
@@ -232,7 +233,7 @@ class _SocketDatagrams:
 
     async def send(self, payload: bytes) -> None:
         try:
-            await self._loop.sock_sendall(self._sock, payload)
+            await _sent(self._loop, self._sock, payload)
         except OSError as error:
             self._explain(error)
             raise
@@ -281,7 +282,7 @@ class SocketNetwork:
             sock.setsockopt(level, option, 1)
             if hops is not None:
                 sock.setsockopt(*_HOPS[sock.family], hops)
-            await loop.sock_connect(sock, destination)
+            await _connected(loop, sock, destination)
             # From here on behave like an app: a later ICMP error must not end the connection.
             sock.setsockopt(level, option, 0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -348,6 +349,42 @@ class SocketNetwork:
 
 
 _SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+async def _connected(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, destination: _SocketAddress
+) -> None:
+    """Connect. `loop.sock_connect` would look up again what is an address already. Raises
+    OSError."""
+    try:
+        sock.connect(destination)
+    except BlockingIOError:
+        pass
+    else:
+        return
+    over: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(sock, _wake, over)
+    try:
+        await over
+    finally:
+        loop.remove_writer(sock)
+    if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(number, os.strerror(number))
+
+
+def _wake(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+async def _sent(loop: asyncio.AbstractEventLoop, sock: socket.socket, payload: bytes) -> None:
+    """Send all of it: at once when there is room, as nearly always. Raises OSError."""
+    try:
+        count = sock.send(payload)
+    except BlockingIOError:
+        count = 0
+    if count < len(payload):
+        await loop.sock_sendall(sock, payload[count:])
 
 
 def _family(address: str) -> socket.AddressFamily:

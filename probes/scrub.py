@@ -12,6 +12,7 @@ import base64
 import binascii
 import functools
 import ipaddress
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -217,17 +218,15 @@ def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
         short = len(old) <= _SHORT
         new = secrets.fitted(old, name, fit) if short else _fitted(secrets, old, name, fit)
         return old if new == old else new
-    match old:
-        case bytes():
-            octets = secrets.octets(old)
-            return old if octets == old else octets[: max(len(old), 64)]
-        case tuple():
-            items = tuple(_value(item, name, fit, secrets) for item in old)
-            return old if all(a is b for a, b in zip(items, old, strict=True)) else items
-        case msgspec.Struct():
-            return _struct(old, secrets)
-        case _:
-            return old
+    if isinstance(old, msgspec.Struct):
+        return _struct(old, secrets)
+    if type(old) is tuple:
+        items = tuple([_value(item, name, fit, secrets) for item in old])
+        return old if all(map(operator.is_, items, old)) else items
+    if type(old) is bytes:
+        octets = secrets.octets(old)
+        return old if octets == old else octets[: max(len(old), 64)]
+    return old
 
 
 def _fitted(secrets: _Secrets, old: str, name: str, fit: _Fit) -> str:
@@ -254,27 +253,28 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, _Fit], ...]:
     """Names of a struct's fields that may hold a text, each with a function that cuts a text to
     what its type allows or returns the old text when the type allows no mark at all (ids,
     hashes)."""
-    found = []
+    found: list[tuple[str, _Fit]] = []
     for described in msgspec.structs.fields(kind):
         try:
             inside = msgspec.inspect.type_info(described.type)
         except TypeError:  # the union of observations: structs, which have fields of their own
             found.append((described.name, _keep))
             continue
-        if not _is_number(inside):
+        if not _holds_no_text(inside):
             found.append((described.name, _fitter(inside)))
     return tuple(found)
 
 
-def _is_number(described: msgspec.inspect.Type) -> bool:
-    """No text can be in it."""
+def _holds_no_text(described: msgspec.inspect.Type) -> bool:
+    """Numbers, and words of an enumeration of ours."""
     if isinstance(described, msgspec.inspect.UnionType):
-        return all(map(_is_number, described.types))
+        return all(map(_holds_no_text, described.types))
     return isinstance(
         described,
         msgspec.inspect.IntType
         | msgspec.inspect.FloatType
         | msgspec.inspect.BoolType
+        | msgspec.inspect.EnumType
         | msgspec.inspect.NoneType,
     )
 
