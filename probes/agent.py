@@ -84,7 +84,7 @@ class Agent:
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
         self._stop = asyncio.Event()
         self._counts = Counts()
-        self._history: dict[str, bool] = {}
+        self._history: dict[str, int] = {}
         self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
         self._interval_ms = wish.interval_ms
         self._untaken = self._rounds = self._retested = self._published = 0
@@ -173,7 +173,7 @@ class Agent:
 
     async def _one_round(self, plan: scheduler.Plan) -> None:
         began = time.monotonic()
-        failed: dict[str, bool] = {}
+        failed: dict[str, int] = {}
         broken: set[str] = set()
         spent = lines = 0
 

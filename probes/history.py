@@ -7,14 +7,16 @@ from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup, Observation, Purpose, TCPConnect
 
 
-def failed_endpoints(measurement: Measurement) -> dict[str, bool]:
-    """Return for each endpoint measured whether the app's own way to it failed: the `history`
-    of the next round. An endpoint fails here when any of its addresses does."""
-    failed: dict[str, bool] = {}
+def failed_endpoints(measurement: Measurement) -> dict[str, int]:
+    """Return for each endpoint measured when the app's own way to it failed (Unix milliseconds, 0
+    when it did not): the `history` of the next round. An endpoint fails here when any of its
+    addresses does."""
+    failed: dict[str, int] = {}
+    ended = max(measurement.started + measurement.took_us // 1000, 1)
     for seen in measurement.observations:
         if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
             died = seen.failure is not None and not _no_such_family(seen)
-            failed[seen.endpoint] = failed.get(seen.endpoint, False) or died
+            failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), ended if died else 0)
     return failed
 
 

@@ -23,6 +23,9 @@ class Patience:
     """For one answer to a packet that may live for a few hops only."""
     path: float = 15.0
     """For finding out at how many hops an interference acts."""
+    residual: float = 180.0
+    """A censor may go on blocking a pair of addresses for so long after a trigger, whatever is
+    said there: 60 to 180 s were seen (reference: detection, R1)."""
     round: float = 600.0
     """No endpoint begins later than this in a round."""
 

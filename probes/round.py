@@ -69,7 +69,7 @@ class _Round:
     names: Names
     round_ms: int
     interval_ms: int
-    history: Mapping[str, bool]
+    history: Mapping[str, int]
     slots: asyncio.Semaphore
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
@@ -106,7 +106,7 @@ async def measure_round(
     interval_ms: int,
     emit: Emit,
     rng: random.Random,
-    history: Mapping[str, bool] | None = None,
+    history: Mapping[str, int] | None = None,
     concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
     stamp: Stamp | None = None,
@@ -114,7 +114,8 @@ async def measure_round(
     """Measure liveness, then every target once, and emit each Measurement as it is complete.
 
     `round_ms` is the round's start in Unix milliseconds, `interval_ms` 0 for a single run.
-    `history` says which endpoints (by id) failed in the last round: see `failed_endpoints`.
+    `history` says which endpoints (by id) failed in the last round, and when: see
+    `failed_endpoints`.
     No endpoint begins after `limit_seconds`, by default those of the setup's patience.
     `stamp` numbers a measurement; without it id, epoch and sequence are blank.
     """
@@ -145,7 +146,7 @@ async def measure_target(
     *,
     round_ms: int,
     interval_ms: int,
-    history: Mapping[str, bool] | None = None,
+    history: Mapping[str, int] | None = None,
     retest: bool = False,
     clock_offset_ms: int | None = None,
 ) -> Measurement:
@@ -183,7 +184,7 @@ def _begin(
     lookups: asyncio.TaskGroup,
     round_ms: int,
     interval_ms: int,
-    history: Mapping[str, bool] | None = None,
+    history: Mapping[str, int] | None = None,
     concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
 ) -> _Round:
@@ -247,6 +248,12 @@ async def _measure(
     return await _close(this, await _open(this, target, liveness=liveness, retest=retest))
 
 
+def _cooling(this: _Round, endpoint: str, now_ms: int) -> bool:
+    """The endpoint failed so lately that a censor may still be at it, whatever the name."""
+    since = now_ms - this.history.get(endpoint, 0)
+    return since < this.setup.patience.residual * 1000
+
+
 @dataclass(frozen=True)
 class _Visited:
     """A target whose endpoints are done; its lookups may still be listening."""
@@ -274,15 +281,14 @@ async def _open(
             started_us=started_us,
             patience=this.setup.patience,
             sni=this.setup.catalogue.sni,
-            failed_before=not plain and this.history.get(endpoint.id, False),
+            failed_before=not plain and bool(this.history.get(endpoint.id)),
+            cooling=_cooling(this, endpoint.id, started),
             contrasts=not plain,
             repeats=not retest,
             references=not liveness and this.online,
             look=Look.NO
             if liveness or not this.online
-            else this.setup.looks.wish(
-                endpoint.id, this.round_ms, this.interval_ms, retest=retest
-            ),
+            else this.setup.looks.wish(endpoint.id, this.round_ms, this.interval_ms, retest=retest),
         )
         for endpoint in target.endpoints
     )

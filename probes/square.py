@@ -18,6 +18,8 @@ from probes.visit import Link, Visit
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
+AFTER_TRIGGER = "after_trigger"
+"""Beside an innocuous name: the service's name died here within the residual time before."""
 MAX_CONTRASTED = 4
 """Addresses of one endpoint that get the innocuous name; the others only a repeat."""
 Application = Callable[[Visit, Link], Awaitable[None]]
@@ -145,6 +147,8 @@ async def _show_innocuous(visit: Visit, address: str) -> Shown:
         fresh, name=name, purpose=Purpose.CONTRAST, contrast=kind, verify=False
     )
     shaken.close()
+    if shaken.tls is not None and visit.cooling:
+        visit.remark(shaken.tls, AFTER_TRIGGER)
     seen = shaken.tls
     passed = seen is not None and (seen.failure is None or seen.alert is not None)
     return Shown.PASSED if passed else Shown.DIED

@@ -81,6 +81,9 @@ class Visit:
     sni: SNIContrast = field(default_factory=SNIContrast)
     failed_before: bool = False
     """It failed in the last round: innocuous contrasts run before the trigger."""
+    cooling: bool = False
+    """It failed so lately that a censor may still block it whatever the name: an innocuous name
+    that dies now says nothing."""
     contrasts: bool = True
     """False for a retest and for liveness: only what the app would do."""
     repeats: bool = True

@@ -24,6 +24,7 @@ from monitor.detection.liveness import Standing, foreign_host
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from probes.wire.observation import HTTPExchange
 
+_AFTER_TRIGGER = "after_trigger"
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
 
@@ -84,6 +85,9 @@ class TLSFacts:
     """The control was shown the very same certificate."""
     system_root: bool = False
     page: str | None = None
+    tainted: bool = False
+    """The innocuous name was shown after ours: a censor that goes on blocking the pair of addresses
+    for minutes kills it as well."""
     some_flows: bool = False
     """Half or more of several handshakes died so, others passed, and an innocuous name did always;
     the control saw none die."""
@@ -106,8 +110,16 @@ class TLSFacts:
 
     @property
     def whatever_name(self) -> bool:
-        """The square says: this address, whatever the name."""
-        return self.innocuous is not None and not self.by_name
+        """The square says: this address, whatever the name. When the innocuous name came second,
+        only with ours passing elsewhere."""
+        passes_elsewhere = self.reflector is not None and reached(self.reflector)
+        told = self.innocuous is not None and not self.by_name
+        return told and (passes_elsewhere or not self.tainted)
+
+    @property
+    def residual_possible(self) -> bool:
+        """What looks like the address may be the name, minutes long."""
+        return self.tainted and self.innocuous is not None and not self.by_name
 
 
 @dataclass(frozen=True)
@@ -228,6 +240,7 @@ def tls_facts(case: Beside, place: AddressView, accused: bool) -> TLSFacts | Non
         and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
         system_root="system_root" in place.tls.evidence,
         page=case.page(place.http_unverified) if place.http_unverified else None,
+        tainted=_tainted(place),
         some_flows=kind in DEATHS
         and share_dies(kind, map(tls_kind, place.handshakes))
         and harmless_passes(kind, [tls_kind(each) for each in place.innocuous_handshakes])
@@ -264,6 +277,14 @@ def http_facts(case: Beside, place: AddressView, accused: bool) -> HTTPFacts | N
         and harmless_passes(kind, [http_kind(each) for each in place.innocuous_exchanges])
         and not _dies_there(kind, case, lambda p: map(http_kind, p.exchanges)),
     )
+
+
+def _tainted(place: AddressView) -> bool:
+    """Our name had been shown at this address before the innocuous one was."""
+    if place.tls is None or place.tls_innocuous is None:
+        return False
+    first = min(shaken.at_us for shaken in place.handshakes)
+    return place.tls_innocuous.at_us > first or _AFTER_TRIGGER in place.tls_innocuous.evidence
 
 
 def _dies_there(kind: Kind, case: Beside, tries: Callable[[AddressView], Iterable[Kind]]) -> bool:

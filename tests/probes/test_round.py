@@ -27,7 +27,7 @@ from probes.round import (
 )
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
-from probes.wire.observation import DNSLookup, TCPConnect, TLSHandshake
+from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address
@@ -253,10 +253,24 @@ async def test_retest_shows_the_name_once_and_history_turns_the_order():
         assert server.names == ["wechat.test"]
         assert (again.retest, again.clock_offset_ms, again.round) == (True, 3, 5)
         history = failed_endpoints(again)
-        assert history == {endpoint(server.port).id: True}
+        assert list(history) == [endpoint(server.port).id]
+        assert history[endpoint(server.port).id] >= again.started
         server.hellos.clear()
-        await measure_target(net.setup(), one, round_ms=6, interval_ms=0, history=history)
+        soon = await measure_target(net.setup(), one, round_ms=6, interval_ms=0, history=history)
         assert server.names[0] == "innocuous.test"
+        assert _remarks(soon) == [("after_trigger",)]
+        history = {id: failed - 181_000 for id, failed in history.items()}
+        later = await measure_target(net.setup(), one, round_ms=7, interval_ms=0, history=history)
+        assert _remarks(later) == [()]
+
+
+def _remarks(measurement: Measurement) -> list[tuple[str, ...]]:
+    """What stands beside the innocuous name."""
+    return [
+        o.evidence
+        for o in measurement.observations
+        if isinstance(o, TLSHandshake) and o.contrast is Contrast.INNOCUOUS_NAME
+    ]
 
 
 async def test_what_is_measured_again_comes_with_its_liveness():
