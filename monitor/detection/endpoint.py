@@ -185,6 +185,7 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
             *(("system_root",) if tls.system_root else ()),
             *((f"blockpage:{tls.page}",) if tls.page else ()),
             *path_remarks(tls.kind, place.paths),
+            *(("residual_possible",) if tls.residual_possible else ()),
         )
         outcomes.append(
             _outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence, tls.some_flows)
