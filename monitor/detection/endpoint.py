@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from monitor.detection.app import AppFacts, app_facts, over_udp, page_facts
 from monitor.detection.facts import (
     Beside,
     Reach,
@@ -22,12 +23,14 @@ from monitor.detection.model import Layer, State, Technique
 from monitor.detection.path import path_remarks
 from monitor.detection.quic import quic_facts
 from monitor.detection.rules import (
+    APP_RULES,
     DNS_RULES,
     HTTP_RULES,
     QUIC_RULES,
     TCP_RULES,
     THROTTLE_RULES,
     TLS_RULES,
+    UDP_RULES,
     Rule,
     first,
 )
@@ -46,6 +49,12 @@ _LAST = {
     "http": Layer.HTTP,
     "https": Layer.HTTP,
     "quic": Layer.QUIC,
+    "stun": Layer.UDP,
+    "mtproto": Layer.APP,
+    "whatsapp": Layer.APP,
+    "mmtls": Layer.APP,
+    "mmtls-http": Layer.APP,
+    "xmpp": Layer.APP,
 }
 
 
@@ -201,7 +210,19 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
         outcomes.append(
             _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
         )
+    if (app := app_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(_app_outcome(app, over_udp(place)))
     return AddressJudgement(place.address, own, tuple(outcomes))
+
+
+def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
+    """A block page in place of the app's answer is HTTP's to judge."""
+    if (page := page_facts(facts)) is not None:
+        said = (f"blockpage:{facts.page}",)
+        return _outcome(HTTP_RULES, Layer.HTTP, page, page.reach, page.here, said)
+    if udp:
+        return _outcome(UDP_RULES, Layer.UDP, facts, facts.reach, facts.here, facts.icmp)
+    return _outcome(APP_RULES, Layer.APP, facts, facts.reach, facts.here, facts.icmp)
 
 
 def _open(outcomes: Sequence[Outcome]) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.detection.rule import Rule, first
+from monitor.detection.rules.app import APP_RULES
 from monitor.detection.rules.dns import DNS_RULES
 from monitor.detection.rules.http import HTTP_RULES
 from monitor.detection.rules.quic import QUIC_RULES
 from monitor.detection.rules.tcp import TCP_RULES
 from monitor.detection.rules.throttle import THROTTLE_RULES
 from monitor.detection.rules.tls import TLS_RULES
+from monitor.detection.rules.udp import UDP_RULES
 from monitor.detection.rules.vantage import VANTAGE_RULES
 
 RULES_VERSION = "2"
@@ -26,12 +28,15 @@ ALL_RULES: tuple[Rule[Any], ...] = (
     *TLS_RULES,
     *THROTTLE_RULES,
     *QUIC_RULES,
+    *UDP_RULES,
     *HTTP_RULES,
+    *APP_RULES,
 )
 """Every rule, for pages that explain one and for the laws in the tests."""
 
 __all__ = [
     "ALL_RULES",
+    "APP_RULES",
     "DNS_RULES",
     "HTTP_RULES",
     "QUIC_RULES",
@@ -39,6 +44,7 @@ __all__ = [
     "TCP_RULES",
     "THROTTLE_RULES",
     "TLS_RULES",
+    "UDP_RULES",
     "VANTAGE_RULES",
     "Rule",
     "first",

@@ -9,6 +9,7 @@ from monitor.detection.model import Technique
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import AnyObservation
+from tests.monitor.detection import app_scenes
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -155,6 +156,7 @@ BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
         plain(http(A1, TIMEOUT), http(A1, **INNOCUOUS_HOST)),
         {"endpoints": (HTTP,), "beside": [CONTROL_HTTP]},
     ),
+    **app_scenes.BLOCKED,
     Technique.QUIC_TIMEOUT_SNI: (
         (*DEAD_QUIC, quic(A1, **INNOCUOUS), quic(REFLECTOR, TIMEOUT, **OWN_HOST)),
         OVER_QUIC,

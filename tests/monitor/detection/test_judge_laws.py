@@ -18,6 +18,7 @@ from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     AnyObservation,
+    AppExchange,
     DNSLookup,
     HTTPExchange,
     QUICHandshake,
@@ -25,6 +26,7 @@ from probes.wire.observation import (
     TLSHandshake,
     Unrecognised,
 )
+from tests.monitor.detection.app_scenes import CALLS, CHAT, PAGE, app, with_udp
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -52,12 +54,13 @@ from tests.monitor.detection.scenes import (
     transfer,
 )
 
+ALL = (TLS, HTTPS, TCP, QUIC, CHAT, CALLS)
 OPEN = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 RULE_IDS = {rule.id for rule in ALL_RULES} | {"target.insufficient", "target.works"}
 
 # What real probes send, mixed at will.
 addresses = st.sampled_from([A1, A2, FORGED, V6, "10.0.0.1"])
-refs = st.sampled_from([TLS, HTTPS, TCP, QUIC])
+refs = st.sampled_from([TLS, HTTPS, TCP, QUIC, CHAT])
 words = st.sampled_from([None, *Failure])
 changes = st.sampled_from([{}, {}, REPEAT, INNOCUOUS, CLASSICAL, OWN_HOST])
 lookups = st.builds(
@@ -93,9 +96,7 @@ handshakes = st.builds(
     lambda a, word, ref, change: tls(a, word, at=ref, **change), addresses, words, refs, changes
 )
 datagrams = st.builds(
-    lambda a, word, change: quic(
-        a, word, **{k: v for k, v in change.items() if k != "profile"}
-    ),
+    lambda a, word, change: quic(a, word, **{k: v for k, v in change.items() if k != "profile"}),
     addresses,
     words,
     changes,
@@ -119,12 +120,32 @@ transfers = st.builds(
     st.integers(0, 3),
     st.sampled_from([0, 0, 16_000]),
 )
+firsts = st.builds(
+    lambda a, word, at, change, said: app(
+        a, word, at=at, **change, **({} if word or said else {"spoke": False, "excerpt": PAGE})
+    ),
+    addresses,
+    words,
+    st.sampled_from([CHAT, CALLS]),
+    st.sampled_from([{}, {}, REPEAT]),
+    st.booleans(),
+)
 seen = st.lists(
-    st.one_of(lookups, others, datagrams, connects, handshakes, certificates, exchanges, transfers),
+    st.one_of(
+        lookups,
+        others,
+        datagrams,
+        connects,
+        handshakes,
+        certificates,
+        exchanges,
+        transfers,
+        firsts,
+    ),
     max_size=14,
 )
 livenesses = st.builds(
-    lambda international, domestic, v6, offset: alive(
+    lambda international, domestic, v6, offset: (with_udp if international else alive)(
         international=international, domestic=domestic, v6=v6, clock_offset_ms=offset
     ),
     st.lists(st.sampled_from([True, True, False]), max_size=3),
@@ -145,7 +166,7 @@ def distinct(observations: list[AnyObservation]) -> list[AnyObservation]:
 
 
 def whole(observations: list[AnyObservation], how: str = "any_of") -> Measurement:
-    return measured(*observations, endpoints=(TLS, HTTPS, TCP, QUIC), combine=how)
+    return measured(*observations, endpoints=ALL, combine=how)
 
 
 controls = st.lists(
@@ -160,7 +181,7 @@ def test_total_and_consistent(observations, liveness, beside, how) -> None:  # t
     said = judge(whole(observations, how), liveness, beside)
     assert said.rule in RULE_IDS
     assert said.evidence == tuple(sorted(set(said.evidence)))
-    assert 0 <= said.endpoints.failed <= said.endpoints.total == 4
+    assert 0 <= said.endpoints.failed <= said.endpoints.total == len(ALL)
     assert 0 <= said.addresses.failed <= said.addresses.total
     layers = [finding.layer for finding in said.findings]
     assert len(layers) == len(set(layers))
@@ -239,13 +260,18 @@ text = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_
 @given(st.data())
 def test_never_raises_on_anything_decoded(data) -> None:  # type: ignore[no-untyped-def]
     """Fields of every kind at will, through the codec, as subject, liveness and control."""
-    step = data.draw(st.sampled_from([DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake]))
+    step = data.draw(
+        st.sampled_from(
+            [DNSLookup, TCPConnect, TLSHandshake, HTTPExchange, QUICHandshake, AppExchange]
+        )
+    )
     base = {
         DNSLookup: dns(A1),
         TCPConnect: tcp(A1),
         TLSHandshake: tls(A1),
         HTTPExchange: http(A1),
         QUICHandshake: quic(A1),
+        AppExchange: app(A1),
     }[step]
     changed = msgspec.structs.replace(
         base,

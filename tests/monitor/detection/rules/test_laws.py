@@ -10,12 +10,14 @@ from monitor.detection.kinds import Kind
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.rules import (
     ALL_RULES,
+    APP_RULES,
     DNS_RULES,
     HTTP_RULES,
     QUIC_RULES,
     RULES_VERSION,
     TCP_RULES,
     TLS_RULES,
+    UDP_RULES,
     Rule,
     first,
     rule_named,
@@ -26,7 +28,9 @@ BY_LAYER = {
     Layer.TCP: TCP_RULES,
     Layer.TLS: TLS_RULES,
     Layer.QUIC: QUIC_RULES,
+    Layer.UDP: UDP_RULES,
     Layer.HTTP: HTTP_RULES,
+    Layer.APP: APP_RULES,
 }
 ACCUSING = (State.BLOCKED, State.THROTTLED)
 KINDS = {str(kind) for kind in Kind}
