@@ -24,6 +24,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.lab.blinding import blind
 from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
 from tests.lab.reassembly import reassemble
@@ -257,6 +258,8 @@ def main() -> None:
         begin(inject, Queue(), order)
     if order := orders.get("reassemble"):
         begin(reassemble, Queue(), order["name"])
+    if order := orders.get("quic"):
+        begin(blind, Queue(), order["name"], order["late"])
     if order := orders.get("delay"):
         begin(hold, Queue(), order)
     for key, port, serve in (("tls", TLS_PORT, over_tls), ("http", HTTP_PORT, over_http)):

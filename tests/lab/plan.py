@@ -166,6 +166,8 @@ def draw(seed: int) -> Plan:
             hosts[2] = replace(hosts[0], protocol="http")
         word = by.word()
         services.append(Service(word, f"{word}/chat", hosts[0], tuple(hosts[1:]), combine))
+    host = by.host("quic", f"{by.word()}.", rng.randint(1, 2))
+    services.append(Service(word := by.word(), f"{word}/calls", host))
     order = [case.name for case in CASES]
     rng.shuffle(order)
     others = [case.name for case in MORE]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.lab.interferer import PAGE
 from tests.lab.plan import Host, Plan
+from tests.lab.quic_services import order
 
 Pair = tuple[Path, Path]
 """A certificate and its key."""
@@ -31,6 +33,10 @@ class Twist:
     """Its name leads to a private address, where it is served."""
     retired: str = ""
     """The last of its endpoints is closed."""
+    no_quic: str = ""
+    """Its UDP port is closed, for TCP it is open."""
+    mute_quic: str = ""
+    """Its UDP port answers nothing."""
     sluggish: str = ""
     """It gives 20 kB a second, whoever asks."""
 
@@ -125,6 +131,23 @@ def nginx(
         f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n"
         f"{servers}}}\n"
     )
+
+
+def quic_orders(plan: Plan, twist: Twist, folder: Path) -> list[dict[str, Any]]:
+    """What `tests.lab.quic_services` serves, with the certificates that `nginx` has issued."""
+    missing = (twist.unserved, twist.no_quic)
+    return [
+        order(
+            host.addresses,
+            host.port,
+            str(folder / f"{host.name}.pem"),
+            str(folder / f"{host.name}.key"),
+            mute=service.id == twist.mute_quic,
+        )
+        for service in plan.services
+        for host in service.hosts
+        if host.protocol == "quic" and service.id not in missing
+    ]
 
 
 def _shown(pair: Sequence[Path]) -> list[str]:

@@ -33,6 +33,9 @@ _TWISTS = {
     "private_everywhere": "private",
     "pace.sluggish": "sluggish",
     "partial.retired": "retired",
+    "quic.closed": "no_quic",
+    "quic.silent": "mute_quic",
+    "quic.expired": "expired",
     "partial.retired_needed": "retired",
 }
 

@@ -24,7 +24,7 @@ from typing import Any
 from tests.lab.catalogue import write_catalogue
 from tests.lab.interferer import DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
-from tests.lab.serving import STRAIGHT, Twist, nginx, unbound
+from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, unbound
 from tests.lab.trust import Authority, self_sign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,6 +139,14 @@ class World:
             (plan.domestic.v4[0], 443): ("nginx", "-e", f"{folder}/nginx.log", "-c", str(web)),
         }  # fmt: skip
         env = self.environment()
+        self.start(
+            "internet",
+            sys.executable,
+            "-m",
+            "tests.lab.quic_services",
+            stdin=json.dumps(quic_orders(plan, twist, folder)) + "\n",
+            wait_for="ready",
+        )
         started = {at: self.start("internet", *line, env=env) for at, line in ports.items()}
         for (address, port), server in started.items():
             self._wait(server, address, port)
@@ -186,6 +194,10 @@ class World:
             # Small segments in both directions' SYN: no hello fits one packet.
             self.nft(f"add rule inet c f tcp flags & syn == syn tcp option maxseg size set {MSS}")
             port = ("-i", "pr1", "-p", "tcp", "--dport", "443")
+            for tables in ("iptables", "ip6tables"):
+                self.run("isp", tables, "-A", "FORWARD", *port, "-j", "NFQUEUE")
+        if "quic" in orders:
+            port = ("-i", "pr1", "-p", "udp", "--dport", "443")
             for tables in ("iptables", "ip6tables"):
                 self.run("isp", tables, "-A", "FORWARD", *port, "-j", "NFQUEUE")
         started = self.start(

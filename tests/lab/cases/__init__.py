@@ -12,12 +12,13 @@ from tests.lab.cases import (
     handshakes,
     names,
     partial,
+    quic,
     throttling,
     vantage,
 )
 from tests.lab.cases.case import DRAWN, Case, label
 
-_AREAS = (names, addresses, handshakes, answers, everybody, vantage, partial, throttling)
+_AREAS = (names, addresses, handshakes, answers, everybody, vantage, partial, quic, throttling)
 CASES: tuple[Case, ...] = first.CASES
 """The first twelve."""
 MORE: tuple[Case, ...] = tuple(case for area in _AREAS for case in area.CASES)

@@ -7,11 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.lab.plan import Plan, Service
-from tests.lab.troubles import partial, throttling
+from tests.lab.troubles import partial, quic, throttling
 from tests.lab.world import World
 
 AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
     "partial": partial.disturb,
+    "quic": quic.disturb,
     "throttle": throttling.disturb,
     "pace": throttling.disturb,
 }

@@ -1,0 +1,30 @@
+"""How the cases `quic.*` are made."""
+
+from __future__ import annotations
+
+from tests.lab.plan import Plan, Service
+from tests.lab.troubles.partial import to
+from tests.lab.world import World
+
+_FROM = "add rule inet c f iifname pr1"
+
+
+def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
+    """Interfere with QUIC to the victim, or with all of it."""
+    host = victim.host
+    match how:
+        case "sni_drop" | "sni_late":
+            world.interfere({"quic": {"name": host.name, "late": how == "sni_late"}})
+        case "drop":
+            world.nft(*(f"{_FROM} {to(a)} udp dport 443 drop" for a in host.addresses))
+        case "family":
+            world.nft(*(f"{_FROM} {to(a)} udp dport 443 drop" for a in host.v6))
+        case "nowhere":
+            world.nft(f"{_FROM} udp dport 443 drop")
+        case "refused":
+            world.nft(f"{_FROM} udp dport 443 reject with icmpx port-unreachable")
+        case "loss":
+            world.nft("add rule inet c f udp dport 443 numgen random mod 100 < 10 drop")
+            world.nft("add rule inet c f udp sport 443 numgen random mod 100 < 10 drop")
+        case _:
+            pass  # the world itself is the case
