@@ -20,7 +20,7 @@ from probes.wire.observation import PathHop, PathTrace, Purpose
 MAX_HOPS = 16
 QUIET = 3
 """So many hops in a row at which nothing is heard of the hello: farther ones will tell no more,
-when it is silence that is looked for."""
+when it is silence that is looked for, or when connections do not come about any longer."""
 PROFILE = "classical"
 """One small packet a hop."""
 _TIME_EXCEEDED = (11, 3)  # ICMP (RFC 792), ICMPv6 (RFC 4443)
@@ -64,7 +64,8 @@ async def trace(
                 router, arrived = await _knock(network, address, port, ttl, hop)
                 hops.append(PathHop(ttl=ttl, router=router, hello=heard))
                 quiet += 1
-                if arrived or heard not in (None, SILENCE) or (silent and quiet >= QUIET):
+                ended = arrived or heard not in (None, SILENCE)
+                if ended or (quiet >= QUIET and (silent or heard is None)):
                     break
     except TimeoutError:
         pass  # what was seen so far is worth keeping

@@ -52,7 +52,9 @@ class Segment:
 
 
 @dataclass
-class _Flow:
+class Flow:
+    """What a client has said so far in one connection."""
+
     first: int
     """Sequence number of the first byte."""
     parts: dict[int, bytes] = field(default_factory=dict)
@@ -72,21 +74,21 @@ class _Flow:
 
 def reassemble(queue: Queue, name: str) -> None:
     """Kill every flow whose ClientHello holds the name, however it is cut."""
-    flows: dict[tuple[str, int, str, int], _Flow] = {}
+    flows: dict[tuple[str, int, str, int], Flow] = {}
     for identity, packet in queue.packets():
         seen = Segment.read(packet)
         key = (seen.source, seen.source_port, seen.to, seen.to_port)
         if seen.flags & _SYN:
-            flows[key] = _Flow((seen.sequence + 1) % (1 << 32))
+            flows[key] = Flow((seen.sequence + 1) % (1 << 32))
         flow = flows.get(key)
         if flow is None or not _kills(flow, seen, name):
             queue.verdict(identity)
         else:
             queue.verdict(identity, DROP)
-            _reset_both(seen)
+            reset_both(seen)
 
 
-def _kills(flow: _Flow, seen: Segment, name: str) -> bool:
+def _kills(flow: Flow, seen: Segment, name: str) -> bool:
     if flow.dead or flow.over or not seen.payload:
         return flow.dead
     flow.parts[(seen.sequence - flow.first) % (1 << 32)] = seen.payload
@@ -99,10 +101,10 @@ def _kills(flow: _Flow, seen: Segment, name: str) -> bool:
     return flow.dead
 
 
-def _reset_both(seen: Segment) -> None:
+def reset_both(seen: Segment) -> None:
     """An RST to the server as from the client, and one to the client as from the server."""
-    _send(seen.source, seen.source_port, seen.to, seen.to_port, seen.sequence, 0, _RST)
-    _send(
+    send(seen.source, seen.source_port, seen.to, seen.to_port, seen.sequence, 0, _RST)
+    send(
         seen.to,
         seen.to_port,
         seen.source,
@@ -113,9 +115,10 @@ def _reset_both(seen: Segment) -> None:
     )
 
 
-def _send(
+def send(
     source: str, source_port: int, to: str, to_port: int, sequence: int, ack: int, flags: int
 ) -> None:
+    """Send a segment without payload, as from `source`."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     ends = socket.inet_pton(family, source) + socket.inet_pton(family, to)
     tcp = struct.pack("!HHIIBBHHH", source_port, to_port, sequence, ack, 0x50, flags, 0, 0, 0)

@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from tests.lab.hello import server_name, whole_hello
-from tests.lab.reassembly import Segment, _Flow, _kills
+from tests.lab.reassembly import Flow, Segment, _kills
 
 
 def hello(name: str) -> bytes:
@@ -38,16 +38,16 @@ def test_pieces_in_any_order_are_put_together(seed: int) -> None:
     pieces = segments(hello("bad.example"), first, rng.randint(50, 600))
     assert len(pieces) > 1
     rng.shuffle(pieces)
-    flow = _Flow(first)
+    flow = Flow(first)
     assert [_kills(flow, piece, "bad.example") for piece in pieces].count(True) == 1
     assert _kills(flow, pieces[0], "bad.example")  # and nothing passes afterwards
 
 
 def test_other_names_and_other_bytes_pass() -> None:
     pieces = segments(hello("good.example"), 7, 100)
-    flow = _Flow(7)
+    flow = Flow(7)
     assert not any(_kills(flow, piece, "bad.example") for piece in pieces)
-    assert not any(_kills(_Flow(7), p, "bad.example") for p in segments(b"GET / HTTP", 7, 4))
+    assert not any(_kills(Flow(7), p, "bad.example") for p in segments(b"GET / HTTP", 7, 4))
 
 
 def test_a_name_is_read_from_a_whole_hello_alone() -> None:

@@ -34,6 +34,8 @@ class Case:
     """It hits the target of several endpoints that combine so, else one of a single endpoint."""
     endpoints: tuple[int, int] | None = None
     """How many of how many endpoints fail (total, failed), where that is not one of one."""
+    rounds: int = 1
+    """The probe measures so often, each time knowing what failed before; the last one counts."""
     everyone: bool = False
     """It concerns every service: there is no bystander, though some may not feel it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from probes.network import Guard, SocketNetwork
-from probes.steps.path import MAX_HOPS, trace
+from probes.steps.path import QUIET, trace
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.world import tls_server
 from tests.world.pki import Authority
@@ -50,9 +50,7 @@ async def test_nothing_listens():
     async with tls_server.serve(tls_server.reset) as server:
         port = server.port
     seen = await traced("127.0.0.1", port)
-    assert [(hop.router, hop.hello) for hop in seen.hops] == [(None, None)] * MAX_HOPS
-    seen = await traced("127.0.0.1", port, silent=True)
-    assert len(seen.hops) == 3
+    assert [(hop.router, hop.hello) for hop in seen.hops] == [(None, None)] * QUIET
 
 
 async def test_a_destination_that_may_not_be_dialled_is_not():

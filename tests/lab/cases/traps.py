@@ -1,0 +1,22 @@
+"""Censors and resolvers whose traces mislead whoever measures carelessly."""
+
+from __future__ import annotations
+
+from tests.lab.cases.case import ANY, WORKS, Case
+
+_ON_PATH = ("acts_at_hop:2",)
+CASES: tuple[Case, ...] = (
+    Case("trap.residual", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
+    Case("trap.second_round", "blocked", ("tls.reset.sni",), "tls.reset.sni", rounds=2),
+    Case("trap.race", "blocked", ("tls.reset.sni",), "tls.reset.sni", evidence=_ON_PATH),
+    Case("trap.late_reset", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
+    Case("trap.around", "blocked", ("dns.injected",), "dns.injection.other", origin="on_path"),
+    Case(
+        "trap.two_answers",
+        "impaired",
+        ("dns.foreign_certificate",),
+        "dns.injection.other",
+        evidence=("lying_resolver", "partial:ipv4"),
+    ),
+    Case("trap.twice", "ok", WORKS, None, ANY, everyone=True),
+)
