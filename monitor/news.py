@@ -80,12 +80,15 @@ def news(
 
 def _past(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
     """Whether an open event has not been touched for as long as makes a vantage silent."""
-    intervals = sorted(
+    intervals = [
         member.interval
         for network in state.networks.values()
         if network.country == event.country and network.asn in event.asns
         for member in network.members.values()
-    )
+    ]
+    if state.calm is not None:
+        intervals += state.calm.intervals(event.country, event.asns)
+    intervals.sort()
     # The middle one: a single vantage that claims to be slow must not make old news of today's.
     usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
     return now - event.updated > max(policy.ms(policy.silent_seconds), 3 * usual)

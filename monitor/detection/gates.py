@@ -13,14 +13,14 @@ to block in the same hours and few others are watched, they hold each other's ga
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
 from monitor.detection import baseline
 from monitor.detection.model import Fact, State
 from monitor.detection.policy import Policy
-from monitor.detection.state import Member, Network, Series, ServiceState, Track
+from monitor.detection.state import Case, Member, Network, Series, ServiceState, Track
 
 GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
     "good",
@@ -131,13 +131,20 @@ def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
 def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
     """Whether a confirmed event, older than the baseline's lag, already accounts for it."""
     case = state.cases.get(f"{network.country} {network.source}")
-    return (
-        case is not None
-        and case.event.confirmed is not None
-        and round - case.event.confirmed >= policy.ms(policy.baseline_lag_seconds)
-        and network.asn in case.event.asns
-        and network.target in case.event.targets
-    )
+    return network.asn in accounted(case, network.target, round, policy)
+
+
+def accounted(case: Case | None, target: str, round: int, policy: Policy) -> Collection[int]:
+    """The networks whose view of a target a confirmed event, older than the baseline's lag,
+    already accounts for."""
+    if (
+        case is None
+        or case.event.confirmed is None
+        or round - case.event.confirmed < policy.ms(policy.baseline_lag_seconds)
+        or target not in case.event.targets
+    ):
+        return ()
+    return case.event.asns
 
 
 class Abroad(msgspec.Struct, frozen=True):
@@ -152,7 +159,7 @@ class Abroad(msgspec.Struct, frozen=True):
 def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> dict[str, Abroad]:
     """How a target fares, by country."""
     counts: dict[str, Abroad] = {}
-    same = [n for n in state.networks.values() if n.target == target and n.source == PROBE]
+    same = _seen(state, target)
     places = _places(same)
     for network in same:
         speaking = [
@@ -168,10 +175,17 @@ def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> d
         counts[network.country] = Abroad(
             had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
         )
+    if state.calm is not None:
+        for country, fares in state.calm.fares(target, state.cases, round, policy).items():
+            had = counts.get(country, Abroad())
+            counts[country] = Abroad(
+                had.seen + fares.seen, had.failed + fares.failed, had.vantages + fares.vantages
+            )
     return counts
 
 
-def _down_abroad(counts: dict[str, Abroad], country: str, policy: Policy) -> bool:
+def down_abroad(counts: Mapping[str, Abroad], country: str, policy: Policy) -> bool:
+    """Whether a target fails in the other countries too, by how it fares in each."""
     others = [fares for name, fares in counts.items() if name != country]
     seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
     if not failed:
@@ -184,7 +198,8 @@ def _down_abroad(counts: dict[str, Abroad], country: str, policy: Policy) -> boo
     )
 
 
-def _dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
+def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
+    """Whether most vantages of these networks are offline."""
     owned: dict[str, list[bool]] = {}
     for network in networks:
         for member in network.members.values():
@@ -195,8 +210,9 @@ def _dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
     return sum(now) * 1000 > policy.dark_per_mille * len(now)
 
 
-def _stale(networks: Collection[Network], round: int, policy: Policy) -> bool:
+def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
     """Whether the target fails together with its control from two countries at once."""
+    networks = _seen(state, target)
     places = _places(networks)
     countries = {
         network.country
@@ -207,7 +223,14 @@ def _stale(networks: Collection[Network], round: int, policy: Policy) -> bool:
         and places[probe] == (round, 1)
         and grown(network, member, round, policy)
     }
+    if state.calm is not None:
+        countries |= state.calm.unproven(target, round, policy)
     return len(countries) >= 2
+
+
+def _seen(state: ServiceState, target: str) -> list[Network]:
+    """Where vantages of our own see a target."""
+    return [n for n in state.networks.values() if n.target == target and n.source == PROBE]
 
 
 def inhibitions(
@@ -218,24 +241,25 @@ def inhibitions(
     own copies)."""
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        same = [n for n in state.networks.values() if n.target == target and n.source == PROBE]
         counts = elsewhere(state, target, round, policy)
-        stale = _stale(same, round, policy)
+        outdated = stale(state, target, round, policy)
         for key in touched:
             network = state.networks[key]
             if network.target != target:
                 continue
-            if _down_abroad(counts, network.country, policy):
+            if down_abroad(counts, network.country, policy):
                 # The middle one: a single vantage must not keep the gate shut for a day.
                 intervals = sorted(m.interval for m in network.members.values())
                 usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
                 wait = max(policy.ms(policy.control_window_seconds), usual)
                 network.inhibited_until = round + wait
-            mine = [n for n in same if n.country == network.country]
-            if _dark([network], round, policy):
-                reasons[key] = "country_dark" if _dark(mine, round, policy) else "asn_dark"
+            if dark([network], round, policy):
+                mine = [n for n in _seen(state, target) if n.country == network.country]
+                if state.calm is not None:
+                    mine += state.calm.members(target, network.country)
+                reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):
                 reasons[key] = "service_down"
-            elif stale:
+            elif outdated:
                 reasons[key] = "endpoint_stale"
     return reasons

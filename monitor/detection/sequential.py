@@ -50,7 +50,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.lru_cache(maxsize=65536)
-def _log(above: int, below: int) -> int:
+def log(above: int, below: int) -> int:
     """log(above/below) in micro-nats, rounded once."""
     return round(MICRO * math.log(above / below))
 
@@ -61,7 +61,7 @@ def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
     above, below = p0
     if p1 * below < policy.apart_per_mille * above:
         return 0, 0
-    return _log(p1 * below, 1000 * above), _log((1000 - p1) * below, 1000 * (below - above))
+    return log(p1 * below, 1000 * above), log((1000 - p1) * below, 1000 * (below - above))
 
 
 def evidence(track: Track, policy: Policy) -> int:
@@ -135,7 +135,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
-    _record(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
+    note(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
     if new.alarmed:
         new.recovery = max(0, new.recovery - _block(new, p0)[1])
         if new.recovery == 0:
@@ -144,7 +144,8 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     return Track(track.baseline, track.last_good, round, new)
 
 
-def _record(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
+def note(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
+    """Write into a suspicion (of the caller's own) what a failure of `nats` tells of its kind."""
     known = dict(new.techniques)
     known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
     if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
@@ -176,8 +177,8 @@ def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
     dense = 1000 * suspicion.hits // seen if seen else DENSEST_PER_MILLE
     p1 = min(DENSEST_PER_MILLE, max(100, 2000 * above // below, dense))
     return (
-        _log((below - above) * 1000, below * (1000 - p1)),
-        max(0, _log(p1 * below, 1000 * above)),
+        log((below - above) * 1000, below * (1000 - p1)),
+        max(0, log(p1 * below, 1000 * above)),
     )
 
 

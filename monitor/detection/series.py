@@ -19,7 +19,8 @@ from monitor.detection.state import Baseline, Member, Network, Series, Suspicion
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
 _DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
-_FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+"""Verdicts that accuse."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
         seen = {finding.layer.value for finding in fact.verdict.findings}
         for layer in sorted(seen | _tracked(network, probe)):
             _good(network, layer, probe, fact.round, policy)
-    elif outcome == gates.BAD and fact.verdict.state in _FAILED:
+    elif outcome == gates.BAD and fact.verdict.state in FAILED:
         _mixed(network, probe, fact, inhibited, policy)
 
 
@@ -83,7 +84,7 @@ def _mixed(network: Network, probe: str, fact: Fact, inhibited: bool, policy: Po
     member = network.members[probe]
     echo = fact.started - member.failed_at <= policy.ms(policy.residual_seconds)
     deepest = -1
-    for finding in _findings(fact):
+    for finding in findings(fact):
         if not finding.blocked:
             _good(network, finding.layer.value, probe, fact.round, policy)
         elif echo and _DEPTH[finding.layer] < member.failed_depth:
@@ -99,7 +100,7 @@ def _mixed(network: Network, probe: str, fact: Fact, inhibited: bool, policy: Po
         _doubt(network, probe)
 
 
-def _findings(fact: Fact) -> Iterator[LayerFinding]:
+def findings(fact: Fact) -> Iterator[LayerFinding]:
     """The findings of a verdict; a verdict that names a layer and gives none is one itself."""
     verdict = fact.verdict
     yield from verdict.findings

@@ -9,6 +9,8 @@ key order, so equal states have equal bytes.
 from __future__ import annotations
 
 import sys
+from copy import copy
+from typing import Any
 
 import msgspec
 
@@ -146,6 +148,9 @@ class ServiceState(msgspec.Struct):
     networks: dict[str, Network] = {}
     cases: dict[str, Case] = {}
     """Open events by `country source`."""
+    calm: Any = None
+    """`monitor.detection.calm.plane.Calm`: networks of a large fleet that are not in `networks`
+    because nothing is the matter there; None while there are none."""
 
 
 class StateError(Exception):
@@ -158,6 +163,9 @@ _decoder = msgspec.msgpack.Decoder(ServiceState)
 
 def encode(state: ServiceState) -> bytes:
     """Return the canonical bytes of a state."""
+    if state.calm is not None:
+        state = copy(state)
+        state.calm = state.calm.encoded()
     return zstd.compress(_encoder.encode(state), _LEVEL)
 
 
@@ -165,7 +173,12 @@ def decode(raw: bytes) -> ServiceState:
     """Return the state in bytes of `encode`. Raises StateError."""
     try:
         state = _decoder.decode(zstd.decompress(raw))
-    except (msgspec.DecodeError, zstd.ZstdError) as error:
+        if state.calm is not None:
+            # Here, because calm networks are made of the structs above.
+            from monitor.detection.calm.plane import decoded
+
+            state.calm = decoded(state.calm)
+    except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
         raise StateError(f"detector state: {error}") from None
     if state.version != STATE_VERSION:
         raise StateError(f"detector state: version {state.version}, this is {STATE_VERSION}")
