@@ -36,6 +36,12 @@ CONTRASTS = {
     Contrast.SILENT_ADDRESS: "asking where nobody answers",
     Contrast.REPEAT: "once more",
 }
+UNNAMED = {
+    Purpose.SUBJECT: "",
+    Purpose.CONTRAST: "over another transport",
+    Purpose.REFERENCE: "another resolver",
+}
+"""What an observation without a named contrast is."""
 _FAMILIES = {"A": "IPv4", "AAAA": "IPv6"}
 _NO_FAMILY = frozenset((Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE))
 """How a machine without IPv6 (or IPv4) fails, when no ICMP message said so."""
@@ -174,10 +180,7 @@ def line(each: Known) -> Line:
 
 
 def _line(each: Known, outcome: str, where: str, sentence: str) -> Line:
-    if each.contrast is not None:
-        contrast = CONTRASTS[each.contrast]
-    else:
-        contrast = "another resolver" if each.purpose is Purpose.REFERENCE else ""
+    contrast = CONTRASTS[each.contrast] if each.contrast is not None else UNNAMED[each.purpose]
     failed = each.failure is not None
     chain = each.chain if failed and isinstance(each, TLSHandshake | QUICHandshake) else ()
     return Line(

@@ -22,7 +22,8 @@ class Purpose(StrEnum):
     SUBJECT = "subject"
     """What the app would do: the service's name to the service's address."""
     CONTRAST = "contrast"
-    """The same with one thing changed, to isolate a cause; `contrast` says which."""
+    """The same with one thing changed, to isolate a cause; `contrast` says which. Without one it is
+    the transport: TCP and TLS to an address that was tried over QUIC."""
     REFERENCE = "reference"
     """A question to a third party (a reference resolver) whose answer is a yardstick."""
 

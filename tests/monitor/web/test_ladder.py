@@ -10,6 +10,7 @@ from probes.wire.observation import AnyObservation, Contrast, Purpose, Unrecogni
 from tests.monitor.detection.scenes import (
     A1,
     A2,
+    BESIDE,
     CLASSICAL,
     HOST,
     INNOCUOUS,
@@ -108,6 +109,7 @@ def test_contrasts_stand_beside_their_rung_in_words() -> None:
     ]
     assert set(CONTRASTS) == set(Contrast)
     assert line(reference(A1)).contrast == "another resolver"
+    assert line(tcp(A1, **BESIDE)).contrast == "over another transport"
 
 
 @pytest.mark.parametrize(
