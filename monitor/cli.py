@@ -15,6 +15,7 @@ import monitor
 from monitor import options
 from monitor.alerts import printing
 from monitor.fingerprints.options import add_commands, add_directory
+from monitor.interop.options import add_commands as add_interop
 from monitor.options import OptionError, Parser, duration, host_port, moment, positive
 
 DEFAULT_DATA = Path("reachwatch-data")
@@ -37,6 +38,7 @@ def build() -> Parser:
     _add_servers(commands)
     _add_offline(commands)
     add_commands(commands.add_parser("fingerprints", help="known block pages and addresses"))
+    add_interop(commands, _command, _store)
     _add_upkeep(commands)
     return top
 
@@ -248,6 +250,9 @@ def _add_offline(commands: Commands[Parser]) -> None:
     )
     replay.add_argument("--json", action="store_true", help="JSON Lines in place of a table")
     replay.add_argument(
+        "--networks", action="store_true", help="in the table, say of each network since when"
+    )
+    replay.add_argument(
         "files",
         nargs="*",
         metavar="FILE",
@@ -362,6 +367,14 @@ def _dispatch(given: argparse.Namespace) -> int:
             from monitor import replaying
 
             return asyncio.run(replaying.run(given))
+        case "import":
+            from monitor.interop import importing
+
+            return asyncio.run(importing.run(given))
+        case "export":
+            from monitor.interop import exporting
+
+            return asyncio.run(exporting.run(given))
         case "fingerprints":
             from monitor.fingerprints import command
 

@@ -123,6 +123,7 @@ async def replay(
     out: BinaryIO,
     policy: Policy | None = None,
     fingerprints: Fingerprints = OWN,
+    networks: bool = False,
 ) -> None:
     """Fold everything up to `to_ms` and print the events that changed at or after `from_ms`.
 
@@ -136,11 +137,11 @@ async def replay(
     else:
         events = fold_files(source, until, policy, fingerprints)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
-    out.write(lines(shown) if as_json else _table(shown).encode())
+    out.write(lines(shown) if as_json else _table(shown, networks).encode())
     out.flush()
 
 
-def _table(events: Sequence[Event]) -> str:
+def _table(events: Sequence[Event], networks: bool) -> str:
     if not events:
         return "no events\n"
     rows = [("EVENT", "SERVICE", "COUNTRY", "NETWORKS", "TECHNIQUE", "TIER", "STATE", "ONSET")]
@@ -158,10 +159,22 @@ def _table(events: Sequence[Event]) -> str:
         for event in sort_events(events)
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    told = ["", *(_networks(event) if networks else "" for event in sort_events(events))]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         + "\n"
-        for row in rows
+        + more
+        for row, more in zip(rows, told, strict=True)
+    )
+
+
+def _networks(event: Event) -> str:
+    """What each network of an event saw, and since when; and when it ended. Indented."""
+    end = "" if event.closed is None else f"    ended {_moment(event.closed)}\n"
+    return end + "".join(
+        f"    since {_moment(each.onset)}  AS{each.asn}  {each.target}  "
+        f"{each.technique or 'unknown'}  {each.tier}\n"
+        for each in sorted(event.networks, key=lambda each: (each.onset, each.asn, each.target))
     )
 
 
@@ -180,11 +193,16 @@ async def run(
     try:
         if given.files:
             named = ((name, _opened(name)) for name in given.files)
-            await replay(read_files(named), given.from_, given.to, given.json, out, policy, known)
+            source = read_files(named)
+            await replay(
+                source, given.from_, given.to, given.json, out, policy, known, given.networks
+            )
             return 0
         database = await open_database(database_url(given))
         try:
-            await replay(database, given.from_, given.to, given.json, out, policy, known)
+            await replay(
+                database, given.from_, given.to, given.json, out, policy, known, given.networks
+            )
         finally:
             await database.close()
     except (FilesError, StoreUnavailableError) as error:

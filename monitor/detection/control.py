@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.gates import PROBE
+from monitor.detection.imported import verdict as imported
 from monitor.detection.judge import Control, judge_beside
 from monitor.detection.liveness import Standing, standing
 from monitor.detection.model import Fact, Stored
@@ -133,7 +135,9 @@ def facts_of(
                 started=m.started,
                 interval=m.interval_ms,
                 target=m.target,
-                verdict=judge_beside(m, shared.standing(m), controls, fingerprints),
+                verdict=imported.judge(m)
+                if s.source != PROBE
+                else judge_beside(m, shared.standing(m), controls, fingerprints),
                 control=bool(controls),
                 source=s.source,
             )

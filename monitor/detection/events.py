@@ -14,6 +14,8 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from monitor.detection import gates, series, sights
+from monitor.detection.imported import folding as imported
+from monitor.detection.imported.gathering import gathered
 from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sights import Fares, Sight
@@ -87,16 +89,23 @@ def _lift(
     for sight in sights.sights(state, country, source, round, policy):
         if sight.key not in touched:
             continue
-        if series.lifted(sight.network, sight.layer, round, policy):
+        own = source == gates.PROBE
+        if (
+            series.lifted(sight.network, sight.layer, round, policy)
+            if own
+            else imported.lifted(state, sight.network, round, policy)
+        ):
             if case is not None:
+                # An import is read afterwards: its end is when the service was seen again.
+                ends = None if own else imported.seen_again(sight.network)
                 case = Case(
-                    case.event,
+                    replace(case.event, closed=ends),
                     case.doubts,
                     sights.rule_counts([sight], case.rules),
                     sights.witnesses([sight], case.witnesses),
                 )
             series.settle(sight.series)
-        else:
+        elif own:
             series.relieve(sight.network, sight.layer, round, policy)
     return case
 
@@ -139,7 +148,7 @@ def _ended(case: Case, how: EventState, round: int, note: str) -> Case:
     event = replace(
         case.event,
         state=how,
-        closed=round if how is EventState.CLOSED else None,
+        closed=(case.event.closed or round) if how is EventState.CLOSED else None,
         inhibited_by=note if how is EventState.RETRACTED else case.event.inhibited_by,
         rule_counts=tuple(sorted({**dict(case.event.rule_counts), **case.rules}.items())),
         history=_told(case.event.history, round, how.value, note),
@@ -219,6 +228,7 @@ def _described(
     assert tier is not None, "an event without an alarmed series"
     rose = new or top > _RANK[old.tier]
     started = sights.onset_of(best, round)
+    foreign = old.source != gates.PROBE and not new
     event = replace(
         old,
         targets=tuple(sorted({sight.network.target for sight in best})),
@@ -226,10 +236,11 @@ def _described(
         technique=sights.chosen(sights.supported(naming, round, policy), old.technique),
         extent=sights.extent(best, old.extent),
         tier=tier,
+        closed=None,
         # Later networks do not move it; the vantages that raised the tier know best.
-        onset=started.at if rose else old.onset,
-        onset_earliest=started.earliest if rose else old.onset_earliest,
-        onset_latest=started.latest if rose else old.onset_latest,
+        onset=started.at if rose or foreign else old.onset,
+        onset_earliest=started.earliest if rose or foreign else old.onset_earliest,
+        onset_latest=started.latest if rose or foreign else old.onset_latest,
         confirmed=round if rose and tier is Tier.CONFIRMED else old.confirmed,
         agreeing=len({probe for sight in best for probe in sight.standing.agreeing}),
         total=len({probe for sight in best for probe in sight.standing.voting}),
@@ -239,6 +250,8 @@ def _described(
         networks=tuple(sights.network_evidence(sight, round, policy) for sight in seen),
         against=sights.against(best, fares, policy),
     )
+    if foreign:
+        event = gathered(old, event, rose, sights.dense_series(best))
     history = old.history
     if new:
         history = _told(history, round, "opened", event.technique)

@@ -13,6 +13,7 @@ from copy import copy
 from monitor.detection import events, gates, series
 from monitor.detection.calm import plane
 from monitor.detection.calm.plane import Calm, Said
+from monitor.detection.imported import folding as imported
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.state import Network, Series, ServiceState, network_key
@@ -65,15 +66,24 @@ def step(
                 if known is not None
                 else Network(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
-        series.meet(touched[key], fact)
+        if fact.source == gates.PROBE:
+            series.meet(touched[key], fact)
+        else:
+            imported.meet(touched[key], fact, policy)
     reasons = gates.inhibitions(new, touched.keys(), round, policy)
+    reasons |= imported.inhibitions(new, touched.keys(), round, policy)
     touched |= _taken(new, said, round, policy)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
-        series.take(touched[key], fact, key in reasons, policy)
+        if fact.source == gates.PROBE:
+            series.take(touched[key], fact, key in reasons, policy)
+        else:
+            imported.take(touched[key], fact, key in reasons, policy)
     for key, network in sorted(touched.items()):
         for layer, each in network.layers.items():
-            if series.suspected(each):
+            if network.source != gates.PROBE:
+                imported.promote(new, network, layer, round, key in reasons, policy)
+            elif series.suspected(each):
                 standing = series.stand(network, layer, round, policy)
                 series.promote(network, layer, standing, round, key in reasons, policy)
             else:

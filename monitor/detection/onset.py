@@ -6,12 +6,12 @@ the last of them had left zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from monitor.detection.sequential import leading
-from monitor.detection.state import Track
+from monitor.detection.state import Suspicion, Track
 
 
 class Onset(msgspec.Struct, frozen=True):
@@ -22,14 +22,18 @@ class Onset(msgspec.Struct, frozen=True):
     latest: int
 
 
-def onset(tracks: Iterable[tuple[Track, int]], round: int) -> Onset:
+def onset(
+    tracks: Iterable[tuple[Track, int]],
+    round: int,
+    choose: Callable[[Suspicion], int] = leading,
+) -> Onset:
     """Return the onset that (track, interval in ms) pairs agree on; the present round when no
-    track has one."""
+    track has one. `choose` says which member of the bank tells."""
     seen: list[tuple[int, int]] = []
     for track, interval in tracks:
         if (held := track.suspicion) is None:
             continue
-        member = leading(held)
+        member = choose(held)
         if (left := held.onsets[member]) == 0:
             continue
         seen.append((left, held.befores[member] or max(0, left - interval)))

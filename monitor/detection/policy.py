@@ -44,6 +44,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Longest interval that a round is waited for; slower vantages are late by design."""
     retest_round_seconds: int = 60
     """Length of a round that the vantages of one network measure because the detector asked."""
+    imported_silence_seconds: int = 86400
+    """How long an imported network's last run still describes it: volunteers come when they
+    please."""
+    imported_lift_seconds: int = 3 * 86400
+    """An imported block ends only after so long without a failure: those that follow the hours and
+    days of work (exams, curfews) come back after the night and after the weekend."""
+    imported_outage_seconds: int = 6 * 3600
+    """Where no other network reaches a target either, it may be an outage until it has lasted for
+    so long (Meta's of 2021-10-04, the longest of a messaging giant in years, took six hours)."""
     # alerting, seconds: nothing below is read by the detector
     watch_seconds: int = 30
     """How often Prometheus scrapes and evaluates."""
@@ -108,6 +117,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """From this share of a service's targets being down, its alerts are explained by that. Read
     by the alert rules alone."""
     # counts
+    imported_history: int = 5
+    """Runs of an imported network that must have worked before any failure there may alarm."""
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
     owner_vantages: int = 2

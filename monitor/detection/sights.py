@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from monitor.detection import gates, sequential, series
+from monitor.detection.imported import WHOLE
+from monitor.detection.imported.gathering import dense, densest
 from monitor.detection.model import NetworkEvidence
 from monitor.detection.onset import Onset, onset
 from monitor.detection.policy import Policy
@@ -100,7 +102,17 @@ def onset_of(seen: Sequence[Sight], round: int) -> Onset:
             for probe in series.alarmed(sight.series)
         ),
         round,
+        densest if any(sight.layer == WHOLE for sight in seen) else sequential.leading,
     )
+
+
+def dense_series(seen: Sequence[Sight]) -> set[tuple[str, int]]:
+    """(target, network) of imported series in which nearly every run fails."""
+    return {
+        (sight.network.target, sight.network.asn)
+        for sight in seen
+        if any(dense(held) for held in sight.held)
+    }
 
 
 def rule_counts(seen: Sequence[Sight], past: dict[str, int]) -> dict[str, int]:
@@ -130,11 +142,13 @@ def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidenc
     for each in sight.held:
         technique = sequential.technique_of(each)
         techniques[technique] = techniques.get(technique, 0) + 1
+    technique = max(techniques, key=lambda t: (techniques[t], sequential.depth(t), t))
     return NetworkEvidence(
         asn=sight.network.asn,
         target=sight.network.target,
-        layer=sight.layer,
-        technique=max(techniques, key=lambda t: (techniques[t], sequential.depth(t), t)),
+        # Imports have one series a target: the technique says at which layer it shows.
+        layer=technique.partition(".")[0] if sight.layer == WHOLE else sight.layer,
+        technique=technique,
         tier=tier,
         onset=onset_of([sight], round).at,
         agreeing=len(sight.standing.agreeing),

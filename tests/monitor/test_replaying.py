@@ -28,6 +28,7 @@ def given(*files: str, **other: object) -> argparse.Namespace:
         "to": None,
         "fingerprints": None,
         "json": True,
+        "networks": False,
         "pace": None,
         "database": None,
         "data": None,

@@ -272,7 +272,9 @@ def test_inconclusive_with_control_is_no_sample() -> None:
 
 def test_imported_evidence_is_likely_at_most_and_says_why() -> None:
     people = [Vantage(f"p-{i}", "ooni", source="ooni") for i in range(3)]
-    world = World(people).quiet().run(30, lambda n, who: blocked())
+    other = Vantage("p-other", "ooni", asn=64502, source="ooni")
+    world = World([*people, other]).quiet()
+    world.run(30, lambda n, who: ok() if who is other else blocked())
     event = world.only
     assert (event.tier, event.control, event.source) == (Tier.LIKELY, "none", "ooni")
     assert "no_quorum_for_imports" in event.against

@@ -1,0 +1,230 @@
+"""Imported facts into the detector's series: one pseudo-vantage a network and source.
+
+The same CUSUM as for our own vantages, with other rules around it, because the material is other:
+runs come when volunteers please, many people share one track, and there is no control.
+- An alarm needs twice the evidence of one vantage (four failing runs in a row at the least), since
+  nobody can agree with it, and some history of the target working there.
+- The gate is other networks: `likely` needs another network that reached the same target since
+  the onset. Where nobody did, it may be the service: the event stays
+  `unconfirmed` until it has lasted longer than outages do. When the target fails in several other
+  countries as well, nothing counts.
+- A block that comes and goes by the hour is one block: it ends after a whole day without failures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from copy import copy
+
+from msgspec.structs import replace
+
+from monitor.detection import baseline, gates, sequential
+from monitor.detection.imported import WHOLE
+from monitor.detection.imported.gathering import densest
+from monitor.detection.imported.verdict import ALONE
+from monitor.detection.model import Fact, State
+from monitor.detection.policy import Policy
+from monitor.detection.sequential import Failure
+from monitor.detection.state import (
+    Baseline,
+    Member,
+    Network,
+    Series,
+    ServiceState,
+    Suspicion,
+    Track,
+)
+
+_FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED, State.INCONCLUSIVE)
+_WHOLE_TENTHS = 9
+_CERTIFICATE = "tls.mitm"
+
+
+def outcome(fact: Fact) -> str:
+    """What an imported fact says of its target, in the words of the gates."""
+    verdict = fact.verdict
+    if verdict.state is State.OK:
+        return gates.GOOD
+    blocked = any(finding.blocked for finding in verdict.findings) or verdict.layer is not None
+    return gates.BAD if blocked and verdict.state in _FAILED else gates.SILENT
+
+
+def meet(network: Network, fact: Fact, policy: Policy) -> None:
+    """Remember the pseudo-vantage and its newest outcome. Its interval is not a schedule but how
+    long a silence says nothing."""
+    network.members[fact.source] = Member(
+        owner=fact.source,
+        enrolled=0,
+        interval=policy.ms(policy.imported_silence_seconds) // 3,
+        round=fact.round,
+        outcome=outcome(fact),
+    )
+
+
+def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+    """Fold one fact into the series of its target. There is one a target and not one a layer: runs
+    are few, and the same block shows in another layer whenever a run was cut short."""
+    said = outcome(fact)
+    if said not in (gates.GOOD, gates.BAD):
+        return
+    series = network.layers.setdefault(WHOLE, Series({}))
+    track = series.tracks.get(fact.source) or Track(Baseline([], []))
+    if said == gates.GOOD:
+        track = sequential.succeed(track, fact.round, policy)
+    elif inhibited:
+        series.tracks[fact.source] = replace(track, last_bad=fact.round)
+        return
+    else:
+        track = _failed(network, track, fact, policy)
+    series.tracks[fact.source] = _learnt(track, fact.round, said == gates.BAD, policy)
+
+
+def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track:
+    verdict, round = fact.verdict, fact.round
+    alarmed = track.suspicion is not None and track.suspicion.alarmed
+    member = network.members[fact.source]
+    if not alarmed and not gates.votes(network, member, track, round, policy):
+        return Track(track.baseline, track.last_good, round, None)
+    blocked = [finding for finding in verdict.findings if finding.blocked]
+    lead = max(blocked, key=lambda finding: finding.weight, default=None)
+    alone = ALONE in verdict.evidence
+    share = verdict.endpoints
+    failure = Failure(
+        id=fact.id,
+        started=fact.started,
+        rule=lead.rule if lead is not None else verdict.rule,
+        weight=max(0, lead.weight) if lead is not None and not alone else 0,
+        technique=str(verdict.technique or ""),
+        part=share.failed * 10 < share.total * _WHOLE_TENTHS
+        or verdict.state in (State.IMPAIRED, State.THROTTLED),
+    )
+    after = sequential.fail(track, round, failure, policy)
+    return _halved(track, after) if alone else after
+
+
+def _halved(before: Track, after: Track) -> Track:
+    """Half of what a failure added: nothing in its run shows that the device was online, except
+    that the run was published at all."""
+    held = after.suspicion
+    if held is None:
+        return after
+    new = copy(held)
+    had = before.suspicion.sums if before.suspicion is not None else [0] * len(held.sums)
+    new.sums = [
+        # Not less than what counts at all, else a sum would creep towards its bound for ever.
+        old + min(now - old, max((now - old) // 2, sequential.LEAST))
+        for old, now in zip(had, held.sums, strict=True)
+    ]
+    return Track(after.baseline, after.last_good, after.last_bad, new)
+
+
+def _learnt(track: Track, round: int, failed: bool, policy: Policy) -> Track:
+    """The track after its baseline learnt a run, unless a suspicion has frozen it."""
+    held = track.suspicion
+    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+        return track
+    learnt = baseline.learn(track.baseline, round, failed, policy)
+    return Track(learnt, track.last_good, track.last_bad, held)
+
+
+def inhibitions(
+    state: ServiceState, touched: Collection[str], round: int, policy: Policy
+) -> Mapping[str, str]:
+    """`service_down` for the touched imported networks whose target fails in several networks of
+    other countries, and in too large a share of them."""
+    reasons = {}
+    for key in touched:
+        network = state.networks[key]
+        if network.source == gates.PROBE:
+            continue
+        abroad = [
+            member.outcome
+            for other in state.networks.values()
+            if other.source == network.source
+            and other.target == network.target
+            and other.country != network.country
+            for member in other.members.values()
+            if round - member.round <= policy.ms(policy.imported_outage_seconds)
+            and member.outcome in (gates.GOOD, gates.BAD)
+        ]
+        failed = abroad.count(gates.BAD)
+        if (
+            failed >= policy.elsewhere_min_networks
+            and failed * 1000 > policy.elsewhere_per_mille * len(abroad)
+        ):
+            reasons[key] = "service_down"
+    return reasons
+
+
+def contrast(state: ServiceState, network: Network, since: int) -> bool:
+    """Whether another network of the same source reached the target since then."""
+    return any(
+        track.last_good >= since
+        for other in state.networks.values()
+        if other.source == network.source
+        and other.target == network.target
+        and (other.asn, other.country) != (network.asn, network.country)
+        for series in other.layers.values()
+        for track in series.tracks.values()
+    )
+
+
+def promote(
+    state: ServiceState, network: Network, layer: str, round: int, inhibited: bool, policy: Policy
+) -> None:
+    """Raise the alarm and the tier that a series justifies; a tier never falls while it lasts."""
+    series = network.layers[layer]
+    for probe, track in list(series.tracks.items()):
+        held = track.suspicion
+        if held is None or max(held.sums) < 2 * policy.threshold_micronats or inhibited:
+            continue
+        member = densest(held)
+        onset = held.onsets[member]
+        known = sum(
+            each.total - each.failed for each in (*track.baseline.old, *track.baseline.fresh)
+        )
+        if not held.befores[member] or known < policy.imported_history:
+            continue
+        sure = contrast(state, network, onset)
+        if not sure and sequential.technique_of(held).startswith(_CERTIFICATE):
+            continue  # a root that this run's software did not know yet looks the same
+        if not held.alarmed:
+            raised = copy(held)
+            raised.alarmed = round
+            series.tracks[probe] = replace(track, suspicion=raised)
+        outlasted = round - onset >= policy.ms(policy.imported_outage_seconds)
+        series.rank = max(series.rank, 2 if sure or outlasted else 1)
+
+
+def lifted(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
+    """Whether the block is over in this network: no failure for days, the service seen again, and
+    often enough for how dense the block was. Where runs are too few to tell, it is over when none
+    of the networks that saw it fails any more."""
+    quiet = policy.ms(policy.imported_lift_seconds)
+    mine = _alarmed(network)
+    if not mine or any(
+        held.good_rounds < policy.close_good_rounds or round - track.last_bad < quiet
+        for track, held in mine
+    ):
+        return False
+    return all(held.recovery >= policy.threshold_micronats for _, held in mine) or all(
+        round - track.last_bad >= quiet
+        for other in state.networks.values()
+        if (other.source, other.country, other.target)
+        == (network.source, network.country, network.target)
+        for track, _ in _alarmed(other)
+    )
+
+
+def _alarmed(network: Network) -> list[tuple[Track, Suspicion]]:
+    return [
+        (track, track.suspicion)
+        for series in network.layers.values()
+        for track in series.tracks.values()
+        if track.suspicion is not None and track.suspicion.alarmed
+    ]
+
+
+def seen_again(network: Network) -> int:
+    """Since when the service is seen again where a block has lifted, a round."""
+    return max(max(held.good_since, track.last_bad) for track, held in _alarmed(network))

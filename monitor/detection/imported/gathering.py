@@ -1,0 +1,55 @@
+"""An imported event as the whole of an incident: what joined it stays named, and its onset is that
+of the network that failed first, even where thin data made it sure only later.
+
+Our own events name who sees the block now, for those who are paged. Imported ones are read
+afterwards: which networks were there, and since when each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+
+from monitor.detection.model import Event
+from monitor.detection.state import Suspicion
+
+
+def densest(held: Suspicion) -> int:
+    """The member of the bank for the largest share that explains nearly as much as the best: a
+    stray failure days before is no part of the block, though a thin line goes through both."""
+    best = max(held.sums)
+    return max(member for member, each in enumerate(held.sums) if 4 * each >= 3 * best)
+
+
+def dense(held: Suspicion) -> bool:
+    """Whether nearly every run fails: only then does the path's beginning tell the hour."""
+    return densest(held) == len(held.sums) - 1
+
+
+def gathered(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
+    """The event's new form with what its old form knew. When its tier has just risen, only what
+    is as sure as that counts. `sure`: (target, network) of series that may set the onset back."""
+    if rose:
+        return new
+    known = {(each.target, each.asn): each for each in old.networks}
+    joined = [each for each in new.networks if (each.target, each.asn) not in known]
+    for each in new.networks:
+        before = known.get((each.target, each.asn), each)
+        # Later on, its strays before the block may weigh more than the block that is over.
+        known[each.target, each.asn] = replace(each, onset=before.onset)
+    asns = tuple(sorted({*old.asns, *new.asns}))
+    onset = min([old.onset, *(each.onset for each in joined if (each.target, each.asn) in sure)])
+    first = new.onset_earliest if new.onset == onset else onset
+    return replace(
+        new,
+        targets=tuple(sorted({*old.targets, *new.targets})),
+        asns=asns,
+        onset=onset,
+        onset_earliest=first if onset < old.onset else old.onset_earliest,
+        onset_latest=old.onset_latest,
+        agreeing=len(asns),
+        total=max(new.total, len(asns)),
+        networks=tuple(known[key] for key in sorted(known)),
+        against=tuple(word for word in new.against if word != "one_network" or len(asns) == 1),
+    )

@@ -1,0 +1,159 @@
+"""Rules over an imported run: how most of its failing endpoints fail, in the words of one layer.
+
+No rule here accuses: without a control the state is `inconclusive`, with layer and technique
+named (interface.md section 3). The weights are those that the same signature has beside a
+control, lowered where other things look the same from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from monitor.detection.kinds import Kind
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule
+
+_OPEN = State.INCONCLUSIVE
+BOGON = "bogon"
+NO_WORD = "no_word"
+"""Android's resolver: every failure looks the same."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """How the failing endpoints of a run fail."""
+
+    layer: Layer
+    kind: str
+    """A `Kind`, or one of the words above."""
+
+
+def _rule(
+    id: str,
+    layer: Layer,
+    kinds: tuple[str, ...],
+    comment: str,
+    technique: Technique | None,
+    weight: int,
+) -> Rule[RunFacts]:
+    return Rule(
+        f"imported.{id}",
+        layer,
+        lambda f: f.layer is layer and f.kind in kinds,
+        _OPEN,
+        comment,
+        technique,
+        weight,
+    )
+
+
+def _family(
+    layer: Layer, techniques: dict[Kind, Technique], what: str, weights: dict[Kind, int]
+) -> tuple[Rule[RunFacts], ...]:
+    return tuple(
+        _rule(f"{layer}_{kind}", layer, (kind,), f"{what}: {kind}.", technique, weights[kind])
+        for kind, technique in techniques.items()
+    )
+
+
+IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
+    _rule(
+        "dns_bogon",
+        Layer.DNS,
+        (BOGON,),
+        "The resolver answers only with addresses that no public service can have. "
+        "(fit: dns bogon +1.78)",
+        Technique.DNS_INJECTION_BOGON,
+        4_100_000,
+    ),
+    *_family(
+        Layer.DNS,
+        {
+            Kind.NXDOMAIN: Technique.DNS_NXDOMAIN,
+            Kind.DNS_REFUSED: Technique.DNS_REFUSED,
+            Kind.SERVFAIL: Technique.DNS_SERVFAIL,
+            Kind.EMPTY: Technique.DNS_EMPTY,
+            Kind.TIMEOUT: Technique.DNS_TIMEOUT,
+        },
+        "The run's resolver answers so for half or more of the names",
+        {
+            Kind.NXDOMAIN: 3_000_000,
+            Kind.DNS_REFUSED: 2_000_000,
+            Kind.SERVFAIL: 1_000_000,
+            Kind.EMPTY: 1_500_000,
+            Kind.TIMEOUT: 500_000,
+        },
+    ),
+    _rule(
+        "dns_no_word",
+        Layer.DNS,
+        (NO_WORD,),
+        "Android's resolver failed, and says the same whatever the cause was. (low)",
+        None,
+        500_000,
+    ),
+    *_family(
+        Layer.TCP,
+        {
+            Kind.RESET: Technique.TCP_RESET,
+            Kind.REFUSED: Technique.TCP_REFUSED,
+            Kind.UNREACHABLE: Technique.TCP_UNREACHABLE,
+            Kind.PROHIBITED: Technique.TCP_UNREACHABLE,
+            Kind.TIMEOUT: Technique.TCP_TIMEOUT,
+        },
+        "Half or more of the endpoints cannot be connected to, most of them so",
+        {
+            Kind.RESET: 2_000_000,
+            Kind.REFUSED: 1_800_000,
+            Kind.UNREACHABLE: 500_000,
+            Kind.PROHIBITED: 3_100_000,
+            Kind.TIMEOUT: 500_000,
+        },
+    ),
+    *_family(
+        Layer.TLS,
+        {
+            Kind.RESET: Technique.TLS_RESET_OTHER,
+            Kind.TIMEOUT: Technique.TLS_TIMEOUT_OTHER,
+            Kind.EOF: Technique.TLS_EOF_OTHER,
+            Kind.ALERT: Technique.TLS_ALERT_OTHER,
+            Kind.SELF_SIGNED: Technique.TLS_MITM_SELF_SIGNED,
+            Kind.CA_SIGNED: Technique.TLS_MITM_CA_SIGNED,
+        },
+        "TCP connects, and half or more of the handshakes end so; which name would have passed "
+        "was not tried",
+        {
+            Kind.RESET: 3_100_000,
+            Kind.TIMEOUT: 1_500_000,
+            Kind.EOF: 2_000_000,
+            Kind.ALERT: 2_000_000,
+            Kind.SELF_SIGNED: 3_000_000,
+            Kind.CA_SIGNED: 3_000_000,
+        },
+    ),
+    *_family(
+        Layer.HTTP,
+        {Kind.RESET: Technique.HTTP_RESET_HOST, Kind.TIMEOUT: Technique.HTTP_TIMEOUT_HOST},
+        "The steps before pass, and half or more of the requests end so",
+        {Kind.RESET: 2_000_000, Kind.TIMEOUT: 500_000},
+    ),
+    *_family(
+        Layer.APP,
+        {
+            Kind.RESET: Technique.APP_RESET,
+            Kind.EOF: Technique.APP_RESET,
+            Kind.TIMEOUT: Technique.APP_TIMEOUT,
+        },
+        "Endpoints of the app connect, and half or more of the first exchanges end so",
+        {Kind.RESET: 2_000_000, Kind.EOF: 1_000_000, Kind.TIMEOUT: 500_000},
+    ),
+    Rule(
+        "imported.unclear",
+        None,
+        lambda _: True,
+        _OPEN,
+        "Half or more of the endpoints fail, in a way that these rules do not know.",
+        None,
+        0,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Other people's measurements in, ours out: OONI, CSV, Parquet."""

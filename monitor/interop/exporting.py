@@ -1,0 +1,108 @@
+"""`reachwatch export {ooni,csv,parquet}`: stored measurements for others, as a stream.
+
+Only what is stored can be exported, and no volunteer's address ever is. Exit status 0, or 2 with
+one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from monitor.detection.model import Stored
+from monitor.interop.flat import COLUMNS, rows
+from monitor.interop.ooni.writing import line
+from monitor.interop.parquet import ParquetMissingError, ParquetWriter
+from monitor.places import database_url
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import StoreRefusedError, open_database
+from monitor.store.reading import Filter
+from monitor.store.streaming import streamed
+
+Write = Callable[[Sequence[Stored]], None]
+
+
+@contextmanager
+def writing(form: str, out: BinaryIO) -> Iterator[Write]:
+    """What writes measurements in a form (`ooni`, `csv` or `parquet`). Raises
+    ParquetMissingError."""
+    match form:
+        case "ooni":
+            yield lambda part: out.writelines(line(each) + b"\n" for each in part)
+        case "csv":
+            with _text(out) as text:
+                writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+                writer.writeheader()
+                yield lambda part: writer.writerows(row for each in part for row in rows(each))
+        case _:
+            table = ParquetWriter(out)
+            try:
+                yield lambda part: table.write([row for each in part for row in rows(each)])
+            finally:
+                table.close()
+
+
+@contextmanager
+def _text(out: BinaryIO) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=True)
+    try:
+        yield text
+        text.flush()
+    finally:
+        text.detach()
+
+
+async def run(
+    given: argparse.Namespace, out: BinaryIO | None = None, err: TextIO | None = None
+) -> int:
+    """Run the command with parsed options; its exit status."""
+    err = err or sys.stderr
+    wanted = Filter(
+        service=given.service,
+        target=given.target,
+        country=given.country,
+        asn=given.asn,
+        since=given.since,
+        until=given.until,
+    )
+    count = 0
+    try:
+        database = await open_database(database_url(given))
+        try:
+            with _opened(given.output, out) as stream, writing(given.leaf, stream) as write:
+                async for part in streamed(database.engines, wanted):
+                    write(part)
+                    count += len(part)
+                    if err.isatty() and given.output is not None:
+                        err.write(f"\r{count:,} measurements\x1b[K")
+                        err.flush()
+        finally:
+            await database.close()
+    except (StoreRefusedError, StoreUnavailableError, ParquetMissingError) as error:
+        print(f"reachwatch: {error}", file=err)
+        return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        print(f"reachwatch: {given.output or 'standard output'}: {error.strerror}", file=err)
+        return 2
+    if given.output is not None:
+        print(f"{count:,} measurements" if not err.isatty() else "", file=err)
+    return 0
+
+
+@contextmanager
+def _opened(name: Path | None, out: BinaryIO | None) -> Iterator[BinaryIO]:
+    if name is None:
+        stream = out or sys.stdout.buffer
+        yield stream
+        stream.flush()
+        return
+    with name.open("wb") as file:
+        yield file

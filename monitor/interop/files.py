@@ -1,0 +1,61 @@
+"""Files that people have, plain or compressed, as streams of bytes. What is in them is not known
+here."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
+from pathlib import Path
+from typing import cast
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+BROKEN = (OSError, EOFError, zstd.ZstdError)
+"""What reading a file that is damaged may raise."""
+
+
+class FileError(Exception):
+    """A file that cannot be read; one line, with its name."""
+
+
+@contextmanager
+def opened(name: str) -> Iterator[BufferedReader]:
+    """A file by its name, decompressed by what its first bytes say.
+
+    Raises FileError when it cannot be opened; whatever reads it may meet one of BROKEN.
+    """
+    try:
+        with Path(name).open("rb") as raw:
+            first = raw.read(4)
+            raw.seek(0)
+            if first.startswith(_GZIP):
+                with gzip.open(raw) as stream:
+                    yield cast(BufferedReader, stream)
+            elif first == _ZSTD:
+                with zstd.open(raw) as stream:
+                    yield cast(BufferedReader, stream)
+            else:
+                yield raw
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise FileError(f"{name}: {error.strerror}") from None
+
+
+@contextmanager
+def at_hand(name: str) -> Iterator[str]:
+    """The name of a file that can be read more than once: standard input (`-`) is copied."""
+    if name != "-":
+        yield name
+        return
+    with tempfile.NamedTemporaryFile(prefix="reachwatch-") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield copy.name

@@ -1,0 +1,172 @@
+"""Measurements as flat rows: the columns of OONI's `obs_web` (ooni/data `WebObservation`), for CSV
+and Parquet. One row a DNS answer, connect, handshake or request.
+
+Columns that name owners of addresses, or say what somebody concluded, stay empty: rows hold facts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+
+from monitor.detection.model import Stored
+from monitor.interop.ooni.own import TEST
+from monitor.interop.ooni.writing import report_id
+from monitor.web.forms import inert
+from probes.wire.observation import (
+    DNSLookup,
+    HTTPExchange,
+    Known,
+    TCPConnect,
+    TLSHandshake,
+    Unrecognised,
+)
+
+COLUMNS = (
+    "report_id",
+    "input",
+    "test_name",
+    "test_version",
+    "measurement_uid",
+    "probe_cc",
+    "probe_asn",
+    "probe_as_org_name",
+    "probe_as_cc",
+    "network_type",
+    "measurement_start_time",
+    "hostname",
+    "ip",
+    "port",
+    "ip_asn",
+    "ip_as_org_name",
+    "resolver_ip",
+    "resolver_cc",
+    "resolver_asn",
+    "resolver_as_org_name",
+    "resolver_as_cc",
+    "dns_engine",
+    "dns_failure",
+    "dns_answer",
+    "tcp_success",
+    "tcp_failure",
+    "tls_handshake_time",
+    "tls_handshake_read_count",
+    "tls_handshake_write_count",
+    "tls_handshake_read_bytes",
+    "tls_handshake_write_bytes",
+    "tls_handshake_last_operation",
+    "tls_success",
+    "tls_is_certificate_valid",
+    "tls_end_entity_certificate_subject",
+    "tls_end_entity_certificate_subject_common_name",
+    "tls_end_entity_certificate_issuer",
+    "tls_end_entity_certificate_issuer_common_name",
+    "tls_end_entity_certificate_san_list",
+    "tls_end_entity_certificate_not_valid_after",
+    "tls_end_entity_certificate_not_valid_before",
+    "tls_certificate_chain_length",
+    "tls_failure",
+    "http_request_url",
+    "http_failure",
+    "http_runtime",
+    "probe_analysis",
+    "failure_class",
+    "failure_str_full",
+    "failure_str",
+    "failure_str_raw",
+)
+Row = dict[str, str]
+
+
+def rows(stored: Stored) -> Iterator[Row]:
+    """The rows of one measurement, with the columns that say something."""
+    measured, place = stored.measurement, stored.measurement.vantage
+    when = dt.datetime.fromtimestamp(measured.started / 1000, dt.UTC)
+    base = {
+        "report_id": report_id(stored),
+        "input": measured.target,
+        "test_name": TEST,
+        "test_version": str(measured.v),
+        "measurement_uid": f"{when:%Y%m%d%H%M%S.%f}_{place.country}_{TEST}_{measured.id[:16]}",
+        "probe_cc": place.country,
+        "probe_asn": str(place.asn),
+        "network_type": "unknown",
+        "measurement_start_time": f"{when:%Y-%m-%d %H:%M:%S}+00:00",
+        "resolver_asn": str(place.resolver_asn),
+    }
+    for seen in measured.observations:
+        if isinstance(seen, Unrecognised):
+            continue
+        failed = seen.failure or ""
+        for layer, said in _said(seen):
+            yield {
+                **base,
+                **{name: str(inert(value)) for name, value in said.items()},
+                "failure_class": layer if failed else "ok",
+                "failure_str_full": f"{layer}.{failed}" if failed else "ok",
+                "failure_str": str(inert(failed)),
+                "failure_str_raw": str(inert(failed)),
+            }
+
+
+def _said(seen: Known) -> Iterator[tuple[str, Row]]:
+    """(layer in OONI's words, columns) of each row that an observation makes."""
+    match seen:
+        case DNSLookup():
+            asked = {
+                "hostname": seen.name,
+                "dns_engine": "system" if seen.resolver == "system" else seen.transport,
+                "dns_failure": seen.failure or "",
+            }
+            for answer in seen.answers or ("",):
+                yield "dns", {**asked, "ip": answer, "dns_answer": answer}
+        case TCPConnect():
+            yield (
+                "tcp",
+                {
+                    "hostname": _host(seen),
+                    "ip": seen.address,
+                    "port": str(seen.port),
+                    "tcp_success": "0" if seen.failure else "1",
+                    "tcp_failure": seen.failure or "",
+                },
+            )
+        case TLSHandshake():
+            valid = "" if seen.verify_code is None else "1" if seen.verify_code == 0 else "0"
+            yield (
+                "tls",
+                {
+                    "hostname": _host(seen),
+                    "ip": seen.address,
+                    "port": str(seen.port),
+                    "tls_success": "0" if seen.failure else "1",
+                    "tls_failure": seen.failure or "",
+                    "tls_handshake_time": f"{seen.took_us / 1e6:.6f}",
+                    "tls_handshake_read_bytes": str(seen.received_bytes),
+                    "tls_handshake_write_bytes": str(seen.sent_bytes),
+                    "tls_is_certificate_valid": valid,
+                    "tls_certificate_chain_length": str(len(seen.chain)) if seen.chain else "",
+                },
+            )
+        case HTTPExchange():
+            scheme, usual = ("https", 443) if seen.tls else ("http", 80)
+            host = f"[{seen.host}]" if ":" in seen.host else seen.host
+            at = host if seen.port == usual else f"{host}:{seen.port}"
+            yield (
+                scheme,
+                {
+                    "hostname": seen.host,
+                    "ip": seen.address,
+                    "http_request_url": f"{scheme}://{at}{seen.path}",
+                    "http_failure": seen.failure or "",
+                    "http_runtime": f"{seen.took_us / 1e6:.6f}",
+                },
+            )
+        case _:
+            return  # no columns of theirs
+
+
+def _host(seen: Known) -> str:
+    """The host name of an endpoint; empty where the app dials an address."""
+    name = seen.endpoint.rpartition("/")[0].rpartition(":")[0]
+    return "" if name.startswith("[") or name.replace(".", "").isdigit() else name

@@ -1,0 +1,1 @@
+"""OONI's formats: its measurements (JSON) and its flattened observations (`obs_web` CSV)."""

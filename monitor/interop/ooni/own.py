@@ -1,0 +1,92 @@
+"""What our own measurements hold beyond OONI's keys: one more key, `x_reachwatch`, in each entry.
+
+OONI's formats allow keys that begin with `x_`. It holds the observation as our wire format has it
+and its place in the measurement, so that import of an export loses nothing, while everybody else
+reads OONI's keys beside it. Where somebody changed OONI's failure, OONI's keys count instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from monitor.interop.ooni.run import Run
+from probes.wire.bounds import Count, Micros, Millis, TargetId, Token
+from probes.wire.codec import WireError, decode_observation
+from probes.wire.measurement import EndpointRef
+from probes.wire.observation import AnyObservation, Unrecognised
+
+TEST = "reachwatch"
+"""OONI's `test_name` of our measurements; their `input` is the target."""
+KEY = "x_reachwatch"
+LISTS = ("queries", "tcp_connect", "tls_handshakes", "requests", KEY)
+"""Keys of `test_keys` that hold observations; under KEY those that OONI has no key for."""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation as it was."""
+
+    index: Count
+    observation: msgspec.Raw = msgspec.Raw(b"null")
+    text: str = ""
+    """In its place, for an observation of a kind that we do not know ourselves: byte for byte."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """What else of a measurement OONI has no key for, under `x_reachwatch_frame`."""
+
+    target: TargetId
+    combine: Token = "any_of"
+    endpoints: Annotated[tuple[EndpointRef, ...], msgspec.Meta(max_length=128)] = ()
+    started: Millis
+    """OONI's times end at the second."""
+    took_us: Micros = 0
+
+
+FRAME = "x_reachwatch_frame"
+_kept = msgspec.json.Decoder(Kept)
+_frame = msgspec.json.Decoder(Frame)
+_encoder = msgspec.json.Encoder()
+
+
+def restore(run: Run, keys: Mapping[str, Any]) -> None:
+    """Put our own observations in the place of what OONI's keys gave. A measurement without them,
+    or with broken ones, stays as OONI's keys have it."""
+    try:
+        frame = _frame.decode(_encoder.encode(keys.get(FRAME)))
+        found = sorted(_entries(keys), key=lambda pair: pair[0])
+    except (msgspec.DecodeError, WireError, UnicodeError):
+        return
+    if found:
+        run.seen = {frame.target: []}
+        run.own = tuple(seen for _, seen in found)
+        run.combine, run.refs = frame.combine, frame.endpoints
+        run.started, run.took_us = frame.started, frame.took_us
+
+
+def _entries(keys: Mapping[str, Any]) -> list[tuple[int, AnyObservation]]:
+    found = []
+    for name in LISTS:
+        entries = keys.get(name)
+        for entry in entries if isinstance(entries, list) else ():
+            if not isinstance(entry, dict):
+                raise WireError(f"{name}: not an object")
+            own = _kept.decode(_encoder.encode(entry.get(KEY) if name != KEY else entry))
+            raw = msgspec.Raw(own.text.encode()) if own.text else own.observation
+            seen = decode_observation(own.index, raw)
+            if name != KEY and not isinstance(seen, Unrecognised):
+                status = entry.get("status")
+                said = (status if isinstance(status, dict) else entry).get("failure")
+                if said != seen.failure:
+                    raise WireError(f"{name}: {said!r} where {KEY} has {seen.failure!r}")
+            found.append((own.index, seen))
+    return found
+
+
+def kept(index: int, seen: AnyObservation) -> Kept:
+    """An observation as it is kept."""
+    if isinstance(seen, Unrecognised):
+        return Kept(index=index, text=seen.raw.decode())
+    return Kept(index=index, observation=msgspec.Raw(_encoder.encode(seen)))

@@ -1,0 +1,58 @@
+"""Flat rows to Parquet, a row group at a time. Needs pyarrow (extra `parquet`), and says so."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from monitor.interop.flat import COLUMNS, Row
+
+ROW_GROUP = 50_000
+
+
+class ParquetMissingError(Exception):
+    """pyarrow is not installed; one line that says what to do."""
+
+
+class ParquetWriter:
+    """Writes rows to a stream; `close` must be called, else the file has no end."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        """Raises ParquetMissingError."""
+        try:
+            arrow: Any = importlib.import_module("pyarrow")
+            parquet: Any = importlib.import_module("pyarrow.parquet")
+        except ImportError:
+            raise ParquetMissingError(
+                "export parquet needs pyarrow: pip install 'reachwatch[parquet]'"
+            ) from None
+        self._arrow = arrow
+        # Dictionaries: most columns have few words, repeated a million times.
+        kind = arrow.dictionary(arrow.int32(), arrow.string())
+        self._schema = arrow.schema([(name, kind) for name in COLUMNS])
+        self._writer: Any = parquet.ParquetWriter(out, self._schema, compression="zstd")
+        self._rows: list[Row] = []
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Add rows."""
+        self._rows += rows
+        if len(self._rows) >= ROW_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        columns = [
+            self._arrow.array([row.get(name) for row in self._rows], self._arrow.string())
+            .dictionary_encode()
+            .cast(self._schema.field(name).type)
+            for name in COLUMNS
+        ]
+        table = self._arrow.Table.from_arrays(columns, schema=self._schema)
+        self._writer.write_table(table)
+        self._rows = []
+
+    def close(self) -> None:
+        """Write what is left, and the end of the file."""
+        if self._rows:
+            self._flush()
+        self._writer.close()
