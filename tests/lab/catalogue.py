@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.lab.plan import Host, Plan
+from tests.lab.plan import APPS, Host, Plan
 
 _FACT = 'source = "drawn"\nverified = 2026-11-24\nconfidence = "high"\n'
 
@@ -30,7 +30,7 @@ def write_catalogue(plan: Plan, folder: Path, root_pem: str) -> None:
         f'[[silent]]\naddress = "{plan.silent}"\n{_FACT}'
     )
     scopes = [
-        *((host, "international") for host in plan.international),
+        *((host, "international") for host in (*plan.international, plan.echo)),
         (plan.domestic, "domestic"),
     ]
     (folder / "controls.toml").write_text(
@@ -46,7 +46,7 @@ def write_catalogue(plan: Plan, folder: Path, root_pem: str) -> None:
 
 
 def _endpoint(host: Host) -> str:
-    trust = "" if host.protocol == "http" else 'trust = "root.pem"\n'
+    trust = "" if host.protocol in ("http", *APPS) else 'trust = "root.pem"\n'
     path = 'path = "/"\n' if host.protocol in ("http", "https") else ""
     return (
         f'host = "{host.name}"\nport = {host.port}\nprotocol = "{host.protocol}"\n'

@@ -14,8 +14,7 @@ import struct
 import sys
 import threading
 import time
-from collections import Counter
-from queue import SimpleQueue
+from collections import Counter, deque
 from typing import Any
 
 import dns.flags
@@ -28,8 +27,9 @@ from tests.lab.blinding import blind
 from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
 from tests.lab.reassembly import reassemble
+from tests.lab.recognition import enough, recognised
 
-DNS_PORT, TLS_PORT, HTTP_PORT = 5353, 8443, 8080
+DNS_PORT, TLS_PORT, HTTP_PORT, APP_PORT = 5353, 8443, 8080, 8843
 PATIENCE = 40
 EVERY = "*"
 """In an order in place of a name: whoever it is."""
@@ -72,13 +72,21 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
 
 def lie(sock: socket.socket, order: dict[str, Any]) -> None:
     """Answer the name falsely, pass other questions on to the resolver."""
+    lied = 0
     while True:
         payload, sender = sock.recvfrom(4096)
-        threading.Thread(target=_lie_once, args=(sock, payload, sender, order), daemon=True).start()
+        false = forged(dns.message.from_wire(payload), order)
+        if false is not None:
+            lied += 1
+            if (lied - 1) % order.get("of", 1):  # the first of every `of` questions is lied to
+                false = None
+        given = (sock, payload, sender, order, false)
+        threading.Thread(target=_lie_once, args=given, daemon=True).start()
 
 
-def _lie_once(sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any]) -> None:
-    false = forged(dns.message.from_wire(payload), order)
+def _lie_once(
+    sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any], false: bytes | None
+) -> None:
     if false is not None and order.get("silent"):
         return
     if false is None:
@@ -86,7 +94,8 @@ def _lie_once(sock: socket.socket, payload: bytes, sender: Any, order: dict[str,
             upstream.settimeout(5)
             upstream.sendto(payload, (order["upstream"], 53))
             false = upstream.recv(4096)
-    sock.sendto(false, sender)
+    for _ in range(order.get("copies", 1)):
+        sock.sendto(false, sender)
 
 
 def inject(queue: Queue, order: dict[str, Any]) -> None:
@@ -98,24 +107,26 @@ def inject(queue: Queue, order: dict[str, Any]) -> None:
         source_port, to_port = struct.unpack_from("!HH", packet, start)
         false = forged(dns.message.from_wire(packet[start + 8 :]), order)
         if false is not None:
-            raw.sendto(datagram(to, to_port, source, source_port, false), (source, 0))
+            packet = datagram(to, to_port, source, source_port, false)
+            raw.sendto(packet, (source, 0))
+            if order.get("after"):
+                threading.Timer(0.5, raw.sendto, (packet, (source, 0))).start()
             time.sleep(0.002)
         queue.verdict(identity)
 
 
 def hold(queue: Queue, seconds: float) -> None:
     """Let every packet go on, later."""
-    due: SimpleQueue[tuple[float, int]] = SimpleQueue()
-
-    def release() -> None:
-        while True:
-            at, identity = due.get()
-            time.sleep(max(at - time.monotonic(), 0))
-            queue.verdict(identity)
-
-    threading.Thread(target=release, daemon=True).start()
-    for identity, _ in queue.packets():
-        due.put((time.monotonic() + seconds, identity))
+    due: deque[tuple[float, int]] = deque()
+    while True:
+        left = due[0][0] - time.monotonic() if due else None
+        if queue.waits(left):
+            due.extend((time.monotonic() + seconds, identity) for identity, _ in queue.batch())
+        now, last = time.monotonic(), None
+        while due and due[0][0] <= now:
+            last = due.popleft()[1]
+        if last is not None:
+            queue.accept_up_to(last)
 
 
 def original(sock: socket.socket) -> tuple[str, int]:
@@ -227,6 +238,20 @@ def over_http(client: socket.socket, order: dict[str, Any]) -> None:
         client.sendall(ANSWERS[order["act"]])
 
 
+def over_app(client: socket.socket, order: dict[str, Any]) -> None:
+    """One redirected connection that may be an app's."""
+    head = peek(client, enough)
+    if not recognised(head, order["protocol"]):
+        splice(client)
+    elif order["act"] == "reset":
+        reset(client)
+    elif order["act"] == "drop":
+        time.sleep(PATIENCE)
+    else:
+        client.recv(16384)
+        client.sendall(ANSWERS[order["act"]])
+
+
 def accept(listener: socket.socket, serve: Any, order: dict[str, Any]) -> None:
     """A thread for each connection."""
 
@@ -261,8 +286,12 @@ def main() -> None:
     if order := orders.get("quic"):
         begin(blind, Queue(), order["name"], order["late"])
     if order := orders.get("delay"):
-        begin(hold, Queue(), order)
-    for key, port, serve in (("tls", TLS_PORT, over_tls), ("http", HTTP_PORT, over_http)):
+        begin(hold, Queue(copy=False), order)
+    for key, port, serve in (
+        ("tls", TLS_PORT, over_tls),
+        ("http", HTTP_PORT, over_http),
+        ("app", APP_PORT, over_app),
+    ):
         if order := orders.get(key):
             begin(
                 accept,

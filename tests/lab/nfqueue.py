@@ -7,6 +7,7 @@ Numbers from include/uapi/linux/netfilter/nfnetlink_queue.h.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 _NETLINK_NETFILTER = 12
 _SUBSYSTEM = 3 << 8  # NFNL_SUBSYS_QUEUE
 _PACKET, _VERDICT, _CONFIG = _SUBSYSTEM, _SUBSYSTEM | 1, _SUBSYSTEM | 2
+_VERDICTS = _SUBSYSTEM | 3
 _CFG_CMD, _CFG_PARAMS = 1, 2
 _ATTR_HEADER, _ATTR_VERDICT, _ATTR_PAYLOAD = 1, 2, 10
-_BIND, _COPY_PACKET = 1, 2
+_BIND, _COPY_HEAD, _COPY_PACKET = 1, 1, 2
 _REQUEST = 1
 ACCEPT, DROP = 1, 0
 
@@ -29,12 +31,13 @@ def _attribute(kind: int, payload: bytes) -> bytes:
 class Queue:
     """One queue of this network namespace."""
 
-    def __init__(self, number: int = 0) -> None:
+    def __init__(self, number: int = 0, *, copy: bool = True) -> None:
         self._number = number
+        mode = _COPY_PACKET if copy else _COPY_HEAD
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
         self._socket.bind((0, 0))
         self._send(_CONFIG, _attribute(_CFG_CMD, struct.pack("!BxH", _BIND, socket.AF_INET)))
-        self._send(_CONFIG, _attribute(_CFG_PARAMS, struct.pack("!IB", 0xFFFF, _COPY_PACKET)))
+        self._send(_CONFIG, _attribute(_CFG_PARAMS, struct.pack("!IB", 0xFFFF, mode)))
 
     def _send(self, kind: int, attributes: bytes) -> None:
         body = struct.pack("!BBH", socket.AF_UNSPEC, 0, self._number) + attributes
@@ -44,12 +47,20 @@ class Queue:
     def packets(self) -> Iterator[tuple[int, bytes]]:
         """Yield (packet id, IP packet) for ever; each needs a verdict."""
         while True:
-            batch = self._socket.recv(1 << 17)
-            while len(batch) >= 16:
-                length, kind = struct.unpack_from("=IH", batch)
-                if kind == _PACKET:
-                    yield self._packet(batch[20:length])
-                batch = batch[(length + 3) & ~3 :]
+            yield from self.batch()
+
+    def waits(self, seconds: float | None) -> bool:
+        """A packet is there, at once or within so many seconds (None: whenever)."""
+        return bool(select.select([self._socket], [], [], seconds and max(0.0, seconds))[0])
+
+    def batch(self) -> Iterator[tuple[int, bytes]]:
+        """The next packets, as the kernel hands them over; without copies they are empty."""
+        batch = self._socket.recv(1 << 17)
+        while len(batch) >= 16:
+            length, kind = struct.unpack_from("=IH", batch)
+            if kind == _PACKET:
+                yield self._packet(batch[20:length])
+            batch = batch[(length + 3) & ~3 :]
 
     @staticmethod
     def _packet(attributes: bytes) -> tuple[int, bytes]:
@@ -63,6 +74,10 @@ class Queue:
                 payload = content
             attributes = attributes[(length + 3) & ~3 :]
         return identity, payload
+
+    def accept_up_to(self, identity: int) -> None:
+        """Let this packet and all before it go on."""
+        self._send(_VERDICTS, _attribute(_ATTR_VERDICT, struct.pack("!II", ACCEPT, identity)))
 
     def verdict(self, identity: int, verdict: int = ACCEPT) -> None:
         """Let a packet go on, or drop it."""

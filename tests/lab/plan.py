@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from tests.lab.cases import CASES, MORE, Case
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprtvz"
-PORTS = {"http": 80}
+PORTS = {"http": 80, "whatsapp": 5222, "stun": 3478}
 """Where a protocol is served, when not on 443."""
+APPS = ("mtproto", "whatsapp", "stun")
+"""Protocols of the apps, each with a service of its own."""
 _TOPS = ("test", "example", "invalid")
 
 
@@ -71,6 +73,8 @@ class Plan:
     """A TLS, an HTTPS and a plain HTTP service, and one with geographic DNS, in drawn order; then
     two of several endpoints: three any of which will do, and two that both are needed."""
     international: tuple[Host, ...]
+    echo: Host
+    """An international host that is asked over UDP."""
     domestic: Host
     resolver: str
     """The vantage's own."""
@@ -102,6 +106,7 @@ class Plan:
         return (
             *(host for s in self.services for host in s.hosts),
             *self.international,
+            self.echo,
             self.domestic,
             self.reference,
         )
@@ -166,6 +171,9 @@ def draw(seed: int) -> Plan:
             hosts[2] = replace(hosts[0], protocol="http")
         word = by.word()
         services.append(Service(word, f"{word}/chat", hosts[0], tuple(hosts[1:]), combine))
+    for protocol in APPS:
+        host = by.host(protocol, f"{by.word()}.", rng.randint(1, 2))
+        services.append(Service(word := by.word(), f"{word}/messaging", host))
     host = by.host("quic", f"{by.word()}.", rng.randint(1, 2))
     services.append(Service(word := by.word(), f"{word}/calls", host))
     order = [case.name for case in CASES]
@@ -180,6 +188,7 @@ def draw(seed: int) -> Plan:
         seed=seed,
         services=tuple(services),
         international=international,
+        echo=by.host("stun"),
         domestic=by.host("tls"),
         resolver=by.v4(),
         reference=reference,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.interferer import PAGE
-from tests.lab.plan import Host, Plan
+from tests.lab.plan import APPS, Host, Plan
 from tests.lab.quic_services import order
 
 Pair = tuple[Path, Path]
@@ -39,6 +39,8 @@ class Twist:
     """Its UDP port answers nothing."""
     sluggish: str = ""
     """It gives 20 kB a second, whoever asks."""
+    foreign: str = ""
+    """It answers everybody with a page, in place of the app's own protocol."""
 
 
 STRAIGHT = Twist()
@@ -102,6 +104,7 @@ def nginx(
         for s in plan.services
         if s.id != twist.unserved
         for host in (s.hosts[:-1] if s.id == twist.retired else s.hosts)
+        if host.protocol not in APPS
     ]
     blocks = []
     for host in (*served, *plan.international, plan.domestic):
@@ -131,6 +134,22 @@ def nginx(
         f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n"
         f"{servers}}}\n"
     )
+
+
+def speakers(plan: Plan, twist: Twist) -> list[tuple[str, str, int]]:
+    """What of the apps' own protocols is served: protocol, address and port of each."""
+    served = [s for s in plan.services if s.id != twist.unserved]
+    spoken = [
+        ("web" if s.id == twist.foreign else host.protocol, host)
+        for s in served
+        for host in s.hosts
+        if host.protocol in APPS
+    ]
+    return [
+        (protocol, address, host.port)
+        for protocol, host in (*spoken, (plan.echo.protocol, plan.echo))
+        for address in host.addresses
+    ]
 
 
 def quic_orders(plan: Plan, twist: Twist, folder: Path) -> list[dict[str, Any]]:

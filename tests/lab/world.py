@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.catalogue import write_catalogue
-from tests.lab.interferer import DNS_PORT, HTTP_PORT, TLS_PORT
+from tests.lab.interferer import APP_PORT, DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
-from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, unbound
+from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, speakers, unbound
 from tests.lab.trust import Authority, self_sign
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,6 +147,14 @@ class World:
             stdin=json.dumps(quic_orders(plan, twist, folder)) + "\n",
             wait_for="ready",
         )
+        self.start(
+            "internet",
+            sys.executable,
+            "-m",
+            "tests.lab.speakers",
+            stdin=json.dumps(speakers(plan, twist)) + "\n",
+            wait_for="ready",
+        )
         started = {at: self.start("internet", *line, env=env) for at, line in ports.items()}
         for (address, port), server in started.items():
             self._wait(server, address, port)
@@ -185,6 +193,8 @@ class World:
             rules.append(f"{only}udp dport 53 redirect to :{DNS_PORT}")
         if "tls" in orders:
             rules.append(f"tcp dport 443 redirect to :{TLS_PORT}")
+        if order := orders.get("app"):
+            rules.append(f"tcp dport {order['port']} redirect to :{APP_PORT}")
         if "http" in orders:
             rules.append(f"tcp dport 80 redirect to :{HTTP_PORT}")
         if "inject" in orders or "delay" in orders:
@@ -236,13 +246,15 @@ class World:
             "PYTHONPATH": str(ROOT),
         }
 
-    def measure(self, space: str, role: str, resolver: str, into: Path) -> subprocess.Popen[str]:
+    def measure(
+        self, space: str, role: str, resolver: str, into: Path, *more: str
+    ) -> subprocess.Popen[str]:
         """Start `reachprobe once` in a namespace, writing JSON Lines to a file."""
         arguments = [
             *command("reachprobe"), "once", "--json", "--catalogue", str(self.catalogue),
             "--allow-private", "--resolver", f"{resolver}:53", "--role", role,
             "--country", "FR" if role == "control" else "RU",
-            "--asn", "64503" if role == "control" else "64501",
+            "--asn", "64503" if role == "control" else "64501", *more,
         ]  # fmt: skip
         with into.open("w") as out, into.with_suffix(".log").open("w") as log:
             return subprocess.Popen(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from tests.lab.cases import (
     addresses,
     answers,
+    apps,
     everybody,
     first,
     handshakes,
@@ -14,11 +15,24 @@ from tests.lab.cases import (
     partial,
     quic,
     throttling,
+    traps,
     vantage,
 )
 from tests.lab.cases.case import DRAWN, Case, label
 
-_AREAS = (names, addresses, handshakes, answers, everybody, vantage, partial, quic, throttling)
+_AREAS = (
+    names,
+    addresses,
+    handshakes,
+    answers,
+    everybody,
+    vantage,
+    partial,
+    quic,
+    throttling,
+    apps,
+    traps,
+)
 CASES: tuple[Case, ...] = first.CASES
 """The first twelve."""
 MORE: tuple[Case, ...] = tuple(case for area in _AREAS for case in area.CASES)
