@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.detection.baseline import FLOOR_PER_MILLE
-from monitor.detection.calm.block import Block, Column
+from monitor.detection.calm.block import Block, Column, narrow, plus_one
 from monitor.detection.policy import Policy
 
 
@@ -17,12 +17,12 @@ def learn(block: Block, round: int, sampled: Column, failed: Column, policy: Pol
     moving = sampled & (block.last != hour)
     if moving.any():
         _move(block, round, moving)
-        block.last = np.where(moving, hour, block.last)
+        block.last = np.where(moving, np.int32(hour), block.last)
     at = hour % form.hours
-    _add(block.hours_total, at, sampled)
+    block.hours_total[at] = plus_one(block.hours_total[at], sampled)
     some = failed.any()
     if some:
-        _add(block.hours_failed, at, failed)
+        block.hours_failed[at] = plus_one(block.hours_failed[at], failed)
     # Only these can have changed sides: a failure or a moved window for the worse, a success for
     # the better.
     doubtful = moving | (sampled & block.chronic)
@@ -37,10 +37,6 @@ def refresh(block: Block, where: Column, policy: Policy) -> None:
         chronic = block.chronic.copy()
         chronic.reshape(-1)[where] = _chronic(block, where, policy)
         block.chronic = chronic
-
-
-def _add(columns: list[Column], at: int, what: Column) -> None:
-    columns[at] = columns[at] + what
 
 
 def _move(block: Block, round: int, moving: Column) -> None:
@@ -82,8 +78,8 @@ def _ripen(block: Block, hour: int, number: int, these: Column, oldest: int) -> 
     if number * form.coarse + form.coarse <= oldest:
         return
     at = number % form.stretches
-    block.old_total[at] = block.old_total[at] + total
-    block.old_failed[at] = block.old_failed[at] + failed
+    block.old_total[at] = narrow(np.add(block.old_total[at], total, dtype=np.uint16))
+    block.old_failed[at] = narrow(np.add(block.old_failed[at], failed, dtype=np.uint16))
     block.total, block.failed = block.total + total, block.failed + failed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.detection.calm.block import Block, Column
+from monitor.detection.calm.block import Block, Column, narrow
 
 
 def merged(blocks: Sequence[Block], *, ordered: bool = False) -> Block:
@@ -60,9 +60,9 @@ def merged(blocks: Sequence[Block], *, ordered: bool = False) -> Block:
     def rings(name: str) -> list[Column]:
         length = len(getattr(blocks[0], name))
         return [
-            np.concatenate([spread(b, getattr(b, name)[n], p.rows) for b, p in each], axis=1)[
-                :, rows
-            ]
+            narrow(
+                np.concatenate([spread(b, getattr(b, name)[n], p.rows) for b, p in each], axis=1)
+            )[:, rows]
             for n in range(length)
         ]
 

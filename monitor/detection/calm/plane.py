@@ -15,9 +15,10 @@ import numpy as np
 
 from monitor.detection import gates
 from monitor.detection.calm import advance, crowd, stored
-from monitor.detection.calm.block import Block, Column, calm, fits, packed, unpacked
+from monitor.detection.calm.block import Block, Column
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
 from monitor.detection.calm.merge import merged
+from monitor.detection.calm.packing import calm, fits, packed, unpacked
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
 from monitor.detection.state import Case, Network, ServiceState, network_key

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from monitor.detection.calm import learning, record
-from monitor.detection.calm.block import Block, Column, shape
+from monitor.detection.calm.block import Block, Column, narrow, shape
 from monitor.detection.calm.merge import merged
 from monitor.detection.policy import Policy
 from monitor.detection.state import Suspicion
@@ -39,7 +39,7 @@ _TRACKS = {
     "exists": "<u1",
     "good": "<i8",
     "bad": "<i8",
-    "last": "<i8",
+    "last": "<i4",
     "total": "<i4",
     "failed": "<i4",
 }
@@ -119,7 +119,7 @@ def _block(read: _Stored, policy: Policy) -> Block:
 
     def ring(name: str) -> list[Column]:
         return [
-            np.frombuffer(raw, _RING).astype(np.uint16).reshape(high, wide)
+            narrow(np.frombuffer(raw, _RING).astype(np.uint16).reshape(high, wide))
             for raw in read.rings[name]
         ]
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from monitor.detection import gates
 from monitor.detection.calm import crowd
-from monitor.detection.calm.block import packed
+from monitor.detection.calm.packing import packed
 from monitor.detection.state import Member, Network, ServiceState
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import POLICY, START, World, ok, vantages

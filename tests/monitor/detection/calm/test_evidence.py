@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.detection.calm.block import BAD, DOWN, GOOD, OFFLINE, SILENT, UNSUPPORTED, packed
+from monitor.detection.calm.block import BAD, DOWN, GOOD, OFFLINE, SILENT, UNSUPPORTED
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
+from monitor.detection.calm.packing import packed
 from monitor.detection.model import Layer, State, Verdict
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import POLICY, START, World, blocked, fact, ok, vantages

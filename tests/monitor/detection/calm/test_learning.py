@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from monitor.detection import baseline
 from monitor.detection.calm import learning
-from monitor.detection.calm.block import packed, unpacked
+from monitor.detection.calm.packing import packed, unpacked
 from monitor.detection.policy import Policy
 from monitor.detection.state import Baseline, Network, Series, Track
 from tests.monitor.detection.worlds import World, ok, vantages
@@ -55,3 +55,19 @@ def test_columns_of_before_are_left_alone() -> None:
     for n in range(400):
         learning.learn(block, n * WIDTH, everybody, everybody, POLICY)
     assert all((a == b).all() for a, b in zip(kept, before, strict=True))
+
+
+def test_counts_beyond_a_byte() -> None:
+    policy = Policy()
+    network = three()
+    block = packed("wechat/messaging", [("k", network)], policy)
+    plain, at = Baseline(), 1_800_000_000_000
+    one = np.array([[True, False, False]])
+    for n in range(1500):
+        at += 30_000
+        plain = baseline.learn(plain, at, n % 2 == 0, policy)
+        learning.learn(block, at, one, one & (n % 2 == 0), policy)
+    track = unpacked(block, 0, policy).layers["tls"].tracks[block.probes[0]]
+    assert track.baseline == plain
+    assert max(bucket.total for bucket in plain.old) > 255
+    assert {column.dtype.itemsize for column in block.old_total} == {1, 2}
