@@ -8,6 +8,7 @@ import msgspec
 
 from monitor.detection import gates, sequential, series
 from monitor.detection.imported import WHOLE
+from monitor.detection.imported.folding import reached_elsewhere
 from monitor.detection.imported.gathering import dense, densest
 from monitor.detection.model import NetworkEvidence
 from monitor.detection.onset import Onset, onset
@@ -28,6 +29,8 @@ class Sight(msgspec.Struct, frozen=True):
     layer: str
     series: Series
     standing: Standing
+    contrast: bool = True
+    """Of an import: another network reached the target since the onset."""
 
     @property
     def held(self) -> list[Suspicion]:
@@ -41,11 +44,21 @@ def sights(
 ) -> list[Sight]:
     """Every alarmed series of a country, in a fixed order."""
     found = []
-    for key, network in sorted(state.networks.items()):
-        if (network.country, network.source) != (country, source):
-            continue
+    mine = [
+        (key, network)
+        for key, network in state.networks.items()
+        if network.country == country and network.source == source
+    ]
+    for key, network in sorted(mine, key=lambda each: each[0]):
         found += [
-            Sight(key, network, layer, each, series.stand(network, layer, round, policy))
+            Sight(
+                key,
+                network,
+                layer,
+                each,
+                series.stand(network, layer, round, policy),
+                layer != WHOLE or reached_elsewhere(state, network),
+            )
             for layer, each in sorted(network.layers.items())
             if each.rank > 0 and series.alarmed(each)
         ]
@@ -176,6 +189,9 @@ def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, .
     remarks = {
         "failing_elsewhere": any(others),
         "few_vantages": len(standing.voting) < policy.country_min_vantages,
+        "control_by_other_networks": network.source != gates.PROBE
+        and any(sight.contrast for sight in seen),
+        "no_other_network": not any(sight.contrast for sight in seen),
         "no_control": network.source != gates.PROBE,
         "no_quorum_for_imports": network.source != gates.PROBE,
         "one_network": len({sight.network.asn for sight in seen}) == 1,

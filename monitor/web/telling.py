@@ -12,11 +12,15 @@ from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.web.words import between, country, lasted, number, plural, sentence, technique, when
 
 AGAINST = {
+    "control_by_other_networks": "In place of a control stand other networks of the same source, "
+    "which reached the service meanwhile, and the rest of each run.",
     "failing_elsewhere": "It fails in other countries as well: the service itself may be in "
     "trouble.",
     "few_vantages": "Few vantages stand in these networks.",
     "no_control": "No control measured the service at the same time, so the service itself may "
     "be down.",
+    "no_other_network": "No other network is known to have reached the service since: it may be "
+    "the service's own outage.",
     "no_quorum_for_imports": "It rests on imported measurements, whose makers cannot be told "
     "apart: it can never be confirmed by them alone.",
     "one_network": "Only one network is concerned.",

@@ -169,6 +169,12 @@ def contrast(state: ServiceState, network: Network, since: int) -> bool:
     )
 
 
+def reached_elsewhere(state: ServiceState, network: Network) -> bool:
+    """The same for a network that is alarmed, since its onset."""
+    onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
+    return contrast(state, network, min(onsets, default=0))
+
+
 def promote(
     state: ServiceState, network: Network, layer: str, round: int, inhibited: bool, policy: Policy
 ) -> None:

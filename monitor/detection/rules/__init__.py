@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from monitor.detection.imported.rules import IMPORT_RULES
 from monitor.detection.rule import Rule, first
 from monitor.detection.rules.app import APP_RULES
 from monitor.detection.rules.dns import DNS_RULES
@@ -39,6 +40,7 @@ __all__ = [
     "APP_RULES",
     "DNS_RULES",
     "HTTP_RULES",
+    "IMPORT_RULES",
     "QUIC_RULES",
     "RULES_VERSION",
     "TCP_RULES",
@@ -61,4 +63,4 @@ def rules_version(fingerprints: str = "") -> str:
 
 def rule_named(id: str) -> Rule[Any] | None:
     """Return the rule with an id, for explaining a verdict in words; None for an unknown id."""
-    return next((rule for rule in ALL_RULES if rule.id == id), None)
+    return next((rule for rule in (*ALL_RULES, *IMPORT_RULES) if rule.id == id), None)

@@ -6,6 +6,7 @@ from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, RunFa
 from monitor.detection.kinds import Kind
 from monitor.detection.model import Layer, State
 from monitor.detection.rule import first
+from monitor.detection.rules import rule_named
 
 
 def test_ids_are_unique_comments_present_and_none_accuses_without_a_control() -> None:
@@ -23,6 +24,10 @@ def test_every_way_to_fail_has_a_rule() -> None:
             assert rule.layer in (layer, None)
             if rule.technique is not None:
                 assert rule.technique.value.partition(".")[0] == layer.value
+
+
+def test_pages_can_explain_each() -> None:
+    assert all(rule_named(rule.id) is rule for rule in IMPORT_RULES)
 
 
 def test_what_nature_does_most_weighs_least() -> None:
