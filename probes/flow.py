@@ -1,27 +1,41 @@
 """How fast bytes arrive on one connection, apart from how far away they come from. No I/O.
 
 The far side sends a burst, then waits a round trip for our acknowledgement: on a long way a short
-transfer consists of such waits, and says nothing of what the path could carry. Within a burst
-bytes arrive as fast as the narrowest place lets them through. So waits that a round trip explains
-do not count: each as long as half a round trip at least, no more of it than a whole one, and only
-after a burst or after a request of ours; packets that trickle in singly are no bursts.
+transfer consists of such waits, and says nothing of what the path could carry. So there are two
+figures beside the plain one.
+
+- `flow_us`: the time without waits that a round trip explains: those after a burst or after a
+  request of ours, as long as half a round trip at least, and no more of them than a whole one.
+- `pace`: how fast the middle byte came after the one before it. A narrow place spaces all packets
+  evenly; where only distance and loss are in the way, most bytes follow the last ones at once.
+
+A shaper shows in both. A policer, which drops what is too much, shows in the first alone; and on a
+lossy line the second alone is free of what losses cost.
 """
 
 from __future__ import annotations
+
+import math
+from collections import Counter
 
 from probes.wire.observation import Progress
 
 BURST_BYTES = 4096
 """Three full segments of 1,448 bytes: what a sender may have under way in bad times."""
 MOST_POINTS = 32
+_STEPS = 8
+"""Rates are sorted into so many classes an octave."""
+_FASTEST = 1_000_000_000
 
 
 class Flow:
     """What has arrived on one connection since the first request. Times are microseconds of one
     clock."""
 
-    def __init__(self, begin_us: int) -> None:
+    def __init__(self, begin_us: int, round_trip_us: int) -> None:
         self._begin_us = self._last_us = begin_us
+        self._round_trip_us = round_trip_us
+        self._classes: Counter[int] = Counter()
         self._waits_us = 0
         self._since = self._asked = 0
         self._every = 1
@@ -45,10 +59,13 @@ class Flow:
         else:
             self.silence_us = max(self.silence_us, gap)
             burst = self._since >= BURST_BYTES
-            if 2 * gap >= self.first_us and (burst or self._asked):
-                self._waits_us += min(gap, self.first_us)
-                self._asked -= not burst and self._asked > 0
+            explained = self.first_us if self._asked else min(self.first_us, self._round_trip_us)
+            if 2 * gap >= explained and (burst or self._asked):
+                self._waits_us += min(gap, explained)
+                self._asked = max(0, self._asked - 1)
                 self._since = 0
+        rate = min(size * 1_000_000 // max(1, gap), _FASTEST)
+        self._classes[math.floor(_STEPS * math.log2(max(1, rate)))] += size
         self._last_us = now_us
         self._since += size
         self.received_bytes += size
@@ -63,6 +80,16 @@ class Flow:
         """Time in which bytes flowed until now; at least 1 once there were any."""
         flowed = now_us - self._begin_us - self._waits_us
         return max(1, flowed) if self.received_bytes else 0
+
+    @property
+    def pace(self) -> int:
+        """Bytes a second at which the middle byte came; 0 when there was none."""
+        seen = 0
+        for rate in sorted(self._classes):
+            seen += self._classes[rate]
+            if 2 * seen >= self.received_bytes:
+                return int(2 ** (rate / _STEPS))
+        return 0
 
     @property
     def progress(self) -> tuple[Progress, ...]:

@@ -22,6 +22,8 @@ AGAIN_MS = 3_600_000
 SUSPECT_TIMES = 5
 """The innocuous name, or our own host, so many times as fast: worth further turns."""
 _SLOW_ANSWER = 100_000
+_THINKING_US = 500_000
+"""What a server may take to make its page."""
 _STALLED_BYTES = 1024
 
 
@@ -99,5 +101,5 @@ def oddly_slow(exchange: HTTPExchange | None, round_trip_us: int) -> bool:
         return exchange.received_bytes >= _STALLED_BYTES
     if exchange.contrast is Contrast.NO_VERIFY:
         return False
-    left_us = exchange.took_us - 4 * round_trip_us
+    left_us = exchange.took_us - 4 * round_trip_us - _THINKING_US
     return left_us * _SLOW_ANSWER > max(exchange.received_bytes, 16384) * 1_000_000

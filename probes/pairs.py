@@ -8,6 +8,8 @@ if that is fast, turns 2 and 3 as well, else the line itself is slow and nothing
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from probes.looks import SUSPECT_TIMES, Look, oddly_slow
 from probes.resolvers import parse_authority
 from probes.steps import transfer
@@ -87,6 +89,10 @@ async def _elsewhere(visit: Visit, name: str, turn: int) -> Transfer | None:
     return await _fetch(visit, link, name, turn, why, Contrast.REFLECTOR, _BYTES_PATH)
 
 
+def _patient(visit: Visit, measure: transfer.Measure) -> transfer.Measure:
+    return replace(measure, limit=visit.patience.transfer, silence=visit.patience.silence)
+
+
 async def _fetch(
     visit: Visit,
     link: Link,
@@ -111,9 +117,10 @@ async def _fetch(
             path=path or visit.endpoint.path,
             started_us=visit.started_us,
             turn=turn,
+            round_trip_us=link.tcp.took_us,
             purpose=purpose,
             contrast=contrast,
-            measure=LATER if turn or path else FIRST,
+            measure=_patient(visit, LATER if turn or path else FIRST),
         )
     finally:
         link.close()

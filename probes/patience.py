@@ -17,6 +17,10 @@ class Patience:
     """For each step that the app would take: a lost SYN is sent again after 1, 3 and 7 s."""
     contrast: float = 5.0
     """For each step of a contrast: the time without one is known by then."""
+    transfer: float = 8.0
+    """For one transfer of bytes: 64 kB at 64 kbit/s."""
+    silence: float = 4.0
+    """Without a byte in mid-stream until it counts as frozen."""
     endpoint: float = 60.0
     """For everything that is done at one endpoint."""
     hop: float = 1.0

@@ -54,10 +54,12 @@ class _EnoughError(Exception):
 class _Tap:
     """A Stream that notes when bytes arrive, as the socket gives them, and how long none do."""
 
-    def __init__(self, network: Network, stream: Stream, measure: Measure) -> None:
+    def __init__(
+        self, network: Network, stream: Stream, measure: Measure, round_trip_us: int
+    ) -> None:
         self._network, self._stream, self._measure = network, stream, measure
         self.begin_us = network.clock_us()
-        self.flow = Flow(self.begin_us)
+        self.flow = Flow(self.begin_us, round_trip_us)
         self.sent_bytes = 0
         self.status: int | None = None
         self.requests = 0
@@ -107,18 +109,20 @@ async def transfer(
     path: str,
     started_us: int,
     turn: int,
+    round_trip_us: int,
     purpose: Purpose = Purpose.SUBJECT,
     contrast: Contrast | None = None,
     measure: Measure | None = None,
 ) -> Transfer:
     """Fetch until there is enough, and return what was seen. The caller closes the stream.
 
-    `sni` is the name that the handshake showed, `host` the one that the requests ask for. Evidence
+    `sni` is the name that the handshake showed, `host` the one that the requests ask for,
+    `round_trip_us` what the connection's SYN took. Evidence
     `short`: less came than was wanted, because the far side gave no more; `time_over`: the time
     was over while bytes were still coming.
     """
     measure = measure or Measure()
-    tap = _Tap(network, stream, measure)
+    tap = _Tap(network, stream, measure, round_trip_us)
     wire = Wire(tap, client)
     asked = authority(host or address, port, 80 if client is None else 443)
     failed: BaseException | None = None
@@ -163,6 +167,7 @@ async def transfer(
         first_us=tap.flow.first_us,
         silence_us=tap.flow.silence_us,
         flow_us=tap.flow.flow_us(ended),
+        pace=tap.flow.pace,
         progress=tap.flow.progress,
     )
 

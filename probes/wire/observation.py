@@ -248,6 +248,9 @@ class Transfer(
     flow_us: Micros = 0
     """Time in which bytes flowed: `took_us` without the waits that round trips explain. Bytes
     received through this is the speed of the path, however far the far side is."""
+    pace: Count = 0
+    """Bytes a second at which the middle byte came after the one before it: evenly spaced packets
+    show a narrow place, whatever distance and losses cost beside it."""
     errno: Small | None = None
     progress: Annotated[tuple[Progress, ...], msgspec.Meta(max_length=32)] = ()
     """Thinned out: shows where a stream froze."""

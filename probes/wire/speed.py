@@ -36,8 +36,8 @@ def frozen(seen: Transfer) -> bool:
 
 
 def slow(seen: Transfer) -> bool:
-    """It died, or bytes flowed slower than SLOW."""
-    return seen.failure is not None or speed(seen) < SLOW
+    """It died, or bytes flowed slower than SLOW, all in all or the middle one of them."""
+    return seen.failure is not None or speed(seen) < SLOW or 0 < seen.pace < SLOW
 
 
 def whole(seen: Transfer) -> bool:
@@ -46,7 +46,10 @@ def whole(seen: Transfer) -> bool:
 
 
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
-    """`seen` ended well and was at least `times` as fast as `other`, or `other` froze."""
+    """`seen` ended well and was at least `times` as fast as `other`, or `other` froze. Faster is
+    the whole of it, or the middle byte, where losses and distance slow the whole of both."""
     if not whole(seen):
         return False
-    return frozen(other) or speed(seen) >= times * max(1, speed(other))
+    if frozen(other) or speed(seen) >= times * max(1, speed(other)):
+        return True
+    return speed(seen) >= speed(other) and 0 < times * other.pace <= seen.pace

@@ -120,8 +120,11 @@ def hold(queue: Queue, seconds: float) -> None:
     due: deque[tuple[float, int]] = deque()
     while True:
         left = due[0][0] - time.monotonic() if due else None
-        if queue.waits(left):
-            due.extend((time.monotonic() + seconds, identity) for identity, _ in queue.batch())
+        at = time.monotonic() + seconds if queue.waits(left) else 0.0
+        for _ in range(256 if at else 0):  # what came at once goes on at once
+            if not queue.waits(0.0):
+                break
+            due.extend((at, identity) for identity, _ in queue.batch())
         now, last = time.monotonic(), None
         while due and due[0][0] <= now:
             last = due.popleft()[1]

@@ -16,9 +16,9 @@ FROZEN_AFTER = 16384
 _MARK, _CLASS = "7", "1:10"
 
 
-def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
-    """Make the trouble of one case."""
-    kbit, host = RATES[plan.seed % len(RATES)], victim.host
+def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) -> None:
+    """Make the trouble of one case; the rate is the seed's when none is given."""
+    kbit, host = kbit or RATES[plan.seed % len(RATES)], victim.host
     match how:
         case "sni":
             narrow(world, kbit)
@@ -93,3 +93,10 @@ def lose(world: World, percent: int) -> None:
     """Drop so many of a hundred packets, in both directions."""
     single_segments(world)
     world.nft(f"add rule inet c f numgen random mod 100 < {percent} drop")
+
+
+def hold(world: World, round_trip: float) -> None:
+    """Delay every IPv4 packet by half a round trip (seconds); IPv6 is refused at once."""
+    single_segments(world)
+    world.interfere({"delay": round_trip / 2})
+    world.nft("add rule inet c f meta nfproto ipv6 reject with icmpv6 type no-route")

@@ -1,0 +1,212 @@
+"""Fetching bytes to see their speed: small pages, early ends, stalls, hostile servers."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from probes import tls
+from probes.network import Guard, SocketNetwork
+from probes.steps.transfer import MOST_REQUESTS, WANTED_BYTES, Measure, transfer
+from probes.wire.codec import decode, encode
+from probes.wire.measurement import Measurement
+from probes.wire.observation import Contrast, Purpose, Transfer
+from tests.world import tls_server
+from tests.world.pki import Authority
+from tests.world.tls_server import Behaviour, http_answer
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+CA = Authority()
+NAME = "wechat.test"
+LEAF = CA.issue(NAME)
+PAGE = http_answer("200 OK", b"x" * 80_000)
+QUICK = Measure(limit=1.0, silence=0.25)
+
+
+def survives_the_wire(seen: Transfer) -> None:
+    measurement = Measurement(
+        v=1,
+        id="0" * 32,
+        probe="p-" + "0" * 16,
+        target="a/b",
+        round=0,
+        started=0,
+        observations=(seen,),
+    )
+    assert decode(encode(measurement)) == measurement
+
+
+async def fetch(
+    behaviour: Behaviour, *, alpn: tuple[str, ...] | None = None, measure: Measure = QUICK
+) -> tuple[Transfer, tls_server.Server]:
+    """One transfer; TLS when `alpn` is given."""
+    async with tls_server.serve(behaviour) as server:
+        begun = LAB.clock_us()
+        stream = await LAB.connect(server.address, server.port)
+        client = None
+        if alpn is not None:
+            client = tls.TLSClient(tls.context_for("default", CA.pem, alpn=alpn), NAME)
+            await tls.handshake(stream, client)
+        seen = await transfer(
+            LAB,
+            stream,
+            client,
+            endpoint="wechat.test:443/https",
+            address=server.address,
+            port=server.port,
+            sni=NAME,
+            host=NAME,
+            path="/",
+            started_us=begun,
+            turn=2,
+            round_trip_us=300,
+            purpose=Purpose.CONTRAST,
+            contrast=Contrast.INNOCUOUS_NAME,
+            measure=measure,
+        )
+        stream.close()
+    survives_the_wire(seen)
+    return seen, server
+
+
+def answering(page: bytes) -> Behaviour:
+    """A clear-text server that answers every request on a connection with these bytes."""
+
+    def behave(connection: socket.socket, first: bytes) -> None:
+        request = first
+        while request:
+            connection.sendall(page)
+            request = connection.recv(65536)
+
+    return behave
+
+
+def pieces(*parts: bytes, seconds: float = 0.0, then: Behaviour | None = None) -> Behaviour:
+    """Send parts with pauses between, then do something else (nothing: wait)."""
+
+    def behave(connection: socket.socket, first: bytes) -> None:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(seconds)
+        (then or tls_server.silence)(connection, first)
+
+    return behave
+
+
+async def test_one_large_page_is_cut_when_there_is_enough():
+    seen, _ = await fetch(answering(PAGE))
+    assert (seen.failure, seen.evidence, seen.status) == (None, (), 200)
+    assert WANTED_BYTES <= seen.received_bytes < 80_100
+    assert (seen.tls, seen.turn, seen.wanted_bytes) == (False, 2, WANTED_BYTES)
+    assert (seen.purpose, seen.contrast) == (Purpose.CONTRAST, Contrast.INNOCUOUS_NAME)
+    assert seen.progress[-1].received_bytes == seen.received_bytes
+    assert 0 < seen.flow_us <= seen.took_us
+    assert seen.pace > 1_000_000
+    assert seen.sent_bytes > 100
+
+
+@pytest.mark.parametrize("alpn", [("http/1.1",), ("h2",)])
+async def test_over_tls_the_socket_counts(alpn: tuple[str, ...]):
+    page = http_answer("200 OK", b"x" * 16_000) if "h2" in alpn else PAGE
+    behaviour = tls_server.tls(LEAF.context(alpn), lambda r: page)
+    seen, server = await fetch(behaviour, alpn=alpn)
+    assert (seen.failure, seen.evidence, seen.status, seen.tls) == (None, (), 200, True)
+    assert seen.received_bytes >= WANTED_BYTES
+    assert seen.requests >= (4 if "h2" in alpn else 0)
+    assert server.names == [NAME]
+
+
+async def test_small_pages_are_asked_for_again_and_again():
+    seen, _ = await fetch(answering(http_answer("403 Forbidden", b"no" * 300)))
+    assert (seen.failure, seen.evidence) == (None, ("short",))
+    assert (seen.requests, seen.status) == (MOST_REQUESTS, 403)
+    assert 9_600 < seen.received_bytes < 12_000
+
+
+async def test_a_server_that_closes_after_one_answer():
+    page = http_answer("200 OK", b"x" * 20_000, "Connection: close\r\n")
+    seen, _ = await fetch(pieces(page, then=tls_server.fin))
+    assert (seen.failure, seen.evidence, seen.requests) == (None, ("short",), 1)
+    seen, _ = await fetch(pieces(http_answer("200 OK", b"x" * 20_000), then=tls_server.fin))
+    assert (seen.failure, seen.evidence, seen.requests) == (None, ("short",), 1)
+
+
+async def test_it_goes_on_while_bytes_come_fast_and_time_is_left():
+    measure = dataclasses.replace(QUICK, most=200_000, seconds=0.5)
+    seen, _ = await fetch(answering(PAGE), measure=measure)
+    assert 200_000 <= seen.received_bytes < 220_000
+
+
+async def test_a_frozen_stream():
+    seen, _ = await fetch(pieces(PAGE[:16_000]))
+    assert (seen.failure, seen.evidence) == ("generic_timeout_error", ())
+    assert seen.received_bytes == 16_000
+    assert 240_000 <= seen.silence_us < 900_000
+    assert seen.progress[-1].received_bytes == 16_000
+
+
+async def test_a_stream_that_is_cut():
+    seen, _ = await fetch(pieces(PAGE[:16_000], seconds=0.05, then=tls_server.reset))
+    assert seen.failure == "connection_reset"
+    assert seen.errno is not None
+    seen, _ = await fetch(pieces(PAGE[:16_000], then=tls_server.fin))
+    assert seen.failure == "eof_error"
+
+
+async def test_nothing_at_all():
+    seen, _ = await fetch(tls_server.silence)
+    assert (seen.failure, seen.received_bytes, seen.flow_us) == ("generic_timeout_error", 0, 0)
+    assert (seen.silence_us, seen.progress) == (0, ())
+
+
+async def test_a_slow_stream_is_no_failure_when_the_time_is_over():
+    measure = dataclasses.replace(QUICK, limit=0.4)
+    seen, _ = await fetch(pieces(*([PAGE[:2_000]] * 60), seconds=0.02), measure=measure)
+    assert (seen.failure, seen.evidence) == (None, ("time_over",))
+    assert 10_000 < seen.received_bytes < 60_000
+    assert seen.took_us < 900_000
+    assert seen.received_bytes * 1_000_000 // seen.flow_us < 250_000
+
+
+def headers() -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n"
+    yield from itertools.repeat(b"X-More: " + b"y" * 900 + b"\r\n", 300)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"".join(headers()),
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 20_000,
+        b"\x00" * 300_000,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 60_000,
+    ],
+    ids=["endless headers", "endless 102", "noise", "tiny chunks"],
+)
+async def test_hostile_servers_are_bounded(payload: bytes):
+    seen, _ = await fetch(pieces(payload))
+    assert seen.received_bytes <= 131_072
+    assert seen.took_us < 2_500_000
+    assert len(seen.progress) <= 32
+
+
+async def test_a_drip_ends_with_the_time():
+    measure = dataclasses.replace(QUICK, limit=0.5)
+    seen, _ = await fetch(tls_server.drip(b"HTTP/1.1 200 OK\r\n", 0.01), measure=measure)
+    assert seen.evidence == ("time_over",)
+    assert seen.took_us < 1_000_000
+
+
+async def test_an_h2_server_that_talks_nonsense():
+    behaviour = tls_server.tls(LEAF.context(("h2",)))
+
+    def answer(connection: socket.socket, first: bytes) -> None:
+        behaviour(connection, first)
+
+    seen, _ = await fetch(answer, alpn=("h2",))
+    assert seen.failure == "generic_timeout_error"

@@ -1,0 +1,75 @@
+"""Speed, freezing and comparison of transfers."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.wire.failure import Failure
+from probes.wire.observation import Transfer
+from probes.wire.speed import SLOW, frozen, slow, speed, times_faster, whole
+
+
+def seen(received: int = 65_536, flow_us: int = 65_536, **other: object) -> Transfer:
+    values: dict[str, object] = {
+        "endpoint": "a:443/https",
+        "address": "192.0.2.1",
+        "port": 443,
+        "sni": "a",
+        "wanted_bytes": 65_536,
+        "received_bytes": received,
+        "took_us": 2 * flow_us,
+        "flow_us": flow_us,
+    }
+    return Transfer(**(values | other))
+
+
+STALLED = seen(16_000, 4_100_000, silence_us=4_000_000, failure=Failure.TIMEOUT)
+
+
+def test_speed():
+    assert speed(seen()) == 1_000_000
+    assert speed(seen(flow_us=0, took_us=131_072)) == 500_000  # an older probe's
+    assert speed(seen(0, 0)) == 0
+
+
+def test_slow():
+    assert not slow(seen())
+    assert slow(seen(SLOW - 1, 1_000_000))
+    assert not slow(seen(SLOW, 1_000_000))
+    assert slow(seen(failure=Failure.RESET))
+    assert slow(seen(pace=SLOW - 1))
+    assert not slow(seen(pace=SLOW))
+
+
+@pytest.mark.parametrize(
+    ("transfer", "is_frozen"),
+    [
+        (STALLED, True),
+        (seen(0, 0, failure=Failure.TIMEOUT), False),
+        (seen(16_000, silence_us=1_000_000, failure=Failure.TIMEOUT), False),
+        (seen(16_000, silence_us=4_000_000), False),
+        (seen(70_000, silence_us=4_000_000, failure=Failure.TIMEOUT), False),
+    ],
+)
+def test_frozen(transfer: Transfer, is_frozen: bool):
+    assert frozen(transfer) is is_frozen
+
+
+def test_whole():
+    assert whole(seen())
+    assert not whole(seen(1_000))
+    assert not whole(STALLED)
+
+
+def test_times_faster():
+    crawling = seen(flow_us=3_000_000, pace=20_000)
+    assert times_faster(seen(), crawling, 10)
+    assert not times_faster(crawling, seen(), 10)
+    assert not times_faster(seen(flow_us=600_000), crawling, 10)
+    assert times_faster(seen(flow_us=600_000), crawling, 5)
+    assert times_faster(seen(), STALLED, 10)
+    assert not times_faster(STALLED, crawling, 10)
+    # Slow as a whole by losses, and its bytes as close to each other as a fast line's.
+    assert times_faster(seen(flow_us=600_000, pace=4_000_000), crawling, 10)
+    assert not times_faster(seen(flow_us=3_100_000, pace=4_000_000), crawling, 10)
+    assert not times_faster(seen(flow_us=600_000), seen(flow_us=3_000_000), 10)
