@@ -7,6 +7,7 @@ depends on time is reckoned from rounds when something is heard again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Sequence
 from copy import copy
 
@@ -16,6 +17,7 @@ from monitor.detection.calm.plane import Calm, Said
 from monitor.detection.imported import folding as imported
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
+from monitor.detection.sights import Fares
 from monitor.detection.state import Network, Series, ServiceState, network_key
 from probes.wire.measurement import LIVENESS_TARGETS
 
@@ -70,9 +72,11 @@ def step(
             series.meet(touched[key], fact)
         else:
             imported.meet(touched[key], fact, policy)
-    reasons = gates.inhibitions(new, touched.keys(), round, policy)
+    # Asked here and for what is in columns, and not again until something is taken.
+    fares = functools.cache(lambda target: gates.elsewhere(new, target, round, policy))
+    reasons = gates.inhibitions(new, touched.keys(), round, policy, fares)
     reasons |= imported.inhibitions(new, touched.keys(), round, policy)
-    touched |= _taken(new, said, round, policy)
+    touched |= _taken(new, said, round, policy, fares)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if fact.source == gates.PROBE:
@@ -136,11 +140,13 @@ def _told(
     return said, set(awake), facts
 
 
-def _taken(new: ServiceState, said: Said, round: int, policy: Policy) -> dict[str, Network]:
+def _taken(
+    new: ServiceState, said: Said, round: int, policy: Policy, fares: Fares
+) -> dict[str, Network]:
     """Fold what is said of calm networks; those that are calm no more."""
     if not said:
         return {}
-    shut = plane.shut(new, said, round, policy)
+    shut = plane.shut(new, said, round, policy, fares)
     new.calm, awake = plane.woken(new.calm, plane.taken(new.calm, said, round, shut))
     new.networks |= awake
     return awake

@@ -13,7 +13,7 @@ to block in the same hours and few others are watched, they hold each other's ga
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -234,14 +234,18 @@ def _seen(state: ServiceState, target: str) -> list[Network]:
 
 
 def inhibitions(
-    state: ServiceState, touched: Collection[str], round: int, policy: Policy
+    state: ServiceState,
+    touched: Collection[str],
+    round: int,
+    policy: Policy,
+    fares: Callable[[str], Mapping[str, Abroad]] | None = None,
 ) -> dict[str, str]:
     """Why failures of this round must not count, by key of a touched network; a network that
     is missing passes. Sets `inhibited_until` of the touched networks (which are this round's
-    own copies)."""
+    own copies). `fares`: how a target fares elsewhere, if the caller asks it too."""
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        counts = elsewhere(state, target, round, policy)
+        counts = fares(target) if fares else elsewhere(state, target, round, policy)
         outdated = stale(state, target, round, policy)
         for key in touched:
             network = state.networks[key]

@@ -8,7 +8,7 @@ when they are calm no more; they are packed again when they have calmed down.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -219,12 +219,17 @@ def met(calm: Calm, said: Mapping[Place, Evidence], round: int) -> Calm:
 
 
 def shut(
-    state: ServiceState, said: Mapping[Place, Evidence], round: int, policy: Policy
+    state: ServiceState,
+    said: Mapping[Place, Evidence],
+    round: int,
+    policy: Policy,
+    fares: Callable[[str], Mapping[str, gates.Abroad]],
 ) -> dict[Place, Column]:
-    """Networks whose failures must not count, of those who spoke. (`state.calm` is of `met`.)"""
+    """Networks whose failures must not count, of those who spoke. (`state.calm` is of `met`.)
+    `fares`: how a target fares by country."""
     gone = {}
     for target in sorted({target for target, _ in said}):
-        counts = gates.elsewhere(state, target, round, policy)
+        counts = fares(target)
         stale = gates.stale(state, target, round, policy)
         for number, block in enumerate(state.calm.blocks[target]):
             if (target, number) in said:
