@@ -34,11 +34,25 @@ LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
 """Part of the interval in which endpoints may begin, and its bounds in seconds."""
 _OVERHEAD_BYTES = 400
 """Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
-_GUESS_BYTES = {"dns": 1_200, "tcp": 2_000, "tls": 14_000, "https": 29_000, "http": 17_000}
+_GUESS_BYTES = {
+    "dns": 1_200,
+    "tcp": 2_000,
+    "tls": 14_000,
+    "https": 29_000,
+    "http": 17_000,
+    "mtproto": 3_000,
+    "whatsapp": 3_500,
+    "mmtls": 5_000,
+    "mmtls-http": 5_500,
+    "xmpp": 5_000,
+    "stun": 1_500,
+    "matrix": 16_000,
+}
 """Traffic of one endpoint before anything was measured: three lookups of 400 bytes, a connection
-of 450 to each of two addresses, 6,000 for each handshake, 15,000 for a page. On loopback, with
-one address, small certificates and pages of 6 kB, the interface counted 6,600 bytes an endpoint
-(forty endpoints, a quarter of each of tcp, tls, https, http; 2026-11-25)."""
+of 450 to each of two addresses, 6,000 for each handshake, 15,000 for a page; for an app's first
+exchange, its message and the usual answer. On loopback, with one address, small certificates and
+pages of 6 kB, the interface counted 6,600 bytes an endpoint (forty endpoints, a quarter of each of
+tcp, tls, https, http; 2026-11-25)."""
 
 
 class Plan(msgspec.Struct, frozen=True):

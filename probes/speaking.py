@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from probes import square
 from probes.apps.opening import Opening
 from probes.steps import app
 from probes.visit import Link, Visit
@@ -44,6 +45,23 @@ async def speak(visit: Visit, begin: Begin) -> None:
         return seen.spoke
 
     await _everywhere(visit, at)
+
+
+async def speak_tls(visit: Visit, begin: Begin) -> None:
+    """Over TLS: as the square of names and addresses has it, and the exchange once, on the first
+    good connection."""
+
+    async def ask(visit: Visit, link: Link) -> None:
+        seen = await _exchange(visit, link, begin())
+        if seen.spoke or not visit.repeats:
+            return
+        why, kind = Purpose.CONTRAST, Contrast.REPEAT
+        fresh = await visit.connect(link.address, purpose=why, contrast=kind)
+        shaken = await visit.shake(fresh, purpose=why, contrast=kind)
+        if shaken.good:
+            await _exchange(visit, shaken, begin(), purpose=why, contrast=kind)
+
+    await square.reach(visit, ask)
 
 
 async def speak_udp(visit: Visit, begin: Begin, pauses: Sequence[float]) -> None:
@@ -87,6 +105,7 @@ async def _exchange(
             visit.network,
             link.stream,
             opening,
+            client=link.client,
             endpoint=visit.endpoint.id,
             address=link.address,
             port=link.port,

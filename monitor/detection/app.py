@@ -100,8 +100,8 @@ def _udp_passes(case: Beside, place: AddressView) -> bool:
 def clear_page(seen: AppExchange, host: str) -> HTTPExchange | None:
     """Return the page that came in place of the app's answer, as if it had been asked for; None
     when what came is no page."""
-    if seen.spoke or not seen.excerpt:
-        return None
+    if seen.spoke or not seen.excerpt or seen.transport != "tcp":
+        return None  # within TLS it is the service's own
     head, _, body = seen.excerpt.partition(b"\r\n\r\n")
     status = _HEAD.match(head)
     if status is None:

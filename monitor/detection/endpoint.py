@@ -55,6 +55,7 @@ _LAST = {
     "mmtls": Layer.APP,
     "mmtls-http": Layer.APP,
     "xmpp": Layer.APP,
+    "matrix": Layer.APP,
 }
 
 

@@ -11,6 +11,7 @@ from probes.experiments import (
     dns,
     http,
     https,
+    matrix,
     mmtls,
     mmtls_http,
     mtproto,
@@ -44,5 +45,6 @@ ALL: tuple[Experiment, ...] = (
     Experiment(mmtls.PROTOCOL, mmtls.measure),
     Experiment(mmtls_http.PROTOCOL, mmtls_http.measure),
     Experiment(xmpp.PROTOCOL, xmpp.measure),
+    Experiment(matrix.PROTOCOL, matrix.measure),
 )
 BY_PROTOCOL = {experiment.protocol: experiment for experiment in ALL}

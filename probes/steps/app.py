@@ -1,8 +1,8 @@
 """The step that makes the first exchange of an app's own protocol: one message, one answer.
 
-Over an open connection, or over UDP from a fresh port. What is said and how the answer is read
-comes as an `Opening`; here bytes are moved, counted and timed. At most MAX_ANSWER bytes are read,
-and of an answer that is not the app's the first 256 are kept.
+Over an open connection, in clear or within TLS, or over UDP from a fresh port. What is said and
+how the answer is read comes as an `Opening`; here bytes are moved, counted and timed. At most
+MAX_ANSWER bytes are read, and of an answer that is not the app's the first 256 are kept.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from probes import tls
 from probes.apps.opening import MAX_ANSWER, Opening, Reading, Spoken, Unspoken
 from probes.classify import failure, kernel_errno
 from probes.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
@@ -36,6 +37,7 @@ async def over_stream(
     stream: Stream,
     opening: Opening,
     *,
+    client: tls.TLSClient | None = None,
     endpoint: str,
     address: str,
     port: int,
@@ -45,18 +47,23 @@ async def over_stream(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> AppExchange:
-    """Return what happened. `timeout` is in seconds and covers the whole exchange; the stream
-    stays the caller's to close."""
+    """Return what happened. `client` is a finished TLS handshake over the stream, or None for
+    clear text. `timeout` is in seconds and covers the whole exchange; the stream stays the
+    caller's to close. Bytes are counted as the socket saw them, after the handshake."""
     heard = _Heard()
+    base = (client.sent_bytes, client.received_bytes) if client else (0, 0)
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
         async with asyncio.timeout(timeout):
-            await stream.send(opening.hello)
+            await _say(stream, client, opening.hello)
             heard.sent_bytes = len(opening.hello)
-            await _listen(stream, opening, heard)
+            await _listen(stream, client, opening, heard)
     except (OSError, EOFError) as error:
         failed = error
+    if client is not None:
+        heard.sent_bytes = client.sent_bytes - base[0]
+        heard.received_bytes = client.received_bytes - base[1]
     seen = AppExchange(
         endpoint=endpoint,
         purpose=purpose,
@@ -66,14 +73,27 @@ async def over_stream(
         address=address,
         port=port,
         protocol=protocol,
+        transport="tcp" if client is None else "tls",
     )
     return _filled(seen, heard, failed, opening)
 
 
-async def _listen(stream: Stream, opening: Opening, heard: _Heard) -> None:
+async def _say(stream: Stream, client: tls.TLSClient | None, plain: bytes) -> None:
+    if client is not None:
+        await tls.send(stream, client, plain)
+    else:
+        await stream.send(plain)
+
+
+async def _listen(
+    stream: Stream, client: tls.TLSClient | None, opening: Opening, heard: _Heard
+) -> None:
     received = b""
     while heard.reading is Unspoken.MORE:
-        chunk = await stream.receive(MAX_ANSWER)
+        if client is not None:
+            chunk = await tls.receive(stream, client)
+        else:
+            chunk = await stream.receive(MAX_ANSWER)
         if not chunk:
             raise EOFError
         received += chunk

@@ -8,7 +8,7 @@ import msgspec
 
 PROTOCOLS = (
     *("dns", "tcp", "tls", "https", "http", "quic"),
-    *("mtproto", "stun", "whatsapp", "mmtls", "mmtls-http", "xmpp"),
+    *("mtproto", "stun", "whatsapp", "mmtls", "mmtls-http", "xmpp", "matrix"),
 )
 """Protocols that this version can measure; others of the catalogue are skipped with a warning."""
 COMBINE = ("any_of", "all_of")

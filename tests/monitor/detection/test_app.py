@@ -41,6 +41,7 @@ from tests.monitor.detection.scenes import (
     measured,
     reference,
     tcp,
+    tls,
 )
 from tests.monitor.detection.sightings import verdict
 
@@ -176,3 +177,16 @@ def test_facts() -> None:
     assert page_facts(facts) is None
     place.app = None
     assert app_facts(case, place, accused=False) is None
+
+
+def test_within_tls_a_page_is_the_services_own() -> None:
+    home = endpoint("matrix")
+    certified = (dns(A1, at=home), tcp(A1, at=home), tls(A1, at=home))
+    there = control(*certified, app(at=home, transport="tls"), endpoints=(home,))
+    given = {"endpoints": (home,), "beside": [there]}
+    assert verdict(*certified, app(at=home, transport="tls"), **given).state is State.OK
+    page = foreign(PAGE, at=home, transport="tls")
+    said = verdict(*certified, page, **given)
+    assert (said.state, said.rule) == (State.INCONCLUSIVE, "app.foreign")
+    dead = verdict(*certified, *twice(RESET, at=home, transport="tls"), **given)
+    assert (dead.state, dead.technique) == (State.BLOCKED, Technique.APP_RESET)
