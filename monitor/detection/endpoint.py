@@ -42,6 +42,8 @@ DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 STRONG = 2_000_000
 """A signature of at least this weight accuses one address by itself, without the control having
 been at that very address."""
+_UNCLEAR = ".unclear"
+"""Ends the ids of the rules that take what no other one knows: the verdict says what was seen."""
 _WORKING = (State.OK, State.IMPAIRED)
 _LAST = {
     "tcp": Layer.TCP,
@@ -145,6 +147,8 @@ def _outcome(
         extra += ("no_control" if reach is Reach.UNKNOWN else "control_fails",)
     if rule.state is not State.OK:
         extra += evidence
+    if rule.id.endswith(_UNCLEAR):
+        extra += (f"{layer}:{getattr(facts, 'kind', 'unknown')}",)
     return Outcome(
         layer,
         rule.id,
