@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
-from probes.wire.observation import DNSLookup, Observation, Purpose, TCPConnect
+from probes.wire.observation import DNSLookup, Observation, Purpose, QUICHandshake, TCPConnect
 
 
 def failed_endpoints(measurement: Measurement) -> dict[str, int]:
@@ -23,7 +23,7 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
 def _no_such_family(seen: Observation) -> bool:
     """An IPv6 address on a machine without IPv6, or a name without IPv6 addresses."""
     match seen:
-        case TCPConnect():
+        case TCPConnect() | QUICHandshake():
             here = seen.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
             return ":" in seen.address and here and seen.icmp_type is None
         case DNSLookup():

@@ -322,7 +322,7 @@ class Visit:
             self.dates_ms.append((date_ms, self.network.wall_ms()))
         return seen
 
-    def remark(self, seen: TLSHandshake, evidence: str) -> None:
+    def remark(self, seen: TLSHandshake | QUICHandshake, evidence: str) -> None:
         """Add a word of evidence to an observation that is already recorded."""
         place = next(i for i, o in enumerate(self.observations) if o is seen)
         self.observations[place] = msgspec.structs.replace(

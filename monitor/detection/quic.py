@@ -16,6 +16,9 @@ from monitor.detection.view import AddressView
 from probes.wire.measurement import Measurement
 from probes.wire.observation import QUICHandshake
 
+AFTER_TRIGGER = "after_trigger"
+"""Beside an innocuous name: ours had died here a short while before."""
+
 
 @dataclass(frozen=True)
 class QUICFacts:
@@ -33,6 +36,9 @@ class QUICFacts:
     """No liveness host was reached over this address family."""
     innocuous: Kind | None = None
     """Another name at the same address."""
+    tainted: bool = False
+    """It was shown after ours: a censor that goes on blocking the pair of addresses for minutes
+    kills it as well."""
     reflector: Kind | None = None
     """The service's name at an address of ours."""
     elsewhere: bool | None = None
@@ -64,8 +70,12 @@ class QUICFacts:
 
     @property
     def whatever_name(self) -> bool:
-        """Another name at this address is met with silence too, though QUIC passes otherwise."""
-        return self.innocuous is Kind.TIMEOUT and self.quic_passes
+        """Another name at this address is met with silence too, though QUIC passes otherwise.
+        When that name came second, only with ours passing elsewhere."""
+        if self.innocuous is not Kind.TIMEOUT:
+            return False
+        ours = self.reflector is not None and passed(self.reflector)
+        return ours or (self.elsewhere is True and not self.tainted)
 
     @property
     def no_quic_here(self) -> bool:
@@ -104,6 +114,11 @@ def quic_facts(case: Beside, place: AddressView, accused: bool) -> QUICFacts | N
     kinds = [Kind.OK if p.quic_repeated else quic_kind(p.quic) for p in seen if p.quic is not None]
     kind = quic_kind(place.quic)
     innocuous, reflector = place.quic_innocuous, case.endpoint.quic_reflector
+    tainted = innocuous is not None and (
+        innocuous.at_us > place.quic.at_us or AFTER_TRIGGER in innocuous.evidence
+    )
+    # What looks like the address may be the name, minutes long.
+    residual = tainted and innocuous is not None and quic_kind(innocuous) is Kind.TIMEOUT
     return QUICFacts(
         kind=kind,
         reach=reach(kind, kinds),
@@ -113,9 +128,10 @@ def quic_facts(case: Beside, place: AddressView, accused: bool) -> QUICFacts | N
         family_dead=case.standing.international is not None
         and place.family not in case.standing.families,
         innocuous=quic_kind(innocuous) if innocuous else None,
+        tainted=tainted,
         reflector=quic_kind(reflector) if reflector else None,
         elsewhere=_elsewhere(case, place),
-        evidence=_evidence(place),
+        evidence=(*_evidence(place), *(("residual_possible",) if residual else ())),
     )
 
 

@@ -13,6 +13,7 @@ import logging
 
 from probes import quic
 from probes.resolvers import parse_authority
+from probes.square import AFTER_TRIGGER
 from probes.visit import Visit
 from probes.wire.observation import Contrast, Purpose, QUICHandshake
 
@@ -85,7 +86,9 @@ async def _innocuous(visit: Visit, address: str) -> None:
     name = visit.sni.innocuous
     if name and name != visit.endpoint.server_name:
         why, kind = Purpose.CONTRAST, Contrast.INNOCUOUS_NAME
-        await visit.shake_quic(address, name=name, purpose=why, contrast=kind, verify=False)
+        seen = await visit.shake_quic(address, name=name, purpose=why, contrast=kind, verify=False)
+        if visit.cooling:
+            visit.remark(seen, AFTER_TRIGGER)
 
 
 async def _reflector(visit: Visit) -> None:

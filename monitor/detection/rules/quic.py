@@ -107,10 +107,22 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         700_000,
     ),
     Rule(
+        "quic.untold",
+        _QUIC,
+        lambda f: f.silent and f.quic_passes,
+        State.BLOCKED,
+        "QUIC handshakes with this address are met with silence, while other QUIC passes and the "
+        "control's does; whether by name or by address was not seen, so no technique is named. "
+        "(low)",
+        None,
+        500_000,
+    ),
+    Rule(
         "quic.unclear",
         _QUIC,
         lambda _: True,
         State.INCONCLUSIVE,
-        "The handshake failed, and whether by name, by address or for all QUIC was not seen.",
+        "The handshake failed in a way that these rules do not know, or silence that nothing else "
+        "over QUIC explains: whether any passes here was not seen.",
     ),
 )

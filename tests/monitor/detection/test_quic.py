@@ -93,6 +93,23 @@ def test_the_contrasts_find_their_places() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ours", "other", "tainted"),
+    [
+        ({"at_us": 5}, {"at_us": 9}, True),
+        ({"at_us": 9}, {"at_us": 5}, False),
+        ({"at_us": 9}, {"at_us": 5, "evidence": ("after_trigger",)}, True),
+    ],
+)
+def test_an_innocuous_name_after_ours_is_tainted(
+    ours: dict[str, Any], other: dict[str, Any], tainted: bool
+) -> None:
+    got = facts(quic(A1, TIMEOUT, **ours), quic(A1, TIMEOUT, **INNOCUOUS, **other))
+    assert got is not None
+    assert got.tainted is tainted
+    assert ("residual_possible" in got.evidence) is tainted
+
+
+@pytest.mark.parametrize(
     ("contrasts", "word"),
     [
         ((tcp(A1, TIMEOUT, at=QUIC, **BESIDE),), "tcp_fails_too"),

@@ -104,6 +104,14 @@ async def test_the_innocuous_name_goes_first_where_the_last_round_failed():
     assert server.names[0] == HARMLESS
 
 
+@pytest.mark.parametrize("cooling", [True, False])
+async def test_within_the_residual_time_the_innocuous_name_says_so(cooling: bool):
+    seen, _, _ = await measure(dead={NAME}, failed_before=True, cooling=cooling)
+    first = next(o for o in seen if isinstance(o, QUICHandshake))
+    assert first.contrast is Contrast.INNOCUOUS_NAME
+    assert first.evidence == (("after_trigger",) if cooling else ())
+
+
 async def test_a_retest_shows_the_name_once():
     seen, server, mirror = await measure(dead={NAME}, contrasts=False, repeats=False)
     assert shakes(seen) == [(None, False)]

@@ -54,11 +54,16 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ),
         ("quic.no_quic_here", SILENCE, {"reflector": SILENCE}),
         ("quic.no_quic_here", SILENCE, {"innocuous": SILENCE, "elsewhere": False}),
+        # The other name came after ours: it may be dead for our name's sake.
+        ("quic.timeout", SILENCE, {"innocuous": SILENCE, "tainted": True, "reflector": OK}),
+        ("quic.untold", SILENCE, {"innocuous": SILENCE, "tainted": True, "elsewhere": True}),
+        ("quic.timeout.sni", SILENCE, {"innocuous": OK, "tainted": True}),
+        ("quic.untold", SILENCE, {"elsewhere": True}),
+        ("quic.untold", SILENCE, {"reflector": OK}),
         # Nothing else over QUIC was seen: nobody is accused.
         ("quic.unclear", SILENCE, {}),
         ("quic.unclear", SILENCE, {"innocuous": SILENCE}),
         ("quic.unclear", SILENCE, {"innocuous": SILENCE, "reflector": Kind.UNREACHABLE}),
-        ("quic.unclear", SILENCE, {"reflector": OK}),
         ("quic.unclear", Kind.ALERT, {}),
         ("quic.unclear", Kind.OTHER, {"innocuous": OK}),
     ],
