@@ -8,7 +8,7 @@ when they are calm no more; they are packed again when they have calmed down.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -63,12 +63,23 @@ class Calm:
     def intervals(self, country: str, asns: Collection[int]) -> list[int]:
         """The intervals of all vantages in these networks of a country."""
         found: list[int] = []
+        for block, nets in self._in(country, asns):
+            found += block.interval[np.isin(block.net, nets)].tolist()
+        return found
+
+    def some(self, country: str, asns: Collection[int]) -> list[tuple[str, Network]]:
+        """These networks of a country, as objects, by key."""
+        return [
+            (block.keys[n], unpacked(block, n, self.policy))
+            for block, nets in self._in(country, asns)
+            for n in nets.tolist()
+        ]
+
+    def _in(self, country: str, asns: Collection[int]) -> Iterator[tuple[Block, Column]]:
         for block in (block for blocks in self.blocks.values() for block in blocks):
             if country in block.countries:
                 here = block.live & (block.place == block.countries.index(country))
-                here &= np.isin(block.asn, list(asns))
-                found += block.interval[here[block.net]].tolist()
-        return found
+                yield block, np.flatnonzero(here & np.isin(block.asn, list(asns)))
 
     # what `monitor.detection.gates` asks
 

@@ -76,8 +76,11 @@ def test_waking_changes_only_the_new_one_and_forgotten_vantages_are_named() -> N
     assert list(calm.networks("wechat/web")) == []
 
 
-def test_intervals_of_some_networks() -> None:
+def test_some_networks_and_their_intervals() -> None:
     calm = settled().calm
+    assert dict(calm.some("RU", (64502, 64503))) == {
+        key: network for key, network in calm.networks() if network.asn == 64502
+    }
     assert calm.intervals("RU", (64501, 64503)) == [INTERVAL] * 2
     assert calm.intervals("DE", (64501,)) == []
 
