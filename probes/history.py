@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
-from probes.wire.observation import DNSLookup, Observation, Purpose, QUICHandshake, TCPConnect
+from probes.wire.observation import (
+    AppExchange,
+    DNSLookup,
+    Observation,
+    Purpose,
+    QUICHandshake,
+    TCPConnect,
+)
 
 
 def failed_endpoints(measurement: Measurement) -> dict[str, int]:
@@ -15,7 +22,8 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
     ended = max(measurement.started + measurement.took_us // 1000, 1)
     for seen in measurement.observations:
         if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
-            died = seen.failure is not None and not _no_such_family(seen)
+            foreign = isinstance(seen, AppExchange) and not seen.spoke
+            died = (seen.failure is not None or foreign) and not _no_such_family(seen)
             failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), ended if died else 0)
     return failed
 
@@ -23,7 +31,7 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
 def _no_such_family(seen: Observation) -> bool:
     """An IPv6 address on a machine without IPv6, or a name without IPv6 addresses."""
     match seen:
-        case TCPConnect() | QUICHandshake():
+        case TCPConnect() | QUICHandshake() | AppExchange():
             here = seen.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
             return ":" in seen.address and here and seen.icmp_type is None
         case DNSLookup():

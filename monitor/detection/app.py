@@ -7,6 +7,7 @@ rehabilitates a DNS answer: only a certificate does.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.detection.facts import Beside, HTTPFacts, Reach, reach
@@ -43,7 +44,15 @@ class AppFacts:
     """No liveness host was reached over this address family."""
     udp_passes: bool = False
     """UDP of this family to this port was seen to pass here and come back, from another host."""
+    lacks: tuple[str, ...] = ()
+    """What the control's answers of the same kind show and this one does not: a key of the
+    service's, the offer of TLS."""
     icmp: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a verdict quotes."""
+        return (*self.icmp, *(f"lacks:{each}" for each in self.lacks))
 
 
 def app_facts(case: Beside, place: AddressView, accused: bool) -> AppFacts | None:
@@ -70,8 +79,17 @@ def app_facts(case: Beside, place: AddressView, accused: bool) -> AppFacts | Non
         family_dead=case.standing.international is not None
         and place.family not in case.standing.families,
         udp_passes=_udp_passes(case, place),
+        lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
         icmp=_icmp(seen),
     )
+
+
+def _lacks(seen: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
+    """Only where every control that got such an answer is shown it."""
+    alike = [set(other.evidence) for other in others if other.spoke and other.reply == seen.reply]
+    if not seen.spoke or not alike:
+        return ()
+    return tuple(sorted(set.intersection(*alike) - set(seen.evidence)))
 
 
 def spoke(place: AddressView) -> bool:

@@ -226,8 +226,8 @@ def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
         said = (f"blockpage:{facts.page}",)
         return _outcome(HTTP_RULES, Layer.HTTP, page, page.reach, page.here, said)
     if udp:
-        return _outcome(UDP_RULES, Layer.UDP, facts, facts.reach, facts.here, facts.icmp)
-    return _outcome(APP_RULES, Layer.APP, facts, facts.reach, facts.here, facts.icmp)
+        return _outcome(UDP_RULES, Layer.UDP, facts, facts.reach, facts.here, facts.remarks)
+    return _outcome(APP_RULES, Layer.APP, facts, facts.reach, facts.here, facts.remarks)
 
 
 def _open(outcomes: Sequence[Outcome]) -> bool:

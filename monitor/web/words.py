@@ -83,7 +83,6 @@ FAILURES = {
     "address_not_available": "this machine has no such address",
     "http_request_failed": "the answer is no HTTP",
     "quic_incompatible_version": "no QUIC version in common",
-    "quic_incompatible_version": "no QUIC version in common",
     "generic_timeout_error": "no answer in time",
     "connection_reset": "reset",
     "connection_refused": "refused",
@@ -99,6 +98,7 @@ FAILURES = {
 EVIDENCE = {
     "address_unproven": "the address did not prove itself by a certificate",
     "allow_list_network": "only listed addresses get through in this network",
+    "answer_lacks": "the answer lacks what the control is shown",
     "captive_portal": "a sign-in page stands in the way",
     "clear_http": "a page in clear text came in place of the app's answer",
     "clock_wrong": "the vantage's clock is wrong",
@@ -106,7 +106,6 @@ EVIDENCE = {
     "control_fails": "the control fails as well",
     "dns_unproven": "the answer could not be proved right or wrong",
     "foreign_answer": "something answers that is not the app's server",
-    "foreign_certificate": "somebody else's certificate was shown",
     "foreign_certificate": "somebody else's certificate was shown",
     "http_differs": "the answer differs from the control's",
     "known_key": "the server names a key of the service's",
@@ -131,15 +130,34 @@ EVIDENCE = {
     "tcp_fails_too": "the address is cut off over TCP as well",
     "tcp_works": "over TCP the same address works",
     "tls_fails_too": "TLS over TCP fails there as well",
-    "tcp_fails_too": "the address is cut off over TCP as well",
-    "tcp_works": "over TCP the same address works",
-    "tls_fails_too": "TLS over TCP fails there as well",
     "tls_interception": "every connection shows somebody else's certificate",
     "transient": "it worked when tried again",
     "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",
     "weak_sign": "a sign too weak to accuse anybody",
     "wrong_id": "an answer to another question came",
 }
+GATES = {
+    "": "open",
+    "service_down": "shut: the service fails in other countries too",
+    "country_dark": "shut: most vantages of the country are offline",
+    "asn_dark": "shut: most vantages of the network are offline",
+    "endpoint_stale": "shut: it fails together with its control from two countries",
+}
+VOICES = {
+    "": "said nothing",
+    "failed": "failed",
+    "worked": "worked",
+    "unproven": "failed, and the control did not pass",
+    "offline": "was offline",
+}
+NO_VOTES = {
+    "young": "too young to count",
+    "chronic": "fails too often to count",
+    "lone": "alone for too long to count",
+    "silent": "not heard lately, does not count",
+    "recovering": "sees the service again, counts no more",
+}
+"""Why what a vantage holds does not count (`monitor.detection.explain.NO_VOTE`)."""
 _SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
 """Where a rule's weight is from: for those who calibrate, not for readers."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -232,3 +250,18 @@ def lasted(milliseconds: int) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def gate(reason: str) -> str:
+    """Why failures did not count in a round."""
+    return GATES.get(reason, f"shut: {reason}")
+
+
+def voice(said: str) -> str:
+    """What a vantage said in a round."""
+    return VOICES.get(said, said)
+
+
+def no_vote(reason: str) -> str:
+    """Why what a vantage holds does not count."""
+    return NO_VOTES.get(reason, reason)

@@ -7,6 +7,7 @@ import pytest
 from probes.history import failed_endpoints
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
+    AppExchange,
     Contrast,
     DNSLookup,
     HTTPExchange,
@@ -49,6 +50,12 @@ def tls(failure: str | None = None, **changes) -> TLSHandshake:
     )
 
 
+def app(failure: str | None = None, address: str = "192.0.2.1", **changes) -> AppExchange:
+    return AppExchange(
+        endpoint="e", address=address, port=3478, protocol="stun", failure=failure, **changes
+    )
+
+
 @pytest.mark.parametrize(
     ("observations", "failed"),
     [
@@ -58,6 +65,10 @@ def tls(failure: str | None = None, **changes) -> TLSHandshake:
         ((tcp(), tcp("generic_timeout_error", "192.0.2.2")), True),
         ((tcp(), tcp("network_unreachable", "2001:db8::1")), False),
         ((tcp(), tcp("address_not_available", "2001:db8::1")), False),
+        ((app(spoke=True),), False),
+        ((app(),), True),
+        ((app("generic_timeout_error"),), True),
+        ((app(spoke=True), app("network_unreachable", "2001:db8::1")), False),
         ((tcp(), tcp("network_unreachable", "2001:db8::1", icmp_type=1)), True),
         ((tcp(), tcp("generic_timeout_error", "2001:db8::1")), True),
         ((tcp("network_unreachable"),), True),

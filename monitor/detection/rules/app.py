@@ -23,6 +23,15 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
+        "app.answer_lacks",
+        _APP,
+        lambda f: f.kind is Kind.OK and bool(f.lacks),
+        State.INCONCLUSIVE,
+        "It speaks, and its answer lacks what the control is shown: a key of the service's, or the "
+        "offer of TLS. Someone in between would look so.",
+        evidence=("answer_lacks",),
+    ),
+    Rule(
         "app.spoke",
         _APP,
         lambda f: f.kind is Kind.OK,

@@ -190,3 +190,16 @@ def test_within_tls_a_page_is_the_services_own() -> None:
     assert (said.state, said.rule) == (State.INCONCLUSIVE, "app.foreign")
     dead = verdict(*certified, *twice(RESET, at=home, transport="tls"), **given)
     assert (dead.state, dead.technique) == (State.BLOCKED, Technique.APP_RESET)
+
+
+def test_an_answer_that_lacks_what_the_control_is_shown() -> None:
+    def said(evidence: tuple[str, ...], reply: str = "res_pq") -> Any:
+        there = control(*chat(app(evidence=("known_key",))), endpoints=(CHAT,))
+        seen = chat(app(evidence=evidence, reply=reply))
+        return verdict(*seen, endpoints=(CHAT,), beside=[there])
+
+    assert said(("known_key",)).state is State.OK
+    assert said((), "transport_error").state is State.OK
+    lacking = said(())
+    assert (lacking.state, lacking.rule) == (State.INCONCLUSIVE, "app.answer_lacks")
+    assert {"answer_lacks", "lacks:known_key"} <= set(lacking.evidence)

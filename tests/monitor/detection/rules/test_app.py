@@ -17,6 +17,7 @@ from monitor.detection.rules.app import APP_RULES
     ("kind", "given", "rule"),
     [
         (Kind.OK, {}, "app.spoke"),
+        (Kind.OK, {"lacks": ("starttls",)}, "app.answer_lacks"),
         (Kind.OK, {"accused": True}, "app.answer_accused"),
         (Kind.RESET, {"repeated": True}, "app.repeat_spoke"),
         (Kind.RESET, {"reach": Reach.SAME}, "app.control_fails_too"),
