@@ -122,6 +122,7 @@ EVIDENCE = {
     "not_dialled": "the address was not dialled",
     "on_path": "forged on the path, not by the far end",
     "one_family_unanswered": "one address family is not answered",
+    "residual_possible": "a censor may still have been at it after our first attempt",
     "resolver_dead": "the resolver answers for no name",
     "sent_again": "the question was sent twice",
     "sent_again_answered": "answered when it was asked again",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 
-from probes import quic
+from probes import certificates, quic
 from probes.classify import certificate_failure, failure, kernel_errno
 from probes.network import ConnectError, DestinationRefusedError, Network
 from probes.wire.failure import Failure, unknown_failure
-from probes.wire.observation import Certificate, Contrast, Purpose, QUICHandshake
-
-_MAX_CHAIN = 10
-_MAX_DER_BYTES = 16384
+from probes.wire.observation import Contrast, Purpose, QUICHandshake
 
 
 async def handshake(
@@ -69,7 +65,7 @@ async def handshake(
         version=client.version,
         alpn=client.alpn,
         verify_code=client.verify_code,
-        chain=_chain(client),
+        chain=certificates.kept(client.chain(), whole=bool(client.verify_code)),
     )
 
 
@@ -88,15 +84,3 @@ def _failure(client: quic.QUICClient, failed: BaseException | None) -> str | Non
     if quic.is_alert(code):
         return Failure.SSL_FAILED_HANDSHAKE
     return Failure.ABORTED if client.own_code is None else unknown_failure(f"quic error {code}")
-
-
-def _chain(client: quic.QUICClient) -> tuple[Certificate, ...]:
-    """The leaf's hash, or every certificate with its bytes when the chain was refused."""
-    whole = bool(client.verify_code)
-    return tuple(
-        Certificate(
-            sha256=hashlib.sha256(der).hexdigest(),
-            der=der if whole and len(der) <= _MAX_DER_BYTES else b"",
-        )
-        for der in client.chain()[: _MAX_CHAIN if whole else 1]
-    )

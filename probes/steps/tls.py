@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import Sequence
 
-from probes import tls
+from probes import certificates, tls
 from probes.classify import alert, failure, kernel_errno
 from probes.network import Network, Stream
-from probes.wire.observation import Certificate, Contrast, Purpose, TLSHandshake
+from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
-_MAX_CHAIN = 10
-_MAX_DER_BYTES = 16384
 CLOSE_NOTIFY = 0
 
 
@@ -76,7 +73,7 @@ async def handshake(
         cipher=client.cipher,
         alpn=client.alpn,
         verify_code=_verify_code(failed, verify),
-        chain=_chain(client, whole=refused) if refused or failed is None else (),
+        chain=certificates.kept(client.chain(), whole=refused) if refused or failed is None else (),
     )
     return observation, client
 
@@ -85,15 +82,3 @@ def _verify_code(failed: BaseException | None, verify: bool) -> int | None:
     if isinstance(failed, ssl.SSLCertVerificationError):
         return failed.verify_code
     return 0 if failed is None and verify else None
-
-
-def _chain(client: tls.TLSClient, *, whole: bool) -> tuple[Certificate, ...]:
-    """The leaf's hash, or every certificate with its bytes when the chain was refused."""
-    presented = client.chain()
-    return tuple(
-        Certificate(
-            sha256=hashlib.sha256(der).hexdigest(),
-            der=der if whole and len(der) <= _MAX_DER_BYTES else b"",
-        )
-        for der in presented[: _MAX_CHAIN if whole else 1]
-    )

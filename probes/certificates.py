@@ -1,0 +1,23 @@
+"""What an observation keeps of the certificates that a far side presented."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from probes.wire.observation import Certificate
+
+MAX_CHAIN = 10
+MAX_DER_BYTES = 16384
+
+
+def kept(presented: Sequence[bytes], *, whole: bool) -> tuple[Certificate, ...]:
+    """Return the leaf's hash or, with `whole`, every certificate (DER, leaf first) with its bytes;
+    what is over the bounds of the wire format travels as a hash, or not at all."""
+    return tuple(
+        Certificate(
+            sha256=hashlib.sha256(der).hexdigest(),
+            der=der if whole and len(der) <= MAX_DER_BYTES else b"",
+        )
+        for der in presented[: MAX_CHAIN if whole else 1]
+    )
