@@ -1,11 +1,12 @@
 """How fast bytes arrive on one connection, apart from how far away they come from. No I/O.
 
-The far side sends a burst, then waits a round trip for our acknowledgement: on a long way a short
-transfer consists of such waits, and says nothing of what the path could carry. So there are two
-figures beside the plain one.
+The far side sends a burst, then waits a round trip for our acknowledgement, and only then learns
+that it may send more: on a long way a short transfer consists of such waits, and says nothing of
+what the path could carry. So there are two figures beside the plain time.
 
-- `flow_us`: the time without waits that a round trip explains: those after a burst or after a
-  request of ours, as long as half a round trip at least, and no more of them than a whole one.
+- `rate`: over the second half of the bytes, when the sender has found its speed, without waits
+  that a round trip explains: those after a burst or after a request of ours, as long as half a
+  round trip at least, and no more of them than a whole one.
 - `pace`: how fast the middle byte came after the one before it. A narrow place spaces all packets
   evenly; where only distance and loss are in the way, most bytes follow the last ones at once.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import NamedTuple
 
 from probes.wire.observation import Progress
 
@@ -25,12 +27,19 @@ BURST_BYTES = 4096
 MOST_POINTS = 32
 _STEPS = 8
 """Rates are sorted into so many classes an octave."""
-_FASTEST = 1_000_000_000
+FASTEST = 1_000_000_000
+"""Bytes a second; more is not told apart."""
+
+
+class _Point(NamedTuple):
+    at_us: int
+    received_bytes: int
+    waits_us: int
 
 
 class Flow:
     """What has arrived on one connection since the first request. Times are microseconds of one
-    clock."""
+    clock; `round_trip_us` is what opening the connection took."""
 
     def __init__(self, begin_us: int, round_trip_us: int) -> None:
         self._begin_us = self._last_us = begin_us
@@ -40,7 +49,7 @@ class Flow:
         self._since = self._asked = 0
         self._every = 1
         self._skipped = 0
-        self._points: list[Progress] = []
+        self._points: list[_Point] = []
         self.received_bytes = 0
         self.first_us = 0
         """From the first request to the first byte."""
@@ -64,7 +73,7 @@ class Flow:
                 self._waits_us += min(gap, explained)
                 self._asked = max(0, self._asked - 1)
                 self._since = 0
-        rate = min(size * 1_000_000 // max(1, gap), _FASTEST)
+        rate = min(size * 1_000_000 // max(1, gap), FASTEST)
         self._classes[math.floor(_STEPS * math.log2(max(1, rate)))] += size
         self._last_us = now_us
         self._since += size
@@ -76,10 +85,19 @@ class Flow:
         if self.received_bytes:
             self.silence_us = max(self.silence_us, now_us - self._last_us)
 
-    def flow_us(self, now_us: int) -> int:
-        """Time in which bytes flowed until now; at least 1 once there were any."""
-        flowed = now_us - self._begin_us - self._waits_us
-        return max(1, flowed) if self.received_bytes else 0
+    def rate(self, now_us: int) -> int:
+        """Bytes a second over the second half of what has come until now; 0 when nothing has."""
+        if not self.received_bytes:
+            return 0
+        half = self.received_bytes // 2
+        from_ = _Point(0, 0, 0)
+        for point in self._points:
+            if point.received_bytes > half:
+                break
+            from_ = point
+        took_us = now_us - self._begin_us - from_.at_us - (self._waits_us - from_.waits_us)
+        late = self.received_bytes - from_.received_bytes
+        return min(late * 1_000_000 // max(1, took_us), FASTEST)
 
     @property
     def pace(self) -> int:
@@ -97,7 +115,8 @@ class Flow:
         if not self.received_bytes:
             return ()
         last = Progress(self._last_us - self._begin_us, self.received_bytes)
-        kept = self._points[:-1] if self._points[-1:] == [last] else self._points
+        points = [Progress(point.at_us, point.received_bytes) for point in self._points]
+        kept = points[:-1] if points[-1:] == [last] else points
         return (*kept[: MOST_POINTS - 1], last)
 
     def _note(self) -> None:
@@ -106,7 +125,9 @@ class Flow:
         if self._skipped < self._every:
             return
         self._skipped = 0
-        self._points.append(Progress(self._last_us - self._begin_us, self.received_bytes))
+        self._points.append(
+            _Point(self._last_us - self._begin_us, self.received_bytes, self._waits_us)
+        )
         if len(self._points) >= MOST_POINTS:
             self._points = self._points[1::2]
             self._every *= 2

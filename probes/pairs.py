@@ -15,13 +15,14 @@ from probes.resolvers import parse_authority
 from probes.steps import transfer
 from probes.visit import Link, Visit
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
-from probes.wire.speed import slow, times_faster
+from probes.wire.speed import SLOW, slow, speed, times_faster
 
-FIRST = transfer.Measure()
-LATER = transfer.Measure(most=4 * transfer.WANTED_BYTES, seconds=1.5)
-"""Later turns go on a little where bytes come fast, so that one lost packet decides less."""
 TENTH = 10
-_BYTES_PATH = f"/bytes/{2 * transfer.WANTED_BYTES}"
+MARGIN = 13
+"""A turn goes on until it is so many times as fast as the slow one, or cannot be."""
+FIRST = transfer.Measure()
+LATER = transfer.Measure(most=32 * transfer.WANTED_BYTES, seconds=2.5)
+_BYTES_PATH = f"/bytes/{16 * transfer.WANTED_BYTES}"
 """What our reflector answers with so many bytes (`probes.reflector`)."""
 
 
@@ -33,39 +34,44 @@ async def look(
         return
     if visit.look is Look.MAY and not oddly_slow(answered, round_trip_us):
         return
-    first = await _own(visit, address, 0)
+    first = await _own(visit, address, 0, FIRST)
     if first is None or not slow(first):
         return
-    other = await _innocuous(visit, address, 1)
+    least = speed(first) if first.failure is None else 0
+    later = replace(LATER, enough=max(SLOW, MARGIN * least))
+    other = await _innocuous(visit, address, 1, later)
     if other is None or not times_faster(other, first, SUSPECT_TIMES):
-        elsewhere = await _elsewhere(visit, visit.sni.innocuous, 0)
+        elsewhere = await _elsewhere(visit, visit.sni.innocuous, 0, later)
         if elsewhere is None or not times_faster(elsewhere, first, SUSPECT_TIMES):
             return
         if other is None:
             # The service's address takes no other name: its own name to our host instead.
-            await _elsewhere(visit, visit.endpoint.server_name, 1)
-            await _elsewhere(visit, visit.endpoint.server_name, 2)
-            await _elsewhere(visit, visit.sni.innocuous, 3)
-            await _own(visit, address, 1)
+            await _elsewhere(visit, visit.endpoint.server_name, 1, later)
+            await _elsewhere(visit, visit.endpoint.server_name, 2, later)
+            await _elsewhere(visit, visit.sni.innocuous, 3, later)
+            await _own(visit, address, 1, later)
             return
-    second_other = await _innocuous(visit, address, 2)
-    second = await _own(visit, address, 3)
+    second_other = await _innocuous(visit, address, 2, later)
+    second = await _own(visit, address, 3, later)
     if other is None or second is None or second_other is None:
         return
     if times_faster(other, first, TENTH) != times_faster(second_other, second, TENTH):
-        await _own(visit, address, 4)
-        await _innocuous(visit, address, 5)
+        await _own(visit, address, 4, later)
+        await _innocuous(visit, address, 5, later)
 
 
-async def _own(visit: Visit, address: str, turn: int) -> Transfer | None:
+async def _own(visit: Visit, address: str, turn: int, measure: transfer.Measure) -> Transfer | None:
     """The service's name to its own address, over a fresh connection."""
     kind, why = Contrast.REPEAT, Purpose.CONTRAST
     link = await visit.connect(address, purpose=why, contrast=kind)
     link = await visit.shake(link, purpose=why, contrast=kind)
-    return await _fetch(visit, link, visit.endpoint.server_name, turn, Purpose.SUBJECT, None)
+    name = visit.endpoint.server_name
+    return await _fetch(visit, link, name, turn, measure, Purpose.SUBJECT, None)
 
 
-async def _innocuous(visit: Visit, address: str, turn: int) -> Transfer | None:
+async def _innocuous(
+    visit: Visit, address: str, turn: int, measure: transfer.Measure
+) -> Transfer | None:
     """An innocuous name in the handshake, the same request behind it."""
     name = visit.sni.innocuous
     if not name or name == visit.endpoint.server_name:
@@ -73,10 +79,12 @@ async def _innocuous(visit: Visit, address: str, turn: int) -> Transfer | None:
     kind, why = Contrast.INNOCUOUS_NAME, Purpose.CONTRAST
     link = await visit.connect(address, purpose=why, contrast=kind)
     link = await visit.shake(link, name=name, purpose=why, contrast=kind, verify=False)
-    return await _fetch(visit, link, name, turn, why, kind)
+    return await _fetch(visit, link, name, turn, measure, why, kind)
 
 
-async def _elsewhere(visit: Visit, name: str, turn: int) -> Transfer | None:
+async def _elsewhere(
+    visit: Visit, name: str, turn: int, measure: transfer.Measure
+) -> Transfer | None:
     """A name to our own host, which gives as many bytes as are asked for."""
     if not visit.sni.address or not name:
         return None
@@ -86,7 +94,7 @@ async def _elsewhere(visit: Visit, name: str, turn: int) -> Transfer | None:
     kind = Contrast.INNOCUOUS_NAME
     link = await visit.connect(address, port=port, purpose=why, contrast=kind)
     link = await visit.shake(link, name=name, purpose=why, contrast=kind, verify=False)
-    return await _fetch(visit, link, name, turn, why, Contrast.REFLECTOR, _BYTES_PATH)
+    return await _fetch(visit, link, name, turn, measure, why, Contrast.REFLECTOR, _BYTES_PATH)
 
 
 def _patient(visit: Visit, measure: transfer.Measure) -> transfer.Measure:
@@ -98,6 +106,7 @@ async def _fetch(
     link: Link,
     name: str,
     turn: int,
+    measure: transfer.Measure,
     purpose: Purpose,
     contrast: Contrast | None,
     path: str = "",
@@ -120,7 +129,7 @@ async def _fetch(
             round_trip_us=link.tcp.took_us,
             purpose=purpose,
             contrast=contrast,
-            measure=_patient(visit, LATER if turn or path else FIRST),
+            measure=_patient(visit, measure),
         )
     finally:
         link.close()

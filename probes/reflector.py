@@ -1,5 +1,5 @@
 """The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
-asked for `/bytes/N`, so many bytes (a mebibyte at most), to compare speeds.
+asked for `/bytes/N`, so many bytes (two mebibytes at most), to compare speeds.
 
 With the extra `quic` it completes QUIC for any name too, on the same port of UDP.
 
@@ -39,7 +39,7 @@ MAX_CONNECTIONS = 256
 _MAX_HEAD = 16384
 _DAYS = 3650
 _ANSWER = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 21
 """Most that one connection is given; a piece goes out when the last one has."""
 _PIECE = bytes(16384)
 _BYTES = re.compile(rb"GET /bytes/(\d{1,9}) HTTP/1\.1\r\n")

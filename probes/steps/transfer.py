@@ -26,6 +26,7 @@ from probes.flow import Flow
 from probes.network import Network, Stream
 from probes.talk import Wire, authority, h2_headers, http1_headers
 from probes.wire.observation import Contrast, Purpose, Transfer
+from probes.wire.speed import SLOW
 
 WANTED_BYTES = 65536
 MOST_REQUESTS = 16
@@ -36,13 +37,14 @@ _WINDOW = 1 << 20
 
 @dataclass(frozen=True)
 class Measure:
-    """When a transfer has said enough: `wanted` bytes and then `seconds` or `most` bytes."""
+    """When a transfer has said enough: after `wanted` bytes that come at `enough` bytes a second,
+    or for `seconds`; after `most` bytes; and after `limit` seconds in any case."""
 
+    enough: int = SLOW
     wanted: int = WANTED_BYTES
-    most: int = WANTED_BYTES
-    seconds: float = 0.0
+    most: int = 8 * WANTED_BYTES
+    seconds: float = 1.5
     limit: float = 8.0
-    """Seconds after which it ends in any case."""
     silence: float = 4.0
     """Seconds without a byte after which the stream counts as frozen."""
 
@@ -71,9 +73,7 @@ class _Tap:
         await self._stream.send(payload)
 
     async def receive(self, limit: int = 16384) -> bytes:
-        received_bytes, now = self.flow.received_bytes, self._network.clock_us()
-        late = now - self.begin_us >= self._measure.seconds * 1e6
-        if received_bytes >= (self._measure.wanted if late else self._measure.most):
+        if self._enough(self._network.clock_us()):
             raise _EnoughError
         async with asyncio.timeout(self._measure.silence):
             received = await self._stream.receive(min(limit, 16384))
@@ -81,6 +81,14 @@ class _Tap:
             self.flow.arrived(self._network.clock_us(), len(received))
             self.begun = True
         return received
+
+    def _enough(self, now_us: int) -> bool:
+        measure, received_bytes = self._measure, self.flow.received_bytes
+        if received_bytes < measure.wanted:
+            return False
+        if received_bytes >= measure.most or now_us - self.begin_us >= measure.seconds * 1e6:
+            return True
+        return min(self.flow.rate(now_us), self.flow.pace) >= measure.enough
 
     def close(self) -> None:
         self._stream.close()
@@ -166,7 +174,7 @@ async def transfer(
         received_bytes=tap.flow.received_bytes,
         first_us=tap.flow.first_us,
         silence_us=tap.flow.silence_us,
-        flow_us=tap.flow.flow_us(ended),
+        rate=tap.flow.rate(ended),
         pace=tap.flow.pace,
         progress=tap.flow.progress,
     )

@@ -245,9 +245,9 @@ class Transfer(
     """From the first request to the first byte of an answer."""
     silence_us: Micros = 0
     """Longest time without a byte once bytes had come, the last wait included."""
-    flow_us: Micros = 0
-    """Time in which bytes flowed: `took_us` without the waits that round trips explain. Bytes
-    received through this is the speed of the path, however far the far side is."""
+    rate: Count = 0
+    """Bytes a second over the second half of the bytes, when a sender has found its speed,
+    without the waits that round trips explain."""
     pace: Count = 0
     """Bytes a second at which the middle byte came after the one before it: evenly spaced packets
     show a narrow place, whatever distance and losses cost beside it."""

@@ -19,9 +19,10 @@ below what lines carry. A slow line of its own is told apart by what an innocuou
 
 
 def speed(seen: Transfer) -> int:
-    """Bytes a second while bytes flowed; 0 when none came."""
-    us = seen.flow_us or seen.took_us
-    return seen.received_bytes * 1_000_000 // us if us else 0
+    """Bytes a second: as the probe made it out, else over the whole time; 0 when none came."""
+    if seen.rate or not seen.took_us:
+        return seen.rate
+    return seen.received_bytes * 1_000_000 // seen.took_us
 
 
 def frozen(seen: Transfer) -> bool:

@@ -31,6 +31,16 @@ class Twist:
     """It answers 451."""
     private: str = ""
     """Its name leads to a private address, where it is served."""
+    dead: str = ""
+    """The first of its addresses answers nothing."""
+    strict: str = ""
+    """Its servers refuse a handshake for any name but their own."""
+    law_there: str = ""
+    """It answers 451 to whoever comes from the vantage's network."""
+    forbidden_there: str = ""
+    """It answers 403 to whoever comes from the vantage's network."""
+    refused_there: str = ""
+    """Its name's servers refuse whoever asks from the vantage's network."""
     retired: str = ""
     """The last of its endpoints is closed."""
     no_quic: str = ""
@@ -44,7 +54,7 @@ class Twist:
 
 
 STRAIGHT = Twist()
-PAGE_BYTES = 80_000
+PAGE_BYTES = 400_000
 """What an https service gives: more than a transfer wants."""
 
 

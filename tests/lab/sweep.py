@@ -140,8 +140,9 @@ def _transfers(file: Path) -> list[str]:
     for line in file.read_text().splitlines():
         for seen in json.loads(line)["observations"]:
             if seen["step"] == "transfer":
-                rate = seen.get("received_bytes", 0) * 8000 // max(1, seen.get("flow_us", 0))
-                words.append(f"{seen.get('contrast', 'own')}{seen.get('turn', 0)}:{rate}kbit/s")
+                rate, pace = (seen.get(key, 0) // 125 for key in ("rate", "pace"))
+                name = f"{seen.get('contrast', 'own')}{seen.get('turn', 0)}"
+                words.append(f"{name}:{rate}/{pace} kbit/s")
     return words
 
 

@@ -31,7 +31,7 @@ def seen(rate: int, contrast: Contrast | None = None, **other: object) -> Transf
         "contrast": contrast,
         "wanted_bytes": 65_536,
         "received_bytes": 65_536,
-        "flow_us": 65_536 * 1_000_000 // rate,
+        "rate": rate,
     }
     return Transfer(**(values | other))
 

@@ -170,7 +170,7 @@ def transfer(
         "wanted_bytes": 65_536,
         "received_bytes": received,
         "took_us": flow + 20_000,
-        "flow_us": flow,
+        "rate": received * 1_000_000 // max(1, flow),
         "first_us": 20_000,
         "silence_us": 4_000_000 if frozen_after else 20_000,
     }

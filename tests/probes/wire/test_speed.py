@@ -9,7 +9,7 @@ from probes.wire.observation import Transfer
 from probes.wire.speed import SLOW, frozen, slow, speed, times_faster, whole
 
 
-def seen(received: int = 65_536, flow_us: int = 65_536, **other: object) -> Transfer:
+def seen(received: int = 65_536, us: int = 65_536, **other: object) -> Transfer:
     values: dict[str, object] = {
         "endpoint": "a:443/https",
         "address": "192.0.2.1",
@@ -17,8 +17,8 @@ def seen(received: int = 65_536, flow_us: int = 65_536, **other: object) -> Tran
         "sni": "a",
         "wanted_bytes": 65_536,
         "received_bytes": received,
-        "took_us": 2 * flow_us,
-        "flow_us": flow_us,
+        "took_us": 2 * us,
+        "rate": received * 1_000_000 // us if us else 0,
     }
     return Transfer(**(values | other))
 
@@ -28,7 +28,7 @@ STALLED = seen(16_000, 4_100_000, silence_us=4_000_000, failure=Failure.TIMEOUT)
 
 def test_speed():
     assert speed(seen()) == 1_000_000
-    assert speed(seen(flow_us=0, took_us=131_072)) == 500_000  # an older probe's
+    assert speed(seen(rate=0)) == 500_000  # an older probe's
     assert speed(seen(0, 0)) == 0
 
 
@@ -62,14 +62,14 @@ def test_whole():
 
 
 def test_times_faster():
-    crawling = seen(flow_us=3_000_000, pace=20_000)
+    crawling = seen(us=3_000_000, pace=20_000)
     assert times_faster(seen(), crawling, 10)
     assert not times_faster(crawling, seen(), 10)
-    assert not times_faster(seen(flow_us=600_000), crawling, 10)
-    assert times_faster(seen(flow_us=600_000), crawling, 5)
+    assert not times_faster(seen(us=600_000), crawling, 10)
+    assert times_faster(seen(us=600_000), crawling, 5)
     assert times_faster(seen(), STALLED, 10)
     assert not times_faster(STALLED, crawling, 10)
     # Slow as a whole by losses, and its bytes as close to each other as a fast line's.
-    assert times_faster(seen(flow_us=600_000, pace=4_000_000), crawling, 10)
-    assert not times_faster(seen(flow_us=3_100_000, pace=4_000_000), crawling, 10)
-    assert not times_faster(seen(flow_us=600_000), seen(flow_us=3_000_000), 10)
+    assert times_faster(seen(us=600_000, pace=4_000_000), crawling, 10)
+    assert not times_faster(seen(us=3_100_000, pace=4_000_000), crawling, 10)
+    assert not times_faster(seen(us=600_000), seen(us=3_000_000), 10)
