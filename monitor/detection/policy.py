@@ -50,6 +50,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     imported_lift_seconds: int = 3 * 86400
     """An imported block ends only after so long without a failure: those that follow the hours and
     days of work (exams, curfews) come back after the night and after the weekend."""
+    imported_span_seconds: int = 3600
+    """Failing runs of an imported network must be spread over so long: half an hour of tries is
+    one volunteer's evening."""
     imported_outage_seconds: int = 6 * 3600
     """Where no other network reaches a target either, it may be an outage until it has lasted for
     so long (Meta's of 2021-10-04, the longest of a messaging giant in years, took six hours)."""
@@ -77,6 +80,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     threshold_micronats: int = 7_000_000
     clip_micronats: int = 7_000_000
     """Most that one vantage counts for."""
+    imported_micronats: int = 12_500_000
+    """What the one pseudo-vantage of an imported network must hold before it alarms: four failing
+    runs in a row at the least, also where one in thirty fails anyhow."""
     sample_clip_micronats: int = 3_500_000
     """Most that one bare failure counts for."""
     typed_clip_micronats: int = 4_000_000

@@ -2,18 +2,18 @@
 
 The same CUSUM as for our own vantages, with other rules around it, because the material is other:
 runs come when volunteers please, many people share one track, and there is no control.
-- An alarm needs twice the evidence of one vantage (four failing runs in a row at the least), since
-  nobody can agree with it, and some history of the target working there.
+- An alarm needs much more evidence than one vantage of ours (four failing runs in a row at the
+  least), since nobody can agree with it, and some history of the target working there.
 - The gate is other networks: `likely` needs another network that reached the same target since
-  the onset. Where nobody did, it may be the service: the event stays
-  `unconfirmed` until it has lasted longer than outages do. When the target fails in several other
-  countries as well, nothing counts.
-- A block that comes and goes by the hour is one block: it ends after a whole day without failures.
+  the onset. Where nobody did, it may be the service: the event stays `unconfirmed` until several
+  functions of the service have failed for longer than outages last. When the target fails in
+  several other countries as well, nothing counts.
+- A block that comes and goes by the hour is one block: it ends after days without failures.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from copy import copy
 
 from msgspec.structs import replace
@@ -129,23 +129,32 @@ def _learnt(track: Track, round: int, failed: bool, policy: Policy) -> Track:
 
 def inhibitions(
     state: ServiceState, touched: Collection[str], round: int, policy: Policy
-) -> Mapping[str, str]:
+) -> dict[str, str]:
     """`service_down` for the touched imported networks whose target fails in several networks of
     other countries, and in too large a share of them."""
-    reasons = {}
+    reasons: dict[str, str] = {}
+    places = {
+        (network.source, network.target)
+        for network in map(state.networks.__getitem__, touched)
+        if network.source != gates.PROBE
+    }
+    if not places:
+        return reasons
+    fares: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for other in state.networks.values():
+        if (place := (other.source, other.target)) in places:
+            fares.setdefault(place, []).extend(
+                (other.country, member.outcome)
+                for member in other.members.values()
+                if round - member.round <= policy.ms(policy.imported_outage_seconds)
+                and member.outcome in (gates.GOOD, gates.BAD)
+            )
     for key in touched:
         network = state.networks[key]
-        if network.source == gates.PROBE:
-            continue
         abroad = [
-            member.outcome
-            for other in state.networks.values()
-            if other.source == network.source
-            and other.target == network.target
-            and other.country != network.country
-            for member in other.members.values()
-            if round - member.round <= policy.ms(policy.imported_outage_seconds)
-            and member.outcome in (gates.GOOD, gates.BAD)
+            said
+            for country, said in fares.get((network.source, network.target), ())
+            if country != network.country
         ]
         failed = abroad.count(gates.BAD)
         if (
@@ -169,6 +178,17 @@ def contrast(state: ServiceState, network: Network, since: int) -> bool:
     )
 
 
+def _several(state: ServiceState, network: Network) -> bool:
+    """Whether other targets of the service are alarmed in this network too: an endpoint that has
+    moved takes one function with it everywhere and for ever, a block takes the service."""
+    return any(
+        other.target != network.target and _alarmed(other)
+        for other in state.networks.values()
+        if (other.source, other.country, other.asn)
+        == (network.source, network.country, network.asn)
+    )
+
+
 def reached_elsewhere(state: ServiceState, network: Network) -> bool:
     """The same for a network that is alarmed, since its onset."""
     onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
@@ -182,8 +202,10 @@ def promote(
     series = network.layers[layer]
     for probe, track in list(series.tracks.items()):
         held = track.suspicion
-        if held is None or max(held.sums) < 2 * policy.threshold_micronats or inhibited:
+        if held is None or max(held.sums) < policy.imported_micronats or inhibited:
             continue
+        if track.last_bad != round:
+            continue  # good news raises nothing, whatever is left of the bad
         member = densest(held)
         onset = held.onsets[member]
         known = sum(
@@ -191,6 +213,9 @@ def promote(
         )
         if not held.befores[member] or known < policy.imported_history:
             continue
+        failing = track.last_bad - onset
+        if failing < policy.ms(policy.imported_span_seconds):
+            continue  # one sitting of one volunteer, however often they tried
         sure = contrast(state, network, onset)
         if not sure and sequential.technique_of(held).startswith(_CERTIFICATE):
             continue  # a root that this run's software did not know yet looks the same
@@ -198,8 +223,9 @@ def promote(
             raised = copy(held)
             raised.alarmed = round
             series.tracks[probe] = replace(track, suspicion=raised)
-        outlasted = round - onset >= policy.ms(policy.imported_outage_seconds)
-        series.rank = max(series.rank, 2 if sure or outlasted else 1)
+        outlasted = failing >= policy.ms(policy.imported_outage_seconds)
+        likely = sure or (outlasted and _several(state, network))
+        series.rank = max(series.rank, 2 if likely else 1)
 
 
 def lifted(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:

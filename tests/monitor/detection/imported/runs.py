@@ -27,7 +27,7 @@ from probes.wire.observation import (
 POLICY = Policy()
 HOUR = 3_600_000
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000
-TARGET = "telegram/dc"
+TARGET, WEB = "telegram/dc", "telegram/web"
 ADDRESSES = tuple(f"203.0.114.{n}" for n in range(6))
 """Addresses of nobody in particular, not in a range that reads as forged."""
 HOST = "web.example.net"
@@ -95,11 +95,11 @@ def measurement(
     target: str = TARGET,
 ) -> Measurement:
     refs = [EndpointRef(id=endpoint(a), protocol="tcp") for a in ADDRESSES]
-    if target != TARGET:
+    if target == WEB:
         refs = [EndpointRef(id=f"{HOST}:443/https", protocol="https", host=HOST)]
     return Measurement(
         v=1,
-        id=f"{asn:016x}{started:016x}"[:32],
+        id=f"{asn:08x}{sum(target.encode()):08x}{started:016x}",
         probe=f"p-{asn:016x}",
         target=target,
         round=started - started % ROUND_MS,
@@ -119,6 +119,7 @@ class World:
     """Networks with two runs an hour each; `fails` says how many of six addresses fail."""
 
     networks: Sequence[tuple[str, int]] = (("KE", 64500), ("KE", 64501), ("KE", 64502))
+    targets: tuple[str, ...] = (TARGET,)
     policy: Policy = POLICY
     state: ServiceState = field(default_factory=lambda: initial("telegram"))
     events: dict[str, Event] = field(default_factory=dict)
@@ -134,9 +135,11 @@ class World:
                             START + hour * HOUR + half * HOUR // 2 + n * 1000,
                             asn,
                             country,
+                            target,
                         )
                     )
                     for n, (country, asn) in enumerate(self.networks)
+                    for target in self.targets
                 ]
                 self.take(found)
         self.hour += hours

@@ -88,11 +88,29 @@ def test_a_block_by_day_is_one_event_and_ends_when_it_stays_away() -> None:
 
 
 def test_where_nobody_reaches_it_it_may_be_an_outage() -> None:
-    world = quiet().run(4, lambda hour, asn: 6)
+    world = quiet().run(24, lambda hour, asn: 6)
+    event = world.only
+    assert event.tier is Tier.UNCONFIRMED
+    assert {"no_other_network", "no_control"} <= set(event.against)
+    assert "control_by_other_networks" not in event.against
+
+
+def test_several_functions_that_fail_for_longer_than_outages_last_are_a_block() -> None:
+    world = World(targets=("telegram/dc", "telegram/links")).run(QUIET)
+    world.run(4, lambda hour, asn: 6)
     assert world.only.tier is Tier.UNCONFIRMED
     world.run(4, lambda hour, asn: 6)
     assert world.only.tier is Tier.LIKELY
     assert world.only.onset == START + QUIET * HOUR
+
+
+def test_a_sitting_of_one_volunteer_is_no_block() -> None:
+    world = quiet()
+    for n in range(8):
+        at = START + QUIET * HOUR + n * 300_000
+        world.take([stored(measurement([*dc(6), record(9)], at))])
+    world.hour += 1
+    assert world.run(48).events == {}
 
 
 def test_an_outage_of_hours_never_becomes_likely() -> None:
