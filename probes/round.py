@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Endpoints at once: with more the event loop lags and the times measured are its own."""
+LISTENING = 4
+"""Targets under way for each of those, their lookups' windows included: each costs memory. A
+network that takes a tenth of a second for an answer never has as many."""
 UNSTAMPED = "0" * 32
 Emit = Callable[[Measurement], Awaitable[None] | None]
 Stamp = Callable[[Measurement], Measurement]
@@ -71,6 +74,8 @@ class _Round:
     interval_ms: int
     history: Mapping[str, int]
     slots: asyncio.Semaphore
+    listening: asyncio.Semaphore
+    """Targets that are being measured or whose lookups still listen for second answers."""
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
     online: bool = True
@@ -197,6 +202,7 @@ def _begin(
         interval_ms=interval_ms,
         history=history or {},
         slots=asyncio.Semaphore(concurrency),
+        listening=asyncio.Semaphore(concurrency * LISTENING),
         closes_at=asyncio.get_running_loop().time() + limit,
     )
 
@@ -212,12 +218,15 @@ async def _work(
     until the last one's lookups have listened for second answers."""
 
     async def finish(visited: _Visited) -> None:
-        await _hand_over(await _close(this, visited), emit, stamp)
+        closed = await _close(this, visited)
+        this.listening.release()
+        await _hand_over(closed, emit, stamp)
 
     for target in waiting:
         if asyncio.get_running_loop().time() >= this.closes_at:
             log.warning("%s: not measured, the round's time is over", target.id)
             continue
+        await this.listening.acquire()
         group.create_task(finish(await _open(this, target)))
 
 

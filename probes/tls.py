@@ -88,8 +88,10 @@ class TLSClient:
     def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        # As bytes a plain name is taken as it is; as text it would go through the idna codec.
+        name = server_name.encode() if server_name.isascii() else server_name
         self._object = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=False, server_hostname=server_name or None
+            self._incoming, self._outgoing, server_side=False, server_hostname=name or None
         )
         self.done = False
         """The handshake is complete."""

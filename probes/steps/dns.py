@@ -38,7 +38,7 @@ _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS
 """Answers after which a stub asks its next nameserver (glibc 2.41, resolv/res_send.c, 2025)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Ask:
     """What is asked and how patiently."""
 
@@ -53,7 +53,7 @@ class _Ask:
     timeout: float
 
 
-@dataclass
+@dataclass(slots=True)
 class _Record:
     """What has been seen of one question so far."""
 
@@ -297,6 +297,8 @@ async def _over_udp(record: _Record, phase: Phase, pending: PendingLookup) -> No
 
 class _Listener:
     """Sends one question over one UDP socket and reads what comes back."""
+
+    __slots__ = ("_asked", "_believed", "_edns", "_heard", "_record", "_sock")
 
     def __init__(self, record: _Record, sock: Datagrams) -> None:
         self._record = record

@@ -41,8 +41,13 @@ async def test_an_end_settles_as_well() -> None:
     assert await pending.first() == await pending.finish() == LATE
 
 
-async def test_an_end_without_an_observation_is_a_bug_of_ours() -> None:
+async def test_one_that_gives_up_leaves_the_others_waiting() -> None:
     pending = PendingLookup()
-    pending._settled.set()
-    with pytest.raises(RuntimeError):
-        await pending.first()
+    async with asyncio.TaskGroup() as group:
+        patient = group.create_task(pending.first())
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await pending.first()
+        pending.settle(EARLY)
+        assert await patient == EARLY
