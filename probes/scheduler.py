@@ -38,7 +38,7 @@ _GUESS_BYTES = {
     "dns": 1_200,
     "tcp": 2_000,
     "tls": 14_000,
-    "https": 29_000,
+    "https": 35_000,
     "http": 17_000,
     "mtproto": 3_000,
     "whatsapp": 3_500,

@@ -16,7 +16,7 @@ import msgspec
 from probes.wire import codec, measurement, observation
 from probes.wire.codec import Ack, BatchHeader, Status
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
-from probes.wire.observation import Certificate, DNSReply, Observation
+from probes.wire.observation import Certificate, DNSReply, Observation, PathHop, Progress
 
 _STRUCTS: tuple[tuple[type[msgspec.Struct], ModuleType], ...] = (
     (Measurement, measurement),
@@ -27,6 +27,8 @@ _STRUCTS: tuple[tuple[type[msgspec.Struct], ModuleType], ...] = (
     *((kind, observation) for kind in observation.KNOWN),
     (DNSReply, observation),
     (Certificate, observation),
+    (Progress, observation),
+    (PathHop, observation),
     (BatchHeader, codec),
     (Ack, codec),
     (Status, codec),

@@ -16,6 +16,7 @@ from probes.network import Guard, SocketNetwork
 from probes.reflector import (
     CERTIFICATE_FILE,
     KEY_FILE,
+    MAX_BYTES,
     ReflectorError,
     make_certificate,
     serve,
@@ -80,6 +81,51 @@ async def test_any_name_gets_a_handshake_and_204(credentials, name):
     async with reflecting(credentials) as port:
         answer = await visit(port, pinned(credentials), name, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert answer == b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(("wanted", "given"), [(0, 0), (70_000, 70_000), (10**9 - 1, MAX_BYTES)])
+async def test_so_many_bytes_when_asked_for(credentials, wanted, given):
+    request = f"GET /bytes/{wanted} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    goodbye = b"" if given == MAX_BYTES else b"GET / HTTP/1.1\r\n\r\n"
+    async with reflecting(credentials) as port:
+        stream = await LAB.connect("127.0.0.1", port)
+        try:
+            client = tls.TLSClient(pinned(credentials), "a.test")
+            await tls.handshake(stream, client)
+            answer = b""
+            await tls.send(stream, client, request)
+            while piece := await tls.receive(stream, client):
+                answer += piece
+                head, _, body = answer.partition(b"\r\n\r\n")
+                if len(body) == given and goodbye:
+                    await tls.send(stream, client, goodbye)
+                    goodbye = b""
+        finally:
+            stream.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f"Content-Length: {given}".encode() in head
+    assert body[:given] == bytes(given)
+    assert len(body) == given or body[given:].startswith(b"HTTP/1.1 204 ")
+
+
+async def test_a_connection_gets_so_much_in_all(credentials):
+    request = b"GET /bytes/1500000 HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with reflecting(credentials) as port:
+        stream = await LAB.connect("127.0.0.1", port)
+        try:
+            client = tls.TLSClient(pinned(credentials), "a.test")
+            await tls.handshake(stream, client)
+            received = 0
+            await tls.send(stream, client, request)
+            asked_again = False
+            while piece := await tls.receive(stream, client):
+                received += len(piece)
+                if received >= 1_500_000 and not asked_again:
+                    asked_again = True
+                    await tls.send(stream, client, request)
+        finally:
+            stream.close()
+    assert MAX_BYTES < received < MAX_BYTES + 1_000
 
 
 async def test_without_the_pin_it_is_a_stranger(credentials):
