@@ -1,6 +1,7 @@
 """Alerts about services: what is blocked, what is blocked no more, and what explains it away.
 
-A page about blocking comes from a confirmed event only. An alert's identity is the event's:
+A page about blocking comes from a confirmed event only, and only once its confidence has reached
+what the policy asks of a page; what has not is a ticket. An alert's identity is the event's:
 service, country and id. Networks, technique and votes change while an event lasts, so they are
 in the text and not in the labels; a change of them tells nobody twice.
 """
@@ -29,7 +30,7 @@ _TOLD = (
     f"Seen by {terms.AS_VANTAGES} vantages in {terms.AS_NETWORKS} since {terms.AS_SINCE}. "
     f"How: {terms.AS_TECHNIQUE}."
 )
-_ID = "max by (service, country, event_id)"
+_ID = f"max by ({terms.EVENT})"
 
 
 def alerts(policy: Policy) -> Sequence[Alert]:
@@ -42,7 +43,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="ServiceBlockConfirmed",
             kind="block",
-            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="confirmed"}}) > 0',
+            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="confirmed"}}) > 0 '
+            f"and on ({terms.EVENT}) {terms.PAGED}",
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news.
             keep_seconds=policy.silent_seconds,
@@ -56,13 +58,15 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="ServiceBlockLikely",
             kind="block",
-            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="likely"}}) > 0',
+            # Confirmed but not sure enough to wake anybody is a ticket as well.
+            expr=f"{_ID} ({terms.SAID}) > 0 unless on ({terms.EVENT}) {terms.PAGED}",
             severity="ticket",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
             summary="{{ $labels.service }} is likely blocked in {{ $labels.country }} "
             f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
-            description=f"{_TOLD} Not confirmed: it may still turn out to be something else.",
+            description=f"{_TOLD} Not sure enough to wake anybody: it may still turn out to be "
+            "something else.",
             link="/e/{{ $labels.event_id }}",
             more=_FACTS,
         ),

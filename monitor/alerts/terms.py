@@ -25,6 +25,10 @@ DOWN_RATIO = f"service:{names.SERVICE_TARGETS.name}:down_ratio"
 DOWN_NETWORKS = f"service:{names.TARGET_STATE.name}:down_networks"
 SAID = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
 """Events that somebody may have been told of."""
+PAGED = "event:reachwatch_block_event:paged"
+"""Events that were sure enough for a page once, until they end."""
+EVENT = "service, country, event_id"
+"""The labels that an alert about an event has."""
 _MONITOR = f"group({names.BUILD.name})"
 
 
@@ -32,6 +36,17 @@ def held(record: str, now: str) -> Recording:
     """A series that keeps its last form while no monitor shows anything: an event has not ended
     because the monitor died. It ends as soon as a monitor is back and does not show it."""
     return Recording(name=record, expr=f"{now} or ({record} unless on () {_MONITOR})")
+
+
+def paged(policy: Policy) -> Recording:
+    """Confirmed events that are, or were while they were confirmed, as sure as a page asks for:
+    when half of the vantages go to bed, an event is no other one in the morning."""
+    confirmed = f'max by ({EVENT}) ({CONFIDENCE}{{tier="confirmed"}})'
+    enough = f"{policy.page_per_mille / 1000:g}"
+    return Recording(
+        name=PAGED,
+        expr=f"{confirmed} >= {enough} or ({confirmed} and on ({EVENT}) {PAGED})",
+    )
 
 
 def recordings(policy: Policy) -> Sequence[Recording]:
@@ -45,6 +60,7 @@ def recordings(policy: Policy) -> Sequence[Recording]:
         held(CONFIDENCE, _largest(names.EVENT_CONFIDENCE)),
         held(ONSET, _largest(names.EVENT_ONSET)),
         held(VOTES, _largest(names.EVENT_VANTAGES)),
+        paged(policy),
         # Held as well, so that a restart of the monitor does not tell an end twice.
         held(ENDED, _largest(names.EVENT_ENDED)),
         held(

@@ -122,6 +122,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     down_per_mille: int = 660
     """From this share of a service's targets being down, its alerts are explained by that. Read
     by the alert rules alone."""
+    page_per_mille: int = 900
+    """A confirmed event wakes somebody from this confidence on; less sure, it is a ticket. Read by
+    the alert rules alone."""
     # counts
     imported_history: int = 5
     """Runs of an imported network that must have worked before any failure there may alarm."""

@@ -22,13 +22,15 @@ from prometheus_client.metrics_core import (
 )
 
 import monitor
+from monitor.detection import confidence
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.present import Present
 from monitor.metrics import names
 from monitor.metrics.lags import Histogram, Lags
 
-TIER_CONFIDENCE = {Tier.CONFIRMED: 1.0, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
-"""Stands in for a probability until events carry a calibrated one."""
+TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
+"""Stands in for a probability where there is none (imports, which are likely at most): it is no
+reason to wake anybody."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +130,12 @@ def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     yield _family(names.BUILD, [((monitor.__version__, platform.python_version()), 1)])
 
 
+def _confidence(event: Event) -> float:
+    """The calibrated probability; where there is none, a figure by tier that pages nobody."""
+    sure = confidence.probability(event)
+    return TIER_CONFIDENCE[event.tier] if sure is None else sure / 1000
+
+
 def _events(snapshot: Snapshot) -> Iterable[Metric]:
     """What is said of single events: those that are open, and those that ended lately."""
     shown = [event for event in snapshot.open_events if event.inhibited_by is None]
@@ -136,7 +144,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
         (
             (
                 (event.service, event.country, str(asn), event.technique, event.tier, event.id),
-                TIER_CONFIDENCE[event.tier],
+                _confidence(event),
             )
             for event in shown
             for asn in event.asns

@@ -22,7 +22,7 @@ class Metric(msgspec.Struct, frozen=True):
 EVENT_CONFIDENCE = Metric(
     "reachwatch_block_event_confidence",
     "gauge",
-    "Open block events: 1, 0.5 or 0.1 by tier until calibrated.",
+    "Open block events: the probability that it is a block; without one 0.5 or 0.1 by tier.",
     ("service", "country", "asn", "technique", "tier", "event_id"),
 )
 EVENT_ONSET = Metric(

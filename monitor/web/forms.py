@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monitor.detection import confidence
 from monitor.detection.model import Event
 from monitor.detection.present import Present
 from monitor.store.reading import Bucket, Judged, VantageRow
@@ -28,6 +29,7 @@ def rfc3339(milliseconds: int | None) -> str | None:
 
 def event_form(event: Event) -> dict[str, Any]:
     """One element of `GET /api/v1/events`."""
+    sure = confidence.probability(event)
     return {
         "id": event.id,
         "service": event.service,
@@ -44,7 +46,7 @@ def event_form(event: Event) -> dict[str, Any]:
         "opened": rfc3339(event.opened),
         "confirmed": rfc3339(event.confirmed),
         "closed": rfc3339(event.closed),
-        "confidence": None,  # until it is calibrated
+        "confidence": None if sure is None else sure / 1000,
         "vantages": {"agreeing": event.agreeing, "total": event.total},
         "control": event.control,
         "rule_counts": dict(event.rule_counts),

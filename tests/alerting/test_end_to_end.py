@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.model import Event, EventState, NetworkEvidence, State, Tier
 from probes.wire.measurement import Role
 from tests.alerting.chain import HOUR, POLICY, Chain, Person, chain, now
 from tests.monitor.store.samples import event
@@ -35,7 +35,25 @@ SETTLED = 2.5 * POLICY.ms(POLICY.page_interval_seconds) / 1000
 def opened(id: str, **changes: object) -> Event:
     at = now()
     times = {"onset": at, "onset_earliest": at, "onset_latest": at, "opened": at, "updated": at}
-    return event(id, **(times | changes))
+    tier = changes.get("tier", Tier.LIKELY)
+    assert isinstance(tier, Tier)
+    return event(id, **({"networks": (signed(tier),)} | times | changes))
+
+
+def signed(tier: Tier) -> NetworkEvidence:
+    """A network whose three vantages, of three owners, all met a signature: enough for a page."""
+    return NetworkEvidence(
+        asn=64501,
+        target="wechat/messaging",
+        layer="tls",
+        technique="tls.reset.sni",
+        tier=tier,
+        onset=now(),
+        agreeing=3,
+        voting=3,
+        owners=3,
+        typed=True,
+    )
 
 
 async def test_who_is_told_of_what(tmp_path: Path) -> None:
@@ -78,7 +96,12 @@ async def block_is_told_once(it: Chain) -> None:
     await it.message("ServiceBlockLikely")
     assert it.told("ServiceBlockConfirmed") == []
     confirmed = replace(
-        likely, tier=Tier.CONFIRMED, technique="tls.reset.sni", agreeing=3, confirmed=now()
+        likely,
+        tier=Tier.CONFIRMED,
+        technique="tls.reset.sni",
+        agreeing=3,
+        confirmed=now(),
+        networks=(signed(Tier.CONFIRMED),),
     )
     await it.say(confirmed, "confirmed")
     page = await it.message("ServiceBlockConfirmed")

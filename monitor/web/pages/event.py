@@ -9,7 +9,7 @@ from aiohttp import web
 
 from monitor.detection.model import Event
 from monitor.store import reading, recent
-from monitor.web import strips, telling
+from monitor.web import strips, sureness, telling
 from monitor.web.ladder import ladders
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
@@ -50,6 +50,10 @@ async def page(request: web.Request) -> web.Response:
         "pair": pair,
         "witnesses": event.witnesses[:WITNESSES],
         "terms": telling.terms(event),
+        "confidence": sureness.figure(event),
+        "no_confidence": sureness.missing(event),
+        "made_of": sureness.made_of(event),
+        "meaning": sureness.MEANING,
     }
     return await render(request, "event.html", values)
 

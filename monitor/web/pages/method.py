@@ -8,6 +8,7 @@ import io
 import msgspec
 from aiohttp import web
 
+from monitor.detection.confidence import TERMS
 from monitor.detection.rules import RULES_VERSION
 from monitor.web import method
 from monitor.web.forms import inert
@@ -25,6 +26,7 @@ async def page(request: web.Request) -> web.Response:
         "settings": method.settings(policy),
         "states": method.states(),
         "rules_version": RULES_VERSION,
+        "confidence_terms": len(TERMS) + 1,
         "policy": policy,
     }
     return await render(request, "method.html", values)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from monitor.detection.confidence import probability
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.present import Present
 from monitor.metrics import names
@@ -73,8 +74,10 @@ SNAPSHOT = Snapshot(
 )
 
 
-def samples(accept: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    body, _ = expose(SNAPSHOT, Lags(), accept)
+def samples(
+    accept: str = "", snapshot: Snapshot = SNAPSHOT
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    body, _ = expose(snapshot, Lags(), accept)
     read = openmetrics if "openmetrics" in accept else parse
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -83,10 +86,17 @@ def samples(accept: str = "") -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
+def test_what_has_no_probability_pages_nobody() -> None:
+    imported = event(source="ooni", tier=Tier.LIKELY)
+    rows = samples(snapshot=Snapshot(open_events=[imported]))
+    values = {v for k, v in rows.items() if k[0] == names.EVENT_CONFIDENCE.name}
+    assert values == {0.5}
+
+
 def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
     rows = {k: v for k, v in samples().items() if k[0] == names.EVENT_CONFIDENCE.name}
     assert sorted(dict(labels)["asn"] for _, labels in rows) == ["64501", "64502"]
-    assert set(rows.values()) == {1.0}
+    assert set(rows.values()) == {(probability(event()) or 0) / 1000}
     assert {dict(labels)["event_id"] for _, labels in rows} == {"0123456789abcdef"}
 
 

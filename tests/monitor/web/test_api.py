@@ -90,7 +90,7 @@ async def test_an_event_has_the_fields_of_the_interface(web: Client) -> None:
     assert set(INTERFACE.split()) <= set(event)
     assert event["vantages"] == {"agreeing": 3, "total": 3}
     assert event["policy"] == {"name": "default", "pace": 1}
-    assert event["confidence"] is None
+    assert 0 < event["confidence"] < 1
     assert event["onset"].endswith("Z")
     assert event["rule_counts"] == {"tls.reset.sni": 36}
     one = await get(web, f"events/{world.CONFIRMED}")
