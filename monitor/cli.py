@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import monitor
 from monitor import options
@@ -183,6 +185,7 @@ def _add_servers(commands: Commands[Parser]) -> None:
     _store(serve)
     _site(serve)
     _policy(serve)
+    add_directory(serve, "explain events with the imported fingerprints in here too")
     serve.add_argument(
         "--broker",
         action="append",
@@ -258,6 +261,15 @@ def _add_offline(commands: Commands[Parser]) -> None:
         metavar="FILE",
         help="Measurement JSON Lines in place of the store; - is standard input",
     )
+    explain = _command(
+        commands,
+        "explain",
+        "show round by round what each vantage added to an event, and which gates held",
+    )
+    _store(explain)
+    add_directory(explain)
+    explain.add_argument("event", metavar="EVENT", help="id of an event")
+    explain.add_argument("--json", action="store_true", help="JSON in place of tables")
     rules = _command(
         commands, "rules", "print the Prometheus rules, or another file of the alerting chain"
     )
@@ -352,37 +364,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+_MODULES = {
+    **dict.fromkeys(("up", "collect", "detect", "serve"), "monitor.pipeline"),
+    "judge": "monitor.judging",
+    "replay": "monitor.replaying",
+    "explain": "monitor.explaining",
+    "import": "monitor.interop.importing",
+    "export": "monitor.interop.exporting",
+    "fingerprints": "monitor.fingerprints.command",
+}
+"""Where the `run` of a command is; the others are upkeep."""
+
+
 def _dispatch(given: argparse.Namespace) -> int:
     # Imported here: `judge` should not wait for SQLAlchemy, nor `--help` for anything.
-    match given.command:
-        case "up" | "collect" | "detect" | "serve":
-            from monitor import pipeline
-
-            return asyncio.run(pipeline.run(given))
-        case "judge":
-            from monitor import judging
-
-            return judging.run(given)
-        case "replay":
-            from monitor import replaying
-
-            return asyncio.run(replaying.run(given))
-        case "import":
-            from monitor.interop import importing
-
-            return asyncio.run(importing.run(given))
-        case "export":
-            from monitor.interop import exporting
-
-            return asyncio.run(exporting.run(given))
-        case "fingerprints":
-            from monitor.fingerprints import command
-
-            return command.run(given)
-        case _:
-            from monitor import upkeep
-
-            return upkeep.run(given)
+    module = importlib.import_module(_MODULES.get(given.command, "monitor.upkeep"))
+    status: int | Coroutine[Any, Any, int] = module.run(given)
+    return status if isinstance(status, int) else asyncio.run(status)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -30,6 +31,7 @@ from monitor.collector.subscriber import run_collector
 from monitor.detecting import run_detector
 from monitor.detection.policy import Policy
 from monitor.enrolment import Credentials
+from monitor.explaining import explain
 from monitor.fingerprints.directory import load as load_fingerprints
 from monitor.metrics.lags import Lags
 from monitor.options import OptionError
@@ -38,6 +40,7 @@ from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from monitor.web.app import make_app
 from monitor.web.site import Site
+from monitor.web.story import Stories
 from probes.catalogue.load import CatalogueError, load
 from probes.wire.target import Catalogue
 
@@ -127,7 +130,9 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics and enrolment over the store."""
     policy = Policy(pace=given.pace or 1)
     catalogue = load(given.catalogue)
+    fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
+        stories = Stories(partial(explain, database, fingerprints=fingerprints))
         site = Site(
             engine=database.engine,
             facts=database.facts,
@@ -140,8 +145,10 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             public_url=(given.public_url or _url(given.http)).rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
+            stories=stories,
         )
         async with serving(site, given.http), asyncio.TaskGroup() as group:
+            telling = group.create_task(stories.run())
             if given.mosquitto_passwords is not None:
                 reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
                 passwords = mosquitto.Passwords(
@@ -149,6 +156,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 )
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
+            telling.cancel()
 
 
 class Running:
@@ -180,6 +188,7 @@ async def everything(
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
+            stories = Stories(partial(explain, database, fingerprints=fingerprints))
             site = Site(
                 engine=database.engine,
                 facts=database.facts,
@@ -194,6 +203,7 @@ async def everything(
                 demo=demo,
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
+                stories=stories,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             announcer = EventAnnouncer(database.engine, policy, wall_clock)
@@ -212,10 +222,14 @@ async def everything(
                         fingerprints=fingerprints,
                     )
                 )
-                announcing = group.create_task(announcer.run(*own))
+                besides = [
+                    group.create_task(announcer.run(*own)),
+                    group.create_task(stories.run()),
+                ]
                 yield Running(database, site, broker)
                 stop.set()
-                announcing.cancel()
+                for task in besides:
+                    task.cancel()
     finally:
         await database.close()
 

@@ -39,12 +39,14 @@ def step(
     *,
     rules_version: str = "",
     calm_from: int = CALM_FROM,
+    shut: dict[str, str] | None = None,
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
     The given state is not changed. The order of the facts does not matter. Rounds must be
     folded in ascending order: ValueError otherwise. `calm_from`: with as many networks those in
     which nothing is the matter are folded as columns; what is concluded does not depend on it.
+    `shut` is given the gates that held: why failures did not count, by key of a network.
     """
     if round <= state.round:
         raise ValueError(f"{state.service}: round {round} after round {state.round}")
@@ -76,6 +78,8 @@ def step(
     fares = functools.cache(lambda target: gates.elsewhere(new, target, round, policy))
     reasons = gates.inhibitions(new, touched.keys(), round, policy, fares)
     reasons |= imported.inhibitions(new, touched.keys(), round, policy)
+    if shut is not None:
+        shut.update(reasons)
     touched |= _taken(new, said, round, policy, fares)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)

@@ -5,7 +5,7 @@ live detector and for replay, so that both say the same.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -13,7 +13,7 @@ from monitor.detection import state as states
 from monitor.detection.control import facts_of
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fold import step
-from monitor.detection.model import Event, Stored, Verdict
+from monitor.detection.model import Event, Fact, Stored, Verdict
 from monitor.detection.policy import Policy
 from monitor.detection.rules import rules_version
 from monitor.detection.state import ServiceState
@@ -21,6 +21,8 @@ from probes.wire.measurement import Role
 
 MAX_HOLE_MS = 3_600_000
 """Holes up to this long are read through: one question is cheaper than two."""
+Observe = Callable[[int, Sequence[Fact], Mapping[str, str], ServiceState], None]
+"""Gets a round, its facts, the gates that held by key of a network, and the state after it."""
 
 
 class _Sorted:
@@ -50,14 +52,17 @@ class Folding:
         *,
         keep: bool = True,
         fingerprints: Fingerprints = OWN,
+        observe: Observe | None = None,
     ) -> None:
-        """Go on from a state. `keep`: verdicts and checkpoints are wanted."""
+        """Go on from a state. `keep`: verdicts and checkpoints are wanted. `observe` is shown
+        every round after it was folded, and changes nothing."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
         self.verdicts: list[tuple[str, Verdict]] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self._keep = keep
+        self._observe = observe
         self._fingerprints = fingerprints
         self._rules_version = rules_version(fingerprints.version)
 
@@ -84,9 +89,17 @@ class Folding:
                 replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
                 for fact in facts_of(near, round, self.policy, self._fingerprints)
             ]
+            shut: dict[str, str] = {}
             self.state, touched = step(
-                self.state, round, facts, self.policy, rules_version=self._rules_version
+                self.state,
+                round,
+                facts,
+                self.policy,
+                rules_version=self._rules_version,
+                shut=shut,
             )
+            if self._observe is not None:
+                self._observe(round, facts, shut, self.state)
             self.events.update({event.id: event for event in touched})
             if self._keep:
                 self.verdicts += [(fact.id, fact.verdict) for fact in facts]

@@ -34,6 +34,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     typed: bool
     """Agreeing vantages of enough owners hold typed signatures."""
     likely: bool
+    holds: int = 0
+    """Micro-nats of all that count, after the bound on one owner's vantages."""
+    needs: int = 0
+    """Micro-nats of the quorum; of imports, where none counts, those of two runs."""
 
 
 def fork(network: Network) -> Network:
@@ -204,18 +208,21 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         most = policy.owner_vantages
         counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
         total = sum(counted)
-        likely = total >= _quorum(network, series, voting, len(counted), policy)
+        needs = _quorum(network, series, voting, len(counted), policy)
+        likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
-        likely = any(
-            max(_held(series, probe).sums) >= 2 * policy.threshold_micronats for probe in agreeing
-        )
+        total = max((max(_held(series, probe).sums) for probe in agreeing), default=0)
+        needs = 2 * policy.threshold_micronats
+        likely = total >= needs
     return Standing(
         voting=tuple(voting),
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
         typed=len(typed) >= policy.confirm_min_owners,
         likely=likely,
+        holds=total,
+        needs=needs,
     )
 
 

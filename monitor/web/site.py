@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
 from monitor.store.base import FactStore, Registry
+from monitor.web.story import Stories
 from probes.wire.target import Catalogue, Service
 
 
@@ -36,6 +37,8 @@ class Site:
     demo: str = ""
     """What is simulated, in words; empty outside the demonstration."""
     interval_seconds: int = 300
+    stories: Stories | None = None
+    """How events came about; None where they cannot be folded again."""
     enrolled_before_ms: int = 0
     """The demonstration's probes enrol with a date this long ago, so that they may vote."""
 

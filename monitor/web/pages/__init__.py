@@ -13,6 +13,7 @@ from monitor.web.pages import (
     method,
     network,
     overview,
+    rounds,
     search,
     service,
     status,
@@ -33,6 +34,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v", vantages.listing)
     app.router.add_get("/v/{vantage:p-[0-9a-f]{16}}", vantages.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
+    app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", rounds.page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
     app.router.add_get("/search", search.page)
     app.router.add_get("/data", data.page)

@@ -8,12 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event
+from monitor.explaining import Explanation
 from monitor.store import reading, recent
-from monitor.web import strips, sureness, telling
+from monitor.web import rounds, strips, sureness, telling
 from monitor.web.ladder import ladders
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.story import PATIENCE_SECONDS
 from monitor.web.views import event_strip
 from monitor.web.words import rule_comment as comment
 
@@ -49,6 +51,7 @@ async def page(request: web.Request) -> web.Response:
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
         "witnesses": event.witnesses[:WITNESSES],
+        "picture": await first_picture(site, event),
         "terms": telling.terms(event),
         "confidence": sureness.figure(event),
         "no_confidence": sureness.missing(event),
@@ -56,6 +59,16 @@ async def page(request: web.Request) -> web.Response:
         "meaning": sureness.MEANING,
     }
     return await render(request, "event.html", values)
+
+
+async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
+    """How the series with the most evidence came about, when that is known quickly enough."""
+    if site.stories is None:
+        return None
+    story = await site.stories.story(event, PATIENCE_SECONDS)
+    if not isinstance(story, Explanation):
+        return None
+    return next(iter(rounds.pictures(story.moments)), None)
 
 
 async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Strip]]:

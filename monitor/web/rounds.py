@@ -1,0 +1,162 @@
+"""How an event came about, as a picture: evidence held, round by round, against what is needed.
+
+One picture a series (network, function, layer): a band for each vantage that counts, stacked;
+the line of the quorum; and below it which gates held. Drawn on the server, with a table twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import msgspec
+
+from monitor.detection.explain import Moment, Voice
+
+WIDTH, HEIGHT = 720, 160
+TONES = 6
+"""Bands take turns among so many shades."""
+
+
+class Band(msgspec.Struct, frozen=True, kw_only=True):
+    """What one vantage held over time."""
+
+    probe: str
+    label: str
+    tone: int
+    points: str
+    """A closed polygon, in the picture's own units."""
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch in which failures did not count."""
+
+    x: float
+    width: float
+    reason: str
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of the table twin."""
+
+    round: int
+    voices: tuple[Voice | None, ...]
+    holds: float
+    needs: float
+    gate: str
+    tier: str
+    x: float
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """One series."""
+
+    asn: int
+    target: str
+    layer: str
+    probes: tuple[str, ...]
+    bands: tuple[Band, ...]
+    needed: str
+    """Points of the quorum's line."""
+    gates: tuple[Gate, ...]
+    columns: tuple[Column, ...]
+    marks: tuple[tuple[float, str], ...]
+    """(x, tier) where a tier was reached."""
+    top: float
+    """Nats at the upper edge."""
+    since: int
+    until: int
+
+
+def pictures(moments: Sequence[Moment]) -> list[Picture]:
+    """Return a picture of each series that holds anything, those with the most evidence first."""
+    ordered = sorted(moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
+    grouped = groupby(ordered, lambda m: (m.asn, m.target, m.layer))
+    made = [_picture(list(each)) for _, each in grouped]
+    return sorted(made, key=lambda p: (-max(c.holds for c in p.columns), p.asn, p.target, p.layer))
+
+
+def _picture(moments: Sequence[Moment]) -> Picture:
+    probes = tuple(sorted({v.probe for moment in moments for v in moment.voices}))
+    since, until = moments[0].round, moments[-1].round
+    span = max(1, until - since)
+    xs = [WIDTH * (moment.round - since) / span for moment in moments]
+    counted = [_counted(moment) for moment in moments]
+    heights = [sum(each.values()) for each in counted] + [moment.needs for moment in moments]
+    top = max(1, *heights)
+
+    def y(micro: float) -> float:
+        return HEIGHT - HEIGHT * micro / top
+
+    bands, floor = [], [0] * len(moments)
+    for number, probe in enumerate(probes):
+        holds = [each.get(probe, 0) for each in counted]
+        if any(holds):
+            roof = [low + each for low, each in zip(floor, holds, strict=True)]
+            there = [f"{x:.1f},{y(v):.1f}" for x, v in zip(xs, roof, strict=True)]
+            back = [f"{x:.1f},{y(v):.1f}" for x, v in zip(xs, floor, strict=True)][::-1]
+            bands.append(
+                Band(
+                    probe=probe,
+                    label=f"vantage {number + 1}",
+                    tone=number % TONES,
+                    points=" ".join(there + back),
+                )
+            )
+            floor = roof
+    return Picture(
+        asn=moments[0].asn,
+        target=moments[0].target,
+        layer=moments[0].layer,
+        probes=probes,
+        bands=tuple(bands),
+        needed=" ".join(f"{x:.1f},{y(m.needs):.1f}" for x, m in zip(xs, moments, strict=True)),
+        gates=tuple(_gates(moments, xs)),
+        columns=tuple(_column(m, probes, x) for m, x in zip(moments, xs, strict=True)),
+        marks=tuple(_marks(moments, xs)),
+        top=top / 1e6,
+        since=since,
+        until=until,
+    )
+
+
+def _counted(moment: Moment) -> dict[str, int]:
+    """What each vantage that votes holds."""
+    return {v.probe: v.holds for v in moment.voices if not v.no_vote}
+
+
+def _column(moment: Moment, probes: Sequence[str], x: float) -> Column:
+    by_probe = {voice.probe: voice for voice in moment.voices}
+    return Column(
+        round=moment.round,
+        voices=tuple(by_probe.get(probe) for probe in probes),
+        holds=moment.holds / 1e6,
+        needs=moment.needs / 1e6,
+        gate=moment.gate,
+        tier=moment.tier,
+        x=x,
+    )
+
+
+def _gates(moments: Sequence[Moment], xs: Sequence[float]) -> list[Gate]:
+    found: list[Gate] = []
+    ends = [*xs[1:], WIDTH]
+    for moment, x, end in zip(moments, xs, ends, strict=True):
+        if not moment.gate:
+            continue
+        if found and found[-1].reason == moment.gate and found[-1].x + found[-1].width >= x - 0.1:
+            last = found.pop()
+            found.append(Gate(x=last.x, width=end - last.x, reason=moment.gate))
+        else:
+            found.append(Gate(x=x, width=end - x, reason=moment.gate))
+    return found
+
+
+def _marks(moments: Sequence[Moment], xs: Sequence[float]) -> list[tuple[float, str]]:
+    marks: list[tuple[float, str]] = []
+    before = ""
+    for moment, x in zip(moments, xs, strict=True):
+        if moment.tier and moment.tier != before:
+            marks.append((round(x, 1), moment.tier))
+        before = moment.tier
+    return marks
