@@ -42,6 +42,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline_bucket_seconds: int = 3600
     round_wait_seconds: int = 300
     """Longest interval that a round is waited for; slower vantages are late by design."""
+    retest_pause_seconds: int = 180
+    """Least time between two retests of a target in a network; never less than
+    `residual_seconds`, so that no censor's echo of one is measured by the next."""
+    retest_window_seconds: int = 3600
+    """Over which retests are counted, and how long an alarm counts as new."""
     retest_round_seconds: int = 60
     """Length of a round that the vantages of one network measure because the detector asked."""
     imported_silence_seconds: int = 86400
@@ -94,6 +99,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     bare_micronats: int = 500_000
     """What the rules give to the commonest natural failure. Only what a rule gives beyond it is
     evidence: else every stray failure would speak for a block by its mere weight."""
+    suspect_micronats: int = 3_000_000
+    """What a vantage must hold for its network to measure again at once: about one failure of a
+    vantage that hardly ever fails."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
     apart_per_mille: int = 2500
@@ -128,6 +136,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     # counts
     imported_history: int = 5
     """Runs of an imported network that must have worked before any failure there may alarm."""
+    retest_targets: int = 8
+    """Targets that a network is asked for at once."""
+    retest_most: int = 6
+    """Times that a network is asked for a target within the window."""
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
     owner_vantages: int = 2
