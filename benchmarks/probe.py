@@ -1,0 +1,43 @@
+"""What a probe costs: `./scripts/bench probe [--repeats N] [--part X] [--rounds N] [--only PART]`.
+
+Processor time for one probe beside Debian's blackbox_exporter, in turns on the same servers of
+this machine; then the daemon itself on the shipped catalogue, in a network namespace where
+everything is answered by stand-ins. Nothing outside this machine is contacted. See
+docs/probe-cost.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.probing import peer, standins, whole
+from benchmarks.probing.compare import compare, report
+
+
+def main() -> int:
+    """Run the parts asked for and print their figures."""
+    parser = argparse.ArgumentParser(prog="bench probe", description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=7, help="of each side and work (7)")
+    parser.add_argument("--part", type=float, default=1.0, help="of the usual counts (1)")
+    parser.add_argument("--rounds", type=int, default=20, help="of the whole catalogue (20)")
+    parser.add_argument("--only", choices=("compare", "round"))
+    given = parser.parse_args()
+    missing = [name for name in ("nginx", peer.PROGRAM) if not standins.program(name)]
+    if missing:
+        print(f"bench probe: not installed: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    if given.only != "round":
+        print("\n".join(report(asyncio.run(compare(given.repeats, given.part)))), flush=True)
+    if given.only != "compare":
+        print(flush=True)
+        return asyncio.run(whole.run(given.rounds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What a probe costs, beside a peer that does the same work."""

@@ -1,0 +1,48 @@
+"""The shipped catalogue, as stand-ins on this machine have to serve it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import probes.catalogue
+from probes.wire.target import Catalogue
+
+_ENCRYPTED = ("tls", "https", "quic", "whatsapp")
+_TRUST = re.compile(r"^(?:trust|doh_trust|dot_trust)\s*=.*\n", re.MULTILINE)
+
+
+def write_copy(folder: Path) -> None:
+    """Write the shipped catalogue into a folder without private authorities: every entry is
+    verified against the probe's own roots."""
+    shipped = Path(probes.catalogue.__file__).parent
+    (folder / "services").mkdir(parents=True)
+    files = [*(shipped / "services").glob("*.toml"), *shipped.glob("*.toml")]
+    for path in files:
+        text = _TRUST.sub("", path.read_text(encoding="utf-8"))
+        (folder / path.relative_to(shipped)).write_text(text)
+
+
+def names(catalogue: Catalogue) -> list[str]:
+    """Every name that a certificate must hold."""
+    found = {e.server_name for t in catalogue.targets for e in t.endpoints} - {""}
+    found |= {host.host for host in catalogue.liveness}
+    return sorted(name for name in found if not re.fullmatch(r"[\d.]+|.*:.*", name))
+
+
+def ports(catalogue: Catalogue) -> tuple[set[int], set[int]]:
+    """TCP ports that stand-ins must serve: in clear, and with TLS (which serve plain TCP too)."""
+    used = [(e.port, e.protocol) for t in catalogue.targets for e in t.endpoints]
+    used += [(host.port, host.protocol) for host in catalogue.liveness]
+    encrypted = {port for port, protocol in used if protocol in _ENCRYPTED}
+    return {port for port, kind in used if kind != "dns"} - encrypted, encrypted
+
+
+def places(listed: Iterable[str]) -> list[tuple[str, int]]:
+    """Addresses of nameservers with their port, 53 unless they name one."""
+    found = []
+    for text in listed:
+        host, colon, port = text.rpartition(":") if text.count(":") == 1 else (text, "", "")
+        found.append((host, int(port)) if colon else (text.strip("[]"), 53))
+    return found

@@ -1,0 +1,188 @@
+"""The daemon itself on the shipped catalogue, in a network namespace of its own.
+
+There every address is this machine (a `local` route for all of IPv4 and IPv6), nginx serves every
+port of the catalogue, and a nameserver answers every name, as the system's resolver and in place
+of the reference resolvers; the silent address is silent. So nothing fails, and no delay is added:
+what is measured is what the processor does, not how long a round takes. No broker is there, so
+that delivery is not measured; measurements are scrubbed, encoded and written to the outbox.
+
+The daemon runs as `pip install .` installs it: packages of extras are hidden from it. It verifies
+against certifi's roots with the stand-ins' authority added, so that memory is what it is at work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.probing import catalogue as copies
+from benchmarks.probing import standins
+from benchmarks.probing.accounting import Spread, cpu_seconds, rss_mb
+from probes import consent
+from probes.catalogue.load import load
+
+ROOT = Path(__file__).resolve().parents[2]
+RESOLVER = "127.0.0.53"
+ANSWERS = 2
+"""IPv4 addresses of each name, and one IPv6 address."""
+INTERVAL = 15
+"""Seconds between the rounds here; the shipped interval is 300."""
+SHIPPED_INTERVAL = 300
+GOAL_SHARE, GOAL_RSS = 0.01, 45.0
+_ROUND_SECONDS = 90.0
+
+
+_HIDDEN = "aioquic"
+_START = """
+import certifi, runpy, sys
+bundle, hidden, *words = sys.argv[1:]
+certifi.where = lambda: bundle
+for name in filter(None, hidden.split(",")):
+    sys.modules[name] = None
+sys.argv = ["reachprobe", *words]
+runpy.run_module("probes", run_name="__main__")
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What some rounds of the daemon used."""
+
+    targets: int
+    endpoints: int
+    failing: int
+    """Targets of the last round in which something failed: should be none."""
+    seconds: tuple[float, ...]
+    """Processor time of each round, with everything until the next one."""
+    rss: tuple[float, ...]
+    """MB after each round."""
+
+
+async def measure(rounds: int, hidden: str = _HIDDEN) -> Daemon:
+    """Run the daemon for so many rounds, the first not counted, without the `hidden` packages.
+    Needs the namespace."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shipped = load(None)
+        trust = standins.make_trust(folder, copies.names(shipped))
+        copies.write_copy(folder / "catalogue")
+        bundle = standins.roots_with(folder, trust)
+        plain, encrypted = copies.ports(shipped)
+        listen = [[f"{host}:{p}" for p in sorted(ports) for host in ("0.0.0.0", "[::]")]
+                  for ports in (plain, encrypted)]  # fmt: skip
+        config = standins.nginx_config(trust, *listen)
+        speaking = copies.places(r.udp for r in shipped.resolvers if r.udp)
+        silent = copies.places(one.address for one in shipped.silent)
+        async with (
+            standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
+            standins.nameservers([(RESOLVER, 53), *speaking], silent, ANSWERS),
+            _daemon(folder, bundle, hidden) as (pid, lines),
+        ):
+            return await _watch(
+                pid,
+                lines,
+                rounds,
+                len(shipped.targets),
+                sum(len(t.endpoints) for t in shipped.targets),
+            )
+
+
+@contextlib.asynccontextmanager
+async def _daemon(
+    folder: Path, bundle: Path, hidden: str
+) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _START, str(bundle), hidden, "run"),
+        *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),
+        *("--resolver", f"{RESOLVER}:53", "--interval", str(INTERVAL), "--allow-private"),
+        *("--broker", "mqtt://127.0.0.1:9", "--country", "FR", "--asn", "64501"),
+        *("--accept-risks", consent.digest()),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stderr is not None
+    try:
+        yield process.pid, process.stderr
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def _watch(
+    pid: int, lines: asyncio.StreamReader, rounds: int, targets: int, endpoints: int
+) -> Daemon:
+    """Read the daemon's log; take its use at the end of each round."""
+    used: list[float] = []
+    rss: list[float] = []
+    failing = 0
+    while len(used) <= rounds:
+        async with asyncio.timeout(_ROUND_SECONDS):
+            line = await lines.readline()
+        if not line:
+            raise RuntimeError("the daemon ended")
+        said = _json(line)
+        if said.get("event") != "round":
+            continue
+        used.append(cpu_seconds(pid))
+        rss.append(rss_mb(pid))
+        failing = int(str(said.get("failing", 0)))
+    seconds = tuple(b - a for a, b in itertools.pairwise(used))
+    return Daemon(targets, endpoints, failing, seconds, tuple(rss))
+
+
+def _json(line: bytes) -> dict[str, object]:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def report(found: Daemon) -> list[str]:
+    """Lines with the figures and the goals."""
+    spread = Spread(found.seconds)
+    share = spread.median / SHIPPED_INTERVAL
+    return [
+        f"{found.targets} targets, {found.endpoints} endpoints; failing in the last round: "
+        f"{found.failing}",
+        f"A round takes {spread} s of processor; every {SHIPPED_INTERVAL} s: {share:.2%} of a core "
+        f"(goal <= {GOAL_SHARE:.0%}: {'met' if share <= GOAL_SHARE else 'MISSED'})",
+        f"Memory after {len(found.rss)} rounds: {found.rss[-1]:.1f} MB, after the first "
+        f"{found.rss[0]:.1f}, most {max(found.rss):.1f} "
+        f"(goal <= {GOAL_RSS:.0f}: {'met' if found.rss[-1] <= GOAL_RSS else 'MISSED'})",
+    ]
+
+
+async def run(rounds: int) -> int:
+    """Make the namespace, measure in it, and print; its exit status."""
+    script = (
+        "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && "
+        'ip -6 route add local ::/0 dev lo && exec "$@"'
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-n", "sh", "-c", script, "sh", sys.executable, __file__, str(rounds))
+    )
+    return await process.wait()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, inside the namespace."""
+    print("\n".join(report(asyncio.run(measure(int(arguments[0]))))), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

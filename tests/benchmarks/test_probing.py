@@ -1,0 +1,125 @@
+"""The benchmark of the probe: its accounting, its stand-ins, and what it says of goals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dns.message
+import dns.rdatatype
+import pytest
+
+from benchmarks.probing import catalogue, compare, standins, whole, worker
+from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
+from probes.catalogue.load import load
+from probes.dns_message import query, read
+
+
+def test_processor_time_of_a_process_is_what_it_used() -> None:
+    busy = subprocess.Popen(
+        [sys.executable, "-c", "import time\nwhile time.process_time() < 0.4: pass\ninput()"],
+        stdin=subprocess.PIPE,
+    )
+    try:
+        until = time.monotonic() + 20
+        while cpu_seconds(busy.pid) < 0.38 and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.1)
+        assert 0.38 <= cpu_seconds(busy.pid) < 1
+        assert 3 < rss_mb(busy.pid) < 60
+    finally:
+        busy.communicate(b"\n")
+    assert cpu_seconds(os.getpid()) > 0
+
+
+def test_each_repeat_has_its_own_ratio() -> None:
+    # The second repeat met a busy machine, which slowed both.
+    assert ratios([1.0, 3.0, 1.0], [2.0, 6.0, 2.5]).median == 0.5
+    assert str(Spread((0.1, 0.3, 0.2))) == "0.200 (0.100-0.300)"
+
+
+@pytest.mark.parametrize("qtype", ["A", "AAAA"])
+def test_the_nameserver_answers_every_name_and_always_alike(qtype: str) -> None:
+    asked = query("Some.Name.example", qtype)
+    raw = standins.reply(asked.payload, answers=2)
+    reading = read(raw, asked, 1)
+    assert reading.matches
+    assert reading.reply is not None
+    assert len(reading.reply.answers) == (2 if qtype == "A" else 1)
+    assert dns.message.from_wire(raw).id == asked.id
+    again = query("some.name.EXAMPLE", qtype)
+    second = read(standins.reply(again.payload, 2), again, 1)
+    assert second.reply is not None
+    assert second.reply.answers == reading.reply.answers
+    other = query("other.example", qtype)
+    third = read(standins.reply(other.payload, 2), other, 1)
+    assert third.reply is not None
+    assert third.reply.answers != reading.reply.answers
+    # A type that nobody here has: no answer, not a wrong one.
+    odd = asked.payload[:-15] + struct.pack("!HH", 16, 1)
+    assert not dns.message.from_wire(standins.reply(odd, 2)).answer
+
+
+def test_the_copied_catalogue_is_the_shipped_one_without_private_authorities(
+    tmp_path: Path,
+) -> None:
+    catalogue.write_copy(tmp_path / "copy")
+    shipped, copy = load(None), load(tmp_path / "copy")
+    assert [t.id for t in copy.targets] == [t.id for t in shipped.targets]
+    assert any(e.trust for t in shipped.targets for e in t.endpoints)
+    assert not any(e.trust for t in copy.targets for e in t.endpoints)
+    plain, encrypted = catalogue.ports(shipped)
+    assert 443 in encrypted
+    assert 80 in plain
+    assert not plain & encrypted
+    assert "chat.signal.org" in catalogue.names(shipped)
+    assert catalogue.places(["192.0.2.1", "192.0.2.2:5353"]) == [
+        ("192.0.2.1", 53),
+        ("192.0.2.2", 5353),
+    ]
+
+
+def test_the_report_says_which_goals_are_met() -> None:
+    costs = compare.Costs(
+        ours={"tcp": [0.1], "dns": [0.3], "tls": [0.9]},
+        theirs={"tcp": [0.3], "dns": [0.3], "tls": [0.9]},
+        requests=[0.1],
+    )
+    said = "\n".join(compare.report(costs))
+    assert "<= 0.5: met" in said
+    assert "<= 1.0: met" in said
+    assert "<= 0.9: MISSED" in said
+    assert costs.net_ratio("tcp").median == pytest.approx(0.5)
+    found = whole.Daemon(2, 3, 0, (1.5, 1.4, 1.6), (40.0, 46.0))
+    said = "\n".join(whole.report(found))
+    assert "0.50% of a core (goal <= 1%: met)" in said
+    assert "46.0 MB" in said
+    assert "MISSED" in said
+
+
+@pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="no nginx")
+async def test_our_worker_measures_what_it_is_asked(tmp_path: Path) -> None:
+    """The production path over real servers, as the benchmark drives it."""
+    trust = standins.make_trust(tmp_path, ["service.example"])
+    tcp, tls = standins.free_port(), standins.free_port()
+    config = standins.nginx_config(trust, [str(tcp)], [str(tls)], curve=compare.CURVE)
+    arguments = [str(tcp), str(tls), "PORT", "service.example", str(trust.ca), compare.CURVE]
+    async with (
+        standins.nginx(tmp_path, config, ("127.0.0.1", tls)),
+        standins.nameservers([("127.0.0.1", 0)]) as (dns_port, *_),
+    ):
+        arguments[2] = str(dns_port)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(compare.WORKER), *arguments,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, _ = await process.communicate(b"tcp 4\ntls 4\ndns 4\n")
+    assert process.returncode == 0
+    assert out.split(b"\n")[:3] == [b"4 0", b"8 0", b"8 0"]
+    assert worker.QUESTIONS == 2
