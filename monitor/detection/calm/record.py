@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 
+import msgspec
+
 from monitor.detection import sequential
 from monitor.detection.policy import Policy
 from monitor.detection.state import Suspicion
 
 Link = tuple["Record", int, int, str, str, int, str, bool, int]
 """What was before, round, started, id, rule, weight, technique, part, micro-nats."""
-Record = Suspicion | Link | None
-LONGEST = 12
+Record = bytes | Link | None
+"""A suspicion without its sums, as bytes; a failure after others; nothing."""
+LONGEST = 8
 """Links; a longer chain is told and kept as it is told."""
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Suspicion)
 
 
 def kept(held: Suspicion) -> Record:
@@ -24,7 +29,7 @@ def kept(held: Suspicion) -> Record:
     base = copy(held)
     base.sums, base.onsets, base.befores = [], [], []
     base.misses = 0
-    return base
+    return _encoder.encode(base)
 
 
 def told(record: Record, policy: Policy) -> Suspicion:
@@ -34,7 +39,7 @@ def told(record: Record, policy: Policy) -> Suspicion:
     while isinstance(record, tuple):
         links.append(record)
         record = record[0]
-    held = Suspicion([], [], []) if record is None else copy(record)
+    held = Suspicion([], [], []) if record is None else _decoder.decode(record)
     for _, round, started, id, rule, weight, technique, part, nats in reversed(links):
         failure = sequential.Failure(
             id=id, started=started, rule=rule, weight=weight, technique=technique, part=part
