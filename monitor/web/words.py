@@ -134,7 +134,14 @@ EVIDENCE = {
     "tls_interception": "every connection shows somebody else's certificate",
     "transient": "it worked when tried again",
     "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",
+    "short": "fewer bytes came than were wanted: the pages are small",
+    "time_over": "the time was over while bytes were still coming",
+    "slow": "slow, and nothing measured says whose doing that is",
+    "slow_elsewhere": "our own host is slow from there as well",
+    "slow_for_control_too": "as slow for the control",
+    "slow_for_every_name": "slow whatever the name shown",
     "weak_sign": "a sign too weak to accuse anybody",
+    "whatever_name": "whatever the name shown",
     "wrong_id": "an answer to another question came",
 }
 GATES = {

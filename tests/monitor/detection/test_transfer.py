@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.detection.endpoint import Beside
 from monitor.detection.facts import Reach
 from monitor.detection.liveness import Standing
-from monitor.detection.model import Layer, Share, State, Technique
+from monitor.detection.model import Layer, Share, State, Technique, Tier
 from monitor.detection.transfer import TransferFacts, transfer_facts
 from monitor.detection.view import EndpointView
 from probes.wire.failure import Failure
@@ -40,6 +41,7 @@ from tests.monitor.detection.throttle_scenes import (
     secure,
     series,
 )
+from tests.monitor.detection.worlds import TARGET, World, in_network, standard
 
 
 @pytest.mark.parametrize("row", list(THROTTLED))
@@ -187,3 +189,17 @@ def test_pairs_and_freezing() -> None:
     lone = facts(transfer(turn=0, rate=SLOW), transfer(turn=2, rate=FAST, **INNOCUOUS))
     assert lone is not None
     assert not lone.by_name
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_a_throttled_service_becomes_an_event_of_extent_partial(row: str) -> None:
+    technique, rule, seen = THROTTLED[row]
+    said = msgspec.structs.replace(verdict(*seen, **GIVEN), target=TARGET)
+    fine = msgspec.structs.replace(verdict(*secure(transfer()), **GIVEN), target=TARGET)
+    world = World(standard()).quiet().run(60, in_network(64501, said, fine))
+    event = world.only
+    assert (event.technique, event.extent) == (str(technique), "partial")
+    assert dict(event.rule_counts)[rule] > 0
+    if rule.endswith("sni"):
+        assert event.tier is Tier.CONFIRMED
+    assert event.networks[0].layer == "tls"

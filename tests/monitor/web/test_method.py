@@ -21,7 +21,7 @@ def test_every_rule_is_told() -> None:
         # Where a weight is from is for those who calibrate.
         assert "(fit" not in rule.said
         assert "(typed)" not in rule.said
-        accuses = rule.state == State.BLOCKED
+        accuses = rule.state in (State.BLOCKED, State.THROTTLED)
         assert (rule.weight > 0) is accuses
         assert (rule.weight_said == "accuses nobody") is not accuses
     headings = [heading for heading, _ in method.rules(Policy())]
