@@ -19,10 +19,12 @@ from probes.patience import Patience
 from probes.pending import PendingLookup
 from probes.resolvers import ResolverRoute, routes, silent_routes
 from probes.steps.dns import begin_lookup
+from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
 QTYPES = ("A", "AAAA")
+_UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
 MAX_REFERENCES = 3
 """Reference resolvers asked about a name that fails: each costs a volunteer two handshakes."""
 
@@ -34,12 +36,14 @@ class _Name:
     system: list[PendingLookup] = field(default_factory=list)
     references: list[PendingLookup] = field(default_factory=list)
     silent: list[PendingLookup] = field(default_factory=list)
+    innocuous: list[PendingLookup] = field(default_factory=list)
+    """An innocuous name at the machine's own resolver, when it gave no answer for this one."""
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
 
     def all(self) -> Iterable[PendingLookup]:
-        return (*self.system, *self.references, *self.silent)
+        return (*self.system, *self.references, *self.silent, *self.innocuous)
 
 
 class Names:
@@ -61,6 +65,7 @@ class Names:
         references = [r for r in catalogue.resolvers if r.role == "reference"]
         self._references = tuple(routes(r) for r in references[:MAX_REFERENCES])
         self._silent = silent_routes(catalogue)[:1]
+        self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
 
     async def system(self, name: str, *, yardstick: bool = True) -> tuple[str, ...]:
@@ -83,7 +88,14 @@ class Names:
                 self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
                 for way in self._silent
             ]
-        return await _answers(entry.system)
+        answered = await _answers(entry.system)
+        if yardstick and not answered and not entry.innocuous and self._innocuous not in ("", name):
+            why, kind = Purpose.CONTRAST, Contrast.INNOCUOUS_NAME
+            if await _unanswered(entry.system):
+                entry.innocuous = [
+                    self._begin(self._innocuous, "A", self._system, why, kind, listen=False)
+                ]
+        return answered
 
     async def references(self, name: str, *, widen: bool = False) -> tuple[str, ...]:
         """Return the addresses that reference resolvers give: the one already asked, or with
@@ -171,6 +183,12 @@ class Names:
             window=self._patience.window if listen else 0.0,
             timeout=self._patience.window if silent else self._patience.dns,
         )
+
+
+async def _unanswered(lookups: Iterable[PendingLookup]) -> bool:
+    """A resolver that is asked too much gives such answers, or none, to every name."""
+    first = [await pending.first() for pending in tuple(lookups)]
+    return any(lookup.failure in _UNANSWERED for lookup in first)
 
 
 async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import msgspec
 
 from probes import tls
 from probes.network import Guard, SocketNetwork
-from probes.resolvers import ResolverRoute, system_routes
+from probes.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.round import Setup, measure_round, round_bound_seconds
 from probes.scrub import scrub
 from probes.wire.codec import encode
@@ -68,10 +68,14 @@ async def once(
     """
     chosen = select(catalogue, services, targets)
     network, system = open_network(bind, resolver, allow_private)
+    vantage = vantage or Vantage()
+    if system and vantage.resolver_class == "unknown":
+        asked = resolver_class(system[0].address)
+        vantage = msgspec.structs.replace(vantage, resolver_class=asked)
     setup = Setup(
         network=network,
         catalogue=catalogue,
-        vantage=vantage or Vantage(),
+        vantage=vantage,
         software=software(),
         probe=f"p-{secrets.token_hex(8)}",
         system=system,

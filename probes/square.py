@@ -85,11 +85,10 @@ async def _contrast(visit: Visit, link: Link, innocuous: Shown | None) -> Link:
         return link
     if visit.first_time("classical") or visit.first_time("classical again"):
         small = await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")
-        small.close()
         if _proven(small) and passes:  # the size is not what matters
             small = await _share(visit, small, died=2)
-            if small.good:
-                return small
+        if small.good:
+            return small
     if visit.sni.address and visit.endpoint.server_name and visit.first_time("reflector"):
         await _reflector(visit)
     if not visit.failed_before and visit.first_time("path"):

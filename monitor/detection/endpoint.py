@@ -18,6 +18,7 @@ from monitor.detection.facts import (
     tcp_facts,
     tls_facts,
 )
+from monitor.detection.kinds import Kind
 from monitor.detection.lookup import lookup_facts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.path import path_remarks
@@ -171,8 +172,8 @@ def judge_endpoint(case: Beside) -> EndpointJudgement:
     for qtype in sorted(case.endpoint.lookups):
         facts = lookup_facts(case, qtype)
         evidence = (
-            *(("on_path",) if facts.on_path else ()),
-            *(("lying_resolver",) if facts.lying_resolver else ()),
+            *(("on_path",) if facts.on_path and not facts.excused else ()),
+            *(("lying_resolver",) if facts.lying_resolver and not facts.excused else ()),
             *((f"blockpage:{facts.page}",) if facts.page else ()),
         )
         said = _outcome(DNS_RULES, Layer.DNS, facts, facts.reach, evidence=evidence)
@@ -211,7 +212,10 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
             _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
         )
     if (http := http_facts(case, place, forged)) is not None and _open(outcomes):
-        seen = (f"blockpage:{http.page}",) if http.page else ()
+        seen = (
+            *((f"blockpage:{http.page}",) if http.page else ()),
+            *(("by_service",) if http.tls and http.kind is Kind.OK else ()),
+        )
         outcomes.append(
             _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
         )

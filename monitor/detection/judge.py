@@ -81,6 +81,8 @@ def judge_beside(
     if gate is not None:
         evidence |= set(gate.evidence)
     evidence |= _families(judged, here)
+    if named and named.accuses and named.layer is Layer.DNS and "on_path" not in evidence:
+        evidence |= _local(measurement)
     if state in OPEN_STATES:
         evidence |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
     return Verdict(
@@ -94,6 +96,12 @@ def judge_beside(
         evidence=tuple(sorted(evidence)),
         findings=_findings(state, judged),
     )
+
+
+def _local(measurement: Measurement) -> set[str]:
+    """The resolver is a box at home or in the office: the lie may be a filter's that its owner
+    wants. One measurement cannot tell; that vantages of several owners must agree is what does."""
+    return {"local_resolver"} if measurement.vantage.resolver_class == "private" else set()
 
 
 def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:

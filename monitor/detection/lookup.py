@@ -58,6 +58,16 @@ class LookupFacts:
     """The other query type of the same name was answered."""
     others: bool = False
     """The resolver answers for the liveness names."""
+    limits: bool = False
+    """At the same time the resolver failed an innocuous name in the same way."""
+    authority: bool = False
+    """An encrypted resolver, which nobody on the path can answer for, fails in the same way, and
+    none gives an address: it is the name's own servers that answer so from here."""
+
+    @property
+    def excused(self) -> bool:
+        """Nobody needs to have lied."""
+        return self.limits or self.authority
 
 
 def name_filtered(place: AddressView, endpoint: EndpointView) -> bool:
@@ -120,7 +130,16 @@ def lookup_facts(case: Beside, qtype: str) -> LookupFacts:
         injected=silent or second,
         sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
         others=case.standing.resolver_answers,
+        limits=any(dns_kind(q) is kind for q in endpoint.innocuous_lookups),
+        authority=_authority(endpoint, kind, qtype),
     )
+
+
+def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
+    seen = [
+        dns_kind(q) for q in endpoint.references if q.qtype == qtype and q.transport in ENCRYPTED
+    ]
+    return kind in seen and Kind.OK not in seen
 
 
 def _foreign(place: AddressView) -> bool:

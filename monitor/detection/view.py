@@ -113,6 +113,8 @@ class EndpointView:
     """How often the system resolver was asked at least, by query type."""
     references: list[DNSLookup] = field(default_factory=list)
     silent: list[DNSLookup] = field(default_factory=list)
+    innocuous_lookups: list[DNSLookup] = field(default_factory=list)
+    """An innocuous name at the system resolver, at the same time."""
     reflector: TLSHandshake | None = None
     quic_reflector: QUICHandshake | None = None
     transfers_elsewhere: list[Transfer] = field(default_factory=list)
@@ -179,6 +181,8 @@ def _guessed(id: str) -> EndpointRef:
 def _place_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
     if seen.contrast is Contrast.SILENT_ADDRESS:
         endpoint.silent.append(seen)
+    elif seen.contrast is Contrast.INNOCUOUS_NAME:
+        endpoint.innocuous_lookups.append(seen)
     elif seen.resolver == SYSTEM and seen.contrast in (None, Contrast.REPEAT):
         old = endpoint.lookups.get(seen.qtype)
         if old is None or (dns_kind(seen) is Kind.OK and dns_kind(old) is not Kind.OK):

@@ -72,10 +72,13 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
 
 def lie(sock: socket.socket, order: dict[str, Any]) -> None:
     """Answer the name falsely, pass other questions on to the resolver."""
-    lied = 0
+    lied = asked = 0
     while True:
         payload, sender = sock.recvfrom(4096)
+        asked += 1
         false = forged(dns.message.from_wire(payload), order)
+        if asked <= order.get("patience", 0):  # so many questions are answered, whatever they are
+            false = None
         if false is not None:
             lied += 1
             if (lied - 1) % order.get("of", 1):  # the first of every `of` questions is lied to
@@ -288,7 +291,7 @@ def main() -> None:
         begin(reassemble, Queue(), order["name"])
     if order := orders.get("quic"):
         begin(blind, Queue(), order["name"], order["late"])
-    if order := orders.get("delay"):
+    if order := orders.get("delay") or orders.get("hold"):
         begin(hold, Queue(copy=False), order)
     for key, port, serve in (
         ("tls", TLS_PORT, over_tls),

@@ -63,7 +63,13 @@ def main(seed: int, number: int, folder: Path) -> None:
         runs = {
             "probe": measure_again(world, files["probe"], promised.rounds)
             if promised.rounds > 1
-            else world.measure("probe", "vantage", plan.resolver, files["probe"]),
+            else world.measure(
+                "probe",
+                "vantage",
+                promised.resolver or plan.resolver,
+                files["probe"],
+                clock=promised.clock,
+            ),
             "control": world.measure("control", "control", plan.reference.v4[0], files["control"]),
         }
         codes = {space: process.wait(LIMIT_SECONDS) for space, process in runs.items()}

@@ -54,6 +54,8 @@ class Twist:
 
 
 STRAIGHT = Twist()
+FROM_THERE = '"^(10[.]1[.]|fd01:)"'
+"""Addresses of the vantage's network, as a regular expression of nginx."""
 PAGE_BYTES = 400_000
 """What an https service gives: more than a transfer wants."""
 
@@ -72,7 +74,19 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
             f"  interface: {address}@853\n  interface: {address}@443\n  https-port: 443\n"
             f'  tls-service-pem: "{far[0]}"\n  tls-service-key: "{far[1]}"\n'
         )
-    known = [h for h in plan.hosts if h not in hosts(plan, twist.gone)]
+    refused = {h.name for h in hosts(plan, twist.refused_there)}
+    refusals = "".join(f'  local-zone: "{name}" always_refuse\n' for name in sorted(refused))
+    view = there = ""
+    if refused and far is not None:  # as whoever serves the name would, to one network
+        view = "  access-control-view: 10.1.0.0/16 there\n"
+        there = "view:\n  name: there\n  view-first: yes\n" + refusals
+    elif refused:
+        view = refusals
+    known = [
+        h
+        for h in plan.hosts
+        if h not in hosts(plan, twist.gone) and (far is not None or h.name not in refused)
+    ]
     moved = hosts(plan, twist.private)
     records = "".join(
         dict.fromkeys(
@@ -93,7 +107,7 @@ def unbound(plan: Plan, twist: Twist, folder: Path, far: Pair | None) -> str:
   interface: {address}
   access-control: 0.0.0.0/0 allow
   local-zone: "." static
-{encrypted}{records}"""
+{encrypted}{view}{records}{there}"""
 
 
 def _records(host: Host, far: bool) -> list[tuple[str, str]]:
@@ -124,6 +138,12 @@ def nginx(
         lines = [f"listen {a}:{host.port}{' ssl' if secure else ''};" for a in listen]
         lines += _shown(issue(host, host in expired)) if secure else []
         lines += [f"server_name {host.name};", "limit_rate 20k;" if host in sluggish else ""]
+        lines += [
+            f"if ($remote_addr ~ {FROM_THERE}) {{ return {s}; }}" for s in away(plan, twist, host)
+        ]
+        if host in hosts(plan, twist.strict):
+            refuse = [f"listen {a}:{host.port} ssl default_server;" for a in listen]
+            blocks.append([*refuse, "ssl_reject_handshake on;"])
         if host.protocol == "https" and host not in law:
             lines += [_long_page(folder, host.name)]
         else:
@@ -144,6 +164,12 @@ def nginx(
         f"http {{\n  access_log off;\n{temporary}  server_names_hash_bucket_size 128;\n"
         f"{servers}}}\n"
     )
+
+
+def away(plan: Plan, twist: Twist, host: Host) -> list[int]:
+    """The status with which a host turns away who comes from the vantage's network."""
+    law, forbidden = hosts(plan, twist.law_there), hosts(plan, twist.forbidden_there)
+    return [451] if host in law else [403] if host in forbidden else []
 
 
 def speakers(plan: Plan, twist: Twist) -> list[tuple[str, str, int]]:

@@ -48,6 +48,7 @@ BACK = {
     ),
     "transit": (f"10.1.0.0/16 via 10.2.0.2 src {ROUTER}", "fd01::/64 via fd02::2"),
 }
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 MSS = 536
 """Bytes in a segment where a censor must reassemble; the least that everybody takes (RFC 9293)."""
 _SYSCTLS = {
@@ -105,14 +106,19 @@ class World:
         write_catalogue(plan, self.catalogue, self.ca.pem)
         self._serve(twist)
         if twist.silent:
-            mute = [
-                f"add rule inet c i {'ip6' if ':' in a else 'ip'} daddr {a} drop"
-                for a in plan.service(twist.silent).host.addresses
-            ]
-            chain = "add chain inet c i { type filter hook input priority 0; }"
-            self._nft("internet", "add table inet c", chain, *mute)
+            self._mute(plan.service(twist.silent).host.addresses)
+        if twist.dead:
+            self._mute(plan.service(twist.dead).host.v4[:1])
 
     # -- the world --
+
+    def _mute(self, addresses: Sequence[str]) -> None:
+        """Addresses of the internet that answer nobody."""
+        mute = [
+            f"add rule inet c i {'ip6' if ':' in a else 'ip'} daddr {a} drop" for a in addresses
+        ]
+        chain = "add chain inet c i { type filter hook input priority 0; }"
+        self._nft("internet", "add table inet c", chain, *mute)
 
     def _serve(self, twist: Twist) -> None:
         """unbound twice (the vantage's resolver, and one for everybody else), nginx for every
@@ -247,9 +253,15 @@ class World:
         }
 
     def measure(
-        self, space: str, role: str, resolver: str, into: Path, *more: str
+        self, space: str, role: str, resolver: str, into: Path, *more: str, clock: str = ""
     ) -> subprocess.Popen[str]:
-        """Start `reachprobe once` in a namespace, writing JSON Lines to a file."""
+        """Start `reachprobe once` in a namespace, writing JSON Lines to a file. `clock`: how wrong
+        its clock is, as libfaketime takes it."""
+        wrong = {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME": clock,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
         arguments = [
             *command("reachprobe"), "once", "--json", "--catalogue", str(self.catalogue),
             "--allow-private", "--resolver", f"{resolver}:53", "--role", role,
@@ -262,7 +274,7 @@ class World:
                 stdout=out,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
-                env=self.environment(),
+                env=self.environment() | (wrong if clock else {}),
                 cwd=self.folder,
                 text=True,
             )

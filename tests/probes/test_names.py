@@ -80,7 +80,19 @@ async def test_a_dropped_name_times_out():
         names = net.names()
         assert await names.system(NAME) == ()
         lookups = await names.observations(NAME, "e", 0)
-        assert {o.failure for o in lookups if o.resolver == "system"} == {"generic_timeout_error"}
+        own = [o for o in lookups if o.resolver == "system"]
+        assert {o.failure for o in own if o.contrast is None} == {"generic_timeout_error"}
+        (beside,) = (o for o in own if o.contrast is not None)
+        assert (beside.contrast, beside.name) == (Contrast.INNOCUOUS_NAME, "innocuous.test")
+        assert beside.failure == "dns_nxdomain_error"
+
+
+async def test_a_denied_name_asks_for_no_other():
+    async with internet({NAME: Rcode("NXDOMAIN")}) as net:
+        names = net.names()
+        await names.system(NAME)
+        lookups = await names.observations(NAME, "e", 0)
+    assert {o.name for o in lookups} == {NAME}
 
 
 async def test_an_unknown_name_has_no_lookups():

@@ -127,6 +127,8 @@ def test_override(tmp_path):
         ("fe80::1%eth0", "private"),
         ("100.64.0.1", "isp"),
         ("81.2.69.142", "isp"),
+        ("192.0.2.1", "isp"),
+        ("2001:db8::53", "isp"),
         ("0.0.0.0", "unknown"),
         ("dns.example", "unknown"),
         ("", "unknown"),

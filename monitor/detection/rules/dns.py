@@ -15,6 +15,10 @@ from monitor.detection.rule import Rule
 _DNS = Layer.DNS
 
 
+_UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
+_ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
+
+
 def _unvouched(f: LookupFacts) -> bool:
     return f.kind is Kind.OK and not f.proven and not f.known
 
@@ -49,6 +53,24 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
         State.DOWN,
         "The control's resolver fails in the same way: the name is gone or its servers are down.",
+    ),
+    Rule(
+        "dns.resolver_limits",
+        _DNS,
+        lambda f: f.limits and f.kind in _UNANSWERED and not f.sibling,
+        State.INCONCLUSIVE,
+        "At the same time the resolver failed an innocuous name in the same way: it limits how "
+        "often it is asked, or is in trouble itself.",
+        evidence=("resolver_limits",),
+    ),
+    Rule(
+        "dns.authority_differs",
+        _DNS,
+        lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,
+        State.INCONCLUSIVE,
+        "Asked from here over an encrypted channel the answer is the same, and the control gets "
+        "another: the name's own servers answer by country.",
+        evidence=("by_authority",),
     ),
     Rule(
         "dns.bogon",

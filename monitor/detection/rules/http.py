@@ -12,6 +12,8 @@ from monitor.detection.rule import Rule
 _HTTP = Layer.HTTP
 LEGAL = 451
 """Unavailable for legal reasons, RFC 7725."""
+FORBIDDEN = (403, 410, 429, 503)
+"""What servers answer to whom they turn away."""
 
 
 def _dies(facts: HTTPFacts) -> bool:
@@ -68,6 +70,15 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "(typed)",
         Technique.HTTP_451,
         3_100_000,
+    ),
+    Rule(
+        "http.served_otherwise",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and f.tls and f.other_answer and f.status in FORBIDDEN,
+        State.OK,
+        "Over TLS with the service's own certificate another answer than the control's: the "
+        "service itself turns away who comes from here.",
+        evidence=("by_service",),
     ),
     Rule(
         "http.redirect",

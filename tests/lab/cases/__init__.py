@@ -8,6 +8,7 @@ from tests.lab.cases import (
     addresses,
     answers,
     apps,
+    benign,
     everybody,
     first,
     handshakes,
@@ -32,6 +33,7 @@ _AREAS = (
     throttling,
     apps,
     traps,
+    benign,
 )
 CASES: tuple[Case, ...] = first.CASES
 """The first twelve."""

@@ -34,6 +34,10 @@ class Case:
     """It hits the target of several endpoints that combine so, else one of a single endpoint."""
     endpoints: tuple[int, int] | None = None
     """How many of how many endpoints fail (total, failed), where that is not one of one."""
+    resolver: str = ""
+    """The vantage asks this resolver, in place of the ISP's."""
+    clock: str = ""
+    """How wrong the probe's clock is, as libfaketime takes it; its own process alone."""
     rounds: int = 1
     """The probe measures so often, each time knowing what failed before; the last one counts."""
     everyone: bool = False

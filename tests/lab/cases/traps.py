@@ -18,5 +18,6 @@ CASES: tuple[Case, ...] = (
         "dns.injection.other",
         evidence=("lying_resolver", "partial:ipv4"),
     ),
+    Case("trap.strict", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
     Case("trap.twice", "ok", WORKS, None, ANY, everyone=True),
 )

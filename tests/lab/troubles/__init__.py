@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.lab.plan import Plan, Service
-from tests.lab.troubles import apps, partial, quic, throttling, traps
+from tests.lab.troubles import apps, benign, partial, quic, throttling, traps
 from tests.lab.world import World
 
 AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
@@ -16,6 +16,7 @@ AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
     "throttle": throttling.disturb,
     "pace": throttling.disturb,
     "trap": traps.disturb,
+    "benign": benign.disturb,
     "app": apps.disturb,
     "udp": apps.disturb,
 }

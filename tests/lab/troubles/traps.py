@@ -24,6 +24,8 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             _set(world, residual)
         case "second_round":
             _set(world, residual | {"seconds": SHORT_SECONDS})
+        case "strict":
+            world.interfere({"tls": {"act": "reset", "name": name}})
         case "race":
             _set(world, {"act": "race", "name": name, "late": False})
         case "late_reset":

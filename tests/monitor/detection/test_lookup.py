@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.detection.facts import Beside, beside
+from monitor.detection.judge import judge
 from monitor.detection.liveness import standing
 from monitor.detection.lookup import lookup_facts
+from monitor.detection.model import Verdict
 from monitor.detection.view import view
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation, Certificate
+from probes.wire.measurement import Vantage
+from probes.wire.observation import AnyObservation, Certificate, Contrast, DNSLookup
 from tests.monitor.detection.scenes import (
     A1,
+    A2,
     FORGED,
     OWN_HOST,
     REFLECTOR,
     TLS,
     alive,
+    contrast,
     control,
     dns,
     foreign,
@@ -75,3 +80,42 @@ def test_who_follows_the_name_is_on_the_path() -> None:
     ours = tls(REFLECTOR, chain=leaf, **OWN_HOST)
     assert lookup_facts(case(dns(FORGED), tcp(FORGED), shown, ours), "A").by_name
     assert not lookup_facts(case(dns(FORGED), tcp(FORGED), shown), "A").by_name
+
+
+def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
+    def said(beside: str | None) -> Verdict:
+        seen = [dns(failure=Failure.DNS_REFUSED), dns(failure=Failure.DNS_REFUSED, qtype="AAAA")]
+        named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+        answers = () if beside else (A2,)
+        return judge(measured(*seen, dns(*answers, failure=beside, **named)), alive(), [control()])
+
+    limited = said(Failure.DNS_REFUSED)
+    assert (limited.state, limited.technique) == ("inconclusive", None)
+    assert limited.evidence == ("resolver_limits",)
+    for other in (None, Failure.TIMEOUT):
+        assert (said(other).state, said(other).technique) == ("blocked", "dns.refused")
+
+
+def test_the_names_own_servers_answer_so_from_here() -> None:
+    def said(*beside: DNSLookup) -> Verdict:
+        seen = [dns(failure=Failure.DNS_NXDOMAIN), dns(failure=Failure.DNS_NXDOMAIN, qtype="AAAA")]
+        return judge(measured(*seen, *beside), alive(), [control()])
+
+    denied = {"failure": Failure.DNS_NXDOMAIN}
+    too = said(
+        reference(transport="doh", **denied), reference(transport="doh", qtype="AAAA", **denied)
+    )
+    assert (too.state, too.technique, too.evidence) == ("inconclusive", None, ("by_authority",))
+    # Over plain UDP anybody may have said so, and one encrypted answer is enough.
+    for other in ([reference(**denied)], [reference(A1, transport="dot")]):
+        assert said(*other).technique == "dns.nxdomain"
+
+
+def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
+    home = Vantage(country="RU", asn=1, resolver_class="private")
+    seen = [dns("0.0.0.0"), reference(A1)]
+    said = judge(measured(*seen, vantage=home), alive(), [control()])
+    assert (said.state, said.technique) == ("blocked", "dns.injection.bogon")
+    assert said.evidence == ("local_resolver", "lying_resolver")
+    forged = [dns("0.0.0.0", later=[[A1]]), reference(A1)]
+    assert "local_resolver" not in judge(measured(*forged, vantage=home), alive(), []).evidence

@@ -1,0 +1,77 @@
+"""Harmless ways in which networks, machines and services fail, or look as if they did.
+
+Two of them are no network's doing and still not nothing: a service that answers 451 to a country by
+its own certificate says itself that the law has it blocked there, and a filter in the house is told
+from one at the ISP by other vantages alone. Both carry evidence that says so.
+"""
+
+from __future__ import annotations
+
+from tests.lab.cases.case import ANY, TLS, WORKS, Case
+
+HOUSE = "10.1.0.1"
+"""A box in the volunteer's house, which answers questions there."""
+CASES: tuple[Case, ...] = (
+    Case(
+        "benign.clock",
+        "inconclusive",
+        ("vantage.clock_wrong",),
+        None,
+        evidence=("clock_wrong",),
+        clock="-12y",
+        everyone=True,
+    ),
+    Case(
+        "benign.limits",
+        "inconclusive",
+        ("dns.resolver_limits",),
+        None,
+        ANY,
+        evidence=("resolver_limits",),
+        everyone=True,
+    ),
+    Case(
+        "benign.authority",
+        "inconclusive",
+        ("dns.authority_differs",),
+        None,
+        ANY,
+        evidence=("by_authority",),
+    ),
+    Case(
+        "benign.forbidden_there",
+        "ok",
+        ("http.served_otherwise",),
+        None,
+        ("https",),
+        evidence=("by_service",),
+    ),
+    Case(
+        "benign.law_there",
+        "blocked",
+        ("http.451",),
+        "http.451",
+        ("https",),
+        evidence=("by_service",),
+    ),
+    Case(
+        "benign.house_filter",
+        "blocked",
+        ("dns.bogon",),
+        "dns.injection.bogon",
+        ANY,
+        evidence=("lying_resolver", "local_resolver"),
+        resolver=HOUSE,
+    ),
+    Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),
+    Case("benign.strict", "ok", WORKS, None, TLS),
+    Case("benign.slow_service", "ok", WORKS, None, TLS),
+    Case(
+        "benign.large_hello",
+        "ok",
+        ("tls.large_hello", *WORKS),
+        None,
+        TLS,
+        evidence=("large_hello",),
+    ),
+)
