@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from monitor import closing, news
 from monitor.detection import state as states
+from monitor.detection import suspicion
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fold import initial
 from monitor.detection.history import Folding, stretches
@@ -35,6 +36,7 @@ CHUNK_ROUNDS = 48
 REST = 8.0
 """After a look at what trickles in, a service rests for this many times what the look took."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
+OnSuspicion = Callable[[Sequence[suspicion.Place]], Awaitable[None]]
 
 
 @dataclass
@@ -53,13 +55,16 @@ class _Watched:
     amends_from: float = 0.0
     rests_until: float = 0.0
     """On the loop's clock: a large fleet's trickle must not be looked at with every message."""
+    asked: suspicion.Asked = field(default_factory=dict)
+    """Retests that were asked for lately. Not stored: whoever leads next may ask once more."""
 
 
 @dataclass
 class Detecting:
     """The loop over one store. `clock` gives Unix milliseconds and decides only when a round is
     over, never what is concluded of it. `observe_lag` gets the seconds from a round's end to
-    its conclusions being saved. `on_change` gets events with news, after they were saved.
+    its conclusions being saved. `on_change` gets events with news, after they were saved, and
+    `on_suspicion` what should be measured again at once.
     """
 
     database: Database
@@ -68,6 +73,7 @@ class Detecting:
     clock: Callable[[], int]
     on_change: OnChange | None = None
     observe_lag: Callable[[float], None] | None = None
+    on_suspicion: OnSuspicion | None = None
     fingerprints: Fingerprints = OWN
     poll_seconds: float = POLL_SECONDS
     rest: float = REST
@@ -252,7 +258,18 @@ class Detecting:
         for round in closed:
             if self.observe_lag is not None:
                 self.observe_lag(max(0, now - ends[round]) / 1000)
+        if now - ends[closed[-1]] <= 2 * self.policy.ms(self.policy.round_close_seconds):
+            await self._suspect(watched, now)
         return True
+
+    async def _suspect(self, watched: _Watched, now: int) -> None:
+        """Ask for a closer look where something has just begun, or ended. Never for the past."""
+        if self.on_suspicion is None:
+            return
+        places = suspicion.wanted(watched.state, self.policy, now, watched.asked)
+        watched.asked = suspicion.remembered(watched.asked, places, now, self.policy)
+        if places:
+            await self.on_suspicion(places)
 
     async def _closed(
         self, service: str, watched: _Watched, waiting: Sequence[tuple[int, int]]
@@ -336,6 +353,7 @@ async def run_detector(
     clock: Callable[[], int],
     on_change: OnChange | None = None,
     observe_lag: Callable[[float], None] | None = None,
+    on_suspicion: OnSuspicion | None = None,
     fingerprints: Fingerprints = OWN,
 ) -> None:
     """Detect until `stop` is set.
@@ -351,5 +369,6 @@ async def run_detector(
         clock,
         on_change=on_change,
         observe_lag=observe_lag,
+        on_suspicion=on_suspicion,
         fingerprints=fingerprints,
     ).run(stop)

@@ -25,6 +25,7 @@ from aiohttp import web
 
 from monitor import logs, mosquitto
 from monitor.announcing import EventAnnouncer
+from monitor.asking import RetestAsker
 from monitor.broker.embedded import BrokerError, EmbeddedBroker
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
@@ -111,9 +112,13 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
         announcer = EventAnnouncer(database.engine, policy, wall_clock)
-        secret = _broker_secret(given)
+        asker = RetestAsker(policy, wall_clock)
+        own = (given.broker, given.mqtt_user, _broker_secret(given))
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(announcer.run(given.broker, given.mqtt_user, secret))
+            sending = [
+                group.create_task(announcer.run(*own)),
+                group.create_task(asker.run(*own)),
+            ]
             await run_detector(
                 database,
                 policy,
@@ -121,9 +126,11 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 holder=_holder(),
                 clock=wall_clock,
                 on_change=announcer.changed,
+                on_suspicion=asker.wanted,
                 fingerprints=fingerprints,
             )
-            sending.cancel()
+            for task in sending:
+                task.cancel()
 
 
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
@@ -207,6 +214,7 @@ async def everything(
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             announcer = EventAnnouncer(database.engine, policy, wall_clock)
+            asker = RetestAsker(policy, wall_clock)
             # Both addresses are ours before anything else starts that would have to be undone.
             async with serving(site, given.http), asyncio.TaskGroup() as group:
                 group.create_task(run_collector(*own, database, counters, stop, shared=False))
@@ -219,11 +227,13 @@ async def everything(
                         clock=wall_clock,
                         on_change=announcer.changed,
                         observe_lag=lags.detection.observe,
+                        on_suspicion=asker.wanted,
                         fingerprints=fingerprints,
                     )
                 )
                 besides = [
                     group.create_task(announcer.run(*own)),
+                    group.create_task(asker.run(*own)),
                     group.create_task(stories.run()),
                 ]
                 yield Running(database, site, broker)

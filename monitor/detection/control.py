@@ -134,6 +134,7 @@ def facts_of(
                 round=m.round,
                 started=m.started,
                 interval=m.interval_ms,
+                retest=m.retest,
                 target=m.target,
                 verdict=imported.judge(m)
                 if s.source != PROBE

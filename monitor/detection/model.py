@@ -153,6 +153,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "probe"
     catalogue: str = ""
     """Version of the catalogue that it was measured with."""
+    retest: bool = False
+    """Measured because the detector asked: its interval is not the vantage's own."""
 
 
 class Tier(StrEnum):

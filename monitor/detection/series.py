@@ -63,7 +63,7 @@ def meet(network: Network, fact: Fact) -> None:
     network.members[probe] = Member(
         owner=fact.owner if fact.source == gates.PROBE else fact.source,
         enrolled=fact.enrolled,
-        interval=fact.interval,
+        interval=known.interval if known is not None and fact.retest else fact.interval,
         round=fact.round,
         outcome=gates.outcome(fact),
         failed_at=known.failed_at if known else 0,

@@ -1,0 +1,87 @@
+"""The detector's shell and retests: what is asked for, when, and what becomes of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection import state as states
+from monitor.detection import suspicion
+from monitor.detection.model import Stored, Tier
+from monitor.store.database import open_database
+from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
+from tests.monitor.test_detecting import POLICY, World
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    yield World(database)
+    await database.close()
+
+
+async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(world: World) -> None:
+    asked: list[Sequence[suspicion.Place]] = []
+
+    async def ask(places: Sequence[suspicion.Place]) -> None:
+        asked.append(places)
+
+    world.detector.on_suspicion = ask
+    for number in range(4):
+        await world.arrive(rounds([number], from_round(3)))
+        await world.settle(START + number * INTERVAL + INTERVAL)
+    assert asked == [(("RU", 64501, "wechat/messaging"),)]
+    # Within the residual time nobody is asked again; afterwards they are.
+    for number in range(4, 8):
+        await world.arrive(rounds([number], from_round(3)))
+        await world.settle(START + number * INTERVAL + INTERVAL)
+    assert 1 < len(asked) <= 1 + 4 * INTERVAL // POLICY.ms(POLICY.residual_seconds)
+    # A detector that comes back after an hour catches up, and asks nobody about then.
+    late = world.another("second")
+    late.on_suspicion = ask
+    await world.database.conclusions.clear()
+    asked.clear()
+    world.now = START + 3_600_000
+    while await late.turn():
+        pass
+    assert asked == []
+
+
+async def test_what_was_measured_again_hastens_the_event_and_is_no_new_rhythm(
+    world: World,
+) -> None:
+    """Two retests between two rounds: likely before the next round, and nobody is called silent
+    because the retests ended."""
+    usual = 5 * INTERVAL
+
+    def again(round: int) -> list[Stored]:
+        made = rounds([round], from_round(0), PEOPLE[:3], interval=INTERVAL)
+        return [
+            replace(
+                each,
+                measurement=replace(
+                    each.measurement,
+                    retest=each.measurement.target == "wechat/messaging",
+                    round=START + round * INTERVAL,
+                ),
+            )
+            for each in made
+        ]
+
+    for number in range(4):
+        await world.arrive(rounds([number], from_round(3), interval=usual))
+        await world.settle(START + number * usual + usual)
+    (event,) = await world.events() or (None,)
+    assert event is None or event.tier is Tier.UNCONFIRMED
+    for number in (17, 18):
+        await world.arrive(again(number))
+        await world.settle(START + (number + 1) * INTERVAL + 30_000)
+    (event,) = await world.events()
+    assert event.tier in (Tier.LIKELY, Tier.CONFIRMED)
+    assert event.onset == START + 3 * usual
+    state = states.decode((await world.database.conclusions.load("wechat"))[1])  # type: ignore[index]
+    members = [m for network in state.networks.values() for m in network.members.values()]
+    assert {member.interval for member in members} == {usual}
