@@ -97,8 +97,11 @@ FAILURES = {
 }
 EVIDENCE = {
     "address_unproven": "the address did not prove itself by a certificate",
+    "after_trigger": "shown soon after the service's name had died there",
     "allow_list_network": "only listed addresses get through in this network",
     "answer_lacks": "the answer lacks what the control is shown",
+    "by_authority": "the name's own servers answer so from there",
+    "by_service": "the service itself says so, with its own certificate",
     "captive_portal": "a sign-in page stands in the way",
     "clear_http": "a page in clear text came in place of the app's answer",
     "clock_wrong": "the vantage's clock is wrong",
@@ -111,6 +114,7 @@ EVIDENCE = {
     "known_key": "the server names a key of the service's",
     "large_hello": "only the long hello fails",
     "local_refusal": "the vantage's own machine refuses",
+    "local_resolver": "it may be a filter in the volunteer's house",
     "lying_resolver": "the resolver itself lies",
     "icmp_after_reply": "an ICMP error came after the answer",
     "malformed": "an answer that cannot be read came",
@@ -122,7 +126,14 @@ EVIDENCE = {
     "not_dialled": "the address was not dialled",
     "on_path": "forged on the path, not by the far end",
     "one_family_unanswered": "one address family is not answered",
+    "partial:addresses": "some addresses are blocked, others work",
+    "partial:endpoints": "some endpoints are blocked, others work",
+    "partial:flows": "some connections die, others pass",
+    "partial:ipv4": "only IPv4 is blocked",
+    "partial:ipv6": "only IPv6 is blocked",
+    "partial:protocol": "one protocol is blocked, another works",
     "residual_possible": "a censor may still have been at it after our first attempt",
+    "resolver_limits": "the resolver failed a harmless name as well",
     "resolver_dead": "the resolver answers for no name",
     "sent_again": "the question was sent twice",
     "sent_again_answered": "answered when it was asked again",
@@ -144,6 +155,14 @@ EVIDENCE = {
     "whatever_name": "whatever the name shown",
     "wrong_id": "an answer to another question came",
 }
+PREFIXES = {
+    "acts_at_hop": "hops to where it acts: {}",
+    "hop": "the router there calls itself {}",
+    "endpoint": "blocked endpoint {}",
+    "address": "blocked address {}",
+    "protocol": "blocked protocol {}",
+}
+"""Remarks that name something after a colon."""
 GATES = {
     "": "open",
     "service_down": "shut: the service fails in other countries too",
@@ -187,6 +206,9 @@ def rule_comment(id: str) -> str:
 
 def evidence(remark: str) -> str:
     """A remark of a verdict in words."""
+    kind, _, named = remark.partition(":")
+    if remark not in EVIDENCE and named and kind in PREFIXES:
+        return PREFIXES[kind].format(named)
     return EVIDENCE.get(remark, remark.replace("_", " "))
 
 
