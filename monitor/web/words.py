@@ -126,12 +126,12 @@ EVIDENCE = {
     "not_dialled": "the address was not dialled",
     "on_path": "forged on the path, not by the far end",
     "one_family_unanswered": "one address family is not answered",
-    "partial:addresses": "some addresses are blocked, others work",
-    "partial:endpoints": "some endpoints are blocked, others work",
+    "partial:addresses": "some addresses are cut off, others work",
+    "partial:endpoints": "some endpoints are cut off, others work",
     "partial:flows": "some connections die, others pass",
-    "partial:ipv4": "only IPv4 is blocked",
-    "partial:ipv6": "only IPv6 is blocked",
-    "partial:protocol": "one protocol is blocked, another works",
+    "partial:ipv4": "IPv4 alone is cut off",
+    "partial:ipv6": "IPv6 alone is cut off",
+    "partial:protocol": "one protocol is cut off, another works",
     "residual_possible": "a censor may still have been at it after our first attempt",
     "resolver_limits": "the resolver failed a harmless name as well",
     "resolver_dead": "the resolver answers for no name",
@@ -158,9 +158,9 @@ EVIDENCE = {
 PREFIXES = {
     "acts_at_hop": "hops to where it acts: {}",
     "hop": "the router there calls itself {}",
-    "endpoint": "blocked endpoint {}",
-    "address": "blocked address {}",
-    "protocol": "blocked protocol {}",
+    "endpoint": "cut off: endpoint {}",
+    "address": "cut off: address {}",
+    "protocol": "cut off: protocol {}",
 }
 """Remarks that name something after a colon."""
 GATES = {
