@@ -27,7 +27,7 @@ from probes.round import (
 )
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
-from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake
+from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake, Transfer
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address
@@ -362,3 +362,24 @@ def test_a_tenth_of_the_packets_lost_does_not_look_like_blocking():
     )
     assert run.stdout.split()[:2] == ["16", "16"]
     assert int(run.stdout.split()[2]) <= 1
+
+
+async def test_speed_is_looked_at_once_and_then_when_it_is_due():
+    page = tls_server.tls(LEAF.context(), lambda r: http_answer("200 OK", b"x" * 80_000))
+    async with (
+        tls_server.serve(page) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        targets = [target("wechat/a", endpoint(server.port, protocol="https"))]
+        setup = net.setup()
+
+        async def transfers(round_ms: int, interval_ms: int) -> int:
+            emitted = await run(
+                net, targets, setup=setup, round_ms=round_ms, interval_ms=interval_ms
+            )
+            return sum(isinstance(o, Transfer) for m in emitted for o in m.observations)
+
+        assert await transfers(1_795_521_600_000, 60_000) == 0
+        assert await transfers(1_795_521_600_000 + 6 * 3_600_000, 60_000) == 1
+        assert await transfers(1_795_521_660_000 + 6 * 3_600_000, 60_000) == 0
+        assert await transfers(1_795_521_720_000, 0) == 1
