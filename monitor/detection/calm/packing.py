@@ -223,16 +223,16 @@ def unpacked(block: Block, n: int, policy: Policy) -> Network:
         probe: Member(owner, enrolled, interval, round, OUTCOMES[code], failed_at, depth)
         for probe, owner, enrolled, interval, round, code, failed_at, depth in columns
     }
-    layers = {}
-    for high, name in enumerate(block.layers):
-        there = block.exists[high, start:end].tolist()
-        if any(there):
-            tracks = {
-                probe: _taken(block, high, start + r, policy)
-                for r, probe in enumerate(probes)
-                if there[r]
-            }
-            layers[name] = Series(tracks, 0, int(block.rank[high, n]))
+    tracks = _tracks(block, start, end, policy)
+    layers = {
+        name: Series(
+            {probe: track for probe, track in zip(probes, found, strict=True) if track is not None},
+            0,
+            int(block.rank[high, n]),
+        )
+        for high, (name, found) in enumerate(zip(block.layers, tracks, strict=True))
+        if any(found)
+    }
     country = block.countries[block.place[n]]
     return Network(
         block.target,
@@ -245,43 +245,70 @@ def unpacked(block: Block, n: int, policy: Policy) -> Network:
     )
 
 
-def _taken(block: Block, high: int, row: int, policy: Policy) -> Track:
-    cell = high, row
-    at = high * len(block.probes) + row
-    found = int(np.searchsorted(block.at, at))
-    held = None
-    if found < len(block.at) and block.at[found] == at:
-        held = record.told(block.records[found], policy)
-        held.sums = block.sums[:, found].tolist()
-        held.onsets = block.onsets[:, found].tolist()
-        held.befores = block.befores[:, found].tolist()
-        held.misses = int(block.misses[found])
-    return Track(_baseline(block, cell), int(block.good[cell]), int(block.bad[cell]), held)
+def _tracks(block: Block, start: int, end: int, policy: Policy) -> list[list[Track | None]]:
+    """By layer and row, the tracks of rows start to end."""
+
+    def cells(column: Column) -> list[list[int]]:
+        found: list[list[int]] = column[:, start:end].tolist()
+        return found
+
+    def rings(columns: Sequence[Column]) -> list[list[list[int]]]:
+        every = np.array([column[:, start:end] for column in columns])
+        found: list[list[list[int]]] = every.transpose(1, 2, 0).tolist()
+        return found
+
+    held = _held(block, start, end, policy)
+    exists, last = cells(block.exists), cells(block.last)
+    good, bad = cells(block.good), cells(block.bad)
+    total, failed = cells(block.total), cells(block.failed)
+    hours, hours_failed = rings(block.hours_total), rings(block.hours_failed)
+    old, old_failed = rings(block.old_total), rings(block.old_failed)
+    form = block.shape
+
+    def baseline(high: int, row: int) -> Baseline:
+        hour = last[high][row]
+        if hour < 0:
+            return Baseline([], [])
+        newest = hour * form.width // form.coarse
+        return Baseline(
+            _buckets(hours[high][row], hours_failed[high][row], hour, form.width),
+            _buckets(old[high][row], old_failed[high][row], newest, form.coarse),
+            total[high][row],
+            failed[high][row],
+        )
+
+    return [
+        [
+            Track(baseline(high, row), good[high][row], bad[high][row], held.get((high, row)))
+            if exists[high][row]
+            else None
+            for row in range(end - start)
+        ]
+        for high in range(len(block.layers))
+    ]
 
 
-def _baseline(block: Block, cell: tuple[int, int]) -> Baseline:
-    form, last = block.shape, int(block.last[cell])
-    if last < 0:
-        return Baseline([], [])
-    newest = last * form.width // form.coarse
-    return Baseline(
-        _buckets(block.hours_total, block.hours_failed, cell, last, form.width),
-        _buckets(block.old_total, block.old_failed, cell, newest, form.coarse),
-        int(block.total[cell]),
-        int(block.failed[cell]),
-    )
-
-
-def _buckets(
-    totals: Sequence[Column],
-    failed: Sequence[Column],
-    cell: tuple[int, int],
-    newest: int,
-    width: int,
-) -> list[Bucket]:
-    found = []
-    for number in range(newest - len(totals) + 1, newest + 1):
-        at = number % len(totals)
-        if total := int(totals[at][cell]):
-            found.append(Bucket(number * width, total, int(failed[at][cell])))
+def _held(block: Block, start: int, end: int, policy: Policy) -> dict[tuple[int, int], Suspicion]:
+    """The suspicions of rows start to end, by layer and row (from `start`)."""
+    wide = len(block.probes)
+    bounds = [(high * wide + start, high * wide + end) for high in range(len(block.layers))]
+    found = {}
+    for high, (first, last) in enumerate(np.searchsorted(block.at, bounds).tolist()):
+        for n in range(first, last):
+            held = record.told(block.records[n], policy)
+            held.sums = block.sums[:, n].tolist()
+            held.onsets = block.onsets[:, n].tolist()
+            held.befores = block.befores[:, n].tolist()
+            held.misses = int(block.misses[n])
+            found[high, int(block.at[n]) - high * wide - start] = held
     return found
+
+
+def _buckets(totals: list[int], failed: list[int], newest: int, width: int) -> list[Bucket]:
+    """The filled cells of a ring, oldest first."""
+    length = len(totals)
+    return [
+        Bucket(number * width, totals[number % length], failed[number % length])
+        for number in range(newest - length + 1, newest + 1)
+        if totals[number % length]
+    ]
