@@ -12,7 +12,7 @@ from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.monitor.detection.scenes import A1, INNOCUOUS, alive, control, dns, measured, tcp, tls
 
 PUBLIC, NEAR = "195.0.0.9", "192.168.1.1"
-I, S, R = "icmp", "silence", "reset"
+DEAD, S, R = "icmp", "silence", "reset"
 
 
 def trace(*hops: tuple[str | None, str | None]) -> PathTrace:
@@ -29,21 +29,25 @@ def trace(*hops: tuple[str | None, str | None]) -> PathTrace:
 @pytest.mark.parametrize(
     ("kind", "hops", "said"),
     [
-        (Kind.RESET, [(I, None), (R, PUBLIC)], ("acts_at_hop:2", f"hop:{PUBLIC}")),
+        (Kind.RESET, [(DEAD, None), (R, PUBLIC)], ("acts_at_hop:2", f"hop:{PUBLIC}")),
         (Kind.RESET, [(R, NEAR)], ("acts_at_hop:1",)),
         (Kind.RESET, [(R, "[scrubbed]")], ("acts_at_hop:1",)),
         (Kind.RESET, [(S, PUBLIC), (S, None), (R, None)], ("acts_at_hop:3",)),
-        (Kind.EOF, [(I, None), ("eof", None)], ("acts_at_hop:2",)),
+        (Kind.EOF, [(DEAD, None), ("eof", None)], ("acts_at_hop:2",)),
         (Kind.ALERT, [("alert", None)], ("acts_at_hop:1",)),
         (Kind.PLAIN_HTTP, [("answer", None)], ("acts_at_hop:1",)),
-        (Kind.EOF, [(I, None), (R, None)], ()),
-        (Kind.RESET, [(I, None), (S, PUBLIC)], ()),
-        (Kind.TIMEOUT, [(I, None), (S, PUBLIC), (S, PUBLIC)], ("acts_at_hop:2", f"hop:{PUBLIC}")),
-        (Kind.TIMEOUT, [(I, None), (S, PUBLIC), (S, None)], ("acts_at_hop:2", f"hop:{PUBLIC}")),
+        (Kind.EOF, [(DEAD, None), (R, None)], ()),
+        (Kind.RESET, [(DEAD, None), (S, PUBLIC)], ()),
+        (
+            Kind.TIMEOUT,
+            [(DEAD, None), (S, PUBLIC), (S, PUBLIC)],
+            ("acts_at_hop:2", f"hop:{PUBLIC}"),
+        ),
+        (Kind.TIMEOUT, [(DEAD, None), (S, PUBLIC), (S, None)], ("acts_at_hop:2", f"hop:{PUBLIC}")),
         (Kind.TIMEOUT, [(S, PUBLIC), (S, PUBLIC)], ("acts_at_hop:1", f"hop:{PUBLIC}")),
         (Kind.TIMEOUT, [(S, PUBLIC), (S, None)], ()),
-        (Kind.TIMEOUT, [(I, None), (S, None), (S, PUBLIC)], ()),
-        (Kind.TIMEOUT, [(S, PUBLIC), (I, None)], ()),
+        (Kind.TIMEOUT, [(DEAD, None), (S, None), (S, PUBLIC)], ()),
+        (Kind.TIMEOUT, [(S, PUBLIC), (DEAD, None)], ()),
         (Kind.CA_SIGNED, [("answer", None)], ()),
         (Kind.RESET, [], ()),
     ],
@@ -55,8 +59,8 @@ def test_remarks(kind: Kind, hops: list[tuple[str | None, str | None]], said: tu
 def test_it_is_told_beside_the_verdict_and_decides_nothing() -> None:
     seen = [dns(A1), tcp(A1), tls(A1, Failure.RESET), tls(A1, **INNOCUOUS)]
     plain = judge(measured(*seen), alive(), [control()])
-    told = judge(measured(*seen, trace((I, None), (R, PUBLIC))), alive(), [control()])
+    told = judge(measured(*seen, trace((DEAD, None), (R, PUBLIC))), alive(), [control()])
     assert (plain.state, plain.technique) == (told.state, told.technique)
     assert told.evidence == ("acts_at_hop:2", f"hop:{PUBLIC}")
-    works = [dns(A1), tcp(A1), tls(A1), trace((I, None), (R, PUBLIC))]
+    works = [dns(A1), tcp(A1), tls(A1), trace((DEAD, None), (R, PUBLIC))]
     assert judge(measured(*works), alive(), [control()]).evidence == ()
