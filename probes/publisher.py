@@ -256,7 +256,8 @@ class Publisher:
                 self._log("bad message", every=SAY_AGAIN, topic=message.topic, reason=str(error))
 
     async def _acknowledged(self, sequences: Sequence[int]) -> None:
-        known = [number for number in sequences if number in self._batches]
+        # A batch that was sent twice may be named twice in one message.
+        known = [number for number in dict.fromkeys(sequences) if number in self._batches]
         if not known:
             return
         try:

@@ -60,8 +60,10 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """Points of the quorum's line."""
     gates: tuple[Gate, ...]
     columns: tuple[Column, ...]
+    reached: tuple[tuple[int, str], ...]
+    """(round, tier) where a tier was reached."""
     marks: tuple[tuple[float, str], ...]
-    """(x, tier) where a tier was reached."""
+    """The same as (x, tier)."""
     top: float
     """Nats at the upper edge."""
     since: int
@@ -113,7 +115,10 @@ def _picture(moments: Sequence[Moment]) -> Picture:
         needed=" ".join(f"{x:.1f},{y(m.needs):.1f}" for x, m in zip(xs, moments, strict=True)),
         gates=tuple(_gates(moments, xs)),
         columns=tuple(_column(m, probes, x) for m, x in zip(moments, xs, strict=True)),
-        marks=tuple(_marks(moments, xs)),
+        reached=tuple(_reached(moments)),
+        marks=tuple(
+            (round((at - since) * WIDTH / span, 1), tier) for at, tier in _reached(moments)
+        ),
         top=top / 1e6,
         since=since,
         until=until,
@@ -152,11 +157,11 @@ def _gates(moments: Sequence[Moment], xs: Sequence[float]) -> list[Gate]:
     return found
 
 
-def _marks(moments: Sequence[Moment], xs: Sequence[float]) -> list[tuple[float, str]]:
-    marks: list[tuple[float, str]] = []
+def _reached(moments: Sequence[Moment]) -> list[tuple[int, str]]:
+    found: list[tuple[int, str]] = []
     before = ""
-    for moment, x in zip(moments, xs, strict=True):
+    for moment in moments:
         if moment.tier and moment.tier != before:
-            marks.append((round(x, 1), moment.tier))
+            found.append((moment.round, moment.tier))
         before = moment.tier
-    return marks
+    return found

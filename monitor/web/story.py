@@ -48,8 +48,9 @@ class Stories:
             self._ready.pop(key).set()
 
     async def story(self, event: Event, patience: float | None = None) -> Explanation | str | None:
-        """The story of an event, or why there is none; None when it takes longer than
-        `patience` seconds: it goes on being made, for whoever asks next."""
+        """The story of an event, or why there is none. When it takes longer than `patience`
+        seconds it goes on being made, for whoever asks next: meanwhile there is the one of the
+        event's last form, or None."""
         key = event.id, event.updated
         if key not in self._kept:
             ready = self._ready.get(key)
@@ -60,6 +61,7 @@ class Stories:
                 async with asyncio.timeout(patience):
                     await ready.wait()
             except TimeoutError:
-                return None
+                earlier = (self._kept[k] for k in reversed(self._kept) if k[0] == event.id)
+                return next(earlier, None)
         self._kept.move_to_end(key)
         return self._kept[key]

@@ -165,6 +165,27 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             assert "bad message" in r.log.getvalue()
 
 
+async def test_a_batch_that_is_named_twice_is_forgotten_once(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+            collector.acking = False
+            await collector.wait(lambda: collector.states)
+            await r.spool.put(draft())
+            r.publisher.round_closed()
+            await collector.wait(lambda: len(collector.batches) > 1)
+            async with mqtt.connect(
+                mqtt.parse_broker(server.url),
+                version="5", user="", secret="", client_id="x", will=("w", b""),
+            ) as other:  # fmt: skip
+                ack = codec.Ack(boot=collector.batches[0].header.boot, sequences=(0, 0))
+                await other.publish(f"reachwatch/v1/ack/{PROBE}", codec.encode_message(ack))
+                await r.drained()
+            collector.acking = True
+            await r.spool.put(draft(7))
+            r.publisher.round_closed()
+            await r.drained()
+
+
 async def test_broker_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     server = Mosquitto(tmp_path / "b")
     server.start()

@@ -57,7 +57,10 @@ async def test_who_is_impatient_gets_it_later() -> None:
         assert await stories.story(ONE, 0.01) is None
         desk.may.set()
         assert isinstance(await stories.story(ONE), Explanation)
-    assert desk.asked == [ONE.id]
+        desk.may.clear()
+        before = await stories.story(ONE)
+        assert await stories.story(replace(ONE, updated=NOON + 1), 0.01) is before
+    assert desk.asked == [ONE.id, ONE.id]
 
 
 async def test_what_cannot_be_told_is_a_sentence() -> None:
