@@ -136,7 +136,7 @@ def facts_of(
                 interval=m.interval_ms,
                 retest=m.retest,
                 target=m.target,
-                verdict=imported.judge(m)
+                verdict=imported.judge(m, fingerprints)
                 if s.source != PROBE
                 else judge_beside(m, shared.standing(m), controls, fingerprints),
                 control=bool(controls),

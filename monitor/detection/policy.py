@@ -39,6 +39,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lone_seconds: int = 86400
     """A vantage that alone sees a block for this long counts no more towards a quorum, and its
     baseline learns again: it looks like a filter of its own."""
+    split_seconds: int = 2 * 3600
+    """How long vantages of a network must disagree before those who fail are on watch."""
+    split_together_seconds: int = 6 * 3600
+    """Vantages that are blocked as a part of a network began within so long of one another; filters
+    of their own begin when they please."""
     baseline_bucket_seconds: int = 3600
     round_wait_seconds: int = 300
     """Longest interval that a round is waited for; slower vantages are late by design."""
@@ -119,6 +124,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     signed_per_mille: int = 340
     """A vantage is typed when at least this share of its failures carries a signature; of those
     that are no block a few do so by chance."""
+    split_per_mille: int = 700
+    """Share of its samples that fails at a vantage on watch. Where half of the flows are blocked,
+    all vantages of a network fail now and then: that is no part of it."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks failing, the service is down, not blocked."""
     elsewhere_min_networks: int = 2

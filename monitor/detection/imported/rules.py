@@ -15,6 +15,8 @@ from monitor.detection.rule import Rule
 
 _OPEN = State.INCONCLUSIVE
 BOGON = "bogon"
+PAGE = "page"
+"""A known block page, or an answer that is known to lead to one."""
 NO_WORD = "no_word"
 """Android's resolver: every failure looks the same."""
 
@@ -64,6 +66,14 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
         "The resolver answers only with addresses that no public service can have. "
         "(fit: dns bogon +1.78)",
         Technique.DNS_INJECTION_BOGON,
+        4_100_000,
+    ),
+    _rule(
+        "dns_blockpage",
+        Layer.DNS,
+        (PAGE,),
+        "Every answer is an address that is known to be given in place of what is blocked.",
+        Technique.DNS_INJECTION_BLOCKPAGE,
         4_100_000,
     ),
     *_family(
@@ -130,6 +140,14 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
             Kind.SELF_SIGNED: 3_000_000,
             Kind.CA_SIGNED: 3_000_000,
         },
+    ),
+    _rule(
+        "http_blockpage",
+        Layer.HTTP,
+        (PAGE,),
+        "Half or more of the answers are a known block page, or lead to a known block host.",
+        Technique.HTTP_BLOCKPAGE,
+        4_100_000,
     ),
     *_family(
         Layer.HTTP,

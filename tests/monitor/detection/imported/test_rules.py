@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, RunFacts
+from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, PAGE, RunFacts
 from monitor.detection.kinds import Kind
 from monitor.detection.model import Layer, State
 from monitor.detection.rule import first
@@ -18,7 +18,7 @@ def test_ids_are_unique_comments_present_and_none_accuses_without_a_control() ->
 
 def test_every_way_to_fail_has_a_rule() -> None:
     for layer in Layer:
-        for kind in (*Kind, BOGON, NO_WORD, "nonsense"):
+        for kind in (*Kind, BOGON, PAGE, NO_WORD, "nonsense"):
             rule = first(IMPORT_RULES, RunFacts(layer, kind))
             assert rule is not None
             assert rule.layer in (layer, None)

@@ -84,7 +84,9 @@ def test_an_address_that_no_service_can_have_is_forged() -> None:
         ("dns_refused_error", Technique.DNS_REFUSED, "imported.dns_dns_refused"),
         ("generic_timeout_error", Technique.DNS_TIMEOUT, "imported.dns_timeout"),
         ("android_dns_cache_no_data", None, "imported.dns_no_word"),
-        ("dns_server_misbehaving", None, "imported.unclear"),
+        ("dns_server_misbehaving", Technique.DNS_SERVFAIL, "imported.dns_servfail"),
+        ("dns_bogon_error", Technique.DNS_INJECTION_BOGON, "imported.dns_bogon"),
+        ("dns_reply_with_wrong_query_id", None, "imported.unclear"),
     ],
 )
 def test_what_a_resolver_says(failure: str, technique: Technique | None, rule: str) -> None:
