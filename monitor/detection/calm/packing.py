@@ -306,9 +306,11 @@ def _held(block: Block, start: int, end: int, policy: Policy) -> dict[tuple[int,
 
 def _buckets(totals: list[int], failed: list[int], newest: int, width: int) -> list[Bucket]:
     """The filled cells of a ring, oldest first."""
-    length = len(totals)
+    first = newest + 1 - len(totals)
+    cut = first % len(totals)
+    cells = zip(totals[cut:] + totals[:cut], failed[cut:] + failed[:cut], strict=True)
     return [
-        Bucket(number * width, totals[number % length], failed[number % length])
-        for number in range(newest - length + 1, newest + 1)
-        if totals[number % length]
+        Bucket(number * width, total, bad)
+        for number, (total, bad) in enumerate(cells, first)
+        if total
     ]
