@@ -18,6 +18,7 @@ from probes.wire.observation import (
     AppExchange,
     HTTPExchange,
     Observation,
+    PathTrace,
     QUICHandshake,
     TLSHandshake,
     Transfer,
@@ -34,6 +35,8 @@ LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
 """Part of the interval in which endpoints may begin, and its bounds in seconds."""
 _OVERHEAD_BYTES = 400
 """Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
+_HOP_BYTES = 2_400
+"""Two connections, and a small ClientHello that the kernel sends two or three times."""
 _GUESS_BYTES = {
     "dns": 1_200,
     "tcp": 2_000,
@@ -109,6 +112,8 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
             counted += _OVERHEAD_BYTES
         if isinstance(seen, TLSHandshake | QUICHandshake | HTTPExchange | Transfer | AppExchange):
             counted += seen.sent_bytes + seen.received_bytes
+        if isinstance(seen, PathTrace):
+            counted += _HOP_BYTES * len(seen.hops)
     return counted
 
 

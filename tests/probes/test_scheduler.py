@@ -1,6 +1,7 @@
 import math
 import random
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from probes.scheduler import (
     within_budget,
 )
 from probes.wire.measurement import Measurement
-from probes.wire.observation import HTTPExchange, TCPConnect, TLSHandshake
+from probes.wire.observation import HTTPExchange, PathHop, PathTrace, TCPConnect, TLSHandshake
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Target
 
 INTERVAL = 300_000
@@ -108,6 +109,10 @@ def test_traffic_is_guessed_and_then_counted() -> None:
         observations=seen,
     )  # fmt: skip
     assert spent_bytes(measurement, 1000) == 14_700 + 3 * 400 + 200
+    hops = (PathHop(ttl=1), PathHop(ttl=2))
+    path = PathTrace(endpoint="e", address="192.0.2.1", port=443, sni="n", hops=hops)
+    further = msgspec.structs.replace(measurement, observations=(path,))
+    assert spent_bytes(further, 1000) == 400 + 2 * 2_400 + 200
 
 
 def test_retests_get_what_the_rounds_leave_of_the_budget() -> None:
