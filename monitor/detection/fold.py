@@ -80,7 +80,7 @@ def step(
     reasons |= imported.inhibitions(new, touched.keys(), round, policy)
     if shut is not None:
         shut.update(reasons)
-    touched |= _taken(new, said, round, policy, fares)
+    touched |= _taken(new, said, round, policy, fares, shut)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if fact.source == gates.PROBE:
@@ -145,12 +145,25 @@ def _told(
 
 
 def _taken(
-    new: ServiceState, said: Said, round: int, policy: Policy, fares: Fares
+    new: ServiceState,
+    said: Said,
+    round: int,
+    policy: Policy,
+    fares: Fares,
+    reasons: dict[str, str] | None,
 ) -> dict[str, Network]:
-    """Fold what is said of calm networks; those that are calm no more."""
+    """Fold what is said of calm networks; those that are calm no more. `reasons`, when asked for,
+    is given the gates that held."""
     if not said:
         return {}
     shut = plane.shut(new, said, round, policy, fares)
+    if reasons is not None:
+        looking = copy(new)
+        _, asleep = plane.woken(
+            new.calm, {place: where.nonzero()[0] for place, where in shut.items()}
+        )
+        looking.networks = new.networks | asleep
+        reasons.update(gates.inhibitions(looking, asleep.keys(), round, policy, fares))
     new.calm, awake = plane.woken(new.calm, plane.taken(new.calm, said, round, shut))
     new.networks |= awake
     return awake

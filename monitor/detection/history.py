@@ -96,7 +96,8 @@ class Folding:
                 facts,
                 self.policy,
                 rules_version=self._rules_version,
-                shut=shut,
+                # Asked for only by who looks: the gates of calm networks have to be looked up.
+                shut=None if self._observe is None else shut,
             )
             if self._observe is not None:
                 self._observe(round, facts, shut, self.state)
