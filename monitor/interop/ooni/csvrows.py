@@ -209,9 +209,7 @@ def run_of(rows: Sequence[Row], atlas: Atlas) -> Run:
         country=country_code(first.probe_cc),
         asn=as_number(first.probe_asn),
         version=first.test_version,
-        resolver_asn=as_number(first.resolver_asn, "resolver_asn")
-        if first.resolver_asn.removesuffix(".0").isdigit()
-        else 0,
+        resolver_asn=_resolver(first.resolver_asn),
         software=Software(name="ooni", version=token(first.test_version)),
         left={"network_type": text(first.network_type), "uid": text(first.measurement_uid)},
     )
@@ -228,6 +226,14 @@ def run_of(rows: Sequence[Row], atlas: Atlas) -> Run:
         if row.http_request_url:
             _request(run, row, atlas)
     return run
+
+
+def _resolver(words: str) -> int:
+    """The network of a run's resolver; 0 where it says nothing."""
+    try:
+        return as_number(words, "resolver_asn")
+    except RowError:
+        return 0
 
 
 def _lookups(run: Run, rows: Sequence[Row], atlas: Atlas) -> None:

@@ -11,10 +11,8 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-import msgspec
 
 from monitor.interop.ooni import own
 from monitor.interop.ooni.csvrows import (
@@ -25,6 +23,21 @@ from monitor.interop.ooni.csvrows import (
     is_address,
     moment,
     split_url,
+)
+from monitor.interop.ooni.fields import (
+    Entry,
+    address_of,
+    body_of,
+    entries,
+    failure_of,
+    headers_of,
+    host_of,
+    inner,
+    micros,
+    port_of,
+    resolver_asn,
+    times,
+    words,
 )
 from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import Run, text, token
@@ -47,8 +60,6 @@ _MOST_CERTIFICATES = 10
 _EXCERPT = 2048
 _RCODES = {"dns_nxdomain_error": 3, "dns_servfail_error": 2, "dns_refused_error": 5}
 
-Entry = Mapping[str, Any]
-
 
 class _Names:
     """Which names led to an address in this run: OONI's connects know only addresses."""
@@ -57,11 +68,11 @@ class _Names:
         self._atlas = atlas
         self._answered: dict[str, list[str]] = {}
         self._taken: dict[tuple[str, str, int], int] = {}
-        for query in _entries(keys, "queries"):
-            for answer in _entries(query, "answers"):
+        for query in entries(keys, "queries"):
+            for answer in entries(query, "answers"):
                 address = answer.get("ipv4") or answer.get("ipv6")
                 names = self._answered.setdefault(str(address), [])
-                if (name := _words(query, "hostname")) and name not in names:
+                if (name := words(query, "hostname")) and name not in names:
                     names.append(name)
 
     def of(self, address: str, port: int) -> str:
@@ -87,36 +98,36 @@ def run_of(document: Entry, atlas: Atlas) -> Run:
     keys = document.get("test_keys")
     if not isinstance(keys, dict):
         raise RowError("test_keys: missing" if keys is None else "test_keys: not an object")
-    name = _words(document, "test_name")
+    name = words(document, "test_name")
     if not name:
         raise RowError("test_name: missing")
-    if not _words(document, "report_id") and not _words(document, "id"):
+    if not words(document, "report_id") and not words(document, "id"):
         raise RowError("report_id: missing")
     run = Run(
-        report=_words(document, "report_id") or _words(document, "id"),
-        input=_words(document, "input"),
+        report=words(document, "report_id") or words(document, "id"),
+        input=words(document, "input"),
         name=name,
-        started=moment(_words(document, "measurement_start_time")),
-        country=country_code(_words(document, "probe_cc")),
+        started=moment(words(document, "measurement_start_time")),
+        country=country_code(words(document, "probe_cc")),
         asn=as_number(str(document.get("probe_asn", ""))),
-        version=_words(document, "test_version"),
-        resolver_asn=_resolver_asn(document),
+        version=words(document, "test_version"),
+        resolver_asn=resolver_asn(document),
         software=Software(
-            name=token(_words(document, "software_name")) or "ooni",
-            version=token(_words(document, "software_version")),
+            name=token(words(document, "software_name")) or "ooni",
+            version=token(words(document, "software_version")),
         ),
-        took_us=_micros(document.get("test_runtime")),
+        took_us=micros(document.get("test_runtime")),
     )
     # Whoever knows the resolver's network asked somebody for it when the run began.
     run.passed += run.resolver_asn > 0
     names = _Names(keys, atlas)
-    for entry in _entries(keys, "queries"):
+    for entry in entries(keys, "queries"):
         _lookup(run, entry, atlas)
-    for entry in _entries(keys, "tcp_connect"):
+    for entry in entries(keys, "tcp_connect"):
         _connect(run, entry, names, atlas)
-    for entry in _entries(keys, "tls_handshakes"):
+    for entry in entries(keys, "tls_handshakes"):
         _handshake(run, entry, names, atlas)
-    for entry in _entries(keys, "requests"):
+    for entry in entries(keys, "requests"):
         _request(run, entry, names, atlas)
     if keys.get("control_failure", "") is None:
         # The run's own question to OONI's helper was answered: it was online.
@@ -129,39 +140,39 @@ def run_of(document: Entry, atlas: Atlas) -> Run:
 
 
 def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
-    name, failure = _words(entry, "hostname"), entry.get("failure")
-    engine = _words(entry, "engine")
+    name, failure = words(entry, "hostname"), entry.get("failure")
+    engine = words(entry, "engine")
     answers = sorted(
         {
             str(answer[kind])
-            for answer in _entries(entry, "answers")
+            for answer in entries(entry, "answers")
             for kind in ("ipv4", "ipv6")
             if is_address(str(answer.get(kind) or ""))
         }
     )
     aliases = [
         text(answer["hostname"]).rstrip(".")
-        for answer in _entries(entry, "answers")
+        for answer in entries(entry, "answers")
         if answer.get("answer_type") == "CNAME" and isinstance(answer.get("hostname"), str)
     ]
-    ttls = [a["ttl"] for a in _entries(entry, "answers") if isinstance(a.get("ttl"), int)]
+    ttls = [a["ttl"] for a in entries(entry, "answers") if isinstance(a.get("ttl"), int)]
     place = atlas.place(name) if name else None
     run.note(place, None, bool(answers) or failure in _RCODES)
     if place is None:
         return
     system = engine in ENGINES_OF_THE_SYSTEM
-    at, took = _times(entry)
+    at, took = times(entry)
     seen = DNSLookup(
         endpoint=place.endpoint,
         purpose=Purpose.SUBJECT if system else Purpose.REFERENCE,
         name=text(name),
-        qtype=token(_words(entry, "query_type")) or "ANY",
+        qtype=token(words(entry, "query_type")) or "ANY",
         # The address of a volunteer's own resolver is not kept.
-        resolver="system" if system else token(_host_of(_words(entry, "resolver_address"))),
+        resolver="system" if system else token(host_of(words(entry, "resolver_address"))),
         transport=token(engine) if engine in ("tcp", "doh", "dot") else "udp",
         at_us=at,
         took_us=took,
-        failure=_failure(failure),
+        failure=failure_of(failure),
         replies=(
             DNSReply(
                 after_us=took,
@@ -178,15 +189,15 @@ def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
 
 
 def _connect(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
-    address, port = _words(entry, "ip"), _port(entry.get("port"))
+    address, port = words(entry, "ip"), port_of(entry.get("port"))
     status = entry.get("status")
     if not is_address(address) or port is None or not isinstance(status, dict):
         return
     name = names.of(address, port)
     names.took(name, address, port)
     place = atlas.place(name, port)
-    at, took = _times(entry)
-    failure = _failure(status.get("failure"))
+    at, took = times(entry)
+    failure = failure_of(status.get("failure"))
     if failure is None and status.get("success") is False:
         failure = "unknown_failure"
     seen: Known | None = None
@@ -205,13 +216,13 @@ def _connect(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
 def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
     if entry.get("network") in ("udp", "quic"):
         return  # over QUIC: another protocol, whose failures say nothing of TLS
-    sni, failure = _words(entry, "server_name"), _failure(entry.get("failure"))
-    address, port = _place_of(entry)
+    sni, failure = words(entry, "server_name"), failure_of(entry.get("failure"))
+    address, port = address_of(entry)
     if not address:  # older runs do not say where they shook hands
         address = next(iter(names.reached(sni)), "")
     name = sni or (names.of(address, port) if address else "")
     place = atlas.place(name, port) if name else None
-    at, took = _times(entry)
+    at, took = times(entry)
     seen: Known | None = None
     if place is not None:
         verified = failure is None and not entry.get("no_tls_verify")
@@ -223,9 +234,9 @@ def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
             at_us=at,
             took_us=took,
             failure=failure,
-            version=token(_words(entry, "tls_version")) or None,
-            cipher=token(_words(entry, "cipher_suite")) or None,
-            alpn=text(_words(entry, "negotiated_protocol")) or None,
+            version=token(words(entry, "tls_version")) or None,
+            cipher=token(words(entry, "cipher_suite")) or None,
+            alpn=text(words(entry, "negotiated_protocol")) or None,
             verify_code=0 if verified else None,
             chain=tuple(_chain(entry, failure is not None)),
         )
@@ -234,9 +245,9 @@ def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
 
 def _chain(entry: Entry, whole: bool) -> Iterator[Certificate]:
     """All certificates of a failed handshake, the leaf's hash of a good one."""
-    for each in _entries(entry, "peer_certificates")[: _MOST_CERTIFICATES if whole else 1]:
+    for each in entries(entry, "peer_certificates")[: _MOST_CERTIFICATES if whole else 1]:
         try:
-            der = base64.b64decode(_words(each, "data"), validate=True)
+            der = base64.b64decode(words(each, "data"), validate=True)
         except (binascii.Error, ValueError):
             continue
         if der:
@@ -245,21 +256,21 @@ def _chain(entry: Entry, whole: bool) -> Iterator[Certificate]:
 
 
 def _request(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
-    request, response = _object(entry, "request"), _object(entry, "response")
-    url = split_url(_words(request, "url"))
-    failure = _failure(entry.get("failure"))
-    if url is None or _object(request, "tor").get("is_tor"):
+    request, response = inner(entry, "request"), inner(entry, "response")
+    url = split_url(words(request, "url"))
+    failure = failure_of(entry.get("failure"))
+    if url is None or inner(request, "tor").get("is_tor"):
         return
     scheme, host, port, path = url
     place = atlas.place(host, port)
-    address = _place_of(entry)[0]
+    address = address_of(entry)[0]
     if not address:
         address = host if is_address(host) else next(iter(names.reached(host)), "")
-    at, took = _times(entry)
+    at, took = times(entry)
     seen: Known | None = None
     if place is not None:
-        body = _body(response)
-        headers = {name.lower(): value for name, value in _headers(response)}
+        body = body_of(response)
+        headers = {name.lower(): value for name, value in headers_of(response)}
         status = response.get("code")
         title = _TITLE.search(body.decode("utf-8", "replace"))
         seen = HTTPExchange(
@@ -287,7 +298,7 @@ def _request(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
 def _left(document: Entry, keys: Entry) -> dict[str, Any]:
     """What has no place in our observations. Addresses of a volunteer or of a resolver that may
     be one's own are not among it."""
-    annotations = _object(document, "annotations")
+    annotations = inner(document, "annotations")
     left = {
         "network_type": text(annotations.get("network_type")),
         "platform": text(annotations.get("platform")),
@@ -298,102 +309,3 @@ def _left(document: Entry, keys: Entry) -> dict[str, Any]:
         },
     }
     return {key: value for key, value in left.items() if value}
-
-
-def _entries(entry: Entry, key: str) -> list[dict[str, Any]]:
-    found = entry.get(key)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
-
-
-def _object(entry: Entry, key: str) -> dict[str, Any]:
-    found = entry.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _words(entry: Entry, key: str) -> str:
-    found = entry.get(key)
-    return found if isinstance(found, str) else ""
-
-
-def _failure(value: object) -> str | None:
-    return text(value) or None if isinstance(value, str) else None
-
-
-def _port(value: object) -> int | None:
-    port = int(value) if isinstance(value, str) and value.isdigit() else value
-    return port if isinstance(port, int) and 0 <= port <= 65535 else None
-
-
-def _place_of(entry: Entry) -> tuple[str, int]:
-    """Address and port of `address`; ("", 443) when it is not given."""
-    address, _, port = _words(entry, "address").rpartition(":")
-    address = address.strip("[]")
-    if not is_address(address) or not port.isdigit():
-        return "", 443
-    return address, int(port)
-
-
-def _host_of(resolver: str) -> str:
-    url = split_url(resolver)
-    return url[1] if url else resolver
-
-
-def _resolver_asn(document: Entry) -> int:
-    try:
-        return as_number(str(document.get("resolver_asn") or "0"), "resolver_asn")
-    except RowError:
-        return 0
-
-
-def _micros(value: object) -> int:
-    if not isinstance(value, int | float) or not 0 <= value < 1e6:
-        return 0
-    return int(value * 1e6)
-
-
-def _times(entry: Entry) -> tuple[int, int]:
-    """(start, length) in microseconds; older runs give only the end."""
-    end = _micros(entry.get("t"))
-    start = _micros(entry["t0"]) if "t0" in entry else end
-    return start, max(0, end - start)
-
-
-def _headers(response: Entry) -> Iterator[tuple[str, str]]:
-    pairs = response.get("headers_list") or list(_object(response, "headers").items())
-    for pair in pairs if isinstance(pairs, list) else []:
-        if isinstance(pair, list | tuple) and len(pair) == 2:
-            name, value = pair
-            if isinstance(name, str) and isinstance(value, str):
-                yield name, value
-
-
-def _body(response: Entry) -> bytes:
-    """The body of an answer: text, or `{"format": "base64", "data": ...}`."""
-    body = response.get("body")
-    if isinstance(body, str):
-        return body.encode("utf-8", "surrogatepass")
-    if isinstance(body, dict) and body.get("format") == "base64":
-        try:
-            return base64.b64decode(_words(body, "data"), validate=True)
-        except (binascii.Error, ValueError):
-            return b""
-    return b""
-
-
-def document_of(value: object) -> Entry:
-    """The measurement inside what Explorer and the API wrap around it. Raises RowError."""
-    measurement_id = ""
-    for _ in range(4):
-        if not isinstance(value, dict):
-            break
-        if "test_keys" in value:
-            return value if "report_id" in value else {**value, "report_id": measurement_id}
-        measurement_id = str(value.get("report_id") or measurement_id)
-        inner = value.get("raw_measurement", value.get("body"))
-        if isinstance(inner, str):
-            try:
-                inner = msgspec.json.decode(inner)
-            except (msgspec.DecodeError, UnicodeError) as error:
-                raise RowError(f"body: {error}") from None
-        value = inner
-    raise RowError("no OONI measurement: no test_keys")

@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.interop.ooni import csvrows, keys
 from monitor.interop.ooni.csvrows import Row, RowError
+from monitor.interop.ooni.fields import document_of
 from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import Run, measurements
 from probes.wire.codec import WireError, decode, encode
@@ -224,7 +225,7 @@ def _line(line: bytes, number: int, atlas: Atlas) -> Iterator[Item]:
 def _document(value: object, number: int, atlas: Atlas) -> Iterator[Item]:
     for each in value if isinstance(value, list) else [value]:
         try:
-            run = keys.run_of(keys.document_of(each), atlas)
+            run = keys.run_of(document_of(each), atlas)
         except RowError as error:
             yield Refusal(number, str(error))
             continue

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from monitor.interop.ooni.csvrows import RowError
-from monitor.interop.ooni.keys import document_of, run_of
+from monitor.interop.ooni.fields import document_of
+from monitor.interop.ooni.keys import run_of
 from monitor.interop.ooni.run import measurements
 from probes.wire.observation import (
     DNSLookup,

@@ -1,0 +1,127 @@
+"""Fields of OONI's JSON as they are found in the wild: read without trust in their types.
+
+Also takes a measurement out of what Explorer and the API wrap around it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from monitor.interop.ooni.csvrows import RowError, as_number, is_address, split_url
+from monitor.interop.ooni.run import text
+
+Entry = Mapping[str, Any]
+
+
+def entries(entry: Entry, key: str) -> list[dict[str, Any]]:
+    """The objects in a list; whatever else stands there is passed over."""
+    found = entry.get(key)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def inner(entry: Entry, key: str) -> dict[str, Any]:
+    """An object inside another; empty when there is none."""
+    found = entry.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def words(entry: Entry, key: str) -> str:
+    """A string; empty when there is none."""
+    found = entry.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def failure_of(value: object) -> str | None:
+    """A failure in OONI's words; None for success."""
+    return text(value) or None if isinstance(value, str) else None
+
+
+def port_of(value: object) -> int | None:
+    """A port; None for what is none."""
+    digits = str(value) if isinstance(value, int | str) else ""
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 5:
+        return None
+    return int(digits) if int(digits) <= 65535 else None
+
+
+def address_of(entry: Entry) -> tuple[str, int]:
+    """Address and port of `address`; ("", 443) when it is not given."""
+    address, _, port = words(entry, "address").rpartition(":")
+    address = address.strip("[]")
+    number = port_of(port)
+    return (address, number) if is_address(address) and number is not None else ("", 443)
+
+
+def host_of(resolver: str) -> str:
+    """The host of a resolver that is named by a URL, else its name."""
+    url = split_url(resolver)
+    return url[1] if url else resolver
+
+
+def resolver_asn(document: Entry) -> int:
+    """The network of a run's resolver; 0 when it is not known."""
+    try:
+        return as_number(str(document.get("resolver_asn") or "0"), "resolver_asn")
+    except RowError:
+        return 0
+
+
+def micros(value: object) -> int:
+    """Seconds as microseconds; 0 for what is no time."""
+    if not isinstance(value, int | float) or not 0 <= value < 1e6:
+        return 0
+    return int(value * 1e6)
+
+
+def times(entry: Entry) -> tuple[int, int]:
+    """(start, length) in microseconds; older runs give only the end."""
+    end = micros(entry.get("t"))
+    start = micros(entry["t0"]) if "t0" in entry else end
+    return start, max(0, end - start)
+
+
+def headers_of(response: Entry) -> Iterator[tuple[str, str]]:
+    """Names and values of an answer's headers."""
+    pairs = response.get("headers_list") or list(inner(response, "headers").items())
+    for pair in pairs if isinstance(pairs, list) else []:
+        if isinstance(pair, list | tuple) and len(pair) == 2:
+            name, value = pair
+            if isinstance(name, str) and isinstance(value, str):
+                yield name, value
+
+
+def body_of(response: Entry) -> bytes:
+    """The body of an answer: text, or `{"format": "base64", "data": ...}`."""
+    body = response.get("body")
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    if isinstance(body, dict) and body.get("format") == "base64":
+        try:
+            return base64.b64decode(words(body, "data"), validate=True)
+        except (binascii.Error, ValueError):
+            return b""
+    return b""
+
+
+def document_of(value: object) -> Entry:
+    """The measurement inside what Explorer and the API wrap around it. Raises RowError."""
+    measurement_id = ""
+    for _ in range(4):
+        if not isinstance(value, dict):
+            break
+        if "test_keys" in value:
+            return value if "report_id" in value else {**value, "report_id": measurement_id}
+        measurement_id = str(value.get("report_id") or measurement_id)
+        inside = value.get("raw_measurement", value.get("body"))
+        if isinstance(inside, str):
+            try:
+                inside = msgspec.json.decode(inside)
+            except (msgspec.DecodeError, UnicodeError) as error:
+                raise RowError(f"body: {error}") from None
+        value = inside
+    raise RowError("no OONI measurement: no test_keys")

@@ -1,0 +1,128 @@
+"""Fields of strangers: any value gives a value, never an exception of ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.interop.ooni.csvrows import COLUMNS, Row, RowError, inspect
+from monitor.interop.ooni.csvrows import run_of as run_of_rows
+from monitor.interop.ooni.fields import (
+    address_of,
+    body_of,
+    document_of,
+    entries,
+    headers_of,
+    host_of,
+    micros,
+    port_of,
+    resolver_asn,
+    times,
+)
+from monitor.interop.ooni.keys import run_of
+from monitor.interop.ooni.run import measurements
+from probes.wire.codec import WireError, decode, encode
+from tests.monitor.interop.samples import atlas, cells, document
+
+leaves: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["t.me", "web.telegram.org", "149.154.175.50", "[::1]:443", "1.2.3.4:²"])
+)
+values = st.recursive(
+    leaves,
+    lambda inside: (
+        st.lists(inside, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "hostname",
+                    "failure",
+                    "answers",
+                    "ipv4",
+                    "status",
+                    "ip",
+                    "port",
+                    "address",
+                    "t",
+                    "t0",
+                ]
+                + ["request", "response", "url", "headers", "headers_list", "body", "code", "ttl"]
+                + [
+                    "server_name",
+                    "peer_certificates",
+                    "data",
+                    "engine",
+                    "query_type",
+                    "answer_type",
+                ]
+            ),
+            inside,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+KEYS = ("queries", "tcp_connect", "tls_handshakes", "requests", "control_failure", "x_reachwatch")
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), st.lists(values, max_size=3) | values))
+def test_any_document_gives_measurements_or_a_refusal(keys: dict[str, Any]) -> None:
+    for name in ("telegram", "reachwatch"):
+        try:
+            made = measurements(run_of(document(name, **keys), atlas()), atlas())
+            for each in made:
+                decode(encode(each))
+        except (RowError, WireError):
+            continue
+
+
+@given(values)
+def test_any_value_is_a_document_or_refused(value: object) -> None:
+    with pytest.raises(RowError):
+        document_of(value)
+
+
+@given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=8) | st.just("1.0")))
+def test_any_row_is_a_run_or_refused(found: dict[str, str]) -> None:
+    row = Row._make((cells() | found)[name] for name in COLUMNS)
+    try:
+        inspect(row)
+    except RowError:
+        return
+    for each in measurements(run_of_rows([row], atlas()), atlas()):
+        encode(each)
+
+
+def test_what_fields_mean() -> None:
+    assert [port_of(v) for v in (443, "80", "²", -1, 65536, True, None)] == [
+        443,
+        80,
+        None,
+        None,
+        None,
+        None,
+        None,
+    ]
+    assert address_of({"address": "[2001:db8::1]:443"}) == ("2001:db8::1", 443)
+    assert address_of({"address": "192.0.2.1:8443"}) == ("192.0.2.1", 8443)
+    assert address_of({"address": "192.0.2.1:²"}) == ("", 443)
+    assert host_of("https://dns.example/dns-query") == "dns.example"
+    assert host_of("8.8.8.8:53") == "8.8.8.8:53"
+    assert resolver_asn({"resolver_asn": "AS7"}) == 7
+    assert resolver_asn({"resolver_asn": "AS²"}) == 0
+    assert [micros(v) for v in (1.5, -1, "x", float("nan"), 1e9)] == [1_500_000, 0, 0, 0, 0]
+    assert times({"t0": 1, "t": 3}) == (1_000_000, 2_000_000)
+    assert times({"t": 3}) == (3_000_000, 0)
+    assert entries({"a": [1, {}, None]}, "a") == [{}]
+    assert list(headers_of({"headers": {"A": "b", "C": 3}})) == [("A", "b")]
+    assert list(headers_of({"headers_list": [["A", "b"], [1], 5]})) == [("A", "b")]
+    assert body_of({"body": {"format": "base64", "data": "AAE="}}) == b"\x00\x01"
+    assert body_of({"body": {"format": "base64", "data": "!"}}) == b""
+    assert body_of({"body": 7}) == b""
