@@ -95,6 +95,14 @@ def play(cell: Cell, folder: Path) -> dict[str, Any]:
     return verdict
 
 
+def play_at_last(cell: Cell, folder: Path) -> dict[str, Any]:
+    """The same, once more when a laboratory did not come about: servers start slowly under load."""
+    try:
+        return play(cell, folder)
+    except RuntimeError:
+        return play(cell, folder.with_name(f"{folder.name}-again"))
+
+
 def inside(cell: Cell, folder: Path) -> dict[str, Any]:
     """Build, narrow, measure the one https service from both sides, judge."""
     subprocess.run(["hostname", "laboratory"], check=True)
@@ -174,7 +182,7 @@ def sweep(cells: Sequence[Cell]) -> int:
     """Play all, print misses and figures; 1 when precision or recall is below 0.95."""
     began, pairs = time.monotonic(), []
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(play, cell, Path(root) / str(n)) for n, cell in enumerate(cells)]
+        jobs = [pool.submit(play_at_last, cell, Path(root) / str(n)) for n, cell in enumerate(cells)]
         for cell, job in zip(cells, jobs, strict=True):
             try:
                 verdict = job.result()
