@@ -125,7 +125,8 @@ class Term(msgspec.Struct, frozen=True):
 
 
 def probability(event: Event) -> int | None:
-    """Per mille; None for imported evidence and for what was withdrawn."""
+    """Per mille; None for imported evidence, for what was withdrawn and for a network that is
+    divided without a quorum: none was in the world of the fit."""
     made_of = terms(event)
     if not made_of:
         return None
@@ -137,6 +138,8 @@ def terms(event: Event) -> tuple[Term, ...]:
     """What the figure is made of: the tier, then those of TERMS that hold. Empty when there is
     no figure."""
     if event.source != gates.PROBE or event.state is EventState.RETRACTED:
+        return ()
+    if event.tier is Tier.LIKELY and "network_divided" in event.against:
         return ()
     tier, *each = WEIGHTS[event.tier]
     said = zip(TERMS, values(event), each, strict=True)

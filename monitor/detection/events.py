@@ -24,6 +24,7 @@ from monitor.detection.state import Case, ServiceState
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
 """Gates that speak against an event; a dark network only silences it."""
+DIVIDED = "network_divided"
 _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 
 
@@ -258,7 +259,8 @@ def _described(
     elif note := _difference(old, event):
         history = _told(history, round, "changed", note)
     if rose and tier is not Tier.UNCONFIRMED:
-        history = _told(history, round, tier.value, "")
+        part = tier is Tier.LIKELY and DIVIDED in event.against
+        history = _told(history, round, tier.value, DIVIDED if part else "")
     return replace(event, history=history)
 
 

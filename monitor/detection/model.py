@@ -199,6 +199,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """(probe, micro-nats after clipping), for explanation."""
     typed: bool = False
     """Agreeing vantages of enough owners hold typed signatures."""
+    watch: tuple[tuple[str, int], ...] = ()
+    """(probe, round since which it fails) of vantages on watch: they have failed for long while
+    others of the network see the service."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,11 +10,11 @@ from copy import copy
 
 import msgspec
 
-from monitor.detection import baseline, gates, sequential
+from monitor.detection import baseline, gates, sequential, split
 from monitor.detection.model import Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequential import Failure
-from monitor.detection.state import Baseline, Member, Network, Series, Suspicion, Track
+from monitor.detection.state import Baseline, Member, Network, Series, Track
 
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
@@ -38,6 +38,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Micro-nats of all that count, after the bound on one owner's vantages."""
     needs: int = 0
     """Micro-nats of the quorum; of imports, where none counts, those of two runs."""
+    apart: tuple[str, ...] = ()
+    """Vantages on watch (`monitor.detection.split`)."""
+    divided: tuple[str, ...] = ()
+    """Those of them who are a part of the network that is blocked while the rest is not."""
 
 
 def fork(network: Network) -> Network:
@@ -202,9 +206,11 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
     typed = {
         network.members[probe].owner
         for probe in agreeing
-        if sequential.typed(_held(series, probe), policy)
+        if sequential.typed(split.held_by(series, probe), policy)
     }
+    apart: tuple[str, ...] = ()
     if network.source == gates.PROBE:
+        apart = split.apart(network, series, round, policy)
         most = policy.owner_vantages
         counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
         total = sum(counted)
@@ -212,7 +218,7 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
-        total = max((max(_held(series, probe).sums) for probe in agreeing), default=0)
+        total = max((max(split.held_by(series, probe).sums) for probe in agreeing), default=0)
         needs = 2 * policy.threshold_micronats
         likely = total >= needs
     return Standing(
@@ -223,6 +229,8 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         likely=likely,
         holds=total,
         needs=needs,
+        apart=apart,
+        divided=split.divided(network, series, apart, round, policy),
     )
 
 
@@ -243,12 +251,6 @@ def _quorum(
     return max(least, share) * holds // 1000
 
 
-def _held(series: Series, probe: str) -> Suspicion:
-    held = series.tracks[probe].suspicion
-    assert held is not None, "evidence without a suspicion"
-    return held
-
-
 def suspected(series: Series) -> bool:
     """Whether any vantage holds anything against this series."""
     return any(track.suspicion is not None for track in series.tracks.values())
@@ -264,13 +266,17 @@ def promote(
         series.likely_since = series.likely_since if series.rank == 3 else 0
         return
     for probe in standing.agreeing:
-        held = _held(series, probe)
+        held = split.held_by(series, probe)
         if not held.alarmed:
             raised = copy(held)
             raised.alarmed = round
             track = series.tracks[probe]
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
             series.rank = max(series.rank, 1)
+    part = {network.members[p].owner for p in standing.divided if p in standing.agreeing}
+    if len(part) >= policy.confirm_min_owners:
+        # Without a quorum its time does not run: a part alone is never confirmed.
+        series.rank = max(series.rank, 2)
     if not standing.likely or not standing.agreeing:
         series.likely_since = 0
         return
@@ -279,6 +285,7 @@ def promote(
     hold = policy.confirm_typed_seconds if standing.typed else policy.confirm_untyped_seconds
     if (
         network.source == gates.PROBE
+        and not standing.divided
         and len(standing.owners) >= policy.confirm_min_owners
         and round - series.likely_since >= policy.ms(hold)
     ):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from monitor.detection import gates, sequential, series
+from monitor.detection import gates, sequential, series, split
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.folding import reached_elsewhere
 from monitor.detection.imported.gathering import dense, densest
@@ -97,6 +97,8 @@ def chosen(support: dict[str, int], present: str) -> str:
 def extent(seen: Sequence[Sight], present: str) -> str:
     """`full` or `partial`, by what the failures of late were; the present one stays until the
     other has half as many again."""
+    if all(sight.standing.divided for sight in seen):
+        return "partial"  # a part of the network, whatever of the service
     whole = sum(held.whole for sight in seen for held in sight.held)
     part = sum(held.part for sight in seen for held in sight.held)
     if not present:
@@ -173,6 +175,7 @@ def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidenc
             for probe, track in sorted(held.items())
             if (nats := sequential.evidence(track, policy)) > 0
         ),
+        watch=tuple((probe, split.began(sight.series, probe)) for probe in sight.standing.apart),
     )
 
 
@@ -192,6 +195,7 @@ def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, .
         "control_by_other_networks": network.source != gates.PROBE
         and any(sight.contrast for sight in seen),
         "no_other_network": not any(sight.contrast for sight in seen),
+        "network_divided": all(sight.standing.divided for sight in seen),
         "no_control": network.source != gates.PROBE,
         "no_quorum_for_imports": network.source != gates.PROBE,
         "one_network": len({sight.network.asn for sight in seen}) == 1,

@@ -10,6 +10,7 @@ import math
 
 from monitor.detection import confidence
 from monitor.detection.confidence import HELD_MOST, Term
+from monitor.detection.gates import PROBE
 from monitor.detection.model import Event, EventState, Tier
 
 _WORDS = {
@@ -50,6 +51,8 @@ def missing(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
         return "It was withdrawn."
+    if event.source == PROBE:
+        return "A network that is blocked in parts has no figure: none was in that world."
     return "Imported measurements have no figure: nothing is known of how often they mislead."
 
 

@@ -17,6 +17,8 @@ AGAINST = {
     "failing_elsewhere": "It fails in other countries as well: the service itself may be in "
     "trouble.",
     "few_vantages": "Few vantages stand in these networks.",
+    "network_divided": "Other vantages of the same network have reached the service all the time: "
+    "if it is a block, it is one of a part of the network. That alone is never confirmed.",
     "no_control": "No control measured the service at the same time, so the service itself may "
     "be down.",
     "no_other_network": "No other network is known to have reached the service since: it may be "
@@ -79,7 +81,7 @@ def doubts(event: Event) -> list[str]:
         said.append(
             f"{number(silent, True)} of {plural(event.total, 'vantage')} there did not see it."
         )
-    if event.extent == "partial":
+    if event.extent == "partial" and "network_divided" not in event.against:
         said.append("A part of the service is still reachable there.")
     if event.inhibited_by:
         said.append(
@@ -133,6 +135,8 @@ def _change(change: Change) -> str:
             how = f": {technique(change.note)}" if change.note else ""
             return f"First alarm{how}."
         case "likely":
+            if change.note:
+                return "Likely in a part of the network: vantages of several owners agree for long."
             return "Likely: enough vantages agree."
         case "confirmed":
             return "Confirmed: it held."
@@ -166,7 +170,8 @@ def sureness(event: Event) -> str:
 
 def headline(event: Event, service: str) -> str:
     """The event in one sentence."""
-    place = f"in {networks(event)} in {country(event.country)}"
+    part = "a part of " if "network_divided" in event.against else ""
+    place = f"in {part}{networks(event)} in {country(event.country)}"
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED:
             return f"{service} seemed blocked {place} to one vantage; that is withdrawn."

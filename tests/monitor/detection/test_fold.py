@@ -194,9 +194,11 @@ def test_one_owner_is_likely_at_most() -> None:
     assert "one_owner" in world.only.against
 
 
-def test_minority_of_a_network_is_unconfirmed_however_long() -> None:
+def test_minority_of_a_network_is_unconfirmed_and_without_signatures_it_stays_so() -> None:
     people = [*vantages(6), *vantages(3, "FR", 64503)]
-    world = World(people).quiet().run(30, by_probe({A: blocked(), B: blocked()}))
+    world = World(people).quiet().run(20, by_probe({A: blocked(), B: blocked()}))
+    assert world.only.tier is Tier.UNCONFIRMED
+    world = World(people).quiet().run(99, by_probe({A: blocked(weight=0), B: blocked(weight=0)}))
     assert world.only.tier is Tier.UNCONFIRMED
 
 
