@@ -1,8 +1,8 @@
 """Which retests a probe obeys. Pure: the requests, what was done lately and the time come in.
 
 The detector may ask for a target again, and so may whoever has taken over its broker: what it
-costs is bounded here, whatever is asked. A round that is under way, or was just measured,
-answers a request by itself.
+costs is bounded here, whatever is asked. Only what lies between two rounds of this probe's own is
+measured again: whatever is asked for one of those, or for before, that round answers by itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,13 @@ MOST_TARGETS_AN_HOUR = 60
 SPREAD = 0.25
 """Part of the request's round over which the probes of a network spread: a service must not see
 them all in the same second."""
-SLACK_MS = 600_000
-"""Clocks of monitor and probe may differ by so much; a round farther off is refused."""
+SLACK_ROUNDS = 2
+"""Clocks of monitor and probe may differ by so many of the request's rounds; what is farther off
+is refused, for nobody would fold it with the others."""
+RESIDUAL_PART = 0.54
+"""Part of the probe's interval that lies between two retests of a target, but never more than
+nine tenths of the residual time: the detector keeps all of that, and a message's way may be
+shorter than that of the one before."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -36,6 +41,13 @@ class Order(msgspec.Struct, frozen=True):
     round_ms: int
     interval_ms: int
     start_ms: int
+    until_ms: int
+    """When it is too late to begin: what is measured then would not be folded with the others."""
+
+
+def pause_ms(interval_ms: int, residual_seconds: float) -> int:
+    """The least time between two retests of a target, for a probe with this interval."""
+    return int(min(RESIDUAL_PART * interval_ms, 900 * residual_seconds))
 
 
 @dataclass
@@ -43,6 +55,9 @@ class Retests:
     """What was asked of this probe in the last hour, and the bounds on it."""
 
     known: Mapping[str, Target]
+    pause_ms: int = 0
+    """Least time between two retests of a target, so that none shows what a censor still does
+    because of the last one."""
     _done: deque[tuple[int, str]] = field(default_factory=deque)
     """(when, target), oldest first."""
     _rounds: dict[str, int] = field(default_factory=dict)
@@ -54,16 +69,21 @@ class Retests:
         now_ms: int,
         rng: random.Random,
         *,
+        between: tuple[int, int],
         busy: Collection[str] = (),
         room: float = float("inf"),
     ) -> Order | str:
         """The order, or why there is none.
 
-        `busy` are targets that the round under way will still measure, or has just measured;
-        `room` is how many more measurements the volunteer's traffic budget allows.
+        `between` are this probe's own last round begun and its next; `busy` are targets that the
+        round under way will still measure; `room` is how many measurements an hour the
+        volunteer's traffic budget allows for this.
         """
-        if abs(asked.round - now_ms) > SLACK_MS:
+        if abs(asked.round - now_ms) > SLACK_ROUNDS * asked.interval_ms:
             return "its round is far from this machine's time"
+        last, following = between
+        if not last < asked.round < following:
+            return "a round of its own answers it"
         while self._done and self._done[0][0] <= now_ms - HOUR_MS:
             self._done.popleft()
         chosen: list[Target] = []
@@ -71,9 +91,10 @@ class Retests:
             target = self.known.get(name)
             if target is None or name in busy or self._rounds.get(name) == asked.round:
                 continue
-            if sum(1 for _, done in self._done if done == name) >= MOST_AN_HOUR:
+            times = [when for when, done in self._done if done == name]
+            if len(times) >= MOST_AN_HOUR or (times and now_ms - times[-1] < self.pause_ms):
                 continue
-            if len(self._done) >= MOST_TARGETS_AN_HOUR or len(chosen) + 1 > room:
+            if len(self._done) + 1 > min(MOST_TARGETS_AN_HOUR, room):
                 break
             chosen.append(target)
             self._done.append((now_ms, name))
@@ -81,4 +102,6 @@ class Retests:
         if not chosen:
             return "nothing that may be measured again now"
         start = now_ms + int(rng.uniform(0, SPREAD * asked.interval_ms))
-        return Order(tuple(chosen), asked.round, asked.interval_ms, start)
+        return Order(
+            tuple(chosen), asked.round, asked.interval_ms, start, now_ms + asked.interval_ms
+        )

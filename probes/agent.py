@@ -19,9 +19,10 @@ from dataclasses import replace
 import msgspec
 
 from probes import metrics, scheduler, status
-from probes.again import Order, Retests
+from probes.again import Order, Retests, pause_ms
 from probes.durable import DiskError
 from probes.log import Log
+from probes.obeying import Obeying
 from probes.publisher import DEFAULT_PACE, Pace, Publisher
 from probes.round import Setup, failed_endpoints, measure_again, measure_round
 from probes.scrub import scrub
@@ -77,17 +78,23 @@ class Agent:
             log,
             self._moved,
         )
-        self._retests = Retests({target.id: target for target in self._targets})
         self._one_at_a_time = asyncio.Lock()
-        self._waiting: set[str] = set()
-        """Targets that the round under way has still to measure."""
-        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        pause = pause_ms(wish.interval_ms, setup.patience.residual)
+        self._again = Obeying(
+            Retests({target.id: target for target in self._targets}, pause),
+            self._measure_again,
+            turn=self._one_at_a_time,
+            now_ms=setup.network.wall_ms,
+            rng=self._rng,
+            log=log,
+        )
         self._stop = asyncio.Event()
         self._counts = Counts()
         self._history: dict[str, int] = {}
         self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
+        self._liveness_bytes = scheduler.guessed_bytes(setup.catalogue, ())
         self._interval_ms = wish.interval_ms
-        self._untaken = self._rounds = self._retested = self._published = 0
+        self._untaken = self._rounds = self._published = 0
         self._trouble = ""
         self._day, self._day_base = "", (0, 0)
         now = setup.network.wall_ms()
@@ -121,7 +128,7 @@ class Agent:
                 delivery = group.create_task(self._deliver())
                 others = [
                     group.create_task(self._measure()),
-                    group.create_task(self._obey()),
+                    group.create_task(self._again.run()),
                     group.create_task(self._beat()),
                     group.create_task(self._where.find_out(self._clean_what_waits)),
                 ]
@@ -147,6 +154,7 @@ class Agent:
         while True:
             plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
             self._note(next_round_ms=plan.start_ms)
+            self._again.between = last or 0, plan.round_ms
             if not self._rounds:
                 self._log("next", seconds=round((plan.start_ms - clock()) / 1000, 1))
             while (left := plan.start_ms - clock()) > 0:
@@ -156,6 +164,7 @@ class Agent:
                 await asyncio.sleep(min(left / 1000, 30.0))
             last = plan.round_ms
             async with self._one_at_a_time:
+                self._again.between = plan.round_ms, plan.round_ms + plan.interval_ms
                 await self._one_round(plan)
             self._estimate()
 
@@ -179,7 +188,7 @@ class Agent:
 
         async def emit(draft: Measurement) -> None:
             nonlocal spent, lines
-            self._waiting.discard(draft.target)
+            self._again.busy.discard(draft.target)
             here = failed_endpoints(draft)
             failed.update(here)
             if any(here.values()) and draft.target not in LIVENESS_TARGETS:
@@ -191,7 +200,7 @@ class Agent:
             await self._take(clean)
 
         self._publisher.round_opened(plan.round_ms)
-        self._waiting = {target.id for target in self._targets}
+        self._again.busy = {target.id for target in self._targets}
         try:
             await measure_round(
                 self._setup,
@@ -204,7 +213,7 @@ class Agent:
                 limit_seconds=scheduler.limit_seconds(plan.interval_ms),
             )
         finally:
-            self._waiting.clear()
+            self._again.busy.clear()
             self._publisher.round_closed()
         took = time.monotonic() - began
         self._history = failed
@@ -229,29 +238,18 @@ class Agent:
 
     def _asked(self, asked: Retest) -> None:
         """What the detector asks of this network; obeyed within our own bounds."""
-        budget, now = self._wish.budget_bytes, self._setup.network.wall_ms()
-        spends, targets = self._round_bytes, len(self._targets)
-        room = scheduler.retest_room(budget, spends, targets, self._interval_ms)
-        order = self._retests.admit(asked, now, self._rng, busy=self._waiting, room=room)
-        if isinstance(order, str):
-            self._log("retest refused", every=60.0, reason=order)
-        else:
-            self._orders.put_nowait(order)
-
-    async def _obey(self) -> None:
-        while True:
-            order = await self._orders.get()
-            await asyncio.sleep(max(0, order.start_ms - self._setup.network.wall_ms()) / 1000)
-            async with self._one_at_a_time:
-                if self._setup.network.wall_ms() < order.round_ms + 2 * order.interval_ms:
-                    await self._measure_again(order)
+        budget, spends, liveness = self._wish.budget_bytes, self._round_bytes, self._liveness_bytes
+        targets, interval = len(self._targets), self._interval_ms
+        self._again.ask(asked, scheduler.retest_room(budget, spends, targets, interval, liveness))
 
     async def _measure_again(self, order: Order) -> None:
         async def emit(draft: Measurement) -> None:
             self._history.update(failed_endpoints(draft))
-            await self._take(scrub(draft, self._where.own))
+            clean = scrub(draft, self._where.own)
+            # Sending it is no cost of the round that comes.
+            self._published += scheduler.sent_bytes(len(codec.encode(clean)))
+            await self._take(clean)
 
-        self._log("measuring again", targets=",".join(target.id for target in order.targets))
         self._publisher.round_opened(order.round_ms)
         try:
             await measure_again(
@@ -264,7 +262,6 @@ class Agent:
             )
         finally:
             self._publisher.round_closed()
-        self._retested += len(order.targets)
 
     async def _take(self, draft: Measurement) -> None:
         """Store one measurement; only then is it taken."""
@@ -396,5 +393,5 @@ class Agent:
             self._standing,
             oldest_seconds=self._oldest_seconds(),
             rounds=self._rounds,
-            retests=self._retested,
+            retests=self._again.measured,
         )

@@ -25,6 +25,7 @@ from probes.wire.observation import (
 )
 from probes.wire.target import Catalogue, Target
 
+HOUR_MS = 3_600_000
 MONTH_MS = 30 * 24 * 3_600_000
 SPREAD = 0.25
 """Part of the interval over which the starts of a fleet are spread."""
@@ -122,13 +123,19 @@ def month_bytes(round_bytes: float, interval_ms: int) -> int:
     return int(round_bytes * MONTH_MS / interval_ms)
 
 
-def retest_room(budget_bytes: float, round_bytes: float, targets: int, interval_ms: int) -> float:
-    """How many targets may be measured again in one round: as many as the rounds themselves
-    leave room for in the budget. `budget_bytes` 0 means no limit."""
+def retest_room(
+    budget_bytes: float,
+    round_bytes: float,
+    targets: int,
+    interval_ms: int,
+    liveness_bytes: float = 0.0,
+) -> float:
+    """How many targets may be measured again in an hour: as many as the rounds themselves leave
+    room for in the budget, each with liveness of its own. `budget_bytes` 0 means no limit."""
     if budget_bytes <= 0:
         return math.inf
-    share = budget_bytes * interval_ms / MONTH_MS
-    return max(0.0, share - round_bytes) / max(1.0, round_bytes / max(1, targets))
+    left = (budget_bytes / MONTH_MS - round_bytes / interval_ms) * HOUR_MS
+    return max(0.0, left) / max(1.0, round_bytes / max(1, targets) + liveness_bytes)
 
 
 def within_budget(interval_ms: int, round_bytes: float, budget_bytes: float) -> int:

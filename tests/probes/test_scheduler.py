@@ -118,7 +118,8 @@ def test_traffic_is_guessed_and_then_counted() -> None:
 def test_retests_get_what_the_rounds_leave_of_the_budget() -> None:
     month = 30 * 24 * 3600 * 1000 // INTERVAL
     assert retest_room(0, 1e5, 10, INTERVAL) == math.inf
-    # 100,000 bytes a round for ten targets, and a tenth more in the budget: one target.
-    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL), 6) == 1
+    # 100,000 bytes a round for ten targets, and a tenth more in the budget: one target a round.
+    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL), 6) == 12
+    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL, 2e4), 6) == 4
     assert retest_room(1e5 * month, 1e5, 10, INTERVAL) == 0
     assert retest_room(1, 0.0, 0, INTERVAL) < 1
