@@ -8,6 +8,9 @@ from monitor.detection.baseline import FLOOR_PER_MILLE
 from monitor.detection.calm.block import Block, Column, narrow, plus_one
 from monitor.detection.policy import Policy
 
+_FEW = 8
+"""When more than one in so many tracks are to be looked at, all are sifted first."""
+
 
 def learn(block: Block, round: int, sampled: Column, failed: Column, policy: Policy) -> None:
     """Count one sample of each track in `sampled` (L x V), a failure for those in `failed` too.
@@ -33,10 +36,26 @@ def learn(block: Block, round: int, sampled: Column, failed: Column, policy: Pol
 
 def refresh(block: Block, where: Column, policy: Policy) -> None:
     """Say anew which of these tracks (flat positions) are chronic. Replaces the column."""
-    if where.size:
-        chronic = block.chronic.copy()
-        chronic.reshape(-1)[where] = _chronic(block, where, policy)
-        block.chronic = chronic
+    if not where.size:
+        return
+    chronic = block.chronic.copy()
+    chronic.reshape(-1)[where] = False
+    if _FEW * where.size > chronic.size:
+        where = where[_possible(block, policy).reshape(-1)[where]]
+    chronic.reshape(-1)[where] = _chronic(block, where, policy)
+    block.chronic = chronic
+
+
+def _possible(block: Block, policy: Policy) -> Column:
+    """L x V: what every chronic track is, and most others are not: it has failed so often for
+    what ripened alone. Cheap, because nothing is gathered."""
+    bad = block.failed.copy()
+    for column in block.hours_failed:
+        bad += column
+    most, prior = policy.chronic_per_mille, policy.prior_failure_per_mille
+    spare = min(weight * (most - prior) for weight in (policy.chronic_weight, policy.prior_weight))
+    found: Column = 1000 * bad > most * block.total + spare
+    return found if most > FLOOR_PER_MILLE else np.ones_like(found)
 
 
 def _move(block: Block, round: int, moving: Column) -> None:
@@ -45,7 +64,9 @@ def _move(block: Block, round: int, moving: Column) -> None:
     form = block.shape
     lagged = round - form.lag
     oldest = lagged - form.window
-    for last in np.unique(block.last[moving]).tolist():
+    lasts = block.last[moving]
+    least = int(lasts.min())
+    for last in (np.flatnonzero(np.bincount(lasts - least)) + least).tolist():
         if last < 0:
             continue
         these = moving & (block.last == last)
