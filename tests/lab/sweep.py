@@ -182,7 +182,9 @@ def sweep(cells: Sequence[Cell]) -> int:
     """Play all, print misses and figures; 1 when precision or recall is below 0.95."""
     began, pairs = time.monotonic(), []
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(play_at_last, cell, Path(root) / str(n)) for n, cell in enumerate(cells)]
+        jobs = [
+            pool.submit(play_at_last, cell, Path(root) / str(n)) for n, cell in enumerate(cells)
+        ]
         for cell, job in zip(cells, jobs, strict=True):
             try:
                 verdict = job.result()
