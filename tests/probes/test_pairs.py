@@ -154,3 +154,15 @@ async def test_only_when_wished(wish: Look, took_us: int, transfers: int):
 async def test_a_service_that_gives_other_names_next_to_nothing():
     seen = await look(by_name({NAME: narrow()}, SMALL), mirror=None)
     assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
+
+
+async def test_a_handshake_that_a_full_queue_kept_is_tried_once_more():
+    met: list[bytes] = []
+
+    def queued(connection: socket.socket, first: bytes) -> None:
+        met.append(first)
+        (tls_server.silence if len(met) == 1 else FAST)(connection, first)
+
+    assert order(await look(queued)) == [(*OWN, 0)]
+    assert len(met) == 2
+    assert await look(tls_server.reset) == []
