@@ -3,7 +3,8 @@
 Integers and words only: no float, no clock, nothing of arrival. A quiet vantage costs a few
 numbers; what a suspicion needs is made when the suspicion begins and dropped when it ends.
 Structs are written as arrays and compressed to keep a state small; dictionaries are written in
-key order, so equal states have equal bytes.
+key order, so equal states have equal bytes. What there is a great many of is `gc=False`: it is
+never part of a cycle, and the collector would walk through all of it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ STATE_VERSION = 2
 _LEVEL = 3
 
 
-class Bucket(msgspec.Struct, array_like=True):
+class Bucket(msgspec.Struct, array_like=True, gc=False):
     """Counts of one stretch of time."""
 
     start: int
@@ -34,7 +35,7 @@ class Bucket(msgspec.Struct, array_like=True):
     failed: int
 
 
-class Baseline(msgspec.Struct, array_like=True):
+class Baseline(msgspec.Struct, array_like=True, gc=False):
     """How often one vantage fails one layer when nothing is the matter."""
 
     fresh: list[Bucket] = []
@@ -46,7 +47,7 @@ class Baseline(msgspec.Struct, array_like=True):
     """Sums over `old`."""
 
 
-class Suspicion(msgspec.Struct, array_like=True):
+class Suspicion(msgspec.Struct, array_like=True, gc=False):
     """What one vantage holds against one layer, since its CUSUM path last left zero."""
 
     sums: list[int]
@@ -79,7 +80,7 @@ class Suspicion(msgspec.Struct, array_like=True):
     good_last: int = 0
 
 
-class Track(msgspec.Struct, array_like=True):
+class Track(msgspec.Struct, array_like=True, gc=False):
     """One vantage in one series."""
 
     baseline: Baseline
@@ -98,7 +99,7 @@ class Series(msgspec.Struct, array_like=True):
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
 
 
-class Member(msgspec.Struct, array_like=True):
+class Member(msgspec.Struct, array_like=True, gc=False):
     """A vantage as last heard on one target."""
 
     owner: str
