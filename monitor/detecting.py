@@ -24,6 +24,7 @@ from monitor.detection.state import ServiceState, StateError
 from monitor.store import concluded
 from monitor.store.base import Conclusions, StoreUnavailableError
 from monitor.store.database import Database
+from monitor.suspecting import Suspecting
 from probes.wire.measurement import LIVENESS_TARGETS
 
 log = logging.getLogger(__name__)
@@ -55,8 +56,6 @@ class _Watched:
     amends_from: float = 0.0
     rests_until: float = 0.0
     """On the loop's clock: a large fleet's trickle must not be looked at with every message."""
-    asked: suspicion.Asked = field(default_factory=dict)
-    """Retests that were asked for lately. Not stored: whoever leads next may ask once more."""
 
 
 @dataclass
@@ -83,6 +82,10 @@ class Detecting:
     _read: int = 0
     """Last arrival that was noted in memory."""
     _led_at: int = 0
+    _suspecting: Suspecting = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._suspecting = Suspecting(self.policy)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. A store that is away is waited for."""
@@ -134,8 +137,9 @@ class Detecting:
         if rested and watched.late is not None and self._recent(watched.state, watched.late):
             folded = await self._refold(service, watched, watched.late)
         if self.clock() >= watched.looked_at or (watched.stirred and rested):
-            folded |= await self._advance(service, watched)
-            rested = True
+            advanced = await self._advance(service, watched)
+            folded, rested = folded or advanced, True
+        await self._suspect(watched, anew=folded)
         if rested:
             self._let_rest(watched, began)
         return folded
@@ -258,18 +262,14 @@ class Detecting:
         for round in closed:
             if self.observe_lag is not None:
                 self.observe_lag(max(0, now - ends[round]) / 1000)
-        if now - ends[closed[-1]] <= 2 * self.policy.ms(self.policy.round_close_seconds):
-            await self._suspect(watched, now)
         return True
 
-    async def _suspect(self, watched: _Watched, now: int) -> None:
-        """Ask for a closer look where something has just begun, or ended. Never for the past."""
-        if self.on_suspicion is None:
-            return
-        places = suspicion.wanted(watched.state, self.policy, now, watched.asked)
-        watched.asked = suspicion.remembered(watched.asked, places, now, self.policy)
-        if places:
-            await self.on_suspicion(places)
+    async def _suspect(self, watched: _Watched, *, anew: bool) -> None:
+        """Ask for a closer look where something has just begun, or ended."""
+        if self.on_suspicion is not None:
+            places = self._suspecting.places(watched.state, self.clock(), anew=anew)
+            if places:
+                await self.on_suspicion(places)
 
     async def _closed(
         self, service: str, watched: _Watched, waiting: Sequence[tuple[int, int]]
@@ -294,6 +294,7 @@ class Detecting:
         service = folding.state.service
         for chunk in stretches(rounds, CHUNK_ROUNDS, self.policy):
             stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
+            self._suspecting.met(service, stored)
             # In a thread: pages are served by this process's event loop in `up`.
             work = asyncio.get_running_loop().run_in_executor(None, folding.fold, chunk, stored)
             while not (await asyncio.wait({work}, timeout=LEASE_SECONDS / 3))[0]:

@@ -33,12 +33,13 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     for number in range(4):
         await world.arrive(rounds([number], from_round(3)))
         await world.settle(START + number * INTERVAL + INTERVAL)
-    assert asked == [(("RU", 64501, "wechat/messaging"),)]
-    # Within the residual time nobody is asked again; afterwards they are.
-    for number in range(4, 8):
+    # The control as well: its word must be as new as theirs.
+    assert asked == [(("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging"))]
+    # Within the residual time nobody is asked again, and then when a quorum has held long enough.
+    for number in range(4, 9):
         await world.arrive(rounds([number], from_round(3)))
         await world.settle(START + number * INTERVAL + INTERVAL)
-    assert 1 < len(asked) <= 1 + 4 * INTERVAL // POLICY.ms(POLICY.residual_seconds)
+    assert 1 < len(asked) <= 1 + 5 * INTERVAL // POLICY.ms(POLICY.residual_seconds)
     # A detector that comes back after an hour catches up, and asks nobody about then.
     late = world.another("second")
     late.on_suspicion = ask
