@@ -22,11 +22,12 @@ from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.people import Nature, Settlement, settled
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.report import Goals, alarms, costs, delays, independent
+from benchmarks.world.report import Goals, alarms, costs, delays, independent, retests
+from benchmarks.world.retesting import Saved, saved
 from monitor.detection.policy import Policy
 
 POLICY = Policy()
-PARTS = ("independent", "cost", "delays", "alarms", "liars")
+PARTS = ("independent", "cost", "delays", "retests", "alarms", "liars")
 SIZES = (3, 3, 5)
 LIAR_SIZES = (5, 5)
 SHARE_LYING = 0.4
@@ -87,6 +88,23 @@ def delay_jobs(seed: int, tries: int, *, liars: bool) -> list[Job]:
     ]
 
 
+def retested(job: tuple[int, int]) -> tuple[int, dict[str, Saved]]:
+    size, seed = job
+    short = replace(blocks.FULL, horizon_hours=2)
+    return size, saved(
+        town(size), short, seed=seed, tries=TRIES_A_WORLD, policy=POLICY, rates=STEADY
+    )
+
+
+def together(found: Sequence[tuple[int, dict[str, Saved]]]) -> dict[int, dict[str, Saved]]:
+    """Retests by size of network, of all worlds together."""
+    whole: dict[int, dict[str, Saved]] = {}
+    for size, each in found:
+        for name, some in each.items():
+            whole.setdefault(size, {}).setdefault(name, Saved()).add(some)
+    return whole
+
+
 def gathered(found: Sequence[tuple[str, dict[str, Delays]]]) -> dict[str, dict[str, Delays]]:
     """Delays by title and scenario, of all worlds together."""
     tables: dict[str, dict[str, Delays]] = {}
@@ -138,6 +156,10 @@ def main() -> int:
         if "delays" in parts:
             found = every(delayed, delay_jobs(seed, given.tries, liars=False))
             delays("Delays from a block's first moment", gathered(found), goals)
+        if "retests" in parts:
+            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            jobs = [(size, each) for size in (3, 5) for each in tried_in]
+            retests(together(every(retested, jobs)), goals)
         honest = None
         if "alarms" in parts:
             honest = added(every(watched, worlds(settled(SIZES), given.years, seed)))

@@ -14,6 +14,7 @@ from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import Scene
 from benchmarks.world.weather import HOUR_MS
+from monitor.detection import confidence
 from monitor.detection.fold import initial, step
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
@@ -22,7 +23,7 @@ WARM_DAYS = 8
 """The baseline's week and its lag: nothing is counted before."""
 UNCONFIRMED, LIKELY = "unconfirmed", "likely"
 TYPED, UNTYPED = "confirmed, typed", "confirmed, untyped"
-CONFIRMED = "confirmed"
+CONFIRMED, PAGE = "confirmed", "page"
 TIERS = (UNCONFIRMED, LIKELY, TYPED, UNTYPED)
 _BEHIND_MS = 2 * HOUR_MS
 _CULPRITS = ("service_outage", "network_outage", "peering", "local_filter", "path")
@@ -38,8 +39,10 @@ class Tally:
     """By size of network and tier or naive rule."""
     causes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Of confirmed and likely alarms, by tier and what was behind them."""
-    pages: int = 0
+    confirmed: int = 0
     """Confirmed events after clustering."""
+    pages: int = 0
+    """Of those, the ones that the alert rule would have woken somebody for."""
     tickets: int = 0
     """Events that were likely at least."""
     facts: int = 0
@@ -51,6 +54,7 @@ class Tally:
         self.years += other.years
         self.alarms += other.alarms
         self.causes += other.causes
+        self.confirmed += other.confirmed
         self.pages += other.pages
         self.tickets += other.tickets
         self.facts += other.facts
@@ -93,7 +97,8 @@ def watch(
         tally.facts += len(facts)
         counted = round >= warm
         for event in changed:
-            _note(event, reached, sizes, scene, round, tally if counted else Tally())
+            into = tally if counted else Tally()
+            _note(event, reached, sizes, scene, round, into, policy)
         by_network: dict[int, list[Fact]] = {}
         for fact in facts:
             by_network.setdefault(fact.asn, []).append(fact)
@@ -115,11 +120,15 @@ def _note(
     scene: Scene,
     round: int,
     tally: Tally,
+    policy: Policy,
 ) -> None:
     """Count what an event says that it did not say before."""
     whole = reached.setdefault((event.id, 0), set())
     if event.tier is Tier.CONFIRMED and CONFIRMED not in whole:
         whole.add(CONFIRMED)
+        tally.confirmed += 1
+    if PAGE not in whole and pages(event, policy):
+        whole.add(PAGE)
         tally.pages += 1
     if event.tier is not Tier.UNCONFIRMED and LIKELY not in whole:
         whole.add(LIKELY)
@@ -130,12 +139,23 @@ def _note(
         if network.tier is not Tier.UNCONFIRMED:
             words.add(LIKELY)
         if network.tier is Tier.CONFIRMED and not known & {TYPED, UNTYPED}:
-            words.add(UNTYPED if "untyped" in event.against else TYPED)
+            words.add(TYPED if network.typed else UNTYPED)
         for word in words - known:
             tally.alarms[sizes[network.asn], word] += 1
             if word != UNCONFIRMED:
                 tally.causes[word, behind(scene, network.asn, round)] += 1
         known |= words
+
+
+def pages(event: Event, policy: Policy) -> bool:
+    """Whether somebody is woken for an event in this form (monitor.alerts.terms.paged)."""
+    sure = confidence.probability(event)
+    return (
+        event.tier is Tier.CONFIRMED
+        and event.inhibited_by is None
+        and sure is not None
+        and sure >= policy.page_per_mille
+    )
 
 
 def behind(scene: Scene, asn: int, round: int) -> str:

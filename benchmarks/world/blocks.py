@@ -18,10 +18,18 @@ class Block:
     typed: bool = True
     ramp: int = 0
     """Ms from nothing to the whole share."""
+    until: int | None = None
+    """When it is lifted; never when None."""
+    whom: frozenset[int] | None = None
+    """Indices of the vantages behind the box that blocks; all of the network when None."""
+
+    def concerns(self, index: int, asn: int) -> bool:
+        """Whether a vantage of a network is behind it."""
+        return asn == self.asn and (self.whom is None or index in self.whom)
 
     def rate(self, started: int) -> float:
         """The share that fails at a time."""
-        if started < self.onset:
+        if started < self.onset or (self.until is not None and started >= self.until):
             return 0.0
         if self.ramp:
             return self.share * min(1.0, (started - self.onset) / self.ramp)

@@ -81,7 +81,7 @@ def same_after_restarts(policy: Policy, seed: int = 1) -> tuple[int, bool]:
     for restarted in (False, True):
         state, rng, events = initial("service"), random.Random(f"restart {seed}"), list[Event]()
         for n in range(400):
-            facts = scene.facts(n, rng, block if n < 340 else None)
+            facts = scene.facts(n, rng, (block,) if n < 340 else ())
             if restarted:
                 state = decode(encode(state))
             state, changed = step(state, scene.round(n), facts, policy)

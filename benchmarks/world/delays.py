@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.world.alarms import CONFIRMED, LIKELY, WARM_DAYS
+from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, WARM_DAYS, pages
 from benchmarks.world.blocks import HOUR_MS, Scenario
 from benchmarks.world.naive import RULES, Naive
 from benchmarks.world.people import Nature, Settlement
@@ -22,7 +22,9 @@ from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.state import ServiceState
 
-COLUMNS = (LIKELY, CONFIRMED, *RULES)
+COLUMNS = (LIKELY, CONFIRMED, PAGE, *RULES)
+PATIENCE = 300
+"""Minutes after its confirmation for which an event is followed until it pages."""
 BETWEEN_MS = 95 * 60_000
 """Mean time between two tries in one world."""
 
@@ -118,8 +120,9 @@ def _try(
     n = moment.n
     last = min(scene.rounds, n + int(scenario.horizon_hours * HOUR_MS / scene.interval))
     while n < last and len(found) < len(COLUMNS):
-        ours = CONFIRMED not in found
-        facts = scene.facts(n, rng, block, None if ours else asn)
+        late = (scene.round(n) - onset) / 60_000 - found.get(CONFIRMED, math.inf)
+        ours = PAGE not in found and late < PATIENCE
+        facts = scene.facts(n, rng, (block,), None if ours else asn)
         round = scene.round(n)
         if not facts:
             n += 1
@@ -129,6 +132,8 @@ def _try(
             state, changed = step(state, round, facts, policy)
             for event in changed:
                 _reached(event, asn, onset, minutes, found, into)
+                if asn in event.asns and pages(event, policy):
+                    found.setdefault(PAGE, minutes)
             active = len(facts)
         for rule in naive.feed(round, [f for f in facts if f.asn == asn]):
             found.setdefault(rule, minutes)

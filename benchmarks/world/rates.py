@@ -73,3 +73,41 @@ class Rates:
 
 
 RATES = Rates()
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """What is assumed of blocks before anything is seen: the prior of an event's confidence.
+
+    All of it is assumption (none of it was counted anywhere): where blocks are rarer, the same
+    event deserves less confidence, by about the same factor in its odds.
+    """
+
+    yearly: float = 1.0
+    """How often a service is blocked anew in a country."""
+    national: float = 0.5
+    """Share of blocks that all networks of the country carry out; else one does."""
+    spread_minutes: float = 120.0
+    """Within which the networks of a national block begin, uniform."""
+    shortest_minutes: float = 60.0
+    longest_minutes: float = 3 * 1440.0
+    """A block lasts between these, uniform in the logarithm. Longer ones add nothing: what is
+    said of them does not change any more."""
+    kinds: tuple[tuple[float, float, bool], ...] = (
+        (0.50, 0.98, True),
+        (0.20, 0.98, False),
+        (0.12, 0.60, True),
+        (0.10, 0.50, False),
+        (0.08, 0.20, True),
+    )
+    """(part of the blocks, share of measurements that fail, with a signature)."""
+    patchy: float = 0.15
+    """Share of blocks that only some vantages of a network meet: not every line has the box."""
+    behind: float = 0.6
+    """How many of its vantages meet a patchy one."""
+
+
+BLOCKING = Blocking()
+PEERING_HASTE = 8
+"""False alarms of peering faults are watched in a world with so many times as many of them, and
+counted with that much less weight: they are single troubles, so their number is in proportion."""

@@ -67,24 +67,42 @@ class Scene:
         self,
         n: int,
         rng: random.Random,
-        block: Block | None = None,
+        blocks: Sequence[Block] = (),
         only: int | None = None,
     ) -> list[Fact]:
         """The facts of the n-th round; `only` those of one network (by number)."""
-        round, interval, rates = self.round(n), self.interval, self.rates
+        people = [p for p in self.on(self.round(n)) if only is None or p.asn == only]
+        return self._facts(self.round(n), self.interval, people, f"{n:012x}", rng, blocks)
+
+    def again(
+        self, round: int, length: int, asn: int, rng: random.Random, blocks: Sequence[Block] = ()
+    ) -> list[Fact]:
+        """The facts of a round of `length` ms that a network measures because it was asked to."""
+        people = [p for p in self.on(round) if p.asn == asn]
+        return self._facts(round, length, people, f"r{round:x}", rng, blocks)
+
+    def _facts(
+        self,
+        round: int,
+        interval: int,
+        people: Sequence[Person],
+        name: str,
+        rng: random.Random,
+        blocks: Sequence[Block],
+    ) -> list[Fact]:
         spells = self.weather.between(round, round + interval)
-        control = self._control(round, spells, rng)
+        control = self._control(round, interval, spells, rng)
         facts = []
-        for person in self.on(round):
-            if only is not None and person.asn != only:
+        for person in people:
+            if rng.random() < self.rates.missed:
                 continue
-            if rng.random() < rates.missed:
-                continue
-            started = round + int(person.phase * 0.95 * interval)
-            verdict = self._verdict(person, started, spells, rng, block, control)
+            # Whoever is asked spreads at random, else everybody has a moment of its own.
+            phase = person.phase if interval == self.interval else rng.random()
+            started = round + int(phase * 0.95 * interval)
+            verdict = self._verdict(person, started, spells, rng, blocks, control)
             facts.append(
                 Fact(
-                    id=f"{person.index:04x}{n:012x}",
+                    id=f"{person.index:04x}{name}",
                     probe=person.probe,
                     owner=person.owner,
                     country=person.country,
@@ -100,9 +118,11 @@ class Scene:
             )
         return facts
 
-    def _control(self, round: int, spells: Sequence[Spell], rng: random.Random) -> bool | None:
+    def _control(
+        self, round: int, interval: int, spells: Sequence[Spell], rng: random.Random
+    ) -> bool | None:
         """Whether the control reaches the target in this round; None when it does not report."""
-        at = round + int(CONTROL_PHASE * self.interval)
+        at = round + int(CONTROL_PHASE * interval)
         for spell in spells:
             if CONTROL in spell.whom and spell.start <= at < spell.end:
                 if spell.kind == "control_outage":
@@ -117,7 +137,7 @@ class Scene:
         started: int,
         spells: Sequence[Spell],
         rng: random.Random,
-        block: Block | None,
+        blocks: Sequence[Block],
         control: bool | None,
     ) -> Verdict:
         if person.nature is Nature.ALWAYS_OK:
@@ -125,7 +145,7 @@ class Scene:
         seen = (
             words.SNI_RESET
             if person.nature is Nature.ALWAYS_FAIL
-            else self._seen(person, started, spells, rng, block)
+            else self._seen(person, started, spells, rng, blocks)
         )
         if seen.state is not State.BLOCKED or control:
             return seen
@@ -137,7 +157,7 @@ class Scene:
         started: int,
         spells: Sequence[Spell],
         rng: random.Random,
-        block: Block | None,
+        blocks: Sequence[Block],
     ) -> Verdict:
         """What the vantage itself sees, before the control is asked."""
         rates = self.rates
@@ -152,7 +172,11 @@ class Scene:
                 if rng.random() < spell.trouble.liveness:
                     return words.OFFLINE
                 return words.FORGED if spell.typed else words.stray(rng, rates.natural_typed)
-        if block is not None and person.asn == block.asn and rng.random() < block.rate(started):
+        for block in blocks:
+            if not block.concerns(person.index, person.asn):
+                continue
+            if rng.random() >= block.rate(started):
+                continue
             if not block.typed:
                 return words.BLACKHOLE
             return words.SNI_RESET if rng.random() < rates.block_typed else words.UNTOLD

@@ -24,7 +24,7 @@ def accusing(id: str) -> Verdict:
     """The verdict in which a real rule accuses; the layers above it are seen to work."""
     rule = _rule(id)
     assert rule.layer is not None, id
-    above = _ORDER[1 : _ORDER.index(rule.layer)]
+    above = _ORDER[: _ORDER.index(rule.layer)]
     return Verdict(
         target=TARGET,
         state=State.BLOCKED,
@@ -47,7 +47,7 @@ OK = Verdict(
     target=TARGET,
     state=State.OK,
     rule="target.works",
-    findings=tuple(LayerFinding(layer=x, blocked=False, rule="ok") for x in _ORDER[1:]),
+    findings=tuple(LayerFinding(layer=x, blocked=False, rule="ok") for x in _ORDER),
 )
 OFFLINE = saying(State.VANTAGE_OFFLINE)
 DOWN = saying(State.DOWN)

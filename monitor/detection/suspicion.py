@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from monitor.detection import gates, sequential
+from monitor.detection import gates, sequential, series
 from monitor.detection.calm.plane import Calm
 from monitor.detection.policy import Policy
-from monitor.detection.state import Network, Series, ServiceState, Track
+from monitor.detection.state import Network, ServiceState, Track
 
 Place = tuple[str, int, str]
 """Country, network, target."""
@@ -26,10 +26,11 @@ def wanted(
     state: ServiceState, policy: Policy, now: int, asked: Asked | None = None
 ) -> tuple[Place, ...]:
     """The places to measure again at `now`, after the state's last round, most suspicious first
-    in each network and the networks in order. `asked` is what `remembered` keeps."""
+    in each network and the networks in order. `asked` is what `remembered` keeps. May be called
+    again without a new round: what waits for its confirmation is due at a time of its own."""
     asked = asked or {}
     found: dict[tuple[str, int], list[tuple[int, Place]]] = {}
-    for place, nats in _suspicions(state, policy):
+    for place, nats in _suspicions(state, policy, now):
         if _may(asked.get(place, ()), now, policy):
             found.setdefault(place[:2], []).append((-nats, place))
     most = policy.retest_targets
@@ -56,13 +57,13 @@ def _may(times: Sequence[int], now: int, policy: Policy) -> bool:
     return len(lately) < policy.retest_most and all(now - at >= pause for at in lately)
 
 
-def _suspicions(state: ServiceState, policy: Policy) -> Iterator[tuple[Place, int]]:
+def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple[Place, int]]:
     """(place, micro-nats of its most suspicious vantage) where something has just begun."""
     for network in state.networks.values():
         if network.source != gates.PROBE or network.inhibited_until >= state.round:
             continue
         nats = max(
-            (_stirred(network, series, state.round, policy) for series in network.layers.values()),
+            (_stirred(network, layer, state.round, now, policy) for layer in network.layers),
             default=0,
         )
         if nats >= policy.suspect_micronats:
@@ -71,17 +72,24 @@ def _suspicions(state: ServiceState, policy: Policy) -> Iterator[tuple[Place, in
         yield from _calm(state.calm, state.round, policy)
 
 
-def _stirred(network: Network, series: Series, round: int, policy: Policy) -> int:
+def _stirred(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
     """Micro-nats of the vantage that says something new in this round; 0 when none does."""
-    if series.rank > 2:
+    each = network.layers[layer]
+    if each.rank > 2:
         # Confirmed: only its end is news.
-        turned = any(_turned(track, round) for track in series.tracks.values())
+        turned = any(_turned(track, round) for track in each.tracks.values())
         return policy.threshold_micronats if turned else 0
+    if each.likely_since:
+        # The quorum is there: what is missing is that it holds, and that shows at its time.
+        typed = series.stand(network, layer, round, policy).typed
+        hold = policy.confirm_typed_seconds if typed else policy.confirm_untyped_seconds
+        due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
+        return policy.threshold_micronats if now >= due else 0
     young = policy.ms(policy.retest_window_seconds)
     return max(
         (
             sequential.evidence(track, policy)
-            for probe, track in series.tracks.items()
+            for probe, track in each.tracks.items()
             if (held := track.suspicion) is not None
             and track.last_bad == round
             and not (held.alarmed and round - held.alarmed >= young)

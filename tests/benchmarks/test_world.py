@@ -98,7 +98,7 @@ def test_liars_lie_from_the_first_day() -> None:
     for nature, state in ((Nature.ALWAYS_FAIL, State.BLOCKED), (Nature.ALWAYS_OK, State.OK)):
         networks = town(5, liars=2, lie=nature)
         world = Scene(networks, seed=1, interval=INTERVAL, days=1, rates=CALM)
-        block = FULL.block(64501, 0) if nature is Nature.ALWAYS_OK else None
+        block = (FULL.block(64501, 0),) if nature is Nature.ALWAYS_OK else ()
         facts = world.facts(9, random.Random(1), block, only=64501)
         assert [fact.verdict.state is state for fact in facts][:2] == [True, True]
         assert sum(fact.verdict.state is state for fact in facts) <= 3
@@ -114,7 +114,7 @@ def test_blocks_grow_and_carry_their_signature() -> None:
         [
             fact.verdict
             for n in range(100)
-            for fact in world.facts(n, random.Random(n), each.block(64501, 0), only=64501)
+            for fact in world.facts(n, random.Random(n), (each.block(64501, 0),), only=64501)
         ]
         for each in (FULL, BLACKHOLE)
     )

@@ -117,6 +117,18 @@ def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() 
     assert NET not in places, "a bare time-out is less suspicious than a signature"
 
 
+def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
+    world = World(standard()).quiet().run(2, in_network(64501, blocked()))
+    assert world.only.tier is Tier.LIKELY
+    since, hold = world.state.round, 1000 * POLICY.confirm_typed_seconds
+    length = 1000 * POLICY.retest_round_seconds
+    assert wanted(world.state, POLICY, since + hold - length - 1) == ()
+    assert wanted(world.state, POLICY, since + hold - length) == (NET,)
+    bare = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
+    assert bare.only.tier is Tier.LIKELY
+    assert wanted(bare.state, POLICY, since + hold) == ()
+
+
 def test_a_confirmed_block_asks_again_when_its_end_begins() -> None:
     world = World(standard()).quiet().run(6, in_network(64501, blocked()))
     assert world.only.tier is Tier.CONFIRMED

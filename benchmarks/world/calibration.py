@@ -1,0 +1,84 @@
+"""Whether the confidence of events is the probability that they are true: fit, score, table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.world.logistic import fitted, sigmoid
+from benchmarks.world.statements import Said
+from monitor.detection.confidence import LEAST, MOST
+from monitor.detection.model import Tier
+
+RIDGE = 0.02
+"""Of the weight of one statement a year and country."""
+BINS = 10
+Numbers = Mapping[tuple[Said, bool], float]
+Weights = Mapping[Tier, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Statements of about one confidence."""
+
+    weight: float
+    said: float
+    """Mean confidence."""
+    true: float
+    """Share that was true."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good the confidence is, over all statements."""
+
+    weight: float
+    error: float
+    """Expected calibration error: mean distance of said and true, over the bins."""
+    brier: float
+    """Mean squared distance of what was said from 0 or 1."""
+    bins: tuple[Bin, ...]
+
+
+def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:
+    """Fit each tier by itself: intercept and terms, milli-logits."""
+    cases: dict[Tier, dict[tuple[int, ...], list[float]]] = defaultdict(dict)
+    for ((tier, values), true), n in numbers.items():
+        cases[tier].setdefault(values, [0.0, 0.0])[not true] += n
+    return {
+        tier: tuple(
+            round(1000 * each)
+            for each in fitted([(v, t, f) for v, (t, f) in sorted(some.items())], RIDGE)
+        )
+        for tier, some in sorted(cases.items())
+    }
+
+
+def chance(said: Said, by: Weights) -> float:
+    """What these weights say of a statement, bounded as the product bounds it."""
+    tier, values = said
+    logits = sum(w * v for w, v in zip(by[tier], (1, *values), strict=True))
+    return min(MOST, max(LEAST, round(1000 * sigmoid(logits / 1000)))) / 1000
+
+
+def score(numbers: Numbers, by: Weights, tiers: tuple[Tier, ...] = tuple(Tier)) -> Score:
+    """Hold what is said against what is true."""
+    bins = [[0.0, 0.0, 0.0] for _ in range(BINS)]
+    squared = 0.0
+    for (said, true), n in numbers.items():
+        if said[0] not in tiers:
+            continue
+        p = chance(said, by)
+        into = bins[min(BINS - 1, int(p * BINS))]
+        into[0] += n
+        into[1] += n * p
+        into[2] += n * true
+        squared += n * (p - true) ** 2
+    whole = sum(each[0] for each in bins)
+    return Score(
+        whole,
+        sum(abs(said - true) for _, said, true in bins) / whole,
+        squared / whole,
+        tuple(Bin(n, said / n, true / n) for n, said, true in bins if n),
+    )

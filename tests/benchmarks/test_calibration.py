@@ -1,0 +1,77 @@
+"""The regression, the score and its picture."""
+
+from __future__ import annotations
+
+import math
+import random
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from benchmarks.world.calibration import chance, score, weights
+from benchmarks.world.logistic import fitted, sigmoid, solved
+from benchmarks.world.picture import reliability
+from benchmarks.world.statements import Said
+from monitor.detection.confidence import LEAST, MOST, TERMS, WEIGHTS
+from monitor.detection.model import Tier
+
+NONE = (0,) * len(TERMS)
+
+
+def said(tier: Tier = Tier.CONFIRMED, **terms: int) -> Said:
+    return tier, tuple(terms.get(name, 0) for name in TERMS)
+
+
+def test_equations_are_solved() -> None:
+    assert solved([[0, 2], [3, 1]], [4, 5]) == pytest.approx([1, 2])
+
+
+def test_the_regression_finds_the_odds_of_counted_cases() -> None:
+    cases = [((0,), 10.0, 90.0), ((1,), 80.0, 20.0)]
+    constant, slope = fitted(cases, 1e-6)
+    assert sigmoid(constant) == pytest.approx(0.1, abs=1e-4)
+    assert sigmoid(constant + slope) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_what_separates_wholly_stays_finite() -> None:
+    _, slope = fitted([((0,), 0.0, 50.0), ((1,), 50.0, 0.0)], 0.02)
+    assert 3 < slope < 30
+
+
+def test_the_regression_is_calibrated_on_what_it_was_fitted_to() -> None:
+    rng = random.Random(1)
+    numbers: dict[tuple[Said, bool], float] = {}
+    for _ in range(4000):
+        what = said(held_many=rng.randrange(12), networks=rng.randrange(2))
+        logit = (
+            -2 + 0.2 * what[1][TERMS.index("held_many")] + 1.5 * what[1][TERMS.index("networks")]
+        )
+        key = what, rng.random() < 1 / (1 + math.exp(-logit))
+        numbers[key] = numbers.get(key, 0) + 1
+    found = score(numbers, weights(numbers))
+    assert found.error < 0.02
+    assert sum(each.weight for each in found.bins) == pytest.approx(found.weight) == 4000
+    flat = {Tier.CONFIRMED: (0, *NONE)}
+    assert score(numbers, flat).brier == pytest.approx(0.25)
+    assert found.brier < 0.24
+
+
+def test_what_is_said_is_what_the_product_says() -> None:
+    assert chance(said(), {Tier.CONFIRMED: (-99_999, *NONE)}) == LEAST / 1000
+    assert chance(said(), {Tier.CONFIRMED: (99_999, *NONE)}) == MOST / 1000
+    assert 0 < chance(said(signatures=1, signatures_half=1), WEIGHTS) < 1
+
+
+def test_a_score_can_be_of_some_tiers() -> None:
+    numbers = {(said(), True): 3.0, (said(Tier.UNCONFIRMED), False): 97.0}
+    assert score(numbers, WEIGHTS, (Tier.CONFIRMED,)).weight == 3
+    assert score(numbers, WEIGHTS).weight == 100
+
+
+def test_the_picture_has_a_mark_a_bin_and_says_its_figures() -> None:
+    numbers = {(said(), True): 3.0, (said(signatures=1, signatures_all=1), False): 1.0}
+    found = score(numbers, WEIGHTS)
+    drawn = ET.fromstring(reliability({"once": found, "by round": found}, "Confidence"))
+    marks = [e for e in drawn.iter() if e.tag.endswith(("circle", "rect")) and e.get("stroke")]
+    assert len(marks) == 1 + 2 * (1 + len(found.bins))
+    assert f"Brier {found.brier:.3f}" in ET.tostring(drawn, encoding="unicode")
