@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from monitor.detection.policy import Policy
@@ -35,7 +35,18 @@ class RetestAsker:
         self._policy, self._clock = policy, clock
         self._waiting: asyncio.Queue[Place] = asyncio.Queue(WAITING)
         self.asked = 0
-        """Targets that were asked for since the start, for the metrics."""
+        """Targets that were asked for since the start: one in two networks is two."""
+        self._lately: deque[tuple[int, int]] = deque()
+
+    def counts(self) -> tuple[int, int]:
+        """Targets that were asked for since the start, and within the policy's window."""
+        self._forget()
+        return self.asked, sum(n for _, n in self._lately)
+
+    def _forget(self) -> None:
+        oldest = self._clock() - self._policy.ms(self._policy.retest_window_seconds)
+        while self._lately and self._lately[0][0] <= oldest:
+            self._lately.popleft()
 
     async def wanted(self, places: Iterable[Place]) -> None:
         """The detector's `on_suspicion`: ask soon, or never."""
@@ -57,6 +68,8 @@ class RetestAsker:
                         for topic, retest in requests(places, self._clock(), self._policy):
                             await connection.publish(topic, encode_retest(retest), qos=1)
                             self.asked += len(retest.targets)
+                            self._lately.append((self._clock(), len(retest.targets)))
+                            self._forget()
             except BrokerUnreachableError as error:
                 log.warning("retests are not asked for: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))

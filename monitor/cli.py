@@ -81,6 +81,14 @@ def _policy(parser: Parser) -> None:
     )
 
 
+def _retests(parser: Parser) -> None:
+    parser.add_argument(
+        "--no-retests",
+        action="store_true",
+        help="never ask probes to measure a target again at once",
+    )
+
+
 def _mqtt(parser: Parser) -> None:
     parser.add_argument(
         "--broker",
@@ -167,6 +175,7 @@ def _add_servers(commands: Commands[Parser]) -> None:
         metavar="SERVICE:ASN:TECHNIQUE",
         help="what is blocked in the demonstration (default: wechat:64501:tls.reset.sni), or none",
     )
+    _retests(up)
     collect = _command(
         commands,
         "collect",
@@ -180,6 +189,7 @@ def _add_servers(commands: Commands[Parser]) -> None:
     _store(detect)
     _mqtt(detect)
     _policy(detect)
+    _retests(detect)
     add_directory(detect)
     serve = _command(commands, "serve", "pages, API, metrics and enrolment")
     _store(serve)

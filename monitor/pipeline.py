@@ -112,13 +112,12 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
         announcer = EventAnnouncer(database.engine, policy, wall_clock)
-        asker = RetestAsker(policy, wall_clock)
+        asker = _asker(given, policy)
         own = (given.broker, given.mqtt_user, _broker_secret(given))
         async with asyncio.TaskGroup() as group:
-            sending = [
-                group.create_task(announcer.run(*own)),
-                group.create_task(asker.run(*own)),
-            ]
+            sending = [group.create_task(announcer.run(*own))]
+            if asker is not None:
+                sending.append(group.create_task(asker.run(*own)))
             await run_detector(
                 database,
                 policy,
@@ -126,7 +125,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 holder=_holder(),
                 clock=wall_clock,
                 on_change=announcer.changed,
-                on_suspicion=asker.wanted,
+                on_suspicion=None if asker is None else asker.wanted,
                 fingerprints=fingerprints,
             )
             for task in sending:
@@ -196,6 +195,7 @@ async def everything(
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
             stories = Stories(partial(explain, database, fingerprints=fingerprints))
+            asker = _asker(given, policy)
             site = Site(
                 engine=database.engine,
                 facts=database.facts,
@@ -211,10 +211,10 @@ async def everything(
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
                 stories=stories,
+                asked=None if asker is None else asker.counts,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             announcer = EventAnnouncer(database.engine, policy, wall_clock)
-            asker = RetestAsker(policy, wall_clock)
             # Both addresses are ours before anything else starts that would have to be undone.
             async with serving(site, given.http), asyncio.TaskGroup() as group:
                 group.create_task(run_collector(*own, database, counters, stop, shared=False))
@@ -227,15 +227,16 @@ async def everything(
                         clock=wall_clock,
                         on_change=announcer.changed,
                         observe_lag=lags.detection.observe,
-                        on_suspicion=asker.wanted,
+                        on_suspicion=None if asker is None else asker.wanted,
                         fingerprints=fingerprints,
                     )
                 )
                 besides = [
                     group.create_task(announcer.run(*own)),
-                    group.create_task(asker.run(*own)),
                     group.create_task(stories.run()),
                 ]
+                if asker is not None:
+                    besides.append(group.create_task(asker.run(*own)))
                 yield Running(database, site, broker)
                 stop.set()
                 for task in besides:
@@ -308,6 +309,10 @@ async def _broker(
         except OSError:
             port = 0
     return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret)
+
+
+def _asker(given: argparse.Namespace, policy: Policy) -> RetestAsker | None:
+    return None if given.no_retests else RetestAsker(policy, wall_clock)
 
 
 def _broker_secret(given: argparse.Namespace) -> str:

@@ -16,7 +16,7 @@ from monitor.detection import suspicion
 from monitor.detection.gates import PROBE
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
-from monitor.detection.state import ServiceState, network_key
+from monitor.detection.state import Network, ServiceState, network_key
 from monitor.detection.suspicion import Asked, Place
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 
@@ -62,8 +62,8 @@ class Suspecting:
         # asked for earlier, it would bear the one before (see `monitor.asking.requests`).
         at = now - int(LATE * policy.ms(policy.retest_round_seconds)) - 1
         chosen = suspicion.wanted(state, policy, at, of.asked)
-        if not anew:
-            chosen = tuple(place for place in chosen if _likely(state, place))
+        length = policy.ms(policy.retest_round_seconds)
+        chosen = tuple(place for place in chosen if _of_use(_network(state, place), length, anew))
         of.asked = suspicion.remembered(of.asked, chosen, at, policy)
         targets = {target for _, _, target in chosen}
         window = policy.ms(policy.control_window_seconds)
@@ -77,7 +77,16 @@ class Suspecting:
         return self._services.setdefault(service, _Service())
 
 
-def _likely(state: ServiceState, place: Place) -> bool:
+def _of_use(network: Network | None, length: int, anew: bool) -> bool:
+    """Whether somebody there measures more rarely than retests are folded anyhow, and, without a
+    new round, whether its quorum waits for its time."""
+    if network is None:
+        return anew
+    rarer = any(member.interval > length for member in network.members.values())
+    return rarer and (anew or any(each.likely_since for each in network.layers.values()))
+
+
+def _network(state: ServiceState, place: Place) -> Network | None:
+    """None where the network is kept as columns (`monitor.detection.calm`)."""
     country, asn, target = place
-    network = state.networks.get(network_key(target, country, asn, PROBE))
-    return network is not None and any(each.likely_since for each in network.layers.values())
+    return state.networks.get(network_key(target, country, asn, PROBE))

@@ -45,7 +45,7 @@ class Obeying:
             asked, self._now_ms(), self._rng, between=self.between, busy=self.busy, room=room
         )
         if isinstance(order, str):
-            self._log("retest refused", every=60.0, reason=order)
+            self._log("retest refused", every=600.0, reason=order)
         else:
             self._orders.put_nowait(order)
 

@@ -1,7 +1,8 @@
 """The text that Prometheus scrapes, computed from the store at that moment.
 
 No counter lives in the process: the store counted while it stored, so that a restart, a second
-collector or a second web server changes nothing. The two histograms of lags are the exception.
+collector or a second web server changes nothing. The two histograms of lags and the number of
+retests are the exceptions.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     reasons: Sequence[str] = ()
     """Quarantine reasons that are present from 0."""
     last_received: int | None = None
+    retests: int | None = None
+    """Targets that were asked for again; None where this process asks nobody."""
     last_concluded: int | None = None
     """Newest round that was judged."""
 
@@ -125,6 +128,8 @@ def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     )
     yield _histogram(names.INGEST_LAG, lags.ingest)
     yield _histogram(names.DETECTION_LAG, lags.detection)
+    asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
+    yield _family(names.RETESTS, asked)
     yield _family(names.LAST_RECEIVED, _moment(snapshot.last_received))
     yield _family(names.LAST_CONCLUDED, _moment(snapshot.last_concluded))
     yield _family(names.BUILD, [((monitor.__version__, platform.python_version()), 1)])

@@ -103,6 +103,11 @@ DETECTION_LAG = Metric(
     "histogram",
     "From the end of a round to the commit of its conclusions.",
 )
+RETESTS = Metric(
+    "reachwatch_retests_asked_total",
+    "counter",
+    "Targets that networks were asked to measure again, since this process began; where it asks.",
+)
 LAST_RECEIVED = Metric(
     "reachwatch_last_measurement_timestamp_seconds",
     "gauge",
@@ -133,6 +138,7 @@ ALL: tuple[Metric, ...] = (
     QUARANTINED,
     INGEST_LAG,
     DETECTION_LAG,
+    RETESTS,
     LAST_RECEIVED,
     LAST_CONCLUDED,
     BUILD,

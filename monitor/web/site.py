@@ -37,6 +37,9 @@ class Site:
     demo: str = ""
     """What is simulated, in words; empty outside the demonstration."""
     interval_seconds: int = 300
+    asked: Callable[[], tuple[int, int]] | None = None
+    """Targets that this process asked networks to measure again, since its start and in the last
+    hour; None where it asks nobody."""
     stories: Stories | None = None
     """How events came about; None where they cannot be folded again."""
     enrolled_before_ms: int = 0

@@ -137,6 +137,7 @@ async def snapshot(site: Site) -> Snapshot:
         ended=ended,
         tallies=tallies,
         reasons=REASONS,
+        retests=None if site.asked is None else site.asked()[0],
         last_received=last,
         last_concluded=concluded,
     )

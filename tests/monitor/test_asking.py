@@ -56,13 +56,31 @@ async def test_asked_where_it_is_suspected_and_nowhere_else(tmp_path: Path) -> N
             assert decode_retest(message.payload).targets == ("wechat/web",)
             assert not message.retained
             running.cancel()
-        assert asker.asked == 1
+        assert asker.counts() == (1, 1)
         # Nothing is kept for those who come later.
         async with connected(broker.url, "", "") as late:
             await late.subscribe("reachwatch/v1/retest/#")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.3):
                     raise AssertionError(await anext(late.messages()))
+
+
+async def test_how_many_were_asked_for_lately(tmp_path: Path) -> None:
+    now = NOON
+    with running_mosquitto(tmp_path / "b") as broker:
+        asker = RetestAsker(POLICY, lambda: now)
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(asker.run(broker.url, "", ""))
+            for n in (1, 2):
+                await asker.wanted([("RU", 64501, "wechat/web"), ("NL", 1, "wechat/web")])
+                async with asyncio.timeout(20):
+                    while asker.asked < 2 * n:  # noqa: ASYNC110 - nobody tells
+                        await asyncio.sleep(0.02)
+                now += 1000 * POLICY.retest_window_seconds // 2
+            assert asker.counts() == (4, 2)
+            now += 1000 * POLICY.retest_window_seconds // 2
+            assert asker.counts() == (4, 0)
+            running.cancel()
 
 
 async def test_a_storm_does_not_pile_up_and_old_suspicions_are_dropped(tmp_path: Path) -> None:

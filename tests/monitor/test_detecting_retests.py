@@ -13,7 +13,7 @@ from monitor.detection import suspicion
 from monitor.detection.model import Stored, Tier
 from monitor.store.database import open_database
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
-from tests.monitor.test_detecting import POLICY, World
+from tests.monitor.test_detecting import World
 
 
 @pytest.fixture
@@ -30,16 +30,20 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
         asked.append(places)
 
     world.detector.on_suspicion = ask
+    usual, own = (
+        2 * INTERVAL,
+        (("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging")),
+    )
     for number in range(4):
-        await world.arrive(rounds([number], from_round(3)))
-        await world.settle(START + number * INTERVAL + INTERVAL)
+        await world.arrive(rounds([number], from_round(3), interval=usual))
+        await world.settle(START + number * usual + INTERVAL)
     # The control as well: its word must be as new as theirs.
-    assert asked == [(("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging"))]
+    assert asked == [own]
     # Within the residual time nobody is asked again, and then when a quorum has held long enough.
-    for number in range(4, 9):
-        await world.arrive(rounds([number], from_round(3)))
-        await world.settle(START + number * INTERVAL + INTERVAL)
-    assert 1 < len(asked) <= 1 + 5 * INTERVAL // POLICY.ms(POLICY.residual_seconds)
+    for number in range(4, 8):
+        await world.arrive(rounds([number], from_round(3), interval=usual))
+        await world.settle(START + number * usual + INTERVAL)
+    assert asked[1:] in ([own], [own, own])
     # A detector that comes back after an hour catches up, and asks nobody about then.
     late = world.another("second")
     late.on_suspicion = ask
@@ -49,6 +53,17 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     while await late.turn():
         pass
     assert asked == []
+
+
+async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -> None:
+    async def ask(places: Sequence[suspicion.Place]) -> None:
+        raise AssertionError(places)
+
+    world.detector.on_suspicion = ask
+    for number in range(8):
+        await world.arrive(rounds([number], from_round(3)))
+        await world.settle(START + number * INTERVAL + INTERVAL)
+    assert [event.tier for event in await world.events()] == [Tier.LIKELY]
 
 
 async def test_what_was_measured_again_hastens_the_event_and_is_no_new_rhythm(

@@ -73,6 +73,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     detection_lag: Lag | None
     """From the end of a round to the commit of its conclusions, where this process detects."""
     detecting: bool
+    asked_lately: int | None
+    """Targets that networks were asked to measure again in the last hour (before division by the
+    pace); None where this process asks nobody."""
     waiting: int
     """Measurements that the detector has not looked at yet."""
     behind_ms: int | None
@@ -162,6 +165,7 @@ async def health_of(site: Site) -> Health:
         ingest_lag=lag_of([(each.received - each.started) / 1000 for each in arrivals]),
         detection_lag=lag_in(site.lags.detection),
         detecting=detecting,
+        asked_lately=None if site.asked is None else site.asked()[1],
         waiting=waiting,
         behind_ms=behind,
         lagging=bool(behind is not None and behind > late),

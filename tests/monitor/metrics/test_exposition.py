@@ -64,6 +64,7 @@ SNAPSHOT = Snapshot(
     ],
     tallies=[("ingested", "", 7), ("quarantined", "malformed", 2)],
     reasons=["malformed", "foreign_probe"],
+    retests=3,
     last_received=5_000,
     last_concluded=4_000,
     owners={"RU": 2},
@@ -151,6 +152,12 @@ def test_totals_and_quarantine_reasons() -> None:
     assert rows[names.OWNERS.name, (("country", "RU"),)] == 2
     assert rows[names.LAST_RECEIVED.name, ()] == 5
     assert rows[names.LAST_CONCLUDED.name, ()] == 4
+
+
+def test_retests_are_counted_where_they_are_asked_for_alone() -> None:
+    name = ("reachwatch_retests_asked_total", ())
+    assert samples()[name] == 3
+    assert name not in samples(snapshot=Snapshot())
 
 
 def test_openmetrics_says_the_same() -> None:

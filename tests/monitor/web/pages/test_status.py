@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -130,6 +131,16 @@ async def test_lags_of_the_detector_are_shown(site: Site) -> None:
     slow = Histogram()
     slow.observe(1e9)
     assert status.seconds((status.lag_in(slow) or Lag(0, 0, 0)).most) == "more than a day"
+
+
+async def test_how_many_were_asked_to_measure_again(site: Site) -> None:
+    async with client(site) as web:
+        assert "Asked again" not in await (await web.get("/status")).text()
+    for n, said in ((0, "nobody within the last hour"), (2, "2 targets in single networks")):
+        async with client(dataclasses.replace(site, asked=lambda n=n: (7, n))) as web:
+            assert said in text_of(await (await web.get("/status")).text())
+            body = await (await web.get("/metrics")).text()
+            assert "reachwatch_retests_asked_total 7.0" in body
 
 
 def test_lags_of_a_list() -> None:
