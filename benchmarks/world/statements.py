@@ -68,6 +68,8 @@ class _Ear:
     def hear(self, events: Iterable[tuple[Event, bool, float]]) -> None:
         """Count what these open events say in this round: (event, whether true, weight)."""
         for event, true, weight in events:
+            if confidence.probability(event) is None:
+                continue
             now = said(event)
             self.counts.take(now, true, weight, self.last.get(event.id) != now)
             self.last[event.id] = now
