@@ -109,7 +109,7 @@ def same_after_restarts(policy: Policy, seed: int = 1) -> tuple[int, bool]:
     for restarted, calm_from in ((False, CALM_FROM), (True, CALM_FROM), (True, 0)):
         state, rng, events = initial("service"), random.Random(f"restart {seed}"), list[Event]()
         for n in range(400):
-            facts = scene.facts(n, rng, block if n < 340 else None)
+            facts = scene.facts(n, rng, (block,) if n < 340 else ())
             if restarted:
                 state = decode(encode(state))
             state, changed = step(state, scene.round(n), facts, policy, calm_from=calm_from)
