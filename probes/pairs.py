@@ -21,7 +21,9 @@ TENTH = 10
 MARGIN = 13
 """A turn goes on until it is so many times as fast as the slow one, or cannot be."""
 FIRST = transfer.Measure()
-LATER = transfer.Measure(most=32 * transfer.WANTED_BYTES, seconds=2.5)
+LATER = transfer.Measure(
+    sure=3 * transfer.WANTED_BYTES, most=32 * transfer.WANTED_BYTES, seconds=2.5
+)
 _BYTES_PATH = f"/bytes/{16 * transfer.WANTED_BYTES}"
 """What our reflector answers with so many bytes (`probes.reflector`)."""
 

@@ -42,6 +42,9 @@ class Measure:
 
     enough: int = SLOW
     wanted: int = WANTED_BYTES
+    sure: int = WANTED_BYTES
+    """Fewer bytes never end it by being fast: a machine that was busy finds as many as its socket
+    holds (64 kB at first), and reads them at once."""
     most: int = 8 * WANTED_BYTES
     seconds: float = 1.5
     limit: float = 8.0
@@ -88,7 +91,8 @@ class _Tap:
             return False
         if received_bytes >= measure.most or now_us - self.begin_us >= measure.seconds * 1e6:
             return True
-        return min(self.flow.rate(now_us), self.flow.pace) >= measure.enough
+        fast = min(self.flow.rate(now_us), self.flow.pace) >= measure.enough
+        return fast and received_bytes >= measure.sure
 
     def close(self) -> None:
         self._stream.close()

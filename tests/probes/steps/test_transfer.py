@@ -142,6 +142,12 @@ async def test_it_goes_on_until_it_is_fast_enough():
     assert 200_000 <= seen.received_bytes < 220_000
 
 
+async def test_what_the_socket_held_is_no_proof_of_speed():
+    measure = dataclasses.replace(QUICK, sure=150_000, most=10**7)
+    seen, _ = await fetch(answering(PAGE), measure=measure)
+    assert 150_000 <= seen.received_bytes < 300_000
+
+
 async def test_a_frozen_stream():
     seen, _ = await fetch(pieces(PAGE[:16_000]))
     assert (seen.failure, seen.evidence) == ("generic_timeout_error", ())
