@@ -15,18 +15,18 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.world.alarms import CONFIRMED, LIKELY, WARM_DAYS
+from benchmarks.world.alarms import CONFIRMED, LIKELY
 from benchmarks.world.blocks import Block, Scenario
+from benchmarks.world.moments import days, moments
 from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.scene import ARRIVES_MS, START, Scene
-from monitor.detection.fold import initial, step
+from benchmarks.world.scene import ARRIVES_MS, Scene
+from monitor.detection.fold import step
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.state import ServiceState
 from monitor.detection.suspicion import Place, remembered, wanted
 
-BETWEEN_MS = 95 * 60_000
 TICK_MS = 15_000
 """How often it is looked whether something is due, beside every arrival."""
 WITHOUT, WITH = "as facts arrive", "as facts arrive, with retests"
@@ -138,21 +138,15 @@ def saved(
     rates: Rates = RATES,
 ) -> dict[str, Saved]:
     """Try a block at `tries` moments of one world, each with and without retests."""
-    days = WARM_DAYS + tries * BETWEEN_MS * 2 / 86_400_000 + scenario.horizon_hours / 24 + 1
-    scene = Scene(networks, seed=seed, interval=interval, days=days, rates=rates)
+    length = days(tries, scenario.horizon_hours)
+    scene = Scene(networks, seed=seed, interval=interval, days=length, rates=rates)
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     both = {WITHOUT: Saved(), WITH: Saved()}
-    state, n = initial("service"), 0
-    at = float(START + WARM_DAYS * 86_400_000)
-    for _ in range(tries):
-        at += rng.uniform(0.5, 1.5) * BETWEEN_MS
-        while scene.round(n + 1) <= at:
-            state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
-            n += 1
+    for at, n, state in moments(scene, tries, rng, policy):
         if any(case.event.tier is not Tier.UNCONFIRMED for case in state.cases.values()):
             continue
         for name, into in both.items():
-            block = scenario.block(asn, int(at))
+            block = scenario.block(asn, at)
             watch = _Watch(scene, policy, rng, asn, block, state, name == WITH)
             m, last = n, n + int(scenario.horizon_hours * 3_600_000 / interval)
             while m < last and CONFIRMED not in watch.found:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
+from benchmarks.world.moments import days, moments
 from benchmarks.world.people import settled
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, PEERING_HASTE, RATES, Blocking, Rates
-from benchmarks.world.scene import START, Scene
+from benchmarks.world.scene import Scene
 from monitor.detection import confidence
 from monitor.detection.fold import initial, step
 from monitor.detection.model import Event, Tier
@@ -25,7 +26,6 @@ from monitor.detection.state import ServiceState
 
 SIZES = (3, 3, 5)
 INTERVAL = 300_000
-BETWEEN_MS = 95 * MINUTE_MS
 AFTER_MS = 3 * HOUR_MS
 """How long is looked on after a block was lifted."""
 Said = tuple[Tier, tuple[int, ...]]
@@ -77,20 +77,23 @@ class _Ear:
 
 def false_ones(
     seed: int,
-    days: int,
+    length: int,
     policy: Policy,
     rates: Rates = RATES,
     sizes: Sequence[int] = SIZES,
 ) -> Counts:
-    """What is said in a world without blocks, with more peering faults than there are."""
+    """What is said in `length` days of a world without blocks, with more peering faults than
+    there are."""
     hasty = replace(
         rates, peering=replace(rates.peering, yearly=rates.peering.yearly * PEERING_HASTE)
     )
-    scene = Scene(settled(sizes), seed=seed, interval=INTERVAL, days=days + WARM_DAYS, rates=hasty)
+    scene = Scene(
+        settled(sizes), seed=seed, interval=INTERVAL, days=length + WARM_DAYS, rates=hasty
+    )
     rng = random.Random(f"false {seed}")
     state, ear = initial("service"), _Ear()
     countries = {person.country for person in scene.people}
-    weight = 365 / (days * len(countries))
+    weight = 365 / (length * len(countries))
     warm = scene.round(0) + WARM_DAYS * 86_400_000
     causes: dict[tuple[str, Tier], float] = {}
     for n in range(scene.rounds):
@@ -148,17 +151,11 @@ def true_ones(
     sizes: Sequence[int] = SIZES,
 ) -> Counts:
     """What is said of the country while and shortly after it blocks, tried at many moments."""
-    days = WARM_DAYS + tries * BETWEEN_MS * 2 / 86_400_000 + prior.longest_minutes / 1440 + 1
-    scene = Scene(settled(sizes), seed=seed, interval=INTERVAL, days=days, rates=rates)
-    rng = random.Random(f"true {seed}")
-    state, n, whole = initial("service"), 0, Counts()
-    at = float(START + WARM_DAYS * 86_400_000)
-    for _ in range(tries):
-        at += rng.uniform(0.5, 1.5) * BETWEEN_MS
-        while scene.round(n + 1) <= at:
-            state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
-            n += 1
-        blocks = plan(scene, int(at), rng, prior)
+    length = days(tries, prior.longest_minutes / 60)
+    scene = Scene(settled(sizes), seed=seed, interval=INTERVAL, days=length, rates=rates)
+    rng, whole = random.Random(f"true {seed}"), Counts()
+    for at, n, state in moments(scene, tries, rng, policy):
+        blocks = plan(scene, at, rng, prior)
         whole.add(_played(scene, state, n, blocks, rng, policy), prior.yearly / tries)
     return whole
 

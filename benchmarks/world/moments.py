@@ -1,0 +1,36 @@
+"""One world played to many moments: what is tried out at each is forgotten again, since the fold
+is pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from benchmarks.world.alarms import WARM_DAYS
+from benchmarks.world.scene import START, Scene
+from monitor.detection.fold import initial, step
+from monitor.detection.policy import Policy
+from monitor.detection.state import ServiceState
+
+BETWEEN_MS = 95 * 60_000
+"""Mean time between two moments in one world."""
+
+
+def days(tries: int, more_hours: float) -> float:
+    """How long a world must be for so many moments, and for `more_hours` after the last."""
+    return WARM_DAYS + tries * BETWEEN_MS * 2 / 86_400_000 + more_hours / 24 + 1
+
+
+def moments(
+    scene: Scene, tries: int, rng: random.Random, policy: Policy
+) -> Iterator[tuple[int, int, ServiceState]]:
+    """(moment in Unix ms, number of the round that it falls into, state before that round),
+    uniform in time. Chance between them comes from the generator that the caller shares."""
+    state, n = initial("service"), 0
+    at = float(START + WARM_DAYS * 86_400_000)
+    for _ in range(tries):
+        at += rng.uniform(0.5, 1.5) * BETWEEN_MS
+        while scene.round(n + 1) <= at:
+            state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
+            n += 1
+        yield int(at), n, state
