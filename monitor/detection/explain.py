@@ -24,8 +24,8 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     probe: str
     owner: str
     said: str
-    """`failed`, `worked`, `unproven` (no control, or it failed too), `offline`, or empty when it
-    said nothing in this round."""
+    """`failed`, `worked`, `unproven` (no control, or it failed too), `offline`, `unseen` (no
+    liveness), or empty when it said nothing in this round."""
     rule: str = ""
     """The rule that decided its measurement."""
     technique: str = ""
@@ -162,6 +162,7 @@ _SAID = {
     gates.UNSUPPORTED: "unproven",
     gates.DOWN: "unproven",
     gates.OFFLINE: "offline",
+    gates.UNSEEN: "unseen",
 }
 
 

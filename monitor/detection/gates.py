@@ -30,12 +30,18 @@ GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
     "offline",
     "",
 )
-FAILING = frozenset((BAD, UNSUPPORTED, DOWN))
+UNSEEN = "unseen"
+"""It fails, and nothing shows whether the vantage was online."""
+FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN))
+CUT_OFF = frozenset((OFFLINE, UNSEEN))
+"""Losing a vantage's liveness must not make its network look less dark, nor the service less
+down: it never opens a gate."""
 UNPROVEN = frozenset((UNSUPPORTED, DOWN))
 PROBE = "probe"
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
 """Evidence that the vantage itself, or its network as a whole, is the cause."""
+NO_LIVENESS = "no_liveness"
 
 
 def outcome(fact: Fact) -> str:
@@ -52,7 +58,9 @@ def outcome(fact: Fact) -> str:
         case State.INCONCLUSIVE:
             if OWN_TROUBLE & set(fact.verdict.evidence):
                 return SILENT
-            return BAD if fact.control else UNSUPPORTED
+            if not fact.control:
+                return UNSUPPORTED
+            return UNSEEN if NO_LIVENESS in fact.verdict.evidence else BAD
         case State.INSUFFICIENT:
             return SILENT
 
@@ -204,7 +212,7 @@ def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
     for network in networks:
         for member in network.members.values():
             if fresh(member, round, policy) and grown(network, member, round, policy):
-                owned.setdefault(member.owner, []).append(member.outcome == OFFLINE)
+                owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
     # Of one owner only a few count, those online first: nobody can darken a network alone.
     now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
     return sum(now) * 1000 > policy.dark_per_mille * len(now)

@@ -176,6 +176,7 @@ VOICES = {
     "worked": "worked",
     "unproven": "failed, and the control did not pass",
     "offline": "was offline",
+    "unseen": "failed, and nothing shows that it was online",
 }
 NO_VOTES = {
     "young": "too young to count",

@@ -18,9 +18,17 @@ from monitor.detection.policy import Policy
 
 Column = npt.NDArray[Any]
 _BYTE = 255
-OUTCOMES = (gates.SILENT, gates.GOOD, gates.BAD, gates.UNSUPPORTED, gates.DOWN, gates.OFFLINE)
+OUTCOMES = (
+    gates.SILENT,
+    gates.GOOD,
+    gates.BAD,
+    gates.UNSUPPORTED,
+    gates.DOWN,
+    gates.OFFLINE,
+    gates.UNSEEN,
+)
 """A member's outcome by its code."""
-SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE = range(6)
+SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, UNSEEN = range(7)
 CODE = {word: code for code, word in enumerate(OUTCOMES)}
 DEPTH = {layer.value: depth for depth, layer in enumerate(Layer)}
 

@@ -13,6 +13,7 @@ from monitor.detection.calm.block import (
     GOOD,
     OFFLINE,
     OUTCOMES,
+    UNSEEN,
     UNSUPPORTED,
     Block,
     Column,
@@ -48,7 +49,7 @@ def fares(
     """How the target fares here, by country."""
     counted = fresh(block, round, policy) & grown(block, round, policy)
     good = block.outcome == GOOD
-    failing = (block.outcome == BAD) | (block.outcome == UNSUPPORTED) | (block.outcome == DOWN)
+    failing = np.isin(block.outcome, (BAD, UNSUPPORTED, DOWN, UNSEEN))
     counted &= (good | failing) & ~block.chronic.any(axis=0)
     speaking = _sums(block, counted)
     failed = _sums(block, counted & failing)
@@ -132,7 +133,7 @@ def shut(
 def _dark(block: Block, round: int, policy: Policy) -> Column:
     """N: networks of whose vantages most are offline."""
     counted = fresh(block, round, policy) & grown(block, round, policy)
-    offline = _sums(block, counted & (block.outcome == OFFLINE))
+    offline = _sums(block, counted & np.isin(block.outcome, (OFFLINE, UNSEEN)))
     dark: Column = offline * 1000 > policy.dark_per_mille * _sums(block, counted)
     for n in np.flatnonzero((offline > 0) & ~block.spread & block.live).tolist():
         dark[n] = gates.dark([members(block, n)], round, policy)

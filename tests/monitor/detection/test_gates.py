@@ -49,6 +49,8 @@ HOUR = 3_600_000
         (OFFLINE, True, gates.OFFLINE),
         (says(State.INCONCLUSIVE), True, gates.BAD),
         (says(State.INCONCLUSIVE), False, gates.UNSUPPORTED),
+        (says(State.INCONCLUSIVE, "no_liveness"), True, gates.UNSEEN),
+        (says(State.INCONCLUSIVE, "no_liveness"), False, gates.UNSUPPORTED),
         (says(State.INCONCLUSIVE, "tls_interception"), True, gates.SILENT),
         (says(State.INSUFFICIENT), True, gates.SILENT),
     ],

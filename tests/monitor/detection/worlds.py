@@ -91,6 +91,7 @@ def says(state: State, *evidence: str) -> Verdict:
 OFFLINE = says(State.VANTAGE_OFFLINE)
 DOWN = says(State.DOWN)
 UNCONTROLLED = says(State.INCONCLUSIVE, "no_control")
+UNSEEN = says(State.INCONCLUSIVE, "no_liveness")
 
 Script = Callable[[int, Vantage], Verdict | None]
 """(round number, vantage) -> what it says; None when it sends nothing."""
