@@ -203,15 +203,19 @@ def costs(policy: Policy, goals: Goals) -> None:
         f"{told.waking:.0f} ms to wake the {told.woken:.0f} that are calm no more (evidence is "
         "judged and columnar; networks that are awake are not in it)"
     )
-    round_ms = told.median + told.waking
     goals.say(
-        round_ms <= costing.GOAL_MS,
-        f"100,000 series x 5 vantages in columns: {round_ms:.0f} ms a round (on the hour "
-        f"{told.slowest + told.waking:.0f}), at most {costing.GOAL_MS:.0f}",
+        told.slowest <= costing.GOAL_MS,
+        f"100,000 series x 5 vantages in columns: {told.median:.0f} ms a round ({told.slowest:.0f} "
+        f"on the hour), at most {costing.GOAL_MS:.0f}",
+    )
+    goals.say(
+        told.median + told.waking <= costing.GOAL_MS,
+        f"the same with waking those that are calm no more: {told.median + told.waking:.0f} ms, at "
+        f"most {costing.GOAL_MS:.0f}",
     )
     goals.say(
         full.goal_round_ms <= costing.GOAL_MS,
-        f"the same from objects to events: {full.goal_round_ms / 1000:.1f} s a round "
+        f"the same as a whole, from objects to events: {full.goal_round_ms / 1000:.1f} s a round "
         f"(extrapolated), at most {costing.GOAL_MS:.0f} ms",
     )
     goals.say(

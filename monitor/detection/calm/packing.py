@@ -1,4 +1,4 @@
-"""Networks as objects into columns and back, without loss: `packed` and `unpacked`.
+"""Networks as objects into columns, without loss: what is calm, what fits, and how it is packed.
 
 A network is calm while nothing about it is an event: no alarm, no quorum, no vantage whose
 evidence has reached the threshold. What is calm but does not fit the columns is not packed and
@@ -16,9 +16,9 @@ import numpy as np
 from monitor.detection import gates
 from monitor.detection.baseline import chronic
 from monitor.detection.calm import record
-from monitor.detection.calm.block import CODE, DEPTH, OUTCOMES, Block, Column, Shape, narrow, shape
+from monitor.detection.calm.block import CODE, DEPTH, Block, Column, Shape, narrow, shape
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Bucket, Member, Network, Series, Suspicion, Track
+from monitor.detection.state import Baseline, Bucket, Network, Suspicion, Track
 
 MOST_SAMPLES = 16_000
 """Rounds in a stretch of the baseline: 16 bits hold four times as many."""
@@ -202,115 +202,3 @@ def _hold(block: Block, held: Sequence[tuple[int, Suspicion]]) -> None:
     block.misses = np.array([each.misses for _, each in held], np.int64)
     block.records = np.empty(len(held), np.object_)
     block.records[:] = [record.kept(each) for _, each in held]
-
-
-def unpacked(block: Block, n: int, policy: Policy) -> Network:
-    """The n-th network as an object of its own."""
-    start, end = int(block.first[n]), int(block.first[n + 1])
-    probes = block.probes[start:end]
-    columns = zip(
-        probes,
-        block.owners[start:end],
-        block.enrolled[start:end].tolist(),
-        block.interval[start:end].tolist(),
-        block.round[start:end].tolist(),
-        block.outcome[start:end].tolist(),
-        block.failed_at[start:end].tolist(),
-        block.failed_depth[start:end].tolist(),
-        strict=True,
-    )
-    members = {
-        probe: Member(owner, enrolled, interval, round, OUTCOMES[code], failed_at, depth)
-        for probe, owner, enrolled, interval, round, code, failed_at, depth in columns
-    }
-    tracks = _tracks(block, start, end, policy)
-    layers = {
-        name: Series(
-            {probe: track for probe, track in zip(probes, found, strict=True) if track is not None},
-            0,
-            int(block.rank[high, n]),
-        )
-        for high, (name, found) in enumerate(zip(block.layers, tracks, strict=True))
-        if any(found)
-    }
-    country = block.countries[block.place[n]]
-    return Network(
-        block.target,
-        country,
-        int(block.asn[n]),
-        gates.PROBE,
-        members,
-        layers,
-        int(block.inhibited[n]),
-    )
-
-
-def _tracks(block: Block, start: int, end: int, policy: Policy) -> list[list[Track | None]]:
-    """By layer and row, the tracks of rows start to end."""
-
-    def cells(column: Column) -> list[list[int]]:
-        found: list[list[int]] = column[:, start:end].tolist()
-        return found
-
-    def rings(columns: Sequence[Column]) -> list[list[list[int]]]:
-        every = np.array([column[:, start:end] for column in columns])
-        found: list[list[list[int]]] = every.transpose(1, 2, 0).tolist()
-        return found
-
-    held = _held(block, start, end, policy)
-    exists, last = cells(block.exists), cells(block.last)
-    good, bad = cells(block.good), cells(block.bad)
-    total, failed = cells(block.total), cells(block.failed)
-    hours, hours_failed = rings(block.hours_total), rings(block.hours_failed)
-    old, old_failed = rings(block.old_total), rings(block.old_failed)
-    form = block.shape
-
-    def baseline(high: int, row: int) -> Baseline:
-        hour = last[high][row]
-        if hour < 0:
-            return Baseline([], [])
-        newest = hour * form.width // form.coarse
-        return Baseline(
-            _buckets(hours[high][row], hours_failed[high][row], hour, form.width),
-            _buckets(old[high][row], old_failed[high][row], newest, form.coarse),
-            total[high][row],
-            failed[high][row],
-        )
-
-    return [
-        [
-            Track(baseline(high, row), good[high][row], bad[high][row], held.get((high, row)))
-            if exists[high][row]
-            else None
-            for row in range(end - start)
-        ]
-        for high in range(len(block.layers))
-    ]
-
-
-def _held(block: Block, start: int, end: int, policy: Policy) -> dict[tuple[int, int], Suspicion]:
-    """The suspicions of rows start to end, by layer and row (from `start`)."""
-    wide = len(block.probes)
-    bounds = [(high * wide + start, high * wide + end) for high in range(len(block.layers))]
-    found = {}
-    for high, (first, last) in enumerate(np.searchsorted(block.at, bounds).tolist()):
-        for n in range(first, last):
-            held = record.told(block.records[n], policy)
-            held.sums = block.sums[:, n].tolist()
-            held.onsets = block.onsets[:, n].tolist()
-            held.befores = block.befores[:, n].tolist()
-            held.misses = int(block.misses[n])
-            found[high, int(block.at[n]) - high * wide - start] = held
-    return found
-
-
-def _buckets(totals: list[int], failed: list[int], newest: int, width: int) -> list[Bucket]:
-    """The filled cells of a ring, oldest first."""
-    first = newest + 1 - len(totals)
-    cut = first % len(totals)
-    cells = zip(totals[cut:] + totals[:cut], failed[cut:] + failed[:cut], strict=True)
-    return [
-        Bucket(number * width, total, bad)
-        for number, (total, bad) in enumerate(cells, first)
-        if total
-    ]

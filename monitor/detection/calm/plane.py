@@ -18,7 +18,8 @@ from monitor.detection.calm import advance, crowd, stored
 from monitor.detection.calm.block import Block, Column
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
 from monitor.detection.calm.merge import merged
-from monitor.detection.calm.packing import calm, fits, packed, unpacked
+from monitor.detection.calm.packing import calm, fits, packed
+from monitor.detection.calm.waking import awake as awakened
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
 from monitor.detection.state import Case, Network, ServiceState, network_key
@@ -26,6 +27,8 @@ from monitor.detection.state import Case, Network, ServiceState, network_key
 YOUNG = 2
 """A target's youngest block is merged into the one before it when it has more than one in so many
 of its networks."""
+AT_ONCE = 256
+"""Networks that are made objects together."""
 Place = tuple[str, int]
 """A block: target and its number there."""
 Said = dict[Place, Evidence]
@@ -57,8 +60,7 @@ class Calm:
         """Every network (of a target) as an object, by key. Slow: for questions seldom asked."""
         for name, blocks in self.blocks.items():
             for block in blocks if target in (None, name) else ():
-                for n in np.flatnonzero(block.live).tolist():
-                    yield block.keys[n], unpacked(block, n, self.policy)
+                yield from _named(block, np.flatnonzero(block.live), self.policy)
 
     def intervals(self, country: str, asns: Collection[int]) -> list[int]:
         """The intervals of all vantages in these networks of a country."""
@@ -70,9 +72,9 @@ class Calm:
     def some(self, country: str, asns: Collection[int]) -> list[tuple[str, Network]]:
         """These networks of a country, as objects, by key."""
         return [
-            (block.keys[n], unpacked(block, n, self.policy))
+            each
             for block, nets in self._in(country, asns)
-            for n in nets.tolist()
+            for each in _named(block, nets, self.policy)
         ]
 
     def _in(self, country: str, asns: Collection[int]) -> Iterator[tuple[Block, Column]]:
@@ -111,6 +113,14 @@ class Calm:
         ]
 
 
+def _named(block: Block, nets: Column, policy: Policy) -> Iterator[tuple[str, Network]]:
+    """These networks as objects, by key."""
+    for start in range(0, len(nets), AT_ONCE):
+        some = nets[start : start + AT_ONCE]
+        for n, network in zip(some.tolist(), awakened(block, some, policy), strict=True):
+            yield block.keys[n], network
+
+
 def decoded(raw: bytes) -> Calm:
     """What `encoded` wrote. Raises msgspec.DecodeError or ValueError."""
     return Calm(*stored.decode(raw))
@@ -118,14 +128,14 @@ def decoded(raw: bytes) -> Calm:
 
 def woken(calm: Calm, which: Mapping[Place, Column]) -> tuple[Calm, dict[str, Network]]:
     """Wake networks, by number in their block: without them, and they as objects."""
-    new, awake = {}, {}
+    new: dict[Place, Block] = {}
+    awake: dict[str, Network] = {}
     for (target, number), nets in which.items():
         block = calm.blocks[target][number]
         live = block.live.copy()
         live[nets] = False
         new[target, number] = replace(block, live=live)
-        for n in nets.tolist():
-            awake[block.keys[n]] = unpacked(block, n, calm.policy)
+        awake.update(_named(block, nets, calm.policy))
     return calm.replaced(new), awake
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from monitor.detection.calm import advance
 from monitor.detection.calm.block import GOOD, Block, Column
 from monitor.detection.calm.evidence import gathered
-from monitor.detection.calm.packing import packed, unpacked
+from monitor.detection.calm.packing import packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.model import Verdict
 from monitor.detection.series import fork, meet, take
 from monitor.detection.state import Network

@@ -7,7 +7,8 @@ import numpy as np
 from monitor.detection import sequential
 from monitor.detection.calm import bank
 from monitor.detection.calm.bank import Failures
-from monitor.detection.calm.packing import packed, unpacked
+from monitor.detection.calm.packing import packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.state import Baseline, Bucket, Series, Track
 from tests.monitor.detection.worlds import POLICY, World, ok, vantages
 

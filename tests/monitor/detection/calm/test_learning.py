@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from monitor.detection import baseline
 from monitor.detection.calm import learning
-from monitor.detection.calm.packing import packed, unpacked
+from monitor.detection.calm.packing import packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.policy import Policy
 from monitor.detection.state import Baseline, Network, Series, Track
 from tests.monitor.detection.worlds import World, ok, vantages

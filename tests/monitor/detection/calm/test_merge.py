@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from monitor.detection.calm.merge import merged
-from monitor.detection.calm.packing import packed, unpacked
+from monitor.detection.calm.packing import packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.state import Network
 from tests.monitor.detection.worlds import (
     INJECTED,

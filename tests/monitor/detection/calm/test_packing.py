@@ -4,7 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.calm.block import shape
-from monitor.detection.calm.packing import calm, fits, packed, unpacked
+from monitor.detection.calm.packing import calm, fits, packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.policy import Policy
 from monitor.detection.state import Baseline, Bucket, Network, Series, Suspicion, Track
 from tests.monitor.detection.worlds import POLICY, World, blocked, by_probe, ok, vantages

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 
 from monitor.detection.calm import stored
-from monitor.detection.calm.packing import packed, unpacked
+from monitor.detection.calm.packing import packed
+from monitor.detection.calm.waking import unpacked
 from monitor.detection.state import ServiceState, StateError, decode, encode
 from tests.monitor.detection.calm.test_merge import lived
 from tests.monitor.detection.worlds import POLICY, TARGET
