@@ -98,7 +98,7 @@ def _lift(
         ):
             if case is not None:
                 # An import is read afterwards: its end is when the service was seen again.
-                ends = None if own else imported.seen_again(sight.network)
+                ends = None if own else imported.seen_again(state, sight.network, case.event)
                 case = Case(
                     replace(case.event, closed=ends),
                     case.doubts,

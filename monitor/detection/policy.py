@@ -142,7 +142,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A confirmed event wakes somebody from this confidence on; less sure, it is a ticket. Read by
     the alert rules alone."""
     # counts
-    imported_history: int = 5
+    imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm."""
     retest_targets: int = 8
     """Targets that a network is asked for at once."""

@@ -13,6 +13,7 @@ runs come when volunteers please, many people share one track, and there is no c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from copy import copy
 
@@ -22,7 +23,7 @@ from monitor.detection import baseline, gates, sequential
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.gathering import densest
 from monitor.detection.imported.verdict import ALONE
-from monitor.detection.model import Fact, State
+from monitor.detection.model import Event, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequential import Failure
 from monitor.detection.state import (
@@ -70,7 +71,8 @@ def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline([], []))
     if said == gates.GOOD:
-        track = sequential.succeed(track, fact.round, policy)
+        shown, wary = _wary(track, policy)
+        track = _own(sequential.succeed(shown, fact.round, wary), track)
     elif inhibited:
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
@@ -98,8 +100,42 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
         part=share.failed * 10 < share.total * _WHOLE_TENTHS
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
-    after = sequential.fail(track, round, failure, policy)
+    shown, wary = _wary(track, policy)
+    after = _own(sequential.fail(shown, round, failure, wary), track)
     return _halved(track, after) if alone else after
+
+
+@functools.lru_cache(maxsize=8)
+def _policies(policy: Policy) -> tuple[Policy, Policy]:
+    """The policy for imported runs, and the same with a light prior. However typed, one run is
+    worth no more than a bare one: nobody else was there to see it."""
+    heavy = replace(policy, typed_clip_micronats=policy.sample_clip_micronats)
+    return heavy, replace(heavy, prior_weight=policy.chronic_weight)
+
+
+def _wary(track: Track, policy: Policy) -> tuple[Track, Policy]:
+    """The track and the policy with whichever baseline is the worse. The usual one has a prior
+    that weighs as much as a month of thin runs and knows nothing of the last hours: alone it would
+    keep a bad network looking good until chance alarms. The other has a light prior and everything
+    learnt: alone it would make a good network look perfect, and a stray failure look like proof."""
+    heavy, light = _policies(policy)
+    known = track.baseline
+    whole = Baseline(
+        known.fresh,
+        known.old,
+        known.total + sum(hour.total for hour in known.fresh),
+        known.failed + sum(hour.failed for hour in known.fresh),
+    )
+    above, below = baseline.rate(known, heavy)
+    more, of = baseline.rate(whole, light)
+    if more * below <= above * of:
+        return track, heavy
+    return Track(whole, track.last_good, track.last_bad, track.suspicion), light
+
+
+def _own(after: Track, before: Track) -> Track:
+    """A track that was judged beside another baseline, with its own again."""
+    return Track(before.baseline, after.last_good, after.last_bad, after.suspicion)
 
 
 def _halved(before: Track, after: Track) -> Track:
@@ -195,6 +231,16 @@ def reached_elsewhere(state: ServiceState, network: Network) -> bool:
     return contrast(state, network, min(onsets, default=0))
 
 
+def _worked(track: Track, policy: Policy) -> bool:
+    """Whether the target used to work in this network: often enough, and mostly."""
+    counts = [*track.baseline.old, *track.baseline.fresh]
+    total, failed = sum(each.total for each in counts), sum(each.failed for each in counts)
+    return (
+        total - failed >= policy.imported_history
+        and failed * 1000 <= policy.chronic_per_mille * total
+    )
+
+
 def promote(
     state: ServiceState, network: Network, layer: str, round: int, inhibited: bool, policy: Policy
 ) -> None:
@@ -208,10 +254,7 @@ def promote(
             continue  # good news raises nothing, whatever is left of the bad
         member = densest(held)
         onset = held.onsets[member]
-        known = sum(
-            each.total - each.failed for each in (*track.baseline.old, *track.baseline.fresh)
-        )
-        if not held.befores[member] or known < policy.imported_history:
+        if not held.befores[member] or not _worked(track, policy):
             continue
         failing = track.last_bad - onset
         if failing < policy.ms(policy.imported_span_seconds):
@@ -257,6 +300,17 @@ def _alarmed(network: Network) -> list[tuple[Track, Suspicion]]:
     ]
 
 
-def seen_again(network: Network) -> int:
-    """Since when the service is seen again where a block has lifted, a round."""
-    return max(max(held.good_since, track.last_bad) for track, held in _alarmed(network))
+def seen_again(state: ServiceState, network: Network, event: Event) -> int:
+    """Since when the service is seen again where the last of an event's blocks has lifted, a round;
+    not before the last failure in any network of the event."""
+    failed = [
+        track.last_bad
+        for other in state.networks.values()
+        if (other.source, other.country) == (event.source, event.country)
+        and other.asn in event.asns
+        and other.target in event.targets
+        for series in other.layers.values()
+        for track in series.tracks.values()
+        if track.suspicion is None or track.suspicion.alarmed
+    ]
+    return max([*failed, *(max(held.good_since, t.last_bad) for t, held in _alarmed(network))])

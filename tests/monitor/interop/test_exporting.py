@@ -91,6 +91,16 @@ async def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None
     assert target.read_bytes().count(b"\n") > 4
 
 
+async def test_parquet_reads_back(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow.parquet")
+    await filled(tmp_path)
+    target = tmp_path / "x.parquet"
+    assert (await exported(tmp_path, "parquet", output=target))[0] == 0
+    table = arrow.read_table(target)
+    assert table.num_rows == 12
+    assert set(table.column("probe_cc").to_pylist()) == {"KE"}
+
+
 async def test_parquet_without_pyarrow_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,23 @@ async def test_one_event_with_its_onset_and_end_the_same_bytes_in_any_order(
     assert event.witnesses
 
 
+async def test_the_table_says_of_each_network_since_when(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(as_csv(incident()))
+    assert (await taken(tmp_path, tmp_path / "a.csv"))[0] == 0
+    database = await open_database(url(tmp_path))
+    out = io.BytesIO()
+    try:
+        await replay(database, None, None, False, out, networks=True)
+    finally:
+        await database.close()
+    _, event, ended, *networks = out.getvalue().decode().splitlines()
+    assert "AS64500" in event
+    assert ended.startswith("    ended 2026-03-10T")
+    assert len(networks) == 2
+    assert all(line.startswith("    since 2026-03-07T0") for line in networks)
+    assert {"telegram/dc", "telegram/web"} == {line.split()[3] for line in networks}
+
+
 async def looked(database: Database, holder: str) -> None:
     detecting = Detecting(database, Policy(), holder, lambda: START + 10_000 * HOUR)
     while await detecting.turn():

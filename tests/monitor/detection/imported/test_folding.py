@@ -37,6 +37,13 @@ def test_quiet_networks_stay_quiet() -> None:
     assert world.events == {}
 
 
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.2, 0.35])
+def test_bad_networks_are_not_blocked_by_chance(share: float) -> None:
+    chance = random.Random(f"{share}")
+    world = World().run(24 * 40, lambda hour, asn: 6 if chance.random() < share else 0)
+    assert world.events == {}
+
+
 @pytest.mark.parametrize("failed", [3, 6])
 def test_a_block_is_found_within_two_hours_with_its_onset(failed: int) -> None:
     world = quiet().run(3, in_network(BLOCKED, failed))  # type: ignore[arg-type]

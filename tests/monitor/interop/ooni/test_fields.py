@@ -27,6 +27,10 @@ from monitor.interop.ooni.run import measurements
 from probes.wire.codec import WireError, decode, encode
 from tests.monitor.interop.samples import atlas, cells, document
 
+WORDS = """hostname failure answers ipv4 status ip port address t t0 request response url headers
+    headers_list body code ttl server_name peer_certificates data engine query_type
+    answer_type"""
+FIELDS = WORDS.split()
 leaves: st.SearchStrategy[Any] = (
     st.none()
     | st.booleans()
@@ -40,29 +44,7 @@ values = st.recursive(
     lambda inside: (
         st.lists(inside, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "hostname",
-                    "failure",
-                    "answers",
-                    "ipv4",
-                    "status",
-                    "ip",
-                    "port",
-                    "address",
-                    "t",
-                    "t0",
-                ]
-                + ["request", "response", "url", "headers", "headers_list", "body", "code", "ttl"]
-                + [
-                    "server_name",
-                    "peer_certificates",
-                    "data",
-                    "engine",
-                    "query_type",
-                    "answer_type",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             inside,
             max_size=5,
         )
