@@ -1,5 +1,5 @@
 """The laboratory's cases over several seeds (three without arguments), as root, with the
-confusion matrix: `./scripts/bench lab [--only CASE]... [--first] [--whole] [SEED...]`.
+confusion matrix: `./scripts/bench lab [--only CASE]... [--first] [--whole | --retests] [SEED...]`.
 See docs/laboratory.md.
 """
 

@@ -172,16 +172,18 @@ async def measure_again(
     emit: Emit,
     rng: random.Random,
 ) -> None:
-    """Measure liveness and then a few targets, each as a retest (see `measure_target`), because
-    the detector asked for them."""
+    """Measure liveness and a few targets, each as a retest (see `measure_target`), because the
+    detector asked for them: all at once, for somebody waits."""
     async with asyncio.TaskGroup() as lookups:
         this = _begin(setup, lookups, round_ms, interval_ms)
-        for measurement in await _measure_liveness(this, rng):
-            await _hand_over(measurement, emit, None)
         async with asyncio.TaskGroup() as group:
+            alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
+        for measurement in alive.result():
+            await _hand_over(measurement, emit, None)
         for task in tasks:
-            await _hand_over(task.result(), emit, None)
+            told = msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
+            await _hand_over(told, emit, None)
 
 
 def _begin(

@@ -1,5 +1,5 @@
 """Play every case over several seeds (three without arguments) and print what was seen, as root:
-`python -m tests.lab.bench [--only CASE]... [--first] [--whole] [SEED...]`.
+`python -m tests.lab.bench [--only CASE]... [--first] [--whole | --retests] [SEED...]`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.lab.cases import BY_NAME, CASES
 from tests.lab.confusion import Confusion
 from tests.lab.plan import draw
+from tests.lab.retesting import CONFIRMED, LIKELY, WITH, WITHOUT, minutes, play_both
 from tests.lab.run import ROOT, play
 from tests.lab.verdicts import faults
 from tests.lab.whole import play_whole, told
@@ -70,6 +71,32 @@ def whole(seed: int) -> int:
     return int(wrong > 0)
 
 
+def retests(seed: int) -> int:
+    """The same block with retests and without, and what they save; 1 when they do not."""
+    with tempfile.TemporaryDirectory() as root:
+        try:
+            played = play_both(seed, Path(root))
+        except (RuntimeError, subprocess.SubprocessError) as error:
+            print(f"seed {seed}  retests: {error}", flush=True)
+            return 1
+    print(f"seed {seed}  minutes at pace 1, from the beginning of the first round that failed")
+    for how in (WITHOUT, WITH):
+        record = played[how]
+        asked = ", ".join(sorted({place for place, _ in record["asked"]})) or "nobody"
+        print(
+            f"seed {seed}  {how:8} retests  likely {minutes(record, LIKELY):5.1f}  "
+            f"confirmed {minutes(record, CONFIRMED):5.1f}  asked {len(record['asked'])} times: "
+            f"{asked}  ({record['seconds']} s)"
+        )
+    saved = {
+        tier: minutes(played[WITHOUT], tier) - minutes(played[WITH], tier)
+        for tier in (LIKELY, CONFIRMED)
+    }
+    print(f"seed {seed}  saved             likely {saved[LIKELY]:5.1f}  confirmed "
+          f"{saved[CONFIRMED]:5.1f}", flush=True)  # fmt: skip
+    return int(min(saved.values()) <= 0)
+
+
 def commit() -> str:
     """The source tree's commit, with a mark when files differ from it."""
     shown = subprocess.run(
@@ -88,6 +115,9 @@ def main() -> int:
     parser.add_argument(
         "--whole", action="store_true", help="the whole way to the webhook and back, in its place"
     )
+    parser.add_argument(
+        "--retests", action="store_true", help="what retests on suspicion save, in their place"
+    )
     parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3])
     given = parser.parse_args()
     print(
@@ -97,6 +127,8 @@ def main() -> int:
     )
     if given.whole:
         return min(1, sum(whole(seed) for seed in given.seeds))
+    if given.retests:
+        return min(1, sum(retests(seed) for seed in given.seeds))
     wanted = given.only or ([case.name for case in CASES] if given.first else BY_NAME)
     seen = Confusion()
     failed = sum(bench(seed, wanted, seen) for seed in given.seeds)

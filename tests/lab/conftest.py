@@ -1,4 +1,4 @@
-"""The whole way mostly waits, so it is played while the cases are."""
+"""The whole way and retests mostly wait, so they are played while the cases are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.retesting import LIKELY, WITH, play_retesting
 from tests.lab.whole import play_whole
 from tests.world.mosquitto import PROGRAM
 
@@ -24,9 +25,21 @@ def seed() -> int:
 @pytest.fixture(scope="session")
 def whole_way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[dict[str, Any]]]:
     """The whole way's record, in a while."""
-    needed = (*NEEDED, PROGRAM, "prometheus", "prometheus-alertmanager")
-    missing = [tool for tool in needed if shutil.which(tool) is None]
-    if os.geteuid() != 0 or missing:
-        pytest.skip(f"needs root and {missing or 'nothing more'}")
+    _need(*NEEDED, PROGRAM, "prometheus", "prometheus-alertmanager")
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(play_whole, seed(), tmp_path_factory.mktemp("whole") / "lab")
+
+
+@pytest.fixture(scope="session")
+def retested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[dict[str, Any]]]:
+    """The record of a block that is measured again at once, in a while."""
+    _need(*NEEDED, PROGRAM)
+    folder = tmp_path_factory.mktemp("retests") / "lab"
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(play_retesting, seed(), folder, WITH, LIKELY)
+
+
+def _need(*tools: str) -> None:
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if os.geteuid() != 0 or missing:
+        pytest.skip(f"needs root and {missing or 'nothing more'}")

@@ -41,8 +41,18 @@ OWNERS = ("north", "south", "north")
 class Fleet:
     """A research centre and its volunteers in a standing world."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        *,
+        pace: int = PACE,
+        interval: int = INTERVAL,
+        detecting: tuple[str, ...] = (),
+    ) -> None:
+        """`detecting`: further options of the detector."""
         self._world = world
+        self.pace, self.interval, self._detecting = pace, interval, detecting
         self._folder = folder
         self._data = folder / "data"
         self._inbox = folder / "inbox"
@@ -73,13 +83,13 @@ class Fleet:
         tokens["centre"] = self._token("centre", "control", 1)
         self._monitor(
             "serve", "--http", f"{HOME}:{HTTP_PORT}", "--public-url", self.url,
-            "--interval", str(INTERVAL), "--pace", str(PACE), "--broker",
+            "--interval", str(self.interval), "--pace", str(self.pace), "--broker",
             f"mqtt://{HOME}:{PROBES_PORT}", "--catalogue", str(self._world.catalogue),
             "--mosquitto-passwords", f"{layout.directory}/{PROBES}",
             "--mosquitto-pid", layout.pid_file,
         )  # fmt: skip
         self._monitor("collect", *reading)
-        self._monitor("detect", *reading, "--pace", str(PACE))
+        self._monitor("detect", *reading, "--pace", str(self.pace), *self._detecting)
         self.wait(lambda: self.get("/readyz") == "ready\n", 40, "the centre")
         members = [(s, f"{s}-{n}", o) for s in NETWORKS for n, o in enumerate(OWNERS)]
         members.append(("control", "centre", "centre"))
@@ -95,7 +105,7 @@ class Fleet:
             if space == "control":
                 resolver = self._world.plan.reference.v4[0]
             self._probe(
-                space, name, "run", "--allow-private", "--interval", str(INTERVAL),
+                space, name, "run", "--allow-private", "--interval", str(self.interval),
                 "--catalogue", str(self._world.catalogue), "--resolver", f"{resolver}:53",
                 "--accept-risks", agreed,
                 "--country", "RU" if space in NETWORKS else "NL",
@@ -104,7 +114,11 @@ class Fleet:
 
     def start_alerting(self) -> None:
         """Start Prometheus, Alertmanager and the webhook beside the centre."""
-        folder, policy, hook = self._folder / "alerting", Policy(pace=PACE), f"http://{WEBHOOK}"
+        folder, policy, hook = (
+            self._folder / "alerting",
+            Policy(pace=self.pace),
+            f"http://{WEBHOOK}",
+        )
         folder.mkdir()
         files = {
             "rules.yml": rules.render(policy, self.url),

@@ -1,0 +1,46 @@
+"""A block that has just begun is measured again at once: likely before the next round, and nobody
+is asked but the network concerned and the control.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+
+from tests.lab.retesting import INTERVAL, LIKELY, PACE
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(480)]
+
+
+@pytest.fixture(scope="module")
+def record(retested: Future[dict[str, Any]]) -> dict[str, Any]:
+    """It is played once; the tests look at what was seen."""
+    return retested.result()
+
+
+def test_likely_before_the_next_round(record: dict[str, Any]) -> None:
+    assert record["quiet"] == []
+    (event,) = record["events"]
+    assert (event["technique"], event["asns"]) == ("tls.reset.sni", [64501])
+    rounds = {each["kind"]: dt.datetime.fromisoformat(each["round"]) for each in event["history"]}
+    first = dt.datetime.fromtimestamp(record["first"], dt.UTC)
+    assert dt.datetime.fromisoformat(event["onset"]) == first
+    assert first < rounds[LIKELY] < first + dt.timedelta(seconds=INTERVAL)
+    # And said so at about that time: far from the end of the next round.
+    assert record[LIKELY] < record["first"] + 1.5 * INTERVAL
+
+
+def test_no_bystander_is_asked(record: dict[str, Any]) -> None:
+    """The control is: its word must be as new as the vantages'."""
+    assert {place for place, _ in record["asked"]} == {"RU/64501", "NL/64503"}
+    for _, said in record["asked"]:
+        assert said["targets"] == [record["victim"]]
+        assert said["interval_ms"] == 60_000 // PACE
+
+
+def test_retests_show_the_name_once_and_name_no_technique(record: dict[str, Any]) -> None:
+    (event,) = record["events"]
+    assert set(event["rule_counts"]) == {"tls.reset.sni", "tls.reset.untold"}
