@@ -255,6 +255,39 @@ async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: 
     assert len(collector.ids) == 5
 
 
+async def test_a_flood_of_requests_costs_no_more_than_the_bounds(tmp_path: Path) -> None:
+    """Whoever has taken over the broker asks thousands of times: it is measured once again, and
+    the log does not fill."""
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(server.port) as collector,
+            running_probe(
+                tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
+                interval=3600,
+            ) as process,
+        ):  # fmt: skip
+            await collector.wait(lambda: len(collector.ids) >= 3, SECONDS)
+            topic = topics.retest("FR", 64503)
+            names = ("wechat/login", *(f"x/y{n}" for n in range(15)))
+            async with aiomqtt.Client("127.0.0.1", server.port) as liar:
+                for n in range(3000):
+                    length = 1000 * (1 + n % 300)
+                    slot = time.time_ns() // 1_000_000 // length * length - n % 3 * length
+                    flood = encode_retest(Retest(targets=names, round=slot, interval_ms=length))
+                    await liar.publish(topic, os.urandom(n) if n % 10 == 0 else flood, qos=0)
+            await collector.wait(lambda: len(collector.ids) >= 5, SECONDS)
+            # Deaf it is not: what comes after the flood is still refused by the same bounds.
+            await asyncio.sleep(1.0)
+            process.terminate()
+            code, _, log = await ended(process)
+    assert code == 0
+    assert len(collector.ids) == 5, "three of its own round, one retest with its liveness"
+    events = [line["event"] for line in log]
+    assert events.count("measuring again") == 1
+    assert events.count("retest refused") == events.count("bad message") == 1
+
+
 async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
     state = tmp_path / "s"
     state.mkdir()

@@ -127,6 +127,26 @@ async def test_forged_publish_reaches_nobody(broker: House) -> None:
         assert await until(victim, topics.ack(two)) == []
 
 
+async def test_a_retest_comes_from_the_monitor_alone(broker: House) -> None:
+    """A probe that could ask the others would turn them against a service, or on their owners'
+    traffic: neither by a message, nor one to be kept, nor its will."""
+    asked, marker = topics.retest("RU", 64501), topics.events("marker", "FR")
+    async with broker.client(broker.two) as victim:
+        await victim.subscribe(asked, qos=1)
+        await victim.subscribe(marker, qos=1)
+        for retain in (False, True):
+            try:
+                async with broker.client(broker.one) as client:
+                    await _mute(client, asked, b"forged", retain=retain)
+            except aiomqtt.MqttError:
+                pass  # disconnected for it
+        await _die_with_will(broker, asked)
+        async with broker.client() as monitor:
+            await monitor.publish(asked, b"real", qos=1)
+            await monitor.publish(marker, b"end", qos=1)
+        assert await until(victim, marker) == [(asked, b"real")]
+
+
 async def test_foreign_subscription_hears_nothing(broker: House) -> None:
     two, marker = broker.two.user, topics.events("marker", "FR")
     filters = (
