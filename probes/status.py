@@ -183,7 +183,7 @@ def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> None
             words = "  ".join(f"{cell:<12}" for cell in cells[2:])
             out.write(
                 f"{at:%Y-%m-%d %H:%M:%S}Z  {cells[0]:<28}  {cells[1]:<40}  {words}  "
-                f"{_WORDS.get(row_state, 'stored')}\n"
+                f"{_WORDS.get(row_state, 'stored')}{', retest' if measurement.retest else ''}\n"
             )
 
 

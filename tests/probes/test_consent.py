@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from probes import consent
+from probes.again import MOST_AN_HOUR, MOST_TARGETS_AN_HOUR
 
 NOW = dt.datetime(2026, 11, 25, 1, 2, 3, tzinfo=dt.UTC)
 
@@ -21,6 +22,7 @@ def test_the_text_says_what_it_must() -> None:
         "not a privacy tool",
         "VPN",
         "You choose the services",
+        f"at most {MOST_AN_HOUR} times an hour for each and {MOST_TARGETS_AN_HOUR} in all",
         "reachprobe leave",
     ):
         assert words in text

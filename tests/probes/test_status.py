@@ -7,6 +7,7 @@ import msgspec
 from probes import status
 from probes.spool import Counts, Spool
 from probes.status import Standing, illness, message
+from probes.wire.measurement import EndpointRef
 from tests.probes.test_spool import PROBE, draft
 
 NOW = 1_795_500_000_000
@@ -77,6 +78,22 @@ async def test_show_and_payload(tmp_path: Path) -> None:
     status.show_payload(tmp_path, out=out)
     lines = out.getvalue().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
+
+
+async def test_a_retest_is_called_so(tmp_path: Path) -> None:
+    dialled = EndpointRef(id="a.test:443/tls", protocol="tls", host="a.test")
+    spool = Spool(tmp_path, PROBE)
+    for again in (False, True):
+        measured = msgspec.structs.replace(draft(NOW), retest=again, endpoints=(dialled,))
+        await spool.put(measured)
+    await spool.close()
+    out = io.StringIO()
+    status.show_last(tmp_path, 2, as_json=False, out=out)
+    ends = [line.rpartition(", ")[2] for line in out.getvalue().splitlines()]
+    assert [end == "retest" for end in ends] == [False, True]
+    out = io.StringIO()
+    status.show_payload(tmp_path, out=out)
+    assert ['"retest":true' in line for line in out.getvalue().splitlines()] == [False, True]
 
 
 def test_the_message_to_the_monitor_counts_all_that_is_lost() -> None:
