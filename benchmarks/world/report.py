@@ -136,10 +136,12 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
             f"{tier}: {count / whole:.3f} a year, at most {few:g} ({count} in {whole:.1f} "
             f"series-years; upper 95 % {bound:.3f}{'' if bound <= few else ', above the goal'})",
         )
+    bound = most(tally.pages) * a_month
     goals.say(
         tally.pages * a_month <= PAGES_A_MONTH,
-        f"pages a month for 1,000 series: {tally.pages * a_month:.1f} (upper 95 % "
-        f"{most(tally.pages) * a_month:.1f}), at most {PAGES_A_MONTH:g}",
+        f"pages a month for 1,000 series: {tally.pages * a_month:.1f}, at most "
+        f"{PAGES_A_MONTH:g} ({tally.pages} in {whole:.1f} series-years; upper 95 % {bound:.1f}"
+        f"{'' if bound <= PAGES_A_MONTH else ', above the goal'})",
     )
     outages = sum(
         n for (tier, cause), n in tally.causes.items() if "outage" in cause and tier != LIKELY
