@@ -31,7 +31,9 @@ from probes.wire.observation import (
 )
 
 FORMAT_VERSION = "0.2.0"
-_EXTENSIONS = {"dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0}
+_EXTENSIONS = dict.fromkeys(
+    ("dnst", "httpt", "netevents", "tcpconnect", "tlshandshake", "tunnel"), 0
+)
 _encoder = msgspec.json.Encoder()
 
 Entry = dict[str, Any]
@@ -66,10 +68,12 @@ def document(stored: Stored) -> Entry:
         keys[name].append(own if name == KEY else {**entry, "transaction_id": index, KEY: own})
     return {
         "annotations": {
+            "architecture": "",
             "engine_name": TEST,
             "engine_version": measured.software.version,
             "network_type": "unknown",
             "origin": stored.role.value,
+            "platform": "",
         },
         "data_format_version": FORMAT_VERSION,
         "extensions": _EXTENSIONS,

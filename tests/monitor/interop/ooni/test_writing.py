@@ -87,6 +87,8 @@ def test_the_keys_of_oonis_formats() -> None:
     assert told["data_format_version"] == "0.2.0"
     assert (told["probe_asn"], told["probe_cc"], told["probe_ip"]) == ("AS64500", "KE", "127.0.0.1")
     assert told["measurement_start_time"] == "2027-01-15 08:00:00"
+    assert set(told["extensions"].values()) == {0}
+    assert len(told["extensions"]) == 6
     found = told["test_keys"]
     (query,) = found["queries"]
     assert query["answers"] == [{"answer_type": "A", "ipv4": "149.154.167.99", "ttl": 60}]
