@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import statistics
 from collections.abc import Iterable, Sequence
 
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
@@ -41,8 +40,9 @@ def clock_offset_ms(dates_ms: Sequence[tuple[int, int]]) -> int | None:
     """
     if not dates_ms:
         return None
-    offsets = [ours - theirs - _DATE_RESOLUTION_MS // 2 for theirs, ours in dates_ms]
-    return int(statistics.median(offsets))
+    offsets = sorted(ours - theirs - _DATE_RESOLUTION_MS // 2 for theirs, ours in dates_ms)
+    upper, lower = offsets[len(offsets) // 2], offsets[(len(offsets) - 1) // 2]
+    return int((upper + lower) / 2)
 
 
 def _endpoint(host: LivenessHost) -> Endpoint:

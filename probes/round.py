@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
 """Endpoints at once: with more the event loop lags and the times measured are its own."""
-LISTENING = 4
-"""Targets under way for each of those, their lookups' windows included: each costs memory. A
-network that takes a tenth of a second for an answer never has as many."""
+LISTENING = 2
+"""Targets under way for each of those, their lookups' windows included: each costs some 140 kB.
+With one alone the windows could outlast `round_bound_seconds`."""
 UNSTAMPED = "0" * 32
 Emit = Callable[[Measurement], Awaitable[None] | None]
 Stamp = Callable[[Measurement], Measurement]

@@ -31,6 +31,8 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!SH
 _VERIFY_FLAGS = (
     ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 )
+_TAKES_BACK = ssl.OPENSSL_VERSION_INFO >= (3,)
+"""A context that offered ALPN can offer none again; with OpenSSL 1.1.1 it cannot."""
 _HEAD_BYTES = 4096
 MAX_SILENT_BYTES = 1 << 18
 """Records without a byte of plain text (session tickets, key updates) that are put up with."""
@@ -42,17 +44,23 @@ _HTTP = re.compile(rb"HTTP/\d\.\d \d{3}|\s*<(!doctype|html|head)\b", re.IGNORECA
 def context_for(
     profile: str, trust_pem: str = "", verify: bool = True, alpn: Sequence[str] = ()
 ) -> ssl.SSLContext:
-    """Return the shared context of a ClientHello profile, a trust, and an ALPN list.
+    """Return the shared context of a ClientHello profile and a trust, set to an ALPN list.
 
     `trust_pem` is PEM text that replaces certifi's roots; `verify=False` accepts any
-    certificate. Making a context costs milliseconds, so each is made once. Raises ssl.SSLError
-    for PEM text that holds no certificate.
+    certificate. Making a context costs milliseconds, and its roots most of a megabyte, so each
+    is made once and for every ALPN list: a connection takes its own copy of the list when it is
+    wrapped, so wrap before anybody asks for the context again. Raises ssl.SSLError for PEM text
+    that holds no certificate.
     """
-    return _context(profile, trust_pem if verify else "", verify, tuple(alpn))
+    apart = bool(alpn) and not _TAKES_BACK
+    context = _context(profile, trust_pem if verify else "", verify, apart)
+    if alpn or _TAKES_BACK:
+        context.set_alpn_protocols(list(alpn))
+    return context
 
 
 @functools.lru_cache(maxsize=64)
-def _context(profile: str, trust_pem: str, verify: bool, alpn: tuple[str, ...]) -> ssl.SSLContext:
+def _context(profile: str, trust_pem: str, verify: bool, apart: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
@@ -61,8 +69,6 @@ def _context(profile: str, trust_pem: str, verify: bool, alpn: tuple[str, ...]) 
         context.set_ecdh_curve("prime256v1")
     elif profile != "default":
         raise ValueError(f"unknown TLS profile {profile!r}")
-    if alpn:
-        context.set_alpn_protocols(list(alpn))
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

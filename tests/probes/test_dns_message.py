@@ -32,6 +32,16 @@ def test_question_looks_like_a_stub_resolvers():
     assert [str(q) for q in seen.question] == ["Chat.Example.ORG. IN AAAA"]
 
 
+@pytest.mark.parametrize("qtype", ["A", "AAAA"])
+@pytest.mark.parametrize("edns", [True, False])
+@pytest.mark.parametrize("name", ["Chat.Example.ORG", "a.example.", "bücher.example", "x_y.org"])
+def test_question_is_what_the_library_would_send(name, qtype, edns):
+    same = dns.message.make_query(
+        name, qtype, use_edns=0 if edns else -1, payload=1232, id=0x1234
+    ).to_wire()
+    assert query(name, qtype, identity=0x1234, edns=edns).payload == same
+
+
 def test_ids_are_random():
     assert len({query("a.example", "A").id for _ in range(64)}) > 32
 

@@ -58,6 +58,15 @@ def test_classical_hello_fits_one_segment_and_the_default_is_pinned():
     assert b"reachwatch" not in hello.lower()
 
 
+def test_a_context_is_shared_whatever_alpn_each_connection_offers():
+    both = TLSClient(context_for("default", alpn=("h2", "http/1.1")), "a.test")
+    none = TLSClient(context_for("default"), "a.test")
+    one = TLSClient(context_for("default", alpn=("http/1.1",)), "a.test")
+    hellos = [client.start() for client in (both, none, one)]
+    assert [b"\x02h2\x08http/1.1" in hello for hello in hellos] == [True, False, False]
+    assert [b"\x08http/1.1" in hello for hello in hellos] == [True, False, True]
+
+
 def test_contexts_are_made_once_and_verify_the_same_everywhere():
     assert context_for("default", CA.pem) is context_for("default", CA.pem)
     assert context_for("default", "", False) is context_for("default", CA.pem, False)
