@@ -48,14 +48,19 @@ def world(said: Sequence[Sequence[str]], retests: bool = False) -> list[Stored]:
     return found
 
 
-def again(who: Person, number: int) -> list[Stored]:
+def again(who: Person, number: int, target: str = TARGET) -> list[Stored]:
     """The same half a round later, because the detector asked."""
-    half = INTERVAL // 2
+    made = one(who, 2 * number + 1, True, target=target, interval=INTERVAL // 2)
     return [
         replace(
-            each, measurement=replace(each.measurement, retest=each.measurement.target == TARGET)
+            each,
+            measurement=replace(
+                each.measurement,
+                id=each.measurement.id[::-1],
+                retest=each.measurement.target == target,
+            ),
         )
-        for each in one(who, 2 * number + 1, True, interval=half)
+        for each in made
     ]
 
 
