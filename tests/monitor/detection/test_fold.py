@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection import state as states
 from monitor.detection.fold import initial, step
@@ -258,6 +259,30 @@ def test_echo_of_a_trigger_at_a_shallower_layer_changes_nothing() -> None:
         world.feed(facts)
     assert world.only.technique == "tls.reset.sni"
     assert {n.layer for n in world.only.networks} == {"tls"}
+
+
+def test_retests_without_contrasts_change_no_technique_and_no_rhythm() -> None:
+    """A reset that nothing is held against is told of without a name: however many, the name
+    that the rounds before found stays."""
+    untold = replace(blocked(), technique=None, rule="tls.reset.untold")
+    world = World(standard(), interval=60_000).quiet(5)
+    for minute in range(60):
+        regular = minute % 5 == 0
+        facts = [
+            replace(
+                fact(who, world.round, ok(), interval=300_000 if regular else 60_000),
+                verdict=(blocked() if regular else untold) if who.asn == 64501 else ok(),
+                retest=not regular,
+            )
+            for who in world.people
+            if regular or who.asn == 64501
+        ]
+        world.feed(facts)
+    assert world.only.technique == "tls.reset.sni"
+    assert world.only.tier is Tier.CONFIRMED
+    assert [change.kind for change in world.only.history] == ["opened", "likely", "confirmed"]
+    bystanders = [net for net in world.state.networks.values() if net.asn != 64501]
+    assert {m.interval for net in bystanders for m in net.members.values()} == {300_000}
 
 
 def test_dns_and_tls_name_the_deepest_on_equal_support() -> None:
