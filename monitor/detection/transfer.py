@@ -45,10 +45,10 @@ class TransferFacts:
 
 
 def transfer_facts(case: Beside, place: AddressView, accused: bool) -> TransferFacts | None:
-    """Return the facts of the transfers from one address; None when there was none, or when the
-    address itself is judged forged."""
+    """Return the facts of the transfers from one address; None when there was none, when the
+    address itself is judged forged, or when other pages than the control's were fetched."""
     own = [t for t in place.transfers if t.contrast is None]
-    if not own or accused:
+    if not own or accused or _answered_otherwise(case, own):
         return None
     innocuous = [t for t in place.transfers if t.contrast is Contrast.INNOCUOUS_NAME]
     name = own[0].sni
@@ -70,6 +70,17 @@ def transfer_facts(case: Beside, place: AddressView, accused: bool) -> TransferF
         and not agreeing,
         elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
     )
+
+
+def _answered_otherwise(case: Beside, own: Sequence[Transfer]) -> bool:
+    """A service that turns somebody away sends a page of another size: no speed compares."""
+    statuses = {t.status for t in own if t.status is not None}
+    there: set[int] = set()
+    for place in _places(case.controls):
+        there |= {t.status for t in place.transfers if t.contrast is None and t.status is not None}
+        if place.http is not None and place.http.status is not None:
+            there.add(place.http.status)
+    return bool(statuses and there) and statuses.isdisjoint(there)
 
 
 def _pairs(series: Iterable[Transfer], name: str) -> list[tuple[Transfer, Transfer]]:
