@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec.structs import replace
 
 from probes.again import Order, Retests
 from probes.log import Log
@@ -55,9 +57,29 @@ class Obeying:
             order = await self._orders.get()
             await asyncio.sleep(max(0, order.start_ms - self._now_ms()) / 1000)
             async with self._turn:
-                if self._now_ms() >= order.until_ms or order.round_ms <= self.between[0]:
-                    continue
-                names = ",".join(target.id for target in order.targets)
-                self._log("measuring again", targets=names)
-                await self._measure(order)
-                self.measured += len(order.targets)
+                waiting = [order]
+                while not self._orders.empty():
+                    waiting.append(self._orders.get_nowait())
+                for each in _merged(self._still(waiting)):
+                    names = ",".join(target.id for target in each.targets)
+                    self._log("measuring again", targets=names)
+                    await self._measure(each)
+                    self.measured += len(each.targets)
+
+    def _still(self, orders: Iterable[Order]) -> list[Order]:
+        """Those for which it is not too late."""
+        now, last = self._now_ms(), self.between[0]
+        return [order for order in orders if now < order.until_ms and order.round_ms > last]
+
+
+def _merged(orders: Iterable[Order]) -> list[Order]:
+    """One order a round: where many services fail at once, each asks for itself, and liveness
+    need not be measured for each."""
+    found: dict[tuple[int, int], Order] = {}
+    for order in orders:
+        key = order.round_ms, order.interval_ms
+        known = found.get(key)
+        found[key] = (
+            order if known is None else replace(known, targets=(*known.targets, *order.targets))
+        )
+    return list(found.values())

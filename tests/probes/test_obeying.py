@@ -64,6 +64,17 @@ async def test_measured_in_its_turn() -> None:
         assert [target.id for target in probe.done[0].targets] == ["s1/web", "s2/web"]
 
 
+async def test_what_many_services_ask_for_one_round_is_measured_in_one_go() -> None:
+    async with running() as probe:
+        async with probe.turn:
+            for n in range(5):
+                probe.ask(f"s{n}/web")
+            probe.ask("s9/web", length=2000)
+            await asyncio.sleep(0.6)
+        await until(lambda: probe.again.measured == 6)
+    assert [len(order.targets) for order in probe.done] == [5, 1]
+
+
 async def test_too_late_or_overtaken_by_a_round_of_its_own_is_dropped() -> None:
     async with running() as probe:
         async with probe.turn:
