@@ -84,7 +84,10 @@ def judged(counts: Counts, by: Weights, picture: str) -> None:
             word = "reached" if value <= most else "MISSED "
             print(f"  {word}  {title}: {name} {value:.4f}, at most {most}")
     if picture:
-        shown = dict(list(every.items())[2:4])
+        shown = {
+            "each thing said": score(counts.said, by, RISEN),
+            "each round": score(counts.stands, by, RISEN),
+        }
         title = "Confidence of likely and confirmed events"
         Path(picture).write_text(reliability(shown, title), encoding="utf-8")
 

@@ -63,7 +63,6 @@ def _radius(share: float) -> float:
 def _mark(x: float, y: float, size: float, number: int, colour: str) -> str:
     style = f'fill="{colour}" fill-opacity="0.45" stroke="{colour}"'
     if number % 2:
-        return (
-            f'<rect x="{x - size}" y="{y - size}" width="{2 * size}" height="{2 * size}" {style}/>'
-        )
+        at = f'x="{x - size:.1f}" y="{y - size:.1f}"'
+        return f'<rect {at} width="{2 * size:.1f}" height="{2 * size:.1f}" {style}/>'
     return f'<circle cx="{x}" cy="{y}" r="{size}" {style}/>'
