@@ -26,6 +26,7 @@ from monitor.web.forms import (
 )
 from monitor.web.site import SITE
 from monitor.web.views import fleet, presents
+from monitor.web.watchlist import watchlist
 
 MAX_LIMIT = 1000
 
@@ -282,13 +283,15 @@ async def _places(
 
 
 async def vantages(request: web.Request) -> web.Response:
-    """Every enrolled probe: where, since when, last heard. Never an address."""
+    """Every enrolled probe: where, since when, last heard, and for which targets it is on watch
+    (it has failed for long while others of its network see them). Never an address."""
     site = request.app[SITE]
     wanted = chosen(request)
     async with site.engine.connect() as connection:
         rows = await fleet(site, connection)
+        watched = watchlist(await reading.events(connection, state="open", limit=MAX_LIMIT))
     listed = (
-        (row.id, vantage_form(row, status))
+        (row.id, vantage_form(row, status, (line.target for line in watched.get(row.id, ()))))
         for row, status in rows
         if wanted.country in (None, row.country) and wanted.asn in (None, row.asn)
     )

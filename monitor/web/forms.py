@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.detection import confidence
@@ -112,8 +112,8 @@ def bucket_form(bucket: Bucket) -> dict[str, Any]:
     }
 
 
-def vantage_form(row: VantageRow, status: str) -> dict[str, Any]:
-    """One element of `GET /api/v1/vantages`."""
+def vantage_form(row: VantageRow, status: str, watched: Iterable[str] = ()) -> dict[str, Any]:
+    """One element of `GET /api/v1/vantages`; `watched`: targets that it is on watch for."""
     return {
         "id": row.id,
         "owner": row.owner,
@@ -123,6 +123,7 @@ def vantage_form(row: VantageRow, status: str) -> dict[str, Any]:
         "enrolled": rfc3339(row.enrolled),
         "last_seen": rfc3339(row.last_seen),
         "status": status,
+        "watch": sorted(set(watched)),
     }
 
 
@@ -141,7 +142,17 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "services": tuple(_SERVICES.split()),
     "countries": ("country", *_PLACES.split()),
     "networks": ("country", "asn", *_PLACES.split()),
-    "vantages": ("id", "owner", "role", "country", "asn", "enrolled", "last_seen", "status"),
+    "vantages": (
+        "id",
+        "owner",
+        "role",
+        "country",
+        "asn",
+        "enrolled",
+        "last_seen",
+        "status",
+        "watch",
+    ),
     "measurements": tuple(_MEASUREMENTS.split()),
     "timeline": tuple(_TIMELINE.split()),
 }

@@ -105,6 +105,7 @@ def events() -> list[Event]:
                 agreeing=3,
                 voting=3,
                 owners=3,
+                watch=((PEOPLE[0].id, BLOCKED_SINCE),),
             ),
         ),
         against=("one_network",),

@@ -17,6 +17,7 @@ from monitor.web.locality import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.views import fleet, recent_since
+from monitor.web.watchlist import of_network
 
 EVENTS = 100
 MAX_ASN = 2**32 - 1
@@ -85,6 +86,7 @@ async def page(request: web.Request) -> web.Response:
         "window": window,
         "watched": watched,
         "members": members,
+        "watch": of_network(opened, asn),
         "events": locality.sorted_events(events),
         "names": names,
     }

@@ -9,13 +9,14 @@ from itertools import groupby
 from aiohttp import web
 
 from monitor.detection.model import State
-from monitor.store import watching
-from monitor.store.reading import VantageRow
+from monitor.store import reading, watching
+from monitor.store.reading import Filter, VantageRow
 from monitor.web import condition, strips, words
 from monitor.web.condition import Condition
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import CLOCK_MS, fleet
+from monitor.web.watchlist import watchlist
 
 ROWS = 200
 """Vantages a page."""
@@ -25,6 +26,8 @@ HISTORY = 288
 """Rounds of liveness that the page of one vantage looks back on."""
 TAKEN = 60
 """Measurements of its last rounds that it shows."""
+OPEN = 500
+"""Open events of its country that are asked whether it is on watch."""
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -71,6 +74,8 @@ async def page(request: web.Request) -> web.Response:
         probe, status = found
         lines = await watching.liveness_lines(connection, [id], since(site, HISTORY), HISTORY)
         taken = await watching.taken(connection, id, since(site, ROUNDS), TAKEN)
+        here = Filter(country=probe.country)
+        opened = await reading.events(connection, here, state="open", limit=OPEN)
     registered = await site.registry.probe(id)
     known = condition.condition(lines.get(id, ()), registered.status if registered else b"")
     window, strip = liveness(site, known)
@@ -83,6 +88,7 @@ async def page(request: web.Request) -> web.Response:
         "clock": clock(known),
         "window": window,
         "strip": strip,
+        "watch": watchlist(opened).get(id, ()),
         "taken": [
             (round, [(one, said(one)) for one in rows])
             for round, rows in groupby(taken, key=lambda one: one.round)
