@@ -19,8 +19,8 @@ def test_what_was_said_as_promised_is_on_the_diagonal() -> None:
     seen.add(BY_NAME["tcp.drop"], record(("v", "blocked", "tcp.timeout"), ("b", "ok", None)))
     seen.add(BY_NAME["service_down"], record(("v", "down", None), ("b", "ok", None)))
     lines = seen.matrix.splitlines()
-    assert lines[1].split() == ["1", "down", "1", "."]
-    assert lines[2].split() == ["2", "blocked", "tcp.timeout", ".", "1"]
+    assert lines[1].split() == ["1", "blocked", "tcp.timeout", "1", "."]
+    assert lines[2].split() == ["2", "down", ".", "1"]
     assert seen.f1() == {"tcp.timeout": 1.0}
     assert "macro-F1 over 1 techniques: 1.000" in seen.figures
 

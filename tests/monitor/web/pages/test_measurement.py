@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+from msgspec.structs import replace
+
 from monitor.detection.model import State, Verdict
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
-from tests.world.site import Client
+from tests.world.site import Client, client
 
 
 def id_of(person: int, target: str = "wechat/web", number: int = 20) -> str:
@@ -57,3 +61,21 @@ def test_one_measurement_never_calls_anything_blocked() -> None:
         said = page.state(Verdict(target="a/b", state=state, rule="r"))
         assert said is not None
         assert "block" not in said[1]
+
+
+async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
+    found = await site.facts.measurement(id_of(0))
+    assert found is not None
+    stored, verdict = found
+
+    class Imported:
+        async def measurement(self, id: str) -> object:
+            return replace(stored, source="ooni"), verdict
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(site.facts, name)
+
+    async with client(dataclasses.replace(site, facts=Imported())) as web:  # type: ignore[arg-type]
+        answer = await (await web.get(f"/m/{id_of(0)}")).text()
+    assert "volunteers of ooni" in text_of(answer)
+    assert f'href="/v/{stored.measurement.probe}"' not in answer
