@@ -83,7 +83,7 @@ async def _contrast(visit: Visit, link: Link, innocuous: Shown | None) -> Link:
             return await _share(visit, repeated) if passes else repeated
     if not visit.contrasts:
         return link
-    if visit.first_time("classical") or visit.first_time("classical again"):
+    if any(visit.first_time(f"classical {i}") for i in range(MAX_CONTRASTED)):
         small = await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")
         if _proven(small) and passes:  # the size is not what matters
             small = await _share(visit, small, died=2)

@@ -22,7 +22,7 @@ from monitor.detection.kinds import (
 )
 from monitor.detection.liveness import Standing, foreign_host
 from monitor.detection.view import ENCRYPTED, AddressView, EndpointView, answers, proven
-from probes.wire.observation import HTTPExchange
+from probes.wire.observation import Contrast, HTTPExchange
 
 _AFTER_TRIGGER = "after_trigger"
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
@@ -232,7 +232,7 @@ def tls_facts(case: Beside, place: AddressView, accused: bool) -> TLSFacts | Non
         reach=reach(kind, kinds),
         here=any(p.proven for p in here),
         repeated=place.tls_repeated or (place.http is not None and place.http.tls),
-        classical=place.tls_classical,
+        classical=place.tls_classical or _classical_elsewhere(case, place),
         accused=accused,
         innocuous=tls_kind(place.tls_innocuous) if place.tls_innocuous else None,
         reflector=tls_kind(case.endpoint.reflector) if case.endpoint.reflector else None,
@@ -277,6 +277,12 @@ def http_facts(case: Beside, place: AddressView, accused: bool) -> HTTPFacts | N
         and harmless_passes(kind, [http_kind(each) for each in place.innocuous_exchanges])
         and not _dies_there(kind, case, lambda p: map(http_kind, p.exchanges)),
     )
+
+
+def _classical_elsewhere(case: Beside, place: AddressView) -> bool:
+    """The smaller hello was not tried here, and passed at another address of the endpoint."""
+    tried = any(each.contrast is Contrast.CLASSICAL_HELLO for each in place.handshakes)
+    return not tried and any(other.tls_classical for other in case.endpoint.places.values())
 
 
 def _tainted(place: AddressView) -> bool:

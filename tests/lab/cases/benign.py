@@ -65,7 +65,6 @@ CASES: tuple[Case, ...] = (
     ),
     Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),
     Case("benign.strict", "ok", WORKS, None, TLS),
-    Case("benign.slow_service", "ok", WORKS, None, TLS),
     Case(
         "benign.large_hello",
         "ok",

@@ -8,8 +8,6 @@ from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
-HELD_SECONDS = 0.7
-"""For which each packet to a slow service waits."""
 LARGE_BYTES = 1100
 """Packets to servers that are larger are dropped by somebody on the path."""
 
@@ -27,11 +25,6 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.interfere({"dns": order | {"address": "0.0.0.0", "address6": "::"}})
             asked = f"iifname pr1 ip daddr {HOUSE} udp dport 53"
             world.nft(f"add rule inet c d {asked} redirect to :{DNS_PORT}")
-        case "slow_service":
-            for address in victim.host.addresses:
-                tables = "ip6tables" if ":" in address else "iptables"
-                world.run("isp", tables, "-A", "FORWARD", "-d", address, "-j", "NFQUEUE")
-            world.interfere({"hold": HELD_SECONDS})
         case "large_hello":
             large = f"tcp dport 443 meta length > {LARGE_BYTES} drop"
             for address in victim.host.addresses:
