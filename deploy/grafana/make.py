@@ -42,7 +42,7 @@ OVERVIEW = (
     Panel(
         "Confirmed blocks",
         "Open events of the tier confirmed: vantages of two owners agree and the control reaches "
-        "the service. Only these wake anybody.",
+        "the service. From a confidence of 90 % on they wake somebody.",
         {
             "confirmed": "count(max by (event_id) (reachwatch_block_event_confidence"
             f'{{{PLACE}, tier="confirmed"}})) or vector(0)'

@@ -76,7 +76,7 @@ def test_a_confirmed_event_that_is_not_sure_enough_is_a_ticket_until_it_is(tmp_p
     series = up() | event("confirmed", 0)
     name = next(each for each in series if "confidence" in each)
     # Unsure for 40 minutes, sure for 20, and less sure again at night: one page, which stays.
-    series[name] = steps((0, 0.9), (40, 0.98), (60, 0.4))
+    series[name] = steps((0, 0.8), (40, 0.95), (60, 0.4))
     ticket, page = {"ServiceBlockLikely": [EVENT]}, {"ServiceBlockConfirmed": [EVENT]}
     none = {"ServiceBlockConfirmed": []}
     firing(
@@ -90,7 +90,7 @@ def test_what_was_paged_and_has_ended_is_forgotten(tmp_path: Path) -> None:
     series = up() | event("confirmed", 0, 30)
     again = event("confirmed", 120, id="00000000000000bb")
     name = next(each for each in again if "confidence" in each)
-    again[name] = minutes(0.9, 120)
+    again[name] = minutes(0.8, 120)
     expected = {29: [EVENT], 60: [], 150: []}
     firing(
         tmp_path, series | again, {at: {"ServiceBlockConfirmed": e} for at, e in expected.items()}
