@@ -37,16 +37,20 @@ _NOTES = """\
 def inhibitions() -> Sequence[Mapping[str, Any]]:
     """(what fires, what is not told meanwhile, labels that must be the same)."""
     system = ["ControlSilent", "CountryDark", "DetectorLagging", "VantageSilent"]
+    # Tickets only: what was sure enough to wake somebody is not taken back by silence.
+    tickets = ["ServiceBlockLikely", "BlockSpreading"]
     rows: Sequence[tuple[str, str, list[str]]] = (
         ('alertname="ServiceBlockConfirmed"', _named("ServiceBlockLikely"), ["service", "country"]),
         # Not the page as well: a ticket must not silence it.
         ('alertname="BlockSpreading"', _named("ServiceBlockLikely"), ["service", "country"]),
         ('alertname="ServiceDownGlobally"', 'kind="block"', ["service"]),
         ('alertname="CountryDark"', 'kind=~"block|vantage"', ["country"]),
-        ('alertname="CollectorIngestStalled"', _named(*system), []),
+        # Without a control, or without measurements, what is likely cannot become surer.
+        ('alertname="ControlSilent"', _named(*tickets), []),
+        ('alertname="CollectorIngestStalled"', _named(*system, *tickets), []),
         (
             'alertname="ReachwatchDown"',
-            _named(*system, "CollectorIngestStalled", "ReachwatchInstanceDown"),
+            _named(*system, *tickets, "CollectorIngestStalled", "ReachwatchInstanceDown"),
             [],
         ),
     )

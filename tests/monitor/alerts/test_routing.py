@@ -93,6 +93,9 @@ def test_what_explains_what() -> None:
         "BlockSpreading",
         "ServiceDownGlobally",
         "CountryDark",
+        "ControlSilent",
+        "CollectorIngestStalled",
+        "ReachwatchDown",
     }
     assert silenced_by("CountryDark") == {"CollectorIngestStalled", "ReachwatchDown"}
     assert "CountryDark" in silenced_by("VantageSilent")
