@@ -26,6 +26,12 @@ def main() -> int:
     parser.add_argument("--part", type=float, default=1.0, help="of the usual counts (1)")
     parser.add_argument("--rounds", type=int, default=20, help="of the whole catalogue (20)")
     parser.add_argument("--only", choices=("compare", "round"))
+    parser.add_argument("--quic", action="store_true", help="the daemon has the extra quic")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        help="interpreter for the daemon, of an environment with no more than it needs (this one)",
+    )
     given = parser.parse_args()
     missing = [name for name in ("nginx", peer.PROGRAM) if not standins.program(name)]
     if missing:
@@ -35,7 +41,8 @@ def main() -> int:
         print("\n".join(report(asyncio.run(compare(given.repeats, given.part)))), flush=True)
     if given.only != "compare":
         print(flush=True)
-        return asyncio.run(whole.run(given.rounds))
+        hidden = "" if given.quic else whole.HIDDEN
+        return asyncio.run(whole.run(given.rounds, hidden, given.python))
     return 0
 
 

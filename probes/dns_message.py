@@ -99,11 +99,12 @@ def _question(name: str, qtype: str, edns: bool) -> tuple[_Name, bytes]:
         raise NameRefusedError(f"{name!r}: control characters, spaces or escapes")
     try:
         qname = dns.name.from_text(name)
-        asked = qname.to_wire() + struct.pack("!HH", _QTYPES[qtype], _IN)
     except (dns.exception.DNSException, ValueError) as error:
         raise NameRefusedError(f"{name!r}: {type(error).__name__}") from None
     head = struct.pack("!6H", 0, _RD, 1, 0, 0, int(edns))
-    payload = head + asked + (_EDNS if edns else b"")
+    wire = b"".join(bytes((len(label),)) + label for label in qname.labels)
+    asked = struct.pack("!HH", _QTYPES[qtype], _IN)
+    payload = head + wire + asked + (_EDNS if edns else b"")
     return tuple(map(bytes.lower, qname.labels[:-1])), payload
 
 

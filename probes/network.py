@@ -363,13 +363,14 @@ async def _connected(
     else:
         return
     over: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(sock, _wake, over)
+    number = sock.fileno()  # of a socket, the loop would make a text to say that it is new
+    loop.add_writer(number, _wake, over)
     try:
         await over
     finally:
-        loop.remove_writer(sock)
-    if number := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise OSError(number, os.strerror(number))
+        loop.remove_writer(number)
+    if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        raise OSError(failed, os.strerror(failed))
 
 
 def _wake(over: asyncio.Future[None]) -> None:

@@ -8,7 +8,6 @@ is handed to `emit`; numbering and keeping it is the caller's.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -234,7 +233,7 @@ async def _work(
 
 async def _hand_over(measurement: Measurement, emit: Emit, stamp: Stamp | None) -> None:
     outcome = emit(stamp(measurement) if stamp else measurement)
-    if inspect.isawaitable(outcome):
+    if outcome is not None:
         await outcome
 
 

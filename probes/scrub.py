@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from probes.wire.measurement import Measurement
+from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
 SCRUBBED = "[scrubbed]"
@@ -69,6 +69,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
 _REMEMBERED, _SHORT = 2048, 256
 """Texts of which it is kept what becomes of them, and how long such a text may be."""
+_REPEATED = (EndpointRef, Vantage, Software)
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
@@ -104,8 +105,9 @@ class _Secrets:
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
         # Four bytes of a private address turn up by chance in any file; of a global one hardly.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
-        # A round says the same few words again and again.
+        # A round says the same few words again and again, and every round of the same endpoints.
         self.fitted = functools.lru_cache(_REMEMBERED)(functools.partial(_fitted, self))
+        self.repeated = functools.lru_cache(_REMEMBERED)(lambda value: _struct(value, self))
 
     def text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""
@@ -218,6 +220,9 @@ def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
         short = len(old) <= _SHORT
         new = secrets.fitted(old, name, fit) if short else _fitted(secrets, old, name, fit)
         return old if new == old else new
+    if isinstance(old, _REPEATED):
+        known = secrets.repeated(old)
+        return old if known == old else known
     if isinstance(old, msgspec.Struct):
         return _struct(old, secrets)
     if type(old) is tuple:

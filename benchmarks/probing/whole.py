@@ -42,7 +42,8 @@ GOAL_SHARE, GOAL_RSS = 0.01, 45.0
 _ROUND_SECONDS = 90.0
 
 
-_HIDDEN = "aioquic"
+HIDDEN = "aioquic"
+"""Packages of extras, which `pip install .` does not bring."""
 _START = """
 import certifi, runpy, sys
 bundle, hidden, *words = sys.argv[1:]
@@ -68,9 +69,9 @@ class Daemon:
     """MB after each round."""
 
 
-async def measure(rounds: int, hidden: str = _HIDDEN) -> Daemon:
-    """Run the daemon for so many rounds, the first not counted, without the `hidden` packages.
-    Needs the namespace."""
+async def measure(rounds: int, hidden: str, python: str) -> Daemon:
+    """Run the daemon by `python` for so many rounds, the first not counted, without the `hidden`
+    packages. Needs the namespace."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shipped = load(None)
@@ -86,7 +87,7 @@ async def measure(rounds: int, hidden: str = _HIDDEN) -> Daemon:
         async with (
             standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
             standins.nameservers([(RESOLVER, 53), *speaking], silent, ANSWERS),
-            _daemon(folder, bundle, hidden) as (pid, lines),
+            _daemon(folder, bundle, hidden, python) as (pid, lines),
         ):
             return await _watch(
                 pid,
@@ -99,10 +100,10 @@ async def measure(rounds: int, hidden: str = _HIDDEN) -> Daemon:
 
 @contextlib.asynccontextmanager
 async def _daemon(
-    folder: Path, bundle: Path, hidden: str
+    folder: Path, bundle: Path, hidden: str, python: str
 ) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _START, str(bundle), hidden, "run"),
+        *(python, "-c", _START, str(bundle), hidden, "run"),
         *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),
         *("--resolver", f"{RESOLVER}:53", "--interval", str(INTERVAL), "--allow-private"),
         *("--broker", "mqtt://127.0.0.1:9", "--country", "FR", "--asn", "64501"),
@@ -166,21 +167,23 @@ def report(found: Daemon) -> list[str]:
     ]
 
 
-async def run(rounds: int) -> int:
+async def run(rounds: int, hidden: str, python: str) -> int:
     """Make the namespace, measure in it, and print; its exit status."""
     script = (
         "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && "
         'ip -6 route add local ::/0 dev lo && exec "$@"'
     )
     process = await asyncio.create_subprocess_exec(
-        *("unshare", "-n", "sh", "-c", script, "sh", sys.executable, __file__, str(rounds))
+        *("unshare", "-n", "sh", "-c", script, "sh"),
+        *(sys.executable, __file__, str(rounds), hidden, python),
     )
     return await process.wait()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, inside the namespace."""
-    print("\n".join(report(asyncio.run(measure(int(arguments[0]))))), flush=True)
+    rounds, hidden, python = arguments
+    print("\n".join(report(asyncio.run(measure(int(rounds), hidden, python)))), flush=True)
     return 0
 
 

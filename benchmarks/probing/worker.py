@@ -9,6 +9,7 @@ the daemon does, and thrown away.
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,8 @@ async def main(ports: dict[str, int], name: str, trust: str, curve: str) -> None
     )
     chosen = {work: targets(work, PER_ROUND, ports[work], name, trust) for work in ports}
     loop = asyncio.get_running_loop()
+    gc.collect()
+    gc.freeze()  # as the daemon does
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         work, count = line.split()
         seen, failed = await measure(setup, chosen[work], int(count))

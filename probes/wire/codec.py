@@ -129,6 +129,8 @@ _status_decoder = msgspec.json.Decoder(Status)
 
 def encode(measurement: Measurement) -> bytes:
     """Return the Measurement as one JSON line, without the newline."""
+    if not any(type(o) is Unrecognised for o in measurement.observations):
+        return _encoder.encode(measurement)
     values: dict[str, Any] = {name: getattr(measurement, name) for name in _FIELDS}
     values["observations"] = tuple(
         msgspec.Raw(o.raw if isinstance(o, Unrecognised) else _encoder.encode(o))
