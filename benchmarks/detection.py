@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from benchmarks.world import blocks
 from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
+from benchmarks.world.parts import Parts, parted, table
 from benchmarks.world.people import Nature, Settlement, settled
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.report import Goals, alarms, costs, delays, independent, retests
@@ -27,7 +28,7 @@ from benchmarks.world.retesting import Saved, saved
 from monitor.detection.policy import Policy
 
 POLICY = Policy()
-PARTS = ("independent", "cost", "delays", "retests", "alarms", "liars")
+PARTS = ("independent", "cost", "delays", "retests", "parts", "alarms", "liars")
 SIZES = (3, 3, 5)
 LIAR_SIZES = (5, 5)
 SHARE_LYING = 0.4
@@ -96,6 +97,24 @@ def retested(job: tuple[int, int]) -> tuple[int, dict[str, Saved]]:
     )
 
 
+def divided(job: tuple[int, int, int]) -> tuple[tuple[int, int], Mapping[str, Parts]]:
+    size, behind, seed = job
+    return (size, behind), parted(
+        size, behind, seed=seed, tries=TRIES_A_WORLD, policy=POLICY, rates=STEADY
+    )
+
+
+def parts_of(
+    found: Sequence[tuple[tuple[int, int], Mapping[str, Parts]]],
+) -> Mapping[tuple[int, int], Mapping[str, Parts]]:
+    """Parts of networks by size and how many are behind the box, of all worlds together."""
+    whole: dict[tuple[int, int], dict[str, Parts]] = {}
+    for which, each in found:
+        for name, some in each.items():
+            whole.setdefault(which, {}).setdefault(name, Parts()).add(some)
+    return whole
+
+
 def together(found: Sequence[tuple[int, dict[str, Saved]]]) -> dict[int, dict[str, Saved]]:
     """Retests by size of network, of all worlds together."""
     whole: dict[int, dict[str, Saved]] = {}
@@ -160,6 +179,10 @@ def main() -> int:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             jobs = [(size, each) for size in (3, 5) for each in tried_in]
             retests(together(every(retested, jobs)), goals)
+        if "parts" in parts:
+            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            thirds = [(size, size // 3, each) for size in (6, 10) for each in tried_in]
+            print("\n" + "\n".join(table(parts_of(every(divided, thirds)))))
         honest = None
         if "alarms" in parts:
             honest = added(every(watched, worlds(settled(SIZES), given.years, seed)))
