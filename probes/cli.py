@@ -29,7 +29,6 @@ from probes import (
     reflector,
     scheduler,
     settings,
-    spool,
     state,
     status,
 )
@@ -43,14 +42,12 @@ from probes.options import COMMANDS
 from probes.resolvers import ResolverError
 from probes.round import Setup, round_bound_seconds
 from probes.settings import Settings, SettingsError
+from probes.taken import Taken, forget_stdout
 from probes.vantage import own_words, stand
-from probes.wire import codec
-from probes.wire.measurement import Measurement
 from probes.wish import Wish
 
 BAD_INPUT = 2
 LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
-SAID_AGAIN = 64
 _LOOK_YOURSELF = (
     "this machine's own addresses and names are struck out; the address that the world sees is "
     "not known here: search for it before you share this"
@@ -83,15 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"reachprobe: {printable(line)}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
-        _forget_stdout()
+        forget_stdout()
         return 0
     except KeyboardInterrupt:
         return 130
-
-
-def _forget_stdout() -> None:
-    """Whoever read stdout has gone: keep Python from complaining about it at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _now() -> dt.datetime:
@@ -131,7 +123,7 @@ def _once(chosen: Settings, log: Log) -> int:
     try:
         asyncio.run(work)
     except* BrokenPipeError:
-        _forget_stdout()
+        forget_stdout()
     return 0
 
 
@@ -236,8 +228,8 @@ def _agreed(chosen: Settings, log: Log) -> str:
 
 
 async def _live(wish: Wish, setup: Setup, log: Log) -> None:
-    taken = _Taken(log)
-    _say_again(wish, taken)
+    taken = Taken(log)
+    taken.say_again(wish.directory)
     agent = Agent(wish, setup, log=log, taken=taken)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -248,35 +240,6 @@ async def _live(wish: Wish, setup: Setup, log: Log) -> None:
         if wish.metrics and error.errno is not None:
             raise SettingsError(f"--metrics {wish.metrics}: {error.strerror or error}") from None
         raise
-
-
-def _say_again(wish: Wish, taken: Callable[[Measurement], None]) -> None:
-    """Print the newest measurements as taken once more: a kill between commit and print left
-    one that was taken and never said so. At most as many as a round has under way."""
-    with contextlib.suppress(DiskError, codec.WireError):
-        for _, line in spool.read_lines(wish.directory, last=SAID_AGAIN):
-            taken(codec.decode(line))
-
-
-class _Taken:
-    """Says on stdout, when it is no terminal, that a measurement is on disk."""
-
-    def __init__(self, log: Log) -> None:
-        self._out: TextIO | None = sys.stdout
-        if self._out is not None and self._out.isatty():
-            self._out = None
-        self._log = log
-
-    def __call__(self, taken: Measurement) -> None:
-        if self._out is None:
-            return
-        try:
-            self._out.write(f'{{"event": "taken", "id": "{taken.id}"}}\n')
-            self._out.flush()
-        except (OSError, ValueError):
-            self._log("stdout is closed, measuring goes on")
-            self._out = None
-            _forget_stdout()
 
 
 def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
