@@ -58,7 +58,8 @@ def test_a_reader_that_goes_ends_nothing() -> None:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         assert process.stderr
         process.stdout.close()
         process.stdin.close()
