@@ -32,6 +32,7 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
 
 async def test_it_is_said_in_plain_words(web: Client) -> None:
     text = text_of(await (await web.get("/method")).text())
+    assert "Who has failed for 2 h while others of the network see the service is on watch" in text
     assert "at most, 4 with a typical sign; an alarm needs 7" in text
     assert "At least 2 vantages and 41" in text
     assert "Never called blocking" in text
