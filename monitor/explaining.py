@@ -139,7 +139,7 @@ def _table(moments: Sequence[Moment]) -> list[str]:
                 nats(moment.holds),
                 nats(moment.needs),
                 moment.gate or "open",
-                moment.tier or "-",
+                (moment.tier or "-") + (", a part" if moment.divided else ""),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

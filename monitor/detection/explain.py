@@ -56,6 +56,9 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     tier: str = ""
     """The series' own tier after the round; empty before there is one."""
     likely_since: int = 0
+    divided: tuple[str, ...] = ()
+    """Vantages that were taken for a part of the network that is blocked while the rest is not:
+    with them a tier needs no quorum, and nothing is confirmed."""
 
 
 class Recorder:
@@ -126,6 +129,7 @@ class Recorder:
                 gate=gate,
                 tier="" if tier is None else tier.value,
                 likely_since=each.likely_since,
+                divided=standing.divided,
             )
         )
 

@@ -45,6 +45,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     needs: float
     gate: str
     tier: str
+    divided: bool
     x: float
 
 
@@ -139,6 +140,7 @@ def _column(moment: Moment, probes: Sequence[str], x: float) -> Column:
         needs=moment.needs / 1e6,
         gate=moment.gate,
         tier=moment.tier,
+        divided=bool(moment.divided),
         x=x,
     )
 

@@ -22,6 +22,7 @@ from tests.monitor.detection.worlds import (
     in_network,
     ok,
     standard,
+    vantages,
 )
 
 QUIET = 3
@@ -131,3 +132,17 @@ def test_what_lies_in_columns_is_explained_too() -> None:
     assert explained(World(standard()), script, 14, calm_from=0) == plain
     assert any(moment.gate for moment in plain[1])
     assert any(not moment.tier for moment in plain[1])
+
+
+def test_a_divided_network_is_explained_by_who_is_the_part() -> None:
+    people = [*vantages(6), *vantages(3, "FR", 64503)]
+    part = tuple(who.probe for who in people[:2])
+    event, moments = explained(
+        World(people), lambda n, who: blocked() if who.probe in part else ok(), 30
+    )
+    assert event.tier == "likely"
+    tls = [moment for moment in moments if moment.layer == "tls"]
+    assert {moment.divided for moment in tls} == {(), part}
+    for moment in tls:
+        assert moment.holds < moment.needs
+        assert (moment.tier == "likely") == bool(moment.divided)
