@@ -34,6 +34,8 @@ LEASE_SECONDS = 15
 POLL_SECONDS = 0.5
 CHUNK_ROUNDS = 48
 """Rounds that are read, folded and saved at once when there is much to catch up with."""
+PEEK_ROUNDS = 4
+"""Rounds that are not over and are looked into for suspicions; more is no fleet, but a liar."""
 REST = 8.0
 """After a look at what trickles in, a service rests for this many times what the look took."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
@@ -139,7 +141,7 @@ class Detecting:
         if self.clock() >= watched.looked_at or (watched.stirred and rested):
             advanced = await self._advance(service, watched)
             folded, rested = folded or advanced, True
-        await self._suspect(watched, anew=folded)
+        await self._ask(watched.state, anew=folded)
         if rested:
             self._let_rest(watched, began)
         return folded
@@ -249,6 +251,7 @@ class Detecting:
         closed = await self._closed(service, watched, waiting)
         watched.stirred = False
         if not closed:
+            await self._peek(service, watched, [round for round, _ in waiting])
             return False
         folding = Folding(watched.state, self.policy, fingerprints=self.fingerprints)
         before = watched.state
@@ -262,12 +265,28 @@ class Detecting:
         for round in closed:
             if self.observe_lag is not None:
                 self.observe_lag(max(0, now - ends[round]) / 1000)
+        await self._peek(service, watched, [round for round, _ in waiting[len(closed) :]])
         return True
 
-    async def _suspect(self, watched: _Watched, *, anew: bool) -> None:
+    async def _peek(self, service: str, watched: _Watched, waiting: Sequence[int]) -> None:
+        """Look for what is suspicious in rounds that are not over, and forget what was concluded
+        on the way: who is slow, or gone, must not keep the others from measuring again."""
+        now = self.clock()
+        begun = [round for round in waiting if round <= now]
+        if self.on_suspicion is None or not 0 < len(begun) <= PEEK_ROUNDS:
+            return
+        if (due := self._suspecting.peeks(service, now)) > now:
+            watched.looked_at = min(watched.looked_at, due)
+            return
+        folding = Folding(watched.state, self.policy, fingerprints=self.fingerprints)
+        for round in begun:
+            await self._fold(folding, [round])
+            await self._ask(folding.state, anew=True)
+
+    async def _ask(self, state: ServiceState, *, anew: bool) -> None:
         """Ask for a closer look where something has just begun, or ended."""
         if self.on_suspicion is not None:
-            places = self._suspecting.places(watched.state, self.clock(), anew=anew)
+            places = self._suspecting.places(state, self.clock(), anew=anew)
             if places:
                 await self.on_suspicion(places)
 

@@ -21,7 +21,8 @@ from monitor.detection.suspicion import Asked, Place
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 
 LOOK_SECONDS = 15
-"""How often it is looked, before division by the pace, whether what is likely is due."""
+"""How often it is looked, before division by the pace, whether what is likely is due, and into
+rounds that are not over."""
 
 
 @dataclass
@@ -30,6 +31,7 @@ class _Service:
     controls: dict[Place, int] = field(default_factory=dict)
     """Where controls measured what, with their last round."""
     looked: int = 0
+    peeked: int = 0
 
 
 @dataclass
@@ -47,6 +49,14 @@ class Suspecting:
             if one.role is Role.CONTROL and m.target not in LIVENESS_TARGETS:
                 place = m.vantage.country, m.vantage.asn, m.target
                 controls[place] = max(m.round, controls.get(place, 0))
+
+    def peeks(self, service: str, now: int) -> int:
+        """When rounds that are not over may be looked into; if that is now, it is noted."""
+        of = self._of(service)
+        due = of.peeked + self.policy.ms(LOOK_SECONDS)
+        if due <= now:
+            of.peeked = now
+        return due
 
     def places(self, state: ServiceState, now: int, *, anew: bool) -> tuple[Place, ...]:
         """What to ask for at `now` (Unix milliseconds), controls last; never for the past.

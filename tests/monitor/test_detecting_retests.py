@@ -55,6 +55,33 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     assert asked == []
 
 
+async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> None:
+    """Asked as soon as a failure is there; nothing is concluded before the round is over."""
+    asked: list[Sequence[suspicion.Place]] = []
+
+    async def ask(places: Sequence[suspicion.Place]) -> None:
+        asked.append(places)
+
+    world.detector.on_suspicion = ask
+    usual, at = 5 * INTERVAL, START + 3 * 5 * INTERVAL
+    for number in range(3):
+        await world.arrive(rounds([number], interval=usual))
+        await world.settle(START + number * usual + 20_000)
+    await world.arrive(rounds([3], from_round(3), PEOPLE[3:4], interval=usual))
+    await world.settle(at + 20_000)
+    assert asked == []
+    await world.arrive(rounds([3], from_round(3), PEOPLE[:1], interval=usual))
+    await world.settle(at + 25_000)
+    await world.settle(at + 40_000)
+    assert [place[:2] for place in asked[0]] == [("RU", 64501), ("DE", 64999)]
+    (stored,) = [await world.database.conclusions.load("wechat")]
+    assert stored is not None
+    assert states.decode(stored[1]).round == START + 2 * usual
+    assert await world.events() == []
+    await world.settle(at + 60_000)
+    assert len(asked) == 1
+
+
 async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -> None:
     async def ask(places: Sequence[suspicion.Place]) -> None:
         raise AssertionError(places)
