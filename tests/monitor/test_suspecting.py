@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.asking import LATE, requests
 from monitor.detection.model import Tier
-from monitor.suspecting import Suspecting
+from monitor.suspecting import LOOK_SECONDS, Suspecting
 from tests.monitor.detection.worlds import (
     INTERVAL,
     POLICY,
@@ -68,3 +68,12 @@ def test_what_is_likely_is_asked_for_when_it_is_due_without_a_new_round() -> Non
     assert hold - (1 - LATE) * POLICY.ms(POLICY.retest_round_seconds) <= times[0] < hold
     ((_, asked),) = requests([NET], times[0], POLICY)
     assert asked.round == hold, "in that round the quorum will have held for long enough"
+
+
+def test_rounds_that_are_not_over_are_looked_into_now_and_then() -> None:
+    suspecting, look = Suspecting(POLICY), POLICY.ms(LOOK_SECONDS)
+    assert suspecting.peeks("wechat", 10**12) <= 10**12
+    assert suspecting.peeks("wechat", 10**12 + 1) == 10**12 + look
+    assert suspecting.peeks("signal", 10**12 + 1) <= 10**12 + 1
+    assert suspecting.peeks("wechat", 10**12 + look) == 10**12 + look
+    assert suspecting.peeks("wechat", 10**12 + look + 1) == 10**12 + 2 * look
