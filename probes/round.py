@@ -318,9 +318,7 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
     for visit in visited.visits:
         seen += visit.observations
         if visit.begun and visit.endpoint.host:
-            seen += await this.names.observations(
-                visit.endpoint.host, visit.endpoint.id, visited.started_us
-            )
+            seen += await this.names.observations(visit.endpoint.host, visit.id, visited.started_us)
     seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
     return within_bounds(
         Measurement(
@@ -374,4 +372,4 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
         finally:
-            this.setup.looks.note(endpoint.id, this.round_ms, visit.observations)
+            this.setup.looks.note(visit.id, this.round_ms, visit.observations)

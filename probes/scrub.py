@@ -67,7 +67,7 @@ _V6_CANDIDATE = re.compile(
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
-_REMEMBERED, _SHORT = 2048, 256
+_REMEMBERED, _SHORT = 512, 256
 """Texts of which it is kept what becomes of them, and how long such a text may be."""
 _REPEATED = (EndpointRef, Vantage, Software)
 

@@ -63,10 +63,13 @@ class Link:
         return self.stream is not None and (self.tls is None or self.tls.failure is None)
 
     def close(self) -> None:
-        """Close the connection, if it is open."""
+        """Close the connection, if it is open. Its TLS is forgotten, for it takes some 50 kB, but
+        for what a failed handshake has shown."""
         if self.stream is not None:
             self.stream.close()
             self.stream = None
+        if self.tls is not None and self.tls.failure is None:
+            self.client = None
 
 
 @dataclass
@@ -101,6 +104,10 @@ class Visit:
     """Its experiment was started."""
     _dialled: set[str] = field(default_factory=set)
     _once: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.id = self.endpoint.id
+        """The endpoint's, made once: every observation carries it."""
 
     def first_time(self, what: str) -> bool:
         """True the first time this is asked of this visit: for steps taken once an endpoint."""
@@ -202,7 +209,7 @@ class Visit:
         port = self.endpoint.port if port is None else port
         seen, stream = await tcp.connect(
             self.network,
-            endpoint=self.endpoint.id,
+            endpoint=self.id,
             address=address,
             port=port,
             started_us=self.started_us,
@@ -240,7 +247,7 @@ class Visit:
             link.tls, link.client = await tls.handshake(
                 self.network,
                 link.stream,
-                endpoint=self.endpoint.id,
+                endpoint=self.id,
                 address=link.address,
                 port=link.port,
                 sni=self.endpoint.server_name if name is None else name,
@@ -274,7 +281,7 @@ class Visit:
         """Shake hands over QUIC from a fresh port and record it."""
         seen = await quic.handshake(
             self.network,
-            endpoint=self.endpoint.id,
+            endpoint=self.id,
             address=address,
             port=self.endpoint.port if port is None else port,
             sni=self.endpoint.server_name if name is None else name,
@@ -305,7 +312,7 @@ class Visit:
                 self.network,
                 link.stream,
                 link.client,
-                endpoint=self.endpoint.id,
+                endpoint=self.id,
                 address=link.address,
                 port=link.port,
                 host=self.endpoint.server_name if host is None else host,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable
 
 import msgspec
@@ -52,6 +51,8 @@ def select(
 def _known(what: str, wanted: Iterable[str], ids: list[str]) -> None:
     for name in wanted:
         if name not in ids:
+            import difflib  # for this one line; the daemon runs without
+
             near = difflib.get_close_matches(name, ids, 1)
             hint = f", did you mean {near[0]}?" if near else ""
             raise CatalogueError(f"no {what} {shown(name)} in this catalogue{hint}")

@@ -11,7 +11,6 @@ import asyncio
 import datetime as dt
 import email.utils
 import hashlib
-import html
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -236,7 +235,8 @@ async def _h2_events(
         if not received:
             raise EOFError
         for event in connection.receive_data(received):
-            yield event
+            if getattr(event, "stream_id", 1) == 1:  # what a server pushes is no answer
+                yield event
         if waiting := connection.data_to_send():
             await wire.send(waiting)
 
@@ -275,7 +275,11 @@ def _title(body: bytes) -> str | None:
     found = _TITLE.search(body, max(0, end.start() - _LONGEST_TITLE), end.end())
     if found is None:
         return None
-    text = html.unescape(found.group(1).decode("utf-8", "replace"))
+    text = found.group(1).decode("utf-8", "replace")
+    if "&" in text:
+        from html import unescape  # its table takes a third of a megabyte, and few titles need it
+
+        text = unescape(text)
     return _clean(" ".join(text.split()).encode("utf-8", "replace"))
 
 
