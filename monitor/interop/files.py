@@ -7,6 +7,7 @@ import gzip
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
@@ -19,7 +20,7 @@ else:
     from backports import zstd
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-BROKEN = (OSError, EOFError, zstd.ZstdError)
+BROKEN = (OSError, EOFError, zlib.error, zstd.ZstdError)
 """What reading a file that is damaged may raise."""
 
 

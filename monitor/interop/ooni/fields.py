@@ -121,7 +121,7 @@ def document_of(value: object) -> Entry:
         if isinstance(inside, str):
             try:
                 inside = msgspec.json.decode(inside)
-            except (msgspec.DecodeError, UnicodeError) as error:
+            except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise RowError(f"body: {error}") from None
         value = inside
     raise RowError("no OONI measurement: no test_keys")

@@ -23,6 +23,10 @@ from probes.wire.measurement import Measurement
 _LONGEST_FIELD = 1 << 20
 _LONGEST_DOCUMENT = 256 << 20
 """Longest JSON that is not one measurement a line."""
+_LONGEST_LINE = 32 << 20
+"""Longest measurement on a line of its own: a few bytes of a compressed file may become any
+number of bytes without a newline."""
+_NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class Stream(Protocol):
@@ -31,14 +35,11 @@ class Stream(Protocol):
     def peek(self, size: int = ..., /) -> bytes:
         """The next bytes, which stay unread."""
 
-    def readline(self) -> bytes:
-        """The next line; nothing at the end."""
+    def readline(self, size: int = ..., /) -> bytes:
+        """The next line, or so much of it; nothing at the end."""
 
     def read(self, size: int = ..., /) -> bytes:
         """The next bytes."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Its lines."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -181,27 +182,40 @@ def _taken(run: Run, line: int, rows: int, atlas: Atlas) -> Taken | Refusal:
 
 def _read_json(stream: Stream, atlas: Atlas) -> Iterator[Item]:
     """One measurement a line, or one document (a measurement or a list) over many lines."""
-    first = stream.readline()
+    first = stream.readline(_LONGEST_DOCUMENT)
     while first and not first.strip():
-        first = stream.readline()
+        first = stream.readline(_LONGEST_DOCUMENT)
     try:
         opening = msgspec.json.decode(first)
-    except (msgspec.DecodeError, UnicodeError):
+    except _NOT_JSON:
         opening = None
     if opening is None:
         yield from _read_document(first, stream, atlas)
         return
     yield from _document(opening, 1, atlas)
-    for number, line in enumerate(stream, 2):
-        if line.strip():
+    for number, line in enumerate(_lines(stream), 2):
+        if line is None:
+            yield Refusal(number, f"a line of more than {_LONGEST_LINE} bytes")
+        elif line.strip():
             yield from _line(line, number, atlas)
+
+
+def _lines(stream: Stream) -> Iterator[bytes | None]:
+    """The lines that are left; None in place of one that is too long to be looked at."""
+    while line := stream.readline(_LONGEST_LINE):
+        if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(_LONGEST_LINE)
+        yield None
 
 
 def _read_document(first: bytes, stream: Stream, atlas: Atlas) -> Iterator[Item]:
     rest = stream.read(_LONGEST_DOCUMENT)
     try:
         whole = msgspec.json.decode(first + rest)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except _NOT_JSON as error:
         # JSON Lines whose very first line is broken look so too.
         lines = (first + rest).splitlines()
         if len(lines) > 1 and lines[1][:1] == b"{":
@@ -216,7 +230,7 @@ def _read_document(first: bytes, stream: Stream, atlas: Atlas) -> Iterator[Item]
 def _line(line: bytes, number: int, atlas: Atlas) -> Iterator[Item]:
     try:
         value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+    except _NOT_JSON as error:
         yield Refusal(number, f"not JSON: {error}")
         return
     yield from _document(value, number, atlas)

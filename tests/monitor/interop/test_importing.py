@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
 from pathlib import Path
@@ -97,9 +98,12 @@ async def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> No
     good, cut = tmp_path / "good.csv", tmp_path / "cut.gz"
     good.write_bytes(as_csv(rows(1)))
     cut.write_bytes(b"\x1f\x8b\x08\x00broken")
-    status, out, err = await taken(tmp_path, tmp_path / "none", cut, good)
+    rotten = tmp_path / "rotten.gz"
+    rotten.write_bytes(gzip.compress(b"")[:10] + b"\xff" * 40)
+    status, out, err = await taken(tmp_path, tmp_path / "none", cut, rotten, good)
     assert status == 2
-    assert len(err.splitlines()) == 2
+    assert len(err.splitlines()) == 3
+    assert "rotten.gz:1: cannot be read on: " in err
     assert "2 measurements new" in out
 
 

@@ -73,6 +73,7 @@ def test_bytes_that_are_no_text_do_not_end_the_file() -> None:
         (b"{", "not JSON"),
         (b"[1]", "no OONI measurement"),
         (b"\x00\x01\x02", "not OONI observations"),
+        (b"[" * 100_000, "not JSON"),
     ],
 )
 def test_other_files_say_what_they_are_not(raw: bytes, reason: str) -> None:
@@ -101,6 +102,21 @@ def test_bad_lines_of_json_are_refused_one_by_one() -> None:
     assert told[0][1].startswith("not JSON")
     first = b"\n".join([b"{oops", one])
     assert [each.line for each in items(first)] == [1, 2]
+
+
+def test_lines_that_are_nested_or_long_without_end_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = json.dumps(document(queries=[query("t.me", "149.154.167.99")])).encode()
+    monkeypatch.setattr("monitor.interop.ooni.reading._LONGEST_LINE", len(one) + 1)
+    raw = b"\n".join([one, b'{"a":' * 100_000, b"[" * 100, one, b" " * (len(one) + 1), one])
+    told = items(raw)
+    refused = [(each.line, each.reason[:8]) for each in told if isinstance(each, Refusal)]
+    assert refused == [(2, "a line o"), (3, "not JSON"), (5, "a line o")]
+    assert [each.line for each in told if not isinstance(each, Refusal)] == [1, 4, 6]
+    (wrapped,) = items(json.dumps({"body": "[" * 100_000}).encode())
+    assert isinstance(wrapped, Refusal)
+    assert wrapped.reason.startswith("body: ")
 
 
 def test_what_the_wire_does_not_take_is_refused_and_not_stored() -> None:
