@@ -28,6 +28,7 @@ from probes.network import Datagrams
 
 if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
+    from cryptography import x509
     from OpenSSL import crypto
 
 # The library's own log tells strangers' mistakes; what matters of them is in the observation.
@@ -45,6 +46,12 @@ _CRYPTO_ERRORS = range(0x100, 0x200)
 _BAD_CERTIFICATE = 0x100 + 42
 _CRYPTO_FRAME = 0x06
 _H3_NO_ERROR = 0x100
+MAX_RECEIVED = 262144
+"""Bytes and, beside it, datagrams that one handshake may bring: chains of 30 kB are the longest
+seen. Each datagram costs a millisecond, and whoever floods would hold up all other measurements."""
+MAX_DATAGRAMS = 512
+_MAX_CODE = 2**53
+"""Error codes have 62 bits (RFC 9000 section 16); the wire format takes what JSON does."""
 # X509_V_ERR numbers of OpenSSL's x509_vfy.h.
 _UNSPECIFIED, _NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 1, 9, 10, 62, 64
 
@@ -103,6 +110,7 @@ class QUICClient:
         self.alpn: str | None = None
         self.sent_bytes = 0
         self.received_bytes = 0
+        self._datagrams = 0
 
     def start(self, now: float) -> list[bytes]:
         """Return the first datagrams: at least 1,200 bytes each."""
@@ -111,11 +119,17 @@ class QUICClient:
 
     def feed(self, datagram: bytes, now: float) -> list[bytes]:
         """Take a datagram from the far side and return those to send. Raises QUICError."""
+        from OpenSSL import crypto
+
         self.received_bytes += len(datagram)
+        self._datagrams += 1
+        if self.received_bytes > MAX_RECEIVED or self._datagrams > MAX_DATAGRAMS:
+            raise QUICError("flood")
         try:
             self._connection.receive_datagram(datagram, _PEER, now=now)
             self._follow(now)
-        except (ValueError, LookupError, AssertionError, ArithmeticError) as error:
+        except (ValueError, LookupError, AssertionError, ArithmeticError, crypto.Error) as error:
+            # The last: a certificate that one of the two libraries can read and not the other.
             raise QUICError(type(error).__name__) from error
         return self._outgoing(now)
 
@@ -146,21 +160,16 @@ class QUICClient:
 
     def chain(self) -> tuple[bytes, ...]:
         """Presented certificates (DER), leaf first, also when verification refused them."""
-        from OpenSSL import crypto
+        from cryptography.hazmat.primitives.serialization import Encoding
 
-        return tuple(
-            crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in self._presented()
-        )
+        return tuple(each.public_bytes(Encoding.DER) for each in self._presented())
 
-    def _presented(self) -> list[crypto.X509]:
+    def _presented(self) -> list[x509.Certificate]:
         # The library keeps the peer's certificates to itself.
         tls = getattr(self._connection, "tls", None)
         if tls is None or tls._peer_certificate is None:
             return []
-        from OpenSSL import crypto
-
-        presented = [tls._peer_certificate, *tls._peer_certificate_chain]
-        return [crypto.X509.from_cryptography(each) for each in presented]
+        return [tls._peer_certificate, *tls._peer_certificate_chain]
 
     def _outgoing(self, now: float) -> list[bytes]:
         payloads = [payload for payload, _ in self._connection.datagrams_to_send(now=now)]
@@ -171,13 +180,15 @@ class QUICClient:
         """Learn what the last datagram (or its absence) changed."""
         from aioquic.quic.connection import QuicConnectionState
         from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, PingAcknowledged
+        from OpenSSL import crypto
 
         while (event := self._connection.next_event()) is not None:
             match event:
                 case HandshakeCompleted():
                     self.alpn = event.alpn_protocol
                     if self._verify:
-                        self.verify_code = verify(self._presented(), self._name, self._trust)
+                        presented = map(crypto.X509.from_cryptography, self._presented())
+                        self.verify_code = verify(tuple(presented), self._name, self._trust)
                     if self.verify_code:
                         self.done = True
                     else:
@@ -195,7 +206,7 @@ class QUICClient:
             return
         self.done = True
         if self._connection._state is QuicConnectionState.DRAINING:
-            self.close_code = closed.error_code
+            self.close_code = min(closed.error_code, _MAX_CODE)
         else:
             self.own_code = closed.error_code
 
@@ -256,6 +267,7 @@ def verify(presented: Sequence[crypto.X509], name: str, trust_pem: str = "") -> 
 
 def _wrong_name(leaf: crypto.X509, name: str) -> int:
     """0 when the certificate is for this name or address."""
+    from cryptography import x509
     from service_identity import CertificateError, VerificationError
     from service_identity import cryptography as identity
 
@@ -272,7 +284,7 @@ def _wrong_name(leaf: crypto.X509, name: str) -> int:
                 identity.verify_certificate_ip_address(leaf.to_cryptography(), name)
             else:
                 identity.verify_certificate_hostname(leaf.to_cryptography(), name)
-    except (CertificateError, VerificationError, ValueError):
+    except (CertificateError, VerificationError, ValueError, x509.UnsupportedGeneralNameType):
         return _OTHER_ADDRESS if literal else _OTHER_NAME
     return 0
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.connection import QuicConnection
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import crypto
 
 from probes import quic
@@ -93,3 +97,79 @@ def test_the_probe_does_not_load_the_library_before_it_is_used():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "False\n")
+
+
+FAR = ("127.0.0.1", 443)
+
+
+def far_side(client: quic.QUICClient, leaf, der: bytes) -> QuicConnection:
+    """A server that presents these bytes, which need not be a certificate that all can read."""
+    original = client._connection.original_destination_connection_id
+    return QuicConnection(
+        configuration=QuicConfiguration(
+            is_client=False,
+            alpn_protocols=["h3"],
+            certificate=x509.load_der_x509_certificate(der),
+            private_key=serialization.load_pem_private_key(leaf.key_pem.encode(), None),
+        ),
+        original_destination_connection_id=original,
+    )
+
+
+def converse(client: quic.QUICClient, server: QuicConnection) -> None:
+    outgoing, now = client.start(0.0), 0.0
+    while not client.done and now < 2.0:
+        for datagram in outgoing:
+            server.receive_datagram(datagram, FAR, now=now)
+        answers = [datagram for datagram, _ in server.datagrams_to_send(now=now)]
+        now += 0.05
+        outgoing = [sent for datagram in answers for sent in client.feed(datagram, now)]
+
+
+def test_a_certificate_that_openssl_cannot_read_is_the_far_sides_mistake():
+    leaf = CA.issue(NAME, subject="nonsense")
+    der = leaf.der.replace(b"nonsense", b"\xff" * 8)
+    client = quic.QUICClient(NAME, trust_pem=CA.pem)
+    with pytest.raises(quic.QUICError, match="Error"):
+        converse(client, far_side(client, leaf, der))
+    assert client.chain() == (der,)
+    assert client.finish(9.0)
+
+
+def test_a_close_code_fits_what_the_wire_takes():
+    leaf = CA.issue(NAME)
+    client = quic.QUICClient(NAME, trust_pem=CA.pem)
+    server = far_side(client, leaf, leaf.der)
+    for datagram in client.start(0.0):
+        server.receive_datagram(datagram, FAR, now=0.0)
+    server.close(error_code=2**61, frame_type=6)
+    for datagram, _ in server.datagrams_to_send(now=0.1):
+        client.feed(datagram, 0.1)
+    assert client.close_code == 2**53
+
+
+def test_a_flood_ends():
+    client = quic.QUICClient(NAME)
+    client.start(0.0)
+    for _ in range(quic.MAX_DATAGRAMS):
+        client.feed(b"x", 0.1)
+    with pytest.raises(quic.QUICError, match="flood"):
+        client.feed(b"x", 0.1)
+
+
+def test_a_kind_of_name_that_nobody_knows_is_another_name():
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
+    usual = x509.load_der_x509_certificate(CA.issue(NAME).der)
+    strange = x509.UnrecognizedExtension(
+        x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x02\xa3\x00"
+    )
+    leaf = (
+        x509.CertificateBuilder(who, who, key.public_key(), 7)
+        .not_valid_before(usual.not_valid_before_utc)
+        .not_valid_after(usual.not_valid_after_utc)
+        .add_extension(strange, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    trusted = leaf.public_bytes(serialization.Encoding.PEM).decode()
+    assert quic.verify([crypto.X509.from_cryptography(leaf)], NAME, trusted) == 62
