@@ -36,6 +36,9 @@ _TAKES_BACK = ssl.OPENSSL_VERSION_INFO >= (3,)
 _HEAD_BYTES = 4096
 MAX_SILENT_BYTES = 1 << 18
 """Records without a byte of plain text (session tickets, key updates) that are put up with."""
+MAX_HANDSHAKE_BYTES = 1 << 18
+"""A handshake that has brought so many bytes has no end (HelloRequests, which OpenSSL passes over);
+the longest chain that OpenSSL takes has 100 kB."""
 _ALERT_RECORD = 21
 _RECORD_TYPES = range(20, 25)
 _HTTP = re.compile(rb"HTTP/\d\.\d \d{3}|\s*<(!doctype|html|head)\b", re.IGNORECASE)
@@ -223,6 +226,8 @@ async def handshake(stream: Stream, client: TLSClient) -> None:
             raise
         if answer:
             await stream.send(answer)
+        if client.received_bytes > MAX_HANDSHAKE_BYTES and not client.done:
+            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "a handshake without end")
 
 
 async def receive(stream: Stream, client: TLSClient) -> bytes:

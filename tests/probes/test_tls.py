@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
 
 from probes.network import Guard, SocketNetwork
-from probes.tls import MAX_SILENT_BYTES, PROFILES, TLSClient, context_for, handshake, receive, send
+from probes.tls import (
+    MAX_HANDSHAKE_BYTES,
+    MAX_SILENT_BYTES,
+    PROFILES,
+    TLSClient,
+    context_for,
+    handshake,
+    receive,
+    send,
+)
 from tests.world import tls_server
 from tests.world.pki import Authority, self_signed
 
@@ -194,3 +204,19 @@ async def test_a_far_side_that_sends_only_session_tickets_is_left():
     with pytest.raises(ssl.SSLError, match="without content"):
         await receive(Memory(), client)
     assert client.received_bytes < 2 * MAX_SILENT_BYTES
+
+
+async def test_a_handshake_without_end():
+    hello_requests = b"\x16\x03\x03\x40\x00" + bytes(16384)
+
+    def flood(connection: socket.socket, first: bytes) -> None:
+        for _ in range(8 * MAX_HANDSHAKE_BYTES // len(hello_requests)):
+            connection.sendall(hello_requests)
+
+    async with tls_server.serve(flood) as server:
+        stream = await LAB.connect(server.address, server.port)
+        client = TLSClient(context_for("default", CA.pem), "wechat.test")
+        with pytest.raises(ssl.SSLError, match="without end"):
+            await handshake(stream, client)
+        stream.close()
+    assert client.received_bytes < 2 * MAX_HANDSHAKE_BYTES
