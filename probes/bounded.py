@@ -13,9 +13,11 @@ from probes.wire.codec import encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
     AnyObservation,
+    AppExchange,
     Certificate,
     HTTPExchange,
     Purpose,
+    QUICHandshake,
     TLSHandshake,
     Unrecognised,
 )
@@ -63,7 +65,7 @@ def _lighter(
     lighter: list[AnyObservation] = []
     for observation in seen:
         match observation:
-            case TLSHandshake() if any(c.der for c in observation.chain):
+            case TLSHandshake() | QUICHandshake() if any(c.der for c in observation.chain):
                 chain: list[Certificate] = []
                 for certificate in observation.chain:
                     size = len(certificate.der)
@@ -74,7 +76,7 @@ def _lighter(
                     carried.add(certificate.sha256)
                     chain.append(certificate)
                 lighter.append(msgspec.structs.replace(observation, chain=tuple(chain)))
-            case HTTPExchange() if observation.excerpt:
+            case HTTPExchange() | AppExchange() if observation.excerpt:
                 if len(observation.excerpt) > excerpt_bytes:
                     lighter.append(msgspec.structs.replace(observation, excerpt=b""))
                 else:

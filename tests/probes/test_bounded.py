@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 
-from probes.bounded import MAX_CERTIFICATE_BYTES, MAX_LINE, within_bounds
+from probes.bounded import MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES, MAX_LINE, within_bounds
 from probes.wire.bounds import MAX_OBSERVATIONS
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
+    AppExchange,
     Certificate,
     DNSLookup,
     DNSReply,
     HTTPExchange,
     Purpose,
+    QUICHandshake,
     TCPConnect,
     TLSHandshake,
     Unrecognised,
@@ -65,6 +67,19 @@ def test_certificates_and_excerpts_have_a_budget():
     assert carried == MAX_CERTIFICATE_BYTES
     assert len(encode(kept)) <= MAX_LINE
     assert decode(encode(kept)) == kept
+
+
+def test_no_fact_is_lost_to_the_certificates_of_quic_and_the_excerpts_of_apps():
+    where = {"endpoint": "e", "address": "192.0.2.1", "port": 443}
+    many = [
+        QUICHandshake(**where, sni="a", chain=shake(*(os.urandom(16384) for _ in range(10))).chain)
+        for _ in range(16)
+    ]
+    said = [AppExchange(**where, protocol="xmpp", excerpt=os.urandom(256)) for _ in range(128)]
+    kept = within_bounds(measurement(*many, *said)).observations
+    assert len(kept) == 144
+    assert sum(len(c.der) for o in kept[:16] for c in o.chain) == MAX_CERTIFICATE_BYTES
+    assert sum(len(o.excerpt) for o in kept[16:]) == MAX_EXCERPT_BYTES
 
 
 def test_facts_go_last_and_references_first():
