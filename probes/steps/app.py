@@ -20,6 +20,9 @@ from probes.network import ConnectError, Datagrams, DestinationRefusedError, Net
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
 _MAX_EXCERPT = 256
+MAX_PIECES = 64
+"""Pieces of one answer, or datagrams: reading what has come so far costs up to twenty milliseconds,
+and a far side that drips single bytes, or floods, would hold up all other measurements."""
 
 
 @dataclass
@@ -88,7 +91,7 @@ async def _say(stream: Stream, client: tls.TLSClient | None, plain: bytes) -> No
 async def _listen(
     stream: Stream, client: tls.TLSClient | None, opening: Opening, heard: _Heard
 ) -> None:
-    received = b""
+    received, pieces = b"", 0
     while heard.reading is Unspoken.MORE:
         if client is not None:
             chunk = await tls.receive(stream, client)
@@ -96,10 +99,11 @@ async def _listen(
             chunk = await stream.receive(MAX_ANSWER)
         if not chunk:
             raise EOFError
-        received += chunk
+        received, pieces = received + chunk, pieces + 1
         heard.received_bytes, heard.head = len(received), received[:_MAX_EXCERPT]
         heard.reading = opening.read(received)
-        if len(received) >= MAX_ANSWER and heard.reading is Unspoken.MORE:
+        enough = len(received) >= MAX_ANSWER or pieces >= MAX_PIECES
+        if enough and heard.reading is Unspoken.MORE:
             heard.reading = Unspoken.FOREIGN
 
 
@@ -155,7 +159,7 @@ async def over_datagrams(
 async def _ask(
     datagrams: Datagrams, opening: Opening, heard: _Heard, pauses: Sequence[float]
 ) -> None:
-    loop = asyncio.get_running_loop()
+    loop, datagrams_heard = asyncio.get_running_loop(), 0
     for pause in (*pauses, None):
         await datagrams.send(opening.hello)
         heard.sent_bytes += len(opening.hello)
@@ -163,7 +167,10 @@ async def _ask(
         try:
             async with asyncio.timeout_at(until):
                 while not isinstance(heard.reading, Spoken):
+                    if datagrams_heard >= MAX_PIECES:
+                        return
                     received = await datagrams.receive()
+                    datagrams_heard += 1
                     heard.received_bytes += len(received)
                     heard.head = heard.head or received[:_MAX_EXCERPT]
                     heard.reading = opening.read(received)

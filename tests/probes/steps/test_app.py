@@ -11,6 +11,7 @@ from probes.apps import mtproto, stun, whatsapp
 from probes.apps.opening import MAX_ANSWER, Opening, Unspoken
 from probes.network import Guard, SocketNetwork
 from probes.steps import app
+from probes.steps.app import MAX_PIECES
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange
 from tests.world import app_servers
@@ -94,6 +95,41 @@ async def test_no_more_is_read_than_an_answer_may_have():
     assert (seen.failure, seen.spoke) == (None, False)
     assert MAX_ANSWER <= seen.received_bytes <= 2 * MAX_ANSWER
     assert len(seen.excerpt) == 256
+
+
+async def test_single_bytes_are_not_read_for_ever():
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(1000):
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    readings = []
+
+    def read(received: bytes) -> Unspoken:
+        readings.append(received)
+        return Unspoken.MORE
+
+    async with talk(drip) as server:
+        seen = await stream_to(server.port, Opening(b"hello", read))
+    assert (seen.failure, seen.spoke) == (None, False)
+    assert len(readings) <= MAX_PIECES
+
+
+async def test_a_flood_of_datagrams_ends():
+    async def flood(sock: socket.socket) -> None:
+        _, client = await asyncio.get_running_loop().sock_recvfrom(sock, 2048)
+        for _ in range(2 * MAX_PIECES):
+            sock.sendto(b"x" * 20, client)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setblocking(False)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(flood(sock))
+            seen = await ask(sock.getsockname()[1], timeout=5.0)
+    assert (seen.failure, seen.spoke, seen.received_bytes) == (None, False, 20 * MAX_PIECES)
+    assert seen.took_us < 4_000_000
 
 
 async def test_a_datagram_that_is_answered():
