@@ -252,6 +252,8 @@ async def _read_h2(
         if not received:
             raise EOFError
         for event in connection.receive_data(received):
+            if getattr(event, "stream_id", stream) != stream:
+                continue  # pushed: no answer, and counted by the tap
             match event:
                 case h2.events.ResponseReceived():
                     word = dict(event.headers or ()).get(b":status", b"")

@@ -196,10 +196,11 @@ def drip(payload: bytes, seconds: float = 0.05) -> Behaviour:
     return behave
 
 
-def tls(context: ssl.SSLContext, answer: Answer | None = None) -> Behaviour:
+def tls(context: ssl.SSLContext, answer: Answer | None = None, push: bytes = b"") -> Behaviour:
     """Complete the handshake, then answer each request; without `answer` just keep quiet.
 
-    When h2 was negotiated, `answer` gives `status`, a blank and the body (see `_speak_h2`).
+    When h2 was negotiated, `answer` gives `status`, a blank and the body (see `_speak_h2`), and
+    `push` goes before it, unasked for.
     """
 
     def behave(connection: socket.socket, first: bytes) -> None:
@@ -223,7 +224,9 @@ def tls(context: ssl.SSLContext, answer: Answer | None = None) -> Behaviour:
         with contextlib.suppress(ssl.SSLError):
             pump(far.do_handshake)
             if far.selected_alpn_protocol() == "h2" and answer is not None:
-                _speak_h2(lambda: pump(lambda: far.read(65536)) or b"", far.write, answer, pump)
+                _speak_h2(
+                    lambda: pump(lambda: far.read(65536)) or b"", far.write, answer, pump, push
+                )
                 return
             while request := pump(lambda: far.read(65536)):
                 if answer is None:
@@ -242,6 +245,7 @@ def _speak_h2(
     write: Callable[[bytes], int],
     answer: Answer,
     pump: Callable[[Callable[[], bytes | None]], bytes | None],
+    push: bytes,
 ) -> None:
     """Answer h2 requests: `answer` gets the path and returns an HTTP/1.1 answer to convert."""
     far = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
@@ -250,6 +254,12 @@ def _speak_h2(
     while received := read():
         for event in far.receive_data(received):
             if isinstance(event, h2.events.RequestReceived):
+                if push:
+                    pushed = far.get_next_available_stream_id()
+                    asked = [(":method", "GET"), (":scheme", "https"), (":path", "/pushed")]
+                    far.push_stream(event.stream_id, pushed, [*asked, (":authority", "a.test")])
+                    far.send_headers(pushed, [(":status", "201")])
+                    far.send_data(pushed, push, end_stream=True)
                 head, _, body = answer(b"").partition(b"\r\n\r\n")
                 status, *lines = head.decode("latin-1").split("\r\n")
                 fields = [tuple(line.split(": ", 1)) for line in lines]

@@ -97,6 +97,13 @@ async def test_over_tls_speaks_what_was_negotiated(alpn: tuple[str, ...], protoc
     assert seen.received_bytes > 17
 
 
+async def test_what_a_server_pushes_is_no_answer():
+    answer = http_answer("200 OK", b"<title>in</title>")
+    behaviour = tls_server.tls(LEAF.context(("h2",)), lambda _: answer, push=b"an advertisement")
+    seen, _, _ = await ask(behaviour, alpn=("h2",))
+    assert (seen.failure, seen.status, seen.title, seen.body_bytes) == (None, 200, "in", 17)
+
+
 @pytest.mark.parametrize("alpn", [("http/1.1",), ("h2",)])
 @pytest.mark.parametrize(
     ("status", "headers", "kept"),

@@ -216,3 +216,11 @@ async def test_an_h2_server_that_talks_nonsense():
 
     seen, _ = await fetch(answer, alpn=("h2",))
     assert seen.failure == "generic_timeout_error"
+
+
+async def test_what_an_h2_server_pushes_is_no_answer():
+    page = http_answer("200 OK", b"x" * 16_000)
+    behaviour = tls_server.tls(LEAF.context(("h2",)), lambda _: page, push=b"y" * 100)
+    seen, _ = await fetch(behaviour, alpn=("h2",))
+    assert (seen.failure, seen.status) == (None, 200)
+    assert seen.received_bytes >= 16_000 * seen.requests
