@@ -55,7 +55,9 @@ class Obeying:
         """Measure what was admitted, until cancelled."""
         while True:
             order = await self._orders.get()
-            await asyncio.sleep(max(0, order.start_ms - self._now_ms()) / 1000)
+            # A clock that went back meanwhile must not make this wait for hours.
+            left = min(order.start_ms - self._now_ms(), order.interval_ms)
+            await asyncio.sleep(max(0, left) / 1000)
             async with self._turn:
                 waiting = [order]
                 while not self._orders.empty():

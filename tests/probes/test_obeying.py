@@ -101,3 +101,10 @@ async def test_refused_with_a_reason_and_what_is_under_way_is_left_out() -> None
         await until(lambda: bool(probe.done))
         assert [target.id for target in probe.done[0].targets] == ["s3/web"]
         assert probe.again.measured == 1
+
+
+async def test_a_clock_that_goes_back_does_not_make_it_wait_for_hours() -> None:
+    async with running() as probe:
+        probe.ask("s1/web")
+        probe.now -= 5 * MINUTE
+        await until(lambda: bool(probe.done))
