@@ -17,6 +17,7 @@ from monitor.detection.liveness import Standing, standing, with_clock
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.partial import parts
 from monitor.detection.rules import VANTAGE_RULES, first
+from monitor.detection.rules.vantage import UNSEEN
 from monitor.detection.view import EndpointView, view
 from probes.wire.measurement import Measurement
 
@@ -73,6 +74,8 @@ def judge_beside(
     gate = None
     if state not in (State.OK, State.INSUFFICIENT):
         gate = first(VANTAGE_RULES, here)
+    if gate is not None and gate.id == UNSEEN and state is State.DOWN:
+        gate = None  # the control's word needs no liveness, and losing it must not unsay that
     if gate is not None:
         state = gate.state
     named = _name(state, judged)

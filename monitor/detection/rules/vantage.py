@@ -8,6 +8,7 @@ from monitor.detection.liveness import Standing
 from monitor.detection.model import State
 from monitor.detection.rule import Rule
 
+UNSEEN = "vantage.liveness_unseen"
 VANTAGE_RULES: tuple[Rule[Standing], ...] = (
     Rule(
         "vantage.clock_wrong",
@@ -58,7 +59,7 @@ VANTAGE_RULES: tuple[Rule[Standing], ...] = (
         "Most liveness hosts fail.",
     ),
     Rule(
-        "vantage.liveness_unseen",
+        UNSEEN,
         None,
         lambda s: s.international is None,
         State.INCONCLUSIVE,

@@ -189,6 +189,12 @@ def test_empty_is_insufficient() -> None:
     assert judge(measured(GOOD_DNS, *OK_TCP), alive(), [control()]).state is State.INSUFFICIENT
 
 
+def test_what_is_down_for_the_control_is_down_whatever_is_known_of_the_vantage() -> None:
+    seen = (GOOD_DNS, tcp(A1, Failure.TIMEOUT), tcp(A2, Failure.TIMEOUT))
+    said = verdict(*seen, liveness=[], beside=[control(*seen)])
+    assert said.state is State.DOWN
+
+
 def test_down_when_the_control_fails_alike() -> None:
     expired = (GOOD_DNS, *OK_TCP, foreign(A1, 10), foreign(A2, 10))
     said = verdict(*expired, beside=[control(*expired)])
