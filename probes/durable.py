@@ -120,7 +120,7 @@ class Durable:
                 # A small WAL is used again in place, and leaves room for the last checkpoint.
                 db.execute("PRAGMA wal_autocheckpoint=128")
                 # The pages that a transaction needs; two megabytes would be kept otherwise.
-                db.execute("PRAGMA cache_size=-256")
+                db.execute("PRAGMA cache_size=-128")
                 fault = db.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if fault != "ok":
                     damaged = sqlite3.DatabaseError(fault)

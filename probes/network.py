@@ -109,7 +109,7 @@ _GLOBAL_UNICAST_V6 = ipaddress.ip_network("2000::/3")
 DNS_PORT = 53
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1024)
 def refusal(
     address: str, port: int, allow_private: bool, nameservers: frozenset[str] = frozenset()
 ) -> str | None:

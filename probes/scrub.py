@@ -67,9 +67,11 @@ _V6_CANDIDATE = re.compile(
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
-_REMEMBERED, _SHORT = 512, 256
+_REMEMBERED, _SHORT = 256, 256
 """Texts of which it is kept what becomes of them, and how long such a text may be."""
 _REPEATED = (EndpointRef, Vantage, Software)
+_ENDPOINTS = 1024
+"""More of those than a catalogue has endpoints, for a round meets them in turn."""
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
@@ -107,7 +109,7 @@ class _Secrets:
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
         # A round says the same few words again and again, and every round of the same endpoints.
         self.fitted = functools.lru_cache(_REMEMBERED)(functools.partial(_fitted, self))
-        self.repeated = functools.lru_cache(_REMEMBERED)(lambda value: _struct(value, self))
+        self.repeated = functools.lru_cache(_ENDPOINTS)(lambda value: _struct(value, self))
 
     def text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""

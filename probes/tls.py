@@ -39,6 +39,9 @@ MAX_SILENT_BYTES = 1 << 18
 MAX_HANDSHAKE_BYTES = 1 << 18
 """A handshake that has brought so many bytes has no end (HelloRequests, which OpenSSL passes over);
 the longest chain that OpenSSL takes has 100 kB."""
+_RECORD_BYTES = 1 << 14
+"""Room for what is read at once in a handshake: a whole record's content (RFC 8446 section 5.1).
+Four times as much for a moment each time leaves holes in the heap."""
 _ALERT_RECORD = 21
 _RECORD_TYPES = range(20, 25)
 _HTTP = re.compile(rb"HTTP/\d\.\d \d{3}|\s*<(!doctype|html|head)\b", re.IGNORECASE)
@@ -214,7 +217,7 @@ async def handshake(stream: Stream, client: TLSClient) -> None:
     """
     await stream.send(client.start())
     while not client.done:
-        received = await stream.receive()
+        received = await stream.receive(_RECORD_BYTES)
         try:
             answer = client.feed(received)
         except ssl.SSLError:
