@@ -58,16 +58,16 @@ class Whereabouts:
                 async with asyncio.timeout(FIRST_LOOK_SECONDS):
                     await self._asked.wait()
 
-    async def find_out(self, first_known: Callable[[], Awaitable[None]]) -> None:
-        """Ask again and again. `first_known` runs once our address is known: what was stored
-        before may hold it."""
-        blind = True
+    async def find_out(self, newly_known: Callable[[], Awaitable[None]]) -> None:
+        """Ask again and again. `newly_known` runs for every address that was not known to be
+        ours: what was stored before may hold it."""
+        known = ""
         while self._wish.collector:
             outside = await asyncio.to_thread(enrolment.whoami, self._wish.collector)
-            if outside or blind:
+            if outside or not known:
                 self.look(outside)
-            if outside and blind:
-                await first_known()
-            blind = blind and not outside
+            if outside and outside != known:
+                known = outside
+                await newly_known()
             self._asked.set()
             await asyncio.sleep(LOOK_SECONDS if outside else LOOK_SECONDS / 10)

@@ -7,6 +7,8 @@ import contextlib
 import io
 from pathlib import Path
 
+import pytest
+
 from probes import geo
 from probes.log import Log
 from probes.whereabouts import Whereabouts
@@ -43,6 +45,29 @@ async def test_the_collector_tells_our_address_once_and_the_table_where_that_is(
     assert cleaned.is_set()
     assert (places[-1].country, places[-1].asn, places[-1].resolver_asn) == ("RU", 64501, 19281)
     assert {"192.0.2.9", "hush"} <= log.hide
+
+
+async def test_what_waits_is_cleaned_again_when_our_address_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.whereabouts.LOOK_SECONDS", 0.01)
+    cleaned: list[str] = []
+    with desk() as front:
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.9"})
+        wish = Wish(directory=tmp_path, interval_ms=1, collector=front.url)
+        where = Whereabouts(wish, [], Log(io.StringIO()), lambda _: None)
+
+        async def clean() -> None:
+            cleaned.extend(a for a in ("192.0.2.9", "192.0.2.77") if a in where.own)
+            front.answer("/api/v1/whoami", 200, {"address": "192.0.2.77"})
+
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            asking = group.create_task(where.find_out(clean))
+            while len(cleaned) < 2:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            asking.cancel()
+    assert cleaned == ["192.0.2.9", "192.0.2.77"]
 
 
 async def test_a_collector_that_does_not_answer_costs_a_moment_only(tmp_path: Path) -> None:
