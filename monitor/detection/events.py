@@ -19,7 +19,7 @@ from monitor.detection.imported.gathering import gathered
 from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sights import Fares, Sight
-from monitor.detection.state import Case, ServiceState
+from monitor.detection.state import Case, ServiceState, Stood
 
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
@@ -71,7 +71,7 @@ def correlate(
             )
             changed.append(event)
         if event.state is EventState.OPEN:
-            state.cases[place] = Case(event, after.doubts, after.rules, after.witnesses)
+            state.cases[place] = replace(after, event=event)
         else:
             del state.cases[place]
     return tuple(changed)
@@ -99,11 +99,11 @@ def _lift(
             if case is not None:
                 # An import is read afterwards: its end is when the service was seen again.
                 ends = None if own else imported.seen_again(state, sight.network, case.event)
-                case = Case(
-                    replace(case.event, closed=ends),
-                    case.doubts,
-                    sights.rule_counts([sight], case.rules),
-                    sights.witnesses([sight], case.witnesses),
+                case = replace(
+                    case,
+                    event=replace(case.event, closed=ends),
+                    rules=sights.rule_counts([sight], case.rules),
+                    witnesses=sights.witnesses([sight], case.witnesses),
                 )
             series.settle(sight.series)
         elif own:
@@ -142,7 +142,16 @@ def _advanced(
                 series.settle(each, wholly=True)
         return _ended(case, EventState.RETRACTED, round, inhibited or "")
     event = _described(case, seen, top, round, fares, policy, inhibited)
-    return Case(event, doubts, case.rules, sights.witnesses(seen, case.witnesses))
+    told = sights.witnesses(seen, case.witnesses)
+    return Case(event, doubts, case.rules, told, _stood(case.stood, event))
+
+
+def _stood(old: Stood | None, event: Event) -> Stood | None:
+    if event.source != gates.PROBE:
+        return None
+    if old is not None and old.tier is event.tier and old.agreeing > event.agreeing:
+        return old
+    return Stood(event.tier, event.agreeing, event.total, event.networks, event.against)
 
 
 def _ended(case: Case, how: EventState, round: int, note: str) -> Case:
@@ -154,7 +163,15 @@ def _ended(case: Case, how: EventState, round: int, note: str) -> Case:
         rule_counts=tuple(sorted({**dict(case.event.rule_counts), **case.rules}.items())),
         history=_told(case.event.history, round, how.value, note),
     )
-    return Case(event, 0, case.rules, case.witnesses)
+    if how is EventState.CLOSED and (stood := case.stood) is not None:
+        event = replace(
+            event,
+            agreeing=stood.agreeing,
+            total=stood.total,
+            networks=stood.networks,
+            against=stood.against,
+        )
+    return replace(case, event=event, doubts=0)
 
 
 def _inhibited_by(mine: Sequence[Sight], reasons: Mapping[str, str], round: int) -> str | None:
@@ -203,7 +220,7 @@ def _opened(
     )
     case = Case(event)
     event = _described(case, seen, top, round, fares, policy, None)
-    return Case(event, 0, {}, sights.witnesses(seen, []))
+    return Case(event, 0, {}, sights.witnesses(seen, []), _stood(None, event))
 
 
 def _described(

@@ -229,8 +229,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     updated: int
     """Last round that changed the event."""
     agreeing: int
+    """Vantages that see it now or, once it has closed, when most did."""
     total: int
-    """Voting vantages of the networks concerned."""
+    """Voting vantages of the networks concerned, at that time."""
     control: str
     """`ok` or `none`."""
     rule_counts: tuple[tuple[str, int], ...] = ()

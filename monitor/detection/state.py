@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, NetworkEvidence, Tier
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -126,6 +126,17 @@ class Network(msgspec.Struct, array_like=True):
     """The service was failing elsewhere; the gate stays shut until this round."""
 
 
+class Stood(msgspec.Struct, array_like=True, frozen=True):
+    """What an event rested on when most vantages agreed: what it says of itself once it is over,
+    when nobody sees the block any more."""
+
+    tier: Tier
+    agreeing: int
+    total: int
+    networks: tuple[NetworkEvidence, ...]
+    against: tuple[str, ...]
+
+
 class Case(msgspec.Struct, array_like=True):
     """An open event and what its next form needs beside the series."""
 
@@ -135,6 +146,8 @@ class Case(msgspec.Struct, array_like=True):
     rules: dict[str, int] = {}
     """Rule counts of series that have lifted since."""
     witnesses: list[tuple[int, int, str]] = []
+    stood: Stood | None = None
+    """Of its present tier, the latest of the fullest; None for imports, which gather their own."""
 
 
 class ServiceState(msgspec.Struct):

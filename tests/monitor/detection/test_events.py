@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
+from monitor.detection import confidence
 from monitor.detection.events import MAX_HISTORY, event_id
 from monitor.detection.model import EventState, State, Technique, Tier
 from tests.monitor.detection.worlds import (
@@ -42,6 +43,25 @@ def test_the_number_of_networks_and_targets_does_not_multiply_events() -> None:
         )
     assert (world.only.asns, world.only.targets) == ((64501, 64502), (OTHER, TARGET))
     assert (world.only.agreeing, world.only.total) == (6, 6)
+
+
+def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
+    # Rounds are closer than the good news lasts that an end needs, as with retests.
+    world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
+    stood, sure = world.only, confidence.probability(world.only)
+    assert (stood.tier, stood.agreeing, stood.total) == (Tier.CONFIRMED, 3, 3)
+    forms = []
+    for _ in range(12):
+        world.run(1, lambda n, who: ok())
+        forms.append(world.only)
+    # While it ends it says how it is just now; its record is not that nobody ever saw it.
+    assert (EventState.OPEN, 0) in {(form.state, form.agreeing) for form in forms}
+    over = forms[-1]
+    assert over.state is EventState.CLOSED
+    assert (over.agreeing, over.total) == (3, 3)
+    assert (over.networks, over.against) == (stood.networks, stood.against)
+    assert sure is not None
+    assert (confidence.probability(over) or 0) >= sure - 20
 
 
 def test_countries_have_events_of_their_own() -> None:

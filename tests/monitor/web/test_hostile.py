@@ -21,6 +21,7 @@ PAGES = [
     "/search?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E",
     "/%3Cscript%3Ealert(1)%3C/script%3E",
     *(f"/e/{id}" for id in (world.CONFIRMED, world.LIKELY, world.RETRACTED)),
+    *(f"/e/{id}/rounds" for id in (world.CONFIRMED, world.LIKELY)),
     *(f"/m/{world.measurement(world.PEOPLE[n], 'wechat/web', 20).id}" for n in (0, 1, 2, 3, 5)),
 ]
 
