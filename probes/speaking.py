@@ -12,21 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from probes import square
 from probes.apps.opening import Opening
 from probes.steps import app
-from probes.visit import Link, Visit
-from probes.wire.failure import Failure
+from probes.visit import LOCAL, Link, Visit
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
 Begin = Callable[[], Opening]
 """Makes a fresh opening: random numbers and message ids are used once."""
-# The machine itself said no, and would say it again.
-_FINAL = frozenset(
-    (
-        Failure.NETWORK_UNREACHABLE,
-        Failure.NETWORK_DOWN,
-        Failure.ADDRESS_NOT_AVAILABLE,
-        Failure.PERMISSION_DENIED,
-    )
-)
 
 
 async def speak(visit: Visit, begin: Begin) -> None:
@@ -69,7 +59,7 @@ async def speak_udp(visit: Visit, begin: Begin, pauses: Sequence[float]) -> None
 
     async def at(visit: Visit, address: str) -> bool:
         seen = await _ask(visit, address, begin(), pauses)
-        final = seen.failure in _FINAL and seen.icmp_type is None
+        final = seen.failure in LOCAL and seen.icmp_type is None
         if not seen.spoke and visit.repeats and not final and not seen.evidence:
             why, kind = Purpose.CONTRAST, Contrast.REPEAT
             seen = await _ask(visit, address, begin(), pauses, purpose=why, contrast=kind)

@@ -36,7 +36,7 @@ _Reached = TypeVar("_Reached")
 MAX_PER_FAMILY = 8
 """Addresses dialled of each family; own answers come first, so the choice is the same again."""
 # Nothing was lost on the way: the machine itself said no, and would say it again.
-_LOCAL = frozenset(
+LOCAL = frozenset(
     (
         Failure.NETWORK_UNREACHABLE,
         Failure.NETWORK_DOWN,
@@ -338,7 +338,7 @@ class Visit:
 
 
 def _is_final(seen: TCPConnect) -> bool:
-    return "not_dialled" in seen.evidence or (seen.failure in _LOCAL and seen.icmp_type is None)
+    return "not_dialled" in seen.evidence or (seen.failure in LOCAL and seen.icmp_type is None)
 
 
 async def _run(reached: Awaitable[_Reached]) -> _Reached:
