@@ -1,9 +1,9 @@
 """The one file that knows aiomqtt: a connection to one broker, MQTT 5 or 3.1.1.
 
 What aiomqtt 2.5 leaves open is closed here: a broker that hangs up, or says nothing, where a
-CONNACK is due; the broker's packet limit; the reason in a PUBACK. A connection is made anew
-each time, because paho goes on holding what a failed publish left in its queue. Batches,
-acknowledgements and retries are not known here.
+CONNACK is due, or announces a packet without measure; the broker's packet limit; the reason in a
+PUBACK. A connection is made anew each time, because paho goes on holding what a failed publish left
+in its queue. Batches, acknowledgements and retries are not known here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import msgspec
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from probes.wire.bounds import MAX_PACKET_BYTES
+
 # paho would load dnspython's resolver for SRV lookups, which nobody here asks for, and that loads
 # all of aioquic where it is installed: 14 MB and a tenth of a second.
 _loaded = sys.modules.get("dns.resolver")
@@ -40,6 +42,9 @@ PUBLISH_SECONDS = 60.0
 MOST_WAITING = 256
 """Messages not read yet; what a flooding broker sends besides is dropped, and an acknowledgement
 that was among it comes again."""
+MOST_PACKET_BYTES = MAX_PACKET_BYTES
+"""Longest packet taken from a broker: acknowledgements and requests are far shorter, and MQTT
+allows 256 MB, which a small machine does not have."""
 KEEPALIVE_SECONDS = 30
 _silent = logging.getLogger("reachprobe.mqtt")
 _silent.addHandler(logging.NullHandler())
@@ -113,11 +118,23 @@ def parse_broker(text: str) -> Broker:
 
 
 class _Client(aiomqtt.Client):
-    """aiomqtt's client with three callbacks completed; `tests/probes/test_mqtt.py` fails when
-    a release moves them."""
+    """aiomqtt's client with three callbacks completed and its reading bounded;
+    `tests/probes/test_mqtt.py` fails when a release moves them."""
 
     packet_limit = 0
     refusal = ""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        unbounded = self._client._sock_recv
+
+        def receive(size: int) -> bytes:
+            if size > MOST_PACKET_BYTES:
+                # To paho a connection that was lost, which it then closes.
+                raise ConnectionError(f"a packet of {size} bytes, at most {MOST_PACKET_BYTES}")
+            return unbounded(size)
+
+        self._client._sock_recv = receive  # type: ignore[method-assign, assignment]
 
     def _on_connect(
         self,

@@ -58,7 +58,8 @@ def test_the_private_hooks_are_where_they_were() -> None:
     assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
     for name in ("_on_connect", "_on_disconnect", "_on_publish"):
         assert getattr(mqtt._Client, name) is not getattr(aiomqtt.Client, name)
-    assert hasattr(aiomqtt.client.mqtt.Client, "_sock_close")
+    for name in ("_sock_close", "_sock_recv"):
+        assert hasattr(aiomqtt.client.mqtt.Client, name)
 
 
 @pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -209,6 +210,36 @@ def certificate(directory: Path) -> str:
         )
     )
     return f"certfile {directory}/cert.pem\nkeyfile {directory}/key.pem"
+
+
+async def test_a_packet_without_measure_is_not_read() -> None:
+    over: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(1000)
+        writer.write(b"\x90\x03" + subscribe[2:4] + b"\x01")
+        writer.write(b"\x30\xff\xff\xff\x7f" + bytes(1000))
+        try:
+            over.set_result(await reader.read())
+        except OSError:
+            over.set_result(b"")
+        writer.close()
+
+    mishaps: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
+    server = await asyncio.start_server(announce, "127.0.0.1", 0)
+    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with asyncio.timeout(4):
+        async with connect(broker, "3.1.1") as connection:
+            await connection.subscribe("t")
+            with pytest.raises(mqtt.BrokerError):
+                await anext(connection.messages())
+            await over  # the connection was closed, whatever else was to come
+    server.close()
+    await server.wait_closed()
+    assert mishaps == []
 
 
 async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
