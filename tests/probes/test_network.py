@@ -215,6 +215,8 @@ async def main():
     print(json.dumps(found))
 asyncio.run(main())
 """
+
+
 async def test_a_stream_of_few_hops_is_closed_by_reset():
     """Nothing that was lost on purpose is sent again when it closes."""
     ended: list[str] = []
