@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,22 @@ def inside(folder: str) -> list[Path]:
 
 def test_probe_is_free_of_the_monitor_and_its_weight() -> None:
     banned = {"monitor", "sqlalchemy", "aiohttp", "prometheus_client", "amqtt", "jinja2"}
-    assert offenders(inside("probes"), banned | {"cryptography"}) == []
+    assert offenders(inside("probes"), banned) == []
+
+
+def test_probe_loads_cryptography_only_with_quic() -> None:
+    """It comes with the extra `quic`, and no file loads it before the first handshake."""
+    assert {found.split(":")[0] for found in offenders(inside("probes"), {"cryptography"})} == {
+        "probes/quic.py"
+    }
+    code = (
+        "import pkgutil, sys, probes\n"
+        "for module in pkgutil.walk_packages(probes.__path__, 'probes.'):\n"
+        "    if not module.name.endswith('__main__'): __import__(module.name)\n"
+        "sys.exit(' '.join({'cryptography', 'aioquic'} & set(sys.modules)) or 0)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (ran.returncode, ran.stderr.strip()) == (0, "")
 
 
 def test_monitor_imports_only_the_contract_and_the_catalogue() -> None:

@@ -28,7 +28,6 @@ def test_a_technique_has_a_layer(technique: Technique) -> None:
     assert layer_of(technique) in {layer.value for layer in Layer}
 
 
-
 def test_facts_and_events_survive_their_encoding() -> None:
     world = World(standard()).quiet().run(4, in_network(64501, blocked()))
     some = fact(world.people[0], START, blocked())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from probes.network import Guard, SocketNetwork
@@ -41,6 +43,9 @@ async def traced(address: str, port: int, **options: bool) -> PathTrace:
 async def test_what_comes_back_at_the_first_hop(behaviour: Behaviour, heard: str):
     async with tls_server.serve(behaviour) as server:
         seen = await traced(server.address, server.port)
+        async with asyncio.timeout(5):
+            while len(server.names) < 2:  # noqa: ASYNC110 - taken up in a thread
+                await asyncio.sleep(0.01)
     assert seen.hops == (PathHop(ttl=1, hello=heard),)
     assert (seen.purpose, seen.sni, seen.failure) == (Purpose.CONTRAST, NAME, None)
     assert server.names == [NAME, ""]  # the SYN that knocks says nothing
