@@ -37,8 +37,11 @@ def words(entry: Entry, key: str) -> str:
 
 
 def failure_of(value: object) -> str | None:
-    """A failure in OONI's words; None for success."""
-    return text(value) or None if isinstance(value, str) else None
+    """A failure in OONI's words; None for success, which old runs wrote as false. What is neither
+    was no success, and is unknown."""
+    if isinstance(value, str):
+        return text(value) or None
+    return None if value is None or value is False else "unknown_failure"
 
 
 def port_of(value: object) -> int | None:

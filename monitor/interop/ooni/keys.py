@@ -140,7 +140,7 @@ def run_of(document: Entry, atlas: Atlas) -> Run:
 
 
 def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
-    name, failure = words(entry, "hostname"), entry.get("failure")
+    name, failure = words(entry, "hostname"), failure_of(entry.get("failure"))
     engine = words(entry, "engine")
     answers = sorted(
         {
@@ -172,7 +172,7 @@ def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
         transport=token(engine) if engine in ("tcp", "doh", "dot") else "udp",
         at_us=at,
         took_us=took,
-        failure=failure_of(failure),
+        failure=failure,
         replies=(
             DNSReply(
                 after_us=took,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.interop.ooni.csvrows import COLUMNS, Row, RowError, inspect
@@ -15,6 +15,7 @@ from monitor.interop.ooni.fields import (
     body_of,
     document_of,
     entries,
+    failure_of,
     headers_of,
     host_of,
     micros,
@@ -54,6 +55,7 @@ values = st.recursive(
 KEYS = ("queries", "tcp_connect", "tls_handshakes", "requests", "control_failure", "x_reachwatch")
 
 
+@example({"queries": [{"failure": []}]})
 @given(st.dictionaries(st.sampled_from(KEYS), st.lists(values, max_size=3) | values))
 def test_any_document_gives_measurements_or_a_refusal(keys: dict[str, Any]) -> None:
     for name in ("telegram", "reachwatch"):
@@ -63,6 +65,22 @@ def test_any_document_gives_measurements_or_a_refusal(keys: dict[str, Any]) -> N
                 decode(encode(each))
         except (RowError, WireError):
             continue
+
+
+@pytest.mark.parametrize(
+    ("value", "failure"),
+    [
+        (None, None),
+        (False, None),
+        ("", None),
+        ("dns_nxdomain_error", "dns_nxdomain_error"),
+        (True, "unknown_failure"),
+        ([], "unknown_failure"),
+        (0, "unknown_failure"),
+    ],
+)
+def test_what_is_no_failure_and_no_success_is_unknown(value: object, failure: str | None) -> None:
+    assert failure_of(value) == failure
 
 
 @given(values)
