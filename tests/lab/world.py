@@ -258,7 +258,7 @@ class World:
         """Start `reachprobe once` in a namespace, writing JSON Lines to a file. `clock`: how wrong
         its clock is, as libfaketime takes it."""
         if clock and not FAKETIME.is_absolute():
-            raise FileNotFoundError(f"{FAKETIME}: not installed (Debian: apt-get install libfaketime)")
+            raise FileNotFoundError(f"{FAKETIME}: not installed (Debian package libfaketime)")
         wrong = {
             "LD_PRELOAD": str(FAKETIME),
             "FAKETIME": clock,
