@@ -15,7 +15,7 @@ import ipaddress
 import operator
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -67,11 +67,10 @@ _V6_CANDIDATE = re.compile(
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
-_REMEMBERED, _SHORT = 256, 256
-"""Texts of which it is kept what becomes of them, and how long such a text may be."""
+_REMEMBERED, _SHORT = 1200, 128
+"""Values remembered as clean, and the longest text among them. Every round says the same again."""
 _REPEATED = (EndpointRef, Vantage, Software)
-_ENDPOINTS = 1024
-"""More of those than a catalogue has endpoints, for a round meets them in turn."""
+"""Structs that every round says again: they are remembered like a text."""
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
@@ -107,9 +106,30 @@ class _Secrets:
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
         # Four bytes of a private address turn up by chance in any file; of a global one hardly.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
-        # A round says the same few words again and again, and every round of the same endpoints.
-        self.fitted = functools.lru_cache(_REMEMBERED)(functools.partial(_fitted, self))
-        self.repeated = functools.lru_cache(_ENDPOINTS)(lambda value: _struct(value, self))
+        self._clean: set[Any] = {None, ()}
+
+    def all_clean(self, values: tuple[Any, ...]) -> bool:
+        """Nothing in these values of `_Plan.plain` is ours, whichever field they stand in."""
+        return self._clean.issuperset(values) or all(map(self._is_clean, values))
+
+    def _is_clean(self, value: Any) -> bool:
+        """As in the strictest of fields: with names, which some fields are not searched for."""
+        if value in self._clean:
+            return True
+        if type(value) is tuple:
+            clean, keep = all(map(self._is_clean, value)), self._clean.issuperset(value)
+        elif type(value) is str:
+            clean = self.text(value, SCRUBBED, names=True) == value
+            keep = len(value) <= _SHORT
+        elif isinstance(value, _REPEATED):
+            clean, keep = _struct(value, self) is value, True
+        else:
+            return True  # a word of an enumeration of ours
+        if clean and keep:
+            if len(self._clean) >= _REMEMBERED:  # the next round brings back what is still said
+                self._clean = {None, ()}
+            self._clean.add(value)
+        return clean
 
     def text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""
@@ -160,7 +180,7 @@ class _Secrets:
         return mark if hidden and not ip.is_loopback else value
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=2)
 def _secrets(own: tuple[str, ...]) -> _Secrets:
     addresses: set[_Address] = set()
     names: set[str] = set()
@@ -203,11 +223,15 @@ def _spellings(ip: _Address) -> list[str]:
 
 def _struct(value: Any, secrets: _Secrets) -> Any:
     """Return a msgspec struct with every field scrubbed within the bounds of its type."""
-    if isinstance(value, Unrecognised):
-        return msgspec.structs.replace(value, raw=_raw(value.raw, secrets))
-    changed: dict[str, Any] = {}
     kind: type = type(value)
-    for name, fit in _fields(kind):
+    if kind is Unrecognised:
+        return msgspec.structs.replace(value, raw=_raw(value.raw, secrets))
+    plan = _plan(kind)
+    fields = plan.others
+    if plan.plain and not secrets.all_clean(plan.values(value)):
+        fields = plan.plain + plan.others
+    changed: dict[str, Any] = {}
+    for name, fit in fields:
         old = getattr(value, name)
         if old is None or old == ():
             continue
@@ -219,20 +243,15 @@ def _struct(value: Any, secrets: _Secrets) -> Any:
 
 def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
     if type(old) is str:
-        short = len(old) <= _SHORT
-        new = secrets.fitted(old, name, fit) if short else _fitted(secrets, old, name, fit)
-        return old if new == old else new
-    if isinstance(old, _REPEATED):
-        known = secrets.repeated(old)
-        return old if known == old else known
-    if isinstance(old, msgspec.Struct):
-        return _struct(old, secrets)
+        return _fitted(secrets, old, name, fit)
     if type(old) is tuple:
         items = tuple([_value(item, name, fit, secrets) for item in old])
         return old if all(map(operator.is_, items, old)) else items
     if type(old) is bytes:
         octets = secrets.octets(old)
         return old if octets == old else octets[: max(len(old), 64)]
+    if isinstance(old, msgspec.Struct):
+        return _struct(old, secrets)
     return old
 
 
@@ -255,21 +274,51 @@ def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
     return secrets.text(value, mark, names=name not in _OF_THE_CATALOGUE)
 
 
+_Field = tuple[str, _Fit]
+"""A field's name, and what cuts a text to what its type allows, or returns the old text when the
+type allows no mark at all (ids, hashes)."""
+
+
+class _Plan(NamedTuple):
+    """The fields of a kind of struct that may hold a text."""
+
+    plain: tuple[_Field, ...]
+    """Texts, and what is remembered like a text. Where an ICMP error came from is none: more than
+    what is spelled out is removed there."""
+    others: tuple[_Field, ...]
+    values: Callable[[Any], tuple[Any, ...]]
+    """Gives the values of the plain fields."""
+
+
 @functools.cache
-def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, _Fit], ...]:
-    """Names of a struct's fields that may hold a text, each with a function that cuts a text to
-    what its type allows or returns the old text when the type allows no mark at all (ids,
-    hashes)."""
-    found: list[tuple[str, _Fit]] = []
+def _plan(kind: type[msgspec.Struct]) -> _Plan:
+    plain: list[_Field] = []
+    others: list[_Field] = []
     for described in msgspec.structs.fields(kind):
         try:
             inside = msgspec.inspect.type_info(described.type)
         except TypeError:  # the union of observations: structs, which have fields of their own
-            found.append((described.name, _keep))
+            others.append((described.name, _keep))
             continue
         if not _holds_no_text(inside):
-            found.append((described.name, _fitter(inside)))
-    return tuple(found)
+            simple = _is_plain(inside) and described.name not in _ICMP_SENDERS
+            (plain if simple else others).append((described.name, _fitter(inside)))
+    names = [name for name, _ in plain]
+    # Of one name alone it would give no tuple.
+    values = operator.attrgetter(*names, *names[:1]) if names else lambda value: ()
+    return _Plan(tuple(plain), tuple(others), values)
+
+
+def _is_plain(described: msgspec.inspect.Type) -> bool:
+    match described:
+        case msgspec.inspect.UnionType():
+            return all(_is_plain(each) or _holds_no_text(each) for each in described.types)
+        case msgspec.inspect.VarTupleType():
+            return _is_plain(described.item_type)
+        case msgspec.inspect.StructType():
+            return issubclass(described.cls, _REPEATED)
+        case _:
+            return isinstance(described, msgspec.inspect.StrType)
 
 
 def _holds_no_text(described: msgspec.inspect.Type) -> bool:

@@ -6,12 +6,15 @@ import base64
 import ipaddress
 import json
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from probes import scrub as scrubbing
 from probes.scrub import scrub
 from probes.wire.codec import decode, encode
+from probes.wire.failure import Failure
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
 from probes.wire.observation import (
     Certificate,
@@ -252,3 +255,70 @@ def test_marker_never_appears_in_the_encoded_bytes(ip, before, after):
     assert marker.encode() not in seen.observations[0].excerpt
     deep = json.loads(seen.observations[3].raw)["deep"][0]["blob"]
     assert marker.encode() not in base64.b64decode(deep)
+
+
+pieces = st.sampled_from(
+    (*SPELLINGS, "chat.example", "udp", "e", "192.168.178.1", "100.64.3.1", "::1", "\u212aallisto",
+     " ", ":", "%20", "&#58;", ".", "-", "scrubbed", "[scrubbed]", "x" * 150)
+)  # fmt: skip
+texts = st.lists(pieces, max_size=3).map("".join)
+some = st.lists(texts, max_size=3).map(tuple)
+observed = st.one_of(
+    st.builds(
+        TCPConnect, endpoint=texts, failure=st.one_of(st.none(), texts, st.just(Failure.RESET)),
+        evidence=some, address=texts, port=st.just(1), icmp_from=st.one_of(st.none(), texts),
+    ),
+    st.builds(
+        TLSHandshake, endpoint=texts, address=texts, port=st.just(1), sni=texts,
+        version=st.one_of(st.none(), texts),
+        chain=st.builds(Certificate, sha256=texts, der=texts.map(str.encode)).map(lambda c: (c,)),
+    ),
+    st.builds(
+        DNSLookup, endpoint=texts, name=texts, qtype=st.just("A"), resolver=texts,
+        replies=st.builds(
+            DNSReply, after_us=st.integers(0, 3), rcode=st.just(0), answers=some, cnames=some
+        ).map(lambda reply: (reply,)),
+    ),
+    st.builds(
+        PathTrace, endpoint=texts, address=texts, port=st.just(1), sni=texts,
+        hops=st.builds(PathHop, ttl=st.just(1), router=texts, hello=texts).map(lambda hop: (hop,)),
+    ),
+)  # fmt: skip
+referred = st.builds(EndpointRef, id=texts, protocol=texts, host=texts)
+whole = st.builds(
+    lambda seen, refs, asn: msgspec.structs.replace(
+        measured(*seen, endpoints=tuple(refs)), vantage=Vantage(asn=asn)
+    ),
+    st.lists(observed, max_size=3),
+    st.lists(referred, max_size=2),
+    st.integers(0, 2),
+)
+
+
+@given(st.lists(whole, max_size=6), st.sampled_from((OWN, (V4, "e", "udp"), ("scrubbed", V6))))
+@settings(max_examples=300)
+def test_what_is_remembered_as_clean_changes_nothing(measurements, own):
+    """The truth is the walk through every field; a memory of four values is renewed often."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scrubbing._Secrets, "all_clean", lambda self, values: False)
+        walked = [scrub(m, own) for m in measurements]
+    for remembered in (4, scrubbing._REMEMBERED):
+        scrubbing._secrets.cache_clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(scrubbing, "_REMEMBERED", remembered)
+            for _ in range(2):
+                assert [scrub(m, own) for m in measurements] == walked
+    for before, after in zip(measurements, walked, strict=True):
+        assert (scrub(before, own) is before) == (after is before)
+
+
+def test_long_texts_of_strangers_are_not_remembered():
+    long = tuple(f"{number}.{'x' * 900}.example" for number in range(16))
+    reply = DNSReply(after_us=1, rcode=0, cnames=long)
+    lookup = DNSLookup(endpoint="e", name="n", qtype="A", resolver="system", replies=(reply,))
+    scrubbing._secrets.cache_clear()
+    scrubbed(lookup)
+    secrets = scrubbing._secrets(OWN)
+    assert secrets.all_clean((long, *long))
+    assert not secrets._clean.intersection((long, *long))
+    assert "n" in secrets._clean
