@@ -25,6 +25,7 @@ import re
 import shutil
 import ssl
 import subprocess
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -130,16 +131,21 @@ async def serve(
 
     With `quic_pair`, certificate and key, QUIC as well, on the same number of UDP.
 
-    Over `max_connections` newcomers are closed at once. Raises ReflectorError when the address
+    Over `max_connections`, or `quic_reflector.MOST_EACH` of one household, newcomers are closed at
+    once. Raises ReflectorError when the address
     cannot be had.
     """
     open_now: set[asyncio.StreamWriter] = set()
+    each: Counter[str] = Counter()
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(open_now) >= max_connections:
+        peer = writer.get_extra_info("peername") or ("",)
+        visitor = quic_reflector.household(str(peer[0]))
+        if len(open_now) >= max_connections or each[visitor] >= quic_reflector.MOST_EACH:
             writer.transport.abort()
             return
         open_now.add(writer)
+        each[visitor] += 1
         try:
             async with asyncio.timeout(connection_seconds):
                 await _reflect(reader, writer, context)
@@ -147,6 +153,9 @@ async def serve(
             pass
         finally:
             open_now.discard(writer)
+            each[visitor] -= 1
+            if not each[visitor]:
+                del each[visitor]
             writer.transport.abort()
 
     try:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import time
 
 import pytest
 
 from probes.network import Guard, SocketNetwork
-from probes.quic_reflector import QUICReflectorError, reflect
+from probes.quic import QUICClient
+from probes.quic_reflector import QUICReflectorError, household, reflect
 from probes.reflector import ReflectorError, make_certificate, serve, server_context
 from probes.steps import quic
 from probes.wire.observation import QUICHandshake
@@ -88,6 +90,56 @@ async def test_survives_garbage_and_says_nothing_of_it(pair, caplog, capfd):
         assert (await visit(port, "x.test")).failure is None
     assert caplog.text == ""
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [*range(5, 24), 40, 300, 1199, 1200, 1350])
+async def test_who_writes_in_anothers_name_brings_no_more_than_it_sent(pair, size: int):
+    """A first datagram as a client would send it, and ones of a version that nobody speaks, with
+    any lengths of connection ids; nothing comes back for what is spoofed but a Retry."""
+    client = QUICClient("x.test", verify=False)
+    (first,) = client.start(time.monotonic())
+    words = [first[:size].ljust(size, b"\0")] if size <= len(first) else [first + bytes(150)]
+    words += [
+        (b"\xc0\x1a\x2a\x3a\x4a" + bytes((n,)) + bytes(n) + bytes(1400))[:size] for n in (0, 8, 20)
+    ]
+    async with reflecting(pair) as port:
+        for word in words:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as spoofed:
+                spoofed.setblocking(False)
+                spoofed.sendto(word, ("127.0.0.1", port))
+                await asyncio.sleep(0.1)
+                back = 0
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        back += len(spoofed.recv(65535))
+            assert back <= len(word)
+            assert (back > 0) == (size >= 1200)
+
+
+async def test_what_the_library_cannot_bear_is_not_logged(pair, caplog, monkeypatch):
+    def raising(*_: object) -> None:
+        raise AssertionError("a hostile datagram")
+
+    async with reflecting(pair) as port:
+        with monkeypatch.context() as patched:
+            patched.setattr("aioquic.asyncio.server.QuicServer.datagram_received", raising)
+            seen = await visit(port, "x.test", timeout=0.5)
+            assert seen.failure == "generic_timeout_error"
+        assert (await visit(port, "x.test")).failure is None
+    assert caplog.text == ""
+
+
+async def test_one_visitor_does_not_keep_out_the_others(pair, monkeypatch):
+    monkeypatch.setattr("probes.quic_reflector.MOST_EACH", 0)
+    async with reflecting(pair) as port:
+        seen = await visit(port, "x.test")
+        assert seen.failure is not None
+        assert seen.received_bytes > 0
+
+
+def test_a_household():
+    assert household("192.0.2.1") == household("::ffff:192.0.2.1") != household("192.0.2.2")
+    assert household("2001:db8:1:2::3%eth0") == household("2001:db8:1:2:f::") != household("::1")
 
 
 async def test_connections_are_bounded_and_end_in_time(pair):

@@ -201,6 +201,25 @@ async def test_connections_are_bounded(credentials):
         assert await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
 
 
+async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch):
+    monkeypatch.setattr("probes.quic_reflector.MOST_EACH", 2)
+    async with reflecting(credentials) as port:
+        held = [await LAB.connect("127.0.0.1", port) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        third = await LAB.connect("127.0.0.1", port)
+        with contextlib.suppress(OSError):
+            assert await third.receive() == b""
+        other = SocketNetwork("127.0.0.2", Guard(allow_private=True))
+        fourth = await other.connect("127.0.0.1", port)
+        with pytest.raises(TimeoutError):  # it may stay
+            async with asyncio.timeout(0.3):
+                await fourth.receive()
+        for stream in (*held, third, fourth):
+            stream.close()
+        await asyncio.sleep(0.05)
+        assert await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
+
+
 async def test_stop_ends_it_with_a_visitor_inside(credentials):
     async with asyncio.timeout(3):
         async with reflecting(credentials) as port:
