@@ -19,7 +19,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """One line."""
     description: str
-    """What it means and what to do first."""
+    """What it means."""
+    first: str
+    """What to do first, in one sentence; the runbook says the rest."""
     kind: str = "system"
     """`block` for what says that a service is blocked, `closing` for what takes it back,
     `service`, `country` and `vantage` for what may explain a block away."""

@@ -52,6 +52,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
             description=f"{_TOLD} Vantages of at least {policy.confirm_min_owners} owners agree, "
             "and the control reaches the service.",
+            first="Open the event's page, read what speaks against it and two witnesses of "
+            "different owners; then tell those who wait for it.",
             link="/e/{{ $labels.event_id }}",
             more=_FACTS,
         ),
@@ -67,6 +69,7 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
             description=f"{_TOLD} Not sure enough to wake anybody: it may still turn out to be "
             "something else.",
+            first="Nothing at night: the event's page says what is missing for a confirmation.",
             link="/e/{{ $labels.event_id }}",
             more=_FACTS,
         ),
@@ -81,6 +84,7 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             "{{ $labels.country }}",
             description="The block is likely or confirmed in several networks at once, which "
             "speaks for an order to all of them. A page, if any, is ServiceBlockConfirmed.",
+            first="Compare techniques and onsets of the networks on the service's page.",
             link="/s/{{ $labels.service }}",
             more={"when_resolved": NOT_UNBLOCKED},
         ),
@@ -103,6 +107,7 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             "{{ if $labels.event_id }}"
             f"It lasted from {terms.AS_SINCE} to {terms.AS_ENDED}."
             "{{ else }}It ended while no monitor told of it.{{ end }}",
+            first="Tell whoever was told of the block.",
             link=link + "{{ end }}",
             more=more,
         ),
@@ -114,6 +119,7 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             summary="Withdrawn: {{ $labels.service }} was not blocked in {{ $labels.country }}",
             description=f"What was told of {place} was a mistake and is withdrawn. The event's "
             "page says why; please tell whoever was told.",
+            first="Tell whoever was told; the event's page says why it was withdrawn.",
             link=link + "{{ end }}",
             more=more,
         ),
@@ -135,6 +141,7 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             summary="{{ $labels.service }} fails everywhere, from the control too",
             description="The service itself is in trouble. Nothing about it is called blocked "
             "and nobody is paged for it while this lasts.",
+            first="Nothing, unless the service works for you: then look at the control.",
             link="/s/{{ $labels.service }}",
         ),
         Alert(
@@ -149,6 +156,8 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             summary="{{ $labels.country }} is dark: {{ $value }} vantages are online",
             description="Nearly all vantages of the country have fallen silent: an outage, or "
             "the way to the broker is blocked. Nothing there can be measured meanwhile.",
+            first="See whether other countries have fallen silent too: then the trouble is ours, "
+            "else look at outage trackers for this one.",
             link="/c/{{ $labels.country }}",
         ),
     )

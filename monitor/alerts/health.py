@@ -31,6 +31,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="No monitor answers",
             description="Prometheus can scrape no web server of the monitor: nothing is shown "
             "and nothing new will be told. Open blocks stay as they were last seen.",
+            first="Ask /readyz on the monitor's machine, read the log of `reachwatch serve` or "
+            "`up`, and start it again.",
             more={"when_resolved": "A monitor answers again."},
         ),
         Alert(
@@ -41,6 +43,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="The web server {{ $labels.instance }} does not answer",
             description="One of the monitor's web servers cannot be scraped, or its store cannot "
             "be read.",
+            first="Look at the targets page of Prometheus and at the log of that server.",
         ),
         Alert(
             name="CollectorIngestStalled",
@@ -52,6 +55,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="Measurements have stopped arriving",
             description="Vantages were online within a day, and now no measurement is stored: "
             "broker, collector or store is in trouble. Probes keep what they measure.",
+            first="See what /readyz says of broker and store, and restart what is down: no "
+            "measurement is lost by that.",
             link="/status",
         ),
         Alert(
@@ -64,6 +69,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="The detector does not keep up with the measurements",
             description="Measurements are stored and not judged: no block can be found or "
             "closed while this lasts.",
+            first="See whether a `reachwatch detect` runs and leads; start one if not.",
             link="/status",
         ),
         Alert(
@@ -73,6 +79,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="Alerting works",
             description="Always firing. Whoever receives it raises the alarm when it stops: then "
             "Prometheus, Alertmanager or the way out is broken.",
+            first="Nothing while it fires.",
         ),
     )
 
@@ -91,6 +98,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             summary="No control is online: nothing can be called blocked",
             description="Without a control a failure may be the service's own, so every verdict "
             "is inconclusive.",
+            first="Run `reachprobe status` on the control's machine, or enrol another control.",
             link="/v",
         ),
         Alert(
@@ -102,6 +110,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             summary="{{ $value }} vantages of {{ $labels.country }} have fallen silent",
             description="They were online within a day. A computer that is turned off is nothing "
             "to worry about; a country of which few are left can confirm nothing.",
+            first="Nothing as a rule; the vantages' page says which.",
             link="/v",
         ),
     )

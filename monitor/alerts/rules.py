@@ -44,6 +44,7 @@ def _rule(alert: Alert, policy: Policy, public_url: str, runbooks: str) -> Mappi
     rule["annotations"] = {
         "summary": alert.summary,
         "description": alert.description,
+        "first": alert.first,
         "evidence_url": public_url.rstrip("/") + alert.link,
         "runbook_url": f"{runbooks.rstrip('/')}/{alert.name}.md",
         **alert.more,

@@ -22,6 +22,7 @@ FACTS = {
     "technique": "tls.reset.sni",
     "since": "2026-05-04 08:10 UTC",
     "vantages": "3 of 4",
+    "first": "Open the event's page.",
     "when_resolved": NOT_UNBLOCKED,
 }
 
@@ -86,8 +87,9 @@ def test_a_page_says_every_fact(tmp_path: Path) -> None:
         "Technique: tls.reset.sni",
         "Since: 2026-05-04 08:10 UTC",
         "Vantages: 3 of 4",
+        "Do first: Open the event's page.",
         "Evidence: https://reach.example/e/aa",
-        "What to do: https://reach.example/books/ServiceBlockConfirmed.md",
+        "Runbook: https://reach.example/books/ServiceBlockConfirmed.md",
     ]
 
 

@@ -38,6 +38,8 @@ def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None
             "description": "Seen by 3 of 4 vantages in AS64501, AS64502 since 2026-09-21 14:13 "
             "UTC. How: tls.reset.sni. Vantages of at least 2 owners agree, and the control "
             "reaches the service.",
+            "first": "Open the event's page, read what speaks against it and two witnesses of "
+            "different owners; then tell those who wait for it.",
             "evidence_url": f"https://reach.example/e/{ID}",
             "runbook_url": "deploy/runbooks/ServiceBlockConfirmed.md",
             "networks": "AS64501, AS64502",

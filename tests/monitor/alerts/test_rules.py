@@ -34,12 +34,16 @@ def test_every_alert_says_what_where_and_what_to_do() -> None:
         if "alert" not in rule:
             continue
         said = rule["annotations"]
-        assert {"summary", "description", "evidence_url", "runbook_url"} <= said.keys()
+        assert {"summary", "description", "first", "evidence_url", "runbook_url"} <= said.keys()
         assert all(said.values())
         assert said["evidence_url"].startswith("https://reach.example/")
         assert "//" not in said["evidence_url"].removeprefix("https://")
         assert rule["labels"]["severity"] in ("page", "ticket", "info", "none")
         assert "pace" not in said
+        # Read on a phone at night: one sentence, without a query that may fail.
+        assert said["first"].endswith(".")
+        assert len(said["first"]) <= 150
+        assert "{{" not in said["first"]
 
 
 def test_runbooks_can_be_published_anywhere() -> None:
