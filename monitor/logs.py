@@ -27,6 +27,16 @@ class JSONLines(logging.Formatter):
         return json.dumps(row, ensure_ascii=False)
 
 
+def nameless(record: logging.LogRecord) -> bool:
+    """Take the caller's address out of what the web server says of a failure. A request that is
+    no HTTP is answered with 400 and not told: whoever sends them would fill the log."""
+    if record.exc_info and type(record.exc_info[1]).__module__ == "aiohttp.http_exceptions":
+        return False
+    if record.args:
+        record.msg, record.args = "a request failed", ()
+    return True
+
+
 def configure(level: int = logging.INFO) -> None:
     """Send everything to stderr."""
     lines = logging.StreamHandler(sys.stderr)
@@ -37,4 +47,5 @@ def configure(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[lines], force=True)
     # Web server access lines would hold volunteers' addresses.
     logging.getLogger("aiohttp.access").disabled = True
+    logging.getLogger("aiohttp.server").addFilter(nameless)
     logging.getLogger("alembic").setLevel(logging.WARNING)
