@@ -69,7 +69,10 @@ async def explain(
     async with database.engine.connect() as connection:
         event = await reading.event(connection, id)
     if event is None:
-        raise UntoldError(f"{id}: there is no such event")
+        raise UntoldError(
+            f"{id}: there is no such event in this store; it holds those of a detector "
+            "(`reachwatch detect`, `up`), and none of `replay`"
+        )
     policy = Policy(pace=event.pace)
     first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
     ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)

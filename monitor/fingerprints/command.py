@@ -25,10 +25,7 @@ def run(given: argparse.Namespace) -> int:
         case "import":
             return _import(_needed(given.fingerprints), [Path(name) for name in given.files])
         case "lint":
-            _, faults = directory.read(_needed(given.fingerprints))
-            for fault in faults:
-                print(fault)
-            return 1 if faults else 0
+            return _lint(_needed(given.fingerprints))
         case _:
             return _list(given.fingerprints)
 
@@ -37,6 +34,16 @@ def _needed(path: Path | None) -> Path:
     if path is None:
         raise OptionError("fingerprints: --fingerprints DIR or REACHWATCH_FINGERPRINTS is needed")
     return path
+
+
+def _lint(path: Path) -> int:
+    entries, faults = directory.read(path)
+    for fault in faults:
+        print(fault)
+    if not entries and not faults:
+        print(f"{path}: no list in it (`reachwatch fingerprints import` writes NAME.csv)")
+        return 1
+    return 1 if faults else 0
 
 
 def _import(into: Path, files: list[Path]) -> int:

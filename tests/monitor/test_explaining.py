@@ -96,4 +96,7 @@ async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) 
     assert msgspec.json.decode(out.getvalue(), type=Explanation).event.id == given.event
     missing = argparse.Namespace(**values, event="f" * 16, json=False)
     assert await run(missing, out) == 2
-    assert capsys.readouterr().err == f"reachwatch: {'f' * 16}: there is no such event\n"
+    assert capsys.readouterr().err == (
+        f"reachwatch: {'f' * 16}: there is no such event in this store; it holds those of a "
+        "detector (`reachwatch detect`, `up`), and none of `replay`\n"
+    )

@@ -352,6 +352,10 @@ def header_of(names: Iterable[str]) -> list[int]:
     """Where each of COLUMNS stands (-1: missing). Raises RowError naming what is missing."""
     where = {name: index for index, name in enumerate(names)}
     missing = sorted(REQUIRED - where.keys())
+    if len(missing) == len(REQUIRED):
+        foreign = any(set(name) & {"\0", "\ufffd"} for name in where)
+        why = "not UTF-8" if foreign else "its first line names no column of obs_web"
+        raise RowError(f"neither OONI's JSON nor OONI observations (CSV): {why}")
     if missing:
         raise RowError(f"not OONI observations: no column {', '.join(missing)}")
     return [where.get(name, -1) for name in COLUMNS]

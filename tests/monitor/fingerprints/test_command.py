@@ -81,6 +81,15 @@ def test_bad_places_are_one_line(
     assert (status, out.count("\n")) == (1, 1)
 
 
+def test_lint_of_a_directory_without_a_list_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "known.toml").write_text("")
+    status, out, _ = run(capsys, "fingerprints", "lint", "--fingerprints", str(tmp_path))
+    assert status == 1
+    assert out == f"{tmp_path}: no list in it (`reachwatch fingerprints import` writes NAME.csv)\n"
+
+
 def test_judge_and_replay_use_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = http(status=200, title="Hi", excerpt=b"<h1>Walled garden</h1>")
     subject = measured(

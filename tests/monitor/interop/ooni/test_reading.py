@@ -69,10 +69,13 @@ def test_bytes_that_are_no_text_do_not_end_the_file() -> None:
     [
         (b"", "empty file"),
         (b" \n", "empty file"),
-        (b"a,b\n1,2\n", "not OONI observations: no column"),
+        (b"a,b\n1,2\n", "(CSV): its first line names no column of obs_web"),
         (b"{", "not JSON"),
         (b"[1]", "no OONI measurement"),
-        (b"\x00\x01\x02", "not OONI observations"),
+        (b"\x00\x01\x02", "neither OONI's JSON nor OONI observations (CSV): not UTF-8"),
+        ("input,ip".encode("utf-16"), "(CSV): not UTF-8"),
+        (b"input,ip\n", "not OONI observations: no column dns_answer, "),
+        (b"\xff\xfe\n", "(CSV): not UTF-8"),
         (b"[" * 100_000, "not JSON"),
     ],
 )
