@@ -65,7 +65,14 @@ def _names(parsed: x509.Certificate) -> str:
     return plain(", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
 
 
+def marked(text: str) -> str:
+    """The text with control and direction characters spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+
+
 def plain(text: str) -> str:
-    """Text from the network on one line: control and direction characters are spelled out."""
-    kept = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
+    """Text from the network on one line, whole up to MAX_NAME characters."""
+    kept = marked(text)
     return kept if len(kept) <= MAX_NAME else kept[: MAX_NAME - 1] + "…"

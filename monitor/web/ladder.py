@@ -17,6 +17,7 @@ from probes.wire.observation import (
     Contrast,
     DNSLookup,
     Known,
+    PathTrace,
     Purpose,
     QUICHandshake,
     TCPConnect,
@@ -52,7 +53,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: str
     """`works`, `fails`, or empty where it is neither: a name that has no IPv6 address, a vantage
-    that has no IPv6, an address that runs no DNS and stays silent."""
+    that has no IPv6, an address that runs no DNS and stays silent, a trace of the path."""
     where: str
     """Address or resolver."""
     sentence: str
@@ -90,7 +91,7 @@ def ladders(measurement: Measurement) -> Sequence[Ladder]:
     no_family = _missing_families(measurement)
     return [
         Ladder(
-            endpoint=name,
+            endpoint=plain(name),
             rungs=tuple(
                 _rung(step, grouped[name][step], no_family) for step in ORDER if grouped[name][step]
             ),
@@ -118,7 +119,8 @@ def _rung(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> Rung:
     subject, beside = [], []
     for each in seen:
         made = _neutral(each, seen, no_family) or line(each)
-        if each.purpose is Purpose.SUBJECT:
+        # A trace is no step of the app's: its rung holds nothing else.
+        if each.purpose is Purpose.SUBJECT or isinstance(each, PathTrace):
             subject.append(_with_contrast(made, each, seen))
         else:
             beside.append(made)
@@ -142,6 +144,8 @@ def _neutral(each: Known, seen: Sequence[Known], no_family: frozenset[str]) -> L
             if any(other.answers and other.qtype != qtype for other in others):
                 text = f"{each.name} has no {_FAMILIES[qtype]} address"
                 return _line(each, NEUTRAL, told(each)[0], text)
+        case PathTrace(failure=None):
+            return _line(each, NEUTRAL, *told(each))
         case DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=()):
             return _line(each, NEUTRAL, *told(each))
         case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.web.words import between, country, lasted, number, plural, sentence, technique, when
+from probes.wire.target import Service
 
 AGAINST = {
     "control_by_other_networks": "In place of a control stand other networks of the same source, "
@@ -71,8 +72,15 @@ def lead(event: Event, now: int) -> str:
     return f"{sentence(how)}, since {when(event.onset)} ({length})."
 
 
-def doubts(event: Event) -> list[str]:
-    """What speaks against it, in sentences; never empty."""
+def others(event: Event, service: Service | None) -> list[str]:
+    """The service's functions that are no part of the event, in the catalogue's order."""
+    targets = service.targets if service is not None else ()
+    return [each.id.partition("/")[2] for each in targets if each.id not in event.targets]
+
+
+def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
+    """What speaks against it, in sentences; never empty. `apart` are functions of the service
+    that are no part of it: a headline names the service alone."""
     said = [
         AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
     ]
@@ -83,6 +91,10 @@ def doubts(event: Event) -> list[str]:
         )
     if event.extent == "partial" and "network_divided" not in event.against:
         said.append("A part of the service is still reachable there.")
+    if apart:
+        its = ", ".join(target.partition("/")[2] for target in event.targets)
+        verb = "is" if len(apart) == 1 else "are"
+        said.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
     if event.inhibited_by:
         said.append(
             f"It was withdrawn: {gate(event.inhibited_by)}."

@@ -9,6 +9,7 @@ import re
 
 from monitor.detection.model import State, Tier
 from monitor.detection.rules import rule_named
+from monitor.web.certificates import plain
 from monitor.web.countries import NAMES
 
 STATES = {
@@ -220,7 +221,7 @@ def sentence(text: str) -> str:
 
 def failure(text: str | None) -> str:
     """A failure in words."""
-    return "" if text is None else FAILURES.get(text, text.replace("_", " "))
+    return "" if text is None else FAILURES.get(text) or plain(text.replace("_", " "))
 
 
 def country(code: str) -> str:

@@ -37,6 +37,7 @@ async def page(request: web.Request) -> web.Response:
     name = service.name if service else event.service
     pair = await side_by_side(site, event)
     headline = telling.headline(event, name)
+    others = telling.others(event, service)
     values = {
         "title": headline.removesuffix("."),
         "event": event,
@@ -46,7 +47,8 @@ async def page(request: web.Request) -> web.Response:
         "ended": telling.ended(event),
         "timelines": await timelines(site, event),
         "reasons": telling.reasons(event),
-        "doubts": telling.doubts(event),
+        "others": others,
+        "doubts": telling.doubts(event, others),
         "history": telling.history(event),
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,

@@ -7,6 +7,7 @@ from aiohttp import web
 from monitor.detection.model import Stored, Verdict
 from monitor.store import reading
 from monitor.web import words
+from monitor.web.certificates import marked
 from monitor.web.ladder import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -38,7 +39,7 @@ async def page(request: web.Request) -> web.Response:
         "ladders": ladders(measurement),
         "control": control,
         "control_ladders": ladders(control.measurement) if control else [],
-        "raw": line.decode("utf-8", errors="replace"),
+        "raw": marked(line.decode("utf-8", errors="replace")),
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)

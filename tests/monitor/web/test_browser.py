@@ -34,8 +34,12 @@ PAGES = {
     "vantage": f"/v/{world.PEOPLE[1].id}",
     "status": "/status",
     "method": "/method",
+    "rounds": f"/e/{world.CONFIRMED}/rounds",
+    "data": "/data",
 }
-WITHOUT_PICTURES = {"measurement", "services", "vantages", "status", "method"}
+SHORT = {"rounds", "data"}
+"""Pages of one section; in this world nobody can say how an event came about, round by round."""
+WITHOUT_PICTURES = {"measurement", "services", "vantages", "status", "method"} | SHORT
 CONTRAST = """
 (() => {
   const parse = (text) => {
@@ -271,7 +275,7 @@ def test_pages_work_without_javascript(tab: Tab, address: str) -> None:
             return len(found["nodeIds"])
 
         assert count("h1") == 1, name
-        assert count("main section") >= 2, name
+        assert count("main section") >= (1 if name in SHORT else 2), name
         # A button that would do nothing is not shown.
         assert count("button:not([hidden])") == 0
         assert not tab.heard("Network.loadingFailed")

@@ -6,7 +6,14 @@ import html.parser
 from collections import Counter
 
 import pytest
+from msgspec.structs import replace
 
+from monitor.detection.model import Stored
+from monitor.store.base import Admitted
+from monitor.web.site import Site
+from probes.wire.codec import decode, encode
+from probes.wire.measurement import Role, measurement_id
+from probes.wire.observation import AppExchange, PathHop, PathTrace, QUICHandshake, Transfer
 from tests.world import site as world
 from tests.world.site import Client
 
@@ -72,3 +79,37 @@ async def test_lists_are_inert(web: Client) -> None:
     answer = await web.get("/api/v1/vantages")
     assert answer.content_type == "application/json"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_the_newer_steps_are_inert_and_spelled_out(site: Site, web: Client) -> None:
+    evil = f"{world.SCRIPT}\u202eevil\u2066\u200b\u2028"
+    where = {"endpoint": evil, "address": "192.0.2.1", "port": 443, "failure": evil}
+    bare = {**where, "failure": None}
+    seen = (
+        QUICHandshake(**where, sni=evil, alpn=evil, close_code=2**53, received_bytes=2**53),
+        Transfer(**where, sni=evil, received_bytes=2**53, silence_us=10**15, took_us=10**15),
+        AppExchange(**where, protocol="stun", icmp_type=-(2**31), icmp_code=2**31),
+        AppExchange(**bare, protocol="stun", excerpt=b"<script>alert(1)</script>"),
+        PathTrace(**bare, sni=evil, hops=(PathHop(ttl=-(2**31), hello="x" * 64),) * 64),
+    )
+    base = world.measurement(world.PEOPLE[1], "wechat/web", 20)
+    made = replace(base, observations=seen * 8, sequence=10**6)
+    made = replace(made, id=measurement_id(made.probe, made.epoch, made.sequence))
+    line = encode(made)
+    assert decode(line) == made  # a probe may send this
+    stored = Stored(measurement=made, owner="", role=Role.VANTAGE, enrolled=0)
+    await site.facts.add([Admitted(stored=stored, line=line, received=made.started)], [])
+    answer = await web.get(f"/m/{made.id}")
+    text = await answer.text()
+    assert answer.status == 200
+    assert len(text) < 20 * len(line)
+    page = Page()
+    page.feed(text)
+    assert page.tags["script"] == 1
+    assert page.tags["img"] == 0
+    assert not set(text) & {"\u202e", "\u2066", "\u200b", "\u2028"}
+    assert "\\u202e" in text
+    assert text.count("QUIC hello that named") == 8
+    answer = await web.get(f"/api/v1/measurements/{made.id}")
+    assert answer.status == 200
+    assert answer.content_type == "application/json"

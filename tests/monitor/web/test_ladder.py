@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.web.ladder import CONTRASTS, Line, ladders, line
 from probes.wire.failure import Failure
-from probes.wire.observation import AnyObservation, Contrast, Purpose, Unrecognised
+from probes.wire.observation import (
+    AnyObservation,
+    Contrast,
+    PathHop,
+    PathTrace,
+    Purpose,
+    Unrecognised,
+)
 from tests.monitor.detection.scenes import (
     A1,
     A2,
@@ -152,6 +160,28 @@ def test_direction_and_control_characters_from_the_network_are_spelled_out() -> 
     assert "\u202e" not in said
     assert "\\u202e" in said
     assert "\x1b" not in said
+
+
+def test_an_endpoint_and_a_failure_are_text_of_strangers_too() -> None:
+    strange = replace(tcp(A1, failure="x\u202ey_z"), endpoint="a\u2066b")
+    (ladder,) = (each for each in ladders(measured(strange)) if each.rungs)
+    assert ladder.endpoint == "a\\u2066b"
+    assert ladder.rungs[0].lines[0].sentence == "x\\u202ey z"
+
+
+def test_a_trace_of_the_path_is_neither_a_success_nor_a_comparison() -> None:
+    hops = (PathHop(ttl=1, hello="silence"), PathHop(ttl=2, hello="reset"))
+    trace = PathTrace(
+        endpoint=measured().endpoints[0].id, purpose=Purpose.CONTRAST, address=A1, port=443,
+        sni=HOST, hops=hops,
+    )  # fmt: skip
+    (ladder,) = ladders(measured(trace))
+    (rung,) = ladder.rungs
+    assert rung.ok
+    assert rung.beside == ()
+    (said,) = rung.lines
+    assert said.outcome == ""
+    assert said.sentence.endswith("1: silence; 2: reset")
 
 
 def test_steps_unknown_to_this_version_are_left_out_and_endpoints_stay() -> None:

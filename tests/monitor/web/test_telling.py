@@ -47,6 +47,17 @@ def test_every_gate_has_words() -> None:
     assert set(telling.INHIBITED) >= detector.PROVES_WRONG
 
 
+def test_functions_that_are_no_part_of_it_are_said() -> None:
+    wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
+    apart = telling.others(CONFIRMED, wechat)
+    assert apart == ["messaging"]
+    said = telling.doubts(CONFIRMED, apart)
+    assert "It is about web; messaging is no part of it." in said
+    whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
+    assert telling.others(whole, wechat) == telling.others(CONFIRMED, None) == []
+    assert not any("no part of it" in each for each in telling.doubts(whole))
+
+
 def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
     said = set()
     for state, tier, extent, inhibited in itertools.product(
