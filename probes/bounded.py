@@ -25,6 +25,7 @@ from probes.wire.observation import (
 MAX_CERTIFICATE_BYTES = 65536
 """DER bytes that one measurement carries; a usual chain has 4,000."""
 MAX_EXCERPT_BYTES = 16384
+_WITH_BYTES = (TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
 MAX_LINE = MAX_PACKET_BYTES * 3 // 4
 """A measurement must fit one packet even if it does not compress, header and frame included."""
 
@@ -32,9 +33,10 @@ MAX_LINE = MAX_PACKET_BYTES * 3 // 4
 def within_bounds(measurement: Measurement) -> Measurement:
     """Return the measurement, without what is too much of it."""
     seen = _fewer(measurement.observations, MAX_OBSERVATIONS)
-    kept = msgspec.structs.replace(
-        measurement, observations=_lighter(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)
-    )
+    lighter = _lighter(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)
+    kept = measurement
+    if lighter is not measurement.observations:
+        kept = msgspec.structs.replace(measurement, observations=lighter)
     if len(encode(kept)) <= MAX_LINE:
         return kept
     seen = _lighter(seen, 0, 0)
@@ -61,6 +63,8 @@ def _lighter(
     seen: tuple[AnyObservation, ...], certificate_bytes: int, excerpt_bytes: int
 ) -> tuple[AnyObservation, ...]:
     """Each certificate's bytes once, and no more bytes of either kind than allowed."""
+    if not any(isinstance(observation, _WITH_BYTES) for observation in seen):
+        return seen
     carried: set[str] = set()
     lighter: list[AnyObservation] = []
     for observation in seen:

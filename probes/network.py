@@ -1,9 +1,9 @@
 """The Network port: the only file of the probe that opens a socket.
 
 Everything that measures gets a `Network` passed in. One address per call, never a host name:
-asyncio loses the errno when it tries several. Whoever calls sets the time limit with
-`asyncio.timeout`. The guard on destinations (interface.md section 2) lives here, at connect
-time, on the very address that is dialled.
+asyncio loses the errno when it tries several. Whoever calls sets the time limit. The guard on
+destinations (interface.md section 2) lives here, at connect time, on the very address that is
+dialled.
 """
 
 from __future__ import annotations
@@ -168,6 +168,9 @@ _HOPS = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
 _ORIGIN_ICMP = (2, 3)
+# Not blocking from the start: one system call less, and plain numbers are no lookups of an enum.
+_STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+_DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
@@ -277,11 +280,11 @@ class SocketNetwork:
         loop = asyncio.get_running_loop()
         sock = None
         try:
-            sock, destination = self._socket(address, port, socket.SOCK_STREAM)
-            level, option = _RECVERR[sock.family]
+            sock, family, destination = self._socket(address, port, _STREAM)
+            level, option = _RECVERR[family]
             sock.setsockopt(level, option, 1)
             if hops is not None:
-                sock.setsockopt(*_HOPS[sock.family], hops)
+                sock.setsockopt(*_HOPS[family], hops)
             await _connected(loop, sock, destination)
             # From here on behave like an app: a later ICMP error must not end the connection.
             sock.setsockopt(level, option, 0)
@@ -306,10 +309,10 @@ class SocketNetwork:
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""
-        sock, destination = self._socket(address, port, socket.SOCK_DGRAM)
+        sock, family, destination = self._socket(address, port, _DATAGRAM)
         try:
             if icmp:
-                sock.setsockopt(*_RECVERR[sock.family], 1)
+                sock.setsockopt(*_RECVERR[family], 1)
             sock.connect(destination)  # sends nothing: it only fixes the far address
         except OSError:
             sock.close()
@@ -324,8 +327,10 @@ class SocketNetwork:
         """Unix time in milliseconds."""
         return time.time_ns() // 1_000_000
 
-    def _socket(self, address: str, port: int, kind: int) -> tuple[socket.socket, _SocketAddress]:
-        """Return a bound, non-blocking socket and the destination in the kernel's form."""
+    def _socket(
+        self, address: str, port: int, kind: int
+    ) -> tuple[socket.socket, socket.AddressFamily, _SocketAddress]:
+        """Return a bound socket, its family and the destination in the kernel's form."""
         if (rule := self._guard.refusal(address, port)) is not None:
             raise DestinationRefusedError(f"{address}: {rule}")
         family = _family(address)
@@ -336,16 +341,15 @@ class SocketNetwork:
             destination = (host, port, 0, scope)
         sock = socket.socket(family, kind)
         try:
-            sock.setblocking(False)
             if self._bind is not None and self._bind_family == family:
-                if kind == socket.SOCK_STREAM:
+                if kind == _STREAM:
                     # The kernel then picks the port at connect, by the whole four-tuple.
                     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self._bind, 0))
         except OSError:
             sock.close()
             raise
-        return sock, destination
+        return sock, family, destination
 
 
 _SocketAddress = tuple[str, int] | tuple[str, int, int, int]

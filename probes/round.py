@@ -18,6 +18,7 @@ import msgspec
 from probes import experiments
 from probes.bounded import within_bounds
 from probes.history import failed_endpoints as failed_endpoints
+from probes.limits import within
 from probes.liveness import clock_offset_ms, liveness_targets, reached_anything
 from probes.looks import Look, Looks
 from probes.names import Names
@@ -27,7 +28,6 @@ from probes.resolvers import ResolverRoute
 from probes.visit import Visit
 from probes.wire.measurement import (
     VERSION,
-    EndpointRef,
     Measurement,
     Software,
     Vantage,
@@ -228,7 +228,11 @@ async def _work(
             log.warning("%s: not measured, the round's time is over", target.id)
             continue
         await this.listening.acquire()
-        group.create_task(finish(await _open(this, target)))
+        visited = await _open(this, target)
+        if any(endpoint.host for endpoint in target.endpoints):
+            group.create_task(finish(visited))
+        else:  # no lookup, so nothing to wait for
+            await finish(visited)
 
 
 async def _hand_over(measurement: Measurement, emit: Emit, stamp: Stamp | None) -> None:
@@ -303,8 +307,10 @@ async def _open(
         for endpoint in target.endpoints
     )
     async with asyncio.TaskGroup() as group:
-        for visit in visits:
+        for visit in visits[1:]:
             group.create_task(_visit(this, visit, target.id))
+        if visits:  # the task that waits for the others does one itself
+            await _visit(this, visits[0], target.id)
     if liveness:
         this.dates_ms += [pair for visit in visits for pair in visit.dates_ms]
     took_us = network.clock_us() - started_us
@@ -337,9 +343,7 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
             software=this.setup.software,
             catalogue=this.setup.catalogue.version,
             combine=target.combine,
-            endpoints=tuple(
-                EndpointRef(id=e.id, protocol=e.protocol, host=e.host) for e in target.endpoints
-            ),
+            endpoints=target.refs,
             observations=tuple(seen),
         )
     )
@@ -364,7 +368,7 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
             return
         visit.begun = True
         try:
-            async with asyncio.timeout(visit.patience.endpoint):
+            with within(visit.patience.endpoint):
                 await experiment.measure(visit)
         except TimeoutError:
             log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.patience.endpoint)

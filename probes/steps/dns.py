@@ -17,6 +17,7 @@ import msgspec
 from probes import classify
 from probes.dns_message import NameRefusedError, Query, Reading, failure, query, read
 from probes.dns_transport import ExchangeError, Phase, exchange
+from probes.limits import within
 from probes.network import Datagrams, DestinationRefusedError, Network
 from probes.pending import PendingLookup
 from probes.resolvers import ResolverRoute
@@ -27,8 +28,8 @@ WINDOW = 3.0
 """Seconds of listening after the first reply."""
 TIMEOUT = 5.0
 """Seconds until a nameserver counts as silent; glibc's default (resolv.conf(5))."""
-_SENDINGS = (0.0, 0.25, 0.55)
-"""When the question is sent, in parts of the timeout: twice again, for packets get lost."""
+_WAITS = (0.25, 0.3, 0.45)
+"""Waiting after each sending, in parts of the timeout: packets get lost."""
 _MAX_REPLIES = 16
 _MAX_EVIDENCE = 16
 _MAX_DATAGRAMS = 64
@@ -282,7 +283,7 @@ async def _over_udp(record: _Record, phase: Phase, pending: PendingLookup) -> No
     sock = await ask.network.datagrams(route.address, route.port)
     try:
         listener = _Listener(record, sock)
-        truncated = await listener.first(deadline)
+        truncated = await listener.first()
         if truncated:
             record.evidence["truncated"] = None
             over_tcp = ResolverRoute(route.id, "tcp", route.address, route.port)
@@ -290,7 +291,7 @@ async def _over_udp(record: _Record, phase: Phase, pending: PendingLookup) -> No
                 await _over_connection(record, phase, over_tcp)
         pending.settle(record.observation())
         if record.replies:
-            await listener.rest(loop.time() + ask.window)
+            await listener.rest(ask.window)
     finally:
         sock.close()
 
@@ -308,48 +309,53 @@ class _Listener:
         self._edns = True
         self._heard = 0
 
-    async def first(self, deadline: float) -> bool:
+    async def first(self) -> bool:
         """Wait for the reply that a stub would believe and note it. True: it is truncated, and
         has to be fetched over TCP. Raises OSError (TimeoutError at the deadline)."""
-        ask = self._record.ask
-        begun = asyncio.get_running_loop().time()
-        dues = [begun + part * ask.timeout for part in _SENDINGS[1:]] + [deadline]
-        await self._send()
-        for due in dues:
-            while True:
-                try:
-                    async with asyncio.timeout_at(due):
-                        identity, reading = await self._receive()
-                except TimeoutError:
-                    break
-                reply = reading.reply
-                if reply and reply.rcode == _FORMERR and self._edns:
-                    self._edns = False  # a server older than EDNS (RFC 6891 section 7)
-                    self._record.evidence["no_edns"] = None
-                    await self._send()
-                    continue
-                self._believed = identity
-                if reading.truncated:
-                    return True
-                if reply:
-                    _note(self._record, reading, reply)
-                    return False
-            if due < deadline:
-                self._record.evidence["sent_again"] = None
-                await self._send()
+        last = len(_WAITS) - 1
+        for number, part in enumerate(_WAITS):
+            await self._send()
+            try:
+                with within(part * self._record.ask.timeout):
+                    return await self._believable()
+            except TimeoutError:
+                if number < last:
+                    self._record.evidence["sent_again"] = None
         if "malformed" in self._record.evidence or "oversized" in self._record.evidence:
             self._record.settle(Failure.DNS_MISBEHAVING)
             return False
         raise TimeoutError
 
-    async def rest(self, until: float) -> None:
+    async def _believable(self) -> bool:
+        while True:
+            identity, reading = await self._receive()
+            reply = reading.reply
+            if reply and reply.rcode == _FORMERR and self._edns:
+                self._edns = False  # a server older than EDNS (RFC 6891 section 7)
+                self._record.evidence["no_edns"] = None
+                await self._send()
+                continue
+            self._believed = identity
+            if reading.truncated:
+                return True
+            if reply:
+                _note(self._record, reading, reply)
+                return False
+
+    async def rest(self, window: float) -> None:
         """Note every further reply to the believed question until the window is over."""
+        try:
+            with within(window):
+                await self._further()
+        except TimeoutError:
+            pass
+
+    async def _further(self) -> None:
         while len(self._record.replies) < _MAX_REPLIES:
             try:
-                async with asyncio.timeout_at(until):
-                    identity, reading = await self._receive()
+                identity, reading = await self._receive()
             except TimeoutError:
-                return
+                return  # a flood
             except OSError:
                 self._heard += 1
                 self._record.evidence["icmp_after_reply"] = None

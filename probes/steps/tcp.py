@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from probes.classify import failure
+from probes.limits import within
 from probes.network import ConnectError, DestinationRefusedError, Network, Stream
 from probes.wire.observation import Contrast, Purpose, TCPConnect
 
@@ -28,7 +27,7 @@ async def connect(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             stream = await network.connect(address, port)
     except (OSError, DestinationRefusedError) as error:
         failed = error

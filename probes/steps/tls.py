@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Sequence
 
 from probes import certificates, tls
 from probes.classify import alert, failure, kernel_errno
+from probes.limits import within
 from probes.network import Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
@@ -40,7 +40,7 @@ async def handshake(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             await tls.handshake(stream, client)
     except OSError as error:  # TimeoutError and ssl.SSLError are of this type
         failed = error

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 
 import msgspec
+
+from probes.wire.measurement import EndpointRef
 
 PROTOCOLS = (
     *("dns", "tcp", "tls", "https", "http", "quic"),
@@ -14,7 +17,7 @@ PROTOCOLS = (
 COMBINE = ("any_of", "all_of")
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What is dialled: a host or an address, a port, a protocol and what to say there."""
 
     port: int
@@ -31,7 +34,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     verified: dt.date | None = None
     confidence: str = "high"
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """`host-or-address:port/protocol`, unique within a target (an address goes in brackets
         when it is IPv6)."""
@@ -44,12 +47,17 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.sni or self.host
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One function of a service."""
 
     id: str
     endpoints: tuple[Endpoint, ...]
     combine: str = "any_of"
+
+    @functools.cached_property
+    def refs(self) -> tuple[EndpointRef, ...]:
+        """What every measurement of this target says of its endpoints."""
+        return tuple(EndpointRef(id=e.id, protocol=e.protocol, host=e.host) for e in self.endpoints)
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
