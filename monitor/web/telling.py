@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.policy import Policy
 from monitor.web.words import between, country, lasted, number, plural, sentence, technique, when
 from probes.wire.target import Service
 
@@ -84,6 +85,8 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
     said = [
         AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
     ]
+    if missing := _unconfirmed(event):
+        said.append(missing)
     silent = event.total - event.agreeing
     if silent > 0:
         said.append(
@@ -102,6 +105,21 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
             else f"Nobody is paged for it: {gate(event.inhibited_by)}."
         )
     return said or ["Nothing in the measurements speaks against it."]
+
+
+def _unconfirmed(event: Event) -> str:
+    """What a likely event waits for; empty for others, and where it can never be confirmed."""
+    never = {"no_quorum_for_imports", "network_divided"} & set(event.against)
+    waits = event.state is EventState.OPEN and event.tier is Tier.LIKELY
+    if never or not waits or event.inhibited_by:
+        return ""
+    policy = Policy(pace=event.pace)
+    untyped = "untyped" in event.against
+    hold = policy.confirm_untyped_seconds if untyped else policy.confirm_typed_seconds
+    return (
+        f"It is not confirmed: that needs vantages of {number(policy.confirm_min_owners)} owners "
+        f"in one network, and that it holds for {lasted(policy.ms(hold))}."
+    )
 
 
 def reasons(event: Event) -> list[str]:

@@ -18,6 +18,7 @@ from monitor.web.site import SITE, Site
 from monitor.web.story import PATIENCE_SECONDS
 from monitor.web.views import event_strip
 from monitor.web.words import rule_comment as comment
+from probes.wire.target import Service
 
 WITNESSES = 20
 MARGIN = 0.25
@@ -26,15 +27,22 @@ SHORTEST = 900
 """Seconds that a timeline shows at least, before division by the pace."""
 
 
-async def page(request: web.Request) -> web.Response:
-    """Render an event."""
+async def asked(request: web.Request) -> tuple[Event, Service | None, str]:
+    """The event that a request is about, its service in the catalogue, and the service's name.
+    Raises HTTPNotFound."""
     site = request.app[SITE]
     async with site.engine.connect() as connection:
         event = await reading.event(connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     service = site.service(event.service)
-    name = service.name if service else event.service
+    return event, service, service.name if service else event.service
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render an event."""
+    site = request.app[SITE]
+    event, service, name = await asked(request)
     pair = await side_by_side(site, event)
     headline = telling.headline(event, name)
     others = telling.others(event, service)

@@ -129,6 +129,24 @@ def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> N
     assert telling.doubts(replace(CONFIRMED, against=("brand_new",)))[0] == "Brand new."
 
 
+def test_a_likely_event_says_what_it_waits_for() -> None:
+    likely = replace(CONFIRMED, tier=Tier.LIKELY, confirmed=None, against=())
+    needs = "It is not confirmed: that needs vantages of two owners in one network, and that it"
+    assert telling.doubts(likely) == [f"{needs} holds for 5 min."]
+    assert telling.doubts(replace(likely, against=("untyped",)))[1] == f"{needs} holds for 45 min."
+    assert telling.doubts(replace(likely, pace=10)) == [f"{needs} holds for 30 s."]
+    for other in (
+        CONFIRMED,
+        replace(likely, tier=Tier.UNCONFIRMED),
+        replace(likely, state=EventState.CLOSED, closed=1),
+        replace(likely, inhibited_by="country_dark"),
+        # These can never be confirmed, and say so themselves.
+        replace(likely, against=("no_quorum_for_imports",)),
+        replace(likely, against=("network_divided",)),
+    ):
+        assert not any("not confirmed:" in said for said in telling.doubts(other))
+
+
 def test_history_in_words() -> None:
     said = [text for _, text in telling.history(CONFIRMED)]
     assert said == [
