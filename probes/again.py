@@ -76,8 +76,8 @@ class Retests:
         """The order, or why there is none.
 
         `between` are this probe's own last round begun and its next; `busy` are targets that the
-        round under way will still measure; `room` is how many measurements an hour the
-        volunteer's traffic budget allows for this.
+        round under way will still measure; `room` is for how many the volunteer's traffic budget
+        has enough now.
         """
         if abs(asked.round - now_ms) > SLACK_ROUNDS * asked.interval_ms:
             return "its round is far from this machine's time"
@@ -94,7 +94,7 @@ class Retests:
             times = [when for when, done in self._done if done == name]
             if len(times) >= MOST_AN_HOUR or (times and now_ms - times[-1] < self.pause_ms):
                 continue
-            if len(self._done) + 1 > min(MOST_TARGETS_AN_HOUR, room):
+            if len(self._done) >= MOST_TARGETS_AN_HOUR or len(chosen) + 1 > room:
                 break
             chosen.append(target)
             self._done.append((now_ms, name))

@@ -11,6 +11,7 @@ import contextlib
 import datetime as dt
 import gc
 import logging
+import math
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from probes import (
     enrolment,
     geo,
     mqtt,
+    purse,
     reflector,
     scheduler,
     settings,
@@ -160,6 +162,11 @@ def _run(chosen: Settings, log: Log) -> int:
     if chosen.interval > MOST_INTERVAL:
         raise SettingsError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
+    if 0 < chosen.budget < (least := math.ceil(purse.least_budget(catalogue) / 1e6)):
+        raise SettingsError(
+            f"--budget: must be at least {least} (MB a month) for a round a day of these "
+            f"{len(catalogue.targets)} targets and the connection; --only and --except choose fewer"
+        )
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
     )

@@ -37,18 +37,21 @@ class Obeying:
         """Targets that the round under way has still to measure."""
         self.measured = 0
         """Targets measured again since the start."""
+        self.waiting = 0
+        """Targets that were admitted and are not measured yet."""
         self._retests, self._measure, self._turn = retests, measure, turn
         self._now_ms, self._rng, self._log = now_ms, rng, log
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
 
     def ask(self, asked: Retest, room: float) -> None:
-        """Take a request, or say why not; `room` is what the traffic budget allows an hour."""
+        """Take a request, or say why not; `room` is for how many the traffic budget has enough."""
         order = self._retests.admit(
             asked, self._now_ms(), self._rng, between=self.between, busy=self.busy, room=room
         )
         if isinstance(order, str):
             self._log("retest refused", every=600.0, reason=order)
         else:
+            self.waiting += len(order.targets)
             self._orders.put_nowait(order)
 
     async def run(self) -> None:
@@ -67,6 +70,7 @@ class Obeying:
                     self._log("measuring again", targets=names)
                     await self._measure(each)
                     self.measured += len(each.targets)
+                self.waiting -= sum(len(each.targets) for each in waiting)
 
     def _still(self, orders: Iterable[Order]) -> list[Order]:
         """Those for which it is not too late."""

@@ -25,8 +25,8 @@ from probes.wire.observation import (
 )
 from probes.wire.target import Catalogue, Target
 
-HOUR_MS = 3_600_000
-MONTH_MS = 30 * 24 * 3_600_000
+DAY_MS = 86_400_000
+MONTH_MS = 30 * DAY_MS
 SPREAD = 0.25
 """Part of the interval over which the starts of a fleet are spread."""
 SPREAD_MOST_MS = 60_000
@@ -123,27 +123,18 @@ def month_bytes(round_bytes: float, interval_ms: int) -> int:
     return int(round_bytes * MONTH_MS / interval_ms)
 
 
-def retest_room(
-    budget_bytes: float,
-    round_bytes: float,
-    targets: int,
-    interval_ms: int,
-    liveness_bytes: float = 0.0,
-) -> float:
-    """How many targets may be measured again in an hour: as many as the rounds themselves leave
-    room for in the budget, each with liveness of its own. `budget_bytes` 0 means no limit."""
-    if budget_bytes <= 0:
-        return math.inf
-    left = (budget_bytes / MONTH_MS - round_bytes / interval_ms) * HOUR_MS
-    return max(0.0, left) / max(1.0, round_bytes / max(1, targets) + liveness_bytes)
+def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:
+    """The interval, or a multiple of it in which the income (bytes a millisecond, see
+    `probes.purse`) pays for a round.
 
-
-def within_budget(interval_ms: int, round_bytes: float, budget_bytes: float) -> int:
-    """The interval, or the smallest multiple of it that keeps a month under the budget.
-
-    `budget_bytes` 0 means no limit. At most a day, so that a probe never falls silent.
+    The multiples are few (1, 2, 3, 4, 6, 8, 12, ...), so that rounds stay on one grid although
+    no two cost the same. At most a day: what a round a day costs beyond the income is for the
+    purse to wait for.
     """
-    if budget_bytes <= 0:
-        return interval_ms
-    times = max(1, -(-month_bytes(round_bytes, interval_ms) // max(1, int(budget_bytes))))
-    return interval_ms * min(times, max(1, 86_400_000 // interval_ms))
+    needed = math.inf if income <= 0 else round_bytes / income / interval_ms
+    most = max(1, DAY_MS // interval_ms)
+    times = 1
+    while times < min(needed, most):
+        power_of_two = times & (times - 1) == 0
+        times = max(times + 1, times * 3 // 2 if power_of_two else times * 4 // 3)
+    return interval_ms * min(times, most)

@@ -12,7 +12,6 @@ from probes.scheduler import (
     limit_seconds,
     month_bytes,
     next_round,
-    retest_room,
     spent_bytes,
     within_budget,
 )
@@ -75,13 +74,16 @@ def test_a_round_has_a_limit() -> None:
 
 
 def test_the_budget_stretches_to_a_multiple() -> None:
-    assert within_budget(INTERVAL, 1e6, 0) == INTERVAL
-    assert within_budget(INTERVAL, 1e4, 200e6) == INTERVAL
-    stretched = within_budget(INTERVAL, 1e6, 1000e6)
-    assert stretched % INTERVAL == 0
-    assert month_bytes(1e6, stretched) <= 1000e6
-    assert month_bytes(1e6, stretched - INTERVAL) > 1000e6
-    assert within_budget(INTERVAL, 1e9, 1) == 86_400_000
+    assert within_budget(INTERVAL, 1e6, math.inf) == INTERVAL
+    assert within_budget(INTERVAL, 1e6, 1e6 / INTERVAL) == INTERVAL
+    found = [within_budget(INTERVAL, 1e6, 1e6 / INTERVAL / n) for n in range(1, 400)]
+    assert [n // INTERVAL for n in sorted(set(found))] == [
+        1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 288,
+    ]  # fmt: skip
+    assert all(stretched >= n * INTERVAL for n, stretched in enumerate(found[:288], 1))
+    assert within_budget(INTERVAL, 1e9, 1e-9) == within_budget(INTERVAL, 1.0, 0) == 86_400_000
+    assert within_budget(86_400_000, 1e9, 1e-9) == 86_400_000
+    assert month_bytes(1e6, INTERVAL) == 8_640_000_000
 
 
 def test_traffic_is_guessed_and_then_counted() -> None:
@@ -113,13 +115,3 @@ def test_traffic_is_guessed_and_then_counted() -> None:
     path = PathTrace(endpoint="e", address="192.0.2.1", port=443, sni="n", hops=hops)
     further = msgspec.structs.replace(measurement, observations=(path,))
     assert spent_bytes(further, 1000) == 400 + 2 * 2_400 + 200
-
-
-def test_retests_get_what_the_rounds_leave_of_the_budget() -> None:
-    month = 30 * 24 * 3600 * 1000 // INTERVAL
-    assert retest_room(0, 1e5, 10, INTERVAL) == math.inf
-    # 100,000 bytes a round for ten targets, and a tenth more in the budget: one target a round.
-    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL), 6) == 12
-    assert round(retest_room(1.1e5 * month, 1e5, 10, INTERVAL, 2e4), 6) == 4
-    assert retest_room(1e5 * month, 1e5, 10, INTERVAL) == 0
-    assert retest_room(1, 0.0, 0, INTERVAL) < 1
