@@ -24,6 +24,7 @@ from probes.durable import DiskError
 from probes.log import Log
 from probes.obeying import Obeying
 from probes.publisher import DEFAULT_PACE, Pace, Publisher
+from probes.purse import Purse
 from probes.round import Setup, failed_endpoints, measure_again, measure_round
 from probes.scrub import scrub
 from probes.spool import Counts, Spool
@@ -57,6 +58,8 @@ class Agent:
         self._boot = secrets.token_hex(8)
         self._targets = setup.catalogue.targets
         self._spool = Spool(wish.directory, setup.probe, limit_bytes=wish.spool_bytes)
+        nameservers = [route.address for route in setup.system]
+        self._where = Whereabouts(wish, nameservers, log, self._moved)
         self._publisher = Publisher(
             self._spool,
             setup.probe,
@@ -71,12 +74,7 @@ class Agent:
             pace=pace,
             place=lambda: (self._setup.vantage.country, self._setup.vantage.asn),
             on_retest=self._asked,
-        )
-        self._where = Whereabouts(
-            wish,
-            [route.address for route in setup.system],
-            log,
-            self._moved,
+            anew=self._where.connected_anew,
         )
         self._one_at_a_time = asyncio.Lock()
         pause = pause_ms(wish.interval_ms, setup.patience.residual)
@@ -91,8 +89,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._counts = Counts()
         self._history: dict[str, int] = {}
-        self._round_bytes = float(scheduler.guessed_bytes(setup.catalogue, self._targets))
-        self._liveness_bytes = scheduler.guessed_bytes(setup.catalogue, ())
+        self._purse = Purse(wish.budget_bytes, setup.catalogue)
         self._interval_ms = wish.interval_ms
         self._untaken = self._rounds = self._published = 0
         self._trouble = ""
@@ -149,6 +146,8 @@ class Agent:
     async def _measure(self) -> None:
         clock = self._setup.network.wall_ms
         last = await self._last_round()
+        if last is not None:
+            self._purse.recall_round(clock() - last)
         self._estimate()
         await self._where.known()
         while True:
@@ -163,6 +162,9 @@ class Agent:
                     plan = scheduler.next_round(clock(), self._interval_ms, None, self._rng)
                 await asyncio.sleep(min(left / 1000, 30.0))
             last = plan.round_ms
+            if self._purse.owes():  # rounds, or retests, were dearer than thought
+                self._log("round left out, the budget is spent", every=3600.0)
+                continue
             async with self._one_at_a_time:
                 self._again.between = plan.round_ms, plan.round_ms + plan.interval_ms
                 await self._one_round(plan)
@@ -222,9 +224,7 @@ class Agent:
         published = self._publisher.sight.published_bytes
         spent += max(0, published - self._published - scheduler.sent_bytes(lines))
         self._published = published
-        # The last rounds tell more of the traffic than a guess, and one odd round little.
-        weight = 1.0 if self._rounds == 1 else 0.2
-        self._round_bytes += weight * (spent - self._round_bytes)
+        self._purse.spend_round(spent)
         self._note(
             last_round_ms=plan.round_ms,
             last_round_took_ms=int(took * 1000),
@@ -238,16 +238,16 @@ class Agent:
 
     def _asked(self, asked: Retest) -> None:
         """What the detector asks of this network; obeyed within our own bounds."""
-        budget, spends, liveness = self._wish.budget_bytes, self._round_bytes, self._liveness_bytes
-        targets, interval = len(self._targets), self._interval_ms
-        self._again.ask(asked, scheduler.retest_room(budget, spends, targets, interval, liveness))
+        self._again.ask(asked, self._purse.room() - self._again.waiting)
 
     async def _measure_again(self, order: Order) -> None:
         async def emit(draft: Measurement) -> None:
             self._history.update(failed_endpoints(draft))
             clean = scrub(draft, self._where.own)
+            size = len(codec.encode(clean))
+            self._purse.spend(scheduler.spent_bytes(clean, size))
             # Sending it is no cost of the round that comes.
-            self._published += scheduler.sent_bytes(len(codec.encode(clean)))
+            self._published += scheduler.sent_bytes(size)
             await self._take(clean)
 
         self._publisher.round_opened(order.round_ms)
@@ -276,9 +276,8 @@ class Agent:
             self._print(taken)
 
     def _estimate(self) -> None:
-        wish = self._wish
-        interval = scheduler.within_budget(wish.interval_ms, self._round_bytes, wish.budget_bytes)
-        month = scheduler.month_bytes(self._round_bytes, interval)
+        wish, interval = self._wish, self._purse.interval_ms(self._wish.interval_ms)
+        month = self._purse.month_bytes(interval)
         if interval != self._interval_ms or self._rounds <= 1:
             self._log(
                 "traffic",
@@ -287,7 +286,7 @@ class Agent:
                 interval_seconds=interval / 1000,
             )
         if 0 < wish.budget_bytes < month:
-            self._log("the budget is too small, even with one round a day", every=86_400.0)
+            self._log("the budget is too small for a round a day", every=86_400.0)
         self._interval_ms = interval
         self._note(interval_ms=interval, month_bytes=month)
 

@@ -94,19 +94,27 @@ def _parts(url: str) -> tuple[str, str, int, str]:
 
 
 def _ask(
-    url: str, path: str, body: dict[str, str] | None, seconds: float = SECONDS
+    url: str,
+    path: str,
+    body: dict[str, str] | None,
+    seconds: float = SECONDS,
+    source: str = "",
 ) -> tuple[int, bytes]:
-    """POST JSON (GET without a body); redirects are not followed, the body holds a secret."""
+    """POST JSON (GET without a body); redirects are not followed, the body holds a secret. `source`
+    is the own address to dial from: one family's "any" leaves only that family's addresses."""
     scheme, host, port, base = _parts(url)
+    own = (source, 0) if source else None
     connection: http.client.HTTPConnection
     if scheme == "https":
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
         connection = http.client.HTTPSConnection(
-            host, port or 443, timeout=seconds, context=context
+            host, port or 443, timeout=seconds, context=context, source_address=own
         )
     else:
-        connection = http.client.HTTPConnection(host, port or 80, timeout=seconds)
+        connection = http.client.HTTPConnection(
+            host, port or 80, timeout=seconds, source_address=own
+        )
     try:
         connection.request(
             "GET" if body is None else "POST",
@@ -212,26 +220,34 @@ def leave(enrolment: Enrolment) -> None:
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
 
 
-def seen_from_outside(directory: Path) -> str:
-    """The address that the collector of this directory's enrolment sees; '' when there is none
-    or it does not tell."""
+def seen_from_outside(directory: Path) -> tuple[str, ...]:
+    """The addresses that the collector of this directory's enrolment sees; none when there is no
+    enrolment or it does not tell."""
     try:
         enrolled = load(directory)
     except EnrolmentError:
-        return ""
-    return whoami(enrolled.url) if enrolled is not None and enrolled.url else ""
+        return ()
+    return whoami(enrolled.url) if enrolled is not None and enrolled.url else ()
 
 
-def whoami(url: str, seconds: float = 5.0) -> str:
-    """The address that the collector sees, '' when it does not tell. It stays in memory: to
-    look up country and network here, and to strike it out of measurements. Never raises for
-    what the network does."""
+def whoami(url: str, seconds: float = 4.0) -> tuple[str, ...]:
+    """The addresses that the collector sees, IPv4 first; none when it does not tell.
 
+    It is asked over both families, where it has both: a service may be reached over the other one,
+    and block pages tell whoever asked. They stay in memory: to look up country and network here,
+    and to strike them out of measurements. Never raises for what the network does; takes twice
+    `seconds` at most.
+    """
+    found = (_seen(url, seconds, source) for source in ("0.0.0.0", "::"))
+    return tuple(dict.fromkeys(address for address in found if address))
+
+
+def _seen(url: str, seconds: float, source: str) -> str:
     class Answer(msgspec.Struct):
         address: str
 
     try:
-        status, answer = _ask(url, "/api/v1/whoami", None, seconds)
+        status, answer = _ask(url, "/api/v1/whoami", None, seconds, source)
         address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
         return str(ipaddress.ip_address(address)) if address else ""
     except (EnrolmentError, ValueError):

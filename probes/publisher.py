@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -94,15 +94,17 @@ class Publisher:
         window: int = 4,
         place: Callable[[], tuple[str, int]] = lambda: UNPLACED,
         on_retest: Callable[[Retest], None] = lambda _: None,
+        anew: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """`place` gives the country and network whose retests are listened for; `on_retest`
-        gets what was asked there."""
+        gets what was asked there; `anew` is awaited with each new connection, and says whether
+        what waits in the spool was changed."""
         self.sight = Sight()
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
         self._pace, self._window = pace, window
-        self._place, self._on_retest = place, on_retest
+        self._place, self._on_retest, self._anew = place, on_retest, anew
         self._versions: dict[str, str] = {}
         self._batches: dict[int, _Batch] = {}
         self._sequence = 0
@@ -202,6 +204,8 @@ class Publisher:
                 await connection.subscribe(topics.ack(self._probe))
                 asked = await self._listen(connection, "")
                 await self._say(connection, "hello")
+                if self._anew is not None and await self._anew():
+                    self._begin_again()
                 # What was on its way when the last connection died goes first, in order.
                 self._dissolve()
                 for batch in self._batches.values():
@@ -222,7 +226,12 @@ class Publisher:
             return
         self._limit = max(SMALL_BYTES, min(len(batch.payload) for batch in suspects) // 2)
         self._log("smaller batches", bytes=self._limit)
-        self._through = min(row for batch in self._batches.values() for row in batch.rows) - 1
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Make the batches under way anew, of what is in the spool now."""
+        rows = [row for batch in self._batches.values() for row in batch.rows]
+        self._through = min(rows, default=self._through + 1) - 1
         self._batches.clear()
 
     async def _say(self, connection: mqtt.Connection, state: str) -> None:

@@ -23,10 +23,10 @@ PROC = Path("/proc/self/net")
 _HOST_LOCAL = re.compile(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL")
 
 
-def own_words(bind: str = "", outside: str = "", proc: Path = PROC) -> tuple[str, ...]:
-    """Addresses of this machine's interfaces, the one it measures from, the one that the world
+def own_words(bind: str = "", outside: Iterable[str] = (), proc: Path = PROC) -> tuple[str, ...]:
+    """Addresses of this machine's interfaces, the one it measures from, those that the world
     sees (`outside`), and its names. Loopback is left out: it is everybody's."""
-    words = {bind, outside, platform.node(), platform.node().partition(".")[0]}
+    words = {bind, *outside, platform.node(), platform.node().partition(".")[0]}
     with contextlib.suppress(OSError):
         words.update(_HOST_LOCAL.findall((proc / "fib_trie").read_text()))
     with contextlib.suppress(OSError):
@@ -53,7 +53,7 @@ def stand(
     country: str,
     asn: int | None,
     role: str = "vantage",
-    outside: str = "",
+    outside: Iterable[str] = (),
     nameservers: Iterable[str] = (),
     directory: Path | None = None,
 ) -> Vantage:
@@ -66,7 +66,8 @@ def stand(
     here, there, version = geo.Place(), geo.Place(), ""
     if directory is not None and (directory / geo.FILE_NAME).exists():
         with contextlib.suppress(geo.GeoError), geo.Table(directory / geo.FILE_NAME) as table:
-            here = table.lookup(outside) or here
+            seen = (table.lookup(address) for address in outside)
+            here = next(filter(None, seen), here)
             there = table.lookup(resolver) or there
             version = table.version
     flagged = bool(country) or asn is not None

@@ -20,6 +20,12 @@ LOOK_SECONDS = 3600.0
 FIRST_LOOK_SECONDS = 8.0
 
 
+RECENT_SECONDS = 60.0
+"""So lately asked, a new connection is no reason to ask again."""
+MOST_KNOWN = 16
+"""Addresses that are still struck out after they were ours."""
+
+
 class Whereabouts:
     """The present answer; `moved` gets every new one."""
 
@@ -35,11 +41,15 @@ class Whereabouts:
         self._wish, self._nameservers = wish, nameservers
         self._log, self._moved = log, moved
         self._asked = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._asked_at = -RECENT_SECONDS
+        self._known: list[str] = []
+        self._newly_known: Callable[[], Awaitable[None]] | None = None
 
-    def look(self, outside: str = "") -> None:
-        """Work out where this is, seen from outside as that address (when it is known)."""
+    def look(self, outside: Sequence[str] = ()) -> None:
+        """Work out where this is, seen from outside as those addresses (when they are known)."""
         wish = self._wish
-        self.own = own_words(wish.bind, outside)
+        self.own = own_words(wish.bind, (*outside, *self._known))
         self._log.hide = {*filter(is_address, self.own), wish.secret} - {""}
         self._moved(
             stand(
@@ -61,13 +71,29 @@ class Whereabouts:
     async def find_out(self, newly_known: Callable[[], Awaitable[None]]) -> None:
         """Ask again and again. `newly_known` runs for every address that was not known to be
         ours: what was stored before may hold it."""
-        known = ""
+        self._newly_known = newly_known
         while self._wish.collector:
+            await self._ask()
+            await asyncio.sleep(LOOK_SECONDS if self._known else LOOK_SECONDS / 10)
+
+    async def connected_anew(self) -> bool:
+        """Ask at once, before anything is sent: a line that came back often has a new address.
+        Whether there was one."""
+        now = asyncio.get_running_loop().time()
+        if not self._wish.collector or now - self._asked_at < RECENT_SECONDS:
+            return False
+        return await self._ask()
+
+    async def _ask(self) -> bool:
+        async with self._asking:
             outside = await asyncio.to_thread(enrolment.whoami, self._wish.collector)
-            if outside or not known:
+            self._asked_at = asyncio.get_running_loop().time()
+            fresh = [address for address in outside if address not in self._known]
+            first = not self._asked.is_set()
+            self._known = [*fresh, *self._known][:MOST_KNOWN]
+            if outside or first:
                 self.look(outside)
-            if outside and outside != known:
-                known = outside
-                await newly_known()
+            if fresh and self._newly_known is not None:
+                await self._newly_known()
             self._asked.set()
-            await asyncio.sleep(LOOK_SECONDS if outside else LOOK_SECONDS / 10)
+            return bool(fresh)

@@ -308,14 +308,14 @@ async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
     assert any("set aside" in line["event"] for line in log)
 
 
-async def test_a_budget_that_no_interval_keeps_is_said(tmp_path: Path) -> None:
+async def test_a_budget_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     async with (
         tiny_world(tmp_path / "c") as catalogue,
-        running_probe(tmp_path / "s", catalogue, nobody(), "--budget", "0.0001") as process,
+        running_probe(tmp_path / "s", catalogue, nobody(), "--budget", "45") as process,
     ):
-        await line_of(process.stderr, b"budget is too small")
-        process.terminate()
-        assert (await ended(process))[0] == 0
+        _, err = await process.communicate()
+    assert (process.returncode, err.count(b"\n")) == (2, 1)
+    assert b"--budget: must be at least 46 (MB a month)" in err
 
 
 async def test_nobody_reads_stdout_any_more(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
+import asyncio
 import base64
+import socket
 import ssl
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,7 +139,7 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             enrolment.enrol(token, "x")
         # The machine's own store counts as well: SSL_CERT_FILE names it.
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        assert enrolment.whoami(token.url) == "192.0.2.9"
+        assert enrolment.whoami(token.url) == ("192.0.2.9",)
         thread.join()
 
 
@@ -171,15 +174,41 @@ def test_leaving_and_whoami() -> None:
         with pytest.raises(EnrolmentError, match="try again"):
             enrolment.leave(enrolled)
         front.answer("/api/v1/whoami", 200, {"address": "2001:DB8::1"})
-        assert enrolment.whoami(front.url) == "2001:db8::1"
+        assert enrolment.whoami(front.url) == ("2001:db8::1",)
         for body in ({"address": ""}, {"address": "somewhere"}, {}, b"<html>"):
             front.answer("/api/v1/whoami", 200, body)
-            assert enrolment.whoami(front.url) == ""
-    assert enrolment.whoami(f"http://127.0.0.1:{free_port()}") == ""
+            assert enrolment.whoami(front.url) == ()
+    assert enrolment.whoami(f"http://127.0.0.1:{free_port()}") == ()
+
+
+async def test_both_families_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a probe that reaches its collector over IPv6 would publish its IPv4 address."""
+
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        told = b"2001:db8::7" if ":" in writer.get_extra_info("peername")[0] else b"192.0.2.9"
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + b'{"address": "%s"}' % told)
+        writer.close()
+
+    server = await asyncio.start_server(tell, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    other = await asyncio.start_server(tell, "::1", port)
+    real = socket.getaddrinfo
+
+    def both(host: str, *more: Any, **options: Any) -> Any:
+        found = ("::1", "127.0.0.1") if host == "collector.test" else (host,)
+        return [entry for name in found for entry in real(name, *more, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    url = f"http://collector.test:{port}"
+    assert await asyncio.to_thread(enrolment.whoami, url) == ("192.0.2.9", "2001:db8::7")
+    server.close()
+    assert await asyncio.to_thread(enrolment.whoami, url) == ("2001:db8::7",)
+    other.close()
 
 
 def test_the_address_outside_is_asked_of_the_own_collector(tmp_path: Path) -> None:
-    assert enrolment.seen_from_outside(tmp_path) == ""
+    assert enrolment.seen_from_outside(tmp_path) == ()
     with desk() as front:
         enrolled = Enrolment(
             probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
@@ -187,6 +216,6 @@ def test_the_address_outside_is_asked_of_the_own_collector(tmp_path: Path) -> No
         )  # fmt: skip
         enrolment.save(tmp_path, enrolled)
         front.answer("/api/v1/whoami", 200, {"address": "192.0.2.9"})
-        assert enrolment.seen_from_outside(tmp_path) == "192.0.2.9"
+        assert enrolment.seen_from_outside(tmp_path) == ("192.0.2.9",)
     (tmp_path / enrolment.FILE).write_text("{}")
-    assert enrolment.seen_from_outside(tmp_path) == ""
+    assert enrolment.seen_from_outside(tmp_path) == ()

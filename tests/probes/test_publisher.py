@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from probes import mqtt
 from probes.log import Log
@@ -56,7 +57,17 @@ class Rig:
             now_ms=lambda: 5,
             rng=random.Random(1),
             pace=QUICK,
+            anew=self.connected,
         )
+        self.moved = False
+
+    async def connected(self) -> bool:
+        """With `moved`, the spool is rewritten whenever there is a new connection."""
+        if self.moved:
+            last: int | None = 0
+            while last is not None:
+                last = await self.spool.rewrite(lambda m: replace(m, catalogue="cleaned"), last)
+        return self.moved
 
     async def drained(self, seconds: float = 40) -> None:
         async with asyncio.timeout(seconds):
@@ -209,6 +220,29 @@ async def test_broker_killed_again_and_again_loses_nothing(tmp_path: Path) -> No
             assert set(collector.ids) == ids
     finally:
         server.stop()
+
+
+async def test_what_was_on_its_way_is_made_anew_when_the_spool_was_changed(tmp_path: Path) -> None:
+    server = Mosquitto(tmp_path / "b")
+    server.start()
+    try:
+        async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+            collector.acking = False
+            await r.spool.put(draft(7000))
+            await collector.wait(lambda: len(collector.batches) >= 1)
+            await asyncio.to_thread(server.kill)
+            r.moved = True
+            await asyncio.to_thread(server.start)
+            before = len(collector.batches)
+            await collector.wait(lambda: len(collector.batches) > before)
+            collector.acking = True
+            await r.drained()
+            sent = [codec.decode(line) for batch in collector.batches for line in batch.lines]
+    finally:
+        server.stop()
+    assert sent[0].catalogue != "cleaned"
+    assert {m.catalogue for m in sent[before:]} == {"cleaned"}
+    assert {m.id for m in sent} == {sent[0].id}
 
 
 async def test_too_large_is_split_and_the_impossible_is_set_apart(tmp_path: Path) -> None:

@@ -22,19 +22,19 @@ def test_flags_win_and_say_so() -> None:
 def test_the_table_is_asked_for_what_flags_do_not_say(tmp_path: Path) -> None:
     table(tmp_path)
     here = stand(
-        country="", asn=None, outside="192.0.2.9", nameservers=["9.9.9.9"], directory=tmp_path
+        country="", asn=None, outside=["192.0.2.9"], nameservers=["9.9.9.9"], directory=tmp_path
     )
     assert (here.country, here.asn, here.resolver_asn) == ("RU", 64501, 19281)
     assert here.geo.startswith("table:")
     assert here.resolver_class == "public"
-    mixed = stand(country="FR", asn=None, outside="192.0.2.9", directory=tmp_path)
+    mixed = stand(country="FR", asn=None, outside=["192.0.2.9"], directory=tmp_path)
     assert (mixed.country, mixed.asn, mixed.geo) == ("FR", 64501, "flag")
 
 
 def test_without_anything_it_is_nowhere(tmp_path: Path) -> None:
     assert stand(country="", asn=None) == Vantage()
     (tmp_path / geo.FILE_NAME).write_bytes(b"damaged")
-    assert stand(country="", asn=None, outside="192.0.2.9", directory=tmp_path) == Vantage()
+    assert stand(country="", asn=None, outside=["192.0.2.9"], directory=tmp_path) == Vantage()
 
 
 def test_own_words_from_proc(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_own_words_from_proc(tmp_path: Path) -> None:
         "00000000000000000000000000000001 01 80 10 80       lo\n"
         "20010db8000000000000000000000007 02 40 00 00     eth0\n"
     )
-    words = own_words("10.9.9.9", "198.51.100.4", tmp_path)
+    words = own_words("10.9.9.9", ["198.51.100.4"], tmp_path)
     assert {"10.1.2.3", "2001:db8::7", "10.9.9.9", "198.51.100.4"} <= set(words)
     assert not {"127.0.0.1", "::1", "10.1.2.255", "", "localhost"} & set(words)
 
