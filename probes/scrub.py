@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from probes.disguised import Disguises, unpacked
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
@@ -77,9 +78,8 @@ def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
     """Return the measurement without the volunteer's own addresses, host name and domain.
 
     `own` holds addresses (IPv4, IPv6) and names in any order; loopback addresses and `localhost`
-    name nobody and are left alone. What is removed becomes `[scrubbed]`, in every spelling:
-    reversed, dashed, padded, percent-encoded, expanded, mapped, packed. The sender of an ICMP
-    error goes when it is private or in an own network.
+    name nobody and are left alone. In every spelling they become `[scrubbed]` (also as in
+    `probes.disguised`); so does the sender of an ICMP error, private or in an own network.
     """
     secrets = _secrets(tuple(own))
     scrubbed: Measurement = _struct(measurement, secrets)
@@ -106,6 +106,7 @@ class _Secrets:
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
         # Four bytes of a private address turn up by chance in any file; of a global one hardly.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
+        self.disguises = Disguises(addresses)
         self._clean: set[Any] = {None, ()}
 
     def all_clean(self, values: tuple[Any, ...]) -> bool:
@@ -133,6 +134,8 @@ class _Secrets:
 
     def text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""
+        if names:
+            value = self.disguises.struck_out(value, mark)
         if self.spelled:
             value = self.spelled.sub(mark, value)
         if ":" in value or "%3" in value or "&#58;" in value:
@@ -166,7 +169,8 @@ class _Secrets:
             value = cleaned.encode("latin-1")
         for packed in self.packed:
             value = value.replace(packed, mark)
-        return value
+        page = unpacked(value)
+        return value if not page or self.octets(page) == page else mark
 
     def sender(self, value: str, mark: str) -> str:
         """Return an ICMP sender, or the mark when it is inside the volunteer's network."""
@@ -371,8 +375,8 @@ def _raw(raw: bytes, secrets: _Secrets) -> bytes:
 def _json(value: Any, key: str, secrets: _Secrets) -> Any:
     match value:
         case str():
-            cleaned = _text(value, key, SCRUBBED, secrets)
-            return cleaned if cleaned != value else _base64(value, secrets)
+            opened = _base64(value, secrets)
+            return opened if opened != value else _text(value, key, SCRUBBED, secrets)
         case list():
             return [_json(item, key, secrets) for item in value]
         case dict():
