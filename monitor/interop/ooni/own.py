@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from monitor.interop.ooni.run import Run
-from probes.wire.bounds import Count, Micros, Millis, TargetId, Token
+from probes.wire.bounds import Count, MeasurementId, Micros, Millis, TargetId, Token
 from probes.wire.codec import WireError, decode_observation
 from probes.wire.measurement import EndpointRef
 from probes.wire.observation import AnyObservation, Unrecognised
@@ -37,6 +37,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """What else of a measurement OONI has no key for, under `x_reachwatch_frame`."""
 
+    id: MeasurementId | None = None
+    """None in exports of before: such a measurement gets an id from its report."""
     target: TargetId
     combine: Token = "any_of"
     endpoints: Annotated[tuple[EndpointRef, ...], msgspec.Meta(max_length=128)] = ()
@@ -63,6 +65,7 @@ def restore(run: Run, keys: Mapping[str, Any]) -> None:
         run.seen = {frame.target: []}
         run.own = tuple(seen for _, seen in found)
         run.combine, run.refs = frame.combine, frame.endpoints
+        run.id = frame.id or ""
         run.started, run.took_us = frame.started, frame.took_us
 
 

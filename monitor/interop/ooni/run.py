@@ -53,6 +53,8 @@ class Run:
     refs: tuple[EndpointRef, ...] = ()
     """Its endpoints; the catalogue's otherwise."""
     combine: str = ""
+    id: str = ""
+    """Its id: in the store that it came from it is known, and no second witness."""
     passed: int = 0
     """Steps of the whole run in which somebody answered, whatever the target."""
     steps: int = 0
@@ -99,7 +101,7 @@ def measurements(run: Run, atlas: Atlas) -> list[Measurement]:
         made.append(
             Measurement(
                 v=VERSION,
-                id=_id(run, target),
+                id=run.id or _id(run, target),
                 probe=pseudonym(run.country, run.asn),
                 target=target,
                 round=run.started - run.started % ROUND_MS,

@@ -55,6 +55,7 @@ def document(stored: Stored) -> Entry:
         "network_events": [],
         KEY: [],
         FRAME: Frame(
+            id=measured.id,
             target=measured.target,
             combine=measured.combine,
             endpoints=measured.endpoints,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ async def test_an_export_imports_to_the_same_observations(tmp_path: Path) -> Non
             await database.close()
         seen.append(sorted(repr(each.measurement.observations) for each in stored))
     assert seen[0] == seen[1]
+
+
+async def test_an_export_is_no_second_witness_where_it_came_from(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    _, lines, _ = await exported(tmp_path, "ooni")
+    (tmp_path / "own.jsonl").write_bytes(lines)
+    status, said, _ = await taken(tmp_path, tmp_path / "own.jsonl")
+    assert status == 0
+    assert "0 measurements new" in said
+    assert await exported(tmp_path, "ooni") == (0, lines, "")
+    # An export of before has no id in its frame: such a measurement gets one of its own.
+    (tmp_path / "old.jsonl").write_bytes(
+        re.sub(rb'("x_reachwatch_frame":{)"id":"\w+",', rb"\1", lines)
+    )
+    assert "4 measurements new" in (await taken(tmp_path, tmp_path / "old.jsonl"))[1]
 
 
 async def test_csv_has_oonis_columns_and_imports_again(tmp_path: Path) -> None:
