@@ -25,7 +25,7 @@ from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.detection.state import StateError
 from monitor.fingerprints.directory import load
-from monitor.places import database_url
+from monitor.places import filled_database_url
 from monitor.store import concluded, reading
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
@@ -174,7 +174,7 @@ async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
     """Run the command with parsed options; its exit status."""
     out = out or sys.stdout
     try:
-        database = await open_database(database_url(given))
+        database = await open_database(filled_database_url(given))
         try:
             explanation = await explain(database, given.event, load(given.fingerprints))
         finally:

@@ -30,6 +30,16 @@ def database_url(given: argparse.Namespace) -> str:
     return f"sqlite+aiosqlite:///{(data_directory(given) / 'reachwatch.db').resolve()}"
 
 
+def filled_database_url(given: argparse.Namespace) -> str:
+    """The same for a command that only reads: a store in the data directory must be there, for an
+    empty one, made on the way, would answer everything with "nothing". Raises OptionError."""
+    if not given.database:
+        path = (given.data or DEFAULT_DATA) / "reachwatch.db"
+        if not path.is_file():
+            raise OptionError(f"{path}: there is no store; --data or --database says where it is")
+    return database_url(given)
+
+
 def kept_secret(path: Path) -> str:
     """The secret in a file of mode 0600, made at first. Raises OptionError."""
     try:

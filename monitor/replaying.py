@@ -22,7 +22,7 @@ from monitor.detection.history import Folding, sort_events, stretches
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.fingerprints.directory import load
-from monitor.places import database_url
+from monitor.places import filled_database_url
 from monitor.store import concluded
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
@@ -198,7 +198,7 @@ async def run(
                 source, given.from_, given.to, given.json, out, policy, known, given.networks
             )
             return 0
-        database = await open_database(database_url(given))
+        database = await open_database(filled_database_url(given))
         try:
             await replay(
                 database, given.from_, given.to, given.json, out, policy, known, given.networks

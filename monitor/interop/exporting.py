@@ -19,7 +19,7 @@ from monitor.detection.model import Stored
 from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
-from monitor.places import database_url
+from monitor.places import filled_database_url
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import StoreRefusedError, open_database
 from monitor.store.reading import Filter
@@ -73,7 +73,7 @@ async def run(
     )
     count = 0
     try:
-        database = await open_database(database_url(given))
+        database = await open_database(filled_database_url(given))
         try:
             with _opened(given.output, out) as stream, writing(given.leaf, stream) as write:
                 async for part in streamed(database.engines, wanted):

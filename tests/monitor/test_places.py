@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from monitor.options import OptionError
-from monitor.places import data_directory, database_url, kept_secret, read_secret
+from monitor.places import (
+    data_directory,
+    database_url,
+    filled_database_url,
+    kept_secret,
+    read_secret,
+)
 
 
 def given(data: Path | None = None, database: str | None = None) -> argparse.Namespace:
@@ -26,6 +32,17 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OptionError, match=r"--data: .*file/x: Not a directory"):
         data_directory(given(tmp_path / "file" / "x"))
+
+
+def test_who_only_reads_makes_no_store(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(OptionError, match=r"nowhere/reachwatch.db: there is no store; --data or"):
+        filled_database_url(given(nowhere))
+    assert not nowhere.exists()
+    assert filled_database_url(given(nowhere, "postgresql+asyncpg://h/d")).endswith("h/d")
+    nowhere.mkdir()
+    (nowhere / "reachwatch.db").write_bytes(b"")
+    assert filled_database_url(given(nowhere)) == database_url(given(nowhere))
 
 
 def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
