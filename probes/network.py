@@ -2,21 +2,19 @@
 
 Everything that measures gets a `Network` passed in. One address per call, never a host name:
 asyncio loses the errno when it tries several. Whoever calls sets the time limit. The guard on
-destinations (interface.md section 2) lives here, at connect time, on the very address that is
-dialled.
+destinations (`probes.guard`) is asked here, at connect time, for the very address that is dialled.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import ipaddress
 import os
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Protocol
+
+from probes.guard import Guard as Guard
 
 
 class ConnectError(OSError):
@@ -86,73 +84,6 @@ class Network(Protocol):
         """Unix time in milliseconds."""
 
 
-# Besides what `ipaddress` calls not global, which differs between Python releases and lets
-# through multicast and the tunnels (seen on 3.11.7). IANA special-purpose registries, 2026-11.
-_TUNNELS_AND_SPECIAL = tuple(
-    (ipaddress.ip_network(network), rule)
-    for network, rule in (
-        ("0.0.0.0/8", "this network"),
-        ("100.64.0.0/10", "carrier-grade NAT"),
-        ("192.0.0.0/24", "IETF protocol assignments"),
-        ("192.88.99.0/24", "6to4 relay"),
-        ("240.0.0.0/4", "reserved"),
-        ("64:ff9b::/96", "NAT64"),
-        ("64:ff9b:1::/48", "NAT64"),
-        ("2002::/16", "6to4"),
-        ("2001::/23", "Teredo and IETF protocol assignments"),
-        ("3fff::/20", "documentation"),
-        ("5f00::/16", "segment routing"),
-        ("fec0::/10", "site-local"),
-    )
-)
-_GLOBAL_UNICAST_V6 = ipaddress.ip_network("2000::/3")
-DNS_PORT = 53
-
-
-@functools.lru_cache(maxsize=1024)
-def refusal(
-    address: str, port: int, allow_private: bool, nameservers: frozenset[str] = frozenset()
-) -> str | None:
-    """Return the rule that forbids dialling this address, or None when it may be dialled.
-
-    Addresses that cannot be one host's (unspecified, multicast, broadcast, IPv4-mapped) are
-    refused always. `nameservers` are the addresses of resolv.conf: allowed on port 53 only.
-    """
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return "not an address"
-    if ip.is_unspecified:
-        return "unspecified"
-    if ip.is_multicast:
-        return "multicast"
-    if ip == ipaddress.IPv4Address("255.255.255.255"):
-        return "broadcast"
-    if ip.version == 6 and ip.ipv4_mapped is not None:
-        return "IPv4-mapped"
-    if allow_private or (port == DNS_PORT and address in nameservers):
-        return None
-    for network, rule in _TUNNELS_AND_SPECIAL:
-        if ip.version == network.version and ip in network:
-            return rule
-    if not ip.is_global or (ip.version == 6 and ip not in _GLOBAL_UNICAST_V6):
-        return "not global"
-    return None
-
-
-@dataclass(frozen=True)
-class Guard:
-    """Which destinations this probe may dial (interface.md section 2)."""
-
-    allow_private: bool = False
-    nameservers: frozenset[str] = frozenset()
-    """Addresses of the volunteer's own nameservers, allowed on port 53 only."""
-
-    def refusal(self, address: str, port: int) -> str | None:
-        """Return the rule that forbids this destination, or None."""
-        return refusal(address, port, self.allow_private, self.nameservers)
-
-
 # Linux socket options that the socket module does not name (include/uapi/linux/in.h, in6.h).
 _IP_RECVERR = 11
 _IP_BIND_ADDRESS_NO_PORT = 24
@@ -171,6 +102,7 @@ _ORIGIN_ICMP = (2, 3)
 # Not blocking from the start: one system call less, and plain numbers are no lookups of an enum.
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+_DATAGRAM_BYTES = 65535
 
 
 def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
@@ -225,14 +157,17 @@ class _SocketStream:
 
 
 class _SocketDatagrams:
-    """Datagrams over a connected UDP socket."""
+    """Datagrams over a connected UDP socket, which is watched from the first wait on: whoever asks
+    a nameserver waits twice."""
 
-    __slots__ = ("_icmp", "_loop", "_sock")
+    __slots__ = ("_icmp", "_loop", "_sock", "_waiting", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, icmp: bool) -> None:
         self._loop = loop
         self._sock = sock
         self._icmp = icmp
+        self._waiting: asyncio.Future[bytes] | None = None
+        self._watched = False
 
     async def send(self, payload: bytes) -> None:
         try:
@@ -243,10 +178,38 @@ class _SocketDatagrams:
 
     async def receive(self) -> bytes:
         try:
-            return await self._loop.sock_recv(self._sock, 65535)
+            return await self._received()
         except OSError as error:
             self._explain(error)
             raise
+
+    async def _received(self) -> bytes:
+        try:
+            return self._sock.recv(_DATAGRAM_BYTES)
+        except BlockingIOError:
+            pass
+        self._waiting = self._loop.create_future()
+        if not self._watched:
+            self._loop.add_reader(self._sock.fileno(), self._arrived)
+            self._watched = True
+        return await self._waiting
+
+    def _arrived(self) -> None:
+        """Hand a datagram to who waits for it; when nobody does, leave it and watch no more."""
+        if self._waiting is None or self._waiting.done():
+            self._unwatch()
+            return
+        try:
+            self._waiting.set_result(self._sock.recv(_DATAGRAM_BYTES))
+        except BlockingIOError:
+            pass  # its checksum was wrong
+        except OSError as error:
+            self._waiting.set_exception(error)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._sock.fileno())
 
     def _explain(self, error: OSError) -> None:
         """Raise the same error with the ICMP error behind it, where that was asked for."""
@@ -256,6 +219,7 @@ class _SocketDatagrams:
             raise failed from error
 
     def close(self) -> None:
+        self._unwatch()
         self._sock.close()
 
 

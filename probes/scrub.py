@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probes.disguised import Disguises, unpacked
+from probes.disguised import Disguises, unpacked, without_hashes
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
@@ -68,10 +68,10 @@ _V6_CANDIDATE = re.compile(
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
-_REMEMBERED, _SHORT = 1200, 128
-"""Values remembered as clean, and the longest text among them. Every round says the same again."""
+_REMEMBERED, _SHORT = 2400, 256
+"""Values remembered as clean, more than a round has, for each says the same again; and the most
+characters of one."""
 _REPEATED = (EndpointRef, Vantage, Software)
-"""Structs that every round says again: they are remembered like a text."""
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
@@ -113,20 +113,22 @@ class _Secrets:
         """Nothing in these values of `_Plan.plain` is ours, whichever field they stand in."""
         return self._clean.issuperset(values) or all(map(self._is_clean, values))
 
-    def _is_clean(self, value: Any) -> bool:
-        """As in the strictest of fields: with names, which some fields are not searched for."""
+    def _is_clean(self, value: Any, *, inside: bool = False) -> bool:
+        """As in the strictest of fields: with names, which some fields are not searched for. What
+        stands inside of a tuple is remembered with the tuple alone."""
         if value in self._clean:
             return True
-        if type(value) is tuple:
-            clean, keep = all(map(self._is_clean, value)), self._clean.issuperset(value)
-        elif type(value) is str:
-            clean = self.text(value, SCRUBBED, names=True) == value
-            keep = len(value) <= _SHORT
+        length = 0
+        if type(value) is str:
+            clean, length = self.text(value, SCRUBBED, names=True) == value, len(value)
+        elif type(value) is tuple:
+            clean = all(self._is_clean(item, inside=True) for item in value)
+            length = sum(len(item) for item in value if type(item) is str)
         elif isinstance(value, _REPEATED):
-            clean, keep = _struct(value, self) is value, True
+            clean = _struct(value, self) is value
         else:
             return True  # a word of an enumeration of ours
-        if clean and keep:
+        if clean and not inside and length <= _SHORT:
             if len(self._clean) >= _REMEMBERED:  # the next round brings back what is still said
                 self._clean = {None, ()}
             self._clean.add(value)
@@ -242,7 +244,7 @@ def _struct(value: Any, secrets: _Secrets) -> Any:
         new = _value(old, name, fit, secrets)
         if new is not old:
             changed[name] = new
-    return msgspec.structs.replace(value, **changed) if changed else value
+    return msgspec.structs.replace(value, **without_hashes(value, changed)) if changed else value
 
 
 def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
@@ -279,16 +281,14 @@ def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
 
 
 _Field = tuple[str, _Fit]
-"""A field's name, and what cuts a text to what its type allows, or returns the old text when the
-type allows no mark at all (ids, hashes)."""
+"""A field's name, and what cuts a text to its type; ids and hashes allow no mark and stay."""
 
 
 class _Plan(NamedTuple):
     """The fields of a kind of struct that may hold a text."""
 
     plain: tuple[_Field, ...]
-    """Texts, and what is remembered like a text. Where an ICMP error came from is none: more than
-    what is spelled out is removed there."""
+    """Texts, and structs that every round repeats. Not who sent an ICMP error: more goes there."""
     others: tuple[_Field, ...]
     values: Callable[[Any], tuple[Any, ...]]
     """Gives the values of the plain fields."""
