@@ -5,16 +5,27 @@ compressed page; and what else a block page's link tells of a subscriber. Pure; 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from msgspec.structs import replace
+
+from probes.wire.measurement import Measurement
+from probes.wire.observation import Certificate, QUICHandshake, TLSHandshake
 
 _SHORTEST_CUT = 200
 """A text this long may have been cut to the bounds of the wire format, in the midst of an address.
 The shortest bound on what strangers say is 256 bytes."""
 _LONGEST_ADDRESS = 45
 """Shorter texts without any of the signs of a link hold no address in disguise."""
+_SHORTEST_NAME = 4
+"""A shorter own name turns up by chance in any certificate."""
+_SEQUENCES = (b"\x30\x81", b"\x30\x82", b"\x30\x83")
+"""How DER begins (X.690 section 8.9), with a length of one to three bytes."""
 _GZIP = b"\x1f\x8b\x08"
 _MOST_UNPACKED = 1 << 16
 _SUBSCRIBER = re.compile(
@@ -50,8 +61,15 @@ def cut(ip: IPv4Address | IPv6Address) -> str:
 class Disguises:
     """What own addresses look like, and links that name a subscriber."""
 
-    def __init__(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+    def __init__(
+        self, addresses: Iterable[IPv4Address | IPv6Address], names: Iterable[str] = ()
+    ) -> None:
         own = tuple(addresses)
+        words = {ip.compressed for ip in own} | {re.sub("[.:]", "-", ip.compressed) for ip in own}
+        words.update(name for name in names if len(name) >= _SHORTEST_NAME)
+        longest_first = sorted(map(re.escape, words), key=lambda word: (-len(word), word))
+        within = "|".join(longest_first).encode("utf-8", "replace")
+        self._within = re.compile(within or rb"(?!)", re.IGNORECASE)
         self._encoded = tuple(word for ip in own for word in encoded(ip))
         self._cut = re.compile("|".join(map(cut, own)) or r"(?!)", re.IGNORECASE)
 
@@ -66,6 +84,13 @@ class Disguises:
                 value = _SUBSCRIBER.sub(lambda found: found[1] + mark, value)
         return value
 
+    def octets(self, value: bytes, mark: bytes) -> bytes:
+        """As `struck_out`, for what is no text: in a certificate a digit may follow a name, for
+        `0` is also how a sequence begins there."""
+        if value[:2] in _SEQUENCES:
+            value = self._within.sub(mark, value)
+        return value
+
 
 def unpacked(value: bytes) -> bytes | None:
     """The beginning of what gzip packed, None when it is no gzip. Nobody asked for it: the probe
@@ -76,3 +101,40 @@ def unpacked(value: bytes) -> bytes | None:
         return zlib.decompressobj(31).decompress(value, _MOST_UNPACKED)
     except zlib.error:
         return None
+
+
+def without_hashes(value: Any, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The changed fields, and with them the hashes of what stood there before: there are so few
+    addresses of IPv4 that whoever knows the rest tries them all."""
+    fields = dict(changed)
+    if "der" in fields:
+        fields["sha256"] = hashlib.sha256(fields["der"]).hexdigest()
+    if "excerpt" in fields and hasattr(value, "body_sha256"):
+        fields["body_sha256"] = None
+    return fields
+
+
+def same_hashes(before: Measurement, after: Measurement) -> Measurement:
+    """A certificate that was changed has its new hash everywhere: its bytes travel but once."""
+    if after is before:
+        return after
+    hashes = {
+        old.sha256: new.sha256
+        for was, now in zip(before.observations, after.observations, strict=True)
+        for old, new in zip(getattr(was, "chain", ()), getattr(now, "chain", ()), strict=True)
+        if old.sha256 != new.sha256
+    }
+    if not hashes:
+        return after
+    seen = tuple(
+        replace(each, chain=tuple(_renamed(one, hashes) for one in each.chain))
+        if isinstance(each, TLSHandshake | QUICHandshake)
+        else each
+        for each in after.observations
+    )
+    return replace(after, observations=seen)
+
+
+def _renamed(certificate: Certificate, hashes: Mapping[str, str]) -> Certificate:
+    known = hashes.get(certificate.sha256)
+    return certificate if known is None else replace(certificate, sha256=known)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probes.disguised import Disguises, unpacked, without_hashes
+from probes.disguised import Disguises, same_hashes, unpacked, without_hashes
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
@@ -82,8 +82,7 @@ def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
     `probes.disguised`); so does the sender of an ICMP error, private or in an own network.
     """
     secrets = _secrets(tuple(own))
-    scrubbed: Measurement = _struct(measurement, secrets)
-    return scrubbed
+    return same_hashes(measurement, _struct(measurement, secrets))
 
 
 class _Secrets:
@@ -106,7 +105,7 @@ class _Secrets:
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
         # Four bytes of a private address turn up by chance in any file; of a global one hardly.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
-        self.disguises = Disguises(addresses)
+        self.disguises = Disguises(addresses, names)
         self._clean: set[Any] = {None, ()}
 
     def all_clean(self, values: tuple[Any, ...]) -> bool:
@@ -165,10 +164,9 @@ class _Secrets:
     def octets(self, value: bytes) -> bytes:
         """Return the bytes without own addresses and names, as text or packed."""
         mark = SCRUBBED.encode()
-        text = value.decode("latin-1")
+        text = self.disguises.octets(value, mark).decode("latin-1")
         cleaned = self.text(text, SCRUBBED, names=True)
-        if cleaned != text:
-            value = cleaned.encode("latin-1")
+        value = cleaned.encode("latin-1")
         for packed in self.packed:
             value = value.replace(packed, mark)
         page = unpacked(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import ipaddress
 import zlib
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from probes.disguised import Disguises, encoded, unpacked
 from probes.scrub import scrub
 from probes.wire.measurement import Measurement
-from probes.wire.observation import AppExchange, HTTPExchange
+from probes.wire.observation import AppExchange, Certificate, HTTPExchange, TLSHandshake
 
 OWN = ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946")
 ADDRESSES = [ipaddress.ip_address(word) for word in OWN]
@@ -25,7 +26,7 @@ def scrubbed(**told: object) -> HTTPExchange:
     return inside(seen)  # type: ignore[return-value]
 
 
-def inside(seen: HTTPExchange | AppExchange) -> object:
+def inside(seen: HTTPExchange | AppExchange | TLSHandshake) -> object:
     whole = Measurement(
         v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=1, started=1,
         observations=(seen,),
@@ -101,3 +102,23 @@ def test_what_a_filter_knows_of_its_subscriber() -> None:
     assert scrubbed(location=kept).location == kept
     # What the catalogue asks for is no secret.
     assert scrubbed(path="/?token=x").path == "/?token=x"
+
+
+def test_a_digit_follows_a_name_in_a_certificate() -> None:
+    """DER writes a sequence as `0`: no boundary of a word."""
+    der = b"\x30\x82\x01\x00\x0c\x0d93.184.216.340\x11\x0c\x0aHAL-LAPTOP0\x05x93-184-216-349"
+    seen = TLSHandshake(
+        endpoint="e", address="192.0.2.1", port=443, sni="a.test",
+        chain=(Certificate(sha256="0" * 64, der=der),),
+    )  # fmt: skip
+    (kept,) = inside(seen).chain  # type: ignore[attr-defined]
+    assert kept.der == (
+        b"\x30\x82\x01\x00\x0c\x0d[scrubbed]0\x11\x0c\x0a[scrubbed]0\x05x[scrubbed]9"
+    )
+    assert kept.sha256 == hashlib.sha256(kept.der).hexdigest()
+
+
+def test_no_hash_of_what_was_struck_out() -> None:
+    page = scrubbed(excerpt=b"you are 93.184.216.34", body_sha256="0" * 64)
+    assert (page.excerpt, page.body_sha256) == (b"you are [scrubbed]", None)
+    assert scrubbed(excerpt=b"you are here", body_sha256="0" * 64).body_sha256 == "0" * 64
