@@ -133,7 +133,7 @@ def _read(lines: Iterable[bytes], name: str) -> _Read:
 
 
 def as_object(verdict: Verdict) -> dict[str, object]:
-    """Return the verdict as the object of interface.md section 3."""
+    """Return the verdict as the object that `judge --json` prints."""
     return {
         "target": verdict.target,
         "state": verdict.state,

@@ -1,4 +1,4 @@
-"""Who may write and read which topic (interface.md section 5), once, for every broker.
+"""Who may write and read which topic, once, for every broker.
 
 The embedded broker asks these functions about each packet; mosquitto gets the same rules as
 an access list (`monitor.mosquitto`). The monitor's own user may do everything and is never

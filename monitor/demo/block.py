@@ -32,7 +32,7 @@ TECHNIQUES = (
     "http.reset.host",
     "http.timeout.host",
 )
-"""Techniques (interface.md section 3) that servers of our own can show without a firewall."""
+"""Techniques that servers of our own can show without a firewall."""
 _NEEDS_A_FIREWALL = ("tcp.", "udp.", "quic.", "throttle.")
 
 

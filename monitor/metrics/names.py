@@ -1,4 +1,4 @@
-"""Every metric: name, kind, help and labels (interface.md section 4).
+"""Every metric: name, kind, help and labels.
 
 No label ever holds a probe id or text from the network; each label's values come from a list
 of ours: the catalogue, ISO country codes, AS numbers seen from enrolled probes, verdict words.

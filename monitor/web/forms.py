@@ -1,6 +1,6 @@
 """The forms in which values leave over the API: JSON-ready dictionaries and CSV.
 
-Names are those of interface.md section 4. Times are RFC 3339, UTC. Text from the network is
+Names are fixed: programs of others read them. Times are RFC 3339, UTC. Text from the network is
 inert in CSV: a cell that a spreadsheet would run as a formula gets a leading apostrophe.
 """
 

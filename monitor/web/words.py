@@ -1,5 +1,5 @@
 """How states, techniques, places and times are said on every page: the same words everywhere,
-words that a journalist can use, with the id beside them for experts (look.md of the design).
+words that a journalist can use, with the id beside them for experts.
 """
 
 from __future__ import annotations
