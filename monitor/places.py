@@ -11,6 +11,8 @@ from pathlib import Path
 from monitor.options import OptionError
 
 DEFAULT_DATA = Path("reachwatch-data")
+PUBLIC_URL = "http://127.0.0.1:8080"
+"""What links and tokens lead to when nobody says otherwise."""
 
 
 def data_directory(given: argparse.Namespace) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from monitor.alerts import printing
 from monitor.enrolment import new_token
 from monitor.options import OptionError
-from monitor.places import database_url
+from monitor.places import PUBLIC_URL, database_url
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database, wall_clock
 from monitor.web.forms import rfc3339
@@ -82,7 +82,7 @@ async def _stored(given: argparse.Namespace) -> int:
 
 async def _token_new(given: argparse.Namespace, database: Database) -> int:
     now = wall_clock()
-    url = given.public_url or "http://127.0.0.1:8080"
+    url = given.public_url or PUBLIC_URL
     try:
         token, text = new_token(
             url, given.role, given.owner, given.uses, now + 1000 * given.expires, now

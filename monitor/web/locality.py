@@ -18,7 +18,6 @@ from monitor.web import coverage, strips, telling, words
 from monitor.web.site import Site
 from monitor.web.views import sights_of
 
-RUN_ONE = "reachwatch token new --role vantage --owner NAME"
 Members = Sequence[tuple[VantageRow, str]]
 """Probes with their status."""
 

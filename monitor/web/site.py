@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
+from monitor.places import PUBLIC_URL
 from monitor.store.base import FactStore, Registry
 from monitor.web.story import Stories
 from probes.wire.target import Catalogue, Service
@@ -30,7 +31,7 @@ class Site:
     unready: Callable[[], Sequence[str]]
     """Why the process cannot serve now, one reason a line; empty when ready."""
     lags: Lags
-    public_url: str = "http://127.0.0.1:8080"
+    public_url: str = PUBLIC_URL
     """Base of permalinks, without the final slash."""
     brokers: tuple[str, ...] = ()
     """MQTT URLs given to probes that enrol."""
@@ -44,6 +45,11 @@ class Site:
     """How events came about; None where they cannot be folded again."""
     enrolled_before_ms: int = 0
     """The demonstration's probes enrol with a date this long ago, so that they may vote."""
+
+    @property
+    def token_options(self) -> str:
+        """What `reachwatch token new` needs, so that its token leads to this monitor."""
+        return "" if self.public_url == PUBLIC_URL else f" --public-url {self.public_url}"
 
     def service(self, id: str) -> Service | None:
         """The catalogue's entry of a service."""

@@ -239,7 +239,11 @@ def overview(
         f"{number(online, True)} vantage{'s' if online != 1 else ''} in "
         f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
         f"{'are' if online != 1 else 'is'} watching"
+        if online
+        else "No vantage is online"
     )
+    if not confirmed and not likely and not online:
+        return f"Nobody is watching: no vantage is online, and the last measurement came {age} ago."
     if len(likely) == 1 and not confirmed:
         said = headline(likely[0], names.get(likely[0].service, likely[0].service))
         return f"No confirmed block, but {said}"

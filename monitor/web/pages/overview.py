@@ -59,6 +59,7 @@ async def page(request: web.Request) -> web.Response:
         "matrix": table,
         "world": worldmap.world(worldmap.places(*table, standing, opened)),
         "coverage": coverage(living),
+        "watching": bool(vantages),
         "missing": missing(vantages, controls, last is not None),
         "names": names,
     }

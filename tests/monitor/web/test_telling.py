@@ -193,6 +193,9 @@ def test_the_sentence_at_the_top() -> None:
     assert telling.overview([], {}, 1, 1, "9 s").startswith(
         "No confirmed block. One vantage in one country is watching;"
     )
+    assert telling.overview([], {}, 0, 0, "4 min") == (
+        "Nobody is watching: no vantage is online, and the last measurement came 4 min ago."
+    )
     assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
     part = replace(CONFIRMED, extent="partial")
     assert _overview(part) == "A part of WeChat is blocked in one network in Russia."

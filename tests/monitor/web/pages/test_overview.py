@@ -44,7 +44,10 @@ async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/")).text()
     assert "<h1>Nothing has been measured yet.</h1>" in page
-    assert "reachwatch token new --role vantage --owner NAME" in page
+    # With the default a volunteer's token would lead to the volunteer's own machine.
+    token = "reachwatch token new --role vantage --owner NAME --public-url https://reach.example<"
+    assert token in page
+    assert "Nobody is measuring at the moment, so nothing is known." in page
     assert "reachwatch token new --role control --owner NAME" in page
     assert "Zulip" in page
     assert "No vantage has enrolled yet." in page
