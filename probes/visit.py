@@ -46,7 +46,7 @@ LOCAL = frozenset(
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class Link:
     """One address reached, or not: the open connection and what was seen on the way."""
 
@@ -72,7 +72,7 @@ class Link:
             self.client = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Visit:
     """One endpoint in one round."""
 
@@ -105,9 +105,10 @@ class Visit:
     _dialled: set[str] = field(default_factory=set)
     _once: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self.id = self.endpoint.id
-        """The endpoint's, made once: every observation carries it."""
+    @property
+    def id(self) -> str:
+        """The endpoint's: every observation carries it."""
+        return self.endpoint.id
 
     def first_time(self, what: str) -> bool:
         """True the first time this is asked of this visit: for steps taken once an endpoint."""
@@ -117,7 +118,12 @@ class Visit:
 
     async def addresses(self) -> tuple[str, ...]:
         """Resolve the endpoint and return the addresses to dial, the machine's own first."""
-        return await self._to_dial(await self.resolve(), literal=not self.endpoint.host)
+        found = await self.resolve()
+        if not self.endpoint.host:
+            # An address of the catalogue is tried whatever the guard and the routes say of it.
+            self._dialled.update(found)
+            return found
+        return await self._to_dial(found)
 
     async def resolve(self) -> tuple[str, ...]:
         """Resolve the endpoint and return its addresses, the machine's own first."""
@@ -160,12 +166,10 @@ class Visit:
         port = self.endpoint.port
         return [a for a in addresses if self.network.refusal(a, port) is None]
 
-    async def _to_dial(
-        self, candidates: Iterable[str], *, literal: bool = False
-    ) -> tuple[str, ...]:
+    async def _to_dial(self, candidates: Iterable[str]) -> tuple[str, ...]:
         """New addresses that may be dialled, capped; a machine without IPv6 gets one to try."""
-        new = list(dict.fromkeys(a for a in candidates if a not in self._dialled))
-        allowed = new if literal else self._allowed(new)
+        new = dict.fromkeys(a for a in candidates if a not in self._dialled)
+        allowed = self._allowed(new)
         v4 = [a for a in allowed if ":" not in a][:MAX_PER_FAMILY]
         v6 = [a for a in allowed if ":" in a][:MAX_PER_FAMILY]
         if v6 and not await self._has_route(v6[0]):
