@@ -134,7 +134,9 @@ def _from_file(path: Path) -> dict[str, str | list[str]]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise SettingsError(f"{path}: not TOML: nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, numbers without end
         raise SettingsError(f"{path}: not TOML: {error}") from None
     names = {key_of(name): name for name in OPTIONS} | {"token": "token"}
     found: dict[str, str | list[str]] = {}
@@ -153,6 +155,8 @@ def _from_file(path: Path) -> dict[str, str | list[str]]:
 
 
 def _is_plain(value: object) -> bool:
+    if isinstance(value, int) and value.bit_length() > 64:
+        return False  # Python would not write down one of thousands of digits
     return isinstance(value, str | int | float)
 
 

@@ -49,6 +49,10 @@ def test_lists_by_commas_and_by_repeating() -> None:
         ("last = 0", "last: must be a whole number"),
         ("interval = ", "not TOML"),
         ("[run]\ninterval = 3", "run: unknown key"),
+        ("interval = " + "[" * 100_000, "not TOML: nested too deeply"),
+        ("interval = 1" + "0" * 5000, "not TOML: "),
+        ("interval = 0x1" + "0" * 5000, "interval: must be a string"),
+        ("interval = [0x1" + "0" * 5000 + "]", "interval: must be a string"),
     ],
 )
 def test_a_bad_file_names_itself_the_key_and_the_reason(
