@@ -79,6 +79,8 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         if made.returncode:
             last = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ReflectorError(f"openssl could not make a certificate: {last}")
+        # On a full disk openssl writes half a file and says nothing; it must not stay for good.
+        server_context(new_certificate, new_key)
         state.write(key, new_key.read_bytes())
         state.write(certificate, new_certificate.read_bytes(), 0o644)
     except (OSError, subprocess.TimeoutExpired) as error:

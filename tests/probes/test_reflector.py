@@ -254,6 +254,19 @@ def test_no_openssl_command(tmp_path, monkeypatch):
         make_certificate(tmp_path)
 
 
+def test_half_a_certificate_does_not_stay(tmp_path, monkeypatch):
+    """As openssl leaves it on a full disk, without a word."""
+    fake = tmp_path / "openssl"
+    fake.write_text('#!/bin/sh\nfor word; do case "$word" in *.new) : > "$word";; esac; done\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr("shutil.which", lambda _: str(fake))
+    with pytest.raises(ReflectorError, match="no PEM certificate"):
+        make_certificate(tmp_path / "state")
+    assert list((tmp_path / "state").iterdir()) == []
+    monkeypatch.undo()
+    assert all(path.stat().st_size for path in make_certificate(tmp_path / "state"))
+
+
 def test_openssl_that_fails(tmp_path, monkeypatch):
     script = tmp_path / "openssl"
     script.write_text("#!/bin/sh\necho first >&2\necho broken inside >&2\nexit 3\n")
