@@ -45,6 +45,8 @@ that was among it comes again."""
 MOST_PACKET_BYTES = MAX_PACKET_BYTES
 """Longest packet taken from a broker: acknowledgements and requests are far shorter, and MQTT
 allows 256 MB, which a small machine does not have."""
+MOST_FRAME_BYTES = 2 * MAX_PACKET_BYTES
+"""Longest frame of a websocket, which may hold several packets."""
 KEEPALIVE_SECONDS = 30
 _silent = logging.getLogger("reachprobe.mqtt")
 _silent.addHandler(logging.NullHandler())
@@ -132,6 +134,9 @@ class _Client(aiomqtt.Client):
             if size > MOST_PACKET_BYTES:
                 # To paho a connection that was lost, which it then closes.
                 raise ConnectionError(f"a packet of {size} bytes, at most {MOST_PACKET_BYTES}")
+            # paho keeps a frame of a websocket to its end, and that may never come.
+            if len(getattr(self._client._sock, "_readbuffer", b"")) > MOST_FRAME_BYTES:
+                raise ConnectionError(f"a frame of more than {MOST_FRAME_BYTES} bytes")
             return unbounded(size)
 
         self._client._sock_recv = receive  # type: ignore[method-assign, assignment]

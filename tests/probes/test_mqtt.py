@@ -1,6 +1,10 @@
 import asyncio
+import base64
 import contextlib
 import datetime as dt
+import hashlib
+import re
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +244,42 @@ async def test_a_packet_without_measure_is_not_read() -> None:
     server.close()
     await server.wait_closed()
     assert mishaps == []
+
+
+async def test_a_frame_without_end_is_not_kept() -> None:
+    """Small packets for ever, all in one frame of a websocket, as paho keeps it."""
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
+        assert key is not None
+        proof = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: "
+            + base64.b64encode(proof)
+            + b"\r\n\r\n"
+        )
+        await reader.read(1000)
+        writer.write(b"\x82\x7f" + struct.pack("!Q", 1 << 40) + b"\x20\x02\x00\x00")
+        with contextlib.suppress(OSError):
+            while sent < 50_000_000:
+                writer.write(b"\xd0\x00" * 8192)  # the answer to a ping
+                sent += 16384
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    broker = mqtt.parse_broker(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mqtt")
+    async with asyncio.timeout(20):
+        with pytest.raises(mqtt.BrokerError):
+            async with connect(broker, "3.1.1") as connection:
+                await anext(connection.messages())
+    assert mqtt.MOST_FRAME_BYTES < sent < 50_000_000, "it was read for a while"
+    server.close()
+    await server.wait_closed()
 
 
 async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
