@@ -15,7 +15,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from probes.wire.measurement import Measurement
-from probes.wire.observation import Certificate, QUICHandshake, TLSHandshake
+from probes.wire.observation import Certificate, PathHop, PathTrace, QUICHandshake, TLSHandshake
 
 _SHORTEST_CUT = 200
 """A text this long may have been cut to the bounds of the wire format, in the midst of an address.
@@ -114,7 +114,12 @@ def without_hashes(value: Any, changed: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def same_hashes(before: Measurement, after: Measurement) -> Measurement:
+def whole(before: Measurement, after: Measurement, mark: str) -> Measurement:
+    """What only shows beside the other observations: hashes that belong together, first routers."""
+    return _without_first_router(_same_hashes(before, after), mark)
+
+
+def _same_hashes(before: Measurement, after: Measurement) -> Measurement:
     """A certificate that was changed has its new hash everywhere: its bytes travel but once."""
     if after is before:
         return after
@@ -138,3 +143,21 @@ def same_hashes(before: Measurement, after: Measurement) -> Measurement:
 def _renamed(certificate: Certificate, hashes: Mapping[str, str]) -> Certificate:
     known = hashes.get(certificate.sha256)
     return certificate if known is None else replace(certificate, sha256=known)
+
+
+def _without_first_router(measurement: Measurement, mark: str) -> Measurement:
+    """A path begins behind the first router: that one is the volunteer's own, and over IPv6 it may
+    answer by an address of its line that no prefix of ours tells."""
+    if not any(isinstance(each, PathTrace) for each in measurement.observations):
+        return measurement
+    seen = tuple(
+        replace(each, hops=tuple(_anonymous(hop, mark) for hop in each.hops))
+        if isinstance(each, PathTrace)
+        else each
+        for each in measurement.observations
+    )
+    return replace(measurement, observations=seen)
+
+
+def _anonymous(hop: PathHop, mark: str) -> PathHop:
+    return replace(hop, router=mark) if hop.ttl <= 1 and hop.router is not None else hop

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probes.disguised import Disguises, same_hashes, unpacked, without_hashes
+from probes.disguised import Disguises, unpacked, whole, without_hashes
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
@@ -82,7 +82,7 @@ def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
     `probes.disguised`); so does the sender of an ICMP error, private or in an own network.
     """
     secrets = _secrets(tuple(own))
-    return same_hashes(measurement, _struct(measurement, secrets))
+    return whole(measurement, _struct(measurement, secrets), SCRUBBED)
 
 
 class _Secrets:

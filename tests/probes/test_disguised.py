@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from probes.disguised import Disguises, encoded, unpacked
 from probes.scrub import scrub
 from probes.wire.measurement import Measurement
-from probes.wire.observation import AppExchange, Certificate, HTTPExchange, TLSHandshake
+from probes.wire.observation import (
+    AppExchange,
+    Certificate,
+    HTTPExchange,
+    Observation,
+    PathHop,
+    PathTrace,
+    TLSHandshake,
+)
 
 OWN = ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946")
 ADDRESSES = [ipaddress.ip_address(word) for word in OWN]
@@ -26,7 +34,7 @@ def scrubbed(**told: object) -> HTTPExchange:
     return inside(seen)  # type: ignore[return-value]
 
 
-def inside(seen: HTTPExchange | AppExchange | TLSHandshake) -> object:
+def inside(seen: Observation) -> object:
     whole = Measurement(
         v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=1, started=1,
         observations=(seen,),
@@ -122,3 +130,16 @@ def test_no_hash_of_what_was_struck_out() -> None:
     page = scrubbed(excerpt=b"you are 93.184.216.34", body_sha256="0" * 64)
     assert (page.excerpt, page.body_sha256) == (b"you are [scrubbed]", None)
     assert scrubbed(excerpt=b"you are here", body_sha256="0" * 64).body_sha256 == "0" * 64
+
+
+def test_the_first_router_is_the_volunteer_s_own() -> None:
+    """Over IPv6 it may answer by an address of the line, far from the prefix that it gives out."""
+    hops = (
+        PathHop(ttl=1, router="2a00:1450:4001:81b::1", hello="silence"),
+        PathHop(ttl=2, router="2a00:1450:4001:1::5"),
+        PathHop(ttl=3, hello="icmp"),
+    )
+    seen = PathTrace(endpoint="e", address="192.0.2.1", port=443, sni="a.test", hops=hops)
+    kept = inside(seen)
+    assert [hop.router for hop in kept.hops] == ["[scrubbed]", "2a00:1450:4001:1::5", None]  # type: ignore[attr-defined]
+    assert [hop.hello for hop in kept.hops] == ["silence", None, "icmp"]  # type: ignore[attr-defined]

@@ -146,7 +146,7 @@ def test_icmp_senders_nearby(sender, hidden):
     seen = scrubbed(observation).observations[0]
     assert seen.icmp_from == ("[scrubbed]" if hidden else sender)
     assert seen.address == "1.1.1.1"
-    hops = (PathHop(ttl=1, router=sender),)
+    hops = (PathHop(ttl=2, router=sender),)
     path = PathTrace(endpoint="e", address="1.1.1.1", port=443, sni="n", hops=hops)
     (hop,) = scrubbed(path).observations[0].hops
     assert hop.router == ("[scrubbed]" if hidden else sender)
