@@ -288,6 +288,29 @@ async def test_a_flood_of_requests_costs_no_more_than_the_bounds(tmp_path: Path)
     assert events.count("retest refused") == events.count("bad message") == 1
 
 
+async def test_nothing_is_measured_again_that_the_budget_has_no_room_for(tmp_path: Path) -> None:
+    """Its first round, just measured, is still to be paid for."""
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            collecting(server.port) as collector,
+            running_probe(
+                tmp_path / "s", catalogue, server.url, "--country", "FR", "--asn", "64503",
+                "--budget", "46", interval=3600,
+            ) as process,
+        ):  # fmt: skip
+            await collector.wait(lambda: len(collector.ids) >= 3, SECONDS)
+            slot = time.time_ns() // 1_000_000 // 1000 * 1000
+            wanted = Retest(targets=("wechat/login",), round=slot, interval_ms=1000)
+            async with aiomqtt.Client("127.0.0.1", server.port) as detector:
+                await detector.publish(topics.retest("FR", 64503), encode_retest(wanted), qos=1)
+            refused = await line_of(process.stderr, b"retest refused")
+            process.terminate()
+            assert (await ended(process))[0] == 0
+    assert refused["reason"] == "nothing that may be measured again now"
+    assert len(collector.ids) == 3
+
+
 async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
     state = tmp_path / "s"
     state.mkdir()
