@@ -45,6 +45,8 @@ class Month:
                     self.purse.spend(retest)
                     self.spent += retest
                     self.retests += 1
+            if self.now - begun >= days * scheduler.DAY_MS:
+                break
             last = plan.round_ms
             if self.purse.owes():
                 continue
