@@ -278,7 +278,7 @@ class Detecting:
         if (due := self._suspecting.peeks(service, now)) > now:
             watched.looked_at = min(watched.looked_at, due)
             return
-        folding = Folding(watched.state, self.policy, fingerprints=self.fingerprints)
+        folding = Folding(watched.state, self.policy, fingerprints=self.fingerprints, pending=True)
         for round in begun:
             await self._fold(folding, [round])
             await self._ask(folding.state, anew=True)

@@ -1,5 +1,10 @@
 """Stored measurements -> Facts: each vantage's measurement judged beside its liveness and the
-nearest control rounds. This is all that the detector reads; controls never become Facts.
+controls whose word still holds. This is all that the detector reads; controls never become Facts.
+
+A control's word holds in its own round, and a scheduled one until the control's next is due. So a
+word that got lost leaves its time unknown: an older one that was better does not step in for it.
+All words that hold count, and one that passes a step is enough. Retests have no schedule: beside
+one stand words of its own round, and those of retests before which it was too early to ask again.
 """
 
 from __future__ import annotations
@@ -33,6 +38,17 @@ def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
     return by_round
 
 
+def holds(control: Measurement, measurement: Measurement, policy: Policy) -> bool:
+    """Whether a control's word of the same target holds when a measurement's round begins."""
+    age = measurement.round - control.round
+    if age <= 0 or control.retest is not measurement.retest:
+        return age == 0
+    if control.retest:
+        # Probes obey no sooner (`probes.again.RESIDUAL_PART`), less the edges of both rounds.
+        return age < policy.ms(policy.retest_pause_seconds - policy.retest_round_seconds)
+    return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
+
+
 def nearest_controls(
     measurement: Measurement,
     controls: Iterable[Measurement],
@@ -42,8 +58,8 @@ def nearest_controls(
 ) -> list[Control]:
     """Return the controls' measurements of the same target within the window, nearest first.
 
-    `later`: rounds after the measurement's own count as well (offline); the detector, which
-    closes rounds in order, looks back only.
+    `later`: rounds after the measurement's own count as well, as when files are judged. Nothing
+    is asked of when the next was due: for that see `holds`.
     """
     near = [
         c
@@ -88,16 +104,21 @@ class _Beside:
             self._standings[key] = standing(self._liveness[key])
         return self._standings[key]
 
-    def controls(self, measurement: Measurement, window_ms: int) -> list[dict[str, EndpointView]]:
-        """The nearest round's online controls, as `online_controls` chooses them."""
-        chosen: list[Measurement] = []
-        for control, _ in nearest_controls(
-            measurement, self._controls[measurement.target], {}, window_ms
-        ):
-            if chosen and control.round != chosen[0].round:
-                break
-            if self.standing(control).online:
-                chosen.append(control)
+    def controls(
+        self, measurement: Measurement, policy: Policy, pending: bool
+    ) -> list[dict[str, EndpointView]]:
+        """What online controls say whose word holds; `pending`: else the nearest round's."""
+        window = policy.ms(policy.control_window_seconds)
+        online = [
+            control
+            for control, _ in nearest_controls(
+                measurement, self._controls[measurement.target], {}, window
+            )
+            if self.standing(control).online
+        ]
+        chosen = [control for control in online if holds(control, measurement, policy)]
+        if pending and not chosen:
+            chosen = [control for control in online if control.round == online[0].round]
         return [self._view(control) for control in chosen]
 
     def _view(self, control: Measurement) -> dict[str, EndpointView]:
@@ -107,22 +128,27 @@ class _Beside:
 
 
 def facts_of(
-    stored: Sequence[Stored], round: int, policy: Policy, fingerprints: Fingerprints = OWN
+    stored: Sequence[Stored],
+    round: int,
+    policy: Policy,
+    fingerprints: Fingerprints = OWN,
+    *,
+    pending: bool = False,
 ) -> list[Fact]:
     """Return the Facts of one round, sorted by (started, id).
 
     `stored` holds the measurements of rounds [round - control window, round], in any order and
-    possibly more; both roles, liveness included.
+    possibly more; both roles, liveness included. `pending`: the round is not over, so until a
+    control has spoken its word before is taken: to guess what to measure again, never to be kept.
     """
     ordered = sorted(stored, key=lambda s: (s.measurement.started, s.measurement.id))
     shared = _Beside(ordered)
-    window = policy.ms(policy.control_window_seconds)
     facts = []
     for s in ordered:
         m = s.measurement
         if s.role is Role.CONTROL or m.round != round or m.target in LIVENESS_TARGETS:
             continue
-        controls = shared.controls(m, window)
+        controls = shared.controls(m, policy, pending)
         facts.append(
             Fact(
                 id=m.id,

@@ -25,6 +25,8 @@ MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
 """Gates that speak against an event; a dark network only silences it."""
 DIVIDED = "network_divided"
+DOWN = (gates.DOWN, gates.UNKNOWN)
+"""A control fails too, whether or not the vantage's liveness was seen."""
 _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 
 
@@ -176,7 +178,8 @@ def _ended(case: Case, how: EventState, round: int, note: str) -> Case:
 
 def _inhibited_by(mine: Sequence[Sight], reasons: Mapping[str, str], round: int) -> str | None:
     """The gate that holds for every network of this round that is alarmed, else None."""
-    words = [reasons.get(sight.key) or _down(sight, round) for sight in mine]
+    # What proves an event wrong first: who lost its liveness as well must not hide that.
+    words = [_down(sight, round) or reasons.get(sight.key) for sight in mine]
     return max((word for word in words if word), default=None) if all(words) else None
 
 
@@ -184,7 +187,7 @@ def _down(sight: Sight, round: int) -> str | None:
     """`service_down` when the control fails too for most of those that saw the block."""
     members = [sight.network.members[probe] for probe in series.alarmed(sight.series)]
     now = [member.outcome for member in members if member.round == round]
-    return "service_down" if 2 * now.count(gates.DOWN) > len(now) else None
+    return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
 
 
 def _opened(

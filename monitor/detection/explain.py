@@ -167,6 +167,7 @@ _SAID = {
     gates.DOWN: "unproven",
     gates.OFFLINE: "offline",
     gates.UNSEEN: "unseen",
+    gates.UNKNOWN: "unproven",
 }
 
 

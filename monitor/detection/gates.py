@@ -32,11 +32,14 @@ GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
 )
 UNSEEN = "unseen"
 """It fails, and nothing shows whether the vantage was online."""
-FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN))
-CUT_OFF = frozenset((OFFLINE, UNSEEN))
+UNKNOWN = "unknown"
+"""The same, and no control bears it out either: both must be thought of it, the worse."""
+FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
 """Losing a vantage's liveness must not make its network look less dark, nor the service less
 down: it never opens a gate."""
-UNPROVEN = frozenset((UNSUPPORTED, DOWN))
+UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+"""It fails, and the ground for counting that is missing or gone."""
 PROBE = "probe"
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
@@ -46,23 +49,34 @@ NO_LIVENESS = "no_liveness"
 
 def outcome(fact: Fact) -> str:
     """What a fact says of its target, in the words of this file."""
+    unseen = NO_LIVENESS in fact.verdict.evidence
     match fact.verdict.state:
         case State.OK:
             return GOOD
         case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
             return BAD if fact.control or fact.source != PROBE else UNSUPPORTED
         case State.DOWN:
-            return DOWN
+            return UNKNOWN if unseen else DOWN
         case State.VANTAGE_OFFLINE:
             return OFFLINE
         case State.INCONCLUSIVE:
             if OWN_TROUBLE & set(fact.verdict.evidence):
                 return SILENT
             if not fact.control:
-                return UNSUPPORTED
-            return UNSEEN if NO_LIVENESS in fact.verdict.evidence else BAD
+                return UNKNOWN if unseen else UNSUPPORTED
+            return UNSEEN if unseen else BAD
         case State.INSUFFICIENT:
             return SILENT
+
+
+def groundless(fact: Fact, inhibited: bool) -> bool:
+    """Whether a fact that accuses nobody takes the ground from what its vantage holds: it fails,
+    and its control or its liveness does not bear it out.
+
+    Where no gate is shut (`inhibited`), not a retest: a control that was asked a short while ago
+    refuses, and that leaves no trace; so neither its failing nor its missing answer takes
+    anything."""
+    return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
 
 
 def fresh(member: Member, round: int, policy: Policy) -> bool:

@@ -53,9 +53,11 @@ class Folding:
         keep: bool = True,
         fingerprints: Fingerprints = OWN,
         observe: Observe | None = None,
+        pending: bool = False,
     ) -> None:
         """Go on from a state. `keep`: verdicts and checkpoints are wanted. `observe` is shown
-        every round after it was folded, and changes nothing."""
+        every round after it was folded, and changes nothing. `pending`: the rounds are not over,
+        and what is concluded of them will be forgotten (`monitor.detection.control.facts_of`)."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
@@ -63,6 +65,7 @@ class Folding:
         self.checkpoints: list[tuple[int, bytes]] = []
         self._keep = keep
         self._observe = observe
+        self._pending = pending
         self._fingerprints = fingerprints
         self._rules_version = rules_version(fingerprints.version)
 
@@ -87,7 +90,9 @@ class Folding:
             }
             facts = [
                 replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
-                for fact in facts_of(near, round, self.policy, self._fingerprints)
+                for fact in facts_of(
+                    near, round, self.policy, self._fingerprints, pending=self._pending
+                )
             ]
             shut: dict[str, str] = {}
             self.state, touched = step(

@@ -74,15 +74,14 @@ def judge_beside(
     gate = None
     if state not in (State.OK, State.INSUFFICIENT):
         gate = first(VANTAGE_RULES, here)
+    stood = set(gate.evidence) if gate is not None else set()
     if gate is not None and gate.id == UNSEEN and state is State.DOWN:
         gate = None  # the control's word needs no liveness, and losing it must not unsay that
     if gate is not None:
         state = gate.state
     named = _name(state, judged)
     keep_name = gate is None or here.international is None
-    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence}
-    if gate is not None:
-        evidence |= set(gate.evidence)
+    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence} | stood
     evidence |= _families(judged, here)
     if named and named.accuses and named.layer is Layer.DNS and "on_path" not in evidence:
         evidence |= _local(measurement)

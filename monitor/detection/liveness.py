@@ -101,7 +101,8 @@ def standing(liveness: Sequence[Measurement]) -> Standing:
         intercepted=foreign > 0 and foreign >= valid,
         portal=any(_portal(place) for place in everywhere),
         dates=dates,
-        clock_wrong=dates or any(map(_clock_off, liveness)),
+        clock_wrong=dates
+        or any(_clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
     )
 
 

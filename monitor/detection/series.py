@@ -78,7 +78,7 @@ def meet(network: Network, fact: Fact) -> None:
 def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into every layer that it speaks of."""
     probe, outcome = probe_of(fact), gates.outcome(fact)
-    if outcome in gates.UNPROVEN:
+    if gates.groundless(fact, inhibited):
         _doubt(network, probe)
     elif outcome == gates.GOOD:
         seen = {finding.layer.value for finding in fact.verdict.findings}

@@ -101,7 +101,8 @@ async def test_what_was_measured_again_hastens_the_event_and_is_no_new_rhythm(
     usual = 5 * INTERVAL
 
     def again(round: int) -> list[Stored]:
-        made = rounds([round], from_round(0), PEOPLE[:3], interval=INTERVAL)
+        asked = (*PEOPLE[:3], PEOPLE[-1])  # the control as well
+        made = rounds([round], from_round(0, asn=64501), asked, interval=INTERVAL)
         return [
             replace(
                 each,

@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.detection.calm import bank, crowd, learning
 from monitor.detection.calm.bank import Failures
-from monitor.detection.calm.block import DEPTH, DOWN, GOOD, UNSUPPORTED, Block, Column
+from monitor.detection.calm.block import DEPTH, GOOD, Block, Column
 from monitor.detection.calm.evidence import Evidence
 from monitor.detection.policy import Policy
 
@@ -43,12 +43,13 @@ def take(block: Block, said: Evidence, round: int, shut: Column, policy: Policy)
     good = block.exists & well
     good[high_of[said.fine_layer], said.fine_row] = True
     lost = np.zeros(wide, np.bool_)
-    lost[said.row[(said.outcome == UNSUPPORTED) | (said.outcome == DOWN)]] = True
+    lost[said.row[said.groundless]] = True
     counts = _no_echo(block, said, policy)
     rows = said.bad_row[counts]
     closed = shut[block.net[rows]]
     # A gate that is shut takes the ground from all that its vantages hold.
-    lost[said.row[said.accuses & shut[block.net[said.row]]]] = True
+    shaken = said.accuses | said.shaken
+    lost[said.row[shaken & shut[block.net[said.row]]]] = True
     where = high_of[said.bad_layer[counts]] * wide + rows
     order = np.argsort(where, kind="stable")
     open_ = order[~closed[order]]

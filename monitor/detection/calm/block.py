@@ -26,9 +26,10 @@ OUTCOMES = (
     gates.DOWN,
     gates.OFFLINE,
     gates.UNSEEN,
+    gates.UNKNOWN,
 )
 """A member's outcome by its code."""
-SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, UNSEEN = range(7)
+SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, UNSEEN, UNKNOWN = range(8)
 CODE = {word: code for code, word in enumerate(OUTCOMES)}
 DEPTH = {layer.value: depth for depth, layer in enumerate(Layer)}
 

@@ -7,19 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from monitor.detection import gates
-from monitor.detection.calm.block import (
-    BAD,
-    DOWN,
-    GOOD,
-    OFFLINE,
-    OUTCOMES,
-    UNSEEN,
-    UNSUPPORTED,
-    Block,
-    Column,
-)
+from monitor.detection.calm.block import CODE, GOOD, OUTCOMES, Block, Column
 from monitor.detection.policy import Policy
 from monitor.detection.state import Case, Member, Network
+
+FAILING, CUT_OFF, UNPROVEN = (
+    sorted(map(CODE.__getitem__, words)) for words in (gates.FAILING, gates.CUT_OFF, gates.UNPROVEN)
+)
 
 
 def _known(block: Block) -> Column:
@@ -49,7 +43,7 @@ def fares(
     """How the target fares here, by country."""
     counted = fresh(block, round, policy) & grown(block, round, policy)
     good = block.outcome == GOOD
-    failing = np.isin(block.outcome, (BAD, UNSUPPORTED, DOWN, UNSEEN))
+    failing = np.isin(block.outcome, FAILING)
     counted &= (good | failing) & ~block.chronic.any(axis=0)
     speaking = _sums(block, counted)
     failed = _sums(block, counted & failing)
@@ -78,7 +72,7 @@ def _sums(block: Block, vantages: Column) -> Column:
 
 def unproven(block: Block, round: int, policy: Policy) -> set[str]:
     """Countries in which the target fails together with its control in this round."""
-    lost = (block.outcome == DOWN) | (block.outcome == UNSUPPORTED)
+    lost = np.isin(block.outcome, UNPROVEN)
     lost &= (block.round == round) & block.live[block.net] & grown(block, round, policy)
     places = np.unique(block.place[block.net[lost]])
     return {block.countries[place] for place in places.tolist()}
@@ -133,7 +127,7 @@ def shut(
 def _dark(block: Block, round: int, policy: Policy) -> Column:
     """N: networks of whose vantages most are offline."""
     counted = fresh(block, round, policy) & grown(block, round, policy)
-    offline = _sums(block, counted & np.isin(block.outcome, (OFFLINE, UNSEEN)))
+    offline = _sums(block, counted & np.isin(block.outcome, CUT_OFF))
     dark: Column = offline * 1000 > policy.dark_per_mille * _sums(block, counted)
     for n in np.flatnonzero((offline > 0) & ~block.spread & block.live).tolist():
         dark[n] = gates.dark([members(block, n)], round, policy)

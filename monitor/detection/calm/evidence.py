@@ -24,6 +24,10 @@ class Evidence:
     outcome: Column
     accuses: Column
     """The fact's verdict accuses a layer, and its control bears it out."""
+    groundless: Column
+    """What the vantage holds loses its ground (`gates.groundless`)."""
+    shaken: Column
+    """The same where a gate is shut."""
     layers: Column
     """Bits of the layers that the fact speaks of, by depth."""
     fine_row: Column
@@ -48,6 +52,8 @@ class Evidence:
             row=self.row[keep],
             outcome=self.outcome[keep],
             accuses=self.accuses[keep],
+            groundless=self.groundless[keep],
+            shaken=self.shaken[keep],
             layers=self.layers[keep],
             fine_row=self.fine_row[fine],
             fine_layer=self.fine_layer[fine],
@@ -64,7 +70,7 @@ class Evidence:
 
 def gathered(rows: Column, facts: Sequence[Fact]) -> Evidence:
     """Columns of facts, the n-th of the vantage in `rows[n]`."""
-    codes, layers, accuses = [], [], []
+    codes, layers, accuses, groundless, shaken = [], [], [], [], []
     fine: list[tuple[int, int]] = []
     bad: list[tuple[int, int, int, int]] = []
     id: list[str] = []
@@ -80,9 +86,13 @@ def gathered(rows: Column, facts: Sequence[Fact]) -> Evidence:
                 bits |= _BIT[finding.layer]
             layers.append(bits)
             accuses.append(False)
+            groundless.append(False)
+            shaken.append(False)
             continue
         code = CODE[gates.outcome(fact)]
         codes.append(code)
+        groundless.append(gates.groundless(fact, False))
+        shaken.append(gates.groundless(fact, True))
         accuses.append(code == BAD and verdict.state in series.FAILED)
         if accuses[-1]:
             for finding in series.findings(fact):
@@ -104,6 +114,8 @@ def gathered(rows: Column, facts: Sequence[Fact]) -> Evidence:
         row=rows,
         outcome=np.array(codes, np.uint8),
         accuses=np.array(accuses, np.bool_),
+        groundless=np.array(groundless, np.bool_),
+        shaken=np.array(shaken, np.bool_),
         layers=np.array(layers, np.int64),
         fine_row=fine_[:, 0],
         fine_layer=fine_[:, 1],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from monitor.detection.control import facts_of, nearest_controls
 from monitor.detection.judge import judge
-from monitor.detection.model import State, Stored
+from monitor.detection.model import Fact, State, Stored
 from monitor.detection.policy import Policy
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role, Vantage
@@ -39,9 +41,16 @@ def a_round(round: int = ROUND, **other: Any) -> list[Stored]:
     return [stored(m) for m in (seen, *alive(round=round))]
 
 
-def a_control(round: int = ROUND) -> list[Stored]:
-    seen, liveness = control(round=round)
+def a_control(round: int = ROUND, interval_ms: int = MINUTE, **other: Any) -> list[Stored]:
+    seen, liveness = control(round=round, interval_ms=interval_ms, **other)
     return [stored(m, Role.CONTROL) for m in (seen, *liveness)]
+
+
+def beside(*controls: list[Stored], retest: bool = False) -> Fact:
+    """What is said of a blocked vantage's measurement beside these."""
+    spoken = [each for some in controls for each in some]
+    (fact,) = facts_of([*spoken, *a_round(retest=retest)], ROUND, Policy())
+    return fact
 
 
 def test_a_vantage_is_judged_beside_its_liveness_and_control() -> None:
@@ -72,14 +81,59 @@ def test_controls_and_other_rounds_are_no_facts() -> None:
 
 def test_the_window_looks_back_only() -> None:
     for offset, found in ((-5, True), (-6, False), (1, False)):
-        (fact,) = facts_of([*a_control(ROUND + offset * MINUTE), *a_round()], ROUND, Policy())
+        fact = beside(a_control(ROUND + offset * MINUTE, 10 * MINUTE))
         assert fact.control is found
         assert fact.verdict.state is (State.BLOCKED if found else State.INCONCLUSIVE)
 
 
 def test_the_pace_shortens_the_window() -> None:
-    (fact,) = facts_of([*a_control(ROUND - MINUTE), *a_round()], ROUND, Policy(pace=10))
-    assert not fact.control
+    many = [*a_control(ROUND - MINUTE, 10 * MINUTE), *a_round()]
+    assert not facts_of(many, ROUND, Policy(pace=10))[0].control
+
+
+@pytest.mark.parametrize(("age", "interval", "found"), [(4, 5, True), (5, 5, False), (1, 0, False)])
+def test_a_word_holds_until_the_next_is_due(age: int, interval: int, found: bool) -> None:
+    assert beside(a_control(ROUND - age * MINUTE, interval * MINUTE)).control is found
+
+
+def test_an_older_word_does_not_step_in_for_one_that_was_lost() -> None:
+    before = a_control(ROUND - 5 * MINUTE, 5 * MINUTE)
+    failing = [
+        stored(m, Role.CONTROL)
+        for m in (control(*BLOCKED, interval_ms=5 * MINUTE)[0], *control()[1])
+    ]
+    assert beside(before, failing).verdict.state is State.DOWN
+    assert beside(before, failing[1:]).verdict.state is State.INCONCLUSIVE
+    assert beside(before, failing[:1]).verdict.state is State.INCONCLUSIVE, "offline is no word"
+
+
+def test_of_the_words_that_hold_one_that_passes_is_enough() -> None:
+    failing = [stored(m, Role.CONTROL) for m in (control(*BLOCKED)[0], *control()[1])]
+    before = a_control(ROUND - 2 * MINUTE, 5 * MINUTE)
+    assert beside(before, failing).verdict.state is State.BLOCKED
+    assert beside(before).verdict.state is State.BLOCKED, "and nothing that is lost can add to it"
+
+
+@pytest.mark.parametrize(
+    ("age", "again", "found"),
+    [(0, True, True), (1, True, True), (2, True, False), (0, False, True), (1, False, False)],
+)
+def test_beside_a_retest_stand_retests(age: int, again: bool, found: bool) -> None:
+    """Of a usual round only the very same; the word before may have been better."""
+    seen = a_control(ROUND - age * MINUTE, 5 * MINUTE, retest=again)
+    assert beside(seen, retest=True).control is found
+    usual = beside(seen, retest=False)
+    assert usual.control is (not again or age == 0)
+
+
+def test_in_a_round_that_is_not_over_the_word_before_is_good_for_a_guess() -> None:
+    many = [*a_control(ROUND - MINUTE), *a_round()]
+    (fact,) = facts_of(many, ROUND, Policy(), pending=True)
+    assert fact.verdict.state is State.BLOCKED
+    assert not facts_of(many, ROUND, Policy())[0].control
+    failing = [stored(m, Role.CONTROL) for m in (control(*BLOCKED)[0], *control()[1])]
+    (fact,) = facts_of([*many, *failing], ROUND, Policy(), pending=True)
+    assert fact.verdict.state is State.DOWN
 
 
 def test_the_token_decides_who_is_a_control() -> None:
@@ -98,7 +152,7 @@ def test_order_of_arrival_does_not_matter() -> None:
 
 
 def test_shared_work_says_the_same_as_the_plain_judge() -> None:
-    far = control(round=ROUND - MINUTE)
+    far = control(round=ROUND - MINUTE)  # runs once: its word holds in its own round alone
     near = control(dns(A1), tcp(A1, Failure.TIMEOUT))
     for liveness in (near[1], []):
         group = [stored(m, Role.CONTROL) for m in (*far, near[0]) if isinstance(m, Measurement)]
@@ -106,8 +160,8 @@ def test_shared_work_says_the_same_as_the_plain_judge() -> None:
         volunteers = a_round(clock_offset_ms=-5)
         (fact,) = facts_of([*group, *volunteers], ROUND, Policy())
         subject, *alive_here = (s.measurement for s in volunteers)
-        assert fact.verdict == judge(subject, alive_here, [(near[0], liveness), far])
-        assert fact.verdict.state is (State.DOWN if liveness else State.BLOCKED)
+        assert fact.verdict == judge(subject, alive_here, [(near[0], liveness)])
+        assert fact.verdict.state is (State.DOWN if liveness else State.INCONCLUSIVE)
 
 
 def test_nearest_first_with_later_rounds_only_when_asked() -> None:

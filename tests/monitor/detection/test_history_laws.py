@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.detection import gates
 from monitor.detection import state as states
+from monitor.detection.control import facts_of
 from monitor.detection.fold import initial
 from monitor.detection.history import Folding
-from monitor.detection.model import Event, Stored, Tier
+from monitor.detection.model import Event, Fact, State, Stored, Tier
 from monitor.detection.policy import Policy
+from monitor.detection.series import FAILED
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 from probes.wire.observation import TLSHandshake
 from tests.monitor.detection.scenes import alive
@@ -52,6 +55,9 @@ def world(
                 found += dead(who, number, made) if word == "offline" else made
             if retests and word == "blocked":
                 found += again(who, number)
+        if retests and "blocked" in words:
+            (control,) = (who for who in PEOPLE if who.role is Role.CONTROL)
+            found += again(control, number, fails=number + 1 in down)
     return found
 
 
@@ -67,9 +73,9 @@ def dead(who: Person, number: int, made: Sequence[Stored]) -> list[Stored]:
     return [made[0], replace(made[1], measurement=new)]
 
 
-def again(who: Person, number: int, target: str = TARGET) -> list[Stored]:
+def again(who: Person, number: int, target: str = TARGET, fails: bool = True) -> list[Stored]:
     """The same half a round later, because the detector asked."""
-    made = one(who, 2 * number + 1, True, target=target, interval=INTERVAL // 2)
+    made = one(who, 2 * number + 1, fails, target=target, interval=INTERVAL // 2)
     return [
         replace(
             each,
@@ -121,6 +127,50 @@ def speaks_for_others(each: Stored) -> bool:
     return each.role is Role.CONTROL or each.measurement.target in LIVENESS_TARGETS
 
 
+def judged(stored: Sequence[Stored]) -> dict[str, Fact]:
+    """All facts by id."""
+    return {
+        fact.id: fact for at in by_round(stored) for fact in facts_of(upto(stored, at), at, POLICY)
+    }
+
+
+def upto(stored: Sequence[Stored], round: int) -> list[Stored]:
+    return [each for each in stored if round - 300_000 <= each.measurement.round <= round]
+
+
+def controls(rng: random.Random) -> list[Stored]:
+    """What two controls say, each at its own pace, of a service that comes and goes."""
+    found = []
+    for number in (7, 8):
+        who = Person(number, 64990 + number, "DE", Role.CONTROL)
+        pace = rng.choice((1, 2, 5))
+        for turn in range((WARM + LONGEST) // pace):
+            made = one(who, turn, rng.random() < 0.3, interval=pace * INTERVAL)
+            found += dead(who, turn, made) if rng.random() < 0.1 else made
+    return found
+
+
+@given(SAID, SEEDS, st.booleans())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_losing_controls_and_liveness_never_moves_a_verdict_towards_blocked(
+    said: list[list[str]], seed: int, retests: bool
+) -> None:
+    """Passing or failing, in whatever number, of controls of another pace too; and what
+    gates must think of a failure is never better."""
+    rng = random.Random(seed)
+    stored = world(said, retests, {rng.randrange(WARM + LONGEST)}) + controls(rng)
+    share = rng.random()
+    less = [each for each in stored if not speaks_for_others(each) or rng.random() > share]
+    had, has = judged(stored), judged(less)
+    assert had.keys() == has.keys()
+    for id, fact in has.items():
+        before = had[id]
+        assert fact.verdict.state not in FAILED or before.verdict.state in FAILED
+        assert fact.verdict.state is not State.BLOCKED or before.verdict.state is State.BLOCKED
+        for words in (gates.FAILING, gates.CUT_OFF, gates.UNPROVEN):
+            assert gates.outcome(before) not in words or gates.outcome(fact) in words
+
+
 @given(
     SAID,
     SEEDS,
@@ -132,25 +182,17 @@ def speaks_for_others(each: Stored) -> bool:
 def test_what_is_lost_never_opens_anything(
     said: list[list[str]], seed: int, what: str, retests: bool, down: set[int]
 ) -> None:
-    """But for a control that says the service is down: without its word, that of the rounds before
-    is the nearest within the window, and they may have worked."""
+    """Of controls also what speaks against a block; a retest's control may fail before its usual
+    round does."""
     if what == "failing":  # what somebody offline saw is no failure of the service
         said = [["works" if word == "offline" else word for word in words] for words in said]
         down = set()
     stored = world(said, retests, down)
-    kept = {START + number * INTERVAL for number in down}
     rounds, rng = by_round(stored), random.Random(seed)
     share = rng.random()
     wanted = fails if what == "failing" else speaks_for_others
-    less = [
-        each
-        for each in stored
-        if not wanted(each)
-        or (each.role is Role.CONTROL and each.measurement.round in kept)
-        or rng.random() > share
-    ]
-    # Whether anything opens. A fact that is lost is not learnt by a baseline either, which may move
-    # the moment of a higher tier by a round; test_fold_laws says for which worlds it does not.
+    less = [each for each in stored if not wanted(each) or rng.random() > share]
+    # Whether anything opens; of higher tiers see test_fold_losses.
     for had, has in zip(ranks(stored, rounds), ranks(less, rounds), strict=True):
         assert min(has, 1) <= min(had, 1)
 

@@ -247,6 +247,26 @@ def test_fewer_failures_never_open(observations, liveness, how) -> None:  # type
         assert judge(whole(fewer, how), liveness, beside).state not in OPEN
 
 
+def test_of_two_controls_one_may_be_all_that_speaks_for_an_answer() -> None:
+    """Less control never accuses more, but for this: what one control alone has got as well."""
+    subject = whole([dns("10.0.0.1")])
+    same, other = (control(dns(a), endpoints=ALL) for a in ("10.0.0.1", A1))
+    assert judge(subject, alive(), [same, other]).state not in OPEN
+    assert judge(subject, alive(), [other]).state in OPEN
+    assert judge(subject, alive(), [same]).state not in OPEN
+    assert judge(subject, alive(), []).state not in OPEN
+
+
+def test_without_a_control_a_target_of_which_one_endpoint_is_enough_works() -> None:
+    works, dies = tls(A1, at=TLS), tls(A2, Failure.RESET, at=CHAT)
+    both = (tcp(A1, at=TLS), works, tcp(A2, at=CHAT), dies)
+    subject = measured(*both, endpoints=(TLS, CHAT), combine="any_of")
+    seen = (tcp(A1, at=TLS), works, tcp(A2, at=CHAT), tls(A2, at=CHAT))
+    there = control(*seen, endpoints=(TLS, CHAT))
+    assert judge(subject, alive(), [there]).state is State.IMPAIRED
+    assert judge(subject, alive(), []).state is State.OK
+
+
 def test_nothing_is_insufficient() -> None:
     for how in ("any_of", "all_of"):
         for liveness in ([], alive(), alive(international=(False,))):

@@ -111,6 +111,12 @@ def test_clock() -> None:
     assert standing([expired]).dates
 
 
+def test_the_clock_is_read_with_the_international_hosts() -> None:
+    both = alive(domestic=(True,), clock_offset_ms=9_999_999)
+    assert standing(both).clock_wrong
+    assert not standing(both[1:]).clock_wrong, "what is lost of the other scope excuses nothing"
+
+
 def test_interception_needs_half_of_the_hosts() -> None:
     refs = [endpoint("tls", f"l{n}.example") for n in range(3)]
     good = [tls(f"14.0.0.{n}", at=refs[n]) for n in (1, 2)]

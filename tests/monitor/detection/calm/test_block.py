@@ -11,6 +11,8 @@ from monitor.detection.calm.block import (
     OFFLINE,
     OUTCOMES,
     SILENT,
+    UNKNOWN,
+    UNSEEN,
     UNSUPPORTED,
     narrow,
     plus_one,
@@ -21,7 +23,8 @@ from monitor.detection.policy import Policy
 
 def test_codes_are_the_words_of_the_gates() -> None:
     words = (gates.SILENT, gates.GOOD, gates.BAD, gates.UNSUPPORTED, gates.DOWN, gates.OFFLINE)
-    codes = (SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE)
+    words += (gates.UNSEEN, gates.UNKNOWN)
+    codes = (SILENT, GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, UNSEEN, UNKNOWN)
     assert tuple(OUTCOMES[code] for code in codes) == words
     assert tuple(CODE[word] for word in words) == codes
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+from msgspec.structs import replace
 
+from monitor.detection import gates
 from monitor.detection.calm.block import BAD, DOWN, GOOD, OFFLINE, SILENT, UNSUPPORTED
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
 from monitor.detection.calm.packing import packed
@@ -34,6 +36,8 @@ def test_facts_become_columns() -> None:
         *(GOOD, BAD, BAD, BAD, DOWN, OFFLINE, UNSUPPORTED, SILENT, BAD),
     ]
     assert found.accuses.tolist() == [each == BAD for each in found.outcome.tolist()]
+    assert np.flatnonzero(found.groundless).tolist() == [4, 6], "down and uncontrolled"
+    assert found.shaken.tolist() == found.groundless.tolist()
     assert found.bad_row.tolist() == [1, 2, 3, 8]
     assert found.bad_weight.tolist() == [worlds.STRONG, worlds.STRONG, 0, 0]
     assert found.rule == ["tls.reset.sni", "tls.reset.sni", "tcp.timeout", "bare"]
@@ -42,6 +46,24 @@ def test_facts_become_columns() -> None:
     assert sorted(zip(found.fine_row.tolist(), found.fine_layer.tolist(), strict=True)) == [
         *((1, 0), (1, 1), (2, 0), (2, 1), (3, 0)),
     ]
+
+
+def test_what_takes_the_ground() -> None:
+    """A gate that is shut asks less; a retest takes nothing else."""
+    who = vantages(1)[0]
+    for verdict, open_, shut in (
+        (worlds.DOWN, True, True),
+        (worlds.UNSEEN, True, True),
+        (worlds.OFFLINE, False, False),
+        (blocked(), False, False),
+    ):
+        for retest in (False, True):
+            one = replace(fact(who, START, verdict), retest=retest)
+            found = gathered(np.arange(1), [one])
+            assert found.groundless.tolist() == [open_ and not retest]
+            assert found.shaken.tolist() == [shut]
+            assert gates.groundless(one, False) is (open_ and not retest)
+            assert gates.groundless(one, True) is shut
 
 
 def test_without_some_vantages() -> None:
