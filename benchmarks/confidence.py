@@ -75,7 +75,7 @@ def judged(counts: Counts, by: Weights, picture: str) -> None:
     }
     for title, found in every.items():
         told(title, found)
-    print("\nGoals (goals.md, issue 5)")
+    print("\nGoals")
     for title, found in every.items():
         for name, value, most in (
             ("calibration error", found.error, ERROR),

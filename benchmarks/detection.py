@@ -197,7 +197,7 @@ def main() -> int:
                 before = honest.alarms[5, TYPED] + honest.alarms[5, UNTYPED]
                 after = tally.alarms[5, TYPED] + tally.alarms[5, UNTYPED]
                 goals.liars(before, honest.series_years(5), after, tally.series_years(5))
-    print("\nGoals (goals.md)")
+    print("\nGoals")
     for line in goals.lines:
         print(f"  {line}")
     return 0

@@ -1,4 +1,4 @@
-"""Which destinations a probe may dial (interface.md section 2). Pure.
+"""Which destinations a probe may dial. Pure.
 
 A catalogue, a resolver's answer or a redirect may name any address; the network asks here, at
 connect time, about the very address that is dialled.
@@ -66,7 +66,7 @@ def refusal(
 
 @dataclass(frozen=True)
 class Guard:
-    """Which destinations this probe may dial (interface.md section 2)."""
+    """Which destinations this probe may dial."""
 
     allow_private: bool = False
     nameservers: frozenset[str] = frozenset()

@@ -1,6 +1,6 @@
 """TLS to every address of an endpoint, and on failure the contrasts that isolate the cause.
 
-The square of names and addresses (design.md section 6): the service's name or an innocuous one,
+The square of names and addresses: the service's name or an innocuous one,
 at the service's address or at a reflector of ours. A censor may go on blocking an address pair
 for minutes after a trigger, so where the last round failed the innocuous name goes first.
 """

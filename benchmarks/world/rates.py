@@ -1,7 +1,7 @@
 """Every rate of the simulated world in one place. Nothing here is measured on a fleet of ours.
 
 Where a number stands without a remark it is the assumption of our earlier stress simulation
-(reference/detection.md section 3.3, numbers only); `added` marks what this world adds so that
+(its numbers only); `added` marks what this world adds so that
 whole verdicts and gates have something to judge. Durations are means of an exponential law.
 """
 

@@ -245,7 +245,7 @@ def _combine(
     addresses: tuple[AddressJudgement, ...],
     forged: frozenset[str],
 ) -> EndpointJudgement:
-    """Put one endpoint together (interface.md section 3).
+    """Put one endpoint together.
 
     The protocol's last step may have been taken at one address only (a request is sent once an
     endpoint), also at one that a reference resolver gave: then it speaks for all. So does the

@@ -25,7 +25,7 @@ Control = tuple[Measurement, Sequence[Measurement]]
 """A control's measurement of the same target, with the control's own liveness of that round."""
 OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 _BLOCKED_TENTHS = 9
-"""An `any_of` target is blocked from this many tenths of its endpoints on (interface.md)."""
+"""An `any_of` target is blocked from this many tenths of its endpoints on."""
 RULE_EMPTY = "target.insufficient"
 RULE_WORKS = "target.works"
 

@@ -1,4 +1,4 @@
-"""The words of judging and detecting (design.md section 2), as values.
+"""The words of judging and detecting, as values.
 
 Everything here is immutable and comes from facts alone: nothing depends on when a measurement
 arrived, only on when it was made.
@@ -14,7 +14,7 @@ from probes.wire.measurement import Measurement, Role
 
 
 class State(StrEnum):
-    """What a verdict says (interface.md section 3)."""
+    """What a verdict says."""
 
     OK = "ok"
     BLOCKED = "blocked"
@@ -39,7 +39,7 @@ class Layer(StrEnum):
 
 
 class Technique(StrEnum):
-    """How it is blocked (interface.md section 3). Append-only: ids are never renamed."""
+    """How it is blocked. Append-only: ids are never renamed."""
 
     DNS_NXDOMAIN = "dns.nxdomain"
     DNS_REFUSED = "dns.refused"
@@ -158,7 +158,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tier(StrEnum):
-    """How sure an event is (design.md section 7)."""
+    """How sure an event is."""
 
     UNCONFIRMED = "unconfirmed"
     LIKELY = "likely"

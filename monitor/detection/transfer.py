@@ -17,7 +17,7 @@ from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import LEAST_BYTES, frozen, slow, speed, times_faster
 
 TENTH = 10
-"""`throttle.*`: a tenth or less of the paired transfer (interface.md section 3)."""
+"""`throttle.*`: a tenth or less of the paired transfer."""
 CLEARLY = 3
 """A control so many times as fast is not slow in the same way."""
 

@@ -107,7 +107,7 @@ class LivenessHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SNIContrast(msgspec.Struct, frozen=True, kw_only=True):
-    """The two other corners of the SNI square (design.md section 6)."""
+    """The two other corners of the SNI square."""
 
     innocuous: str = ""
     address: str = ""

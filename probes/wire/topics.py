@@ -1,4 +1,4 @@
-"""MQTT topic names, made and taken apart in one place (interface.md section 5)."""
+"""MQTT topic names, made and taken apart in one place."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rules over an imported run: how most of its failing endpoints fail, in the words of one layer.
 
 No rule here accuses: without a control the state is `inconclusive`, with layer and technique
-named (interface.md section 3). The weights are those that the same signature has beside a
+named. The weights are those that the same signature has beside a
 control, lowered where other things look the same from outside.
 """
 

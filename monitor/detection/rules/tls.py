@@ -1,4 +1,4 @@
-"""Rules over one TLS handshake with the service's name, decided by the SNI square (design.md §6):
+"""Rules over one TLS handshake with the service's name, decided by the SNI square:
 service address and innocuous name; our own reflector and the service's name.
 """
 

@@ -1,4 +1,4 @@
-"""The rules of interface.md section 5: as a table, and on every broker of ours by what is
+"""Who may publish and read what: as a table, and on every broker of ours by what is
 delivered, because SUBACK and PUBACK say "granted" to what is not."""
 
 from __future__ import annotations
