@@ -121,6 +121,8 @@ def _repeated(said: Evidence, times: int, wide: int) -> Evidence:
         row=rows(said.row),
         outcome=np.tile(said.outcome, times),
         accuses=np.tile(said.accuses, times),
+        groundless=np.tile(said.groundless, times),
+        shaken=np.tile(said.shaken, times),
         layers=np.tile(said.layers, times),
         fine_row=rows(said.fine_row),
         fine_layer=np.tile(said.fine_layer, times),

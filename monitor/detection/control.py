@@ -4,7 +4,8 @@ controls whose word still holds. This is all that the detector reads; controls n
 A control's word holds in its own round, and a scheduled one until the control's next is due. So a
 word that got lost leaves its time unknown: an older one that was better does not step in for it.
 All words that hold count, and one that passes a step is enough. Retests have no schedule: beside
-one stand words of its own round, and those of retests before which it was too early to ask again.
+one stand words of its own round, those of retests before which it was too early to ask again, and
+scheduled ones of the same minute, for a control whose own round is about to begin refuses a retest.
 """
 
 from __future__ import annotations
@@ -41,8 +42,13 @@ def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
 def holds(control: Measurement, measurement: Measurement, policy: Policy) -> bool:
     """Whether a control's word of the same target holds when a measurement's round begins."""
     age = measurement.round - control.round
-    if age <= 0 or control.retest is not measurement.retest:
+    if age <= 0:
         return age == 0
+    if measurement.retest and not control.retest:
+        apart = abs(measurement.started - control.started)
+        return apart <= policy.ms(policy.retest_round_seconds)
+    if control.retest is not measurement.retest:
+        return False
     if control.retest:
         # Probes obey no sooner (`probes.again.RESIDUAL_PART`), less the edges of both rounds.
         return age < policy.ms(policy.retest_pause_seconds - policy.retest_round_seconds)

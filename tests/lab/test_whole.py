@@ -54,10 +54,10 @@ def test_the_block_is_confirmed_in_its_network_alone(
     assert event["vantages"] == {"agreeing": 3, "total": 3}
     assert event["control"] == "ok"
     counts = dict(event["rule_counts"])
-    # Where the innocuous name did not come through on a busy machine, a round cannot tell more.
+    # A retest shows the service's name alone, and tells no more than how it died.
     untold = counts.pop(f"{technique.rpartition('.')[0]}.untold", 0)
     assert set(counts) == {technique}
-    assert untold * 10 <= counts[technique]
+    assert untold < counts[technique]
     assert event["policy"]["pace"] > 1
 
 

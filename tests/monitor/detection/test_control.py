@@ -116,10 +116,18 @@ def test_of_the_words_that_hold_one_that_passes_is_enough() -> None:
 
 @pytest.mark.parametrize(
     ("age", "again", "found"),
-    [(0, True, True), (1, True, True), (2, True, False), (0, False, True), (1, False, False)],
+    [
+        (0, True, True),
+        (1, True, True),
+        (2, True, False),
+        (0, False, True),
+        (1, False, True),
+        (2, False, False),
+    ],
 )
 def test_beside_a_retest_stand_retests(age: int, again: bool, found: bool) -> None:
-    """Of a usual round only the very same; the word before may have been better."""
+    """Of a usual round only the very same, or what was said in the same minute; the word before
+    may have been better."""
     seen = a_control(ROUND - age * MINUTE, 5 * MINUTE, retest=again)
     assert beside(seen, retest=True).control is found
     usual = beside(seen, retest=False)
