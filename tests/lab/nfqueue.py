@@ -20,6 +20,9 @@ _CFG_CMD, _CFG_PARAMS = 1, 2
 _ATTR_HEADER, _ATTR_VERDICT, _ATTR_PAYLOAD = 1, 2, 10
 _BIND, _COPY_HEAD, _COPY_PACKET = 1, 1, 2
 _REQUEST = 1
+_SOL_NETLINK, _NO_ENOBUFS = 270, 5  # include/uapi/linux/netlink.h
+_SO_RCVBUFFORCE = 33  # include/uapi/asm-generic/socket.h
+_ROOM = 8 << 20
 ACCEPT, DROP = 1, 0
 
 
@@ -35,6 +38,9 @@ class Queue:
         self._number = number
         mode = _COPY_PACKET if copy else _COPY_HEAD
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+        # Where a busy machine lets the queue run over, a packet is lost, and not the censor.
+        self._socket.setsockopt(_SOL_NETLINK, _NO_ENOBUFS, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _ROOM)
         self._socket.bind((0, 0))
         self._send(_CONFIG, _attribute(_CFG_CMD, struct.pack("!BxH", _BIND, socket.AF_INET)))
         self._send(_CONFIG, _attribute(_CFG_PARAMS, struct.pack("!IB", 0xFFFF, mode)))

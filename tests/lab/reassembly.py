@@ -6,6 +6,7 @@ from the other one. It says on standard error in how many segments each hello ca
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
@@ -118,7 +119,8 @@ def reset_both(seen: Segment) -> None:
 def send(
     source: str, source_port: int, to: str, to_port: int, sequence: int, ack: int, flags: int
 ) -> None:
-    """Send a segment without payload, as from `source`."""
+    """Send a segment without payload, as from `source`; what cannot be sent is lost, as on any
+    way."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     ends = socket.inet_pton(family, source) + socket.inet_pton(family, to)
     tcp = struct.pack("!HHIIBBHHH", source_port, to_port, sequence, ack, 0x50, flags, 0, 0, 0)
@@ -128,7 +130,10 @@ def send(
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 60, socket.IPPROTO_TCP, 0)
     else:
         head = struct.pack("!IHBB", 6 << 28, len(tcp), socket.IPPROTO_TCP, 60)
-    with socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+    with (
+        socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+        contextlib.suppress(OSError),
+    ):
         raw.sendto(head + ends + tcp, (to, 0))
 
 

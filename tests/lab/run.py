@@ -74,6 +74,9 @@ def main(seed: int, number: int, folder: Path) -> None:
         }
         codes = {space: process.wait(LIMIT_SECONDS) for space, process in runs.items()}
         measured = time.monotonic()
+        if fallen := world.fallen():
+            log = (folder / "servers.log").read_text(errors="replace")[-4000:]
+            raise RuntimeError(f"{fallen}\n{log}")
         with files["probe"].open("rb") as given:
             judged = subprocess.run(
                 [*command("reachwatch"), "judge", "--probe", "-", "--control",

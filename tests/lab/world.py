@@ -342,6 +342,10 @@ class World:
             time.sleep(0.05)
         raise RuntimeError(f"nothing at {address}:{port}, see {self.folder}/servers.log")
 
+    def fallen(self) -> list[str]:
+        """Servers and censors that ended by themselves, and with what."""
+        return [f"{p.args!r}: ended with {p.returncode}" for p in self._running if p.poll()]
+
     def close(self) -> None:
         """End every server, then the namespaces."""
         for process in reversed(self._running):
