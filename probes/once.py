@@ -12,12 +12,11 @@ import random
 import secrets
 import ssl
 from collections.abc import Iterable, Sequence
-from importlib import metadata
 from typing import TextIO
 
 import msgspec
 
-from probes import tls
+from probes import __version__, tls
 from probes.network import Guard, SocketNetwork
 from probes.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.round import Setup, measure_round, round_bound_seconds
@@ -162,12 +161,8 @@ def open_network(
 
 def software() -> Software:
     """Return what measures: versions that a verdict may depend on."""
-    try:
-        version = metadata.version("reachwatch")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        version = ""
     return Software(
-        version=version,
+        version=__version__,
         python=platform.python_version(),
         openssl=ssl.OPENSSL_VERSION,
         tls_profile=f"default.{tls.PROFILE_VERSION}",

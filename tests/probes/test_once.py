@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from importlib import metadata
 
 import pytest
 
+import monitor
 from probes.once import SelectionError, once, open_network, rows, select, software
 from probes.resolvers import ResolverError
 from probes.wire.codec import read_lines
@@ -149,5 +151,7 @@ def test_an_apps_answer_is_ok_only_when_it_is_the_apps(spoke: bool, cell: str):
     assert cell in row
 
 
-def test_software_names_the_library():
+def test_software_names_the_library_and_the_version_that_was_installed():
     assert software().openssl.startswith("OpenSSL")
+    # Also in the image, where the package's metadata are not.
+    assert software().version == metadata.version("reachwatch") == monitor.__version__
