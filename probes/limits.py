@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 
 def within(seconds: float) -> Limit:
@@ -19,10 +20,12 @@ def within(seconds: float) -> Limit:
 
     Enter it at once. For lengths that come again and again: each has a timer of its own.
     """
+    global _newest
     loop = asyncio.get_running_loop()
-    queues = _queues.get(loop)
-    if queues is None:
-        queues = _queues[loop] = {}
+    of, queues = _newest
+    if of() is not loop:
+        queues = _queues.setdefault(loop, {})
+        _newest = (ref(loop), queues)
     queue = queues.get(seconds)
     if queue is None:
         queue = queues[seconds] = _Queue()
@@ -105,3 +108,8 @@ class _Queue:
 
 
 _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, _Queue]] = WeakKeyDictionary()
+_newest: tuple[Callable[[], asyncio.AbstractEventLoop | None], dict[float, _Queue]] = (
+    lambda: None,
+    {},
+)
+"""The loop that asked last and its queues, for there is hardly ever another."""

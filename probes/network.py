@@ -8,10 +8,12 @@ destinations (`probes.guard`) is asked here, at connect time, for the very addre
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from probes.guard import Guard as Guard
@@ -129,18 +131,29 @@ def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
 class _SocketStream:
     """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
 
-    __slots__ = ("_limited", "_loop", "_sock")
+    __slots__ = ("_asked", "_limited", "_loop", "_sock")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._sock = sock
         self._limited = False
+        self._asked = False
+        """Something was sent since anything was received."""
 
     async def send(self, payload: bytes) -> None:
         await _sent(self._loop, self._sock, payload)
+        self._asked = True
 
     async def receive(self, limit: int = 65536) -> bytes:
-        return await self._loop.sock_recv(self._sock, limit)
+        while True:
+            # What was sent just now has no answer yet: to try would be a system call for nothing.
+            if not self._asked:
+                try:
+                    return self._sock.recv(limit)
+                except BlockingIOError:
+                    pass
+            self._asked = False
+            await _ready(self._sock.fileno(), self._loop.add_reader, self._loop.remove_reader)
 
     def limit_hops(self, hops: int) -> None:
         """Let what is sent from now on live for so many hops, and hear of its end."""
@@ -153,6 +166,7 @@ class _SocketStream:
             # What was lost on purpose must not be sent again by the kernel.
             self._sock.setsockopt(*_HOPS[self._sock.family], -1)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._asked = False
         self._sock.close()
 
 
@@ -324,21 +338,25 @@ async def _connected(
 ) -> None:
     """Connect. `loop.sock_connect` would look up again what is an address already. Raises
     OSError."""
-    try:
-        sock.connect(destination)
-    except BlockingIOError:
-        pass
-    else:
-        return
-    over: asyncio.Future[None] = loop.create_future()
-    number = sock.fileno()  # of a socket, the loop would make a text to say that it is new
-    loop.add_writer(number, _wake, over)
+    failed = sock.connect_ex(destination)
+    if failed == errno.EINPROGRESS:
+        await _ready(sock.fileno(), loop.add_writer, loop.remove_writer)
+        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if failed:
+        raise OSError(failed, os.strerror(failed))
+
+
+async def _ready(
+    number: int, watch: Callable[..., object], unwatch: Callable[[int], object]
+) -> None:
+    """Wait until a descriptor may be read or written: by its number, for of a socket the event loop
+    would make a text to say that it is new."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    watch(number, _wake, over)
     try:
         await over
     finally:
-        loop.remove_writer(number)
-    if failed := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-        raise OSError(failed, os.strerror(failed))
+        unwatch(number)
 
 
 def _wake(over: asyncio.Future[None]) -> None:

@@ -237,7 +237,7 @@ def _struct(value: Any, secrets: _Secrets) -> Any:
     changed: dict[str, Any] = {}
     for name, fit in fields:
         old = getattr(value, name)
-        if old is None or old == ():
+        if not old:  # nothing, or nothing in it
             continue
         new = _value(old, name, fit, secrets)
         if new is not old:

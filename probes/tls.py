@@ -184,6 +184,11 @@ class TLSClient:
         """Presented certificates (DER), leaf first, also when verification refused them."""
         return tuple(_der(c) for c in _inner(self._object).get_unverified_chain() or ())
 
+    def leaf(self) -> tuple[bytes, ...]:
+        """The certificate (DER) that the far side presented as its own, alone; empty if none."""
+        der = self._object.getpeercert(True)
+        return () if der is None else (der,)
+
     @property
     def plain_http(self) -> bool:
         """The far side answered in clear-text HTTP (or bare HTML) in place of TLS."""

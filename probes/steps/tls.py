@@ -52,6 +52,7 @@ async def handshake(
         far_alert = alert(failed)
         if far_alert is None and not refused:
             far_alert = client.alert_in_clear
+    presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
         endpoint=endpoint,
         purpose=purpose,
@@ -73,7 +74,7 @@ async def handshake(
         cipher=client.cipher,
         alpn=client.alpn,
         verify_code=_verify_code(failed, verify),
-        chain=certificates.kept(client.chain(), whole=refused) if refused or failed is None else (),
+        chain=certificates.kept(presented, whole=refused),
     )
     return observation, client
 

@@ -102,6 +102,23 @@ async def test_no_time_at_all_ends_at_the_next_wait():
         await asyncio.sleep(9)
 
 
+def test_two_loops_in_turns_have_their_own_limits():
+    async def late() -> bool:
+        try:
+            with within(0.05):
+                await asyncio.sleep(9)
+        except TimeoutError:
+            return True
+        return False
+
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+    try:
+        assert [loop.run_until_complete(late()) for loop in loops * 2] == [True] * 4
+    finally:
+        for loop in loops:
+            loop.close()
+
+
 def test_a_closed_loop_can_go():
     async def body() -> weakref.ref[asyncio.AbstractEventLoop]:
         with within(30):

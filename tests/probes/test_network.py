@@ -51,6 +51,43 @@ async def test_stream_carries_bytes_both_ways(address: str):
     assert server.hellos == [b"ping\r\n\r\n"]
 
 
+async def test_an_answer_in_parts_and_what_stood_there_before_anything_was_sent():
+    def greet(connection: socket.socket, first: bytes) -> None:
+        connection.sendall(b"greeting")
+        for part in (b"one", b"two"):
+            assert connection.recv(9) == b"more"
+            connection.sendall(part)
+
+    async with serve(greet, wait_for_bytes=False) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        assert await stream.receive(5) == b"greet"
+        assert await stream.receive() == b"ing"
+        await stream.send(b"more")
+        assert await stream.receive() == b"one"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.receive(), 0.05)  # and nothing is lost by it
+        await stream.send(b"more")
+        assert await stream.receive() == b"two"
+        assert await stream.receive() == b""
+        stream.close()
+
+
+async def test_a_closed_stream_says_so_also_when_an_answer_was_due():
+    async with serve(silence) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        await stream.send(b"x\r\n\r\n")
+        stream.close()
+        with pytest.raises(OSError, match="descriptor") as caught:
+            await stream.receive()
+    assert caught.value.errno == errno.EBADF
+
+
+async def test_an_address_that_cannot_be_connected_to_fails_at_once():
+    with pytest.raises(ConnectError) as caught:
+        await LAB.connect("fe80::1", 9)  # of a link that is not named
+    assert caught.value.errno == errno.EINVAL
+
+
 async def test_reset_comes_with_its_errno():
     async with serve(reset) as server:
         stream = await LAB.connect("127.0.0.1", server.port)

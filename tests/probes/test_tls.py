@@ -54,6 +54,7 @@ def test_handshake_in_memory(profile: str):
     assert client.alpn == "h2"
     assert client.cipher is not None
     assert client.chain()[0] == LEAF.der
+    assert client.leaf() == (LEAF.der,)
     assert client.sent_bytes > client.hello_bytes
     assert client.received_bytes > 1000
     assert not client.plain_http
