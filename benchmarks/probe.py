@@ -22,7 +22,7 @@ from benchmarks.probing.compare import compare, report
 def main() -> int:
     """Run the parts asked for and print their figures."""
     parser = argparse.ArgumentParser(prog="bench probe", description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=7, help="of each side and work (7)")
+    parser.add_argument("--repeats", type=int, default=25, help="of each side and work (25)")
     parser.add_argument("--part", type=float, default=1.0, help="of the usual counts (1)")
     parser.add_argument("--rounds", type=int, default=20, help="of the whole catalogue (20)")
     parser.add_argument("--only", choices=("compare", "round"))
@@ -30,7 +30,8 @@ def main() -> int:
     parser.add_argument(
         "--python",
         default=sys.executable,
-        help="interpreter for the daemon, of an environment with no more than it needs (this one)",
+        help="interpreter for our side, of an environment with no more than it needs (this one; "
+        "scripts/bench gives that of the image)",
     )
     given = parser.parse_args()
     missing = [name for name in ("nginx", peer.PROGRAM) if not standins.program(name)]
@@ -38,7 +39,10 @@ def main() -> int:
         print(f"bench probe: not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
     if given.only != "round":
-        print("\n".join(report(asyncio.run(compare(given.repeats, given.part)))), flush=True)
+        for held in (False, True):
+            costs = asyncio.run(compare(given.repeats, given.part, given.python, held=held))
+            print("Both held to one core:" if held else "Both as anybody starts them:")
+            print("", *report(costs), "", sep="\n", flush=True)
     if given.only != "compare":
         print(flush=True)
         hidden = "" if given.quic else whole.HIDDEN

@@ -85,8 +85,9 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, trust: Trust, cores: set[int]) -> AsyncIterator[Peer]:
-    """Run it until the end of the block, on these cores, with the classical key exchange."""
+async def running(folder: Path, trust: Trust, core: int | None) -> AsyncIterator[Peer]:
+    """Run it until the end of the block, with the classical key exchange: as Debian starts it, or
+    held to one core."""
     path = folder / "blackbox.yml"
     path.write_text(config(trust))
     port = free_port()
@@ -95,8 +96,8 @@ async def running(folder: Path, trust: Trust, cores: set[int]) -> AsyncIterator[
         f"--config.file={path}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=error",
-        env={**os.environ, "GODEBUG": "tlsmlkem=0", "GOMAXPROCS": str(len(cores))},
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        env={**os.environ, "GODEBUG": "tlsmlkem=0"} | ({} if core is None else {"GOMAXPROCS": "1"}),
+        preexec_fn=None if core is None else lambda: os.sched_setaffinity(0, {core}),
     )
     try:
         await listening("127.0.0.1", port)

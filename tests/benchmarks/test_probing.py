@@ -36,6 +36,10 @@ def test_processor_time_of_a_process_is_what_it_used() -> None:
     finally:
         busy.communicate(b"\n")
     assert cpu_seconds(os.getpid()) > 0
+    before = time.process_time()
+    assert before <= cpu_seconds(os.getpid()) <= time.process_time()
+    with pytest.raises(OSError, match="Invalid"):  # it is gone
+        cpu_seconds(busy.pid)
 
 
 def test_each_repeat_has_its_own_ratio() -> None:
