@@ -77,7 +77,7 @@ def nginx_config(
     return f"""daemon off;
 master_process off;
 pid nginx.pid;
-error_log stderr crit;
+error_log stderr emerg;
 events {{ worker_connections 8192; }}
 http {{
   access_log off;

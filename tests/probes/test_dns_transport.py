@@ -101,7 +101,7 @@ async def test_hostile_http2(payload, failures):
     context.set_alpn_protocols(["h2"])
     async with speaking(payload, context) as port:
         via = ResolverRoute("lab", "doh", "127.0.0.1", port, SERVER_NAME, trust=pem)
-        # Whoever closes with our frames unread resets: that may be met before the last of its bytes.
+        # Who closes with our frames unread resets, which may be met before the last of its bytes.
         with pytest.raises((ExchangeError, ConnectionResetError)) as caught:
             async with asyncio.timeout(5):
                 await exchange(LAB, via, QUESTION.payload, Phase())
