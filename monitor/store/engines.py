@@ -124,6 +124,21 @@ def _make_private(path: Path) -> None:
         raise kind(reason) from None
 
 
+class Undoing(sqlite3.Connection):
+    """A connection that undoes its transaction before it closes.
+
+    SQLite's own close waits for statements that somebody still holds, such as the traceback of a
+    writer that was cancelled, and the write lock with it: then nobody could write any more.
+    """
+
+    def close(self) -> None:
+        """Roll back what is open, and close."""
+        with contextlib.suppress(sqlite3.Error):
+            if self.in_transaction:
+                self.rollback()
+        super().close()
+
+
 def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -131,7 +146,7 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) ->
         max_overflow=0,
         pool_timeout=3 * LOCK_SECONDS,
         # isolation_level None: Python's sqlite3 begins nothing by itself.
-        connect_args={"timeout": LOCK_SECONDS, "isolation_level": None},
+        connect_args={"timeout": LOCK_SECONDS, "isolation_level": None, "factory": Undoing},
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")

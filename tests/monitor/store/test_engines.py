@@ -189,6 +189,20 @@ async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
     assert len(await store.facts.arrivals(0)) == 800
 
 
+def test_a_closed_connection_holds_no_lock_whoever_holds_its_statements(tmp_path: Path) -> None:
+    file = tmp_path / "store.sqlite"
+    first = sqlite3.connect(file, isolation_level=None, factory=engines.Undoing)
+    first.execute("CREATE TABLE kept (n)")
+    first.execute("BEGIN IMMEDIATE")
+    held = first.execute("INSERT INTO kept VALUES (1) RETURNING n")
+    first.close()
+    second = sqlite3.connect(file, isolation_level=None, timeout=0.1)
+    second.execute("BEGIN IMMEDIATE")
+    assert second.execute("SELECT count(*) FROM kept").fetchone() == (0,)
+    second.close()
+    del held
+
+
 async def test_nobody_listens_on_postgresqls_port() -> None:
     url = f"postgresql+asyncpg://u:secret@127.0.0.1:{free_port()}/d"
     with pytest.raises(StoreUnavailableError, match=r"(?i)connect") as caught:
