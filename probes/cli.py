@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import gc
 import logging
 import math
 import os
@@ -31,6 +30,7 @@ from probes import (
     reflector,
     scheduler,
     settings,
+    spared,
     state,
     status,
 )
@@ -256,10 +256,7 @@ def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
 
     async def begin() -> None:
         asyncio.get_running_loop().set_default_executor(executor)
-        # Modules and catalogue stay to the end: looking only at what a round leaves, the
-        # collector comes by often enough that little is left lying.
-        gc.collect()
-        gc.freeze()
+        spared.settle()
         await work()
         waiting = threading.Thread(target=executor.shutdown, daemon=True)
         waiting.start()

@@ -9,7 +9,6 @@ the daemon does, and thrown away.
 from __future__ import annotations
 
 import asyncio
-import gc
 import random
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from probes import tls
+from probes import spared, tls
 from probes.network import Guard, SocketNetwork
 from probes.patience import Patience
 from probes.resolvers import ResolverRoute
@@ -93,8 +92,7 @@ async def main(ports: dict[str, int], name: str, trust: str, curve: str) -> None
     )
     chosen = {work: targets(work, PER_ROUND, ports[work], name, trust) for work in ports}
     loop = asyncio.get_running_loop()
-    gc.collect()
-    gc.freeze()  # as the daemon does
+    spared.settle()  # as the daemon does
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         work, count = line.split()
         seen, failed = await measure(setup, chosen[work], int(count))

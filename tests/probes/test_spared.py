@@ -36,6 +36,25 @@ def test_also_when_the_import_fails() -> None:
     assert not {"of_mine", "of_mine.too"} & set(sys.modules)
 
 
+def test_what_is_there_is_kept_and_less_lies_about_than_with_pythons_own_thresholds() -> None:
+    said = run(
+        "import gc, probes.spared\n"
+        "class Ring:\n"
+        "    def __init__(self): self.me = self\n"
+        "def most():\n"
+        "    lying = []\n"
+        "    for n in range(6000):\n"
+        "        Ring()\n"
+        "        if not n % 50: lying.append(sum(type(o) is Ring for o in gc.get_objects()))\n"
+        "    return max(lying)\n"
+        "gc.set_threshold(2000, 10, 10)\n"
+        "before = most()\n"
+        "probes.spared.settle()\n"
+        "print(gc.get_freeze_count() > 1000, 0 < most() < before, gc.isenabled())"
+    )
+    assert said == "True True True"
+
+
 def test_the_probe_is_lighter_and_its_libraries_work() -> None:
     loaded = run(
         "import sys, probes.agent\n"
