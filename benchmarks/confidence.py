@@ -4,7 +4,7 @@
 Judged is every open event of a country, counted once each time it says something new, and beside
 that once a round. Truth: was the service blocked there in that round. Worlds for the fit and for
 the judgement have different seeds. With `--fit` the weights are fitted anew and printed as they
-stand in monitor/detection/confidence.py; without, those that stand there are judged.
+stand in monitor/detection/sequence/confidence.py; without, those that stand there are judged.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from benchmarks.world.calibration import Score, Weights, score, weights
 from benchmarks.world.picture import reliability
 from benchmarks.world.rates import BLOCKING, PEERING_HASTE, RATES
 from benchmarks.world.statements import Counts, false_ones, true_ones
-from monitor.detection.confidence import TERMS, WEIGHTS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.confidence import TERMS, WEIGHTS
 
 POLICY = Policy()
 FIT_SEEDS, JUDGED_SEEDS = (1, 2, 3), (4, 5, 6)

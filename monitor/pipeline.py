@@ -23,25 +23,26 @@ from pathlib import Path
 
 from aiohttp import web
 
-from monitor import logs, mosquitto
-from monitor.announcing import EventAnnouncer
-from monitor.asking import RetestAsker
+from monitor import logs
+from monitor.broker import mosquitto
 from monitor.broker.embedded import BrokerError, EmbeddedBroker
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
-from monitor.detecting import run_detector
+from monitor.commands.explain import explain
+from monitor.commands.options import OptionError
 from monitor.detection.policy import Policy
+from monitor.detector.event_publisher import EventAnnouncer
+from monitor.detector.loop import run_detector
+from monitor.detector.retest_publisher import RetestAsker
 from monitor.enrolment import Credentials
-from monitor.explaining import explain
-from monitor.fingerprints.directory import load as load_fingerprints
+from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.metrics.lags import Lags
-from monitor.options import OptionError
-from monitor.places import database_url, kept_secret, read_secret
+from monitor.paths import database_url, kept_secret, read_secret
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from monitor.web.app import make_app
+from monitor.web.explanation_cache import Stories
 from monitor.web.site import Site
-from monitor.web.story import Stories
 from probes.catalogue.load import CatalogueError, load
 from probes.wire.target import Catalogue
 
@@ -247,7 +248,7 @@ async def everything(
 
 async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Everything in one process, and a local probe as a child."""
-    from monitor.localprobe import local_probe
+    from monitor.local.probe import local_probe
 
     catalogue = load(given.catalogue)
     url = database_url(given)
@@ -321,7 +322,7 @@ def _broker_secret(given: argparse.Namespace) -> str:
 
 
 def _data(given: argparse.Namespace) -> Path:
-    from monitor.places import data_directory
+    from monitor.paths import data_directory
 
     return data_directory(given)
 

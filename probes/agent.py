@@ -18,22 +18,23 @@ from dataclasses import replace
 
 import msgspec
 
-from probes import metrics, scheduler, status
-from probes.again import Order, Retests, pause_ms
-from probes.durable import DiskError
+from probes import metrics, status
+from probes.config import Wish
+from probes.delivery.publisher import DEFAULT_PACE, Pace, Publisher
+from probes.delivery.spool import Counts, Spool
+from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
-from probes.obeying import Obeying
-from probes.publisher import DEFAULT_PACE, Pace, Publisher
-from probes.purse import Purse
-from probes.round import Setup, failed_endpoints, measure_again, measure_round
-from probes.scrub import scrub
-from probes.spool import Counts, Spool
-from probes.state import StateError
-from probes.whereabouts import Whereabouts
+from probes.privacy.location import Whereabouts
+from probes.privacy.scrub import scrub
+from probes.rounds import scheduler
+from probes.rounds.retest_runner import Obeying
+from probes.rounds.retests import Order, Retests, pause_ms
+from probes.rounds.round import Setup, failed_endpoints, measure_again, measure_round
+from probes.rounds.traffic_budget import Purse
+from probes.state_directory import StateError
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
 from probes.wire.retest import Retest
-from probes.wish import Wish
 
 FLUSH_SECONDS = 4.0
 """On SIGTERM: for what is under way. The whole end takes less than five seconds."""

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from probes.publisher import Sight
-from probes.spool import Counts
+from probes.delivery.publisher import Sight
+from probes.delivery.spool import Counts
 from probes.status import Standing
 
 

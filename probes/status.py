@@ -12,9 +12,10 @@ from typing import TextIO
 
 import msgspec
 
-from probes import consent, state
-from probes.once import rows
-from probes.spool import PENDING, QUARANTINED, Counts, read_lines
+from probes import state_directory as state
+from probes.cli import consent
+from probes.cli.once import rows
+from probes.delivery.spool import PENDING, QUARANTINED, Counts, read_lines
 from probes.wire import codec
 
 FILE = "status.json"

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.probing import catalogue as copies
 from benchmarks.probing import standins
 from benchmarks.probing.accounting import Spread, cpu_seconds, rss_mb
-from probes import consent
 from probes.catalogue.load import load
+from probes.cli import consent
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOLVER = "127.0.0.53"

@@ -2,9 +2,8 @@
 
 `worker.py TCP_PORT TLS_PORT DNS_PORT NAME CA_FILE CURVE` reads lines `WORK COUNT` on standard
 input and writes how many observations there were and how many of them failed. A round is
-`probes.round.measure_round` over the real network; each measurement is scrubbed and encoded as
-the daemon does, and thrown away.
-"""
+`probes.rounds.round.measure_round` over the real network; each measurement is scrubbed and encoded
+as the daemon does, and thrown away."""
 
 from __future__ import annotations
 
@@ -16,12 +15,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from probes import spared, tls
-from probes.network import Guard, SocketNetwork
-from probes.patience import Patience
-from probes.resolvers import ResolverRoute
-from probes.round import Setup, measure_round
-from probes.scrub import scrub
+from probes import spared
+from probes.endpoint.timeouts import Patience
+from probes.net import tls
+from probes.net.network import Guard, SocketNetwork
+from probes.net.resolvers import ResolverRoute
+from probes.privacy.scrub import scrub
+from probes.rounds.round import Setup, measure_round
 from probes.wire import codec
 from probes.wire.measurement import Measurement, Software, Vantage
 from probes.wire.target import Catalogue, Endpoint, Target

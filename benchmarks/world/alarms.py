@@ -14,10 +14,10 @@ from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import Scene
 from benchmarks.world.weather import HOUR_MS
-from monitor.detection import confidence
-from monitor.detection.fold import initial, step
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.fold import initial, step
 
 WARM_DAYS = 8
 """The baseline's week and its lag: nothing is counted before."""

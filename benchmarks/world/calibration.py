@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from benchmarks.world.logistic import fitted, sigmoid
 from benchmarks.world.statements import Said
-from monitor.detection.confidence import LEAST, MOST
 from monitor.detection.model import Tier
+from monitor.detection.sequence.confidence import LEAST, MOST
 
 RIDGE = 0.02
 """Of the weight of one statement a year and country."""

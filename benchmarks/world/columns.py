@@ -15,7 +15,6 @@ from functools import cache
 
 import numpy as np
 
-from monitor.detection import gates
 from monitor.detection.calm import plane
 from monitor.detection.calm.block import Block, Column
 from monitor.detection.calm.evidence import Evidence, gathered
@@ -23,7 +22,8 @@ from monitor.detection.calm.merge import merged
 from monitor.detection.calm.plane import Calm
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
-from monitor.detection.state import ServiceState
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import ServiceState
 
 SERVICES = 20
 
@@ -95,7 +95,7 @@ def rounds(
 def _folded(
     state: ServiceState, said: plane.Said, round: int, policy: Policy
 ) -> tuple[ServiceState, dict[plane.Place, Column]]:
-    """What `monitor.detection.fold.step` does with columns, and who is to wake."""
+    """What `monitor.detection.sequence.fold.step` does with columns, and who is to wake."""
     new = ServiceState(service=state.service, calm=plane.met(state.calm, said, round))
     fares = cache(lambda target: gates.elsewhere(new, target, round, policy))
     shut = plane.shut(new, said, round, policy, fares)

@@ -14,10 +14,10 @@ from benchmarks.world.columns import Rounds
 from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES
 from benchmarks.world.scene import Scene
-from monitor.detection.fold import CALM_FROM, initial, step
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
-from monitor.detection.state import decode, encode
+from monitor.detection.sequence.fold import CALM_FROM, initial, step
+from monitor.detection.sequence.state import decode, encode
 
 VANTAGES = 5
 COUNTRIES = 20

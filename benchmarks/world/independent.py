@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from benchmarks.world.markov import run_length
-from monitor.detection import sequential
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Bucket, Track
+from monitor.detection.sequence import cusum
+from monitor.detection.sequence.state import Baseline, Bucket, Track
 
 MEMBER_P1 = (300, 800)
 P0 = (50, 100)
@@ -43,13 +43,11 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
     rng = random.Random(f"independent {seed} {p0} {p1}")
     failed = _SURE * p0 // 1000
     baseline = Baseline([], [Bucket(0, _SURE, failed)], _SURE, failed)
-    failure = sequential.Failure(id="f", started=0, rule="sim", weight=0, technique="", part=False)
+    failure = cusum.Failure(id="f", started=0, rule="sim", weight=0, technique="", part=False)
     lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
-    gain = sequential.evidence(sequential.fail(Track(baseline), 1, failure, single), single)
-    high = sequential.fail(sequential.fail(Track(baseline), 1, failure, single), 2, failure, single)
-    loss = sequential.evidence(high, single) - sequential.evidence(
-        sequential.succeed(high, 3, single), single
-    )
+    gain = cusum.evidence(cusum.fail(Track(baseline), 1, failure, single), single)
+    high = cusum.fail(cusum.fail(Track(baseline), 1, failure, single), 2, failure, single)
+    loss = cusum.evidence(high, single) - cusum.evidence(cusum.succeed(high, 3, single), single)
     return Compared(
         p0,
         p1,
@@ -62,16 +60,16 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
 def _alarm(
     baseline: Baseline,
     p0: float,
-    failure: sequential.Failure,
+    failure: cusum.Failure,
     policy: Policy,
     rng: random.Random,
 ) -> int:
     """Samples until the threshold is reached."""
     track, n = Track(baseline), 0
-    while sequential.evidence(track, policy) < policy.threshold_micronats:
+    while cusum.evidence(track, policy) < policy.threshold_micronats:
         n += 1
         if rng.random() < p0:
-            track = sequential.fail(track, n, failure, policy)
+            track = cusum.fail(track, n, failure, policy)
         else:
-            track = sequential.succeed(track, n, policy)
+            track = cusum.succeed(track, n, policy)
     return n

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from benchmarks.world.weather import HOUR_MS
-from monitor.detection import gates
 from monitor.detection.model import Fact
+from monitor.detection.sequence import gates
 
 IN_A_ROW, WINDOW, OONI = "3 in a row", "> 50 % in an hour", "OONI's CUSUM"
 RULES = (IN_A_ROW, WINDOW, OONI)

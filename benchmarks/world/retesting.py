@@ -1,10 +1,11 @@
 """What a retest on suspicion saves: the same blocks with and without it, facts folded as they
 arrive.
 
-A suspicion asks the network to measure again in the next minute (monitor.detection.suspicion
-decides, with its bounds). Rounds are folded in the order of their beginnings, so a retest in the
-middle of a round is folded after what that round has brought so far, and both are folded again
-when more comes: that is what replay of the stored facts would say at that moment.
+A suspicion asks the network to measure again in the next minute
+(`monitor.detection.sequence.suspicion` decides, with its bounds). Rounds are folded in the order
+of their beginnings, so a retest in the middle of a round is folded after what that round has
+brought so far, and both are folded again when more comes: that is what replay of the stored facts
+would say at that moment.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from benchmarks.world.moments import days, moments
 from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import ARRIVES_MS, Scene
-from monitor.detection.fold import step
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.state import ServiceState
-from monitor.detection.suspicion import Place, remembered, wanted
+from monitor.detection.sequence.fold import step
+from monitor.detection.sequence.state import ServiceState
+from monitor.detection.sequence.suspicion import Place, remembered, wanted
 
 TICK_MS = 15_000
 """How often it is looked whether something is due, beside every arrival."""

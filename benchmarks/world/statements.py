@@ -18,11 +18,11 @@ from benchmarks.world.moments import days, moments
 from benchmarks.world.people import settled
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, PEERING_HASTE, RATES, Blocking, Rates
 from benchmarks.world.scene import Scene
-from monitor.detection import confidence
-from monitor.detection.fold import initial, step
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.state import ServiceState
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.state import ServiceState
 
 SIZES = (3, 3, 5)
 INTERVAL = 300_000

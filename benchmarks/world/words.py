@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from monitor.detection.layers.dns import DNS_RULES
+from monitor.detection.layers.tcp import TCP_RULES
+from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.rule import Rule
-from monitor.detection.rules.dns import DNS_RULES
-from monitor.detection.rules.tcp import TCP_RULES
-from monitor.detection.rules.tls import TLS_RULES
 
 TARGET = "service/messaging"
 _ORDER = (Layer.DNS, Layer.TCP, Layer.TLS)

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor import mosquitto
 from monitor.alerts import routing, rules, scraping
+from monitor.broker import mosquitto
+from monitor.broker.mosquitto import Layout
+from monitor.commands.options import OptionError, positive
 from monitor.detection.policy import Policy
-from monitor.mosquitto import Layout
-from monitor.options import OptionError, positive
-from monitor.places import kept_secret
+from monitor.paths import kept_secret
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 397

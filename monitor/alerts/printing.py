@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from monitor.options import OptionError, http_url
+from monitor.commands.options import OptionError, http_url
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

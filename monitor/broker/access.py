@@ -1,7 +1,7 @@
 """Who may write and read which topic, once, for every broker.
 
 The embedded broker asks these functions about each packet; mosquitto gets the same rules as
-an access list (`monitor.mosquitto`). The monitor's own user may do everything and is never
+an access list (`monitor.broker.mosquitto`). The monitor's own user may do everything and is never
 asked about here. Nothing in this file knows MQTT packets or connections.
 """
 

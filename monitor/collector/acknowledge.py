@@ -11,8 +11,8 @@ import heapq
 from collections import defaultdict
 from typing import Protocol
 
+from monitor.broker.client import BrokerUnreachableError
 from monitor.collector.counters import Counters
-from monitor.mqtt import BrokerUnreachableError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message
 

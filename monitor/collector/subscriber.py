@@ -16,12 +16,12 @@ import ssl
 import time
 from collections.abc import Callable
 
-from monitor import mqtt
+from monitor.broker import client
+from monitor.broker.client import BrokerUnreachableError, Connection
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import FINISH_SECONDS, Ingest, Stores
 from monitor.collector.intake import Arrived, Intake
-from monitor.mqtt import BrokerUnreachableError, Connection
 from probes.wire import topics
 
 LOG = logging.getLogger("reachwatch.collector")
@@ -52,7 +52,7 @@ async def run_collector(
     splits the load with other collectors where the broker speaks MQTT 5. Raises ValueError
     for a bad URL.
     """
-    mqtt.parse_url(url)
+    client.parse_url(url)
     intake = Intake()
     acknowledger = Acknowledger(counters)
     ingest = Ingest(intake, store, acknowledger, counters, stop, clock)
@@ -62,11 +62,11 @@ async def run_collector(
         wait = FIRST_WAIT
         while not stop.is_set():
             try:
-                async with mqtt.connected(
+                async with client.connected(
                     url, user, secret, purpose="collector", tls=tls
                 ) as connection:
                     await _subscribe(connection, shared)
-                    LOG.info("collecting from %s", mqtt.parse_url(url).name)
+                    LOG.info("collecting from %s", client.parse_url(url).name)
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
                     await _read_until(stop, connection, intake, counters, clock)

@@ -17,12 +17,12 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from monitor.children import keep_running
+from monitor.commands.options import OptionError
 from monitor.demo.block import DEFAULT, Block, parse_block
 from monitor.demo.world import DemoVantage, World, script
 from monitor.detection.policy import Policy
-from monitor.localprobe import PROBE, consent_hash, enrol_child
-from monitor.options import OptionError
+from monitor.local.children import keep_running
+from monitor.local.probe import PROBE, consent_hash, enrol_child
 from monitor.pipeline import Running, everything
 from probes.catalogue.load import load
 

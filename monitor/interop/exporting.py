@@ -19,7 +19,7 @@ from monitor.detection.model import Stored
 from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
-from monitor.places import filled_database_url
+from monitor.paths import filled_database_url
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import StoreRefusedError, open_database
 from monitor.store.reading import Filter

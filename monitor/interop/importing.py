@@ -17,7 +17,7 @@ from monitor.interop import files
 from monitor.interop.ooni import reading
 from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import stored
-from monitor.places import database_url
+from monitor.paths import database_url
 from monitor.store.base import Admitted, StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from probes.catalogue.load import CatalogueError, load

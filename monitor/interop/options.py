@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.options import Parser, moment
+from monitor.commands.options import Parser, moment
 
 Commands = argparse._SubParsersAction
 Make = Callable[["Commands[Parser]", str, str], Parser]

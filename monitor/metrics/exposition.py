@@ -23,9 +23,9 @@ from prometheus_client.metrics_core import (
 )
 
 import monitor
-from monitor.detection import confidence
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.present import Present
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.present import Present
 from monitor.metrics import names
 from monitor.metrics.lags import Histogram, Lags
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, EventState, Verdict
-from monitor.detection.present import Sight
+from monitor.detection.sequence.present import Sight
 from monitor.store import tables as t
 
 _event = msgspec.json.Decoder(Event)

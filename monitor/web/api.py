@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.options import OptionError
+from monitor.commands.options import OptionError
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web import moments
+from monitor.web import time_params
 from monitor.web.forms import (
     as_csv,
     bucket_form,
@@ -69,7 +69,7 @@ def _moment(request: web.Request, name: str) -> int | None:
     if not value:
         return None
     try:
-        return moments.parse(value, request.app[SITE].clock())
+        return time_params.parse(value, request.app[SITE].clock())
     except OptionError as error:
         raise BadParameterError(f"{name}: {error}") from None
 

@@ -12,9 +12,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.detection import confidence
 from monitor.detection.model import Event
-from monitor.detection.present import Present
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.present import Present
 from monitor.store.reading import Bucket, Judged, VantageRow
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection import judge
+from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
 from monitor.detection.rules import ALL_RULES, RULES_VERSION
-from monitor.web import telling, words
+from monitor.web import event_text, words
 
 LAYERS = {
     None: "The vantage itself",
@@ -32,8 +32,8 @@ LAYERS = {
     Layer.APP: "The app's own protocol",
 }
 WHOLE = {
-    judge.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
-    judge.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
+    target.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
+    target.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
 }
 """Rules of a target as a whole, beside those of the layers."""
 POLICY = {
@@ -229,6 +229,6 @@ def everything(policy: Policy) -> dict[str, Any]:
         "techniques": [msgspec.to_builtins(each) for each in techniques()],
         "states": {str(state): said for state, said in states().items()},
         "policy": msgspec.to_builtins(policy),
-        "gates": telling.INHIBITED,
+        "gates": event_text.INHIBITED,
         "evidence": words.EVIDENCE,
     }

@@ -12,7 +12,7 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.store import reading
-from monitor.web import telling, words
+from monitor.web import event_text, words
 from monitor.web.assets import address
 from monitor.web.site import SITE, Site
 
@@ -33,7 +33,7 @@ def environment() -> jinja2.Environment:
     )
     made.globals["words"] = words
     made.globals["asset"] = address
-    made.globals["telling"] = telling
+    made.globals["telling"] = event_text
     return made
 
 

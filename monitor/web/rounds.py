@@ -11,7 +11,7 @@ from itertools import groupby
 
 import msgspec
 
-from monitor.detection.explain import Moment, Voice
+from monitor.detection.sequence.explain import Moment, Voice
 
 WIDTH, HEIGHT = 720, 160
 TONES = 6

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
-from monitor.places import PUBLIC_URL
+from monitor.paths import PUBLIC_URL
 from monitor.store.base import FactStore, Registry
-from monitor.web.story import Stories
+from monitor.web.explanation_cache import Stories
 from probes.wire.target import Catalogue, Service
 
 

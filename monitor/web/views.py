@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.collector.admission import REASONS
 from monitor.detection.model import Event, State
-from monitor.detection.present import Present, Sight, present
+from monitor.detection.sequence.present import Present, Sight, present
 from monitor.metrics.exposition import Snapshot
 from monitor.store import reading, recent
 from monitor.store.reading import Filter, VantageRow

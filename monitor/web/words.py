@@ -186,7 +186,7 @@ NO_VOTES = {
     "silent": "not heard lately, does not count",
     "recovering": "sees the service again, counts no more",
 }
-"""Why what a vantage holds does not count (`monitor.detection.explain.NO_VOTE`)."""
+"""Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
 _SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
 """Where a rule's weight is from: for those who calibrate, not for readers."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

@@ -2,7 +2,7 @@
 
 Each function returns the canonical text or raises ValueError whose message completes the
 sentence "key: …". Nothing is resolved and nothing is dialled here; whether an address may be
-dialled is for the guard in `probes.network`.
+dialled is for the guard in `probes.net.network`.
 """
 
 from __future__ import annotations

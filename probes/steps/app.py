@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from probes import tls
 from probes.apps.opening import MAX_ANSWER, Opening, Reading, Spoken, Unspoken
-from probes.classify import failure, kernel_errno
-from probes.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
+from probes.net import tls
+from probes.net.classify import failure, kernel_errno
+from probes.net.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
 _MAX_EXCERPT = 256

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from probes import classify
-from probes.dns_message import NameRefusedError, Query, Reading, failure, query, read
-from probes.dns_transport import ExchangeError, Phase, exchange
-from probes.limits import within
-from probes.network import Datagrams, DestinationRefusedError, Network
-from probes.pending import PendingLookup
-from probes.resolvers import ResolverRoute
+from probes.net import classify
+from probes.net.dns_message import NameRefusedError, Query, Reading, failure, query, read
+from probes.net.dns_transport import ExchangeError, Phase, exchange
+from probes.net.limits import within
+from probes.net.network import Datagrams, DestinationRefusedError, Network
+from probes.net.pending_lookup import PendingLookup
+from probes.net.resolvers import ResolverRoute
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
 

@@ -24,10 +24,10 @@ import h2.exceptions
 import h11
 import msgspec
 
-from probes import tls
-from probes.classify import failure, kernel_errno
-from probes.network import Network, Stream
-from probes.talk import Wire, authority, h2_headers, http1_headers
+from probes.net import tls
+from probes.net.classify import failure, kernel_errno
+from probes.net.http_channel import Wire, authority, h2_headers, http1_headers
+from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY = 65536

@@ -13,8 +13,8 @@ import asyncio
 import errno
 from collections.abc import Sequence
 
-from probes import tls
-from probes.network import ConnectError, DestinationRefusedError, Network
+from probes.net import tls
+from probes.net.network import ConnectError, DestinationRefusedError, Network
 from probes.wire.observation import PathHop, PathTrace, Purpose
 
 MAX_HOPS = 16

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from probes import certificates, quic
-from probes.classify import certificate_failure, failure, kernel_errno
-from probes.network import ConnectError, DestinationRefusedError, Network
+from probes.net import certificates, quic
+from probes.net.classify import certificate_failure, failure, kernel_errno
+from probes.net.network import ConnectError, DestinationRefusedError, Network
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import Contrast, Purpose, QUICHandshake
 

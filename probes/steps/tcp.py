@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from probes.classify import failure
-from probes.limits import within
-from probes.network import ConnectError, DestinationRefusedError, Network, Stream
+from probes.net.classify import failure
+from probes.net.limits import within
+from probes.net.network import ConnectError, DestinationRefusedError, Network, Stream
 from probes.wire.observation import Contrast, Purpose, TCPConnect
 
 

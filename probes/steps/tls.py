@@ -5,10 +5,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 
-from probes import certificates, tls
-from probes.classify import alert, failure, kernel_errno
-from probes.limits import within
-from probes.network import Network, Stream
+from probes.net import certificates, tls
+from probes.net.classify import alert, failure, kernel_errno
+from probes.net.limits import within
+from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
 CLOSE_NOTIFY = 0

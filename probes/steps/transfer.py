@@ -20,11 +20,11 @@ import h2.exceptions
 import h2.settings
 import h11
 
-from probes import tls
-from probes.classify import failure, kernel_errno
-from probes.flow import Flow
-from probes.network import Network, Stream
-from probes.talk import Wire, authority, h2_headers, http1_headers
+from probes.net import tls
+from probes.net.classify import failure, kernel_errno
+from probes.net.http_channel import Wire, authority, h2_headers, http1_headers
+from probes.net.network import Network, Stream
+from probes.steps.goodput import Flow
 from probes.wire.observation import Contrast, Purpose, Transfer
 from probes.wire.speed import SLOW
 

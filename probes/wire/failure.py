@@ -1,7 +1,7 @@
 """What went wrong in one step, in OONI's words (ooni/spec data-formats/df-007-errors.md).
 
 A Failure is a fact about the network, never about our code. It is classified once, at the
-probe, from exception type and errno (`probes.classify`), because text from a library cannot
+probe, from exception type and errno (`probes.net.classify`), because text from a library cannot
 be told apart later. Strings outside this list may arrive from newer probes and must survive.
 """
 

@@ -1,7 +1,7 @@
 """A suspicion of the detector's: what it asks the probes of one network to measure again now.
 
 Travels on `retest/<country>/<asn>`, never retained. Whether to obey is the probe's own matter
-(`probes.again`): a broker that lies can cost a volunteer no more than its bounds allow.
+(`probes.rounds.retests`): a broker that lies can cost a volunteer no more than its bounds allow.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Demonstration:
         self.log = directory / "log"
         self.url = f"http://127.0.0.1:{free_port()}"
         self._command = [
-            *(sys.executable, "-m", "monitor.cli", "up", "--demo"),
+            *(sys.executable, "-m", "monitor.commands.main", "up", "--demo"),
             *("--http", self.url.removeprefix("http://"), "--data", str(self.data)),
             *arguments,
         ]

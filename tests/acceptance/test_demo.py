@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.replaying import events_bytes
+from monitor.commands.replay import events_bytes
 from monitor.store.database import open_database
 from tests.acceptance.demo import Demonstration
 
@@ -29,7 +29,7 @@ def confirmed(demo: Demonstration) -> bool:
 def replayed(data: Path) -> bytes:
     run = subprocess.run(
         [
-            *(sys.executable, "-m", "monitor.cli", "replay", "--json"),
+            *(sys.executable, "-m", "monitor.commands.main", "replay", "--json"),
             *("--pace", "10", "--data", str(data)),
         ],
         capture_output=True, check=False, timeout=120,

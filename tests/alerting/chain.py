@@ -199,7 +199,7 @@ class Chain:
 
     def start_monitor(self) -> None:
         self._start(
-            "web", sys.executable, "-m", "monitor.cli", "serve",
+            "web", sys.executable, "-m", "monitor.commands.main", "serve",
             "--database", self.url, "--http", f"127.0.0.1:{self.ports['web']}",
             "--pace", str(PACE), "--interval", "60", "--public-url", PUBLIC_URL,
         )  # fmt: skip

@@ -12,8 +12,8 @@ from benchmarks.world.calibration import chance, score, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.picture import reliability
 from benchmarks.world.statements import Said
-from monitor.detection.confidence import LEAST, MOST, TERMS, WEIGHTS
 from monitor.detection.model import Tier
+from monitor.detection.sequence.confidence import LEAST, MOST, TERMS, WEIGHTS
 
 NONE = (0,) * len(TERMS)
 

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.probing import catalogue, compare, standins, whole, worker
 from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
 from probes.catalogue.load import load
-from probes.dns_message import query, read
+from probes.net.dns_message import query, read
 
 
 def test_processor_time_of_a_process_is_what_it_used() -> None:

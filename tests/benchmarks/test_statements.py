@@ -11,9 +11,9 @@ from benchmarks.world.people import settled
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, Trouble
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.statements import INTERVAL, SIZES, Counts, false_ones, plan, true_ones
-from monitor.detection.confidence import TERMS
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.confidence import TERMS
 from tests.benchmarks.test_world import CALM
 
 SHORT = replace(BLOCKING, longest_minutes=90.0)

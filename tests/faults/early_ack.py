@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from monitor import cli
 from monitor.collector import ingest
+from monitor.commands import main
 
 
 class EagerIngest(ingest.Ingest):
@@ -27,4 +27,4 @@ if __name__ == "__main__":
     from monitor.collector import subscriber
 
     subscriber.Ingest = EagerIngest  # type: ignore[misc]
-    sys.exit(cli.main())
+    sys.exit(main.main())

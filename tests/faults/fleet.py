@@ -14,12 +14,13 @@ import sys
 import time
 from pathlib import Path
 
-from monitor import mosquitto
+from monitor.broker import mosquitto
+from monitor.broker.mosquitto import Layout
 from monitor.enrolment import Enrolled, enrol, new_token
-from monitor.mosquitto import Layout
-from monitor.places import kept_secret
+from monitor.paths import kept_secret
 from monitor.store.database import open_database, wall_clock
-from probes import consent, enrolment
+from probes.cli import consent
+from probes.delivery import enrolment
 from tests.world.mosquitto import PROGRAM, free_port
 
 CATALOGUE = """

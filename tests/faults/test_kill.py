@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.fleet import Fleet
 
-HONEST = [sys.executable, "-m", "monitor.cli", "collect"]
+HONEST = [sys.executable, "-m", "monitor.commands.main", "collect"]
 EAGER = [sys.executable, "-m", "tests.faults.early_ack", "collect"]
 KILLS = 40
 LEAST_UNACKNOWLEDGED = 20

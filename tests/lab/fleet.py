@@ -20,8 +20,8 @@ from typing import Any
 
 from monitor.alerts import routing, rules, scraping
 from monitor.alerts.yaml import as_yaml
+from monitor.broker.mosquitto import CONFIGURATION, PROBES, Layout, write_configuration
 from monitor.detection.policy import Policy
-from monitor.mosquitto import CONFIGURATION, PROBES, Layout, write_configuration
 from tests.lab.webhook import BEAT, HOOK
 from tests.lab.world import World, command
 from tests.world.mosquitto import PROGRAM

@@ -21,16 +21,16 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.app import app_facts
-from monitor.detection.endpoint import judge_endpoint
-from monitor.detection.facts import beside, http_facts, tcp_facts, tls_facts
-from monitor.detection.judge import Control, judge, online_controls
-from monitor.detection.liveness import standing, with_clock
-from monitor.detection.lookup import lookup_facts
+from monitor.detection.facts.liveness import standing, with_clock
+from monitor.detection.facts.tcp_tls_http import beside, http_facts, tcp_facts, tls_facts
+from monitor.detection.facts.view import view
+from monitor.detection.judge.endpoint import judge_endpoint
+from monitor.detection.judge.target import Control, judge, online_controls
+from monitor.detection.layers.app_facts import app_facts
+from monitor.detection.layers.dns_facts import lookup_facts
+from monitor.detection.layers.quic_facts import quic_facts
+from monitor.detection.layers.throttle_facts import transfer_facts
 from monitor.detection.model import Verdict
-from monitor.detection.quic import quic_facts
-from monitor.detection.transfer import transfer_facts
-from monitor.detection.view import view
 from probes.wire.codec import decode, read_lines
 from probes.wire.measurement import Measurement
 from tests.lab.cases import BY_NAME

@@ -8,7 +8,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from monitor.mqtt import connected
+from monitor.broker.client import connected
 from probes.wire import topics
 
 

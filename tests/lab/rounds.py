@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from probes.catalogue.load import load
-from probes.history import failed_endpoints
-from probes.once import open_network, software
-from probes.patience import Patience
-from probes.round import Setup, measure_round
+from probes.cli.once import open_network, software
+from probes.endpoint.timeouts import Patience
+from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.round import Setup, measure_round
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Vantage, measurement_id
 from tests.lab.world import World

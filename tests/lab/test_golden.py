@@ -9,7 +9,7 @@ import json
 import msgspec
 import pytest
 
-from monitor.detection.judge import judge
+from monitor.detection.judge.target import judge
 from probes.wire.observation import Contrast, PathTrace, TLSHandshake
 from tests.lab.cases import BY_NAME, label
 from tests.lab.golden import FOLDER, Stored, load, names, said, written

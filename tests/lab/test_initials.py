@@ -8,7 +8,7 @@ import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 
-from probes.quic import QUICClient
+from probes.net.quic import QUICClient
 from tests.lab.blinding import datagram
 from tests.lab.initials import Reader
 from tests.lab.nfqueue import datagram as udp

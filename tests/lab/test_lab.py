@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.detection import endpoint as endpoint_module
-from monitor.detection import judge as judge_module
-from monitor.detection.judge import judge
+from monitor.detection.judge import endpoint as endpoint_module
+from monitor.detection.judge import target as judge_module
+from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique, Verdict
 from monitor.detection.rule import Rule
 from monitor.detection.rules import rule_named

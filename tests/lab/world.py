@@ -367,7 +367,7 @@ def command(name: str) -> list[str]:
     installed = Path(sys.executable).parent / name
     if installed.is_file():
         return [str(installed)]
-    module = {"reachprobe": "probes", "reachwatch": "monitor.cli"}[name]
+    module = {"reachprobe": "probes", "reachwatch": "monitor.commands.main"}[name]
     return [sys.executable, "-m", module]
 
 

@@ -26,7 +26,7 @@ def reachwatch(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A server of ours; ended by SIGTERM, which it must obey with exit 0."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "monitor.cli", *words],
+            [sys.executable, "-m", "monitor.commands.main", *words],
             stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=os.environ,
         )  # fmt: skip
     try:
@@ -69,8 +69,8 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
         wait(f"{url}/readyz", process, log)
         assert "Nothing has been measured yet." in fetch(url)[1].decode()
         made = subprocess.run(
-            [*(sys.executable, "-m", "monitor.cli", "token", "new"), *data, "--owner", "us",
-             "--public-url", url],
+            [*(sys.executable, "-m", "monitor.commands.main"),
+             *("token", "new"), *data, *("--owner", "us", "--public-url", url)],
             capture_output=True, check=True,
         )  # fmt: skip
         token = parse_token(made.stdout.decode())
@@ -97,7 +97,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path, port: str) -> None:
         number = taken.getsockname()[1]
         places = {"http": free_port(), "mqtt": free_port(), port: number}
         run = subprocess.run(
-            [*(sys.executable, "-m", "monitor.cli", "up", "--no-local-probe"),
+            [*(sys.executable, "-m", "monitor.commands.main", "up", "--no-local-probe"),
              *("--data", str(tmp_path), "--http", f"127.0.0.1:{places['http']}"),
              *("--mqtt", f"127.0.0.1:{places['mqtt']}")],
             capture_output=True, text=True, check=False, timeout=60,

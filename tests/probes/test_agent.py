@@ -16,8 +16,10 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from probes import consent, enrolment, status
-from probes.spool import FILE, read_lines
+from probes import status
+from probes.cli import consent
+from probes.delivery import enrolment
+from probes.delivery.spool import FILE, read_lines
 from probes.wire import codec, topics
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask

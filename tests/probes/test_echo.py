@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from probes.round import measure_round
-from probes.scrub import scrub
+from probes.privacy.scrub import scrub
+from probes.rounds.round import measure_round
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup, HTTPExchange, TLSHandshake

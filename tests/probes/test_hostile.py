@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from probes.patience import Patience
-from probes.round import measure_round
+from probes.endpoint.timeouts import Patience
+from probes.rounds.round import measure_round
 from probes.steps.http import MAX_RECEIVED
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import decode, encode

@@ -9,7 +9,7 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from probes.round import measure_round
+from probes.rounds.round import measure_round
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup

@@ -4,9 +4,9 @@ import contextlib
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from probes.delivery.publisher import Sight
+from probes.delivery.spool import Counts
 from probes.metrics import METRICS, numbers, render, serving
-from probes.publisher import Sight
-from probes.spool import Counts
 from probes.status import Standing
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import msgspec
 
 from probes import status
-from probes.spool import Counts, Spool
+from probes.delivery.spool import Counts, Spool
 from probes.status import Standing, illness, message
 from probes.wire.measurement import EndpointRef
-from tests.probes.test_spool import PROBE, draft
+from tests.probes.delivery.test_spool import PROBE, draft
 
 NOW = 1_795_500_000_000
 

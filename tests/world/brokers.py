@@ -18,8 +18,8 @@ from typing import Any
 import aiomqtt
 
 from monitor.broker import EmbeddedBroker
+from monitor.broker.mosquitto import Layout, Passwords, reload_by_pid_file, write_configuration
 from monitor.enrolment import Credentials, Enrolled, enrol, new_token, parse_token
-from monitor.mosquitto import Layout, Passwords, reload_by_pid_file, write_configuration
 from monitor.store.database import Database, open_database
 from probes.wire import topics
 from tests.world.mosquitto import PROGRAM, free_port

@@ -16,12 +16,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from probes.names import Names
-from probes.network import Guard, SocketNetwork
-from probes.patience import Patience
-from probes.resolvers import SYSTEM, ResolverRoute
-from probes.round import Setup
-from probes.visit import Visit
+from probes.endpoint.dns_cache import Names
+from probes.endpoint.endpoint_run import Visit
+from probes.endpoint.timeouts import Patience
+from probes.net.network import Guard, SocketNetwork
+from probes.net.resolvers import SYSTEM, ResolverRoute
+from probes.rounds.round import Setup
 from probes.wire.measurement import Software, Vantage
 from probes.wire.observation import AnyObservation
 from probes.wire.target import Catalogue, Endpoint, Resolver, Service, SilentAddress, SNIContrast

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from probes import consent
+from probes.cli import consent
 from tests.world.mosquitto import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

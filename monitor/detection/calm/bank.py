@@ -1,4 +1,4 @@
-"""`monitor.detection.sequential` for all suspicions of a block at once: the same sums.
+"""`monitor.detection.sequence.cusum` for all suspicions of a block at once: the same sums.
 
 Logarithms are taken by numpy and rounded to micro-nats; one that lies so near to a half that the
 last bits could decide is taken again as the objects take it, so that both always agree.
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.detection import sequential
 from monitor.detection.calm import learning, record
 from monitor.detection.calm.block import Block, Column
 from monitor.detection.policy import Policy
+from monitor.detection.sequence import cusum
 
 _NEAR = 1e-4
 """Far more than the last bits of a logarithm in micro-nats."""
@@ -36,12 +36,12 @@ class Failures:
 
 def logs(above: Column, below: Column) -> Column:
     """log(above/below) in micro-nats, as `sequential` rounds it."""
-    exact = sequential.MICRO * np.log(above / below)
+    exact = cusum.MICRO * np.log(above / below)
     rounded = np.rint(exact)
     near = np.abs(np.abs(exact - rounded) - 0.5) < _NEAR
     found: Column = rounded.astype(np.int64)
     for n in np.flatnonzero(near).tolist():
-        found[n] = sequential.log(int(above[n]), int(below[n]))
+        found[n] = cusum.log(int(above[n]), int(below[n]))
     return found
 
 

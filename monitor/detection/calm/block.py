@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from monitor.detection import gates
-from monitor.detection.baseline import STRETCHES
 from monitor.detection.model import Layer
 from monitor.detection.policy import Policy
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.baseline import STRETCHES
 
 Column = npt.NDArray[Any]
 _BYTE = 255

@@ -1,4 +1,4 @@
-"""What `monitor.detection.gates` asks of everybody, asked of a block at once."""
+"""What `monitor.detection.sequence.gates` asks of everybody, asked of a block at once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from monitor.detection import gates
 from monitor.detection.calm.block import CODE, GOOD, OUTCOMES, Block, Column
 from monitor.detection.policy import Policy
-from monitor.detection.state import Case, Member, Network
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import Case, Member, Network
 
 FAILING, CUT_OFF, UNPROVEN = (
     sorted(map(CODE.__getitem__, words)) for words in (gates.FAILING, gates.CUT_OFF, gates.UNPROVEN)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitor.detection import gates, series
 from monitor.detection.calm.block import BAD, CODE, DEPTH, GOOD, Block, Column
 from monitor.detection.model import Fact, State
+from monitor.detection.sequence import gates, series
 
 _BIT = {layer: 1 << depth for layer, depth in DEPTH.items()}
 

@@ -1,12 +1,12 @@
-"""`monitor.detection.baseline` for all tracks of a block at once: the same counts."""
+"""`monitor.detection.sequence.baseline` for all tracks of a block at once: the same counts."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from monitor.detection.baseline import FLOOR_PER_MILLE
 from monitor.detection.calm.block import Block, Column, narrow, plus_one
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.baseline import FLOOR_PER_MILLE
 
 _FEW = 8
 """When more than one in so many tracks are to be looked at, all are sifted first."""

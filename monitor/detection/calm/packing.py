@@ -2,7 +2,7 @@
 
 A network is calm while nothing about it is an event: no alarm, no quorum, no vantage whose
 evidence has reached the threshold. What is calm but does not fit the columns is not packed and
-stays with the objects of `monitor.detection.state`.
+stays with the objects of `monitor.detection.sequence.state`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from monitor.detection import gates
-from monitor.detection.baseline import chronic
 from monitor.detection.calm import record
 from monitor.detection.calm.block import CODE, DEPTH, Block, Column, Shape, narrow, shape
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Bucket, Network, Suspicion, Track
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.baseline import chronic
+from monitor.detection.sequence.state import Baseline, Bucket, Network, Suspicion, Track
 
 MOST_SAMPLES = 16_000
 """Rounds in a stretch of the baseline: 16 bits hold four times as many."""

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from monitor.detection import gates
 from monitor.detection.calm import advance, crowd, stored
 from monitor.detection.calm.block import Block, Column
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
@@ -22,7 +21,8 @@ from monitor.detection.calm.packing import calm, fits, packed
 from monitor.detection.calm.waking import awake as awakened
 from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
-from monitor.detection.state import Case, Network, ServiceState, network_key
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import Case, Network, ServiceState, network_key
 
 YOUNG = 2
 """A target's youngest block is merged into the one before it when it has more than one in so many
@@ -83,7 +83,7 @@ class Calm:
                 here = block.live & (block.place == block.countries.index(country))
                 yield block, np.flatnonzero(here & np.isin(block.asn, list(asns)))
 
-    # what `monitor.detection.gates` asks
+    # what `monitor.detection.sequence.gates` asks
 
     def fares(
         self, target: str, cases: Mapping[str, Case], round: int, policy: Policy

@@ -10,9 +10,9 @@ from copy import copy
 
 import msgspec
 
-from monitor.detection import sequential
 from monitor.detection.policy import Policy
-from monitor.detection.state import Suspicion
+from monitor.detection.sequence import cusum
+from monitor.detection.sequence.state import Suspicion
 
 Link = tuple["Record", int, int, str, str, int, str, bool, int]
 """What was before, round, started, id, rule, weight, technique, part, micro-nats."""
@@ -41,10 +41,10 @@ def told(record: Record, policy: Policy) -> Suspicion:
         record = record[0]
     held = Suspicion([], [], []) if record is None else _decoder.decode(record)
     for _, round, started, id, rule, weight, technique, part, nats in reversed(links):
-        failure = sequential.Failure(
+        failure = cusum.Failure(
             id=id, started=started, rule=rule, weight=weight, technique=technique, part=part
         )
-        sequential.note(held, round, failure, nats, policy)
+        cusum.note(held, round, failure, nats, policy)
         held.hits += 1
     return held
 

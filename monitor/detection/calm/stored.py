@@ -16,7 +16,7 @@ from monitor.detection.calm import learning, record
 from monitor.detection.calm.block import Block, Column, narrow, shape
 from monitor.detection.calm.merge import merged
 from monitor.detection.policy import Policy
-from monitor.detection.state import Suspicion
+from monitor.detection.sequence.state import Suspicion
 
 _COLUMNS = {
     "place": "<i4",

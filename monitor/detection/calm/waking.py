@@ -8,11 +8,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from monitor.detection import gates
 from monitor.detection.calm import record
 from monitor.detection.calm.block import OUTCOMES, Block, Column
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Bucket, Member, Network, Series, Suspicion, Track
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import (
+    Baseline,
+    Bucket,
+    Member,
+    Network,
+    Series,
+    Suspicion,
+    Track,
+)
 
 _Cells = list[list[int]]
 

@@ -11,11 +11,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from monitor.detection.facts.kinds import (
+    CERTIFICATE_KINDS,
+    Kind,
+    dns_kind,
+    http_kind,
+    tcp_kind,
+    tls_kind,
+)
+from monitor.detection.facts.ranges import special_range
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
-from monitor.detection.kinds import CERTIFICATE_KINDS, Kind, dns_kind, http_kind, tcp_kind, tls_kind
 from monitor.detection.model import Layer
-from monitor.detection.ranges import special_range
 from probes.wire.observation import (
     AppExchange,
     DNSLookup,

@@ -19,14 +19,14 @@ from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection import baseline, gates, sequential
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.gathering import densest
 from monitor.detection.imported.verdict import ALONE
 from monitor.detection.model import Event, Fact, State
 from monitor.detection.policy import Policy
-from monitor.detection.sequential import Failure
-from monitor.detection.state import (
+from monitor.detection.sequence import baseline, cusum, gates
+from monitor.detection.sequence.cusum import Failure
+from monitor.detection.sequence.state import (
     Baseline,
     Member,
     Network,
@@ -72,7 +72,7 @@ def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     track = series.tracks.get(fact.source) or Track(Baseline([], []))
     if said == gates.GOOD:
         shown, wary = _wary(track, policy)
-        track = _own(sequential.succeed(shown, fact.round, wary), track)
+        track = _own(cusum.succeed(shown, fact.round, wary), track)
     elif inhibited:
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
@@ -101,7 +101,7 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
     shown, wary = _wary(track, policy)
-    after = _own(sequential.fail(shown, round, failure, wary), track)
+    after = _own(cusum.fail(shown, round, failure, wary), track)
     return _halved(track, after) if alone else after
 
 
@@ -148,7 +148,7 @@ def _halved(before: Track, after: Track) -> Track:
     had = before.suspicion.sums if before.suspicion is not None else [0] * len(held.sums)
     new.sums = [
         # Not less than what counts at all, else a sum would creep towards its bound for ever.
-        old + min(now - old, max((now - old) // 2, sequential.LEAST))
+        old + min(now - old, max((now - old) // 2, cusum.LEAST))
         for old, now in zip(had, held.sums, strict=True)
     ]
     return Track(after.baseline, after.last_good, after.last_bad, new)
@@ -260,7 +260,7 @@ def promote(
         if failing < policy.ms(policy.imported_span_seconds):
             continue  # one sitting of one volunteer, however often they tried
         sure = contrast(state, network, onset)
-        if not sure and sequential.technique_of(held).startswith(_CERTIFICATE):
+        if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
             continue  # a root that this run's software did not know yet looks the same
         if not held.alarmed:
             raised = copy(held)

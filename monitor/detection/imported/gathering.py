@@ -12,7 +12,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from monitor.detection.model import Event
-from monitor.detection.state import Suspicion
+from monitor.detection.sequence.state import Suspicion
 
 
 def densest(held: Suspicion) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.kinds import Kind
+from monitor.detection.facts.kinds import Kind
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
 

@@ -9,13 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event
-from monitor.detection.present import Present, present
+from monitor.detection.sequence.present import Present, present
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web import locality, words
+from monitor.web import place_page, words
 from monitor.web.countries import NAMES
-from monitor.web.locality import Locality
 from monitor.web.pages.overview import cell
+from monitor.web.place_page import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import fleet, recent_since
@@ -40,17 +40,17 @@ async def page(request: web.Request) -> web.Response:
         events = await reading.events(connection, Filter(country=code), limit=EVENTS)
         sights = await reading.sights(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
-        window = await locality.stretch(site, connection)
+        window = await place_page.stretch(site, connection)
         opened = [event for event in events if event.state == "open"]
-        strips = await locality.service_strips(site, connection, window, here, opened)
-        watched = await locality.watched(site, connection, window, here)
+        strips = await place_page.service_strips(site, connection, window, here, opened)
+        watched = await place_page.watched(site, connection, window, here)
     rows = [row for row in present(sights) if row.country == code]
-    members = locality.living([(p, status) for p, status in probes if p.country == code])
+    members = place_page.living([(p, status) for p, status in probes if p.country == code])
     names = {service.id: service.name for service in site.catalogue.services}
     headline = (
         "Every vantage says in which country it stands."
         if code == UNKNOWN and not members and not events
-        else locality.headline(here, opened, names, members, bool(rows))
+        else place_page.headline(here, opened, names, members, bool(rows))
     )
     values = {
         "title": words.sentence(here.name),
@@ -61,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
         "window": window,
         "watched": watched,
         "members": members,
-        "events": locality.sorted_events(events),
+        "events": place_page.sorted_events(events),
         "names": names,
     }
     return await render(request, "country.html", values)

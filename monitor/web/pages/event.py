@@ -7,15 +7,15 @@ from typing import Any
 
 from aiohttp import web
 
+from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
-from monitor.explaining import Explanation
 from monitor.store import reading, recent
-from monitor.web import rounds, strips, sureness, telling
-from monitor.web.ladder import ladders
+from monitor.web import confidence_text, event_text, rounds, strips
+from monitor.web.explanation_cache import PATIENCE_SECONDS
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.story import PATIENCE_SECONDS
+from monitor.web.step_table import ladders
 from monitor.web.views import event_strip
 from monitor.web.words import rule_comment as comment
 from probes.wire.target import Service
@@ -44,29 +44,29 @@ async def page(request: web.Request) -> web.Response:
     site = request.app[SITE]
     event, service, name = await asked(request)
     pair = await side_by_side(site, event)
-    headline = telling.headline(event, name)
-    others = telling.others(event, service)
+    headline = event_text.headline(event, name)
+    others = event_text.others(event, service)
     values = {
         "title": headline.removesuffix("."),
         "event": event,
         "service": name,
         "headline": headline,
-        "lead": telling.lead(event, site.clock()),
-        "ended": telling.ended(event),
+        "lead": event_text.lead(event, site.clock()),
+        "ended": event_text.ended(event),
         "timelines": await timelines(site, event),
-        "reasons": telling.reasons(event),
+        "reasons": event_text.reasons(event),
         "others": others,
-        "doubts": telling.doubts(event, others),
-        "history": telling.history(event),
+        "doubts": event_text.doubts(event, others),
+        "history": event_text.history(event),
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
         "witnesses": event.witnesses[:WITNESSES],
         "picture": await first_picture(site, event),
-        "terms": telling.terms(event),
-        "confidence": sureness.figure(event),
-        "no_confidence": sureness.missing(event),
-        "made_of": sureness.made_of(event),
-        "meaning": sureness.MEANING,
+        "terms": event_text.terms(event),
+        "confidence": confidence_text.figure(event),
+        "no_confidence": confidence_text.missing(event),
+        "made_of": confidence_text.made_of(event),
+        "meaning": confidence_text.MEANING,
     }
     return await render(request, "event.html", values)
 
@@ -84,7 +84,7 @@ async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
 async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Strip]]:
     """One strip a network concerned, from before the onset to after the end."""
     now, interval = site.clock(), site.interval_seconds * 1000
-    end = telling.ended(event)
+    end = event_text.ended(event)
     made = []
     async with site.engine.connect() as connection:
         _, newest = await recent.extent(connection, event.service, event.onset, now)

@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.present import present
+from monitor.detection.sequence.present import present
 from monitor.store import reading
 from monitor.web import words, worldmap
-from monitor.web.locality import living
 from monitor.web.pages.overview import matrix
+from monitor.web.place_page import living
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import fleet, recent_since

@@ -8,9 +8,9 @@ from monitor.detection.model import Stored, Verdict
 from monitor.store import reading
 from monitor.web import words
 from monitor.web.certificates import marked
-from monitor.web.ladder import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.step_table import ladders
 from monitor.web.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 

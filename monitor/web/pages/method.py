@@ -8,8 +8,8 @@ import io
 import msgspec
 from aiohttp import web
 
-from monitor.detection.confidence import TERMS
 from monitor.detection.rules import RULES_VERSION
+from monitor.detection.sequence.confidence import TERMS
 from monitor.web import method
 from monitor.web.forms import inert
 from monitor.web.render import render

@@ -9,11 +9,11 @@ import msgspec
 from aiohttp import web
 
 from monitor.detection.model import Event, Layer, LayerFinding, State, Tier, Verdict, layer_of
-from monitor.detection.present import Sight
+from monitor.detection.sequence.present import Sight
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web import locality, words
-from monitor.web.locality import Locality
+from monitor.web import place_page, words
+from monitor.web.place_page import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.views import fleet, recent_since
@@ -60,7 +60,7 @@ async def page(request: web.Request) -> web.Response:
         sights = await reading.sights(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
         sights = [sight for sight in sights if sight.asn == asn]
-        members = locality.living([(p, status) for p, status in probes if p.asn == asn])
+        members = place_page.living([(p, status) for p, status in probes if p.asn == asn])
         seen_in = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}
@@ -68,13 +68,13 @@ async def page(request: web.Request) -> web.Response:
         )
         name = f"AS{asn} in {words.country(seen_in[0])}" if len(seen_in) == 1 else f"AS{asn}"
         here = Locality(name=name, asns=(asn,))
-        window = await locality.stretch(site, connection)
+        window = await place_page.stretch(site, connection)
         opened = [event for event in events if event.state == "open"]
-        strips = await locality.service_strips(site, connection, window, here, opened)
-        watched = await locality.watched(site, connection, window, here)
+        strips = await place_page.service_strips(site, connection, window, here, opened)
+        watched = await place_page.watched(site, connection, window, here)
     names = {service.id: service.name for service in site.catalogue.services}
     layers = shown(sights)
-    headline = locality.headline(here, opened, names, members, bool(sights))
+    headline = place_page.headline(here, opened, names, members, bool(sights))
     values = {
         "title": name,
         "asn": asn,
@@ -87,7 +87,7 @@ async def page(request: web.Request) -> web.Response:
         "watched": watched,
         "members": members,
         "watch": of_network(opened, asn),
-        "events": locality.sorted_events(events),
+        "events": place_page.sorted_events(events),
         "names": names,
     }
     return await render(request, "network.html", values)

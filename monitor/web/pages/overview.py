@@ -10,10 +10,10 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.present import Present, present
+from monitor.detection.sequence.present import Present, present
 from monitor.store import reading
 from monitor.store.reading import VantageRow
-from monitor.web import strips, telling, words, worldmap
+from monitor.web import event_text, strips, words, worldmap
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.views import event_strip, fleet, recent_since, window
@@ -45,7 +45,7 @@ async def page(request: web.Request) -> web.Response:
     standing = [(probe, status) for probe, status in living if probe.role == "vantage"]
     values = {
         "title": "What is blocked now",
-        "headline": telling.overview(
+        "headline": event_text.overview(
             [event for event in shown if event.inhibited_by is None],
             names,
             len(vantages),

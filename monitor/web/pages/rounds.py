@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.explaining import Explanation
-from monitor.web import rounds, telling
+from monitor.commands.explain import Explanation
+from monitor.web import event_text, rounds
 from monitor.web.pages.event import asked
 from monitor.web.render import render
 from monitor.web.site import SITE
@@ -20,7 +20,7 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": f"Round by round: {name}",
         "event": event,
-        "headline": telling.headline(event, name),
+        "headline": event_text.headline(event, name),
         "pictures": rounds.pictures(story.moments) if isinstance(story, Explanation) else [],
         "untold": story.untold if isinstance(story, Explanation) else 0,
         "why_not": "" if told else str(story),

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.present import Present
+from monitor.detection.sequence.present import Present
 from monitor.store import reading, recent
 from monitor.store.reading import Filter
 from monitor.web import strips, words

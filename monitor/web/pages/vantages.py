@@ -11,10 +11,10 @@ from aiohttp import web
 from monitor.detection.model import State
 from monitor.store import reading, watching
 from monitor.store.reading import Filter, VantageRow
-from monitor.web import condition, strips, words
-from monitor.web.condition import Condition
+from monitor.web import strips, vantage_health, words
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.vantage_health import Condition
 from monitor.web.views import CLOCK_MS, fleet
 from monitor.web.watchlist import watchlist
 
@@ -49,7 +49,7 @@ async def listing(request: web.Request) -> web.Response:
         )
     said = {probe.id: probe.status for probe in await site.registry.probes()}
     rows = [
-        (probe, status, condition.condition(lines.get(probe.id, ()), said.get(probe.id, b"")))
+        (probe, status, vantage_health.condition(lines.get(probe.id, ()), said.get(probe.id, b"")))
         for probe, status in page
     ]
     values = {
@@ -77,7 +77,7 @@ async def page(request: web.Request) -> web.Response:
         here = Filter(country=probe.country)
         opened = await reading.events(connection, here, state="open", limit=OPEN)
     registered = await site.registry.probe(id)
-    known = condition.condition(lines.get(id, ()), registered.status if registered else b"")
+    known = vantage_health.condition(lines.get(id, ()), registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {
         "title": f"Vantage {id}",
@@ -160,7 +160,7 @@ def liveness(site: Site, known: Condition) -> tuple[strips.Window, strips.Strip]
         site.policy,
         interval,
     )
-    seen = [strips.Sight(round, state) for round, state in condition.sights(known)]
+    seen = [strips.Sight(round, state) for round, state in vantage_health.sights(known)]
     return chosen, strips.strip(seen, chosen, interval)
 
 

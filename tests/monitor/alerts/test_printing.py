@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.alerts import routing, rules, scraping
-from monitor.cli import main
+from monitor.commands.main import main
 from monitor.detection.policy import Policy
 
 URL = "https://hook.example/x?token=1"

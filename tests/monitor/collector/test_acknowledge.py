@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
+from monitor.broker.client import BrokerUnreachableError
 from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
 from monitor.collector.counters import Counters
-from monitor.mqtt import BrokerUnreachableError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack
 from tests.monitor.collector.bench import P, wait_for

@@ -14,6 +14,7 @@ import dns.exception
 import dns.message
 import pytest
 
+from monitor.commands.judge import judge_files
 from monitor.demo import plan
 from monitor.demo.world import (
     DEFAULT,
@@ -24,9 +25,8 @@ from monitor.demo.world import (
     parse_block,
     script,
 )
-from monitor.judging import judge_files
 from probes.catalogue.load import load
-from probes.once import once
+from probes.cli.once import once
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement, Role, Vantage
 from probes.wire.observation import Contrast, Purpose, TLSHandshake

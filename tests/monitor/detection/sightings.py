@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.detection.judge import judge
+from monitor.detection.judge.target import judge
 from monitor.detection.model import Technique
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement

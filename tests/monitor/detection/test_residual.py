@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.judge import judge
+from monitor.detection.judge.target import judge
 from probes.wire.failure import Failure
 from tests.monitor.detection.scenes import (
     A1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.judge import judge
+from monitor.detection.judge.target import judge
 from tests.monitor.detection.scenes import (
     A1,
     HTTPS,

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from monitor.detection.fold import initial, step
 from monitor.detection.model import (
     Event,
     Fact,
@@ -19,7 +18,8 @@ from monitor.detection.model import (
     Verdict,
 )
 from monitor.detection.policy import Policy
-from monitor.detection.state import ServiceState
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.state import ServiceState
 
 POLICY = Policy()
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000

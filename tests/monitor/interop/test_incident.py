@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.detecting import Detecting
+from monitor.commands.replay import events_bytes, replay
 from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.policy import Policy
-from monitor.replaying import events_bytes, replay
+from monitor.detector.loop import Detecting
 from monitor.store.database import Database, open_database
 from tests.monitor.interop.incident import BEGIN, BLOCK_FROM, BLOCK_TO, BLOCKING, incident
 from tests.monitor.interop.test_importing import as_csv, taken, url

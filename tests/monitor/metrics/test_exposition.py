@@ -8,9 +8,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitor.detection.confidence import probability
 from monitor.detection.model import Event, EventState, State, Tier
-from monitor.detection.present import Present
+from monitor.detection.sequence.confidence import probability
+from monitor.detection.sequence.present import Present
 from monitor.metrics import names
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detection.model import State, Verdict
-from monitor.detection.present import Present
+from monitor.detection.sequence.present import Present
 from monitor.store.reading import Bucket, Judged, VantageRow
 from monitor.web import forms
 from monitor.web.forms import COLUMNS, as_csv, inert, rfc3339

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.explain import Moment, Voice
+from monitor.detection.sequence.explain import Moment, Voice
 from monitor.web.rounds import HEIGHT, WIDTH, pictures
 
 MINUTE = 60_000

@@ -7,7 +7,7 @@ import dataclasses
 from msgspec.structs import replace
 
 from monitor.detection.model import State, Verdict
-from monitor.detection.present import Sight
+from monitor.detection.sequence.present import Sight
 from monitor.store.reading import Filter, VantageRow
 from monitor.web import views
 from monitor.web.site import Site

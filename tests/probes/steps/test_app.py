@@ -9,7 +9,7 @@ import pytest
 
 from probes.apps import mtproto, stun, whatsapp
 from probes.apps.opening import MAX_ANSWER, Opening, Unspoken
-from probes.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork
 from probes.steps import app
 from probes.steps.app import MAX_PIECES
 from probes.wire.failure import Failure

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from probes.network import Guard, SocketNetwork
-from probes.resolvers import ResolverRoute
+from probes.net.network import Guard, SocketNetwork
+from probes.net.resolvers import ResolverRoute
 from probes.steps.dns import begin_lookup, lookup, lookup_system
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement

@@ -10,8 +10,8 @@ import time
 import msgspec
 import pytest
 
-from probes import tls
-from probes.network import Guard, SocketNetwork
+from probes.net import tls
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.http import MAX_BODY, MAX_RECEIVED, clear_answer, exchange
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from probes.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.path import QUIET, trace
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.world import tls_server

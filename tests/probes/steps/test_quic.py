@@ -9,7 +9,7 @@ import socket
 import pytest
 from aioquic.quic.packet import QuicProtocolVersion
 
-from probes.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.quic import handshake
 from tests.world import quic_server
 from tests.world.pki import Authority, self_signed

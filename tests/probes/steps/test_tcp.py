@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from probes.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.tcp import connect
 from probes.wire.observation import Contrast, Purpose
 from tests.world.tls_server import serve, silence

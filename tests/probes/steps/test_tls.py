@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from probes.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.tls import handshake
 from tests.world import tls_server
 from tests.world.pki import Authority, self_signed

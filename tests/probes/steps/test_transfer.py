@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from probes import tls
-from probes.network import Guard, SocketNetwork
+from probes.net import tls
+from probes.net.network import Guard, SocketNetwork
 from probes.steps.transfer import MOST_REQUESTS, WANTED_BYTES, Measure, transfer
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement

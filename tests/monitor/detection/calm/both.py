@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from monitor.detection import state as states
 from monitor.detection.calm import learning
-from monitor.detection.fold import initial, step
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
-from monitor.detection.state import Network, ServiceState
+from monitor.detection.sequence import state as states
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.state import Network, ServiceState
 from tests.monitor.detection.worlds import POLICY
 
 NEVER = 10**9

@@ -10,8 +10,8 @@ from monitor.detection.calm.evidence import gathered
 from monitor.detection.calm.packing import packed
 from monitor.detection.calm.waking import unpacked
 from monitor.detection.model import Verdict
-from monitor.detection.series import fork, meet, take
-from monitor.detection.state import Network
+from monitor.detection.sequence.series import fork, meet, take
+from monitor.detection.sequence.state import Network
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import INTERVAL, POLICY, START, World, blocked, fact, ok
 

@@ -4,12 +4,12 @@ import random
 
 import numpy as np
 
-from monitor.detection import sequential
 from monitor.detection.calm import bank
 from monitor.detection.calm.bank import Failures
 from monitor.detection.calm.packing import packed
 from monitor.detection.calm.waking import unpacked
-from monitor.detection.state import Baseline, Bucket, Series, Track
+from monitor.detection.sequence import cusum
+from monitor.detection.sequence.state import Baseline, Bucket, Series, Track
 from tests.monitor.detection.worlds import POLICY, World, ok, vantages
 
 MINUTE = 60_000
@@ -20,7 +20,7 @@ def test_logarithms_are_rounded_as_the_objects_round_them() -> None:
     above = np.array([rng.randrange(1, 10**9) for _ in range(20_000)], np.int64)
     below = np.array([rng.randrange(1, 10**9) for _ in range(20_000)], np.int64)
     expected = [
-        sequential.log(up, down) for up, down in zip(above.tolist(), below.tolist(), strict=True)
+        cusum.log(up, down) for up, down in zip(above.tolist(), below.tolist(), strict=True)
     ]
     assert bank.logs(above, below).tolist() == expected
 
@@ -50,7 +50,7 @@ def test_sums_are_those_of_the_objects() -> None:
         said = [rng.choice("fggggn" if row % 2 else "ffgn") for row in range(wide)]
         chosen = [row for row, word in enumerate(said) if word == "f"]
         failures = [
-            sequential.Failure(
+            cusum.Failure(
                 id=f"{n} {row}",
                 started=n * MINUTE + row,
                 rule="r",
@@ -76,11 +76,11 @@ def test_sums_are_those_of_the_objects() -> None:
         block.good = np.where(good, n * MINUTE, block.good)
         for row, word in enumerate(said):
             if word == "g":
-                plain[row] = sequential.succeed(plain[row], n * MINUTE, POLICY)
+                plain[row] = cusum.succeed(plain[row], n * MINUTE, POLICY)
             if lost[row]:
-                plain[row] = sequential.doubt(plain[row])
+                plain[row] = cusum.doubt(plain[row])
         for row, failure in zip(chosen, failures, strict=True):
-            plain[row] = sequential.fail(plain[row], n * MINUTE, failure, POLICY)
+            plain[row] = cusum.fail(plain[row], n * MINUTE, failure, POLICY)
         sums = [max(held.sums) if (held := plain[row].suspicion) else 0 for row in chosen]
         assert most.tolist() == sums
         now = unpacked(block, 0, POLICY).layers["tls"].tracks

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.detection import gates
 from monitor.detection.calm.block import (
     BAD,
     CODE,
@@ -19,6 +18,7 @@ from monitor.detection.calm.block import (
     shape,
 )
 from monitor.detection.policy import Policy
+from monitor.detection.sequence import gates
 
 
 def test_codes_are_the_words_of_the_gates() -> None:

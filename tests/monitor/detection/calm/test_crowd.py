@@ -5,10 +5,10 @@ import random
 import numpy as np
 from msgspec.structs import replace
 
-from monitor.detection import gates
 from monitor.detection.calm import crowd
 from monitor.detection.calm.packing import packed
-from monitor.detection.state import Member, Network, ServiceState
+from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import Member, Network, ServiceState
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import POLICY, START, World, ok, vantages
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
-from monitor.detection import gates
 from monitor.detection.calm.block import BAD, DOWN, GOOD, OFFLINE, SILENT, UNSUPPORTED
 from monitor.detection.calm.evidence import Evidence, gathered, strangers
 from monitor.detection.calm.packing import packed
 from monitor.detection.model import Layer, State, Verdict
+from monitor.detection.sequence import gates
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import POLICY, START, World, blocked, fact, ok, vantages
 

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.detection import baseline
 from monitor.detection.calm import learning
 from monitor.detection.calm.packing import packed
 from monitor.detection.calm.waking import unpacked
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Network, Series, Track
+from monitor.detection.sequence import baseline
+from monitor.detection.sequence.state import Baseline, Network, Series, Track
 from tests.monitor.detection.worlds import World, ok, vantages
 
 POLICY = Policy(pace=12)

@@ -7,7 +7,7 @@ import numpy as np
 from monitor.detection.calm.merge import merged
 from monitor.detection.calm.packing import packed
 from monitor.detection.calm.waking import unpacked
-from monitor.detection.state import Network
+from monitor.detection.sequence.state import Network
 from tests.monitor.detection.worlds import (
     INJECTED,
     POLICY,

@@ -7,7 +7,7 @@ from monitor.detection.calm.block import shape
 from monitor.detection.calm.packing import calm, fits, packed
 from monitor.detection.calm.waking import unpacked
 from monitor.detection.policy import Policy
-from monitor.detection.state import Baseline, Bucket, Network, Series, Suspicion, Track
+from monitor.detection.sequence.state import Baseline, Bucket, Network, Series, Suspicion, Track
 from tests.monitor.detection.worlds import POLICY, World, blocked, by_probe, ok, vantages
 
 HOUR = 3_600_000

@@ -4,9 +4,9 @@ import numpy as np
 
 from monitor.detection.calm import plane
 from monitor.detection.calm.plane import Calm
-from monitor.detection.fold import initial, step
 from monitor.detection.model import Fact
-from monitor.detection.state import ServiceState
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.state import ServiceState
 from tests.monitor.detection import worlds
 from tests.monitor.detection.worlds import INTERVAL, POLICY, START, Vantage, fact, ok, vantages
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from monitor.detection import sequential
 from monitor.detection.calm.record import LONGEST, Record, kept, shortened, told
-from monitor.detection.state import Suspicion
+from monitor.detection.sequence import cusum
+from monitor.detection.sequence.state import Suspicion
 from tests.monitor.detection.worlds import POLICY
 
 
@@ -13,10 +13,10 @@ def link(before: Record, n: int) -> Record:
 
 def direct(held: Suspicion, n: int) -> None:
     _, round, started, id, rule, weight, technique, part, nats = link(None, n)  # type: ignore[misc]
-    failure = sequential.Failure(
+    failure = cusum.Failure(
         id=id, started=started, rule=rule, weight=weight, technique=technique, part=part
     )
-    sequential.note(held, round, failure, nats, POLICY)
+    cusum.note(held, round, failure, nats, POLICY)
     held.hits += 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from monitor.detection.calm import stored
 from monitor.detection.calm.packing import packed
 from monitor.detection.calm.waking import unpacked
-from monitor.detection.state import ServiceState, StateError, decode, encode
+from monitor.detection.sequence.state import ServiceState, StateError, decode, encode
 from tests.monitor.detection.calm.test_merge import lived
 from tests.monitor.detection.worlds import POLICY, TARGET
 

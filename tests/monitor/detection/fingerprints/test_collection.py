@@ -8,7 +8,7 @@ import pytest
 
 from monitor.detection.fingerprints import OWN, Fingerprints, redirect_host
 from monitor.detection.fingerprints.entry import Fingerprint
-from monitor.detection.judge import judge
+from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique, Verdict
 from probes.wire.measurement import Role, Vantage
 from probes.wire.observation import DNSReply

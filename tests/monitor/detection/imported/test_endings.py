@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.detection.facts.kinds import Kind
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.imported.endings import Beside, Ending, Seen, ending
 from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
-from monitor.detection.kinds import Kind
 from monitor.detection.model import Layer
 from probes.wire.observation import HTTPExchange, Known
 from tests.monitor.detection.imported.runs import dial, fetch, handshake, lookup, spoken

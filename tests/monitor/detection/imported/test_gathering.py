@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from monitor.detection.imported.gathering import dense, densest, gathered
 from monitor.detection.model import Event, EventState, NetworkEvidence, Tier
-from monitor.detection.state import Suspicion
+from monitor.detection.sequence.state import Suspicion
 
 
 def evidence(asn: int, onset: int) -> NetworkEvidence:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from monitor.detection.facts.kinds import Kind
 from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, PAGE, RunFacts
-from monitor.detection.kinds import Kind
 from monitor.detection.model import Layer, State
 from monitor.detection.rule import first
 from monitor.detection.rules import rule_named

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.present import present
+from monitor.detection.sequence.present import present
 from monitor.store import reading
 from monitor.web.pages.country import matrix
 from monitor.web.site import Site

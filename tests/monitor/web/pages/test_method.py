@@ -9,7 +9,7 @@ import re
 
 from monitor.detection.policy import Policy
 from monitor.detection.rules import ALL_RULES
-from monitor.web import telling, words
+from monitor.web import event_text, words
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import Client
 
@@ -22,7 +22,7 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
         assert f"rule-{rule.id}" in ids
     for name in Policy.__struct_fields__:
         assert f"policy-{name}" in ids
-    for gate in telling.INHIBITED:
+    for gate in event_text.INHIBITED:
         assert f"gate-{gate}" in ids
     for remark in words.EVIDENCE:
         assert f"remark-{remark}" in ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.detection.model import Layer, LayerFinding, State, Technique, Verdict
-from monitor.detection.present import Sight
+from monitor.detection.sequence.present import Sight
 from monitor.web.pages import network
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of

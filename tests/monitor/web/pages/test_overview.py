@@ -7,7 +7,7 @@ import re
 from msgspec.structs import replace
 
 from monitor.detection.model import State
-from monitor.detection.present import Present
+from monitor.detection.sequence.present import Present
 from monitor.store.reading import VantageRow
 from monitor.web.pages import overview
 from monitor.web.site import Site

@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from monitor.detecting import Detecting
+from monitor.commands.explain import explain
 from monitor.detection.policy import Policy
-from monitor.explaining import explain
+from monitor.detector.loop import Detecting
 from monitor.store import concluded
 from monitor.store.database import Database, open_database
 from monitor.store.upkeep import prune
-from monitor.web.story import Stories
+from monitor.web.explanation_cache import Stories
 from tests.monitor.fleet import START, admitted, from_round, rounds
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import Client, client, site_of

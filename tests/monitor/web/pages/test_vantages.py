@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from monitor.store.reading import VantageRow
 from monitor.store.watching import Taken
-from monitor.web.condition import Condition, Lived
 from monitor.web.pages import vantages
 from monitor.web.site import Site
+from monitor.web.vantage_health import Condition, Lived
 from probes.wire.codec import Status, encode_message
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world

@@ -1,0 +1,1 @@
+"""Commands of `reachwatch`: the parser, and what each command does."""

@@ -1,0 +1,186 @@
+"""`reachwatch explain EVENT`: the rounds of an event folded once more, looked at one by one.
+
+The same fold that decided, from the checkpoint before the onset, so what is shown is what was
+reckoned. Nothing is saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TextIO
+
+import msgspec
+
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.model import Event
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import state as states
+from monitor.detection.sequence.explain import Moment, Recorder, Voice
+from monitor.detection.sequence.fold import initial
+from monitor.detection.sequence.history import Folding, stretches
+from monitor.detection.sequence.state import StateError
+from monitor.interop.fingerprints.directory import load
+from monitor.paths import filled_database_url
+from monitor.store import concluded, reading
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database, open_database
+
+BEFORE_SECONDS = 1800
+"""How long before the onset the story begins."""
+AFTER_SECONDS = 1800
+"""How long after the confirmation (or the first alarm) and after the end it is still told."""
+MOST_ROUNDS = 200
+CHUNK_ROUNDS = 48
+_encoder = msgspec.json.Encoder()
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """An event and how it came about."""
+
+    event: Event
+    moments: tuple[Moment, ...]
+    """In order of rounds, then of networks, targets and layers."""
+    untold: int = 0
+    """Rounds in the middle that were folded but are not shown."""
+
+
+class UntoldError(Exception):
+    """Why an event cannot be explained, in one line."""
+
+
+async def explain(
+    database: Database,
+    id: str,
+    fingerprints: Fingerprints = OWN,
+    *,
+    most: int = MOST_ROUNDS,
+    brief: bool = False,
+) -> Explanation:
+    """Fold the event's rounds again and keep what each added, at most `most` rounds.
+
+    `brief`: only until a while after the event was confirmed (or opened). Raises UntoldError
+    when there is no such event or its facts were let go, and StoreUnavailableError.
+    """
+    async with database.engine.connect() as connection:
+        event = await reading.event(connection, id)
+    if event is None:
+        raise UntoldError(
+            f"{id}: there is no such event in this store; it holds those of a detector "
+            "(`reachwatch detect`, `up`), and none of `replay`"
+        )
+    policy = Policy(pace=event.pace)
+    first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
+    ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
+    if brief:
+        ends = min(ends, (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS))
+    found = await database.conclusions.checkpoint(event.service, first)
+    try:
+        start = initial(event.service) if found is None else states.decode(found[1])
+    except StateError:
+        start = initial(event.service)
+    rounds = [r for r, _ in await database.facts.rounds(start.round, event.service) if r <= ends]
+    # The witnesses stay when everything else of their time goes.
+    if not rounds or await concluded.pruned(database.engines) > first:
+        raise UntoldError(f"{id}: its measurements are no longer kept")
+    recorder = Recorder(event, policy, first)
+    folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
+    window = policy.ms(policy.control_window_seconds)
+    for chunk in stretches(rounds, CHUNK_ROUNDS, policy):
+        stored = await database.facts.facts(chunk[0] - window, chunk[-1], event.service)
+        await asyncio.to_thread(folding.fold, chunk, stored)
+    return _shortened(event, recorder.moments, policy, most)
+
+
+def _shortened(event: Event, moments: Sequence[Moment], policy: Policy, most: int) -> Explanation:
+    """The beginning and the end of a long story: that is where something was decided."""
+    rounds = sorted({moment.round for moment in moments})
+    decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
+    early = [round for round in rounds if round <= decided][:most]
+    late = [round for round in rounds if round > decided][-max(0, most - len(early)) :]
+    if len(early) == most:
+        late = []
+    kept = {*early, *late}
+    return Explanation(
+        event=event,
+        moments=tuple(moment for moment in moments if moment.round in kept),
+        untold=len(rounds) - len(kept),
+    )
+
+
+def told(explanation: Explanation) -> str:
+    """The explanation as text for a terminal: one table a series."""
+    event = explanation.event
+    lines = [
+        f"event {event.id}: {event.service} in {event.country}, "
+        f"{event.technique or 'cause unknown'}, {event.state}, {event.tier}",
+        f"onset {_moment(event.onset)} ({_moment(event.onset_earliest)} to "
+        f"{_moment(event.onset_latest)}), rules {event.rules_version}, pace {event.pace}",
+        "Each vantage: what it holds for a block after the round, in nats (what the round added).",
+    ]
+    if explanation.untold:
+        lines.append(f"{explanation.untold} rounds in the middle are not shown.")
+    ordered = sorted(explanation.moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
+    for (asn, target, layer), moments in groupby(ordered, lambda m: (m.asn, m.target, m.layer)):
+        lines += ["", f"AS{asn}  {target}  {layer}", *_table(list(moments))]
+    return "\n".join(lines) + "\n"
+
+
+def _table(moments: Sequence[Moment]) -> list[str]:
+    probes = sorted({voice.probe for moment in moments for voice in moment.voices})
+    rows = [("ROUND", *probes, "TOGETHER", "NEEDED", "GATE", "TIER")]
+    for moment in moments:
+        by_probe = {voice.probe: voice for voice in moment.voices}
+        rows.append(
+            (
+                _moment(moment.round),
+                *(_voice(by_probe.get(probe)) for probe in probes),
+                nats(moment.holds),
+                nats(moment.needs),
+                moment.gate or "open",
+                (moment.tier or "-") + (", a part" if moment.divided else ""),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _voice(voice: Voice | None) -> str:
+    if voice is None:
+        return "-"
+    added = f" ({voice.added / 1e6:+.1f})" if voice.added else ""
+    said = voice.technique or voice.rule if voice.said == "failed" else voice.said
+    no_vote = f" [no vote: {voice.no_vote}]" if voice.no_vote else ""
+    return f"{nats(voice.holds)}{added} {said or 'silent'}{no_vote}"
+
+
+def nats(micro: int) -> str:
+    """Micro-nats as nats with one digit."""
+    return f"{micro / 1e6:.1f}"
+
+
+def _moment(milliseconds: int) -> str:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
+    """Run the command with parsed options; its exit status."""
+    out = out or sys.stdout
+    try:
+        database = await open_database(filled_database_url(given))
+        try:
+            explanation = await explain(database, given.event, load(given.fingerprints))
+        finally:
+            await database.close()
+    except (UntoldError, StoreUnavailableError) as error:
+        print(f"reachwatch: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    out.write(_encoder.encode(explanation).decode() + "\n" if given.json else told(explanation))
+    return 0

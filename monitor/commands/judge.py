@@ -1,0 +1,175 @@
+"""`reachwatch judge`: files of Measurement JSON Lines in, one verdict a target out.
+
+The shell of the pure judge: it reads, joins and prints. A target is judged in its newest round
+in the vantage's file, beside that round's liveness and the nearest control round in the window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, TextIO
+
+import msgspec
+
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.control import nearest_controls
+from monitor.detection.judge.target import judge
+from monitor.detection.layers.quic_facts import passes
+from monitor.detection.model import Verdict
+from monitor.interop.fingerprints.directory import load
+from probes.wire.codec import WireError, read_lines
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+
+MAX_FAULTS = 20
+"""Malformed lines named one by one; the rest are counted."""
+
+
+@dataclass
+class _Read:
+    """One file, sorted into what the judge needs."""
+
+    subjects: dict[tuple[str, str], Measurement] = field(default_factory=dict)
+    """Newest measurement by probe and target."""
+    measured: list[Measurement] = field(default_factory=list)
+    liveness: dict[tuple[str, int], list[Measurement]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the command with parsed options; its exit status."""
+    names = [n for n in (given.probe_file, given.control_file) if n is not None]
+    if names.count("-") > 1:
+        print("reachwatch: judge: only one of --probe and --control can be -", file=sys.stderr)
+        return 2
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = [_open(name, stack) for name in names]
+        except OSError as error:
+            print(f"reachwatch: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 2
+        return judge_files(
+            opened[0],
+            opened[1] if len(opened) > 1 else None,
+            given.window,
+            given.json,
+            sys.stdout,
+            sys.stderr,
+            names=tuple(names),
+            fingerprints=load(given.fingerprints),
+        )
+
+
+def _open(name: str, stack: contextlib.ExitStack) -> BinaryIO:
+    return sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
+
+
+def judge_files(
+    probe: Iterable[bytes],
+    control: Iterable[bytes] | None,
+    window_seconds: float,
+    as_json: bool,
+    out: TextIO,
+    err: TextIO,
+    names: Sequence[str] = ("probe", "control"),
+    fingerprints: Fingerprints = OWN,
+) -> int:
+    """Judge every target in the lines of `probe` and print a verdict each, in target order.
+
+    `window_seconds`: how far a control round may lie, before or after. Several probes in one file
+    are judged each by itself. Returns 0; 2 when a line is malformed or a file cannot be read, with
+    a line `file:number: reason` on `err` for each and no verdicts: half a file would read as
+    `insufficient`.
+    """
+    label = ["standard input" if n == "-" else n for n in names]
+    try:
+        subject = _read(probe, label[0])
+        beside = _read(control, label[1]) if control is not None else _Read()
+    except OSError as error:
+        err.write(f"reachwatch: {label[0]}: {error.strerror or error}\n")
+        return 2
+    if faults := subject.faults + beside.faults:
+        for fault in faults[:MAX_FAULTS]:
+            err.write(f"reachwatch: {fault}\n")
+        if len(faults) > MAX_FAULTS:
+            err.write(f"reachwatch: and {len(faults) - MAX_FAULTS} more malformed lines\n")
+        return 2
+    verdicts = []
+    for _, measurement in sorted(subject.subjects.items(), key=lambda item: item[0][::-1]):
+        controls = nearest_controls(
+            measurement, beside.measured, beside.liveness, int(window_seconds * 1000), later=True
+        )
+        alive = subject.liveness.get((measurement.probe, measurement.round), [])
+        quic = passes(
+            m
+            for m in subject.measured
+            if (m.probe, m.round) == (measurement.probe, measurement.round)
+            and m.target != measurement.target
+        )
+        verdicts.append(judge(measurement, alive, controls, fingerprints, quic))
+    if not verdicts:
+        err.write(f"reachwatch: {label[0]}: no measurement of a target\n")
+    out.writelines(map(_line, verdicts) if as_json else _table(verdicts))
+    return 0
+
+
+def _read(lines: Iterable[bytes], name: str) -> _Read:
+    read = _Read()
+    for number, item in read_lines(lines):
+        if isinstance(item, WireError):
+            read.faults.append(f"{name}:{number}: {item}")
+        elif item.target in LIVENESS_TARGETS:
+            read.liveness.setdefault((item.probe, item.round), []).append(item)
+        else:
+            read.measured.append(item)
+            key = item.probe, item.target
+            old = read.subjects.get(key)
+            if old is None or (item.round, item.started) >= (old.round, old.started):
+                read.subjects[key] = item
+    return read
+
+
+def as_object(verdict: Verdict) -> dict[str, object]:
+    """Return the verdict as the object that `judge --json` prints."""
+    return {
+        "target": verdict.target,
+        "state": verdict.state,
+        "layer": verdict.layer,
+        "technique": verdict.technique,
+        "rule": verdict.rule,
+        "endpoints": {"total": verdict.endpoints.total, "failed": verdict.endpoints.failed},
+        "addresses": {"total": verdict.addresses.total, "failed": verdict.addresses.failed},
+        "evidence": list(verdict.evidence),
+    }
+
+
+def _line(verdict: Verdict) -> str:
+    return msgspec.json.encode(as_object(verdict)).decode() + "\n"
+
+
+_HEAD = ("TARGET", "STATE", "TECHNIQUE", "RULE", "ENDPOINTS", "ADDRESSES", "EVIDENCE")
+
+
+def _table(verdicts: Sequence[Verdict]) -> Iterable[str]:
+    """Yield the lines of a table: how many of how many failed, and why."""
+    if not verdicts:
+        return
+    rows = [_HEAD] + [
+        (
+            v.target,
+            str(v.state),
+            str(v.technique or v.layer or "-"),
+            v.rule,
+            f"{v.endpoints.failed}/{v.endpoints.total} failed",
+            f"{v.addresses.failed}/{v.addresses.total} failed",
+            " ".join(v.evidence),
+        )
+        for v in verdicts
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip() + "\n"

@@ -1,0 +1,187 @@
+"""Commands of `reachwatch` that look at or change little and end at once: tokens, probes,
+catalogue, rules, schema, database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor.alerts import printing
+from monitor.commands.options import OptionError
+from monitor.enrolment import new_token
+from monitor.paths import PUBLIC_URL, database_url
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database, StoreRefusedError, migrate, open_database, wall_clock
+from monitor.web.forms import rfc3339
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run one command; its exit status."""
+    match given.command, getattr(given, "leaf", None):
+        case "rules", _:
+            sys.stdout.write(printing.text(given))
+            return 0
+        case "schema", _:
+            from probes.wire.dictionary import dictionary
+            from probes.wire.schema import schema
+
+            if given.markdown:
+                sys.stdout.write(dictionary())
+                return 0
+
+            print(json.dumps(schema(), indent=2, sort_keys=True))
+            return 0
+        case "catalogue", "lint":
+            return lint(given.directory)
+        case _:
+            try:
+                return asyncio.run(_stored(given))
+            except (StoreUnavailableError, StoreRefusedError) as error:
+                raise OptionError(str(error)) from None
+
+
+def lint(directory: Path | None) -> int:
+    """Print what is wrong with a catalogue; 1 when anything is."""
+    import probes.catalogue
+    from probes.catalogue.lint import lint as problems_of
+
+    problems = problems_of(directory or Path(probes.catalogue.__file__).parent)
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+async def _stored(given: argparse.Namespace) -> int:
+    url = database_url(given)
+    if given.command == "db":
+        return await _db(given, url)
+    database = await open_database(url)
+    try:
+        match given.command, given.leaf:
+            case "token", "new":
+                return await _token_new(given, database)
+            case "token", "list":
+                await _token_list(database)
+            case "token", "revoke":
+                if not await database.registry.revoke_token(given.id, wall_clock()):
+                    raise OptionError(f"token {given.id}: there is none with this id")
+            case "probes", "list":
+                await _probes_list(database)
+            case "probes", "revoke":
+                if not await database.registry.revoke_probe(given.id, wall_clock()):
+                    raise OptionError(f"probe {given.id}: there is none with this id")
+        return 0
+    finally:
+        await database.close()
+
+
+async def _token_new(given: argparse.Namespace, database: Database) -> int:
+    now = wall_clock()
+    url = given.public_url or PUBLIC_URL
+    try:
+        token, text = new_token(
+            url, given.role, given.owner, given.uses, now + 1000 * given.expires, now
+        )
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    await database.registry.add_token(token)
+    print(text)
+    if sys.stderr.isatty():
+        print(
+            f"Shown once. On the probe's machine: reachprobe join TOKEN. It leads to {url}, "
+            f"serves {given.uses} time(s) and ends {rfc3339(token.expires)}.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+async def _token_list(database: Database) -> None:
+    rows = [("id", "role", "owner", "uses left", "expires", "state")]
+    now = wall_clock()
+    for token in await database.registry.tokens():
+        state = (
+            "revoked"
+            if token.revoked
+            else "expired"
+            if token.expires <= now
+            else "used up"
+            if token.uses_left <= 0
+            else "valid"
+        )
+        rows.append(
+            (
+                token.id,
+                token.role,
+                token.owner,
+                str(token.uses_left),
+                rfc3339(token.expires) or "",
+                state,
+            )
+        )
+    print_table(rows)
+
+
+async def _probes_list(database: Database) -> None:
+    rows = [("id", "role", "owner", "country", "network", "last heard", "state")]
+    rows.extend(
+        (
+            probe.id,
+            probe.role,
+            probe.owner,
+            probe.country,
+            f"AS{probe.asn}",
+            rfc3339(probe.last_seen) or "never",
+            "revoked" if probe.revoked else "enrolled",
+        )
+        for probe in await database.registry.probes()
+    )
+    print_table(rows)
+
+
+async def _db(given: argparse.Namespace, url: str) -> int:
+    from monitor.store.move import move
+    from monitor.store.upkeep import prune, size
+
+    match given.leaf:
+        case "migrate":
+            changed = await migrate(url)
+            print("brought up to date" if changed else "already up to date")
+        case "size":
+            rows = [("table", "rows", "bytes")]
+            rows.extend(
+                (each.table, f"{each.rows:,}", "" if each.bytes is None else f"{each.bytes:,}")
+                for each in await size(url)
+            )
+            print_table(rows)
+        case "prune":
+            pruned = await prune(url, wall_clock() - 1000 * given.older_than)
+            print(
+                f"{pruned.measurements:,} measurements let go, "
+                f"{pruned.witnesses_kept:,} kept as witnesses of events"
+            )
+        case "move":
+            said = sys.stderr.isatty()
+
+            def progress(table: str, rows: int) -> None:
+                if said:
+                    print(f"\r{table}: {rows:,} rows\x1b[K", end="", file=sys.stderr, flush=True)
+
+            copied = await move(url, given.to_url, progress)
+            if said:
+                print(file=sys.stderr)
+            print(f"{sum(copied.values()):,} rows copied")
+    return 0
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in aligned columns, the first one being the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )

@@ -1,0 +1,1 @@
+"""What the observations of one measurement say, before any rule is asked."""

@@ -1,0 +1,182 @@
+"""Was this vantage online at all, and does anything here change every connection?
+
+Counted over the endpoints that the liveness measurement lists, not over those observed: what was
+not seen to pass has not passed; and what speaks for the vantage is read from the international
+scope alone. So removing liveness facts never makes a vantage look better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from monitor.detection.facts.kinds import (
+    CERTIFICATE_KINDS,
+    Kind,
+    app_kind,
+    dns_kind,
+    http_kind,
+    tls_kind,
+)
+from monitor.detection.facts.ranges import special_place
+from monitor.detection.facts.view import AddressView, EndpointView, view
+from monitor.detection.fingerprints import redirect_host
+from probes.wire.measurement import (
+    LIVENESS_DOMESTIC,
+    LIVENESS_INTERNATIONAL,
+    Measurement,
+)
+
+OVER_UDP = ("stun",)
+"""Protocols of liveness hosts without TCP: see `_most`."""
+CLOCK_TOLERANCE_MS = 3_600_000
+"""Rounds join within minutes and certificates start within hours: past this both go wrong."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the liveness hosts say about a vantage."""
+
+    international: bool | None = None
+    """Most international hosts passed; None when they were not measured."""
+    domestic: bool | None = None
+    quic: bool | None = None
+    """QUIC of other targets passed in the same round
+    (`monitor.detection.layers.quic_facts.passes`); set by whoever has their measurements."""
+    families: frozenset[int] = frozenset()
+    """Address families over which a liveness host was reached."""
+    udp: frozenset[tuple[int, int]] = frozenset()
+    """Address families and ports over which a liveness host answered by UDP."""
+    special_places: frozenset[str] = frozenset()
+    """Special ranges in which liveness hosts were reached: so in laboratories, and behind
+    tunnels that answer every name with an address of their own (198.18.0.0/15)."""
+    resolver_answers: bool = False
+    """The system resolver answered for every liveness name."""
+    resolver_dead: bool = False
+    """It was asked and answered for none."""
+    intercepted: bool = False
+    """Half or more of the handshakes with liveness hosts show someone else's certificate."""
+    portal: bool = False
+    """A liveness host answered by a foreign redirect, by a sign-in page or by HTTP in TLS."""
+    dates: bool = False
+    """Half or more of the liveness certificates are outside their dates."""
+    clock_wrong: bool = False
+
+    @property
+    def online(self) -> bool:
+        """The world was reachable from here."""
+        return self.international is True
+
+
+def standing(liveness: Sequence[Measurement]) -> Standing:
+    """Return what these liveness measurements (of one probe and round) say."""
+    by_scope: dict[str, list[EndpointView]] = {}
+    for measurement in liveness:
+        if measurement.target in (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC):
+            by_scope.setdefault(measurement.target, []).extend(view(measurement).values())
+    hosts = by_scope.get(LIVENESS_INTERNATIONAL, [])
+    places = [place for host in hosts for place in host.places.values()]
+    everywhere = [p for scope in by_scope.values() for host in scope for p in host.places.values()]
+    shaken = [tls_kind(place.tls) for place in places if place.tls is not None and not place.proven]
+    valid = sum(place.proven for place in places)
+    foreign = sum(kind in CERTIFICATE_KINDS for kind in shaken)
+    dated = sum(kind is Kind.DATES for kind in shaken)
+    named = [host for host in hosts if host.ref.host]
+    resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
+    dates = dated > 0 and dated >= valid
+    return Standing(
+        international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
+        domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
+        families=frozenset(place.family for place in places if _passed_here(place)),
+        udp=frozenset(
+            (place.family, place.port)
+            for place in places
+            if place.app is not None and place.app.transport == "udp" and _spoke(place)
+        ),
+        special_places=frozenset(
+            special for place in places if _passed_here(place) for special in _special(place)
+        ),
+        resolver_answers=bool(resolved) and all(resolved),
+        resolver_dead=any(host.lookups for host in named) and not any(resolved),
+        intercepted=foreign > 0 and foreign >= valid,
+        portal=any(_portal(place) for place in everywhere),
+        dates=dates,
+        clock_wrong=dates
+        or any(_clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
+    )
+
+
+def with_clock(here: Standing, subject: Measurement) -> Standing:
+    """The standing beside one measurement, whose own clock offset counts as well."""
+    return replace(here, clock_wrong=True) if _clock_off(subject) else here
+
+
+def _clock_off(measurement: Measurement) -> bool:
+    offset = measurement.clock_offset_ms
+    return offset is not None and abs(offset) > CLOCK_TOLERANCE_MS
+
+
+def _most(listed: list[EndpointView] | None) -> bool | None:
+    """Hosts that are asked over UDP tell whether UDP passes, and are no vote on being online."""
+    hosts = [host for host in listed or () if host.ref.protocol not in OVER_UDP]
+    if not hosts:
+        return None
+    return sum(map(_passed, hosts)) * 2 > len(hosts)
+
+
+def _passed(host: EndpointView) -> bool:
+    """The host did what its protocol promises, at one address at least."""
+    if host.ref.protocol == "dns":
+        return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
+    places = host.places.values()
+    match host.ref.protocol:
+        case "tls" | "quic":
+            return any(place.proven for place in places)
+        case "https":
+            return any(place.proven and _answered(place) for place in places)
+        case "http":
+            return any(_answered(place) for place in places)
+        case _:
+            return any(place.tcp_passed for place in places)
+
+
+def _special(place: AddressView) -> tuple[str, ...]:
+    special = special_place(place.address)
+    return () if special is None else (special,)
+
+
+def _passed_here(place: AddressView) -> bool:
+    return place.tcp_passed or place.proven or _answered(place) or _spoke(place)
+
+
+def _spoke(place: AddressView) -> bool:
+    return place.app_repeated or (place.app is not None and app_kind(place.app) is Kind.OK)
+
+
+def _answered(place: AddressView) -> bool:
+    return place.http is not None and http_kind(place.http) is Kind.OK and not _portal(place)
+
+
+def _portal(place: AddressView) -> bool:
+    """What hotels and trains do: someone else answers in place of the host."""
+    if place.tls is not None and not place.proven and tls_kind(place.tls) is Kind.PLAIN_HTTP:
+        return True
+    answer = place.http
+    if answer is None or answer.tls or answer.status is None:
+        return False
+    if answer.status == 511:  # Network Authentication Required, RFC 6585
+        return True
+    if 300 <= answer.status < 400 and answer.location:
+        return foreign_host(redirect_host(answer.location), answer.host)
+    return False
+
+
+def foreign_host(other: str, host: str) -> bool:
+    """True when a redirect leaves the site: neither name is under the other's parent domain.
+
+    Two labels stand for the site. Public suffixes of two labels make this miss some foreign
+    hosts, never accuse a related one.
+    """
+    if not other:
+        return False
+    return other.split(".")[-2:] != host.lower().rstrip(".").split(".")[-2:]

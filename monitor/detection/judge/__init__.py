@@ -1,0 +1,1 @@
+"""From the facts of one measurement to a verdict per target."""

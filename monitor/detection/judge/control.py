@@ -1,0 +1,179 @@
+"""Stored measurements -> Facts: each vantage's measurement judged beside its liveness and the
+controls whose word still holds. This is all that the detector reads; controls never become Facts.
+
+A control's word holds in its own round, and a scheduled one until the control's next is due. So a
+word that got lost leaves its time unknown: an older one that was better does not step in for it.
+All words that hold count, and one that passes a step is enough. Retests have no schedule: beside
+one stand words of its own round, those of retests before which it was too early to ask again, and
+scheduled ones of the same minute, for a control whose own round is about to begin refuses a retest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from monitor.detection.facts.liveness import Standing, standing
+from monitor.detection.facts.view import EndpointView, view
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.imported import verdict as imported
+from monitor.detection.judge.target import Control, judge_beside
+from monitor.detection.layers.quic_facts import passes
+from monitor.detection.model import Fact, Stored
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.gates import PROBE
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
+
+_Key = tuple[str, int]
+QUIC = "quic"
+NOTHING_KNOWN = Standing()
+
+
+def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
+    """Liveness measurements by probe and round."""
+    by_round: dict[_Key, list[Measurement]] = defaultdict(list)
+    for measurement in stored:
+        if measurement.target in LIVENESS_TARGETS:
+            by_round[measurement.probe, measurement.round].append(measurement)
+    return by_round
+
+
+def holds(control: Measurement, measurement: Measurement, policy: Policy) -> bool:
+    """Whether a control's word of the same target holds when a measurement's round begins."""
+    age = measurement.round - control.round
+    if age <= 0:
+        return age == 0
+    if measurement.retest and not control.retest:
+        apart = abs(measurement.started - control.started)
+        return apart <= policy.ms(policy.retest_round_seconds)
+    if control.retest is not measurement.retest:
+        return False
+    if control.retest:
+        # Probes obey no sooner (`probes.rounds.retests.RESIDUAL_PART`), less the edges of both
+        # rounds.
+        return age < policy.ms(policy.retest_pause_seconds - policy.retest_round_seconds)
+    return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
+
+
+def nearest_controls(
+    measurement: Measurement,
+    controls: Iterable[Measurement],
+    liveness: dict[_Key, list[Measurement]],
+    window_ms: int,
+    later: bool = False,
+) -> list[Control]:
+    """Return the controls' measurements of the same target within the window, nearest first.
+
+    `later`: rounds after the measurement's own count as well, as when files are judged. Nothing
+    is asked of when the next was due: for that see `holds`.
+    """
+    near = [
+        c
+        for c in controls
+        if c.target == measurement.target
+        and abs(c.round - measurement.round) <= window_ms
+        and (later or c.round <= measurement.round)
+    ]
+    near.sort(key=lambda c: (abs(c.round - measurement.round), c.round, c.started, c.id))
+    return [(c, liveness.get((c.probe, c.round), [])) for c in near]
+
+
+class _Beside:
+    """What the measurements of one call share: standings by probe and round, views of controls."""
+
+    def __init__(self, ordered: Sequence[Stored]) -> None:
+        self._liveness = _liveness(s.measurement for s in ordered)
+        self._standings: dict[_Key, Standing] = {}
+        self._controls: dict[str, list[Measurement]] = defaultdict(list)
+        self._views: dict[str, dict[str, EndpointView]] = {}
+        self._targets: dict[_Key, list[Measurement]] = defaultdict(list)
+        for s in ordered:
+            if s.measurement.target not in LIVENESS_TARGETS:
+                self._targets[s.measurement.probe, s.measurement.round].append(s.measurement)
+            if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
+                self._controls[s.measurement.target].append(s.measurement)
+
+    def standing(self, measurement: Measurement) -> Standing:
+        """How the probe stood in that round."""
+        key = measurement.probe, measurement.round
+        if key not in self._liveness:
+            return NOTHING_KNOWN
+        here = self._of_round(key)
+        if not any(ref.protocol == QUIC for ref in measurement.endpoints):
+            return here
+        others = [m for m in self._targets[key] if m.target != measurement.target]
+        return replace(here, quic=passes(others))
+
+    def _of_round(self, key: _Key) -> Standing:
+        # Made when asked for: most of a window's rounds are those of others.
+        if key not in self._standings:
+            self._standings[key] = standing(self._liveness[key])
+        return self._standings[key]
+
+    def controls(
+        self, measurement: Measurement, policy: Policy, pending: bool
+    ) -> list[dict[str, EndpointView]]:
+        """What online controls say whose word holds; `pending`: else the nearest round's."""
+        window = policy.ms(policy.control_window_seconds)
+        online = [
+            control
+            for control, _ in nearest_controls(
+                measurement, self._controls[measurement.target], {}, window
+            )
+            if self.standing(control).online
+        ]
+        chosen = [control for control in online if holds(control, measurement, policy)]
+        if pending and not chosen:
+            chosen = [control for control in online if control.round == online[0].round]
+        return [self._view(control) for control in chosen]
+
+    def _view(self, control: Measurement) -> dict[str, EndpointView]:
+        if control.id not in self._views:
+            self._views[control.id] = view(control)
+        return self._views[control.id]
+
+
+def facts_of(
+    stored: Sequence[Stored],
+    round: int,
+    policy: Policy,
+    fingerprints: Fingerprints = OWN,
+    *,
+    pending: bool = False,
+) -> list[Fact]:
+    """Return the Facts of one round, sorted by (started, id).
+
+    `stored` holds the measurements of rounds [round - control window, round], in any order and
+    possibly more; both roles, liveness included. `pending`: the round is not over, so until a
+    control has spoken its word before is taken: to guess what to measure again, never to be kept.
+    """
+    ordered = sorted(stored, key=lambda s: (s.measurement.started, s.measurement.id))
+    shared = _Beside(ordered)
+    facts = []
+    for s in ordered:
+        m = s.measurement
+        if s.role is Role.CONTROL or m.round != round or m.target in LIVENESS_TARGETS:
+            continue
+        controls = shared.controls(m, policy, pending)
+        facts.append(
+            Fact(
+                id=m.id,
+                probe=m.probe,
+                owner=s.owner,
+                country=m.vantage.country,
+                asn=m.vantage.asn,
+                enrolled=s.enrolled,
+                round=m.round,
+                started=m.started,
+                interval=m.interval_ms,
+                retest=m.retest,
+                target=m.target,
+                verdict=imported.judge(m, fingerprints)
+                if s.source != PROBE
+                else judge_beside(m, shared.standing(m), controls, fingerprints),
+                control=bool(controls),
+                source=s.source,
+            )
+        )
+    return facts

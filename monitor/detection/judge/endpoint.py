@@ -1,0 +1,305 @@
+"""One endpoint judged: rules applied to each lookup and address, then put together.
+
+An outcome is what one rule said; its state is lowered to `inconclusive` where the control did not
+pass the same step, while the rule's technique stays readable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.path import path_remarks
+from monitor.detection.facts.tcp_tls_http import Beside, Reach, http_facts, tcp_facts, tls_facts
+from monitor.detection.facts.view import AddressView
+from monitor.detection.layers.app_facts import AppFacts, app_facts, over_udp, page_facts
+from monitor.detection.layers.dns_facts import lookup_facts
+from monitor.detection.layers.quic_facts import quic_facts
+from monitor.detection.layers.throttle_facts import transfer_facts
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rules import (
+    APP_RULES,
+    DNS_RULES,
+    HTTP_RULES,
+    QUIC_RULES,
+    TCP_RULES,
+    THROTTLE_RULES,
+    TLS_RULES,
+    UDP_RULES,
+    Rule,
+    first,
+)
+
+F = TypeVar("F")
+DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
+STRONG = 2_000_000
+"""A signature of at least this weight accuses one address by itself, without the control having
+been at that very address."""
+_UNCLEAR = ".unclear"
+"""Ends the ids of the rules that take what no other one knows: the verdict says what was seen."""
+_WORKING = (State.OK, State.IMPAIRED)
+_LAST = {
+    "tcp": Layer.TCP,
+    "tls": Layer.TLS,
+    "http": Layer.HTTP,
+    "https": Layer.HTTP,
+    "quic": Layer.QUIC,
+    "stun": Layer.UDP,
+    "mtproto": Layer.APP,
+    "whatsapp": Layer.APP,
+    "mmtls": Layer.APP,
+    "mmtls-http": Layer.APP,
+    "xmpp": Layer.APP,
+    "matrix": Layer.APP,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one rule said of one lookup or one address."""
+
+    layer: Layer
+    rule: str
+    state: State
+    """After asking the control."""
+    accuses: bool = False
+    """The rule itself says blocked, whatever the control said."""
+    technique: Technique | None = None
+    weight: int = 0
+    evidence: tuple[str, ...] = ()
+    here: bool = True
+    """The control passed this step at this very address (or the step has no address)."""
+    partial: bool = False
+    """Some connections die so and others pass."""
+    slows: bool = False
+    """The rule itself says throttled: the step works, and is slowed to uselessness."""
+
+
+@dataclass(frozen=True)
+class AddressJudgement:
+    """All steps at one address."""
+
+    address: str
+    own: bool
+    """The vantage's own resolver (or the catalogue) gave it."""
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def state(self) -> State:
+        """OK, or the state of the first step that was not; insufficient when nothing was seen.
+        A step at which a share of the connections is blocked impairs, and lets the next speak."""
+        for outcome in self.outcomes:
+            if outcome.state is not State.OK and not outcome.partial:
+                return outcome.state
+        if any(outcome.state is State.BLOCKED for outcome in self.outcomes):
+            return State.IMPAIRED
+        return State.OK if self.outcomes else State.INSUFFICIENT
+
+
+@dataclass(frozen=True)
+class EndpointJudgement:
+    """One endpoint: its state, and everything that was said of it."""
+
+    state: State
+    works: bool
+    """At least one of its own addresses works (or its name resolves, where that is all)."""
+    lookups: tuple[Outcome, ...] = ()
+    addresses: tuple[AddressJudgement, ...] = ()
+    forged: frozenset[str] = frozenset()
+    """Answered addresses that are judged forged."""
+    qtypes: tuple[str, ...] = ()
+    """What the lookups asked for, in their order."""
+
+    @property
+    def by_qtype(self) -> dict[str, Outcome]:
+        """What was said of the lookup for each query type."""
+        return dict(zip(self.qtypes, self.lookups, strict=False))
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """Everything that was said of it."""
+        return (*self.lookups, *(o for a in self.addresses for o in a.outcomes))
+
+
+def _outcome(
+    rules: Sequence[Rule[F]],
+    layer: Layer,
+    facts: F,
+    reach: Reach,
+    here: bool = True,
+    evidence: tuple[str, ...] = (),
+    partial: bool = False,
+) -> Outcome:
+    rule = first(rules, facts)
+    if rule is None:  # only when a tuple has lost its last rule
+        return Outcome(layer, f"{layer}.unmatched", State.INCONCLUSIVE)
+    accuses = rule.state in (State.BLOCKED, State.THROTTLED)
+    state, extra = rule.state, rule.evidence
+    if accuses and reach is not Reach.PASSED:
+        state = State.INCONCLUSIVE
+        extra += ("no_control" if reach is Reach.UNKNOWN else "control_fails",)
+    if rule.state is not State.OK:
+        extra += evidence
+    if rule.id.endswith(_UNCLEAR):
+        extra += (f"{layer}:{getattr(facts, 'kind', 'unknown')}",)
+    return Outcome(
+        layer,
+        rule.id,
+        state,
+        accuses,
+        rule.technique,
+        rule.weight,
+        extra,
+        here,
+        partial and accuses,
+        rule.state is State.THROTTLED,
+    )
+
+
+def judge_endpoint(case: Beside) -> EndpointJudgement:
+    """Judge one endpoint beside its controls."""
+    lookups: list[Outcome] = []
+    own: set[str] = set()
+    forged: set[str] = set()
+    for qtype in sorted(case.endpoint.lookups):
+        facts = lookup_facts(case, qtype)
+        evidence = (
+            *(("on_path",) if facts.on_path and not facts.excused else ()),
+            *(("lying_resolver",) if facts.lying_resolver and not facts.excused else ()),
+            *((f"blockpage:{facts.page}",) if facts.page else ()),
+        )
+        said = _outcome(DNS_RULES, Layer.DNS, facts, facts.reach, evidence=evidence)
+        lookups.append(said)
+        answered = case.endpoint.lookups[qtype].answers
+        (forged if said.accuses else own).update(answered)
+    literal = not case.endpoint.ref.host or not lookups
+    addresses = tuple(
+        _judge_address(case, place, literal or place.address in own, place.address in forged)
+        for place in case.endpoint.places.values()
+        if place.seen
+    )
+    return _combine(case, tuple(lookups), addresses, frozenset(forged - own))
+
+
+def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) -> AddressJudgement:
+    outcomes: list[Outcome] = []
+    if (tcp := tcp_facts(case, place, forged)) is not None:
+        outcomes.append(
+            _outcome(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp, tcp.some_flows)
+        )
+    if (tls := tls_facts(case, place, forged)) is not None and _open(outcomes):
+        evidence = (
+            *(("system_root",) if tls.system_root else ()),
+            *((f"blockpage:{tls.page}",) if tls.page else ()),
+            *path_remarks(tls.kind, place.paths),
+            *(("residual_possible",) if tls.residual_possible else ()),
+        )
+        outcomes.append(
+            _outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence, tls.some_flows)
+        )
+    if (speed := transfer_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
+    if (quic := quic_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(
+            _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
+        )
+    if (http := http_facts(case, place, forged)) is not None and _open(outcomes):
+        seen = (
+            *((f"blockpage:{http.page}",) if http.page else ()),
+            *(("by_service",) if http.tls and http.kind is Kind.OK else ()),
+        )
+        outcomes.append(
+            _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
+        )
+    if (app := app_facts(case, place, forged)) is not None and _open(outcomes):
+        outcomes.append(_app_outcome(app, over_udp(place)))
+    return AddressJudgement(place.address, own, tuple(outcomes))
+
+
+def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
+    """A block page in place of the app's answer is HTTP's to judge."""
+    if (page := page_facts(facts)) is not None:
+        said = (f"blockpage:{facts.page}",)
+        return _outcome(HTTP_RULES, Layer.HTTP, page, page.reach, page.here, said)
+    if udp:
+        return _outcome(UDP_RULES, Layer.UDP, facts, facts.reach, facts.here, facts.remarks)
+    return _outcome(APP_RULES, Layer.APP, facts, facts.reach, facts.here, facts.remarks)
+
+
+def _open(outcomes: Sequence[Outcome]) -> bool:
+    """The steps before let this one speak for itself."""
+    return all(outcome.state is State.OK or outcome.partial for outcome in outcomes)
+
+
+def _combine(
+    case: Beside,
+    lookups: tuple[Outcome, ...],
+    addresses: tuple[AddressJudgement, ...],
+    forged: frozenset[str],
+) -> EndpointJudgement:
+    """Put one endpoint together.
+
+    The protocol's last step may have been taken at one address only (a request is sent once an
+    endpoint), also at one that a reference resolver gave: then it speaks for all. So does the
+    one address whose speed was looked at.
+    """
+    names = {o.state for o in lookups}
+    resolves = not lookups or State.OK in names
+    protocol = case.endpoint.ref.protocol
+    if protocol == "dns":
+        addresses = ()
+    last = [o for a in addresses for o in a.outcomes if o.layer is _LAST.get(protocol, Layer.TCP)]
+    own = [a for a in addresses if a.own or (resolves and _spoke(a, Layer.HTTP))]
+    reached = any(a.state in _WORKING for a in own)
+    if protocol == "dns":
+        reached = finished = State.OK in names
+    else:
+        finished = reached and any(o.state is State.OK or o.partial for o in last)
+    reached = reached and (finished or not last)
+    if finished and resolves:
+        lookups = tuple(o if o.weight >= STRONG else _doubt(o) for o in lookups)
+        names = {o.state for o in lookups}
+        addresses = tuple(map(_spare, addresses))
+        own = [a for a in addresses if a.own]
+    states = {a.state for a in (own if resolves else addresses)}
+    slowed = next((o.state for a in own for o in a.outcomes if o.slows), None)
+    reached = reached or slowed is not None
+    finished = finished and slowed is None
+    if State.BLOCKED in names or states & {State.BLOCKED, State.IMPAIRED}:
+        state = State.IMPAIRED if reached and resolves else State.BLOCKED
+    elif slowed is not None and resolves:
+        state = slowed
+    elif reached and resolves:
+        state = State.OK if finished else State.INSUFFICIENT
+    else:
+        every = states | (names - {State.OK})
+        state = next(
+            (s for s in (State.INCONCLUSIVE, State.DOWN) if s in every),
+            State.INCONCLUSIVE if State.VANTAGE_OFFLINE in every else State.INSUFFICIENT,
+        )
+    asked = tuple(sorted(case.endpoint.lookups))
+    return EndpointJudgement(state, finished and resolves, lookups, addresses, forged, asked)
+
+
+def _spoke(judged: AddressJudgement, layer: Layer) -> bool:
+    """A step of this layer was judged here, and not set aside."""
+    return any(o.layer is layer and o.state is not State.INSUFFICIENT for o in judged.outcomes)
+
+
+def _spare(judged: AddressJudgement) -> AddressJudgement:
+    """Where other addresses work, one that the control was not at itself may just be a dead
+    server of its own region: only a strong signature accuses it."""
+    return replace(
+        judged,
+        outcomes=tuple(o if o.here or o.weight >= STRONG else _doubt(o) for o in judged.outcomes),
+    )
+
+
+def _doubt(outcome: Outcome) -> Outcome:
+    """A weak accusation taken back, because the endpoint works another way."""
+    if outcome.state is not State.BLOCKED:
+        return outcome
+    remarks = (*outcome.evidence, "weak_sign")
+    return replace(outcome, state=State.INCONCLUSIVE, evidence=remarks)

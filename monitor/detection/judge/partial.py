@@ -1,0 +1,72 @@
+"""Which part is blocked, in words: the remarks `partial:...` of a verdict that accuses.
+
+`partial:endpoints` with `endpoint:ID` for each that is blocked, `partial:protocol` with
+`protocol:NAME` when the same host answers over others, `partial:addresses` with `address:ADDRESS`,
+`partial:ipv4` or `partial:ipv6` when it is all of one family and the other works, `partial:flows`
+when some connections pass and others die.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from monitor.detection.facts.ranges import family
+from monitor.detection.judge.endpoint import AddressJudgement, EndpointJudgement
+from monitor.detection.model import State
+from probes.wire.measurement import EndpointRef
+
+Judged = tuple[EndpointRef, EndpointJudgement]
+MOST = 8
+"""Parts that are named one by one."""
+_FAMILY = {"A": 4, "AAAA": 6}
+
+
+def parts(judged: Sequence[Judged]) -> set[str]:
+    """Return the remarks on what is blocked and what is not; empty when there is no such part."""
+    found = _endpoints(judged)
+    for _, endpoint in judged:
+        if endpoint.state is State.IMPAIRED:
+            found |= _addresses(endpoint)
+    return found
+
+
+def _endpoints(judged: Sequence[Judged]) -> set[str]:
+    blocked = [ref for ref, endpoint in judged if endpoint.state is State.BLOCKED]
+    working = [ref for ref, endpoint in judged if endpoint.works]
+    if not blocked or not working:
+        return set()
+    found = {"partial:endpoints", *(f"endpoint:{ref.id}" for ref in blocked[:MOST])}
+    over = {ref.protocol for ref in blocked}
+    if over.isdisjoint(ref.protocol for ref in working) and {ref.host for ref in blocked} & {
+        ref.host for ref in working
+    }:
+        found |= {"partial:protocol", *(f"protocol:{protocol}" for protocol in over)}
+    return found
+
+
+def _addresses(endpoint: EndpointJudgement) -> set[str]:
+    found: set[str] = set()
+    own = [address for address in endpoint.addresses if address.own]
+    if any(address.state is State.IMPAIRED for address in own):
+        found.add("partial:flows")
+    cut = [address for address in own if address.state is State.BLOCKED]
+    denied = {
+        _FAMILY.get(qtype, 0)
+        for qtype, outcome in endpoint.by_qtype.items()
+        if outcome.state is State.BLOCKED
+    }
+    families = {family(address.address) for address in cut} | denied
+    if len(families) == 1 and _whole(families.copy().pop(), own):
+        found.add(f"partial:ipv{families.pop()}")
+    elif cut:
+        named = sorted(address.address for address in cut)
+        found |= {"partial:addresses", *(f"address:{address}" for address in named[:MOST])}
+    return found
+
+
+def _whole(blocked: int, own: Sequence[AddressJudgement]) -> bool:
+    """None of this family works, and one of the other does."""
+    works = {
+        family(address.address) for address in own if address.state in (State.OK, State.IMPAIRED)
+    }
+    return bool(works) and blocked not in works

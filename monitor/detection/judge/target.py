@@ -1,0 +1,238 @@
+"""The judgement of one measurement beside its liveness and its control: pure and total.
+
+Read from top to bottom: what the control is, what each endpoint says, how they combine into the
+target's state, what the vantage's own standing leaves of it, and which rule gives the name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from monitor.detection.facts.liveness import Standing, standing, with_clock
+from monitor.detection.facts.tcp_tls_http import beside
+from monitor.detection.facts.view import EndpointView, view
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
+from monitor.detection.judge.partial import parts
+from monitor.detection.layers.vantage import UNSEEN
+from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
+from monitor.detection.rules import VANTAGE_RULES, first
+from probes.wire.measurement import Measurement
+
+Control = tuple[Measurement, Sequence[Measurement]]
+"""A control's measurement of the same target, with the control's own liveness of that round."""
+OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+_BLOCKED_TENTHS = 9
+"""An `any_of` target is blocked from this many tenths of its endpoints on."""
+RULE_EMPTY = "target.insufficient"
+RULE_WORKS = "target.works"
+
+
+def judge(
+    measurement: Measurement,
+    liveness: Sequence[Measurement] = (),
+    controls: Sequence[Control] = (),
+    fingerprints: Fingerprints = OWN,
+    quic: bool | None = None,
+) -> Verdict:
+    """Return the verdict on one measurement of a vantage.
+
+    `liveness`: the liveness measurements of the same probe and round. `controls`: the same target
+    seen by controls, nearest round first; of those that are online themselves, all of the nearest
+    round count, and one that passes a step is enough. `quic`: whether QUIC of other targets passed
+    in that round (`monitor.detection.layers.quic_facts.passes`). Never raises.
+    """
+    here = replace(standing(liveness), quic=quic)
+    return judge_beside(measurement, here, online_controls(controls), fingerprints)
+
+
+def judge_beside(
+    measurement: Measurement,
+    here: Standing,
+    chosen: Sequence[dict[str, EndpointView]],
+    fingerprints: Fingerprints = OWN,
+) -> Verdict:
+    """The same from what was made of liveness and controls before: many targets share them."""
+    views = view(measurement)
+    here = with_clock(here, measurement)
+    judged = [
+        judge_endpoint(
+            beside(
+                endpoint,
+                tuple(views.values()),
+                [c[endpoint.ref.id] for c in chosen if endpoint.ref.id in c],
+                here,
+                measurement.vantage.country,
+                fingerprints,
+            )
+        )
+        for endpoint in views.values()
+    ]
+    state = combine(measurement.combine, judged)
+    gate = None
+    if state not in (State.OK, State.INSUFFICIENT):
+        gate = first(VANTAGE_RULES, here)
+    stood = set(gate.evidence) if gate is not None else set()
+    if gate is not None and gate.id == UNSEEN and state is State.DOWN:
+        gate = None  # the control's word needs no liveness, and losing it must not unsay that
+    if gate is not None:
+        state = gate.state
+    named = _name(state, judged)
+    keep_name = gate is None or here.international is None
+    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence} | stood
+    evidence |= _families(judged, here)
+    if named and named.accuses and named.layer is Layer.DNS and "on_path" not in evidence:
+        evidence |= _local(measurement)
+    if state in OPEN_STATES:
+        evidence |= parts([(v.ref, e) for v, e in zip(views.values(), judged, strict=True)])
+    return Verdict(
+        target=measurement.target,
+        state=state,
+        layer=named.layer if named and keep_name and state is not State.OK else None,
+        technique=named.technique if named and keep_name else None,
+        rule=_rule(state, named, gate.id if gate is not None and not keep_name else None),
+        endpoints=Share(len(views), _failed(judged)),
+        addresses=_addresses(judged),
+        evidence=tuple(sorted(evidence)),
+        findings=_findings(state, judged),
+    )
+
+
+def _local(measurement: Measurement) -> set[str]:
+    """The resolver is a box at home or in the office: the lie may be a filter's that its owner
+    wants. One measurement cannot tell; that vantages of several owners must agree is what does."""
+    return {"local_resolver"} if measurement.vantage.resolver_class == "private" else set()
+
+
+def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:
+    """Return the views of the nearest round's controls that were online; an offline control does
+    not count, nor does one whose liveness is not known."""
+    chosen: list[Measurement] = []
+    for measurement, liveness in controls:
+        if chosen and measurement.round != chosen[0].round:
+            break  # nearest first: the others are farther, and not worth a look
+        if standing(liveness).online:
+            chosen.append(measurement)
+    return [view(measurement) for measurement in chosen]
+
+
+def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
+    """Return the state of a target from its endpoints, before asking the vantage's standing.
+
+    Endpoints that are down for the control too leave the count; unseen ones stay in it, so that
+    fewer facts never look more blocked. One that is throttled makes the target so, unless a part
+    of it is blocked: what works slowly works.
+    """
+    states = Counter(e.state for e in judged)
+    seen = len(judged) - states[State.INSUFFICIENT]
+    if not seen:
+        return State.INSUFFICIENT
+    blocked, counted = states[State.BLOCKED], len(judged) - states[State.DOWN]
+    if how == "all_of":
+        if blocked:
+            return State.BLOCKED
+        if states[State.IMPAIRED]:
+            return State.IMPAIRED
+        if states[State.THROTTLED]:
+            return State.THROTTLED
+        order = (State.INCONCLUSIVE, State.DOWN, State.INSUFFICIENT)
+        return next((s for s in order if states[s]), State.OK)
+    if blocked and blocked * 10 >= counted * _BLOCKED_TENTHS:
+        return State.BLOCKED
+    if blocked or states[State.IMPAIRED]:
+        return State.IMPAIRED
+    if states[State.THROTTLED]:
+        return State.THROTTLED
+    if states[State.OK]:
+        return State.OK
+    order = (State.INCONCLUSIVE, State.INSUFFICIENT, State.DOWN)
+    return next(s for s in order if states[s])
+
+
+def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
+    """The outcome that names the verdict: the deepest layer's most frequent accusation.
+
+    For a state that accuses nobody: the deepest outcome of that state, else of what works.
+    """
+    said = [o for e in judged for o in e.outcomes]
+    open_as = State.THROTTLED if state is State.THROTTLED else State.BLOCKED
+    for pool in (
+        [o for o in said if o.accuses and o.state is open_as] if state in OPEN_STATES else [],
+        [o for o in said if o.accuses] if state is State.INCONCLUSIVE else [],
+        [o for o in said if o.state is state],
+    ):
+        if pool:
+            return _leading(pool)
+    return None
+
+
+def _leading(pool: Sequence[Outcome]) -> Outcome:
+    # An address that is cut off over TCP as well is named by TCP, where that was tried by itself.
+    pool = [o for o in pool if "tcp_fails_too" not in o.evidence] or pool
+    deepest = max(DEPTH[o.layer] for o in pool)
+    pool = [o for o in pool if DEPTH[o.layer] == deepest]
+    count = Counter(o.rule for o in pool)
+    return max(pool, key=lambda o: (count[o.rule], o.weight, o.rule))
+
+
+def _relevant(
+    state: State, judged: Sequence[EndpointJudgement], named: Outcome | None
+) -> Iterable[Outcome]:
+    """Outcomes whose evidence belongs to the verdict: all remarks on what works, and on failures
+    those that the state rests on."""
+    open_question = state in (State.INCONCLUSIVE, *OPEN_STATES)
+    for outcome in (o for e in judged for o in e.outcomes):
+        decided = named is not None and outcome.rule == named.rule
+        if outcome.state is State.OK or open_question or decided:
+            yield outcome
+
+
+def _rule(state: State, named: Outcome | None, gate: str | None) -> str:
+    if gate is not None:
+        return gate
+    if state is State.INSUFFICIENT:
+        return RULE_EMPTY
+    return named.rule if named is not None else RULE_WORKS
+
+
+def _failed(judged: Sequence[EndpointJudgement]) -> int:
+    return sum(not e.works and e.state is not State.INSUFFICIENT for e in judged)
+
+
+def _addresses(judged: Sequence[EndpointJudgement]) -> Share:
+    """Addresses of all endpoints. Forged answers count as failed; those of a broken address
+    family are counted and have failed as well."""
+    total = failed = 0
+    for endpoint in judged:
+        dialled = {a.address for a in endpoint.addresses}
+        states = [a.state for a in endpoint.addresses if a.outcomes]
+        undialled = len(endpoint.forged - dialled)
+        total += len(states) + undialled
+        failed += sum(s not in (State.OK, State.IMPAIRED) for s in states) + undialled
+    return Share(total, failed)
+
+
+def _families(judged: Sequence[EndpointJudgement], here: Standing) -> set[str]:
+    broken = any(o.rule.endswith(".family_broken") for e in judged for o in e.outcomes)
+    if not broken or here.international is not True:
+        return set()
+    return {f"ipv{f}_broken" for f in (4, 6) if f not in here.families}
+
+
+def _findings(state: State, judged: Sequence[EndpointJudgement]) -> tuple[LayerFinding, ...]:
+    """One a layer: what interferes there, only in a verdict that accuses; else what worked."""
+    said = [o for e in judged for o in e.outcomes]
+    findings = []
+    for layer in Layer:
+        accusing = [o for o in said if o.layer is layer and o.state in OPEN_STATES]
+        working = [o for o in said if o.layer is layer and o.state is State.OK]
+        if accusing and state in OPEN_STATES:
+            lead = _leading(accusing)
+            findings.append(
+                LayerFinding(layer=layer, blocked=True, rule=lead.rule, weight=lead.weight)
+            )
+        elif working and not accusing:
+            findings.append(LayerFinding(layer=layer, blocked=False, rule=_leading(working).rule))
+    return tuple(findings)

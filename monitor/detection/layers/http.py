@@ -1,0 +1,134 @@
+"""Rules over one HTTP exchange. Over TLS with a valid certificate every answer is the service's
+own; in clear text anyone on the path may have written it.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.tcp_tls_http import HTTPFacts, Reach
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule
+
+_HTTP = Layer.HTTP
+LEGAL = 451
+"""Unavailable for legal reasons, RFC 7725."""
+FORBIDDEN = (403, 410, 429, 503)
+"""What servers answer to whom they turn away."""
+
+
+def _dies(facts: HTTPFacts) -> bool:
+    """In clear text, and not for every host name."""
+    return not facts.tls and (facts.innocuous is None or facts.innocuous is Kind.OK)
+
+
+HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
+    Rule(
+        "http.answer_accused",
+        _HTTP,
+        lambda f: f.accused,
+        State.INSUFFICIENT,
+        "The address comes from a forged DNS answer: it is the DNS that is judged.",
+    ),
+    Rule(
+        "http.same_answer",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and f.same_answer,
+        State.OK,
+        "The control gets the same answer, whatever it is.",
+    ),
+    Rule(
+        "http.repeat_answered",
+        _HTTP,
+        lambda f: f.kind is not Kind.OK and f.repeated and not f.some_flows,
+        State.OK,
+        "A second attempt from a fresh port was answered: loss, not a block.",
+        evidence=("transient",),
+    ),
+    Rule(
+        "http.control_fails_too",
+        _HTTP,
+        lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
+        State.DOWN,
+        "The control fails in the same way.",
+    ),
+    Rule(
+        "http.blockpage",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and f.page is not None,
+        State.BLOCKED,
+        "A known block page, or a redirect to a known block host, that the control does not get. "
+        "(typed)",
+        Technique.HTTP_BLOCKPAGE,
+        4_700_000,
+    ),
+    Rule(
+        "http.451",
+        _HTTP,
+        lambda f: f.status == LEGAL,
+        State.BLOCKED,
+        "Status 451 that the control does not get: blocked for legal reasons, by its own word. "
+        "(typed)",
+        Technique.HTTP_451,
+        3_100_000,
+    ),
+    Rule(
+        "http.served_otherwise",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and f.tls and f.other_answer and f.status in FORBIDDEN,
+        State.OK,
+        "Over TLS with the service's own certificate another answer than the control's: the "
+        "service itself turns away who comes from here.",
+        evidence=("by_service",),
+    ),
+    Rule(
+        "http.redirect",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and f.foreign_redirect and not f.tls,
+        State.BLOCKED,
+        "In clear text, a redirect to a foreign host that the control does not get. (typed, "
+        "halved: services redirect by country)",
+        Technique.HTTP_REDIRECT,
+        2_000_000,
+    ),
+    Rule(
+        "http.differs",
+        _HTTP,
+        lambda f: f.kind is Kind.OK and not f.tls and f.other_answer and f.status // 100 != 3,
+        State.INCONCLUSIVE,
+        "In clear text, another status and title than the control's, no redirect within the site, "
+        "and no known block page.",
+        evidence=("http_differs",),
+    ),
+    Rule(
+        "http.answered",
+        _HTTP,
+        lambda f: f.kind is Kind.OK,
+        State.OK,
+        "An answer that nothing speaks against.",
+    ),
+    Rule(
+        "http.reset.host",
+        _HTTP,
+        lambda f: f.kind in (Kind.RESET, Kind.EOF) and _dies(f),
+        State.BLOCKED,
+        "Clear-text HTTP is cut after this host name. (fit: tls reset, halved)",
+        Technique.HTTP_RESET_HOST,
+        2_400_000,
+    ),
+    Rule(
+        "http.timeout.host",
+        _HTTP,
+        lambda f: f.kind is Kind.TIMEOUT and _dies(f),
+        State.BLOCKED,
+        "Clear-text HTTP is met with silence after this host name. (low)",
+        Technique.HTTP_TIMEOUT_HOST,
+        1_000_000,
+    ),
+    Rule(
+        "http.unclear",
+        _HTTP,
+        lambda _: True,
+        State.INCONCLUSIVE,
+        "The exchange died after a handshake that was fine, or for every name.",
+    ),
+)

@@ -1,0 +1,112 @@
+"""Rules over TCP to one address. A bare timeout is what nature does most, so it weighs little."""
+
+from __future__ import annotations
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.tcp_tls_http import Reach, TCPFacts
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule
+
+_TCP = Layer.TCP
+
+TCP_RULES: tuple[Rule[TCPFacts], ...] = (
+    Rule(
+        "tcp.answer_accused",
+        _TCP,
+        lambda f: f.accused,
+        State.INSUFFICIENT,
+        "The address comes from a forged DNS answer: whatever it does says nothing of TCP.",
+    ),
+    Rule(
+        "tcp.connected",
+        _TCP,
+        lambda f: f.kind is Kind.OK,
+        State.OK,
+        "The connection came about.",
+    ),
+    Rule(
+        "tcp.repeat_connected",
+        _TCP,
+        lambda f: f.repeated and not f.some_flows,
+        State.OK,
+        "A second attempt from a fresh port connected: packet loss or load, not a block.",
+        evidence=("transient",),
+    ),
+    Rule(
+        "tcp.family_broken",
+        _TCP,
+        lambda f: f.family_dead,
+        State.VANTAGE_OFFLINE,
+        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
+    ),
+    Rule(
+        "tcp.local",
+        _TCP,
+        lambda f: f.kind is Kind.LOCAL,
+        State.INCONCLUSIVE,
+        "This machine itself refused, without a word from the network: a local firewall.",
+        evidence=("local_refusal",),
+    ),
+    Rule(
+        "tcp.control_fails_too",
+        _TCP,
+        lambda f: f.reach is Reach.SAME,
+        State.DOWN,
+        "The control fails in the same way.",
+    ),
+    Rule(
+        "tcp.prohibited",
+        _TCP,
+        lambda f: f.kind is Kind.PROHIBITED,
+        State.BLOCKED,
+        "A router says by ICMP that an administrator forbade it. (typed)",
+        Technique.TCP_UNREACHABLE,
+        3_100_000,
+    ),
+    Rule(
+        "tcp.reset",
+        _TCP,
+        lambda f: f.kind is Kind.RESET,
+        State.BLOCKED,
+        "RST in answer to the SYN, where the control connects; closed ports and shed load do so "
+        "too, for everyone. (fit: tcp fail_ctrl_ok +1.52, halved)",
+        Technique.TCP_RESET,
+        2_000_000,
+    ),
+    Rule(
+        "tcp.refused",
+        _TCP,
+        lambda f: f.kind is Kind.REFUSED,
+        State.BLOCKED,
+        "Refused, where RST and ICMP cannot be told apart. (fit: tcp fail_ctrl_ok, halved)",
+        Technique.TCP_REFUSED,
+        1_800_000,
+    ),
+    Rule(
+        "tcp.unreachable",
+        _TCP,
+        lambda f: f.kind is Kind.UNREACHABLE,
+        State.BLOCKED,
+        "ICMP unreachable or no route, where the control connects; routing faults look the same. "
+        "(low)",
+        Technique.TCP_UNREACHABLE,
+        1_000_000,
+    ),
+    Rule(
+        "tcp.timeout",
+        _TCP,
+        lambda f: f.kind is Kind.TIMEOUT,
+        State.BLOCKED,
+        "No answer to the SYN and its repeats, where the control connects. A peering fault looks "
+        "the same, which is why such events wait longer. (low)",
+        Technique.TCP_TIMEOUT,
+        500_000,
+    ),
+    Rule(
+        "tcp.unclear",
+        _TCP,
+        lambda _: True,
+        State.INCONCLUSIVE,
+        "It failed in a way that these rules do not know.",
+    ),
+)

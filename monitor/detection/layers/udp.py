@@ -1,0 +1,96 @@
+"""Rules over one exchange over UDP (STUN). Many homes and offices let no UDP through, so silence
+accuses only where UDP to the same port was seen to pass to somebody else.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.tcp_tls_http import Reach
+from monitor.detection.layers.app_facts import AppFacts
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule
+
+_UDP = Layer.UDP
+_TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
+
+UDP_RULES: tuple[Rule[AppFacts], ...] = (
+    Rule(
+        "udp.answer_accused",
+        _UDP,
+        lambda f: f.accused,
+        State.INSUFFICIENT,
+        "The address comes from a forged DNS answer: it is the DNS that is judged.",
+    ),
+    Rule(
+        "udp.answered",
+        _UDP,
+        lambda f: f.kind is Kind.OK,
+        State.OK,
+        "A server of the protocol answered. Whose it is, such an answer does not prove.",
+    ),
+    Rule(
+        "udp.repeat_answered",
+        _UDP,
+        lambda f: f.repeated,
+        State.OK,
+        "A second attempt from a fresh port was answered: loss, not a block.",
+        evidence=("transient",),
+    ),
+    Rule(
+        "udp.family_broken",
+        _UDP,
+        lambda f: f.family_dead,
+        State.VANTAGE_OFFLINE,
+        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
+    ),
+    Rule(
+        "udp.local",
+        _UDP,
+        lambda f: f.kind is Kind.LOCAL,
+        State.INCONCLUSIVE,
+        "This machine itself refused, without a word from the network: a local firewall.",
+        evidence=("local_refusal",),
+    ),
+    Rule(
+        "udp.control_fails_too",
+        _UDP,
+        lambda f: f.reach is Reach.SAME,
+        State.DOWN,
+        "The control fails in the same way: the port is closed, or the server gone.",
+    ),
+    Rule(
+        "udp.told",
+        _UDP,
+        lambda f: f.kind in _TOLD,
+        State.INCONCLUSIVE,
+        "ICMP says that it cannot be reached, where the control is answered. Firewalls that "
+        "forbid UDP altogether say so too, and no technique is named for it.",
+        evidence=("udp_refused",),
+    ),
+    Rule(
+        "udp.no_udp_here",
+        _UDP,
+        lambda f: f.kind is Kind.TIMEOUT and not f.udp_passes,
+        State.INCONCLUSIVE,
+        "No answer, and no other host was seen to answer over UDP at this port: many networks let "
+        "none through.",
+        evidence=("no_udp_here",),
+    ),
+    Rule(
+        "udp.timeout",
+        _UDP,
+        lambda f: f.kind is Kind.TIMEOUT,
+        State.BLOCKED,
+        "No answer to the request and its repeats, where the control gets one and other hosts "
+        "answer this vantage over UDP at the same port. (low)",
+        Technique.UDP_TIMEOUT,
+        700_000,
+    ),
+    Rule(
+        "udp.unclear",
+        _UDP,
+        lambda _: True,
+        State.INCONCLUSIVE,
+        "Something else answered, or it failed in a way that these rules do not know.",
+    ),
+)

@@ -1,0 +1,69 @@
+"""Rules over the vantage itself. They stand before every accusation: a vantage that is not online,
+or whose every connection is changed, says nothing about one service.
+"""
+
+from __future__ import annotations
+
+from monitor.detection.facts.liveness import Standing
+from monitor.detection.model import State
+from monitor.detection.rule import Rule
+
+UNSEEN = "vantage.liveness_unseen"
+VANTAGE_RULES: tuple[Rule[Standing], ...] = (
+    Rule(
+        "vantage.clock_wrong",
+        None,
+        lambda s: s.clock_wrong,
+        State.INCONCLUSIVE,
+        "The clock is wrong by over an hour, or the liveness hosts' certificates are out of date "
+        "for it too.",
+        evidence=("clock_wrong",),
+    ),
+    Rule(
+        "vantage.tls_interception",
+        None,
+        lambda s: s.intercepted,
+        State.INCONCLUSIVE,
+        "The liveness hosts show someone else's certificate too: an antivirus or an office proxy.",
+        evidence=("tls_interception",),
+    ),
+    Rule(
+        "vantage.captive_portal",
+        None,
+        lambda s: s.portal and not s.online,
+        State.VANTAGE_OFFLINE,
+        "A liveness host answers by a foreign redirect or by HTTP in place of TLS: a sign-in page.",
+        evidence=("captive_portal",),
+    ),
+    Rule(
+        "vantage.allow_list_network",
+        None,
+        lambda s: s.international is False and s.domestic is True,
+        State.INCONCLUSIVE,
+        "Domestic hosts pass and international ones do not: only listed addresses get through.",
+        evidence=("allow_list_network",),
+    ),
+    Rule(
+        "vantage.resolver_dead",
+        None,
+        lambda s: not s.online and s.resolver_dead,
+        State.VANTAGE_OFFLINE,
+        "The resolver answers for no name at all.",
+        evidence=("resolver_dead",),
+    ),
+    Rule(
+        "vantage.offline",
+        None,
+        lambda s: s.international is False,
+        State.VANTAGE_OFFLINE,
+        "Most liveness hosts fail.",
+    ),
+    Rule(
+        UNSEEN,
+        None,
+        lambda s: s.international is None,
+        State.INCONCLUSIVE,
+        "No liveness was measured beside it.",
+        evidence=("no_liveness",),
+    ),
+)

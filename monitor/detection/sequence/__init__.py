@@ -1,0 +1,1 @@
+"""From verdicts over time to events: sequential tests, gates, quorum."""

@@ -1,0 +1,191 @@
+"""How sure an event is: the probability that the service was blocked in that country when the
+event last changed, from the event alone.
+
+A logistic sum of a few things that the event says of itself, in whole milli-logits, so that
+every machine and every replay says the same. The weights were fitted to a made-up world
+(benchmarks/world), whose rates and whose prior are assumptions: see docs/detection.md. Imported
+evidence has no figure, because that world knows nothing of it; nor has what was withdrawn.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.sequence import gates
+
+LEAST, MOST = 1, 995
+"""Per mille: nothing that was fitted to some thousand statements can be surer than this."""
+HELD_MOST = 24
+_HELD_UNIT_MS = 10 * 60_000
+TERMS = (
+    "signature",
+    "signatures",
+    "signatures_fresh",
+    "signatures_half",
+    "signatures_all",
+    "held_signed",
+    "held_many",
+    "two_hours",
+    "three_hours",
+    "four_hours",
+    "held_few",
+    "networks",
+    "three",
+    "half",
+    "nearly_all",
+    "nobody",
+    "inhibited",
+)
+"""What an event says of itself: signatures (of one owner's vantages or of two owners'), for how
+long it has held with them and, without, with nearly all of at least three vantages agreeing or with
+fewer; whether several networks are concerned; how many agree; whether a gate holds."""
+WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
+    Tier.CONFIRMED: (
+        -4149,
+        547,
+        4451,
+        1142,
+        1059,
+        2004,
+        47,
+        130,
+        1284,
+        688,
+        262,
+        -35,
+        2735,
+        -827,
+        2239,
+        1798,
+        -120,
+        815,
+    ),
+    Tier.LIKELY: (
+        -4375,
+        2260,
+        2504,
+        2098,
+        1765,
+        862,
+        -738,
+        -149,
+        -596,
+        -596,
+        -596,
+        -359,
+        2950,
+        755,
+        1374,
+        1380,
+        -292,
+        242,
+    ),
+    Tier.UNCONFIRMED: (
+        -8307,
+        420,
+        416,
+        416,
+        0,
+        0,
+        -48,
+        0,
+        0,
+        0,
+        0,
+        36,
+        652,
+        0,
+        1475,
+        590,
+        -879,
+        -419,
+    ),
+}
+"""Milli-logits: what the tier alone says, then one for each of TERMS. Fitted by
+`./scripts/bench confidence --fit` on 2026-11-25 to the simulator's seeds 1 to 3 (three worlds of
+122 days without blocks, 120 blocks), with the detector of that day."""
+_STEPS = tuple(round(1000 * math.log((2 * p + 1) / (1999 - 2 * p))) for p in range(1000))
+"""Milli-logits from which p + 1 per mille is nearer than p."""
+
+
+class Term(msgspec.Struct, frozen=True):
+    """One thing that an event says of itself."""
+
+    name: str
+    """One of TERMS, or `tier`."""
+    value: int
+    """How much of it there is: 0 or 1; for those that begin with `held`, tens of minutes."""
+    logits: int
+    """What it adds, milli-logits: about 2300 make the odds ten times as good."""
+
+
+def probability(event: Event) -> int | None:
+    """Per mille; None for imported evidence, for what was withdrawn and for a network that is
+    divided without a quorum: none was in the world of the fit."""
+    made_of = terms(event)
+    if not made_of:
+        return None
+    logits = sum(term.logits for term in made_of)
+    return min(MOST, max(LEAST, bisect.bisect_right(_STEPS, logits)))
+
+
+def terms(event: Event) -> tuple[Term, ...]:
+    """What the figure is made of: the tier, then those of TERMS that hold. Empty when there is
+    no figure."""
+    if event.source != gates.PROBE or event.state is EventState.RETRACTED:
+        return ()
+    if event.tier is Tier.LIKELY and "network_divided" in event.against:
+        return ()
+    tier, *each = WEIGHTS[event.tier]
+    said = zip(TERMS, values(event), each, strict=True)
+    return (
+        Term("tier", 1, tier),
+        *(Term(name, value, value * weight) for name, value, weight in said if value),
+    )
+
+
+def values(event: Event) -> tuple[int, ...]:
+    """How much there is of each of TERMS."""
+    best = [each for each in event.networks if each.tier is event.tier]
+    signatures = any(each.typed for each in best)
+    signature = "untyped" not in event.against and not signatures
+    votes = [(each.agreeing, each.voting) for each in best] or [(event.agreeing, event.total)]
+    share = max(1000 * agreeing // max(1, voting) for agreeing, voting in votes)
+    agree = max(agreeing for agreeing, _ in votes)
+    risen = {each.asn for each in event.networks if each.tier is not Tier.UNCONFIRMED}
+    held, signed = _held(event), signature or signatures
+    plain = 0 if signed else held
+    many = plain if agree >= 3 and share >= 800 else 0
+    return (
+        int(signature),
+        int(signatures),
+        int(signatures and held < 3),
+        int(signatures and share >= 500),
+        int(signatures and share >= 800),
+        held if signed else 0,
+        many,
+        int(many >= 12),
+        int(many >= 18),
+        int(many >= HELD_MOST),
+        plain - many,
+        int(len(risen or set(event.asns)) > 1),
+        int(not signatures and agree >= 3),
+        int(not signatures and share >= 500),
+        int(not signatures and share >= 800),
+        int(agree == 0),
+        int(event.inhibited_by is not None),
+    )
+
+
+def _held(event: Event) -> int:
+    """Tens of minutes (of the policy's time) from when it rose to its tier, or to `likely` where
+    it is more, to its last change."""
+    rose = event.opened
+    if event.tier is not Tier.UNCONFIRMED:
+        rose = next((c.round for c in event.history if c.kind == "likely"), event.opened)
+    return min(HELD_MOST, (event.updated - rose) * event.pace // _HELD_UNIT_MS)

@@ -1,0 +1,251 @@
+"""The sequential detector of one vantage in one series: a bank of CUSUMs on typed evidence.
+
+Each member of the bank asks "is the failure rate p1 and no longer p0?" for its own p1, because
+real blocks are partial as often as full. Evidence is integers (micro-nats): a logarithm of
+integer counts is rounded once, and sums of integers do not depend on their order. A member
+whose p1 is not well above the baseline stays silent, so a failure never speaks for health nor a
+success for a block, and chance does not drift towards an alarm. A second CUSUM in the other
+direction says when a block has lifted.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from copy import copy
+
+import msgspec
+
+from monitor.detection.model import Technique
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import baseline
+from monitor.detection.sequence.state import Suspicion, Track
+
+MICRO = 1_000_000
+WITNESSES = 6
+"""Failures that a track remembers by their id."""
+TECHNIQUE_MEMORY = 16
+"""How much evidence by technique is kept, in clips: about a dozen failures. More would cling to
+a name that is no longer true, less would let a mixture flap."""
+DENSEST_PER_MILLE = 980
+"""Even a full block lets something through now and then."""
+TYPED_ENOUGH = 2
+LEAST = 1_000_000
+"""Micro-nats: less than this, left over after a doubt, is nothing."""
+_HALVE_ABOVE = 8
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One counted failure of one layer, as the detector sees it."""
+
+    id: str
+    started: int
+    rule: str
+    weight: int
+    """Micro-nats of the rule, not negative."""
+    technique: str
+    """Empty when the verdict named none for this layer."""
+    part: bool
+    """Only a part of the target failed."""
+
+
+@functools.lru_cache(maxsize=65536)
+def log(above: int, below: int) -> int:
+    """log(above/below) in micro-nats, rounded once."""
+    return round(MICRO * math.log(above / below))
+
+
+def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
+    """What a failure adds and what a success takes, in micro-nats; (0, 0) when p1 (per mille)
+    is not far enough above the baseline."""
+    above, below = p0
+    if p1 * below < policy.apart_per_mille * above:
+        return 0, 0
+    return log(p1 * below, 1000 * above), log((1000 - p1) * below, 1000 * (below - above))
+
+
+def evidence(track: Track, policy: Policy) -> int:
+    """What the track says for a block, in micro-nats, clipped."""
+    if track.suspicion is None:
+        return 0
+    return min(policy.clip_micronats, max(track.suspicion.sums))
+
+
+def leading(suspicion: Suspicion) -> int:
+    """The member of the bank with the most evidence; the larger p1 on ties."""
+    sums = suspicion.sums
+    return max(range(len(sums)), key=lambda member: (sums[member], member))
+
+
+def succeed(track: Track, round: int, policy: Policy) -> Track:
+    """The track after a success."""
+    old = track.suspicion
+    kept = None if old is None else _relieved(old, track, round, policy)
+    return Track(track.baseline, round, track.last_bad, kept)
+
+
+def _relieved(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
+    p0 = baseline.rate(track.baseline, policy)
+    sums = [
+        max(0, had + _gains(p0, p1, policy)[1]) if had else 0
+        for had, p1 in zip(old.sums, policy.p1_per_mille, strict=True)
+    ]
+    if not old.alarmed:
+        if not any(sums):
+            return None
+        new = _copy(old)
+        new.sums = sums
+        new.misses += 1
+    else:
+        new = _copy(old)
+        new.sums = sums
+        if new.recovery == 0:
+            new.good_since, new.good_rounds, new.good_last = round, 0, -1
+        new.recovery = min(2 * policy.clip_micronats, new.recovery + _block(new, p0)[0])
+        new.pending += 1
+        if new.good_last != round:
+            new.good_rounds, new.good_last = new.good_rounds + 1, round
+    new.onsets = [onset if had else 0 for onset, had in zip(new.onsets, sums, strict=True)]
+    return new
+
+
+def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
+    """The track of a voting vantage after a failure that control and gates let count."""
+    p0 = baseline.rate(track.baseline, policy)
+    bank = policy.p1_per_mille
+    old = track.suspicion
+    typed_gain = max(0, failure.weight - policy.bare_micronats)
+    strong = failure.weight >= policy.strong_micronats
+    clip = policy.typed_clip_micronats if strong else policy.sample_clip_micronats
+    new = (
+        _copy(old)
+        if old is not None
+        else Suspicion([0] * len(bank), [0] * len(bank), [0] * len(bank))
+    )
+    if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
+        _forget(new)
+    for member, p1 in enumerate(bank):
+        gain, _ = _gains(p0, p1, policy)
+        if gain == 0:
+            continue
+        if new.sums[member] == 0:
+            new.onsets[member], new.befores[member] = round, track.last_good
+        gain = min(clip, gain + typed_gain)
+        # Bounded above, so that an old block does not outlive itself by weeks.
+        new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
+    if not any(new.sums):
+        return Track(track.baseline, track.last_good, round, None)
+    note(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
+    if new.alarmed:
+        new.recovery = max(0, new.recovery - _block(new, p0)[1])
+        if new.recovery == 0:
+            new.misses, new.pending, new.good_rounds = new.misses + new.pending, 0, 0
+    new.hits += 1
+    return Track(track.baseline, track.last_good, round, new)
+
+
+def note(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
+    """Write into a suspicion (of the caller's own) what a failure of `nats` tells of its kind."""
+    known = dict(new.techniques)
+    known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
+    if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
+        known = {name: half for name, each in known.items() if (half := each // 2)}
+    new.techniques = known
+    new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}
+    if len(new.witnesses) < WITNESSES:
+        new.witnesses = [*new.witnesses, (round, failure.started, failure.id)]
+    new.strong += failure.weight >= policy.strong_micronats
+    if failure.part:
+        new.part += 1
+    else:
+        new.whole += 1
+    if new.whole + new.part > _HALVE_ABOVE:
+        new.whole, new.part = new.whole // 2, new.part // 2
+
+
+def _forget(new: Suspicion) -> None:
+    """What a stray failure left behind is no part of what begins now."""
+    new.techniques, new.rules, new.witnesses = {}, {}, []
+    new.strong = new.whole = new.part = new.hits = new.misses = 0
+
+
+def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
+    """What a success adds to the recovery and what a failure takes, micro-nats: both from how
+    dense the block has been, so a half-open block needs more good news than a full one."""
+    above, below = p0
+    seen = suspicion.hits + suspicion.misses
+    dense = 1000 * suspicion.hits // seen if seen else DENSEST_PER_MILLE
+    p1 = min(DENSEST_PER_MILLE, max(100, 2000 * above // below, dense))
+    return (
+        log((below - above) * 1000, below * (1000 - p1)),
+        max(0, log(p1 * below, 1000 * above)),
+    )
+
+
+def recovered(track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage that saw the block has seen enough of the service again."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.recovery >= policy.threshold_micronats
+        and held.good_rounds >= policy.close_good_rounds
+        and round - held.good_since >= policy.ms(policy.close_good_seconds)
+    )
+
+
+def recovering(track: Track, policy: Policy) -> bool:
+    """Whether a vantage that saw the block is half convinced that it is over: it speaks no more
+    for the block, whose end a long memory of the rarest share would hide."""
+    held = track.suspicion
+    return (
+        held is not None
+        and 2 * held.recovery >= policy.threshold_micronats
+        and held.good_rounds >= policy.close_good_rounds
+    )
+
+
+def doubt(track: Track) -> Track:
+    """The track when its evidence has lost its ground (no control, or the service is down
+    elsewhere): what was only suspected is dropped. An alarm stays, and every such measurement
+    halves its strength: one stray failure of a control does not undo an hour of a plain block,
+    and a few in a row leave nothing of it."""
+    old = track.suspicion
+    if old is None or not old.alarmed:
+        return Track(track.baseline, track.last_good, track.last_bad, None)
+    new = _copy(old)
+    new.sums = [half if (half := had // 2) >= LEAST else 0 for had in old.sums]
+    new.onsets = [onset if had else 0 for onset, had in zip(old.onsets, new.sums, strict=True)]
+    return Track(track.baseline, track.last_good, track.last_bad, new)
+
+
+def typed(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether enough of its failures carried a signature that natural failures lack, and not by
+    their mere number: of many bare failures a few look typed by chance."""
+    return suspicion.strong >= TYPED_ENOUGH and signed(suspicion, policy)
+
+
+def signed(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether a signature was seen, in a larger share of the failures than chance gives."""
+    return 0 < suspicion.strong * 1000 >= policy.signed_per_mille * suspicion.hits
+
+
+def depth(technique: str) -> int:
+    """How deep in the stack a technique works; -1 when there is none."""
+    return _DEPTHS.get(technique.partition(".")[0], -1)
+
+
+_DEPTHS = {"dns": 0, "tcp": 1, "tls": 2, "throttle": 2, "quic": 3, "udp": 4, "http": 5, "app": 6}
+assert {Technique(each).value.partition(".")[0] for each in Technique} <= _DEPTHS.keys()
+
+
+def technique_of(suspicion: Suspicion) -> str:
+    """The technique with the most nats, the deepest on ties; empty when none was named."""
+    named = {name: nats for name, nats in suspicion.techniques.items() if name}
+    return max(named, key=lambda name: (named[name], depth(name), name), default="")
+
+
+def _copy(old: Suspicion) -> Suspicion:
+    """A copy whose sums may be changed; the other collections are replaced, never changed."""
+    new = copy(old)
+    new.sums, new.onsets, new.befores = list(old.sums), list(old.onsets), list(old.befores)
+    return new

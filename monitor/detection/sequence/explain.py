@@ -1,0 +1,185 @@
+"""Why the detector said what it said: round by round what each vantage of an event's networks
+added, and which gates held. Pure: it watches the fold that decides, and adds nothing to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from monitor.detection.model import Event, Fact
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import cusum, gates, series
+from monitor.detection.sequence.state import Member, Network, Series, ServiceState, Track
+
+NO_VOTE = ("young", "chronic", "lone", "silent", "recovering")
+"""Why what a vantage holds does not count: too young, fails too often anyway, alone for long,
+not heard lately, half convinced that the block is over."""
+
+
+class Voice(msgspec.Struct, frozen=True, kw_only=True):
+    """One vantage in one series and round."""
+
+    probe: str
+    owner: str
+    said: str
+    """`failed`, `worked`, `unproven` (no control, or it failed too), `offline`, `unseen` (no
+    liveness), or empty when it said nothing in this round."""
+    rule: str = ""
+    """The rule that decided its measurement."""
+    technique: str = ""
+    measurement: str = ""
+    added: int = 0
+    """Micro-nats that this round added to what it holds, or took."""
+    holds: int = 0
+    """Micro-nats that it holds after the round, clipped."""
+    no_vote: str = ""
+    """One of NO_VOTE, or empty: then it counts."""
+
+
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """One series (network, target, layer) in one round."""
+
+    round: int
+    asn: int
+    target: str
+    layer: str
+    voices: tuple[Voice, ...]
+    holds: int
+    """Micro-nats of all that count, after the bound on one owner's vantages."""
+    needs: int
+    """Micro-nats of the quorum."""
+    gate: str = ""
+    """Why failures of this round did not count (`service_down`, `country_dark`, `asn_dark`,
+    `endpoint_stale`); empty when the gates were open."""
+    tier: str = ""
+    """The series' own tier after the round; empty before there is one."""
+    likely_since: int = 0
+    divided: tuple[str, ...] = ()
+    """Vantages that were taken for a part of the network that is blocked while the rest is not:
+    with them a tier needs no quorum, and nothing is confirmed."""
+
+
+class Recorder:
+    """Looks at each round of a fold, and keeps what concerns one event's networks."""
+
+    def __init__(self, event: Event, policy: Policy, first: int) -> None:
+        """`first`: rounds before it are folded but not kept."""
+        self.moments: list[Moment] = []
+        self._event, self._policy, self._first = event, policy, first
+        self._held: dict[tuple[str, str, str], int] = {}
+
+    def see(
+        self, round: int, facts: Sequence[Fact], reasons: Mapping[str, str], state: ServiceState
+    ) -> None:
+        """Note a round that was just folded; `reasons` are its gates by key of a network."""
+        event = self._event
+        by_network: dict[tuple[str, int], dict[str, Fact]] = {}
+        for fact in sorted(facts, key=lambda each: (each.started, each.id)):
+            if (fact.country, fact.source) == (event.country, event.source):
+                by_network.setdefault((fact.target, fact.asn), {})[series.probe_of(fact)] = fact
+        networks = dict(state.networks)
+        if state.calm is not None:
+            networks.update(state.calm.some(event.country, event.asns))
+        for key, network in sorted(networks.items()):
+            here = by_network.get((network.target, network.asn))
+            if here is None or not self._concerned(network):
+                continue
+            for layer, each in sorted(network.layers.items()):
+                if series.suspected(each):
+                    self._note(round, key, network, layer, here, reasons.get(key, ""))
+
+    def _concerned(self, network: Network) -> bool:
+        event = self._event
+        return (
+            (network.country, network.source) == (event.country, event.source)
+            and network.asn in event.asns
+            and network.target in event.targets
+        )
+
+    def _note(
+        self, round: int, key: str, network: Network, layer: str, facts: dict[str, Fact], gate: str
+    ) -> None:
+        policy, each = self._policy, network.layers[layer]
+        standing = series.stand(network, layer, round, policy)
+        voices = []
+        for probe, track in sorted(each.tracks.items()):
+            holds = cusum.evidence(track, policy)
+            before = self._held.get((key, layer, probe), 0)
+            self._held[key, layer, probe] = holds
+            voices.append(
+                _voice(
+                    probe, network, each, track, facts.get(probe), round, policy,
+                    holds=holds, added=holds - before,
+                )
+            )  # fmt: skip
+        if round < self._first:
+            return
+        tier = series.TIERS[each.rank]
+        self.moments.append(
+            Moment(
+                round=round,
+                asn=network.asn,
+                target=network.target,
+                layer=layer,
+                voices=tuple(voices),
+                holds=standing.holds,
+                needs=standing.needs,
+                gate=gate,
+                tier="" if tier is None else tier.value,
+                likely_since=each.likely_since,
+                divided=standing.divided,
+            )
+        )
+
+
+def _voice(
+    probe: str,
+    network: Network,
+    each: Series,
+    track: Track,
+    fact: Fact | None,
+    round: int,
+    policy: Policy,
+    *,
+    holds: int,
+    added: int,
+) -> Voice:
+    member = network.members[probe]
+    return Voice(
+        probe=probe,
+        owner=member.owner,
+        said="" if fact is None else _SAID.get(gates.outcome(fact), ""),
+        rule="" if fact is None else fact.verdict.rule,
+        technique="" if fact is None else str(fact.verdict.technique or ""),
+        measurement="" if fact is None else fact.id,
+        added=added,
+        holds=holds,
+        no_vote=_no_vote(network, member, each, track, round, policy),
+    )
+
+
+_SAID = {
+    gates.GOOD: "worked",
+    gates.BAD: "failed",
+    gates.UNSUPPORTED: "unproven",
+    gates.DOWN: "unproven",
+    gates.OFFLINE: "offline",
+    gates.UNSEEN: "unseen",
+    gates.UNKNOWN: "unproven",
+}
+
+
+def _no_vote(
+    network: Network, member: Member, each: Series, track: Track, round: int, policy: Policy
+) -> str:
+    if not gates.heard(member, track, round, policy):
+        return "silent"
+    if not gates.grown(network, member, round, policy):
+        return "young"
+    if not gates.votes(network, member, track, round, policy):
+        return "chronic"
+    if gates.lone(each, track, round, policy):
+        return "lone"
+    return "recovering" if cusum.recovering(track, policy) else ""

@@ -1,0 +1,291 @@
+"""When a failure must not count: the service is down, the network is dark, the vantage has no
+vote. Gates look at everybody's newest outcome; they only ever take evidence away.
+
+Countries are compared, not networks of one country: a block by a whole country is what we look
+for, an outage stops at no border. Of several foreign networks at least two must fail, and more than
+the policy's share. Where only one is known, or all of them fail, two failing vantages there are
+enough: then nobody but the control reaches the service. A failure without a control counts
+here like one whose control failed too: losing a control never opens a gate.
+
+A limit, chosen because a false accusation costs more than a late one: when two countries begin
+to block in the same hours and few others are watched, they hold each other's gate shut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import msgspec
+
+from monitor.detection.model import Fact, State
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import baseline
+from monitor.detection.sequence.state import Case, Member, Network, Series, ServiceState, Track
+
+GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
+    "good",
+    "bad",
+    "unsupported",
+    "down",
+    "offline",
+    "",
+)
+UNSEEN = "unseen"
+"""It fails, and nothing shows whether the vantage was online."""
+UNKNOWN = "unknown"
+"""The same, and no control bears it out either: both must be thought of it, the worse."""
+FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
+"""Losing a vantage's liveness must not make its network look less dark, nor the service less
+down: it never opens a gate."""
+UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+"""It fails, and the ground for counting that is missing or gone."""
+PROBE = "probe"
+UNKNOWN_COUNTRY = "ZZ"
+OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
+"""Evidence that the vantage itself, or its network as a whole, is the cause."""
+NO_LIVENESS = "no_liveness"
+
+
+def outcome(fact: Fact) -> str:
+    """What a fact says of its target, in the words of this file."""
+    unseen = NO_LIVENESS in fact.verdict.evidence
+    match fact.verdict.state:
+        case State.OK:
+            return GOOD
+        case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
+            return BAD if fact.control or fact.source != PROBE else UNSUPPORTED
+        case State.DOWN:
+            return UNKNOWN if unseen else DOWN
+        case State.VANTAGE_OFFLINE:
+            return OFFLINE
+        case State.INCONCLUSIVE:
+            if OWN_TROUBLE & set(fact.verdict.evidence):
+                return SILENT
+            if not fact.control:
+                return UNKNOWN if unseen else UNSUPPORTED
+            return UNSEEN if unseen else BAD
+        case State.INSUFFICIENT:
+            return SILENT
+
+
+def groundless(fact: Fact, inhibited: bool) -> bool:
+    """Whether a fact that accuses nobody takes the ground from what its vantage holds: it fails,
+    and its control or its liveness does not bear it out.
+
+    Where no gate is shut (`inhibited`), not a retest: a control that was asked a short while ago
+    refuses, and that leaves no trace; so neither its failing nor its missing answer takes
+    anything."""
+    return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
+
+
+def fresh(member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage's newest outcome still describes the present round."""
+    return round - member.round <= max(
+        policy.ms(policy.control_window_seconds), 2 * member.interval
+    )
+
+
+def heard(member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage gave a sample of this series lately."""
+    last = max(track.last_good, track.last_bad)
+    return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
+
+
+def lone(series: Series, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage has been alarmed for long with nobody ever agreeing."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.alarmed > 0
+        and series.rank < 2
+        and round - held.alarmed > policy.ms(policy.lone_seconds)
+    )
+
+
+def votes(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage's failures may count in this series at all."""
+    return grown(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
+
+
+def grown(network: Network, member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage may be listened to at all: old enough, in a network that is known. Who
+    may not accuse may not silence others either."""
+    return (
+        network.country != UNKNOWN_COUNTRY
+        and network.asn != 0
+        and round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
+    )
+
+
+def _places(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
+    """The newest round of each vantage, and in how many networks it was then: whoever moves
+    speaks where it is now, whoever is in two places at once speaks nowhere."""
+    places: dict[str, tuple[int, int]] = {}
+    for network in networks:
+        for probe, member in network.members.items():
+            last, count = places.get(probe, (-1, 0))
+            if member.round >= last:
+                places[probe] = member.round, count + 1 if member.round == last else 1
+    return places
+
+
+def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
+    """Whether a vantage says anything about the service being down just now: it may vote, and
+    its failures are neither chronic nor an old block."""
+    member = network.members[probe]
+    if not fresh(member, round, policy) or member.outcome not in FAILING | {GOOD}:
+        return False
+    if not grown(network, member, round, policy):
+        return False
+    lag = policy.ms(policy.baseline_lag_seconds)
+    for series in network.layers.values():
+        if (track := series.tracks.get(probe)) is None:
+            continue
+        if not votes(network, member, track, round, policy):
+            return False
+        held = track.suspicion
+        if held is not None and held.alarmed and round - held.alarmed >= lag:
+            return False
+    return True
+
+
+def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
+    """Whether a confirmed event, older than the baseline's lag, already accounts for it."""
+    case = state.cases.get(f"{network.country} {network.source}")
+    return network.asn in accounted(case, network.target, round, policy)
+
+
+def accounted(case: Case | None, target: str, round: int, policy: Policy) -> Collection[int]:
+    """The networks whose view of a target a confirmed event, older than the baseline's lag,
+    already accounts for."""
+    if (
+        case is None
+        or case.event.confirmed is None
+        or round - case.event.confirmed < policy.ms(policy.baseline_lag_seconds)
+        or target not in case.event.targets
+    ):
+        return ()
+    return case.event.asns
+
+
+class Abroad(msgspec.Struct, frozen=True):
+    """How a target fares in one country: networks seen, failing, and failing vantages. Those
+    with an old confirmed block are left out."""
+
+    seen: int = 0
+    failed: int = 0
+    vantages: int = 0
+
+
+def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> dict[str, Abroad]:
+    """How a target fares, by country."""
+    counts: dict[str, Abroad] = {}
+    same = _seen(state, target)
+    places = _places(same)
+    for network in same:
+        speaking = [
+            probe
+            for probe, member in network.members.items()
+            if places[probe] == (member.round, 1) and _speaks(network, probe, round, policy)
+        ]
+        if not speaking or _explained(state, network, round, policy):
+            continue
+        failing = sum(network.members[p].outcome in FAILING for p in speaking)
+        most = 2 * failing > len(speaking)
+        had = counts.get(network.country, Abroad())
+        counts[network.country] = Abroad(
+            had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
+        )
+    if state.calm is not None:
+        for country, fares in state.calm.fares(target, state.cases, round, policy).items():
+            had = counts.get(country, Abroad())
+            counts[country] = Abroad(
+                had.seen + fares.seen, had.failed + fares.failed, had.vantages + fares.vantages
+            )
+    return counts
+
+
+def down_abroad(counts: Mapping[str, Abroad], country: str, policy: Policy) -> bool:
+    """Whether a target fails in the other countries too, by how it fares in each."""
+    others = [fares for name, fares in counts.items() if name != country]
+    seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
+    if not failed:
+        return False
+    if failed == seen:
+        return sum(each.vantages for each in others) >= policy.quorum_min_vantages
+    return (
+        failed >= policy.elsewhere_min_networks
+        and failed * 1000 > policy.elsewhere_per_mille * seen
+    )
+
+
+def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
+    """Whether most vantages of these networks are offline."""
+    owned: dict[str, list[bool]] = {}
+    for network in networks:
+        for member in network.members.values():
+            if fresh(member, round, policy) and grown(network, member, round, policy):
+                owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
+    # Of one owner only a few count, those online first: nobody can darken a network alone.
+    now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
+    return sum(now) * 1000 > policy.dark_per_mille * len(now)
+
+
+def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
+    """Whether the target fails together with its control from two countries at once."""
+    networks = _seen(state, target)
+    places = _places(networks)
+    countries = {
+        network.country
+        for network in networks
+        for probe, member in network.members.items()
+        if member.round == round
+        and member.outcome in UNPROVEN
+        and places[probe] == (round, 1)
+        and grown(network, member, round, policy)
+    }
+    if state.calm is not None:
+        countries |= state.calm.unproven(target, round, policy)
+    return len(countries) >= 2
+
+
+def _seen(state: ServiceState, target: str) -> list[Network]:
+    """Where vantages of our own see a target."""
+    return [n for n in state.networks.values() if n.target == target and n.source == PROBE]
+
+
+def inhibitions(
+    state: ServiceState,
+    touched: Collection[str],
+    round: int,
+    policy: Policy,
+    fares: Callable[[str], Mapping[str, Abroad]] | None = None,
+) -> dict[str, str]:
+    """Why failures of this round must not count, by key of a touched network; a network that
+    is missing passes. Sets `inhibited_until` of the touched networks (which are this round's
+    own copies). `fares`: how a target fares elsewhere, if the caller asks it too."""
+    reasons: dict[str, str] = {}
+    for target in sorted({state.networks[key].target for key in touched}):
+        counts = fares(target) if fares else elsewhere(state, target, round, policy)
+        outdated = stale(state, target, round, policy)
+        for key in touched:
+            network = state.networks[key]
+            if network.target != target:
+                continue
+            if down_abroad(counts, network.country, policy):
+                # The middle one: a single vantage must not keep the gate shut for a day.
+                intervals = sorted(m.interval for m in network.members.values())
+                usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
+                wait = max(policy.ms(policy.control_window_seconds), usual)
+                network.inhibited_until = round + wait
+            if dark([network], round, policy):
+                mine = [n for n in _seen(state, target) if n.country == network.country]
+                if state.calm is not None:
+                    mine += state.calm.members(target, network.country)
+                reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
+            elif round <= network.inhibited_until and not _explained(state, network, round, policy):
+                reasons[key] = "service_down"
+            elif outdated:
+                reasons[key] = "endpoint_stale"
+    return reasons

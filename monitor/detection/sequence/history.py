@@ -1,0 +1,138 @@
+"""Stored measurements, round after round, through judge and detector: the same code for the
+live detector and for replay, so that both say the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.control import facts_of
+from monitor.detection.model import Event, Fact, Stored, Verdict
+from monitor.detection.policy import Policy
+from monitor.detection.rules import rules_version
+from monitor.detection.sequence import state as states
+from monitor.detection.sequence.fold import step
+from monitor.detection.sequence.state import ServiceState
+from probes.wire.measurement import Role
+
+MAX_HOLE_MS = 3_600_000
+"""Holes up to this long are read through: one question is cheaper than two."""
+Observe = Callable[[int, Sequence[Fact], Mapping[str, str], ServiceState], None]
+"""Gets a round, its facts, the gates that held by key of a network, and the state after it."""
+
+
+class _Sorted:
+    """Measurements that are looked up by round."""
+
+    def __init__(self, stored: Iterable[Stored]) -> None:
+        self._stored = sorted(stored, key=lambda one: one.measurement.round)
+        self._rounds = [one.measurement.round for one in self._stored]
+
+    def between(self, first: int, last: int) -> list[Stored]:
+        """Those of rounds first..last, both included."""
+        rounds = self._rounds
+        return self._stored[bisect_left(rounds, first) : bisect_right(rounds, last)]
+
+
+class Folding:
+    """A fold of one service that is going on, and what it has concluded so far.
+
+    `events` holds every touched event in its newest form, `verdicts` what was judged and
+    `checkpoints` the states to keep; whoever saves them may empty all three.
+    """
+
+    def __init__(
+        self,
+        state: ServiceState,
+        policy: Policy,
+        *,
+        keep: bool = True,
+        fingerprints: Fingerprints = OWN,
+        observe: Observe | None = None,
+        pending: bool = False,
+    ) -> None:
+        """Go on from a state. `keep`: verdicts and checkpoints are wanted. `observe` is shown
+        every round after it was folded, and changes nothing. `pending`: the rounds are not over,
+        and what is concluded of them will be forgotten
+        (`monitor.detection.judge.control.facts_of`)."""
+        self.state = state
+        self.policy = policy
+        self.events: dict[str, Event] = {}
+        self.verdicts: list[tuple[str, Verdict]] = []
+        self.checkpoints: list[tuple[int, bytes]] = []
+        self._keep = keep
+        self._observe = observe
+        self._pending = pending
+        self._fingerprints = fingerprints
+        self._rules_version = rules_version(fingerprints.version)
+
+    def fold(self, rounds: Sequence[int], stored: Sequence[Stored]) -> None:
+        """Fold rounds (ascending, all later than the state's).
+
+        `stored` holds the measurements of these rounds and of the control window before the
+        first, of this service and of liveness, in any order.
+        """
+        controls = _Sorted(one for one in stored if one.role is Role.CONTROL)
+        vantages = _Sorted(one for one in stored if one.role is not Role.CONTROL)
+        window = self.policy.ms(self.policy.control_window_seconds)
+        for round in rounds:
+            if self._keep:
+                self._checkpoint(round)
+            # Of rounds before, only controls are asked: others' rounds cost this one nothing.
+            near = controls.between(round - window, round) + vantages.between(round, round)
+            catalogues = {
+                one.measurement.id: one.measurement.catalogue
+                for one in near
+                if one.measurement.catalogue
+            }
+            facts = [
+                replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
+                for fact in facts_of(
+                    near, round, self.policy, self._fingerprints, pending=self._pending
+                )
+            ]
+            shut: dict[str, str] = {}
+            self.state, touched = step(
+                self.state,
+                round,
+                facts,
+                self.policy,
+                rules_version=self._rules_version,
+                # Asked for only by who looks: the gates of calm networks have to be looked up.
+                shut=None if self._observe is None else shut,
+            )
+            if self._observe is not None:
+                self._observe(round, facts, shut, self.state)
+            self.events.update({event.id: event for event in touched})
+            if self._keep:
+                self.verdicts += [(fact.id, fact.verdict) for fact in facts]
+
+    def _checkpoint(self, round: int) -> None:
+        """Keep the state when `round` begins a new stretch: rounds alone decide when."""
+        width = max(1, self.policy.ms(self.policy.checkpoint_seconds))
+        if self.state.round >= 0 and self.state.round // width != round // width:
+            self.checkpoints.append((self.state.round, states.encode(self.state)))
+
+
+def stretches(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
+    """Rounds (ascending) in parts of at most `most`, none with a hole wider than the control
+    window: what lies in between need not be read, and may be the liveness of months."""
+    window = policy.ms(policy.control_window_seconds)
+    start = 0
+    for end in range(1, len(rounds) + 1):
+        if (
+            end == len(rounds)
+            or end - start == most
+            or rounds[end] - rounds[end - 1] > max(window, MAX_HOLE_MS)
+        ):
+            yield rounds[start:end]
+            start = end
+
+
+def sort_events(events: Sequence[Event]) -> list[Event]:
+    """Events in the order in which replay prints them."""
+    return sorted(events, key=lambda e: (e.opened, e.service, e.country, e.source, e.id))

@@ -1,0 +1,48 @@
+"""Since when: where the CUSUM paths of the agreeing vantages last left zero.
+
+The block began after the last success that the first of them saw, and is certain by the time
+the last of them had left zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from monitor.detection.sequence.cusum import leading
+from monitor.detection.sequence.state import Suspicion, Track
+
+
+class Onset(msgspec.Struct, frozen=True):
+    """An estimate and its range, rounds in Unix milliseconds."""
+
+    at: int
+    earliest: int
+    latest: int
+
+
+def onset(
+    tracks: Iterable[tuple[Track, int]],
+    round: int,
+    choose: Callable[[Suspicion], int] = leading,
+) -> Onset:
+    """Return the onset that (track, interval in ms) pairs agree on; the present round when no
+    track has one. `choose` says which member of the bank tells."""
+    seen: list[tuple[int, int]] = []
+    for track, interval in tracks:
+        if (held := track.suspicion) is None:
+            continue
+        member = choose(held)
+        if (left := held.onsets[member]) == 0:
+            continue
+        seen.append((left, held.befores[member] or max(0, left - interval)))
+    if not seen:
+        return Onset(round, round, round)
+    first = min(left for left, _ in seen)
+    return Onset(
+        at=first,
+        # Of those that failed first, the latest success: the block cannot be older.
+        earliest=min(first, max(before for left, before in seen if left == first)),
+        latest=max(left for left, _ in seen),
+    )

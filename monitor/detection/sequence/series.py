@@ -1,0 +1,360 @@
+"""One network's view of one target: facts become samples, samples become evidence, evidence
+becomes a tier. Never pooled over networks: a block is an operator's, and its neighbour's
+health must not hide it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+
+import msgspec
+
+from monitor.detection.model import Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import baseline, cusum, gates, split
+from monitor.detection.sequence.cusum import Failure
+from monitor.detection.sequence.state import Baseline, Member, Network, Series, Track
+
+TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
+"""Tier by rank."""
+_DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
+FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
+"""Verdicts that accuse."""
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What a series amounts to in a round."""
+
+    voting: tuple[str, ...]
+    agreeing: tuple[str, ...]
+    """Voting vantages whose evidence reached the threshold."""
+    owners: tuple[str, ...]
+    """Of those."""
+    typed: bool
+    """Agreeing vantages of enough owners hold typed signatures."""
+    likely: bool
+    holds: int = 0
+    """Micro-nats of all that count, after the bound on one owner's vantages."""
+    needs: int = 0
+    """Micro-nats of the quorum; of imports, where none counts, those of two runs."""
+    apart: tuple[str, ...] = ()
+    """Vantages on watch (`monitor.detection.sequence.split`)."""
+    divided: tuple[str, ...] = ()
+    """Those of them who are a part of the network that is blocked while the rest is not."""
+
+
+def fork(network: Network) -> Network:
+    """A copy for this round; tracks and members are replaced in it, never changed."""
+    new = copy(network)
+    new.members = dict(network.members)
+    new.layers = {
+        name: Series(dict(series.tracks), series.likely_since, series.rank)
+        for name, series in network.layers.items()
+    }
+    return new
+
+
+def probe_of(fact: Fact) -> str:
+    """Whose track a fact belongs to: imported facts have one pseudo-vantage a network."""
+    return fact.probe if fact.source == gates.PROBE else fact.source
+
+
+def meet(network: Network, fact: Fact) -> None:
+    """Remember the vantage and its newest outcome."""
+    probe = probe_of(fact)
+    known = network.members.get(probe)
+    network.members[probe] = Member(
+        owner=fact.owner if fact.source == gates.PROBE else fact.source,
+        enrolled=fact.enrolled,
+        interval=known.interval if known is not None and fact.retest else fact.interval,
+        round=fact.round,
+        outcome=gates.outcome(fact),
+        failed_at=known.failed_at if known else 0,
+        failed_depth=known.failed_depth if known else -1,
+    )
+
+
+def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+    """Fold one fact into every layer that it speaks of."""
+    probe, outcome = probe_of(fact), gates.outcome(fact)
+    if gates.groundless(fact, inhibited):
+        _doubt(network, probe)
+    elif outcome == gates.GOOD:
+        seen = {finding.layer.value for finding in fact.verdict.findings}
+        for layer in sorted(seen | _tracked(network, probe)):
+            _good(network, layer, probe, fact.round, policy)
+    elif outcome == gates.BAD and fact.verdict.state in FAILED:
+        _mixed(network, probe, fact, inhibited, policy)
+
+
+def _mixed(network: Network, probe: str, fact: Fact, inhibited: bool, policy: Policy) -> None:
+    member = network.members[probe]
+    echo = fact.started - member.failed_at <= policy.ms(policy.residual_seconds)
+    deepest = -1
+    for finding in findings(fact):
+        if not finding.blocked:
+            _good(network, finding.layer.value, probe, fact.round, policy)
+        elif echo and _DEPTH[finding.layer] < member.failed_depth:
+            continue
+        else:
+            deepest = max(deepest, _DEPTH[finding.layer])
+            _bad(network, finding, probe, fact, inhibited, policy)
+    if deepest >= 0:
+        network.members[probe] = msgspec.structs.replace(
+            member, failed_at=fact.started, failed_depth=deepest
+        )
+    if inhibited:
+        _doubt(network, probe)
+
+
+def findings(fact: Fact) -> Iterator[LayerFinding]:
+    """The findings of a verdict; a verdict that names a layer and gives none is one itself."""
+    verdict = fact.verdict
+    yield from verdict.findings
+    if verdict.layer is not None and not any(f.blocked for f in verdict.findings):
+        yield LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)
+
+
+def _tracked(network: Network, probe: str) -> set[str]:
+    return {name for name, series in network.layers.items() if probe in series.tracks}
+
+
+def _track(network: Network, layer: str, probe: str) -> tuple[Series, Track]:
+    series = network.layers.get(layer)
+    if series is None:
+        series = network.layers[layer] = Series({})
+    return series, series.tracks.get(probe) or Track(Baseline([], []))
+
+
+def _good(network: Network, layer: str, probe: str, round: int, policy: Policy) -> None:
+    series, track = _track(network, layer, probe)
+    track = cusum.succeed(track, round, policy)
+    series.tracks[probe] = _learnt(series, track, round, False, policy)
+
+
+def _bad(
+    network: Network,
+    finding: LayerFinding,
+    probe: str,
+    fact: Fact,
+    inhibited: bool,
+    policy: Policy,
+) -> None:
+    series, track = _track(network, finding.layer.value, probe)
+    verdict, round = fact.verdict, fact.round
+    if inhibited:
+        series.tracks[probe] = Track(track.baseline, track.last_good, round, track.suspicion)
+        return
+    alarmed = track.suspicion is not None and track.suspicion.alarmed
+    if alarmed or gates.votes(network, network.members[probe], track, round, policy):
+        named = verdict.technique if verdict.layer == finding.layer else None
+        failure = Failure(
+            id=fact.id,
+            started=fact.started,
+            rule=finding.rule,
+            weight=max(0, finding.weight),
+            technique=str(named or ""),
+            part=verdict.state is not State.BLOCKED,
+        )
+        track = cusum.fail(track, round, failure, policy)
+    else:
+        track = Track(track.baseline, track.last_good, round, None)
+    series.tracks[probe] = _learnt(series, track, round, True, policy)
+
+
+def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:
+    """The track after its baseline learnt a sample, unless it is frozen."""
+    held = track.suspicion
+    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+        frozen = not gates.lone(series, track, round, policy)
+    else:
+        frozen = series.likely_since > 0
+    if frozen:
+        return track
+    learnt = baseline.learn(track.baseline, round, failed, policy)
+    return Track(learnt, track.last_good, track.last_bad, held)
+
+
+def _doubt(network: Network, probe: str) -> None:
+    """Take the ground from what a vantage holds, except where the block is confirmed."""
+    for series in network.layers.values():
+        track = series.tracks.get(probe)
+        if track is not None and track.suspicion is not None and series.rank < 3:
+            series.tracks[probe] = cusum.doubt(track)
+
+
+def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
+    """Count the votes of a series as it is."""
+    series = network.layers[layer]
+    voting, agreeing = [], []
+    nats: dict[str, list[int]] = {}
+    for probe, track in sorted(series.tracks.items()):
+        member = network.members[probe]
+        if not gates.heard(member, track, round, policy):
+            continue
+        if not gates.votes(network, member, track, round, policy):
+            continue
+        if gates.lone(series, track, round, policy):
+            continue
+        voting.append(probe)
+        held = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
+        nats.setdefault(member.owner, []).append(held)
+        if held >= policy.threshold_micronats:
+            agreeing.append(probe)
+    owners = {network.members[probe].owner for probe in agreeing}
+    typed = {
+        network.members[probe].owner
+        for probe in agreeing
+        if cusum.typed(split.held_by(series, probe), policy)
+    }
+    apart: tuple[str, ...] = ()
+    if network.source == gates.PROBE:
+        apart = split.apart(network, series, round, policy)
+        most = policy.owner_vantages
+        counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
+        total = sum(counted)
+        needs = _quorum(network, series, voting, len(counted), policy)
+        likely = total >= needs
+    else:
+        # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
+        total = max((max(split.held_by(series, probe).sums) for probe in agreeing), default=0)
+        needs = 2 * policy.threshold_micronats
+        likely = total >= needs
+    return Standing(
+        voting=tuple(voting),
+        agreeing=tuple(agreeing),
+        owners=tuple(sorted(owners)),
+        typed=len(typed) >= policy.confirm_min_owners,
+        likely=likely,
+        holds=total,
+        needs=needs,
+        apart=apart,
+        divided=split.divided(network, series, apart, round, policy),
+    )
+
+
+def _quorum(
+    network: Network, series: Series, voting: Sequence[str], counted: int, policy: Policy
+) -> int:
+    """Micro-nats that the voting vantages must hold together."""
+    signed = {
+        network.members[probe].owner
+        for probe in voting
+        if (held := series.tracks[probe].suspicion) is not None and cusum.signed(held, policy)
+    }
+    least = policy.quorum_min_vantages * policy.threshold_micronats
+    if len(signed) >= policy.confirm_min_owners:
+        least = policy.typed_quorum_micronats
+    share = policy.quorum_per_mille * counted * policy.threshold_micronats // 1000
+    holds = policy.quorum_hold_per_mille if series.likely_since else 1000
+    return max(least, share) * holds // 1000
+
+
+def suspected(series: Series) -> bool:
+    """Whether any vantage holds anything against this series."""
+    return any(track.suspicion is not None for track in series.tracks.values())
+
+
+def promote(
+    network: Network, layer: str, standing: Standing, round: int, inhibited: bool, policy: Policy
+) -> None:
+    """Raise the alarms and the tier that a standing justifies; a tier never falls while the
+    block lasts, only the time that the quorum held starts again."""
+    series = network.layers[layer]
+    if inhibited:
+        series.likely_since = series.likely_since if series.rank == 3 else 0
+        return
+    for probe in standing.agreeing:
+        held = split.held_by(series, probe)
+        if not held.alarmed:
+            raised = copy(held)
+            raised.alarmed = round
+            track = series.tracks[probe]
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
+            series.rank = max(series.rank, 1)
+    part = {network.members[p].owner for p in standing.divided if p in standing.agreeing}
+    if len(part) >= policy.confirm_min_owners:
+        # Without a quorum its time does not run: a part alone is never confirmed.
+        series.rank = max(series.rank, 2)
+    if not standing.likely or not standing.agreeing:
+        series.likely_since = 0
+        return
+    series.likely_since = series.likely_since or round
+    series.rank = max(series.rank, 2)
+    hold = policy.confirm_typed_seconds if standing.typed else policy.confirm_untyped_seconds
+    if (
+        network.source == gates.PROBE
+        and not standing.divided
+        and len(standing.owners) >= policy.confirm_min_owners
+        and round - series.likely_since >= policy.ms(hold)
+    ):
+        series.rank = 3
+
+
+def alarmed(series: Series) -> tuple[str, ...]:
+    """The vantages that saw the block."""
+    return tuple(
+        probe
+        for probe, track in sorted(series.tracks.items())
+        if track.suspicion is not None and track.suspicion.alarmed
+    )
+
+
+def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
+    """Whether most of the vantages that saw the block, and still report, see the service; also
+    when some do and those that do not are too few to be a block: one vantage with troubles of
+    its own must not keep an event open, and its own baseline frozen, for ever."""
+    series = network.layers[layer]
+    reporting = [
+        series.tracks[probe]
+        for probe in alarmed(series)
+        if gates.heard(network.members[probe], series.tracks[probe], round, policy)
+    ]
+    if not reporting:
+        return _outlived(network, series, round, policy)
+    well = sum(cusum.recovered(track, round, policy) for track in reporting)
+    few = series.rank > 1 and len(reporting) - well < policy.quorum_min_vantages
+    return 2 * well > len(reporting) or (well > 0 and few)
+
+
+def _outlived(network: Network, series: Series, round: int, policy: Policy) -> bool:
+    """Whether those that saw the block are long gone and enough others there see the service:
+    volunteers leave, and an event must not stay open for want of its witnesses."""
+    saw = [series.tracks[probe] for probe in alarmed(series)]
+    last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
+    if round - last <= policy.ms(policy.lone_seconds):
+        return False
+    owners = [
+        network.members[probe].owner
+        for probe, track in series.tracks.items()
+        if track.suspicion is None
+        and track.last_good > track.last_bad
+        and gates.heard(network.members[probe], track, round, policy)
+        and gates.votes(network, network.members[probe], track, round, policy)
+    ]
+    enough = len(owners) >= policy.quorum_min_vantages
+    return enough and len(set(owners)) >= policy.confirm_min_owners
+
+
+def relieve(network: Network, layer: str, round: int, policy: Policy) -> None:
+    """While nobody agrees, every alarm is its vantage's own, and ends when that one has
+    recovered."""
+    series = network.layers[layer]
+    if series.rank > 1:
+        return
+    for probe in alarmed(series):
+        track = series.tracks[probe]
+        if cusum.recovered(track, round, policy):
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
+
+
+def settle(series: Series, *, wholly: bool = False) -> None:
+    """End the alarm: the block is over, or (`wholly`) there never was one, and then what
+    others had begun to suspect goes as well."""
+    for probe, track in series.tracks.items():
+        held = track.suspicion
+        if held is not None and (wholly or held.alarmed):
+            series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
+    series.likely_since = 0
+    series.rank = 0

@@ -1,0 +1,107 @@
+"""When vantages of one network disagree for long: who is on watch, and whether they are a part of
+the network that is blocked while the rest is not.
+
+A quorum asks whether a network is blocked. Operators that block region by region, or exchange by
+exchange, never reach it. So whoever fails for long, and nearly always, while others of the network
+see the service, is on watch; and several of several owners who began together and met the same
+signature are taken for a part of the network. That much two liars can say as well: it is never
+more than likely, and while it lasts nothing is confirmed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import cusum, gates
+from monitor.detection.sequence.state import Network, Series, Suspicion
+
+
+def apart(network: Network, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
+    """The vantages on watch, sorted: alarmed for long, failing nearly always, heard within a day,
+    and when they had failed for so long already others of the network saw the service."""
+    long, memory = policy.ms(policy.split_seconds), policy.ms(policy.lone_seconds)
+    found = []
+    seeing: Sequence[tuple[int, str]] | None = None
+    for probe, track in sorted(series.tracks.items()):
+        held = track.suspicion
+        if held is None or not held.alarmed or round - held.alarmed < long:
+            continue
+        if round - max(track.last_good, track.last_bad) > memory or not _dense(held, policy):
+            continue
+        if seeing is None:
+            seeing = _seeing(network, series, round, policy)
+        since = seeing[bisect_left(seeing, (held.alarmed + long, "")) :]
+        if (
+            len(since) >= policy.quorum_min_vantages
+            and len({owner for _, owner in since}) >= policy.confirm_min_owners
+        ):
+            found.append(probe)
+    return tuple(found)
+
+
+def divided(
+    network: Network, series: Series, watched: Sequence[str], round: int, policy: Policy
+) -> tuple[str, ...]:
+    """Those on watch, sorted, who are judged as a part of the network: they may vote, hold the
+    same signature, began within some hours of one another, and are of enough owners. The largest
+    such part; none is an empty tuple."""
+    signed: dict[str, list[tuple[int, str]]] = {}
+    for probe in watched if len(watched) >= policy.quorum_min_vantages else ():
+        track, held = series.tracks[probe], held_by(series, probe)
+        if (
+            cusum.typed(held, policy)
+            and gates.votes(network, network.members[probe], track, round, policy)
+            and not gates.lone(series, track, round, policy)
+        ):
+            name = cusum.technique_of(held)
+            signed.setdefault(name, []).append((_began(held), probe))
+    best: tuple[str, ...] = ()
+    window = policy.ms(policy.split_together_seconds)
+    for _, those in sorted(signed.items()):
+        those.sort()
+        for first, (began, _) in enumerate(those):
+            part = tuple(sorted(p for _, p in those[first : bisect_left(those, (began + window,))]))
+            owners = {network.members[probe].owner for probe in part}
+            enough = len(part) >= policy.quorum_min_vantages
+            if enough and len(owners) >= policy.confirm_min_owners and len(part) > len(best):
+                best = part
+    return best
+
+
+def held_by(series: Series, probe: str) -> Suspicion:
+    """What a vantage that is alarmed holds."""
+    held = series.tracks[probe].suspicion
+    assert held is not None, "alarmed without a suspicion"
+    return held
+
+
+def began(series: Series, probe: str) -> int:
+    """The round since which a vantage on watch fails."""
+    return _began(held_by(series, probe))
+
+
+def _began(held: Suspicion) -> int:
+    return held.onsets[cusum.leading(held)] or held.alarmed
+
+
+def _dense(held: Suspicion, policy: Policy) -> bool:
+    """Whether nearly all of its samples fail: a share of the flows is everybody's, and no part of
+    the network."""
+    seen = held.hits + held.misses + held.pending
+    return held.hits * 1000 >= policy.split_per_mille * seen
+
+
+def _seeing(
+    network: Network, series: Series, round: int, policy: Policy
+) -> Sequence[tuple[int, str]]:
+    """(last success, owner) of those who may vote, hold no alarm and were heard within a day."""
+    memory = policy.ms(policy.lone_seconds)
+    return sorted(
+        (track.last_good, network.members[probe].owner)
+        for probe, track in series.tracks.items()
+        if (track.suspicion is None or not track.suspicion.alarmed)
+        and 0 <= round - track.last_good <= memory
+        and gates.votes(network, network.members[probe], track, round, policy)
+    )

@@ -1,0 +1,127 @@
+"""What should be measured again at once: a few minutes saved when a block begins or ends.
+
+A pure decision after a round: the networks in which a vantage has just failed, or those that saw
+a block have just reached the service again, with bounds, so that neither a noisy vantage nor an
+old block makes volunteers measure all day. Who asks keeps when it asked; nothing of this is
+evidence, and a replay needs none of it. Between two retests of a network's target lies at least
+the censor's residual time: else its echo of the last one would be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from monitor.detection.calm.plane import Calm
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import cusum, gates, series
+from monitor.detection.sequence.state import Network, ServiceState, Track
+
+Place = tuple[str, int, str]
+"""Country, network, target."""
+Asked = Mapping[Place, Sequence[int]]
+"""When each was asked for lately, Unix milliseconds, oldest first."""
+
+
+def wanted(
+    state: ServiceState, policy: Policy, now: int, asked: Asked | None = None
+) -> tuple[Place, ...]:
+    """The places to measure again at `now`, after the state's last round, most suspicious first
+    in each network and the networks in order. `asked` is what `remembered` keeps. May be called
+    again without a new round: what waits for its confirmation is due at a time of its own."""
+    asked = asked or {}
+    found: dict[tuple[str, int], list[tuple[int, Place]]] = {}
+    for place, nats in _suspicions(state, policy, now):
+        if _may(asked.get(place, ()), now, policy):
+            found.setdefault(place[:2], []).append((-nats, place))
+    most = policy.retest_targets
+    return tuple(place for _, some in sorted(found.items()) for _, place in sorted(some)[:most])
+
+
+def remembered(
+    asked: Asked, places: Sequence[Place], now: int, policy: Policy
+) -> dict[Place, tuple[int, ...]]:
+    """`asked` after these places were asked for at `now`; what is too old to matter is left out."""
+    oldest = now - policy.ms(policy.retest_window_seconds)
+    kept = {
+        place: late
+        for place, times in asked.items()
+        if (late := tuple(at for at in times if at > oldest))
+    }
+    return kept | {place: (*kept.get(place, ()), now) for place in places}
+
+
+def _may(times: Sequence[int], now: int, policy: Policy) -> bool:
+    oldest = now - policy.ms(policy.retest_window_seconds)
+    pause = policy.ms(max(policy.retest_pause_seconds, policy.residual_seconds))
+    lately = [at for at in times if at > oldest]
+    return len(lately) < policy.retest_most and all(now - at >= pause for at in lately)
+
+
+def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple[Place, int]]:
+    """(place, micro-nats of its most suspicious vantage) where something has just begun."""
+    for network in state.networks.values():
+        if network.source != gates.PROBE or network.inhibited_until >= state.round:
+            continue
+        nats = max(
+            (_stirred(network, layer, state.round, now, policy) for layer in network.layers),
+            default=0,
+        )
+        if nats >= policy.suspect_micronats:
+            yield (network.country, network.asn, network.target), nats
+    if state.calm is not None:
+        yield from _calm(state.calm, state.round, policy)
+
+
+def _stirred(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
+    """Micro-nats of the vantage that says something new in this round; 0 when none does."""
+    each = network.layers[layer]
+    if each.rank > 2:
+        # Confirmed: only its end is news.
+        turned = any(_turned(track, round) for track in each.tracks.values())
+        return policy.threshold_micronats if turned else 0
+    if each.likely_since:
+        # The quorum is there: what is missing is that it holds, and that shows at its time.
+        typed = series.stand(network, layer, round, policy).typed
+        hold = policy.confirm_typed_seconds if typed else policy.confirm_untyped_seconds
+        due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
+        return policy.threshold_micronats if now >= due else 0
+    young = policy.ms(policy.retest_window_seconds)
+    return max(
+        (
+            cusum.evidence(track, policy)
+            for probe, track in each.tracks.items()
+            if (held := track.suspicion) is not None
+            and track.last_bad == round
+            and not (held.alarmed and round - held.alarmed >= young)
+            and gates.votes(network, network.members[probe], track, round, policy)
+        ),
+        default=0,
+    )
+
+
+def _turned(track: Track, round: int) -> bool:
+    """Whether a vantage that saw the block has just reached the service for the first time."""
+    held = track.suspicion
+    return (
+        held is not None
+        and held.alarmed > 0
+        and held.recovery > 0
+        and held.good_rounds == 1
+        and track.last_good == round
+    )
+
+
+def _calm(calm: Calm, round: int, policy: Policy) -> Iterator[tuple[Place, int]]:
+    """The same of networks that are kept as columns: a first failure wakes none of them."""
+    for target, blocks in calm.blocks.items():
+        for block in blocks:
+            if not len(block.at):
+                continue
+            most = block.sums.max(axis=0)
+            fresh = (most >= policy.suspect_micronats) & (block.bad.reshape(-1)[block.at] == round)
+            rows = block.at[fresh] % len(block.probes)
+            for row, nats in zip(rows.tolist(), most[fresh].tolist(), strict=True):
+                net = int(block.net[row])
+                if block.live[net] and block.inhibited[net] < round:
+                    country = block.countries[int(block.place[net])]
+                    yield (country, int(block.asn[net]), target), nats

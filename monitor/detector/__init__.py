@@ -1,0 +1,1 @@
+"""The detector as a process: closes rounds, folds them, publishes events and retests."""

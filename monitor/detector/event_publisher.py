@@ -1,0 +1,96 @@
+"""Events over MQTT: the open event of a service in a country is retained for anyone to read.
+
+On closing or retraction one final state is kept, and cleared after a day. A broker that is away
+costs nothing: what should be retained is worked out from the store at every connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from monitor.broker.client import BrokerUnreachableError, Connection, connected
+from monitor.detection.model import Event, EventState
+from monitor.detection.policy import Policy
+from monitor.store import reading
+from monitor.store.base import StoreUnavailableError
+from monitor.web.forms import event_form
+from probes.wire import topics
+
+log = logging.getLogger(__name__)
+KEEP_FINAL_SECONDS = 24 * 3600
+RECONNECT_SECONDS = (1.0, 30.0)
+MOST = 1000
+"""Events that are looked at: the newest, and the open ones however old."""
+LOOK_SECONDS = 60.0
+"""How often final states are looked through for those that have lain their time."""
+
+
+class EventAnnouncer:
+    """Keeps the retained events of a broker equal to the store's."""
+
+    def __init__(self, engine: AsyncEngine, policy: Policy, clock: Callable[[], int]) -> None:
+        self._engine, self._policy, self._clock = engine, policy, clock
+        self._wake = asyncio.Event()
+        self._sent: dict[tuple[str, str], bytes] = {}
+
+    async def changed(self, events: Sequence[Event]) -> None:
+        """The detector's `on_change`: publish soon."""
+        if events:
+            self._wake.set()
+
+    async def run(self, url: str, user: str, secret: str) -> None:
+        """Publish until cancelled; reconnects by itself."""
+        pause = RECONNECT_SECONDS[0]
+        while True:
+            try:
+                async with connected(url, user, secret, purpose="events") as connection:
+                    self._sent.clear()
+                    pause = RECONNECT_SECONDS[0]
+                    while True:
+                        self._wake.clear()
+                        await self._publish(connection)
+                        try:
+                            async with asyncio.timeout(max(0.5, LOOK_SECONDS / self._policy.pace)):
+                                await self._wake.wait()
+                        except TimeoutError:
+                            pass  # time to look for what is to be cleared
+            except (BrokerUnreachableError, StoreUnavailableError, SQLAlchemyError) as error:
+                log.warning("events are not published: %s", str(error).splitlines()[0][:200])
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(2 * pause, RECONNECT_SECONDS[1])
+
+    async def _publish(self, connection: Connection) -> None:
+        async with self._engine.connect() as reader:
+            events = [
+                *await reading.events(reader, published=True, limit=MOST),
+                *await reading.events(reader, state="open", published=True, limit=MOST),
+            ]
+        wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
+        over = set(self._sent)
+        if not self._sent:
+            # A broker may have kept, from an earlier run, what has meanwhile lain its time.
+            over = {(event.service, event.country) for event in events}
+        for place in sorted(over - wanted.keys()):
+            await connection.publish(topics.events(*place), b"", qos=1, retain=True)
+            self._sent.pop(place, None)
+        for place, body in sorted(wanted.items()):
+            if self._sent.get(place) != body:
+                await connection.publish(topics.events(*place), body, qos=1, retain=True)
+                self._sent[place] = body
+
+
+def retained(events: Sequence[Event], now: int, keep_ms: int) -> dict[tuple[str, str], bytes]:
+    """What should be retained for each (service, country): the open event, else the final
+    state of the newest one that ended less than `keep_ms` ago."""
+    chosen: dict[tuple[str, str], Event] = {}
+    for event in sorted(events, key=lambda each: (each.state is EventState.OPEN, each.updated)):
+        if event.state is EventState.OPEN or now - event.updated < keep_ms:
+            chosen[event.service, event.country] = event
+    return {place: msgspec.json.encode(event_form(event)) for place, event in chosen.items()}

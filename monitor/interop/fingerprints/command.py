@@ -1,0 +1,131 @@
+"""`reachwatch fingerprints import|list|lint`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from monitor.commands.options import OptionError
+from monitor.commands.upkeep import print_table
+from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint
+from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
+from monitor.interop.fingerprints import directory, tables
+
+MAX_LINES = 20
+"""Faults and skipped rows that are named one by one; the rest are counted."""
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run one of the commands; its exit status. Raises OptionError."""
+    match given.leaf:
+        case "import":
+            return _import(_needed(given.fingerprints), [Path(name) for name in given.files])
+        case "lint":
+            return _lint(_needed(given.fingerprints))
+        case _:
+            return _list(given.fingerprints)
+
+
+def _needed(path: Path | None) -> Path:
+    if path is None:
+        raise OptionError("fingerprints: --fingerprints DIR or REACHWATCH_FINGERPRINTS is needed")
+    return path
+
+
+def _lint(path: Path) -> int:
+    entries, faults = directory.read(path)
+    for fault in faults:
+        print(fault)
+    if not entries and not faults:
+        print(f"{path}: no list in it (`reachwatch fingerprints import` writes NAME.csv)")
+        return 1
+    return 1 if faults else 0
+
+
+def _import(into: Path, files: list[Path]) -> int:
+    """Take every file or, when one of them is malformed, none."""
+    found: list[tuple[Path, tables.Table]] = []
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                raw = file.read(tables.MAX_BYTES + 1)
+        except OSError as error:
+            raise OptionError(f"{path}: {error.strerror or error}") from None
+        found.append((path, tables.read(str(path), raw)))
+    faults = [fault for _, table in found for fault in table.faults]
+    if faults:
+        _tell(faults, "malformed rows")
+        return 2
+    for path, table in found:
+        stem = re.sub(r"[^A-Za-z0-9._-]", "_", path.stem)[:100]
+        try:
+            kept = directory.keep(into, f"{table.origin}-{stem}.csv", table.entries)
+        except OSError as error:
+            raise OptionError(f"{error.filename}: {error.strerror or error}") from None
+        _tell(table.skipped, "rows that cannot be used")
+        role = Counter(map(_role, table.entries))
+        print(
+            f"{kept}: {len(table.entries)} taken ({role['accuses']} accuse, {role['vetoes']} veto, "
+            f"{role['silent']} accuse nobody), {len(table.skipped)} skipped"
+        )
+    return 0
+
+
+def _role(one: Fingerprint) -> str:
+    if one.scope in ACCUSING:
+        return "accuses"
+    return "vetoes" if one.scope == VETO else "silent"
+
+
+def _tell(lines: list[str], what: str) -> None:
+    for line in lines[:MAX_LINES]:
+        print(f"reachwatch: {line}", file=sys.stderr)
+    if len(lines) > MAX_LINES:
+        print(f"reachwatch: and {len(lines) - MAX_LINES} more {what}", file=sys.stderr)
+
+
+def _list(path: Path | None) -> int:
+    loaded = directory.load(path)
+    rows: list[tuple[str, ...]] = [
+        ("id", "scope", "role", "where", "how", "pattern", "countries", "source")
+    ]
+    rows += _own()
+    if path is not None:
+        rows += [
+            (
+                one.id,
+                one.scope or "-",
+                _role(one),
+                one.where,
+                one.how,
+                _short(one.pattern),
+                ",".join(one.countries) or "all",
+                _short(one.source),
+            )
+            for one in sorted(directory.read(path)[0])
+        ]
+    print_table(rows)
+    print(f"{len(rows) - 1} fingerprints, version of what was loaded: {loaded.version or 'none'}")
+    return 0
+
+
+def _own() -> Iterable[tuple[str, ...]]:
+    for phrase in PHRASES:
+        yield (
+            phrase.id, "nat", "accuses", "body", "own", _short(phrase.pattern.pattern), "all",
+            phrase.source,
+        )  # fmt: skip
+    for where, table in (("redirect", HOSTS), ("dns", ADDRESSES), ("dns", NAMES)):
+        for one in table:
+            countries = ",".join(one.countries) or "all"
+            yield (one.id, one.scope, "accuses", where, "full", one.what, countries, one.source)
+
+
+def _short(text: str) -> str:
+    """A pattern on one line, without control characters."""
+    clean = "".join(c if c.isprintable() else "?" for c in text)
+    return clean if len(clean) <= 50 else clean[:47] + "..."

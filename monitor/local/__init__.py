@@ -1,0 +1,1 @@
+"""Child processes of `reachwatch up`: the local probe."""

@@ -1,0 +1,84 @@
+"""The local probe of `reachwatch up`: enrolled by a token like any other, run as a child.
+
+Whoever starts `up` without `--no-local-probe` agrees to it on their own machine; the notice
+that `up` prints says so before the probe starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.enrolment import new_token
+from monitor.local.children import keep_running, run_once
+from monitor.store.database import wall_clock
+
+if TYPE_CHECKING:
+    from monitor.pipeline import Running
+
+log = logging.getLogger(__name__)
+PROBE = (sys.executable, "-m", "probes")
+TOKEN_LIFE_MS = 3_600_000
+NOTICE = (
+    "A local probe measures from this machine every {interval} s: it contacts the messaging "
+    "services of the catalogue, and whoever watches this line can see that. "
+    "`reachprobe consent` has the whole text; --no-local-probe turns it off."
+)
+
+
+async def consent_hash() -> str:
+    """The hash of the present risks text, as `reachprobe consent` prints it; empty if none."""
+    process = await asyncio.create_subprocess_exec(
+        *PROBE,
+        "consent",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await process.communicate()
+    found = re.findall(r"\b[0-9a-f]{16}\b", out.decode(errors="replace"))
+    return found[-1] if found else ""
+
+
+async def enrol_child(
+    running: Running, state: Path, role: str, owner: str, name: str
+) -> str | None:
+    """Enrol a probe whose state is in a directory, unless it is already. None, or what failed."""
+    if (state / "enrolment.json").exists():
+        return None
+    now = wall_clock()
+    token, text = new_token(running.site.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
+    await running.database.registry.add_token(token)
+    # Not an argument: every user of the machine can read those.
+    environment = {"REACHPROBE_TOKEN": text}
+    status, said = await run_once([*PROBE, "join", "--state", str(state)], environment)
+    return None if status == 0 else f"{name} could not enrol: {said.splitlines()[-1:] or status}"
+
+
+async def local_probe(
+    given: argparse.Namespace, running: Running, data: Path, interval: int, stop: asyncio.Event
+) -> None:
+    """Run the local probe until `stop`."""
+    state = data / "probe"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    print(NOTICE.format(interval=interval), file=sys.stderr, flush=True)
+    failed = await enrol_child(running, state, "vantage", "local", "the local probe")
+    if failed is not None:
+        log.error("%s; the monitor runs without it", failed)
+        await stop.wait()
+        return
+    command = [
+        *PROBE, "run", "--state", str(state), "--interval", str(interval),
+        "--broker", running.broker.url, "--accept-risks", await consent_hash(),
+    ]  # fmt: skip
+    if given.catalogue is not None:
+        command += ["--catalogue", str(given.catalogue)]
+    async with asyncio.TaskGroup() as group:
+        child = group.create_task(keep_running("the local probe", command, data / "probe.log"))
+        await stop.wait()
+        child.cancel()

@@ -1,0 +1,70 @@
+"""Where a monitor keeps things, from its options: data directory, database URL, secrets."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from monitor.commands.options import OptionError
+
+DEFAULT_DATA = Path("reachwatch-data")
+PUBLIC_URL = "http://127.0.0.1:8080"
+"""What links and tokens lead to when nobody says otherwise."""
+
+
+def data_directory(given: argparse.Namespace) -> Path:
+    """The data directory, made with mode 0700 if it is not there. Raises OptionError."""
+    path: Path = given.data or DEFAULT_DATA
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"--data: {path}: {error.strerror or error}") from None
+    return path
+
+
+def database_url(given: argparse.Namespace) -> str:
+    """The URL of `--database`, else SQLite in the data directory. Raises OptionError."""
+    if given.database:
+        return str(given.database)
+    return f"sqlite+aiosqlite:///{(data_directory(given) / 'reachwatch.db').resolve()}"
+
+
+def filled_database_url(given: argparse.Namespace) -> str:
+    """The same for a command that only reads: a store in the data directory must be there, for an
+    empty one, made on the way, would answer everything with "nothing". Raises OptionError."""
+    if not given.database:
+        path = (given.data or DEFAULT_DATA) / "reachwatch.db"
+        if not path.is_file():
+            raise OptionError(f"{path}: there is no store; --data or --database says where it is")
+    return database_url(given)
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in a file of mode 0600, made at first. Raises OptionError."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return read_secret(path)
+    except OSError as error:
+        raise OptionError(f"{path}: {error.strerror or error}") from None
+    secret = secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret + "\n")
+    return secret
+
+
+def read_secret(path: Path) -> str:
+    """The secret in a file that nobody else may read. Raises OptionError."""
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise OptionError(f"{path}: others may read it; chmod 600 {path}")
+        secret = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise OptionError(f"{path}: {reason}") from None
+    if not secret:
+        raise OptionError(f"{path}: is empty")
+    return secret

@@ -1,0 +1,82 @@
+"""The confidence of an event in words: the figure, and what it is made of.
+
+Pure: an event in, words out. Weights are the detector's (`monitor.detection.sequence.confidence`);
+here is only how they are told."""
+
+from __future__ import annotations
+
+import math
+
+from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.confidence import HELD_MOST, Term
+from monitor.detection.sequence.gates import PROBE
+
+_WORDS = {
+    "signature": "one owner's vantages met a signature that natural faults lack",
+    "signatures": "vantages of two owners met signatures that natural faults lack",
+    "two_hours": "for more than two hours",
+    "three_hours": "for more than three hours",
+    "four_hours": "for four hours or longer",
+    "signatures_fresh": "and that half an hour ago or less",
+    "signatures_half": "and half of the vantages there agree, or more",
+    "signatures_all": "and nearly all vantages there agree",
+    "networks": "several networks of the country are concerned",
+    "three": "three vantages or more agree",
+    "half": "half of the vantages there agree, or more",
+    "nearly_all": "nearly all vantages there agree",
+    "nobody": "no vantage sees it just now",
+    "inhibited": "something else may explain it just now",
+}
+_TIERS = {
+    Tier.UNCONFIRMED: "one vantage alone was alarmed",
+    Tier.LIKELY: "enough vantages agreed",
+    Tier.CONFIRMED: "it was confirmed",
+}
+MEANING = (
+    "Of 100 events that look like this one, so many were blocks, in the made-up world that the "
+    "figure was fitted to. That world assumes one new block of a service in a country a year; "
+    "where blocks are rarer, so is the truth of such an event."
+)
+
+
+def figure(event: Event) -> str:
+    """`97.3 %`; empty when there is no figure."""
+    per_mille = confidence.probability(event)
+    return "" if per_mille is None else f"{per_mille / 10:g} %"
+
+
+def missing(event: Event) -> str:
+    """Why there is no figure."""
+    if event.state is EventState.RETRACTED:
+        return "It was withdrawn."
+    if event.source == PROBE:
+        return "A network that is blocked in parts has no figure: none was in that world."
+    return "Imported measurements have no figure: nothing is known of how often they mislead."
+
+
+def made_of(event: Event) -> list[tuple[str, str]]:
+    """(what, how much likelier or less likely it makes the block), in the order of the terms."""
+    return [(_said(event, term), _times(term)) for term in confidence.terms(event)]
+
+
+def _said(event: Event, term: Term) -> str:
+    if term.name == "tier":
+        return _TIERS[event.tier]
+    if not term.name.startswith("held"):
+        return _WORDS[term.name]
+    minutes = term.value * 10
+    least = "at least " if term.value == HELD_MOST else ""
+    how = {"held_signed": "", "held_many": " without a signature", "held_few": " with few of them"}
+    return f"this was {least}{minutes} minutes after it rose{how[term.name]}"
+
+
+def _times(term: Term) -> str:
+    """A factor of the odds in words; that of the tier is where one starts from."""
+    factor = math.exp(abs(term.logits) / 1000)
+    round_one = f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
+    if term.name == "tier":
+        return f"odds of {round_one} to 1 {'for' if term.logits > 0 else 'against'} a block"
+    if round_one == "1.0":
+        return "changes little"
+    return f"{round_one} times {'better' if term.logits > 0 else 'worse'} odds"

@@ -1,0 +1,1 @@
+"""Commands of `reachprobe`, and how their options are given."""

@@ -1,0 +1,366 @@
+"""`reachprobe`: one command a function. Bad input is one line on stderr and exit 2.
+
+Wiring only. What is printed on stdout is for people or programs, everything else goes to the
+log on stderr.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TextIO
+
+import probes
+from probes import spared, state_directory, status
+from probes.agent import Agent
+from probes.catalogue.load import CatalogueError, load
+from probes.catalogue.selection import select
+from probes.cli import consent, settings
+from probes.cli.once import SelectionError, once, open_network, software
+from probes.cli.options import COMMANDS
+from probes.cli.settings import Settings, SettingsError
+from probes.cli.stdout_report import Taken, forget_stdout
+from probes.config import Wish
+from probes.delivery import enrolment, mqtt
+from probes.delivery.sqlite_file import DiskError
+from probes.log import Log, LogHandler, printable
+from probes.net.resolvers import ResolverError
+from probes.privacy import geo
+from probes.privacy.own_words import own_words, stand
+from probes.reflector import tcp
+from probes.rounds import scheduler, traffic_budget
+from probes.rounds.round import Setup, round_bound_seconds
+
+BAD_INPUT = 2
+LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
+_LOOK_YOURSELF = (
+    "this machine's own addresses and names are struck out; the address that the world sees is "
+    "not known here: search for it before you share this"
+)
+_REFUSALS = (
+    SettingsError,
+    CatalogueError,
+    SelectionError,
+    ResolverError,
+    consent.ConsentError,
+    enrolment.EnrolmentError,
+    state_directory.StateError,
+    geo.GeoError,
+    tcp.ReflectorError,
+    DiskError,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Everything foreseeable that is wrong is one line."""
+    log = Log()
+    try:
+        chosen = settings.read(sys.argv[1:] if arguments is None else arguments)
+        for line in chosen.warnings:
+            print(f"reachprobe: {line}", file=sys.stderr)
+        logging.basicConfig(handlers=[LogHandler(log)], level=logging.WARNING, force=True)
+        return _COMMANDS[chosen.command](chosen, log)
+    except _REFUSALS as error:
+        line = " ".join(str(error).split())
+        print(f"reachprobe: {printable(line)}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        forget_stdout()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _out() -> TextIO:
+    """stdout, or nowhere when it was closed before we began."""
+    return sys.stdout or open(os.devnull, "w", encoding="utf-8")
+
+
+def _once(chosen: Settings, log: Log) -> int:
+    catalogue = load(chosen.catalogue)
+    outside = enrolment.seen_from_outside(chosen.state)
+    vantage = stand(
+        country=chosen.country,
+        asn=chosen.asn,
+        role=chosen.role,
+        outside=outside,
+        directory=chosen.state,
+    )
+    if chosen.json and not outside:
+        print(_LOOK_YOURSELF, file=sys.stderr)
+    work = once(
+        catalogue,
+        services=chosen.service,
+        targets=chosen.target,
+        json_out=chosen.json,
+        vantage=vantage,
+        bind=chosen.bind or None,
+        resolver=chosen.resolver or None,
+        allow_private=chosen.allow_private,
+        own=own_words(chosen.bind, outside),
+        stdout=_out(),
+        stderr=sys.stderr,
+    )
+    try:
+        asyncio.run(work)
+    except* BrokenPipeError:
+        forget_stdout()
+    return 0
+
+
+def _join(chosen: Settings, log: Log) -> int:
+    token = enrolment.parse_token(chosen.token)
+    state_directory.prepare(chosen.state)
+    if (old := enrolment.load(chosen.state)) is not None:
+        raise enrolment.EnrolmentError(
+            f"{chosen.state}: already enrolled as {old.probe}; `reachprobe leave` first"
+        )
+    if chosen.accept_risks:
+        consent.agree(chosen.state, chosen.accept_risks, _now())
+    enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
+    for url in enrolled.broker:
+        _broker("the collector's answer: broker", url)
+    enrolment.save(chosen.state, enrolled)
+    print(f"enrolled as {enrolled.probe} ({enrolled.role}); next: reachprobe run")
+    return 0
+
+
+def _broker(source: str, url: str) -> mqtt.Broker:
+    try:
+        return mqtt.parse_broker(url)
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def _run(chosen: Settings, log: Log) -> int:
+    if chosen.interval < LEAST_INTERVAL and not chosen.allow_private:
+        raise SettingsError(
+            f"--interval: must be at least {LEAST_INTERVAL:g} seconds "
+            "(less only in a laboratory, with --allow-private)"
+        )
+    if chosen.interval > MOST_INTERVAL:
+        raise SettingsError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
+    catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
+    if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
+        raise SettingsError(
+            f"--budget: must be at least {least} (MB a month) for a round a day of these "
+            f"{len(catalogue.targets)} targets and the connection; --only and --except choose fewer"
+        )
+    network, system = open_network(
+        chosen.bind or None, chosen.resolver or None, chosen.allow_private
+    )
+    state_directory.prepare(chosen.state)
+    agreed = _agreed(chosen, log)
+    enrolled = enrolment.load(chosen.state)
+    urls = chosen.broker or (enrolled.broker if enrolled else ())
+    if not urls:
+        raise enrolment.EnrolmentError(
+            "not enrolled: run `reachprobe join TOKEN` first (or name a --broker)"
+        )
+    brokers = tuple(_broker("--broker" if chosen.broker else "broker", url) for url in urls)
+    with state_directory.locked(chosen.state):
+        setup = Setup(
+            network=network,
+            catalogue=catalogue,
+            vantage=stand(country=chosen.country, asn=chosen.asn),
+            software=software(),
+            probe=enrolled.probe if enrolled else enrolment.own_identity(chosen.state),
+            system=system,
+        )
+        wish = Wish(
+            directory=chosen.state,
+            interval_ms=max(1, round(chosen.interval * 1000)),
+            budget_bytes=chosen.budget * 1e6,
+            spool_bytes=int(chosen.spool_limit * 1e6),
+            country=chosen.country,
+            asn=chosen.asn,
+            bind=chosen.bind,
+            metrics=chosen.metrics,
+            consent=agreed,
+            collector=enrolled.url if enrolled else "",
+            user=enrolled.user if enrolled else "",
+            secret=enrolled.secret if enrolled else "",
+            brokers=brokers,
+        )
+        bound = round_bound_seconds(
+            catalogue, limit_seconds=scheduler.limit_seconds(wish.interval_ms)
+        )
+        log(
+            "start",
+            probe=setup.probe,
+            targets=len(catalogue.targets),
+            round_ends_within_seconds=round(bound),
+        )
+        return _daemon(lambda: _live(wish, setup, log))
+
+
+def _agreed(chosen: Settings, log: Log) -> str:
+    """The hash agreed to. Raises ConsentError."""
+    if chosen.accept_risks == consent.digest():
+        try:
+            found = consent.recorded(chosen.state)
+        except consent.ConsentError:
+            found = None
+        if found is None or found.hash != chosen.accept_risks:
+            try:
+                consent.agree(chosen.state, chosen.accept_risks, _now())
+            except state_directory.StateError as error:
+                # It was given for this run; a full disk must not keep a probe from starting.
+                log("consent not recorded", reason=str(error))
+        return chosen.accept_risks
+    if chosen.accept_risks:
+        consent.agree(chosen.state, chosen.accept_risks, _now())
+    return consent.require(chosen.state)
+
+
+async def _live(wish: Wish, setup: Setup, log: Log) -> None:
+    taken = Taken(log)
+    taken.say_again(wish.directory)
+    agent = Agent(wish, setup, log=log, taken=taken)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    try:
+        await agent.run()
+    except OSError as error:
+        if wish.metrics and error.errno is not None:
+            raise SettingsError(f"--metrics {wish.metrics}: {error.strerror or error}") from None
+        raise
+
+
+def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run to the end, and do not wait for threads: a name lookup of the MQTT client cannot be
+    interrupted, and everything that matters is on disk."""
+    executor = ThreadPoolExecutor(4, thread_name_prefix="daemon")
+
+    async def begin() -> None:
+        asyncio.get_running_loop().set_default_executor(executor)
+        spared.settle()
+        await work()
+        waiting = threading.Thread(target=executor.shutdown, daemon=True)
+        waiting.start()
+        await asyncio.sleep(0)
+        waiting.join(0.3)
+        if waiting.is_alive():
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+            os._exit(0)
+
+    asyncio.run(begin())
+    return 0
+
+
+def _status(chosen: Settings, log: Log) -> int:
+    now_ms = time.time_ns() // 1_000_000
+    if chosen.check:
+        ill = status.illness(status.load(chosen.state), now_ms)
+        if ill:
+            print(f"reachprobe: {ill}", file=sys.stderr)
+        return 1 if ill else 0
+    status.show_status(chosen.state, now_ms, as_json=chosen.json, out=_out())
+    return 0
+
+
+def _show(chosen: Settings, log: Log) -> int:
+    status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=_out())
+    return 0
+
+
+def _payload(chosen: Settings, log: Log) -> int:
+    status.show_payload(chosen.state, out=_out())
+    return 0
+
+
+def _consent(chosen: Settings, log: Log) -> int:
+    if chosen.accept_risks:
+        state_directory.prepare(chosen.state)
+        consent.agree(chosen.state, chosen.accept_risks, _now())
+        print("recorded", file=_out())
+        return 0
+    print(consent.text(), file=_out())
+    print(f"To agree: reachprobe consent --accept-risks {consent.digest()}", file=_out())
+    print(f"hash: {consent.digest()}", file=_out())
+    return 0
+
+
+def _geo_update(chosen: Settings, log: Log) -> int:
+    assert chosen.from_ is not None
+    made = geo.update(chosen.from_, chosen.state)
+    print(f"table {made.version}: {made.rows_v4} rows of IPv4, {made.rows_v6} of IPv6")
+    return 0
+
+
+def _leave(chosen: Settings, log: Log) -> int:
+    failure = ""
+    with (
+        state_directory.locked(chosen.state) if chosen.state.is_dir() else contextlib.nullcontext()
+    ):
+        try:
+            if (enrolled := enrolment.load(chosen.state)) is not None:
+                enrolment.leave(enrolled)
+        except enrolment.EnrolmentError as error:
+            # Whoever wants to be gone is gone here, whatever the collector says.
+            failure = str(error)
+        state_directory.wipe(chosen.state)
+    if failure:
+        print(f"reachprobe: wiped here, but not revoked: {failure}", file=sys.stderr)
+        return 1
+    print("left: credentials revoked, files removed")
+    return 0
+
+
+def _reflector(chosen: Settings, log: Log) -> int:
+    if (chosen.certificate is None) != (chosen.key is None):
+        raise SettingsError("--certificate and --key: give both or neither")
+    if chosen.certificate is None or chosen.key is None:
+        certificate, key = tcp.make_certificate(chosen.state)
+    else:
+        certificate, key = chosen.certificate, chosen.key
+    context = tcp.server_context(certificate, key)
+    host, _, port = chosen.listen.rpartition(":")
+
+    async def work() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await tcp.serve(
+            host.strip("[]"),
+            int(port),
+            context=context,
+            quic_pair=(certificate, key) if tcp.offers_quic() else None,
+            stop=stop,
+            ready=lambda bound: log("reflecting", port=bound, certificate=str(certificate)),
+        )
+
+    asyncio.run(work())
+    return 0
+
+
+_COMMANDS: Mapping[str, Callable[[Settings, Log], int]] = {
+    "once": _once,
+    "join": _join,
+    "run": _run,
+    "status": _status,
+    "show": _show,
+    "payload": _payload,
+    "consent": _consent,
+    "geo update": _geo_update,
+    "leave": _leave,
+    "reflector": _reflector,
+}
+assert _COMMANDS.keys() == COMMANDS.keys()

@@ -1,0 +1,1 @@
+"""Second measurements after a failure, which tell one cause from another."""

@@ -1,0 +1,1 @@
+"""From the spool on disk to the collector and back: nothing is lost, nothing doubled."""

@@ -1,0 +1,254 @@
+"""Enrolment: a token becomes this probe's own credentials, and leaving gives them back.
+
+The token names the collector and holds a one-time secret; what comes back is kept in the
+state directory with mode 0600 and never printed. HTTP is the standard library's, blocking and
+outside the measuring loop. What role or owner a token gives is the collector's business.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import ipaddress
+import secrets
+import ssl
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import certifi
+import msgspec
+
+from probes import state_directory
+from probes.wire.bounds import ProbeId, Text
+from probes.wire.bounds import Token as Wire
+
+FILE = "enrolment.json"
+IDENTITY = "identity.json"
+PREFIX = "rch1."
+ANSWER_LIMIT = 65536
+_VISIBLE = r"^[\x21-\x7e]+\Z"
+"""Whoever chooses user and secret also names the broker: no line of theirs may be a command to
+some service of the volunteer's network."""
+SECONDS = 20.0
+
+
+class EnrolmentError(Exception):
+    """Enrolling or leaving failed. The text is one line and holds no secret."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """What `rch1.<base64url(JSON)>` says."""
+
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    """Base URL of the collector's web server."""
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
+    """This probe's credentials, as the collector gave them."""
+
+    probe: ProbeId
+    user: Annotated[str, msgspec.Meta(min_length=1, max_length=256, pattern=_VISIBLE)]
+    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512, pattern=_VISIBLE)]
+    broker: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=16)]
+    """Broker URLs, in the order to try them."""
+    role: Wire = "vantage"
+    owner: Text = ""
+    url: str = ""
+    """Base URL of the collector that enrolled this probe."""
+
+
+def encode_token(token: Token) -> str:
+    """Return the token as text."""
+    return PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(token)).decode().rstrip("=")
+
+
+def parse_token(text: str) -> Token:
+    """Return what a token says. Raises EnrolmentError."""
+    text = text.strip()
+    if not text.startswith(PREFIX):
+        raise EnrolmentError(f"token: must begin with {PREFIX}")
+    body = text.removeprefix(PREFIX)
+    try:
+        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
+        token = msgspec.json.decode(raw, type=Token)
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        raise EnrolmentError("token: damaged, copy it again completely") from None
+    _parts(token.url)
+    return token
+
+
+def _parts(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path of a collector URL. Raises EnrolmentError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise EnrolmentError(f"collector {url!r}: not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
+        raise EnrolmentError(f"collector {url!r}: must be an http:// or https:// URL")
+    return parts.scheme, parts.hostname, port or 0, parts.path.rstrip("/")
+
+
+def _ask(
+    url: str,
+    path: str,
+    body: dict[str, str] | None,
+    seconds: float = SECONDS,
+    source: str = "",
+) -> tuple[int, bytes]:
+    """POST JSON (GET without a body); redirects are not followed, the body holds a secret. `source`
+    is the own address to dial from: one family's "any" leaves only that family's addresses."""
+    scheme, host, port, base = _parts(url)
+    own = (source, 0) if source else None
+    connection: http.client.HTTPConnection
+    if scheme == "https":
+        context = ssl.create_default_context()
+        context.load_verify_locations(certifi.where())
+        connection = http.client.HTTPSConnection(
+            host, port or 443, timeout=seconds, context=context, source_address=own
+        )
+    else:
+        connection = http.client.HTTPConnection(
+            host, port or 80, timeout=seconds, source_address=own
+        )
+    try:
+        connection.request(
+            "GET" if body is None else "POST",
+            base + path,
+            body=None if body is None else msgspec.json.encode(body),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+        )
+        answer = connection.getresponse()
+        return answer.status, answer.read(ANSWER_LIMIT)
+    except ssl.SSLCertVerificationError as error:
+        raise EnrolmentError(
+            f"collector {host}: its certificate is not valid ({error.verify_message})"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise EnrolmentError(f"collector {host}: cannot be reached ({reason})") from None
+    finally:
+        connection.close()
+
+
+def _reason(status: int, body: bytes) -> str:
+    """What the collector says about its refusal, as one safe line."""
+    try:
+        answer: Any = msgspec.json.decode(body)
+        words = answer.get("error", "") if isinstance(answer, dict) else ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        words = ""
+    usual = {
+        401: "the token or secret is not known there",
+        403: "the token or secret is not known there",
+        404: "no enrolment at this address",
+        409: "the token is used up",
+        410: "the token has expired or was revoked",
+        429: "too many attempts, wait a while",
+    }
+    said = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
+    return said or usual.get(status, f"HTTP status {status}")
+
+
+def enrol(token: Token, software: str) -> Enrolment:
+    """Exchange the token for credentials. Raises EnrolmentError."""
+    body = {"token_id": token.id, "secret": token.secret, "software": software}
+    status, answer = _ask(token.url, "/api/v1/enrol", body)
+    if status not in (200, 201):
+        raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
+    try:
+        fields: Any = msgspec.json.decode(answer)
+        if isinstance(fields, dict):
+            if isinstance(fields.get("broker"), str):
+                fields["broker"] = fields["broker"].split(",")
+            fields["url"] = token.url
+        return msgspec.convert(fields, Enrolment)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+        raise EnrolmentError(f"the collector's answer makes no sense: {e}") from None
+
+
+def save(directory: Path, enrolment: Enrolment) -> None:
+    """Keep the credentials, mode 0600, durably. Raises StateError."""
+    state_directory.write(directory / FILE, msgspec.json.encode(enrolment) + b"\n", 0o600)
+
+
+def load(directory: Path) -> Enrolment | None:
+    """The kept credentials, None when there are none. Raises EnrolmentError."""
+    path = directory / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Enrolment)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise EnrolmentError(f"{path}: {error.strerror or error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EnrolmentError(f"{path}: damaged ({error}); join again") from None
+
+
+def own_identity(directory: Path) -> str:
+    """Probe id of a probe that nobody enrolled (laboratory: `run --broker`), made once.
+
+    Raises EnrolmentError or StateError.
+    """
+
+    class Identity(msgspec.Struct, frozen=True):
+        probe: ProbeId
+
+    path = directory / IDENTITY
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Identity).probe
+    except FileNotFoundError:
+        fresh = Identity(f"p-{secrets.token_hex(8)}")
+        state_directory.write(path, msgspec.json.encode(fresh) + b"\n")
+        return fresh.probe
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EnrolmentError(f"{path}: damaged ({error}); remove it") from None
+
+
+def leave(enrolment: Enrolment) -> None:
+    """Tell the collector to revoke these credentials. Raises EnrolmentError."""
+    if not enrolment.url:
+        return
+    body = {"probe": enrolment.probe, "user": enrolment.user, "secret": enrolment.secret}
+    status, answer = _ask(enrolment.url, "/api/v1/leave", body)
+    # 403, 404, 410: it does not know this probe any more, which is what was wanted.
+    if status not in (200, 202, 204, 403, 404, 410):
+        raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
+
+
+def seen_from_outside(directory: Path) -> tuple[str, ...]:
+    """The addresses that the collector of this directory's enrolment sees; none when there is no
+    enrolment or it does not tell."""
+    try:
+        enrolled = load(directory)
+    except EnrolmentError:
+        return ()
+    return whoami(enrolled.url) if enrolled is not None and enrolled.url else ()
+
+
+def whoami(url: str, seconds: float = 4.0) -> tuple[str, ...]:
+    """The addresses that the collector sees, IPv4 first; none when it does not tell.
+
+    It is asked over both families, where it has both: a service may be reached over the other one,
+    and block pages tell whoever asked. They stay in memory: to look up country and network here,
+    and to strike them out of measurements. Never raises for what the network does; takes twice
+    `seconds` at most.
+    """
+    found = (_seen(url, seconds, source) for source in ("0.0.0.0", "::"))
+    return tuple(dict.fromkeys(address for address in found if address))
+
+
+def _seen(url: str, seconds: float, source: str) -> str:
+    class Answer(msgspec.Struct):
+        address: str
+
+    try:
+        status, answer = _ask(url, "/api/v1/whoami", None, seconds, source)
+        address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
+        return str(ipaddress.ip_address(address)) if address else ""
+    except (EnrolmentError, ValueError):
+        return ""

@@ -1,0 +1,303 @@
+"""The outbox on disk: a measurement is taken once it is here, and forgotten only when told.
+
+One row a measurement in a `probes.delivery.sqlite_file` database. The sequence is never reused, and
+together with the spool's random epoch it makes the measurement's id, given inside the transaction.
+Bounded: when it is full, the oldest successes go first and failures last, counted. Knows nothing of
+MQTT; who calls decides what to send and what to forget."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from probes.delivery.sqlite_file import DiskError, Durable
+from probes.wire import codec
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement, measurement_id
+from probes.wire.observation import Purpose
+
+FILE = "spool.db"
+KEPT_SENT = 200
+REWRITTEN_AT_ONCE = 50
+PENDING, SENT, QUARANTINED = 0, 1, 2
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS row (
+  sequence INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, keep INTEGER NOT NULL,
+  round INTEGER NOT NULL, taken INTEGER NOT NULL, size INTEGER NOT NULL, crc INTEGER NOT NULL,
+  line BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS row_state ON row (state, keep, sequence, size);
+"""
+_T = TypeVar("_T")
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One measurement that waits for its acknowledgement."""
+
+    sequence: int
+    round: int
+    line: bytes
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the spool holds and did. taken = acked + pending + quarantined + dropped."""
+
+    pending: int = 0
+    pending_bytes: int = 0
+    oldest_ms: int | None = None
+    """Round of the oldest pending measurement, Unix time in milliseconds."""
+    taken: int = 0
+    acked: int = 0
+    dropped: int = 0
+    dropped_failures: int = 0
+    """Of those dropped, the ones that had seen a failure."""
+    refused: int = 0
+    """Successes that found the spool full of failures: never taken."""
+    quarantined: int = 0
+    corrupt: int = 0
+    """Damaged spool files that lie beside this one."""
+
+
+class Spool:
+    """The one writer of `spool.db` in a state directory."""
+
+    def __init__(
+        self, directory: Path, probe: str, *, limit_bytes: int = 50_000_000, kept: int = KEPT_SENT
+    ) -> None:
+        self._probe = probe
+        self._limit = limit_bytes
+        self._kept = kept
+        self._epoch = ""
+        self._highest = self._latest_bytes = 0
+        self._disk = Durable(directory / FILE, self._prepare, self._spare)
+        self.remarks = self._disk.remarks
+        """Lines for the log (a damaged file, rows dropped); whoever logs empties it."""
+
+    async def put(self, draft: Measurement) -> Measurement | None:
+        """Number and store a measurement; it is on disk when this returns.
+
+        None: a success that found the spool full of failures (counted as refused, not taken).
+        Raises DiskError.
+        """
+        taken = await self._disk.run(self._put, draft)
+        if taken is not None:
+            self._highest = taken.sequence
+        return taken
+
+    async def pending(self, after: int = 0, rows: int = 512) -> list[Row]:
+        """Unacknowledged rows with a sequence above `after`, in order. Raises DiskError."""
+        return await self._disk.run(self._pending, after, rows)
+
+    async def forget(self, sequences: Iterable[int]) -> int:
+        """Acknowledged rows: delete them, but for a short history to show. Returns how many
+        were still pending. Raises DiskError."""
+        return await self._disk.run(self._move, tuple(sequences), SENT)
+
+    async def rewrite(self, change: Callable[[Measurement], Measurement], after: int) -> int | None:
+        """Change the next few pending measurements after a sequence, ids and numbers excepted;
+        the last one's sequence, None when none is left. Raises DiskError."""
+        return await self._disk.run(self._rewrite, change, after)
+
+    async def quarantine(self, sequences: Iterable[int]) -> int:
+        """Rows that can never be sent: keep them here. Raises DiskError."""
+        return await self._disk.run(self._move, tuple(sequences), QUARANTINED)
+
+    async def counts(self) -> Counts:
+        """Raises DiskError."""
+        return await self._disk.run(self._counts)
+
+    async def last_round(self) -> int | None:
+        """Round of the newest measurement that is still here, sent ones included; None for
+        none. Raises DiskError."""
+        return await self._disk.run(_last_round)
+
+    async def close(self) -> None:
+        """Close the file; all was durable before."""
+        await self._disk.close()
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        for statement in _SCHEMA.strip().split(";\n"):
+            db.execute(statement)
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(8),))
+        # Numbers of a spool that was set aside may still be in a batch under way.
+        if self._highest > _last(db):
+            db.execute("DELETE FROM sqlite_sequence")
+            db.execute("INSERT INTO sqlite_sequence VALUES ('row', ?)", (self._highest,))
+        self._epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
+
+    def _spare(self, db: sqlite3.Connection) -> None:
+        """What goes when the disk is full: room for a few more like the one that found none."""
+        self._drop(db, 4 * max(self._latest_bytes, 4096))
+
+    def _drop(self, db: sqlite3.Connection, wanted: int, keep: int = 1) -> int:
+        """Delete at least `wanted` bytes: what was sent, then the oldest successes, then, with
+        `keep` 1, the oldest failures. Returns the bytes that were freed."""
+        freed = 0
+        order = [(SENT, 0), (SENT, 1), (PENDING, 0)]
+        if keep:
+            order += [(PENDING, 1), (QUARANTINED, 1)]
+        for state, kept in order:
+            victims = []
+            for sequence, size in db.execute(
+                "SELECT sequence, size FROM row WHERE state=? AND keep=? ORDER BY sequence",
+                (state, kept),
+            ):
+                if freed >= wanted:
+                    break
+                victims.append((sequence,))
+                freed += size
+            db.executemany("DELETE FROM row WHERE sequence=?", victims)
+            if state != SENT and victims:
+                _add(db, "dropped", len(victims))
+                _add(db, "dropped_failures", len(victims) if kept else 0)
+                _add(db, "quarantined", -len(victims) if state == QUARANTINED else 0)
+                self.remarks.append(f"spool full: dropped {len(victims)} measurements")
+        return freed
+
+    def _put(self, db: sqlite3.Connection, draft: Measurement) -> Measurement | None:
+        sequence = _last(db) + 1
+        measurement = msgspec.structs.replace(
+            draft,
+            probe=self._probe,
+            epoch=self._epoch,
+            sequence=sequence,
+            id=measurement_id(self._probe, self._epoch, sequence),
+        )
+        line = codec.encode(measurement)
+        self._latest_bytes = len(line)
+        keep = int(worth_keeping(measurement))
+        held = db.execute("SELECT coalesce(sum(size), 0) FROM row").fetchone()[0]
+        over = held + len(line) - self._limit
+        if over > 0 and self._drop(db, max(over, self._limit // 50), keep) < over:
+            _add(db, "refused", 1)
+            return None
+        db.execute(
+            "INSERT INTO row VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                sequence, PENDING, keep, measurement.round, measurement.started,
+                len(line), zlib.crc32(line), line,
+            ),
+        )  # fmt: skip
+        _add(db, "taken", 1)
+        return measurement
+
+    def _pending(self, db: sqlite3.Connection, after: int, rows: int) -> list[Row]:
+        found, damaged = [], []
+        for sequence, round_ms, crc, line in db.execute(
+            "SELECT sequence, round, crc, line FROM row WHERE state=? AND sequence>? "
+            "ORDER BY sequence LIMIT ?",
+            (PENDING, after, rows),
+        ).fetchall():
+            if zlib.crc32(line) == crc:
+                found.append(Row(sequence, round_ms, line))
+            else:
+                damaged.append(sequence)
+        if damaged:
+            self.remarks.append(f"damaged on disk: quarantined {len(damaged)} measurements")
+            self._move(db, damaged, QUARANTINED)
+        return found
+
+    def _rewrite(
+        self, db: sqlite3.Connection, change: Callable[[Measurement], Measurement], after: int
+    ) -> int | None:
+        rows = self._pending(db, after, REWRITTEN_AT_ONCE)
+        for row in rows:
+            try:
+                line = codec.encode(change(codec.decode(row.line)))
+            except codec.WireError:
+                continue
+            if line != row.line:
+                db.execute(
+                    "UPDATE row SET line=?, size=?, crc=? WHERE sequence=?",
+                    (line, len(line), zlib.crc32(line), row.sequence),
+                )
+        return rows[-1].sequence if rows else None
+
+    def _move(self, db: sqlite3.Connection, sequences: Iterable[int], state: int) -> int:
+        moved = 0
+        for sequence in sequences:
+            moved += db.execute(
+                "UPDATE row SET state=?, keep=CASE ?1 WHEN 2 THEN 1 ELSE keep END "
+                "WHERE sequence=? AND state=?",
+                (state, sequence, PENDING),
+            ).rowcount
+        _add(db, "acked" if state == SENT else "quarantined", moved)
+        # The history shows the last cycle whole, however many targets it has.
+        db.execute(
+            "DELETE FROM row WHERE state=? AND sequence <= ? - ? AND round < "
+            "(SELECT max(round) FROM row)",
+            (SENT, _last(db), self._kept),
+        )
+        return moved
+
+    def _counts(self, db: sqlite3.Connection) -> Counts:
+        rows, size, oldest = db.execute(
+            "SELECT count(*), coalesce(sum(size), 0), min(sequence) FROM row WHERE state=?",
+            (PENDING,),
+        ).fetchone()
+        meta = dict(db.execute("SELECT key, value FROM meta"))
+        since = db.execute("SELECT round FROM row WHERE sequence=?", (oldest,)).fetchone()
+        return Counts(
+            pending=rows,
+            pending_bytes=size,
+            oldest_ms=since[0] if since else None,
+            taken=meta.get("taken", 0),
+            acked=meta.get("acked", 0),
+            dropped=meta.get("dropped", 0),
+            dropped_failures=meta.get("dropped_failures", 0),
+            refused=meta.get("refused", 0),
+            quarantined=meta.get("quarantined", 0),
+            corrupt=self._disk.set_aside,
+        )
+
+
+def _add(db: sqlite3.Connection, key: str, number: int) -> None:
+    if number:
+        db.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value=value+?2",
+            (key, number),
+        )
+
+
+def _last(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0])
+
+
+def _last_round(db: sqlite3.Connection) -> int | None:
+    found = db.execute("SELECT round FROM row ORDER BY sequence DESC LIMIT 1").fetchone()
+    return int(found[0]) if found else None
+
+
+def worth_keeping(measurement: Measurement) -> bool:
+    """Whether it goes last when room is needed: it saw the subject fail, or it is liveness,
+    without which no failure of its round counts."""
+    return measurement.target in LIVENESS_TARGETS or any(
+        getattr(o, "failure", None) is not None and getattr(o, "purpose", None) is Purpose.SUBJECT
+        for o in measurement.observations
+    )
+
+
+def read_lines(directory: Path, *, last: int = 0) -> list[tuple[int, bytes]]:
+    """For another process: state and line of the newest `last` rows, oldest first; with 0, of
+    every row of the newest cycle. Raises DiskError."""
+    path = directory / FILE
+    if not path.exists():
+        return []
+    choice = "round = (SELECT max(round) FROM row)" if last == 0 else "1"
+    limit = last or -1
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=5)) as db:
+            db.execute("PRAGMA query_only=1")
+            rows = db.execute(
+                f"SELECT state, line FROM row WHERE {choice} ORDER BY sequence DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+    except sqlite3.Error as error:
+        raise DiskError(f"{path}: {error}") from None
+    return [(state, bytes(line)) for state, line in reversed(rows)]

@@ -1,0 +1,1 @@
+"""Measuring one endpoint: its addresses, time limits and the connections made to them."""

@@ -1,0 +1,197 @@
+"""Every name is resolved once in a round, whoever asks: endpoints and targets share the answers.
+
+A lookup begins with its first user and runs in the round's task group, so that a second answer
+may still come while connections are already made. What to ask is decided here: the system
+resolver always, a cheap yardstick beside it, every reference resolver over every transport when
+something is wrong. What the answers mean is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from probes.endpoint.timeouts import Patience
+from probes.net.network import Network
+from probes.net.pending_lookup import PendingLookup
+from probes.net.resolvers import ResolverRoute, routes, silent_routes
+from probes.steps.dns import begin_lookup
+from probes.wire.failure import Failure
+from probes.wire.observation import Contrast, DNSLookup, Purpose
+from probes.wire.target import Catalogue
+
+QTYPES = ("A", "AAAA")
+_UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
+MAX_REFERENCES = 3
+"""Reference resolvers asked about a name that fails: each costs a volunteer two handshakes."""
+
+
+@dataclass
+class _Name:
+    """The lookups of one name that have begun."""
+
+    system: list[PendingLookup] = field(default_factory=list)
+    references: list[PendingLookup] = field(default_factory=list)
+    silent: list[PendingLookup] = field(default_factory=list)
+    innocuous: list[PendingLookup] = field(default_factory=list)
+    """An innocuous name at the machine's own resolver, when it gave no answer for this one."""
+    asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
+    """Questions to reference resolvers."""
+    widened: bool = False
+
+    def all(self) -> Iterable[PendingLookup]:
+        return (*self.system, *self.references, *self.silent, *self.innocuous)
+
+
+class Names:
+    """The lookups of one round."""
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        network: Network,
+        catalogue: Catalogue,
+        system: tuple[ResolverRoute, ...],
+        patience: Patience,
+    ) -> None:
+        self._group = group
+        self._network = network
+        self._system = system
+        self._patience = patience
+        self._started_us = network.clock_us()
+        references = [r for r in catalogue.resolvers if r.role == "reference"]
+        self._references = tuple(routes(r) for r in references[:MAX_REFERENCES])
+        self._silent = silent_routes(catalogue)[:1]
+        self._innocuous = catalogue.sni.innocuous
+        self._names: dict[str, _Name] = {}
+
+    async def system(self, name: str, *, yardstick: bool = True) -> tuple[str, ...]:
+        """Return the addresses that the machine's own resolver gives, IPv4 first.
+
+        With `yardstick` one reference resolver and a silent address are asked at the same time;
+        without, nothing is listened for after the first answer.
+        """
+        entry = self._names.setdefault(name, _Name())
+        if not entry.system and self._system:
+            for qtype in QTYPES:
+                entry.system.append(
+                    self._begin(name, qtype, self._system, Purpose.SUBJECT, listen=yardstick)
+                )
+        if yardstick and not entry.references and not entry.silent:
+            cheapest = next((way for ways in self._references for way in ways), None)
+            if cheapest is not None:
+                self._ask_reference(entry, name, "A", cheapest)
+            entry.silent = [
+                self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
+                for way in self._silent
+            ]
+        answered = await _answers(entry.system)
+        if yardstick and not answered and not entry.innocuous and self._innocuous not in ("", name):
+            why, kind = Purpose.CONTRAST, Contrast.INNOCUOUS_NAME
+            if await _unanswered(entry.system):
+                entry.innocuous = [
+                    self._begin(self._innocuous, "A", self._system, why, kind, listen=False)
+                ]
+        return answered
+
+    async def references(self, name: str, *, widen: bool = False) -> tuple[str, ...]:
+        """Return the addresses that reference resolvers give: the one already asked, or with
+        `widen` all of them over UDP, TCP, DoT and DoH."""
+        entry = self._names.setdefault(name, _Name())
+        if widen and not entry.widened:
+            entry.widened = True
+            for way in (way for ways in self._references for way in ways):
+                self._ask_reference(entry, name, "A", way)
+            # IPv6 addresses from one resolver, clear and encrypted: the name is the same.
+            for way in self._references[0] if self._references else ():
+                if way.transport in ("udp", "doh"):
+                    self._ask_reference(entry, name, "AAAA", way)
+        return await _answers(entry.references)
+
+    async def encrypted(self, name: str) -> tuple[str, ...]:
+        """Return the addresses that one reference resolver gives where nobody on the path can
+        answer in its place: over DoH, or over DoT when none has DoH."""
+        entry = self._names.setdefault(name, _Name())
+        every = [way for ways in self._references for way in ways]
+        for transport in ("doh", "dot"):
+            way = next((way for way in every if way.transport == transport), None)
+            if way is not None:
+                self._ask_reference(entry, name, "A", way)
+                break
+        return await _answers(entry.references)
+
+    async def injected(self, name: str) -> bool:
+        """The silent address has answered by now. An injected answer comes at once, so this
+        does not wait for silence to be over."""
+        for pending in self._names.get(name, _Name()).silent:
+            try:
+                async with asyncio.timeout(0):
+                    if (await pending.first()).replies:
+                        return True
+            except TimeoutError:
+                pass
+        return False
+
+    def _ask_reference(self, entry: _Name, name: str, qtype: str, way: ResolverRoute) -> None:
+        if (qtype, way) not in entry.asked:
+            entry.asked.add((qtype, way))
+            entry.references.append(self._begin(name, qtype, way, Purpose.REFERENCE))
+
+    def widened(self, name: str) -> bool:
+        """All reference resolvers have been asked about this name already."""
+        return name in self._names and self._names[name].widened
+
+    async def observations(self, name: str, endpoint: str, started_us: int) -> list[DNSLookup]:
+        """Return every lookup of the name so far, as observations of this endpoint.
+
+        Waits for the listening windows to end. A lookup that began before the measurement did,
+        for another endpoint, is placed at its start.
+        """
+        entry = self._names.get(name, _Name())
+        finished = [await pending.finish() for pending in entry.all()]
+        shift = self._started_us - started_us
+        return [
+            msgspec.structs.replace(lookup, endpoint=endpoint, at_us=max(lookup.at_us + shift, 0))
+            for lookup in finished
+        ]
+
+    def _begin(
+        self,
+        name: str,
+        qtype: str,
+        via: ResolverRoute | tuple[ResolverRoute, ...],
+        purpose: Purpose,
+        contrast: Contrast | None = None,
+        *,
+        listen: bool = True,
+    ) -> PendingLookup:
+        # Nobody answers at a silent address, so there the window is the whole wait.
+        silent = contrast is Contrast.SILENT_ADDRESS
+        return begin_lookup(
+            self._group,
+            self._network,
+            endpoint="",
+            name=name,
+            qtype=qtype,
+            via=via,
+            started_us=self._started_us,
+            purpose=purpose,
+            contrast=contrast,
+            window=self._patience.window if listen else 0.0,
+            timeout=self._patience.window if silent else self._patience.dns,
+        )
+
+
+async def _unanswered(lookups: Iterable[PendingLookup]) -> bool:
+    """A resolver that is asked too much gives such answers, or none, to every name."""
+    first = [await pending.first() for pending in tuple(lookups)]
+    return any(lookup.failure in _UNANSWERED for lookup in first)
+
+
+async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:
+    """Addresses of what a stub would believe, in the order of asking, none twice."""
+    first = [await pending.first() for pending in tuple(lookups)]
+    return tuple(dict.fromkeys(address for lookup in first for address in lookup.answers))

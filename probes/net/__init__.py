@@ -1,0 +1,1 @@
+"""Sockets, TLS, QUIC, HTTP and DNS messages: how bytes leave and arrive."""

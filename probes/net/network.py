@@ -1,0 +1,379 @@
+"""The Network port: the only file of the probe that opens a socket.
+
+Everything that measures gets a `Network` passed in. One address per call, never a host name:
+asyncio loses the errno when it tries several. Whoever calls sets the time limit. The guard on
+destinations (`probes.net.guard`) is asked here, at connect time, for the very address that is
+dialled."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from probes.net.guard import Guard as Guard
+
+
+class ConnectError(OSError):
+    """A TCP connect that failed, or datagrams that bounced, with the ICMP error that caused it, if
+    one did (IP_RECVERR)."""
+
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    icmp_from: str | None = None
+
+
+class DestinationRefusedError(Exception):
+    """The guard forbids this address; nothing was sent. The text says which rule."""
+
+
+class Stream(Protocol):
+    """One TCP connection. Errors are OSError with the kernel's errno."""
+
+    async def send(self, payload: bytes) -> None:
+        """Write all of the payload."""
+
+    async def receive(self, limit: int = 65536) -> bytes:
+        """Return the next bytes, at most `limit`; empty when the far side sent FIN."""
+
+    def close(self) -> None:
+        """Close at once; safe to call twice."""
+
+
+class Datagrams(Protocol):
+    """One connected UDP socket."""
+
+    async def send(self, payload: bytes) -> None:
+        """Send one datagram."""
+
+    async def receive(self) -> bytes:
+        """Return the next datagram. OSError (ECONNREFUSED, ...) when ICMP says so."""
+
+    def close(self) -> None:
+        """Close at once; safe to call twice."""
+
+
+class Network(Protocol):
+    """What an experiment may do to the world."""
+
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        """Open TCP to one address. Raises ConnectError or DestinationRefusedError. With `hops`
+        no packet lives longer: a router that drops one says so by ICMP, as in ConnectError."""
+
+    def limit_hops(self, stream: Stream, hops: int) -> None:
+        """Let what an open stream of this network sends from now on live for so many hops. ICMP
+        ends `receive` with EHOSTUNREACH, and `close` is then by RST, at full length of life."""
+
+    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
+        """Open UDP to one address. Raises OSError or DestinationRefusedError.
+
+        With `icmp` every ICMP error ends `send` and `receive` as a ConnectError that tells its
+        type, code and sender; without, only port-unreachable does, as a bare OSError.
+        """
+
+    def refusal(self, address: str, port: int) -> str | None:
+        """Why the guard would refuse this destination; None when it may be dialled."""
+
+    def clock_us(self) -> int:
+        """Monotonic clock in microseconds."""
+
+    def wall_ms(self) -> int:
+        """Unix time in milliseconds."""
+
+
+# Linux socket options that the socket module does not name (include/uapi/linux/in.h, in6.h).
+_IP_RECVERR = 11
+_IP_BIND_ADDRESS_NO_PORT = 24
+_IPV6_RECVERR = 25
+_RECVERR = {
+    socket.AF_INET: (socket.IPPROTO_IP, _IP_RECVERR),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, _IPV6_RECVERR),
+}
+_MSG_ERRQUEUE = 0x2000
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")
+_HOPS = {
+    socket.AF_INET: (socket.IPPROTO_IP, socket.IP_TTL),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
+}
+_ORIGIN_ICMP = (2, 3)
+# Not blocking from the start: one system call less, and plain numbers are no lookups of an enum.
+_STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+_DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+_DATAGRAM_BYTES = 65535
+
+
+def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
+    """Copy type, code and sender of a queued ICMP error into `error`, if there is one."""
+    try:
+        _, ancillary, _, _ = sock.recvmsg(0, 512, _MSG_ERRQUEUE)
+    except OSError:
+        return
+    for level, kind, payload in ancillary:
+        if (level, kind) not in _RECVERR.values():
+            continue
+        _, origin, error.icmp_type, error.icmp_code, _, _, _ = _EXTENDED_ERROR.unpack_from(payload)
+        if origin not in _ORIGIN_ICMP:
+            error.icmp_type = error.icmp_code = None
+            continue
+        offender = payload[_EXTENDED_ERROR.size :]
+        family = struct.unpack_from("=H", offender)[0] if len(offender) >= 2 else 0
+        if family == socket.AF_INET and len(offender) >= 8:
+            error.icmp_from = socket.inet_ntop(family, offender[4:8])
+        elif family == socket.AF_INET6 and len(offender) >= 24:
+            error.icmp_from = socket.inet_ntop(family, offender[8:24])
+
+
+class _SocketStream:
+    """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
+
+    __slots__ = ("_asked", "_limited", "_loop", "_sock")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._limited = False
+        self._asked = False
+        """Something was sent since anything was received."""
+
+    async def send(self, payload: bytes) -> None:
+        await _sent(self._loop, self._sock, payload)
+        self._asked = True
+
+    async def receive(self, limit: int = 65536) -> bytes:
+        while True:
+            # What was sent just now has no answer yet: to try would be a system call for nothing.
+            if not self._asked:
+                try:
+                    return self._sock.recv(limit)
+                except BlockingIOError:
+                    pass
+            self._asked = False
+            await _ready(self._sock.fileno(), self._loop.add_reader, self._loop.remove_reader)
+
+    def limit_hops(self, hops: int) -> None:
+        """Let what is sent from now on live for so many hops, and hear of its end."""
+        self._limited = True
+        self._sock.setsockopt(*_RECVERR[self._sock.family], 1)
+        self._sock.setsockopt(*_HOPS[self._sock.family], hops)
+
+    def close(self) -> None:
+        if self._limited and self._sock.fileno() >= 0:
+            # What was lost on purpose must not be sent again by the kernel.
+            self._sock.setsockopt(*_HOPS[self._sock.family], -1)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._asked = False
+        self._sock.close()
+
+
+class _SocketDatagrams:
+    """Datagrams over a connected UDP socket, which is watched from the first wait on: whoever asks
+    a nameserver waits twice."""
+
+    __slots__ = ("_icmp", "_loop", "_sock", "_waiting", "_watched")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, icmp: bool) -> None:
+        self._loop = loop
+        self._sock = sock
+        self._icmp = icmp
+        self._waiting: asyncio.Future[bytes] | None = None
+        self._watched = False
+
+    async def send(self, payload: bytes) -> None:
+        try:
+            await _sent(self._loop, self._sock, payload)
+        except OSError as error:
+            self._explain(error)
+            raise
+
+    async def receive(self) -> bytes:
+        try:
+            return await self._received()
+        except OSError as error:
+            self._explain(error)
+            raise
+
+    async def _received(self) -> bytes:
+        try:
+            return self._sock.recv(_DATAGRAM_BYTES)
+        except BlockingIOError:
+            pass
+        self._waiting = self._loop.create_future()
+        if not self._watched:
+            self._loop.add_reader(self._sock.fileno(), self._arrived)
+            self._watched = True
+        return await self._waiting
+
+    def _arrived(self) -> None:
+        """Hand a datagram to who waits for it; when nobody does, leave it and watch no more."""
+        if self._waiting is None or self._waiting.done():
+            self._unwatch()
+            return
+        try:
+            self._waiting.set_result(self._sock.recv(_DATAGRAM_BYTES))
+        except BlockingIOError:
+            pass  # its checksum was wrong
+        except OSError as error:
+            self._waiting.set_exception(error)
+
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._sock.fileno())
+
+    def _explain(self, error: OSError) -> None:
+        """Raise the same error with the ICMP error behind it, where that was asked for."""
+        if self._icmp:
+            failed = ConnectError(error.errno, error.strerror)
+            _read_icmp(self._sock, failed)
+            raise failed from error
+
+    def close(self) -> None:
+        self._unwatch()
+        self._sock.close()
+
+
+class SocketNetwork:
+    """The Network of the real world.
+
+    `bind` is the source address for destinations of its own family; the other family is left
+    to the kernel.
+    """
+
+    def __init__(self, bind: str | None = None, guard: Guard | None = None) -> None:
+        self._guard = guard or Guard()
+        self._bind = bind
+        self._bind_family = None if bind is None else _family(bind)
+
+    def refusal(self, address: str, port: int) -> str | None:
+        """Why the guard would refuse this destination; None when it may be dialled."""
+        return self._guard.refusal(address, port)
+
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        """Open TCP to one address. Raises ConnectError or DestinationRefusedError."""
+        loop = asyncio.get_running_loop()
+        sock = None
+        try:
+            sock, family, destination = self._socket(address, port, _STREAM)
+            level, option = _RECVERR[family]
+            sock.setsockopt(level, option, 1)
+            if hops is not None:
+                sock.setsockopt(*_HOPS[family], hops)
+            await _connected(loop, sock, destination)
+            # From here on behave like an app: a later ICMP error must not end the connection.
+            sock.setsockopt(level, option, 0)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            failed = ConnectError(error.errno, error.strerror)
+            if sock is not None:
+                _read_icmp(sock, failed)
+                sock.close()
+            raise failed from error
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        return _SocketStream(loop, sock)
+
+    def limit_hops(self, stream: Stream, hops: int) -> None:
+        """Let what an open stream sends from now on live for so many hops."""
+        if not isinstance(stream, _SocketStream):
+            raise TypeError(f"not a stream of this network: {stream!r}")
+        stream.limit_hops(hops)
+
+    async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
+        """Open UDP to one address. Raises OSError or DestinationRefusedError."""
+        sock, family, destination = self._socket(address, port, _DATAGRAM)
+        try:
+            if icmp:
+                sock.setsockopt(*_RECVERR[family], 1)
+            sock.connect(destination)  # sends nothing: it only fixes the far address
+        except OSError:
+            sock.close()
+            raise
+        return _SocketDatagrams(asyncio.get_running_loop(), sock, icmp)
+
+    def clock_us(self) -> int:
+        """Monotonic clock in microseconds."""
+        return time.monotonic_ns() // 1000
+
+    def wall_ms(self) -> int:
+        """Unix time in milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def _socket(
+        self, address: str, port: int, kind: int
+    ) -> tuple[socket.socket, socket.AddressFamily, _SocketAddress]:
+        """Return a bound socket, its family and the destination in the kernel's form."""
+        if (rule := self._guard.refusal(address, port)) is not None:
+            raise DestinationRefusedError(f"{address}: {rule}")
+        family = _family(address)
+        host, _, zone = address.partition("%")
+        destination: _SocketAddress = (host, port)
+        if zone:
+            scope = int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+            destination = (host, port, 0, scope)
+        sock = socket.socket(family, kind)
+        try:
+            if self._bind is not None and self._bind_family == family:
+                if kind == _STREAM:
+                    # The kernel then picks the port at connect, by the whole four-tuple.
+                    sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._bind, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock, family, destination
+
+
+_SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+async def _connected(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, destination: _SocketAddress
+) -> None:
+    """Connect. `loop.sock_connect` would look up again what is an address already. Raises
+    OSError."""
+    failed = sock.connect_ex(destination)
+    if failed == errno.EINPROGRESS:
+        await _ready(sock.fileno(), loop.add_writer, loop.remove_writer)
+        failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if failed:
+        raise OSError(failed, os.strerror(failed))
+
+
+async def _ready(
+    number: int, watch: Callable[..., object], unwatch: Callable[[int], object]
+) -> None:
+    """Wait until a descriptor may be read or written: by its number, for of a socket the event loop
+    would make a text to say that it is new."""
+    over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    watch(number, _wake, over)
+    try:
+        await over
+    finally:
+        unwatch(number)
+
+
+def _wake(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+async def _sent(loop: asyncio.AbstractEventLoop, sock: socket.socket, payload: bytes) -> None:
+    """Send all of it: at once when there is room, as nearly always. Raises OSError."""
+    try:
+        count = sock.send(payload)
+    except BlockingIOError:
+        count = 0
+    if count < len(payload):
+        await loop.sock_sendall(sock, payload[count:])
+
+
+def _family(address: str) -> socket.AddressFamily:
+    """The address family of a textual address that the guard has let through."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,0 +1,1 @@
+"""Where this vantage is, and what must not leave the machine."""

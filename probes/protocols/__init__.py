@@ -1,0 +1,1 @@
+"""One file a protocol: what is measured at an endpoint that speaks it."""

@@ -1,0 +1,1 @@
+"""The other end for contrasts: completes TLS and QUIC for any name."""

@@ -1,0 +1,265 @@
+"""The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
+asked for `/bytes/N`, so many bytes (two mebibytes at most), to compare speeds.
+
+With the extra `quic` it completes QUIC for any name too, on the same port of UDP.
+
+A service's name shown to this address, where no service runs, tells a filter by name from one by
+address. It answers no DNS, dials nothing, keeps nothing, and never logs who came.
+
+How a probe must treat its certificate. One certificate serves every name, so it is never valid for
+the service's name, and asking that of it would fail every time. The catalogue's `trust` (PEM of
+this very certificate, or of the CA that signed it) pins it instead: verify the chain against
+`trust` alone and do not verify the name: an `ssl.SSLContext` with `check_hostname = False` and
+`verify_mode = CERT_REQUIRED` that loaded `trust`. A chain that does not verify is someone else's
+certificate, on the way to us as to the service. Without `trust` nothing can be said about the
+certificate; only whether the handshake lived counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from probes import state_directory
+from probes.net import quic
+from probes.reflector import quic as quic_reflector
+
+log = logging.getLogger(__name__)
+CERTIFICATE_FILE = "reflector.pem"
+KEY_FILE = "reflector.key"
+CONNECTION_SECONDS = 20.0
+"""One connection at most, its handshake included."""
+MAX_CONNECTIONS = 256
+_MAX_HEAD = 16384
+_DAYS = 3650
+_ANSWER = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
+MAX_BYTES = 1 << 21
+"""Most that one connection is given; a piece goes out when the last one has."""
+_PIECE = bytes(16384)
+_BYTES = re.compile(rb"GET /bytes/(\d{1,9}) HTTP/1\.1\r\n")
+
+
+class ReflectorError(Exception):
+    """The reflector cannot start. The text is one line: what and why."""
+
+
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """Return certificate and key in the state directory, made with the `openssl` command when
+    they are not there yet. Raises ReflectorError and StateError.
+    """
+    certificate, key = directory / CERTIFICATE_FILE, directory / KEY_FILE
+    if certificate.is_file() and key.is_file():
+        return certificate, key
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        raise ReflectorError(
+            "no certificate: give --certificate FILE --key FILE (the openssl command, which would "
+            "make one, is not installed)"
+        )
+    state_directory.prepare(directory)
+    new_certificate, new_key = directory / ".reflector.pem.new", directory / ".reflector.key.new"
+    command = [
+        openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+        "-nodes", "-days", str(_DAYS), "-subj", "/CN=reflector",
+        "-addext", "keyUsage=critical,digitalSignature,keyCertSign",
+        "-keyout", str(new_key), "-out", str(new_certificate),
+    ]  # fmt: skip
+    try:
+        # The umask: nobody else may read the key, not even for a moment.
+        made = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, umask=0o077, check=False
+        )
+        if made.returncode:
+            last = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise ReflectorError(f"openssl could not make a certificate: {last}")
+        # On a full disk openssl writes half a file and says nothing; it must not stay for good.
+        server_context(new_certificate, new_key)
+        state_directory.write(key, new_key.read_bytes())
+        state_directory.write(certificate, new_certificate.read_bytes(), 0o644)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ReflectorError(f"openssl could not make a certificate: {error}") from None
+    finally:
+        for path in (new_certificate, new_key):
+            path.unlink(missing_ok=True)
+    return certificate, key
+
+
+def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the TLS context of a PEM certificate chain and its key. Raises ReflectorError."""
+    for path in (certificate, key):
+        if not os.access(path, os.R_OK) or not path.is_file():
+            raise ReflectorError(f"{path}: no file that can be read")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        # A key with a passphrase would ask on the terminal; an empty one fails at once.
+        context.load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ReflectorError(
+            f"{certificate}, {key}: no PEM certificate and key of it ({reason})"
+        ) from None
+    return context
+
+
+def offers_quic() -> bool:
+    """The extra `quic` is installed; says so in the log when it is not."""
+    if quic.available():
+        return True
+    log.warning("no QUIC, TLS alone (pip install 'reachwatch[%s]')", quic.EXTRA)
+    return False
+
+
+async def serve(
+    host: str,
+    port: int,
+    *,
+    context: ssl.SSLContext,
+    stop: asyncio.Event,
+    ready: Callable[[int], None] | None = None,
+    quic_pair: tuple[Path, Path] | None = None,
+    connection_seconds: float = CONNECTION_SECONDS,
+    max_connections: int = MAX_CONNECTIONS,
+) -> None:
+    """Reflect on `host:port` until `stop` is set; `ready` is told the port (0 chooses one).
+
+    With `quic_pair`, certificate and key, QUIC as well, on the same number of UDP.
+
+    Over `max_connections`, or `quic_reflector.MOST_EACH` of one household, newcomers are closed at
+    once. Raises ReflectorError when the address
+    cannot be had.
+    """
+    open_now: set[asyncio.StreamWriter] = set()
+    each: Counter[str] = Counter()
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername") or ("",)
+        visitor = quic_reflector.household(str(peer[0]))
+        if len(open_now) >= max_connections or each[visitor] >= quic_reflector.MOST_EACH:
+            writer.transport.abort()
+            return
+        open_now.add(writer)
+        each[visitor] += 1
+        try:
+            async with asyncio.timeout(connection_seconds):
+                await _reflect(reader, writer, context)
+        except OSError:  # TimeoutError and ssl.SSLError are OSErrors: what comes is not our affair
+            pass
+        finally:
+            open_now.discard(writer)
+            each[visitor] -= 1
+            if not each[visitor]:
+                del each[visitor]
+            writer.transport.abort()
+
+    try:
+        server = await asyncio.start_server(welcome, host, port, limit=_MAX_HEAD)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReflectorError(f"{host}:{port}: {reason}") from None
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            bound = server.sockets[0].getsockname()[1]
+            if quic_pair is not None:
+                beside = quic_reflector.reflect(
+                    host,
+                    bound,
+                    quic_pair,
+                    connection_seconds=connection_seconds,
+                    max_connections=max_connections,
+                )
+                await stack.enter_async_context(beside)
+            if ready:
+                ready(bound)
+            await stop.wait()
+    except quic_reflector.QUICReflectorError as error:
+        raise ReflectorError(str(error)) from None
+    finally:
+        server.close()
+        for writer in tuple(open_now):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def _reflect(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
+) -> None:
+    """One connection: handshake, requests for bytes or one other, goodbye. Raises OSError."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+
+    async def flush() -> None:
+        if waiting := outgoing.read():
+            writer.write(waiting)
+            await writer.drain()
+
+    async def fed() -> bool:
+        await flush()
+        received = await reader.read(_MAX_HEAD)
+        if received:
+            incoming.write(received)
+        else:
+            incoming.write_eof()
+        return bool(received)
+
+    try:
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                if not await fed():
+                    return
+        given = 0
+        while True:
+            head = await _head(tls, fed)
+            if head is None:
+                return
+            wanted = _BYTES.match(head)
+            if wanted is None:
+                tls.write(_ANSWER)
+                break
+            size = min(int(wanted[1]), MAX_BYTES - given)
+            given += size
+            tls.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n")
+            tls.write(b"Content-Length: %d\r\n\r\n" % size)
+            while size > 0:
+                tls.write(_PIECE[:size])
+                size -= len(_PIECE)
+                await flush()
+            if given >= MAX_BYTES:
+                break
+        try:
+            tls.unwrap()  # our close_notify; the far side's is not waited for
+        except ssl.SSLError:
+            pass
+    finally:
+        await flush()  # after an error: the alert, as any server sends it
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _head(tls: ssl.SSLObject, fed: Callable[[], Awaitable[bool]]) -> bytes | None:
+    """The head of a request; None when the far side went away. One that is too long is cut."""
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD:
+        try:
+            piece = tls.read(_MAX_HEAD)
+        except ssl.SSLWantReadError:
+            if not await fed():
+                return None
+            continue
+        if not piece:
+            return None
+        head += piece
+    return head

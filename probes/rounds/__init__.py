@@ -1,0 +1,1 @@
+"""When and what is measured: rounds, retests, liveness, and the traffic budget."""

@@ -1,0 +1,140 @@
+"""When the next round is due. Pure: clock, history and chance come in as arguments.
+
+Rounds are multiples of the interval, so that vantages and controls with the same interval (or
+a multiple of it) share them; each probe begins a little later, by chance, so that a fleet does
+not dial a service in the same second. A budget stretches the interval to a multiple of itself.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from probes.wire.measurement import Measurement
+from probes.wire.observation import (
+    AppExchange,
+    HTTPExchange,
+    Observation,
+    PathTrace,
+    QUICHandshake,
+    TLSHandshake,
+    Transfer,
+)
+from probes.wire.target import Catalogue, Target
+
+DAY_MS = 86_400_000
+MONTH_MS = 30 * DAY_MS
+SPREAD = 0.25
+"""Part of the interval over which the starts of a fleet are spread."""
+SPREAD_MOST_MS = 60_000
+LATEST = 0.5
+"""A round that could not begin in this part of its interval is skipped."""
+LIMIT, LIMIT_LEAST, LIMIT_MOST = 0.8, 10.0, 600.0
+"""Part of the interval in which endpoints may begin, and its bounds in seconds."""
+_OVERHEAD_BYTES = 400
+"""Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
+_HOP_BYTES = 2_400
+"""Two connections, and a small ClientHello that the kernel sends two or three times."""
+_GUESS_BYTES = {
+    "dns": 1_200,
+    "tcp": 2_000,
+    "tls": 14_000,
+    "https": 35_000,
+    "http": 17_000,
+    "mtproto": 3_000,
+    "whatsapp": 3_500,
+    "mmtls": 5_000,
+    "mmtls-http": 5_500,
+    "xmpp": 5_000,
+    "stun": 1_500,
+    "matrix": 16_000,
+}
+"""Traffic of one endpoint before anything was measured: three lookups of 400 bytes, a connection
+of 450 to each of two addresses, 6,000 for each handshake, 15,000 for a page; for an app's first
+exchange, its message and the usual answer. On loopback, with one address, small certificates and
+pages of 6 kB, the interface counted 6,600 bytes an endpoint (forty endpoints, a quarter of each of
+tcp, tls, https, http; 2026-11-25)."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One round to come; times are Unix milliseconds."""
+
+    round_ms: int
+    start_ms: int
+    interval_ms: int
+
+
+def next_round(
+    now_ms: int, interval_ms: int, last_round_ms: int | None, rng: random.Random
+) -> Plan:
+    """The next round to measure, never one twice.
+
+    `last_round_ms` is the last one begun, None for the first of this probe, which starts at
+    once. A round that overran its interval makes the next one late or skips it. A clock that
+    went back by more than an interval starts anew.
+    """
+    slot = now_ms // interval_ms * interval_ms
+    if last_round_ms is None:
+        return Plan(slot, now_ms, interval_ms)
+    if last_round_ms - interval_ms <= slot <= last_round_ms:
+        slot = last_round_ms // interval_ms * interval_ms + interval_ms
+    elif now_ms - slot > LATEST * interval_ms:
+        slot += interval_ms
+    jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
+    return Plan(slot, max(now_ms, slot + jitter), interval_ms)
+
+
+def limit_seconds(interval_ms: int) -> float:
+    """After so many seconds a round begins no further endpoint."""
+    return min(max(LIMIT * interval_ms / 1000, LIMIT_LEAST), LIMIT_MOST)
+
+
+def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:
+    """Traffic of one round in bytes, guessed from the catalogue alone."""
+    protocols = [host.protocol for host in catalogue.liveness]
+    protocols += [endpoint.protocol for target in targets for endpoint in target.endpoints]
+    return sum(_GUESS_BYTES.get(protocol, 10_000) for protocol in protocols)
+
+
+def sent_bytes(line_bytes: int) -> int:
+    """What sending lines of this size once costs: they compress to about a fifth."""
+    return line_bytes // 5
+
+
+def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
+    """Traffic of one measurement in bytes: what its steps counted, what every step costs
+    besides, and sending the line itself (compressed to about a fifth)."""
+    counted = sent_bytes(line_bytes)
+    for seen in measurement.observations:
+        if isinstance(seen, Observation):
+            counted += _OVERHEAD_BYTES
+        if isinstance(seen, TLSHandshake | QUICHandshake | HTTPExchange | Transfer | AppExchange):
+            counted += seen.sent_bytes + seen.received_bytes
+        if isinstance(seen, PathTrace):
+            counted += _HOP_BYTES * len(seen.hops)
+    return counted
+
+
+def month_bytes(round_bytes: float, interval_ms: int) -> int:
+    """Traffic of a month in bytes at this interval."""
+    return int(round_bytes * MONTH_MS / interval_ms)
+
+
+def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:
+    """The interval, or a multiple of it in which the income (bytes a millisecond, see
+    `probes.rounds.traffic_budget`) pays for a round.
+
+    The multiples are few (1, 2, 3, 4, 6, 8, 12, ...), so that rounds stay on one grid although
+    no two cost the same. At most a day: what a round a day costs beyond the income is for the
+    purse to wait for.
+    """
+    needed = math.inf if income <= 0 else round_bytes / income / interval_ms
+    most = max(1, DAY_MS // interval_ms)
+    times = 1
+    while times < min(needed, most):
+        power_of_two = times & (times - 1) == 0
+        times = max(times + 1, times * 3 // 2 if power_of_two else times * 4 // 3)
+    return interval_ms * min(times, most)

@@ -1,0 +1,102 @@
+"""`reachwatch explain`: a stored event told round by round, as it was reckoned."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from monitor.commands.explain import Explanation, UntoldError, explain, run, told
+from monitor.commands.replay import events_bytes
+from monitor.detection.policy import Policy
+from monitor.detector.loop import Detecting
+from monitor.store import concluded
+from monitor.store.database import Database, open_database
+from monitor.store.upkeep import prune
+from tests.monitor.fleet import INTERVAL, START, admitted, from_round, rounds
+
+LIVED = 40
+BLOCK = from_round(4, 20)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    """A store in which a detector has lived through a block."""
+    made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    await made.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
+    detector = Detecting(made, Policy(), "one", lambda: START + 10**9)
+    while await detector.turn():
+        pass
+    yield made
+    await made.close()
+
+
+async def only(store: Database) -> str:
+    (event,) = await concluded.events(store.engines)
+    return event.id
+
+
+async def test_from_before_the_onset_to_after_the_end(store: Database) -> None:
+    before = await events_bytes(store)
+    explanation = await explain(store, await only(store))
+    event, moments = explanation.event, explanation.moments
+    assert moments[0].round == event.onset == START + 4 * INTERVAL
+    assert event.confirmed in {moment.round for moment in moments if moment.tier == "confirmed"}
+    assert event.closed is not None
+    assert moments[-1].round == event.closed - INTERVAL
+    assert {voice.said for moment in moments for voice in moment.voices} == {"failed", "worked"}
+    assert explanation.untold == 0
+    assert await events_bytes(store) == before
+
+
+async def test_brief_ends_after_the_decision_and_long_ones_lose_their_middle(
+    store: Database,
+) -> None:
+    id = await only(store)
+    everything = await explain(store, id)
+    short = await explain(store, id, most=10)
+    assert short.untold == len({m.round for m in everything.moments}) - 10
+    assert short.moments[0] == everything.moments[0]
+    brief = await explain(store, id, brief=True)
+    assert set(brief.moments) <= set(everything.moments)
+
+
+async def test_as_text(store: Database) -> None:
+    explanation = await explain(store, await only(store))
+    text = told(explanation)
+    assert "wechat in RU, tls.reset.sni, closed, confirmed" in text
+    assert "AS64501  wechat/messaging  tls" in text
+    table = text.split("tls\n")[1].splitlines()
+    assert table[0].split()[0] == "ROUND"
+    assert table[0].split()[-4:] == ["TOGETHER", "NEEDED", "GATE", "TIER"]
+    assert "(+" in table[1]
+    assert "tls.reset.sni" in table[1]
+    assert "confirmed" in text
+
+
+async def test_what_cannot_be_told(store: Database) -> None:
+    with pytest.raises(UntoldError, match="no such event"):
+        await explain(store, "0" * 16)
+    id = await only(store)
+    await prune(str(store.engine.url), START + 10**9)
+    with pytest.raises(UntoldError, match="no longer kept"):
+        await explain(store, id)
+
+
+async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    url = str(store.engine.url)
+    values = {"database": url, "data": None, "fingerprints": None}
+    given = argparse.Namespace(**values, event=await only(store), json=True)
+    out = io.StringIO()
+    assert await run(given, out) == 0
+    assert msgspec.json.decode(out.getvalue(), type=Explanation).event.id == given.event
+    missing = argparse.Namespace(**values, event="f" * 16, json=False)
+    assert await run(missing, out) == 2
+    assert capsys.readouterr().err == (
+        f"reachwatch: {'f' * 16}: there is no such event in this store; it holds those of a "
+        "detector (`reachwatch detect`, `up`), and none of `replay`\n"
+    )

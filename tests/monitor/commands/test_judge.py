@@ -1,0 +1,219 @@
+"""`reachwatch judge` over files: joining, printing, and bad input."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.commands.judge import judge_files
+from probes.wire.codec import encode
+from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    INNOCUOUS,
+    OWN_HOST,
+    QUIC,
+    REFLECTOR,
+    ROUND,
+    alive,
+    control,
+    dns,
+    measured,
+    quic,
+    tcp,
+    tls,
+)
+
+BLOCKED = (dns(A1), tcp(A1, Failure.TIMEOUT))
+FINE = (dns(A1), tcp(A1), tls(A1))
+MINUTE = 60_000
+
+
+def lines(*measurements: Measurement) -> list[bytes]:
+    return [encode(m) + b"\n" for m in measurements]
+
+
+def probe_file(round: int = ROUND) -> list[bytes]:
+    return lines(
+        measured(*BLOCKED, round=round),
+        measured(*FINE, target="srv/web", round=round),
+        *alive(round=round),
+    )
+
+
+def control_file(round: int = ROUND) -> list[bytes]:
+    seen, liveness = control(round=round)
+    return lines(seen, *liveness)
+
+
+def judged(probe: list[bytes], beside: list[bytes] | None, **given: Any) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    values = {"window_seconds": 300, "as_json": True} | given
+    code = judge_files(probe, beside, out=out, err=err, **values)
+    return code, out.getvalue(), err.getvalue()
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("other", "technique"),
+    [(None, "quic.timeout.sni"), (Failure.TIMEOUT, None)],
+)
+def test_what_other_targets_saw_over_quic_counts(other: str | None, technique: str | None) -> None:
+    """Reflector and service are silent: by name if QUIC passes at all, else no QUIC here."""
+    dead = (
+        dns(A1, at=QUIC),
+        quic(A1, Failure.TIMEOUT),
+        quic(A1, Failure.TIMEOUT, **INNOCUOUS),
+        quic(REFLECTOR, Failure.TIMEOUT, **OWN_HOST),
+    )
+    probe = lines(
+        measured(*dead, endpoints=(QUIC,)),
+        measured(quic(A2, other), target="other/web", endpoints=(QUIC,)),
+        *alive(),
+    )
+    seen, liveness = control(dns(A1, at=QUIC), quic(A1), endpoints=(QUIC,))
+    _, out, _ = judged(probe, lines(seen, *liveness))
+    said = next(each for each in objects(out) if each["target"] == "srv/chat")
+    assert said["technique"] == technique
+    assert ("no_quic_here" in said["evidence"]) == (technique is None)
+
+
+def test_one_object_a_target_with_the_documented_keys() -> None:
+    code, out, err = judged(probe_file(), control_file())
+    assert (code, err) == (0, "")
+    assert objects(out) == [
+        {
+            "target": "srv/chat",
+            "state": "blocked",
+            "layer": "tcp",
+            "technique": "tcp.timeout",
+            "rule": "tcp.timeout",
+            "endpoints": {"total": 1, "failed": 1},
+            "addresses": {"total": 1, "failed": 1},
+            "evidence": [],
+        },
+        {
+            "target": "srv/web",
+            "state": "ok",
+            "layer": None,
+            "technique": None,
+            "rule": "tls.certificate_valid",
+            "endpoints": {"total": 1, "failed": 0},
+            "addresses": {"total": 1, "failed": 0},
+            "evidence": [],
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offset", "window", "state"),
+    [
+        (0, 300, "blocked"),
+        (5, 300, "blocked"),
+        (-5, 300, "blocked"),
+        (6, 300, "inconclusive"),
+        (6, 400, "blocked"),
+        (1, 0.5, "inconclusive"),
+    ],
+)
+def test_the_window(offset: int, window: float, state: str) -> None:
+    beside = control_file(ROUND + offset * MINUTE)
+    _, out, _ = judged(probe_file(), beside, window_seconds=window)
+    assert objects(out)[0]["state"] == state
+
+
+def test_without_a_control() -> None:
+    _, out, _ = judged(probe_file(), None)
+    first = objects(out)[0]
+    assert (first["state"], first["technique"]) == ("inconclusive", "tcp.timeout")
+    assert first["evidence"] == ["no_control"]
+
+
+def test_the_newest_round_is_judged_with_its_own_liveness() -> None:
+    old = lines(measured(*FINE), *alive(international=(False,)))
+    new = probe_file(ROUND + MINUTE)
+    for probe in (old + new, new + old):
+        _, out, _ = judged(probe, control_file())
+        assert [(o["target"], o["state"]) for o in objects(out)] == [
+            ("srv/chat", "blocked"),
+            ("srv/web", "ok"),
+        ]
+
+
+def test_two_probes_in_one_file_are_judged_each() -> None:
+    other = lines(measured(*FINE, probe="p-" + "7" * 16))
+    _, out, _ = judged(probe_file() + other, control_file())
+    assert [o["state"] for o in objects(out)] == ["blocked", "ok", "ok"]
+
+
+def test_a_table_for_people() -> None:
+    _, out, _ = judged(probe_file(), control_file(), as_json=False)
+    head, first, second = out.splitlines()
+    assert head.split()[:3] == ["TARGET", "STATE", "TECHNIQUE"]
+    assert first.split()[:4] == ["srv/chat", "blocked", "tcp.timeout", "tcp.timeout"]
+    assert "1/1 failed" in first
+    assert second.split()[:2] == ["srv/web", "ok"]
+
+
+def test_malformed_lines_give_place_and_reason_and_no_verdicts() -> None:
+    bad = [*probe_file(), b"\n", b'{"v": 1}\n', b"\xff\n"]
+    code, out, err = judged(bad, control_file(), names=("a.jsonl", "b.jsonl"))
+    assert (code, out) == (2, "")
+    where = [line.split(": ")[1] for line in err.splitlines()]
+    assert where == [f"a.jsonl:{len(bad) - 1}", f"a.jsonl:{len(bad)}"]
+    assert "missing required field" in err
+
+
+def test_many_malformed_lines_are_counted() -> None:
+    _, _, err = judged([b"x\n"] * 25, None)
+    assert err.splitlines()[-1] == "reachwatch: and 5 more malformed lines"
+
+
+def test_nothing_to_judge_says_so() -> None:
+    assert judged([], None) == (0, "", "reachwatch: probe: no measurement of a target\n")
+
+
+def command(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "monitor.commands.main", "judge", *arguments],
+        input=given,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_with_standard_input(tmp_path: Path) -> None:
+    beside = tmp_path / "control.jsonl"
+    beside.write_bytes(b"".join(control_file()))
+    done = command("--probe", "-", "--control", str(beside), "--json", given=b"".join(probe_file()))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert [o["state"] for o in objects(done.stdout.decode())] == ["blocked", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--probe", "/nowhere/x"), b"/nowhere/x: No such file"),
+        (("--probe", "/"), b"/: Is a directory"),
+        (("--probe", "-", "--control", "-"), b"only one"),
+        ((), b"--probe"),
+    ],
+)
+def test_bad_arguments_are_one_line(arguments: tuple[str, ...], words: bytes) -> None:
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.count(b"\n") == 1
+    assert words in done.stderr

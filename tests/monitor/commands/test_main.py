@@ -1,0 +1,99 @@
+"""The command line as a person meets it: complete help, one line for what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from monitor.commands import main
+from monitor.commands.options import Parser
+
+COMMANDS = (
+    "up",
+    "collect",
+    "detect",
+    "serve",
+    "judge",
+    "replay",
+    "token",
+    "probes",
+    "catalogue",
+    "rules",
+    "schema",
+    "db",
+)
+
+
+def reachwatch(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "monitor.commands.main", *words],
+        input=text, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def leaves(parser: Parser) -> list[Parser]:
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action, main.Commands):
+            for child in action.choices.values():
+                found.extend(leaves(child))
+    return found
+
+
+def test_every_option_has_help() -> None:
+    bare = [
+        f"{parser.prog} {action.option_strings}"
+        for parser in leaves(main.build())
+        for action in parser._actions
+        if action.option_strings and not action.help
+    ]
+    assert bare == []
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["--help"])
+    shown = capsys.readouterr().out
+    assert all(command in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["up", "--pace", "0"], "argument --pace: must be a whole number from 1"),
+        (["up", "--http", "8080"], "argument --http: must be HOST:PORT"),
+        (["up", "--demo", "--demo-block", "x"], "--demo-block: expected SERVICE:ASN:TECHNIQUE"),
+        (["up", "--catalogue", "/nowhere"], "/nowhere"),
+        (["judge", "--probe", "/nowhere"], "/nowhere: No such file"),
+        (["judge"], "the following arguments are required: --probe"),
+        (["replay", "/nowhere"], "/nowhere: No such file"),
+        (["replay", "--from", "yesterday"], "argument --from: must be a time such as"),
+        (["token", "new", "--expires", "soon"], "argument --expires: must be a duration"),
+        (["token", "list", "--database", "mysql://x"], "mysql"),
+        (["rules", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
+        (["nonsense"], "invalid choice: 'nonsense'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, words: list[str], said: str) -> None:
+    if words[:1] in (["up"], ["token"], ["replay"]):
+        words = [*words, "--data", str(tmp_path)] if words[0] != "nonsense" else words
+    run = reachwatch(*words)
+    assert run.returncode == 2, run.stderr
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert run.stdout == ""
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    # `head` closes the pipe after a line; the schema is longer than a pipe's buffer holds back.
+    run = subprocess.run(
+        f"{sys.executable} -m monitor.commands.main schema | head -n 1",
+        shell=True, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert run.stdout == "{\n"
+    assert run.stderr == ""

@@ -1,0 +1,89 @@
+"""Tokens, probes, catalogue, schema and database from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from monitor.commands.main import main
+from monitor.commands.upkeep import print_table
+from monitor.enrolment import parse_token
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    status = main(list(words))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_the_life_of_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--data", str(tmp_path))
+    status, out, _ = run(
+        capsys, "token", "new", *data, "--owner", "centre", "--role", "control",
+        "--public-url", "https://reach.example/",
+    )  # fmt: skip
+    assert status == 0
+    token = parse_token(out)
+    assert token.url == "https://reach.example"
+    _, listed, _ = run(capsys, "token", "list", *data)
+    assert token.id in listed
+    assert "valid" in listed
+    assert token.secret not in listed
+    assert run(capsys, "token", "revoke", token.id, *data)[0] == 0
+    assert "revoked" in run(capsys, "token", "list", *data)[1]
+    status, _, said = run(capsys, "token", "revoke", "nobody", *data)
+    assert (status, said) == (2, "reachwatch: token nobody: there is none with this id\n")
+    status, _, said = run(capsys, "probes", "revoke", "p-0", *data)
+    assert (status, said) == (2, "reachwatch: probe p-0: there is none with this id\n")
+    assert run(capsys, "probes", "list", *data)[1].startswith("id  role")
+
+
+def test_an_owner_with_control_characters_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, _, said = run(capsys, "token", "new", "--data", str(tmp_path), "--owner", "a\x1b[31m")
+    assert (status, said.count("\n")) == (2, 1)
+
+
+def test_database_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--data", str(tmp_path))
+    assert run(capsys, "db", "migrate", *data)[1] == "brought up to date\n"
+    assert run(capsys, "db", "migrate", *data)[1] == "already up to date\n"
+    assert "measurement" in run(capsys, "db", "size", *data)[1]
+    assert run(capsys, "db", "prune", *data)[1].startswith("0 measurements let go")
+    other = f"sqlite+aiosqlite:///{tmp_path}/other.db"
+    assert run(capsys, "db", "move", "--to", other, *data)[0] == 0
+    status, _, said = run(
+        capsys, "db", "move", "--to", f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db", *data
+    )
+    assert status == 2
+    assert "is the source itself" in said
+
+
+def test_a_file_that_is_no_database_is_said_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reachwatch.db").write_text("hello " * 1000)
+    status, out, said = run(capsys, "db", "size", "--data", str(tmp_path))
+    assert (status, out, said.count("\n")) == (2, "", 1)
+
+
+def test_schema_and_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert json.loads(run(capsys, "schema")[1])["$ref"] == "#/$defs/Measurement"
+    assert 'alert: "ServiceBlockConfirmed"' in run(capsys, "rules", "--pace", "10")[1]
+
+
+def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "catalogue", "lint")[:2] == (0, "")
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "x.toml").write_text("id = 3")
+    status, out, _ = run(capsys, "catalogue", "lint", str(tmp_path))
+    assert status == 1
+    assert "services/x.toml" in out
+
+
+def test_tables_are_aligned(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([("a", "b"), ("long", "c")])
+    assert capsys.readouterr().out == "a     b\nlong  c\n"

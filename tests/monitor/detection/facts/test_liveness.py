@@ -1,0 +1,140 @@
+"""The vantage's standing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.facts.liveness import foreign_host, standing, with_clock
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.app_scenes import with_udp
+from tests.monitor.detection.scenes import (
+    alive,
+    dns,
+    endpoint,
+    foreign,
+    http,
+    measured,
+    tcp,
+    tls,
+)
+
+WEB = endpoint("https", "l1.example")
+CLEAR = endpoint("http", "l1.example", 80)
+PORT = endpoint("tcp", "l1.example")
+NAME = endpoint("dns", "l1.example")
+
+
+@pytest.mark.parametrize(
+    ("passes", "online"),
+    [
+        ((True, True, True), True),
+        ((True, True, False), True),
+        ((True, False), False),
+        ((False,), False),
+        ((), None),
+    ],
+)
+def test_most_of_the_international_scope(passes: tuple[bool, ...], online: bool | None) -> None:
+    here = standing(alive(international=passes, domestic=(True,)))
+    assert here.international is online
+    assert here.online is (online is True)
+    assert here.domestic is True
+
+
+def test_an_unseen_host_has_not_passed() -> None:
+    (whole,) = alive()
+    part = measured(
+        *whole.observations[:6], endpoints=whole.endpoints, target="liveness/international"
+    )
+    assert standing([part]).international is False
+
+
+@pytest.mark.parametrize(
+    ("ref", "seen", "passes"),
+    [
+        (PORT, [tcp(at=PORT)], True),
+        (NAME, [dns("11.0.0.1", at=NAME)], True),
+        (NAME, [dns(at=NAME)], False),
+        (CLEAR, [http(at=CLEAR, status=204)], True),
+        (CLEAR, [http(at=CLEAR, status=301, location="https://www.l1.example/")], True),
+        (CLEAR, [http(at=CLEAR, status=302, location="http://login.portal.net/")], False),
+        (CLEAR, [http(at=CLEAR, status=511)], False),
+        (WEB, [tls(at=WEB)], False),
+        (WEB, [tls(at=WEB), http(at=WEB)], True),
+        (WEB, [foreign(at=WEB), http(at=WEB)], False),
+    ],
+)
+def test_a_host_passes_by_its_protocol(ref: Any, seen: list[AnyObservation], passes: bool) -> None:
+    here = standing([measured(*seen, endpoints=(ref,), target="liveness/international")])
+    assert here.online is passes
+    assert here.portal is (not passes and ref is CLEAR)
+
+
+def test_hosts_over_udp_tell_whether_udp_passes_and_have_no_vote() -> None:
+    for passes in (True, False):
+        here = standing(with_udp(passes=passes, international=(True, False, True)))
+        assert here.online
+        assert here.udp == ({(4, 3478)} if passes else set())
+        offline = standing(with_udp(passes=passes, international=(True, False)))
+        assert offline.international is False
+
+
+def test_families_and_resolver() -> None:
+    assert standing(alive()).families == {4, 6}
+    assert standing(alive(v6=False)).families == {4}
+    assert standing(alive()).resolver_answers
+    dead = standing(alive(names_answer=False, international=(False,)))
+    assert dead.resolver_dead
+    assert not dead.resolver_answers
+
+
+def test_special_places_where_the_world_is() -> None:
+    assert standing(alive()).special_places == set()
+    whole = {"endpoints": (PORT,), "target": "liveness/international"}
+    inside = measured(tcp("198.18.0.4", at=PORT), **whole)
+    (place,) = standing([inside]).special_places
+    assert place.startswith("benchmark")
+    failed = measured(tcp("10.0.0.4", "generic_timeout_error", at=PORT), **whole)
+    assert standing([failed]).special_places == set()
+
+
+def test_clock() -> None:
+    assert standing(alive(clock_offset_ms=-3_600_001)).clock_wrong
+    assert not standing(alive(clock_offset_ms=3_600_000)).clock_wrong
+    assert with_clock(standing(alive()), measured(clock_offset_ms=9_999_999)).clock_wrong
+    assert not with_clock(standing(alive()), measured(clock_offset_ms=9)).clock_wrong
+    ref = endpoint("tls", "l1.example")
+    expired = measured(foreign(at=ref, code=10), endpoints=(ref,), target="liveness/international")
+    assert standing([expired]).clock_wrong
+    assert standing([expired]).dates
+
+
+def test_the_clock_is_read_with_the_international_hosts() -> None:
+    both = alive(domestic=(True,), clock_offset_ms=9_999_999)
+    assert standing(both).clock_wrong
+    assert not standing(both[1:]).clock_wrong, "what is lost of the other scope excuses nothing"
+
+
+def test_interception_needs_half_of_the_hosts() -> None:
+    refs = [endpoint("tls", f"l{n}.example") for n in range(3)]
+    good = [tls(f"14.0.0.{n}", at=refs[n]) for n in (1, 2)]
+    one_bad = [foreign("14.0.0.0", at=refs[0]), *good]
+    whole = {"endpoints": refs, "target": "liveness/international"}
+    assert not standing([measured(*one_bad, **whole)]).intercepted
+    two_bad = [*one_bad[:2], foreign("14.0.0.2", 62, at=refs[2])]
+    assert standing([measured(*two_bad, **whole)]).intercepted
+
+
+@pytest.mark.parametrize(
+    ("other", "host", "foreign_site"),
+    [
+        ("", "a.example", False),
+        ("www.a.example", "a.example", False),
+        ("login.a.example", "www.a.example", False),
+        ("portal.net", "a.example", True),
+    ],
+)
+def test_foreign_hosts(other: str, host: str, foreign_site: bool) -> None:
+    assert foreign_host(other, host) is foreign_site

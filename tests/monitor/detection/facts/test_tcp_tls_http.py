@@ -1,0 +1,78 @@
+"""What the rules read, where it is more than copying."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.liveness import standing
+from monitor.detection.facts.tcp_tls_http import Beside, Reach, beside, reach, tcp_facts, tls_facts
+from monitor.detection.facts.view import view
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    FORGED,
+    INNOCUOUS,
+    TLS,
+    alive,
+    control,
+    dns,
+    measured,
+    reference,
+    tcp,
+    tls,
+)
+
+
+def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> Beside:
+    views = view(measured(*seen))
+    beyond = [control()] if controls is None else controls
+    return beside(
+        views[TLS.id],
+        tuple(views.values()),
+        [view(m)[TLS.id] for m, _ in beyond],
+        standing(alive(v6=v6)),
+    )
+
+
+def test_reach() -> None:
+    assert reach(Kind.RESET, []) is Reach.UNKNOWN
+    assert reach(Kind.RESET, [Kind.RESET]) is Reach.SAME
+    assert reach(Kind.RESET, [Kind.TIMEOUT]) is Reach.DIFFERENT
+    assert reach(Kind.RESET, [Kind.RESET, Kind.OK]) is Reach.PASSED
+
+
+def test_known_addresses_come_from_controls_and_encrypted_resolvers() -> None:
+    assert case(reference("15.0.0.1")).known == {A1, A2}
+    assert case(reference("15.0.0.1", transport="dot")).known == {A1, A2, "15.0.0.1"}
+    assert case(reference("15.0.0.1", transport="doh"), controls=[]).known == {"15.0.0.1"}
+
+
+def test_the_control_at_the_very_address_or_anywhere() -> None:
+    here = case(dns(A1), tcp(A1, Failure.TIMEOUT))
+    there = case(dns(FORGED), tcp(FORGED, Failure.TIMEOUT))
+    down = case(
+        dns(A1),
+        tcp(A1, Failure.TIMEOUT),
+        controls=[control(dns(A1, A2), tcp(A1, Failure.TIMEOUT), tcp(A2))],
+    )
+    seen = [
+        tcp_facts(c, next(iter(c.endpoint.places.values())), False) for c in (here, there, down)
+    ]
+    assert [(f.reach, f.here) for f in seen if f] == [
+        (Reach.PASSED, True),
+        (Reach.PASSED, False),
+        (Reach.SAME, False),
+    ]
+
+
+def test_untried_steps_have_no_facts() -> None:
+    untried = case(tls(A1, Failure.RESET), tls(A1, **INNOCUOUS))
+    place = untried.endpoint.places[A1, 443]
+    assert tcp_facts(untried, place, False) is None
+    facts = tls_facts(untried, place, False)
+    assert facts is not None
+    assert facts.by_name
+    assert not facts.whatever_name

@@ -1,0 +1,117 @@
+"""How lookups and addresses make up an endpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.facts.liveness import standing
+from monitor.detection.facts.tcp_tls_http import beside
+from monitor.detection.facts.view import view
+from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
+from monitor.detection.model import State
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    A3,
+    DNS,
+    FORGED,
+    HTTPS,
+    INNOCUOUS,
+    TLS,
+    V6,
+    alive,
+    control,
+    dns,
+    http,
+    measured,
+    tcp,
+    tls,
+)
+
+TIMEOUT, NXDOMAIN = Failure.TIMEOUT, Failure.DNS_NXDOMAIN
+SIX = dns(V6, qtype="AAAA")
+
+
+def judged(*seen: AnyObservation, at: Any = TLS, v6: bool = True) -> EndpointJudgement:
+    fine = (
+        dns(A1, A2, at=at),
+        dns(V6, at=at, qtype="AAAA"),
+        *(tcp(a, at=at) for a in (A1, A2, V6)),
+        *(tls(a, at=at) for a in (A1, A2, V6)),
+        http(A1, at=HTTPS),
+    )
+    views = view(measured(*seen, endpoints=(at,)))
+    beyond, _ = control(*fine, endpoints=(at,))
+    return judge_endpoint(
+        beside(
+            views[at.id],
+            tuple(views.values()),
+            [view(beyond)[at.id]],
+            standing(alive(v6=v6)),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "works"),
+    [
+        ((), State.INSUFFICIENT, False),
+        ((dns(A1),), State.INSUFFICIENT, False),
+        ((dns(A1), tcp(A1)), State.INSUFFICIENT, False),
+        ((dns(A1), tcp(A1), tls(A1)), State.OK, True),
+        ((dns(A1), tcp(A1, TIMEOUT)), State.BLOCKED, False),
+        ((dns(A1, A2), tcp(A1), tls(A1), tcp(A2, TIMEOUT)), State.IMPAIRED, True),
+        ((dns(A1, A3), tcp(A1), tls(A1), tcp(A3, TIMEOUT)), State.OK, True),
+        ((dns(A1, A3), tcp(A1, TIMEOUT), tcp(A3, TIMEOUT)), State.BLOCKED, False),
+        ((dns(failure=NXDOMAIN), tcp(A1), tls(A1)), State.BLOCKED, False),
+        ((dns(A1), dns(failure=NXDOMAIN, qtype="AAAA"), tcp(A1), tls(A1)), State.IMPAIRED, True),
+        ((dns(FORGED), tcp(FORGED, TIMEOUT), tcp(A1), tls(A1)), State.BLOCKED, False),
+        ((dns(A1), SIX, tcp(A1), tls(A1), tcp(V6, TIMEOUT)), State.IMPAIRED, True),
+        ((dns(failure=TIMEOUT),), State.INCONCLUSIVE, False),
+    ],
+)
+def test_states(seen: tuple[AnyObservation, ...], state: State, works: bool) -> None:
+    said = judged(*seen)
+    assert (said.state, said.works) == (state, works)
+
+
+def test_a_dead_family_is_the_vantages_own() -> None:
+    seen = (dns(A1), SIX, tcp(A1), tls(A1), tcp(V6, TIMEOUT))
+    assert judged(*seen, v6=False).state is State.OK
+    assert judged(SIX, tcp(V6, TIMEOUT), v6=False).state is State.INCONCLUSIVE
+
+
+def test_a_weak_sign_in_one_family_is_no_accusation() -> None:
+    """The other family works: SERVFAIL or dead servers in one are everyday trouble."""
+    far = (dns("2400::77", qtype="AAAA"), tcp("2400::77", TIMEOUT), tcp(V6), tls(V6))
+    assert judged(dns(A1), tcp(A1), tls(A1), *far).state is State.OK
+    assert judged(dns(A1), tcp(A1), tls(A1), dns("10.0.0.1", qtype="AAAA")).state is State.IMPAIRED
+
+
+def test_a_strong_signature_accuses_one_address_by_itself() -> None:
+    seen = (dns(A1, A3), tcp(A1), tls(A1), tcp(A3), tls(A3, Failure.RESET), tls(A3, **INNOCUOUS))
+    assert judged(*seen).state is State.IMPAIRED
+
+
+def test_names_only() -> None:
+    assert judged(dns(A1, at=DNS), at=DNS).state is State.OK
+    assert judged(dns(failure=NXDOMAIN, at=DNS), at=DNS).state is State.BLOCKED
+
+
+def test_one_request_speaks_for_the_endpoint() -> None:
+    shaken = (
+        dns(A1, A2, at=HTTPS),
+        *(o for a in (A1, A2) for o in (tcp(a, at=HTTPS), tls(a, at=HTTPS))),
+    )
+    assert judged(*shaken, at=HTTPS).state is State.INSUFFICIENT
+    assert judged(*shaken, http(A1, at=HTTPS), at=HTTPS).state is State.OK
+    law = http(A1, at=HTTPS, status=451)
+    assert judged(*shaken, law, at=HTTPS).state is State.BLOCKED
+
+
+def test_forged_answers_are_counted_even_when_not_dialled() -> None:
+    assert judged(dns("10.0.0.1")).forged == {"10.0.0.1"}

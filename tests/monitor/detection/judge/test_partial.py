@@ -1,0 +1,89 @@
+"""Which part is blocked, in words."""
+
+from __future__ import annotations
+
+from monitor.detection.judge.target import judge
+from monitor.detection.model import Verdict
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    V6,
+    alive,
+    control,
+    dns,
+    endpoint,
+    http,
+    measured,
+    tcp,
+    tls,
+)
+
+ONE, TWO = endpoint("tls"), endpoint("tls", host="other.example")
+WEB = endpoint("http", port=80)
+SIX = {"qtype": "AAAA"}
+
+
+def good(ref) -> list[AnyObservation]:  # type: ignore[no-untyped-def]
+    seen = [dns(A1, A2, at=ref), dns(V6, at=ref, **SIX)]
+    for address in (A1, A2, V6):
+        seen += [tcp(address, at=ref)]
+        seen += [http(address, at=ref)] if ref.protocol == "http" else [tls(address, at=ref)]
+    return seen
+
+
+def said(*seen, endpoints=(ONE,), how="any_of") -> Verdict:  # type: ignore[no-untyped-def]
+    beyond = control(*(o for ref in endpoints for o in good(ref)), endpoints=endpoints)
+    return judge(measured(*seen, endpoints=endpoints, combine=how), alive(), [beyond])
+
+
+def cut(ref, *addresses):  # type: ignore[no-untyped-def]
+    kept = [o for o in good(ref) if getattr(o, "address", None) not in addresses]
+    return [*kept, *(tcp(a, Failure.RESET, errno=111, at=ref) for a in addresses)]
+
+
+def test_some_addresses_by_name() -> None:
+    verdict = said(*cut(ONE, A1))
+    assert verdict.state == "impaired"
+    assert verdict.evidence == (f"address:{A1}", "partial:addresses")
+
+
+def test_one_family() -> None:
+    assert said(*cut(ONE, V6)).evidence == ("partial:ipv6",)
+    assert said(*cut(ONE, A1, A2)).evidence == ("partial:ipv4",)
+
+
+def test_the_names_of_one_family() -> None:
+    seen = [dns(failure=Failure.DNS_NXDOMAIN), *good(ONE)[1:]]
+    seen = [o for o in seen if getattr(o, "address", V6) == V6]
+    verdict = said(*seen)
+    assert (verdict.state, verdict.technique) == ("impaired", "dns.nxdomain")
+    assert "partial:ipv4" in verdict.evidence
+
+
+def test_some_endpoints_by_name() -> None:
+    verdict = said(*cut(ONE, A1, A2, V6), *good(TWO), endpoints=(ONE, TWO))
+    assert verdict.state == "impaired"
+    assert verdict.evidence == (f"endpoint:{ONE.id}", "partial:endpoints")
+
+
+def test_one_that_is_needed_blocks_and_the_part_is_told() -> None:
+    verdict = said(*cut(ONE, A1, A2, V6), *good(TWO), endpoints=(ONE, TWO), how="all_of")
+    assert verdict.state == "blocked"
+    assert "partial:endpoints" in verdict.evidence
+
+
+def test_one_protocol_of_the_same_host() -> None:
+    verdict = said(*cut(WEB, A1, A2, V6), *good(ONE), endpoints=(ONE, WEB))
+    assert verdict.evidence == (
+        f"endpoint:{WEB.id}",
+        "partial:endpoints",
+        "partial:protocol",
+        "protocol:http",
+    )
+
+
+def test_all_of_it_is_no_part() -> None:
+    assert said(*cut(ONE, A1, A2, V6)).evidence == ()
+    assert said(*good(ONE)).evidence == ()

@@ -1,0 +1,353 @@
+"""The judge by tables: each row is what a probe saw, and what may be said of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.judge.target import judge
+from monitor.detection.model import Layer, Share, State, Technique
+from monitor.detection.rules import rule_named
+from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement
+from probes.wire.observation import AnyObservation, Certificate
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    A3,
+    FORGED,
+    INNOCUOUS,
+    SILENT,
+    TLS,
+    V6,
+    alive,
+    control,
+    dns,
+    endpoint,
+    foreign,
+    http,
+    measured,
+    reference,
+    tcp,
+    tls,
+)
+from tests.monitor.detection.sightings import (
+    BLOCKED,
+    FORGED_TLS,
+    GOOD_DNS,
+    HANDSHAKE,
+    OK,
+    OK_TCP,
+    RESET,
+    TIMEOUT,
+    both,
+    liveness_with,
+    verdict,
+)
+from tests.monitor.detection.throttle_scenes import THROTTLED
+
+
+def test_every_technique_has_its_row() -> None:
+    throttled = {technique for technique, _, _ in THROTTLED.values()}
+    assert set(BLOCKED) | throttled == set(Technique)
+
+
+@pytest.mark.parametrize("technique", list(BLOCKED))
+def test_blocked(technique: Technique) -> None:
+    seen, given = BLOCKED[technique]
+    said = verdict(*seen, **given)
+    assert (said.state, said.technique) == (State.BLOCKED, technique)
+    assert said.layer == technique.partition(".")[0]
+    assert said.endpoints == Share(1, 1)
+    rule = rule_named(said.rule)
+    assert rule is not None
+    assert rule.technique is technique
+    deepest = said.findings[-1]
+    assert deepest.blocked
+    assert (deepest.rule, deepest.weight) == (said.rule, rule.weight)
+    assert deepest.weight > 0
+
+
+@pytest.mark.parametrize("technique", list(BLOCKED))
+def test_without_a_control_it_is_named_and_not_accused(technique: Technique) -> None:
+    seen, given = BLOCKED[technique]
+    said = verdict(*seen, **{**given, "beside": []})
+    assert said.state is State.INCONCLUSIVE
+    assert said.layer == technique.partition(".")[0]
+    assert said.technique is technique
+    assert "no_control" in said.evidence
+    assert not any(finding.blocked for finding in said.findings)
+
+
+@pytest.mark.parametrize("technique", list(BLOCKED))
+def test_an_offline_control_does_not_count(technique: Technique) -> None:
+    seen, given = BLOCKED[technique]
+    online = given.get("beside", [control()])[0][0]
+    for liveness in ([], alive(international=(False, False, True))):
+        said = verdict(*seen, **{**given, "beside": [(online, liveness)]})
+        assert said.state is State.INCONCLUSIVE
+        assert "no_control" in said.evidence
+
+
+@pytest.mark.parametrize("technique", list(BLOCKED))
+def test_what_fails_alike_from_the_control_is_not_blocked(technique: Technique) -> None:
+    seen, given = BLOCKED[technique]
+    same = control(*seen, endpoints=given.get("endpoints", (TLS,)))
+    said = verdict(*seen, **{**given, "beside": [same]})
+    if technique.startswith("dns.injection") or technique in (
+        Technique.HTTP_BLOCKPAGE,
+        Technique.HTTP_REDIRECT,
+        Technique.HTTP_451,
+    ):
+        assert said.state in (State.OK, State.DOWN, State.INSUFFICIENT)
+    else:
+        assert said.state is State.DOWN
+    assert not any(finding.blocked for finding in said.findings)
+
+
+@pytest.mark.parametrize(
+    ("liveness", "state", "remark"),
+    [
+        (alive(international=(False, False, True)), State.VANTAGE_OFFLINE, None),
+        (
+            alive(international=(False, False), domestic=(True, True)),
+            State.INCONCLUSIVE,
+            "allow_list_network",
+        ),
+        (alive(international=(False,), domestic=(False,)), State.VANTAGE_OFFLINE, None),
+        (
+            alive(international=(False,), names_answer=False),
+            State.VANTAGE_OFFLINE,
+            "resolver_dead",
+        ),
+        ([], State.INCONCLUSIVE, "no_liveness"),
+        (alive(clock_offset_ms=7_200_000), State.INCONCLUSIVE, "clock_wrong"),
+    ],
+)
+@pytest.mark.parametrize("technique", list(BLOCKED))
+def test_vantages_that_cannot_accuse(
+    technique: Technique, liveness: list[Measurement], state: State, remark: str | None
+) -> None:
+    seen, given = BLOCKED[technique]
+    said = verdict(*seen, **{**given, "liveness": liveness})
+    assert said.state is state
+    assert remark is None or remark in said.evidence
+    assert not any(finding.blocked for finding in said.findings)
+    if remark != "no_liveness":
+        assert (said.layer, said.technique) == (None, None)
+        assert said.rule.startswith("vantage.")
+
+
+def test_intercepted_liveness_is_not_blocking() -> None:
+    hosts = [endpoint("tls", f"l{n}.example") for n in (1, 2)]
+    shown = [o for h in hosts for o in (tcp("14.0.0.1", at=h), foreign("14.0.0.1", at=h))]
+    said = verdict(
+        GOOD_DNS, *OK_TCP, foreign(A1), foreign(A2), liveness=liveness_with(shown, at=hosts)
+    )
+    assert said.state is State.INCONCLUSIVE
+    assert said.evidence == ("tls_interception",)
+
+
+def test_a_clock_outside_all_certificates_is_not_blocking() -> None:
+    hosts = [endpoint("tls", f"l{n}.example") for n in (1, 2)]
+    shown = [o for h in hosts for o in (tcp("14.0.0.1", at=h), foreign("14.0.0.1", 9, at=h))]
+    said = verdict(
+        GOOD_DNS, *OK_TCP, foreign(A1, 9), foreign(A2, 9), liveness=liveness_with(shown, at=hosts)
+    )
+    assert said.state is State.INCONCLUSIVE
+    assert "clock_wrong" in said.evidence
+
+
+def test_a_captive_portal_is_offline() -> None:
+    hosts = [endpoint("http", "l1.example", 80), endpoint("tls", "l2.example")]
+    shown = [
+        http("14.0.0.1", at=hosts[0], status=302, location="http://login.hotel.net/"),
+        tls("14.0.0.2", HANDSHAKE, at=hosts[1], plain_http=True),
+    ]
+    seen = both(HANDSHAKE, plain_http=True)
+    said = verdict(*seen, liveness=liveness_with(shown, at=hosts))
+    assert said.state is State.VANTAGE_OFFLINE
+    assert said.evidence == ("captive_portal",)
+
+
+@pytest.mark.parametrize("case", list(OK))
+def test_ok(case: str) -> None:
+    seen, given, remarks = OK[case]
+    said = verdict(*seen, **given)
+    assert said.state is State.OK, said
+    assert (said.layer, said.technique) == (None, None)
+    assert remarks <= set(said.evidence)
+    assert not any(finding.blocked for finding in said.findings)
+    assert said.findings
+
+
+def test_empty_is_insufficient() -> None:
+    said = judge(measured(endpoints=()), [], [])
+    assert (said.state, said.endpoints) == (State.INSUFFICIENT, Share(0, 0))
+    assert judge(measured(), alive(), [control()]).state is State.INSUFFICIENT
+    assert judge(measured(GOOD_DNS, *OK_TCP), alive(), [control()]).state is State.INSUFFICIENT
+
+
+def test_what_is_down_for_the_control_is_down_whatever_is_known_of_the_vantage() -> None:
+    seen = (GOOD_DNS, tcp(A1, Failure.TIMEOUT), tcp(A2, Failure.TIMEOUT))
+    said = verdict(*seen, liveness=[], beside=[control(*seen)])
+    assert said.state is State.DOWN
+
+
+def test_down_when_the_control_fails_alike() -> None:
+    expired = (GOOD_DNS, *OK_TCP, foreign(A1, 10), foreign(A2, 10))
+    said = verdict(*expired, beside=[control(*expired)])
+    assert (said.state, said.technique) == (State.DOWN, None)
+    assert said.rule == "tls.control_fails_too"
+
+
+def test_a_control_that_fails_in_another_way_leaves_it_open() -> None:
+    said = verdict(
+        *both(RESET), tls(A1, **INNOCUOUS), beside=[control(GOOD_DNS, tcp(A1), tls(A1, TIMEOUT))]
+    )
+    assert said.state is State.INCONCLUSIVE
+    assert "control_fails" in said.evidence
+
+
+def test_only_the_nearest_round_of_controls_counts() -> None:
+    seen, _ = BLOCKED[Technique.TCP_TIMEOUT]
+    down, up = control(*seen), control(round=1_799_999_940_000)
+    assert verdict(*seen, beside=[down, up]).state is State.DOWN
+    assert verdict(*seen, beside=[down, control()]).state is State.BLOCKED
+
+
+def test_the_same_leaf_at_the_control_means_a_clock() -> None:
+    leaf = (Certificate(sha256="a" * 64),)
+    beside = [control(dns(A1), tcp(A1), tls(A1, chain=leaf))]
+    said = verdict(dns(A1), tcp(A1), foreign(A1, 9, chain=leaf), beside=beside)
+    assert said.state is State.INCONCLUSIVE
+    assert "clock_wrong" in said.evidence
+    said = verdict(dns(A1), tcp(A1), foreign(A1, 10), beside=beside)
+    assert said.technique is Technique.TLS_MITM_CA_SIGNED
+
+
+@pytest.mark.parametrize(
+    ("seen", "remark"),
+    [
+        ((dns(FORGED, later=[[A1]]), tcp(FORGED, TIMEOUT)), "on_path"),
+        ((dns(FORGED), reference(FORGED, **SILENT), tcp(FORGED, TIMEOUT)), "on_path"),
+        ((dns(FORGED), reference(FORGED), *FORGED_TLS), "on_path"),
+        ((dns(FORGED), reference(A1), *FORGED_TLS), "lying_resolver"),
+        ((dns(failure=Failure.DNS_NXDOMAIN, later=[[A1]]),), "on_path"),
+        ((dns(failure=Failure.DNS_NXDOMAIN), reference(A1)), "lying_resolver"),
+    ],
+)
+def test_where_a_forged_answer_is_from(seen: tuple[AnyObservation, ...], remark: str) -> None:
+    said = verdict(*seen)
+    assert said.state is State.BLOCKED
+    assert said.layer is Layer.DNS
+    assert remark in said.evidence
+    assert len({"on_path", "lying_resolver"} & set(said.evidence)) == 1
+
+
+def test_a_dead_answer_while_the_others_work() -> None:
+    said = verdict(dns(FORGED), tcp(FORGED, TIMEOUT), tcp(A1), tls(A1))
+    assert said.technique is Technique.DNS_INJECTION_OTHER
+    assert said.rule == "dns.dead_answer"
+    assert said.addresses == Share(2, 1)
+
+
+def test_geographic_address_filtered_by_name_is_tls() -> None:
+    said = verdict(dns(A3), tcp(A3), tls(A3, RESET), tls(A3, **INNOCUOUS))
+    assert said.technique is Technique.TLS_RESET_SNI
+
+
+def test_the_deepest_blocked_layer_names() -> None:
+    said = verdict(
+        dns(failure=Failure.DNS_NXDOMAIN),
+        *OK_TCP,
+        *(tls(a, RESET) for a in (A1, A2)),
+        *(tls(a, **INNOCUOUS) for a in (A1, A2)),
+    )
+    assert said.technique is Technique.TLS_RESET_SNI
+    assert [(f.layer, f.blocked) for f in said.findings] == [
+        (Layer.DNS, True),
+        (Layer.TCP, False),
+        (Layer.TLS, True),
+    ]
+
+
+def test_no_contrast_names_no_technique() -> None:
+    said = verdict(*both(RESET))
+    assert (said.state, said.layer, said.technique) == (State.BLOCKED, Layer.TLS, None)
+
+
+def test_bare_dns_timeouts_need_a_resolver_that_answers_others() -> None:
+    lost = dns(failure=TIMEOUT, evidence=("sent_again",))
+    assert verdict(lost).technique is Technique.DNS_TIMEOUT
+    assert verdict(dns(failure=TIMEOUT)).state is State.INCONCLUSIVE
+    shaky = alive()
+    shaky[0] = measured(
+        *shaky[0].observations,
+        endpoints=(*shaky[0].endpoints, endpoint("tls", "l9.example")),
+        target=shaky[0].target,
+    )
+    assert verdict(lost, liveness=shaky).state is State.INCONCLUSIVE
+
+
+def hosts(count: int) -> list[Any]:
+    return [endpoint("tls", f"h{n}.srv.example") for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "blocked", "how", "state"),
+    [
+        (10, 9, "any_of", State.BLOCKED),
+        (10, 8, "any_of", State.IMPAIRED),
+        (10, 1, "any_of", State.IMPAIRED),
+        (10, 0, "any_of", State.OK),
+        (2, 1, "any_of", State.IMPAIRED),
+        (2, 1, "all_of", State.BLOCKED),
+        (2, 0, "all_of", State.OK),
+        (3, 3, "all_of", State.BLOCKED),
+    ],
+)
+def test_endpoints_combine(count: int, blocked: int, how: str, state: State) -> None:
+    refs = hosts(count)
+    fine = [o for ref in refs for o in (dns(A1, at=ref), tcp(A1, at=ref), tls(A1, at=ref))]
+    seen: list[AnyObservation] = []
+    for number, ref in enumerate(refs):
+        seen += [dns(A1, at=ref), tcp(A1, at=ref)]
+        if number < blocked:
+            seen += [tls(A1, RESET, at=ref), tls(A1, at=ref, **INNOCUOUS)]
+        else:
+            seen.append(tls(A1, at=ref))
+    beside = [control(*fine, endpoints=refs)]
+    said = verdict(*seen, endpoints=refs, combine=how, beside=beside)
+    assert said.state is state
+    assert said.endpoints == Share(count, blocked)
+    assert said.addresses == Share(count, blocked)
+
+
+def test_one_address_or_family_blocked_is_impaired() -> None:
+    beside = [
+        control(dns(A1, A2), dns(V6, qtype="AAAA"), *OK_TCP, tls(A1), tls(A2), tcp(V6), tls(V6))
+    ]
+    names = (GOOD_DNS, dns(V6, qtype="AAAA"))
+    family = (*names, *OK_TCP, tls(A1), tls(A2), tcp(V6, TIMEOUT))
+    one = (*names, tcp(A1), tls(A1), tcp(V6), tls(V6), tcp(A2, TIMEOUT))
+    for seen in (family, one):
+        said = verdict(*seen, beside=beside)
+        assert (said.state, said.technique) == (State.IMPAIRED, Technique.TCP_TIMEOUT)
+        assert said.endpoints == Share(1, 0)
+        assert said.addresses == Share(3, 1)
+
+
+def test_literal_addresses_need_no_name() -> None:
+    ref = endpoint("tcp", "11.0.0.7")
+    seen = tcp("11.0.0.7", Failure.HOST_UNREACHABLE, at=ref)
+    beside = [control(tcp("11.0.0.7", at=ref), endpoints=(ref,))]
+    said = verdict(seen, endpoints=(ref,), beside=beside)
+    assert said.technique is Technique.TCP_UNREACHABLE
+
+
+def test_icmp_is_evidence() -> None:
+    seen, given = BLOCKED[Technique.TCP_UNREACHABLE]
+    said = verdict(*seen, **given)
+    assert {"icmp:3/3", "icmp_from:11.9.9.9"} <= set(said.evidence)

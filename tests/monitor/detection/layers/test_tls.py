@@ -1,0 +1,60 @@
+"""TLS rules: the SNI square, and what stands before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.facts.kinds import DEATHS, Kind
+from monitor.detection.facts.tcp_tls_http import Reach, TLSFacts
+from monitor.detection.layers.tls import TLS_RULES
+from monitor.detection.rules import first
+
+
+def decided(kind: Kind, **given: Any) -> str:
+    found = first(TLS_RULES, TLSFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
+    assert found is not None
+    return found.id
+
+
+@pytest.mark.parametrize("kind", DEATHS)
+def test_square(kind: Kind) -> None:
+    """Innocuous name at the service's address, service's name at our reflector."""
+    other = Kind.EOF if kind is not Kind.EOF else Kind.RESET
+    assert decided(kind, innocuous=Kind.OK, reflector=kind) == f"tls.{kind}.sni"
+    assert decided(kind, innocuous=Kind.OK, reflector=Kind.OK) == f"tls.{kind}.sni"
+    assert decided(kind, innocuous=Kind.CA_SIGNED) == f"tls.{kind}.sni"
+    assert decided(kind, innocuous=kind, reflector=kind) == f"tls.{kind}.sni"
+    assert decided(kind, reflector=kind) == f"tls.{kind}.sni"
+    assert decided(kind, innocuous=kind, reflector=Kind.OK) == f"tls.{kind}.other"
+    assert decided(kind, innocuous=other) == f"tls.{kind}.other"
+    assert decided(kind, reflector=Kind.OK) == f"tls.{kind}.untold"
+    assert decided(kind) == f"tls.{kind}.untold"
+
+
+def test_an_alert_to_an_innocuous_name_passes_unless_ours_got_one_too() -> None:
+    assert decided(Kind.RESET, innocuous=Kind.ALERT) == "tls.reset.sni"
+    assert decided(Kind.ALERT, innocuous=Kind.ALERT) == "tls.alert.other"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "rule"),
+    [
+        (Kind.OK, {}, "tls.certificate_valid"),
+        (Kind.RESET, {"repeated": True}, "tls.repeat_valid"),
+        (Kind.TIMEOUT, {"classical": True}, "tls.large_hello"),
+        (Kind.RESET, {"reach": Reach.SAME, "innocuous": Kind.OK}, "tls.control_fails_too"),
+        (Kind.DATES, {"same_leaf": True}, "tls.clock"),
+        (Kind.DATES, {"reach": Reach.UNKNOWN}, "tls.clock"),
+        (Kind.DATES, {}, "tls.mitm.ca_signed"),
+        (Kind.SELF_SIGNED, {}, "tls.mitm.self_signed"),
+        (Kind.CA_SIGNED, {}, "tls.mitm.ca_signed"),
+        (Kind.CA_SIGNED, {"accused": True}, "tls.answer_accused"),
+        (Kind.PLAIN_HTTP, {}, "tls.http_response"),
+        (Kind.OTHER, {"innocuous": Kind.OK}, "tls.unclear"),
+        (Kind.REFUSED, {}, "tls.unclear"),
+    ],
+)
+def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
+    assert decided(kind, **given) == rule

@@ -1,0 +1,37 @@
+"""Rules over an exchange over UDP: first match wins, and silence alone accuses nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from monitor.detection.facts.kinds import Kind
+from monitor.detection.facts.tcp_tls_http import Reach
+from monitor.detection.layers.app_facts import AppFacts
+from monitor.detection.layers.udp import UDP_RULES
+from monitor.detection.rules import first
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "rule"),
+    [
+        (Kind.OK, {}, "udp.answered"),
+        (Kind.OK, {"accused": True}, "udp.answer_accused"),
+        (Kind.TIMEOUT, {"repeated": True}, "udp.repeat_answered"),
+        (Kind.TIMEOUT, {"family_dead": True, "udp_passes": True}, "udp.family_broken"),
+        (Kind.LOCAL, {}, "udp.local"),
+        (Kind.TIMEOUT, {"reach": Reach.SAME, "udp_passes": True}, "udp.control_fails_too"),
+        (Kind.UNREACHABLE, {"reach": Reach.SAME}, "udp.control_fails_too"),
+        (Kind.UNREACHABLE, {"udp_passes": True}, "udp.told"),
+        (Kind.PROHIBITED, {}, "udp.told"),
+        (Kind.REFUSED, {}, "udp.told"),
+        (Kind.TIMEOUT, {}, "udp.no_udp_here"),
+        (Kind.TIMEOUT, {"udp_passes": True}, "udp.timeout"),
+        (Kind.OTHER, {"udp_passes": True}, "udp.unclear"),
+    ],
+)
+def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
+    found = first(UDP_RULES, AppFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
+    assert found is not None
+    assert found.id == rule

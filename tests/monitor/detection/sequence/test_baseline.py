@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.baseline import STRETCHES, chronic, learn, rate
+from monitor.detection.sequence.state import Baseline
+
+POLICY = Policy()
+HOUR = 3_600_000
+START = 500_000 * HOUR
+
+
+def learnt(hours: int, failing: object = None, per_hour: int = 12) -> Baseline:
+    """A baseline after some hours; `failing(sample)` says which failed."""
+    baseline = Baseline()
+    for sample in range(hours * per_hour):
+        failed = callable(failing) and bool(failing(sample))
+        at = START + sample * HOUR // per_hour
+        baseline = learn(baseline, at, failed, POLICY)
+    return baseline
+
+
+def per_mille(baseline: Baseline) -> float:
+    above, below = rate(baseline, POLICY)
+    return 1000 * above / below
+
+
+def test_nothing_known_is_the_prior() -> None:
+    assert per_mille(Baseline()) == POLICY.prior_failure_per_mille
+
+
+def test_learning_leaves_the_old_baseline_as_it_was() -> None:
+    old = learnt(10)
+    before = repr(old)
+    learn(old, START + 11 * HOUR, True, POLICY)
+    assert repr(old) == before
+
+
+def test_failures_count_only_after_the_lag() -> None:
+    block = learnt(5, lambda sample: sample >= 24)
+    assert per_mille(block) < POLICY.prior_failure_per_mille
+    assert sum(bucket.failed for bucket in block.fresh) == 36
+
+
+def test_rate_is_shrunk_towards_the_prior_and_follows_the_counts() -> None:
+    day = learnt(24, lambda sample: sample % 10 == 0)
+    week = learnt(24 * 7, lambda sample: sample % 10 == 0)
+    assert POLICY.prior_failure_per_mille < per_mille(day) < per_mille(week) < 100
+
+
+def test_no_vantage_is_perfect() -> None:
+    assert per_mille(learnt(24 * 30)) >= 1
+
+
+def test_window_moves_and_stays_small() -> None:
+    baseline = learnt(24 * 40, lambda sample: sample < 24 * 12)
+    assert baseline.failed == 0
+    assert len(baseline.old) <= STRETCHES + 1
+    assert len(baseline.fresh) <= 5
+    window = POLICY.baseline_seconds * 1000 // HOUR * 12
+    assert window <= baseline.total <= window + 6 * 12
+    assert baseline.total == sum(bucket.total for bucket in baseline.old)
+
+
+def test_a_gap_of_months_empties_it() -> None:
+    baseline = learn(learnt(48), START + 24 * 90 * HOUR, False, POLICY)
+    assert (baseline.total, baseline.old) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("hours", "failing", "expected"),
+    [
+        (0, None, False),
+        (24, None, False),
+        (24 * 7, lambda sample: sample % 10 < 4, True),
+        (24 * 7, lambda sample: sample % 10 < 2, False),
+        # Never seen to work: said after nine samples, not after a week.
+        (1, lambda sample: True, True),
+        # Twelve good hours are enough for a few failures not to take the vote away.
+        (13, lambda sample: sample >= 150, False),
+    ],
+)
+def test_chronic(hours: int, failing: object, expected: bool) -> None:
+    assert chronic(learnt(hours, failing), POLICY) is expected
+
+
+def test_pace_divides_the_window() -> None:
+    fast = replace(POLICY, pace=3600)
+    baseline = Baseline()
+    for second in range(8 * 3600):
+        baseline = learn(baseline, START + second * 100, second < 600, fast)
+    assert baseline.failed == 0
+    assert len(baseline.old) <= STRETCHES + 1

@@ -1,0 +1,129 @@
+"""The confidence of an event: from the event alone, in whole numbers, the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import Change, Event, EventState, NetworkEvidence, Tier
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import confidence
+from monitor.detection.sequence.confidence import (
+    LEAST,
+    MOST,
+    TERMS,
+    WEIGHTS,
+    probability,
+    terms,
+    values,
+)
+
+MINUTE = 60_000
+AT = 1_790_000_000_000
+
+
+def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
+    said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
+    said |= {"typed": True} | more
+    return NetworkEvidence(
+        asn=asn, target="wechat/web", layer="tls", technique="tls.reset.sni", onset=AT, **said
+    )
+
+
+def event(*networks: NetworkEvidence, held: int = 5, **more: Any) -> Event:
+    """A confirmed event that rose to likely at AT and last changed `held` minutes later."""
+    said = {
+        "tier": Tier.CONFIRMED,
+        "state": EventState.OPEN,
+        "history": (Change(round=AT, kind="opened"), Change(round=AT, kind="likely")),
+    } | more
+    return Event(
+        id="e",
+        service="wechat",
+        country="RU",
+        targets=("wechat/web",),
+        asns=tuple(each.asn for each in networks),
+        technique="tls.reset.sni",
+        extent="full",
+        onset=AT,
+        onset_earliest=AT,
+        onset_latest=AT,
+        opened=AT - 60 * MINUTE,
+        updated=AT + held * MINUTE,
+        agreeing=3,
+        total=3,
+        control="ok",
+        networks=networks,
+        **said,
+    )
+
+
+def sure(each: Event) -> int:
+    found = probability(each)
+    assert found is not None
+    return found
+
+
+def bare(**more: Any) -> NetworkEvidence:
+    return network(typed=False, **more)
+
+
+def test_every_tier_has_a_weight_for_every_term() -> None:
+    assert set(WEIGHTS) == set(Tier)
+    assert {len(each) for each in WEIGHTS.values()} == {1 + len(TERMS)}
+    assert len(values(event(network()))) == len(TERMS)
+
+
+def test_it_is_the_logistic_function_of_the_sum_of_its_terms() -> None:
+    for each in (event(network()), event(bare(), held=60, against=("untyped",))):
+        logits = sum(term.logits for term in terms(each)) / 1000
+        exact = 1000 / (1 + 2.718281828459045**-logits)
+        assert abs(sure(each) - min(MOST, max(LEAST, exact))) <= 0.51
+
+
+def test_imports_and_what_was_withdrawn_have_no_figure() -> None:
+    assert probability(event(network(), source="ooni")) is None
+    assert probability(event(network(), state=EventState.RETRACTED)) is None
+    closed = event(network(), state=EventState.CLOSED)
+    assert probability(closed) == probability(event(network()))
+
+
+def test_more_evidence_is_never_less_sure() -> None:
+    untyped = {"against": ("untyped",)}
+    one = event(bare(), held=50, **untyped)
+    assert sure(event(network(), held=50)) > sure(one)
+    assert sure(event(bare(), bare(asn=64502), held=50, **untyped)) > sure(one)
+    assert sure(event(bare(), held=240, **untyped)) > sure(one)
+    assert sure(event(bare(agreeing=2, voting=5), held=50, **untyped)) < sure(one)
+    assert sure(event(bare(agreeing=0, voting=5), held=50, **untyped)) < sure(one)
+    likely = event(network(tier=Tier.LIKELY), tier=Tier.LIKELY)
+    alone = event(network(tier=Tier.UNCONFIRMED, agreeing=1), tier=Tier.UNCONFIRMED)
+    assert sure(alone) < sure(likely) < sure(event(network()))
+
+
+def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held() -> None:
+    page = Policy().page_per_mille
+    assert sure(event(network(), held=5)) >= page
+    assert sure(event(network(agreeing=2, voting=2), held=5)) >= page
+    untyped = {"against": ("untyped",)}
+    assert sure(event(bare(), held=120, **untyped)) < page
+    assert sure(event(bare(), held=180, **untyped)) >= page
+    wide = event(bare(), bare(asn=64502), held=120, **untyped)
+    assert sure(wide) >= page
+    assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
+
+
+def test_held_is_time_of_the_policy_and_bounded() -> None:
+    place = TERMS.index("held_signed")
+    assert values(event(network(), held=59))[place] == 5
+    assert values(event(network(), held=10_000))[place] == confidence.HELD_MOST
+    assert values(event(network(), held=1, pace=60))[place] == 6
+    young = replace(event(network(), held=0), history=())
+    assert values(young)[place] == 6, "without a history it counts from the first alarm"
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_an_event_that_names_no_networks_is_judged_by_its_own_counts(tier: Tier) -> None:
+    assert LEAST <= sure(event(tier=tier)) <= MOST

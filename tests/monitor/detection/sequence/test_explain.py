@@ -1,0 +1,148 @@
+"""What each vantage added, round by round: the very figures by which the fold decided."""
+
+from __future__ import annotations
+
+from monitor.detection.model import Event, Verdict
+from monitor.detection.sequence.explain import NO_VOTE, Moment, Recorder
+from monitor.detection.sequence.fold import CALM_FROM, step
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    DOWN,
+    INTERVAL,
+    OFFLINE,
+    POLICY,
+    START,
+    TARGET,
+    UNCONTROLLED,
+    Script,
+    Vantage,
+    World,
+    blocked,
+    fact,
+    in_network,
+    ok,
+    standard,
+    vantages,
+)
+
+QUIET = 3
+
+
+def explained(
+    world: World, script: Script, rounds: int, calm_from: int = CALM_FROM
+) -> tuple[Event, list[Moment]]:
+    """Fold a script twice: to know the event, and to look at it."""
+    again = World(world.people, policy=world.policy)
+    world.quiet(QUIET).run(rounds, script)
+    event = max(world.events.values(), key=lambda each: each.updated)
+    recorder = Recorder(event, world.policy, START)
+    for number in range(QUIET + rounds):
+        said = [(who, ok() if number < QUIET else script(number, who)) for who in again.people]
+        facts = [fact(who, again.round, verdict) for who, verdict in said if verdict is not None]
+        shut: dict[str, str] = {}
+        again.state, touched = step(
+            again.state, again.round, facts, again.policy, shut=shut, calm_from=calm_from
+        )
+        recorder.see(again.round, facts, shut, again.state)
+        again.number += 1
+        again.events.update({each.id: each for each in touched})
+    assert again.events == world.events  # looking changes nothing
+    return event, recorder.moments
+
+
+def test_the_sums_are_those_that_decided() -> None:
+    event, moments = explained(World(standard()), in_network(64501, blocked()), 8)
+    assert {(m.asn, m.target, m.layer) for m in moments} == {(64501, TARGET, "tls")}
+    likely = next(m for m in moments if m.tier in ("likely", "confirmed"))
+    assert likely.holds >= likely.needs
+    before = [m for m in moments if m.round < likely.round]
+    assert before
+    threshold = POLICY.threshold_micronats
+    assert all(m.holds < m.needs or max(v.holds for v in m.voices) < threshold for m in before)
+    confirmed = next(m for m in moments if m.tier == "confirmed")
+    assert confirmed.round == event.confirmed
+    assert moments[0].round == event.onset
+
+
+def test_what_is_added_makes_what_is_held() -> None:
+    _, moments = explained(World(standard()), in_network(64501, blocked()), 8)
+    held: dict[str, int] = {}
+    for moment in moments:
+        for voice in moment.voices:
+            held[voice.probe] = held.get(voice.probe, 0) + voice.added
+            assert voice.holds == held[voice.probe] <= POLICY.clip_micronats
+            assert voice.said == "failed"
+            assert (voice.rule, voice.technique) == ("tls.reset.sni", "tls.reset.sni")
+            assert len(voice.measurement) == 32
+
+
+def test_who_says_nothing_or_something_else_is_shown_so() -> None:
+    def script(number: int, who: object) -> object:
+        probe, asn = who.probe, who.asn  # type: ignore[attr-defined]
+        if asn != 64501:
+            return ok()
+        if probe.endswith("-0") and number > QUIET + 4:
+            return {5: None, 6: OFFLINE, 7: UNCONTROLLED}.get(number - QUIET, ok())
+        return BLACKHOLE
+
+    _, moments = explained(World(standard()), script, 20)  # type: ignore[arg-type]
+    said = {m.round: {v.probe[-1]: v.said for v in m.voices} for m in moments}
+    at = [said[START + (QUIET + n) * INTERVAL]["0"] for n in (4, 5, 6, 7, 8)]
+    assert at == ["failed", "", "offline", "unproven", "worked"]
+
+
+def test_a_gate_that_held_is_named_and_only_while_it_did() -> None:
+    def script(number: int, who: object) -> object:
+        if number >= QUIET + 4:
+            return DOWN if number >= QUIET + 6 else blocked()
+        return blocked() if who.asn == 64501 else ok()  # type: ignore[attr-defined]
+
+    _, moments = explained(World(standard()), script, 9)  # type: ignore[arg-type]
+    gates = {m.round: m.gate for m in moments if m.asn == 64501}
+    first = START + QUIET * INTERVAL
+    assert gates[first] == gates[first + INTERVAL] == ""
+    assert gates[first + 5 * INTERVAL] == "service_down"
+
+
+def test_a_young_vantage_is_shown_and_does_not_count() -> None:
+    people = standard()
+    young = [
+        type(who)(who.probe, who.owner, who.country, who.asn, START)
+        if who.probe.endswith("64501-0")
+        else who
+        for who in people
+    ]
+    _, moments = explained(World(young), in_network(64501, blocked()), 8)
+    reasons = {(v.probe[-1], v.no_vote) for m in moments for v in m.voices}
+    assert ("0", "young") in reasons
+    assert {why for _, why in reasons} <= {"", *NO_VOTE}
+
+
+def test_what_lies_in_columns_is_explained_too() -> None:
+    """Before an alarm, and behind a gate that is shut for those who do not share it."""
+
+    def script(number: int, who: Vantage) -> Verdict:
+        if who.asn == 64501 and number < QUIET + 6:
+            return BLACKHOLE if number % 2 else ok()
+        if number >= QUIET + 9:
+            return OFFLINE if who.asn == 64502 and who.probe[-1] != "0" else blocked()
+        return ok()
+
+    plain = explained(World(standard()), script, 14)
+    assert explained(World(standard()), script, 14, calm_from=0) == plain
+    assert any(moment.gate for moment in plain[1])
+    assert any(not moment.tier for moment in plain[1])
+
+
+def test_a_divided_network_is_explained_by_who_is_the_part() -> None:
+    people = [*vantages(6), *vantages(3, "FR", 64503)]
+    part = tuple(who.probe for who in people[:2])
+    event, moments = explained(
+        World(people), lambda n, who: blocked() if who.probe in part else ok(), 30
+    )
+    assert event.tier == "likely"
+    tls = [moment for moment in moments if moment.layer == "tls"]
+    assert {moment.divided for moment in tls} == {(), part}
+    for moment in tls:
+        assert moment.holds < moment.needs
+        assert (moment.tier == "likely") == bool(moment.divided)

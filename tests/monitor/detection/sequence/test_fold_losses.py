@@ -1,0 +1,205 @@
+"""What losing facts may do to events: controls' words, liveness, and failures of vantages.
+
+What is lost of one fact is what the judge would have said without it (test_judge_laws and
+test_history_laws hold the judge to that). The laws come first, then the smallest worlds in which
+more than they say does not hold: a detector that remembers forgets something with every end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from monitor.detection.model import Event, State, Verdict
+from monitor.detection.sequence.fold import initial, step
+from tests.monitor.detection.calm.both import NEVER
+from tests.monitor.detection.sequence.test_fold_laws import RANK
+from tests.monitor.detection.worlds import (
+    DOWN,
+    INTERVAL,
+    OFFLINE,
+    POLICY,
+    START,
+    UNCONTROLLED,
+    UNSEEN,
+    blocked,
+    fact,
+    ok,
+    says,
+    vantages,
+)
+
+UNKNOWN = says(State.INCONCLUSIVE, "no_control", "no_liveness")
+WORDS: dict[str, Verdict] = {
+    "ok": ok(),
+    "reset": blocked(),
+    "bare": blocked(weight=0),
+    "down": DOWN,
+    "offline": OFFLINE,
+    "uncontrolled": UNCONTROLLED,
+    "unseen": UNSEEN,
+    "down_unseen": says(State.DOWN, "no_liveness"),
+    "unknown": UNKNOWN,
+}
+FAILS = ("reset", "bare")
+WITHOUT_CONTROL = dict.fromkeys((*FAILS, "down"), "uncontrolled")
+WITHOUT_LIVENESS = dict.fromkeys(FAILS, "unseen") | {"down": "down_unseen", "offline": "unseen"}
+NEITHER = dict.fromkeys((*FAILS, "down", "offline"), "unknown")
+"""What becomes of a word; what works needs neither."""
+LOSSES = (WITHOUT_CONTROL, WITHOUT_LIVENESS, NEITHER)
+GONE = dict.fromkeys(FAILS, "-")
+HOME, ABROAD, WARM, LONGEST = 3, 3, 2, 10
+PEOPLE = [*vantages(HOME), *vantages(ABROAD, "FR", 64503)]
+Line = list[str]
+Lost = dict[tuple[int, int], int]
+"""Which loss befalls whose word, by round and vantage; past `LOSSES` none does."""
+both_ways = pytest.mark.parametrize("calm_from", [NEVER, 1], ids=["objects", "columns"])
+
+
+def lines(home: Sequence[str], abroad: Sequence[str]) -> st.SearchStrategy[list[Line]]:
+    one = st.tuples(
+        st.lists(st.sampled_from(home), min_size=HOME, max_size=HOME),
+        st.lists(st.sampled_from(abroad), min_size=ABROAD, max_size=ABROAD),
+    ).map(lambda both: both[0] + both[1])
+    return st.lists(one, min_size=3, max_size=LONGEST)
+
+
+LOST = st.lists(st.integers(0, 7), min_size=LONGEST * 6, max_size=LONGEST * 6)
+
+
+def less(said: list[Line], lost: list[int], kinds: Sequence[dict[str, str]] = LOSSES) -> list[Line]:
+    """The same with some words lost: by the n-th number, in what way; none from `kinds` on."""
+    return [
+        [
+            kinds[how].get(word, word) if (how := lost[6 * row + n]) < len(kinds) else word
+            for n, word in enumerate(line)
+        ]
+        for row, line in enumerate(said)
+    ]
+
+
+def course(said: list[Line], calm_from: int = NEVER) -> tuple[list[int], list[str]]:
+    """Highest tier of any event at home by each round, and what the last event's history says."""
+    state, reached, highest = initial("wechat"), 0, []
+    events: dict[str, Event] = {}
+    for number, line in enumerate([["ok"] * len(PEOPLE)] * WARM + said):
+        at = START + number * INTERVAL
+        told = [
+            fact(who, at, WORDS[word], control="no_control" not in WORDS[word].evidence)
+            for who, word in zip(PEOPLE, line, strict=True)
+            if word != "-"
+        ]
+        state, touched = step(state, at, told, POLICY, calm_from=calm_from)
+        here = {event.id: event for event in touched if event.country == "RU"}
+        events |= here
+        reached = max([reached, *(RANK[event.tier] for event in here.values())])
+        highest.append(reached)
+    return highest, [change.kind for event in events.values() for change in event.history]
+
+
+def until_an_end(said: list[Line], other: list[Line], calm_from: int) -> list[tuple[int, int]]:
+    """Tiers of both worlds up to the round in which the first one's event ended, if it did."""
+    tiers, _ = course(said, calm_from)
+    for end in range(1, len(said) + 1):
+        _, kinds = course(said[:end])
+        if {"closed", "retracted"} & set(kinds):
+            tiers = tiers[: WARM + end - 1]
+            break
+    return list(zip(tiers, course(other, calm_from)[0], strict=False))
+
+
+@both_ways
+@given(
+    lines(["ok", "reset", "bare", "down", "offline", "-"], ["ok", "reset", "down", "offline", "-"]),
+    LOST,
+)
+@example(  # a failure that a gate shuts out takes the ground; the same without liveness did not
+    [
+        ["-", "reset", "-", "-", "down", "-"],
+        ["-", "reset", "-", "reset", "-", "-"],
+        *[["-"] * 6] * 5,
+        ["-", "reset", "-", "-", "-", "-"],
+    ],
+    [7] * 7 + [1] + [7] * 52,
+)
+@settings(max_examples=150, deadline=None)
+def test_losing_control_and_liveness_never_opens(
+    calm_from: int, said: list[Line], lost: list[int]
+) -> None:
+    had, has = course(said, calm_from)[0], course(less(said, lost), calm_from)[0]
+    assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
+
+
+@both_ways
+@given(lines(["reset", "down", "offline", "-"], ["ok", "reset", "down", "offline", "-"]), LOST)
+@settings(max_examples=100, deadline=None)
+def test_losing_control_and_liveness_never_raises_the_tier_of_a_first_event(
+    calm_from: int, said: list[Line], lost: list[int]
+) -> None:
+    """Of signed failures with no success between them, until it ends."""
+    for had, has in until_an_end(said, less(said, lost), calm_from):
+        assert has <= had
+
+
+@both_ways
+@given(lines(["ok", "reset", "bare", "down", "-"], ["ok"]), LOST)
+@settings(max_examples=100, deadline=None)
+def test_losing_failures_never_opens(calm_from: int, said: list[Line], lost: list[int]) -> None:
+    """Of vantages of that country, while no gate is shut."""
+    had, has = course(said, calm_from)[0], course(less(said, lost, [GONE]), calm_from)[0]
+    assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
+
+
+@both_ways
+@given(lines(["reset", "-"], ["ok"]), LOST)
+@settings(max_examples=100, deadline=None)
+def test_losing_failures_never_raises_the_tier_of_a_first_event(
+    calm_from: int, said: list[Line], lost: list[int]
+) -> None:
+    for had, has in until_an_end(said, less(said, lost, [GONE]), calm_from):
+        assert has <= had
+
+
+def test_the_worlds_are_worth_asking() -> None:
+    assert course([["reset"] * HOME + ["ok"] * ABROAD] * LONGEST)[0][-1] == 3
+
+
+# What does not hold, with the smallest worlds that were found.
+
+
+def told(*rows: str) -> list[Line]:
+    """Lines of the vantages at home, those abroad silent but for what is given."""
+    return [(row.split() + ["-"] * 6)[:6] for row in rows]
+
+
+def test_without_the_bare_failures_the_others_are_signed() -> None:
+    """A third of the failures must bear a signature: of one reset among three it is too few."""
+    had = told("- - bare", "- - reset", "reset - bare")
+    assert course(had)[0][-1] == 1
+    assert course([[*had[0][:2], "unseen", *had[0][3:]], *had[1:]])[0][-1] == 2
+
+
+def test_an_event_that_ended_took_its_evidence_along() -> None:
+    """The first failure's control is lost: no event opens at once and ends with two good rounds, so
+    the next failure finds the one before still held, and another vantage agrees."""
+    had = told("reset - -", "reset - -", "ok - -", "ok - -", "reset reset -")
+    has = [["uncontrolled", *had[0][1:]], *had[1:]]
+    assert course(had)[1][:2] == ["opened", "closed"]
+    assert course(had)[0][-1] < course(has)[0][-1]
+
+
+def test_what_a_failing_control_would_withdraw_stays_open() -> None:
+    had = told("- reset -", "- reset -", "- down -", "- down -")
+    has = [*had[:2], *told("- uncontrolled -", "- uncontrolled -")]
+    assert course(had)[1] == ["opened", "retracted"]
+    assert course(has)[1] == ["opened"]
+    assert course([*had[:2], *told("- down_unseen -", "- down_unseen -")])[1] == course(had)[1]
+
+
+def test_a_failure_behind_a_shut_gate_takes_the_ground_and_losing_it_does_not() -> None:
+    had = told("reset - -", "reset - down - down -", "reset - -")
+    assert course(had)[0][-1] == 0
+    assert course([had[0], ["-", *had[1][1:]], had[2]])[0][-1] == 1

@@ -1,0 +1,341 @@
+from __future__ import annotations
+
+import pytest
+
+from monitor.detection.model import Layer, LayerFinding, State, Verdict
+from monitor.detection.sequence import series
+from monitor.detection.sequence.cusum import evidence
+from monitor.detection.sequence.series import (
+    alarmed,
+    fork,
+    lifted,
+    meet,
+    probe_of,
+    promote,
+    relieve,
+    settle,
+    stand,
+    suspected,
+    take,
+)
+from monitor.detection.sequence.state import Network, Track
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    DOWN,
+    INJECTED,
+    INTERVAL,
+    OFFLINE,
+    POLICY,
+    START,
+    TARGET,
+    UNCONTROLLED,
+    Vantage,
+    blocked,
+    fact,
+    ok,
+    vantages,
+)
+
+FULL = POLICY.threshold_micronats
+
+
+def network(source: str = "probe") -> Network:
+    return Network(TARGET, "RU", 64501, source, {}, {})
+
+
+def say(
+    place: Network,
+    n: int,
+    *said: Verdict,
+    people: list[Vantage] | None = None,
+    inhibited: bool = False,
+    started: int | None = None,
+) -> None:
+    """The vantages of a network, in order, say this in round `n`."""
+    for who, verdict in zip(people or vantages(len(said)), said, strict=True):
+        one = fact(who, START + n * INTERVAL, verdict, started=started)
+        meet(place, one)
+        take(place, one, inhibited, POLICY)
+
+
+def track(place: Network, layer: str = "tls", n: int = 0) -> Track:
+    return place.layers[layer].tracks[f"p-ru64501-{n}"]
+
+
+def rise(place: Network, n: int, layer: str = "tls", inhibited: bool = False) -> int:
+    at = START + n * INTERVAL
+    promote(place, layer, stand(place, layer, at, POLICY), at, inhibited, POLICY)
+    return place.layers[layer].rank
+
+
+def test_a_failure_is_held_against_its_layer_and_speaks_for_those_above_it() -> None:
+    place = network()
+    say(place, 0, blocked())
+    assert set(place.layers) == {"dns", "tcp", "tls"}
+    assert evidence(track(place), POLICY) > 0
+    assert track(place, "tcp").suspicion is None
+    assert track(place, "tcp").last_good == START
+
+
+def test_what_was_not_reached_has_no_sample() -> None:
+    place = network()
+    say(place, 0, ok())
+    say(place, 1, INJECTED)
+    assert track(place, "tls").last_good == START
+    assert track(place, "dns").last_bad == START + INTERVAL
+
+
+def test_ok_is_a_success_for_every_layer_that_was_ever_seen() -> None:
+    place = network()
+    say(place, 0, INJECTED)
+    say(place, 1, ok(layers=()))
+    assert track(place, "dns").last_good == START + INTERVAL
+
+
+def test_a_layer_that_is_named_without_findings_counts() -> None:
+    place = network()
+    bare = Verdict(target=TARGET, state=State.BLOCKED, layer=Layer.TCP, rule="r")
+    say(place, 0, bare)
+    assert evidence(track(place, "tcp"), POLICY) > 0
+
+
+@pytest.mark.parametrize(
+    "verdict", [OFFLINE, Verdict(target=TARGET, state=State.INSUFFICIENT, rule="r")]
+)
+def test_some_states_are_no_sample_at_all(verdict: Verdict) -> None:
+    place = network()
+    say(place, 0, blocked())
+    before = repr(track(place))
+    say(place, 1, verdict)
+    assert repr(track(place)) == before
+
+
+@pytest.mark.parametrize("verdict", [DOWN, UNCONTROLLED])
+def test_failing_without_a_good_control_takes_the_ground_away(verdict: Verdict) -> None:
+    place = network()
+    say(place, 0, blocked())
+    say(place, 1, verdict)
+    assert track(place).suspicion is None
+
+
+def test_a_confirmed_series_keeps_its_ground() -> None:
+    place = network()
+    for n in range(3):
+        say(place, n, blocked(), blocked())
+        rise(place, n)
+    assert place.layers["tls"].rank == 3
+    say(place, 3, DOWN, DOWN)
+    assert evidence(track(place), POLICY) == FULL
+
+
+def test_inhibited_failures_count_for_nothing_and_are_not_learnt() -> None:
+    place = network()
+    say(place, 0, blocked())
+    say(place, 1, blocked(), inhibited=True)
+    assert track(place).suspicion is None
+    assert sum(b.failed for b in track(place).baseline.fresh) == 1
+
+
+def test_an_echo_is_no_sample_and_a_later_shallower_failure_is() -> None:
+    place, at = network(), START + INTERVAL
+    say(place, 0, blocked(), started=at)
+    say(place, 0, BLACKHOLE, started=at + 180_000)
+    assert track(place, "tcp").last_bad == 0
+    say(place, 0, BLACKHOLE, started=at + 180_001)
+    assert track(place, "tcp").last_bad == START
+
+
+def test_tiers_one_two_and_two_owners_that_hold() -> None:
+    place = network()
+    say(place, 0, ok(), ok(), ok())
+    say(place, 1, blocked(), ok(), ok())
+    say(place, 2, blocked(), ok(), ok())
+    assert rise(place, 2) == 1
+    assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
+    say(place, 3, blocked(), blocked(), ok())
+    say(place, 4, blocked(), blocked(), ok())
+    assert rise(place, 4) == 2
+    assert place.layers["tls"].likely_since == START + 4 * INTERVAL
+    say(place, 5, blocked(), blocked(), ok())
+    assert rise(place, 5) == 3
+
+
+def test_a_break_in_the_quorum_starts_the_hold_again_and_the_tier_stays() -> None:
+    place = network()
+    for n in range(2):
+        say(place, n, blocked(), blocked())
+    rise(place, 1)
+    began = place.layers["tls"].likely_since
+    say(place, 2, blocked(), DOWN)
+    assert rise(place, 2) == 2
+    assert place.layers["tls"].likely_since == began > 0, "one stray failure of the control"
+    for n in (3, 4):
+        say(place, n, blocked(), DOWN)
+    assert rise(place, 4) == 2
+    assert place.layers["tls"].likely_since == 0
+
+
+def test_signatures_of_two_owners_make_a_quorum_sooner_than_bare_failures() -> None:
+    for verdict, likely in ((blocked(), True), (BLACKHOLE, False)):
+        place = network()
+        say(place, 0, verdict, ok())
+        say(place, 1, verdict, verdict)
+        assert stand(place, verdict.layer or "", START + INTERVAL, POLICY).likely is likely
+
+
+def test_an_inhibited_series_is_not_promoted() -> None:
+    place = network()
+    for n in range(3):
+        say(place, n, blocked(), blocked())
+    assert rise(place, 3, inhibited=True) == 0
+
+
+def test_quorum_is_a_share_of_those_who_vote_and_were_heard() -> None:
+    place, people = network(), vantages(9)
+    for n in range(3):
+        say(place, n, *[blocked()] * 3, *[ok()] * 6, people=people)
+    standing = stand(place, "tls", START + 2 * INTERVAL, POLICY)
+    assert (len(standing.agreeing), len(standing.voting), standing.likely) == (3, 9, False)
+    # Four of the healthy ones fall silent; three of five are enough.
+    for n in range(3, 9):
+        say(place, n, *[blocked()] * 3, *[ok()] * 2, people=people[:5])
+    later = stand(place, "tls", START + 8 * INTERVAL, POLICY)
+    assert (len(later.voting), later.likely) == (5, True)
+
+
+def test_typed_needs_two_owners_with_signatures() -> None:
+    place = network()
+    for n in range(3):
+        say(place, n, blocked(), blocked(weight=0))
+    standing = stand(place, "tls", START + 2 * INTERVAL, POLICY)
+    assert (len(standing.owners), standing.typed) == (2, False)
+
+
+def test_imports_share_one_pseudo_vantage_and_are_likely_at_most() -> None:
+    place = network("ooni")
+    people = [Vantage(f"p-{n}", f"o-{n}", source="ooni") for n in range(4)]
+    assert {probe_of(fact(who, START, ok())) for who in people} == {"ooni"}
+    say(place, 0, *[blocked()] * 4, people=people)
+    assert rise(place, 0) == 2
+    for n in range(1, 20):
+        say(place, n, *[blocked()] * 4, people=people)
+        assert rise(place, n) == 2
+
+
+def test_baseline_is_frozen_while_alarmed_and_learns_before() -> None:
+    place = network()
+    for n in range(8):
+        say(place, n, blocked(), blocked())
+        rise(place, n)
+    assert sum(b.total for b in track(place).baseline.fresh) <= 2
+
+
+def test_a_young_vantage_learns_and_suspects_nothing() -> None:
+    place, people = network(), vantages(1, enrolled=START)
+    for n in range(5):
+        say(place, n, blocked(), people=people)
+    assert track(place).suspicion is None
+    assert sum(b.failed for b in track(place).baseline.fresh) == 5
+
+
+def test_lifted_by_most_of_those_who_saw_it_and_still_report() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, *[blocked()] * 3)
+        rise(place, n)
+    at = START + 7 * INTERVAL
+    for n in range(4, 8):
+        say(place, n, ok(), blocked(), blocked())
+    assert not lifted(place, "tls", at, POLICY)
+    for n in range(8, 12):
+        say(place, n, ok(), ok(), blocked())
+    assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
+
+
+def test_one_noisy_vantage_does_not_keep_open_what_its_only_companion_sees_no_more() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), blocked(), ok())
+        rise(place, n)
+    assert place.layers["tls"].rank >= 2
+    for n in range(4, 12):
+        say(place, n, ok(), blocked(), ok())
+    assert lifted(place, "tls", START + 11 * INTERVAL, POLICY)
+
+
+def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, *[BLACKHOLE] * 3)
+        rise(place, n, "tcp")
+    say(place, 4, *[ok()] * 3)
+    assert stand(place, "tcp", START + 4 * INTERVAL, POLICY).likely
+    say(place, 5, *[ok()] * 3)
+    standing = stand(place, "tcp", START + 5 * INTERVAL, POLICY)
+    assert (standing.agreeing, standing.likely, len(standing.voting)) == ((), False, 3)
+
+
+def test_alarms_that_nobody_shares_end_one_by_one() -> None:
+    place = network()
+    for n in range(4):
+        say(place, n, blocked(), *[ok()] * 7)
+        rise(place, n)
+    for n in range(4, 8):
+        say(place, n, blocked(), blocked(), *[ok()] * 6)
+        rise(place, n)
+    assert place.layers["tls"].rank == 1
+    assert len(alarmed(place.layers["tls"])) == 2
+    for n in range(8, 14):
+        say(place, n, blocked(), *[ok()] * 7)
+        rise(place, n)
+    relieve(place, "tls", START + 13 * INTERVAL, POLICY)
+    assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
+    for n in range(14, 16):
+        say(place, n, *[blocked()] * 8)
+        rise(place, n)
+    assert place.layers["tls"].rank > 1
+    for n in range(16, 22):
+        say(place, n, blocked(), *[ok()] * 7)
+    relieve(place, "tls", START + 21 * INTERVAL, POLICY)
+    assert len(alarmed(place.layers["tls"])) == 8
+
+
+def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
+    place = network()
+    say(place, 0, blocked(), ok())
+    say(place, 1, blocked(), blocked())
+    rise(place, 1)
+    each = place.layers["tls"]
+    settle(each)
+    assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
+    settle(each, wholly=True)
+    assert not suspected(each)
+
+
+def test_a_fork_shares_nothing_that_changes() -> None:
+    place = network()
+    say(place, 0, blocked(), ok())
+    before = repr(place)
+    other = fork(place)
+    say(other, 1, blocked(), blocked())
+    rise(other, 1)
+    settle(other.layers["tls"])
+    assert repr(place) == before
+
+
+def test_findings_of_two_blocked_layers_are_two_series() -> None:
+    both = Verdict(
+        target=TARGET,
+        state=State.BLOCKED,
+        layer=Layer.TLS,
+        rule="r",
+        findings=(
+            LayerFinding(layer=Layer.DNS, blocked=True, rule="d"),
+            LayerFinding(layer=Layer.TLS, blocked=True, rule="t"),
+        ),
+    )
+    place = network()
+    say(place, 0, both)
+    assert evidence(track(place, "dns"), POLICY) > 0
+    assert evidence(track(place, "tls"), POLICY) > 0
+    assert series.TIERS[0] is None

@@ -1,0 +1,162 @@
+"""What is measured again at once, and what never more than the bounds allow."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import Tier
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.suspicion import Place, remembered, wanted
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    DOWN,
+    INTERVAL,
+    OFFLINE,
+    POLICY,
+    START,
+    TARGET,
+    UNCONTROLLED,
+    Vantage,
+    World,
+    blocked,
+    by_probe,
+    fact,
+    in_network,
+    ok,
+    standard,
+    vantages,
+)
+
+NET: Place = ("RU", 64501, TARGET)
+MINUTE = 60_000
+
+
+def now(world: World) -> int:
+    return world.state.round + INTERVAL
+
+
+def asks(world: World) -> tuple[Place, ...]:
+    return wanted(world.state, POLICY, now(world))
+
+
+def one_failure() -> World:
+    world = World(standard()).quiet()
+    return world.run(1, by_probe({"p-ru64501-0": blocked()}))
+
+
+def test_nothing_is_asked_while_all_is_well() -> None:
+    assert asks(World(standard()).quiet(20)) == ()
+
+
+def test_the_first_counted_failure_asks_its_network_alone() -> None:
+    assert asks(one_failure()) == (NET,)
+
+
+def test_a_failure_that_nobody_repeats_is_no_news_in_the_next_round() -> None:
+    assert asks(one_failure().quiet(1)) == ()
+
+
+@pytest.mark.parametrize("verdict", [DOWN, OFFLINE, UNCONTROLLED])
+def test_what_does_not_count_asks_nothing(verdict: object) -> None:
+    world = World(standard()).quiet()
+    world.run(1, by_probe({"p-ru64501-0": verdict}))  # type: ignore[dict-item]
+    assert asks(world) == ()
+
+
+def test_who_has_no_vote_asks_nothing() -> None:
+    young = [Vantage("p-new", "o-new", enrolled=START), *standard()]
+    world = World(young).quiet().run(1, by_probe({"p-new": blocked()}))
+    assert asks(world) == ()
+
+
+def test_a_service_that_fails_elsewhere_asks_nothing() -> None:
+    people = [*standard(), *vantages(3, "DE", 64504)]
+    world = World(people).quiet()
+    world.run(2, lambda n, who: blocked() if who.country != "RU" or who.asn == 64501 else ok())
+    assert NET not in asks(world)
+
+
+def test_between_two_lies_the_residual_time_and_an_hour_has_its_bound() -> None:
+    world, asked = one_failure(), dict[Place, tuple[int, ...]]()
+    at, times = now(world), list[int]()
+    for _ in range(2 * 60):
+        places = wanted(world.state, POLICY, at, asked)
+        asked = remembered(asked, places, at, POLICY)
+        times += [at] * len(places)
+        at += MINUTE
+    pauses = [after - before for before, after in pairwise(times)]
+    assert min(pauses) >= 1000 * POLICY.residual_seconds
+    assert len([each for each in times if each - times[0] < 3_600_000]) == POLICY.retest_most
+    hasty = replace(POLICY, retest_pause_seconds=1)
+    soon = now(world) + MINUTE
+    assert wanted(world.state, hasty, soon, {NET: (now(world),)}) == ()
+
+
+def test_what_was_asked_is_forgotten_after_the_window() -> None:
+    asked = remembered({}, [NET], 1_000, POLICY)
+    assert asked == {NET: (1_000,)}
+    assert remembered(asked, [], 1_000 + 1000 * POLICY.retest_window_seconds, POLICY) == {}
+
+
+def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() -> None:
+    world = World(standard()).quiet()
+    people = vantages(3)
+    said = [
+        fact(who, world.round, blocked(), target=f"wechat/t{n:02}")
+        for n in range(POLICY.retest_targets + 3)
+        for who in people[:1]
+    ]
+    world.feed([*said, *(fact(who, world.round, BLACKHOLE) for who in people[:1])])
+    places = asks(world)
+    assert len(places) == POLICY.retest_targets
+    assert {place[:2] for place in places} == {("RU", 64501)}
+    assert NET not in places, "a bare time-out is less suspicious than a signature"
+
+
+def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
+    world = World(standard()).quiet().run(2, in_network(64501, blocked()))
+    assert world.only.tier is Tier.LIKELY
+    since, hold = world.state.round, 1000 * POLICY.confirm_typed_seconds
+    length = 1000 * POLICY.retest_round_seconds
+    assert wanted(world.state, POLICY, since + hold - length - 1) == ()
+    assert wanted(world.state, POLICY, since + hold - length) == (NET,)
+    bare = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
+    assert bare.only.tier is Tier.LIKELY
+    assert wanted(bare.state, POLICY, since + hold) == ()
+
+
+def test_a_confirmed_block_asks_again_when_its_end_begins() -> None:
+    world = World(standard()).quiet().run(6, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+    assert asks(world) == ()
+    assert asks(world.quiet(1)) == (NET,)
+
+
+def test_an_old_alarm_of_one_vantage_asks_no_more() -> None:
+    world = World(standard()).quiet().run(40, by_probe({"p-ru64501-0": blocked()}))
+    assert world.only.tier is Tier.UNCONFIRMED
+    assert asks(world) == ()
+
+
+def test_networks_kept_as_columns_ask_as_well() -> None:
+    state, people = initial("wechat"), standard()
+    for n in range(5):
+        failing = n == 3
+        at = START + n * INTERVAL
+        said = [
+            fact(who, at, blocked() if failing and who is people[0] else ok()) for who in people
+        ]
+        state, _ = step(state, at, said, POLICY, calm_from=0)
+        assert state.calm is not None
+        assert len(state.calm) == 3
+        assert wanted(state, POLICY, at + INTERVAL) == ((NET,) if failing else ())
+
+
+def test_the_pace_divides_the_pause() -> None:
+    world, fast = one_failure(), Policy(pace=60)
+    asked = {NET: (now(world),)}
+    assert wanted(world.state, fast, now(world) + 3_000, asked) == (NET,)

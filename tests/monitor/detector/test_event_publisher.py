@@ -1,0 +1,178 @@
+"""Events over MQTT through a real mosquitto: what is retained equals what the store says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.broker.client import connected
+from monitor.detection.model import EventState
+from monitor.detection.policy import Policy
+from monitor.detector.event_publisher import KEEP_FINAL_SECONDS, EventAnnouncer, retained
+from monitor.store.base import Conclusions
+from monitor.store.database import Database, open_database
+from probes.wire import topics
+from tests.monitor.store.samples import NOON, event
+from tests.world.mosquitto import Mosquitto, running_mosquitto
+
+OPEN = event("00000000000000aa", updated=NOON)
+CLOSED = replace(OPEN, state=EventState.CLOSED, closed=NOON + 9, updated=NOON + 9)
+PLACE = ("wechat", "RU")
+DAY = KEEP_FINAL_SECONDS * 1000
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    with running_mosquitto(tmp_path / "broker") as made:
+        yield made
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    yield made
+    await made.close()
+
+
+async def conclude(store: Database, *events: Any) -> None:
+    told = tuple((each.id, "opened") for each in events)
+    await store.conclusions.save(
+        [Conclusions(service="wechat", round=NOON, state=b"", events=events, journal=told)], 1
+    )
+
+
+async def kept(broker: Mosquitto) -> dict[str, dict[str, Any]]:
+    """Every retained event, as a newcomer gets it."""
+    found: dict[str, dict[str, Any]] = {}
+    async with connected(broker.url, "reader", "x", purpose="test") as connection:
+        await connection.subscribe("reachwatch/v1/events/#")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                async for message in connection.messages():
+                    if message.payload:
+                        found[message.topic] = json.loads(message.payload)
+                    else:
+                        found.pop(message.topic, None)
+    return found
+
+
+async def until(
+    broker: Mosquitto, holds: Callable[[dict[str, dict[str, Any]]], bool]
+) -> dict[str, dict[str, Any]]:
+    async with asyncio.timeout(15):
+        while not holds(said := await kept(broker)):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    return said
+
+
+@contextlib.asynccontextmanager
+async def announcing(
+    store: Database, broker: Mosquitto, clock: Callable[[], int], pace: int = 1
+) -> AsyncIterator[EventAnnouncer]:
+    announcer = EventAnnouncer(store.engine, Policy(pace=pace), clock)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(announcer.run(broker.url, "monitor", "x"))
+        try:
+            yield announcer
+        finally:
+            task.cancel()
+
+
+async def test_an_event_is_retained_changed_ended_and_cleared(
+    store: Database, broker: Mosquitto
+) -> None:
+    now = NOON
+    topic = topics.events(*PLACE)
+    await conclude(store, OPEN)
+    # The pace makes it look twice a second for what has lain its time.
+    async with announcing(store, broker, lambda: now, pace=120) as announcer:
+        said = await until(broker, lambda found: topic in found)
+        assert said[topic]["state"] == "open"
+        assert said[topic]["id"] == OPEN.id
+        await conclude(store, CLOSED)
+        await announcer.changed([CLOSED])
+        said = await until(broker, lambda found: found[topic]["state"] == "closed")
+        assert said[topic]["closed"].endswith(":00.009Z")
+        now = NOON + 9 + DAY // 120
+        await until(broker, lambda found: topic not in found)
+
+
+async def test_it_comes_back_after_the_broker_and_says_what_it_missed(
+    store: Database, broker: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = topics.events(*PLACE)
+    await conclude(store, OPEN)
+    async with announcing(store, broker, lambda: NOON) as announcer:
+        await until(broker, lambda found: topic in found)
+        broker.kill()  # it keeps nothing on disk: everything retained is lost
+        await conclude(store, CLOSED)
+        await announcer.changed([CLOSED])
+        await asyncio.sleep(0.2)
+        broker.start()
+        said = await until(broker, lambda found: topic in found)
+        assert said[topic]["state"] == "closed"
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+
+
+async def test_what_an_earlier_run_left_behind_is_cleared(
+    store: Database, broker: Mosquitto
+) -> None:
+    topic = topics.events(*PLACE)
+    await conclude(store, CLOSED)
+    async with announcing(store, broker, lambda: NOON + 10):
+        await until(broker, lambda found: topic in found)
+    async with announcing(store, broker, lambda: NOON + 2 * DAY):
+        await until(broker, lambda found: topic not in found)
+
+
+async def test_nothing_is_sent_twice(store: Database, broker: Mosquitto) -> None:
+    heard: list[bytes] = []
+    await conclude(store, OPEN)
+
+    async def listen(ready: asyncio.Event) -> None:
+        async with connected(broker.url, "reader", "x", purpose="listen") as connection:
+            await connection.subscribe("reachwatch/v1/events/#")
+            ready.set()
+            async for message in connection.messages():
+                heard.append(message.payload)  # noqa: PERF401 - it never ends
+
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        listener = group.create_task(listen(ready))
+        await ready.wait()
+        async with announcing(store, broker, lambda: NOON) as announcer:
+            async with asyncio.timeout(10):
+                while not heard:  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.02)
+            await announcer.changed([OPEN])
+            await announcer.changed([])
+            await asyncio.sleep(0.3)
+        listener.cancel()
+    assert len(heard) == 1
+
+
+def states(*events: Any, now: int = NOON + 20) -> dict[tuple[str, str], str]:
+    made = retained(events, now, DAY)
+    return {place: json.loads(body)["state"] for place, body in made.items()}
+
+
+def test_what_is_retained() -> None:
+    assert states() == {}
+    assert states(OPEN) == {PLACE: "open"}
+    # An open event goes before an ended one, however old it is.
+    newer = replace(CLOSED, id="00000000000000bb", updated=NOON + 15)
+    assert states(OPEN, newer) == states(newer, OPEN) == {PLACE: "open"}
+    wrong = replace(OPEN, id="00000000000000cc", state=EventState.RETRACTED, updated=NOON + 16)
+    assert states(newer, wrong) == states(wrong, newer) == {PLACE: "retracted"}
+    assert states(CLOSED, now=NOON + 9 + DAY - 1) == {PLACE: "closed"}
+    assert states(CLOSED, now=NOON + 9 + DAY) == {}
+    assert states(OPEN, now=NOON + 90 * DAY) == {PLACE: "open"}
+    abroad = replace(OPEN, country="FR")
+    assert set(states(OPEN, abroad)) == {PLACE, ("wechat", "FR")}

@@ -1,0 +1,389 @@
+"""The detector's shell over a real store: what arrives, in which order, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.commands.replay import events_bytes, fold_store, lines
+from monitor.detection.model import Event, EventState, Stored, Tier
+from monitor.detection.policy import Policy
+from monitor.detector.loop import LEASE_SECONDS, Detecting, run_detector
+from monitor.store import concluded, reading
+from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database, open_database
+from monitor.store.tables import detector_state
+from monitor.store.upkeep import prune
+from tests.monitor.fleet import INTERVAL, PEOPLE, START, Person, admitted, from_round, rounds
+
+POLICY = Policy()
+BLOCK = from_round(4)
+END = START + 10**9
+
+
+class World:
+    """A store, a clock that is set by hand, and a detector."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = self.newest = START
+        self.told: list[Event] = []
+        self.lags: list[float] = []
+        self.detector = self.another("first")
+
+    def another(self, holder: str) -> Detecting:
+        """A process of its own: nothing in memory."""
+        return Detecting(
+            self.database,
+            POLICY,
+            holder,
+            lambda: self.now,
+            on_change=self._tell,
+            observe_lag=self.lags.append,
+            poll_seconds=0.01,
+            rest=0,
+        )
+
+    async def _tell(self, events: list[Event]) -> None:
+        self.told += events
+
+    async def arrive(self, stored: Sequence[Stored]) -> None:
+        self.newest = max(self.newest, *(each.measurement.round for each in stored))
+        await self.database.facts.add(admitted(stored), ())
+
+    async def settle(self, at: int | None = None) -> None:
+        """Let the detector do all that it can, by default when the newest round is just over."""
+        self.now = self.newest + INTERVAL + 30_000 if at is None else at
+        while await self.detector.turn():
+            pass
+
+    async def events(self) -> list[Event]:
+        return await concluded.events(self.database.engines)
+
+    async def journal(self) -> list[str]:
+        async with self.database.engine.connect() as connection:
+            return sorted(word for *_, word, n in await reading.transitions(connection) if n)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    yield World(database)
+    await database.close()
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    return [event.history[-1].kind for event in events]
+
+
+async def test_a_block_is_found_told_and_closed_as_its_rounds_arrive(world: World) -> None:
+    for number in range(20):
+        await world.arrive(rounds([number], from_round(4, 12)))
+        await world.settle(START + number * INTERVAL + INTERVAL)
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert (event.country, event.asns, event.technique) == ("RU", (64501,), "tls.reset.sni")
+    assert kinds(world.told) == ["likely", "confirmed", "closed"]
+    assert await world.journal() == ["closed", "confirmed", "likely", "opened"]
+    assert len(world.lags) == 20
+    assert max(world.lags[1:]) == 0
+    assert await world.database.conclusions.cursor() == 20 * len(PEOPLE) * 2
+
+
+async def test_a_round_waits_for_who_is_due_and_not_for_ever(world: World) -> None:
+    await world.arrive(rounds([0]))
+    await world.settle(START + INTERVAL + 100_000)
+    missing = rounds([1], people=PEOPLE[:-1])
+    await world.arrive(missing)
+    await world.settle(START + 2 * INTERVAL)
+    assert await folded(world) == START
+    await world.arrive(rounds([1], people=PEOPLE[-1:]))
+    await world.settle(START + INTERVAL + 1000)
+    assert await folded(world) == START + INTERVAL
+    await world.arrive(rounds([2], people=PEOPLE[1:]))
+    await world.settle(START + 3 * INTERVAL + 29_999)
+    assert await folded(world) == START + INTERVAL
+    await world.settle(START + 3 * INTERVAL + 30_000)
+    assert await folded(world) == START + 2 * INTERVAL
+
+
+async def folded(world: World) -> int:
+    found = await world.database.conclusions.load("wechat")
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_order_of_arrival_gives_the_same_bytes(world: World, seed: int) -> None:
+    everything = rounds(range(70), from_round(20, 50))
+    chance = random.Random(seed)
+    chance.shuffle(everything)
+    size = chance.choice([97, 150, 400])
+    for start in range(0, len(everything), size):
+        await world.arrive(everything[start : start + size])
+        if chance.random() < 0.3:
+            world.detector = world.another("first")
+        await world.settle()
+    live = await events_bytes(world.database)
+    assert live == lines(await fold_store(world.database, END, POLICY))
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert event.opened == START + 21 * INTERVAL
+
+
+async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -> None:
+    people = [who for who in PEOPLE if who.asn != 64501]
+    await world.arrive(rounds(range(40), people=people))
+    await world.settle()
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(40), from_round(4, 12), victims))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.state is EventState.CLOSED
+    assert world.told == []
+    assert await world.journal() == []
+
+
+async def shown(world: World) -> list[Event]:
+    """What pages people: metrics and MQTT ask for the same."""
+    async with world.database.engine.connect() as connection:
+        return list(await reading.events(connection, state="open", published=True))
+
+
+async def test_a_spool_that_drains_in_parts_never_pages_for_the_past(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), from_round(4, 32), victims))
+        await world.settle()
+        assert (world.told, await shown(world)) == ([], [])
+    (event,) = await world.events()
+    assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
+    assert await world.journal() == []
+
+
+async def test_a_spool_that_drains_into_a_block_that_goes_on_pages_once(world: World) -> None:
+    victims = [who for who in PEOPLE if who.asn == 64501]
+    await world.arrive(rounds(range(60), people=[who for who in PEOPLE if who.asn != 64501]))
+    for first in range(0, 60, 10):
+        await world.arrive(rounds(range(first, first + 10), BLOCK, victims))
+        await world.settle()
+        assert len(world.told) == len(await shown(world)) == (first >= 40)
+    assert await world.journal() == ["confirmed", "likely", "opened"]
+    assert world.told[0].onset == START + 4 * INTERVAL
+
+
+async def test_vantages_that_fall_silent_do_not_take_back_what_was_told(world: World) -> None:
+    await world.arrive(rounds(range(20), BLOCK))
+    await world.settle()
+    await world.arrive(rounds(range(20, 200), people=[who for who in PEOPLE if who.asn != 64501]))
+    await world.settle()
+    assert len(await shown(world)) == 1
+
+
+async def test_catching_up_announces_only_what_is_still_true(world: World) -> None:
+    await world.arrive(
+        rounds(range(120), lambda n, who: who.asn == 64501 and (4 <= n < 12 or n >= 115))
+    )
+    await world.settle()
+    assert len(await world.events()) == 2
+    assert [event.opened for event in world.told] == [START + 116 * INTERVAL]
+
+
+async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: World) -> None:
+    own = [who for who in PEOPLE if who.asn == 64501 or who.number == 9]
+    await world.arrive(rounds(range(8), from_round(4), own))
+    await world.settle()
+    assert kinds(world.told)[-1] == "likely"
+    foreign = [who for who in PEOPLE if who.asn == 64503]
+    await world.arrive(rounds(range(8), from_round(4, asn=64503), foreign))
+    await world.settle()
+    assert await world.events() == []
+    assert world.told[-1].state is EventState.RETRACTED
+    assert "retracted" in await world.journal()
+
+
+async def test_a_restart_goes_on_without_a_second_alarm(world: World) -> None:
+    for number in range(20):
+        await world.arrive(rounds([number], BLOCK))
+        world.detector = world.another("first")
+        await world.settle(START + number * INTERVAL + INTERVAL + 30_000)
+    assert kinds(world.told) == ["likely", "confirmed"]
+    assert await world.journal() == ["confirmed", "likely", "opened"]
+
+
+async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    standby = world.another("second")
+    await world.arrive(rounds(range(10, 20), BLOCK))
+    assert not await standby.turn()
+    world.now = world.newest + INTERVAL + 30_000
+    assert world.now - world.newest > LEASE_SECONDS * 1000
+    assert await standby.turn()
+    assert not await world.detector.turn()
+    assert kinds(world.told) == ["likely", "confirmed"]
+    assert await events_bytes(world.database) == lines(
+        await fold_store(world.database, END, POLICY)
+    )
+
+
+async def test_one_that_is_stopped_lets_the_lease_go(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(world.detector.run(stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+    await world.arrive(rounds(range(10, 20), BLOCK))
+    assert await world.another("second").turn()
+
+
+async def test_facts_of_a_time_that_was_let_go_change_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.arrive(rounds(range(40), from_round(4, 12)))
+    await world.settle()
+    before = await events_bytes(world.database)
+    await prune(str(world.database.engines.place), START + 30 * INTERVAL)
+    await world.arrive(rounds([2], people=[Person(7, 64501)]))
+    with caplog.at_level(logging.WARNING):
+        await world.settle()
+    assert "after its time was let go" in caplog.text
+    assert await events_bytes(world.database) == before
+
+
+async def test_a_trickle_is_not_looked_at_with_every_message(world: World) -> None:
+    world.detector.rest = 10**9
+    await world.arrive(rounds([0], people=PEOPLE[:1]))
+    await world.settle(START)
+    await world.arrive(rounds([0], people=PEOPLE[1:]))
+    await world.settle(START + INTERVAL)
+    assert await world.database.conclusions.load("wechat") is None
+    await world.settle(START + INTERVAL + 30_000)
+    assert await folded(world) == START
+
+
+async def test_state_of_another_version_is_drawn_anew(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.settle()
+    before = await events_bytes(world.database)
+    async with world.database.engines.write.begin() as connection:
+        await connection.execute(sa.update(detector_state).values(state=b'{"service":"wechat"'))
+    world.detector = world.another("first")
+    with caplog.at_level(logging.WARNING):
+        await world.settle()
+    assert "all conclusions are drawn anew" in caplog.text
+    assert await events_bytes(world.database) == before
+    assert kinds(world.told) == ["likely"]
+
+
+async def test_services_are_folded_each_by_itself(world: World) -> None:
+    await world.arrive(rounds(range(10), BLOCK))
+    await world.arrive(rounds(range(10), target="signal/chat"))
+    await world.settle()
+    (event,) = await world.events()
+    assert event.service == "wechat"
+    assert await world.database.conclusions.load("signal") is not None
+
+
+async def test_run_works_until_it_is_stopped(world: World) -> None:
+    stop, seen = asyncio.Event(), asyncio.Event()
+    world.now = START + 10 * INTERVAL
+
+    async def on_change(events: list[Event]) -> None:
+        seen.set()
+
+    await world.arrive(rounds(range(10), BLOCK))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            run_detector(
+                world.database,
+                POLICY,
+                stop,
+                holder="one",
+                clock=lambda: world.now,
+                on_change=on_change,
+            )
+        )
+        async with asyncio.timeout(10):
+            await seen.wait()
+        stop.set()
+
+
+async def test_a_store_that_is_away_is_waited_for(
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, turns = asyncio.Event(), 0
+    real = world.detector.turn
+
+    async def turn() -> bool:
+        nonlocal turns
+        turns += 1
+        if turns < 4:
+            raise StoreUnavailableError("store: database is locked")
+        stop.set()
+        return await real()
+
+    monkeypatch.setattr(world.detector, "turn", turn)
+    with caplog.at_level(logging.INFO):
+        async with asyncio.timeout(10):
+            await world.detector.run(stop)
+    assert caplog.text.count("database is locked") == 1
+    assert "the store is back" in caplog.text
+
+
+async def test_the_present_goes_before_what_comes_very_late(world: World) -> None:
+    names, few = [f"s{n}/chat" for n in range(3)], PEOPLE[:1]
+    for name in names:
+        await world.arrive(rounds(range(126), people=few, target=name))
+    await world.settle(START + 126 * INTERVAL + 30_000)
+    late, fresh = [Person(7, 64501)], range(126, 128)
+    for name in names:
+        await world.arrive(rounds([3], people=late, target=name))
+        await world.arrive(rounds(fresh, people=few, target=name))
+    world.now = START + 128 * INTERVAL + 30_000
+    await world.detector.turn()
+    load = world.database.conclusions.load
+    assert [(await load(f"s{n}"))[0] for n in range(3)] == [START + 127 * INTERVAL] * 3  # type: ignore[index]
+    judged = []
+    for _ in range(4):
+        async with world.database.engine.connect() as connection:
+            rows = await reading.judged(connection, limit=10_000)
+        judged.append(sum(row.probe == late[0].probe for row in rows))
+        await world.detector.turn()
+    assert judged == [1, 2, 3, 3]
+    assert await world.database.conclusions.cursor() == await arrived(world)
+
+
+async def arrived(world: World) -> int:
+    async with world.database.engine.connect() as connection:
+        return await reading.measurements_stored(connection)
+
+
+async def test_what_lies_in_a_hole_is_not_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.arrive(rounds([0, 1, 9000, 9001]))
+    await world.arrive(rounds(range(2, 9000, 180), target="signal/chat"))
+    asked: list[tuple[int, int]] = []
+    real = world.database.facts.facts
+
+    async def facts(first: int, last: int, service: str | None = None) -> Sequence[Stored]:
+        if service == "wechat":
+            asked.append((first, last))
+        return await real(first, last, service)
+
+    monkeypatch.setattr(world.database.facts, "facts", facts)
+    await world.settle()
+    assert max(last - first for first, last in asked) <= INTERVAL + POLICY.ms(300)
+    assert await folded(world) == START + 9001 * INTERVAL

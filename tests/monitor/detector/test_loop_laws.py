@@ -1,0 +1,148 @@
+"""The live detector over a real store: in whatever order measurements arrive, with retests and
+imports among them, restarted wherever it may be, it ends in the same state and the same bytes, and
+replay says the same, as often as it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import random
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from monitor.commands.replay import events_bytes, replay
+from monitor.detection.model import Stored
+from monitor.detection.policy import Policy
+from monitor.detection.sequence import history
+from monitor.detection.sequence import state as states
+from monitor.detection.sequence.fold import initial, step
+from monitor.detection.sequence.history import Folding
+from monitor.detection.sequence.state import ServiceState
+from monitor.store.database import Database, open_database
+from probes.wire.measurement import LIVENESS_TARGETS, Role
+from tests.monitor.detection.calm.both import networks
+from tests.monitor.detection.imported import runs
+from tests.monitor.detection.sequence.test_history_laws import again
+from tests.monitor.detector.test_loop import World
+from tests.monitor.fleet import PEOPLE, START, admitted, rounds
+
+TARGET = runs.TARGET
+SERVICE = TARGET.partition("/")[0]
+ROUNDS = 26
+HOUR = 3_600_000
+VICTIMS = [who for who in PEOPLE if who.asn == 64501]
+
+
+def everything(blocked: tuple[int, int], retested: bool) -> list[Stored]:
+    """A fleet's rounds with a block, what it measured again at once, and a day of runs elsewhere
+    that were imported, in the last hours of which nobody gets through in one network."""
+    first, last = blocked
+    made = rounds(range(ROUNDS), lambda n, who: who in VICTIMS and first <= n < last, target=TARGET)
+    for number in range(first, last, 4) if retested else ():
+        for who in VICTIMS:
+            made += again(who, number, TARGET)
+    for number in range(24):
+        for asn in (64601, 64602):
+            seen = runs.dc(6 if asn == 64601 and number >= 14 else 0)
+            at = START - (23 - number) * HOUR // 2 + asn
+            made.append(runs.stored(runs.measurement([*seen, runs.record(9)], at, asn)))
+    return made
+
+
+def straight(stored: Sequence[Stored], policy: Policy) -> ServiceState:
+    """The state after everything, folded once and in order."""
+    folding = Folding(initial(SERVICE), policy, keep=False)
+    folding.fold(
+        sorted(
+            {
+                each.measurement.round
+                for each in stored
+                if each.measurement.target not in LIVENESS_TARGETS and each.role is not Role.CONTROL
+            }
+        ),
+        stored,
+    )
+    return folding.state
+
+
+async def replayed(database: Database) -> bytes:
+    out = io.BytesIO()
+    await replay(database, None, None, True, out)
+    return out.getvalue()
+
+
+async def delivered(stored: Sequence[Stored], rng: random.Random, place: Path) -> None:
+    """Deliver in random batches, restart now and then, and compare."""
+    database = await open_database(f"sqlite+aiosqlite:///{place}/store.sqlite")
+    try:
+        world = World(database)
+        pieces = list(stored)
+        rng.shuffle(pieces)
+        while pieces:
+            size = rng.randint(1, len(stored) // 2)
+            await world.arrive(pieces[:size])
+            pieces = pieces[size:]
+            if rng.random() < 0.4:
+                world.detector = world.another("first")
+            if rng.random() < 0.8:
+                await world.settle()
+        await world.settle()
+        live = await events_bytes(database)
+        assert b'"source":"ooni"' in live
+        assert b'"source":"probe"' in live
+        assert await replayed(database) == live
+        assert await replayed(database) == live
+        found = await database.conclusions.load(SERVICE)
+        assert found is not None
+        state, expected = states.decode(found[1]), straight(stored, world.detector.policy)
+        assert (state.round, state.cases) == (expected.round, expected.cases)
+        assert networks(state) == networks(expected)
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("columns", [False, True])
+@given(
+    st.integers(3, 12),
+    st.integers(5, ROUNDS),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
+@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+def test_any_interleaving_ends_in_the_same_state_and_bytes(
+    columns: bool, first: int, length: int, retested: bool, seed: int
+) -> None:
+    stored = everything((first, min(ROUNDS, first + length)), retested)
+    with (
+        tempfile.TemporaryDirectory() as place,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        if columns:
+            # As a service of hundreds of networks is folded.
+            patched.setattr(history, "step", functools.partial(step, calm_from=1))
+        asyncio.run(delivered(stored, random.Random(seed), Path(place)))
+
+
+def test_one_store_is_like_another() -> None:
+    """The order in which a store got them leaves no trace in what is replayed."""
+
+    async def both(place: Path) -> None:
+        stored = everything((4, 20), True)
+        said = []
+        for name in ("one", "two"):
+            database = await open_database(f"sqlite+aiosqlite:///{place}/{name}.sqlite")
+            await database.facts.add(admitted(stored), ())
+            said.append(await replayed(database))
+            await database.close()
+            random.Random(name).shuffle(stored)
+        assert said[0] == said[1] != b""
+
+    with tempfile.TemporaryDirectory() as place:
+        asyncio.run(both(Path(place)))

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.detection.model import Change, Event, EventState
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.state import Case, Member, Network, ServiceState
+from monitor.detector.transitions import news
+from tests.monitor.store.samples import event
+
+OPENED, LIKELY, CONFIRMED, CLOSED = (
+    Change(round=n, kind=kind)
+    for n, kind in enumerate(("opened", "likely", "confirmed", "closed"), 1)
+)
+A, B = "a" * 16, "b" * 16
+
+
+def told(*history: Change, id: str = A) -> Event:
+    over = history[-1].kind in ("closed", "retracted")
+    return event(id, history=history, state=EventState.CLOSED if over else EventState.OPEN)
+
+
+def state(*events: Event) -> ServiceState:
+    cases = {f"{n} probe": Case(each) for n, each in enumerate(events)}
+    return ServiceState(service="wechat", cases=cases)
+
+
+def by_id(*events: Event) -> dict[str, Event]:
+    return {each.id: each for each in events}
+
+
+def said(*kinds: str, id: str = A) -> list[tuple[str, str]]:
+    return [(id, kind) for kind in kinds]
+
+
+def test_a_new_event_is_news() -> None:
+    new = told(OPENED, LIKELY)
+    found = news(by_id(new), state(), state(new), [])
+    assert found.journal == ((A, "opened"), (A, "likely"))
+    assert found.events == (new,)
+
+
+def test_only_what_the_journal_lacks_is_written() -> None:
+    old, new = told(OPENED, LIKELY), told(OPENED, LIKELY, CONFIRMED)
+    found = news(by_id(new), state(old), state(new), said("opened", "likely"))
+    assert found.journal == ((A, "confirmed"),)
+    assert found.events == (new,)
+
+
+def test_more_evidence_alone_is_no_news() -> None:
+    old = told(OPENED)
+    new = replace(old, agreeing=3)
+    assert news(by_id(new), state(old), state(new), said("opened")).events == ()
+
+
+def test_what_only_old_facts_say_waits() -> None:
+    new, limit = told(OPENED, LIKELY), Policy().ms(Policy().silent_seconds)
+    networks = {
+        str(n): Network(
+            "wechat/messaging", "RU", 64501, "probe", {"p": Member("o", 0, interval, 0, "bad")}
+        )
+        for n, interval in enumerate((60_000, 60_000, 10**12))
+    }
+    after = replace(state(new), networks=networks)
+    for late, kinds in ((limit, 2), (limit + 1, 0)):
+        found = news(by_id(new), state(), after, [], now=new.updated + late)
+        assert (len(found.journal), len(found.events)) == (kinds, bool(kinds))
+    known = said("opened", "likely")
+    more = told(OPENED, LIKELY, CONFIRMED)
+    found = news(by_id(more), state(new), after, known, now=new.updated + limit + 1)
+    assert found.events == (more,)
+
+
+def test_another_technique_is_told_and_not_journalled() -> None:
+    old, new = told(OPENED), told(OPENED, Change(round=2, kind="changed", note="x -> y"))
+    found = news(by_id(new), state(old), state(new), said("opened"))
+    assert (found.journal, found.events) == ((), (new,))
+
+
+def test_closing_is_news_for_who_heard_of_the_opening() -> None:
+    old, new = told(OPENED), told(OPENED, CLOSED)
+    found = news(by_id(new), state(old), state(), said("opened"))
+    assert (found.journal, found.events) == (((A, "closed"),), (new,))
+
+
+def test_the_past_is_no_news() -> None:
+    new = told(OPENED, LIKELY, CONFIRMED, CLOSED)
+    assert news(by_id(new), state(), state(), []) == news({}, state(), state(), [])
+
+
+def test_drawing_everything_anew_says_nothing_twice() -> None:
+    over, running = told(OPENED, CLOSED), told(OPENED, LIKELY, id=B)
+    known = said("opened", "closed") + said("opened", "likely", id=B)
+    found = news(by_id(over, running), state(), state(running), known)
+    assert (found.journal, found.events) == ((), ())
+
+
+def test_an_event_that_is_not_over_after_all_is_told_again() -> None:
+    new = told(OPENED)
+    found = news(by_id(new), state(), state(new), said("opened", "closed"))
+    assert (found.journal, found.events) == ((), (new,))
+
+
+def test_an_event_that_vanishes_is_retracted_once() -> None:
+    old = told(OPENED)
+    found = news({}, state(old), state(), said("opened"))
+    assert found.journal == ((A, "retracted"),)
+    assert [each.state for each in found.events] == [EventState.RETRACTED]
+    again = news({}, state(old), state(), said("opened", "retracted"))
+    assert again.journal == ()
+
+
+def test_an_event_that_nobody_heard_of_may_vanish_silently() -> None:
+    assert news({}, state(told(OPENED)), state(), []).events == ()

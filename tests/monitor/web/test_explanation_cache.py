@@ -1,0 +1,85 @@
+"""Stories are made once for each form of an event, one at a time, and waited for as asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from msgspec.structs import replace
+
+from monitor.commands.explain import Explanation, UntoldError
+from monitor.store.base import StoreUnavailableError
+from monitor.web.explanation_cache import MOST, Stories
+from tests.monitor.store.samples import NOON, event
+
+ONE = event("00000000000000aa", updated=NOON)
+
+
+class Desk:
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.may = asyncio.Event()
+        self.trouble: Exception | None = None
+
+    async def explain(self, id: str) -> Explanation:
+        self.asked.append(id)
+        await self.may.wait()
+        if self.trouble is not None:
+            raise self.trouble
+        return Explanation(event=ONE, moments=())
+
+
+@contextlib.asynccontextmanager
+async def running(desk: Desk) -> AsyncIterator[Stories]:
+    stories = Stories(desk.explain)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(stories.run())
+        yield stories
+        task.cancel()
+
+
+async def test_made_once_and_again_when_the_event_changed() -> None:
+    desk = Desk()
+    desk.may.set()
+    async with running(desk) as stories:
+        first = await stories.story(ONE)
+        assert isinstance(first, Explanation)
+        assert await stories.story(ONE) is first
+        assert await stories.story(replace(ONE, updated=NOON + 1)) is not first
+    assert desk.asked == [ONE.id, ONE.id]
+
+
+async def test_who_is_impatient_gets_it_later() -> None:
+    desk = Desk()
+    async with running(desk) as stories:
+        assert await stories.story(ONE, 0.01) is None
+        assert await stories.story(ONE, 0.01) is None
+        desk.may.set()
+        assert isinstance(await stories.story(ONE), Explanation)
+        desk.may.clear()
+        before = await stories.story(ONE)
+        assert await stories.story(replace(ONE, updated=NOON + 1), 0.01) is before
+    assert desk.asked == [ONE.id, ONE.id]
+
+
+async def test_what_cannot_be_told_is_a_sentence() -> None:
+    desk = Desk()
+    desk.may.set()
+    async with running(desk) as stories:
+        desk.trouble = UntoldError(f"{ONE.id}: its measurements are no longer kept")
+        assert await stories.story(ONE) == "its measurements are no longer kept"
+        desk.trouble = StoreUnavailableError("no connection to 10.0.0.1")
+        assert await stories.story(replace(ONE, updated=1)) == "the store is away"
+
+
+async def test_only_so_many_are_kept() -> None:
+    desk = Desk()
+    desk.may.set()
+    async with running(desk) as stories:
+        for n in range(MOST + 1):
+            await stories.story(replace(ONE, updated=n))
+        await stories.story(replace(ONE, updated=MOST))
+        assert len(desk.asked) == MOST + 1
+        await stories.story(replace(ONE, updated=0))
+        assert len(desk.asked) == MOST + 2

@@ -1,0 +1,264 @@
+"""Every command as a volunteer types it."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes.cli import consent
+from probes.delivery import enrolment
+from probes.wire import codec
+from tests.world.collector import collecting
+from tests.world.desk import desk
+from tests.world.mosquitto import free_port, running_mosquitto
+from tests.world.tiny import (
+    environment,
+    reachprobe,
+    running_probe,
+    telltale,
+    tiny_world,
+    write_catalogue,
+)
+
+PROBE = "p-0123456789abcdef"
+
+
+async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
+    code, out, _ = await reachprobe(["consent"])
+    assert code == 0
+    assert consent.text() in out
+    assert consent.digest() in out
+    words = ["consent", "--state", str(tmp_path / "s"), "--accept-risks"]
+    assert (await reachprobe([*words, consent.digest()]))[0] == 0
+    assert consent.require(tmp_path / "s") == consent.digest()
+    code, _, err = await reachprobe([*words, "0" * 16])
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--interval", "5"], "--interval: must be at least 30"),
+        (["run", "--interval", "86401"], "--interval: must be at most 86400"),
+        (["run"], "no consent yet"),
+        (["run", "--accept-risks", "HASH"], "not enrolled: run `reachprobe join TOKEN`"),
+        (["run", "--accept-risks", "HASH", "--broker", "http://x"], "--broker: must begin with"),
+        (["run", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
+        (["run", "--only", "wechatt"], "did you mean wechat"),
+        (["run", "--resolver", "x"], "--resolver: must be"),
+        (["once", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
+        (["once", "--target", "no/such"], "no/such"),
+        (["join", "nonsense"], "token: must begin with rch1."),
+        (["geo", "update", "--from", "/nowhere.tsv"], "/nowhere.tsv: No such file"),
+        (["reflector", "--certificate", "/x"], "give both or neither"),
+        (["nonsense"], "invalid choice"),
+    ],
+)
+async def test_bad_input_is_one_line_and_exit_2(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    given = [consent.digest() if word == "HASH" else word for word in arguments]
+    catalogue = write_catalogue(tmp_path / "c", free_port(), free_port())
+    code, out, err = await reachprobe(
+        given, REACHPROBE_STATE=str(tmp_path / "s"), REACHPROBE_CATALOGUE=str(catalogue)
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+
+
+async def test_a_state_directory_that_cannot_be_had(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = await reachprobe(
+        ["run", "--state", str(tmp_path / "file"), "--accept-risks", consent.digest()]
+    )
+    assert (code, err.count("\n")) == (2, 1)
+
+
+async def test_once_exits_0_whatever_the_network_did(tmp_path: Path) -> None:
+    async with tiny_world(tmp_path / "c") as catalogue:
+        command = ["once", "--catalogue", str(catalogue), "--allow-private", "--country", "FR"]
+        code, out, _ = await reachprobe([*command, "--json", "--role", "control"])
+        assert code == 0
+        seen = [codec.decode(line.encode()) for line in out.splitlines()]
+        assert {m.target for m in seen} >= {"wechat/messaging", "wechat/login"}
+        assert {(m.vantage.role, m.vantage.country) for m in seen} == {("control", "FR")}
+        code, out, _ = await reachprobe(command)
+        assert code == 0
+        assert "connection_refused" in out
+
+
+async def test_once_prints_no_address_of_ours(tmp_path: Path) -> None:
+    server = await asyncio.start_server(telltale, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    catalogue = write_catalogue(tmp_path / "c", port, free_port())
+    service = catalogue / "services" / "wechat.toml"
+    service.write_text(service.read_text().replace('"tcp"', '"http"'))
+    command = ["once", "--json", "--catalogue", str(catalogue), "--allow-private"]
+    command += ["--state", str(tmp_path / "s")]
+    with desk() as front:
+        _, out, err = await reachprobe(command)
+        assert "You are 192.0.2.55" in out  # nobody told it whose address that is
+        assert "not known here" in err
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
+        given = enrolment.Enrolment(
+            probe=PROBE, user="u", secret="hush", broker=("mqtt://x",), url=front.url
+        )
+        (tmp_path / "s").mkdir()
+        enrolment.save(tmp_path / "s", given)
+        _, out, err = await reachprobe(command)
+    server.close()
+    assert "You are [scrubbed]" in out
+    assert "192.0.2.55" not in out
+    assert "not known here" not in err
+
+
+async def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
+    async with tiny_world(tmp_path / "c") as catalogue:
+        for arguments in (
+            ["once", "--json", "--catalogue", str(catalogue), "--allow-private"],
+            ["consent"],
+        ):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "probes", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment(),
+            )
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            err = await asyncio.to_thread(process.stderr.read)
+            process.stderr.close()
+            assert await asyncio.to_thread(process.wait) == 0
+            assert b"Error" not in err
+            assert b"Traceback" not in err
+
+
+async def test_join_run_look_and_leave(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    here = ["--state", str(state)]
+    passwords = tmp_path / "passwords"
+    with desk() as front:
+        passwords.write_text("")
+        passwords.chmod(0o600)
+        made = await asyncio.create_subprocess_exec(
+            "mosquitto_passwd", "-b", str(passwords), PROBE, "hush", stderr=subprocess.DEVNULL
+        )
+        assert await made.wait() == 0
+        # The collector is nobody in particular here; the probe may write and read its own.
+        (tmp_path / "acl").write_text(
+            "topic readwrite #\npattern write reachwatch/v1/m/%u\n"
+            "pattern write reachwatch/v1/status/%u\npattern read reachwatch/v1/ack/%u\n"
+        )
+        config = f"password_file {passwords}\nacl_file {tmp_path}/acl"
+        with running_mosquitto(tmp_path / "b", config) as server:
+            front.answer(
+                "/api/v1/enrol",
+                201,
+                {
+                    "probe": PROBE, "user": PROBE, "secret": "hush", "role": "vantage",
+                    "owner": "o", "broker": [server.url],
+                },
+            )  # fmt: skip
+            front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
+            front.answer("/api/v1/leave", 200, {})
+            token = enrolment.encode_token(enrolment.Token(url=front.url, id="a", secret="b"))
+            code, out, err = await reachprobe(
+                ["join", token, *here, "--accept-risks", consent.digest()]
+            )
+            assert (code, PROBE in out, err) == (0, True, "")
+            code, _, err = await reachprobe(["join", token, *here])
+            assert (code, "already enrolled" in err) == (2, True)
+            async with tiny_world(tmp_path / "c") as catalogue, collecting(server.port) as c:
+                async with running_probe(state, catalogue, server.url, "--asn", "64501") as run:
+                    await c.wait(lambda: len(c.ids) >= 3, 30)
+                    await asyncio.sleep(0.3)
+                    assert (await reachprobe(["status", "--check", *here]))[0] == 0
+                    code, out, _ = await reachprobe(["leave", *here])
+                    assert (code, state.is_dir()) == (2, True)
+                    run.terminate()
+                    _, err_bytes = await run.communicate()
+                assert b"hush" not in err_bytes
+                assert b"192.0.2.55" not in err_bytes
+            assert {codec.decode(x).probe for b in c.batches for x in b.lines} == {PROBE}
+        code, out, _ = await reachprobe(["status", *here])
+        assert (code, "no: stopped" in out) == (0, True)
+        assert (await reachprobe(["status", "--check", *here]))[0] == 1
+        code, out, _ = await reachprobe(["status", "--json", *here])
+        assert json.loads(out)["probe"] == PROBE
+        code, out, _ = await reachprobe(["show", "--last", "2", *here])
+        assert len(out.splitlines()) == 2
+        code, out, _ = await reachprobe(["show", "--json", *here])
+        assert {json.loads(line)["probe"] for line in out.splitlines()} == {PROBE}
+        code, out, _ = await reachprobe(["payload", *here])
+        assert len({codec.decode(line.encode()).round for line in out.splitlines()}) == 1
+        code, out, _ = await reachprobe(["leave", *here])
+        assert (code, list(state.iterdir())) == (0, [])
+        assert front.asked[-1] == (
+            "/api/v1/leave",
+            {"probe": PROBE, "user": PROBE, "secret": "hush"},
+        )
+
+
+async def test_leaving_wipes_even_when_the_collector_is_gone(tmp_path: Path) -> None:
+    given = enrolment.Enrolment(
+        probe=PROBE, user=PROBE, secret="hush", broker=("mqtt://x",),
+        url=f"http://127.0.0.1:{free_port()}",
+    )  # fmt: skip
+    enrolment.save(tmp_path, given)
+    code, _, err = await reachprobe(["leave", "--state", str(tmp_path)])
+    assert (code, list(tmp_path.iterdir())) == (1, [])
+    assert "wiped here, but not revoked" in err
+
+
+async def test_the_reflector_runs_until_sigterm(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "probes", "reflector"),
+        *("--listen", "127.0.0.1:0", "--state", str(tmp_path)),
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(),
+    )
+    assert process.stderr is not None
+    line = json.loads(await process.stderr.readline())
+    assert line["port"] > 0
+    process.terminate()
+    assert await process.wait() == 0
+
+
+def test_geo_update_makes_a_table(tmp_path: Path) -> None:
+    source = tmp_path / "t.tsv"
+    source.write_text("192.0.2.0\t192.0.2.255\t64501\tRU\tx\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "probes", "geo", "update", "--from", str(source)],
+        env=environment(REACHPROBE_STATE=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "geo.table").exists()
+
+
+async def test_a_restart_says_again_what_was_taken_last(tmp_path: Path) -> None:
+    async with tiny_world(tmp_path / "catalogue") as catalogue:
+        first = await said_by_a_probe(tmp_path, catalogue)
+        # A kill between the commit and the print would have lost the last line; the next start
+        # prints what is on disk before it measures anything.
+        second = await said_by_a_probe(tmp_path, catalogue)
+    assert set(first) <= set(second)
+
+
+async def said_by_a_probe(directory: Path, catalogue: Path) -> list[str]:
+    async with running_probe(directory, catalogue, "mqtt://127.0.0.1:1") as process:
+        assert process.stdout is not None
+        lines = [await process.stdout.readline() for _ in range(3)]
+        process.terminate()
+        lines += (await process.stdout.read()).splitlines()
+        await process.wait()
+    return [json.loads(line)["id"] for line in lines]

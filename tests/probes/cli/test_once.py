@@ -1,0 +1,157 @@
+"""`once`: a table for a person, JSON Lines for programs, one line for a wrong option."""
+
+from __future__ import annotations
+
+import io
+from importlib import metadata
+
+import pytest
+
+import monitor
+from probes.cli.once import SelectionError, once, open_network, rows, select, software
+from probes.net.resolvers import ResolverError
+from probes.wire.codec import read_lines
+from probes.wire.measurement import (
+    LIVENESS_INTERNATIONAL,
+    EndpointRef,
+    Measurement,
+    Role,
+    Vantage,
+    measurement_id,
+)
+from probes.wire.observation import AppExchange
+from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
+from tests.world import tls_server
+from tests.world.dns_server import Address, DNSServer
+from tests.world.pki import Authority
+from tests.world.tls_server import http_answer
+
+CA = Authority()
+GOOD = tls_server.tls(
+    CA.issue("wechat.test", "alive.test").context(), lambda r: http_answer("200 OK", b"ok")
+)
+TABLE = {"wechat.test": Address("127.0.0.1"), "alive.test": Address("127.0.0.1")}
+
+
+def catalogue(port: int = 443) -> Catalogue:
+    def target(name: str, protocol: str, host: str = "wechat.test") -> Target:
+        endpoint = Endpoint(host=host, port=port, protocol=protocol, trust=CA.pem)
+        return Target(id=name, endpoints=(endpoint,))
+
+    return Catalogue(
+        version="0123456789ab",
+        services=(
+            Service(
+                id="wechat",
+                name="WeChat",
+                targets=(target("wechat/login", "https"), target("wechat/pay", "tls")),
+            ),
+            Service(id="gone", name="Gone", targets=(target("gone/web", "tls", "gone.test"),)),
+        ),
+        liveness=(
+            LivenessHost(
+                host="alive.test", port=port, protocol="tls", scope="international", trust=CA.pem
+            ),
+        ),
+    )
+
+
+async def run(**options) -> tuple[str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    async with tls_server.serve(GOOD) as server, DNSServer(TABLE) as dns:
+        await once(
+            catalogue(server.port),
+            resolver=f"127.0.0.1:{dns.udp_port}",
+            stdout=out,
+            stderr=err,
+            **({"allow_private": True} | options),
+        )
+    return out.getvalue(), err.getvalue()
+
+
+async def test_json_lines_are_measurements_with_liveness():
+    out, err = await run(
+        json_out=True,
+        targets=("wechat/login",),
+        vantage=Vantage(country="FR", asn=64503, role=Role.CONTROL),
+    )
+    seen = [m for _, m in read_lines(out.encode().splitlines())]
+    assert all(isinstance(m, Measurement) for m in seen)
+    assert [m.target for m in seen] == [LIVENESS_INTERNATIONAL, "wechat/login"]
+    assert {m.vantage.role for m in seen} == {Role.CONTROL}
+    assert {m.interval_ms for m in seen} == {0}
+    assert len({m.round for m in seen}) == 1
+    assert [m.id for m in seen] == [measurement_id(m.probe, m.epoch, m.sequence) for m in seen]
+    assert [m.sequence for m in seen] == [1, 2]
+    assert seen[0].software.tls_profile == "default.1"
+    assert err.startswith("measuring 1 targets, 1 endpoints; ends within ")
+
+
+async def test_table_says_what_each_step_met():
+    out, _ = await run()
+    lines = {line.split()[0]: line.split() for line in out.splitlines()}
+    assert next(iter(lines)) == "target"
+    assert lines["wechat/login"][2:6] == ["ok", "ok", "ok", "200"]
+    assert lines["wechat/pay"][2:6] == ["ok", "ok", "ok", "-"]
+    assert lines["gone/web"][2:] == ["dns_nxdomain_error", "-", "-", "-", "-"]
+    assert LIVENESS_INTERNATIONAL in lines
+
+
+async def test_without_the_laboratory_switch_nothing_here_is_contacted():
+    out, _ = await run(allow_private=False, targets=("wechat/login",))
+    lines = {line.split()[0]: line.split() for line in out.splitlines()}
+    assert lines["wechat/login"][2].startswith("unknown_failure")
+
+
+def test_selection_names_what_is_unknown():
+    whole = catalogue()
+    assert [t.id for t in select(whole)] == ["wechat/login", "wechat/pay", "gone/web"]
+    assert [t.id for t in select(whole, ["gone"], ["wechat/pay"])] == ["wechat/pay", "gone/web"]
+    with pytest.raises(SelectionError, match="--service signal: not in this catalogue"):
+        select(whole, ["signal"])
+    with pytest.raises(SelectionError, match="--target wechat/nope"):
+        select(whole, [], ["wechat/nope"])
+
+
+def test_addresses_are_looked_at_before_anything_is_sent():
+    with pytest.raises(SelectionError, match="--bind somewhere: not an IP address"):
+        open_network("somewhere", None, False)
+    with pytest.raises(ResolverError):
+        open_network(None, "not-an-address", False)
+    network, system = open_network("127.0.0.9", "192.168.1.1", False)
+    assert [route.port for route in system] == [53]
+    assert network.refusal("192.168.1.1", 53) is None
+    assert network.refusal("192.168.1.1", 80) is not None
+
+
+def test_an_endpoint_that_was_not_measured_has_a_row():
+    measured = Measurement(
+        v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=0, started=0
+    )
+    assert rows(measured) == []
+
+
+@pytest.mark.parametrize(("spoke", "cell"), [(True, "ok"), (False, "foreign")])
+def test_an_apps_answer_is_ok_only_when_it_is_the_apps(spoke: bool, cell: str):
+    endpoint = "192.0.2.1:443/mtproto"
+    said = AppExchange(
+        endpoint=endpoint, address="192.0.2.1", port=443, protocol="mtproto", spoke=spoke
+    )
+    measured = Measurement(
+        v=1,
+        id="0" * 32,
+        probe="p-" + "0" * 16,
+        target="telegram/dc",
+        round=0,
+        started=0,
+        endpoints=(EndpointRef(id=endpoint, protocol="mtproto"),),
+        observations=(said,),
+    )
+    (row,) = rows(measured)
+    assert cell in row
+
+
+def test_software_names_the_library_and_the_version_that_was_installed():
+    assert software().openssl.startswith("OpenSSL")
+    # Also in the image, where the package's metadata are not.
+    assert software().version == metadata.version("reachwatch") == monitor.__version__

@@ -1,0 +1,90 @@
+"""How often a connection dies, against real servers that let every second one through."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from probes.contrasts import partial_loss, sni
+from probes.protocols import http
+from probes.wire.observation import Contrast, HTTPExchange, TLSHandshake
+from probes.wire.target import Endpoint, SNIContrast
+from tests.world import tls_server
+from tests.world.dns_server import Address
+from tests.world.loopback import internet
+from tests.world.pki import Authority, self_signed
+from tests.world.tls_server import Behaviour, by_name
+
+NAME, HARMLESS = "wechat.test", "innocuous.test"
+CA = Authority()
+GOOD = tls_server.tls(CA.issue(NAME).context())
+HARMLESS_GOOD = tls_server.tls(self_signed(HARMLESS).context())
+
+
+def some(die: str, good: Behaviour) -> Behaviour:
+    """Connections with the name, in order: `x` dies, `.` passes; the last letter goes on."""
+    order = iter(die)
+    last = die[-1]
+
+    def one(connection, first):
+        (tls_server.reset if next(order, last) == "x" else good)(connection, first)
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("die", "tries"),
+    [("x.x.x.", "x.x.x"), ("x....x", "x...."), ("xx.x", "xx.x"), ("xxxx", "xxx"), (".", ".")],
+)
+async def test_handshakes(die: str, tries: str):
+    behaviour = by_name({HARMLESS: HARMLESS_GOOD}, otherwise=some(die, GOOD))
+    async with (
+        tls_server.serve(behaviour) as server,
+        internet({NAME: Address("127.0.0.1")}, sni=SNIContrast(innocuous=HARMLESS)) as net,
+    ):
+        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
+        await sni.reach(visit)
+    seen = [o for o in visit.observations if isinstance(o, TLSHandshake) and o.sni == NAME]
+    assert "".join("x" if o.failure else "." for o in seen) == tries
+    harmless = sum(name == HARMLESS for name in server.names)
+    assert harmless == {"x.x.x": 3, "x....": 3, "xx.x": 2, "xxx": 1, ".": 0}[tries]
+
+
+async def test_requests():
+    answer = tls_server.clear_http("200 OK", b"hi")
+    behaviour = by_name({HARMLESS: answer}, otherwise=some("x.", answer))
+    async with (
+        tls_server.serve(behaviour) as server,
+        internet({NAME: Address("127.0.0.1")}, sni=SNIContrast(innocuous=HARMLESS)) as net,
+    ):
+        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="http"))
+        await http.measure(visit)
+    seen = Counter((o.host, o.failure) for o in visit.observations if isinstance(o, HTTPExchange))
+    assert seen == {(NAME, "connection_reset"): 1, (NAME, None): 4, (HARMLESS, None): 3}
+
+
+@pytest.mark.parametrize("options", [{"contrasts": False}, {"repeats": False}])
+async def test_not_in_a_retest(options: dict[str, bool]):
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        visit = net.visit(Endpoint(host=NAME, port=9, protocol="tcp"), **options)
+
+        async def once(number: int) -> bool:
+            raise AssertionError(number)
+
+        await partial_loss.settle(visit, once)
+
+
+async def test_at_a_few_addresses_only():
+    async with (
+        tls_server.serve(tls_server.silence) as server,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tcp"))
+        good = await visit.connect("127.0.0.1")
+        for _ in range(partial_loss.ADDRESSES + 1):
+            good = await partial_loss.connections(visit, good)
+        assert good.good
+        good.close()
+    repeats = sum(o.contrast is Contrast.REPEAT for o in visit.observations)
+    assert repeats == partial_loss.ADDRESSES * 3

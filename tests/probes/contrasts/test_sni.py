@@ -1,0 +1,225 @@
+"""The contrasts that isolate a cause, each against a real server that interferes by name."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from probes.contrasts import sni
+from probes.net import tls as probe_tls
+from probes.wire.observation import (
+    Contrast,
+    HTTPExchange,
+    PathTrace,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+)
+from probes.wire.target import Endpoint, SNIContrast
+from tests.world import tls_server
+from tests.world.dns_server import Address, Rcode
+from tests.world.loopback import internet
+from tests.world.pki import Authority, self_signed
+from tests.world.tls_server import Behaviour, by_name, http_answer
+
+NAME, HARMLESS = "wechat.test", "innocuous.test"
+CA = Authority()
+GOOD = tls_server.tls(CA.issue(NAME).context(), lambda r: http_answer("200 OK", b"hi"))
+HARMLESS_GOOD = tls_server.tls(self_signed(HARMLESS).context())
+
+
+async def reach(behaviour: Behaviour, *, reflector: Behaviour | None = None, **options):
+    """Measure one endpoint on 127.0.0.1; returns (observations, server)."""
+    async with (
+        tls_server.serve(reflector or GOOD, "127.0.0.3") as mirror,
+        tls_server.serve(behaviour) as server,
+        internet(
+            {NAME: Address("127.0.0.1")},
+            sni=SNIContrast(innocuous=HARMLESS, address=f"127.0.0.3:{mirror.port}"),
+        ) as net,
+    ):
+        service = Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem)
+        visit = net.visit(service, **options)
+        await sni.reach(visit)
+        seen = await net.finish(visit)
+    return seen, server
+
+
+def shakes(seen) -> dict[Contrast | None, str | None]:
+    return {o.contrast: o.failure for o in seen if isinstance(o, TLSHandshake)}
+
+
+async def test_a_good_endpoint_gets_no_contrasts():
+    seen, server = await reach(GOOD)
+    assert shakes(seen) == {None: None}
+    assert server.names == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("interference", "failure"),
+    [
+        (tls_server.reset, "connection_reset"),
+        (tls_server.fin, "eof_error"),
+        (tls_server.silence, "generic_timeout_error"),
+        (tls_server.alert(40), "ssl_failed_handshake"),
+    ],
+)
+async def test_filtered_by_name(interference: Behaviour, failure: str):
+    seen, server = await reach(
+        by_name({NAME: interference}, otherwise=HARMLESS_GOOD), reflector=interference
+    )
+    assert shakes(seen) == {
+        None: failure,
+        Contrast.INNOCUOUS_NAME: None,
+        Contrast.REPEAT: failure,
+        Contrast.CLASSICAL_HELLO: failure,
+        Contrast.REFLECTOR: failure,
+    }
+    assert server.names[:4] == [NAME, HARMLESS, NAME, NAME]
+    assert server.names[4:] == [NAME, ""]  # the path: a hello and a SYN of one hop
+    assert [o.hops[0].ttl for o in seen if isinstance(o, PathTrace)] == [1]
+    by_kind = {o.contrast: o for o in seen if isinstance(o, TLSHandshake)}
+    assert by_kind[None].purpose is Purpose.SUBJECT
+    assert by_kind[None].received_bytes == (7 if failure == "ssl_failed_handshake" else 0)
+    assert by_kind[Contrast.CLASSICAL_HELLO].hello_bytes == 517
+    assert by_kind[Contrast.INNOCUOUS_NAME].sni == HARMLESS
+    assert by_kind[Contrast.REFLECTOR].sni == NAME
+    assert by_kind[Contrast.REFLECTOR].address == "127.0.0.3"
+    assert {o.purpose for o in seen if getattr(o, "contrast", None)} == {Purpose.CONTRAST}
+    assert sum(isinstance(o, TCPConnect) for o in seen) == 5
+
+
+async def test_filtered_by_address_whatever_the_name():
+    seen, _ = await reach(tls_server.reset)
+    assert shakes(seen) == {
+        None: "connection_reset",
+        Contrast.INNOCUOUS_NAME: "connection_reset",
+        Contrast.REPEAT: "connection_reset",
+        Contrast.CLASSICAL_HELLO: "connection_reset",
+        Contrast.REFLECTOR: None,
+    }
+
+
+async def test_innocuous_name_goes_first_where_the_last_round_failed():
+    _, server = await reach(
+        by_name({NAME: tls_server.reset}, otherwise=HARMLESS_GOOD), failed_before=True
+    )
+    assert server.names[0] == HARMLESS
+    assert server.names.count(HARMLESS) == 1
+    assert "" not in server.names  # the path was looked for in the round in which it began
+
+
+async def test_a_lost_handshake_is_repeated_and_then_good():
+    state = {"calls": 0}
+
+    def once_lost(connection, first):
+        state["calls"] += 1
+        (tls_server.silence if state["calls"] == 1 else GOOD)(connection, first)
+
+    seen, _ = await reach(by_name({HARMLESS: HARMLESS_GOOD}, otherwise=once_lost))
+    assert shakes(seen) == {
+        None: "generic_timeout_error",
+        Contrast.INNOCUOUS_NAME: None,
+        Contrast.REPEAT: None,
+    }
+
+
+async def test_a_retest_shows_the_name_once():
+    _, server = await reach(tls_server.reset, contrasts=False, repeats=False)
+    assert server.names == [NAME]
+
+
+async def test_a_large_hello_that_is_dropped_shows_by_the_small_one():
+    def drop_large(connection, first):
+        (tls_server.silence if len(first) > 1400 else GOOD)(connection, first)
+
+    seen, _ = await reach(drop_large)
+    assert shakes(seen)[None] == "generic_timeout_error"
+    assert shakes(seen)[Contrast.REPEAT] == "generic_timeout_error"
+    assert shakes(seen)[Contrast.CLASSICAL_HELLO] is None
+
+
+async def test_foreign_certificate_is_looked_past_once():
+    leaf = Authority("National Filter CA").issue(NAME)
+    page = http_answer("200 OK", b"<title>Blocked by order</title>")
+    seen, server = await reach(tls_server.tls(leaf.context(), lambda r: page))
+    assert shakes(seen) == {None: "ssl_unknown_authority", Contrast.NO_VERIFY: None}
+    subject = next(o for o in seen if isinstance(o, TLSHandshake) and o.contrast is None)
+    assert (subject.verify_code, subject.evidence) == (19, ())
+    assert subject.chain[0].der == leaf.der
+    exchange = next(o for o in seen if isinstance(o, HTTPExchange))
+    assert (exchange.title, exchange.contrast) == ("Blocked by order", Contrast.NO_VERIFY)
+    assert exchange.excerpt.startswith(b"<title>Blocked")
+    assert server.names == [NAME, NAME]
+
+
+async def test_chain_that_only_the_machines_store_trusts(monkeypatch, tmp_path):
+    office = Authority("Office Proxy")
+    (tmp_path / "roots.pem").write_text(office.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    probe_tls._context.cache_clear()
+    behaviour = tls_server.tls(office.issue(NAME).context(), lambda r: http_answer())
+    try:
+        async with (
+            tls_server.serve(behaviour) as server,
+            internet({NAME: Address("127.0.0.1")}) as net,
+        ):
+            visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls"))
+            await sni.reach(visit)
+    finally:
+        probe_tls._context.cache_clear()
+    subject, contrast = [o for o in visit.observations if isinstance(o, TLSHandshake)]
+    assert (subject.failure, subject.evidence) == ("ssl_unknown_authority", ("system_root",))
+    assert (contrast.failure, contrast.evidence) == (None, ("system_root",))
+    assert isinstance(visit.observations[-1], HTTPExchange)
+    assert server.names == [NAME, NAME]
+
+
+async def test_clear_text_in_place_of_tls_is_kept():
+    page = tls_server.clear_http("302 Found", b"", "Location: http://block.test/why\r\n")
+    seen, server = await reach(page)
+    subject = next(o for o in seen if isinstance(o, TLSHandshake))
+    assert subject.plain_http
+    exchange = next(o for o in seen if isinstance(o, HTTPExchange))
+    assert (exchange.location, exchange.contrast) == (
+        "http://block.test/why",
+        Contrast.NO_VERIFY,
+    )
+    assert server.names == [NAME]
+
+
+async def test_unproven_own_answer_makes_every_resolver_be_asked():
+    async with (
+        tls_server.serve(tls_server.tls(self_signed(NAME).context())) as liar,
+        tls_server.serve(GOOD, "127.0.0.2", liar.port) as real,
+        internet(
+            {NAME: Address("127.0.0.1")}, reference={NAME: Address("127.0.0.2")}, secure=True
+        ) as net,
+    ):
+        visit = net.visit(Endpoint(host=NAME, port=liar.port, protocol="tls", trust=CA.pem))
+        await sni.reach(visit)
+        assert net.catalogue.resolvers[0].doh
+        assert visit.names.widened(NAME)
+        by_address = {
+            o.address: o.failure
+            for o in visit.observations
+            if isinstance(o, TLSHandshake) and o.purpose is Purpose.SUBJECT
+        }
+        assert by_address == {"127.0.0.1": "ssl_unknown_authority", "127.0.0.2": None}
+    assert real.names == [NAME]
+
+
+async def test_a_name_that_does_not_resolve_is_reached_by_other_answers():
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet({NAME: Rcode("NXDOMAIN")}, reference={NAME: Address("127.0.0.1")}) as net,
+    ):
+        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
+        await sni.reach(visit)
+        assert [o.failure for o in visit.observations] == [None, None]
+
+
+def test_own_context_of_the_machines_store_verifies():
+    context = probe_tls.context_for("default", probe_tls.SYSTEM_STORE)
+    assert context.verify_mode is ssl.CERT_REQUIRED

@@ -1,0 +1,168 @@
+"""Pairs of transfers against servers that narrow the line by name, for all, or not at all."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from probes.contrasts import throughput
+from probes.contrasts.throughput_schedule import Look, Sight, sight
+from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect, Transfer
+from probes.wire.target import Endpoint, SNIContrast
+from tests.world import tls_server
+from tests.world.dns_server import Address
+from tests.world.loopback import PATIENCE, internet
+from tests.world.pki import Authority
+from tests.world.tls_server import Behaviour, by_name, http_answer
+
+NAME, HARMLESS = "wechat.test", "innocuous.test"
+CA = Authority()
+PAGE = http_answer("200 OK", b"x" * 80_000)
+CONTEXT = CA.issue(NAME).context()
+FAST = tls_server.tls(CONTEXT, lambda r: PAGE)
+SMALL = tls_server.tls(CONTEXT, lambda r: http_answer("421 Misdirected Request", b"no"))
+REFUSED = tls_server.alert(112)
+
+
+class _Narrow:
+    """A socket that sends at most so many bytes a second, in even steps."""
+
+    def __init__(self, inner: socket.socket, rate: int) -> None:
+        self._inner, self._rate = inner, rate
+
+    def sendall(self, payload: bytes) -> None:
+        for at in range(0, len(payload), 2_000):
+            piece = payload[at : at + 2_000]
+            self._inner.sendall(piece)
+            time.sleep(len(piece) / self._rate)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+
+def narrow(rate: int = 150_000, behaviour: Behaviour = FAST) -> Behaviour:
+    def behave(connection: socket.socket, first: bytes) -> None:
+        behaviour(_Narrow(connection, rate), first)  # type: ignore[arg-type]
+
+    return behave
+
+
+async def look(
+    behaviour: Behaviour,
+    *,
+    mirror: Behaviour | None = FAST,
+    wish: Look = Look.DUE,
+    answered: HTTPExchange | None = None,
+) -> list[Transfer]:
+    """The transfers of one look at 127.0.0.1, in the order made."""
+    async with (
+        tls_server.serve(mirror or FAST, "127.0.0.3") as reflector,
+        tls_server.serve(behaviour) as server,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        address = f"127.0.0.3:{reflector.port}" if mirror else ""
+        visit = net.visit(
+            Endpoint(host=NAME, port=server.port, protocol="https", trust=CA.pem),
+            sni=SNIContrast(innocuous=HARMLESS, address=address),
+            look=wish,
+            patience=replace(PATIENCE, subject=2.0, contrast=2.0, transfer=2.0, silence=0.5),
+        )
+        await throughput.look(visit, "127.0.0.1", answered, 300)
+    seen = visit.observations
+    assert all(o.purpose is Purpose.CONTRAST for o in seen if isinstance(o, TCPConnect))
+    return [o for o in seen if isinstance(o, Transfer)]
+
+
+def order(seen: list[Transfer]) -> list[tuple[str, str | None, int]]:
+    return [(t.sni, t.contrast, t.turn) for t in seen]
+
+
+OWN, OTHER = (NAME, None), (HARMLESS, Contrast.INNOCUOUS_NAME)
+OURS = Contrast.REFLECTOR
+
+
+async def test_a_fast_endpoint_costs_one_transfer():
+    seen = await look(FAST)
+    assert order(seen) == [(*OWN, 0)]
+    assert seen[0].purpose is Purpose.SUBJECT
+    assert sight(seen) is Sight.FINE
+
+
+async def test_slow_by_name_is_paired_in_both_orders():
+    seen = await look(by_name({NAME: narrow()}, FAST))
+    assert order(seen) == [(*OWN, 0), (*OTHER, 1), (*OTHER, 2), (*OWN, 3)]
+    assert sight(seen) is Sight.SUSPECT
+    assert all(t.address == "127.0.0.1" for t in seen)
+
+
+async def test_slow_for_every_name_is_held_against_our_own_host():
+    seen = await look(narrow())
+    assert order(seen) == [
+        (*OWN, 0),
+        (*OTHER, 1),
+        (HARMLESS, OURS, 0),
+        (*OTHER, 2),
+        (*OWN, 3),
+    ]
+    assert sight(seen) is Sight.SUSPECT
+    assert seen[2].address == "127.0.0.3"
+
+
+async def test_a_slow_line_ends_the_matter():
+    seen = await look(narrow(), mirror=narrow())
+    assert order(seen) == [(*OWN, 0), (*OTHER, 1), (HARMLESS, OURS, 0)]
+    assert sight(seen) is Sight.SLOW
+
+
+async def test_a_slow_line_without_a_host_of_ours():
+    seen = await look(narrow(), mirror=None)
+    assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
+
+
+async def test_an_address_that_takes_no_other_name():
+    both = by_name({NAME: narrow()}, REFUSED)
+    seen = await look(both, mirror=by_name({NAME: narrow()}, FAST))
+    assert order(seen) == [
+        (*OWN, 0),
+        (HARMLESS, OURS, 0),
+        (NAME, OURS, 1),
+        (NAME, OURS, 2),
+        (HARMLESS, OURS, 3),
+        (*OWN, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "took_us", "transfers"),
+    [
+        (Look.NO, 9_000_000, 0),
+        (Look.MAY, 9_000_000, 1),
+        (Look.MAY, 30_000, 0),
+        (Look.DUE, 30_000, 1),
+    ],
+)
+async def test_only_when_wished(wish: Look, took_us: int, transfers: int):
+    asked = HTTPExchange(
+        endpoint="e", address="127.0.0.1", port=443, host=NAME, took_us=took_us, status=200
+    )
+    assert len(await look(FAST, wish=wish, answered=asked)) == transfers
+
+
+async def test_a_service_that_gives_other_names_next_to_nothing():
+    seen = await look(by_name({NAME: narrow()}, SMALL), mirror=None)
+    assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
+
+
+async def test_a_handshake_that_a_full_queue_kept_is_tried_once_more():
+    met: list[bytes] = []
+
+    def queued(connection: socket.socket, first: bytes) -> None:
+        met.append(first)
+        (tls_server.silence if len(met) == 1 else FAST)(connection, first)
+
+    assert order(await look(queued)) == [(*OWN, 0)]
+    assert len(met) == 2
+    assert await look(tls_server.reset) == []

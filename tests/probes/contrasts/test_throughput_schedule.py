@@ -1,0 +1,140 @@
+"""When speed is looked at, and what a look is remembered as."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.contrasts.throughput_schedule import (
+    AGAIN_MS,
+    EVERY_MS,
+    EVERY_ROUNDS,
+    Look,
+    Looks,
+    Sight,
+    oddly_slow,
+    sight,
+)
+from probes.wire.failure import Failure
+from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
+
+NAME = "a:443/https"
+NOW, MINUTES = 1_800_000_000_000, 300_000
+
+
+def seen(rate: int, contrast: Contrast | None = None, **other: object) -> Transfer:
+    values: dict[str, object] = {
+        "endpoint": NAME,
+        "address": "192.0.2.1",
+        "port": 443,
+        "sni": "a",
+        "purpose": Purpose.SUBJECT if contrast is None else Purpose.CONTRAST,
+        "contrast": contrast,
+        "wanted_bytes": 65_536,
+        "received_bytes": 65_536,
+        "rate": rate,
+    }
+    return Transfer(**(values | other))
+
+
+INNOCUOUS, OURS = Contrast.INNOCUOUS_NAME, Contrast.REFLECTOR
+FINE = [seen(5_000_000)]
+SUSPECT = [seen(20_000), seen(5_000_000, INNOCUOUS)]
+SLOW = [seen(20_000), seen(25_000, INNOCUOUS), seen(20_000, OURS)]
+
+
+def test_a_single_run_always_looks():
+    assert Looks().wish(NAME, NOW, 0) is Look.DUE
+
+
+@pytest.mark.parametrize("interval", [60_000, MINUTES, 6 * 3_600_000])
+def test_the_daemon_looks_in_the_same_round_whenever_it_began(interval: int):
+    """Once in six hours, or in twelve rounds, and at whatever time the probe was started."""
+    every = max(EVERY_MS, EVERY_ROUNDS * interval)
+    start = NOW // interval * interval
+    looked: list[set[int]] = []
+    for late in (0, 5, 11):
+        looks, rounds = Looks(), set()
+        for number in range(late, 3 * every // interval):
+            round_ms = start + number * interval
+            if looks.wish(NAME, round_ms, interval) is Look.DUE:
+                rounds.add(round_ms)
+                looks.note(NAME, round_ms, FINE)
+        looked.append(rounds)
+    assert 2 <= len(looked[0]) <= 3
+    assert looked[2] <= looked[1] <= looked[0]
+    assert len(looked[0] - looked[2]) <= 1
+
+
+def test_endpoints_take_turns():
+    rounds = [NOW + n * MINUTES for n in range(80)]
+    first = []
+    for number in range(40):
+        looks, name = Looks(), f"host{number}:443/https"
+        due = [r for r in rounds if looks.wish(name, r, MINUTES) is Look.DUE]
+        first += due[:1]
+    assert len(set(first)) > 15
+
+
+def test_a_suspect_is_looked_at_every_round_and_again_when_asked_for():
+    looks = Looks()
+    looks.wish(NAME, NOW, MINUTES)
+    looks.note(NAME, NOW, SUSPECT)
+    assert looks.wish(NAME, NOW + 1, MINUTES) is Look.DUE
+    assert looks.wish(NAME, NOW + 1, MINUTES, retest=True) is Look.DUE
+    looks.note(NAME, NOW + 1, FINE)
+    assert looks.wish(NAME, NOW + 2, MINUTES, retest=True) is Look.NO
+
+
+def test_a_slow_line_is_left_alone_until_the_next_time():
+    looks = Looks()
+    assert looks.wish(NAME, NOW, MINUTES) is Look.MAY
+    looks.note(NAME, NOW, SLOW)
+    assert looks.wish(NAME, NOW + 2 * AGAIN_MS, EVERY_MS) in (Look.NO, Look.DUE)
+
+
+def test_an_odd_exchange_is_a_reason_once_an_hour():
+    looks = Looks()
+    looks.note(NAME, NOW, FINE)
+    assert looks.wish(NAME, NOW + AGAIN_MS - 1, MINUTES) in (Look.NO, Look.DUE)
+    wishes = {looks.wish(NAME, NOW + AGAIN_MS + n, EVERY_MS) for n in range(3)}
+    assert wishes <= {Look.MAY, Look.DUE}
+
+
+def test_without_a_transfer_nothing_changes():
+    looks = Looks()
+    looks.note(NAME, NOW, SUSPECT)
+    looks.note(NAME, NOW + 1, [])
+    assert looks.wish(NAME, NOW + 2, MINUTES) is Look.DUE
+
+
+@pytest.mark.parametrize(
+    ("transfers", "amounts_to"),
+    [
+        ([], Sight.FINE),
+        (FINE, Sight.FINE),
+        (SUSPECT, Sight.SUSPECT),
+        (SLOW, Sight.SLOW),
+        ([seen(20_000), seen(5_000_000)], Sight.FINE),
+        ([seen(20_000), seen(20_000, INNOCUOUS), seen(5_000_000, OURS)], Sight.SUSPECT),
+    ],
+)
+def test_sight(transfers: list[Transfer], amounts_to: Sight):
+    assert sight(transfers) is amounts_to
+
+
+@pytest.mark.parametrize(
+    ("changes", "odd"),
+    [
+        ({"received_bytes": 60_000, "took_us": 300_000}, False),
+        ({"received_bytes": 60_000, "took_us": 3_000_000}, True),
+        ({"received_bytes": 500, "took_us": 500_000}, False),
+        ({"received_bytes": 500, "took_us": 1_400_000}, True),
+        ({"received_bytes": 16_000, "failure": Failure.TIMEOUT}, True),
+        ({"received_bytes": 0, "failure": Failure.TIMEOUT}, False),
+        ({"took_us": 3_000_000, "contrast": Contrast.NO_VERIFY}, False),
+    ],
+)
+def test_oddly_slow(changes: dict[str, object], odd: bool):
+    values: dict[str, object] = {"endpoint": NAME, "address": "192.0.2.1", "port": 443, "host": "a"}
+    assert oddly_slow(HTTPExchange(**(values | changes)), 50_000) is odd
+    assert not oddly_slow(None, 50_000)

@@ -1,0 +1,221 @@
+import asyncio
+import base64
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probes.delivery import enrolment
+from probes.delivery.enrolment import Enrolment, EnrolmentError, Token
+from tests.probes.delivery.test_mqtt import certificate
+from tests.world.desk import desk
+from tests.world.mosquitto import free_port
+
+GIVEN = {
+    "probe": "p-0123456789abcdef",
+    "user": "p-0123456789abcdef",
+    "secret": "hush",
+    "broker": ["mqtt://127.0.0.1:1883"],
+    "role": "vantage",
+    "owner": "o-1",
+    "later": "fields are ignored",
+}
+
+
+def encoded(text: bytes) -> str:
+    return "rch1." + base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+def test_a_token_survives_its_text() -> None:
+    token = Token(url="https://collector.example/base/", id="abc", secret="s~ÿ")
+    assert enrolment.parse_token(f"  {enrolment.encode_token(token)}\n") == token
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must begin with rch1."),
+        ("rch2.abc", "must begin with rch1."),
+        ("rch1.", "damaged"),
+        ("rch1.%%%", "damaged"),
+        ("rch1.ünicode", "damaged"),
+        (encoded(b"{"), "damaged"),
+        (encoded(b'{"url": "http://x", "id": "a"}'), "damaged"),
+        (encoded(b'{"url": "ftp://x", "id": "a", "secret": "b"}'), "must be an http"),
+        (encoded(b'{"url": "http://x:99999", "id": "a", "secret": "b"}'), "not a URL"),
+        (encoded(b"[" * 100_000), "damaged"),
+    ],
+)
+def test_bad_tokens_are_one_line(text: str, words: str) -> None:
+    with pytest.raises(EnrolmentError) as caught:
+        enrolment.parse_token(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
+    with desk() as front:
+        front.answer("/base/api/v1/enrol", 201, GIVEN)
+        token = Token(url=f"{front.url}/base/", id="abc", secret="once")
+        enrolled = enrolment.enrol(token, "reachprobe/1")
+        assert front.asked == [
+            (
+                "/base/api/v1/enrol",
+                {"token_id": "abc", "secret": "once", "software": "reachprobe/1"},
+            )
+        ]
+    assert enrolled.probe == GIVEN["probe"]
+    assert enrolled.broker == ("mqtt://127.0.0.1:1883",)
+    enrolment.save(tmp_path, enrolled)
+    assert (tmp_path / enrolment.FILE).stat().st_mode & 0o777 == 0o600
+    assert enrolment.load(tmp_path) == enrolled
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (403, {"error": "the token is unknown, used up, expired or revoked"}, "used up"),
+        (410, b"", "expired"),
+        (409, b"<html>", "used up"),
+        (429, {"error": 7}, "too many attempts"),
+        (500, {"error": "a\nb\x1b[31m" + "x" * 999}, "refused: ab[31mxx"),
+        (307, b"", "HTTP status 307"),
+        (404, b"[" * 9999, "no enrolment at this address"),
+        (200, b"", "makes no sense"),
+        (200, {"probe": "p-1"}, "makes no sense"),
+        (201, {**GIVEN, "broker": []}, "makes no sense"),
+        (201, {**GIVEN, "user": "\r\nFLUSHALL\r\n"}, "makes no sense"),
+        (201, {**GIVEN, "secret": "a b"}, "makes no sense"),
+        (201, {**GIVEN, "role": "\x1b[2J"}, "makes no sense"),
+        (201, {**GIVEN, "owner": "\x1b[2J"}, "makes no sense"),
+        (201, [1], "makes no sense"),
+    ],
+)
+def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
+    with desk() as front:
+        front.answer("/api/v1/enrol", status, body)
+        with pytest.raises(EnrolmentError) as caught:
+            enrolment.enrol(Token(url=front.url, id="a", secret="once"), "x")
+    assert words in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert "once" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_nobody_there_is_one_line() -> None:
+    token = Token(url=f"http://127.0.0.1:{free_port()}", id="a", secret="b")
+    with pytest.raises(EnrolmentError, match="cannot be reached"):
+        enrolment.enrol(token, "x")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer() -> None:
+            for _ in range(2):
+                plain, _peer = listener.accept()
+                try:
+                    with context.wrap_socket(plain, server_side=True) as secure:
+                        secure.recv(9999)
+                        body = b'{"address": "192.0.2.9"}'
+                        secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n" + body)
+                except OSError:
+                    plain.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        token = Token(url=f"https://localhost:{port}", id="a", secret="b")
+        with pytest.raises(EnrolmentError, match="certificate is not valid"):
+            enrolment.enrol(token, "x")
+        # The machine's own store counts as well: SSL_CERT_FILE names it.
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+        assert enrolment.whoami(token.url) == ("192.0.2.9",)
+        thread.join()
+
+
+def test_damaged_files_are_one_line(tmp_path: Path) -> None:
+    assert enrolment.load(tmp_path) is None
+    (tmp_path / enrolment.FILE).write_text("{}")
+    with pytest.raises(EnrolmentError, match="join again"):
+        enrolment.load(tmp_path)
+    (tmp_path / enrolment.IDENTITY).write_text("x")
+    with pytest.raises(EnrolmentError, match="damaged"):
+        enrolment.own_identity(tmp_path)
+
+
+def test_an_own_identity_is_made_once(tmp_path: Path) -> None:
+    first = enrolment.own_identity(tmp_path)
+    assert first == enrolment.own_identity(tmp_path)
+    assert len(first) == 18
+
+
+def test_leaving_and_whoami() -> None:
+    with desk() as front:
+        enrolled = Enrolment(
+            probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
+            url=front.url,
+        )  # fmt: skip
+        front.answer("/api/v1/leave", 200, {})
+        enrolment.leave(enrolled)
+        assert front.asked[-1][1]["secret"] == "hush"
+        front.answer("/api/v1/leave", 403, {"error": "not known here"})
+        enrolment.leave(enrolled)
+        front.answer("/api/v1/leave", 503, {"error": "try again"})
+        with pytest.raises(EnrolmentError, match="try again"):
+            enrolment.leave(enrolled)
+        front.answer("/api/v1/whoami", 200, {"address": "2001:DB8::1"})
+        assert enrolment.whoami(front.url) == ("2001:db8::1",)
+        for body in ({"address": ""}, {"address": "somewhere"}, {}, b"<html>"):
+            front.answer("/api/v1/whoami", 200, body)
+            assert enrolment.whoami(front.url) == ()
+    assert enrolment.whoami(f"http://127.0.0.1:{free_port()}") == ()
+
+
+async def test_both_families_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a probe that reaches its collector over IPv6 would publish its IPv4 address."""
+
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        told = b"2001:db8::7" if ":" in writer.get_extra_info("peername")[0] else b"192.0.2.9"
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + b'{"address": "%s"}' % told)
+        writer.close()
+
+    server = await asyncio.start_server(tell, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    other = await asyncio.start_server(tell, "::1", port)
+    real = socket.getaddrinfo
+
+    def both(host: str, *more: Any, **options: Any) -> Any:
+        found = ("::1", "127.0.0.1") if host == "collector.test" else (host,)
+        return [entry for name in found for entry in real(name, *more, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    url = f"http://collector.test:{port}"
+    assert await asyncio.to_thread(enrolment.whoami, url) == ("192.0.2.9", "2001:db8::7")
+    server.close()
+    assert await asyncio.to_thread(enrolment.whoami, url) == ("2001:db8::7",)
+    other.close()
+
+
+def test_the_address_outside_is_asked_of_the_own_collector(tmp_path: Path) -> None:
+    assert enrolment.seen_from_outside(tmp_path) == ()
+    with desk() as front:
+        enrolled = Enrolment(
+            probe="p-0123456789abcdef", user="u", secret="hush", broker=("mqtt://x",),
+            url=front.url,
+        )  # fmt: skip
+        enrolment.save(tmp_path, enrolled)
+        front.answer("/api/v1/whoami", 200, {"address": "192.0.2.9"})
+        assert enrolment.seen_from_outside(tmp_path) == ("192.0.2.9",)
+    (tmp_path / enrolment.FILE).write_text("{}")
+    assert enrolment.seen_from_outside(tmp_path) == ()

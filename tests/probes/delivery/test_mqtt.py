@@ -1,0 +1,307 @@
+import asyncio
+import base64
+import contextlib
+import datetime as dt
+import hashlib
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+from amqtt.broker import Broker as EmbeddedBroker
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from probes.delivery import mqtt
+from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+
+WILL = ("will/topic", b"lost")
+
+
+def connect(broker: mqtt.Broker, version: str = "5", **more: Any) -> Any:
+    options: dict[str, Any] = {"user": "", "secret": "", "client_id": "p1", "will": WILL} | more
+    return mqtt.connect(broker, version=version, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "version"),
+    [
+        ("mqtt://127.0.0.1", "mqtt://127.0.0.1:1883", ""),
+        ("mqtts://u:s%40@host:99", "mqtts://host:99", ""),
+        ("ws://[::1]:8080/x?version=3.1.1", "ws://[::1]:8080", "3.1.1"),
+        ("wss://host", "wss://host:443", ""),
+    ],
+)
+def test_urls(text: str, name: str, version: str) -> None:
+    broker = mqtt.parse_broker(text)
+    assert (broker.name, broker.version) == (name, version)
+    assert "s@" not in broker.name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "http://x", "mqtt://", "mqtt://h:99999", "mqtt://h?version=4"]
+)
+def test_bad_urls(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        mqtt.parse_broker(text)
+
+
+def test_who_can_read_what_goes_to_a_broker() -> None:
+    for url, exposed in (
+        ("mqtt://127.0.0.1", False), ("ws://localhost/x", False), ("mqtt://[::1]:1883", False),
+        ("mqtt://192.0.2.1", True), ("ws://a.example", True), ("mqtts://a.example", False),
+        ("wss://a.example", False),
+    ):  # fmt: skip
+        assert mqtt.parse_broker(url).exposed is exposed
+
+
+def test_the_private_hooks_are_where_they_were() -> None:
+    assert aiomqtt.Client.__init__.__kwdefaults__["max_queued_incoming_messages"] is None
+    for name in ("_on_connect", "_on_disconnect", "_on_publish"):
+        assert getattr(mqtt._Client, name) is not getattr(aiomqtt.Client, name)
+    for name in ("_sock_close", "_sock_recv"):
+        assert hasattr(aiomqtt.client.mqtt.Client, name)
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_both_versions_carry_messages_and_the_will(tmp_path: Path, version: str) -> None:
+    with running_mosquitto(tmp_path, "max_packet_size 70000") as server:
+        broker = mqtt.parse_broker(server.url)
+        async with connect(broker, version, client_id="reader") as reader:
+            await reader.subscribe("#")
+            stream = reader.messages()
+            async with connect(broker, version) as writer:
+                assert writer.packet_limit == (70000 if version == "5" else 0)
+                assert writer.transport == f"mqtt+{version}"
+                assert await writer.publish("a/b", b"x" * 60000) == ""
+                assert await anext(stream) == mqtt.Message("a/b", b"x" * 60000)
+                # A second connection of the same name takes over: the first one's will is sent.
+                async with connect(broker, version):
+                    assert await anext(stream) == mqtt.Message(*WILL)
+                with pytest.raises(mqtt.BrokerError):
+                    await writer.publish("a/b", b"")
+            await stream.aclose()
+
+
+async def test_a_refused_publish_says_why(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic read #\n")
+    with running_mosquitto(tmp_path, f"acl_file {tmp_path}/acl") as server:
+        broker = mqtt.parse_broker(server.url)
+        async with connect(broker) as writer:
+            assert await writer.publish("a", b"") == "Not authorized"
+        async with connect(broker, "3.1.1") as writer:
+            assert await writer.publish("a", b"") == ""
+
+
+async def test_wrong_credentials_are_one_line_without_the_secret(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, anonymous=False) as server:
+        with pytest.raises(mqtt.BrokerError) as caught:
+            async with connect(mqtt.parse_broker(server.url), user="u", secret="hush"):
+                pass
+        assert "ot authorized" in str(caught.value)
+        assert "hush" not in str(caught.value)
+
+
+async def test_nobody_there_and_a_death_under_way(tmp_path: Path) -> None:
+    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{free_port()}")
+    with pytest.raises(mqtt.BrokerError, match="refused"):
+        async with connect(broker):
+            pass
+    server = Mosquitto(tmp_path)
+    server.start()
+    async with connect(mqtt.parse_broker(server.url)) as alive:
+        server.kill()
+        with pytest.raises(mqtt.BrokerError):
+            async for _ in alive.messages():
+                pass
+
+
+async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.close()
+
+    async def keep_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    mishaps: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
+    for behaviour, words in ((hang_up, "hung up"), (keep_silent, "timed out")):
+        server = await asyncio.start_server(behaviour, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(mqtt.BrokerError, match=words):
+            async with connect(mqtt.parse_broker(f"mqtt://127.0.0.1:{port}"), connack_seconds=0.3):
+                pass
+        server.close()
+        await server.wait_closed()
+    await asyncio.sleep(0.05)
+    assert mishaps == []
+
+
+async def test_the_embedded_broker_takes_3_1_1_only() -> None:
+    port = free_port()
+    plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
+    server = EmbeddedBroker(
+        {
+            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
+            "plugins": {plugin: {"allow_anonymous": True}},
+        }
+    )
+    await server.start()
+    try:
+        broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{port}")
+        async with connect(broker, "3.1.1") as alive:
+            await alive.subscribe("t")
+            await alive.publish("t", b"x")
+            async for message in alive.messages():
+                assert message == mqtt.Message("t", b"x")
+                break
+    finally:
+        await server.shutdown()
+
+
+# paho leaves a socket whose TLS handshake failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_tls_is_verified(tmp_path: Path) -> None:
+    config = certificate(tmp_path)
+    with running_mosquitto(tmp_path, config) as server:
+        broker = mqtt.parse_broker(server.url.replace("mqtt://127.0.0.1", "mqtts://localhost"))
+        with pytest.raises(mqtt.BrokerError, match="certificate verify failed"):
+            async with connect(broker):
+                pass
+        mqtt._context.cache_clear()
+        mqtt._context().load_verify_locations(tmp_path / "cert.pem")
+        try:
+            async with connect(broker) as alive:
+                assert alive.transport == "mqtts+5"
+        finally:
+            mqtt._context.cache_clear()
+
+
+async def test_websockets(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, "protocol websockets") as server:
+        broker = mqtt.parse_broker(server.url.replace("mqtt:", "ws:"))
+        async with connect(broker) as alive:
+            await alive.publish("t", b"x")
+
+
+def certificate(directory: Path) -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return f"certfile {directory}/cert.pem\nkeyfile {directory}/key.pem"
+
+
+async def test_a_packet_without_measure_is_not_read() -> None:
+    over: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1000)
+        writer.write(b"\x20\x02\x00\x00")
+        subscribe = await reader.read(1000)
+        writer.write(b"\x90\x03" + subscribe[2:4] + b"\x01")
+        writer.write(b"\x30\xff\xff\xff\x7f" + bytes(1000))
+        try:
+            over.set_result(await reader.read())
+        except OSError:
+            over.set_result(b"")
+        writer.close()
+
+    mishaps: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
+    server = await asyncio.start_server(announce, "127.0.0.1", 0)
+    broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with asyncio.timeout(4):
+        async with connect(broker, "3.1.1") as connection:
+            await connection.subscribe("t")
+            with pytest.raises(mqtt.BrokerError):
+                await anext(connection.messages())
+            await over  # the connection was closed, whatever else was to come
+    server.close()
+    await server.wait_closed()
+    assert mishaps == []
+
+
+async def test_a_frame_without_end_is_not_kept() -> None:
+    """Small packets for ever, all in one frame of a websocket, as paho keeps it."""
+    sent = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        head = await reader.readuntil(b"\r\n\r\n")
+        key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)
+        assert key is not None
+        proof = hashlib.sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: "
+            + base64.b64encode(proof)
+            + b"\r\n\r\n"
+        )
+        await reader.read(1000)
+        writer.write(b"\x82\x7f" + struct.pack("!Q", 1 << 40) + b"\x20\x02\x00\x00")
+        with contextlib.suppress(OSError):
+            while sent < 50_000_000:
+                writer.write(b"\xd0\x00" * 8192)  # the answer to a ping
+                sent += 16384
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0)
+    broker = mqtt.parse_broker(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/mqtt")
+    async with asyncio.timeout(20):
+        with pytest.raises(mqtt.BrokerError):
+            async with connect(broker, "3.1.1") as connection:
+                await anext(connection.messages())
+    assert mqtt.MOST_FRAME_BYTES < sent < 50_000_000, "it was read for a while"
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path, "max_queued_messages 0") as server:
+        broker = mqtt.parse_broker(server.url)
+        will = ("will", b"")
+        async with (
+            mqtt.connect(
+                broker, version="5", user="", secret="", client_id="a", will=will
+            ) as reader,
+            mqtt.connect(
+                broker, version="5", user="", secret="", client_id="b", will=will
+            ) as flooder,
+        ):
+            await reader.subscribe("t")
+            for number in range(mqtt.MOST_WAITING + 50):
+                await flooder.publish("t", b"%d" % number)
+            await asyncio.sleep(0.2)
+            await flooder.publish("t", b"last")
+            waiting = 0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    async for _ in reader.messages():
+                        waiting += 1
+            assert waiting == mqtt.MOST_WAITING

@@ -1,0 +1,274 @@
+"""Real sockets on loopback; ICMP in a network namespace of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from probes.net.network import ConnectError, DestinationRefusedError, Guard, SocketNetwork
+from tests.world.tls_server import reset, serve, silence
+
+LAB = SocketNetwork(guard=Guard(allow_private=True))
+
+
+async def test_nothing_is_sent_to_a_refused_address():
+    strict = SocketNetwork()
+    async with serve(silence, wait_for_bytes=False) as server:
+        with pytest.raises(DestinationRefusedError, match="127"):
+            await strict.connect("127.0.0.1", server.port)
+        with pytest.raises(DestinationRefusedError):
+            await strict.datagrams("127.0.0.1", server.port)
+        await asyncio.sleep(0.05)
+        assert server.hellos == []
+
+
+async def test_refused_port_has_errno_and_no_icmp():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectError) as caught:
+            await LAB.connect("127.0.0.1", free.getsockname()[1])
+    assert caught.value.errno == errno.ECONNREFUSED
+    assert caught.value.icmp_type is None
+    assert caught.value.icmp_from is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_stream_carries_bytes_both_ways(address: str):
+    async with serve(lambda s, first: s.sendall(b"pong"), address) as server:
+        stream = await LAB.connect(address, server.port)
+        await stream.send(b"ping\r\n\r\n")
+        assert await stream.receive() == b"pong"
+        assert await stream.receive() == b""
+        stream.close()
+        stream.close()
+    assert server.hellos == [b"ping\r\n\r\n"]
+
+
+async def test_an_answer_in_parts_and_what_stood_there_before_anything_was_sent():
+    def greet(connection: socket.socket, first: bytes) -> None:
+        connection.sendall(b"greeting")
+        for part in (b"one", b"two"):
+            assert connection.recv(9) == b"more"
+            connection.sendall(part)
+
+    async with serve(greet, wait_for_bytes=False) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        assert await stream.receive(5) == b"greet"
+        assert await stream.receive() == b"ing"
+        await stream.send(b"more")
+        assert await stream.receive() == b"one"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.receive(), 0.05)  # and nothing is lost by it
+        await stream.send(b"more")
+        assert await stream.receive() == b"two"
+        assert await stream.receive() == b""
+        stream.close()
+
+
+async def test_a_closed_stream_says_so_also_when_an_answer_was_due():
+    async with serve(silence) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        await stream.send(b"x\r\n\r\n")
+        stream.close()
+        with pytest.raises(OSError, match="descriptor") as caught:
+            await stream.receive()
+    assert caught.value.errno == errno.EBADF
+
+
+async def test_an_address_that_cannot_be_connected_to_fails_at_once():
+    with pytest.raises(ConnectError) as caught:
+        await LAB.connect("fe80::1", 9)  # of a link that is not named
+    assert caught.value.errno == errno.EINVAL
+
+
+async def test_reset_comes_with_its_errno():
+    async with serve(reset) as server:
+        stream = await LAB.connect("127.0.0.1", server.port)
+        await stream.send(b"x\r\n\r\n")
+        with pytest.raises(OSError, match="reset") as caught:
+            await stream.receive()
+        stream.close()
+    assert caught.value.errno == errno.ECONNRESET
+
+
+async def test_bind_is_used_for_its_own_family_only():
+    peers: list[str] = []
+
+    def note(connection: socket.socket, first: bytes) -> None:
+        peers.append(connection.getpeername()[0])
+
+    bound = SocketNetwork("127.0.0.9", Guard(allow_private=True))
+    for address in ("127.0.0.1", "::1"):
+        async with serve(note, address, wait_for_bytes=False) as server:
+            stream = await bound.connect(address, server.port)
+            assert await stream.receive() == b""
+            stream.close()
+    assert peers == ["127.0.0.9", "::1"]
+
+
+async def test_bind_to_an_address_of_another_machine_fails_like_a_network():
+    foreign = SocketNetwork("192.0.2.77", Guard(allow_private=True))
+    with pytest.raises(ConnectError) as caught:
+        await foreign.connect("127.0.0.1", 9)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_cancelled_connect_leaves_no_socket():
+    listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+    fillers = [socket.socket() for _ in range(4)]
+    for filler in fillers:  # a full backlog: further SYNs are dropped
+        filler.setblocking(False)
+        filler.connect_ex(listener.getsockname())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await LAB.connect(*listener.getsockname())
+    for sock in (*fillers, listener):
+        sock.close()  # a leaked socket of ours is a ResourceWarning, which is an error here
+
+
+async def test_datagram_to_a_closed_port_is_refused_by_icmp():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    datagrams = await LAB.datagrams("127.0.0.1", port)
+    await datagrams.send(b"?")
+    with pytest.raises(ConnectionRefusedError):
+        await datagrams.receive()
+    datagrams.close()
+
+
+async def test_datagrams_arrive_whether_or_not_somebody_waits():
+    """Each once and in order; a wait that was given up takes none away, and while nobody waits
+    the event loop is not kept busy with what has arrived."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        far.settimeout(5)
+        near = await LAB.datagrams(*far.getsockname())
+        try:
+            await near.send(b"hello")
+            _, place = far.recvfrom(9)
+            waiting = asyncio.ensure_future(near.receive())
+            await asyncio.sleep(0.01)
+            far.sendto(b"1", place)
+            assert await waiting == b"1"
+            far.sendto(b"2", place)
+            far.sendto(b"3", place)
+            assert [await near.receive(), await near.receive()] == [b"2", b"3"]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await near.receive()
+            far.sendto(b"4", place)
+            await asyncio.sleep(0.05)
+            used = time.process_time()
+            await asyncio.sleep(0.2)
+            assert time.process_time() - used < 0.05
+            assert await near.receive() == b"4"
+            waiting = asyncio.ensure_future(near.receive())
+            await asyncio.sleep(0.01)
+            far.sendto(b"5", place)
+            assert await waiting == b"5"
+        finally:
+            number = near._sock.fileno()
+            near.close()
+            near.close()
+    assert not loop.remove_reader(number)
+
+
+@pytest.mark.parametrize(("address", "type_code"), [("127.0.0.1", (3, 3)), ("::1", (1, 4))])
+async def test_datagrams_tell_the_icmp_error_when_asked(address: str, type_code):
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as closed:
+        closed.bind((address, 0))
+        port = closed.getsockname()[1]
+    datagrams = await LAB.datagrams(address, port, icmp=True)
+    await datagrams.send(b"?")
+    with pytest.raises(ConnectError) as caught:
+        await datagrams.receive()
+    datagrams.close()
+    error = caught.value
+    assert error.errno == errno.ECONNREFUSED
+    assert ((error.icmp_type, error.icmp_code), error.icmp_from) == (type_code, address)
+
+
+def test_clocks_have_the_units_they_say():
+    assert abs(LAB.clock_us() - LAB.clock_us()) < 1_000_000
+    assert 1_700_000_000_000 < LAB.wall_ms() < 32_503_680_000_000
+
+
+_ICMP_PROBE = """
+import asyncio, json
+from probes.net.network import ConnectError, Guard, SocketNetwork
+async def main():
+    found = []
+    for address in ("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8:113::10"):
+        try:
+            await SocketNetwork(guard=Guard(allow_private=True)).connect(address, 443)
+        except ConnectError as e:
+            found.append([e.errno, e.icmp_type, e.icmp_code, e.icmp_from])
+    print(json.dumps(found))
+asyncio.run(main())
+"""
+
+
+async def test_a_stream_of_few_hops_is_closed_by_reset():
+    """Nothing that was lost on purpose is sent again when it closes."""
+    ended: list[str] = []
+
+    def watch(connection: socket.socket, first: bytes) -> None:
+        try:
+            connection.recv(5)
+            ended.append("fin" if not connection.recv(1) else "more")
+        except ConnectionResetError:
+            ended.append("reset")
+
+    async with serve(watch, wait_for_bytes=False) as server:
+        stream = await LAB.connect(server.address, server.port, hops=1)
+        LAB.limit_hops(stream, 1)
+        await stream.send(b"hello")
+        await asyncio.sleep(0.05)
+        stream.close()
+        stream.close()
+        await asyncio.sleep(0.1)
+    assert ended == ["reset"]
+    with pytest.raises(TypeError, match="not a stream"):
+        LAB.limit_hops(object(), 1)  # type: ignore[arg-type]
+
+
+_ICMP_WORLD = """
+set -e
+ip link set lo up
+ip address add 203.0.113.10/32 dev lo; ip address add 203.0.113.11/32 dev lo
+ip address add 203.0.113.12/32 dev lo; ip address add 2001:db8:113::10/128 dev lo nodad
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0
+nft 'add table inet c; add chain inet c i { type filter hook input priority 0; }'
+nft 'add rule inet c i ip daddr 203.0.113.10 tcp dport 443 reject with icmp type admin-prohibited'
+nft 'add rule inet c i ip daddr 203.0.113.11 tcp dport 443 reject with icmp type port-unreachable'
+nft 'add rule inet c i ip daddr 203.0.113.12 tcp dport 443 reject with tcp reset'
+nft 'add rule inet c i ip6 nexthdr tcp tcp dport 443 reject with icmpv6 type admin-prohibited'
+exec "$0" -c "$1"
+"""
+
+
+@pytest.mark.lab
+def test_icmp_error_has_type_code_and_sender():
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", _ICMP_WORLD, sys.executable, _ICMP_PROBE],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert json.loads(run.stdout) == [
+        [errno.EHOSTUNREACH, 3, 13, "203.0.113.10"],
+        [errno.ECONNREFUSED, 3, 3, "203.0.113.11"],
+        [errno.ECONNREFUSED, None, None, None],
+        [errno.EACCES, 1, 1, "2001:db8:113::10"],
+    ]

@@ -1,0 +1,69 @@
+"""`http` asks in clear; when that dies, an innocuous host tells whether the name is the cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from probes.protocols import http
+from probes.wire.observation import Contrast, HTTPExchange, Purpose
+from probes.wire.target import Endpoint
+from tests.world import tls_server
+from tests.world.dns_server import Address, Rcode
+from tests.world.loopback import internet
+from tests.world.tls_server import Behaviour, by_name
+
+NAME = "wechat.test"
+GOOD = tls_server.clear_http("200 OK", b"<title>Welcome</title>")
+
+
+async def measure(behaviour: Behaviour, **options: object):
+    async with tls_server.serve(behaviour) as server, internet({NAME: Address("127.0.0.1")}) as net:
+        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="http"), **options)
+        await http.measure(visit)
+    return [o for o in visit.observations if isinstance(o, HTTPExchange)], server
+
+
+async def test_a_good_answer_has_title_and_excerpt():
+    seen, server = await measure(GOOD)
+    assert [(o.status, o.title, o.failure) for o in seen] == [(200, "Welcome", None)]
+    assert seen[0].excerpt
+    assert len(server.hellos) == 1
+
+
+@pytest.mark.parametrize(
+    ("interference", "failure"),
+    [
+        (tls_server.reset, "connection_reset"),
+        (tls_server.silence, "generic_timeout_error"),
+        (tls_server.fin, "eof_error"),
+    ],
+)
+async def test_filtered_by_host_name(interference: Behaviour, failure: str):
+    seen, _ = await measure(by_name({NAME: interference}, otherwise=GOOD))
+    assert [(o.contrast, o.host, o.failure) for o in seen] == [
+        (None, NAME, failure),
+        (Contrast.INNOCUOUS_NAME, "innocuous.test", None),
+        (Contrast.REPEAT, NAME, failure),
+    ]
+
+
+async def test_innocuous_first_where_the_last_round_failed_and_nothing_in_a_retest():
+    seen, _ = await measure(by_name({NAME: tls_server.reset}, otherwise=GOOD), failed_before=True)
+    assert [o.contrast for o in seen] == [Contrast.INNOCUOUS_NAME, None, Contrast.REPEAT]
+    seen, _ = await measure(tls_server.reset, contrasts=False, repeats=False)
+    assert [o.contrast for o in seen] == [None]
+
+
+async def test_the_machines_own_answer_is_asked_and_another_only_without_one():
+    page = tls_server.clear_http("200 OK", b"<title>Blocked</title>")
+    async with (
+        tls_server.serve(page, "127.0.0.66") as forged,
+        tls_server.serve(GOOD, "127.0.0.1", forged.port) as real,
+    ):
+        for answer, title in ((Address("127.0.0.66"), "Blocked"), (Rcode("NXDOMAIN"), "Welcome")):
+            async with internet({NAME: answer}, reference={NAME: Address("127.0.0.1")}) as net:
+                visit = net.visit(Endpoint(host=NAME, port=forged.port, protocol="http"))
+                await http.measure(visit)
+            seen = [o for o in visit.observations if isinstance(o, HTTPExchange)]
+            assert [(o.title, o.purpose) for o in seen] == [(title, Purpose.SUBJECT)]
+    assert sum(b"GET" in hello for hello in real.hellos) == 1

@@ -1,0 +1,385 @@
+"""Whole rounds on loopback: liveness, order, deadlines, and what a round must survive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from probes.endpoint.timeouts import Patience
+from probes.protocols import registry
+from probes.protocols.registry import Experiment
+from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.round import (
+    measure_again,
+    measure_liveness,
+    measure_round,
+    measure_target,
+    round_bound_seconds,
+)
+from probes.wire.codec import decode, encode
+from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
+from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake, Transfer
+from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
+from tests.world import tls_server
+from tests.world.dns_server import Address
+from tests.world.loopback import PATIENCE, Internet, internet
+from tests.world.pki import Authority
+from tests.world.tls_server import http_answer
+
+CA = Authority()
+NAMES = ("wechat.test", "alive.test", "home.test", "other.test")
+LEAF = CA.issue(*NAMES)
+TABLE = {name: Address("127.0.0.1") for name in NAMES}
+DATE = "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n"
+GOOD = tls_server.tls(LEAF.context(), lambda r: http_answer("200 OK", b"ok", DATE))
+
+
+def endpoint(port: int, host: str = "wechat.test", protocol: str = "tls") -> Endpoint:
+    return Endpoint(host=host, port=port, protocol=protocol, trust=CA.pem)
+
+
+def target(name: str, *endpoints: Endpoint, combine: str = "any_of") -> Target:
+    return Target(id=name, endpoints=endpoints, combine=combine)
+
+
+def alive(port: int) -> tuple[LivenessHost, ...]:
+    def host(name: str, scope: str, country: str = "", protocol: str = "https") -> LivenessHost:
+        return LivenessHost(
+            host=name, port=port, protocol=protocol, scope=scope, country=country, trust=CA.pem
+        )
+
+    return (
+        host("alive.test", "international"),
+        host("127.0.0.1", "international", protocol="tcp"),
+        host("home.test", "domestic", "RU"),
+        host("other.test", "domestic", "FR"),
+    )
+
+
+async def run(net: Internet, targets, **options) -> list[Measurement]:
+    emitted: list[Measurement] = []
+    values = {
+        "round_ms": 1_795_521_600_000,
+        "interval_ms": 60_000,
+        "emit": emitted.append,
+        "rng": random.Random(1),
+    } | options
+    setup = values.pop("setup", None) or net.setup()
+    await measure_round(setup, targets, **values)
+    for measurement in emitted:
+        assert decode(encode(measurement)) == measurement
+    return emitted
+
+
+async def test_a_round_has_liveness_first_and_every_target_once():
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        targets = [target(f"wechat/{n}", endpoint(server.port)) for n in "abcdef"]
+        emitted = await run(net, targets)
+        orders = {
+            tuple(m.target for m in await run(net, targets, rng=random.Random(n))) for n in range(3)
+        }
+    assert [m.target for m in emitted[:2]] == [LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC]
+    assert sorted(m.target for m in emitted[2:]) == sorted(t.id for t in targets)
+    assert len(orders) > 1
+    assert {m.round for m in emitted} == {1_795_521_600_000}
+    assert {m.interval_ms for m in emitted} == {60_000}
+    assert {m.catalogue for m in emitted} == {"0123456789ab"}
+    international, domestic = emitted[:2]
+    assert international.combine == "most"
+    assert {e.id for e in international.endpoints} == {
+        f"alive.test:{server.port}/https",
+        f"127.0.0.1:{server.port}/tcp",
+    }
+    assert [e.host for e in domestic.endpoints] == ["home.test"]
+    offset = net.network.wall_ms() - 1_795_521_600_000
+    assert all(abs((m.clock_offset_ms or 0) - offset) < 60_000 for m in emitted)
+    for m in emitted:
+        assert {o.failure for o in m.observations if not isinstance(o, DNSLookup)} == {None}
+        assert [o.at_us for o in m.observations] == sorted(o.at_us for o in m.observations)
+        assert {o.endpoint for o in m.observations} == {e.id for e in m.endpoints}
+
+
+async def test_no_domestic_liveness_for_another_country():
+    async with (
+        tls_server.serve(GOOD) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        setup = net.setup(vantage=Vantage())
+        seen = await measure_liveness(setup, round_ms=0, interval_ms=0, rng=random.Random())
+    assert [m.target for m in seen] == [LIVENESS_INTERNATIONAL]
+
+
+async def test_names_are_resolved_once_a_round():
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        await run(net, [target(f"wechat/{n}", endpoint(server.port)) for n in "abcd"])
+        assert sorted(q[2] for q in net.system.seen) == ["A", "AAAA"]
+
+
+async def test_emit_may_wait_and_stamp_numbers():
+    kept: list[Measurement] = []
+
+    async def keep(measurement: Measurement) -> None:
+        await asyncio.sleep(0)
+        kept.append(measurement)
+
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        await run(
+            net,
+            [target("wechat/a", endpoint(server.port))],
+            emit=keep,
+            stamp=lambda m: msgspec.structs.replace(m, sequence=7),
+        )
+    assert [m.sequence for m in kept] == [7]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        tls_server.silence,
+        tls_server.drip(b"\x16\x03\x03\x40\x00\x02", 0.02),
+        tls_server.tls(LEAF.context(), lambda r: b"HTTP/1.1 200 OK\r\n"),
+    ],
+)
+async def test_one_endpoint_that_never_ends_holds_nobody_up(hostile):
+    async with (
+        tls_server.serve(hostile) as bad,
+        tls_server.serve(GOOD) as good,
+        internet(TABLE) as net,
+    ):
+        begin = time.monotonic()
+        emitted = await run(
+            net,
+            [
+                target("wechat/bad", endpoint(bad.port, protocol="https")),
+                target("wechat/good", endpoint(good.port)),
+            ],
+        )
+        took = time.monotonic() - begin
+    by_target = {m.target: m for m in emitted}
+    assert set(by_target) == {"wechat/bad", "wechat/good"}
+    assert any(o.failure == "generic_timeout_error" for o in by_target["wechat/bad"].observations)
+    assert took < PATIENCE.endpoint + PATIENCE.dns_tail
+
+
+async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
+    async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
+        setup = net.setup(patience=replace(PATIENCE, subject=60.0, endpoint=0.4))
+        (cut,) = await run(net, [target("wechat/slow", endpoint(server.port))], setup=setup)
+    assert "cut off after 0.4 s" in caplog.text
+    assert [o.failure for o in cut.observations if isinstance(o, TCPConnect)] == [None]
+    assert any(isinstance(o, DNSLookup) for o in cut.observations)
+
+
+async def test_a_round_ends_within_the_bound_that_it_tells(caplog):
+    patience = Patience(dns=0.2, window=0.05, subject=0.3, contrast=0.1, endpoint=0.5, round=1.0)
+    async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
+        targets = [target(f"wechat/{n}", endpoint(server.port)) for n in range(40)]
+        bound = round_bound_seconds(net.catalogue, targets, concurrency=2, patience=patience)
+        begin = time.monotonic()
+        emitted = await run(net, targets, setup=net.setup(patience=patience), concurrency=2)
+        assert time.monotonic() - begin < bound
+    assert 2 <= len(emitted) < 40
+    assert "the round's time is over" in caplog.text
+
+
+def test_bound_is_that_of_the_work_or_of_the_limit():
+    few = Catalogue(version="x", services=())
+    assert round_bound_seconds(few, []) == 0
+    one = [target("a/b", endpoint(443))]
+    assert round_bound_seconds(few, one) == 2 * 60 + 18
+    assert round_bound_seconds(few, one * 1000) == 600 + 78
+    assert round_bound_seconds(few, one * 1000, limit_seconds=100) == 178
+    whole = Catalogue(version="x", services=(Service(id="a", name="A", targets=tuple(one)),))
+    assert round_bound_seconds(whole) == 2 * 60 + 18
+
+
+async def test_unknown_protocol_is_skipped_with_a_warning(caplog):
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        (seen,) = await run(
+            net,
+            [
+                target(
+                    "wechat/mixed",
+                    endpoint(server.port, protocol="warp"),
+                    endpoint(server.port),
+                    combine="all_of",
+                )
+            ],
+        )
+    assert "warp" in caplog.text
+    assert [e.protocol for e in seen.endpoints] == ["warp", "tls"]
+    assert {o.endpoint for o in seen.observations} == {f"wechat.test:{server.port}/tls"}
+    assert seen.combine == "all_of"
+
+
+async def test_a_bug_in_one_experiment_is_loud_and_alone(caplog, monkeypatch):
+    async def broken(visit):
+        raise KeyError("our bug")
+
+    monkeypatch.setitem(registry.BY_PROTOCOL, "broken", Experiment("broken", broken))
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        emitted = await run(
+            net,
+            [
+                target("wechat/x", endpoint(server.port, protocol="broken")),
+                target("wechat/y", endpoint(server.port)),
+            ],
+        )
+    assert len(emitted) == 2
+    errors = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert len(errors) == 1
+    assert errors[0].exc_info is not None
+
+
+async def test_retest_shows_the_name_once_and_history_turns_the_order():
+    interference = tls_server.by_name({"wechat.test": tls_server.reset}, otherwise=GOOD)
+    async with tls_server.serve(interference) as server, internet(TABLE) as net:
+        one = target("wechat/a", endpoint(server.port))
+        again = await measure_target(
+            net.setup(), one, round_ms=5, interval_ms=0, retest=True, clock_offset_ms=3
+        )
+        assert server.names == ["wechat.test"]
+        assert (again.retest, again.clock_offset_ms, again.round) == (True, 3, 5)
+        history = failed_endpoints(again)
+        assert list(history) == [endpoint(server.port).id]
+        assert history[endpoint(server.port).id] >= again.started
+        server.hellos.clear()
+        soon = await measure_target(net.setup(), one, round_ms=6, interval_ms=0, history=history)
+        assert server.names[0] == "innocuous.test"
+        assert _remarks(soon) == [("after_trigger",)]
+        history = {id: failed - 181_000 for id, failed in history.items()}
+        later = await measure_target(net.setup(), one, round_ms=7, interval_ms=0, history=history)
+        assert _remarks(later) == [()]
+
+
+def _remarks(measurement: Measurement) -> list[tuple[str, ...]]:
+    """What stands beside the innocuous name."""
+    return [
+        o.evidence
+        for o in measurement.observations
+        if isinstance(o, TLSHandshake) and o.contrast is Contrast.INNOCUOUS_NAME
+    ]
+
+
+async def test_what_is_measured_again_comes_with_its_liveness():
+    async with tls_server.serve(GOOD) as server, internet(TABLE, liveness=alive(1)) as net:
+        emitted: list[Measurement] = []
+        await measure_again(
+            net.setup(),
+            [target("wechat/a", endpoint(server.port)), target("wechat/b", endpoint(server.port))],
+            round_ms=120_000,
+            interval_ms=60_000,
+            emit=emitted.append,
+            rng=random.Random(1),
+        )
+    assert [(m.target, m.retest) for m in emitted] == [
+        ("liveness/international", False),
+        ("liveness/domestic", False),
+        ("wechat/a", True),
+        ("wechat/b", True),
+    ]
+    assert {(m.round, m.interval_ms) for m in emitted} == {(120_000, 60_000)}
+    assert server.names == ["wechat.test", "wechat.test"]
+
+
+async def test_an_offline_machine_is_measured_quickly():
+    with socket.socket() as closed, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        closed.bind(("127.0.0.1", 0))
+        silent.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        async with internet({}, liveness=alive(port)) as net:
+            emitted = await run(net, [target("wechat/a", endpoint(port))])
+    international = emitted[0]
+    assert {o.failure for o in international.observations} == {
+        "dns_nxdomain_error",
+        "connection_refused",
+    }
+    assert not any(isinstance(o, TLSHandshake) for m in emitted for o in m.observations)
+    # No host could be connected to: the target is measured, and nobody else is asked about it.
+    assert {o.resolver for o in emitted[-1].observations} == {"system"}
+
+
+_LOSS = """
+import asyncio, random, sys
+from dataclasses import replace
+from probes.endpoint.timeouts import Patience
+from probes.rounds.round import measure_round
+from probes.wire.observation import HTTPExchange, Purpose
+from tests.probes.rounds.test_round import DATE, GOOD, endpoint, target
+from tests.world import tls_server
+from tests.world.dns_server import Address
+from tests.world.loopback import internet
+
+async def main():
+    patience = replace(Patience(), window=0.2)
+    emitted = []
+    table = {"wechat.test": Address("127.0.0.1")}
+    async with tls_server.serve(GOOD) as server, internet(table) as net:
+        one = endpoint(server.port, protocol="https")
+        targets = [target(f"wechat/{n}", one) for n in range(16)]
+        await measure_round(
+            net.setup(patience=patience), targets, round_ms=0, interval_ms=0,
+            emit=emitted.append, rng=random.Random(1), concurrency=16,
+        )
+    failed = [
+        o for m in emitted for o in m.observations
+        if o.failure and o.purpose is Purpose.SUBJECT and getattr(o, "qtype", "") != "AAAA"
+    ]
+    reached = [m for m in emitted if any(
+        isinstance(o, HTTPExchange) and o.status == 200 for o in m.observations)]
+    print(len(emitted), len(reached), len(failed))
+asyncio.run(main())
+"""
+_LOSSY = """
+set -e
+ip link set lo up
+nft 'add table inet c; add chain inet c i { type filter hook input priority 0; }'
+nft 'add rule inet c i numgen random mod 100 < 10 drop'
+exec "$0" -c "$1"
+"""
+
+
+@pytest.mark.lab
+def test_a_tenth_of_the_packets_lost_does_not_look_like_blocking():
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", _LOSSY, sys.executable, _LOSS],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout.split()[:2] == ["16", "16"]
+    assert int(run.stdout.split()[2]) <= 1
+
+
+async def test_speed_is_looked_at_once_and_then_when_it_is_due():
+    page = tls_server.tls(LEAF.context(), lambda r: http_answer("200 OK", b"x" * 80_000))
+    async with (
+        tls_server.serve(page) as server,
+        internet(TABLE, liveness=alive(server.port)) as net,
+    ):
+        targets = [target("wechat/a", endpoint(server.port, protocol="https"))]
+        setup = net.setup()
+
+        async def transfers(round_ms: int, interval_ms: int) -> int:
+            emitted = await run(
+                net, targets, setup=setup, round_ms=round_ms, interval_ms=interval_ms
+            )
+            return sum(isinstance(o, Transfer) for m in emitted for o in m.observations)
+
+        assert await transfers(1_795_521_600_000, 60_000) == 0
+        assert await transfers(1_795_521_600_000 + 6 * 3_600_000, 60_000) == 1
+        assert await transfers(1_795_521_660_000 + 6 * 3_600_000, 60_000) == 0
+        assert await transfers(1_795_521_720_000, 0) == 1

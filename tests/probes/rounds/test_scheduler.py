@@ -1,0 +1,117 @@
+import math
+import random
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.rounds.scheduler import (
+    MONTH_MS,
+    SPREAD,
+    guessed_bytes,
+    limit_seconds,
+    month_bytes,
+    next_round,
+    spent_bytes,
+    within_budget,
+)
+from probes.wire.measurement import Measurement
+from probes.wire.observation import HTTPExchange, PathHop, PathTrace, TCPConnect, TLSHandshake
+from probes.wire.target import Catalogue, Endpoint, LivenessHost, Target
+
+INTERVAL = 300_000
+START = 1_795_500_000_000
+
+
+def test_the_first_round_begins_at_once() -> None:
+    plan = next_round(START + 200_000, INTERVAL, None, random.Random(1))
+    assert (plan.round_ms, plan.start_ms) == (START, START + 200_000)
+
+
+@given(
+    now=st.integers(10**9, 4 * 10**12),
+    interval=st.integers(100, 10**8),
+    late=st.integers(0, 5 * 10**8),
+    seed=st.integers(0, 99),
+)
+def test_rounds_are_aligned_new_and_jittered(now: int, interval: int, late: int, seed: int) -> None:
+    last = now // interval * interval - late // interval * interval
+    plan = next_round(now, interval, last, random.Random(seed))
+    assert plan.round_ms % interval == 0
+    assert plan.round_ms > last
+    assert plan.start_ms >= now
+    assert plan.start_ms - max(now, plan.round_ms) <= SPREAD * interval
+    assert plan.round_ms <= now + interval
+
+
+def test_an_overrun_skips_and_never_overlaps() -> None:
+    rng = random.Random(1)
+    # The round of START ended a little after the next one should have begun: late is fine.
+    plan = next_round(START + INTERVAL + 80_000, INTERVAL, START, rng)
+    assert plan.round_ms == START + INTERVAL
+    # It ended near the end of the next one: that one is skipped.
+    plan = next_round(START + 2 * INTERVAL - 10_000, INTERVAL, START, rng)
+    assert plan.round_ms == START + 2 * INTERVAL
+
+
+def test_a_clock_that_went_back_a_month_starts_anew_and_a_second_changes_nothing() -> None:
+    rng = random.Random(1)
+    plan = next_round(START - MONTH_MS, INTERVAL, START, rng)
+    assert plan.round_ms <= START - MONTH_MS + INTERVAL
+    assert next_round(START - 1, INTERVAL, START, rng).round_ms == START + INTERVAL
+
+
+def test_a_fleet_is_spread() -> None:
+    starts = {
+        next_round(START + 1, INTERVAL, START, random.Random(seed)).start_ms for seed in range(200)
+    }
+    assert len(starts) > 190
+    assert max(starts) - min(starts) > 40_000
+
+
+def test_a_round_has_a_limit() -> None:
+    assert [limit_seconds(ms) for ms in (1000, INTERVAL, 86_400_000)] == [10.0, 240.0, 600.0]
+
+
+def test_the_budget_stretches_to_a_multiple() -> None:
+    assert within_budget(INTERVAL, 1e6, math.inf) == INTERVAL
+    assert within_budget(INTERVAL, 1e6, 1e6 / INTERVAL) == INTERVAL
+    found = [within_budget(INTERVAL, 1e6, 1e6 / INTERVAL / n) for n in range(1, 400)]
+    assert [n // INTERVAL for n in sorted(set(found))] == [
+        1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 288,
+    ]  # fmt: skip
+    assert all(stretched >= n * INTERVAL for n, stretched in enumerate(found[:288], 1))
+    assert within_budget(INTERVAL, 1e9, 1e-9) == within_budget(INTERVAL, 1.0, 0) == 86_400_000
+    assert within_budget(86_400_000, 1e9, 1e-9) == 86_400_000
+    assert month_bytes(1e6, INTERVAL) == 8_640_000_000
+
+
+def test_traffic_is_guessed_and_then_counted() -> None:
+    endpoints = (
+        Endpoint(host="a", port=443, protocol="https"),
+        Endpoint(host="a", port=5222, protocol="mtproto"),
+    )
+    target = Target(id="a/b", endpoints=endpoints)
+    host = LivenessHost(host="x", port=443, protocol="tls", scope="international")
+    catalogue = Catalogue(version="", services=(), liveness=(host,))
+    assert 40_000 < guessed_bytes(catalogue, [target]) < 200_000
+    seen = (
+        TCPConnect(endpoint="e", address="192.0.2.1", port=443),
+        TLSHandshake(
+            endpoint="e", address="192.0.2.1", port=443, sni="a", sent_bytes=1500,
+            received_bytes=4000,
+        ),
+        HTTPExchange(
+            endpoint="e", address="192.0.2.1", port=443, host="a", sent_bytes=200,
+            received_bytes=9000,
+        ),
+    )  # fmt: skip
+    measurement = Measurement(
+        v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=1, started=1,
+        observations=seen,
+    )  # fmt: skip
+    assert spent_bytes(measurement, 1000) == 14_700 + 3 * 400 + 200
+    hops = (PathHop(ttl=1), PathHop(ttl=2))
+    path = PathTrace(endpoint="e", address="192.0.2.1", port=443, sni="n", hops=hops)
+    further = msgspec.structs.replace(measurement, observations=(path,))
+    assert spent_bytes(further, 1000) == 400 + 2 * 2_400 + 200

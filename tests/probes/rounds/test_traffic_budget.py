@@ -1,0 +1,117 @@
+"""The traffic budget holds, whatever rounds cost and whoever asks for retests."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.rounds import scheduler
+from probes.rounds.traffic_budget import STANDING_BYTES_A_MONTH, Purse, least_budget
+from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
+
+WISHED = 300_000
+MINUTE = 60_000
+ENDPOINT = Endpoint(host="a", port=443, protocol="https")
+TARGETS = tuple(Target(id=f"a/{n}", endpoints=(ENDPOINT,)) for n in range(100))
+ALIVE = LivenessHost(host="x", port=443, protocol="tls", scope="international")
+CATALOGUE = Catalogue(
+    version="", services=(Service(id="a", name="A", targets=TARGETS),), liveness=(ALIVE,)
+)
+GUESS = scheduler.guessed_bytes(CATALOGUE, TARGETS)
+
+
+class Month:
+    """A probe's month: rounds as the daemon begins them, and retests as often as there is room."""
+
+    def __init__(self, budget: float) -> None:
+        self.now = 1_800_000_000_000
+        self.purse = Purse(budget, CATALOGUE, lambda: self.now)
+        self.spent = self.rounds = self.retests = 0
+        self.dearest = 0.0
+        self.rng = random.Random(1)
+
+    def live(self, costs: list[float], retest: float, days: int = 30) -> None:
+        """`costs` of rounds, in turn; each retest costs `retest` bytes, whatever was thought."""
+        last, begun = None, self.now
+        while self.now - begun < days * scheduler.DAY_MS:
+            interval = self.purse.interval_ms(WISHED)
+            plan = scheduler.next_round(self.now, interval, last, self.rng)
+            while self.now < plan.start_ms:
+                self.now = min(self.now + MINUTE, plan.start_ms)
+                if retest and self.purse.room() >= 1:
+                    self.purse.spend(retest)
+                    self.spent += retest
+                    self.retests += 1
+            if self.now - begun >= days * scheduler.DAY_MS:
+                break
+            last = plan.round_ms
+            if self.purse.owes():
+                continue
+            cost = costs[self.rounds % len(costs)]
+            self.purse.spend_round(cost)
+            self.spent += cost
+            self.rounds += 1
+            self.dearest = max(self.dearest, cost)
+
+
+@given(
+    budget=st.floats(1e8, 3e10),
+    costs=st.lists(st.floats(1e5, 2e7), min_size=1, max_size=8),
+    retest=st.sampled_from([0.0, 1e4, 1e6, 1e7]),
+)
+def test_a_month_stays_within_the_budget(budget: float, costs: list[float], retest: float) -> None:
+    month = Month(budget)
+    month.live(costs, retest)
+    over = 1.25 * month.dearest + retest + month.purse.income * 3_600_000
+    assert month.spent + STANDING_BYTES_A_MONTH <= budget + over
+    assert month.rounds >= 1
+
+
+def test_most_of_the_budget_is_used() -> None:
+    for budget in (2e8, 1e9, 5e9):
+        month = Month(budget)
+        month.live([0.8 * GUESS, GUESS, 1.3 * GUESS], 0.0)
+        assert month.spent > 0.5 * (budget - STANDING_BYTES_A_MONTH)
+
+
+def test_no_limit() -> None:
+    month = Month(0)
+    month.live([1e9], 1e9, days=1)
+    assert month.rounds >= 287
+    assert (month.purse.income, month.purse.room()) == (math.inf, math.inf)
+
+
+def test_retests_get_what_rounds_leave_and_a_dear_one_is_paid_for() -> None:
+    purse_ms = [0.0]
+    rounds = scheduler.month_bytes(GUESS, WISHED)
+    purse = Purse(STANDING_BYTES_A_MONTH + 2 * rounds, CATALOGUE, lambda: purse_ms[0])
+    assert purse.room() == 0
+    purse_ms[0] += 3_600_000
+    each = GUESS / 100 + scheduler.guessed_bytes(CATALOGUE, ())
+    assert purse.room() == 12 * 2 * GUESS / each
+    purse_ms[0] += 36_000_000
+    assert purse.room() == 12 * 2 * GUESS / each, "what is saved is an hour's"
+    purse.spend(100 * GUESS)  # transfers, say
+    assert purse.room() == 0
+    assert purse.owes()
+    purse_ms[0] += 38 * WISHED
+    assert not purse.owes()
+
+
+def test_a_restart_does_not_forget_the_round_before() -> None:
+    month = Month(least_budget(CATALOGUE))
+    month.purse.recall_round(3_600_000)
+    assert month.purse.owes()
+    month.now += scheduler.DAY_MS
+    assert not month.purse.owes()
+
+
+def test_the_purse_learns() -> None:
+    month = Month(1e9)
+    month.purse.spend_round(10 * GUESS)
+    assert month.purse.round_bytes == 10 * GUESS
+    month.purse.spend_round(0)
+    assert month.purse.round_bytes == 8 * GUESS

@@ -1,0 +1,66 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from probes import state_directory
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    state_directory.write(path, b"one")
+    state_directory.write(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_directory_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(state_directory.StateError, match="file"):
+        state_directory.prepare(tmp_path / "file")
+    with pytest.raises(state_directory.StateError, match="Not a directory"):
+        state_directory.prepare(tmp_path / "file" / "below")
+    with pytest.raises(state_directory.StateError, match="nowhere"):
+        state_directory.write(tmp_path / "nowhere" / "x", b"")
+    state_directory.prepare(tmp_path / "new" / "deep")
+    assert (tmp_path / "new" / "deep").stat().st_mode & 0o777 == 0o700
+
+
+def test_one_daemon_a_directory_and_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    with (
+        state_directory.locked(tmp_path),
+        pytest.raises(state_directory.StateError, match="another reachprobe"),
+        state_directory.locked(tmp_path),
+    ):
+        pass
+    code = (
+        "import sys, time, pathlib; from probes import state_directory\n"
+        "with state_directory.locked(pathlib.Path(sys.argv[1])):\n"
+        "    print('held', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"held\n"
+    with pytest.raises(state_directory.StateError), state_directory.locked(tmp_path):
+        pass
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    with state_directory.locked(tmp_path):
+        pass
+
+
+def test_wiping_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
+    ours = ["enrolment.json", "consent.json", "spool.db", "spool.db-wal", "lock", "geo.table"]
+    for name in [*ours, "spool.db.corrupt-1", ".status.json.12", "holiday.jpg"]:
+        (tmp_path / name).write_text("x")
+    state_directory.wipe(tmp_path)
+    assert os.listdir(tmp_path) == ["holiday.jpg"]
+    state_directory.wipe(tmp_path / "nowhere")
