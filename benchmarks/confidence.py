@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the confidence of events is the probability that they are true, in a made-up world:
 `./scripts/bench confidence [--fit] [--picture FILE] [--jobs N]`.
 

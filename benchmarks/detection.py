@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How quick the detector is, how often it cries wolf, and what it costs, in a made-up world:
 `./scripts/bench detection [--years N] [--tries N] [--only PART] [--jobs N] [--seed N]`.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast OONI's observations get into a store: `./scripts/bench interop [ROWS]`.
 
 Makes files of made-up runs in OONI's two forms (flat CSV, raw JSON Lines), imports them into a new

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a probe costs: `./scripts/bench probe [--repeats N] [--part X] [--rounds N] [--only PART]`.
 
 Processor time for one probe beside Debian's blackbox_exporter, in turns on the same servers of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Precision and recall of throttling over rates, loss and delay, in the laboratory, as root:
 `./scripts/bench throttle [--seed N] [--kind KIND]...`. See docs/laboratory.md.
 """

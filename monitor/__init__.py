@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the research centre runs: collects facts, draws conclusions, shows them."""
 
 from importlib.metadata import PackageNotFoundError, version

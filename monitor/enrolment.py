@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a volunteer's probe becomes ours: tokens, credentials, revocation.
 
 A token is a few-times right to enrol; enrolling gives a probe its own name and MQTT secret.

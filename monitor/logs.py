@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Log lines of the monitor: short text on a terminal, JSON anywhere else. Never a secret, never
 a caller's address: what is logged is ours.
 """

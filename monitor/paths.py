@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a monitor keeps things, from its options: data directory, database URL, secrets."""
 
 from __future__ import annotations

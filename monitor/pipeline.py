@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """THE SHELL. Read it from top to bottom and you know the product:
 
 probes -> broker -> collector -> store -> detector -> store -> pages, API, metrics, MQTT.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon: rounds -> scrub -> spool -> publisher, in one TaskGroup. The only stateful class.
 
 A round measures, each measurement is scrubbed and stored, and only then printed as taken; what

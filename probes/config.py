@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the volunteer asked of the daemon, as values; `probes.cli.settings` reads it from flags."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Log lines on stderr: JSON when nobody watches, words on a terminal.
 
 Whatever is in `hide` (secrets, own addresses) is struck out of every line, wherever it came

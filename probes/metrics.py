@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The probe's own `/metrics` and `/healthz`, for whoever runs it; off unless asked for.
 
 A few lines of HTTP/1.1 and of Prometheus' text format by hand: a library for eight numbers

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small machine's memory: imports without what is not needed, for some libraries load modules, to
 find out what else is installed, that nothing here ever asks of them; and a collector that comes by
 often.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state directory: small files written atomically, and the lock of the one daemon.
 
 A file is either the old one or the new one, whatever is killed when: write beside it, fsync,

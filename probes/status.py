@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the volunteer can ask: does it work, what did it see, exactly what leaves this machine.
 
 Another process than the daemon: it reads the status file that the daemon writes and, read

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processor time and memory of a process: what it used, not how long it took."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shipped catalogue, as stand-ins on this machine have to serve it."""
 
 from __future__ import annotations

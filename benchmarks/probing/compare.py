@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The comparison: the same work by both processes in turns, on the same servers, in one run."""
 
 from __future__ import annotations

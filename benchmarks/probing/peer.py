@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """blackbox_exporter as a long-running process, asked over HTTP as Prometheus asks it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers on this machine that stand in for the world: nginx for TCP, TLS and HTTP, and a
 nameserver that answers every name. Their own processor time is nobody's cost.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The daemon itself on the shipped catalogue, in a network namespace of its own.
 
 There every address is this machine (a `local` route for all of IPv4 and IPv6), nginx serves every

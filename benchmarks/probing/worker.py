@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our side: one process that measures rounds on demand, through the production path.
 
 `worker.py TCP_PORT TLS_PORT DNS_PORT NAME CA_FILE CURVE` reads lines `WORK COUNT` on standard

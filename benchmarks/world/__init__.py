@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A made-up world of vantages and troubles, in which the detector proves itself.
 
 It makes `Fact`s, as the judge would from measurements, and knows what was really blocked. It

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alarms in a world without a block: every one of them is false. Counted by network, by tier,
 and with the trouble that was behind it."""
 

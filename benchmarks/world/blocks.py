@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a censor does: which network, from when, how much of it, with or without a signature."""
 
 from __future__ import annotations

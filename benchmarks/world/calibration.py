@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether the confidence of events is the probability that they are true: fit, score, table."""
 
 from __future__ import annotations

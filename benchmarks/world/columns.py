@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a round costs in which everything is judged and lies in columns: the detector's own step.
 
 A few networks live through a week in the simulated world; then the calm ones are copied under

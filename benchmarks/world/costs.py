@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector costs: time for a fact from object to event, time for a round in columns,
 size of its state, and what a restart changes (nothing)."""
 

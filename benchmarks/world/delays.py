@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long it takes from a block's first moment to each tier, and to the naive rules.
 
 The fold is pure, so one world is played to many moments, and from each of them a block is tried

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small statistics: percentiles, and how sure a count of rare things is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The detector's single CUSUM on independent noise, beside the exact average run length."""
 
 from __future__ import annotations

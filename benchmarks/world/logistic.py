@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logistic regression on counted outcomes: Newton's method with a small ridge, no library."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exact average run length of one CUSUM on independent noise (Brook and Evans 1972).
 
 The chain starts anew at every return to zero, so it is enough to follow one excursion: the mean

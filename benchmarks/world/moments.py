@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One world played to many moments: what is tried out at each is forgotten again, since the fold
 is pure."""
 

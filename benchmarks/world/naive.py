@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules that others use, on the same facts, for one network.
 
 All of them get what the control passes (measurements with a failing or missing control, or from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A part of a network: some of its vantages sit behind the box that blocks, the others do not.
 How many such blocks are found within half a day, with the split of a series and without.
 

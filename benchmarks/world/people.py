@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who measures: vantages in networks of several countries, each with a failure rate of its own."""
 
 from __future__ import annotations

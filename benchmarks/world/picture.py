@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reliability picture: what was said against what was true, as SVG without any library."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every rate of the simulated world in one place. Nothing here is measured on a fleet of ours.
 
 Where a number stands without a remark it is the assumption of our earlier stress simulation

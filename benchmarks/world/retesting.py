@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a retest on suspicion saves: the same blocks with and without it, facts folded as they
 arrive.
 

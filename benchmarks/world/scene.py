@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The world going on: round by round, the facts that reach the detector.
 
 Everything that lasts (who is on, which trouble reigns) follows from the seed alone, so that a

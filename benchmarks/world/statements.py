@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector says of a country, with what is true, in worlds with and without blocks.
 
 A statement is an event with one set of terms. It is counted once each time it is said anew, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When which trouble befalls whom: spells drawn once from the rates, looked up by time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verdicts that the world's measurements get, with rules and weights as the judge has them."""
 
 from __future__ import annotations

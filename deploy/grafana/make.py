@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write Grafana's dashboards: what is blocked, and whether the pipeline works.
 
     python3 deploy/grafana/make.py

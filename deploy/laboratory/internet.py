@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demonstration's simulated internet as a container of its own, for scripts/compose.
 
     internet.py PREFIX

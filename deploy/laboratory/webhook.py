@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Take what Alertmanager posts, and print each alert as one line of JSON with when it came."""
 
 from __future__ import annotations

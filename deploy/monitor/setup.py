@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make what the services of docker-compose.yml start from: secrets, certificates, configuration.
 
 Runs in the monitor's image as the service `setup`, again and again: what is there stays, a

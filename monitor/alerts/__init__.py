@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alert rules, written in code and generated for Prometheus."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one alert and one recording rule are, and durations as Prometheus writes them."""
 
 from __future__ import annotations

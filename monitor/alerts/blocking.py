@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alerts about services: what is blocked, what is blocked no more, and what explains it away.
 
 A page about blocking comes from a confirmed event only, and only once its confidence has reached

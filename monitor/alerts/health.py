@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alerts about the monitor itself and its vantages: when these fire, silence means nothing."""
 
 from __future__ import annotations

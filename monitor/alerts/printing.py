@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch rules`: its options, and the file of the alerting chain that they ask for."""
 
 from __future__ import annotations

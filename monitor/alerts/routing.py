@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alertmanager's configuration: who is told of what, what goes into one message, and what is not
 told because something else explains it. Durations come from the Policy, divided by its pace.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Prometheus rules: who is woken, by what, and what the message says.
 
 They key on the event's `tier`, which the detector decides; Prometheus adds no judgement of its

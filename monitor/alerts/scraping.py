@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prometheus' own configuration: whom to scrape, how often, which rules, whom to tell."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expressions that several rules share, and pieces of the texts that ask Prometheus.
 
 Every web server over one store shows the same series, so nothing is ever summed over

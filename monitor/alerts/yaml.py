@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values as YAML. Every string is written as JSON does, which YAML reads alike, so no text can
 break out of its place.
 """

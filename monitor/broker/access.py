@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may write and read which topic, once, for every broker.
 
 The embedded broker asks these functions about each packet; mosquitto gets the same rules as

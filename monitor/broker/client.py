@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one file of the monitor that knows aiomqtt: a connection to a broker.
 
 MQTT 5 is tried first and 3.1.1 when the broker wants it. Messages arrive as values; a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The broker inside `reachwatch up`: amqtt in this process, behind our own gate.
 
 MQTT 3.1.1, enough for hundreds of probes because messages are batches; a fleet beyond one

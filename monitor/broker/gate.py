@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gate in front of the embedded broker: every packet passes here before amqtt sees it.
 
 amqtt 0.12 deletes or takes over a session before it has authenticated the newcomer, has no

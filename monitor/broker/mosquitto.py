@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """mosquitto as our broker: its configuration, access list and password files, from code.
 
 Two listeners, each with its own passwords: one for probes, whose client id is their user name,

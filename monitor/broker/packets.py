@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The few MQTT 3.1.1 packets that the embedded broker's gate looks into (OASIS MQTT 3.1.1).
 
 Bytes to values and back, nothing else: no access rule, no connection. Whatever is malformed

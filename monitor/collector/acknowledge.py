@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tells probes what is stored: `ack/<probe>`, after the commit, and later for who sends too much.
 
 An acknowledgement that cannot be published is let go: the probe sends the batch again, it is a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a decoded measurement may enter the store: who, which id, how old. Pure.
 
 The probe id of the topic is the authority, because the broker lets a probe write only there;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one collector process counts and whether it is ready, for logs, tests and `/readyz`.
 
 The counters of `/metrics` are those that the store commits with the rows; these are of this

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Groups of messages into the store: one commit for many batches, and only then acknowledged.
 
 A store that is away is tried again, with backoff, and said once; meanwhile the intake lets go

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What has arrived and is not yet stored, in bounded memory.
 
 The connection must always be read, or the broker cuts it; so when the store is slow or away

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token buckets, one a probe: who sends too much gets its acknowledgements later. Pure.
 
 A probe sends a few unacknowledged batches and then waits, so a delayed acknowledgement is

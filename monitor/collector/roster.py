@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the collector remembers about probes, so that it does not ask the registry each time.
 
 A revocation or a new probe is seen after a few seconds. Nothing is judged here.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The collector's connection to the broker: subscribe, read, hand on, come back by itself.
 
     broker -> intake -> ingest (decode, admit, commit) -> acknowledge -> broker

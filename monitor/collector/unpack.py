@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One MQTT payload to measurements and what is wrong with it. Pure.
 
 Any bytes give an `Unpacked`, or `TooNewError` for a batch of a later version, which must wait

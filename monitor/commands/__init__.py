@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands of `reachwatch`: the parser, and what each command does."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch explain EVENT`: the rounds of an event folded once more, looked at one by one.
 
 The same fold that decided, from the checkpoint before the onset, so what is shown is what was

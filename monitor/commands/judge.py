@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch judge`: files of Measurement JSON Lines in, one verdict a target out.
 
 The shell of the pure judge: it reads, joins and prints. A target is judged in its newest round

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch`: the command line of the research centre. Parsing and dispatch only; what a
 command does is in the module that it names. Bad input is one line on stderr and exit 2.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How options of `reachwatch` are filled: command line beats environment beats TOML file.
 
 argparse knows the options; this module adds the two other sources, in front of its defaults,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch replay`: measurements through the present rules and detector, events out.
 
 The same fold as the live detector's. Nothing of arrival is read, so the same measurements give

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands of `reachwatch` that look at or change little and end at once: tokens, probes,
 catalogue, rules, schema, database.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated internet of `reachwatch up --demo`: real DNS, TLS and HTTP servers on loopback.
 
 Every address is in one random 127.a.b.0/24, every name ends in `.test` (RFC 6761), so nothing of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which blocks the demonstration can show, and how a person names one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The certificates of the simulated internet, made anew for each demonstration.
 
 One authority signs the services; the forger signs for itself. Keys live in a temporary folder

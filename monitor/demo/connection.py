@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One TCP connection to a server of the simulated internet, and the provider on its way.
 
 A `ClearService` talks at once. A `TLSService` first reads the ClientHello as a filter on the

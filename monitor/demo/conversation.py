@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the servers of the simulated internet say once bytes flow. No socket in here.
 
 A conversation takes plain bytes and returns a `Turn`: what to send, and what becomes of the

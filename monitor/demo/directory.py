@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demonstration's catalogue as files, so that its probes read it like any other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The name in a ClientHello, as a filter on the path reads it (RFC 8446 section 4, RFC 6066)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated provider: decides by who asks and for whom, and by nothing else.
 
 It returns the name of the technique to apply, or None to let the traffic pass. The servers of

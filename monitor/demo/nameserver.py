@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The resolvers of the simulated internet: one table of names, asked over any transport."""
 
 from __future__ import annotations

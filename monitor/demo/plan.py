@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who and what is in the simulated internet: services, networks, volunteers. Values only.
 
 Services have their real display names and reserved host names; networks are from the range for

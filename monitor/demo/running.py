@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and a script.
 
 The probes are child processes of the same program that volunteers run, enrolled by tokens over

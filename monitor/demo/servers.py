@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The listening sockets of one world, and every connection that came in through them."""
 
 from __future__ import annotations

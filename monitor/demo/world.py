@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated internet as one thing that starts, interferes, and goes away.
 
 `World` runs the servers, writes their catalogue, and names the vantages whose probes somebody

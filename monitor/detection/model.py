@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The words of judging and detecting, as values.
 
 Everything here is immutable and comes from facts alone: nothing depends on when a measurement

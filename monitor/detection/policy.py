@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every duration and threshold of detecting and alerting, in one frozen object.
 
 `pace` divides all durations, so that a demonstration or a laboratory differs from production

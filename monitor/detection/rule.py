@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a rule of judgement is. Rules are data: ordered tuples per layer, the first that matches
 decides, and its id tells people and programs which one it was. Ids are never renamed.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Judgement as data: ordered tuples of rules, one a layer; the first that matches decides.
 
 A new rule is one entry of a tuple. `RULES_VERSION` is raised with every change that can alter a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events over MQTT: the open event of a service in a country is retained for anyone to read.
 
 On closing or retraction one final state is kept, and cleared after a day. A broker that is away

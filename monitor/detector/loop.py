@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The detector's shell: a loop that reads what arrived, folds the rounds that are over, saves
 what follows, and says what is new. One process leads; others stand by with the same loop.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Retests over MQTT: the detector's suspicions become requests to the probes of a network.
 
 A request is worth something only now: what cannot be published at once, because the broker is

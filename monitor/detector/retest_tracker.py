@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector's shell remembers of retests: when each place was asked for, where controls
 are, and when to look again without a new round.
 

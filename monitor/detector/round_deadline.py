@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a round may be folded: everybody who is due has delivered, or has had time enough."""
 
 from __future__ import annotations

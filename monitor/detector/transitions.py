@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which transitions of events are news: what the journal takes and whom to tell.
 
 Pure. News is never of the past: an event that both began and ended before anybody was told is

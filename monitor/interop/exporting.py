@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch export {ooni,csv,parquet}`: stored measurements for others, as a stream.
 
 Only what is stored can be exported, and no volunteer's address ever is. Exit status 0, or 2 with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that people have, plain or compressed, as streams of bytes. What is in them is not known
 here."""
 

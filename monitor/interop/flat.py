@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurements as flat rows: the columns of OONI's `obs_web` (ooni/data `WebObservation`), for CSV
 and Parquet. One row a DNS answer, connect, handshake or request.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch import ooni`: other people's files into the store, once, with progress.
 
 A row or measurement that is wrong is named on stderr and left out; the others go in. The same

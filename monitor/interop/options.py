@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of `reachwatch import` and `reachwatch export`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flat rows to Parquet, a row group at a time. Needs pyarrow (extra `parquet`), and says so."""
 
 from __future__ import annotations

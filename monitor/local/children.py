@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes that `reachwatch up` keeps running: its probes.
 
 A child that ends is started again, later each time; when the parent ends, however it ends, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The local probe of `reachwatch up`: enrolled by a token like any other, run as a child.
 
 Whoever starts `up` without `--no-local-probe` agrees to it on their own machine; the notice

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text that Prometheus scrapes, computed from the store at that moment.
 
 No counter lives in the process: the store counted while it stored, so that a restart, a second

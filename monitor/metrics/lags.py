@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two histograms that cannot be computed at scrape: how late facts and conclusions are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every metric: name, kind, help and labels.
 
 No label ever holds a probe id or text from the network; each label's values come from a list

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Store port, in four small protocols, and the values that cross it.
 
 Facts are added once and never changed. Conclusions are replaced as a whole by the detector, in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verdict rows, and the hourly cells that are counted from them.
 
 A cell is counted anew whenever a verdict in it changes, so judging again or refolding never

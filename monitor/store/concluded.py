@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector's shell asks of the store beside the ConclusionStore port: which services
 there are, what was published, and all events as they are.
 """

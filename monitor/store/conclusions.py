@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector concluded: states, checkpoints, verdicts, cells, events, journal, cursor.
 
 `save` is one transaction, so that pages never see an event without its verdicts, and a

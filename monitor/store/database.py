@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The store behind one database URL: what `--database` opens.
 
 Any number of processes may open the same one; each opens it once and closes it once.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Connections to the database, and what may go wrong with them.
 
 SQLite has one writer at a time: all writers of this process share one connection, which takes

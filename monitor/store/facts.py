@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurements and quarantine on SQLite and PostgreSQL: the FactStore.
 
 Knows nothing of what a measurement means. What is read back is decoded from the line as sent;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the system itself does: what arrived lately, how far the detector has come, how large the
 store is. Queries only; every one costs the same in a store of ten rows and of ten million.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hot path: a batch of rows goes in once, and what was already there comes out.
 
 SQLite takes `INSERT ... ON CONFLICT DO NOTHING` many at once. PostgreSQL takes a binary COPY

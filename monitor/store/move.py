@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch db move FROM TO`: everything from one database to another, all or nothing.
 
 The destination is written in one transaction: it has everything or stays empty. The source is

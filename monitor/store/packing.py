@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurement lines as zstd frames with a dictionary: what the `line` column holds; and states.
 
 A line is mostly the names of its own fields. The dictionary has them beforehand, which more

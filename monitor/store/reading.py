@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What pages, API and metrics read: queries only, nothing here writes.
 
 Each function takes an `AsyncConnection` and returns plain values in a stated order. Lists are

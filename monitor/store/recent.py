@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the strips and the state of the fleet are drawn from: counts in slices of time, and what
 vantages lately said of themselves. Queries only, beside `monitor.store.reading`.
 

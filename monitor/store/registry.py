@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens and probes: the Registry over SQL.
 
 Keeps hashes and compares them; making secrets and hashing them is the caller's. What makes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quarantine as a ring for each probe, and the counters that outlive it.
 
 A hostile or broken probe may send rubbish for ever; the ring keeps what a person needs to see

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bringing a database to the schema that this code knows, from code, under a lock.
 
 Any number of processes may open a new database at once: one makes the schema, the others wait

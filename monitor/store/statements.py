@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small statements that several modules of the store say the same way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stored measurements, all that a filter lets through, some at a time: for exports.
 
 Each part is a transaction of its own, so an export of a day keeps nobody waiting. The order is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every table of the store, in SQLAlchemy Core, the same on SQLite and PostgreSQL.
 
 Times are Unix milliseconds, UTC. A vantage and a target are spelled out once and referred to

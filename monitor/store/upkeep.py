@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch db migrate|prune|size`: what an operator does to a store now and then.
 
 Pruning lets whole measurements go, with their verdicts, and never an event, a cell, a journal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who was watching, and what one vantage did lately. Queries only, beside
 `monitor.store.reading` and `monitor.store.recent`; times are Unix milliseconds.
 """

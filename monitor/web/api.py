@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`/api/v1/`: events, services, countries, networks, vantages, measurements, timeline, each as
 JSON and CSV, keyset-paged and filtered. Bad parameters give 400 and one line that names them.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The web application: routes, error pages and headers. Each page and list is elsewhere."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Static files, read once, compressed once, and named by their content so that browsers may keep
 them for a year.
 """

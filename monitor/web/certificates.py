@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Certificates that somebody unexpected showed, in words. Every name in them is hostile text:
 it is cut, its control characters are made visible, and templates escape it.
 """

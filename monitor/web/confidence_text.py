@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The confidence of an event in words: the figure, and what it is made of.
 
 Pure: an event in, words out. Weights are the detector's (`monitor.detection.sequence.confidence`);

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Short English names of countries, to be used after “in”.
 
 Source: iso3166.tab of the IANA time zone database (public domain), 2026; a few are put as they

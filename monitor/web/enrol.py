@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`POST /api/v1/enrol` and `/leave`: JSON bytes to and from `monitor.enrolment`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An event told in sentences: headline, how sure, why, what speaks against it, its history.
 
 Pure: an event in, words out. Every remark and every gate of the detector has its words here,

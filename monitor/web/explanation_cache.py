@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How events came about, kept for the pages: folding an event again takes seconds in a large
 fleet, and what it gives changes only with the event.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forms in which values leave over the API: JSON-ready dictionaries and CSV.
 
 Names are fixed: programs of others read them. Times are RFC 3339, UTC. Text from the network is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How verdicts arise, as data: every rule, every technique, every value of the policy, made from
 the code that uses them. Fields of the policy are told in the words that stand here, else in those
 of their docstrings; a test says that none is without. Pure.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The OpenAPI document of `/api/v1/`, made from the lists that exist."""
 
 from __future__ import annotations

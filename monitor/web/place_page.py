@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the pages of a country and of a network have in common: who watches there, what fails
 there, in one sentence and in strips.
 """

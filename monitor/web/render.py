@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Templates to responses. Everything is escaped; a template cannot reach the store."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an event came about, as a picture: evidence held, round by round, against what is needed.
 
 One picture a series (network, function, layer): a band for each vantage that counts, stacked;

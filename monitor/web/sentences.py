@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One observation in a sentence, and where it was made. Nothing is judged here."""
 
 from __future__ import annotations

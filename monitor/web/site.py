@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every request may use, in one object that the pipeline makes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A measurement as ladders: one an endpoint, one rung a step, each with what happened in a
 sentence, and the contrasts beside the rung that they explain. Nothing is judged here.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Strips of time as SVG: what was seen in each slice, runs of the same merged into one shape.
 
 State is told by colour and by form (solid, hatch, dots, dotted line), so that it survives

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times in URLs: RFC 3339, a date, or how long ago (`24h`)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """In what condition a vantage is: how often it was online, what its clock and its software are.
 Pure: its own lines about liveness, and its last status message, in; a condition out.
 """

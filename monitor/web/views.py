@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What several pages and API lists ask of the store, already put together."""
 
 from __future__ import annotations

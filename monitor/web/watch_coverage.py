@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many vantages were watching, over time: the strip that keeps "no data" from being read as
 "nothing is wrong". Pure: counts in, steps and one sentence out.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who is on watch: vantages that have failed for long while others of their network see the
 service. No event's tier and no alert: a filter at home looks the same as a block of one street.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How states, techniques, places and times are said on every page: the same words everywhere,
 words that a journalist can use, with the id beside them for experts.
 """

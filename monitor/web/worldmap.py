@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The world as SVG paths: land, borders, and one shape for each country of which something is
 known. Outlines come projected (`map/world.json`, made by `scripts/map`); it says of a
 country the worst that the overview's matrix says.

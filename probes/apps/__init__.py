@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the apps begin: the first message of each protocol and how to read what comes back.
 
 Pure: bytes in, bytes out, no socket and no clock. A file a protocol; each says what an answer

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AES-256 in counter mode (FIPS 197, SP 800-38A), for the disguise of MTProto's transport.
 
 The standard library has none, and the probe takes no dependency for two hundred bytes a round.

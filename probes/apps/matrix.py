@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrix: a client's first request to a homeserver, `GET /_matrix/client/versions`, over TLS.
 
 Success is status 200 and a JSON object with a list `versions`: a homeserver answered, and TLS

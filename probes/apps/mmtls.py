@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """WeChat: the ClientHello of mmtls, its own relative of TLS 1.3, on the long and the short link.
 
 The long link sends the record over TCP as it is; the short link posts it to `/mmtls/…` in clear

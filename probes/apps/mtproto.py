@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Telegram's MTProto: `req_pq_multi` in the obfuscated abridged transport, as Telegram Desktop
 makes sure of a data centre ("fake req_pq") before it uses the connection.
 

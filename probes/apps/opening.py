@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a first exchange is: something to say, and how to read the answer."""
 
 from __future__ import annotations

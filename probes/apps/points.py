@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random points on the two curves whose public keys the apps send, without a private half.
 
 Nobody finishes these handshakes, so nobody needs the private key; but a server (or a censor) may

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """STUN (RFC 8489): the Binding request with which calls begin, over UDP.
 
 Success is a Binding response, or an error, with our transaction id of 96 random bits: a STUN server

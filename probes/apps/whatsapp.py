@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """WhatsApp: the first message of its Noise handshake (XX, 25519, AESGCM, SHA256) over TCP.
 
 Success is a ServerHello: an ephemeral key, an encrypted static key and an encrypted certificate, of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """XMPP (RFC 6120): the stream header with which a client greets its server on port 5222.
 
 Success is the server's stream with its features, or with a stream error: an XMPP server answered.

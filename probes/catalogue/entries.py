@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From TOML tables to the values of `probes.wire.target`.
 
 One function for each kind of entry. What is wrong goes to the table's findings, so that one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A TOML table read strictly, with the place of everything that is wrong with it.
 
 A `Table` knows where it stands (`services/wechat.toml`, `target[0].endpoint[1]`) and what was

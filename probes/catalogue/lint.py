@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an editor of a catalogue must mend before it is published.
 
 Stricter than `load`: a probe goes on past a key it does not know, the linter does not.

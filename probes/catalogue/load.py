@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A catalogue directory to a `Catalogue`, or one clear line why not.
 
 Reads files and nothing else: no name is resolved, nothing is dialled, and what a service means

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a host name, an address, an address with a port and a URL must look like.
 
 Each function returns the canonical text or raises ValueError whose message completes the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of a catalogue that somebody asked for. Pure; ids are those of services or targets."""
 
 from __future__ import annotations

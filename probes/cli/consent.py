@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The volunteer's consent: the risks text, its hash, and the record that it was agreed to.
 
 Consent holds for one text only: a text with another hash has to be agreed to anew, so that

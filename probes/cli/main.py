@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachprobe`: one command a function. Bad input is one line on stderr and exit 2.
 
 Wiring only. What is printed on stdout is for people or programs, everything else goes to the

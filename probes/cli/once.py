@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachprobe once`: one full round without a broker, for a person or as JSON Lines.
 
 Network failure is output; only what the caller asked for can be wrong, and that is a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which options and commands `reachprobe` has, and how the text of each is read.
 
 A table, so that command line, environment and file cannot drift apart. Parsers turn text into

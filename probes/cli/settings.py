@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every option of `reachprobe`, from command line, environment and file, in that order.
 
 `probes.cli.options` says what exists; argparse, the environment (`REACHPROBE_<NAME>`) and the TOML

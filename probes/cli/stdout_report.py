@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Says on stdout that a measurement is on disk: for the program that runs the probe.
 
 A terminal gets nothing. Whoever read stdout may go: the probe measures on. What was measured is

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Second measurements after a failure, which tell one cause from another."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How large a share of connections dies: a few more tries when one died and another passed.
 
 Whoever blocks only some flows, by hash or by chance, lets one try of several through; so does a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TLS to every address of an endpoint, and on failure the contrasts that isolate the cause.
 
 The square of names and addresses: the service's name or an innocuous one,

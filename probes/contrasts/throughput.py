@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speed of one endpoint: the service's name and an innocuous one at the same address, in both
 orders, and our own host where that helps. Only a slow first transfer leads to a second one.
 

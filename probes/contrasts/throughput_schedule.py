@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a transfer is worth its traffic: each endpoint's last look at its speed. No I/O.
 
 A single run (`once`) looks at every endpoint. In the daemon a look is due every six hours, or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Enrolment: a token becomes this probe's own credentials, and leaving gives them back.
 
 The token names the collector and holds a one-time secret; what comes back is kept in the

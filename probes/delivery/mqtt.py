@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one file that knows aiomqtt: a connection to one broker, MQTT 5 or 3.1.1.
 
 What aiomqtt 2.5 leaves open is closed here: a broker that hangs up, or says nothing, where a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Spool -> MQTT -> acknowledged by the collector -> forgotten.
 
 The spool is the only record: a batch lives here until `ack/<probe>` names it, and only then

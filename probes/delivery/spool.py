@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The outbox on disk: a measurement is taken once it is here, and forgotten only when told.
 
 One row a measurement in a `probes.delivery.sqlite_file` database. The sequence is never reused, and

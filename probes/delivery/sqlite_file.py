@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A SQLite file that outlives what disks do: full, failing, damaged, and processes killed.
 
 WAL and `synchronous=FULL`, so a finished call is on disk. A damaged file is set aside and a new

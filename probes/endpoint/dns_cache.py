@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every name is resolved once in a round, whoever asks: endpoints and targets share the answers.
 
 A lookup begins with its first user and runs in the round's task group, so that a second answer

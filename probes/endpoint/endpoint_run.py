@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One endpoint being measured: which addresses are dialled, what was seen, and how to see more.
 
 An experiment gets a `Visit` and calls its methods in a straight line; each takes one step and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keeps a Measurement within what the wire and one MQTT packet allow.
 
 A hostile far side may present large certificates and bodies at every address. Bytes that were

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long the probe waits for whom: every time limit of a round, in seconds."""
 
 from __future__ import annotations

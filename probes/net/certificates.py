@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an observation keeps of the certificates that a far side presented."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exception to Failure: total, pure, by type and errno, never by a library's text.
 
 The one place where an error of the network becomes a word. Text cannot be told apart later

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DNS messages: the question as bytes, and what the bytes of a reply say. Pure.
 
 A reply comes from strangers: whatever it holds, reading it gives a value, never an exception,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One DNS question over one connection: TCP, DoT (RFC 7858) or DoH (RFC 8484, HTTP/2).
 
 Bytes in, bytes out: what the reply says is `probes.net.dns_message`. Errors come up as they are,

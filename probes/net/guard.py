@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which destinations a probe may dial. Pure.
 
 A catalogue, a resolver's answer or a redirect may name any address; the network asks here, at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all HTTP of the probe has in common: the connection, clear or encrypted, and the words of
 a request, which are a browser's.
 """

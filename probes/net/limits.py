@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time limits that cost little: those of one length end in the order in which they began.
 
 `with within(10.0)` does what `async with asyncio.timeout(10.0)` does. asyncio puts a timer for each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Network port: the only file of the probe that opens a socket.
 
 Everything that measures gets a `Network` passed in. One address per call, never a host name:

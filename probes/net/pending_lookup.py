@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A DNS lookup under way: what it is good for early, and what it was in the end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A QUIC client with no socket in it (RFC 9000, RFC 9001): `QUICClient` turns datagrams received
 and time passed into datagrams to send, and knows what it saw.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where DNS questions go: one `ResolverRoute` is one resolver over one transport, by address.
 
 It reads the catalogue's resolvers and the machine's resolv.conf, and knows no socket and no DNS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A TLS client with no socket in it, and the few contexts it runs with.
 
 `TLSClient` turns bytes received into bytes to send and knows what it saw: how many bytes went

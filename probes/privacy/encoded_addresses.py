@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An own address where it is not written as one: in base64 or hex, cut off by our own bounds, in a
 compressed page; and what else a block page's link tells of a subscriber. Pure; for
 `probes.privacy.scrub`."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Address to country and ASN, from a table on this machine: no address is sent anywhere.
 
 No table is shipped. The volunteer (or the image's maker) fetches one, and `geo update --from FILE`

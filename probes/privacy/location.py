@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where this probe is, and which words are its own: asked of the collector now and then.
 
 The address that the world sees never leaves this process: it is looked up in the table on this

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where this probe stands, and by which words it could be recognised.
 
 Country and network come from flags or from the offline table on this machine. Own addresses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Removes the volunteer's own addresses and names from a measurement before it is stored. Pure.
 
 Block pages, redirects, certificates and host names echo the address of whoever asked. Every string

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An app's first exchange at every address of an endpoint, and once more when it failed.
 
 TCP comes first and is recorded by itself, so that its own rules speak of it. There is no innocuous

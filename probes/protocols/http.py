@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`http`: every address accepts a connection, and the first one answers a clear request."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`https`: as `tls`, and one request over the first good connection; then, when it is due, how
 fast the bytes come."""
 

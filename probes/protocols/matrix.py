@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`matrix`: as `tls`, and a homeserver tells the versions that it speaks. See `probes.apps.matrix`
 for what that proves and what not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mmtls`: WeChat's long link accepts a connection and answers a ClientHello of mmtls. See
 `probes.apps.mmtls` for what that proves and what not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mmtls-http`: WeChat's short link, a ClientHello of mmtls posted over clear-text HTTP. See
 `probes.apps.mmtls` for what an answer proves and what not."""
 

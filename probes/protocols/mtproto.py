@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`mtproto`: a Telegram data centre accepts a connection and answers the first message of a key
 exchange, without an account. See `probes.apps.mtproto` for what that proves and what not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`quic`: every address completes a QUIC handshake with a valid certificate for the name.
 
 On failure one thing is changed at a time: a fresh port, an innocuous name at the same address, the

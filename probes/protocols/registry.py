@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One straight-line function per protocol, made of steps. A new experiment is one file here and
 one name in ALL; a test fails when the name is forgotten. Experiments do not know each other.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`stun`: a server for calls answers a Binding request over UDP. See `probes.apps.stun` for what
 that proves and what not. Silence alone accuses nobody: many networks let no UDP through."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`tcp`: every address accepts a connection."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`tls`: every address completes a handshake with a valid certificate for the name."""
 
 from __future__ import annotations

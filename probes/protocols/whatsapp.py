@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`whatsapp`: a chat server accepts a connection and answers the first message of the Noise
 handshake. See `probes.apps.whatsapp` for what that proves and what not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`xmpp`: a server accepts a connection and answers the stream header with its features. See
 `probes.apps.xmpp` for what that proves and what not."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reflector's QUIC half: it completes a handshake for any name, and has nothing to say. Needs
 the extra `quic`; it keeps nothing, and never logs who came.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
 asked for `/bytes/N`, so many bytes (two mebibytes at most), to compare speeds.
 

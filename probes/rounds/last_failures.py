@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the next round has to know of this one: which endpoints failed. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which hosts tell whether this vantage is online, and what its clock is worth. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the detector asks this probe to measure again: admitted, waited for, measured in its turn.
 
 The bounds are `probes.rounds.retests`'s, measuring is the caller's. Never at the same time as a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which retests a probe obeys. Pure: the requests, what was done lately and the time come in.
 
 The detector may ask for a target again, and so may whoever has taken over its broker: what it

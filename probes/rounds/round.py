@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One round: liveness first, then the targets in jittered order, and one Measurement of each.
 
 Whatever one endpoint does (hangs, drips bytes for ever, meets a bug of ours) the others go on:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When the next round is due. Pure: clock, history and chance come in as arguments.
 
 Rounds are multiples of the interval, so that vantages and controls with the same interval (or

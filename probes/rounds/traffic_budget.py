@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the volunteer's traffic budget still allows: income by time, what was spent taken off.
 
 The interval of rounds is planned by what they usually cost; the purse counts what was spent indeed,

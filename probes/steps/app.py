@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that makes the first exchange of an app's own protocol: one message, one answer.
 
 Over an open connection, in clear or within TLS, or over UDP from a fresh port. What is said and

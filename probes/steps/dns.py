@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One DNS question, and every answer that came: the DNS step.
 
 A censor on the path races the resolver, so the UDP socket stays open for a while after the first

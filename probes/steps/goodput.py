@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast bytes arrive on one connection, apart from how far away they come from. No I/O.
 
 The far side sends a burst, then waits a round trip for our acknowledgement, and only then learns

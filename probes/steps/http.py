@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that sends one HTTP request over an open connection, clear or TLS.
 
 HTTP/1.1 by h11, h2 when TLS negotiated it. It does not follow redirects, asks like a browser

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """At how many hops does an interference with a ClientHello act: the path step.
 
 A connection is opened as ever; only the hello may live for a few hops, one more each time. Where

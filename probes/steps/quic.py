@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that shakes hands over QUIC with one address, from one fresh UDP port."""
 
 from __future__ import annotations

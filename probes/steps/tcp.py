@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that opens one TCP connection to one address."""
 
 from __future__ import annotations

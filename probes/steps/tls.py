@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that shakes hands over one fresh TCP connection."""
 
 from __future__ import annotations

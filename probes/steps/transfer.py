@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The step that fetches bytes over one connection, to see how fast the path lets them through.
 
 The same request again and again on a connection that is kept alive (HTTP/1.1 or h2, as TLS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How large and how strange a value on the wire may be.
 
 The collector reads what strangers send; every string of a Measurement has one of these types,

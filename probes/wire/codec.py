@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurements and batches to bytes and back.
 
 A Measurement is one JSON line. A batch is a header line and Measurement lines, compressed

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The data dictionary of the wire format, made from the types and the words beside their fields.
 
 `reachwatch schema --markdown` prints it; docs/data-dictionary.md is its output.

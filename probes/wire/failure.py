@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What went wrong in one step, in OONI's words (ooni/spec data-formats/df-007-errors.md).
 
 A Failure is a fact about the network, never about our code. It is classified once, at the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One target x one vantage x one round: the unit that travels, is stored and is never changed.
 
 Version rules: `v` is raised only when the meaning of a field changes; adding a field with a

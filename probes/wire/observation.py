@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sum type of what one step of a measurement can see.
 
 An Observation says what happened, not what it means. Each carries the endpoint it belongs

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A suspicion of the detector's: what it asks the probes of one network to measure again now.
 
 Travels on `retest/<country>/<asn>`, never retained. Whether to obey is the probe's own matter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The JSON Schema of a Measurement line, made from the types that decode it, never written."""
 
 from __future__ import annotations

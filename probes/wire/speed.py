@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a Transfer is read: its speed, whether it froze, and which of two is so many times faster.
 
 The probe asks these to plan its next turn, the judge to compare; both must mean the same. Integers

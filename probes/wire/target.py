@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is measured, as values: a catalogue in memory. Reading files is `probes.catalogue.load`."""
 
 from __future__ import annotations

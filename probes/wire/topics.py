@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MQTT topic names, made and taken apart in one place."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One round for a block: everybody's newest outcome, then what it adds to sums and baselines."""
 
 from __future__ import annotations

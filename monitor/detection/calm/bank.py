@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`monitor.detection.sequence.cusum` for all suspicions of a block at once: the same sums.
 
 Logarithms are taken by numpy and rounded to micro-nats; one that lies so near to a half that the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many calm networks of one target as columns of integers: one row a vantage, one cell a track.
 
 Columns are replaced and never changed in place, so an older state stays as it was.

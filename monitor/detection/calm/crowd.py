@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `monitor.detection.sequence.gates` asks of everybody, asked of a block at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The facts of a round as columns beside a block: who said what, and which layers failed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`monitor.detection.sequence.baseline` for all tracks of a block at once: the same counts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several blocks of one target made one, without what has woken up since."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks as objects into columns, without loss: what is calm, what fits, and how it is packed.
 
 A network is calm while nothing about it is an event: no alarm, no quorum, no vantage whose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All calm networks of a service: which they are, who of them wakes, what they say together.
 
 A vantage that is in a calm network is in no other network of the target: who moves is left to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a suspicion remembers beside its sums, kept as a chain: a link a failure, and under the
 links what was there before. Nobody reads it while the network is calm, so a failure costs one
 link; it is told when the network wakes.

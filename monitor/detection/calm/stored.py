@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calm networks as canonical bytes: blocks in the order of their keys, columns as they are.
 
 What the columns say twice (indexes, who is chronic) is not written but made again. Compression is

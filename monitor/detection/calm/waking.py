@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks out of columns, as the objects that they were. Many at once, because each call of
 numpy costs as much as many cells.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Some connections die and others pass: a share of the flows is blocked, or one was just lost.
 
 One measurement cannot tell a share of two percent from bad luck, and does not try: half or more of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How one step ended, in the few kinds that rules tell apart: observation -> kind, total.
 
 A failure string of a newer probe that is not known here becomes OTHER, never an error.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Was this vantage online at all, and does anything here change every connection?
 
 Counted over the endpoints that the liveness measurement lists, not over those observed: what was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """At how many hops an interference acts, as a trace shows it: remarks beside a verdict, never a
 reason for one.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which addresses no public service can have, and what kind of special range they lie in.
 
 A laboratory or the demonstration lives in such a range itself. There the truth, as the control

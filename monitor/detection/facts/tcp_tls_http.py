@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rules of TCP, TLS and HTTP read: one flat value per address.
 
 Here the vantage's view, its liveness and the control's view are laid side by side. Still no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Observations -> facts per endpoint and address. Sorting only; no judgement.
 
 One attempt stands for each step at each address: a success when there was one, so that what

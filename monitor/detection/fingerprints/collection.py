@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A set of fingerprints that is asked: is this page, host or address known to block?
 
 A match is only ever evidence beside the control: a page that the control gets too is the

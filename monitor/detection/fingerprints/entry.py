@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One fingerprint as data: what it looks like, where it counts, and who says so.
 
 Knows nothing of files: whoever reads one makes these, and `problem` says what is wrong with one.

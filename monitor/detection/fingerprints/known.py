@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our own small set, each entry with its source and date. Ids are never renamed.
 
 Facts about providers are from two public collections, named by their rows:

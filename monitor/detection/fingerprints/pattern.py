@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Patterns of strangers, matched in bounded time.
 
 Python's `re` backtracks: a pattern such as `(a+)+b` in a published list, or two `.*` and a page

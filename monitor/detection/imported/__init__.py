@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurements that others made (OONI's): judged and folded without controls of our own.
 
 Volunteers behind them cannot be told apart, so all runs of one network are one pseudo-vantage,

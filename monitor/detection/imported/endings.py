@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far each endpoint of an imported run went, and how it ended where it did not work.
 
 Kinds are those of our own judge, read from failure strings alone: an import gives no errno, no

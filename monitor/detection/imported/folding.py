@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Imported facts into the detector's series: one pseudo-vantage a network and source.
 
 The same CUSUM as for our own vantages, with other rules around it, because the material is other:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An imported event as the whole of an incident: what joined it stays named, and its onset is that
 of the network that failed first, even where thin data made it sure only later.
 

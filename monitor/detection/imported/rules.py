@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over an imported run: how most of its failing endpoints fail, in the words of one layer.
 
 No rule here accuses: without a control the state is `inconclusive`, with layer and technique

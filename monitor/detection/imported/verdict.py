@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The judgement of one imported run's view of one target: pure and total.
 
 An endpoint works when one of its addresses passes every step that was tried. The target has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stored measurements -> Facts: each vantage's measurement judged beside its liveness and the
 controls whose word still holds. This is all that the detector reads; controls never become Facts.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One endpoint judged: rules applied to each lookup and address, then put together.
 
 An outcome is what one rule said; its state is lowered to `inconclusive` where the control did not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which part is blocked, in words: the remarks `partial:...` of a verdict that accuses.
 
 `partial:endpoints` with `endpoint:ID` for each that is blocked, `partial:protocol` with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The judgement of one measurement beside its liveness and its control: pure and total.
 
 Read from top to bottom: what the control is, what each endpoint says, how they combine into the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over the first exchange of an app's own protocol, once TCP has connected.
 
 There is no innocuous twin to compare with: what speaks is the control, which was answered, and a

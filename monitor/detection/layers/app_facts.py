@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rules of the apps' own protocols read, over TCP and UDP: one flat value an address.
 
 No answer of these protocols proves who gave it (what each shows stands in `probes.apps`), so none

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over one name and query type at the vantage's own resolver.
 
 What works comes first: a valid certificate rehabilitates an answer, so geographic DNS is never

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rules of DNS read: one name and query type, and what became of its answers."""
 
 from __future__ import annotations

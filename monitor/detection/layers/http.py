@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over one HTTP exchange. Over TLS with a valid certificate every answer is the service's
 own; in clear text anyone on the path may have written it.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over one QUIC handshake with the service's name. Its first datagrams name the service in
 what anyone on the path can read, and a censor drops them (Russia since 2023, China since 2024);
 but many homes and offices drop all of UDP 443, and then nobody is accused.

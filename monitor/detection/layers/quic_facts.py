@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rules of QUIC read: one address, and whether QUIC passes from this vantage at all.
 
 Many homes and offices let no UDP 443 through. So silence accuses only where something else over

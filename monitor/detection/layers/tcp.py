@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over TCP to one address. A bare timeout is what nature does most, so it weighs little."""
 
 from __future__ import annotations

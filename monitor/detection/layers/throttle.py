@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over the transfers of one address: throttled, frozen, or merely slow.
 
 Only pairs accuse. A slow line slows every name and our own host, a slow server the control as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the rules of throttling read: transfers of one address laid side by side.
 
 The service's name and an innocuous one at the same address, in both orders; where that address

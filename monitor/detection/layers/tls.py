@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over one TLS handshake with the service's name, decided by the SNI square:
 service address and innocuous name; our own reflector and the service's name.
 """

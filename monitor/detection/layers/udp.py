@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over one exchange over UDP (STUN). Many homes and offices let no UDP through, so silence
 accuses only where UDP to the same port was seen to pass to somebody else.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules over the vantage itself. They stand before every accusation: a vantage that is not online,
 or whose every connection is changed, says nothing about one service.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often a vantage fails when nothing is the matter: hourly counts over a week, lagged.
 
 The lag keeps the beginning of a block out of what is called normal. Whoever alarms must not

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How sure an event is: the probability that the service was blocked in that country when the
 event last changed, from the event alone.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sequential detector of one vantage in one series: a bank of CUSUMs on typed evidence.
 
 Each member of the bank asks "is the failure rate p1 and no longer p0?" for its own p1, because

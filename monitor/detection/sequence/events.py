@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events: alarmed series of one service and country, clustered; the only thing that pages.
 
 An event opens with the first alarmed series, rises with the best of them, names only the

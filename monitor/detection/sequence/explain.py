@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why the detector said what it said: round by round what each vantage of an event's networks
 added, and which gates held. Pure: it watches the fold that decides, and adds nothing to it.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The detector: a fold over rounds. State and facts of a round in, state and events out.
 
 The unit is one service with all its targets, networks and countries, because gates compare

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a failure must not count: the service is down, the network is dark, the vantage has no
 vote. Gates look at everybody's newest outcome; they only ever take evidence away.
 

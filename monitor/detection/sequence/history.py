@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stored measurements, round after round, through judge and detector: the same code for the
 live detector and for replay, so that both say the same.
 """

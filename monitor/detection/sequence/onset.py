@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Since when: where the CUSUM paths of the agreeing vantages last left zero.
 
 The block began after the last success that the first of them saw, and is certain by the time

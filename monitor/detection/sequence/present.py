@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The present state of a target in a network, from the newest verdict of each vantage there.
 
 For pages and gauges only: it has no memory and no threshold but the majority, so it flickers

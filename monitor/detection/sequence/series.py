@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One network's view of one target: facts become samples, samples become evidence, evidence
 becomes a tier. Never pooled over networks: a block is an operator's, and its neighbour's
 health must not hide it.

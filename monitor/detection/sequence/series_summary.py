@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all series of one country say together in one round: the parts an event is made of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When vantages of one network disagree for long: who is on watch, and whether they are a part of
 the network that is blocked while the rest is not.
 

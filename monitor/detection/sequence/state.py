@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The detector's memory of one service, and its canonical bytes.
 
 Integers and words only: no float, no clock, nothing of arrival. A quiet vantage costs a few

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What should be measured again at once: a few minutes saved when a block begins or ends.
 
 A pure decision after a round: the networks in which a vantage has just failed, or those that saw

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`reachwatch fingerprints import|list|lint`."""
 
 from __future__ import annotations

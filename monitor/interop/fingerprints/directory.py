@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A directory of imported fingerprints: what `import` writes and `--fingerprints` names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of the command line that have to do with fingerprints. Light: `--help` reads it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Published lists of fingerprints as CSV -> Fingerprint values, each fault with its place.
 
 Two formats, told apart by their first line: OONI's blocking-fingerprints (HTTP and DNS in the same

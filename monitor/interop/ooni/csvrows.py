@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OONI's flattened observations (`obs_web`, ooni/data `WebObservation`) to runs.
 
 One row is one (name, address, request) of a measurement and may hold a DNS answer, a connect, a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fields of OONI's JSON as they are found in the wild: read without trust in their types.
 
 Also takes a measurement out of what Explorer and the API wrap around it.

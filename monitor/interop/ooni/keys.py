@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OONI's measurement JSON (data_format_version 0.2.0 and before) to runs.
 
 `queries` (df-002), `tcp_connect` (df-005), `tls_handshakes` (df-006) and `requests` (df-001) become

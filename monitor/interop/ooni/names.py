@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which target and endpoint of ours an OONI observation belongs to.
 
 OONI names hosts and addresses, we name functions of services by stable ids. The catalogue joins

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What our own measurements hold beyond OONI's keys: one more key, `x_reachwatch`, in each entry.
 
 OONI's formats allow keys that begin with `x_`. It holds the observation as our wire format has it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OONI files to Measurements, one run after the other: finds out what kind of file it is, and
 refuses what is wrong in it row by row. Memory stays bounded whatever the size of the file.
 """

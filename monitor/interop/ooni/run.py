@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One OONI run as it is being mapped, and the Measurements it becomes: one a target of ours.
 
 A run of OONI's visits several functions of a service at once; each gets its own Measurement,

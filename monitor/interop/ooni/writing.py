@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our measurements as OONI's JSON (data_format_version 0.2.0): df-000, 001, 002, 005 and 006.
 
 The target stands in `input` and the test is called `reachwatch`, because it is none of OONI's.

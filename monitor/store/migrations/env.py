@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Alembic's entry: runs on the connection that `monitor.store.schema` hands over."""
 
 from __future__ import annotations

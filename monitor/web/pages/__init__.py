@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pages: each module makes one, from the store, and renders it by its template."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One country: what is blocked here, by which network, and was anybody watching?"""
 
 from __future__ import annotations

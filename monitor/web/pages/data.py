@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the data are: the lists of the API, for people."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One event: what is the case in a sentence, then the evidence for it and against it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two lists to begin with: every service of the catalogue, and every country that is known of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One measurement: its verdict, the rule in words, its ladders, and the control's beside them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How verdicts arise: for readers, and the same as JSON and CSV for programs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One network: which function of which service fails, and at which step?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The first page: what is blocked now, where, how sure, since when."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an event came about, round by round: what each vantage added, and which gates held."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The search box: service, domain, country, network, event or measurement to its page."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One service: in which countries is it blocked, and how sure are we?"""
 
 from __future__ import annotations

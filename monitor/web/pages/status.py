@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The health of the system itself: does everything arrive, is it judged in time, what was
 refused, what runs?
 """

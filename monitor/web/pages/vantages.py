@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who measures, and can they be relied on? The list of vantages, and one of them. Names of
 people's choosing and a pseudonym, never an address.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ground: facts, quarantine, conclusions, registry."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Newest measurements of all services, without sorting the whole table."""
 
 from __future__ import annotations
