@@ -37,6 +37,7 @@ def test_runbooks_are_complete() -> None:
         if path.stem == "README":
             continue
         assert text.startswith(f"# {path.stem}\n")
-        for part in ("What it means", "Look at", "What to do", "Silence and end"):
+        parts = ("What happened", "How bad it is", "Look at first", "What to do", "When it is over")
+        for part in parts:
             body = text.partition(f"## {part}\n")[2].partition("\n## ")[0]
             assert body.strip(), f"{path.name}: {part}"
