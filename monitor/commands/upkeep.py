@@ -18,7 +18,7 @@ from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database, wall_clock
-from monitor.web.forms import rfc3339
+from monitor.web.api.forms import rfc3339
 
 
 def run(given: argparse.Namespace) -> int:

@@ -207,7 +207,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A service blocked in a country: the only thing that pages anyone. Times are Unix
-    milliseconds of rounds, never of arrival. The API's form is made by `monitor.web.api`."""
+    milliseconds of rounds, never of arrival. The form of the API
+    is made by `monitor.web.api.forms`."""
 
     id: str
     """First 16 hex digits of SHA-256(service, country, first alarmed round)."""

@@ -21,7 +21,7 @@ from monitor.detection.model import Event, EventState
 from monitor.detection.policy import Policy
 from monitor.store import reading
 from monitor.store.base import StoreUnavailableError
-from monitor.web.forms import event_form
+from monitor.web.api.forms import event_form
 from probes.wire import topics
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from monitor.detection.model import Stored
 from monitor.interop.ooni.own import TEST
 from monitor.interop.ooni.writing import report_id
-from monitor.web.forms import inert
+from monitor.web.api.forms import inert
 from probes.wire.observation import (
     DNSLookup,
     HTTPExchange,

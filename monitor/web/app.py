@@ -14,8 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from monitor.metrics.exposition import expose
 from monitor.store import reading
 from monitor.store.base import StoreUnavailableError
-from monitor.web import api, assets, enrol, openapi, pages
-from monitor.web.api import BadParameterError
+from monitor.web import assets, pages
+from monitor.web.api import endpoints as api
+from monitor.web.api import enrol, openapi
+from monitor.web.api.endpoints import BadParameterError
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
 

@@ -13,9 +13,9 @@ from aiohttp import web
 from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.store import reading
-from monitor.web import event_text, words
 from monitor.web.assets import address
 from monitor.web.site import SITE, Site
+from monitor.web.text import event_text, words
 
 HERE = Path(__file__).parent
 STALLED_MS = 240_000

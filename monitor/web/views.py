@@ -14,7 +14,7 @@ from monitor.detection.sequence.present import Present, Sight, present
 from monitor.metrics.exposition import Snapshot
 from monitor.store import reading, recent
 from monitor.store.reading import Filter, VantageRow
-from monitor.web import strips
+from monitor.web.draw import strips
 from monitor.web.site import Site
 
 RECENT_ROUNDS = 4

@@ -13,12 +13,13 @@ from monitor.detection.model import Event
 from monitor.detection.sequence.present import Present, present
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web import place_page, words
-from monitor.web.countries import NAMES
+from monitor.web.pages import places as place_page
 from monitor.web.pages.overview import cell
-from monitor.web.place_page import Locality
+from monitor.web.pages.places import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.text import words
+from monitor.web.text.countries import NAMES
 from monitor.web.views import fleet, recent_since
 
 EVENTS = 100

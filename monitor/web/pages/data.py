@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.web import api
+from monitor.web.api import endpoints as api
 from monitor.web.render import render
 
 

@@ -11,14 +11,16 @@ from aiohttp import web
 from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
 from monitor.store import reading, recent
-from monitor.web import confidence_text, event_text, rounds, strips
+from monitor.web.draw import round_pictures as rounds
+from monitor.web.draw import strips
+from monitor.web.draw.step_table import ladders
 from monitor.web.explanation_cache import PATIENCE_SECONDS
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.step_table import ladders
+from monitor.web.text import confidence_text, event_text
+from monitor.web.text.words import rule_comment as comment
 from monitor.web.views import event_strip
-from monitor.web.words import rule_comment as comment
 from probes.wire.target import Service
 
 WITNESSES = 20

@@ -11,11 +11,12 @@ from aiohttp import web
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import present
 from monitor.store import reading
-from monitor.web import words, worldmap
+from monitor.web.draw import worldmap
 from monitor.web.pages.overview import matrix
-from monitor.web.place_page import living
+from monitor.web.pages.places import living
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.text import words
 from monitor.web.views import fleet, recent_since
 
 

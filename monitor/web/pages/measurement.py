@@ -7,12 +7,12 @@ from aiohttp import web
 
 from monitor.detection.model import Stored, Verdict
 from monitor.store import reading
-from monitor.web import words
-from monitor.web.certificates import marked
+from monitor.web.draw.step_table import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.step_table import ladders
-from monitor.web.words import rule_comment as comment
+from monitor.web.text import words
+from monitor.web.text.certificates import marked
+from monitor.web.text.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from monitor.detection.rules import RULES_VERSION
 from monitor.detection.sequence.confidence import TERMS
-from monitor.web import method
-from monitor.web.forms import inert
+from monitor.web.api.forms import inert
+from monitor.web.pages import rules_text as method
 from monitor.web.render import render
 from monitor.web.site import SITE
 

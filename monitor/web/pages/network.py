@@ -13,10 +13,11 @@ from monitor.detection.model import Event, Layer, LayerFinding, State, Tier, Ver
 from monitor.detection.sequence.present import Sight
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web import place_page, words
-from monitor.web.place_page import Locality
+from monitor.web.pages import places as place_page
+from monitor.web.pages.places import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text import words
 from monitor.web.views import fleet, recent_since
 from monitor.web.watchlist import of_network
 

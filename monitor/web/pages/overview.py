@@ -14,9 +14,10 @@ from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence.present import Present, present
 from monitor.store import reading
 from monitor.store.reading import VantageRow
-from monitor.web import event_text, strips, words, worldmap
+from monitor.web.draw import strips, worldmap
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.text import event_text, words
 from monitor.web.views import event_strip, fleet, recent_since, window
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}

@@ -6,10 +6,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.commands.explain import Explanation
-from monitor.web import event_text, rounds
+from monitor.web.draw import round_pictures as rounds
 from monitor.web.pages.event import asked
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text import event_text
 
 
 async def page(request: web.Request) -> web.Response:

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from monitor.store import reading
 from monitor.store.reading import Filter
-from monitor.web.countries import NAMES
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text.countries import NAMES
 from probes.wire.target import Service
 
 MAX_WORD = 100

@@ -12,10 +12,11 @@ from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import Present
 from monitor.store import reading, recent
 from monitor.store.reading import Filter
-from monitor.web import strips, words
+from monitor.web.draw import strips
 from monitor.web.pages.overview import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text import words
 from monitor.web.views import presents, sights_of, window
 
 

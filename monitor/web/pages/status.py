@@ -17,9 +17,9 @@ from monitor.collector.admission import REASONS
 from monitor.detection.rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
 from monitor.store import health, reading
-from monitor.web import words
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import SITE, Site
+from monitor.web.text import words
 from monitor.web.vantage_health import condition
 from monitor.web.views import fleet
 

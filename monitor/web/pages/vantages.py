@@ -12,9 +12,11 @@ from aiohttp import web
 from monitor.detection.model import State
 from monitor.store import reading, watching
 from monitor.store.reading import Filter, VantageRow
-from monitor.web import strips, vantage_health, words
+from monitor.web import vantage_health
+from monitor.web.draw import strips
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.text import words
 from monitor.web.vantage_health import Condition
 from monitor.web.views import CLOCK_MS, fleet
 from monitor.web.watchlist import watchlist

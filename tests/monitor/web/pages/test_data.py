@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from monitor.web import api
+from monitor.web.api import endpoints as api
 from tests.world.site import Client
 
 

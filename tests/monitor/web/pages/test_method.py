@@ -9,7 +9,7 @@ import re
 
 from monitor.detection.policy import Policy
 from monitor.detection.rules import ALL_RULES
-from monitor.web import event_text, words
+from monitor.web.text import event_text, words
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import Client
 

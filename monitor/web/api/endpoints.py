@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`/api/v1/`: events, services, countries, networks, vantages, measurements, timeline, each as
+JSON and CSV, keyset-paged and filtered. Bad parameters give 400 and one line that names them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from monitor.commands.options import OptionError
+from monitor.store import reading
+from monitor.store.reading import Filter
+from monitor.web.api import params as time_params
+from monitor.web.api.forms import (
+    as_csv,
+    bucket_form,
+    event_form,
+    judged_form,
+    present_form,
+    vantage_form,
+)
+from monitor.web.site import SITE
+from monitor.web.views import fleet, presents
+from monitor.web.watchlist import watchlist
+
+MAX_LIMIT = 1000
+
+
+class BadParameterError(Exception):
+    """A query parameter that cannot be used; the text is one line."""
+
+
+def chosen(request: web.Request) -> Filter:
+    """The filters of a request. Raises BadParameterError."""
+    query = request.query
+    asn = query.get("asn")
+    if asn is not None and not re.fullmatch(r"(AS)?[0-9]{1,10}", asn):
+        raise BadParameterError(f"asn: must be an AS number, not {asn[:40]!r}")
+    country = query.get("country")
+    if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
+        raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
+    since, until = _moment(request, "since"), _moment(request, "until")
+    if since is not None and until is not None and since >= until:
+        raise BadParameterError("since: must be before until")
+    return Filter(
+        service=_word(query, "service"),
+        target=_word(query, "target"),
+        country=country.upper() if country else None,
+        asn=int(asn.removeprefix("AS")) if asn else None,
+        since=since,
+        until=until,
+    )
+
+
+def _word(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    if value is not None and not re.fullmatch(r"[a-z0-9/-]{1,90}", value):
+        raise BadParameterError(f"{name}: must be an id such as wechat, not {value[:40]!r}")
+    return value
+
+
+def _moment(request: web.Request, name: str) -> int | None:
+    value = request.query.get(name)
+    if not value:
+        return None
+    try:
+        return time_params.parse(value, request.app[SITE].clock())
+    except OptionError as error:
+        raise BadParameterError(f"{name}: {error}") from None
+
+
+def limit_of(request: web.Request) -> int:
+    """Rows a page: 1 to 1000, 100 by default. Raises BadParameterError."""
+    value = request.query.get("limit", "100")
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= MAX_LIMIT:
+        raise BadParameterError(f"limit: must be 1 to {MAX_LIMIT}, not {value[:40]!r}")
+    return int(value)
+
+
+def after_of(request: web.Request, key: str = "[0-9a-f]{16}") -> tuple[int, str] | None:
+    """The key of the last row seen, from `next` of the page before; `key` is the pattern of
+    its second part. Raises BadParameterError."""
+    value = request.query.get("after")
+    if not value:
+        return None
+    found = re.fullmatch(rf"([0-9]{{1,15}})-({key})", value)
+    if found is None:
+        raise BadParameterError(f"after: must be a `next` of an earlier page, not {value[:40]!r}")
+    return int(found[1]), found[2]
+
+
+def text_after(request: web.Request) -> tuple[int, str] | None:
+    """As `after_of`, for lists whose rows are told apart by text. Raises BadParameterError."""
+    after = after_of(request, "(?:[0-9a-f]{2}){1,400}")
+    if after is None:
+        return None
+    try:
+        text = bytes.fromhex(after[1]).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise BadParameterError("after: must be a `next` of an earlier page")
+    return after[0], text
+
+
+def text_key(number: int, text: str) -> str:
+    """What `text_after` reads."""
+    return f"{number}-{text.encode().hex()}"
+
+
+def paged(
+    request: web.Request, rows: Iterable[tuple[str, Mapping[str, Any]]]
+) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """One page of (key, row) of a list that is small enough to be made as a whole, ordered by
+    key; and the key of the next page. Raises BadParameterError."""
+    limit, after = limit_of(request), text_after(request)
+    left = sorted((key, row) for key, row in rows if after is None or key > after[1])
+    page = left[:limit]
+    following = text_key(0, page[-1][0]) if len(left) > limit else None
+    return [row for _, row in page], following
+
+
+def answer(
+    request: web.Request, name: str, rows: Sequence[Mapping[str, Any]], following: str | None = None
+) -> web.Response:
+    """The rows as the request wants them: `?format=csv` or JSON."""
+    headers = {"Access-Control-Allow-Origin": "*"}
+    match request.query.get("format", "json"):
+        case "csv":
+            if following:
+                headers["X-Next"] = following
+            headers["Content-Disposition"] = f'attachment; filename="reachwatch-{name}.csv"'
+            return web.Response(
+                text=as_csv(name, rows), content_type="text/csv", charset="utf-8", headers=headers
+            )
+        case "json":
+            body = msgspec.json.encode({name: rows, "next": following})
+            return web.Response(body=body, content_type="application/json", headers=headers)
+        case other:
+            raise BadParameterError(f"format: must be json or csv, not {other[:40]!r}")
+
+
+async def events(request: web.Request) -> web.Response:
+    """Block events, newest onset first; `state=open|closed|retracted` chooses."""
+    state = request.query.get("state")
+    if state is not None and state not in ("open", "closed", "retracted"):
+        raise BadParameterError(f"state: must be open, closed or retracted, not {state[:40]!r}")
+    limit = limit_of(request)
+    async with request.app[SITE].engine.connect() as connection:
+        rows = await reading.events(
+            connection, chosen(request), state=state, after=after_of(request), limit=limit + 1
+        )
+    page = rows[:limit]
+    following = f"{page[-1].onset}-{page[-1].id}" if len(rows) > limit else None
+    return answer(request, "events", [event_form(row) for row in page], following)
+
+
+async def one_event(request: web.Request) -> web.Response:
+    """One event by its id, with what each network contributes."""
+    async with request.app[SITE].engine.connect() as connection:
+        event = await reading.event(connection, request.match_info["id"])
+    if event is None:
+        raise web.HTTPNotFound(reason="There is no event with this id.")
+    body = event_form(event) | {
+        "networks": msgspec.to_builtins(event.networks),
+        "against": list(event.against),
+    }
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def one_measurement(request: web.Request) -> web.Response:
+    """One measurement, byte for byte as the probe sent it."""
+    found = await request.app[SITE].facts.measurement(request.match_info["id"])
+    if found is None:
+        raise web.HTTPNotFound(reason="There is no measurement with this id.")
+    return web.Response(body=found[1], content_type="application/json")
+
+
+async def measurements(request: web.Request) -> web.Response:
+    """Judged measurements, newest round first."""
+    limit = limit_of(request)
+    async with request.app[SITE].engine.connect() as connection:
+        rows = await reading.judged(
+            connection,
+            chosen(request),
+            after=after_of(request, "[0-9a-f]{32}"),
+            limit=limit + 1,
+        )
+    page = rows[:limit]
+    following = f"{page[-1].round}-{page[-1].id}" if len(rows) > limit else None
+    return answer(request, "measurements", [judged_form(row) for row in page], following)
+
+
+async def timeline(request: web.Request) -> web.Response:
+    """Hourly counts of states; the last seven days unless `since` says otherwise."""
+    site = request.app[SITE]
+    wanted = chosen(request)
+    if wanted.since is None:
+        wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
+    limit = limit_of(request)
+    async with site.engine.connect() as connection:
+        rows = await reading.timeline(
+            connection, wanted, after=text_after(request), limit=limit + 1
+        )
+    page = rows[:limit]
+    following = text_key(page[-1].hour, page[-1].key) if len(rows) > limit else None
+    return answer(request, "timeline", [bucket_form(row) for row in page], following)
+
+
+async def services(request: web.Request) -> web.Response:
+    """Every service of the catalogue, its targets, open events and present states."""
+    site = request.app[SITE]
+    wanted = chosen(request)
+    rows = await presents(site, wanted)
+    async with site.engine.connect() as connection:
+        opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
+    listed: list[dict[str, Any]] = [
+        {
+            "id": service.id,
+            "name": service.name,
+            "targets": [target.id for target in service.targets],
+            "open_events": [event.id for event in opened if event.service == service.id],
+            "states": [
+                present_form(row) for row in rows if row.target.startswith(f"{service.id}/")
+            ],
+        }
+        for service in site.catalogue.services
+        if wanted.service in (None, service.id)
+        and (wanted.target is None or any(wanted.target == t.id for t in service.targets))
+    ]
+    return answer(request, "services", *paged(request, ((str(row["id"]), row) for row in listed)))
+
+
+async def countries(request: web.Request) -> web.Response:
+    """Every country with a vantage: vantages, networks, open events."""
+    return await _places(request, "countries", lambda country, _: (country,))
+
+
+async def networks(request: web.Request) -> web.Response:
+    """Every network with a vantage."""
+    return await _places(request, "networks", lambda country, asn: (country, asn))
+
+
+async def _places(
+    request: web.Request, name: str, key: Callable[[str, int], tuple[Any, ...]]
+) -> web.Response:
+    site = request.app[SITE]
+    wanted = chosen(request)
+    async with site.engine.connect() as connection:
+        probes = await fleet(site, connection)
+        opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
+    places: dict[tuple[Any, ...], list[tuple[reading.VantageRow, str]]] = defaultdict(list)
+    for probe, status in probes:
+        if (
+            probe.role == "vantage"
+            and status != "revoked"
+            and wanted.country in (None, probe.country)
+            and wanted.asn in (None, probe.asn)
+        ):
+            places[key(probe.country, probe.asn)].append((probe, status))
+    rows = []
+    for place, members in sorted(places.items()):
+        online = sum(status == "online" for _, status in members)
+        row = {
+            "country": place[0],
+            **({"asn": place[1]} if len(place) > 1 else {}),
+            "networks": len({probe.asn for probe, _ in members}),
+            "owners": len({probe.owner for probe, _ in members}),
+            "vantages": {"online": online, "total": len(members)},
+            "open_events": [
+                event.id
+                for event in opened
+                if event.country == place[0] and (len(place) == 1 or place[1] in event.asns)
+            ],
+        }
+        rows.append((" ".join(f"{part:>12}" for part in place), row))
+    return answer(request, name, *paged(request, rows))
+
+
+async def vantages(request: web.Request) -> web.Response:
+    """Every enrolled probe: where, since when, last heard, and for which targets it is on watch
+    (it has failed for long while others of its network see them). Never an address."""
+    site = request.app[SITE]
+    wanted = chosen(request)
+    async with site.engine.connect() as connection:
+        rows = await fleet(site, connection)
+        watched = watchlist(await reading.events(connection, state="open", limit=MAX_LIMIT))
+    listed = (
+        (row.id, vantage_form(row, status, (line.target for line in watched.get(row.id, ()))))
+        for row, status in rows
+        if wanted.country in (None, row.country) and wanted.asn in (None, row.asn)
+    )
+    return answer(request, "vantages", *paged(request, listed))
+
+
+async def whoami(request: web.Request) -> web.Response:
+    """The caller's address as seen here, for the probe's own offline lookup. Not logged."""
+    body = msgspec.json.encode({"address": request.remote or ""})
+    return web.Response(body=body, content_type="application/json")
+
+
+Endpoint = Callable[[web.Request], Awaitable[web.Response]]
+LISTS: tuple[tuple[str, Endpoint], ...] = (
+    ("events", events),
+    ("services", services),
+    ("countries", countries),
+    ("networks", networks),
+    ("vantages", vantages),
+    ("measurements", measurements),
+    ("timeline", timeline),
+)
+"""The lists of `/api/v1/`; `monitor.web.api.openapi` describes exactly these."""

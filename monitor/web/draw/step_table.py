@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A measurement as ladders: one an endpoint, one rung a step, each with what happened in a
+sentence, and the contrasts beside the rung that they explain. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+
+from monitor.web.text.certificates import Shown, plain, shown
+from monitor.web.text.sentences import told
+from probes.wire.failure import Failure
+from probes.wire.measurement import Measurement
+from probes.wire.observation import (
+    Contrast,
+    DNSLookup,
+    Known,
+    PathTrace,
+    Purpose,
+    QUICHandshake,
+    TCPConnect,
+    TLSHandshake,
+    Unrecognised,
+)
+
+ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
+
+
+WORKS, FAILS, NEUTRAL = "works", "fails", ""
+CONTRASTS = {
+    Contrast.INNOCUOUS_NAME: "with a harmless name",
+    Contrast.REFLECTOR: "the same name to a server of ours",
+    Contrast.CLASSICAL_HELLO: "with a shorter hello",
+    Contrast.NO_VERIFY: "looking past the certificate",
+    Contrast.SILENT_ADDRESS: "asking where nobody answers",
+    Contrast.REPEAT: "once more",
+}
+UNNAMED = {
+    Purpose.SUBJECT: "",
+    Purpose.CONTRAST: "over another transport",
+    Purpose.REFERENCE: "another resolver",
+}
+"""What an observation without a named contrast is."""
+_FAMILIES = {"A": "IPv4", "AAAA": "IPv6"}
+_NO_FAMILY = frozenset((Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE))
+"""How a machine without IPv6 (or IPv4) fails, when no ICMP message said so."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation."""
+
+    outcome: str
+    """`works`, `fails`, or empty where it is neither: a name that has no IPv6 address, a vantage
+    that has no IPv6, an address that runs no DNS and stays silent, a trace of the path."""
+    where: str
+    """Address or resolver."""
+    sentence: str
+    took_ms: float
+    contrast: str
+    """What was changed, in words; empty for what the app itself would do."""
+    certificates: tuple[Shown, ...] = ()
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of one endpoint."""
+
+    step: str
+    ok: bool
+    lines: tuple[Line, ...]
+    beside: tuple[Line, ...]
+    """Contrasts and references."""
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint."""
+
+    endpoint: str
+    rungs: tuple[Rung, ...]
+
+
+def ladders(measurement: Measurement) -> Sequence[Ladder]:
+    """Return a ladder for each endpoint of the measurement, in its order."""
+    grouped: dict[str, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
+    for each in measurement.observations:
+        if not isinstance(each, Unrecognised):
+            grouped[each.endpoint][each.STEP].append(each)
+    names = [reference.id for reference in measurement.endpoints]
+    names += [name for name in grouped if name not in names]
+    no_family = _missing_families(measurement)
+    return [
+        Ladder(
+            endpoint=plain(name),
+            rungs=tuple(
+                _rung(step, grouped[name][step], no_family) for step in ORDER if grouped[name][step]
+            ),
+        )
+        for name in names
+    ]
+
+
+def _missing_families(measurement: Measurement) -> frozenset[str]:
+    """Address families that the vantage does not have: all that it dialled there failed at
+    once, on its own machine."""
+    tried: dict[str, list[bool]] = defaultdict(list)
+    for each in measurement.observations:
+        if isinstance(each, TCPConnect):
+            own = each.failure in _NO_FAMILY and each.icmp_type is None
+            tried[_family(each.address)].append(own)
+    return frozenset(family for family, own in tried.items() if all(own))
+
+
+def _family(address: str) -> str:
+    return "IPv6" if ":" in address else "IPv4"
+
+
+def _rung(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> Rung:
+    subject, beside = [], []
+    for each in seen:
+        made = _neutral(each, seen, no_family) or line(each)
+        # A trace is no step of the app's: its rung holds nothing else.
+        if each.purpose is Purpose.SUBJECT or isinstance(each, PathTrace):
+            subject.append(_with_contrast(made, each, seen))
+        else:
+            beside.append(made)
+    outcomes = [each.outcome for each in subject]
+    ok = WORKS in outcomes or FAILS not in outcomes
+    return Rung(step=step, ok=ok, lines=tuple(subject), beside=tuple(beside))
+
+
+def _neutral(each: Known, seen: Sequence[Known], no_family: frozenset[str]) -> Line | None:
+    """The line of an observation that is no failure though nothing came of it; else None."""
+    match each:
+        case DNSLookup(failure=Failure.DNS_NO_ANSWER, qtype=qtype) if qtype in _FAMILIES:
+            others = (
+                other
+                for other in seen
+                if isinstance(other, DNSLookup)
+                and (other.name, other.resolver, other.transport) == (
+                    each.name, each.resolver, each.transport
+                )
+            )  # fmt: skip
+            if any(other.answers and other.qtype != qtype for other in others):
+                text = f"{each.name} has no {_FAMILIES[qtype]} address"
+                return _line(each, NEUTRAL, told(each)[0], text)
+        case PathTrace(failure=None):
+            return _line(each, NEUTRAL, *told(each))
+        case DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=()):
+            return _line(each, NEUTRAL, *told(each))
+        case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:
+            family = _family(each.address)
+            if family in no_family:
+                return _line(each, NEUTRAL, each.address, f"this vantage has no {family}")
+    return None
+
+
+def _with_contrast(made: Line, each: Known, seen: Sequence[Known]) -> Line:
+    """A handshake that died, with the harmless name that passed at the same server."""
+    if not isinstance(each, TLSHandshake) or each.failure is None:
+        return made
+    for other in seen:
+        if (
+            isinstance(other, TLSHandshake)
+            and other.contrast is Contrast.INNOCUOUS_NAME
+            and other.address == each.address
+            and other.failure is None
+        ):
+            text = f"{made.sentence}; with {plain(other.sni)} the same server answered"
+            return msgspec.structs.replace(made, sentence=text)
+    return made
+
+
+def line(each: Known) -> Line:
+    """One observation in words."""
+    where, sentence = told(each)
+    injected = (
+        isinstance(each, DNSLookup)
+        and each.contrast is Contrast.SILENT_ADDRESS
+        and bool(each.replies)
+    )
+    outcome = FAILS if each.failure is not None or injected else WORKS
+    return _line(each, outcome, where, sentence)
+
+
+def _line(each: Known, outcome: str, where: str, sentence: str) -> Line:
+    contrast = CONTRASTS[each.contrast] if each.contrast is not None else UNNAMED[each.purpose]
+    failed = each.failure is not None
+    chain = each.chain if failed and isinstance(each, TLSHandshake | QUICHandshake) else ()
+    return Line(
+        outcome=outcome,
+        where=where,
+        sentence=sentence,
+        took_ms=each.took_us / 1000,
+        contrast=contrast,
+        certificates=tuple(shown(certificate) for certificate in chain),
+    )

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The world as SVG paths: land, borders, and one shape for each country of which something is
+known. Outlines come projected (`map/world.json`, made by `scripts/map`); it says of a
+country the worst that the overview's matrix says.
+
+Countries too small to be seen, and territories without an outline, get a dot.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from monitor.detection.model import Event, Tier
+from monitor.store.reading import VantageRow
+from monitor.web.text.words import TIERS, plural, sentence
+from monitor.web.text.words import country as name_of
+
+FILE = Path(__file__).parents[1] / "map" / "world.json"
+NAMED = 3
+"""Services that a place names for one state; of others it says how many."""
+_KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
+"""What is not blocked, the most telling first."""
+_TIERS = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
+_TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """What the map shall say of a country."""
+
+    country: str
+    kind: str
+    """How it looks; one of the kinds of mark."""
+    said: str
+    """One sentence, shown on hover and read aloud."""
+
+
+class Shape(msgspec.Struct, frozen=True):
+    """A country to draw: a path, a dot, or both."""
+
+    place: Place
+    path: str
+    dot: tuple[int, int] | None
+
+
+class World(msgspec.Struct, frozen=True):
+    """A picture: its size, what lies beneath, what stands out."""
+
+    width: int
+    height: int
+    land: str
+    borders: str
+    shapes: tuple[Shape, ...]
+    elsewhere: tuple[Place, ...] = ()
+    """Places that are on no map, `ZZ` for one; the table names them."""
+
+
+class _Atlas(msgspec.Struct, frozen=True):
+    """The file: a topology whose arcs are steps `x, y, dx, dy, ...`; a negative number is an
+    arc backwards."""
+
+    width: int
+    height: int
+    arcs: list[list[int]]
+    land: list[list[int]]
+    borders: list[int]
+    countries: dict[str, list[list[int]]]
+    dots: dict[str, tuple[int, int]]
+    small: frozenset[str]
+
+
+@functools.cache
+def _atlas() -> _Atlas:
+    return msgspec.json.decode(FILE.read_bytes(), type=_Atlas)
+
+
+@functools.cache
+def _ground() -> tuple[str, str]:
+    """Land and borders, the same on every page."""
+    atlas = _atlas()
+    land = "".join(_ring(numbers) for numbers in atlas.land)
+    return land, "".join(_line(_points(number)) for number in atlas.borders)
+
+
+@functools.cache
+def _outline(country: str) -> str:
+    return "".join(_ring(numbers) for numbers in _atlas().countries.get(country, ()))
+
+
+def world(places: Iterable[Place]) -> World:
+    """Return the picture in which these places stand out, larger ones beneath smaller ones."""
+    atlas = _atlas()
+    land, borders = _ground()
+    shapes, elsewhere = [], []
+    for place in sorted(places, key=lambda each: (each.country in atlas.small, each.country)):
+        dot = atlas.dots.get(place.country) if place.country in atlas.small else None
+        path = _outline(place.country)
+        if path or dot:
+            shapes.append(Shape(place, path, dot))
+        else:
+            elsewhere.append(place)
+    return World(atlas.width, atlas.height, land, borders, tuple(shapes), tuple(elsewhere))
+
+
+def _points(number: int) -> Sequence[tuple[int, int]]:
+    """An arc as points."""
+    steps = _atlas().arcs[number if number >= 0 else ~number]
+    x = y = 0
+    points = []
+    for dx, dy in zip(steps[::2], steps[1::2], strict=True):
+        x, y = x + dx, y + dy
+        points.append((x, y))
+    return points if number >= 0 else points[::-1]
+
+
+def _ring(numbers: Sequence[int]) -> str:
+    points: list[tuple[int, int]] = []
+    for number in numbers:
+        part = _points(number)
+        points.extend(part[1:] if points else part)
+    return f"{_line(points)}z" if len(points) > 3 else ""
+
+
+def _line(points: Sequence[tuple[int, int]]) -> str:
+    """Relative steps, as short as SVG allows; points on a straight line are left out."""
+    if len(points) < 2:
+        return ""
+    (x, y), *rest = points
+    steps: list[tuple[int, int]] = []
+    for a, b in rest:
+        step = (a - x, b - y)
+        x, y = a, b
+        if steps and _onward(steps[-1], step):
+            steps[-1] = (steps[-1][0] + step[0], steps[-1][1] + step[1])
+        elif step != (0, 0):
+            steps.append(step)
+    said = f"M{points[0][0]},{points[0][1]}l"
+    numbers = [number for step in steps for number in step]
+    # A minus sign separates by itself.
+    return said + "".join(str(n) if i == 0 or n < 0 else f",{n}" for i, n in enumerate(numbers))
+
+
+def _onward(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Both steps go the same way."""
+    cross = one[0] * other[1] - one[1] * other[0]
+    return cross == 0 and one[0] * other[0] + one[1] * other[1] > 0
+
+
+def places(
+    countries: Sequence[str],
+    rows: Sequence[tuple[str, str, Sequence[Mapping[str, Any] | None]]],
+    vantages: Sequence[tuple[VantageRow, str]],
+    opened: Sequence[Event] = (),
+) -> list[Place]:
+    """One place a country, the worst first, from the matrix of the overview (services down,
+    countries across), from those who stand there, and from open events of places where nobody
+    measures at the moment."""
+    made: list[tuple[int, Place]] = []
+    for index, country in enumerate(countries):
+        cells = [(name, cell) for _, name, row in rows if (cell := row[index]) is not None]
+        if cells:
+            made.append(_place(country, cells))
+    events: dict[str, list[Event]] = {}
+    for event in opened:
+        if event.inhibited_by is None and event.country not in countries:
+            events.setdefault(event.country, []).append(event)
+    for country, mine in events.items():
+        worst = min(mine, key=lambda event: _TIERS.index(event.tier))
+        said = f"{sentence(name_of(country))}: {worst.service} {TIERS[worst.tier]}, no data now"
+        made.append((_TIERS.index(worst.tier), Place(country, _TIER_KINDS[worst.tier], said)))
+    silent = {probe.country for probe, _ in vantages} - set(countries) - events.keys()
+    for country in sorted(silent):
+        here = [status for probe, status in vantages if probe.country == country]
+        online = sum(status == "online" for status in here)
+        said = f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
+        made.append((9, Place(country, "insufficient", said + "online")))
+    return [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
+
+
+def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, Place]:
+    worst = min(cells, key=lambda each: (each[1]["rank"], _rank(each[1]["kind"])))[1]
+    by_word: dict[str, list[str]] = {}
+    for name, cell in sorted(cells, key=lambda each: (each[1]["rank"], each[0].lower())):
+        by_word.setdefault(cell["word"], []).append(name)
+    parts = [
+        f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' * (len(names) > NAMED)} "
+        f"{word}"
+        for word, names in by_word.items()
+    ]
+    return worst["rank"], Place(
+        country, worst["kind"], f"{sentence(name_of(country))}: {'; '.join(parts)}"
+    )
+
+
+def _rank(kind: str) -> int:
+    return _KINDS.index(kind) if kind in _KINDS else 0

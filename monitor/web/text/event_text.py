@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An event told in sentences: headline, how sure, why, what speaks against it, its history.
+
+Pure: an event in, words out. Every remark and every gate of the detector has its words here,
+and one of the tests says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.policy import Policy
+from monitor.web.text.words import (
+    between,
+    country,
+    lasted,
+    number,
+    plural,
+    sentence,
+    technique,
+    when,
+)
+from probes.wire.target import Service
+
+AGAINST = {
+    "control_by_other_networks": "In place of a control stand other networks of the same source, "
+    "which reached the service meanwhile, and the rest of each run.",
+    "failing_elsewhere": "It fails in other countries as well: the service itself may be in "
+    "trouble.",
+    "few_vantages": "Few vantages stand in these networks.",
+    "network_divided": "Other vantages of the same network have reached the service all the time: "
+    "if it is a block, it is one of a part of the network. That alone is never confirmed.",
+    "no_control": "No control measured the service at the same time, so the service itself may "
+    "be down.",
+    "no_other_network": "No other network is known to have reached the service since: it may be "
+    "the service's own outage.",
+    "no_quorum_for_imports": "It rests on imported measurements, whose makers cannot be told "
+    "apart: it can never be confirmed by them alone.",
+    "one_network": "Only one network is concerned.",
+    "one_owner": "All vantages that see it belong to one owner.",
+    "untyped": "Nothing but time-outs or the like was seen: that can also be a fault on the way.",
+}
+"""Remarks of `monitor.detection.sequence.series_summary.against`."""
+INHIBITED = {
+    "asn_dark": "the whole network is cut off, so nothing can be said of one service",
+    "country_dark": "the whole country is cut off, so nothing can be said of one service",
+    "endpoint_stale": "the same address fails from several countries and from their controls",
+    "service_down": "the service fails from the control or in other countries too",
+}
+"""Gates of `monitor.detection.sequence.gates`."""
+TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
+_EXTENTS = {"full": "all of it", "partial": "a part of it"}
+
+
+def gate(word: str) -> str:
+    """Why an event is not paged, or was withdrawn."""
+    return INHIBITED.get(word, word.replace("_", " "))
+
+
+def extent(word: str) -> str:
+    """How much of the service."""
+    return _EXTENTS.get(word, word)
+
+
+def ended(event: Event) -> int | None:
+    """When an event was over; None while it is open."""
+    if event.state is EventState.OPEN:
+        return None
+    return event.closed if event.closed is not None else event.updated
+
+
+def lead(event: Event, now: int) -> str:
+    """The second sentence: how, and since when or from when to when."""
+    how = technique(event.technique)
+    end = ended(event)
+    length = lasted((now if end is None else end) - event.onset)
+    if event.state is EventState.RETRACTED:
+        why = f": {gate(event.inhibited_by)}" if event.inhibited_by else ""
+        return f"Withdrawn on {when(end)}{why}. What had been seen: {how}."
+    if end is not None:
+        return f"{sentence(between(event.onset, end))} ({length}): {how}."
+    return f"{sentence(how)}, since {when(event.onset)} ({length})."
+
+
+def others(event: Event, service: Service | None) -> list[str]:
+    """The service's functions that are no part of the event, in the catalogue's order."""
+    targets = service.targets if service is not None else ()
+    return [each.id.partition("/")[2] for each in targets if each.id not in event.targets]
+
+
+def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
+    """What speaks against it, in sentences; never empty. `apart` are functions of the service
+    that are no part of it: a headline names the service alone."""
+    said = [
+        AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
+    ]
+    if missing := _unconfirmed(event):
+        said.append(missing)
+    silent = event.total - event.agreeing
+    if silent > 0:
+        said.append(
+            f"{number(silent, True)} of {plural(event.total, 'vantage')} there did not see it."
+        )
+    if event.extent == "partial" and "network_divided" not in event.against:
+        said.append("A part of the service is still reachable there.")
+    if apart:
+        its = ", ".join(target.partition("/")[2] for target in event.targets)
+        verb = "is" if len(apart) == 1 else "are"
+        said.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
+    if event.inhibited_by:
+        said.append(
+            f"It was withdrawn: {gate(event.inhibited_by)}."
+            if event.state is EventState.RETRACTED
+            else f"Nobody is paged for it: {gate(event.inhibited_by)}."
+        )
+    return said or ["Nothing in the measurements speaks against it."]
+
+
+def _unconfirmed(event: Event) -> str:
+    """What a likely event waits for; empty for others, and where it can never be confirmed."""
+    never = {"no_quorum_for_imports", "network_divided"} & set(event.against)
+    waits = event.state is EventState.OPEN and event.tier is Tier.LIKELY
+    if never or not waits or event.inhibited_by:
+        return ""
+    policy = Policy(pace=event.pace)
+    untyped = "untyped" in event.against
+    hold = policy.confirm_untyped_seconds if untyped else policy.confirm_typed_seconds
+    return (
+        f"It is not confirmed: that needs vantages of {number(policy.confirm_min_owners)} owners "
+        f"in one network, and that it holds for {lasted(policy.ms(hold))}."
+    )
+
+
+def reasons(event: Event) -> list[str]:
+    """Why we think so: each term in a sentence."""
+    said = [f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."]
+    owners = max((network.owners for network in event.networks), default=0)
+    if owners > 1:
+        said.append(f"They belong to {number(owners)} owners who measure independently.")
+    if event.control == "ok":
+        said.append("The control reached the service in the same rounds.")
+    total = sum(n for _, n in event.rule_counts)
+    if total:
+        said.append(f"{plural(total, 'measurement')} since the onset failed this way.")
+    if event.tier is Tier.CONFIRMED and event.confirmed is not None:
+        said.append(f"It held until it was confirmed on {when(event.confirmed)}.")
+    return said
+
+
+def terms(event: Event) -> list[tuple[str, str, int]]:
+    """(term, words, parts of ten) of the sureness bar."""
+    share = round(10 * event.agreeing / event.total) if event.total else 0
+    total = sum(n for _, n in event.rule_counts)
+    return [
+        ("agreement", f"{event.agreeing} of {plural(event.total, 'vantage')}", share),
+        ("control", "fine" if event.control == "ok" else "none", 10 * (event.control == "ok")),
+        ("repeatability", plural(total, "measurement"), min(10, total)),
+        (
+            "signature",
+            "not typical" if "untyped" in event.against else "typical of interference",
+            3 if "untyped" in event.against else 10,
+        ),
+    ]
+
+
+def history(event: Event) -> list[tuple[int, str]]:
+    """(round, sentence) of each entry, oldest first."""
+    return [(change.round, _change(change)) for change in event.history]
+
+
+def _change(change: Change) -> str:
+    match change.kind:
+        case "opened":
+            how = f": {technique(change.note)}" if change.note else ""
+            return f"First alarm{how}."
+        case "likely":
+            if change.note:
+                return "Likely in a part of the network: vantages of several owners agree for long."
+            return "Likely: enough vantages agree."
+        case "confirmed":
+            return "Confirmed: it held."
+        case "closed":
+            return "Ended: the vantages that saw it reach the service again."
+        case "retracted":
+            return f"Withdrawn{': ' + gate(change.note) if change.note else ''}."
+        case "changed":
+            return sentence("; ".join(_part(part) for part in change.note.split(", "))) + "."
+        case other:
+            return f"{sentence(other)} {change.note}".strip() + "."
+
+
+def _part(part: str) -> str:
+    """One difference, as `monitor.detection.sequence.events` writes it."""
+    before, arrow, after = part.partition(" -> ")
+    if arrow:
+        if after in _EXTENTS:
+            return f"now {extent(after)} is concerned"
+        return f"the way changed: {technique(after)} (before: {technique(before)})"
+    thing = part[1:]
+    what = f"the network {thing}" if thing.startswith("AS") else thing.partition("/")[2] or thing
+    return f"{what} is concerned too" if part[:1] == "+" else f"{what} is no longer concerned"
+
+
+def sureness(event: Event) -> str:
+    """`confirmed: 4 of 4 vantages, control fine`."""
+    control = "control fine" if event.control == "ok" else "no control"
+    return f"{TIERS[event.tier]}: {event.agreeing} of {plural(event.total, 'vantage')}, {control}"
+
+
+def headline(event: Event, service: str) -> str:
+    """The event in one sentence."""
+    part = "a part of " if "network_divided" in event.against else ""
+    place = f"in {part}{networks(event)} in {country(event.country)}"
+    match event.state, event.tier:
+        case EventState.RETRACTED, Tier.UNCONFIRMED:
+            return f"{service} seemed blocked {place} to one vantage; that is withdrawn."
+        case EventState.RETRACTED, _:
+            return f"{service} was called likely blocked {place} by mistake; that is withdrawn."
+        case EventState.CLOSED, Tier.UNCONFIRMED:
+            return f"{service} works again {place} for the one vantage that could not reach it."
+        case EventState.CLOSED, _:
+            return f"{service} is reachable again {place}."
+        case _ if event.inhibited_by is not None:
+            return f"{service} fails {place}, but is not called blocked."
+        case _, Tier.CONFIRMED if event.extent == "partial":
+            return f"A part of {service} is blocked {place}."
+        case _, Tier.CONFIRMED:
+            return f"{service} is blocked {place}."
+        case _, Tier.LIKELY:
+            return f"{service} is likely blocked {place}."
+        case _:
+            return f"{service} seems blocked {place}, seen from one vantage only."
+
+
+def networks(event: Event) -> str:
+    """`one network`, `three networks`."""
+    return f"{number(len(event.asns))} network{'s' if len(event.asns) != 1 else ''}"
+
+
+def overview(
+    opened: Sequence[Event], names: Mapping[str, str], online: int, countries: int, age: str
+) -> str:
+    """The sentence at the top of the first page, from the open events that nothing inhibits.
+    `names` are what people call the services."""
+    confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
+    likely = [event for event in opened if event.tier is Tier.LIKELY]
+    watching = (
+        f"{number(online, True)} vantage{'s' if online != 1 else ''} in "
+        f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
+        f"{'are' if online != 1 else 'is'} watching"
+        if online
+        else "No vantage is online"
+    )
+    if not confirmed and not likely and not online:
+        return f"Nobody is watching: no vantage is online, and the last measurement came {age} ago."
+    if len(likely) == 1 and not confirmed:
+        said = headline(likely[0], names.get(likely[0].service, likely[0].service))
+        return f"No confirmed block, but {said}"
+    if likely and not confirmed:
+        return f"No confirmed block, but {number(len(likely))} that are likely. {watching}."
+    if not confirmed:
+        return f"No confirmed block. {watching}; the last measurement came {age} ago."
+    places = {(event.country, asn) for event in confirmed for asn in event.asns}
+    lands = sorted({event.country for event in confirmed})
+    networks = f"{number(len(places))} network{'s' if len(places) != 1 else ''}"
+    where = (
+        f"{networks} in {country(lands[0])}"
+        if len(lands) == 1
+        else f"{networks} of {number(len(lands))} countries"
+    )
+    services = sorted({event.service for event in confirmed})
+    if len(services) == 1:
+        name = names.get(services[0], services[0])
+        part = all(event.extent == "partial" for event in confirmed)
+        return f"{'A part of ' if part else ''}{name} is blocked in {where}."
+    return f"{number(len(services), True)} services are blocked in {where}."

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How states, techniques, places and times are said on every page: the same words everywhere,
+words that a journalist can use, with the id beside them for experts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+from monitor.detection.model import State, Tier
+from monitor.detection.rules import rule_named
+from monitor.web.text.certificates import plain
+from monitor.web.text.countries import NAMES
+
+STATES = {
+    State.OK: "reachable",
+    State.BLOCKED: "blocked",
+    State.IMPAIRED: "impaired",
+    State.THROTTLED: "throttled",
+    State.DOWN: "service down",
+    State.VANTAGE_OFFLINE: "vantage offline",
+    State.INCONCLUSIVE: "cause unclear",
+    State.INSUFFICIENT: "no data",
+}
+TIERS = {
+    Tier.CONFIRMED: "blocked (confirmed)",
+    Tier.LIKELY: "likely blocked",
+    Tier.UNCONFIRMED: "seen from one vantage only",
+}
+SEEN = {
+    State.BLOCKED: "fails, not confirmed",
+    State.IMPAIRED: "partly fails, not confirmed",
+    State.THROTTLED: "slow, not confirmed",
+}
+"""What single rounds say while no event says it: nothing is called blocked without one."""
+TECHNIQUES = {
+    "dns.nxdomain": "the resolver says that the name does not exist",
+    "dns.refused": "the resolver refuses to answer for this name",
+    "dns.servfail": "the resolver answers with an error for this name",
+    "dns.empty": "the resolver gives no address for this name",
+    "dns.timeout": "the resolver does not answer for this name",
+    "dns.injection.bogon": "the answer to the name is an address that cannot be on the internet",
+    "dns.injection.blockpage": "the resolver answers with a block page's address",
+    "dns.injection.other": "the answer to the name is somebody else's address",
+    "tcp.timeout": "packets to its addresses disappear",
+    "tcp.reset": "connections to its addresses are reset",
+    "tcp.refused": "connections to its addresses are refused",
+    "tcp.unreachable": "its addresses are reported as unreachable",
+    "tls.reset.sni": "connections are reset as soon as they name the service",
+    "tls.timeout.sni": "connections go dead as soon as they name the service",
+    "tls.eof.sni": "connections are closed as soon as they name the service",
+    "tls.alert.sni": "connections are refused with an alert as soon as they name the service",
+    "tls.reset.other": "encrypted connections to its addresses are reset, whatever they name",
+    "tls.timeout.other": "encrypted connections to its addresses go dead, whatever they name",
+    "tls.eof.other": "encrypted connections to its addresses are closed, whatever they name",
+    "tls.alert.other": "encrypted connections to its addresses are refused, whatever they name",
+    "tls.mitm.self_signed": "somebody else answers with a certificate that they signed themselves",
+    "tls.mitm.ca_signed": "somebody else answers with a certificate for another purpose",
+    "tls.http_response": "somebody answers in clear text in place of the encrypted service",
+    "http.blockpage": "a block page is shown in place of the service",
+    "http.redirect": "visitors are sent to another site",
+    "http.451": "the answer says: unavailable for legal reasons",
+    "http.reset.host": "web requests are reset as soon as they name the service",
+    "http.timeout.host": "web requests go dead as soon as they name the service",
+    "throttle.sni": "connections that name the service are slowed to a crawl",
+    "throttle.address": "connections to its addresses are slowed to a crawl",
+    "throttle.freeze": "connections stop dead after the first kilobytes",
+    "quic.timeout.sni": "QUIC connections go dead as soon as they name the service",
+    "quic.timeout": "QUIC packets to its addresses disappear",
+    "udp.timeout": "UDP packets to its servers disappear",
+    "app.reset": "connections are reset as soon as the app speaks",
+    "app.timeout": "connections go dead as soon as the app speaks",
+}
+FAILURES = {
+    "dns_nxdomain_error": "the name does not exist",
+    "dns_refused_error": "refused to answer",
+    "dns_servfail_error": "server failure",
+    "dns_no_answer": "no address",
+    "dns_server_misbehaving": "an answer that makes no sense",
+    "dns_reply_with_wrong_query_id": "an answer to another question",
+    "connection_aborted": "aborted",
+    "network_down": "the network is down",
+    "permission_denied": "this machine forbids it",
+    "address_not_available": "this machine has no such address",
+    "http_request_failed": "the answer is no HTTP",
+    "quic_incompatible_version": "no QUIC version in common",
+    "generic_timeout_error": "no answer in time",
+    "connection_reset": "reset",
+    "connection_refused": "refused",
+    "eof_error": "closed without an answer",
+    "host_unreachable": "host unreachable",
+    "network_unreachable": "network unreachable",
+    "ssl_unknown_authority": "certificate from an unknown authority",
+    "ssl_invalid_hostname": "certificate for another name",
+    "ssl_invalid_certificate": "invalid certificate",
+    "ssl_failed_handshake": "handshake refused",
+    "dns_bogon_error": "an address that cannot be on the internet",
+}
+EVIDENCE = {
+    "address_unproven": "the address did not prove itself by a certificate",
+    "after_trigger": "shown soon after the service's name had died there",
+    "allow_list_network": "only listed addresses get through in this network",
+    "answer_lacks": "the answer lacks what the control is shown",
+    "by_authority": "the name's own servers answer so from there",
+    "by_service": "the service itself says so, with its own certificate",
+    "captive_portal": "a sign-in page stands in the way",
+    "clear_http": "a page in clear text came in place of the app's answer",
+    "clock_wrong": "the vantage's clock is wrong",
+    "closed": "the far side closed the connection",
+    "control_fails": "the control fails as well",
+    "dns_unproven": "the answer could not be proved right or wrong",
+    "foreign_answer": "something answers that is not the app's server",
+    "foreign_certificate": "somebody else's certificate was shown",
+    "http_differs": "the answer differs from the control's",
+    "known_key": "the server names a key of the service's",
+    "large_hello": "only the long hello fails",
+    "local_refusal": "the vantage's own machine refuses",
+    "local_resolver": "it may be a filter in the volunteer's house",
+    "lying_resolver": "the resolver itself lies",
+    "icmp_after_reply": "an ICMP error came after the answer",
+    "malformed": "an answer that cannot be read came",
+    "no_control": "no control measured it at the same time",
+    "no_edns": "the resolver knows no EDNS",
+    "no_liveness": "nothing shows that the vantage was online",
+    "no_quic_here": "QUIC does not work in this network at all",
+    "no_udp_here": "no other host was seen to answer over UDP either",
+    "not_dialled": "the address was not dialled",
+    "on_path": "forged on the path, not by the far end",
+    "one_family_unanswered": "one address family is not answered",
+    "partial:addresses": "some addresses are cut off, others work",
+    "partial:endpoints": "some endpoints are cut off, others work",
+    "partial:flows": "some connections die, others pass",
+    "partial:ipv4": "IPv4 alone is cut off",
+    "partial:ipv6": "IPv6 alone is cut off",
+    "partial:protocol": "one protocol is cut off, another works",
+    "residual_possible": "a censor may still have been at it after our first attempt",
+    "resolver_limits": "the resolver failed a harmless name as well",
+    "resolver_dead": "the resolver answers for no name",
+    "sent_again": "the question was sent twice",
+    "sent_again_answered": "answered when it was asked again",
+    "starttls": "the server offers TLS",
+    "system_root": "valid only under a root of the vantage's own system",
+    "tcp_fails_too": "the address is cut off over TCP as well",
+    "tcp_works": "over TCP the same address works",
+    "tls_fails_too": "TLS over TCP fails there as well",
+    "tls_interception": "every connection shows somebody else's certificate",
+    "transient": "it worked when tried again",
+    "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",
+    "short": "fewer bytes came than were wanted: the pages are small",
+    "time_over": "the time was over while bytes were still coming",
+    "slow": "slow, and nothing measured says whose doing that is",
+    "slow_elsewhere": "our own host is slow from there as well",
+    "slow_for_control_too": "as slow for the control",
+    "slow_for_every_name": "slow whatever the name shown",
+    "weak_sign": "a sign too weak to accuse anybody",
+    "whatever_name": "whatever the name shown",
+    "wrong_id": "an answer to another question came",
+}
+PREFIXES = {
+    "acts_at_hop": "hops to where it acts: {}",
+    "hop": "the router there calls itself {}",
+    "endpoint": "cut off: endpoint {}",
+    "address": "cut off: address {}",
+    "protocol": "cut off: protocol {}",
+}
+"""Remarks that name something after a colon."""
+GATES = {
+    "": "open",
+    "service_down": "shut: the service fails in other countries too",
+    "country_dark": "shut: most vantages of the country are offline",
+    "asn_dark": "shut: most vantages of the network are offline",
+    "endpoint_stale": "shut: it fails together with its control from two countries",
+}
+VOICES = {
+    "": "said nothing",
+    "failed": "failed",
+    "worked": "worked",
+    "unproven": "failed, and the control did not pass",
+    "offline": "was offline",
+    "unseen": "failed, and nothing shows that it was online",
+}
+NO_VOTES = {
+    "young": "too young to count",
+    "chronic": "fails too often to count",
+    "lone": "alone for too long to count",
+    "silent": "not heard lately, does not count",
+    "recovering": "sees the service again, counts no more",
+}
+"""Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
+_SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
+"""Where a rule's weight is from: for those who calibrate, not for readers."""
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def technique(id: str | None) -> str:
+    """How it is blocked, in words; the id itself where no words exist."""
+    return TECHNIQUES.get(id or "", id or "")
+
+
+def rule_comment(id: str) -> str:
+    """The rule in words; empty for a rule that this version does not have."""
+    found = rule_named(id)
+    if found is None:
+        return ""
+    said = _SOURCE.sub("", found.comment).strip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def evidence(remark: str) -> str:
+    """A remark of a verdict in words."""
+    kind, _, named = remark.partition(":")
+    if remark not in EVIDENCE and named and kind in PREFIXES:
+        return PREFIXES[kind].format(named)
+    return EVIDENCE.get(remark, remark.replace("_", " "))
+
+
+def sentence(text: str) -> str:
+    """The text with a capital first letter; names inside it keep theirs."""
+    return text[:1].upper() + text[1:]
+
+
+def failure(text: str | None) -> str:
+    """A failure in words."""
+    return "" if text is None else FAILURES.get(text) or plain(text.replace("_", " "))
+
+
+def country(code: str) -> str:
+    """The short English name of a country; the code where it has none."""
+    return NAMES.get(code, "an unknown country" if code == "ZZ" else code)
+
+
+def number(n: int, capital: bool = False) -> str:
+    """`three`, from eleven on `11`."""
+    word = _NUMBERS[n] if 0 <= n < len(_NUMBERS) else str(n)
+    return word[:1].upper() + word[1:] if capital else word
+
+
+def plural(n: int, one: str, many: str | None = None) -> str:
+    """`1 vantage`, `4 vantages`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}".replace(",", "\u202f")
+
+
+def when(milliseconds: int | None) -> str:
+    """`4 May 2026, 08:10 UTC`."""
+    if milliseconds is None:
+        return ""
+    at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
+    return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
+
+
+def between(first: int, last: int) -> str:
+    """`from 4 May 2026, 08:10 to 10:24 UTC`; with both dates when there are two."""
+    a, b = when(first), when(last)
+    day = a.partition(",")[0]
+    if b.startswith(f"{day},"):
+        return f"from {a.removesuffix(' UTC')} to {b.removeprefix(f'{day}, ')}"
+    return f"from {a} to {b}"
+
+
+def machine(milliseconds: int) -> str:
+    """RFC 3339, for the attribute of a `time` element."""
+    return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def exactly(milliseconds: int | None) -> str:
+    """`2026-05-04 08:10:00 UTC`, for tables and on hover."""
+    if milliseconds is None:
+        return ""
+    return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def lasted(milliseconds: int) -> str:
+    """`9 s`, `4 min`, `2 h 14 min`, `3 d 4 h`."""
+    seconds = max(0, milliseconds) // 1000
+    if seconds < 90:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def gate(reason: str) -> str:
+    """Why failures did not count in a round."""
+    return GATES.get(reason, f"shut: {reason}")
+
+
+def voice(said: str) -> str:
+    """What a vantage said in a round."""
+    return VOICES.get(said, said)
+
+
+def no_vote(reason: str) -> str:
+    """Why what a vantage holds does not count."""
+    return NO_VOTES.get(reason, reason)

@@ -1,0 +1,314 @@
+"""The lists over a real connection: filters, pages, CSV, and any garbage as one line."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from monitor.store.base import Conclusions
+from monitor.store.database import open_database
+from monitor.web.api import endpoints as api
+from monitor.web.api.endpoints import BadParameterError
+from monitor.web.api.forms import COLUMNS, rfc3339
+from monitor.web.app import make_app
+from monitor.web.site import Site
+from tests.monitor.store.samples import event as sample
+from tests.world import site as world
+from tests.world.site import Client, site_of
+
+INTERFACE = """id service targets country asns technique extent state tier onset onset_earliest
+    onset_latest opened confirmed closed confidence vantages control rule_counts witnesses
+    inhibited_by source policy rules_version catalogue_version"""
+LISTS = [name for name, _ in api.LISTS]
+
+
+async def get(web: Client, path: str, status: int = 200) -> Any:
+    answer = await web.get(f"/api/v1/{path}")
+    body = await answer.text()
+    assert answer.status == status, body
+    return json.loads(body)
+
+
+async def walk(web: Client, name: str, limit: int, **filters: str) -> list[dict[str, Any]]:
+    """Every page of a list, joined."""
+    rows: list[dict[str, Any]] = []
+    query = {"limit": str(limit), **filters}
+    for _ in range(2000):
+        answer = await web.get(f"/api/v1/{name}", params=query)
+        page = await answer.json()
+        assert answer.status == 200, page
+        assert len(page[name]) <= limit
+        rows += page[name]
+        if page["next"] is None:
+            return rows
+        assert page[name], "a page that is empty cannot have a next one"
+        query["after"] = page["next"]
+    raise AssertionError("paging does not end")
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("limit", [1, 2, 7, 100])
+async def test_pages_joined_are_the_whole_list(web: Client, name: str, limit: int) -> None:
+    whole = (await get(web, f"{name}?limit=1000"))[name]
+    assert whole
+    if limit == 1 and len(whole) > 60:
+        return  # one connection a row for hundreds of rows says no more than two a page
+    assert await walk(web, name, limit) == whole
+
+
+async def test_ties_are_neither_lost_nor_shown_twice(empty: Site, tmp_path: Path) -> None:
+    """Twenty events with one onset: their order is by id."""
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/site.sqlite")
+    many = tuple(
+        sample(f"{n:016x}", country=country, asns=(n % 2,)) for n, country in enumerate(["RU"] * 20)
+    )
+    await database.conclusions.save(
+        [Conclusions(service="wechat", round=1, state=b"", events=many)], 1
+    )
+    await database.close()
+    async with world.client(empty) as web:
+        for limit in (1, 3, 19, 20, 21):
+            rows = await walk(web, "events", limit)
+            assert [row["id"] for row in rows] == [f"{n:016x}" for n in reversed(range(20))]
+            odd = await walk(web, "events", limit, asn="AS1")
+            assert [row["id"] for row in odd] == [f"{n:016x}" for n in reversed(range(1, 20, 2))]
+
+
+async def test_an_event_has_the_fields_of_the_interface(web: Client) -> None:
+    listed = (await get(web, "events?state=open&service=wechat&country=ru"))["events"]
+    (event,) = [each for each in listed if each["id"] == world.CONFIRMED]
+    assert set(INTERFACE.split()) <= set(event)
+    assert event["vantages"] == {"agreeing": 3, "total": 3}
+    assert event["policy"] == {"name": "default", "pace": 1}
+    assert 0 < event["confidence"] < 1
+    assert event["onset"].endswith("Z")
+    assert event["rule_counts"] == {"tls.reset.sni": 36}
+    one = await get(web, f"events/{world.CONFIRMED}")
+    assert event.items() <= one.items()
+    assert one["networks"][0]["asn"] == 64501
+    assert one["against"] == ["one_network"]
+
+
+@pytest.mark.parametrize(
+    ("query", "ids"),
+    [
+        ("state=open", {world.CONFIRMED, world.LIKELY, world.SINGLE, world.INHIBITED}),
+        ("state=closed", {world.CLOSED}),
+        ("state=retracted", {world.RETRACTED}),
+        ("service=signal", {world.LIKELY}),
+        ("target=telegram/web", {world.RETRACTED, world.INHIBITED}),
+        ("country=fr", {world.SINGLE, world.INHIBITED}),
+        ("asn=64503", {world.SINGLE, world.INHIBITED}),
+        ("asn=AS64503&state=open", {world.SINGLE, world.INHIBITED}),
+        ("asn=1", set()),
+    ],
+)
+async def test_filters_of_events(web: Client, query: str, ids: set[str]) -> None:
+    assert {row["id"] for row in (await get(web, f"events?{query}"))["events"]} == ids
+
+
+async def test_since_and_until_choose_what_was_open_in_between(web: Client) -> None:
+    async def ids(query: str) -> set[str]:
+        return {row["id"] for row in (await get(web, f"events?{query}"))["events"]}
+
+    closed, retracted = world.START + 6 * world.INTERVAL, world.START + 3 * world.INTERVAL
+    assert world.CLOSED in await ids(f"since={_rfc(closed)}")
+    assert world.CLOSED not in await ids(f"since={_rfc(closed + 1000)}")
+    assert world.RETRACTED in await ids(f"since={_rfc(retracted)}")
+    assert world.RETRACTED not in await ids(f"since={_rfc(retracted + 1000)}")
+    assert world.CONFIRMED in await ids(f"since={_rfc(world.NOW - 1000)}")
+    assert world.CONFIRMED not in await ids(f"until={_rfc(world.BLOCKED_SINCE)}")
+    assert world.CONFIRMED in await ids(f"until={_rfc(world.BLOCKED_SINCE + 1000)}")
+    assert world.CLOSED not in await ids("since=30m")
+    assert world.CONFIRMED in await ids("since=30m")
+
+
+def _rfc(at: int) -> str:
+    return rfc3339(at) or ""
+
+
+async def test_measurements_between_two_rounds(web: Client) -> None:
+    since, until = world.START + world.INTERVAL, world.START + 3 * world.INTERVAL
+    rows = await walk(web, "measurements", 50, since=_rfc(since), until=_rfc(until))
+    assert {row["round"] for row in rows} == {_rfc(since), _rfc(since + world.INTERVAL)}
+    assert len(rows) == 2 * 7 * 3
+    mine = await walk(web, "measurements", 50, target="wechat/web", asn="64501", country="RU")
+    assert len(mine) == 3 * world.ROUNDS
+    assert {row["target"] for row in mine} == {"wechat/web"}
+    assert sum(row["state"] == "blocked" for row in mine) == 36
+    assert set(mine[0]) >= {"id", "vantage", "technique", "rule", "evidence"}
+
+
+async def test_a_measurement_comes_byte_for_byte(web: Client, site: Site) -> None:
+    id = world.events()[0].witnesses[0]
+    found = await site.facts.measurement(id)
+    assert found is not None
+    answer = await web.get(f"/api/v1/measurements/{id}")
+    assert await answer.read() == found[1]
+    assert (await get(web, f"measurements/{'0' * 32}", 404))["error"]
+    assert (await get(web, f"events/{'0' * 16}", 404))["error"]
+
+
+async def test_the_timeline_counts_hours(web: Client) -> None:
+    rows = await walk(web, "timeline", 3, target="wechat/web", asn="64501")
+    assert sum(row["measurements"] for row in rows if row["state"] == "blocked") == 36
+    assert [row["hour"] for row in rows] == sorted(row["hour"] for row in rows)
+    hour = rows[0]["hour"]
+    assert (await get(web, f"timeline?until={hour}"))["timeline"] == []
+
+
+async def test_places_and_services(web: Client) -> None:
+    countries = {row["country"]: row for row in (await get(web, "countries"))["countries"]}
+    assert set(countries) == {"DE", "FR", "RU"}
+    assert countries["RU"]["vantages"] == {"online": 4, "total": 5}
+    assert countries["FR"]["vantages"] == {"online": 1, "total": 2}
+    assert countries["DE"]["vantages"] == {"online": 0, "total": 1}
+    assert set(countries["RU"]["open_events"]) == {world.CONFIRMED, world.LIKELY}
+    networks = (await get(web, "networks?country=RU"))["networks"]
+    assert [row["asn"] for row in networks] == [64501, 64502]
+    assert networks[1]["open_events"] == []
+    services = (await get(web, "services?service=wechat"))["services"]
+    assert [row["id"] for row in services] == ["wechat"]
+    assert services[0]["open_events"] == [world.SINGLE, world.CONFIRMED]
+    states = {(s["target"], s["asn"]): s["state"] for s in services[0]["states"]}
+    assert states["wechat/web", 64501] == "blocked"
+    assert states["wechat/messaging", 64501] == "ok"
+    assert len((await get(web, "services?target=zulip/web"))["services"]) == 1
+
+
+async def test_vantages_have_a_status_and_no_address(web: Client) -> None:
+    rows = {row["id"]: row for row in (await get(web, "vantages"))["vantages"]}
+    status = {id: row["status"] for id, row in rows.items()}
+    assert status[world.PEOPLE[0].id] == status[world.PEOPLE[7].id] == "online"
+    assert status[world.PEOPLE[4].id] == "degraded"  # its clock is 45 s ahead
+    assert status[world.OFFLINE] == "degraded"
+    assert status[world.SLEEPING] == "silent"
+    assert status[world.GONE] == "revoked"
+    assert "127.0.0.1" not in json.dumps(rows)
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_csv_has_a_fixed_heading_and_the_same_pages(web: Client, name: str) -> None:
+    answer = await web.get(f"/api/v1/{name}?format=csv&limit=2")
+    assert answer.status == 200
+    assert answer.content_type == "text/csv"
+    assert f"reachwatch-{name}.csv" in answer.headers["Content-Disposition"]
+    rows = list(csv.reader(io.StringIO(await answer.text())))
+    assert tuple(rows[0]) == COLUMNS[name]
+    assert len(rows) > 1
+    assert {len(row) for row in rows} == {len(COLUMNS[name])}
+    following = answer.headers.get("X-Next")
+    assert following == (await get(web, f"{name}?limit=2"))["next"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_an_empty_store_gives_empty_lists(empty: Site, name: str) -> None:
+    async with world.client(empty) as web:
+        page = await get(web, name)
+        assert page["next"] is None
+        assert page[name] == [] or name == "services"
+        answer = await web.get(f"/api/v1/{name}?format=csv")
+        assert (await answer.text()).startswith(",".join(COLUMNS[name])[:10])
+
+
+BAD = [
+    "asn=x",
+    "asn=-1",
+    "asn=12345678901",
+    "asn=٣",
+    "country=RUS",
+    "country=ру",
+    "country=",
+    "service=We%00Chat",
+    "service=%27;drop",
+    "target=../x",
+    "since=yesterday",
+    "since=1e9",
+    "until=2026-13-01",
+    "since=2026-01-02&until=2026-01-01",
+    "limit=0",
+    "limit=1001",
+    "limit=-1",
+    "limit=ten",
+    "limit=٣",
+    "limit=",
+    "after=x",
+    "after=1",
+    "after=1-zz",
+    "after=99999999999999999999-00",
+    "format=xml",
+    "format=",
+]
+
+
+@pytest.mark.parametrize("query", BAD)
+async def test_a_bad_parameter_is_one_line_that_names_it(web: Client, query: str) -> None:
+    for name in ("events", "timeline", "vantages"):
+        said = await get(web, f"{name}?{query}", 400)
+        assert set(said) == {"error"}
+        assert said["error"].startswith(query.partition("=")[0] + ":")
+        assert "\n" not in said["error"]
+        assert len(said["error"]) < 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=0001-01-01T00:00:00%2B23:59",
+        "since=9999-12-31T23:59:59-23:59",
+        "since=999999999w",
+        "until=9999-12-31",
+        "since=2026-05-04T08:10:00%2B02:00",
+        "since=2026-05-04T08:10:00+02:00",
+        "since=",
+        "after=",
+        "after=999999999999999-0000000000000000",
+    ],
+)
+async def test_extreme_times_are_no_error(web: Client, query: str) -> None:
+    await get(web, f"events?{query}")
+
+
+async def test_whoami_tells_the_caller_and_logs_nothing(
+    web: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("DEBUG"):
+        assert await get(web, "whoami") == {"address": "127.0.0.1"}
+    assert "127.0.0.1" not in caplog.text
+    assert "whoami" not in caplog.text
+
+
+_text = st.text(st.characters(codec="utf-8"), max_size=40)
+_names = st.sampled_from(["service", "target", "country", "asn", "since", "until", "format",
+                          "limit", "after", "state", "q", "x"])  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(name=st.sampled_from(LISTS), query=st.dictionaries(_names, _text, max_size=4))
+def test_no_garbage_is_an_error_of_ours(world: Path, name: str, query: dict[str, str]) -> None:
+    async def ask() -> str:
+        database = await open_database(f"sqlite+aiosqlite:///{world}")
+        try:
+            app = make_app(site_of(database))
+            path = str(URL(f"/api/v1/{name}").with_query(query))
+            request = make_mocked_request("GET", path, app=app)
+            try:
+                answer = await dict(api.LISTS)[name](request)
+            except BadParameterError as error:
+                return str(error)
+            return str(answer.status)
+        finally:
+            await database.close()
+
+    said = asyncio.run(ask())
+    assert said == "200" or ("\n" not in said and ": " in said)

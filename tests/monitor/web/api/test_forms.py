@@ -1,0 +1,97 @@
+"""Forms: columns that match their rows, and cells that no spreadsheet runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.detection.model import State, Verdict
+from monitor.detection.sequence.present import Present
+from monitor.store.reading import Bucket, Judged, VantageRow
+from monitor.web.api import forms
+from monitor.web.api.forms import COLUMNS, as_csv, inert, rfc3339
+from tests.world import site as world
+
+PRESENT = Present(
+    target="wechat/web", country="RU", asn=1, state=State.OK, technique=None, rule="r",
+    vantages=2, agreeing=2, round=0,
+)  # fmt: skip
+BUCKET = Bucket(
+    hour=0, target="a/b", country="RU", asn=1, state="ok", layer=None, technique=None, n=3,
+    vantages=2,
+)  # fmt: skip
+JUDGED = Judged(
+    id="0" * 32, target="a/b", country="RU", asn=1, probe="p", round=0,
+    verdict=Verdict(target="a/b", state=State.OK, rule="r", evidence=("x", "y")),
+)  # fmt: skip
+ROW = VantageRow(
+    id="p", owner=world.FORMULA, role="vantage", country="RU", asn=1, enrolled=0, revoked=None,
+    last_seen=None,
+)  # fmt: skip
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("events", forms.event_form(world.events()[0])),
+        ("measurements", forms.judged_form(JUDGED)),
+        ("timeline", forms.bucket_form(BUCKET)),
+        ("vantages", forms.vantage_form(ROW, "online")),
+        ("services", {"id": "s", "name": "S", "targets": [], "open_events": [],
+                      "states": [forms.present_form(PRESENT)]}),
+    ],
+)  # fmt: skip
+def test_columns_are_those_of_the_rows(name: str, row: dict[str, Any]) -> None:
+    flat = dict(forms._flattened(row)) if name != "services" else None
+    if flat is not None:
+        assert tuple(flat) == tuple(COLUMNS[name])
+    (said,) = read(as_csv(name, [row]))
+    assert tuple(said) == tuple(COLUMNS[name])
+    assert None not in said.values()
+
+
+def test_lists_and_counts_are_one_cell() -> None:
+    (row,) = read(as_csv("events", [forms.event_form(world.events()[0])]))
+    assert row["rule_counts"] == "tls.reset.sni=36"
+    assert row["asns"] == "64501"
+    assert row["vantages.agreeing"] == "3"
+    assert row["history"].startswith("2027")
+    assert "; " in row["history"]
+
+
+def test_a_service_has_one_row_a_state_and_at_least_one() -> None:
+    state = forms.present_form(PRESENT)
+    two = {"id": "s", "name": "S", "targets": [], "open_events": ["e"], "states": [state, state]}
+    rows = read(as_csv("services", [two, two | {"states": []}]))
+    assert [row["target"] for row in rows] == ["wechat/web", "wechat/web", ""]
+    assert {row["service"] for row in rows} == {"s"}
+
+
+@given(st.text(max_size=30))
+def test_no_cell_starts_like_a_formula(text: str) -> None:
+    rows = list(csv.reader(io.StringIO(as_csv("vantages", [{"owner": text}]), newline="")))
+    cell = rows[1][1]
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert cell.removeprefix("'") == text.removeprefix("'") or cell == text
+
+
+def test_an_owner_who_is_a_formula_is_inert() -> None:
+    (row,) = read(as_csv("vantages", [forms.vantage_form(ROW, "online")]))
+    assert row["owner"] == f"'{world.FORMULA}"
+    assert inert(None) == ""
+    assert inert(-3) == -3
+
+
+def test_times() -> None:
+    assert rfc3339(None) is None
+    assert rfc3339(0) == "1970-01-01T00:00:00Z"
+    assert rfc3339(1) == "1970-01-01T00:00:00.001Z"

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.commands.options import OptionError
+from monitor.web.api.params import YEAR_9999_MS, parse
+
+NOW = 1_800_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("1970-01-02", 86_400_000),
+        ("1970-01-01T00:00:01Z", 1_000),
+        ("1970-01-01T01:00:01+01:00", 1_000),
+        ("1970-01-01T01:00:01 01:00", 1_000),
+        ("24h", NOW - 86_400_000),
+        ("15m", NOW - 900_000),
+        ("1900-01-01", 0),
+        ("999999999w", 0),
+    ],
+)
+def test_times(text: str, at: int) -> None:
+    assert parse(text, NOW) == at
+
+
+@given(st.text(max_size=40))
+def test_anything_is_a_time_or_one_line(text: str) -> None:
+    try:
+        said = str(parse(text, NOW))
+        assert 0 <= int(said) <= YEAR_9999_MS
+    except OptionError as error:
+        said = str(error)
+    assert "\n" not in said

@@ -1,0 +1,195 @@
+"""Ladders: what happened in a sentence, and nothing called a failure that is none."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.web.draw.step_table import CONTRASTS, Line, ladders, line
+from probes.wire.failure import Failure
+from probes.wire.observation import (
+    AnyObservation,
+    Contrast,
+    PathHop,
+    PathTrace,
+    Purpose,
+    Unrecognised,
+)
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    BESIDE,
+    CLASSICAL,
+    HOST,
+    INNOCUOUS,
+    OWN_HOST,
+    REPEAT,
+    SILENT,
+    V6,
+    dns,
+    foreign,
+    http,
+    measured,
+    reference,
+    tcp,
+    tls,
+)
+
+
+def lines(*seen: AnyObservation) -> dict[str, tuple[Line, ...]]:
+    (ladder,) = ladders(measured(*seen))
+    return {rung.step: rung.lines for rung in ladder.rungs}
+
+
+def rung_ok(step: str, *seen: AnyObservation) -> bool:
+    (ladder,) = ladders(measured(*seen))
+    return next(rung.ok for rung in ladder.rungs if rung.step == step)
+
+
+def test_a_name_without_an_ipv6_address_is_no_failure() -> None:
+    a, aaaa = lines(dns(A1), dns(qtype="AAAA"))["dns"]
+    assert (a.outcome, aaaa.outcome) == ("works", "")
+    assert aaaa.sentence == f"{HOST} has no IPv6 address"
+    assert rung_ok("dns", dns(A1), dns(qtype="AAAA"))
+    only6 = lines(dns(), dns(V6, qtype="AAAA"))["dns"]
+    assert only6[0].sentence == f"{HOST} has no IPv4 address"
+
+
+def test_a_name_without_any_address_fails() -> None:
+    a, aaaa = lines(dns(), dns(qtype="AAAA"))["dns"]
+    assert (a.outcome, aaaa.outcome) == ("fails", "fails")
+    assert not rung_ok("dns", dns(), dns(qtype="AAAA"))
+
+
+def test_another_resolver_does_not_excuse_this_one() -> None:
+    said = lines(dns(qtype="AAAA"), reference(A1))["dns"]
+    assert said[0].outcome == "fails"
+
+
+def test_a_vantage_without_ipv6_does_not_fail() -> None:
+    four, six = lines(dns(A1), tcp(A1), tcp(V6, Failure.NETWORK_UNREACHABLE))["tcp"]
+    assert four.outcome == "works"
+    assert (six.outcome, six.sentence) == ("", "this vantage has no IPv6")
+    told = tcp(V6, Failure.NETWORK_UNREACHABLE, icmp_type=1, icmp_code=0)
+    assert lines(dns(A1), told)["tcp"][0].outcome == "fails"
+    mixed = lines(tcp(V6), tcp("2400::2", Failure.NETWORK_UNREACHABLE))["tcp"]
+    assert mixed[1].outcome == "fails"
+
+
+def test_a_silent_address_that_stays_silent_is_as_it_should_be() -> None:
+    (ladder,) = ladders(measured(dns(A1), dns(failure=Failure.TIMEOUT, **SILENT)))
+    (beside,) = ladder.rungs[0].beside
+    assert beside.outcome == ""
+    assert "as it should be" in beside.sentence
+    (ladder,) = ladders(measured(dns(A1), dns(A2, **SILENT)))
+    (beside,) = ladder.rungs[0].beside
+    assert beside.outcome == "fails"
+    assert "injected on the path" in beside.sentence
+
+
+def test_the_rung_that_failed_says_it_in_a_sentence() -> None:
+    died = tls(A1, Failure.RESET, took_us=12_000)
+    (said,) = lines(died, tls(A1, **INNOCUOUS))["tls"]
+    assert said.outcome == "fails"
+    assert said.sentence == (
+        f"reset 12 ms after our hello that named {HOST}; nothing came back; "
+        "with harmless.example the same server answered"
+    )
+    elsewhere = lines(died, tls(A2, **INNOCUOUS))["tls"][0].sentence
+    assert "same server" not in elsewhere
+
+
+def test_a_rung_works_when_one_address_does() -> None:
+    assert rung_ok("tcp", tcp(A1, Failure.TIMEOUT), tcp(A2))
+    assert not rung_ok("tcp", tcp(A1, Failure.TIMEOUT))
+
+
+def test_contrasts_stand_beside_their_rung_in_words() -> None:
+    seen = (tls(A1), tls(A1, **INNOCUOUS), tls(A1, **OWN_HOST), tls(A1, **REPEAT))
+    (ladder,) = ladders(measured(*seen, tls(A1, **CLASSICAL)))
+    (rung,) = ladder.rungs
+    assert len(rung.lines) == 1
+    assert [each.contrast for each in rung.beside] == [
+        "with a harmless name",
+        "the same name to a server of ours",
+        "once more",
+        "with a shorter hello",
+    ]
+    assert set(CONTRASTS) == set(Contrast)
+    assert line(reference(A1)).contrast == "another resolver"
+    assert line(tcp(A1, **BESIDE)).contrast == "over another transport"
+
+
+@pytest.mark.parametrize(
+    ("seen", "sentence"),
+    [
+        (dns(A1, A2), f"{HOST} (A) is {A1}, {A2}"),
+        (dns(failure=Failure.DNS_NXDOMAIN), "name does not exist"),
+        (dns(A1, later=[(A2,)]), f"a second answer came under 1 ms after the question: {A2}"),
+        (dns(A1, later=[()]), "after the question: no address"),
+        (tcp(A1), "connected"),
+        (tcp(A1, Failure.HOST_UNREACHABLE, icmp_type=3, icmp_code=13), "by an administrator)"),
+        (
+            tcp(A1, Failure.HOST_UNREACHABLE, icmp_type=3, icmp_code=13, icmp_from="192.0.2.1"),
+            "(ICMP: prohibited by an administrator, from 192.0.2.1)",
+        ),
+        (tcp(A1, Failure.REFUSED, icmp_type=9, icmp_code=9), "(ICMP: ICMP 9/9)"),
+        (tls(A1, version="TLSv1.3"), f"completed (TLSv1.3) after our hello that named {HOST}"),
+        (tls(A1, Failure.TIMEOUT, sni="", received_bytes=7), "hello without a name; 7 bytes back"),
+        (tls(A1, Failure.SSL_FAILED_HANDSHAKE, alert=40), "alert 40 under 1 ms after our hello"),
+        (tls(A1, Failure.SSL_FAILED_HANDSHAKE, plain_http=True), "clear-text HTTP in place of TLS"),
+        (foreign(A1), "certificate from an unknown authority (code 20)"),
+        (http(A1), f"GET http://{HOST}/: status 200"),
+        (http(A1, status=302, location="https://x/", title="T"), "status 302, to https://x/, “T”"),
+        (http(A1, Failure.RESET), f"GET http://{HOST}/: reset"),
+    ],
+)  # fmt: skip
+def test_sentences(seen: AnyObservation, sentence: str) -> None:
+    assert not isinstance(seen, Unrecognised)
+    assert sentence in line(seen).sentence
+
+
+def test_certificates_of_a_failed_handshake_are_shown() -> None:
+    (said,) = lines(foreign(A1))["tls"]
+    assert [each.sha256 for each in said.certificates] == ["f" * 64]
+    assert line(tls(A1)).certificates == ()
+
+
+def test_direction_and_control_characters_from_the_network_are_spelled_out() -> None:
+    said = line(http(A1, title="a\u202eb\x1b[31m")).sentence
+    assert "\u202e" not in said
+    assert "\\u202e" in said
+    assert "\x1b" not in said
+
+
+def test_an_endpoint_and_a_failure_are_text_of_strangers_too() -> None:
+    strange = replace(tcp(A1, failure="x\u202ey_z"), endpoint="a\u2066b")
+    (ladder,) = (each for each in ladders(measured(strange)) if each.rungs)
+    assert ladder.endpoint == "a\\u2066b"
+    assert ladder.rungs[0].lines[0].sentence == "x\\u202ey z"
+
+
+def test_a_trace_of_the_path_is_neither_a_success_nor_a_comparison() -> None:
+    hops = (PathHop(ttl=1, hello="silence"), PathHop(ttl=2, hello="reset"))
+    trace = PathTrace(
+        endpoint=measured().endpoints[0].id, purpose=Purpose.CONTRAST, address=A1, port=443,
+        sni=HOST, hops=hops,
+    )  # fmt: skip
+    (ladder,) = ladders(measured(trace))
+    (rung,) = ladder.rungs
+    assert rung.ok
+    assert rung.beside == ()
+    (said,) = rung.lines
+    assert said.outcome == ""
+    assert said.sentence.endswith("1: silence; 2: reset")
+
+
+def test_steps_unknown_to_this_version_are_left_out_and_endpoints_stay() -> None:
+    odd = Unrecognised(step="warp", raw=b'{"step":"warp"}')
+    (ladder,) = ladders(measured(odd))
+    assert ladder.rungs == ()
+    strange = tcp(A1, at=measured().endpoints[0])
+    made = ladders(measured(strange, endpoints=()))
+    assert [each.endpoint for each in made] == [strange.endpoint]
+    assert made[0].rungs[0].lines[0].outcome == "works"
+    assert strange.purpose == Purpose.SUBJECT

@@ -1,0 +1,120 @@
+"""Strips: rounds fill their time, gaps stay gaps, and no series is averaged away."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.detection.model import State
+from monitor.detection.policy import Policy
+from monitor.web.draw import strips
+from monitor.web.draw.strips import Sight, Window, strip, window
+
+MINUTE = 60_000
+ROUND = 5 * MINUTE
+SPAN = Window(0, 96 * MINUTE, 96)
+
+
+def kinds(*sights: Sight, chosen: Window = SPAN, interval: int = ROUND) -> list[tuple[str, int]]:
+    return [(run.kind, run.width) for run in strip(sights, chosen, interval).runs]
+
+
+def rounds(first: int, last: int, state: State = State.OK, **more: object) -> list[Sight]:
+    return [Sight(n * ROUND, state, **more) for n in range(first, last)]  # type: ignore[arg-type]
+
+
+def test_nothing_measured_is_one_dotted_run() -> None:
+    drawn = strip([], SPAN, ROUND)
+    assert [(run.kind, run.width, run.n) for run in drawn.runs] == [("none", 96, 0)]
+    assert drawn.summary == "nothing was measured"
+
+
+def test_rounds_fill_their_interval() -> None:
+    assert kinds(*rounds(0, 19)) == [("ok", 96)]
+    assert kinds(*rounds(0, 10), *rounds(10, 19, State.BLOCKED)) == [("ok", 50), ("blocked", 46)]
+
+
+def test_a_missing_round_leaves_a_gap() -> None:
+    assert kinds(*rounds(0, 5), *rounds(8, 19))[1][0] == "none"
+
+
+def test_a_single_round_fills_no_more_than_its_interval() -> None:
+    assert kinds(Sight(0, State.OK)) == [("ok", 6), ("none", 90)]
+
+
+def test_sparse_rounds_are_not_joined_over_hours() -> None:
+    chosen = Window(0, 96 * 30 * MINUTE, 96)
+    sparse = [Sight(n * 96 * 10 * MINUTE, State.OK) for n in range(3)]
+    drawn = kinds(*sparse, chosen=chosen)
+    assert max(width for kind, width in drawn if kind == "ok") <= 14
+
+
+def test_a_block_of_one_series_is_never_averaged_away() -> None:
+    many = [s for n in range(9) for s in rounds(0, 19, series=(n, "x"))]
+    one = rounds(0, 19, State.BLOCKED, series=(9, "x"))
+    assert kinds(*many, *one) == [("part", 96)]
+    assert kinds(*one) == [("blocked", 96)]
+    down = rounds(0, 19, State.DOWN, series=(8, "y"))
+    assert kinds(*rounds(0, 19), *down) == [("mixed", 96)]
+
+
+def test_vantages_of_one_series_must_mostly_agree() -> None:
+    assert kinds(Sight(0, State.OK, 3), Sight(0, State.BLOCKED, 1))[0][0] == "ok"
+    assert kinds(Sight(0, State.OK, 2), Sight(0, State.BLOCKED, 2))[0][0] == "mixed"
+    offline = Sight(0, State.VANTAGE_OFFLINE, 9)
+    assert kinds(offline, Sight(0, State.OK, 1))[0][0] == "ok"
+    assert kinds(offline)[0][0] == "none"
+
+
+@given(
+    st.lists(
+        st.builds(
+            Sight,
+            at=st.integers(-MINUTE, 97 * MINUTE),
+            state=st.sampled_from(State),
+            n=st.integers(1, 50),
+            series=st.tuples(st.integers(0, 2), st.sampled_from(["a", "b"])),
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 10 * ROUND),
+)
+def test_runs_tile_the_window_and_lose_nothing(sights: list[Sight], interval: int) -> None:
+    drawn = strip(sights, SPAN, interval)
+    assert sum(run.width for run in drawn.runs) == 96
+    assert [run.x for run in drawn.runs[1:]] == [run.x + run.width for run in drawn.runs[:-1]]
+    inside = [s for s in sights if 0 <= s.at < 96 * MINUTE]
+    assert sum(run.n for run in drawn.runs) == sum(s.n for s in inside)
+    assert drawn.failing <= drawn.total <= sum(s.n for s in inside)
+    assert strip(list(reversed(sights)), SPAN, interval) == drawn
+    assert all(run.word for run in drawn.runs)
+
+
+def test_the_window_is_as_long_as_there_is_something_to_see() -> None:
+    policy = Policy()
+    now = 1_800_000_000_000
+    hour = 60 * MINUTE
+    assert window(now, None, None, policy, ROUND).length == "30 min"
+    assert window(now, now - 20 * MINUTE, now - ROUND, policy, ROUND).length == "30 min"
+    assert window(now, now - 5 * hour, now, policy, ROUND).length == "6 h"
+    assert window(now, now - 900 * hour, now, policy, ROUND).length == "2 d"
+    assert window(now, now - 100_000, now, Policy(pace=10), 6_000).length == "3 min"
+    assert strips.longest(Policy(pace=10)) == 48 * hour // 10
+
+
+def test_the_window_ends_with_the_newest_round_unless_that_is_long_ago() -> None:
+    policy, now = Policy(), 1_800_000_000_000
+    assert window(now, now - hourly(1), now - 7 * MINUTE, policy, ROUND).until == now - 2 * MINUTE
+    assert window(now, now - hourly(1), now - MINUTE, policy, ROUND).until == now
+    assert window(now, now - hourly(1), now - 55 * MINUTE, policy, ROUND).until == now
+
+
+def hourly(n: int) -> int:
+    return n * 60 * MINUTE
+
+
+def test_long_windows_are_cut_at_full_hours() -> None:
+    chosen = window(1_800_000_123_456, 1, 1_800_000_000_000, Policy(), ROUND)
+    assert chosen.width == hourly(1)
+    assert chosen.since % hourly(1) == chosen.until % hourly(1) == 0
+    assert chosen.until > 1_800_000_123_456 - 1

@@ -1,0 +1,122 @@
+"""The map: every country can be shown, nothing crosses it, it says the worst of each place."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from monitor.detection.model import Tier
+from monitor.store.reading import VantageRow
+from monitor.web.draw import worldmap
+from monitor.web.draw.worldmap import Place
+from monitor.web.text.countries import NAMES
+from tests.world import site as world
+
+EVENTS = {event.id: event for event in world.events()}
+
+
+def vantage(country: str) -> VantageRow:
+    return VantageRow(
+        id="p", owner="o", role="vantage", country=country, asn=1, enrolled=0, revoked=None,
+        last_seen=1,
+    )  # fmt: skip
+
+
+def cell(kind: str, word: str, rank: int) -> dict[str, object]:
+    return {"kind": kind, "word": word, "rank": rank, "event": None}
+
+
+def points(path: str) -> list[tuple[int, int]]:
+    """Where a path goes, absolute, as a browser reads it."""
+    found = []
+    for part in re.findall(r"M[^M]*", path):
+        numbers = [int(n) for n in re.findall(r"-?\d+", part)]
+        x = y = 0
+        for dx, dy in zip(numbers[::2], numbers[1::2], strict=True):
+            x, y = x + dx, y + dy
+            found.append((x, y))
+    return found
+
+
+def test_every_country_is_on_the_map_as_an_outline_or_a_dot() -> None:
+    made = worldmap.world(Place(code, "ok", code) for code in [*NAMES, "XK", "ZZ"])
+    assert {place.country for place in made.elsewhere} == {"AQ", "BV", "ZZ"}
+    for shape in made.shapes:
+        assert shape.path or shape.dot
+        for x, y in [*points(shape.path), *([shape.dot] if shape.dot else [])]:
+            assert 0 <= x <= made.width
+            assert 0 <= y <= made.height
+    dots = {shape.place.country for shape in made.shapes if shape.dot}
+    assert {"SG", "BH", "MV", "GF", "LU", "HK"} <= dots
+    assert not {"RU", "FR", "AU", "US", "BR"} & dots
+    # A dot is never hidden beneath an outline.
+    first = next(i for i, shape in enumerate(made.shapes) if shape.dot)
+    assert all(shape.dot for shape in made.shapes[first:])
+
+
+def test_places_are_where_they_are() -> None:
+    made = worldmap.world(Place(code, "ok", code) for code in ("RU", "FR", "AU", "SG", "CL"))
+    at = {shape.place.country: points(shape.path) or [shape.dot] for shape in made.shapes}
+    middle = {
+        code: (sum(p[0] for p in ps) / len(ps), sum(p[1] for p in ps) / len(ps))
+        for code, ps in at.items()
+        if all(ps)
+    }
+    assert middle["CL"][0] < middle["FR"][0] < middle["RU"][0] < middle["AU"][0]
+    assert middle["RU"][1] < middle["FR"][1] < middle["SG"][1] < middle["AU"][1] < middle["CL"][1]
+
+
+def test_no_line_crosses_the_map() -> None:
+    made = worldmap.world(Place(code, "ok", code) for code in NAMES)
+    for path in (made.land, made.borders, *(shape.path for shape in made.shapes)):
+        for part in re.findall(r"M[^M]*", path):
+            numbers = [int(n) for n in re.findall(r"-?\d+", part)][2:]
+            assert all(abs(n) < made.width / 8 for n in numbers)
+    assert re.fullmatch(r"[Mlz\d,-]*", made.land)
+
+
+def test_the_file_is_small_and_says_where_it_is_from() -> None:
+    assert worldmap.FILE.stat().st_size < 90_000
+    said = worldmap.FILE.with_name("LICENSES").read_text()
+    assert "Natural Earth" in said
+    assert "public domain" in said
+
+
+def test_a_country_is_as_bad_as_its_worst_service() -> None:
+    blocked = cell("blocked", "blocked (confirmed)", 0)
+    fine = cell("ok", "reachable", 5)
+    silent = cell("insufficient", "no data", 5)
+    rows = [
+        ("a", "Alpha", [fine, blocked]),
+        ("b", "Beta", [silent, fine]),
+        ("c", "Gamma", [fine, None]),
+    ]
+    made = worldmap.places(["FR", "RU"], rows, [])
+    assert [(place.country, place.kind) for place in made] == [("RU", "blocked"), ("FR", "ok")]
+    assert made[0].said == "Russia: Alpha blocked (confirmed); Beta reachable"
+    assert made[1].said == "France: Alpha, Gamma reachable; Beta no data"
+    many = [(n, f"Service{n}", [fine]) for n in "12345"]
+    (place,) = worldmap.places(["RU"], many, [])
+    assert place.said == "Russia: Service1, Service2, Service3 and 2 more reachable"
+
+
+def test_vantages_without_data_are_never_read_as_fine() -> None:
+    here = [(vantage("DE"), "silent"), (vantage("DE"), "online"), (vantage("RU"), "online")]
+    made = worldmap.places(["RU"], [("a", "A", [cell("ok", "reachable", 5)])], here)
+    assert [(place.country, place.kind) for place in made] == [("RU", "ok"), ("DE", "insufficient")]
+    assert made[1].said == "Germany: no data; 1 of 2 vantages online"
+
+
+@pytest.mark.parametrize(
+    ("id", "kind"),
+    [(world.CONFIRMED, "blocked"), (world.LIKELY, "likely"), (world.SINGLE, "single")],
+)
+def test_an_open_event_stays_when_its_country_falls_silent(id: str, kind: str) -> None:
+    event = EVENTS[id]
+    here = [(vantage(event.country), "silent")]
+    ((place),) = worldmap.places([], [], here, [event])
+    assert (place.country, place.kind) == (event.country, kind)
+    assert "no data now" in place.said
+    assert worldmap.places([], [], [], [EVENTS[world.INHIBITED]]) == []
+    assert {Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED} == set(worldmap._TIER_KINDS)

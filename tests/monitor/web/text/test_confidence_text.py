@@ -1,0 +1,56 @@
+"""The confidence of an event in words."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import EventState, Tier
+from monitor.detection.sequence.confidence import TERMS, terms
+from monitor.web.text.confidence_text import MEANING, figure, made_of, missing
+from tests.monitor.detection.sequence.test_confidence import bare, event, network
+
+
+def test_the_figure_is_in_per_cent() -> None:
+    said = figure(event(network()))
+    assert said.endswith(" %")
+    assert 90 <= float(said.removesuffix(" %")) <= 99.5
+    assert "one new block" in MEANING
+
+
+def test_without_a_figure_it_says_why() -> None:
+    imported, gone = event(network(), source="ooni"), event(network(), state=EventState.RETRACTED)
+    for each, why in ((imported, "Imported"), (gone, "withdrawn")):
+        assert (figure(each), made_of(each)) == ("", [])
+        assert why in missing(each)
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_every_term_has_words_and_says_which_way_it_pulls(tier: Tier) -> None:
+    plain = {"against": ("untyped",), "tier": tier}
+    seen: set[str] = set()
+    for each in (
+        event(network(tier=tier), network(tier=tier, asn=64502), held=10, tier=tier),
+        event(network(tier=tier), held=100, tier=tier, inhibited_by="service_down"),
+        event(bare(tier=tier), held=300, **plain),
+        event(bare(tier=tier), held=15, tier=tier),
+        event(bare(tier=tier, agreeing=0), held=300, **plain),
+        event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
+    ):
+        said = made_of(each)
+        assert said[0][1].startswith("odds of ")
+        for term, (what, times) in zip(terms(each), said, strict=True):
+            seen.add(term.name)
+            assert what
+            if term.name != "tier" and "little" not in times:
+                assert times.endswith("better odds") == (term.logits > 0)
+    # An event of one vantage is an hour old here: it counts from the first alarm.
+    late = {"signatures_fresh"} if tier is Tier.UNCONFIRMED else set()
+    assert seen == {"tier", *TERMS} - late
+
+
+def test_how_long_it_held_is_told_in_minutes() -> None:
+    held = event(bare(), held=70, against=("untyped",))
+    assert any("70 minutes" in what for what, _ in made_of(held))
+    longer = replace(held, updated=held.updated + 10**9)
+    assert any("at least 240 minutes" in what for what, _ in made_of(longer))

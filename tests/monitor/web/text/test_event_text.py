@@ -1,0 +1,220 @@
+"""Events in sentences: every kind of event, every remark and gate of the detector."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+
+import pytest
+from msgspec.structs import replace
+
+from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.sequence import events as detector
+from monitor.detection.sequence import gates, series_summary
+from monitor.web.text import event_text
+from tests.world import site as world
+
+EVENTS = {event.id: event for event in world.events()}
+CONFIRMED = EVENTS[world.CONFIRMED]
+
+
+def _strings(function: object, of: type[ast.AST]) -> set[str]:
+    """String constants directly inside nodes of one kind in a function's source."""
+    tree = ast.parse(inspect.getsource(function))  # type: ignore[arg-type]
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, of):
+            inside = node.keys if isinstance(node, ast.Dict) else [node.value]  # type: ignore[attr-defined]
+            for part in inside:
+                for each in ast.walk(part) if part else ():
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str):
+                        found.add(each.value)
+    return found
+
+
+def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
+    made = _strings(series_summary.against, ast.Dict)
+    assert "few_vantages" in made
+    assert made == set(event_text.AGAINST)
+
+
+def test_every_gate_has_words() -> None:
+    made = _strings(gates.inhibitions, ast.Assign) | _strings(detector._down, ast.Return)
+    made = {word for word in made if "_" in word}
+    assert "service_down" in made
+    assert made == set(event_text.INHIBITED)
+    assert set(event_text.INHIBITED) >= detector.PROVES_WRONG
+
+
+def test_functions_that_are_no_part_of_it_are_said() -> None:
+    wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
+    apart = event_text.others(CONFIRMED, wechat)
+    assert apart == ["messaging"]
+    said = event_text.doubts(CONFIRMED, apart)
+    assert "It is about web; messaging is no part of it." in said
+    whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
+    assert event_text.others(whole, wechat) == event_text.others(CONFIRMED, None) == []
+    assert not any("no part of it" in each for each in event_text.doubts(whole))
+
+
+def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
+    said = set()
+    for state, tier, extent, inhibited in itertools.product(
+        EventState, Tier, ("full", "partial"), (None, "service_down")
+    ):
+        event = replace(CONFIRMED, state=state, tier=tier, extent=extent, inhibited_by=inhibited)
+        said.add(event_text.headline(event, "WeChat"))
+        for text in (
+            event_text.headline(event, "WeChat"),
+            event_text.lead(event, world.NOW),
+            event_text.sureness(event),
+            *event_text.doubts(event),
+            *event_text.reasons(event),
+        ):
+            assert text
+            assert "_" not in text
+            assert "None" not in text
+    assert len(said) >= 8
+
+
+@pytest.mark.parametrize(
+    ("id", "headline"),
+    [
+        (world.CONFIRMED, "X is blocked in one network in Russia."),
+        (world.LIKELY, "X is likely blocked in one network in Russia."),
+        (world.SINGLE, "X seems blocked in one network in France, seen from one vantage only."),
+        (world.CLOSED, "X is reachable again in one network in Russia."),
+        (
+            world.RETRACTED,
+            "X was called likely blocked in one network in Russia by mistake; that is withdrawn.",
+        ),
+        (world.INHIBITED, "X fails in one network in France, but is not called blocked."),
+    ],
+)
+def test_headlines(id: str, headline: str) -> None:
+    assert event_text.headline(EVENTS[id], "X") == headline
+
+
+def test_leads_say_since_when_or_from_when_to_when() -> None:
+    now = world.BLOCKED_SINCE + 134 * world.MINUTE
+    lead = event_text.lead(CONFIRMED, now)
+    assert lead.startswith("Connections are reset as soon as they name the service, since ")
+    assert lead.endswith("(2 h 14 min).")
+    closed = event_text.lead(EVENTS[world.CLOSED], now)
+    assert closed.startswith("From ")
+    assert "(30 min): connections" in closed
+    withdrawn = event_text.lead(EVENTS[world.RETRACTED], now)
+    assert "the service fails from the control or in other countries too" in withdrawn
+    assert "since" not in withdrawn
+
+
+def test_an_event_that_is_over_ended_at_one_time() -> None:
+    assert event_text.ended(CONFIRMED) is None
+    closed, retracted = EVENTS[world.CLOSED], EVENTS[world.RETRACTED]
+    assert event_text.ended(closed) == closed.closed
+    assert event_text.ended(retracted) == retracted.updated
+
+
+def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> None:
+    assert event_text.doubts(replace(CONFIRMED, against=())) == [
+        "Nothing in the measurements speaks against it."
+    ]
+    assert any("Nobody is paged" in said for said in event_text.doubts(EVENTS[world.INHIBITED]))
+    withdrawn = event_text.doubts(EVENTS[world.RETRACTED])
+    assert any("was withdrawn" in said for said in withdrawn)
+    assert not any("paged" in said for said in withdrawn)
+    some = event_text.doubts(replace(CONFIRMED, agreeing=2))
+    assert "One of 3 vantages there did not see it." in some
+    assert event_text.doubts(replace(CONFIRMED, against=("brand_new",)))[0] == "Brand new."
+
+
+def test_a_likely_event_says_what_it_waits_for() -> None:
+    likely = replace(CONFIRMED, tier=Tier.LIKELY, confirmed=None, against=())
+    needs = "It is not confirmed: that needs vantages of two owners in one network, and that it"
+    assert event_text.doubts(likely) == [f"{needs} holds for 5 min."]
+    assert (
+        event_text.doubts(replace(likely, against=("untyped",)))[1] == f"{needs} holds for 45 min."
+    )
+    assert event_text.doubts(replace(likely, pace=10)) == [f"{needs} holds for 30 s."]
+    for other in (
+        CONFIRMED,
+        replace(likely, tier=Tier.UNCONFIRMED),
+        replace(likely, state=EventState.CLOSED, closed=1),
+        replace(likely, inhibited_by="country_dark"),
+        # These can never be confirmed, and say so themselves.
+        replace(likely, against=("no_quorum_for_imports",)),
+        replace(likely, against=("network_divided",)),
+    ):
+        assert not any("not confirmed:" in said for said in event_text.doubts(other))
+
+
+def test_history_in_words() -> None:
+    said = [text for _, text in event_text.history(CONFIRMED)]
+    assert said == [
+        "First alarm: packets to its addresses disappear.",
+        "The way changed: connections are reset as soon as they name the service (before: packets "
+        "to its addresses disappear); web is concerned too; the network AS64502 is no longer "
+        "concerned.",
+        "Likely: enough vantages agree.",
+        "Confirmed: it held.",
+    ]
+
+
+def test_every_difference_that_the_detector_writes_is_told() -> None:
+    new = replace(
+        CONFIRMED,
+        technique="dns.nxdomain",
+        extent="partial",
+        targets=("wechat/messaging",),
+        asns=(64502,),
+    )
+    note = detector._difference(CONFIRMED, new)
+    change = Change(round=1, kind="changed", note=note)
+    ((_, said),) = event_text.history(replace(CONFIRMED, history=(change,)))
+    assert "the resolver says that the name does not exist" in said
+    assert "now a part of it is concerned" in said
+    assert "messaging is concerned too" in said
+    assert "web is no longer concerned" in said
+    assert "the network AS64502 is concerned too" in said
+    assert "the network AS64501 is no longer concerned" in said
+    assert "->" not in said
+    odd = replace(CONFIRMED, history=(Change(round=1, kind="merged", note="x"),))
+    assert event_text.history(odd)[0][1] == "Merged x."
+
+
+def _overview(*events: Event) -> str:
+    return event_text.overview(events, {"wechat": "WeChat", "signal": "Signal"}, 9, 2, "3 s")
+
+
+def test_the_sentence_at_the_top() -> None:
+    assert _overview() == (
+        "No confirmed block. Nine vantages in two countries are watching; "
+        "the last measurement came 3 s ago."
+    )
+    assert event_text.overview([], {}, 1, 1, "9 s").startswith(
+        "No confirmed block. One vantage in one country is watching;"
+    )
+    assert event_text.overview([], {}, 0, 0, "4 min") == (
+        "Nobody is watching: no vantage is online, and the last measurement came 4 min ago."
+    )
+    assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
+    part = replace(CONFIRMED, extent="partial")
+    assert _overview(part) == "A part of WeChat is blocked in one network in Russia."
+    abroad = replace(CONFIRMED, country="FR", asns=(1, 2), service="signal")
+    assert _overview(CONFIRMED, abroad) == (
+        "Two services are blocked in three networks of two countries."
+    )
+    likely = EVENTS[world.LIKELY]
+    assert _overview(likely) == (
+        "No confirmed block, but Signal is likely blocked in one network in Russia."
+    )
+    assert _overview(likely, likely).startswith("No confirmed block, but two that are likely.")
+
+
+def test_terms_are_parts_of_ten() -> None:
+    for event in (*EVENTS.values(), replace(CONFIRMED, total=0, agreeing=0, control="none")):
+        for term, said, parts in event_text.terms(event):
+            assert term
+            assert said
+            assert 0 <= parts <= 10
