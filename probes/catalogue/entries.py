@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from probes.catalogue import names
 from probes.catalogue.fields import Table
+from probes.wire.protocol import PROTOCOLS, Protocol, Transport, protocol
 from probes.wire.target import (
     COMBINE,
-    PROTOCOLS,
     Endpoint,
     LivenessHost,
     Resolver,
@@ -74,25 +74,25 @@ def target(table: Table, trust: TrustReader) -> Target:
 
 def endpoint(table: Table, trust: TrustReader) -> Endpoint:
     """Return what is dialled."""
-    protocol = _protocol(table)
-    resolved = protocol == "dns"
+    name, known = _protocol(table)
+    resolved = known.transport is Transport.NONE
     host, address = table.has("host"), table.has("address")
     if host and address:
         table.fault("address", "host or address, not both")
     elif not host and not address:
         table.fault("host", "host or address is missing")
     elif address and resolved:
-        table.fault("address", "protocol dns resolves a name: write host")
-    elif address and protocol in ("tls", "https", "quic") and not table.has("sni"):
-        table.fault("sni", f"is missing: {protocol} to an address needs a name to show")
+        table.fault("address", f"protocol {name} resolves a name: write host")
+    elif address and known.tls and not table.has("sni"):
+        table.fault("sni", f"is missing: {name} to an address needs a name to show")
     source, verified, confidence = _provenance(table)
     if verified is None:
         table.gap("verified", "is missing: the date on which the fact was read or seen")
     found = Endpoint(
         host=table.text("host", "", names.host),
         address=table.text("address", "", names.address),
-        port=table.port(default=53 if resolved else None, lowest=0 if resolved else 1),
-        protocol=protocol,
+        port=table.port(default=known.port, lowest=0 if resolved else 1),
+        protocol=name,
         sni=table.text("sni", "", names.host),
         alpn=table.texts("alpn", _alpn),
         path=table.text("path", "/", names.path),
@@ -142,7 +142,7 @@ def silent_address(table: Table) -> SilentAddress:
 
 def liveness_host(table: Table, trust: TrustReader) -> LivenessHost:
     """Return a host that tells whether the vantage is online."""
-    protocol = _protocol(table)
+    name, known = _protocol(table)
     scope = table.choice("scope", ("international", "domestic"))
     country = ""
     if scope == "domestic":
@@ -151,8 +151,8 @@ def liveness_host(table: Table, trust: TrustReader) -> LivenessHost:
         table.fault("country", "belongs to scope domestic")
     found = LivenessHost(
         host=table.text("host", None, names.host_or_address),
-        port=table.port(default=53 if protocol == "dns" else None),
-        protocol=protocol,
+        port=table.port(default=known.port),
+        protocol=name,
         scope=scope,
         country=country,
         trust=trust(table, "trust"),
@@ -189,11 +189,11 @@ def refuse_repeats(
             first[name] = table
 
 
-def _protocol(table: Table) -> str:
-    protocol = table.word("protocol", r"[a-z][a-z0-9-]{0,19}", "a word in small letters")
-    if protocol and protocol not in PROTOCOLS:
-        table.unknown("protocol", f"unknown protocol {protocol}, skipped")
-    return protocol
+def _protocol(table: Table) -> tuple[str, Protocol]:
+    name = table.word("protocol", r"[a-z][a-z0-9-]{0,19}", "a word in small letters")
+    if name and name not in PROTOCOLS:
+        table.unknown("protocol", f"unknown protocol {name}, skipped")
+    return name, protocol(name)
 
 
 def _provenance(table: Table) -> tuple[str, dt.date | None, str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from probes.catalogue import entries
 from probes.catalogue.fields import CatalogueError, Findings, Table
 from probes.catalogue.names import one_line, shown
+from probes.wire.protocol import PROTOCOLS
 from probes.wire.target import (
-    PROTOCOLS,
     Catalogue,
     LivenessHost,
     Resolver,

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import certifi
 
 from probes.net.network import Datagrams
+from probes.wire.protocol import PROTOCOLS
 
 if TYPE_CHECKING:
     from aioquic.quic.connection import QuicConnection
@@ -37,7 +38,7 @@ _silent = logging.getLogger("quic")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 EXTRA = "quic"
-ALPN = ("h3",)
+ALPN = PROTOCOLS["quic"].alpn
 """Offered when the catalogue says nothing: QUIC has no handshake without it (RFC 9001, 8.1)."""
 IDLE_SECONDS = 30.0
 """What browsers offer (Chrome 140, 2025-09)."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from probes.endpoint.endpoint_run import Visit
 
-PROTOCOL = "dns"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve; ask further resolvers when the yardstick does not confirm the own answer."""

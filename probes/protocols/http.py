@@ -7,8 +7,6 @@ from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import Link, Visit
 from probes.wire.observation import Contrast, Purpose
 
-PROTOCOL = "http"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, ask; when the request dies, an innocuous host name and a repeat."""

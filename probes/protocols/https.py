@@ -8,8 +8,6 @@ from probes.contrasts import sni, throughput
 from probes.endpoint.endpoint_run import Link, Visit
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
-PROTOCOL = "https"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, shake hands, ask; on failure the contrasts of the square."""

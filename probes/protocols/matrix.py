@@ -8,8 +8,6 @@ from probes.apps import matrix
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak_tls
 
-PROTOCOL = "matrix"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, shake hands, ask; on failure the contrasts of the square."""

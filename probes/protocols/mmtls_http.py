@@ -8,8 +8,6 @@ from probes.apps import mmtls
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak
 
-PROTOCOL = "mmtls-http"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, post the hello; once more when no record of mmtls came."""

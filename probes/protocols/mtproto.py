@@ -8,8 +8,6 @@ from probes.apps import mtproto
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak
 
-PROTOCOL = "mtproto"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, ask for a resPQ; once more when none came."""

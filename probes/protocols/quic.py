@@ -20,7 +20,6 @@ from probes.wire.observation import Contrast, Purpose, QUICHandshake
 
 log = logging.getLogger(__name__)
 
-PROTOCOL = "quic"
 MAX_CONTRASTED = 4
 """Addresses of one endpoint that get the innocuous name and TCP; the others only a repeat."""
 _TCP_ALPN = ("h2", "http/1.1")

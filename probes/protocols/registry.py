@@ -1,51 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One straight-line function per protocol, made of steps. A new experiment is one file here and
-one name in ALL; a test fails when the name is forgotten. Experiments do not know each other.
+"""Which function measures an endpoint of a protocol: `measure` of the file that the protocol's
+entry in `probes.wire.protocol` names. An entry whose file is missing fails here, at import.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from probes.endpoint.endpoint_run import Visit
-from probes.protocols import (
-    dns,
-    http,
-    https,
-    matrix,
-    mmtls,
-    mmtls_http,
-    mtproto,
-    quic,
-    stun,
-    tcp,
-    tls,
-    whatsapp,
-    xmpp,
-)
+from probes.wire.protocol import PROTOCOLS, Protocol
+
+Measure = Callable[[Visit], Awaitable[None]]
 
 
-class Experiment(NamedTuple):
-    """How endpoints of one protocol are measured."""
-
-    protocol: str
-    measure: Callable[[Visit], Awaitable[None]]
+def _measure(protocol: Protocol) -> Measure:
+    measure: Measure = importlib.import_module(f"probes.protocols.{protocol.module}").measure
+    return measure
 
 
-ALL: tuple[Experiment, ...] = (
-    Experiment(dns.PROTOCOL, dns.measure),
-    Experiment(tcp.PROTOCOL, tcp.measure),
-    Experiment(tls.PROTOCOL, tls.measure),
-    Experiment(https.PROTOCOL, https.measure),
-    Experiment(http.PROTOCOL, http.measure),
-    Experiment(quic.PROTOCOL, quic.measure),
-    Experiment(mtproto.PROTOCOL, mtproto.measure),
-    Experiment(stun.PROTOCOL, stun.measure),
-    Experiment(whatsapp.PROTOCOL, whatsapp.measure),
-    Experiment(mmtls.PROTOCOL, mmtls.measure),
-    Experiment(mmtls_http.PROTOCOL, mmtls_http.measure),
-    Experiment(xmpp.PROTOCOL, xmpp.measure),
-    Experiment(matrix.PROTOCOL, matrix.measure),
-)
-BY_PROTOCOL = {experiment.protocol: experiment for experiment in ALL}
+MEASURE = {name: _measure(protocol) for name, protocol in PROTOCOLS.items()}
+"""By protocol."""

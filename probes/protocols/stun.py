@@ -8,8 +8,6 @@ from probes.apps import stun
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak_udp
 
-PROTOCOL = "stun"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, ask every address; once more from a fresh port when it kept silent."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from probes.endpoint.endpoint_run import Link, Visit
 
-PROTOCOL = "tcp"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect to every address; then to those that a second opinion adds."""

@@ -6,8 +6,6 @@ from __future__ import annotations
 from probes.contrasts import sni
 from probes.endpoint.endpoint_run import Visit
 
-PROTOCOL = "tls"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, shake hands; on failure the contrasts of the square."""

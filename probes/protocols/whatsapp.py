@@ -8,8 +8,6 @@ from probes.apps import whatsapp
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak
 
-PROTOCOL = "whatsapp"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, say hello; once more when no ServerHello came."""

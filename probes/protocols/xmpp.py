@@ -8,8 +8,6 @@ from probes.apps import xmpp
 from probes.endpoint.endpoint_run import Visit
 from probes.protocols.app_handshake import speak
 
-PROTOCOL = "xmpp"
-
 
 async def measure(visit: Visit) -> None:
     """Resolve, connect, greet; once more when no stream came back. The domain of the account is

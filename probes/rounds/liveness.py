@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
 from probes.wire.observation import TCPConnect
+from probes.wire.protocol import protocol
 from probes.wire.target import Endpoint, LivenessHost, Target
 
 _DATE_RESOLUTION_MS = 1000
@@ -60,5 +61,5 @@ def _endpoint(host: LivenessHost) -> Endpoint:
         protocol=host.protocol,
         path=host.path,
         trust=host.trust,
-        alpn=("h2", "http/1.1") if host.protocol == "https" else (),
+        alpn=protocol(host.protocol).alpn,
     )

@@ -353,8 +353,8 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
 async def _visit(this: _Round, visit: Visit, target: str) -> None:
     """Run one endpoint's experiment under its deadline."""
     endpoint = visit.endpoint
-    experiment = registry.BY_PROTOCOL.get(endpoint.protocol)
-    if experiment is None:
+    measure = registry.MEASURE.get(endpoint.protocol)
+    if measure is None:
         log.warning(
             "%s: %s skipped, this version cannot measure %r",
             target,
@@ -370,7 +370,7 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
         visit.begun = True
         try:
             with within(visit.patience.endpoint):
-                await experiment.measure(visit)
+                await measure(visit)
         except TimeoutError:
             log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.patience.endpoint)
         except Exception:

@@ -24,6 +24,7 @@ from probes.wire.observation import (
     TLSHandshake,
     Transfer,
 )
+from probes.wire.protocol import protocol
 from probes.wire.target import Catalogue, Target
 
 DAY_MS = 86_400_000
@@ -39,25 +40,6 @@ _OVERHEAD_BYTES = 400
 """Packets without payload and headers of one connection (SYN, ACKs, FIN; IPv4 and TCP)."""
 _HOP_BYTES = 2_400
 """Two connections, and a small ClientHello that the kernel sends two or three times."""
-_GUESS_BYTES = {
-    "dns": 1_200,
-    "tcp": 2_000,
-    "tls": 14_000,
-    "https": 35_000,
-    "http": 17_000,
-    "mtproto": 3_000,
-    "whatsapp": 3_500,
-    "mmtls": 5_000,
-    "mmtls-http": 5_500,
-    "xmpp": 5_000,
-    "stun": 1_500,
-    "matrix": 16_000,
-}
-"""Traffic of one endpoint before anything was measured: three lookups of 400 bytes, a connection
-of 450 to each of two addresses, 6,000 for each handshake, 15,000 for a page; for an app's first
-exchange, its message and the usual answer. On loopback, with one address, small certificates and
-pages of 6 kB, the interface counted 6,600 bytes an endpoint (forty endpoints, a quarter of each of
-tcp, tls, https, http; 2026-11-25)."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -95,9 +77,9 @@ def limit_seconds(interval_ms: int) -> float:
 
 def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:
     """Traffic of one round in bytes, guessed from the catalogue alone."""
-    protocols = [host.protocol for host in catalogue.liveness]
-    protocols += [endpoint.protocol for target in targets for endpoint in target.endpoints]
-    return sum(_GUESS_BYTES.get(protocol, 10_000) for protocol in protocols)
+    names = [host.protocol for host in catalogue.liveness]
+    names += [endpoint.protocol for target in targets for endpoint in target.endpoints]
+    return sum(protocol(name).usual_bytes for name in names)
 
 
 def sent_bytes(line_bytes: int) -> int:

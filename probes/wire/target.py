@@ -10,11 +10,6 @@ import msgspec
 
 from probes.wire.measurement import EndpointRef
 
-PROTOCOLS = (
-    *("dns", "tcp", "tls", "https", "http", "quic"),
-    *("mtproto", "stun", "whatsapp", "mmtls", "mmtls-http", "xmpp", "matrix"),
-)
-"""Protocols that this version can measure; others of the catalogue are skipped with a warning."""
 COMBINE = ("any_of", "all_of")
 
 

@@ -22,14 +22,14 @@ from monitor.detection.facts.kinds import (
 from monitor.detection.facts.ranges import special_place
 from monitor.detection.facts.view import AddressView, EndpointView, view
 from monitor.detection.fingerprints import redirect_host
+from monitor.detection.model import Layer
 from probes.wire.measurement import (
     LIVENESS_DOMESTIC,
     LIVENESS_INTERNATIONAL,
     Measurement,
 )
+from probes.wire.protocol import Transport, protocol
 
-OVER_UDP = ("stun",)
-"""Protocols of liveness hosts without TCP: see `_most`."""
 CLOCK_TOLERANCE_MS = 3_600_000
 """Rounds join within minutes and certificates start within hours: past this both go wrong."""
 
@@ -119,7 +119,7 @@ def _clock_off(measurement: Measurement) -> bool:
 
 def _most(listed: list[EndpointView] | None) -> bool | None:
     """Hosts that are asked over UDP tell whether UDP passes, and are no vote on being online."""
-    hosts = [host for host in listed or () if host.ref.protocol not in OVER_UDP]
+    hosts = [host for host in listed or () if protocol(host.ref.protocol).layer != Layer.UDP]
     if not hosts:
         return None
     return sum(map(_passed, hosts)) * 2 > len(hosts)
@@ -127,16 +127,14 @@ def _most(listed: list[EndpointView] | None) -> bool | None:
 
 def _passed(host: EndpointView) -> bool:
     """The host did what its protocol promises, at one address at least."""
-    if host.ref.protocol == "dns":
+    known, places = protocol(host.ref.protocol), host.places.values()
+    if known.transport is Transport.NONE:
         return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
-    places = host.places.values()
-    match host.ref.protocol:
-        case "tls" | "quic":
+    match Layer(known.layer):
+        case Layer.TLS | Layer.QUIC:
             return any(place.proven for place in places)
-        case "https":
-            return any(place.proven and _answered(place) for place in places)
-        case "http":
-            return any(_answered(place) for place in places)
+        case Layer.HTTP:
+            return any((place.proven or not known.tls) and _answered(place) for place in places)
         case _:
             return any(place.tcp_passed for place in places)
 

@@ -32,6 +32,7 @@ from probes.wire.observation import (
     TLSHandshake,
     Unrecognised,
 )
+from probes.wire.protocol import Transport, protocol
 
 HALF_PER_MILLE = 500
 """Of the endpoints that were tried: from this share of failures on, the target has failed."""
@@ -39,8 +40,6 @@ WORKS = "imported.works"
 EMPTY = "imported.insufficient"
 ALONE = "run_unproven"
 """Remark: nothing in the whole run was answered, so the device may have been offline."""
-_UNDIALLED = frozenset(("dns", "stun", "quic"))
-"""Imported runs resolve such a name and do not dial it: that it resolves is all there is."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -78,7 +77,12 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         if not isinstance(each, Unrecognised) and each.purpose is Purpose.SUBJECT
     ]
     hosts = {ref.id: ref.host for ref in measurement.endpoints}
-    named = {ref.id for ref in measurement.endpoints if ref.protocol in _UNDIALLED}
+    # Imported runs resolve these names and dial nothing but TCP: that they resolve is all there is.
+    named = {
+        ref.id
+        for ref in measurement.endpoints
+        if protocol(ref.protocol).transport is not Transport.TCP
+    }
     endings = [
         end
         for id, endpoint in _sorted(seen, hosts).items()

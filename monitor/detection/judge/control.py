@@ -21,13 +21,13 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.target import Control, judge_beside
 from monitor.detection.layers.quic_facts import passes
-from monitor.detection.model import Fact, Stored
+from monitor.detection.model import Fact, Layer, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.gates import PROBE
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
+from probes.wire.protocol import protocol
 
 _Key = tuple[str, int]
-QUIC = "quic"
 NOTHING_KNOWN = Standing()
 
 
@@ -101,7 +101,7 @@ class _Beside:
         if key not in self._liveness:
             return NOTHING_KNOWN
         here = self._of_round(key)
-        if not any(ref.protocol == QUIC for ref in measurement.endpoints):
+        if not any(protocol(ref.protocol).layer == Layer.QUIC for ref in measurement.endpoints):
             return here
         others = [m for m in self._targets[key] if m.target != measurement.target]
         return replace(here, quic=passes(others))

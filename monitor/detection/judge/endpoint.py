@@ -32,6 +32,7 @@ from monitor.detection.rules import (
     Rule,
     first,
 )
+from probes.wire.protocol import protocol
 
 F = TypeVar("F")
 DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
@@ -41,20 +42,6 @@ been at that very address."""
 _UNCLEAR = ".unclear"
 """Ends the ids of the rules that take what no other one knows: the verdict says what was seen."""
 _WORKING = (State.OK, State.IMPAIRED)
-_LAST = {
-    "tcp": Layer.TCP,
-    "tls": Layer.TLS,
-    "http": Layer.HTTP,
-    "https": Layer.HTTP,
-    "quic": Layer.QUIC,
-    "stun": Layer.UDP,
-    "mtproto": Layer.APP,
-    "whatsapp": Layer.APP,
-    "mmtls": Layer.APP,
-    "mmtls-http": Layer.APP,
-    "xmpp": Layer.APP,
-    "matrix": Layer.APP,
-}
 
 
 @dataclass(frozen=True)
@@ -248,13 +235,13 @@ def _combine(
     """
     names = {o.state for o in lookups}
     resolves = not lookups or State.OK in names
-    protocol = case.endpoint.ref.protocol
-    if protocol == "dns":
+    last_layer = Layer(protocol(case.endpoint.ref.protocol).layer)
+    if last_layer is Layer.DNS:
         addresses = ()
-    last = [o for a in addresses for o in a.outcomes if o.layer is _LAST.get(protocol, Layer.TCP)]
+    last = [o for a in addresses for o in a.outcomes if o.layer is last_layer]
     own = [a for a in addresses if a.own or (resolves and _spoke(a, Layer.HTTP))]
     reached = any(a.state in _WORKING for a in own)
-    if protocol == "dns":
+    if last_layer is Layer.DNS:
         reached = finished = State.OK in names
     else:
         finished = reached and any(o.state is State.OK or o.partial for o in last)

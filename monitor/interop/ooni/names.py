@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from probes.wire.measurement import EndpointRef
+from probes.wire.protocol import Transport, protocol
 from probes.wire.target import Catalogue
 
 # Names of OONI's tests over the years, of the same function: ooni/spec ts-018, ts-019, ts-020,
@@ -55,7 +56,6 @@ _SITES = {
     "www.imo.im": "imo/site",
     "imo.im": "imo/site",
 }
-_OVER_UDP = ("quic", "stun")
 _PROTOCOLS = {443: "https", 80: "http"}
 
 
@@ -95,7 +95,7 @@ class Atlas:
                 self._known.setdefault(name, []).append((endpoint.port, place))
         for places in self._known.values():
             # OONI's tests dial TCP: of two endpoints at one port, the one over UDP comes last.
-            places.sort(key=lambda known: known[1].endpoint.rpartition("/")[2] in _OVER_UDP)
+            places.sort(key=lambda known: _over_udp(known[1].endpoint))
         self._answers: dict[tuple[str, int], Place | None] = {}
 
     def place(self, name: str, port: int = 0) -> Place | None:
@@ -128,6 +128,10 @@ class Atlas:
         """Every endpoint of a target, then those that only OONI saw."""
         known = self._refs.get(target, {})
         return (*known.values(), *(_ref(id) for id in sorted(seen - known.keys())))
+
+
+def _over_udp(endpoint: str) -> bool:
+    return protocol(endpoint.rpartition("/")[2]).transport is Transport.UDP
 
 
 def _ref(id: str) -> EndpointRef:

@@ -6,7 +6,7 @@ import pytest
 
 from probes.catalogue.lint import advise, lint, operator
 from probes.catalogue.load import SHIPPED, load
-from probes.wire.target import PROTOCOLS
+from probes.wire.protocol import PROTOCOLS
 from tests.probes.catalogue.conftest import SERVICE
 
 W = "services/wechat.toml"

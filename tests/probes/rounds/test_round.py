@@ -16,7 +16,6 @@ import pytest
 
 from probes.endpoint.timeouts import Patience
 from probes.protocols import registry
-from probes.protocols.registry import Experiment
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import (
     measure_again,
@@ -228,7 +227,7 @@ async def test_a_bug_in_one_experiment_is_loud_and_alone(caplog, monkeypatch):
     async def broken(visit):
         raise KeyError("our bug")
 
-    monkeypatch.setitem(registry.BY_PROTOCOL, "broken", Experiment("broken", broken))
+    monkeypatch.setitem(registry.MEASURE, "broken", broken)
     async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
         emitted = await run(
             net,
