@@ -20,7 +20,8 @@ _NOTES = """\
 #
 # Receivers: `page` alerts the on-call person at once, `ticket` can wait until the morning, `news`
 # reports closed and retracted events, `heartbeat` expects a message all the time, `kept` sends
-# nothing. The message texts are in templates/reachwatch.tmpl. For e-mail and Slack, add to a receiver:
+# nothing. The message texts are in templates/reachwatch.tmpl. For e-mail or Slack, add to a
+# receiver:
 #   email_configs:
 #     - to: "..."
 #       headers: {{Subject: '{{{{ template "reachwatch.subject" . }}}}'}}
