@@ -19,14 +19,12 @@ from monitor.web.pages.places import Locality
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
-from monitor.web.text.countries import NAMES
+from monitor.web.text.words import COUNTRIES
 from monitor.web.views import fleet, recent_since
 
 EVENTS = 100
 UNKNOWN = "ZZ"
 """Vantages that did not say where they are."""
-KOSOVO = "XK"
-"""In common use, and not in ISO 3166."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -35,7 +33,7 @@ async def page(request: web.Request) -> web.Response:
     code = request.match_info["country"]
     if code != code.upper():
         raise web.HTTPMovedPermanently(f"/c/{code.upper()}")
-    if code not in NAMES and code not in (UNKNOWN, KOSOVO):
+    if code not in COUNTRIES and code != UNKNOWN:
         raise web.HTTPNotFound(reason="No country has this code.")
     here = Locality(name=words.country(code), country=code)
     async with site.engine.connect() as connection:

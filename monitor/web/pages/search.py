@@ -11,7 +11,7 @@ from monitor.store import reading
 from monitor.store.reading import Filter
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text.countries import NAMES
+from monitor.web.text.words import COUNTRIES
 from probes.wire.target import Service
 
 MAX_WORD = 100
@@ -58,7 +58,7 @@ def _place(word: str) -> Filter | None:
     if network := re.fullmatch(r"as ?([0-9]{1,10})", word):
         return Filter(asn=int(network[1]))
     bare = word.removeprefix("the ")
-    for code, name in NAMES.items():
+    for code, name in COUNTRIES.items():
         if bare and bare in (code.lower(), name.lower().removeprefix("the ")):
             return Filter(country=code)
     return None

@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import re
 
+from babel import Locale
+
 from monitor.detection.model import State, Tier
 from monitor.detection.rules import rule_named
 from monitor.web.text.certificates import plain
-from monitor.web.text.countries import NAMES
 
 STATES = {
     State.OK: "reachable",
@@ -188,6 +189,32 @@ NO_VOTES = {
     "recovering": "sees the service again, counts no more",
 }
 """Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
+_IN_A_SENTENCE = {
+    "AE": "the United Arab Emirates",
+    "CD": "DR Congo",
+    "CG": "the Congo",
+    "GB": "the United Kingdom",
+    "HK": "Hong Kong",
+    "MM": "Myanmar",
+    "MO": "Macao",
+    "NL": "the Netherlands",
+    "PH": "the Philippines",
+    "PS": "Palestine",
+    "TR": "Turkey",
+    "US": "the United States",
+}
+"""Names that need an article after "in", and short names where CLDR adds a qualifier."""
+_NO_COUNTRIES = frozenset(
+    ["AC", "CP", "CQ", "DG", "EA", "EU", "EZ", "IC", "QO", "TA", "UN", "XA", "XB", "ZZ"]
+)
+"""Codes of CLDR that are not assigned in ISO 3166-1."""
+COUNTRIES: dict[str, str] = {
+    code: name
+    for code, name in Locale("en").territories.items()
+    if re.fullmatch("[A-Z]{2}", code) and code not in _NO_COUNTRIES
+} | _IN_A_SENTENCE
+"""Short English names by ISO 3166-1 code (Unicode CLDR), to be used after "in"; Kosovo has the
+user-assigned code XK."""
 _SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
 """Where a rule's weight is from: for those who calibrate, not for readers."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -227,7 +254,7 @@ def failure(text: str | None) -> str:
 
 def country(code: str) -> str:
     """The short English name of a country; the code where it has none."""
-    return NAMES.get(code, "an unknown country" if code == "ZZ" else code)
+    return COUNTRIES.get(code, "an unknown country" if code == "ZZ" else code)
 
 
 def number(n: int, capital: bool = False) -> str:

@@ -107,8 +107,16 @@ def test_numbers_and_names() -> None:
     assert words.country("RU") == "Russia"
     assert words.country("ZZ") == "an unknown country"
     assert words.country("QQ") == "QQ"
+    assert words.country("XK") == "Kosovo"
     assert words.sentence("the Netherlands") == "The Netherlands"
     assert words.failure(None) == ""
     assert words.failure("unknown_failure: x_y") == "unknown failure: x y"
     assert words.technique(None) == ""
     assert words.technique("new.way") == "new.way"
+
+
+def test_names_of_countries_fit_after_in_and_are_unique() -> None:
+    assert len(words.COUNTRIES) == 250
+    assert len(set(words.COUNTRIES.values())) == 250
+    assert not {"ZZ", "EU", "UN"} & words.COUNTRIES.keys()
+    assert [name for name in words.COUNTRIES.values() if " SAR" in name or " - " in name] == []
