@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one alert and one recording rule are, and durations as Prometheus writes them."""
+"""Alerts, recording rules, durations and YAML as Prometheus and Alertmanager read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+import yaml
 
 from monitor.detection.policy import Policy
 
@@ -43,22 +45,22 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     expr: str
 
 
-class Span(str):
-    """A duration, which YAML may hold without quotes."""
-
-    __slots__ = ()
-
-
 def milliseconds(policy: Policy, seconds: int) -> int:
     """A duration of the policy at its pace; nothing here is faster than a second."""
     return max(1000, policy.ms(seconds))
 
 
-def span(policy: Policy, seconds: int) -> Span:
+def duration(policy: Policy, seconds: int) -> str:
     """A duration of the policy as Prometheus and Alertmanager write it."""
-    return written(milliseconds(policy, seconds))
+    return format_duration(milliseconds(policy, seconds))
 
 
-def written(ms: int) -> Span:
+def format_duration(ms: int) -> str:
     """`90s`, or `1500ms` where seconds are too coarse."""
-    return Span(f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms")
+    return f"{ms // 1000}s" if ms % 1000 == 0 else f"{ms}ms"
+
+
+def as_yaml(document: Mapping[str, Any]) -> str:
+    """A document as YAML; keys keep their order, long strings are not folded."""
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return text

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.alerts import terms
-from monitor.alerts.alert import Alert, span
+from monitor.alerts.alert import Alert, duration
 from monitor.detection.policy import Policy
 from monitor.metrics import names
 
@@ -20,7 +20,7 @@ def alerts(policy: Policy) -> Sequence[Alert]:
 
 
 def _monitor(policy: Policy) -> Sequence[Alert]:
-    hold, memory = policy.trouble_hold_seconds, span(policy, policy.outage_memory_seconds)
+    hold, memory = policy.trouble_hold_seconds, duration(policy, policy.outage_memory_seconds)
     received, concluded = names.LAST_RECEIVED.name, names.LAST_CONCLUDED.name
     late = policy.ms(policy.silent_seconds) / 1000
     return (
@@ -86,7 +86,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
 
 
 def _probes(policy: Policy) -> Sequence[Alert]:
-    vantages, memory = names.VANTAGES.name, span(policy, policy.outage_memory_seconds)
+    vantages, memory = names.VANTAGES.name, duration(policy, policy.outage_memory_seconds)
     online = terms.ONLINE_BY_COUNTRY
     return (
         Alert(

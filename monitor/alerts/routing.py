@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.alerts.alert import span
-from monitor.alerts.yaml import as_yaml
+from monitor.alerts.alert import as_yaml, duration
 from monitor.detection.policy import Policy
 
 GROUP_BY = ("alertname", "service", "country", "event_id")
@@ -72,8 +71,8 @@ def _named(*names: str) -> str:
 
 def document(policy: Policy, webhook: str = "", heartbeat: str = "") -> Mapping[str, Any]:
     """The configuration in Python values. Without a URL a receiver keeps what it is told."""
-    wait = span(policy, policy.page_wait_seconds)
-    beat = span(policy, policy.heartbeat_seconds)
+    wait = duration(policy, policy.page_wait_seconds)
+    beat = duration(policy, policy.heartbeat_seconds)
     return {
         "templates": ["templates/*.tmpl"],
         "route": {
@@ -81,13 +80,13 @@ def document(policy: Policy, webhook: str = "", heartbeat: str = "") -> Mapping[
             "receiver": "ticket",
             "group_by": list(GROUP_BY),
             "group_wait": wait,
-            "group_interval": span(policy, policy.page_interval_seconds),
-            "repeat_interval": span(policy, policy.page_repeat_seconds),
+            "group_interval": duration(policy, policy.page_interval_seconds),
+            "repeat_interval": duration(policy, policy.page_repeat_seconds),
             "routes": [
                 {
                     "receiver": "heartbeat",
                     "matchers": ['alertname="DeadMansSwitch"'],
-                    "group_wait": span(policy, 0),
+                    "group_wait": duration(policy, 0),
                     "group_interval": beat,
                     "repeat_interval": beat,
                 },

@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monitor.alerts import blocking, health
-from monitor.alerts.alert import Alert, span
+from monitor.alerts.alert import Alert, as_yaml, duration
 from monitor.alerts.terms import recordings
-from monitor.alerts.yaml import as_yaml
 from monitor.detection.policy import Policy
 
 RUNBOOKS = "deploy/runbooks"
@@ -38,9 +37,9 @@ def document(policy: Policy, public_url: str, runbooks: str = RUNBOOKS) -> Mappi
 def _rule(alert: Alert, policy: Policy, public_url: str, runbooks: str) -> Mapping[str, Any]:
     rule: dict[str, Any] = {"alert": alert.name, "expr": alert.expr}
     if alert.seconds:
-        rule["for"] = span(policy, alert.seconds)
+        rule["for"] = duration(policy, alert.seconds)
     if alert.keep_seconds:
-        rule["keep_firing_for"] = span(policy, alert.keep_seconds)
+        rule["keep_firing_for"] = duration(policy, alert.keep_seconds)
     rule["labels"] = {"severity": alert.severity, "kind": alert.kind}
     rule["annotations"] = {
         "summary": alert.summary,

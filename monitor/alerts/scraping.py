@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.alerts.alert import span
+from monitor.alerts.alert import as_yaml, duration
 from monitor.alerts.health import JOB
-from monitor.alerts.yaml import as_yaml
 from monitor.detection.policy import Policy
 
 TARGET = "web:8080"
@@ -20,11 +19,11 @@ def document(
     policy: Policy, targets: Sequence[str] = (TARGET,), alertmanager: str = ALERTMANAGER
 ) -> Mapping[str, Any]:
     """The configuration in Python values; each target is HOST:PORT of a web server."""
-    watch = span(policy, policy.watch_seconds)
+    watch = duration(policy, policy.watch_seconds)
     return {
         "global": {
             "scrape_interval": watch,
-            "scrape_timeout": span(policy, policy.watch_seconds // 2),
+            "scrape_timeout": duration(policy, policy.watch_seconds // 2),
             "evaluation_interval": watch,
         },
         "rule_files": ["rules.yml"],

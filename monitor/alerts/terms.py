@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.alerts.alert import Recording, Span, milliseconds, span, written
+from monitor.alerts.alert import Recording, duration, format_duration, milliseconds
 from monitor.detection.policy import Policy
 from monitor.metrics import names
 
@@ -93,9 +93,9 @@ def recordings(policy: Policy) -> Sequence[Recording]:
     )
 
 
-def window(policy: Policy) -> Span:
+def window(policy: Policy) -> str:
     """Over which a counter's rise is looked for: several scrapes at any pace."""
-    return written(
+    return format_duration(
         max(policy.ms(policy.silent_seconds), 4 * milliseconds(policy, policy.watch_seconds))
     )
 
@@ -109,7 +109,7 @@ def rise(policy: Policy, transition: str) -> str:
     to an older copy lets them fall; that is no transition.
     """
     counter = f'{names.EVENTS.name}{{transition="{transition}"}}'
-    lately, memory = window(policy), span(policy, policy.outage_memory_seconds)
+    lately, memory = window(policy), duration(policy, policy.outage_memory_seconds)
     seen = f"increase({counter}[{lately}]) > 0 unless resets({counter}[{lately}]) > 0"
     before = f"max_over_time({counter}[{memory}] offset {lately})"
     return (

@@ -25,7 +25,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from monitor.alerts import routing, rules, scraping
-from monitor.alerts.yaml import as_yaml
+from monitor.alerts.alert import as_yaml
 from monitor.detection.model import Event, State
 from monitor.detection.policy import Policy
 from monitor.store.base import Conclusions, Probe, Token

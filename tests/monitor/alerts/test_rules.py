@@ -48,7 +48,7 @@ def test_every_alert_says_what_where_and_what_to_do() -> None:
 
 def test_runbooks_can_be_published_anywhere() -> None:
     text = render(Policy(), "http://x", "https://docs.example/runbooks/")
-    assert '"https://docs.example/runbooks/CountryDark.md"' in text
+    assert "runbook_url: https://docs.example/runbooks/CountryDark.md" in text
 
 
 def spans(text: str) -> list[int]:
