@@ -52,11 +52,13 @@ class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = BATCH_VERSION
     boot: Token
-    """Random name of the probe process's start; batch numbers count within it."""
+    """Random name of this start of the probe; `sequence` counts within it."""
     sequence: Count
+    """Number of the batch."""
     key: Token = ""
-    """Key id; empty until signing comes."""
+    """Id of the signing key; empty until batches are signed."""
     signature: Token = ""
+    """Signature; empty until batches are signed."""
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,30 +69,39 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
-    """The monitor's word that batches of one boot are stored or quarantined, durably."""
+    """The monitor's confirmation that batches are durably stored or quarantined."""
 
     v: int = 1
     boot: Token
+    """Start of the probe that the batches belong to."""
     sequences: Annotated[tuple[Count, ...], msgspec.Meta(max_length=4096)]
+    """Numbers of the batches."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Hello, heartbeat, goodbye; as the MQTT will: lost."""
+    """State of a probe, sent at its start and end, every minute, and (`lost`) as MQTT will."""
 
     v: int = 1
     state: Token
     """`hello`, `heartbeat`, `goodbye` or `lost`."""
     boot: Token = ""
+    """Random name of this start of the probe."""
     version: Token = ""
+    """Version of the probe."""
     catalogue: Token = ""
+    """Version of its catalogue."""
     consent: Token = ""
-    """Hash of the risks text that the volunteer agreed to."""
+    """Hash of the text of risks that the volunteer agreed to."""
     spool_rows: Count = 0
+    """Measurements in the spool."""
     spool_oldest_seconds: Count = 0
+    """Age of the oldest one."""
     dropped: Count = 0
-    """Measurements that the full spool dropped since it was made."""
+    """Measurements that were dropped because the spool was full, since it was created."""
     taken: Count = 0
+    """Measurements that were written to the spool, since it was created."""
     transport: Token = ""
+    """How the probe reaches the broker."""
 
 
 class _Loose(msgspec.Struct, frozen=True, kw_only=True):

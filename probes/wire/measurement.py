@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One target x one vantage x one round: the unit that travels, is stored and is never changed.
+"""One target, one vantage, one round: the unit that is sent, stored and never changed.
 
 Version rules: `v` is raised only when the meaning of a field changes; adding a field with a
 default does not raise it. A collector leaves batches of a newer `v` unacknowledged, so that
@@ -37,28 +37,32 @@ LIVENESS_TARGETS = (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC)
 
 
 class Role(StrEnum):
-    """What a probe stands for. Added by the collector from the token; only `once` claims it."""
+    """Purpose of a probe, set by the collector from the enrolment token (and by `once` itself)."""
 
     VANTAGE = "vantage"
+    """Measures a network in which services may be blocked."""
     CONTROL = "control"
+    """Measures where nobody interferes, for comparison."""
 
 
 class Vantage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The network a probe stands in. Never an address."""
+    """The network that a probe measures from. It never contains an address."""
 
     country: Country = "ZZ"
-    """ISO 3166-1 alpha-2, `ZZ` when unknown (such a vantage has no vote)."""
+    """ISO 3166-1 alpha-2; `ZZ` if unknown (such a vantage has no vote)."""
     asn: ASN = 0
+    """Autonomous system number; 0 if unknown."""
     role: Role = Role.VANTAGE
     resolver_class: Token = "unknown"
     """`private`, `isp`, `public` or `unknown`."""
     resolver_asn: ASN = 0
+    """Autonomous system number of the resolver; 0 if unknown."""
     geo: Token = "none"
-    """Where country and ASN are from: `flag`, `table:<version>` or `none`."""
+    """Source of country and ASN: `flag`, `table:<version>` or `none`."""
 
 
 class Software(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What measured: verdicts may depend on it, so it travels with every measurement."""
+    """The software that measured. Verdicts may depend on it, so every measurement contains it."""
 
     name: Token = "reachprobe"
     version: Token = ""
@@ -69,52 +73,57 @@ class Software(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EndpointRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An endpoint as the probe's catalogue had it, so that a measurement explains itself."""
+    """An endpoint as in the probe's catalogue, so that a measurement can be read without it."""
 
     id: Text
+    """`host-or-address:port/protocol`."""
     protocol: Token
     host: Text = ""
-    """Name that is resolved; empty when the app dials an address."""
+    """Name that is resolved; empty if the app dials an address."""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All observations of one target, from one vantage, in one round, in order."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)]
+    """Version of the format."""
     id: MeasurementId
     """First 16 bytes (hex) of SHA-256(probe, spool epoch, sequence): see `measurement_id`."""
     probe: ProbeId
     """`p-` and 16 random hex digits."""
     target: TargetId
-    """`service/function`, or one of LIVENESS_TARGETS."""
+    """`service/function`, or `liveness/international` or `liveness/domestic`."""
     round: Millis
-    """Start of the round, Unix time in milliseconds; a multiple of `interval_ms` in the daemon,
-    so that vantages and controls with the same interval share it."""
+    """Start of the round, Unix time in milliseconds. In the daemon it is a multiple of
+    `interval_ms`, so that vantages and controls with the same interval share rounds."""
     interval_ms: Millis = 0
-    """0 for a single run (`once`)."""
+    """Interval between rounds; 0 for a single run (`once`)."""
     started: Millis
-    """Wall clock at the first step, Unix time in milliseconds, UTC."""
+    """Start of the first step by the wall clock, Unix time in milliseconds."""
     monotonic_us: Micros = 0
-    """The probe's monotonic clock at the same moment, microseconds since its boot."""
+    """Start of the first step by the monotonic clock, microseconds since the machine's boot."""
     took_us: Micros = 0
+    """Duration of the measurement, microseconds."""
     clock_offset_ms: Small | None = None
-    """Wall clock minus a reference (HTTP or TLS dates seen in liveness); None when unknown."""
+    """Wall clock minus a reference (HTTP or TLS dates from liveness hosts); null if unknown."""
     epoch: Token = ""
-    """Random name of the spool that numbered this measurement."""
+    """Random name of the probe's spool; `sequence` counts within it."""
     sequence: Count = 0
+    """Number of the measurement in its spool."""
     retest: bool = False
-    """Measured because the detector asked, not by schedule."""
+    """True if the detector asked for this measurement; false if it was scheduled."""
     vantage: Vantage = Vantage()
     software: Software = Software()
     catalogue: Token = ""
-    """Version of the catalogue."""
+    """Version of the probe's catalogue."""
     combine: Token = "any_of"
-    """`any_of`, `all_of`, or `most` for liveness: how endpoints make up the function."""
+    """How the endpoints make up the function: `any_of`, `all_of`, or `most` for liveness."""
     endpoints: Annotated[tuple[EndpointRef, ...], msgspec.Meta(max_length=128)] = ()
-    """Every endpoint of the target, measured or not."""
+    """All endpoints of the target, including those not measured."""
     observations: Annotated[
         tuple[AnyObservation, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)
     ] = ()
+    """What each step saw, in order: one of the kinds below, which the field `step` names."""
 
     @property
     def service(self) -> str:
@@ -123,6 +132,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def measurement_id(probe: str, epoch: str, sequence: int) -> str:
-    """Return the id of a measurement: a resend has the same id, and nobody who does not know
-    the spool's random epoch can guess it."""
+    """Return the id of a measurement. A resend has the same id. The id cannot be guessed without
+    the spool's random epoch."""
     return hashlib.sha256(f"{probe}\0{epoch}\0{sequence}".encode()).digest()[:16].hex()

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sum type of what one step of a measurement can see.
+"""What one step of a measurement observed, one type per kind of step.
 
-An Observation says what happened, not what it means. Each carries the endpoint it belongs
-to (the `Endpoint.id` of the catalogue entry), its purpose, its start after the start of the
-measurement (`at_us`) and its length (`took_us`), both in microseconds of the monotonic
-clock. Unknown steps from newer probes are kept as `Unrecognised`, byte for byte.
+An Observation states what happened, not what it means. Unknown steps from newer probes are kept
+as `Unrecognised`, byte for byte.
 """
 
 from __future__ import annotations
@@ -21,45 +19,48 @@ class Purpose(StrEnum):
     """Why the step was taken."""
 
     SUBJECT = "subject"
-    """What the app would do: the service's name to the service's address."""
+    """The same as the app does: the service's name, to the service's address."""
     CONTRAST = "contrast"
-    """The same with one thing changed, to isolate a cause; `contrast` says which. Without one it is
-    the transport: TCP and TLS to an address that was tried over QUIC."""
+    """The same with one change, to isolate a cause. `contrast` names the change. Without it, the
+    change is the transport: TCP and TLS to an address that was tried over QUIC."""
     REFERENCE = "reference"
-    """A question to a third party (a reference resolver) whose answer is a yardstick."""
+    """A query to a third party (a reference resolver), for comparison."""
 
 
 class Contrast(StrEnum):
-    """What a contrast changes."""
+    """The change that a contrast makes."""
 
     INNOCUOUS_NAME = "innocuous_name"
-    """Another, harmless name shown to the service's own address."""
+    """An innocuous name, sent to the service's address."""
     REFLECTOR = "reflector"
-    """The service's name shown to an address of ours."""
+    """The service's name, sent to our reflector."""
     CLASSICAL_HELLO = "classical_hello"
-    """A ClientHello without the post-quantum key share (517 bytes in place of 1,500)."""
+    """A ClientHello without the post-quantum key share (517 bytes instead of 1,500)."""
     NO_VERIFY = "no_verify"
-    """One request past an invalid certificate, only to recognise a block page."""
+    """One request despite an invalid certificate, only to recognise a block page."""
     SILENT_ADDRESS = "silent_address"
-    """The same DNS question to an address that runs no DNS: any answer is injected."""
+    """The same DNS query to an address that runs no DNS: any answer is injected."""
     REPEAT = "repeat"
-    """The subject once more, unchanged, from a fresh port."""
+    """The subject again, unchanged, from a new port."""
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What every observation has."""
+    """The fields that every observation has."""
 
     STEP: ClassVar[str] = ""
 
     endpoint: Text
+    """Id of the endpoint that the step belongs to."""
     purpose: Purpose = Purpose.SUBJECT
     contrast: Contrast | None = None
     at_us: Micros = 0
+    """Start of the step, microseconds after the start of the measurement (monotonic clock)."""
     took_us: Micros = 0
+    """Duration of the step, microseconds."""
     failure: Text | None = None
-    """None, or an OONI failure string (`probes.wire.failure`)."""
+    """OONI failure string (`probes.wire.failure`); null if the step succeeded."""
     evidence: Annotated[tuple[Token, ...], msgspec.Meta(max_length=16)] = ()
-    """Short machine-readable remarks, e.g. `system_root`; never free text from the network."""
+    """Short machine-readable remarks, such as `system_root`; never text from the network."""
 
 
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,26 +69,29 @@ class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     after_us: Micros
     """Microseconds after the query was sent."""
     rcode: Small
+    """DNS response code."""
     answers: Annotated[tuple[Address, ...], msgspec.Meta(max_length=64)] = ()
-    """Addresses (A or AAAA), sorted, in the textual form of RFC 5952."""
+    """Addresses (A or AAAA), sorted, in the form of RFC 5952."""
     cnames: Annotated[tuple[Text, ...], msgspec.Meta(max_length=16)] = ()
-    """Alias chain in order, without the trailing dot."""
+    """Chain of aliases in order, without trailing dots."""
     ttl: Count | None = None
+    """Time to live of the answer, seconds."""
 
 
 class DNSLookup(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="dns"
 ):
-    """One question to one resolver. `replies[0]` is what a stub resolver would have believed;
-    further entries are later datagrams for the same question within the listening window."""
+    """One query to one resolver. `replies[0]` is the reply that a stub resolver would use. Further
+    entries are later replies to the same query, within the time that the probe listens."""
 
     STEP: ClassVar[str] = "dns"
 
     name: Text
+    """Name that is resolved."""
     qtype: Token
     """`A` or `AAAA`."""
     resolver: Token
-    """`system`, or the id of a catalogue resolver, or `silent`."""
+    """`system`, the id of a resolver in the catalogue, or `silent`."""
     transport: Token = "udp"
     """`udp`, `tcp`, `doh` or `dot`."""
     replies: Annotated[tuple[DNSReply, ...], msgspec.Meta(max_length=16)] = ()
@@ -112,22 +116,22 @@ class TCPConnect(
     """Type of the ICMP(v6) error that ended the attempt, from `IP_RECVERR`."""
     icmp_code: Small | None = None
     icmp_from: Address | None = None
-    """Who sent the ICMP error; scrubbed when it is inside the volunteer's network."""
+    """Sender of the ICMP error; removed if it is inside the volunteer's network."""
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What was seen of one presented certificate. The DER travels only when unexpected."""
+    """One presented certificate. The DER form is sent only if the chain was not valid."""
 
     sha256: Hash
     """Hex digest of the DER form."""
     der: Annotated[bytes, msgspec.Meta(max_length=16384)] = b""
-    """DER form (base64 in JSON), empty when the chain was valid."""
+    """DER form (base64 in JSON); empty if the chain was valid."""
 
 
 class TLSHandshake(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="tls"
 ):
-    """One TLS handshake over one fresh TCP connection."""
+    """One TLS handshake over one new TCP connection."""
 
     STEP: ClassVar[str] = "tls"
 
@@ -137,28 +141,29 @@ class TLSHandshake(
     profile: Token = "default"
     """Name of the pinned ClientHello profile: `default` or `classical`."""
     hello_bytes: Count = 0
+    """Size of the ClientHello."""
     sent_bytes: Count = 0
     received_bytes: Count = 0
-    """0 with a failure means that nothing came back: our ClientHello was the trigger."""
+    """0 with a failure means that nothing was received: the ClientHello was the trigger."""
     errno: Small | None = None
     alert: Small | None = None
-    """TLS alert description number that the far side sent (RFC 8446 section 6)."""
+    """Number of the TLS alert that the server sent (RFC 8446 section 6)."""
     plain_http: bool = False
-    """The far side answered in clear-text HTTP in place of TLS."""
+    """The server answered with plain HTTP instead of TLS."""
     version: Token | None = None
     cipher: Token | None = None
     alpn: Text | None = None
     verify_code: Small | None = None
-    """OpenSSL's X509_V_ERR code; 0 when the chain and the name were valid; None when no
-    certificate was seen."""
+    """OpenSSL's X509_V_ERR code: 0 if chain and name were valid; null if no certificate was
+    seen."""
     chain: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=10)] = ()
-    """Presented chain, leaf first: at most the leaf's hash when valid, else all of it."""
+    """Presented chain, leaf first. If it was valid, at most the hash of the leaf."""
 
 
 class HTTPExchange(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="http"
 ):
-    """One HTTP request and what came back, without following redirects."""
+    """One HTTP request and its response. Redirects are not followed."""
 
     STEP: ClassVar[str] = "http"
 
@@ -176,7 +181,7 @@ class HTTPExchange(
     body_bytes: Count = 0
     body_sha256: Hash | None = None
     excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
-    """At most 2,048 bytes of the body, only when the exchange looked unexpected."""
+    """At most 2,048 bytes of the body, only if the response looked unexpected."""
     errno: Small | None = None
     sent_bytes: Count = 0
     received_bytes: Count = 0
@@ -185,7 +190,7 @@ class HTTPExchange(
 class QUICHandshake(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="quic"
 ):
-    """One QUIC handshake (RFC 9000, RFC 9001) over one fresh UDP socket."""
+    """One QUIC handshake (RFC 9000, RFC 9001) over one new UDP socket."""
 
     STEP: ClassVar[str] = "quic"
 
@@ -194,36 +199,37 @@ class QUICHandshake(
     sni: Text
     sent_bytes: Count = 0
     received_bytes: Count = 0
-    """0 with a failure means that no datagram came back: not even a version or a Retry."""
+    """0 with a failure means that no datagram was received, not even a Retry."""
     errno: Small | None = None
     icmp_type: Small | None = None
     icmp_code: Small | None = None
     icmp_from: Address | None = None
     close_code: Count | None = None
-    """Error code of the far side's CONNECTION_CLOSE; 0x100 and above carry a TLS alert."""
+    """Error code of the server's CONNECTION_CLOSE; 0x100 and above contain a TLS alert."""
     version: Token | None = None
-    """Negotiated version, e.g. `v1`."""
+    """Negotiated version, such as `v1`."""
     alpn: Text | None = None
     verify_code: Small | None = None
-    """As in `TLSHandshake`: 0 when chain and name were valid."""
+    """As in `TLSHandshake`: 0 if chain and name were valid."""
     chain: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=10)] = ()
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a transfer had come."""
+    """Progress of a transfer at one time."""
 
     at_us: Micros
     """Microseconds after the first request was sent."""
     received_bytes: Count
+    """Bytes received by then."""
 
 
 class Transfer(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="transfer"
 ):
-    """Bytes fetched over one connection after its handshake, to compare speeds: the service's
-    name or an innocuous one, at the same address, or the service's name elsewhere.
+    """A download over one connection after its handshake, to compare throughput: with the service's
+    name or an innocuous one at the same address, or with the service's name elsewhere.
 
-    Requests are repeated on the connection until `wanted_bytes` came or the time was over.
+    Requests are repeated on the connection until `wanted_bytes` arrived or the time limit ended.
     """
 
     STEP: ClassVar[str] = "transfer"
@@ -232,29 +238,30 @@ class Transfer(
     port: Port
     sni: Text
     turn: Small = 0
-    """Place within the series of transfers of this endpoint, from 0: pairs run in both orders."""
+    """Number within the series of transfers of this endpoint, from 0. Pairs run in both orders."""
     tls: bool = True
     requests: Small = 0
-    """Requests that were answered in full."""
+    """Requests with a complete response."""
     status: Small | None = None
-    """Of the first answer."""
+    """HTTP status of the first response."""
     wanted_bytes: Count = 0
+    """Bytes after which the transfer ends."""
     sent_bytes: Count = 0
     received_bytes: Count = 0
-    """Bytes on the connection after the handshake, as the socket gave them."""
+    """Bytes received on the socket after the handshake."""
     first_us: Micros = 0
-    """From the first request to the first byte of an answer."""
+    """Time from the first request to the first byte of the response, microseconds."""
     silence_us: Micros = 0
-    """Longest time without a byte once bytes had come, the last wait included."""
+    """Longest time without a byte after the first byte, including the end, microseconds."""
     rate: Count = 0
-    """Bytes a second over the second half of the bytes, when a sender has found its speed,
-    without the waits that round trips explain."""
+    """Bytes per second over the second half of the bytes, after the sender's slow start and without
+    the waits that round trips explain."""
     pace: Count = 0
-    """Bytes a second at which the middle byte came after the one before it: evenly spaced packets
-    show a narrow place, whatever distance and losses cost beside it."""
+    """Bytes per second at which the median byte followed the byte before it. Evenly spaced packets
+    indicate a bottleneck, independent of delay and loss."""
     errno: Small | None = None
     progress: Annotated[tuple[Progress, ...], msgspec.Meta(max_length=32)] = ()
-    """Thinned out: shows where a stream froze."""
+    """Progress at some times; shows where a transfer froze."""
 
 
 class AppExchange(
@@ -267,13 +274,13 @@ class AppExchange(
     address: Address
     port: Port
     protocol: Token
-    """`mtproto`, `stun`, ...: a name of the catalogue's protocols."""
+    """Protocol as named in the catalogue, such as `mtproto` or `stun`."""
     transport: Token = "tcp"
     """`tcp`, `tls` or `udp`."""
     spoke: bool = False
-    """The answer is one of this protocol, as far as a stranger can tell: a server that speaks."""
+    """The response is valid for this protocol, as far as this can be told without an account."""
     reply: Token | None = None
-    """Kind of answer in a word, e.g. `res_pq`."""
+    """Kind of response, such as `res_pq`."""
     sent_bytes: Count = 0
     received_bytes: Count = 0
     errno: Small | None = None
@@ -281,25 +288,26 @@ class AppExchange(
     icmp_code: Small | None = None
     icmp_from: Address | None = None
     excerpt: Annotated[bytes, msgspec.Meta(max_length=256)] = b""
-    """The first bytes that came back, only when they are not of this protocol."""
+    """The first bytes received, only if they are not valid for this protocol."""
 
 
 class PathHop(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What happened to packets that may live for so many hops."""
+    """Response to packets with one time to live (TTL)."""
 
     ttl: Small
+    """Hops after which routers drop the packet."""
     router: Address | None = None
-    """Who sent ICMP time-exceeded for a SYN of this TTL (`IP_RECVERR`); scrubbed when inside the
-    volunteer's network."""
+    """Sender of ICMP time-exceeded for a SYN with this TTL (`IP_RECVERR`); removed if it is inside
+    the volunteer's network."""
     hello: Token | None = None
-    """What came back for a ClientHello of this TTL on an open connection: `silence`, `reset`,
-    `eof`, `alert`, `answer`, `icmp`; None when none was sent."""
+    """Response to a ClientHello with this TTL on an open connection: `silence`, `reset`, `eof`,
+    `alert`, `answer` or `icmp`; null if none was sent."""
 
 
 class PathTrace(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="path"
 ):
-    """At how many hops an interference acts: the same trigger with growing TTL."""
+    """The distance of interference in hops: the same trigger with increasing TTL."""
 
     STEP: ClassVar[str] = "path"
 
@@ -310,7 +318,7 @@ class PathTrace(
 
 
 class Unrecognised(msgspec.Struct, frozen=True, kw_only=True):
-    """An observation of a step that this version does not know, kept as it came."""
+    """An observation of a step that this version does not know, kept unchanged."""
 
     step: str
     raw: bytes

@@ -22,7 +22,7 @@ def schema() -> dict[str, Any]:
     steps = sorted(kind.STEP for kind in observation.KNOWN)
     defs["Unrecognised"] = {
         "title": "Unrecognised",
-        "description": "A step of another version, kept as it came.",
+        "description": "A step of another version, kept unchanged.",
         "type": "object",
         "required": ["step"],
         "properties": {"step": {"type": "string", "not": {"enum": steps}}},
