@@ -9,7 +9,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from monitor.commands.options import OptionError
+from probes.runtime.options import OptionError
 
 DEFAULT_DATA = Path("reachwatch-data")
 PUBLIC_URL = "http://127.0.0.1:8080"

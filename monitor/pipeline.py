@@ -30,7 +30,6 @@ from monitor.broker.embedded import BrokerError, EmbeddedBroker
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
 from monitor.commands.explain import explain
-from monitor.commands.options import OptionError
 from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import EventAnnouncer
 from monitor.detector.loop import run_detector
@@ -45,6 +44,7 @@ from monitor.web.app import make_app
 from monitor.web.explanation_cache import Stories
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
+from probes.runtime.options import OptionError
 from probes.wire.target import Catalogue
 
 log = logging.getLogger("reachwatch")

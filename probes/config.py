@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the volunteer asked of the daemon, as values; `probes.cli.settings` reads it from flags."""
+"""What the volunteer asked of the daemon, as values; `probes.cli.options` reads it from flags."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     country: str = ""
     asn: int | None = None
     bind: str = ""
-    metrics: str = ""
+    metrics: tuple[str, int] | None = None
+    """Host and port."""
     consent: str = ""
     collector: str = ""
     """Base URL of the collector; empty for a probe that nobody enrolled."""

@@ -86,9 +86,9 @@ def render(values: Mapping[str, float]) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(
-    address: str, values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
+    address: tuple[str, int], values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
 ) -> AsyncIterator[int]:
-    """Answer at `host:port` while inside; gives the port. `illness` is '' when all is well.
+    """Answer at host and port while inside; gives the port. `illness` is '' when all is well.
 
     Raises OSError when the address cannot be had.
     """
@@ -101,8 +101,7 @@ async def serving(
                 await writer.drain()
         writer.close()
 
-    host, _, port = address.rpartition(":")
-    server = await asyncio.start_server(answer, host.strip("[]"), int(port), limit=8192)
+    server = await asyncio.start_server(answer, *address, limit=8192)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:

@@ -26,9 +26,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from monitor.alerts import routing, rules, scraping
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout
-from monitor.commands.options import OptionError, positive
 from monitor.detection.policy import Policy
 from monitor.paths import kept_secret
+from probes.runtime.options import OptionError, positive
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 397

@@ -1,48 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch rules`: its options, and the file of the alerting chain that they ask for."""
+"""`reachwatch rules`: the file of the alerting chain that its options ask for."""
 
 from __future__ import annotations
 
 import argparse
 
-from monitor.commands.options import OptionError, http_url
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add everything but `--pace`."""
-    parser.add_argument(
-        "--public-url",
-        type=http_url,
-        default="http://127.0.0.1:8080",
-        metavar="URL",
-        help="base of the links (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--runbooks",
-        default=None,
-        metavar="URL",
-        help="where the runbooks are published (default: deploy/runbooks, in the source tree)",
-    )
-    parser.add_argument(
-        "--alertmanager", action="store_true", help="print Alertmanager's configuration"
-    )
-    parser.add_argument(
-        "--prometheus", action="store_true", help="print Prometheus' own configuration"
-    )
-    parser.add_argument(
-        "--webhook",
-        type=http_url,
-        default=None,
-        metavar="URL",
-        help="with --alertmanager: where pages, tickets and closing messages are posted",
-    )
-    parser.add_argument(
-        "--heartbeat",
-        type=http_url,
-        default=None,
-        metavar="URL",
-        help="with --alertmanager: who raises the alarm when alerting falls silent",
-    )
+from probes.runtime.options import OptionError
 
 
 def text(given: argparse.Namespace) -> str:

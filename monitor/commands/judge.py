@@ -42,7 +42,7 @@ class _Read:
 
 def run(given: argparse.Namespace) -> int:
     """Run the command with parsed options; its exit status."""
-    names = [n for n in (given.probe_file, given.control_file) if n is not None]
+    names = [n for n in (given.probe, given.control) if n is not None]
     if names.count("-") > 1:
         print("reachwatch: judge: only one of --probe and --control can be -", file=sys.stderr)
         return 2

@@ -13,21 +13,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monitor.alerts import printing
-from monitor.commands.options import OptionError
 from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
 from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database, wall_clock
 from monitor.web.api.forms import rfc3339
+from probes.runtime.options import OptionError
 
 
 def run(given: argparse.Namespace) -> int:
     """Run one command; its exit status."""
-    match given.command, getattr(given, "leaf", None):
-        case "rules", _:
+    match given.command:
+        case "rules":
             sys.stdout.write(printing.text(given))
             return 0
-        case "schema", _:
+        case "schema":
             from probes.wire.dictionary import dictionary
             from probes.wire.schema import schema
 
@@ -37,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
 
             print(json.dumps(schema(), indent=2, sort_keys=True))
             return 0
-        case "catalogue", "lint":
+        case "catalogue lint":
             return lint(given.directory)
         case _:
             try:
@@ -59,21 +59,21 @@ def lint(directory: Path | None) -> int:
 
 async def _stored(given: argparse.Namespace) -> int:
     url = database_url(given)
-    if given.command == "db":
+    if given.command.startswith("db "):
         return await _db(given, url)
     database = await open_database(url)
     try:
-        match given.command, given.leaf:
-            case "token", "new":
+        match given.command:
+            case "token new":
                 return await _token_new(given, database)
-            case "token", "list":
+            case "token list":
                 await _token_list(database)
-            case "token", "revoke":
+            case "token revoke":
                 if not await database.registry.revoke_token(given.id, wall_clock()):
                     raise OptionError(f"token {given.id}: there is none with this id")
-            case "probes", "list":
+            case "probes list":
                 await _probes_list(database)
-            case "probes", "revoke":
+            case "probes revoke":
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
                     raise OptionError(f"probe {given.id}: there is none with this id")
         return 0
@@ -148,31 +148,31 @@ async def _db(given: argparse.Namespace, url: str) -> int:
     from monitor.store.move import move
     from monitor.store.upkeep import prune, size
 
-    match given.leaf:
-        case "migrate":
+    match given.command:
+        case "db migrate":
             changed = await migrate(url)
             print("brought up to date" if changed else "already up to date")
-        case "size":
+        case "db size":
             rows = [("table", "rows", "bytes")]
             rows.extend(
                 (each.table, f"{each.rows:,}", "" if each.bytes is None else f"{each.bytes:,}")
                 for each in await size(url)
             )
             print_table(rows)
-        case "prune":
+        case "db prune":
             pruned = await prune(url, wall_clock() - 1000 * given.older_than)
             print(
                 f"{pruned.measurements:,} measurements let go, "
                 f"{pruned.witnesses_kept:,} kept as witnesses of events"
             )
-        case "move":
+        case "db move":
             said = sys.stderr.isatty()
 
             def progress(table: str, rows: int) -> None:
                 if said:
                     print(f"\r{table}: {rows:,} rows\x1b[K", end="", file=sys.stderr, flush=True)
 
-            copied = await move(url, given.to_url, progress)
+            copied = await move(url, given.to, progress)
             if said:
                 print(file=sys.stderr)
             print(f"{sum(copied.values()):,} rows copied")

@@ -18,7 +18,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from monitor.commands.options import OptionError
 from monitor.demo.block import DEFAULT, Block, parse_block
 from monitor.demo.world import DemoVantage, World, script
 from monitor.detection.policy import Policy
@@ -26,6 +25,7 @@ from monitor.local.children import keep_running
 from monitor.local.probe import PROBE, consent_hash, enrol_child
 from monitor.pipeline import Running, everything
 from probes.catalogue.load import load
+from probes.runtime.options import OptionError
 
 log = logging.getLogger("reachwatch.demo")
 PACE = 10

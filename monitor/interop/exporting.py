@@ -76,7 +76,10 @@ async def run(
     try:
         database = await open_database(filled_database_url(given))
         try:
-            with _opened(given.output, out) as stream, writing(given.leaf, stream) as write:
+            with (
+                _opened(given.output, out) as stream,
+                writing(given.command.split()[1], stream) as write,
+            ):
                 async for part in streamed(database.engines, wanted):
                     write(part)
                     count += len(part)

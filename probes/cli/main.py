@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
@@ -26,10 +27,8 @@ from probes import spared, state_directory, status
 from probes.agent import Agent
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
-from probes.cli import consent, settings
+from probes.cli import consent, options
 from probes.cli.once import SelectionError, once, open_network, software
-from probes.cli.options import COMMANDS
-from probes.cli.settings import Settings, SettingsError
 from probes.cli.stdout_report import Taken, forget_stdout
 from probes.config import Wish
 from probes.delivery import enrolment, mqtt
@@ -41,6 +40,7 @@ from probes.privacy.own_words import own_words, stand
 from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
+from probes.runtime.options import OptionError
 
 BAD_INPUT = 2
 LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
@@ -49,7 +49,7 @@ _LOOK_YOURSELF = (
     "not known here: search for it before you share this"
 )
 _REFUSALS = (
-    SettingsError,
+    OptionError,
     CatalogueError,
     SelectionError,
     ResolverError,
@@ -66,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Everything foreseeable that is wrong is one line."""
     log = Log()
     try:
-        chosen = settings.read(sys.argv[1:] if arguments is None else arguments)
-        for line in chosen.warnings:
+        parser = options.build(os.environ)
+        chosen = parser.read(sys.argv[1:] if arguments is None else arguments)
+        for line in parser.unknown_variables(os.environ):
             print(f"reachprobe: {line}", file=sys.stderr)
         logging.basicConfig(handlers=[LogHandler(log)], level=logging.WARNING, force=True)
         return _COMMANDS[chosen.command](chosen, log)
@@ -91,7 +92,7 @@ def _out() -> TextIO:
     return sys.stdout or open(os.devnull, "w", encoding="utf-8")
 
 
-def _once(chosen: Settings, log: Log) -> int:
+def _once(chosen: Namespace, log: Log) -> int:
     catalogue = load(chosen.catalogue)
     outside = enrolment.seen_from_outside(chosen.state)
     vantage = stand(
@@ -123,7 +124,7 @@ def _once(chosen: Settings, log: Log) -> int:
     return 0
 
 
-def _join(chosen: Settings, log: Log) -> int:
+def _join(chosen: Namespace, log: Log) -> int:
     token = enrolment.parse_token(chosen.token)
     state_directory.prepare(chosen.state)
     if (old := enrolment.load(chosen.state)) is not None:
@@ -144,20 +145,20 @@ def _broker(source: str, url: str) -> mqtt.Broker:
     try:
         return mqtt.parse_broker(url)
     except ValueError as error:
-        raise SettingsError(f"{source}: {error}") from None
+        raise OptionError(f"{source}: {error}") from None
 
 
-def _run(chosen: Settings, log: Log) -> int:
+def _run(chosen: Namespace, log: Log) -> int:
     if chosen.interval < LEAST_INTERVAL and not chosen.allow_private:
-        raise SettingsError(
+        raise OptionError(
             f"--interval: must be at least {LEAST_INTERVAL:g} seconds "
             "(less only in a laboratory, with --allow-private)"
         )
     if chosen.interval > MOST_INTERVAL:
-        raise SettingsError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
+        raise OptionError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
     if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
-        raise SettingsError(
+        raise OptionError(
             f"--budget: must be at least {least} (MB a month) for a round a day of these "
             f"{len(catalogue.targets)} targets and the connection; --only and --except choose fewer"
         )
@@ -209,7 +210,7 @@ def _run(chosen: Settings, log: Log) -> int:
         return _daemon(lambda: _live(wish, setup, log))
 
 
-def _agreed(chosen: Settings, log: Log) -> str:
+def _agreed(chosen: Namespace, log: Log) -> str:
     """The hash agreed to. Raises ConsentError."""
     if chosen.accept_risks == consent.digest():
         try:
@@ -222,7 +223,7 @@ def _agreed(chosen: Settings, log: Log) -> str:
             except state_directory.StateError as error:
                 # It was given for this run; a full disk must not keep a probe from starting.
                 log("consent not recorded", reason=str(error))
-        return chosen.accept_risks
+        return str(chosen.accept_risks)
     if chosen.accept_risks:
         consent.agree(chosen.state, chosen.accept_risks, _now())
     return consent.require(chosen.state)
@@ -239,7 +240,8 @@ async def _live(wish: Wish, setup: Setup, log: Log) -> None:
         await agent.run()
     except OSError as error:
         if wish.metrics and error.errno is not None:
-            raise SettingsError(f"--metrics {wish.metrics}: {error.strerror or error}") from None
+            host, port = wish.metrics
+            raise OptionError(f"--metrics {host}:{port}: {error.strerror or error}") from None
         raise
 
 
@@ -266,7 +268,7 @@ def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     return 0
 
 
-def _status(chosen: Settings, log: Log) -> int:
+def _status(chosen: Namespace, log: Log) -> int:
     now_ms = time.time_ns() // 1_000_000
     if chosen.check:
         ill = status.illness(status.load(chosen.state), now_ms)
@@ -277,17 +279,17 @@ def _status(chosen: Settings, log: Log) -> int:
     return 0
 
 
-def _show(chosen: Settings, log: Log) -> int:
+def _show(chosen: Namespace, log: Log) -> int:
     status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=_out())
     return 0
 
 
-def _payload(chosen: Settings, log: Log) -> int:
+def _payload(chosen: Namespace, log: Log) -> int:
     status.show_payload(chosen.state, out=_out())
     return 0
 
 
-def _consent(chosen: Settings, log: Log) -> int:
+def _consent(chosen: Namespace, log: Log) -> int:
     if chosen.accept_risks:
         state_directory.prepare(chosen.state)
         consent.agree(chosen.state, chosen.accept_risks, _now())
@@ -299,14 +301,13 @@ def _consent(chosen: Settings, log: Log) -> int:
     return 0
 
 
-def _geo_update(chosen: Settings, log: Log) -> int:
-    assert chosen.from_ is not None
+def _geo_update(chosen: Namespace, log: Log) -> int:
     made = geo.update(chosen.from_, chosen.state)
     print(f"table {made.version}: {made.rows_v4} rows of IPv4, {made.rows_v6} of IPv6")
     return 0
 
 
-def _leave(chosen: Settings, log: Log) -> int:
+def _leave(chosen: Namespace, log: Log) -> int:
     failure = ""
     with (
         state_directory.locked(chosen.state) if chosen.state.is_dir() else contextlib.nullcontext()
@@ -325,23 +326,23 @@ def _leave(chosen: Settings, log: Log) -> int:
     return 0
 
 
-def _reflector(chosen: Settings, log: Log) -> int:
+def _reflector(chosen: Namespace, log: Log) -> int:
     if (chosen.certificate is None) != (chosen.key is None):
-        raise SettingsError("--certificate and --key: give both or neither")
+        raise OptionError("--certificate and --key: give both or neither")
     if chosen.certificate is None or chosen.key is None:
         certificate, key = tcp.make_certificate(chosen.state)
     else:
         certificate, key = chosen.certificate, chosen.key
     context = tcp.server_context(certificate, key)
-    host, _, port = chosen.listen.rpartition(":")
+    host, port = chosen.listen
 
     async def work() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await tcp.serve(
-            host.strip("[]"),
-            int(port),
+            host,
+            port,
             context=context,
             quic_pair=(certificate, key) if tcp.offers_quic() else None,
             stop=stop,
@@ -352,7 +353,7 @@ def _reflector(chosen: Settings, log: Log) -> int:
     return 0
 
 
-_COMMANDS: Mapping[str, Callable[[Settings, Log], int]] = {
+_COMMANDS: Mapping[str, Callable[[Namespace, Log], int]] = {
     "once": _once,
     "join": _join,
     "run": _run,
@@ -364,4 +365,3 @@ _COMMANDS: Mapping[str, Callable[[Settings, Log], int]] = {
     "leave": _leave,
     "reflector": _reflector,
 }
-assert _COMMANDS.keys() == COMMANDS.keys()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from monitor.commands import main, options
+from monitor.commands import options
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy/monitor/setup.py"
@@ -86,7 +86,7 @@ def test_prometheus_and_alertmanager_take_their_files(once: Path) -> None:
 
 def test_the_monitor_takes_its_options(once: Path) -> None:
     path = once / "monitor/reachwatch.toml"
-    given = options.parse(main.build(), ["collect", "--config", str(path)], {})
+    given = options.build().read(["collect", "--config", str(path)], {})
     secret = (once / "database/password").read_text().strip()
     assert given.database == f"postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
     assert str(given.mqtt_secret_file) == tomllib.loads(path.read_text())["mqtt_secret_file"]

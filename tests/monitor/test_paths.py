@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.options import OptionError
 from monitor.paths import (
     data_directory,
     database_url,
@@ -15,6 +14,7 @@ from monitor.paths import (
     kept_secret,
     read_secret,
 )
+from probes.runtime.options import OptionError
 
 
 def given(data: Path | None = None, database: str | None = None) -> argparse.Namespace:

@@ -33,7 +33,9 @@ def test_every_number_is_read_back() -> None:
 
 async def test_metrics_health_and_everything_else() -> None:
     ill = ""
-    async with serving("127.0.0.1:0", lambda: {"reachprobe_taken_total": 3}, lambda: ill) as port:
+    async with serving(
+        ("127.0.0.1", 0), lambda: {"reachprobe_taken_total": 3}, lambda: ill
+    ) as port:
         status, body = await ask(port, b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status == b"HTTP/1.1 200 OK"
         assert b"\nreachprobe_taken_total 3\n" in body
@@ -50,9 +52,9 @@ async def test_metrics_health_and_everything_else() -> None:
 
 
 async def test_an_address_that_is_taken() -> None:
-    async with serving("127.0.0.1:0", dict, str) as port:
+    async with serving(("127.0.0.1", 0), dict, str) as port:
         with pytest.raises(OSError, match="in use"):
-            async with serving(f"127.0.0.1:{port}", dict, str):
+            async with serving(("127.0.0.1", port), dict, str):
                 pass
 
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from monitor.commands.options import OptionError
 from monitor.commands.upkeep import print_table
 from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint
 from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
 from monitor.interop.fingerprints import directory, tables
+from probes.runtime.options import OptionError
 
 MAX_LINES = 20
 """Faults and skipped rows that are named one by one; the rest are counted."""
@@ -22,19 +22,13 @@ MAX_LINES = 20
 
 def run(given: argparse.Namespace) -> int:
     """Run one of the commands; its exit status. Raises OptionError."""
-    match given.leaf:
-        case "import":
-            return _import(_needed(given.fingerprints), [Path(name) for name in given.files])
-        case "lint":
-            return _lint(_needed(given.fingerprints))
+    match given.command:
+        case "fingerprints import":
+            return _import(given.fingerprints, [Path(name) for name in given.files])
+        case "fingerprints lint":
+            return _lint(given.fingerprints)
         case _:
             return _list(given.fingerprints)
-
-
-def _needed(path: Path | None) -> Path:
-    if path is None:
-        raise OptionError("fingerprints: --fingerprints DIR or REACHWATCH_FINGERPRINTS is needed")
-    return path
 
 
 def _lint(path: Path) -> int:

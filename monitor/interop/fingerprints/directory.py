@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from monitor.commands.options import OptionError
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fingerprints.entry import Fingerprint
 from monitor.interop.fingerprints import tables
+from probes.runtime.options import OptionError
 
 
 def load(directory: Path | None) -> Fingerprints:

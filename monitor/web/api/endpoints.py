@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.commands.options import OptionError
 from monitor.store import reading
 from monitor.store.reading import Filter
 from monitor.web.api import params as time_params
@@ -28,6 +27,7 @@ from monitor.web.api.forms import (
 from monitor.web.site import SITE
 from monitor.web.views import fleet, presents
 from monitor.web.watchlist import watchlist
+from probes.runtime.options import OptionError
 
 MAX_LIMIT = 1000
 

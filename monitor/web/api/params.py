@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from monitor.commands.options import OptionError, duration, moment
+from probes.runtime.options import OptionError, duration, moment
 
 YEAR_9999_MS = 253_402_300_800_000
 """Databases and calendars end somewhere; nothing was measured before 1970."""
@@ -16,9 +14,9 @@ def parse(text: str, now: int) -> int:
     try:
         # A plus sign in a query string arrives as a blank.
         at = moment(text.replace(" ", "+"))
-    except (argparse.ArgumentTypeError, OverflowError) as error:
+    except (ValueError, OverflowError) as error:
         try:
             at = now - 1000 * duration(text)
-        except argparse.ArgumentTypeError:
+        except ValueError:
             raise OptionError(str(error)) from None
     return max(0, min(at, YEAR_9999_MS))

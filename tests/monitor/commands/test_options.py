@@ -1,89 +1,91 @@
-"""Command line beats environment beats file; every complaint is one line that names the place."""
+"""Every option of `reachwatch`, by command line, environment and file."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from monitor.commands import options
-from monitor.commands.options import (
-    OptionError,
-    Parser,
-    duration,
-    host_port,
-    moment,
-    parse,
-    positive,
+from monitor.commands.options import build
+from probes.runtime.options import OptionError, Parser
+from tests.probes.runtime.every_option import read_every_way
+
+DAY_MS = 86_400_000
+VALUES: dict[str, tuple[str, Any]] = {
+    "alertmanager": ("true", True),
+    "asn": ("AS12455", 12455),
+    "broker": ("mqtts://b", "mqtts://b"),
+    "catalogue": ("c", Path("c")),
+    "control": ("b.jsonl", "b.jsonl"),
+    "country": ("ke", "KE"),
+    "data": ("d", Path("d")),
+    "database": ("sqlite+aiosqlite:///x", "sqlite+aiosqlite:///x"),
+    "demo": ("true", True),
+    "demo_block": ("none", "none"),
+    "expires": ("24h", 86400),
+    "fingerprints": ("f", Path("f")),
+    "from": ("1970-01-02", DAY_MS),
+    "heartbeat": ("http://h.example", "http://h.example"),
+    "http": ("[::1]:80", ("::1", 80)),
+    "interval": ("60", 60),
+    "json": ("true", True),
+    "markdown": ("true", True),
+    "mosquitto_passwords": ("p", Path("p")),
+    "mosquitto_pid": ("m.pid", Path("m.pid")),
+    "mqtt": ("127.0.0.1:0", ("127.0.0.1", 0)),
+    "mqtt_secret_file": ("s", Path("s")),
+    "mqtt_user": ("u", "u"),
+    "networks": ("true", True),
+    "no_local_probe": ("true", True),
+    "no_retests": ("true", True),
+    "older_than": ("2w", 14 * 86400),
+    "output": ("x.csv", Path("x.csv")),
+    "owner": ("Ann", "Ann"),
+    "pace": ("4", 4),
+    "probe": ("a.jsonl", "a.jsonl"),
+    "prometheus": ("true", True),
+    "public_url": ("https://w.example", "https://w.example"),
+    "role": ("control", "control"),
+    "runbooks": ("https://r.example", "https://r.example"),
+    "service": ("wechat", "wechat"),
+    "since": ("1970-01-02", DAY_MS),
+    "target": ("wechat/messaging", "wechat/messaging"),
+    "to": ("1970-01-02", DAY_MS),
+    "until": ("1970-01-02", DAY_MS),
+    "uses": ("3", 3),
+    "webhook": ("http://w.example", "http://w.example"),
+    "window": ("5m", 300),
+}
+OWN = {
+    "serve": {"broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b"))},
+    "db move": {"to": ("postgresql://x", "postgresql://x")},
+}
+POSITIONAL = dict.fromkeys(
+    ["explain", "fingerprints import", "import ooni", "probes revoke", "token revoke"], ("x",)
 )
+LEAVES = list(build().leaves())
 
 
-def parser() -> Parser:
-    top = Parser(prog="x")
-    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser)
-    up = commands.add_parser("up")
-    up.add_argument("--config")
-    up.add_argument("--pace", type=positive, default=1)
-    up.add_argument("--http", type=host_port, default=("127.0.0.1", 1))
-    up.add_argument("--demo", action="store_true")
-    return top
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.path)
+def test_every_option_by_all_three_ways(leaf: Parser, tmp_path: Path) -> None:
+    values = VALUES | OWN.get(leaf.path, {})
+    read_every_way(build(), leaf, values, tmp_path, POSITIONAL.get(leaf.path, ()))
 
 
-def test_precedence(tmp_path: Path) -> None:
-    config = tmp_path / "x.toml"
-    config.write_text("pace = 2\nhttp = '127.0.0.1:8'\ndemo = true\n")
-    environment = {"REACHWATCH_PACE": "3", "REACHWATCH_CONFIG": str(config)}
-    assert parse(parser(), ["up"], {}).pace == 1
-    assert parse(parser(), ["up", "--config", str(config)], {}).pace == 2
-    given = parse(parser(), ["up"], environment)
-    assert (given.pace, given.http, given.demo) == (3, ("127.0.0.1", 8), True)
-    assert parse(parser(), ["up", "--pace", "4"], environment).pace == 4
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.path)
+def test_help_is_complete(leaf: Parser, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build().read([*leaf.path.split(), "--help"], {})
+    text = capsys.readouterr().out
+    assert all(option.flag in text for option in leaf.options.values())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "text", "said"),
-    [
-        (["up", "--pace", "x"], {}, "", "command line: argument --pace: must be a whole number"),
-        (["up", "--wrong"], {}, "", "command line: unrecognized arguments: --wrong"),
-        ([], {}, "", "command line: the following arguments are required: command"),
-        (["up"], {"REACHWATCH_PACE": "0"}, "", "environment: REACHWATCH_PACE: must be a whole"),
-        (["up"], {"REACHWATCH_DEMO": "maybe"}, "", "environment: REACHWATCH_DEMO: must be true"),
-        (["up"], {}, "pace = 'x'", ": pace: must be a whole number"),
-        (["up"], {}, "pase = 1", ": pase: unknown key"),
-        (["up"], {}, "pace = [1]", ": pace: must be one value"),
-        (["up"], {}, "pace = ", ": not TOML: "),
-    ],
+    "words",
+    [["import", "ooni"], ["import"], ["export", "xml"], ["fingerprints", "import"], ["explain"]],
 )
-def test_one_line_that_names_the_place(
-    tmp_path: Path, arguments: list[str], environment: dict[str, str], text: str, said: str
-) -> None:
-    config = tmp_path / "x.toml"
-    config.write_text(text)
-    if text:
-        environment = {**environment, "REACHWATCH_CONFIG": str(config)}
+def test_what_is_missing_or_unknown_is_one_line(words: list[str]) -> None:
     with pytest.raises(OptionError) as caught:
-        parse(parser(), arguments, environment)
-    assert said in str(caught.value)
+        build().read(words, {})
     assert "\n" not in str(caught.value)
-
-
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(OptionError, match="/nowhere: No such file"):
-        parse(parser(), ["up", "--config=/nowhere"], {})
-
-
-def test_durations_and_moments() -> None:
-    assert [duration(text) for text in ("90", "90s", "15m", "24h", "7d")] == [
-        90, 90, 900, 86400, 604800,
-    ]  # fmt: skip
-    assert moment("2026-05-04T08:10:00Z") == moment("2026-05-04T10:10:00+02:00")
-    assert moment("1970-01-02") == 86_400_000
-    for bad in ("", "0", "1y", "-3h"):
-        with pytest.raises(argparse.ArgumentTypeError):
-            duration(bad)
-    with pytest.raises(argparse.ArgumentTypeError):
-        moment("yesterday")
-    assert host_port("[::1]:80") == ("::1", 80)
-    with pytest.raises(argparse.ArgumentTypeError):
-        options.host_port("80")

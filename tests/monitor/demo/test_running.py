@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.options import OptionError
 from monitor.demo import running
+from probes.runtime.options import OptionError
 
 
 def given(**values: object) -> argparse.Namespace:

@@ -20,7 +20,9 @@ async def exported(folder: Path, form: str, **filters: object) -> tuple[int, byt
     values: dict[str, object] = dict.fromkeys(
         ("service", "target", "country", "asn", "since", "until", "output", "data")
     )
-    given = argparse.Namespace(**values | {"leaf": form, "database": url(folder)} | filters)
+    given = argparse.Namespace(
+        **values | {"command": f"export {form}", "database": url(folder)} | filters
+    )
     out, err = io.BytesIO(), io.StringIO()
     status = await exporting.run(given, out, err)
     return status, out.getvalue(), err.getvalue()

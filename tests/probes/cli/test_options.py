@@ -1,77 +1,77 @@
+"""Every option of `reachprobe`, by command line, environment and file."""
+
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from probes.cli.options import COMMANDS, OPTIONS, flag, flag_of, key_of
-from probes.cli.settings import Settings
+from probes.cli.main import _COMMANDS
+from probes.cli.options import build
+from probes.runtime.options import OptionError, Parser
+from tests.probes.runtime.every_option import read_every_way
+
+VALUES: dict[str, tuple[str, Any]] = {
+    "accept_risks": ("0123456789abcdef", "0123456789abcdef"),
+    "allow_private": ("true", True),
+    "asn": ("AS64501", 64501),
+    "bind": ("[::1]", "::1"),
+    "broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b")),
+    "budget": ("500", 500.0),
+    "catalogue": ("a", Path("a")),
+    "certificate": ("c.pem", Path("c.pem")),
+    "check": ("true", True),
+    "country": ("ru", "RU"),
+    "except": ("line,zalo", ("line", "zalo")),
+    "from": ("t.csv", Path("t.csv")),
+    "interval": ("60", 60.0),
+    "json": ("true", True),
+    "key": ("k.pem", Path("k.pem")),
+    "last": ("3", 3),
+    "listen": ("[::1]:443", ("::1", 443)),
+    "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
+    "only": ("wechat/messaging", ("wechat/messaging",)),
+    "resolver": ("2620:fe::fe", "[2620:fe::fe]:53"),
+    "role": ("control", "control"),
+    "service": ("wechat", ("wechat",)),
+    "spool_limit": ("5", 5.0),
+    "state": ("/y", Path("/y")),
+    "target": ("wechat/messaging", ("wechat/messaging",)),
+    "token": ("T", "T"),
+}
+LEAVES = list(build({}).leaves())
 
 
-def test_every_option_is_a_setting_and_every_command_uses_known_ones() -> None:
-    assert set(OPTIONS) <= set(Settings.__struct_fields__)
-    for command in COMMANDS.values():
-        assert set(command.options) <= set(OPTIONS)
-        assert command.help
-    assert set(OPTIONS) == {name for command in COMMANDS.values() for name in command.options}
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.path)
+def test_every_option_by_all_three_ways(leaf: Parser, tmp_path: Path) -> None:
+    read_every_way(build({}), leaf, VALUES, tmp_path)
 
 
-def test_names_as_typed_and_as_written() -> None:
-    assert (flag_of("accept_risks"), flag_of("except_")) == ("--accept-risks", "--except")
-    assert (key_of("accept_risks"), key_of("except_")) == ("accept_risks", "except")
+def test_every_command_is_carried_out() -> None:
+    assert {leaf.path for leaf in LEAVES} == set(_COMMANDS)
 
 
 @pytest.mark.parametrize(
-    ("option", "text", "value"),
+    ("words", "reason"),
     [
-        ("country", "fr", "FR"),
-        ("asn", "AS64501", 64501),
-        ("bind", "[::1]", "::1"),
-        ("resolver", "9.9.9.9", "9.9.9.9:53"),
-        ("resolver", "2620:fe::fe", "[2620:fe::fe]:53"),
-        ("resolver", "[2620:fe::fe]:5353", "[2620:fe::fe]:5353"),
-        ("metrics", "127.0.0.1:0", "127.0.0.1:0"),
-        ("interval", "0.5", 0.5),
-        ("last", "7", 7),
-        ("only", "wechat/messaging", "wechat/messaging"),
-        ("role", "control", "control"),
+        (["once", "--resolver", "dns.google"], "must be an IP address"),
+        (["run", "--only", "We Chat"], "'We Chat' is not an id"),
+        (["run", "--budget", "-1"], "must be from 0"),
+        (["consent", "--accept-risks", "yes"], "must be the 16 hex digits"),
     ],
 )
-def test_good_values(option: str, text: str, value: object) -> None:
-    assert OPTIONS[option].parse(text) == value
+def test_bad_values_have_a_reason(words: list[str], reason: str) -> None:
+    with pytest.raises(OptionError, match=f"command line: {words[1]}: {reason}"):
+        build({}).read(words, {})
 
 
-@pytest.mark.parametrize(
-    ("option", "text"),
-    [
-        ("country", "FRA"),
-        ("country", "1!"),
-        ("asn", "-1"),
-        ("asn", "4294967296"),
-        ("asn", "٣"),
-        ("bind", "example.org"),
-        ("resolver", "dns.google"),
-        ("resolver", "9.9.9.9:x"),
-        ("resolver", "9.9.9.9:99999"),
-        ("metrics", "9090"),
-        ("interval", "0"),
-        ("interval", "nan"),
-        ("interval", "1e11"),
-        ("interval", "inf"),
-        ("budget", "nan"),
-        ("spool_limit", "1e300"),
-        ("interval", "soon"),
-        ("budget", "-1"),
-        ("budget", "inf"),
-        ("last", "0"),
-        ("last", "1.5"),
-        ("only", "We Chat"),
-        ("role", "king"),
-        ("accept_risks", "yes"),
-    ],
-)
-def test_bad_values_have_a_reason(option: str, text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be|is not"):
-        OPTIONS[option].parse(text)
+def test_the_state_directory() -> None:
+    assert build({}).read(["status"], {}).state == Path("~/.local/state/reachprobe").expanduser()
+    assert build({"XDG_STATE_HOME": "/x"}).read(["status"], {}).state == Path("/x/reachprobe")
 
 
-def test_flags() -> None:
-    assert [flag(word) for word in ("1", "TRUE", "yes", "0", "off")] == [True] * 3 + [False] * 2
-    with pytest.raises(ValueError, match="true or false"):
-        flag("maybe")
+@pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.path)
+def test_help_is_complete(leaf: Parser, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build({}).read([*leaf.path.split(), "--help"], {})
+    text = capsys.readouterr().out
+    assert all(option.flag in text.replace("TOKEN", "token") for option in leaf.options.values())

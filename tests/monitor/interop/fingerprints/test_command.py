@@ -65,7 +65,7 @@ def test_bad_places_are_one_line(
     (tmp_path / "f.csv").write_bytes(OONI_DNS)
     file = str(tmp_path / "f.csv")
     for words, said in (
-        (("import", file), "fingerprints: --fingerprints DIR or REACHWATCH_FINGERPRINTS is needed"),
+        (("import", file), "command line: --fingerprints is missing"),
         (("import", "/nowhere", "--fingerprints", str(tmp_path)), "/nowhere: No such file"),
         (("import", file, "--fingerprints", file), f"{file}: "),
         (("list", "--fingerprints", "/nowhere"), "--fingerprints: /nowhere: No such file"),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.options import OptionError
 from monitor.detection.fingerprints import OWN
 from monitor.interop.fingerprints import directory, tables
+from probes.runtime.options import OptionError
 from tests.monitor.interop.fingerprints.samples import OONI_DNS, OONI_HTTP, row
 
 

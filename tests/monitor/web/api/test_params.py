@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.commands.options import OptionError
 from monitor.web.api.params import YEAR_9999_MS, parse
+from probes.runtime.options import OptionError
 
 NOW = 1_800_000_000_000
 
