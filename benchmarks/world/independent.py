@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from benchmarks.world.markov import run_length
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum
-from monitor.detection.sequence.state import Baseline, Bucket, Track
+from monitor.detection.sequence.state import Baseline, Track
 
 MEMBER_P1 = (300, 800)
 P0 = (50, 100)
@@ -43,7 +43,7 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
     single = replace(policy, p1_per_mille=(p1,))
     rng = random.Random(f"independent {seed} {p0} {p1}")
     failed = _SURE * p0 // 1000
-    baseline = Baseline([], [Bucket(0, _SURE, failed)], _SURE, failed)
+    baseline = Baseline(_SURE, failed)
     failure = cusum.Failure(id="f", started=0, rule="sim", weight=0, technique="", part=False)
     lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
     gain = cusum.evidence(cusum.fail(Track(baseline), 1, failure, single), single)

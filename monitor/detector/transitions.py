@@ -87,8 +87,6 @@ def _past(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
         if network.country == event.country and network.asn in event.asns
         for member in network.members.values()
     ]
-    if state.calm is not None:
-        intervals += state.calm.intervals(event.country, event.asns)
     intervals.sort()
     # The middle one: a single vantage that claims to be slow must not make old news of today's.
     usual = intervals[(len(intervals) - 1) // 2] if intervals else 0

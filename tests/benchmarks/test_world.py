@@ -6,7 +6,7 @@ from dataclasses import replace
 from benchmarks.world import words
 from benchmarks.world.alarms import WARM_DAYS, Tally, watch
 from benchmarks.world.blocks import BLACKHOLE, FULL, RAMP
-from benchmarks.world.costs import measured, same_after_restarts
+from benchmarks.world.costs import fleet, measured, same_after_restarts
 from benchmarks.world.delays import town, tried
 from benchmarks.world.people import Nature, populate, settled
 from benchmarks.world.rates import RATES, Rates, Trouble
@@ -148,7 +148,10 @@ def test_a_block_is_found_and_a_calm_world_raises_nothing() -> None:
 def test_cost_and_restarts() -> None:
     cost = measured(2, 0.1, 3, POLICY)
     assert cost.microseconds > 0
-    assert round(cost.goal_round_ms / cost.microseconds) == 500
+    assert cost.encoded > 0
+    round = fleet(POLICY, series=60, services=2, networks=2, days=0.1)
+    assert round.series == 60
+    assert round.facts == 60 // 3 * 5
     assert same_after_restarts(POLICY)[1]
 
 

@@ -70,7 +70,7 @@ def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     if said not in (gates.GOOD, gates.BAD):
         return
     series = network.layers.setdefault(WHOLE, Series({}))
-    track = series.tracks.get(fact.source) or Track(Baseline([], []))
+    track = series.tracks.get(fact.source) or Track(Baseline())
     if said == gates.GOOD:
         shown, wary = _wary(track, policy)
         track = _own(cusum.succeed(shown, fact.round, wary), track)
@@ -122,10 +122,8 @@ def _wary(track: Track, policy: Policy) -> tuple[Track, Policy]:
     heavy, light = _policies(policy)
     known = track.baseline
     whole = Baseline(
-        known.fresh,
-        known.old,
-        known.total + sum(hour.total for hour in known.fresh),
-        known.failed + sum(hour.failed for hour in known.fresh),
+        known.total + known.recent_total,
+        known.failed + known.recent_failed,
     )
     above, below = baseline.rate(known, heavy)
     more, of = baseline.rate(whole, light)
@@ -234,8 +232,8 @@ def reached_elsewhere(state: ServiceState, network: Network) -> bool:
 
 def _worked(track: Track, policy: Policy) -> bool:
     """Whether the target used to work in this network: often enough, and mostly."""
-    counts = [*track.baseline.old, *track.baseline.fresh]
-    total, failed = sum(each.total for each in counts), sum(each.failed for each in counts)
+    known = track.baseline
+    total, failed = known.total + known.recent_total, known.failed + known.recent_failed
     return (
         total - failed >= policy.imported_history
         and failed * 1000 <= policy.chronic_per_mille * total

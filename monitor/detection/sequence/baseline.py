@@ -7,8 +7,12 @@ call `learn` (the baseline is frozen then), else a long block would become norma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import copy
+from struct import Struct
+
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.state import Baseline, Bucket
+from monitor.detection.sequence.state import Baseline
 
 STRETCHES = 28
 """Older hours are kept in so many coarser stretches of the window: the state stays small."""
@@ -16,33 +20,77 @@ FLOOR_PER_MILLE = 1
 """No vantage is so good that one failure would be proof."""
 
 
+_COUNT = Struct("<IHH")
+"""Number of a stretch of time since 1970, samples, failed samples."""
+_MOST = 0xFFFF
+_SHORTEST_MS = 1000
+"""No hour of any pace is shorter: its number must fit into 32 bits."""
+
+
 def learn(baseline: Baseline, round: int, failed: bool, policy: Policy) -> Baseline:
     """Return the baseline with one sample of a round counted and the window moved on."""
-    width = max(1, policy.ms(policy.baseline_bucket_seconds))
-    start = round - round % width
-    if not baseline.fresh or baseline.fresh[-1].start != start:
+    width = max(_SHORTEST_MS, policy.ms(policy.baseline_bucket_seconds))
+    hour = round // width
+    if baseline.hour != hour:
         baseline = _moved(baseline, round, width, policy)
-        last, fresh = Bucket(start, 0, 0), baseline.fresh
-    else:
-        *fresh, last = baseline.fresh
-    counted = Bucket(start, last.total + 1, last.failed + failed)
-    return Baseline([*fresh, counted], baseline.old, baseline.total, baseline.failed)
+    return Baseline(
+        baseline.total,
+        baseline.failed,
+        baseline.recent_total + 1,
+        baseline.recent_failed + failed,
+        hour,
+        baseline.hours,
+        baseline.stretches,
+    )
 
 
 def _moved(baseline: Baseline, round: int, width: int, policy: Policy) -> Baseline:
+    """The baseline with its newest hour closed, hours older than the lag added to the window, and
+    stretches older than the window dropped."""
     lagged = round - policy.ms(policy.baseline_lag_seconds)
-    coarse = max(width, policy.ms(policy.baseline_seconds) // STRETCHES)
-    fresh, old = list(baseline.fresh), list(baseline.old)
-    while fresh and fresh[0].start + width <= lagged:
-        hour = fresh.pop(0)
-        start = hour.start - hour.start % coarse
-        last = old.pop() if old and old[-1].start == start else Bucket(start, 0, 0)
-        old.append(Bucket(start, last.total + hour.total, last.failed + hour.failed))
     oldest = lagged - policy.ms(policy.baseline_seconds)
-    old = [stretch for stretch in old if stretch.start + coarse > oldest]
-    return Baseline(
-        fresh, old, sum(stretch.total for stretch in old), sum(stretch.failed for stretch in old)
-    )
+    length = max(width, policy.ms(policy.baseline_seconds) // STRETCHES)
+    # An hour to come: it was counted under another pace, and its hours had another length.
+    new = Baseline() if baseline.hour > round // width else copy(baseline)
+    if new.hour >= 0:
+        closed = list(counts(new.hours))
+        total = new.recent_total - sum(total for _, total, _ in closed)
+        failed = new.recent_failed - sum(failed for _, _, failed in closed)
+        new.hours += _packed(new.hour, total, failed)
+    while new.hours:
+        hour, total, failed = _COUNT.unpack_from(new.hours)
+        if (hour + 1) * width > lagged:
+            break
+        new.hours = new.hours[_COUNT.size :]
+        new.recent_total, new.recent_failed = new.recent_total - total, new.recent_failed - failed
+        new.total, new.failed = new.total + total, new.failed + failed
+        stretch = hour * width // length
+        if new.stretches:
+            last, earlier, earlier_failed = _COUNT.unpack(new.stretches[-_COUNT.size :])
+            if last == stretch:
+                new.stretches = new.stretches[: -_COUNT.size]
+                total, failed = total + earlier, failed + earlier_failed
+        new.stretches += _packed(stretch, total, failed)
+    while (
+        new.stretches and ((first := _COUNT.unpack_from(new.stretches))[0] + 1) * length <= oldest
+    ):
+        new.stretches = new.stretches[_COUNT.size :]
+        new.total, new.failed = new.total - first[1], new.failed - first[2]
+    return new
+
+
+def _packed(number: int, total: int, failed: int) -> bytes:
+    """The counts of a stretch of time: one entry, or more when they are too large for one."""
+    packed = b""
+    while total > _MOST:
+        packed += _COUNT.pack(number, _MOST, min(failed, _MOST))
+        total, failed = total - _MOST, max(0, failed - _MOST)
+    return packed + _COUNT.pack(number, total, failed)
+
+
+def counts(packed: bytes) -> Iterator[tuple[int, int, int]]:
+    """(number, samples, failed samples) of each stretch of time, oldest first."""
+    return _COUNT.iter_unpack(packed)
 
 
 def rate(baseline: Baseline, policy: Policy) -> tuple[int, int]:
@@ -57,10 +105,10 @@ def chronic(baseline: Baseline, policy: Policy) -> bool:
     Asked of the baseline and also of everything learnt, the lagged hours included, against a
     light prior: a vantage that was never seen to work must not wait a week to lose its vote.
     """
-    failed = baseline.failed + sum(bucket.failed for bucket in baseline.fresh)
+    failed = baseline.failed + baseline.recent_failed
     if failed * 1000 <= policy.chronic_per_mille * policy.chronic_weight:
         return False
-    total = baseline.total + sum(bucket.total for bucket in baseline.fresh)
+    total = baseline.total + baseline.recent_total
     shrunk = (
         rate(baseline, policy),
         _shrunk(total, failed, policy.chronic_weight, policy),

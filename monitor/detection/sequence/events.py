@@ -45,15 +45,12 @@ def correlate(
     policy: Policy,
     rules_version: str = "",
     catalogue_version: str = "",
-    heard: Collection[tuple[str, str]] = (),
 ) -> tuple[Event, ...]:
     """Bring the events of all countries that were heard in this round up to date (in the cases
-    of `state`, this round's own copy) and return those that changed. `heard`: (country, source)
-    of calm networks, which are not among the touched."""
+    of `state`, this round's own copy) and return those that changed."""
     # Asked once a round and not once an event: it looks at every vantage of every country.
     fares = functools.cache(lambda target: gates.elsewhere(state, target, round, policy))
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
-    places.update(heard)
     changed = []
     for country, source in sorted(places):
         place = f"{country} {source}"

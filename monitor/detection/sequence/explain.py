@@ -80,10 +80,7 @@ class Recorder:
         for fact in sorted(facts, key=lambda each: (each.started, each.id)):
             if (fact.country, fact.source) == (event.country, event.source):
                 by_network.setdefault((fact.target, fact.asn), {})[series.probe_of(fact)] = fact
-        networks = dict(state.networks)
-        if state.calm is not None:
-            networks.update(state.calm.some(event.country, event.asns))
-        for key, network in sorted(networks.items()):
+        for key, network in sorted(state.networks.items()):
             here = by_network.get((network.target, network.asn))
             if here is None or not self._concerned(network):
                 continue

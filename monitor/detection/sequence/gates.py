@@ -14,7 +14,7 @@ to block in the same hours and few others are watched, they hold each other's ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -135,18 +135,21 @@ def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
     """Whether a vantage says anything about the service being down just now: it may vote, and
     its failures are neither chronic nor an old block."""
     member = network.members[probe]
-    if not fresh(member, round, policy) or member.outcome not in FAILING | {GOOD}:
+    if member.outcome != GOOD and member.outcome not in FAILING:
         return False
-    if not grown(network, member, round, policy):
+    if not fresh(member, round, policy) or not grown(network, member, round, policy):
         return False
-    lag = policy.ms(policy.baseline_lag_seconds)
     for series in network.layers.values():
         if (track := series.tracks.get(probe)) is None:
             continue
-        if not votes(network, member, track, round, policy):
+        if baseline.chronic(track.baseline, policy):
             return False
         held = track.suspicion
-        if held is not None and held.alarmed and round - held.alarmed >= lag:
+        if (
+            held is not None
+            and held.alarmed
+            and round - held.alarmed >= policy.ms(policy.baseline_lag_seconds)
+        ):
             return False
     return True
 
@@ -198,12 +201,6 @@ def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> d
         counts[network.country] = Abroad(
             had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
         )
-    if state.calm is not None:
-        for country, fares in state.calm.fares(target, state.cases, round, policy).items():
-            had = counts.get(country, Abroad())
-            counts[country] = Abroad(
-                had.seen + fares.seen, had.failed + fares.failed, had.vantages + fares.vantages
-            )
     return counts
 
 
@@ -223,6 +220,8 @@ def down_abroad(counts: Mapping[str, Abroad], country: str, policy: Policy) -> b
 
 def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
     """Whether most vantages of these networks are offline."""
+    if not any(m.outcome in CUT_OFF for network in networks for m in network.members.values()):
+        return False
     owned: dict[str, list[bool]] = {}
     for network in networks:
         for member in network.members.values():
@@ -236,19 +235,18 @@ def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
 def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
     """Whether the target fails together with its control from two countries at once."""
     networks = _seen(state, target)
-    places = _places(networks)
-    countries = {
-        network.country
+    failing = [
+        (network.country, probe)
         for network in networks
         for probe, member in network.members.items()
         if member.round == round
         and member.outcome in UNPROVEN
-        and places[probe] == (round, 1)
         and grown(network, member, round, policy)
-    }
-    if state.calm is not None:
-        countries |= state.calm.unproven(target, round, policy)
-    return len(countries) >= 2
+    ]
+    if len(failing) < 2:
+        return False
+    places = _places(networks)
+    return len({country for country, probe in failing if places[probe] == (round, 1)}) >= 2
 
 
 def _seen(state: ServiceState, target: str) -> list[Network]:
@@ -261,14 +259,13 @@ def inhibitions(
     touched: Collection[str],
     round: int,
     policy: Policy,
-    fares: Callable[[str], Mapping[str, Abroad]] | None = None,
 ) -> dict[str, str]:
     """Why failures of this round must not count, by key of a touched network; a network that
     is missing passes. Sets `inhibited_until` of the touched networks (which are this round's
-    own copies). `fares`: how a target fares elsewhere, if the caller asks it too."""
+    own copies)."""
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        counts = fares(target) if fares else elsewhere(state, target, round, policy)
+        counts = elsewhere(state, target, round, policy)
         outdated = stale(state, target, round, policy)
         for key in touched:
             network = state.networks[key]
@@ -282,8 +279,6 @@ def inhibitions(
                 network.inhibited_until = round + wait
             if dark([network], round, policy):
                 mine = [n for n in _seen(state, target) if n.country == network.country]
-                if state.calm is not None:
-                    mine += state.calm.members(target, network.country)
                 reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):
                 reasons[key] = "service_down"

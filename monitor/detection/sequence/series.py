@@ -125,7 +125,7 @@ def _track(network: Network, layer: str, probe: str) -> tuple[Series, Track]:
     series = network.layers.get(layer)
     if series is None:
         series = network.layers[layer] = Series({})
-    return series, series.tracks.get(probe) or Track(Baseline([], []))
+    return series, series.tracks.get(probe) or Track(Baseline())
 
 
 def _good(network: Network, layer: str, probe: str, round: int, policy: Policy) -> None:

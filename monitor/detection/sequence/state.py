@@ -11,8 +11,6 @@ never part of a cycle, and the collector would walk through all of it.
 from __future__ import annotations
 
 import sys
-from copy import copy
-from typing import Any
 
 import msgspec
 
@@ -23,29 +21,28 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-STATE_VERSION = 2
-"""1 was plain JSON; its bytes are no longer read, so its conclusions are drawn anew."""
+STATE_VERSION = 3
+"""States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
 
-class Bucket(msgspec.Struct, array_like=True, gc=False):
-    """Counts of one stretch of time."""
-
-    start: int
-    total: int
-    failed: int
-
-
 class Baseline(msgspec.Struct, array_like=True, gc=False):
-    """How often one vantage fails one layer when nothing is the matter."""
+    """How often one vantage fails one layer under normal conditions. The counts of each hour are
+    kept as bytes (`monitor.detection.sequence.baseline`): as objects they took most of the memory.
+    """
 
-    fresh: list[Bucket] = []
-    """Hours that are younger than the lag: not counted yet."""
-    old: list[Bucket] = []
-    """The window, in coarser stretches."""
     total: int = 0
     failed: int = 0
-    """Sums over `old`."""
+    """Samples of the window, which are older than the lag."""
+    recent_total: int = 0
+    recent_failed: int = 0
+    """Samples that are younger than the lag, and so not in the window yet."""
+    hour: int = -1
+    """Number of the newest hour since 1970."""
+    hours: bytes = b""
+    """The recent hours before it."""
+    stretches: bytes = b""
+    """The window, in longer stretches."""
 
 
 class Suspicion(msgspec.Struct, array_like=True, gc=False):
@@ -163,9 +160,6 @@ class ServiceState(msgspec.Struct):
     networks: dict[str, Network] = {}
     cases: dict[str, Case] = {}
     """Open events by `country source`."""
-    calm: Any = None
-    """`monitor.detection.calm.plane.Calm`: networks of a large fleet that are not in `networks`
-    because nothing is the matter there; None while there are none."""
 
 
 class StateError(Exception):
@@ -178,9 +172,6 @@ _decoder = msgspec.msgpack.Decoder(ServiceState)
 
 def encode(state: ServiceState) -> bytes:
     """Return the canonical bytes of a state."""
-    if state.calm is not None:
-        state = copy(state)
-        state.calm = state.calm.encoded()
     return zstd.compress(_encoder.encode(state), _LEVEL)
 
 
@@ -188,11 +179,6 @@ def decode(raw: bytes) -> ServiceState:
     """Return the state in bytes of `encode`. Raises StateError."""
     try:
         state = _decoder.decode(zstd.decompress(raw))
-        if state.calm is not None:
-            # Here, because calm networks are made of the structs above.
-            from monitor.detection.calm.plane import decoded
-
-            state.calm = decoded(state.calm)
     except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
         raise StateError(f"detector state: {error}") from None
     if state.version != STATE_VERSION:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from monitor.detection.calm.plane import Calm
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Network, ServiceState, Track
@@ -69,8 +68,6 @@ def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple
         )
         if nats >= policy.suspect_micronats:
             yield (network.country, network.asn, network.target), nats
-    if state.calm is not None:
-        yield from _calm(state.calm, state.round, policy)
 
 
 def _stirred(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
@@ -110,19 +107,3 @@ def _turned(track: Track, round: int) -> bool:
         and held.good_rounds == 1
         and track.last_good == round
     )
-
-
-def _calm(calm: Calm, round: int, policy: Policy) -> Iterator[tuple[Place, int]]:
-    """The same of networks that are kept as columns: a first failure wakes none of them."""
-    for target, blocks in calm.blocks.items():
-        for block in blocks:
-            if not len(block.at):
-                continue
-            most = block.sums.max(axis=0)
-            fresh = (most >= policy.suspect_micronats) & (block.bad.reshape(-1)[block.at] == round)
-            rows = block.at[fresh] % len(block.probes)
-            for row, nats in zip(rows.tolist(), most[fresh].tolist(), strict=True):
-                net = int(block.net[row])
-                if block.live[net] and block.inhibited[net] < round:
-                    country = block.countries[int(block.place[net])]
-                    yield (country, int(block.asn[net]), target), nats

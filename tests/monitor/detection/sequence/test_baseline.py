@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.baseline import STRETCHES, chronic, learn, rate
+from monitor.detection.sequence.baseline import STRETCHES, chronic, counts, learn, rate
 from monitor.detection.sequence.state import Baseline
 
 POLICY = Policy()
@@ -41,7 +41,7 @@ def test_learning_leaves_the_old_baseline_as_it_was() -> None:
 def test_failures_count_only_after_the_lag() -> None:
     block = learnt(5, lambda sample: sample >= 24)
     assert per_mille(block) < POLICY.prior_failure_per_mille
-    assert sum(bucket.failed for bucket in block.fresh) == 36
+    assert block.recent_failed == 36
 
 
 def test_rate_is_shrunk_towards_the_prior_and_follows_the_counts() -> None:
@@ -57,16 +57,16 @@ def test_no_vantage_is_perfect() -> None:
 def test_window_moves_and_stays_small() -> None:
     baseline = learnt(24 * 40, lambda sample: sample < 24 * 12)
     assert baseline.failed == 0
-    assert len(baseline.old) <= STRETCHES + 1
-    assert len(baseline.fresh) <= 5
+    assert len(list(counts(baseline.stretches))) <= STRETCHES + 1
+    assert len(list(counts(baseline.hours))) <= 4
     window = POLICY.baseline_seconds * 1000 // HOUR * 12
     assert window <= baseline.total <= window + 6 * 12
-    assert baseline.total == sum(bucket.total for bucket in baseline.old)
+    assert baseline.total == sum(total for _, total, _ in counts(baseline.stretches))
 
 
 def test_a_gap_of_months_empties_it() -> None:
     baseline = learn(learnt(48), START + 24 * 90 * HOUR, False, POLICY)
-    assert (baseline.total, baseline.old) == (0, [])
+    assert (baseline.total, baseline.stretches) == (0, b"")
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,21 @@ def test_pace_divides_the_window() -> None:
     for second in range(8 * 3600):
         baseline = learn(baseline, START + second * 100, second < 600, fast)
     assert baseline.failed == 0
-    assert len(baseline.old) <= STRETCHES + 1
+    assert len(list(counts(baseline.stretches))) <= STRETCHES + 1
+
+
+def test_counts_that_are_too_large_for_one_entry_are_kept_in_several() -> None:
+    start = START - START % (6 * HOUR)
+    baseline = Baseline(recent_total=100_000, recent_failed=70_000, hour=start // HOUR)
+    for hour in range(1, 6):
+        baseline = learn(baseline, start + hour * HOUR, False, POLICY)
+    assert (baseline.total, baseline.failed) == (100_001, 70_000)
+    entries = list(counts(baseline.stretches))
+    assert len(entries) == 2
+    assert sum(total for _, total, _ in entries) == 100_001
+    assert sum(failed for _, _, failed in entries) == 70_000
+
+
+def test_hours_of_another_pace_are_forgotten() -> None:
+    fast = learn(Baseline(), START, True, replace(POLICY, pace=60))
+    assert learn(fast, START, False, POLICY) == learn(Baseline(), START, False, POLICY)

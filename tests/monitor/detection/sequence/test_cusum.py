@@ -21,7 +21,7 @@ from monitor.detection.sequence.cusum import (
     technique_of,
     typed,
 )
-from monitor.detection.sequence.state import Baseline, Bucket, Suspicion, Track
+from monitor.detection.sequence.state import Baseline, Suspicion, Track
 
 POLICY = Policy()
 FULL = POLICY.threshold_micronats
@@ -83,7 +83,7 @@ def test_a_typed_failure_adds_once_what_it_weighs_beyond_a_bare_one() -> None:
 
 @pytest.mark.parametrize("per_mille", [20, 40, 50, 70, 100, 150, 200, 250, 290])
 def test_strays_that_look_typed_now_and_then_do_not_drift_to_an_alarm(per_mille: int) -> None:
-    known = Baseline([], [Bucket(0, 10**6, 1000 * per_mille)], 10**6, 1000 * per_mille)
+    known = Baseline(10**6, 1000 * per_mille)
     rng, at, reached = random.Random(per_mille), 0, 0
     track = Track(known)
     for _ in range(20_000):
@@ -134,11 +134,11 @@ def test_a_thin_block_is_found_by_the_low_member() -> None:
 
 
 def test_a_member_not_far_above_the_baseline_is_silent() -> None:
-    poor = Track(Baseline([], [], 10_000, 1000))
+    poor = Track(Baseline(10_000, 1000))
     track = run(poor, "FF")
     assert held(track).sums[0] == 0
     assert held(track).sums[1] > 0
-    assert run(Track(Baseline([], [], 10**6, 10**6)), "FFF").suspicion is None
+    assert run(Track(Baseline(10**6, 10**6)), "FFF").suspicion is None
 
 
 def test_onset_is_where_each_path_last_left_zero() -> None:

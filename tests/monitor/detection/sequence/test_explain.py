@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from monitor.detection.model import Event, Verdict
+from monitor.detection.model import Event
 from monitor.detection.sequence.explain import NO_VOTE, Moment, Recorder
-from monitor.detection.sequence.fold import CALM_FROM, step
+from monitor.detection.sequence.fold import step
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -15,7 +15,6 @@ from tests.monitor.detection.worlds import (
     TARGET,
     UNCONTROLLED,
     Script,
-    Vantage,
     World,
     blocked,
     fact,
@@ -28,9 +27,7 @@ from tests.monitor.detection.worlds import (
 QUIET = 3
 
 
-def explained(
-    world: World, script: Script, rounds: int, calm_from: int = CALM_FROM
-) -> tuple[Event, list[Moment]]:
+def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Moment]]:
     """Fold a script twice: to know the event, and to look at it."""
     again = World(world.people, policy=world.policy)
     world.quiet(QUIET).run(rounds, script)
@@ -40,9 +37,7 @@ def explained(
         said = [(who, ok() if number < QUIET else script(number, who)) for who in again.people]
         facts = [fact(who, again.round, verdict) for who, verdict in said if verdict is not None]
         shut: dict[str, str] = {}
-        again.state, touched = step(
-            again.state, again.round, facts, again.policy, shut=shut, calm_from=calm_from
-        )
+        again.state, touched = step(again.state, again.round, facts, again.policy, shut=shut)
         recorder.see(again.round, facts, shut, again.state)
         again.number += 1
         again.events.update({each.id: each for each in touched})
@@ -116,22 +111,6 @@ def test_a_young_vantage_is_shown_and_does_not_count() -> None:
     reasons = {(v.probe[-1], v.no_vote) for m in moments for v in m.voices}
     assert ("0", "young") in reasons
     assert {why for _, why in reasons} <= {"", *NO_VOTE}
-
-
-def test_what_lies_in_columns_is_explained_too() -> None:
-    """Before an alarm, and behind a gate that is shut for those who do not share it."""
-
-    def script(number: int, who: Vantage) -> Verdict:
-        if who.asn == 64501 and number < QUIET + 6:
-            return BLACKHOLE if number % 2 else ok()
-        if number >= QUIET + 9:
-            return OFFLINE if who.asn == 64502 and who.probe[-1] != "0" else blocked()
-        return ok()
-
-    plain = explained(World(standard()), script, 14)
-    assert explained(World(standard()), script, 14, calm_from=0) == plain
-    assert any(moment.gate for moment in plain[1])
-    assert any(not moment.tier for moment in plain[1])
 
 
 def test_a_divided_network_is_explained_by_who_is_the_part() -> None:

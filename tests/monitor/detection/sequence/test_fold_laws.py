@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -14,7 +13,6 @@ from msgspec.structs import replace
 from monitor.detection.model import Fact, State, Tier, Verdict
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import initial, step
-from tests.monitor.detection.calm.both import NEVER, networks
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -54,7 +52,6 @@ ANYTHING = tuple(WORDS)
 WARM = 3
 Said = list[list[str]]
 Worlds = list[list[Fact]]
-both_ways = pytest.mark.parametrize("calm_from", [NEVER, 1], ids=["objects", "columns"])
 
 
 def world(people: list[Vantage], said: Said) -> Worlds:
@@ -81,11 +78,11 @@ def scripts(n: int, words: Sequence[str], longest: int) -> st.SearchStrategy[Sai
     return st.lists(line, min_size=1, max_size=longest)
 
 
-def ranks(rounds: Iterable[list[Fact]], calm_from: int = NEVER, country: str = "RU") -> list[int]:
+def ranks(rounds: Iterable[list[Fact]], country: str = "RU") -> list[int]:
     """The highest tier that any event of a country has reached by each round."""
     state, reached, highest = initial("wechat"), 0, []
     for number, facts in enumerate(rounds):
-        state, touched = step(state, START + number * INTERVAL, facts, POLICY, calm_from=calm_from)
+        state, touched = step(state, START + number * INTERVAL, facts, POLICY)
         reached = max([reached, *(RANK[e.tier] for e in touched if e.country == country)])
         highest.append(reached)
     return highest
@@ -117,110 +114,98 @@ def uncontrolled(one: Fact) -> Fact:
     return replace(one, control=False, verdict=UNCONTROLLED)
 
 
-@both_ways
 @given(scripts(1, ANYTHING, 40))
 @settings(max_examples=60, deadline=None)
-def test_one_vantage_never_pages(calm_from: int, said: Said) -> None:
+def test_one_vantage_never_pages(said: Said) -> None:
     people = [*vantages(4), *vantages(3, "FR", 64503)]
-    assert ranks(world(people, said), calm_from)[-1] <= 1
+    assert ranks(world(people, said))[-1] <= 1
 
 
-@both_ways
 @given(scripts(3, ANYTHING, 12))
 @settings(max_examples=40, deadline=None)
-def test_one_owner_never_pages(calm_from: int, said: Said) -> None:
+def test_one_owner_never_pages(said: Said) -> None:
     rounds = scene(said)
     same = [[replace(f, owner="one") for f in facts] for facts in rounds]
-    assert ranks(same, calm_from)[-1] <= 2
+    assert ranks(same)[-1] <= 2
 
 
-@both_ways
 @given(scripts(3, ["ok", "down", "offline", "uncontrolled", "nothing"], 12))
 @settings(max_examples=40, deadline=None)
-def test_nothing_is_opened_without_a_controlled_failure(calm_from: int, said: Said) -> None:
+def test_nothing_is_opened_without_a_controlled_failure(said: Said) -> None:
     rounds = scene(said)
-    assert ranks(rounds, calm_from)[-1] == 0
+    assert ranks(rounds)[-1] == 0
 
 
-@both_ways
 @given(scripts(4, [*ONE_LAYER, "ok", "down", "offline", "uncontrolled", "nothing"], 8), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_failing_facts_never_opens(calm_from: int, said: Said, mask: int) -> None:
+def test_removing_failing_facts_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
     failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
     gone = chosen(failing, mask)
     less = [[f for f in facts if f.id not in gone] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds, calm_from)]
-    assert not_above([min(rank, 1) for rank in ranks(less, calm_from)], opened)
+    opened = [min(rank, 1) for rank in ranks(rounds)]
+    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
 
 
-@both_ways
 @given(scripts(4, [*ONE_LAYER, "nothing"], 10), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_failing_facts_never_confirms(calm_from: int, said: Said, mask: int) -> None:
+def test_removing_failing_facts_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
     gone = chosen(failing, mask)
     less = [[f for f in facts if f.id not in gone] for facts in rounds]
-    assert not_above(ranks(less, calm_from), ranks(rounds, calm_from))
+    assert not_above(ranks(less), ranks(rounds))
 
 
-@both_ways
 @given(scripts(4, ANYTHING, 8), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_control_never_opens(calm_from: int, said: Said, mask: int) -> None:
+def test_removing_control_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
     ids = [f.id for facts in rounds for f in facts]
     lost = chosen(ids, mask)
     less = [[uncontrolled(f) if f.id in lost else f for f in facts] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds, calm_from)]
-    assert not_above([min(rank, 1) for rank in ranks(less, calm_from)], opened)
+    opened = [min(rank, 1) for rank in ranks(rounds)]
+    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
 
 
-@both_ways
 @given(scripts(4, [*ONE_LAYER, "blackhole", "injected", "nothing"], 10), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_control_never_confirms(calm_from: int, said: Said, mask: int) -> None:
+def test_removing_control_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     ids = [f.id for facts in rounds for f in facts]
     lost = chosen(ids, mask)
     less = [[uncontrolled(f) if f.id in lost else f for f in facts] for facts in rounds]
-    assert not_above(ranks(less, calm_from), ranks(rounds, calm_from))
+    assert not_above(ranks(less), ranks(rounds))
 
 
-@both_ways
 @given(scripts(4, [*ONE_LAYER, "offline", "down", "ok", "nothing"], 10), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_liveness_never_moves_towards_blocked(
-    calm_from: int, said: Said, mask: int
-) -> None:
+def test_removing_liveness_never_moves_towards_blocked(said: Said, mask: int) -> None:
     rounds = scene(said)
     lost = chosen([f.id for facts in rounds for f in facts], mask)
     less = [[unseen(f) if f.id in lost else f for f in facts] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds, calm_from)]
-    assert not_above([min(rank, 1) for rank in ranks(less, calm_from)], opened)
+    opened = [min(rank, 1) for rank in ranks(rounds)]
+    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
 
 
-@both_ways
 @given(scripts(4, [*ONE_LAYER, "offline", "nothing"], 10), MASKS)
 @settings(max_examples=60, deadline=None)
-def test_removing_liveness_never_confirms(calm_from: int, said: Said, mask: int) -> None:
+def test_removing_liveness_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     lost = chosen([f.id for facts in rounds for f in facts], mask)
     less = [[unseen(f) if f.id in lost else f for f in facts] for facts in rounds]
-    assert not_above(ranks(less, calm_from), ranks(rounds, calm_from))
+    assert not_above(ranks(less), ranks(rounds))
 
 
-@both_ways
-def test_a_dark_network_without_liveness_is_still_dark(calm_from: int) -> None:
+def test_a_dark_network_without_liveness_is_still_dark() -> None:
     """Five of six are offline; without their liveness nobody would know, and the sixth is alone."""
     people = [*vantages(6), *vantages(3, "FR", 64503)]
     said = [["reset", *["offline"] * 5]] * 12
     dark = world(people, said)
-    assert ranks(dark, calm_from)[-1] == 0
-    assert ranks([[unseen(f) for f in facts] for facts in dark], calm_from)[-1] == 0
+    assert ranks(dark)[-1] == 0
+    assert ranks([[unseen(f) for f in facts] for facts in dark])[-1] == 0
     unknown = [[unseen(f) if f.verdict is OFFLINE else f for f in facts] for facts in dark]
-    assert ranks(unknown, calm_from)[-1] == 0
+    assert ranks(unknown)[-1] == 0
 
 
 ODD = (
@@ -235,12 +220,9 @@ ODD = (
 """How one vantage's fact may be otherwise: it moves, measures something else, or at once."""
 
 
-@both_ways
 @given(scripts(1, ANYTHING, 50), st.lists(st.integers(0, 3 * len(ODD)), min_size=50, max_size=50))
 @settings(max_examples=60, deadline=None)
-def test_one_vantage_never_pages_wherever_it_says_it_is(
-    calm_from: int, said: Said, odd: list[int]
-) -> None:
+def test_one_vantage_never_pages_wherever_it_says_it_is(said: Said, odd: list[int]) -> None:
     people = [*vantages(4), *vantages(3, "FR", 64503)]
     rounds = world(people, said)
     for number, facts in enumerate(rounds[WARM:]):
@@ -249,20 +231,17 @@ def test_one_vantage_never_pages_wherever_it_says_it_is(
             facts.append(replace(facts[liar], id=facts[liar].id[::-1], **ODD[odd[number]]))
     for country in ("RU", "FR"):
         own = [[f for f in facts if f.source == "probe"] for facts in rounds]
-        assert ranks(own, calm_from, country)[-1] <= 1
-        assert ranks(rounds, calm_from, country)[-1] <= 2, "imports are likely at most"
+        assert ranks(own, country)[-1] <= 1
+        assert ranks(rounds, country)[-1] <= 2, "imports are likely at most"
 
 
-@both_ways
 @given(
     scripts(3, ANYTHING, 12),
     st.randoms(use_true_random=False),
     st.lists(st.integers(0, 2 * len(ODD)), min_size=12, max_size=12),
 )
 @settings(max_examples=30, deadline=None)
-def test_order_restart_and_purity(
-    calm_from: int, said: Said, random: object, odd: list[int]
-) -> None:
+def test_order_restart_and_purity(said: Said, random: object, odd: list[int]) -> None:
     """Facts of a round in any order, those of retests and of imports too, a restart after every
     round, and the old state untouched."""
     rounds = scene(said)
@@ -275,13 +254,13 @@ def test_order_restart_and_purity(
         mixed = list(facts)
         random.shuffle(mixed)  # type: ignore[attr-defined]
         before = states.encode(one)
-        later, touched = step(one, at, facts, POLICY, calm_from=calm_from)
+        later, touched = step(one, at, facts, POLICY)
         assert states.encode(one) == before
         one = later
         again = states.decode(states.encode(other))
-        other, same = step(again, at, mixed, POLICY, calm_from=calm_from)
+        other, same = step(again, at, mixed, POLICY)
         assert touched == same
-        assert networks(one) == networks(other)
+        assert one.networks == other.networks
         assert states.encode(one) == states.encode(other)
 
 

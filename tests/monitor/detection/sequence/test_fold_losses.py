@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from monitor.detection.model import Event, State, Verdict
 from monitor.detection.sequence.fold import initial, step
-from tests.monitor.detection.calm.both import NEVER
 from tests.monitor.detection.sequence.test_fold_laws import RANK
 from tests.monitor.detection.worlds import (
     DOWN,
@@ -56,7 +54,6 @@ PEOPLE = [*vantages(HOME), *vantages(ABROAD, "FR", 64503)]
 Line = list[str]
 Lost = dict[tuple[int, int], int]
 """Which loss befalls whose word, by round and vantage; past `LOSSES` none does."""
-both_ways = pytest.mark.parametrize("calm_from", [NEVER, 1], ids=["objects", "columns"])
 
 
 def lines(home: Sequence[str], abroad: Sequence[str]) -> st.SearchStrategy[list[Line]]:
@@ -81,7 +78,7 @@ def less(said: list[Line], lost: list[int], kinds: Sequence[dict[str, str]] = LO
     ]
 
 
-def course(said: list[Line], calm_from: int = NEVER) -> tuple[list[int], list[str]]:
+def course(said: list[Line]) -> tuple[list[int], list[str]]:
     """Highest tier of any event at home by each round, and what the last event's history says."""
     state, reached, highest = initial("wechat"), 0, []
     events: dict[str, Event] = {}
@@ -92,7 +89,7 @@ def course(said: list[Line], calm_from: int = NEVER) -> tuple[list[int], list[st
             for who, word in zip(PEOPLE, line, strict=True)
             if word != "-"
         ]
-        state, touched = step(state, at, told, POLICY, calm_from=calm_from)
+        state, touched = step(state, at, told, POLICY)
         here = {event.id: event for event in touched if event.country == "RU"}
         events |= here
         reached = max([reached, *(RANK[event.tier] for event in here.values())])
@@ -100,18 +97,17 @@ def course(said: list[Line], calm_from: int = NEVER) -> tuple[list[int], list[st
     return highest, [change.kind for event in events.values() for change in event.history]
 
 
-def until_an_end(said: list[Line], other: list[Line], calm_from: int) -> list[tuple[int, int]]:
+def until_an_end(said: list[Line], other: list[Line]) -> list[tuple[int, int]]:
     """Tiers of both worlds up to the round in which the first one's event ended, if it did."""
-    tiers, _ = course(said, calm_from)
+    tiers, _ = course(said)
     for end in range(1, len(said) + 1):
         _, kinds = course(said[:end])
         if {"closed", "retracted"} & set(kinds):
             tiers = tiers[: WARM + end - 1]
             break
-    return list(zip(tiers, course(other, calm_from)[0], strict=False))
+    return list(zip(tiers, course(other)[0], strict=False))
 
 
-@both_ways
 @given(
     lines(["ok", "reset", "bare", "down", "offline", "-"], ["ok", "reset", "down", "offline", "-"]),
     LOST,
@@ -126,40 +122,35 @@ def until_an_end(said: list[Line], other: list[Line], calm_from: int) -> list[tu
     [7] * 7 + [1] + [7] * 52,
 )
 @settings(max_examples=150, deadline=None)
-def test_losing_control_and_liveness_never_opens(
-    calm_from: int, said: list[Line], lost: list[int]
-) -> None:
-    had, has = course(said, calm_from)[0], course(less(said, lost), calm_from)[0]
+def test_losing_control_and_liveness_never_opens(said: list[Line], lost: list[int]) -> None:
+    had, has = course(said)[0], course(less(said, lost))[0]
     assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
 
 
-@both_ways
 @given(lines(["reset", "down", "offline", "-"], ["ok", "reset", "down", "offline", "-"]), LOST)
 @settings(max_examples=100, deadline=None)
 def test_losing_control_and_liveness_never_raises_the_tier_of_a_first_event(
-    calm_from: int, said: list[Line], lost: list[int]
+    said: list[Line], lost: list[int]
 ) -> None:
     """Of signed failures with no success between them, until it ends."""
-    for had, has in until_an_end(said, less(said, lost), calm_from):
+    for had, has in until_an_end(said, less(said, lost)):
         assert has <= had
 
 
-@both_ways
 @given(lines(["ok", "reset", "bare", "down", "-"], ["ok"]), LOST)
 @settings(max_examples=100, deadline=None)
-def test_losing_failures_never_opens(calm_from: int, said: list[Line], lost: list[int]) -> None:
+def test_losing_failures_never_opens(said: list[Line], lost: list[int]) -> None:
     """Of vantages of that country, while no gate is shut."""
-    had, has = course(said, calm_from)[0], course(less(said, lost, [GONE]), calm_from)[0]
+    had, has = course(said)[0], course(less(said, lost, [GONE]))[0]
     assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
 
 
-@both_ways
 @given(lines(["reset", "-"], ["ok"]), LOST)
 @settings(max_examples=100, deadline=None)
 def test_losing_failures_never_raises_the_tier_of_a_first_event(
-    calm_from: int, said: list[Line], lost: list[int]
+    said: list[Line], lost: list[int]
 ) -> None:
-    for had, has in until_an_end(said, less(said, lost, [GONE]), calm_from):
+    for had, has in until_an_end(said, less(said, lost, [GONE])):
         assert has <= had
 
 

@@ -199,7 +199,7 @@ def test_a_member_is_fresh_for_a_window_or_two_intervals() -> None:
 def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> None:
     network = Network(TARGET, country, asn, "probe")
     member = Member("o", START - age, INTERVAL, START, gates.GOOD)
-    track = Track(Baseline([], [], 2000, failed))
+    track = Track(Baseline(2000, failed))
     assert votes(network, member, track, START, POLICY) is vote
 
 

@@ -133,7 +133,7 @@ def test_inhibited_failures_count_for_nothing_and_are_not_learnt() -> None:
     say(place, 0, blocked())
     say(place, 1, blocked(), inhibited=True)
     assert track(place).suspicion is None
-    assert sum(b.failed for b in track(place).baseline.fresh) == 1
+    assert track(place).baseline.recent_failed == 1
 
 
 def test_an_echo_is_no_sample_and_a_later_shallower_failure_is() -> None:
@@ -227,7 +227,7 @@ def test_baseline_is_frozen_while_alarmed_and_learns_before() -> None:
     for n in range(8):
         say(place, n, blocked(), blocked())
         rise(place, n)
-    assert sum(b.total for b in track(place).baseline.fresh) <= 2
+    assert track(place).baseline.recent_total <= 2
 
 
 def test_a_young_vantage_learns_and_suspects_nothing() -> None:
@@ -235,7 +235,7 @@ def test_a_young_vantage_learns_and_suspects_nothing() -> None:
     for n in range(5):
         say(place, n, blocked(), people=people)
     assert track(place).suspicion is None
-    assert sum(b.failed for b in track(place).baseline.fresh) == 5
+    assert track(place).baseline.recent_failed == 5
 
 
 def test_lifted_by_most_of_those_who_saw_it_and_still_report() -> None:

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.fold import initial, step
 from monitor.detection.sequence.suspicion import Place, remembered, wanted
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -140,20 +139,6 @@ def test_an_old_alarm_of_one_vantage_asks_no_more() -> None:
     world = World(standard()).quiet().run(40, by_probe({"p-ru64501-0": blocked()}))
     assert world.only.tier is Tier.UNCONFIRMED
     assert asks(world) == ()
-
-
-def test_networks_kept_as_columns_ask_as_well() -> None:
-    state, people = initial("wechat"), standard()
-    for n in range(5):
-        failing = n == 3
-        at = START + n * INTERVAL
-        said = [
-            fact(who, at, blocked() if failing and who is people[0] else ok()) for who in people
-        ]
-        state, _ = step(state, at, said, POLICY, calm_from=0)
-        assert state.calm is not None
-        assert len(state.calm) == 3
-        assert wanted(state, POLICY, at + INTERVAL) == ((NET,) if failing else ())
 
 
 def test_the_pace_divides_the_pause() -> None:
