@@ -88,16 +88,13 @@ class Suspecting:
         return self._services.setdefault(service, _Service())
 
 
-def _of_use(network: Network | None, length: int, anew: bool) -> bool:
+def _of_use(network: Network, length: int, anew: bool) -> bool:
     """Whether somebody there measures more rarely than retests are folded anyhow, and, without a
     new round, whether its quorum waits for its time."""
-    if network is None:
-        return anew
     rarer = any(member.interval > length for member in network.members.values())
     return rarer and (anew or any(each.likely_since for each in network.layers.values()))
 
 
-def _network(state: ServiceState, place: Place) -> Network | None:
-    """None where the network is kept as columns (`monitor.detection.calm`)."""
+def _network(state: ServiceState, place: Place) -> Network:
     country, asn, target = place
-    return state.networks.get(network_key(target, country, asn, PROBE))
+    return state.networks[network_key(target, country, asn, PROBE)]

@@ -98,13 +98,7 @@ class Folding:
             ]
             shut: dict[str, str] = {}
             self.state, touched = step(
-                self.state,
-                round,
-                facts,
-                self.policy,
-                rules_version=self._rules_version,
-                # Asked for only by who looks: the gates of calm networks have to be looked up.
-                shut=None if self._observe is None else shut,
+                self.state, round, facts, self.policy, rules_version=self._rules_version, shut=shut
             )
             if self._observe is not None:
                 self._observe(round, facts, shut, self.state)
