@@ -3,9 +3,9 @@
 
     python3 deploy/grafana/make.py
 
-Panels are the tables below; the JSON around them is the same for all. Every server of the pages
-exposes the same numbers, so they are joined by `max`, never summed over instances. Detail and
-evidence are on the pages: the dashboards link there.
+The tables below define the panels; the JSON around them is generated. Every web server exposes the
+same figures, so queries use `max` over instances, never `sum`. Details and evidence are on the web
+pages, which the dashboards link to.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WIDTH = 24
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel; several queries are one graph with a legend each."""
+    """One panel. Several queries share one graph, each with its legend."""
 
     title: str
     description: str
@@ -36,7 +36,7 @@ class Panel:
     width: int = 12
     height: int = 8
     hidden: Sequence[str] = ()
-    """Columns of a table that nobody needs."""
+    """Columns of a table that are not shown."""
 
 
 OVERVIEW = (
@@ -54,7 +54,7 @@ OVERVIEW = (
     ),
     Panel(
         "Likely blocks",
-        "Open events that have a quorum of vantages, and lack a second owner or more time.",
+        "Open events with a quorum of vantages that still lack a second owner or enough time.",
         {
             "likely": "count(max by (event_id) (reachwatch_block_event_confidence"
             f'{{{PLACE}, tier="likely"}})) or vector(0)'
@@ -65,7 +65,7 @@ OVERVIEW = (
     ),
     Panel(
         "Vantages online",
-        "Volunteers' probes heard lately. Without vantages nothing can be seen.",
+        "Volunteers' probes that reported recently.",
         {
             "vantages": "sum(max by (country) (reachwatch_vantages"
             f'{{{OURS}, role="vantage", status="online"}})) or vector(0)'
@@ -87,7 +87,7 @@ OVERVIEW = (
     ),
     Panel(
         "Open events",
-        "What is blocked now, in which network and how. The evidence is on the event's page: "
+        "What is blocked now, in which network, and how. The event's page has the evidence: "
         "/e/<event_id>.",
         {
             "": "max by (service, country, asn, technique, tier, event_id) "
@@ -99,7 +99,7 @@ OVERVIEW = (
     ),
     Panel(
         "Open events over time",
-        "Events by how sure we are. An unconfirmed one rests on a single vantage.",
+        "Events by tier. An unconfirmed event rests on a single vantage.",
         {
             "{{tier}}": "count by (tier) (max by (event_id, tier) "
             f"(reachwatch_block_event_confidence{{{PLACE}}}))"
@@ -107,7 +107,7 @@ OVERVIEW = (
     ),
     Panel(
         "Opened, confirmed, closed, retracted",
-        "Transitions of events as they were published.",
+        "Published transitions of events.",
         {
             "{{transition}}": "sum by (transition) (max by (service, country, transition) "
             f"(increase(reachwatch_block_events_total{{{PLACE}}}[$__rate_interval])))"
@@ -115,12 +115,12 @@ OVERVIEW = (
     ),
     Panel(
         "Targets by state",
-        "One function of a service in one network. Insufficient means not enough data, never ok.",
+        "Functions of services, per network. Insufficient means not enough data, never ok.",
         {"{{state}}": f"max by (state) (reachwatch_targets{{{OURS}}})"},
     ),
     Panel(
         "Targets that do not work",
-        "Targets in a state other than ok and insufficient, with the network.",
+        "Targets in a state other than ok and insufficient, by network.",
         {"": f"max by (service, target, country, asn, state) (reachwatch_target_state{{{PLACE}}})"},
         kind="table",
         hidden=("Time", "Value"),
@@ -130,7 +130,7 @@ OVERVIEW = (
 PIPELINE = (
     Panel(
         "Vantages by status",
-        "Silent: not heard for fifteen minutes. Degraded: heard, but not measuring well.",
+        "Silent: no report for fifteen minutes. Degraded: reporting, but not measuring well.",
         {
             "{{country}} {{status}}": "max by (country, status) "
             f'(reachwatch_vantages{{{OURS}, role="vantage", country=~"$country"}})'
@@ -138,7 +138,7 @@ PIPELINE = (
     ),
     Panel(
         "Share of vantages online",
-        "Near zero in one country: an outage there, or the way to the broker is blocked.",
+        "Near zero in one country: an outage there, or a blocked path to the broker.",
         {
             "{{country}}": "sum by (country) (max by (country, status) "
             f'(reachwatch_vantages{{{OURS}, role="vantage", status="online", '
@@ -149,7 +149,7 @@ PIPELINE = (
     ),
     Panel(
         "Measurements stored",
-        "New ones, and ones that were sent again and known already. Both at zero: nothing arrives.",
+        "New measurements, and duplicates that were sent again. If both are zero, nothing arrives.",
         {
             "new": "max without (instance) "
             f"(rate(reachwatch_measurements_ingested_total{{{OURS}}}[$__rate_interval]))",
@@ -160,7 +160,7 @@ PIPELINE = (
     ),
     Panel(
         "Quarantined",
-        "Lines and batches that were not admitted, by reason. They are kept and acknowledged.",
+        "Lines and batches that were rejected, by reason. They are kept and acknowledged.",
         {
             "{{reason}}": "max by (reason) "
             f"(rate(reachwatch_measurements_quarantined_total{{{OURS}}}[$__rate_interval]))"
@@ -169,7 +169,7 @@ PIPELINE = (
     ),
     Panel(
         "From measurement to store",
-        "Time from the end of a measurement to its commit. Probes that were offline raise it.",
+        "Time from the end of a measurement to its commit. Probes that were offline increase it.",
         {
             f"p{share}": f"histogram_quantile(0.{share}, max by (le) "
             f"(rate(reachwatch_ingest_lag_seconds_bucket{{{OURS}}}[$__rate_interval])))"
@@ -179,7 +179,7 @@ PIPELINE = (
     ),
     Panel(
         "From round to conclusion",
-        "Time from the end of a round to the commit of what was concluded from it.",
+        "Time from the end of a round to the commit of its verdicts.",
         {
             f"p{share}": f"histogram_quantile(0.{share}, max by (le) "
             f"(rate(reachwatch_detection_lag_seconds_bucket{{{OURS}}}[$__rate_interval])))"
@@ -189,7 +189,7 @@ PIPELINE = (
     ),
     Panel(
         "Age of the newest",
-        "How long ago the newest measurement arrived, and the newest judged round ended.",
+        "Time since the newest measurement arrived, and since the newest judged round ended.",
         {
             "measurement": f"time() - max(reachwatch_last_measurement_timestamp_seconds{{{OURS}}})",
             "judged round": "time() - max("
@@ -199,7 +199,7 @@ PIPELINE = (
     ),
     Panel(
         "What runs",
-        "Versions of the servers that are scraped.",
+        "Versions of the scraped servers.",
         {"": f"max by (instance, version, python) (reachwatch_build_info{{{OURS}}})"},
         kind="table",
         hidden=("Time", "Value"),

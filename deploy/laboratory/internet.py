@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demonstration's simulated internet as a container of its own, for scripts/compose.
+"""The demonstration's simulated internet in a separate container, for scripts/compose.
 
     internet.py PREFIX
 
-It waits until this machine has the addresses PREFIX.1 and so on (the script gives them to it),
-writes the catalogue and each vantage's configuration to the shared folder, and then blocks on
-SIGUSR1 and lifts on SIGUSR2 what `monitor.demo` blocks by default.
+It waits until the script has assigned the addresses PREFIX.1 and following to this container, and
+writes the catalogue and each vantage's configuration to the shared folder. SIGUSR1 starts the
+demonstration's default block, SIGUSR2 lifts it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from monitor.demo.world import DEFAULT, World
 
 SHARED = Path("/made/probe")
 SEEN_AS = "/laboratory"
-"""The shared folder as the probes see it."""
+"""Path of the shared folder in the probes' containers."""
 
 
 async def main(prefix: str) -> None:
-    """Be the internet until SIGTERM."""
+    """Run the simulated internet until SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     while not all(here(f"{prefix}.{last}") for last in (1, 253)):  # noqa: ASYNC110
-        await asyncio.sleep(0.2)  # addresses have no event
+        await asyncio.sleep(0.2)  # there is no event to wait for
     async with World(prefix=prefix) as world:
         shutil.copytree(world.catalogue_dir, SHARED / "catalogue", dirs_exist_ok=True)
         for vantage in world.vantages:

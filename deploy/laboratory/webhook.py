@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Take what Alertmanager posts, and print each alert as one line of JSON with when it came."""
+"""Receive Alertmanager's notifications; print each alert as a JSON line with its arrival time."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from aiohttp import web
 PORT = 9095
 
 
-async def take(request: web.Request) -> web.Response:
-    """One notification: a group of alerts."""
+async def receive(request: web.Request) -> web.Response:
+    """Print the alerts of one notification."""
     for alert in (await request.json())["alerts"]:
-        told = {
+        received = {
             "at": time.time(),
             "status": alert["status"],
             "labels": alert["labels"],
             "annotations": alert["annotations"],
         }
-        print(json.dumps(told, sort_keys=True), flush=True)
-    return web.Response(text="taken\n")
+        print(json.dumps(received, sort_keys=True), flush=True)
+    return web.Response(text="received\n")
 
 
 async def main() -> None:
@@ -32,7 +32,7 @@ async def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     app = web.Application()
-    app.router.add_post("/{path:.*}", take)
+    app.router.add_post("/{path:.*}", receive)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "0.0.0.0", PORT).start()

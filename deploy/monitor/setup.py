@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make what the services of docker-compose.yml start from: secrets, certificates, configuration.
+"""Create the secrets, certificates and configuration that docker-compose.yml's services need.
 
-Runs in the monitor's image as the service `setup`, again and again: what is there stays, a
-certificate is renewed in time, and each service sees only the folder that is meant for it.
-Bad input is one line and exit 2.
+Runs repeatedly, as the service `setup` in the monitor's image. Existing files are kept, and the
+certificate is renewed in time. Each service sees only the folder that it needs. Bad input gives one
+line on stderr and exit status 2.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from probes.runtime.options import OptionError, positive
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 397
-"""The longest that browsers take (CA/Browser Forum, 2020-09-01); other clients are no stricter."""
+"""The longest validity that browsers accept (CA/Browser Forum, 2020-09-01)."""
 RENEW_DAYS = 30
 DATABASE = "postgresql+asyncpg://reachwatch:{secret}@postgres:5432/reachwatch"
 BROKER = Layout(directory="/made")
-"""Where mosquitto's container has the volume; certificates and pid file are at the usual places."""
+"""The volume's path in mosquitto's container. Certificates and pid file have their usual paths."""
 SHARE = Path("/usr/local/share/reachwatch")
 
 
 def main(environment: Mapping[str, str]) -> int:
-    """Make everything once; the exit status."""
+    """Create all files once; return the exit status."""
     try:
         make(environment)
     except OptionError as error:
@@ -54,7 +54,7 @@ def main(environment: Mapping[str, str]) -> int:
 
 
 def make(environment: Mapping[str, str]) -> None:
-    """Make everything once. Raises OptionError and OSError."""
+    """Create all files once. Raises OptionError and OSError."""
     made = Path(environment.get("REACHWATCH_MADE") or "/made")
     share = Path(environment.get("REACHWATCH_SHARE") or SHARE)
     host = _name(environment.get("REACHWATCH_HOST") or "localhost")
@@ -78,7 +78,7 @@ def make(environment: Mapping[str, str]) -> None:
 
 
 def passwords(made: Path) -> None:
-    """Secrets of the monitor on broker and database, and of Grafana's first user."""
+    """Create the monitor's secrets for broker and database, and the password of Grafana's admin."""
     for folder in ("monitor", "database", "mosquitto"):
         (made / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = kept_secret(made / "monitor/monitor.secret")
@@ -95,13 +95,13 @@ def passwords(made: Path) -> None:
     lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
     put(made / "monitor/reachwatch.toml", lines, 0o600)
     if not (made / "grafana/password").exists():
-        # Grafana runs as another user; nobody else sees this folder.
+        # Grafana runs as another user, and only its container mounts this folder.
         put(made / "grafana/password", secrets.token_urlsafe(18), 0o644)
 
 
 def certificates(made: Path, given: Path, host: str) -> None:
-    """The broker's certificate: the operator's own, else one of an authority made here, whose
-    certificate the compose file's own probes trust."""
+    """Create the broker's certificate: the operator's own if given, else one from a private CA,
+    which the probes in the compose file trust."""
     place = made / "certificates"
     chain, key = given / "fullchain.pem", given / "privkey.pem"
     authority, authority_key = _authority(made / "authority")
@@ -122,7 +122,7 @@ def certificates(made: Path, given: Path, host: str) -> None:
 
 
 def put(path: Path, text: str, mode: int) -> None:
-    """Write a file, unless it says so already."""
+    """Write a file unless it already has this content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         mosquitto.replace(path, text, mode)
@@ -148,7 +148,7 @@ def _leaf(
     authority: x509.Certificate, signer: ec.EllipticCurvePrivateKey, names: Sequence[str]
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
-    # The common name has 64 characters at most; the names that count are the alternative ones.
+    # A common name has at most 64 characters; clients check the alternative names.
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     builder = _builder(subject, authority.subject, key, CERTIFICATE_DAYS)
     for extension, critical in (
@@ -163,7 +163,7 @@ def _leaf(
 
 
 def _fresh(path: Path, authority: x509.Certificate, names: Sequence[str]) -> bool:
-    """Whether a certificate of ours for these names is there and lasts a while."""
+    """Whether our certificate for these names exists and is not due for renewal."""
     if not path.exists():
         return False
     leaf = x509.load_pem_x509_certificate(_read(path).encode())
@@ -187,7 +187,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # A day back: clocks of small machines are not always right.
+        # Valid since yesterday, because the clocks of small machines may be slow.
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=days - 1))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
