@@ -20,7 +20,8 @@ from typing import Annotated
 
 import msgspec
 
-from monitor.store.base import Probe, Registry, StoreUnavailableError, Token
+from monitor.store.records import Probe, StoreUnavailableError, Token
+from monitor.store.registry import Registry
 from probes.wire.measurement import Role
 
 TOKEN_PREFIX = "rch1."

@@ -38,8 +38,8 @@ from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.metrics.lags import Lags
 from monitor.paths import database_url, kept_secret, read_secret
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
+from monitor.store.records import StoreUnavailableError
 from monitor.web.app import make_app
 from monitor.web.explanation_cache import Stories
 from monitor.web.site import Site
@@ -113,7 +113,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        announcer = EventAnnouncer(database.engine, policy, wall_clock)
+        announcer = EventAnnouncer(database, policy, wall_clock)
         asker = _asker(given, policy)
         own = (given.broker, given.mqtt_user, _broker_secret(given))
         async with asyncio.TaskGroup() as group:
@@ -142,9 +142,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     async with _open(given) as database:
         stories = Stories(partial(explain, database, fingerprints=fingerprints))
         site = Site(
-            engine=database.engine,
-            facts=database.facts,
-            registry=database.registry,
+            database=database,
             policy=policy,
             catalogue=catalogue,
             clock=wall_clock,
@@ -199,9 +197,7 @@ async def everything(
             stories = Stories(partial(explain, database, fingerprints=fingerprints))
             asker = _asker(given, policy)
             site = Site(
-                engine=database.engine,
-                facts=database.facts,
-                registry=database.registry,
+                database=database,
                 policy=policy,
                 catalogue=catalogue,
                 clock=wall_clock,
@@ -216,7 +212,7 @@ async def everything(
                 asked=None if asker is None else asker.counts,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
-            announcer = EventAnnouncer(database.engine, policy, wall_clock)
+            announcer = EventAnnouncer(database, policy, wall_clock)
             # Both addresses are ours before anything else starts that would have to be undone.
             async with serving(site, given.http), asyncio.TaskGroup() as group:
                 group.create_task(run_collector(*own, database, counters, stop, shared=False))

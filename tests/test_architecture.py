@@ -17,6 +17,8 @@ LARGEST_MEDIAN = 170
 SOURCES = sorted(
     path for package in ("probes", "monitor") for path in (ROOT / package).rglob("*.py")
 )
+VALUES_ONLY = {"monitor/store/records.py"}
+"""Files of value classes alone, which decide nothing and need no test."""
 FORBIDDEN_NAMES = {"utils", "helpers", "helper", "manager", "handler", "misc", "common"}
 PURE_BANS = {"asyncio", "socket", "time", "sqlalchemy", "aiohttp", "aiomqtt", "monitor.store"}
 
@@ -81,6 +83,19 @@ def test_monitor_imports_of_the_probe_only_wire_catalogue_and_runtime() -> None:
 
 def test_detection_is_pure() -> None:
     assert offenders(inside("monitor/detection"), PURE_BANS) == []
+
+
+def test_only_the_store_knows_sql() -> None:
+    """Elsewhere `database.reading()` and `monitor.store.reading` are the way to the data."""
+    others = [path for path in SOURCES if not path.is_relative_to(ROOT / "monitor/store")]
+    assert offenders(others, {"sqlalchemy", "monitor.store.tables"}) == []
+    bad = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in others
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("engine", "engines")
+    ]
+    assert bad == []
 
 
 @pytest.mark.parametrize("folder", ["probes/steps"])
@@ -159,6 +174,8 @@ def test_every_file_has_its_tests() -> None:
     for path in SOURCES:
         relative = path.relative_to(ROOT)
         if path.name in ("__init__.py", "__main__.py") or "migrations" in relative.parts:
+            continue
+        if str(relative) in VALUES_ONLY:
             continue
         wanted = ROOT / "tests" / relative.parent / f"test_{path.name}"
         if not wanted.is_file():

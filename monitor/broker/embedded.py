@@ -26,7 +26,7 @@ from amqtt.session import Session  # type: ignore[import-untyped]
 from monitor.broker import gate, packets
 from monitor.broker.gate import LOG, Authenticate
 from monitor.broker.packets import Connect, PacketError
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 
 RECHECK_SECONDS = 4.0
 """How often the credentials of connected probes are asked for again: a revoked probe is off

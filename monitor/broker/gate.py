@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 
 from monitor.broker import access, packets
 from monitor.broker.packets import Connect, Packet, PacketError
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 from probes.wire.bounds import MAX_PACKET_BYTES
 
 LOG = logging.getLogger("reachwatch.broker")

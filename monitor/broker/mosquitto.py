@@ -26,7 +26,8 @@ import msgspec
 
 from monitor.broker.access import EVENTS, RETESTS
 from monitor.enrolment import hash_secret
-from monitor.store.base import Registry, StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
+from monitor.store.registry import Registry
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.detection.model import Stored
-from monitor.store.base import Admitted, Probe
+from monitor.store.records import Admitted, Probe
 from probes.wire.measurement import (
     LIVENESS_TARGETS,
     Measurement,

@@ -24,13 +24,9 @@ from monitor.collector.intake import Arrived, Intake
 from monitor.collector.pacing import Buckets
 from monitor.collector.roster import Roster
 from monitor.collector.unpack import Unpacked, unpack
-from monitor.store.base import (
-    Admitted,
-    FactStore,
-    Quarantined,
-    Registry,
-    StoreUnavailableError,
-)
+from monitor.store.facts import FactStore
+from monitor.store.records import Admitted, Quarantined, StoreUnavailableError
+from monitor.store.registry import Registry
 from probes.wire.codec import TooNewError, WireError, decode_status
 
 LOG = logging.getLogger("reachwatch.collector")

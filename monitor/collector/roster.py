@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from monitor.store.base import Probe, Registry
+from monitor.store.records import Probe
+from monitor.store.registry import Registry
 
 KNOWN_SECONDS = 4.0
 UNKNOWN_SECONDS = 1.0

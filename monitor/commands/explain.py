@@ -27,9 +27,10 @@ from monitor.detection.sequence.history import Folding, stretches
 from monitor.detection.sequence.state import StateError
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import filled_database_url
-from monitor.store import concluded, reading
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
+from monitor.store.reading.events import get_event
+from monitor.store.reading.progress import pruned_before
+from monitor.store.records import StoreUnavailableError
 
 BEFORE_SECONDS = 1800
 """How long before the onset the story begins."""
@@ -67,8 +68,9 @@ async def explain(
     `brief`: only until a while after the event was confirmed (or opened). Raises UntoldError
     when there is no such event or its facts were let go, and StoreUnavailableError.
     """
-    async with database.engine.connect() as connection:
-        event = await reading.event(connection, id)
+    async with database.reading() as connection:
+        event = await get_event(connection, id)
+        pruned = await pruned_before(connection)
     if event is None:
         raise UntoldError(
             f"{id}: there is no such event in this store; it holds those of a detector "
@@ -86,7 +88,7 @@ async def explain(
         start = initial(event.service)
     rounds = [r for r, _ in await database.facts.rounds(start.round, event.service) if r <= ends]
     # The witnesses stay when everything else of their time goes.
-    if not rounds or await concluded.pruned(database.engines) > first:
+    if not rounds or pruned > first:
         raise UntoldError(f"{id}: its measurements are no longer kept")
     recorder = Recorder(event, policy, first)
     folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)

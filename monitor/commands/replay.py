@@ -24,9 +24,10 @@ from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, sort_events, stretches
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import filled_database_url
-from monitor.store import concluded
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
+from monitor.store.reading.events import all_events
+from monitor.store.reading.progress import list_services
+from monitor.store.records import StoreUnavailableError
 from probes.wire.codec import WireError, read_lines
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
@@ -53,7 +54,8 @@ def lines(events: Sequence[Event]) -> bytes:
 
 async def events_bytes(database: Database) -> bytes:
     """What the live detector concluded, in the form in which replay prints it."""
-    return lines(await concluded.events(database.engines))
+    async with database.reading() as connection:
+        return lines(await all_events(connection))
 
 
 def read_files(files: Iterable[tuple[str, Iterable[bytes]]]) -> list[Stored]:
@@ -106,7 +108,9 @@ async def fold_store(
     """
     events: list[Event] = []
     window = policy.ms(policy.control_window_seconds)
-    for service in await concluded.services(database.engines):
+    async with database.reading() as connection:
+        services = await list_services(connection)
+    for service in services:
         folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         rounds = [r for r, _ in await database.facts.rounds(-1, service) if r <= until]
         for chunk in stretches(rounds, CHUNK_ROUNDS, policy):

@@ -13,14 +13,13 @@ import random
 from collections.abc import Callable, Sequence
 
 import msgspec
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.broker.client import BrokerUnreachableError, Connection, connected
 from monitor.detection.model import Event, EventState
 from monitor.detection.policy import Policy
-from monitor.store import reading
-from monitor.store.base import StoreUnavailableError
+from monitor.store.database import Database
+from monitor.store.reading.events import list_events
+from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form
 from probes.wire import topics
 
@@ -36,8 +35,8 @@ LOOK_SECONDS = 60.0
 class EventAnnouncer:
     """Keeps the retained events of a broker equal to the store's."""
 
-    def __init__(self, engine: AsyncEngine, policy: Policy, clock: Callable[[], int]) -> None:
-        self._engine, self._policy, self._clock = engine, policy, clock
+    def __init__(self, database: Database, policy: Policy, clock: Callable[[], int]) -> None:
+        self._database, self._policy, self._clock = database, policy, clock
         self._wake = asyncio.Event()
         self._sent: dict[tuple[str, str], bytes] = {}
 
@@ -62,16 +61,16 @@ class EventAnnouncer:
                                 await self._wake.wait()
                         except TimeoutError:
                             pass  # time to look for what is to be cleared
-            except (BrokerUnreachableError, StoreUnavailableError, SQLAlchemyError) as error:
+            except (BrokerUnreachableError, StoreUnavailableError) as error:
                 log.warning("events are not published: %s", str(error).splitlines()[0][:200])
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
 
     async def _publish(self, connection: Connection) -> None:
-        async with self._engine.connect() as reader:
+        async with self._database.reading() as reader:
             events = [
-                *await reading.events(reader, published=True, limit=MOST),
-                *await reading.events(reader, state="open", published=True, limit=MOST),
+                *await list_events(reader, published=True, limit=MOST),
+                *await list_events(reader, state="open", published=True, limit=MOST),
             ]
         wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
         over = set(self._sent)

@@ -23,9 +23,10 @@ from monitor.detection.sequence.history import Folding, stretches
 from monitor.detection.sequence.state import ServiceState, StateError
 from monitor.detector import round_deadline, transitions
 from monitor.detector.retest_tracker import Suspecting
-from monitor.store import concluded
-from monitor.store.base import Conclusions, StoreUnavailableError
 from monitor.store.database import Database
+from monitor.store.reading.events import published_transitions
+from monitor.store.reading.progress import list_services, pruned_before
+from monitor.store.records import Conclusions, StoreUnavailableError
 from probes.wire.measurement import LIVENESS_TARGETS
 
 log = logging.getLogger(__name__)
@@ -196,7 +197,8 @@ class Detecting:
     async def _load(self) -> dict[str, _Watched]:
         conclusions = self.database.conclusions
         loaded: dict[str, _Watched] = {}
-        names = await concluded.services(self.database.engines)
+        async with self.database.reading() as connection:
+            names = await list_services(connection)
         try:
             for service in names:
                 stored = await conclusions.load(service)
@@ -230,9 +232,11 @@ class Detecting:
         watched.late = None
         found = await self.database.conclusions.checkpoint(service, late)
         start = initial(service)
+        async with self.database.reading() as connection:
+            pruned = await pruned_before(connection)
         if found is not None:
             start = states.decode(found[1])
-        elif await concluded.pruned(self.database.engines):
+        elif pruned:
             log.warning("%s: facts for round %d come after its time was let go", service, late)
             return False
         last = watched.state.round
@@ -342,7 +346,8 @@ class Detecting:
         told = transitions.News((), ())
         if not quietly:
             ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
-            known = await concluded.published(self.database.engines, ids) if ids else set()
+            async with self.database.reading() as connection:
+                known = await published_transitions(connection, ids)
             told = transitions.news(
                 folding.events, before, folding.state, known, now=self.clock(), policy=self.policy
             )

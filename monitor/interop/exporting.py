@@ -21,10 +21,9 @@ from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.paths import filled_database_url
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import StoreRefusedError, open_database
-from monitor.store.reading import Filter
-from monitor.store.streaming import streamed
+from monitor.store.reading.measurements import stream_measurements
+from monitor.store.records import Filter, StoreUnavailableError
 
 Write = Callable[[Sequence[Stored]], None]
 
@@ -80,7 +79,7 @@ async def run(
                 _opened(given.output, out) as stream,
                 writing(given.command.split()[1], stream) as write,
             ):
-                async for part in streamed(database.engines, wanted):
+                async for part in stream_measurements(database, wanted):
                     write(part)
                     count += len(part)
                     if err.isatty() and given.output is not None:

@@ -19,8 +19,8 @@ from monitor.interop.ooni import reading
 from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import stored
 from monitor.paths import database_url
-from monitor.store.base import Admitted, StoreUnavailableError
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
+from monitor.store.records import Admitted, StoreUnavailableError
 from probes.catalogue.load import CatalogueError, load
 
 BATCH = 1000

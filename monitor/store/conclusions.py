@@ -17,9 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event
 from monitor.store import cells, statements
-from monitor.store.base import Conclusions, StoreUnavailableError
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import pack_state, unpack_state
+from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.tables import (
     cell,
     checkpoint,
@@ -58,8 +58,9 @@ _take_lease = sa.text(
 )
 
 
-class SQLConclusionStore:
-    """`monitor.store.base.ConclusionStore` over SQL."""
+class ConclusionStore:
+    """States, checkpoints, events, verdicts and the detector's cursor and lease. Every method is
+    one transaction."""
 
     def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
         self._engines = engines
@@ -91,7 +92,7 @@ class SQLConclusionStore:
     async def cursor(self) -> int:
         """The arrival number up to which facts have been folded; 0 at first."""
         async with reading(self._engines) as connection:
-            return await statements.value_of(connection, DETECTOR)
+            return await statements.cursor_value(connection, DETECTOR)
 
     async def lead(self, holder: str, seconds: int, now: int) -> bool:
         """Take or renew the detector's lease; False while another holder's is fresh.
@@ -110,7 +111,7 @@ class SQLConclusionStore:
         """Replace what was concluded, and remember the arrival cursor: one transaction."""
         async with writing(self._engines) as connection:
             await self._still_leading(connection)
-            pruned = await statements.value_of(connection, PRUNED)
+            pruned = await statements.cursor_value(connection, PRUNED)
             for one in conclusions:
                 await self._save_one(connection, one, pruned)
             await connection.execute(_set_cursor, {"name": DETECTOR, "value": cursor})
@@ -189,7 +190,7 @@ class SQLConclusionStore:
         cells of that time and events that ended in it stay as well.
         """
         async with writing(self._engines) as connection:
-            pruned = await statements.value_of(connection, PRUNED)
+            pruned = await statements.cursor_value(connection, PRUNED)
             for table in (detector_state, checkpoint, verdict):
                 await connection.execute(sa.delete(table))
             await connection.execute(sa.delete(cell).where(cell.c.hour >= cells.hour_of(pruned)))

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from monitor.store.conclusions import SQLConclusionStore
-from monitor.store.engines import Engines, StoreRefusedError, connect, parse
-from monitor.store.facts import SQLFactStore
-from monitor.store.registry import SQLRegistry
+from monitor.store.conclusions import ConclusionStore
+from monitor.store.engines import (
+    Engines,
+    ReadTransaction,
+    StoreRefusedError,
+    connect,
+    parse,
+    reading,
+)
+from monitor.store.facts import FactStore
+from monitor.store.registry import Registry
 from monitor.store.schema import bring_up
 
 __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
@@ -29,29 +35,20 @@ class Database:
     """An open store. Make one with `open_database`."""
 
     def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
-        self._engines = engines
-        self.facts = SQLFactStore(engines)
-        self.conclusions = SQLConclusionStore(engines, now)
-        self.registry = SQLRegistry(engines)
+        self.engines = engines
+        """For the modules of this folder alone."""
+        self.facts = FactStore(engines)
+        self.conclusions = ConclusionStore(engines, now)
+        self.registry = Registry(engines)
 
-    @property
-    def engine(self) -> AsyncEngine:
-        """For reading only (on SQLite its connections refuse to write)."""
-        return self._engines.read
-
-    @property
-    def engines(self) -> Engines:
-        """For the store's own modules, such as `monitor.store.upkeep` and reading."""
-        return self._engines
-
-    @property
-    def place(self) -> str:
-        """The URL without its password, for messages."""
-        return self._engines.place
+    def reading(self) -> AbstractAsyncContextManager[ReadTransaction]:
+        """A transaction for the queries of `monitor.store.reading`; on SQLite all of them see the
+        same moment. Raises StoreUnavailableError."""
+        return reading(self.engines)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engines.close()
+        await self.engines.close()
 
 
 async def open_database(url: str, *, now: Callable[[], int] = wall_clock) -> Database:

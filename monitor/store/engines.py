@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 
 LOCK_SECONDS = 10.0
 """How long a writer waits for another process's transaction before it says `locked`."""
@@ -40,9 +40,14 @@ _SQLITE_OPEN = {
     "cache_size": "-32768",
     "journal_size_limit": "67108864",
 }
-_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "53", "57", "58", "XX")
+_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "57", "58", "XX")
 """Classes of SQLSTATE that are the server's or the network's trouble: connection, read-only,
-authorisation, no such database, rolled back, resources, operator, system, internal."""
+authorisation, no such database, rolled back, no such table, resources, operator, system,
+internal."""
+
+
+ReadTransaction = AsyncConnection
+"""What the queries of `monitor.store.reading` take."""
 
 
 class StoreRefusedError(StoreUnavailableError):
@@ -175,7 +180,9 @@ def trouble(error: BaseException) -> str | None:
     while cause is not None:
         if isinstance(cause, sqlite3.DatabaseError):
             ours = isinstance(cause, (sqlite3.IntegrityError, sqlite3.ProgrammingError))
-            ours = ours or getattr(cause, "sqlite_errorname", "") == "SQLITE_ERROR"
+            wrong = getattr(cause, "sqlite_errorname", "") == "SQLITE_ERROR"
+            # A table that vanished means that somebody replaced the file.
+            ours = ours or (wrong and "no such table" not in text)
             return None if ours else text
         if isinstance(state := getattr(cause, "sqlstate", None), str):
             return text if state.startswith(_UNAVAILABLE_SQLSTATES) else None

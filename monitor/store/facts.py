@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored
-from monitor.store import merge, ring
-from monitor.store.base import Added, Admitted, Quarantined
+from monitor.store import merge, quarantine
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import Packer, unpack
+from monitor.store.records import Added, Admitted, Quarantined
 from monitor.store.statements import chunks
 from monitor.store.tables import measurement, target, vantage
 from probes.wire.codec import decode
@@ -29,7 +29,7 @@ CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
 _LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
-_STORED = (
+SELECT_STORED = (
     sa.select(
         measurement.c.line, vantage.c.owner, vantage.c.role, vantage.c.enrolled, vantage.c.source
     )
@@ -38,8 +38,8 @@ _STORED = (
 )
 
 
-class SQLFactStore:
-    """`monitor.store.base.FactStore` over SQL."""
+class FactStore:
+    """Measurements and quarantine. Every method is one transaction."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
@@ -84,8 +84,8 @@ class SQLFactStore:
                 conflicting=len(clashing),
             )
             aside = [*quarantined, *map(_set_aside, clashing)]
-            await ring.keep(connection, aside)
-            await ring.count(connection, _tally(added, quarantined))
+            await quarantine.keep(connection, aside)
+            await quarantine.count(connection, _tally(added, quarantined))
         self._numbers |= numbers
         return added
 
@@ -116,7 +116,7 @@ class SQLFactStore:
     ) -> Sequence[Stored]:
         """Measurements of rounds first..last (both included) of a service, and always the
         liveness targets; sorted by (round, started, id)."""
-        query = _STORED.where(
+        query = SELECT_STORED.where(
             measurement.c.target.in_(_targets(service, _LIVENESS)),
             measurement.c.round.between(first_round, last_round),
         ).order_by(measurement.c.round, measurement.c.started, measurement.c.id)
@@ -124,7 +124,7 @@ class SQLFactStore:
             found = (await connection.execute(query)).all()
         stored: list[Stored] = []
         for some in chunks(found):
-            stored += [_stored(row)[0] for row in some]
+            stored += [stored_from(row)[0] for row in some]
             # Decoding 500 lines takes some 20 ms; then others (a broker, a page) may go on.
             await asyncio.sleep(0)
         return stored
@@ -148,13 +148,8 @@ class SQLFactStore:
         except ValueError:
             return None
         async with reading(self._engines) as connection:
-            found = (await connection.execute(_STORED.where(measurement.c.id == id))).first()
-        return None if found is None else _stored(found)
-
-    async def tallies(self) -> Sequence[tuple[str, str, int]]:
-        """(name, reason, n) of every counter of `monitor.store.tables.tally`."""
-        async with reading(self._engines) as connection:
-            return await ring.tallies(connection)
+            found = (await connection.execute(SELECT_STORED.where(measurement.c.id == id))).first()
+        return None if found is None else stored_from(found)
 
 
 def _targets(service: str | None, *others: str) -> sa.Select[Any]:
@@ -164,7 +159,8 @@ def _targets(service: str | None, *others: str) -> sa.Select[Any]:
     return numbers if service is None else numbers.where(target.c.service.in_((service, *others)))
 
 
-def _stored(row: Any) -> tuple[Stored, bytes]:
+def stored_from(row: Any) -> tuple[Stored, bytes]:
+    """The measurement in a row of SELECT_STORED, and its line as sent."""
     line = unpack(row.line)
     return Stored(
         measurement=decode(line),

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored
-from monitor.store.base import Admitted
+from monitor.store.records import Admitted
 from monitor.store.statements import chunks
 from monitor.store.tables import target, vantage
 

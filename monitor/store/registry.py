@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens and probes: the Registry over SQL.
+"""Enrolment tokens and enrolled probes.
 
 Keeps hashes and compares them; making secrets and hashing them is the caller's. What makes
 enrolment safe is that the token's last use is taken in the same statement that looks for it.
@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from monitor.store.base import Probe, Token
 from monitor.store.engines import Engines, reading, writing
+from monitor.store.records import Probe, Token
 from monitor.store.tables import probe as probe_table
 from monitor.store.tables import token as token_table
 
@@ -21,8 +21,8 @@ _TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
 _PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
 
 
-class SQLRegistry:
-    """`monitor.store.base.Registry` over SQL."""
+class Registry:
+    """Tokens and probes. Every method is one transaction."""
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines

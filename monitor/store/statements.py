@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small statements that several modules of the store say the same way."""
+"""Parts of statements that several modules of the store use."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,12 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.store.tables import cursor
 
 _T = TypeVar("_T")
+_Query = TypeVar("_Query", bound=sa.Select[Any])
 CHUNK = 500
 """Values in one IN list: well within the parameters that both databases take."""
 
 
 def upsert(table: sa.Table) -> sa.TextClause:
-    """INSERT that replaces the row with the same primary key, in the words that SQLite and
+    """INSERT that replaces the row with the same primary key, in the syntax that SQLite and
     PostgreSQL share. Parameters are named as the columns and go to the driver as they are."""
     names = [column.name for column in table.columns]
     key = [column.name for column in table.primary_key]
@@ -35,7 +36,15 @@ def chunks(values: Sequence[_T], size: int = CHUNK) -> Iterator[Sequence[_T]]:
         yield values[start : start + size]
 
 
-async def value_of(connection: AsyncConnection, name: str) -> int:
+async def cursor_value(connection: AsyncConnection, name: str) -> int:
     """A value of the table `cursor`; 0 when it was never set."""
     query = sa.select(cursor.c.value).where(cursor.c.name == name)
     return int((await connection.execute(query)).scalar() or 0)
+
+
+def where_equal(query: _Query, *pairs: tuple[sa.ColumnElement[Any], object | None]) -> _Query:
+    """Add `column = value` for every (column, value) whose value is not None."""
+    for column, value in pairs:
+        if value is not None:
+            query = query.where(column == value)
+    return query

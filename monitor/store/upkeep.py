@@ -90,7 +90,7 @@ async def prune(url: str, before_ms: int) -> Pruned:
     try:
         await bring_up(engines)
         async with writing(engines) as connection:
-            mark = max(before_ms, await statements.value_of(connection, PRUNED))
+            mark = max(before_ms, await statements.cursor_value(connection, PRUNED))
             await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
         async with reading(engines) as connection:
             targets = (await connection.execute(sa.select(target.c.number))).scalars().all()

@@ -9,11 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from sqlalchemy.exc import SQLAlchemyError
 
 from monitor.metrics.exposition import expose
-from monitor.store import reading
-from monitor.store.base import StoreUnavailableError
+from monitor.store.reading.progress import ingest_counters
+from monitor.store.records import StoreUnavailableError
 from monitor.web import assets, pages
 from monitor.web.api import endpoints as api
 from monitor.web.api import enrol, openapi
@@ -83,11 +82,11 @@ async def _store_away(site: Site) -> tuple[str, ...]:
     """Why the store cannot be read; nothing when it can. A process of pages alone has no other
     way to know."""
     try:
-        async with asyncio.timeout(READY_SECONDS), site.engine.connect() as connection:
-            await reading.tallies(connection)
+        async with asyncio.timeout(READY_SECONDS), site.database.reading() as connection:
+            await ingest_counters(connection)
     except TimeoutError:
         return (f"store: no answer within {READY_SECONDS:g} s",)
-    except (StoreUnavailableError, SQLAlchemyError, OSError):
+    except (StoreUnavailableError, OSError):
         return ("store: it cannot be read",)
     return ()
 
@@ -133,7 +132,7 @@ async def _answered(request: web.Request, handler: Answer) -> web.StreamResponse
         if "Allow" in error.headers:
             failed.headers["Allow"] = error.headers["Allow"]
         return failed
-    except (StoreUnavailableError, SQLAlchemyError, OSError) as error:
+    except (StoreUnavailableError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         log.warning("the store cannot be read: %s", reason[:200])
         return await _failure(request, 503, "The store cannot be read at the moment.")

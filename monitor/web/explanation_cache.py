@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from monitor.commands.explain import Explanation, UntoldError
 from monitor.detection.model import Event
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 
 log = logging.getLogger(__name__)
 Key = tuple[str, int]

@@ -10,9 +10,9 @@ from typing import Any
 
 import jinja2
 from aiohttp import web
-from sqlalchemy.exc import SQLAlchemyError
 
-from monitor.store import reading
+from monitor.store.reading.progress import last_received
+from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
@@ -63,9 +63,9 @@ async def render(
 async def freshness(site: Site) -> tuple[str, bool]:
     """When data last came, as a sentence, and whether that is too long ago."""
     try:
-        async with site.engine.connect() as connection:
-            last = await reading.last_received(connection)
-    except (SQLAlchemyError, OSError):
+        async with site.database.reading() as connection:
+            last = await last_received(connection)
+    except StoreUnavailableError:
         return "The store cannot be read at the moment.", True
     if last is None:
         return "Nothing has been measured yet.", False

@@ -7,12 +7,11 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
 from monitor.paths import PUBLIC_URL
-from monitor.store.base import FactStore, Registry
+from monitor.store.database import Database
 from monitor.web.explanation_cache import Stories
 from probes.wire.target import Catalogue, Service
 
@@ -22,9 +21,7 @@ class Site:
     """Everything that pages, API and metrics read from, and nothing that they could change but
     the registry (by enrolment)."""
 
-    engine: AsyncEngine
-    facts: FactStore
-    registry: Registry
+    database: Database
     policy: Policy
     catalogue: Catalogue
     clock: Callable[[], int]

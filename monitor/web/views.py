@@ -6,14 +6,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from monitor.collector.admission import REASONS
 from monitor.detection.model import Event, State
 from monitor.detection.sequence.present import Present, Sight, present
 from monitor.metrics.exposition import Snapshot
-from monitor.store import reading, recent
-from monitor.store.reading import Filter, VantageRow
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import StateCount, count_states, judged_rounds
+from monitor.store.reading.events import count_transitions, list_ended_events, list_events
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.progress import ingest_counters, last_folded_round, last_received
+from monitor.store.reading.vantages import VantageRow, clock_offsets, list_vantages
+from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.site import Site
 
@@ -61,20 +64,20 @@ def statuses(
 
 
 async def fleet(
-    site: Site, connection: AsyncConnection, sights: Sequence[Sight] | None = None
+    site: Site, connection: ReadTransaction, sights: Sequence[Sight] | None = None
 ) -> Sequence[tuple[VantageRow, str]]:
     """Every probe ever enrolled, with its status."""
-    rows = await reading.vantages(connection)
+    rows = await list_vantages(connection)
     if sights is None:
-        sights = await reading.sights(connection, recent_since(site))
-    offsets = await recent.clock_offsets(connection, recent_since(site))
+        sights = await newest_verdicts(connection, recent_since(site))
+    offsets = await clock_offsets(connection, recent_since(site))
     return statuses(site, rows, sights, offsets)
 
 
 async def presents(site: Site, chosen: Filter) -> Sequence[Present]:
     """Present states of every target in every network."""
-    async with site.engine.connect() as connection:
-        sights = await reading.sights(connection, recent_since(site), chosen.service)
+    async with site.database.reading() as connection:
+        sights = await newest_verdicts(connection, recent_since(site), chosen.service)
     return [
         row
         for row in present(sights)
@@ -84,28 +87,28 @@ async def presents(site: Site, chosen: Filter) -> Sequence[Present]:
     ]
 
 
-async def window(site: Site, connection: AsyncConnection, service: str) -> strips.Window:
+async def window(site: Site, connection: ReadTransaction, service: str) -> strips.Window:
     """The stretch that strips of a service show: as much of the longest as there is."""
     now = site.clock()
     span = strips.longest(site.policy)
-    oldest, newest = await recent.extent(connection, service, now - span, now)
+    oldest, newest = await judged_rounds(connection, service, now - span, now)
     return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
 
 
-def sights_of(rows: Iterable[recent.Slice]) -> Sequence[strips.Sight]:
+def sights_of(rows: Iterable[StateCount]) -> Sequence[strips.Sight]:
     """Counted slices as a strip takes them."""
     return [strips.Sight(row.begin, row.state, row.n, (row.asn, row.target)) for row in rows]
 
 
 async def event_strip(
     site: Site,
-    connection: AsyncConnection,
+    connection: ReadTransaction,
     event: Event,
     chosen: strips.Window,
     asns: Sequence[int],
 ) -> strips.Strip:
     """What networks of an event saw of its targets in a window."""
-    rows = await recent.slices(
+    rows = await count_states(
         connection, event.targets, chosen.since, chosen.until, chosen.width, event.country, asns
     )
     return strips.strip(sights_of(rows), chosen, site.interval_seconds * 1000)
@@ -113,17 +116,17 @@ async def event_strip(
 
 async def snapshot(site: Site) -> Snapshot:
     """Everything for one scrape."""
-    async with site.engine.connect() as connection:
-        opened = await reading.events(connection, state="open", published=True, limit=1000)
-        moved = await reading.transitions(connection)
-        tallies = await reading.tallies(connection)
-        sights = await reading.sights(connection, recent_since(site))
+    async with site.database.reading() as connection:
+        opened = await list_events(connection, state="open", published=True, limit=1000)
+        moved = await count_transitions(connection)
+        tallies = await ingest_counters(connection)
+        sights = await newest_verdicts(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
-        last = await reading.last_received(connection)
-        concluded = await recent.last_concluded(connection)
+        last = await last_received(connection)
+        concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
         span = 2 * site.policy.ms(site.policy.silent_seconds)
-        ended = await recent.ended(connection, site.clock() - max(span, MIN_ENDED_MS))
+        ended = await list_ended_events(connection, site.clock() - max(span, MIN_ENDED_MS))
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
     living = [(row, status) for row, status in probes if status != "revoked"]

@@ -28,8 +28,8 @@ from monitor.alerts import routing, rules, scraping
 from monitor.alerts.alert import as_yaml
 from monitor.detection.model import Event, State
 from monitor.detection.policy import Policy
-from monitor.store.base import Conclusions, Probe, Token
 from monitor.store.database import Database, open_database
+from monitor.store.records import Conclusions, Probe, Token
 from probes.wire.measurement import Role
 from tests.monitor.store.samples import admitted, verdict
 from tests.world.mosquitto import free_port

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from monitor.detection.model import Stored
-from monitor.store.base import Admitted
+from monitor.store.records import Admitted
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role, Vantage, measurement_id

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from monitor import enrolment
 from monitor.enrolment import Credentials, Enrolled, Refused, TokenError
-from monitor.store.base import Registry, StoreUnavailableError
 from monitor.store.database import open_database
+from monitor.store.records import StoreUnavailableError
+from monitor.store.registry import Registry
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000

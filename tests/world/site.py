@@ -31,8 +31,8 @@ from monitor.detection.model import (
 )
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
-from monitor.store.base import Admitted, Conclusions, Probe, Token
 from monitor.store.database import Database, open_database
+from monitor.store.records import Admitted, Conclusions, Probe, Token
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from probes.wire.codec import encode
@@ -246,9 +246,7 @@ def make_file(path: Path) -> Path:
 def site_of(database: Database, **changes: object) -> Site:
     """The site over a store, at the world's own time."""
     values: dict[str, object] = {
-        "engine": database.engine,
-        "facts": database.facts,
-        "registry": database.registry,
+        "database": database,
         "policy": Policy(),
         "catalogue": CATALOGUE,
         "clock": lambda: NOW,

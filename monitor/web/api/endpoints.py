@@ -13,8 +13,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.store import reading
-from monitor.store.reading import Filter
+from monitor.store.reading import counts
+from monitor.store.reading.events import get_event, list_events
+from monitor.store.reading.measurements import list_judged
+from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.web.api import params as time_params
 from monitor.web.api.forms import (
     as_csv,
@@ -152,8 +155,8 @@ async def events(request: web.Request) -> web.Response:
     if state is not None and state not in ("open", "closed", "retracted"):
         raise BadParameterError(f"state: must be open, closed or retracted, not {state[:40]!r}")
     limit = limit_of(request)
-    async with request.app[SITE].engine.connect() as connection:
-        rows = await reading.events(
+    async with request.app[SITE].database.reading() as connection:
+        rows = await list_events(
             connection, chosen(request), state=state, after=after_of(request), limit=limit + 1
         )
     page = rows[:limit]
@@ -163,8 +166,8 @@ async def events(request: web.Request) -> web.Response:
 
 async def one_event(request: web.Request) -> web.Response:
     """One event by its id, with what each network contributes."""
-    async with request.app[SITE].engine.connect() as connection:
-        event = await reading.event(connection, request.match_info["id"])
+    async with request.app[SITE].database.reading() as connection:
+        event = await get_event(connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     body = event_form(event) | {
@@ -176,7 +179,7 @@ async def one_event(request: web.Request) -> web.Response:
 
 async def one_measurement(request: web.Request) -> web.Response:
     """One measurement, byte for byte as the probe sent it."""
-    found = await request.app[SITE].facts.measurement(request.match_info["id"])
+    found = await request.app[SITE].database.facts.measurement(request.match_info["id"])
     if found is None:
         raise web.HTTPNotFound(reason="There is no measurement with this id.")
     return web.Response(body=found[1], content_type="application/json")
@@ -185,8 +188,8 @@ async def one_measurement(request: web.Request) -> web.Response:
 async def measurements(request: web.Request) -> web.Response:
     """Judged measurements, newest round first."""
     limit = limit_of(request)
-    async with request.app[SITE].engine.connect() as connection:
-        rows = await reading.judged(
+    async with request.app[SITE].database.reading() as connection:
+        rows = await list_judged(
             connection,
             chosen(request),
             after=after_of(request, "[0-9a-f]{32}"),
@@ -204,10 +207,8 @@ async def timeline(request: web.Request) -> web.Response:
     if wanted.since is None:
         wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
     limit = limit_of(request)
-    async with site.engine.connect() as connection:
-        rows = await reading.timeline(
-            connection, wanted, after=text_after(request), limit=limit + 1
-        )
+    async with site.database.reading() as connection:
+        rows = await counts.timeline(connection, wanted, after=text_after(request), limit=limit + 1)
     page = rows[:limit]
     following = text_key(page[-1].hour, page[-1].key) if len(rows) > limit else None
     return answer(request, "timeline", [bucket_form(row) for row in page], following)
@@ -218,8 +219,8 @@ async def services(request: web.Request) -> web.Response:
     site = request.app[SITE]
     wanted = chosen(request)
     rows = await presents(site, wanted)
-    async with site.engine.connect() as connection:
-        opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
+    async with site.database.reading() as connection:
+        opened = await list_events(connection, wanted, state="open", limit=MAX_LIMIT)
     listed: list[dict[str, Any]] = [
         {
             "id": service.id,
@@ -252,10 +253,10 @@ async def _places(
 ) -> web.Response:
     site = request.app[SITE]
     wanted = chosen(request)
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         probes = await fleet(site, connection)
-        opened = await reading.events(connection, wanted, state="open", limit=MAX_LIMIT)
-    places: dict[tuple[Any, ...], list[tuple[reading.VantageRow, str]]] = defaultdict(list)
+        opened = await list_events(connection, wanted, state="open", limit=MAX_LIMIT)
+    places: dict[tuple[Any, ...], list[tuple[VantageRow, str]]] = defaultdict(list)
     for probe, status in probes:
         if (
             probe.role == "vantage"
@@ -288,9 +289,9 @@ async def vantages(request: web.Request) -> web.Response:
     (it has failed for long while others of its network see them). Never an address."""
     site = request.app[SITE]
     wanted = chosen(request)
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         rows = await fleet(site, connection)
-        watched = watchlist(await reading.events(connection, state="open", limit=MAX_LIMIT))
+        watched = watchlist(await list_events(connection, state="open", limit=MAX_LIMIT))
     listed = (
         (row.id, vantage_form(row, status, (line.target for line in watched.get(row.id, ()))))
         for row, status in rows

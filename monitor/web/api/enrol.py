@@ -13,12 +13,14 @@ async def enrol_probe(request: web.Request) -> web.Response:
     """Exchange a token for a probe's credentials."""
     site = request.app[SITE]
     enrolled = site.clock() - site.enrolled_before_ms
-    status, body = await enrol_answer(site.registry, await request.read(), enrolled, site.brokers)
+    status, body = await enrol_answer(
+        site.database.registry, await request.read(), enrolled, site.brokers
+    )
     return web.Response(status=status, body=body, content_type="application/json")
 
 
 async def leave(request: web.Request) -> web.Response:
     """Revoke a probe at its own wish."""
     site = request.app[SITE]
-    status, body = await leave_answer(site.registry, await request.read(), site.clock())
+    status, body = await leave_answer(site.database.registry, await request.read(), site.clock())
     return web.Response(status=status, body=body, content_type="application/json")

@@ -16,7 +16,9 @@ from typing import Any
 from monitor.detection.model import Event
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import Present
-from monitor.store.reading import Bucket, Judged, VantageRow
+from monitor.store.reading.counts import TimelineCell
+from monitor.store.reading.measurements import JudgedMeasurement
+from monitor.store.reading.vantages import VantageRow
 
 
 def rfc3339(milliseconds: int | None) -> str | None:
@@ -64,7 +66,7 @@ def event_form(event: Event) -> dict[str, Any]:
     }
 
 
-def judged_form(judged: Judged) -> dict[str, Any]:
+def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
     """One element of `GET /api/v1/measurements`."""
     verdict = judged.verdict
     return {
@@ -98,7 +100,7 @@ def present_form(present: Present) -> dict[str, Any]:
     }
 
 
-def bucket_form(bucket: Bucket) -> dict[str, Any]:
+def bucket_form(bucket: TimelineCell) -> dict[str, Any]:
     """One element of `GET /api/v1/timeline`."""
     return {
         "hour": rfc3339(bucket.hour),

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from monitor.detection.model import Event, Tier
-from monitor.store.reading import VantageRow
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.text.words import TIERS, plural, sentence
 from monitor.web.text.words import country as name_of
 

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from monitor.detection.model import Event
 from monitor.detection.sequence.present import Present, present
-from monitor.store import reading
-from monitor.store.reading import Filter
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.records import Filter
 from monitor.web.pages import places as place_page
 from monitor.web.pages.overview import cell
 from monitor.web.pages.places import Locality
@@ -36,9 +37,9 @@ async def page(request: web.Request) -> web.Response:
     if code not in COUNTRIES and code != UNKNOWN:
         raise web.HTTPNotFound(reason="No country has this code.")
     here = Locality(name=words.country(code), country=code)
-    async with site.engine.connect() as connection:
-        events = await reading.events(connection, Filter(country=code), limit=EVENTS)
-        sights = await reading.sights(connection, recent_since(site))
+    async with site.database.reading() as connection:
+        events = await list_events(connection, Filter(country=code), limit=EVENTS)
+        sights = await newest_verdicts(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
         window = await place_page.stretch(site, connection)
         opened = [event for event in events if event.state == "open"]

@@ -10,7 +10,8 @@ from aiohttp import web
 
 from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
-from monitor.store import reading, recent
+from monitor.store.reading.counts import judged_rounds
+from monitor.store.reading.events import get_event
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import ladders
@@ -34,8 +35,8 @@ async def asked(request: web.Request) -> tuple[Event, Service | None, str]:
     """The event that a request is about, its service in the catalogue, and the service's name.
     Raises HTTPNotFound."""
     site = request.app[SITE]
-    async with site.engine.connect() as connection:
-        event = await reading.event(connection, request.match_info["id"])
+    async with site.database.reading() as connection:
+        event = await get_event(connection, request.match_info["id"])
     if event is None:
         raise web.HTTPNotFound(reason="There is no event with this id.")
     service = site.service(event.service)
@@ -89,8 +90,8 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
     now, interval = site.clock(), site.interval_seconds * 1000
     end = event_text.ended(event)
     made = []
-    async with site.engine.connect() as connection:
-        _, newest = await recent.extent(connection, event.service, event.onset, now)
+    async with site.database.reading() as connection:
+        _, newest = await judged_rounds(connection, event.service, event.onset, now)
         last = now if end is not None else min(now, (newest or now) + interval)
         span = max((last if end is None else end) - event.onset, site.policy.ms(SHORTEST))
         margin = int(span * MARGIN)
@@ -106,7 +107,7 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
     """The newest witness and the control's measurement of the same target beside it."""
     for id in reversed(event.witnesses):
-        found = await site.facts.measurement(id)
+        found = await site.database.facts.measurement(id)
         if found is None:
             continue
         stored, _ = found

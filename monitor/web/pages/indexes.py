@@ -10,7 +10,8 @@ from aiohttp import web
 
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import present
-from monitor.store import reading
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
 from monitor.web.draw import worldmap
 from monitor.web.pages.overview import matrix
 from monitor.web.pages.places import living
@@ -23,9 +24,9 @@ from monitor.web.views import fleet, recent_since
 async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
     site = request.app[SITE]
-    async with site.engine.connect() as connection:
-        sights = await reading.sights(connection, recent_since(site))
-        opened = await reading.events(connection, state="open", limit=500)
+    async with site.database.reading() as connection:
+        sights = await newest_verdicts(connection, recent_since(site))
+        opened = await list_events(connection, state="open", limit=500)
     countries, rows = matrix(site, present(sights), opened)
     cells = {id: cells for id, _, cells in rows}
     listed: list[dict[str, Any]] = []
@@ -51,9 +52,9 @@ async def services(request: web.Request) -> web.Response:
 async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
     site = request.app[SITE]
-    async with site.engine.connect() as connection:
-        sights = await reading.sights(connection, recent_since(site))
-        opened = await reading.events(connection, state="open", limit=500)
+    async with site.database.reading() as connection:
+        sights = await newest_verdicts(connection, recent_since(site))
+        opened = await list_events(connection, state="open", limit=500)
         probes = await fleet(site, connection, sights)
     rows = matrix(site, present(sights), opened)
     members = living(probes)

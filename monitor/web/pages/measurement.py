@@ -6,7 +6,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.detection.model import Stored, Verdict
-from monitor.store import reading
+from monitor.store.reading.measurements import get_verdict
 from monitor.web.draw.step_table import ladders
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -20,12 +20,12 @@ async def page(request: web.Request) -> web.Response:
     """Render a measurement."""
     site = request.app[SITE]
     id = request.match_info["id"]
-    found = await site.facts.measurement(id)
+    found = await site.database.facts.measurement(id)
     if found is None:
         raise web.HTTPNotFound(reason="There is no measurement with this id.")
     stored, line = found
-    async with site.engine.connect() as connection:
-        verdict = await reading.verdict(connection, id)
+    async with site.database.reading() as connection:
+        verdict = await get_verdict(connection, id)
     control = await nearest_control(site, stored)
     measurement = stored.measurement
     service = site.service(measurement.service)
@@ -60,7 +60,7 @@ async def nearest_control(site: Site, stored: Stored) -> Stored | None:
     before it within the policy's window."""
     measurement = stored.measurement
     window = site.policy.ms(site.policy.control_window_seconds)
-    near = await site.facts.facts(
+    near = await site.database.facts.facts(
         measurement.round - window, measurement.round, measurement.service
     )
     controls = [

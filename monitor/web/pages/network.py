@@ -11,8 +11,9 @@ from aiohttp import web
 
 from monitor.detection.model import Event, Layer, LayerFinding, State, Tier, Verdict, layer_of
 from monitor.detection.sequence.present import Sight
-from monitor.store import reading
-from monitor.store.reading import Filter
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.records import Filter
 from monitor.web.pages import places as place_page
 from monitor.web.pages.places import Locality
 from monitor.web.render import render
@@ -57,9 +58,9 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No network has this number.")
     if request.match_info["asn"] != str(asn):
         raise web.HTTPMovedPermanently(f"/as/{asn}")
-    async with site.engine.connect() as connection:
-        events = await reading.events(connection, Filter(asn=asn), limit=EVENTS)
-        sights = await reading.sights(connection, recent_since(site))
+    async with site.database.reading() as connection:
+        events = await list_events(connection, Filter(asn=asn), limit=EVENTS)
+        sights = await newest_verdicts(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
         sights = [sight for sight in sights if sight.asn == asn]
         members = place_page.living([(p, status) for p, status in probes if p.asn == asn])

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence.present import Present, present
-from monitor.store import reading
-from monitor.store.reading import VantageRow
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.progress import last_received
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips, worldmap
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -29,12 +31,12 @@ STRIPS = 60
 async def page(request: web.Request) -> web.Response:
     """Render the overview."""
     site = request.app[SITE]
-    async with site.engine.connect() as connection:
-        opened = await reading.events(connection, state="open", limit=500)
-        latest = await reading.events(connection, limit=100)
-        sights = await reading.sights(connection, recent_since(site))
+    async with site.database.reading() as connection:
+        opened = await list_events(connection, state="open", limit=500)
+        latest = await list_events(connection, limit=100)
+        sights = await newest_verdicts(connection, recent_since(site))
         probes = await fleet(site, connection, sights)
-        last = await reading.last_received(connection)
+        last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
         drawn = [(event, await drawing(site, connection, event)) for event in shown[:STRIPS]]
     living = [(probe, status) for probe, status in probes if status != "revoked"]
@@ -69,7 +71,7 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def drawing(
-    site: Site, connection: AsyncConnection, event: Event
+    site: Site, connection: ReadTransaction, event: Event
 ) -> tuple[strips.Strip, strips.Window]:
     """What the networks of an event saw of it lately."""
     chosen = await window(site, connection, event.service)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, EventState, Tier
-from monitor.store import recent, watching
-from monitor.store.reading import VantageRow
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips, watch_coverage
 from monitor.web.site import Site
 from monitor.web.text import event_text, words
@@ -37,12 +37,12 @@ class Locality(msgspec.Struct, frozen=True, kw_only=True):
         return self.country in (None, country) and (not self.asns or asn in self.asns)
 
 
-async def stretch(site: Site, connection: AsyncConnection) -> strips.Window:
+async def stretch(site: Site, connection: ReadTransaction) -> strips.Window:
     """The stretch that strips of several services show, the same for all of them."""
     now = site.clock()
     since = now - strips.longest(site.policy)
     extents = [
-        await recent.extent(connection, service.id, since, now)
+        await judged_rounds(connection, service.id, since, now)
         for service in site.catalogue.services
     ]
     oldest = min((first for first, _ in extents if first is not None), default=None)
@@ -52,17 +52,17 @@ async def stretch(site: Site, connection: AsyncConnection) -> strips.Window:
 
 async def service_strips(
     site: Site,
-    connection: AsyncConnection,
+    connection: ReadTransaction,
     window: strips.Window,
     here: Locality,
     opened: Sequence[Event],
 ) -> list[dict[str, Any]]:
     """One strip a service that was measured here, those with an open event first."""
     targets = [target.id for target in site.catalogue.targets]
-    rows = await recent.slices(
+    rows = await count_states(
         connection, targets, window.since, window.until, window.width, here.country, here.asns
     )
-    by_service: dict[str, list[recent.Slice]] = defaultdict(list)
+    by_service: dict[str, list[StateCount]] = defaultdict(list)
     for row in rows:
         by_service[row.target.partition("/")[0]].append(row)
     made = [
@@ -81,12 +81,12 @@ async def service_strips(
 
 
 async def watched(
-    site: Site, connection: AsyncConnection, window: strips.Window, here: Locality
+    site: Site, connection: ReadTransaction, window: strips.Window, here: Locality
 ) -> watch_coverage.Coverage:
     """How many vantages measured here, over the same stretch as the strips."""
     slots = watch_coverage.slots(window, site.interval_seconds * 1000)
     targets = [target.id for target in site.catalogue.targets]
-    counts = await watching.watchers(
+    counts = await count_vantages(
         connection, targets, slots.since, slots.until, slots.width, here.country, here.asns
     )
     return watch_coverage.coverage(counts, slots)

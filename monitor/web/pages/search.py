@@ -7,8 +7,8 @@ import re
 
 from aiohttp import web
 
-from monitor.store import reading
-from monitor.store.reading import Filter
+from monitor.store.reading.events import list_events
+from monitor.store.records import Filter
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text.words import COUNTRIES
@@ -35,8 +35,8 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPFound(f"/c/{place.country}" if place.country else f"/as/{place.asn}")
     events: list[object] = []
     if place is not None:
-        async with site.engine.connect() as connection:
-            events = list(await reading.events(connection, place, limit=EVENTS))
+        async with site.database.reading() as connection:
+            events = list(await list_events(connection, place, limit=EVENTS))
     values = {
         "title": "Search",
         "found": found,

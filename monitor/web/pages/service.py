@@ -10,8 +10,9 @@ from aiohttp import web
 
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import Present
-from monitor.store import reading, recent
-from monitor.store.reading import Filter
+from monitor.store.reading.counts import StateCount, count_states
+from monitor.store.reading.events import list_events
+from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.pages.overview import RANK, cell
 from monitor.web.render import render
@@ -27,13 +28,13 @@ async def page(request: web.Request) -> web.Response:
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     targets = [target.id for target in service.targets]
-    async with site.engine.connect() as connection:
-        events = await reading.events(connection, Filter(service=service.id), limit=100)
+    async with site.database.reading() as connection:
+        events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.state == "open"}
         chosen = await window(site, connection, service.id)
-        rows = await recent.slices(connection, targets, chosen.since, chosen.until, chosen.width)
+        rows = await count_states(connection, targets, chosen.since, chosen.until, chosen.width)
     now = await presents(site, Filter(service=service.id))
-    by_country: dict[str, list[recent.Slice]] = defaultdict(list)
+    by_country: dict[str, list[StateCount]] = defaultdict(list)
     for row in rows:
         by_country[row.country].append(row)
     places: dict[str, list[Present]] = defaultdict(list)

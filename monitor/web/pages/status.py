@@ -16,7 +16,16 @@ import monitor
 from monitor.collector.admission import REASONS
 from monitor.detection.rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
-from monitor.store import health, reading
+from monitor.store.reading.progress import (
+    MAX_ARRIVALS,
+    count_unread,
+    folded_rounds,
+    has_detector,
+    ingest_counters,
+    last_received,
+    recent_arrivals,
+    store_bytes,
+)
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
@@ -124,17 +133,17 @@ async def health_of(site: Site) -> Health:
     now = site.clock()
     interval = site.interval_seconds * 1000
     span = max(site.policy.ms(LOOK_BACK_SECONDS), 3 * interval)
-    async with site.engine.connect() as connection:
-        arrivals = await health.arrivals(connection, now - span)
-        last = await reading.last_received(connection)
-        tallies = await reading.tallies(connection)
-        folded = await health.folded(connection)
-        waiting = await health.waiting(connection)
-        detecting = await health.detecting(connection, now)
+    async with site.database.reading() as connection:
+        arrivals = await recent_arrivals(connection, now - span)
+        last = await last_received(connection)
+        tallies = await ingest_counters(connection)
+        folded = await folded_rounds(connection)
+        waiting = await count_unread(connection)
+        detecting = await has_detector(connection, now)
         probes = await fleet(site, connection)
-        stored = await health.size(connection)
+        stored = await store_bytes(connection)
         kind = connection.dialect.name
-    if len(arrivals) == health.LOOKED_AT:
+    if len(arrivals) == MAX_ARRIVALS:
         span = max(1, now - arrivals[-1].received)
     unready = tuple(site.unready())
     newest: dict[str, int] = {}
@@ -150,7 +159,7 @@ async def health_of(site: Site) -> Health:
     living = {probe.id for probe, status in probes if status != "revoked"}
     software = Counter(
         condition((), probe.status).software or "unknown"
-        for probe in await site.registry.probes()
+        for probe in await site.database.registry.probes()
         if probe.id in living
     )
     counted = {(name, reason): n for name, reason, n in tallies}

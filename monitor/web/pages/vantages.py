@@ -10,8 +10,10 @@ from itertools import groupby
 from aiohttp import web
 
 from monitor.detection.model import State
-from monitor.store import reading, watching
-from monitor.store.reading import Filter, VantageRow
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import ProbeMeasurement, list_measurements_of_probe
+from monitor.store.reading.vantages import VantageRow, liveness_lines
+from monitor.store.records import Filter
 from monitor.web import vantage_health
 from monitor.web.draw import strips
 from monitor.web.render import render
@@ -36,7 +38,7 @@ OPEN = 500
 async def listing(request: web.Request) -> web.Response:
     """Render all vantages, those who have left last."""
     site = request.app[SITE]
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         probes = sorted(
             await fleet(site, connection),
             key=lambda each: (
@@ -47,10 +49,10 @@ async def listing(request: web.Request) -> web.Response:
         after = request.query.get("after", "")
         first = ids.index(after) + 1 if after in ids else 0
         page = probes[first : first + ROWS]
-        lines = await watching.liveness_lines(
+        lines = await liveness_lines(
             connection, [probe.id for probe, _ in page], since(site, ROUNDS), ROUNDS
         )
-    said = {probe.id: probe.status for probe in await site.registry.probes()}
+    said = {probe.id: probe.status for probe in await site.database.registry.probes()}
     rows = [
         (probe, status, vantage_health.condition(lines.get(probe.id, ()), said.get(probe.id, b"")))
         for probe, status in page
@@ -69,17 +71,17 @@ async def page(request: web.Request) -> web.Response:
     """Render one vantage."""
     site = request.app[SITE]
     id = request.match_info["vantage"]
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         probes = await fleet(site, connection)
         found = next((each for each in probes if each[0].id == id), None)
         if found is None:
             raise web.HTTPNotFound(reason="No vantage has this id.")
         probe, status = found
-        lines = await watching.liveness_lines(connection, [id], since(site, HISTORY), HISTORY)
-        taken = await watching.taken(connection, id, since(site, ROUNDS), TAKEN)
+        lines = await liveness_lines(connection, [id], since(site, HISTORY), HISTORY)
+        taken = await list_measurements_of_probe(connection, id, since(site, ROUNDS), TAKEN)
         here = Filter(country=probe.country)
-        opened = await reading.events(connection, here, state="open", limit=OPEN)
-    registered = await site.registry.probe(id)
+        opened = await list_events(connection, here, state="open", limit=OPEN)
+    registered = await site.database.registry.probe(id)
     known = vantage_health.condition(lines.get(id, ()), registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {
@@ -167,7 +169,7 @@ def liveness(site: Site, known: Condition) -> tuple[strips.Window, strips.Strip]
     return chosen, strips.strip(seen, chosen, interval)
 
 
-def said(one: watching.Taken) -> tuple[str, str] | None:
+def said(one: ProbeMeasurement) -> tuple[str, str] | None:
     """(kind, word) of a measurement; None where nobody judges it. It alone never calls
     anything blocked."""
     if one.state is None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from monitor.broker import gate, packets
 from monitor.broker.packets import Packet, PacketError
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 from probes.wire import topics
 
 P = "p-0000000000000001"

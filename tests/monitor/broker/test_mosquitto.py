@@ -12,7 +12,7 @@ import pytest
 
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout, Passwords
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 from tests.world.brokers import house
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "mosquitto"

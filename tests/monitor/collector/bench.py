@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from monitor.collector.counters import Counters
-from monitor.store.base import Added, Admitted, Probe, Quarantined, StoreUnavailableError
+from monitor.store.records import Added, Admitted, Probe, Quarantined, StoreUnavailableError
 from probes.wire.codec import BatchHeader, encode, encode_batch
 from probes.wire.measurement import Measurement, Vantage, measurement_id
 

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from monitor.collector import admission
 from monitor.collector.admission import Refused, admit, within_networks, within_targets
-from monitor.store.base import Admitted, Probe
 from monitor.store.facts import CONFLICT
+from monitor.store.records import Admitted, Probe
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Role, Vantage
 from tests.monitor.collector.bench import P, measurement

@@ -14,8 +14,8 @@ from monitor.commands.explain import Explanation, UntoldError, explain, run, tol
 from monitor.commands.replay import events_bytes
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detecting
-from monitor.store import concluded
 from monitor.store.database import Database, open_database
+from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
 from tests.monitor.fleet import INTERVAL, START, admitted, from_round, rounds
 
@@ -36,7 +36,8 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 async def only(store: Database) -> str:
-    (event,) = await concluded.events(store.engines)
+    async with store.reading() as connection:
+        (event,) = await all_events(connection)
     return event.id
 
 
@@ -82,13 +83,13 @@ async def test_what_cannot_be_told(store: Database) -> None:
     with pytest.raises(UntoldError, match="no such event"):
         await explain(store, "0" * 16)
     id = await only(store)
-    await prune(str(store.engine.url), START + 10**9)
+    await prune(store.engines.place, START + 10**9)
     with pytest.raises(UntoldError, match="no longer kept"):
         await explain(store, id)
 
 
 async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    url = str(store.engine.url)
+    url = store.engines.place
     values = {"database": url, "data": None, "fingerprints": None}
     given = argparse.Namespace(**values, event=await only(store), json=True)
     out = io.StringIO()

@@ -16,8 +16,8 @@ from monitor.broker.client import connected
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import KEEP_FINAL_SECONDS, EventAnnouncer, retained
-from monitor.store.base import Conclusions
 from monitor.store.database import Database, open_database
+from monitor.store.records import Conclusions
 from probes.wire import topics
 from tests.monitor.store.samples import NOON, event
 from tests.world.mosquitto import Mosquitto, running_mosquitto
@@ -76,7 +76,7 @@ async def until(
 async def announcing(
     store: Database, broker: Mosquitto, clock: Callable[[], int], pace: int = 1
 ) -> AsyncIterator[EventAnnouncer]:
-    announcer = EventAnnouncer(store.engine, Policy(pace=pace), clock)
+    announcer = EventAnnouncer(store, Policy(pace=pace), clock)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(announcer.run(broker.url, "monitor", "x"))
         try:

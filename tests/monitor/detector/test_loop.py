@@ -15,9 +15,10 @@ from monitor.commands.replay import events_bytes, fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import LEASE_SECONDS, Detecting, run_detector
-from monitor.store import concluded, reading
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import Database, open_database
+from monitor.store.reading.events import all_events, count_transitions, list_events
+from monitor.store.reading.measurements import list_judged
+from monitor.store.records import StoreUnavailableError
 from monitor.store.tables import detector_state
 from monitor.store.upkeep import prune
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, Person, admitted, from_round, rounds
@@ -64,11 +65,12 @@ class World:
             pass
 
     async def events(self) -> list[Event]:
-        return await concluded.events(self.database.engines)
+        async with self.database.reading() as connection:
+            return await all_events(connection)
 
     async def journal(self) -> list[str]:
-        async with self.database.engine.connect() as connection:
-            return sorted(word for *_, word, n in await reading.transitions(connection) if n)
+        async with self.database.reading() as connection:
+            return sorted(word for *_, word, n in await count_transitions(connection) if n)
 
 
 @pytest.fixture
@@ -152,8 +154,8 @@ async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -
 
 async def shown(world: World) -> list[Event]:
     """What pages people: metrics and MQTT ask for the same."""
-    async with world.database.engine.connect() as connection:
-        return list(await reading.events(connection, state="open", published=True))
+    async with world.database.reading() as connection:
+        return list(await list_events(connection, state="open", published=True))
 
 
 async def test_a_spool_that_drains_in_parts_never_pages_for_the_past(world: World) -> None:
@@ -252,7 +254,7 @@ async def test_facts_of_a_time_that_was_let_go_change_nothing(
     await world.arrive(rounds(range(40), from_round(4, 12)))
     await world.settle()
     before = await events_bytes(world.database)
-    await prune(str(world.database.engines.place), START + 30 * INTERVAL)
+    await prune(world.database.engines.place, START + 30 * INTERVAL)
     await world.arrive(rounds([2], people=[Person(7, 64501)]))
     with caplog.at_level(logging.WARNING):
         await world.settle()
@@ -357,8 +359,8 @@ async def test_the_present_goes_before_what_comes_very_late(world: World) -> Non
     assert [(await load(f"s{n}"))[0] for n in range(3)] == [START + 127 * INTERVAL] * 3  # type: ignore[index]
     judged = []
     for _ in range(4):
-        async with world.database.engine.connect() as connection:
-            rows = await reading.judged(connection, limit=10_000)
+        async with world.database.reading() as connection:
+            rows = await list_judged(connection, limit=10_000)
         judged.append(sum(row.probe == late[0].probe for row in rows))
         await world.detector.turn()
     assert judged == [1, 2, 3, 3]
@@ -366,8 +368,7 @@ async def test_the_present_goes_before_what_comes_very_late(world: World) -> Non
 
 
 async def arrived(world: World) -> int:
-    async with world.database.engine.connect() as connection:
-        return await reading.measurements_stored(connection)
+    return len(await world.database.facts.arrivals(0))
 
 
 async def test_what_lies_in_a_hole_is_not_read(

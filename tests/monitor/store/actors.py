@@ -12,9 +12,9 @@ import sys
 import time
 
 from monitor.store import merge
-from monitor.store.base import StoreUnavailableError
 from monitor.store.database import open_database
 from monitor.store.engines import writing
+from monitor.store.records import StoreUnavailableError
 from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, id_of, verdict
 
 

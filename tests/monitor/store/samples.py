@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from monitor.detection.model import (
@@ -14,9 +15,17 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
-from monitor.store.base import Admitted, Conclusions
+from monitor.store.database import Database
+from monitor.store.reading.progress import ingest_counters
+from monitor.store.records import Admitted, Conclusions
 from probes.wire.codec import encode
-from probes.wire.measurement import Measurement, Role, Vantage, measurement_id
+from probes.wire.measurement import (
+    LIVENESS_INTERNATIONAL,
+    Measurement,
+    Role,
+    Vantage,
+    measurement_id,
+)
 from probes.wire.observation import TCPConnect
 
 MINUTE = 60_000
@@ -101,3 +110,68 @@ def event(id: str = "00000000000000aa", **changes: Any) -> Event:
 def concluded(round: int = NOON, service: str = "wechat", **changes: Any) -> Conclusions:
     values: dict[str, Any] = {"service": service, "round": round, "state": b"state"}
     return Conclusions(**(values | changes))
+
+
+async def judged_store(store: Database) -> Sequence[str]:
+    """Two probes, three rounds, two targets; returns the ids, newest first."""
+    rows = [
+        admitted(n, probe=p, target=target, at=NOON + r * MINUTE, country=country, asn=asn)
+        for n, (r, p, target, country, asn) in enumerate(
+            (r, p, target, country, asn)
+            for r in range(3)
+            for p, country, asn in ((1, "RU", 64501), (2, "FR", 64503))
+            for target in ("wechat/messaging", "signal/messaging")
+        )
+    ]
+    await store.facts.add(rows, [])
+    for service in ("wechat", "signal"):
+        said = tuple(
+            verdict(row, State.BLOCKED if row.stored.measurement.vantage.asn == 64501 else State.OK)
+            for row in rows
+            if row.stored.measurement.service == service
+        )
+        await store.conclusions.save([concluded(service=service, verdicts=said)], len(rows))
+    return [id_of(r) for r in sorted(rows, key=lambda r: (r.stored.measurement.round, id_of(r)))][
+        ::-1
+    ]
+
+
+async def fill_blocked(store: Database) -> None:
+    """Four rounds, a quarter of an hour apart, of two networks; one of them is blocked."""
+    rows = [
+        admitted(10 * r + p, probe=p, at=NOON + r * 15 * MINUTE, asn=64500 + p)
+        for r in range(4)
+        for p in (1, 2)
+    ]
+    await store.facts.add(rows, [])
+    said = tuple(
+        verdict(row, State.BLOCKED if row.stored.measurement.vantage.asn == 64501 else State.OK)
+        for row in rows
+    )
+    await store.conclusions.save([concluded(verdicts=said)], len(rows))
+
+
+async def fill_three_probes(store: Database) -> None:
+    """Three probes in two networks; the third measures in the first of four rounds only."""
+    rows = [
+        admitted(10 * r + p, probe=p, at=NOON + r * 15 * MINUTE, asn=64501 + (p == 2))
+        for r in range(4)
+        for p in (1, 2, 3)
+        if p < 3 or r == 0
+    ]
+    alive = [
+        admitted(100 + r, probe=1, at=NOON + r * 15 * MINUTE, target=LIVENESS_INTERNATIONAL)
+        for r in range(4)
+    ]
+    await store.facts.add([*rows, *alive], [])
+    said = tuple(verdict(row, State.BLOCKED) for row in rows)
+    await store.conclusions.save([concluded(verdicts=said)], len(rows))
+
+
+TARGETS = ["wechat/messaging"]
+
+
+async def counters(store: Database) -> Sequence[tuple[str, str, int]]:
+    """Every counter of what was ingested."""
+    async with store.reading() as connection:
+        return await ingest_counters(connection)

@@ -5,8 +5,8 @@ import random
 import sqlalchemy as sa
 
 from monitor.detection.model import State
-from monitor.store.base import Admitted
 from monitor.store.database import Database
+from monitor.store.records import Admitted
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
@@ -14,7 +14,7 @@ Cells = dict[tuple[int, str, int, str], tuple[int, int, int]]
 
 
 async def cells(store: Database) -> Cells:
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         rows = (await connection.execute(sa.select(cell))).all()
     return {
         (row.hour, row.country, row.asn, row.rule): (row.n, row.vantages, row.all_vantages)
@@ -46,7 +46,7 @@ async def test_cells_count_measurements_and_vantages(store: Database) -> None:
         (second, "RU", 64501, "tls.reset.sni"): (2, 1, 2),
         (second, "RU", 64502, "tls.ok"): (2, 1, 1),
     }
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         query = sa.select(cell.c.layer, cell.c.technique, cell.c.state).distinct()
         kinds = {tuple(row) for row in await connection.execute(query)}
     assert kinds == {("tls", "tls.reset.sni", "blocked"), (None, None, "ok")}

@@ -7,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.detection.model import Event, EventState, State
-from monitor.store.base import StoreUnavailableError
 from monitor.store.conclusions import (
     DAILY_CHECKPOINTS,
     DAY,
@@ -15,6 +14,7 @@ from monitor.store.conclusions import (
     superfluous,
 )
 from monitor.store.database import Database, open_database
+from monitor.store.records import StoreUnavailableError
 from monitor.store.tables import event as events
 from monitor.store.tables import journal, verdict
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event
@@ -23,20 +23,20 @@ from tests.monitor.store.samples import verdict as judged
 
 async def stored_events(store: Database) -> list[Event]:
     query = sa.select(events.c.body).order_by(events.c.id)
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         bodies = (await connection.execute(query)).scalars().all()
     return [msgspec.json.decode(body, type=Event) for body in bodies]
 
 
 async def entries(store: Database) -> list[tuple[int, str, str, str, str]]:
     columns = [journal.c[name] for name in ("at", "event", "service", "country", "transition")]
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         rows = await connection.execute(sa.select(*columns).order_by(journal.c.number))
         return [(a, e, s, c, t) for a, e, s, c, t in rows]
 
 
 async def verdicts(store: Database) -> dict[str, str]:
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         rows = await connection.execute(sa.select(verdict.c.measurement, verdict.c.state))
         return {row.measurement: row.state for row in rows}
 

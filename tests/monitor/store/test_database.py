@@ -48,7 +48,7 @@ async def test_several_open_at_once_in_one_process(url: str) -> None:
 
 
 async def test_messages_never_hold_the_password(store: Database) -> None:
-    assert "@" not in store.place or "postgres@" in store.place
+    assert "@" not in store.engines.place or "postgres@" in store.engines.place
 
 
 def test_the_wall_clock_is_in_milliseconds() -> None:

@@ -13,9 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.store import engines
-from monitor.store.base import Added, StoreUnavailableError
 from monitor.store.database import Database, open_database
 from monitor.store.engines import StoreRefusedError
+from monitor.store.records import Added, StoreUnavailableError
 from tests.monitor.store.samples import admitted, id_of
 from tests.monitor.store.stage import acting, line
 from tests.world.mosquitto import free_port
@@ -59,7 +59,7 @@ async def test_a_new_file_is_its_owners_alone(sqlite_url: str, tmp_path: Path) -
 async def test_readers_cannot_write(sqlite_url: str) -> None:
     store = await open_database(sqlite_url)
     with pytest.raises(sa.exc.OperationalError, match="readonly"):
-        async with store.engine.begin() as connection:
+        async with store.engines.read.begin() as connection:
             await connection.execute(sa.text("DELETE FROM token"))
     await store.close()
 

@@ -7,12 +7,12 @@ import asyncio
 import msgspec
 import sqlalchemy as sa
 
-from monitor.store.base import Added
 from monitor.store.database import Database, open_database
 from monitor.store.facts import CONFLICT
+from monitor.store.records import Added
 from monitor.store.tables import measurement, quarantine
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
-from tests.monitor.store.samples import MINUTE, NOON, admitted, id_of
+from tests.monitor.store.samples import MINUTE, NOON, admitted, counters, id_of
 
 
 async def held(store: Database, probe: str = "p-1") -> list[tuple[str, bytes]]:
@@ -21,12 +21,12 @@ async def held(store: Database, probe: str = "p-1") -> list[tuple[str, bytes]]:
         .where(quarantine.c.probe == probe)
         .order_by(quarantine.c.number)
     )
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         return [(reason, bytes(payload)) for reason, payload in await connection.execute(query)]
 
 
 async def count(store: Database) -> int:
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         query = sa.select(sa.func.count()).select_from(measurement)
         return (await connection.execute(query)).scalar_one()
 
@@ -162,7 +162,7 @@ async def test_two_writers_store_a_thousand_rows_exactly_once(store: Database, u
     assert one.result().new + two.result().new == 1000
     assert one.result().duplicate + two.result().duplicate == 1000
     assert await count(store) == 1000
-    assert {(name, why): n for name, why, n in await store.facts.tallies()} == {
+    assert {(name, why): n for name, why, n in await counters(store)} == {
         ("ingested", ""): 1000,
         ("duplicate", ""): 1000,
     }

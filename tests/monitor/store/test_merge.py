@@ -57,7 +57,7 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     numbers = [number for number, _, _ in await second.facts.arrivals(0)]
     assert numbers == sorted(numbers)
     assert len(numbers) == 4
-    async with first.engine.connect() as connection:
+    async with first.reading() as connection:
         newest = sa.text("SELECT id FROM measurement ORDER BY arrival DESC LIMIT 1")
         assert (await connection.execute(newest)).scalar() != row(7)[0]
     await first.close()

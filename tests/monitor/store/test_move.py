@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.store import move as moving
-from monitor.store.base import Quarantined, StoreUnavailableError
 from monitor.store.database import Database, open_database
 from monitor.store.engines import StoreRefusedError
+from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.tables import metadata
 from monitor.store.upkeep import prune
 from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
@@ -15,7 +15,7 @@ from tests.world.postgres import PostgreSQL
 
 
 async def everything(store: Database) -> dict[str, list[tuple[object, ...]]]:
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         return {
             table.name: sorted(tuple(row) for row in await connection.execute(sa.select(table)))
             for table in metadata.sorted_tables

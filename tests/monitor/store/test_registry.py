@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 import pytest
 
-from monitor.store.base import Probe, Token
 from monitor.store.database import Database, open_database
+from monitor.store.records import Probe, Token
 
 NOW = 1_000_000
 

@@ -39,7 +39,7 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
     await store.close()
     store = await open_database(empty_url)
     assert len(await store.facts.arrivals(0)) == 1
-    async with store.engine.connect() as reader:
+    async with store.reading() as reader:
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert "ix_verdict_round_measurement" in {each["name"] for each in names}
     await store.close()

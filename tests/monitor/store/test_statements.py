@@ -29,5 +29,5 @@ async def test_a_value_never_set_is_zero(store: Database) -> None:
     async with writing(store.engines) as connection:
         await connection.execute(statements.upsert(cursor), {"name": "there", "value": 2**40})
     async with reading(store.engines) as connection:
-        assert await statements.value_of(connection, "there") == 2**40
-        assert await statements.value_of(connection, "not there") == 0
+        assert await statements.cursor_value(connection, "there") == 2**40
+        assert await statements.cursor_value(connection, "not there") == 0

@@ -13,14 +13,14 @@ async def test_migrations_make_exactly_these_tables(store: Database) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         return list(compare_metadata(context, metadata))
 
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         assert await connection.run_sync(differences) == []
 
 
 async def test_autoincrement_numbers_are_never_used_again_on_sqlite(store: Database) -> None:
-    if store.engine.dialect.name != "sqlite":
+    if store.engines.read.dialect.name != "sqlite":
         return
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         query = sa.text("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'")
         names = set((await connection.execute(query)).scalars())
     assert names == {"measurement", "quarantine", "journal"}

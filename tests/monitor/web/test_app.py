@@ -150,7 +150,7 @@ async def test_metrics_speak_of_the_store(web: Client) -> None:
 async def test_a_store_that_cannot_be_read_is_503_in_one_line(
     site: Site, web: Client, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    await site.engine.dispose()
+    await site.database.close()
     (tmp_path / "site.sqlite").rename(tmp_path / "gone.sqlite")
     with caplog.at_level(logging.WARNING):
         ready = await web.get("/readyz")

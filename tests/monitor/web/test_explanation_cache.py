@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from msgspec.structs import replace
 
 from monitor.commands.explain import Explanation, UntoldError
-from monitor.store.base import StoreUnavailableError
+from monitor.store.records import StoreUnavailableError
 from monitor.web.explanation_cache import MOST, Stories
 from tests.monitor.store.samples import NOON, event
 

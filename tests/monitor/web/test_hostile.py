@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Stored
-from monitor.store.base import Admitted
+from monitor.store.records import Admitted
 from monitor.web.site import Site
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Role, measurement_id
@@ -98,7 +98,7 @@ async def test_the_newer_steps_are_inert_and_spelled_out(site: Site, web: Client
     line = encode(made)
     assert decode(line) == made  # a probe may send this
     stored = Stored(measurement=made, owner="", role=Role.VANTAGE, enrolled=0)
-    await site.facts.add([Admitted(stored=stored, line=line, received=made.started)], [])
+    await site.database.facts.add([Admitted(stored=stored, line=line, received=made.started)], [])
     answer = await web.get(f"/m/{made.id}")
     text = await answer.text()
     assert answer.status == 200

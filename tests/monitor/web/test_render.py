@@ -34,7 +34,7 @@ async def test_a_monitor_that_hears_nothing_says_so(world_file: Path, tmp_path: 
 
 
 async def test_a_store_that_is_away_is_a_sentence(site: Site, tmp_path: Path) -> None:
-    await site.engine.dispose()
+    await site.database.close()
     (tmp_path / "site.sqlite").rename(tmp_path / "gone")
     assert await freshness(site) == ("The store cannot be read at the moment.", True)
 

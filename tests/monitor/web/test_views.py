@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from monitor.detection.model import State, Verdict
 from monitor.detection.sequence.present import Sight
-from monitor.store.reading import Filter, VantageRow
+from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
@@ -46,7 +47,7 @@ async def test_statuses(site: Site) -> None:
 
 
 async def test_the_fleet_of_the_store(site: Site) -> None:
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         said = {row.id: status for row, status in await views.fleet(site, connection)}
     assert said[world.PEOPLE[4].id] == said[world.OFFLINE] == "degraded"
     assert said[world.SLEEPING] == "silent"
@@ -73,7 +74,7 @@ async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:
 
 async def test_strips_of_an_event(site: Site) -> None:
     event = world.events()[0]
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         chosen = await views.window(site, connection, "wechat")
         assert chosen.length == "3 h"
         drawn = await views.event_strip(site, connection, event, chosen, event.asns)

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from monitor.store.base import Conclusions
 from monitor.store.database import open_database
+from monitor.store.records import Conclusions
 from monitor.web.api import endpoints as api
 from monitor.web.api.endpoints import BadParameterError
 from monitor.web.api.forms import COLUMNS, rfc3339
@@ -151,7 +151,7 @@ async def test_measurements_between_two_rounds(web: Client) -> None:
 
 async def test_a_measurement_comes_byte_for_byte(web: Client, site: Site) -> None:
     id = world.events()[0].witnesses[0]
-    found = await site.facts.measurement(id)
+    found = await site.database.facts.measurement(id)
     assert found is not None
     answer = await web.get(f"/api/v1/measurements/{id}")
     assert await answer.read() == found[1]

@@ -11,7 +11,7 @@ async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
     site: Site, web: Client
 ) -> None:
     kept, text = enrolment.new_token("https://reach.example", "vantage", "ada", 1, NOW + HOUR, NOW)
-    await site.registry.add_token(kept)
+    await site.database.registry.add_token(kept)
     token = enrolment.parse_token(text)
     body = {"token_id": token.id, "secret": token.secret}
     answer = await web.post("/api/v1/enrol", json=body)
@@ -19,7 +19,7 @@ async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
     said = await answer.json()
     assert said["broker"] == ["mqtts://reach.example:8883"]
     assert (said["role"], said["owner"]) == ("vantage", "ada")
-    probe = await site.registry.probe(said["probe"])
+    probe = await site.database.registry.probe(said["probe"])
     assert probe is not None
     assert probe.enrolled == NOW
     again = await web.post("/api/v1/enrol", json=body)
@@ -29,7 +29,7 @@ async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
     assert (await web.post("/api/v1/leave", json=wrong)).status == 403
     mine = {"probe": said["probe"], "secret": said["secret"]}
     assert (await web.post("/api/v1/leave", json=mine)).status == 200
-    probe = await site.registry.probe(said["probe"])
+    probe = await site.database.registry.probe(said["probe"])
     assert probe is not None
     assert probe.revoked == NOW
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from monitor.detection.model import State, Verdict
 from monitor.detection.sequence.present import Present
-from monitor.store.reading import Bucket, Judged, VantageRow
+from monitor.store.reading.counts import TimelineCell
+from monitor.store.reading.measurements import JudgedMeasurement
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.api import forms
 from monitor.web.api.forms import COLUMNS, as_csv, inert, rfc3339
 from tests.world import site as world
@@ -21,11 +23,11 @@ PRESENT = Present(
     target="wechat/web", country="RU", asn=1, state=State.OK, technique=None, rule="r",
     vantages=2, agreeing=2, round=0,
 )  # fmt: skip
-BUCKET = Bucket(
+BUCKET = TimelineCell(
     hour=0, target="a/b", country="RU", asn=1, state="ok", layer=None, technique=None, n=3,
     vantages=2,
 )  # fmt: skip
-JUDGED = Judged(
+JUDGED = JudgedMeasurement(
     id="0" * 32, target="a/b", country="RU", asn=1, probe="p", round=0,
     verdict=Verdict(target="a/b", state=State.OK, rule="r", evidence=("x", "y")),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from monitor.detection.model import Tier
-from monitor.store.reading import VantageRow
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import worldmap
 from monitor.web.draw.worldmap import Place
 from monitor.web.text.words import COUNTRIES

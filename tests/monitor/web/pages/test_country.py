@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.sequence.present import present
-from monitor.store import reading
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
 from monitor.web.pages.country import matrix
 from monitor.web.site import Site
 from monitor.web.views import recent_since
@@ -32,9 +33,9 @@ async def test_it_says_what_is_blocked_and_by_which_network(web: Client) -> None
 
 
 async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
-    async with site.engine.connect() as connection:
-        sights = await reading.sights(connection, recent_since(site))
-        opened = await reading.events(connection, state="open")
+    async with site.database.reading() as connection:
+        sights = await newest_verdicts(connection, recent_since(site))
+        opened = await list_events(connection, state="open")
     rows = [row for row in present(sights) if row.country == "RU"]
     networks, listed = matrix(site, rows, [event for event in opened if event.country == "RU"])
     assert networks == [64501, 64502]

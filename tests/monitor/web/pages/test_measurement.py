@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 from msgspec.structs import replace
@@ -45,12 +46,12 @@ async def test_others_say_what_they_are(web: Client) -> None:
 
 
 async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) -> None:
-    found = await site.facts.measurement(id_of(0))
+    found = await site.database.facts.measurement(id_of(0))
     assert found is not None
     control = await page.nearest_control(site, found[0])
     assert control is not None
     assert control.measurement.round == found[0].measurement.round
-    own = await site.facts.measurement(id_of(7, number=0))
+    own = await site.database.facts.measurement(id_of(7, number=0))
     assert own is not None
     assert await page.nearest_control(site, own[0]) is None
 
@@ -64,7 +65,7 @@ def test_one_measurement_never_calls_anything_blocked() -> None:
 
 
 async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:
-    found = await site.facts.measurement(id_of(0))
+    found = await site.database.facts.measurement(id_of(0))
     assert found is not None
     stored, verdict = found
 
@@ -73,9 +74,11 @@ async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> No
             return replace(stored, source="ooni"), verdict
 
         def __getattr__(self, name: str) -> object:
-            return getattr(site.facts, name)
+            return getattr(site.database.facts, name)
 
-    async with client(dataclasses.replace(site, facts=Imported())) as web:  # type: ignore[arg-type]
+    database = copy.copy(site.database)
+    database.facts = Imported()  # type: ignore[assignment]
+    async with client(dataclasses.replace(site, database=database)) as web:
         answer = await (await web.get(f"/m/{id_of(0)}")).text()
     assert "volunteers of ooni" in text_of(answer)
     assert f'href="/v/{stored.measurement.probe}"' not in answer

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import State
 from monitor.detection.sequence.present import Present
-from monitor.store.reading import VantageRow
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.pages import overview
 from monitor.web.site import Site
 from tests.world import site as world

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Event
-from monitor.store.reading import VantageRow
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.pages import places as place_page
 from monitor.web.pages.places import Locality
 from monitor.web.site import Site
@@ -83,7 +83,7 @@ def test_silence_is_never_called_fine(
 
 async def test_strips_of_a_place(site: Site) -> None:
     opened = [EVENTS[world.CONFIRMED]]
-    async with site.engine.connect() as connection:
+    async with site.database.reading() as connection:
         window = await place_page.stretch(site, connection)
         assert window.length == "3 h"
         rows = await place_page.service_strips(site, connection, window, NETWORK, opened)
@@ -99,7 +99,7 @@ async def test_strips_of_a_place(site: Site) -> None:
 
 
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
-    async with empty.engine.connect() as connection:
+    async with empty.database.reading() as connection:
         assert (await place_page.stretch(empty, connection)).length == "30 min"
 
 

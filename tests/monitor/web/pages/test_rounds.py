@@ -12,8 +12,8 @@ from pathlib import Path
 from monitor.commands.explain import explain
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detecting
-from monitor.store import concluded
 from monitor.store.database import Database, open_database
+from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
 from monitor.web.explanation_cache import Stories
 from tests.monitor.fleet import START, admitted, from_round, rounds
@@ -42,7 +42,8 @@ async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Cli
 
 async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
-        (event,) = await concluded.events(database.engines)
+        async with database.reading() as connection:
+            (event,) = await all_events(connection)
         answer = await web.get(f"/e/{event.id}/rounds")
         body = await answer.text()
         assert answer.status == 200
@@ -66,8 +67,9 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
 
 async def test_facts_that_were_let_go_and_no_event(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
-        (event,) = await concluded.events(database.engines)
-        await prune(str(database.engine.url), START + 10**9)
+        async with database.reading() as connection:
+            (event,) = await all_events(connection)
+        await prune(database.engines.place, START + 10**9)
         said = text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
         assert "This cannot be shown: its measurements are no longer kept." in said
         assert (await web.get(f"/e/{'0' * 16}/rounds")).status == 404

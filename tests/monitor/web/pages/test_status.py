@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from monitor.collector.admission import REASONS
 from monitor.metrics.lags import Histogram, Lags
-from monitor.store.base import Conclusions, Quarantined
 from monitor.store.database import open_database
+from monitor.store.records import Conclusions, Quarantined
 from monitor.web.pages import status
 from monitor.web.pages.status import Lag, health_of
 from monitor.web.site import Site
@@ -90,7 +90,7 @@ async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path:
 
 
 async def test_a_detector_that_lags_is_seen(site: Site) -> None:
-    database = await open_database(str(site.engine.url), now=lambda: world.NOW)
+    database = await open_database(site.database.engines.place, now=lambda: world.NOW)
     behind = world.START + 10 * world.INTERVAL
     await database.conclusions.save(
         [Conclusions(service="signal", round=behind, state=b"state")], 0

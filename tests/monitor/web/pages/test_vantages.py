@@ -7,8 +7,8 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from monitor.store.reading import VantageRow
-from monitor.store.watching import Taken
+from monitor.store.reading.measurements import ProbeMeasurement
+from monitor.store.reading.vantages import VantageRow
 from monitor.web.pages import vantages
 from monitor.web.site import Site
 from monitor.web.vantage_health import Condition, Lived
@@ -57,7 +57,9 @@ async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.Monke
 
 async def test_one_vantage(web: Client, site: Site) -> None:
     status = Status(state="heartbeat", version="9", spool_rows=3, dropped=1)
-    await site.registry.saw(world.PEOPLE[0].id, world.NOW - 1000, status=encode_message(status))
+    await site.database.registry.saw(
+        world.PEOPLE[0].id, world.NOW - 1000, status=encode_message(status)
+    )
     page = await (await web.get(f"/v/{world.PEOPLE[0].id}")).text()
     text = text_of(page)
     assert "is online and was so in 24 of its last 24 rounds." in text
@@ -111,7 +113,9 @@ def test_sentences(site: Site) -> None:
 
 
 def test_a_measurement_alone_calls_nothing_blocked() -> None:
-    one = Taken(id="1", target="a/b", round=0, state="blocked", technique=None, rule=None)
+    one = ProbeMeasurement(
+        id="1", target="a/b", round=0, state="blocked", technique=None, rule=None
+    )
     assert vantages.said(one) == ("inconclusive", "fails")
     assert vantages.said(replace(one, state="ok")) == ("ok", "reachable")
     assert vantages.said(replace(one, state=None)) is None

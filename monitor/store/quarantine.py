@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.base import Quarantined
-from monitor.store.tables import quarantine, tally
+from monitor.store.records import Quarantined
+from monitor.store.tables import quarantine
 from probes.wire.bounds import MAX_PACKET_BYTES
 
 MAX_ROWS = 100
@@ -85,11 +85,3 @@ async def count(connection: AsyncConnection, counts: Mapping[tuple[str, str], in
                 for (name, reason), n in sorted(counts.items())
             ],
         )
-
-
-async def tallies(connection: AsyncConnection) -> list[tuple[str, str, int]]:
-    """(name, reason, n) of every counter."""
-    query = sa.select(tally.c.name, tally.c.reason, tally.c.n).order_by(
-        tally.c.name, tally.c.reason
-    )
-    return [(name, reason, n) for name, reason, n in await connection.execute(query)]

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from monitor.store import ring
-from monitor.store.base import Quarantined
+from monitor.store import quarantine as quarantine_rows
 from monitor.store.database import Database
+from monitor.store.records import Quarantined
 from monitor.store.tables import quarantine
-from tests.monitor.store.samples import admitted
+from tests.monitor.store.samples import admitted, counters
 
 
 def rubbish(number: int, probe: str = "p-1", size: int = 10) -> Quarantined:
@@ -22,27 +22,26 @@ async def held(store: Database, probe: str = "p-1") -> list[tuple[str, bytes]]:
         .where(quarantine.c.probe == probe)
         .order_by(quarantine.c.number)
     )
-    async with store.engine.connect() as connection:
+    async with store.reading() as connection:
         return [(reason, bytes(payload)) for reason, payload in await connection.execute(query)]
 
 
-async def test_quarantine_is_a_ring_for_each_probe(store: Database) -> None:
+async def test_quarantine_is_bounded_per_probe(store: Database) -> None:
     await store.facts.add([], [rubbish(0, "p-2")])
-    for start in range(0, ring.MAX_ROWS + 50, 50):
+    for start in range(0, quarantine_rows.MAX_ROWS + 50, 50):
         await store.facts.add([], [rubbish(start + n) for n in range(50)])
     kept = await held(store)
-    assert len(kept) == ring.MAX_ROWS
-    assert kept[-1][1] == rubbish(ring.MAX_ROWS + 49).payload
+    assert len(kept) == quarantine_rows.MAX_ROWS
+    assert kept[-1][1] == rubbish(quarantine_rows.MAX_ROWS + 49).payload
     assert len(await held(store, "p-2")) == 1
-    tallies = await store.facts.tallies()
-    assert tallies == [("quarantined", "malformed", ring.MAX_ROWS + 51)]
+    assert await counters(store) == [("quarantined", "malformed", quarantine_rows.MAX_ROWS + 51)]
 
 
 async def test_quarantine_has_a_cap_on_bytes(store: Database) -> None:
     for number in range(8):
-        await store.facts.add([], [rubbish(number, size=ring.MAX_PAYLOAD + 99)])
+        await store.facts.add([], [rubbish(number, size=quarantine_rows.MAX_PAYLOAD + 99)])
     kept = await held(store)
-    assert sum(len(payload) for _, payload in kept) <= ring.MAX_BYTES
+    assert sum(len(payload) for _, payload in kept) <= quarantine_rows.MAX_BYTES
     assert [payload[:1] for _, payload in kept] == [b"4", b"5", b"6", b"7"]
 
 
@@ -52,4 +51,4 @@ async def test_quarantine_takes_hostile_text(store: Database) -> None:
     )
     await store.facts.add([admitted(1)], [bad])
     assert len(await store.facts.arrivals(0)) == 1
-    assert {name: n for name, _, n in await store.facts.tallies()}["quarantined"] == 1
+    assert {name: n for name, _, n in await counters(store)}["quarantined"] == 1

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts and vantages counted over time.
+
+Short periods are counted from verdicts, long ones from the hourly cells, so that a page costs
+the same however much the fleet has measured.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from monitor.detection.model import State
+from monitor.store import tables as t
+from monitor.store.engines import ReadTransaction
+from monitor.store.records import Filter
+from monitor.store.statements import where_equal
+
+HOUR_MS = 3_600_000
+
+
+class TimelineCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of a timeline: verdicts of one hour that say the same."""
+
+    hour: int
+    target: str
+    country: str
+    asn: int
+    state: str
+    layer: str | None
+    technique: str | None
+    n: int
+    vantages: int
+
+    @property
+    def key(self) -> str:
+        """What orders the cells of one hour."""
+        words = (self.target, self.country, str(self.asn), self.state)
+        return " ".join((*words, self.layer or "", self.technique or ""))
+
+
+class StateCount(msgspec.Struct, frozen=True):
+    """Verdicts of one state on one target in one network that began in one time slot."""
+
+    begin: int
+    target: str
+    country: str
+    asn: int
+    state: State
+    n: int
+
+
+async def timeline(
+    connection: ReadTransaction,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
+    *,
+    after: tuple[int, str] | None = None,
+    limit: int = 100,
+) -> Sequence[TimelineCell]:
+    """Hourly counts, oldest first; `after` is an hour and the `key` of a cell in it. An hour is
+    included when any part of it lies between `since` and `until`."""
+    c = t.cell.c
+    key: sa.ColumnElement[Any] = c.target
+    for column in (
+        c.country,
+        sa.cast(c.asn, sa.Text),
+        c.state,
+        sa.func.coalesce(c.layer, ""),
+        sa.func.coalesce(c.technique, ""),
+    ):
+        # None of the columns contains a space.
+        key = key + sa.literal(" ") + column
+    # Order by bytes: collations differ between databases.
+    key = key.collate("C" if connection.dialect.name == "postgresql" else "BINARY")
+    columns = (c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
+    query = where_equal(
+        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages))
+        .group_by(*columns)
+        .order_by(c.hour, key),
+        (c.target, chosen.target),
+        (c.country, chosen.country),
+        (c.asn, chosen.asn),
+    )
+    if after is not None:
+        query = query.where(sa.or_(c.hour > after[0], sa.and_(c.hour == after[0], key > after[1])))
+    if chosen.service is not None:
+        query = query.where(c.target.startswith(f"{chosen.service}/", autoescape=True))
+    if chosen.since is not None:
+        query = query.where(c.hour > chosen.since - HOUR_MS)
+    if chosen.until is not None:
+        query = query.where(c.hour < chosen.until)
+    return [
+        TimelineCell(
+            hour=hour,
+            target=target,
+            country=country,
+            asn=asn,
+            state=state,
+            layer=layer,
+            technique=technique,
+            n=int(n),
+            vantages=int(vantages),
+        )
+        for hour, target, country, asn, state, layer, technique, n, vantages in (
+            await connection.execute(query.limit(limit))
+        )
+    ]
+
+
+async def judged_rounds(
+    connection: ReadTransaction, service: str, since: int, until: int
+) -> tuple[int | None, int | None]:
+    """Oldest and newest judged round of a service in a period; None when there is none."""
+    v = t.verdict.c
+    query = sa.select(v.round).where(v.service == service, v.round >= since, v.round < until)
+    oldest = await connection.scalar(query.order_by(v.round).limit(1))
+    newest = await connection.scalar(query.order_by(v.round.desc()).limit(1))
+    return oldest, newest
+
+
+async def count_states(
+    connection: ReadTransaction,
+    targets: Sequence[str],
+    since: int,
+    until: int,
+    width: int,
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Sequence[StateCount]:
+    """Verdicts by time slot of `width` from `since` on, by target, country, network and state,
+    oldest first. Without `asns`, of all networks."""
+    hourly = width >= HOUR_MS
+    source = t.cell.c if hourly else t.verdict.c
+    at = source.hour if hourly else source.round
+    count = sa.func.sum(source.n) if hourly else sa.func.count()
+    number = (at - since) // sa.literal(width, sa.BigInteger)
+    begin = (number * sa.literal(width, sa.BigInteger) + since).label("begin")
+    words = (source.target, source.country, source.asn, source.state)
+    query = (
+        sa.select(begin, *words, count)
+        .where(source.target.in_(targets), at >= since, at < until)
+        .group_by(sa.text("begin"), *words)
+        .order_by(sa.text("begin"), *words)
+    )
+    rows = await connection.execute(_in_networks(query, source, country, asns))
+    return [StateCount(int(a), b, c, d, State(e), int(n)) for a, b, c, d, e, n in rows]
+
+
+async def count_vantages(
+    connection: ReadTransaction,
+    targets: Sequence[str],
+    since: int,
+    until: int,
+    width: int,
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Mapping[int, int]:
+    """How many vantages measured any of these targets, by number of the time slot of `width`
+    from `since` on; slots without a measurement are missing."""
+    if width >= HOUR_MS:
+        return await _count_vantages_hourly(connection, targets, since, until, width, country, asns)
+    v = t.verdict.c
+    number = (v.round - since) // sa.literal(width, sa.BigInteger)
+    query = (
+        sa.select(number.label("slot"), sa.func.count(sa.distinct(v.probe)))
+        .where(v.target.in_(targets), v.round >= since, v.round < until)
+        .group_by(sa.text("slot"))
+    )
+    rows = await connection.execute(_in_networks(query, v, country, asns))
+    return {int(slot): int(n) for slot, n in rows}
+
+
+async def _count_vantages_hourly(
+    connection: ReadTransaction,
+    targets: Sequence[str],
+    since: int,
+    until: int,
+    width: int,
+    country: str | None,
+    asns: Sequence[int],
+) -> Mapping[int, int]:
+    """The largest number of any hour of a slot. A vantage is in one network, so the numbers of
+    several networks are added."""
+    c = t.cell.c
+    query = (
+        sa.select(c.hour, c.country, c.asn, sa.func.max(c.all_vantages))
+        .where(c.target.in_(targets), c.hour >= since, c.hour < until)
+        .group_by(c.hour, c.country, c.asn)
+    )
+    hours: dict[int, int] = defaultdict(int)
+    for hour, _, _, n in await connection.execute(_in_networks(query, c, country, asns)):
+        hours[hour] += n
+    slots: dict[int, int] = {}
+    for hour, n in hours.items():
+        slot = (hour - since) // width
+        slots[slot] = max(n, slots.get(slot, 0))
+    return slots
+
+
+def _in_networks(
+    query: sa.Select[Any], columns: Any, country: str | None, asns: Sequence[int]
+) -> sa.Select[Any]:
+    query = where_equal(query, (columns.country, country))
+    return query.where(columns.asn.in_(asns)) if asns else query

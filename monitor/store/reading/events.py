@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block events and the journal of their published transitions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from monitor.detection.model import Event, EventState
+from monitor.store import tables as t
+from monitor.store.engines import ReadTransaction
+from monitor.store.records import Filter
+from monitor.store.statements import chunks, where_equal
+
+_event = msgspec.json.Decoder(Event)
+CHUNK = 500
+"""Events decoded at once when a filter needs their body."""
+
+
+async def list_events(
+    connection: ReadTransaction,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
+    *,
+    state: str | None = None,
+    published: bool = False,
+    after: tuple[int, str] | None = None,
+    limit: int = 100,
+) -> Sequence[Event]:
+    """Events, newest onset first, then by descending id.
+
+    `since` and `until` select events that were open at some time between the two (`until`
+    excluded). `published` selects events that are in the journal; everything that alerts people
+    uses it.
+    """
+    e = t.event.c
+    query = where_equal(
+        sa.select(e.body).order_by(e.onset.desc(), e.id.desc()),
+        (e.service, chosen.service),
+        (e.country, chosen.country),
+        (e.state, state),
+    )
+    if published:
+        opened = sa.select(t.journal.c.event).where(t.journal.c.transition == "opened")
+        query = query.where(e.id.in_(opened))
+    if chosen.since is not None:
+        # A retracted event has no closing time: its last change ended it.
+        ended = sa.func.coalesce(e.closed, e.updated)
+        query = query.where(sa.or_(e.state == EventState.OPEN, ended >= chosen.since))
+    if chosen.until is not None:
+        query = query.where(e.onset < chosen.until)
+    found: list[Event] = []
+    columns_suffice = chosen.target is None and chosen.asn is None
+    # Targets and networks are in the body. These filters are rare, so they are applied here,
+    # chunk by chunk, until the page is full or no event is left.
+    while True:
+        page = query
+        if after is not None:
+            onset, id = after
+            page = query.where(sa.or_(e.onset < onset, sa.and_(e.onset == onset, e.id < id)))
+        page = page.limit(limit if columns_suffice else CHUNK)
+        rows = [_event.decode(body) for body in (await connection.execute(page)).scalars()]
+        found += [
+            each
+            for each in rows
+            if (chosen.target is None or chosen.target in each.targets)
+            and (chosen.asn is None or chosen.asn in each.asns)
+        ]
+        if columns_suffice or len(found) >= limit or len(rows) < CHUNK:
+            return found[:limit]
+        after = (rows[-1].onset, rows[-1].id)
+
+
+async def all_events(connection: ReadTransaction) -> list[Event]:
+    """All events, in no stated order."""
+    bodies = (await connection.execute(sa.select(t.event.c.body))).scalars()
+    return [_event.decode(body) for body in bodies]
+
+
+async def get_event(connection: ReadTransaction, id: str) -> Event | None:
+    """One event."""
+    body = await connection.scalar(sa.select(t.event.c.body).where(t.event.c.id == id))
+    return None if body is None else _event.decode(body)
+
+
+async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence[tuple[Event, str]]:
+    """Events that are over and whose end was first published at `since` or later, each with its
+    final transition (`closed` or `retracted`), newest first. Events that were opened again, or
+    that a refold removed, are not included."""
+    j, e = t.journal.c, t.event.c
+    final = (EventState.CLOSED.value, EventState.RETRACTED.value)
+    query = (
+        sa.select(e.body, j.transition)
+        .join_from(t.journal, t.event, j.event == e.id)
+        .where(j.at >= since, j.transition.in_(final), e.state == j.transition)
+        .order_by(j.number.desc())
+        .limit(1000)
+    )
+    return [
+        (_event.decode(body), transition) for body, transition in await connection.execute(query)
+    ]
+
+
+async def count_transitions(connection: ReadTransaction) -> Sequence[tuple[str, str, str, int]]:
+    """(service, country, transition, count) of everything published since the store was made."""
+    columns = (t.journal.c.service, t.journal.c.country, t.journal.c.transition)
+    query = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
+    return [(a, b, c, n) for a, b, c, n in await connection.execute(query)]
+
+
+async def published_transitions(
+    connection: ReadTransaction, ids: Collection[str]
+) -> set[tuple[str, str]]:
+    """(event id, transition) of these events that the journal already holds."""
+    j = t.journal.c
+    found: set[tuple[str, str]] = set()
+    for chunk in chunks(sorted(ids)):
+        query = sa.select(j.event, j.transition).where(j.event.in_(chunk))
+        found |= {(id, transition) for id, transition in await connection.execute(query)}
+    return found

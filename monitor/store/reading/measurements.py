@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measurements and the verdicts on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import sqlalchemy as sa
+
+from monitor.detection.model import Stored, Verdict
+from monitor.detection.sequence.present import Sight
+from monitor.store import tables as t
+from monitor.store.engines import ReadTransaction
+from monitor.store.facts import SELECT_STORED, stored_from
+from monitor.store.records import Filter
+from monitor.store.statements import where_equal
+
+if TYPE_CHECKING:
+    from monitor.store.database import Database
+
+_verdict = msgspec.json.Decoder(Verdict)
+STREAM_CHUNK = 500
+"""Measurements that one transaction of `stream_measurements` reads."""
+
+
+class JudgedMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement and its verdict, as lists show it."""
+
+    id: str
+    target: str
+    country: str
+    asn: int
+    probe: str
+    round: int
+    verdict: Verdict
+
+
+class ProbeMeasurement(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement of one probe. The state is None when there is no verdict (yet): controls
+    and liveness never get one."""
+
+    id: str
+    target: str
+    round: int
+    state: str | None
+    technique: str | None
+    rule: str | None
+
+
+async def list_judged(
+    connection: ReadTransaction,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
+    *,
+    after: tuple[int, str] | None = None,
+    limit: int = 100,
+    states: Sequence[str] = (),
+) -> Sequence[JudgedMeasurement]:
+    """Measurements that have a verdict, newest round first, then by descending id."""
+    v = t.verdict.c
+    query = where_equal(
+        sa.select(v.measurement, v.target, v.country, v.asn, v.probe, v.round, v.body).order_by(
+            v.round.desc(), v.measurement.desc()
+        ),
+        (v.service, chosen.service),
+        (v.target, chosen.target),
+        (v.country, chosen.country),
+        (v.asn, chosen.asn),
+    )
+    if chosen.since is not None:
+        query = query.where(v.round >= chosen.since)
+    if chosen.until is not None:
+        query = query.where(v.round < chosen.until)
+    if states:
+        query = query.where(v.state.in_(states))
+    if after is not None:
+        round, id = after
+        query = query.where(sa.or_(v.round < round, sa.and_(v.round == round, v.measurement < id)))
+    rows = await connection.execute(query.limit(limit))
+    return [
+        JudgedMeasurement(
+            id=id,
+            target=target,
+            country=country,
+            asn=asn,
+            probe=probe,
+            round=round,
+            verdict=_verdict.decode(body),
+        )
+        for id, target, country, asn, probe, round, body in rows
+    ]
+
+
+async def newest_verdicts(
+    connection: ReadTransaction, since: int, service: str | None = None
+) -> Sequence[Sight]:
+    """The newest verdict of each vantage on each target, in rounds from `since` on."""
+    v = t.verdict.c
+    newest = sa.select(v.target, v.probe, sa.func.max(v.round).label("round")).where(
+        v.round >= since
+    )
+    if service is not None:
+        newest = newest.where(v.service == service)
+    else:
+        # Named one by one, so that the index on (service, round) is used and not the whole table.
+        known = sa.select(t.target.c.service).distinct()
+        newest = newest.where(v.service.in_(known))
+    last = newest.group_by(v.target, v.probe).subquery()
+    query = (
+        sa.select(v.target, v.country, v.asn, v.probe, v.round, v.body)
+        .select_from(t.verdict)
+        .join(
+            last,
+            sa.and_(v.target == last.c.target, v.probe == last.c.probe, v.round == last.c.round),
+        )
+        .order_by(v.target, v.country, v.asn, v.probe)
+    )
+    return [
+        Sight(
+            target=target,
+            country=country,
+            asn=asn,
+            probe=probe,
+            round=round,
+            verdict=_verdict.decode(body),
+        )
+        for target, country, asn, probe, round, body in await connection.execute(query)
+    ]
+
+
+async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
+    """The detector's verdict on one measurement."""
+    body = await connection.scalar(sa.select(t.verdict.c.body).where(t.verdict.c.measurement == id))
+    return None if body is None else _verdict.decode(body)
+
+
+async def list_measurements_of_probe(
+    connection: ReadTransaction, probe: str, since: int, limit: int = 200
+) -> Sequence[ProbeMeasurement]:
+    """What a probe measured in rounds from `since` on: newest round first, then by target."""
+    m, v = t.measurement.c, t.verdict.c
+    columns = (m.id, t.target.c.id, m.round, v.state, v.technique, v.rule)
+    targets = sa.select(t.target.c.number)  # lets the index on (target, round) be used
+    query = (
+        sa.select(*columns)
+        .select_from(
+            t.measurement.join(t.target, t.target.c.number == m.target)
+            .join(t.vantage, t.vantage.c.number == m.vantage)
+            .outerjoin(t.verdict, v.measurement == m.id)
+        )
+        .where(t.vantage.c.probe == probe, m.target.in_(targets), m.round >= since)
+        .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
+        .limit(limit)
+    )
+    return [
+        ProbeMeasurement(
+            id=id, target=target, round=round, state=state, technique=technique, rule=rule
+        )
+        for id, target, round, state, technique, rule in await connection.execute(query)
+    ]
+
+
+async def stream_measurements(
+    database: Database, chosen: Filter, chunk: int = STREAM_CHUNK
+) -> AsyncIterator[Sequence[Stored]]:
+    """Chunks of the measurements that pass the filter, in order of arrival; `since` and `until`
+    are rounds, both included.
+
+    Each chunk is a transaction of its own, so a long export delays nobody. Raises
+    StoreUnavailableError.
+    """
+    m = t.measurement.c
+    query = where_equal(
+        SELECT_STORED.add_columns(m.arrival)
+        .join(t.target, t.target.c.number == m.target)
+        .order_by(m.arrival)
+        .limit(chunk),
+        (t.target.c.service, chosen.service),
+        (t.target.c.id, chosen.target),
+        (t.vantage.c.country, chosen.country),
+        (t.vantage.c.asn, chosen.asn),
+    )
+    if chosen.since is not None:
+        query = query.where(m.round >= chosen.since)
+    if chosen.until is not None:
+        query = query.where(m.round <= chosen.until)
+    last = 0
+    while True:
+        async with database.reading() as connection:
+            rows = (await connection.execute(query.where(m.arrival > last))).all()
+        if not rows:
+            return
+        last = rows[-1].arrival
+        yield [stored_from(row)[0] for row in rows]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the monitor itself is doing: what arrived lately, how far the detector has come, how large
+the store is. Every query costs the same in a store of ten rows and of ten million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from monitor.store import tables as t
+from monitor.store.conclusions import DETECTOR, PRUNED
+from monitor.store.engines import ReadTransaction
+from monitor.store.statements import cursor_value
+from probes.wire.measurement import LIVENESS_INTERNATIONAL
+
+MAX_ARRIVALS = 5_000
+"""Newest measurements that rates and lags are computed from."""
+_LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """When a measurement began and when it was stored, Unix milliseconds; its round and
+    service."""
+
+    started: int
+    received: int
+    round: int
+    service: str
+
+
+async def recent_arrivals(connection: ReadTransaction, since: int) -> Sequence[Arrival]:
+    """The newest measurements that were received from `since` on, newest first, at most
+    MAX_ARRIVALS."""
+    m = t.measurement.c
+    query = (
+        sa.select(m.started, m.received, m.round, t.target.c.service)
+        .select_from(t.measurement.join(t.target, t.target.c.number == m.target))
+        .order_by(m.arrival.desc())
+        .limit(MAX_ARRIVALS)
+    )
+    rows = await connection.execute(query)
+    return [Arrival(a, b, c, d) for a, b, c, d in rows if b >= since]
+
+
+async def last_received(connection: ReadTransaction) -> int | None:
+    """When the newest measurement arrived; None when there is none."""
+    query = sa.select(t.measurement.c.received).order_by(t.measurement.c.arrival.desc()).limit(1)
+    value = await connection.scalar(query)
+    return None if value is None else int(value)
+
+
+async def ingest_counters(connection: ReadTransaction) -> Sequence[tuple[str, str, int]]:
+    """(name, reason, count) of every counter in the table `tally`."""
+    columns = (t.tally.c.name, t.tally.c.reason)
+    query = sa.select(*columns, t.tally.c.n).order_by(*columns)
+    return [(name, reason, n) for name, reason, n in await connection.execute(query)]
+
+
+async def list_services(connection: ReadTransaction) -> list[str]:
+    """Every service of which a measurement was ever stored, sorted; without liveness."""
+    query = sa.select(t.target.c.service).where(t.target.c.service != _LIVENESS).distinct()
+    return sorted((await connection.execute(query)).scalars())
+
+
+async def folded_rounds(connection: ReadTransaction) -> Sequence[tuple[str, int]]:
+    """(service, last round that the detector folded), by service."""
+    columns = (t.detector_state.c.service, t.detector_state.c.round)
+    query = sa.select(*columns).order_by(t.detector_state.c.service)
+    return [(service, round) for service, round in await connection.execute(query)]
+
+
+async def last_folded_round(connection: ReadTransaction) -> int | None:
+    """The newest round that the detector has folded, of any service."""
+    value = await connection.scalar(sa.select(sa.func.max(t.detector_state.c.round)))
+    return None if value is None else int(value)
+
+
+async def count_unread(connection: ReadTransaction) -> int:
+    """Stored measurements that the detector has not read yet."""
+    newest = await connection.scalar(sa.select(sa.func.max(t.measurement.c.arrival)))
+    return max(0, int(newest or 0) - await cursor_value(connection, DETECTOR))
+
+
+async def has_detector(connection: ReadTransaction, now: int) -> bool:
+    """Whether some process holds the detector's lease."""
+    query = sa.select(t.lease.c.expires).where(t.lease.c.name == DETECTOR)
+    expires = await connection.scalar(query)
+    return expires is not None and int(expires) > now
+
+
+async def pruned_before(connection: ReadTransaction) -> int:
+    """Measurements of rounds before this were deleted; 0 when none were."""
+    return await cursor_value(connection, PRUNED)
+
+
+async def store_bytes(connection: ReadTransaction) -> int:
+    """Size of the whole store, including the free pages of a SQLite file."""
+    if connection.dialect.name == "sqlite":
+        pages = await connection.scalar(sa.text("SELECT page_count FROM pragma_page_count"))
+        page = await connection.scalar(sa.text("SELECT page_size FROM pragma_page_size"))
+        return int(pages or 0) * int(page or 0)
+    return int(await connection.scalar(sa.text("SELECT pg_database_size(current_database())")) or 0)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values that go into the store and come out of it, and its one error."""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.detection.model import Event, Stored, Verdict
+
+
+class StoreUnavailableError(Exception):
+    """The store cannot be reached, is locked or is full; the text gives the reason in one line.
+
+    The caller waits and tries again.
+    """
+
+
+class Admitted(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement line that passed admission."""
+
+    stored: Stored
+    line: bytes
+    """The JSON line as sent: never re-serialised."""
+    received: int
+    """Unix milliseconds; for lags only, the detector never reads it."""
+
+
+class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes that were not admitted, kept within limits for inspection."""
+
+    probe: str
+    reason: str
+    """One of a closed list (`monitor.collector.admission.REASONS`)."""
+    detail: str
+    payload: bytes
+    received: int
+
+
+class Added(msgspec.Struct, frozen=True):
+    """The outcome of one `FactStore.add`."""
+
+    new: int
+    duplicate: int
+    conflicting: int
+    """Same id, other bytes: the first stays, the other goes to quarantine."""
+
+
+class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the detector concluded about one service after folding up to `round`."""
+
+    service: str
+    round: int
+    state: bytes
+    """The detector's own encoding."""
+    checkpoints: tuple[tuple[int, bytes], ...] = ()
+    """(round, state) to keep."""
+    refolded_after: int | None = None
+    """Set after a refold for late facts: verdicts, checkpoints and event rows of later rounds are
+    replaced."""
+    events: tuple[Event, ...] = ()
+    """Events touched, in their newest form."""
+    verdicts: tuple[tuple[str, Verdict], ...] = ()
+    """(measurement id, verdict)."""
+    journal: tuple[tuple[str, str], ...] = ()
+    """(event id, transition) as first published; never rewritten, so counters never decrease."""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """An enrolled probe."""
+
+    id: str
+    owner: str
+    role: str
+    enrolled: int
+    revoked: int | None = None
+    country: str = "ZZ"
+    asn: int = 0
+    last_seen: int | None = None
+    status: bytes = b""
+    """Last status message as sent."""
+
+
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """A right to enrol once or a few times. The secret is stored as SHA-256 only."""
+
+    id: str
+    secret_sha256: str
+    role: str
+    owner: str
+    uses_left: int
+    expires: int
+    created: int
+    revoked: int | None = None
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lists filter by; None accepts everything."""
+
+    service: str | None = None
+    target: str | None = None
+    country: str | None = None
+    asn: int | None = None
+    since: int | None = None
+    until: int | None = None

@@ -1,0 +1,108 @@
+"""Measurements and verdicts, on both databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from monitor.store import tables
+from monitor.store.database import Database, open_database
+from monitor.store.reading.measurements import (
+    get_verdict,
+    list_judged,
+    list_measurements_of_probe,
+    newest_verdicts,
+    stream_measurements,
+)
+from monitor.store.records import Filter
+from probes.wire.measurement import LIVENESS_INTERNATIONAL
+from tests.monitor import fleet
+from tests.monitor.store.samples import (
+    MINUTE,
+    NOON,
+    fill_three_probes,
+    judged_store,
+)
+
+
+async def test_newest_measurements_are_found_without_sorting(sqlite_url: str) -> None:
+    store = await open_database(sqlite_url)
+    v = tables.verdict.c
+    query = sa.select(v.body).order_by(v.round.desc(), v.measurement.desc()).limit(5)
+    text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+    async with store.reading() as connection:
+        plan = (await connection.execute(sa.text(f"EXPLAIN QUERY PLAN {text}"))).all()
+    await store.close()
+    assert [row[-1] for row in plan] == ["SCAN verdict USING INDEX ix_verdict_round_measurement"]
+
+
+async def test_judged_measurements_are_paged_by_round_and_id(store: Database) -> None:
+    everything = await judged_store(store)
+    async with store.reading() as connection:
+        whole = await list_judged(connection)
+        assert [each.id for each in whole] == everything
+        pages, after = [], None
+        for _ in range(20):
+            page = await list_judged(connection, after=after, limit=5)
+            if not page:
+                break
+            pages += [each.id for each in page]
+            after = (page[-1].round, page[-1].id)
+        assert pages == everything
+        mine = Filter(service="wechat", country="RU", asn=64501, target="wechat/messaging")
+        assert {each.verdict.state for each in await list_judged(connection, mine)} == {"blocked"}
+        between = Filter(since=NOON + MINUTE, until=NOON + 2 * MINUTE)
+        found = await list_judged(connection, between)
+        assert {each.round for each in found} == {NOON + MINUTE}
+        assert len(await list_judged(connection, states=("ok",))) == 6
+        one = await get_verdict(connection, everything[0])
+        assert one is not None
+        assert one.rule == "tls.ok"
+        assert await get_verdict(connection, "0" * 32) is None
+
+
+async def test_newest_verdict_of_each_vantage(store: Database) -> None:
+    await judged_store(store)
+    async with store.reading() as connection:
+        found = await newest_verdicts(connection, NOON)
+        assert len(found) == 4
+        assert {each.round for each in found} == {NOON + 2 * MINUTE}
+        assert len(await newest_verdicts(connection, NOON, "signal")) == 2
+        assert await newest_verdicts(connection, NOON + 3 * MINUTE) == []
+
+
+async def test_measurements_of_one_probe(store: Database) -> None:
+    await fill_three_probes(store)
+    name = f"p-{1:016x}"
+    async with store.reading() as connection:
+        found = await list_measurements_of_probe(connection, name, NOON + 30 * MINUTE)
+        assert [(one.target, (one.round - NOON) // MINUTE, one.state) for one in found] == [
+            (LIVENESS_INTERNATIONAL, 45, None),
+            ("wechat/messaging", 45, "blocked"),
+            (LIVENESS_INTERNATIONAL, 30, None),
+            ("wechat/messaging", 30, "blocked"),
+        ]
+        assert found[1].technique == "tls.reset.sni"
+        assert len(await list_measurements_of_probe(connection, name, NOON, 3)) == 3
+        assert await list_measurements_of_probe(connection, "p-" + "f" * 16, NOON) == []
+
+
+async def test_chunks_hold_everything_once_in_the_order_of_arrival(tmp_path: Path) -> None:
+    everything = fleet.rounds(range(4))
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    try:
+        await database.facts.add(fleet.admitted(everything), ())
+        found = []
+        async for chunk in stream_measurements(database, Filter(), chunk=3):
+            assert 0 < len(chunk) <= 3
+            found += chunk
+        assert sorted(each.measurement.id for each in found) == sorted(
+            each.measurement.id for each in everything
+        )
+        assert {each.role for each in found} == {each.role for each in everything}
+        nothing = [chunk async for chunk in stream_measurements(database, Filter(service="none"))]
+        assert nothing == []
+    finally:
+        await database.close()

@@ -1,0 +1,96 @@
+"""Progress of collectors and detector, on both databases."""
+
+from __future__ import annotations
+
+from monitor.store.database import Database
+from monitor.store.reading.progress import (
+    count_unread,
+    folded_rounds,
+    has_detector,
+    ingest_counters,
+    last_folded_round,
+    last_received,
+    list_services,
+    pruned_before,
+    recent_arrivals,
+    store_bytes,
+)
+from monitor.store.reading.vantages import list_vantages
+from monitor.store.records import Probe, Token
+from tests.monitor.store.samples import (
+    HOUR,
+    MINUTE,
+    NOON,
+    admitted,
+    concluded,
+    verdict,
+)
+
+
+async def test_an_empty_store(store: Database) -> None:
+    async with store.reading() as connection:
+        assert await recent_arrivals(connection, 0) == []
+        assert await folded_rounds(connection) == []
+        assert await count_unread(connection) == 0
+        assert not await has_detector(connection, NOON)
+        assert await last_folded_round(connection) is None
+        assert await list_services(connection) == []
+        assert await pruned_before(connection) == 0
+        assert await last_received(connection) is None
+        assert await list_vantages(connection) == []
+        assert await store_bytes(connection) > 4096
+
+
+async def test_what_arrived_and_how_far_it_is_judged(store: Database) -> None:
+    rows = [admitted(n, at=NOON + n * MINUTE) for n in range(5)]
+    await store.facts.add(rows, [])
+    await store.conclusions.save([concluded(verdicts=(verdict(rows[0]),))], 3)
+    assert await store.conclusions.lead("somebody", 20, NOON)
+    async with store.reading() as connection:
+        found = await recent_arrivals(connection, NOON + 2 * MINUTE)
+        assert [each.received for each in found] == [NOON + n * MINUTE + 500 for n in (4, 3, 2)]
+        assert found[0].started == NOON + 4 * MINUTE + 104
+        assert found[0].round == NOON + 4 * MINUTE
+        assert found[0].service == "wechat"
+        ((service, round),) = await folded_rounds(connection)
+        assert service == "wechat"
+        assert round > 0
+        assert await count_unread(connection) == 2
+        assert await has_detector(connection, NOON + 19_000)
+        assert not await has_detector(connection, NOON + 21_000)
+
+
+async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None:
+    rows = [admitted(1), admitted(2)]
+    await store.facts.add(rows, [])
+    await store.facts.add(rows[:1], [])
+    token = Token(
+        id="t", secret_sha256="0" * 64, role="vantage", owner="ada", uses_left=1,
+        expires=NOON + HOUR, created=NOON,
+    )  # fmt: skip
+    await store.registry.add_token(token)
+    probe = Probe(id="p-1", owner="", role="", enrolled=NOON)
+    await store.registry.enrol("t", "0" * 64, probe, "secret", NOON)
+    await store.registry.saw("p-1", NOON + 5, country="RU", asn=64501)
+    async with store.reading() as connection:
+        assert await last_received(connection) == NOON + 500
+        counters = {(a, b): n for a, b, n in await ingest_counters(connection)}
+        assert counters["ingested", ""] == 2
+        assert counters["duplicate", ""] == 1
+        (row,) = await list_vantages(connection)
+        assert (row.id, row.owner, row.country, row.asn, row.last_seen) == (
+            "p-1", "ada", "RU", 64501, NOON + 5,
+        )  # fmt: skip
+
+
+async def test_newest_folded_round(store: Database) -> None:
+    await store.conclusions.save([concluded(NOON), concluded(NOON + HOUR, "signal")], 1)
+    async with store.reading() as connection:
+        assert await last_folded_round(connection) == NOON + HOUR
+
+
+async def test_services_are_those_measured_without_liveness(store: Database) -> None:
+    targets = ("wechat/web", "wechat/messaging", "signal/chat", "liveness/international")
+    await store.facts.add([admitted(n, target=t) for n, t in enumerate(targets)], ())
+    async with store.reading() as connection:
+        assert await list_services(connection) == ["signal", "wechat"]

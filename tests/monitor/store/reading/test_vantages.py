@@ -1,0 +1,54 @@
+"""What vantages last reported about themselves, on both databases."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.store.database import Database
+from monitor.store.reading.vantages import clock_offsets, liveness_lines
+from monitor.store.records import Admitted
+from probes.wire.codec import decode, encode
+from tests.monitor.store.samples import (
+    HOUR,
+    MINUTE,
+    NOON,
+    admitted,
+    fill_three_probes,
+)
+
+
+def skewed(one: Admitted, offset: int | None) -> Admitted:
+    changed = replace(one.stored.measurement, clock_offset_ms=offset)
+    return replace(one, stored=replace(one.stored, measurement=changed), line=encode(changed))
+
+
+async def test_the_newest_clock_of_each_probe_counts(store: Database) -> None:
+    def alive(number: int, probe: int, at: int) -> Admitted:
+        return admitted(number, probe=probe, at=at, target="liveness/international")
+
+    await store.facts.add(
+        [
+            skewed(alive(1, 1, NOON), 90_000),
+            skewed(alive(2, 1, NOON + MINUTE), -12),
+            skewed(alive(3, 2, NOON), 45_000),
+            skewed(alive(4, 3, NOON), None),
+            skewed(admitted(5, probe=4, at=NOON), 70_000),
+        ],
+        [],
+    )
+    async with store.reading() as connection:
+        found = await clock_offsets(connection, NOON)
+        assert found == {f"p-{1:016x}": -12, f"p-{2:016x}": 45_000}
+        assert await clock_offsets(connection, NOON + 2 * MINUTE) == {}
+
+
+async def test_newest_liveness_lines(store: Database) -> None:
+    await fill_three_probes(store)
+    names = [f"p-{n:016x}" for n in (1, 2)]
+    async with store.reading() as connection:
+        found = await liveness_lines(connection, names, NOON, 3)
+        rounds = [decode(line).round for line in found[names[0]]]
+        assert rounds == [NOON + r * 15 * MINUTE for r in (3, 2, 1)]
+        assert list(found) == names[:1]
+        assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
+        assert await liveness_lines(connection, [], NOON, 3) == {}
