@@ -70,7 +70,7 @@ async def run(given: argparse.Namespace) -> int:
     try:
         match given.command:
             case "up" if given.demo:
-                from monitor.demo.running import demonstrate
+                from monitor.demo.demonstration import demonstrate
 
                 await demonstrate(given, stop)
             case "up":

@@ -149,7 +149,7 @@ def _note(
 
 
 def pages(event: Event, policy: Policy) -> bool:
-    """Whether somebody is woken for an event in this form (monitor.alerts.terms.paged)."""
+    """Whether somebody is woken for an event in this form (monitor.alerts.promql.paged)."""
     sure = confidence.probability(event)
     return (
         event.tier is Tier.CONFIRMED

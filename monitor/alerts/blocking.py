@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.alerts import terms
+from monitor.alerts import promql
 from monitor.alerts.alert import Alert
 from monitor.detection.policy import Policy
 
@@ -20,18 +20,18 @@ NOT_UNBLOCKED = (
     "No longer firing. This does not say that the service is reachable again: that comes as a "
     "message of its own, ServiceUnblocked."
 )
-_FACTS = {
-    "networks": terms.AS_NETWORKS,
-    "technique": terms.AS_TECHNIQUE,
-    "since": terms.AS_SINCE,
-    "vantages": terms.AS_VANTAGES,
+_EVENT_ANNOTATIONS = {
+    "networks": promql.NETWORKS_TEXT,
+    "technique": promql.TECHNIQUE_TEXT,
+    "since": promql.SINCE_TEXT,
+    "vantages": promql.VANTAGES_TEXT,
     "when_resolved": NOT_UNBLOCKED,
 }
-_TOLD = (
-    f"Seen by {terms.AS_VANTAGES} vantages in {terms.AS_NETWORKS} since {terms.AS_SINCE}. "
-    f"How: {terms.AS_TECHNIQUE}."
+_SEEN = (
+    f"Seen by {promql.VANTAGES_TEXT} vantages in {promql.NETWORKS_TEXT} since {promql.SINCE_TEXT}. "
+    f"How: {promql.TECHNIQUE_TEXT}."
 )
-_ID = f"max by ({terms.EVENT})"
+_ID = f"max by ({promql.EVENT})"
 
 
 def alerts(policy: Policy) -> Sequence[Alert]:
@@ -44,40 +44,40 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="ServiceBlockConfirmed",
             kind="block",
-            expr=f'{_ID} ({terms.CONFIDENCE}{{tier="confirmed"}}) > 0 '
-            f"and on ({terms.EVENT}) {terms.PAGED}",
+            expr=f'{_ID} ({promql.CONFIDENCE}{{tier="confirmed"}}) > 0 '
+            f"and on ({promql.EVENT}) {promql.PAGED}",
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news.
             keep_seconds=policy.silent_seconds,
             summary="{{ $labels.service }} is blocked in {{ $labels.country }} "
-            f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
-            description=f"{_TOLD} Vantages of at least {policy.confirm_min_owners} owners agree, "
+            f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            description=f"{_SEEN} Vantages of at least {policy.confirm_min_owners} owners agree, "
             "and the control reaches the service.",
             first="Open the event's page, read what speaks against it and two witnesses of "
             "different owners; then tell those who wait for it.",
             link="/e/{{ $labels.event_id }}",
-            more=_FACTS,
+            more=_EVENT_ANNOTATIONS,
         ),
         Alert(
             name="ServiceBlockLikely",
             kind="block",
             # Confirmed but not sure enough to wake anybody is a ticket as well.
-            expr=f"{_ID} ({terms.SAID}) > 0 unless on ({terms.EVENT}) {terms.PAGED}",
+            expr=f"{_ID} ({promql.REPORTED}) > 0 unless on ({promql.EVENT}) {promql.PAGED}",
             severity="ticket",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
             summary="{{ $labels.service }} is likely blocked in {{ $labels.country }} "
-            f"({terms.AS_NETWORKS}): {terms.AS_TECHNIQUE}",
-            description=f"{_TOLD} Not sure enough to wake anybody: it may still turn out to be "
+            f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            description=f"{_SEEN} Not sure enough to wake anybody: it may still turn out to be "
             "something else.",
             first="Nothing at night: the event's page says what is missing for a confirmation.",
             link="/e/{{ $labels.event_id }}",
-            more=_FACTS,
+            more=_EVENT_ANNOTATIONS,
         ),
         Alert(
             name="BlockSpreading",
             kind="block",
-            expr=f"{terms.NETWORKS} >= {SPREADING_NETWORKS}",
+            expr=f"{promql.NETWORKS} >= {SPREADING_NETWORKS}",
             severity="ticket",
             seconds=policy.trouble_hold_seconds,
             keep_seconds=policy.silent_seconds,
@@ -95,18 +95,18 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
 def _closings(policy: Policy) -> Sequence[Alert]:
     place = "{{ $labels.service }} in {{ $labels.country }}"
     link = "/{{ if $labels.event_id }}e/{{ $labels.event_id }}{{ else }}s/{{ $labels.service }}"
-    more = {"since": terms.AS_SINCE, "until": terms.AS_ENDED}
+    more = {"since": promql.SINCE_TEXT, "until": promql.ENDED_TEXT}
     return (
         Alert(
             name="ServiceUnblocked",
             kind="closing",
-            expr=f"({terms.transition(policy, 'closed')}) "
-            f"unless on (service, country) {terms.SAID}",
+            expr=f"({promql.transition(policy, 'closed')}) "
+            f"unless on (service, country) {promql.REPORTED}",
             severity="info",
             summary="{{ $labels.service }} is reachable again in {{ $labels.country }}",
             description=f"The block of {place} has ended: vantages that saw it reach the service. "
             "{{ if $labels.event_id }}"
-            f"It lasted from {terms.AS_SINCE} to {terms.AS_ENDED}."
+            f"It lasted from {promql.SINCE_TEXT} to {promql.ENDED_TEXT}."
             "{{ else }}It ended while no monitor told of it.{{ end }}",
             first="Tell whoever was told of the block.",
             link=link + "{{ end }}",
@@ -115,7 +115,7 @@ def _closings(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="BlockRetracted",
             kind="closing",
-            expr=terms.transition(policy, "retracted"),
+            expr=promql.transition(policy, "retracted"),
             severity="info",
             summary="Withdrawn: {{ $labels.service }} was not blocked in {{ $labels.country }}",
             description=f"What was told of {place} was a mistake and is withdrawn. The event's "
@@ -128,14 +128,14 @@ def _closings(policy: Policy) -> Sequence[Alert]:
 
 
 def _explanations(policy: Policy) -> Sequence[Alert]:
-    online, week = terms.ONLINE_BY_COUNTRY, f"{policy.ms(policy.expected_vantages_seconds)}ms"
+    online, week = promql.ONLINE_BY_COUNTRY, f"{policy.ms(policy.expected_vantages_seconds)}ms"
     best = f"max_over_time({online}[{week}])"
     return (
         Alert(
             name="ServiceDownGlobally",
             kind="service",
-            expr=f"{terms.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} "
-            f"and {terms.DOWN_NETWORKS} >= {policy.elsewhere_min_networks}",
+            expr=f"{promql.DOWN_RATIO} >= {policy.down_per_mille / 1000:g} "
+            f"and {promql.DOWN_NETWORKS} >= {policy.elsewhere_min_networks}",
             severity="info",
             # At once: it has to be there before what it inhibits.
             keep_seconds=policy.trouble_hold_seconds,
@@ -150,7 +150,7 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             kind="country",
             expr=f"{online} <= {1 - policy.dark_per_mille / 1000:g} * {best} "
             f"and {best} >= {policy.country_min_vantages} "
-            f"unless on (country) {terms.OWNERS} < {policy.country_min_owners}",
+            f"unless on (country) {promql.OWNERS} < {policy.country_min_owners}",
             severity="page",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.alerts import terms
+from monitor.alerts import promql
 from monitor.alerts.alert import Alert, duration
 from monitor.detection.policy import Policy
-from monitor.metrics import names
+from monitor.metrics import families
 
 JOB = "reachwatch"
 """The scrape job of the monitor in prometheus.yml."""
@@ -21,12 +21,12 @@ def alerts(policy: Policy) -> Sequence[Alert]:
 
 def _monitor(policy: Policy) -> Sequence[Alert]:
     hold, memory = policy.trouble_hold_seconds, duration(policy, policy.outage_memory_seconds)
-    received, concluded = names.LAST_RECEIVED.name, names.LAST_CONCLUDED.name
+    received, concluded = families.LAST_RECEIVED.name, families.LAST_CONCLUDED.name
     late = policy.ms(policy.silent_seconds) / 1000
     return (
         Alert(
             name="ReachwatchDown",
-            expr=f"absent({names.BUILD.name})",
+            expr=f"absent({families.BUILD.name})",
             severity="page",
             seconds=hold,
             summary="No monitor answers",
@@ -49,8 +49,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="CollectorIngestStalled",
             # Below two vantages nothing can be confirmed, and a laptop may be closed.
-            expr=f"max(increase({names.INGESTED.name}[{terms.window(policy)}])) == 0 "
-            f"and max(max_over_time({terms.ONLINE}[{memory}])) >= {policy.quorum_min_vantages}",
+            expr=f"max(increase({families.INGESTED.name}[{promql.window(policy)}])) == 0 "
+            f"and max(max_over_time({promql.ONLINE}[{memory}])) >= {policy.quorum_min_vantages}",
             severity="page",
             seconds=hold,
             summary="Measurements have stopped arriving",
@@ -64,7 +64,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             name="DetectorLagging",
             # Or nothing was ever judged, though measurements have been there for long enough.
             expr=f"(max({received}) - max({concluded}) > {late:g}) or "
-            f"(max({received} offset {terms.window(policy)}) unless on () max({concluded}))",
+            f"(max({received} offset {promql.window(policy)}) unless on () max({concluded}))",
             severity="page",
             seconds=hold,
             summary="The detector does not keep up with the measurements",
@@ -86,8 +86,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
 
 
 def _probes(policy: Policy) -> Sequence[Alert]:
-    vantages, memory = names.VANTAGES.name, duration(policy, policy.outage_memory_seconds)
-    online = terms.ONLINE_BY_COUNTRY
+    vantages, memory = families.VANTAGES.name, duration(policy, policy.outage_memory_seconds)
+    online = promql.ONLINE_BY_COUNTRY
     return (
         Alert(
             name="ControlSilent",

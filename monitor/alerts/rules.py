@@ -14,7 +14,7 @@ from typing import Any
 
 from monitor.alerts import blocking, health
 from monitor.alerts.alert import Alert, as_yaml, duration
-from monitor.alerts.terms import recordings
+from monitor.alerts.promql import recordings
 from monitor.detection.policy import Policy
 
 RUNBOOKS = "deploy/runbooks"

@@ -2,6 +2,6 @@
 """The simulated internet of `reachwatch up --demo`: real DNS, TLS and HTTP servers on loopback.
 
 Every address is in one random 127.a.b.0/24, every name ends in `.test` (RFC 6761), so nothing of
-the demonstration can leave the machine. It knows nothing of probes, verdicts or events: what a
-newcomer sees on the page is found by the ordinary probe and the ordinary detector.
+the demonstration can leave the machine. It imports nothing of probes, verdicts or
+events: the ordinary probe and detector find the block.
 """

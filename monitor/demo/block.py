@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which blocks the demonstration can show, and how a person names one."""
+"""Blocks that the demonstration can simulate, and the parser of `--demo-block`."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ TECHNIQUES = (
     "http.reset.host",
     "http.timeout.host",
 )
-"""Techniques that servers of our own can show without a firewall."""
+"""Techniques that servers can simulate without a firewall."""
 _NEEDS_A_FIREWALL = ("tcp.", "udp.", "quic.", "throttle.")
 
 
 @dataclass(frozen=True)
-class Block:
+class DemoBlock:
     """A service blocked in one network by one technique."""
 
     service: str
@@ -49,10 +49,10 @@ class Block:
         return f"{self.service}:{self.asn}:{self.technique}"
 
 
-DEFAULT = Block("wechat", 64501, "tls.reset.sni")
+DEFAULT = DemoBlock("wechat", 64501, "tls.reset.sni")
 
 
-def parse_block(text: str) -> Block | None:
+def parse_block(text: str) -> DemoBlock | None:
     """Return the block that `SERVICE:ASN:TECHNIQUE` names, None for `none`.
 
     Raises ValueError with one line that says what is possible.
@@ -75,7 +75,7 @@ def parse_block(text: str) -> Block | None:
     if technique.startswith("http.") and not speaks(_service(service), "http"):
         speaking = ", ".join(each.id for each in SERVICES if speaks(each, "http"))
         raise ValueError(f"{service} has no plain HTTP in the demonstration ({speaking} have)")
-    return Block(service, int(number), technique)
+    return DemoBlock(service, int(number), technique)
 
 
 def _service(name: str) -> DemoService:

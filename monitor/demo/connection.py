@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One TCP connection to a server of the simulated internet, and the provider on its way.
+"""One TCP connection to a server of the simulated internet, with the provider on its path.
 
-A `ClearService` talks at once. A `TLSService` first reads the ClientHello as a filter on the
-path would, and only then shakes hands, fails in the provider's way, or shows a foreign
-certificate. TLS runs in memory, because asyncio's own cannot look before it answers.
+A `ClearService` passes bytes straight to the conversation. A `TLSService` first reads the
+ClientHello as a filter on the path would; then it completes the handshake, fails as the provider's
+block requires, or presents a forged certificate. TLS runs in memory, because asyncio's own TLS
+answers before the ClientHello can be read.
 """
 
 from __future__ import annotations
@@ -14,26 +15,26 @@ import ssl
 import struct
 from collections.abc import Callable
 
-from monitor.demo.conversation import After, Conversation, Turn, block_page
-from monitor.demo.hello import server_name
+from monitor.demo.client_hello import server_name
+from monitor.demo.conversation import Action, Conversation, Turn, block_page
 from monitor.demo.isp import ISP
 
 IDLE_SECONDS = 60.0
-"""Longest life of a connection: longer than any client waits, so that silence is the server's."""
+"""Maximum age of a connection; longer than any client waits, so a silent server looks silent."""
 _HANDSHAKE_FAILURE = bytes((21, 3, 3, 0, 2, 2, 40))
 """A fatal TLS alert record, handshake_failure (RFC 8446 section 6)."""
 _MAX_HELLO = 1 << 16
 
-Talk = Callable[[str], Conversation]
+StartTalk = Callable[[str], Conversation]
 """Source address to a new conversation."""
 
 
 class ClearService(asyncio.Protocol):
     """A connection whose bytes go straight to the conversation."""
 
-    def __init__(self, talk: Talk, open_now: set[asyncio.Transport]) -> None:
-        self._talk = talk
-        self._open_now = open_now
+    def __init__(self, start: StartTalk, connections: set[asyncio.Transport]) -> None:
+        self._start = start
+        self._connections = connections
         self._conversation: Conversation | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -43,55 +44,55 @@ class ClearService(asyncio.Protocol):
         """Begin the conversation."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._open_now.add(transport)
-        self._conversation = self._talk(self.source)
+        self._connections.add(transport)
+        self._conversation = self._start(self.source)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(IDLE_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Cancel the time limit."""
         if self._deadline is not None:
             self._deadline.cancel()
         if self._transport is not None:
-            self._open_now.discard(self._transport)
+            self._connections.discard(self._transport)
         self._transport = self._conversation = None
 
     def data_received(self, data: bytes) -> None:
-        """Let the conversation answer."""
+        """Pass bytes to the conversation and carry out its turn."""
         if not self._silent and self._conversation is not None:
             self.apply(self._conversation.feed(data))
 
     @property
     def source(self) -> str:
-        """Who called."""
-        return self._end("peername")
+        """Address of the client."""
+        return self._socket_address("peername")
 
     @property
     def address(self) -> str:
-        """Who was called."""
-        return self._end("sockname")
+        """Address of the server."""
+        return self._socket_address("sockname")
 
     def apply(self, turn: Turn) -> None:
-        """Send, and do with the connection what the turn says."""
+        """Carry out a turn."""
         transport = self._transport
         if transport is None:
             return
         if turn.payload:
             transport.write(turn.payload)
-        match turn.after:
-            case After.CLOSE:
+        match turn.action:
+            case Action.CLOSE:
                 transport.close()
-            case After.SILENCE:
+            case Action.SILENCE:
                 self._silent = True
-            case After.RESET:
+            case Action.RESET:
                 # Closing with no time to linger sends RST (socket(7)).
                 sock: socket.socket = transport.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 transport.abort()
-            case After.GO_ON:
+            case Action.GO_ON:
                 pass
 
-    def _end(self, which: str) -> str:
+    def _socket_address(self, which: str) -> str:
         name = self._transport.get_extra_info(which) if self._transport else None
         return str(name[0]) if name else ""
 
@@ -101,13 +102,13 @@ class TLSService(ClearService):
 
     def __init__(
         self,
-        talk: Talk,
-        open_now: set[asyncio.Transport],
+        start: StartTalk,
+        connections: set[asyncio.Transport],
         context: ssl.SSLContext,
         forged: ssl.SSLContext,
         isp: ISP,
     ) -> None:
-        super().__init__(talk, open_now)
+        super().__init__(start, connections)
         self._context = context
         self._forged = forged
         self._isp = isp
@@ -115,10 +116,10 @@ class TLSService(ClearService):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls: ssl.SSLObject | None = None
-        self._shaken = False
+        self._handshake_done = False
 
     def data_received(self, data: bytes) -> None:
-        """Read the ClientHello, let the provider decide, then shake hands and talk."""
+        """Read the ClientHello, ask the provider, then run TLS and the conversation."""
         if self._silent or self._transport is None:
             return
         if self._tls is None:
@@ -133,18 +134,18 @@ class TLSService(ClearService):
         self._advance()
 
     def _begin(self, technique: str | None) -> bool:
-        """Return whether there is a handshake; else the provider has ended the matter."""
+        """Apply the technique. True when the handshake goes on."""
         match technique:
             case "tls.reset.sni" | "tls.reset.other":
-                self.apply(Turn(after=After.RESET))
+                self.apply(Turn(action=Action.RESET))
             case "tls.eof.sni" | "tls.eof.other":
-                self.apply(Turn(after=After.CLOSE))
+                self.apply(Turn(action=Action.CLOSE))
             case "tls.timeout.sni" | "tls.timeout.other":
-                self.apply(Turn(after=After.SILENCE))
+                self.apply(Turn(action=Action.SILENCE))
             case "tls.alert.sni" | "tls.alert.other":
-                self.apply(Turn(_HANDSHAKE_FAILURE, After.CLOSE))
+                self.apply(Turn(_HANDSHAKE_FAILURE, Action.CLOSE))
             case "tls.http_response":
-                self.apply(Turn(block_page(), After.CLOSE))
+                self.apply(Turn(block_page(), Action.CLOSE))
             case _:
                 context = self._forged if technique == "tls.mitm.self_signed" else self._context
                 self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -152,23 +153,23 @@ class TLSService(ClearService):
         return False
 
     def _advance(self) -> None:
-        """Take TLS as far as the received bytes carry it."""
+        """Process the received bytes through TLS and the conversation."""
         assert self._tls is not None
         turn = Turn()
         try:
-            if not self._shaken:
+            if not self._handshake_done:
                 self._tls.do_handshake()
-                self._shaken = True
-            while turn.after is After.GO_ON:
+                self._handshake_done = True
+            while turn.action is Action.GO_ON:
                 plain = self._tls.read(65536)
                 if not plain:
-                    turn = Turn(after=After.CLOSE)
+                    turn = Turn(action=Action.CLOSE)
                 elif self._conversation is not None:
                     turn = self._conversation.feed(plain)
                     self._tls.write(turn.payload)
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError:
-            # The client refused our certificate, or speaks no TLS: it has its alert.
-            turn = Turn(after=After.CLOSE)
-        self.apply(Turn(self._outgoing.read(), turn.after))
+            # The client rejected our certificate or does not speak TLS; the alert is in _outgoing.
+            turn = Turn(action=Action.CLOSE)
+        self.apply(Turn(self._outgoing.read(), turn.action))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the servers of the simulated internet say once bytes flow. No socket in here.
+"""What the servers of the simulated internet answer, without sockets.
 
-A conversation takes plain bytes and returns a `Turn`: what to send, and what becomes of the
+A conversation takes received bytes and returns a `Turn`: what to send, and what to do with the
 connection.
 """
 
@@ -27,8 +27,8 @@ MAX_REQUEST_BYTES = 16384
 _DNS_MESSAGE = "application/dns-message"
 
 
-class After(Enum):
-    """What becomes of the connection after a turn."""
+class Action(Enum):
+    """What to do with the connection after a turn."""
 
     GO_ON = "go on"
     CLOSE = "close"
@@ -38,24 +38,24 @@ class After(Enum):
 
 @dataclass(frozen=True)
 class Turn:
-    """What to send now, and what then."""
+    """What to send, and what to do after it."""
 
     payload: bytes = b""
-    after: After = After.GO_ON
+    action: Action = Action.GO_ON
 
 
 class Conversation(Protocol):
-    """One connection's talk."""
+    """The server's side of one connection."""
 
     def feed(self, received: bytes) -> Turn:
-        """Take bytes from the client and say what to do."""
+        """Process bytes from the client."""
 
 
 class Silence:
-    """Listens and says nothing, as a server of an unknown protocol does before it knows you."""
+    """Never answers, like a server that waits for a protocol it knows."""
 
     def feed(self, received: bytes) -> Turn:
-        """Say nothing."""
+        """Send nothing."""
         return Turn()
 
 
@@ -88,7 +88,7 @@ def block_page() -> bytes:
 
 
 class WebConversation:
-    """Plain HTTP/1.1, one page for everything, unless the provider takes offence at the Host."""
+    """Plain HTTP/1.1, one page for everything, unless the provider blocks the Host."""
 
     def __init__(self, title: str, censor: Callable[[str], str | None] | None = None) -> None:
         self._title = title
@@ -103,10 +103,10 @@ class WebConversation:
             head, self._waiting = self._waiting[:end], self._waiting[end + 4 :]
             turn = self._answer(head.decode("latin-1"))
             answers += turn.payload
-            if turn.after is not After.GO_ON:
-                return Turn(answers, turn.after)
+            if turn.action is not Action.GO_ON:
+                return Turn(answers, turn.action)
         if len(self._waiting) > MAX_REQUEST_BYTES:
-            return Turn(page("431 Request Header Fields Too Large", "Too large", ""), After.CLOSE)
+            return Turn(page("431 Request Header Fields Too Large", "Too large", ""), Action.CLOSE)
         return Turn(answers)
 
     def _answer(self, head: str) -> Turn:
@@ -117,17 +117,19 @@ class WebConversation:
                 host = value.strip().partition(":")[0]
         match self._censor(host) if self._censor else None:
             case "http.reset.host":
-                return Turn(after=After.RESET)
+                return Turn(action=Action.RESET)
             case "http.timeout.host":
-                return Turn(after=After.SILENCE)
+                return Turn(action=Action.SILENCE)
             case "http.blockpage":
-                return Turn(block_page(), After.CLOSE)
+                return Turn(block_page(), Action.CLOSE)
             case "http.redirect":
                 there = f"Location: http://{BLOCK_PAGE_HOST}/"
-                return Turn(page("302 Found", "Moved", "", there, "Connection: close"), After.CLOSE)
+                return Turn(
+                    page("302 Found", "Moved", "", there, "Connection: close"), Action.CLOSE
+                )
             case "http.451":
                 reason = "451 Unavailable For Legal Reasons"
-                return Turn(page(reason, reason, "", "Connection: close"), After.CLOSE)
+                return Turn(page(reason, reason, "", "Connection: close"), Action.CLOSE)
         return Turn(page("200 OK", self._title, "A service of the demonstration."))
 
 
@@ -135,7 +137,7 @@ class BlockPageConversation(WebConversation):
     """The provider's own web server: every request gets the block page."""
 
     def _answer(self, head: str) -> Turn:
-        return Turn(block_page(), After.CLOSE)
+        return Turn(block_page(), Action.CLOSE)
 
 
 class FramedDNS:
@@ -178,12 +180,12 @@ class DoHConversation:
         """Answer every stream whose request is complete."""
         try:
             for event in self._connection.receive_data(received):
-                self._take(event)
+                self._handle(event)
         except h2.exceptions.ProtocolError:
-            return Turn(self._connection.data_to_send(), After.CLOSE)
+            return Turn(self._connection.data_to_send(), Action.CLOSE)
         return Turn(self._connection.data_to_send())
 
-    def _take(self, event: h2.events.Event) -> None:
+    def _handle(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.RequestReceived(stream_id=int(stream)):
                 self._bodies[stream] = b""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated provider: decides by who asks and for whom, and by nothing else.
+"""The simulated provider: decides by source network and by service.
 
-It returns the name of the technique to apply, or None to let the traffic pass. The servers of
-the world apply it, because on loopback they stand where the provider's box would.
+It returns the technique to apply, or None to let the traffic pass. The servers apply it: on
+loopback there is no box on the path.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.demo.block import Block
+from monitor.demo.block import DemoBlock
 
 
 @dataclass
 class ISP:
-    """What the provider knows, and the block in force."""
+    """The provider's tables and the present block."""
 
     network_of: Mapping[str, int]
     """Source address to AS number."""
     service_of_name: Mapping[str, str]
     service_of_address: Mapping[str, str]
-    block: Block | None = None
+    block: DemoBlock | None = None
 
     def dns(self, source: str, name: str) -> str | None:
         """The technique for a question to the provider's own resolver."""
@@ -40,12 +40,12 @@ class ISP:
 
     def _by_name(self, source: str, name: str, layer: str) -> str | None:
         key = name.lower().rstrip(".")
-        return self._matched(source, self.service_of_name.get(key), layer)
+        return self._technique_for(source, self.service_of_name.get(key), layer)
 
     def _by_address(self, source: str, address: str, layer: str) -> str | None:
-        return self._matched(source, self.service_of_address.get(address), layer)
+        return self._technique_for(source, self.service_of_address.get(address), layer)
 
-    def _matched(self, source: str, service: str | None, layer: str) -> str | None:
+    def _technique_for(self, source: str, service: str | None, layer: str) -> str | None:
         block = self.block
         if block is None or service != block.service or self.network_of.get(source) != block.asn:
             return None

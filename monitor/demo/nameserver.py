@@ -48,14 +48,14 @@ class Nameserver:
             return None
         key = (query[2:], technique)
         if (rest := self._ready.get(key)) is None:
-            if (reply := self._made(query, technique)) is None:
+            if (reply := self._build_reply(query, technique)) is None:
                 return None
             if len(self._ready) >= _MAX_CACHED:
                 self._ready.clear()
             rest = self._ready[key] = reply[2:]
         return query[:2] + rest
 
-    def _made(self, query: bytes, technique: str | None) -> bytes | None:
+    def _build_reply(self, query: bytes, technique: str | None) -> bytes | None:
         try:
             message = dns.message.from_wire(query)
         except dns.exception.DNSException:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The listening sockets of one world, and every connection that came in through them."""
+"""The listening sockets of one simulated internet, and the connections accepted on them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 from monitor.demo.nameserver import Censor, DatagramService, Nameserver
 
-Factory = Callable[[], asyncio.Protocol]
+ProtocolFactory = Callable[[], asyncio.Protocol]
 _BACKLOG = 256
 
 
-class Servers:
+class DemoServers:
     """Opens servers on addresses of one block; each kind has one port on all of them."""
 
     def __init__(self) -> None:
-        self.open_now: set[asyncio.Transport] = set()
-        """Connections under way."""
+        self.connections: set[asyncio.Transport] = set()
+        """Open connections."""
         self._ports: dict[str, int] = {}
         self._servers: list[asyncio.Server] = []
         self._datagrams: list[asyncio.BaseTransport] = []
@@ -26,7 +26,7 @@ class Servers:
         """The port of a kind of server, once one of the kind listens."""
         return self._ports[kind]
 
-    async def listen(self, kind: str, address: str, factory: Factory) -> None:
+    async def listen(self, kind: str, address: str, factory: ProtocolFactory) -> None:
         """Open a TCP server. Raises OSError when the kind's port is taken at this address."""
         loop = asyncio.get_running_loop()
         port = self._ports.get(kind, 0)
@@ -50,12 +50,12 @@ class Servers:
         """Close every server and cut every connection."""
         for server in self._servers:
             server.close()
-        for transport in (*self._datagrams, *self.open_now):
+        for transport in (*self._datagrams, *self.connections):
             (transport.abort if isinstance(transport, asyncio.Transport) else transport.close)()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
         self._datagrams.clear()
-        while self.open_now:  # noqa: ASYNC110 - aborted transports leave on the loop's next turns
+        while self.connections:  # noqa: ASYNC110 - aborted transports leave on the loop's next turns
             await asyncio.sleep(0)
         await asyncio.sleep(0)  # lets the loop close the datagram sockets

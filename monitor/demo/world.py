@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated internet as one thing that starts, interferes, and goes away.
+"""Starts and stops the simulated internet and its block.
 
 `World` runs the servers, writes their catalogue, and names the vantages whose probes somebody
 else starts. Several worlds run side by side: each takes a random 127.a.b.0/24 and free ports.
@@ -19,9 +19,10 @@ from types import TracebackType
 from typing import Self
 
 from monitor.demo import plan
-from monitor.demo.block import DEFAULT, TECHNIQUES, Block, parse_block
+from monitor.demo.block import DEFAULT, TECHNIQUES, DemoBlock, parse_block
+from monitor.demo.catalogue_files import Ports, write_catalogue
 from monitor.demo.certificates import Authority, make_authority, server_context
-from monitor.demo.connection import ClearService, Talk, TLSService
+from monitor.demo.connection import ClearService, StartTalk, TLSService
 from monitor.demo.conversation import (
     BlockPageConversation,
     DoHConversation,
@@ -29,12 +30,11 @@ from monitor.demo.conversation import (
     Silence,
     WebConversation,
 )
-from monitor.demo.directory import Ports, write_catalogue
 from monitor.demo.isp import ISP
 from monitor.demo.nameserver import Censor, Nameserver
-from monitor.demo.servers import Servers
+from monitor.demo.servers import DemoServers
 
-__all__ = ["DEFAULT", "TECHNIQUES", "Block", "DemoVantage", "World", "parse_block", "script"]
+__all__ = ["DEFAULT", "TECHNIQUES", "DemoBlock", "DemoVantage", "World", "parse_block", "script"]
 
 _ATTEMPTS = 30
 """Other blocks of addresses tried when a port is taken."""
@@ -70,25 +70,25 @@ class World:
     @property
     def catalogue_dir(self) -> Path:
         """The catalogue that the probes and the monitor of this world use."""
-        return self._up.folder / "catalogue"
+        return self._started.folder / "catalogue"
 
     @property
     def vantages(self) -> tuple[DemoVantage, ...]:
         """Nine volunteers' probes and the control, last."""
-        return self._up.vantages
+        return self._started.vantages
 
     @property
     def addresses(self) -> dict[str, str]:
         """Every host name of the world with its address."""
-        return self._up.addresses
+        return self._started.addresses
 
-    def block(self, block: Block) -> None:
-        """Let the provider interfere from now on."""
-        self._up.isp.block = block
+    def block(self, block: DemoBlock) -> None:
+        """Start a block."""
+        self._started.isp.block = block
 
     def lift(self) -> None:
-        """Let everything pass again."""
-        self._up.isp.block = None
+        """End the block."""
+        self._started.isp.block = None
 
     async def __aenter__(self) -> Self:
         """Start every server. Raises OSError when no block of loopback addresses is free."""
@@ -124,7 +124,7 @@ class World:
             folder.cleanup()
 
     @property
-    def _up(self) -> _Running:
+    def _started(self) -> _Running:
         if self._running is None:
             raise RuntimeError("the world is not up")
         return self._running
@@ -132,7 +132,7 @@ class World:
 
 async def script(
     world: World,
-    block: Block | None,
+    block: DemoBlock | None,
     *,
     pace: int = 1,
     start_after: float,
@@ -159,7 +159,7 @@ class _Running:
 
     prefix: str
     folder: Path
-    servers: Servers = field(default_factory=Servers)
+    servers: DemoServers = field(default_factory=DemoServers)
     isp: ISP = field(default_factory=lambda: ISP({}, {}, {}))
     addresses: dict[str, str] = field(default_factory=dict)
     vantages: tuple[DemoVantage, ...] = ()
@@ -183,7 +183,7 @@ class _Running:
         await self._resolver(self.at(plan.REFERENCE), nameserver, None)
         await self.servers.datagrams(self.at(plan.SILENT), None)
         self.vantages = tuple(self._vantages(networks))
-        self._teach_the_isp()
+        self._configure_isp()
         ca = make_authority("Demonstration CA")
         await self._sites(ca)
         await self._encrypted_resolvers(ca, nameserver)
@@ -208,7 +208,7 @@ class _Running:
                 )
                 number += 1
 
-    def _teach_the_isp(self) -> None:
+    def _configure_isp(self) -> None:
         self.isp.network_of = {vantage.bind: vantage.asn for vantage in self.vantages}
         self.isp.service_of_name = {
             name: service.id for service in plan.SERVICES for name in plan.names_of(service)
@@ -222,7 +222,7 @@ class _Running:
         return [*named, *(self.at(number) for number in plan.numbers_of(service))]
 
     async def _sites(self, ca: Authority) -> None:
-        """The services, the innocuous hosts, the reflector, and where forged answers lead."""
+        """The services, the innocuous hosts, the reflector, and the targets of forged answers."""
         names = tuple(name for service in plan.SERVICES for name in plan.names_of(service))
         forger = server_context(self.folder, names, None)
         for service in plan.SERVICES:
@@ -267,16 +267,22 @@ class _Running:
         await self._clear("tcp", address, _silence)
 
     async def _tls(
-        self, address: str, context: ssl.SSLContext, forger: ssl.SSLContext, talk: Talk
+        self,
+        address: str,
+        context: ssl.SSLContext,
+        forger: ssl.SSLContext,
+        start: StartTalk,
     ) -> None:
         await self.servers.listen(
             "tls",
             address,
-            lambda: TLSService(talk, self.servers.open_now, context, forger, self.isp),
+            lambda: TLSService(start, self.servers.connections, context, forger, self.isp),
         )
 
-    async def _clear(self, kind: str, address: str, talk: Talk) -> None:
-        await self.servers.listen(kind, address, lambda: ClearService(talk, self.servers.open_now))
+    async def _clear(self, kind: str, address: str, start: StartTalk) -> None:
+        await self.servers.listen(
+            kind, address, lambda: ClearService(start, self.servers.connections)
+        )
 
 
 def _silence(source: str) -> Silence:

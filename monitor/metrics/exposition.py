@@ -27,7 +27,7 @@ import monitor
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import Present
-from monitor.metrics import names
+from monitor.metrics import families
 from monitor.metrics.lags import Histogram, Lags
 
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
@@ -64,7 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     """Return the body and its content type, text or OpenMetrics as `accept` asks."""
     registry = CollectorRegistry()
-    registry.register(_Families(list(families(snapshot, lags))))
+    registry.register(_FamilyCollector(list(build_families(snapshot, lags))))
     try:
         encode, content_type = choose_encoder(accept)
     except (ValueError, TypeError, IndexError):
@@ -73,7 +73,7 @@ def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-class _Families:
+class _FamilyCollector:
     """prometheus-client's Collector: hands out families that are already made."""
 
     def __init__(self, made: list[Metric]) -> None:
@@ -83,22 +83,22 @@ class _Families:
         return self._made
 
 
-def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
+def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     """Yield one family a metric of `names.ALL`, in that order."""
     yield from _events(snapshot)
     counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
     places = {(service, country) for service in snapshot.services for country in snapshot.countries}
     places |= {(service, country) for service, country, _ in counted}
     yield _family(
-        names.EVENTS,
+        families.EVENTS,
         (
             ((service, country, transition), counted.get((service, country, transition), 0))
             for service, country in sorted(places)
-            for transition in names.TRANSITIONS
+            for transition in families.TRANSITIONS
         ),
     )
     yield _family(
-        names.TARGET_STATE,
+        families.TARGET_STATE,
         (
             ((row.target.partition("/")[0], row.target, row.country, str(row.asn), row.state), 1)
             for row in snapshot.present
@@ -106,34 +106,34 @@ def families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
         ),
     )
     totals = Counter(row.state for row in snapshot.present)
-    yield _family(names.TARGETS, (((state.value,), totals[state]) for state in State))
+    yield _family(families.TARGETS, (((state.value,), totals[state]) for state in State))
     by_service = Counter((row.target.partition("/")[0], row.state) for row in snapshot.present)
     services = {*snapshot.services, *(service for service, _ in by_service)}
     yield _family(
-        names.SERVICE_TARGETS,
+        families.SERVICE_TARGETS,
         (
             ((service, state.value), by_service[service, state])
             for service in sorted(services)
             for state in State
         ),
     )
-    yield _family(names.VANTAGES, sorted(Counter(snapshot.vantages).items()))
-    yield _family(names.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
+    yield _family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
+    yield _family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
-    yield _family(names.INGESTED, [((), tallies.get(("ingested", ""), 0))])
-    yield _family(names.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
+    yield _family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
+    yield _family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
     reasons = {reason for name, reason in tallies if name == "quarantined"} | set(snapshot.reasons)
     yield _family(
-        names.QUARANTINED,
+        families.QUARANTINED,
         (((reason,), tallies.get(("quarantined", reason), 0)) for reason in sorted(reasons)),
     )
-    yield _histogram(names.INGEST_LAG, lags.ingest)
-    yield _histogram(names.DETECTION_LAG, lags.detection)
+    yield _histogram(families.INGEST_LAG, lags.ingest)
+    yield _histogram(families.DETECTION_LAG, lags.detection)
     asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
-    yield _family(names.RETESTS, asked)
-    yield _family(names.LAST_RECEIVED, _moment(snapshot.last_received))
-    yield _family(names.LAST_CONCLUDED, _moment(snapshot.last_concluded))
-    yield _family(names.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+    yield _family(families.RETESTS, asked)
+    yield _family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
+    yield _family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
+    yield _family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
 
 
 def _confidence(event: Event) -> float:
@@ -146,7 +146,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
     """What is said of single events: those that are open, and those that ended lately."""
     shown = [event for event in snapshot.open_events if event.inhibited_by is None]
     yield _family(
-        names.EVENT_CONFIDENCE,
+        families.EVENT_CONFIDENCE,
         (
             (
                 (event.service, event.country, str(asn), event.technique, event.tier, event.id),
@@ -157,9 +157,9 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
         ),
     )
     onsets = {event.id: event.onset for event in (*(each for each, _ in snapshot.ended), *shown)}
-    yield _family(names.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
+    yield _family(families.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
     yield _family(
-        names.EVENT_VANTAGES,
+        families.EVENT_VANTAGES,
         (
             ((event.id, kind), count)
             for event in shown
@@ -167,7 +167,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
         ),
     )
     yield _family(
-        names.EVENT_ENDED,
+        families.EVENT_ENDED,
         (
             (
                 (event.service, event.country, event.id, transition, event.tier),
@@ -178,11 +178,11 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
     )
 
 
-def _moment(at: int | None) -> list[tuple[tuple[str, ...], float]]:
+def _timestamp(at: int | None) -> list[tuple[tuple[str, ...], float]]:
     return [] if at is None else [((), at / 1000)]
 
 
-def _family(metric: names.Metric, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+def _family(metric: families.MetricFamily, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
     family: Any
     if metric.kind == "counter":
         family = CounterMetricFamily(
@@ -195,7 +195,7 @@ def _family(metric: names.Metric, rows: Iterable[tuple[tuple[str, ...], float]])
     return family  # type: ignore[no-any-return]
 
 
-def _histogram(metric: names.Metric, histogram: Histogram) -> Metric:
+def _histogram(metric: families.MetricFamily, histogram: Histogram) -> Metric:
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     family.add_metric([], buckets=histogram.buckets(), sum_value=histogram.sum)
     return family

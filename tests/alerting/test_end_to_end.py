@@ -134,8 +134,8 @@ async def monitor_dies_for_an_hour(it: Chain) -> None:
     for name in CLOSING:
         assert it.told(name) == []
     assert it.told("ServiceBlockConfirmed", "resolved") == []
-    held = await it.alert("ServiceBlockConfirmed", networks="AS64502", vantages="4 of 5")
-    assert held["annotations"]["technique"] == "tls.timeout.sni"
+    keep_while_down = await it.alert("ServiceBlockConfirmed", networks="AS64502", vantages="4 of 5")
+    assert keep_while_down["annotations"]["technique"] == "tls.timeout.sni"
     it.alive = True
     over = len(it.told("ReachwatchDown", "resolved"))
     it.start_monitor()

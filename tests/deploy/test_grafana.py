@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from monitor.metrics import names
+from monitor.metrics import families
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/grafana"
 DASHBOARDS = ("overview", "pipeline")
@@ -89,7 +89,7 @@ def test_panels_do_not_overlap(name: str) -> None:
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_queries_ask_for_metrics_that_there_are(name: str) -> None:
-    kinds = {metric.name: metric for metric in names.ALL}
+    kinds = {metric.name: metric for metric in families.ALL}
     for title, expr in queries(name):
         asked = re.findall(r"(reachwatch_\w+)(\{[^}]*\})", expr)
         assert asked, title

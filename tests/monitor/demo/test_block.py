@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.demo.block import DEFAULT, TECHNIQUES, Block, parse_block
+from monitor.demo.block import DEFAULT, TECHNIQUES, DemoBlock, parse_block
 from monitor.demo.plan import NETWORKS, SERVICES, speaks
 
 
@@ -14,12 +14,12 @@ def test_none_is_no_block() -> None:
 
 def test_what_is_printed_is_what_is_parsed() -> None:
     assert parse_block("wechat:64501:tls.reset.sni") == DEFAULT
-    assert parse_block("signal:AS64502:dns.nxdomain") == Block("signal", 64502, "dns.nxdomain")
+    assert parse_block("signal:AS64502:dns.nxdomain") == DemoBlock("signal", 64502, "dns.nxdomain")
     for service in SERVICES:
         for network in NETWORKS:
             for technique in TECHNIQUES:
                 if speaks(service, "http") or not technique.startswith("http."):
-                    block = Block(service.id, network.asn, technique)
+                    block = DemoBlock(service.id, network.asn, technique)
                     assert parse_block(str(block)) == block
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.demo.conversation import (
-    After,
+    Action,
     BlockPageConversation,
     DoHConversation,
     FramedDNS,
@@ -31,27 +31,27 @@ def test_every_request_gets_its_page_however_it_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("technique", "status", "after"),
+    ("technique", "status", "action"),
     [
-        ("http.blockpage", b"HTTP/1.1 403", After.CLOSE),
-        ("http.redirect", b"HTTP/1.1 302", After.CLOSE),
-        ("http.451", b"HTTP/1.1 451", After.CLOSE),
-        ("http.reset.host", b"", After.RESET),
-        ("http.timeout.host", b"", After.SILENCE),
-        (None, b"HTTP/1.1 200", After.GO_ON),
+        ("http.blockpage", b"HTTP/1.1 403", Action.CLOSE),
+        ("http.redirect", b"HTTP/1.1 302", Action.CLOSE),
+        ("http.451", b"HTTP/1.1 451", Action.CLOSE),
+        ("http.reset.host", b"", Action.RESET),
+        ("http.timeout.host", b"", Action.SILENCE),
+        (None, b"HTTP/1.1 200", Action.GO_ON),
     ],
 )
-def test_the_provider_decides_by_host(technique: str | None, status: bytes, after: After) -> None:
+def test_the_provider_decides_by_host(technique: str | None, status: bytes, action: Action) -> None:
     def censor(host: str) -> str | None:
         return technique if host == "web.wechat.test" else "http.reset.host"
 
     turn = WebConversation("WeChat", censor).feed(REQUEST)
     assert turn.payload.startswith(status)
-    assert turn.after is after
+    assert turn.action is action
 
 
 def test_a_request_without_end_is_refused() -> None:
-    assert WebConversation("x").feed(b"a" * 20_000).after is After.CLOSE
+    assert WebConversation("x").feed(b"a" * 20_000).action is Action.CLOSE
 
 
 def test_titles_are_escaped() -> None:
@@ -66,15 +66,15 @@ def test_block_page_and_silence() -> None:
 def test_dns_messages_are_framed_however_they_are_cut() -> None:
     query = dns.message.make_query("a.test", "A").to_wire()
     framed = len(query).to_bytes(2, "big") + query
-    talk = FramedDNS(SERVER, "127.1.1.101")
-    answers = b"".join(talk.feed(bytes((byte,))).payload for byte in framed * 2)
+    start = FramedDNS(SERVER, "127.1.1.101")
+    answers = b"".join(start.feed(bytes((byte,))).payload for byte in framed * 2)
     length = int.from_bytes(answers[:2], "big")
     assert len(answers) == 2 * (2 + length)
     assert dns.message.from_wire(answers[2 : 2 + length]).answer
 
 
 def test_dns_over_http2() -> None:
-    talk = DoHConversation(SERVER, "127.1.1.101")
+    start = DoHConversation(SERVER, "127.1.1.101")
     client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     client.initiate_connection()
     for body in (dns.message.make_query("a.test", "A", id=0).to_wire(), b"nonsense"):
@@ -82,7 +82,7 @@ def test_dns_over_http2() -> None:
         head = [(":method", "POST"), (":scheme", "https"), (":authority", "x"), (":path", "/q")]
         client.send_headers(stream, head)
         client.send_data(stream, body, end_stream=True)
-    events = client.receive_data(talk.feed(client.data_to_send()).payload)
+    events = client.receive_data(start.feed(client.data_to_send()).payload)
     statuses = [
         dict(event.headers or [])[b":status"]
         for event in events
@@ -95,9 +95,9 @@ def test_dns_over_http2() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_answered_or_end_the_connection(noise: bytes) -> None:
-    for talk in (
+    for start in (
         WebConversation("x", lambda host: None),
         FramedDNS(SERVER, "127.1.1.101"),
         DoHConversation(SERVER, "127.1.1.101"),
     ):
-        talk.feed(noise)
+        start.feed(noise)

@@ -6,21 +6,21 @@ import pytest
 
 from monitor.demo.connection import ClearService
 from monitor.demo.conversation import Silence
-from monitor.demo.servers import Servers
+from monitor.demo.servers import DemoServers
 
 
 async def test_a_kind_has_one_port_on_every_address_and_closing_cuts_connections() -> None:
-    servers = Servers()
+    servers = DemoServers()
     for address in ("127.77.1.1", "127.77.1.2"):
         await servers.listen(
-            "tcp", address, lambda: ClearService(lambda source: Silence(), servers.open_now)
+            "tcp", address, lambda: ClearService(lambda source: Silence(), servers.connections)
         )
     port = servers.port("tcp")
     reader, writer = await asyncio.open_connection("127.77.1.2", port)
     await asyncio.sleep(0.02)
-    assert len(servers.open_now) == 1
+    assert len(servers.connections) == 1
     await servers.close()
-    assert not servers.open_now
+    assert not servers.connections
     assert await reader.read() == b""
     writer.close()
     with pytest.raises(ConnectionRefusedError):
@@ -28,7 +28,7 @@ async def test_a_kind_has_one_port_on_every_address_and_closing_cuts_connections
 
 
 async def test_a_taken_port_is_an_error_for_the_caller() -> None:
-    first, second = Servers(), Servers()
+    first, second = DemoServers(), DemoServers()
     await first.datagrams("127.77.2.1", None)
     second._ports["dns"] = first.port("dns")
     with pytest.raises(OSError, match="in use"):

@@ -19,7 +19,7 @@ from monitor.demo import plan
 from monitor.demo.world import (
     DEFAULT,
     TECHNIQUES,
-    Block,
+    DemoBlock,
     DemoVantage,
     World,
     parse_block,
@@ -38,7 +38,7 @@ async def world() -> AsyncIterator[World]:
         yield world
 
 
-def _block(text: str) -> Block:
+def _block(text: str) -> DemoBlock:
     block = parse_block(text)
     assert block is not None
     return block
@@ -205,7 +205,7 @@ async def test_the_ordinary_probe_sees_the_block_and_the_control_does_not(world:
                 assert getattr(each, "step", "") != "tls" or not getattr(each, "failure", None)
 
 
-async def _judged(block: Block) -> dict[str, tuple[str, str | None]]:
+async def _judged(block: DemoBlock) -> dict[str, tuple[str, str | None]]:
     """State and technique of each target, by the ordinary probe and the ordinary judge."""
     async with World() as world:
         world.block(block)
@@ -226,7 +226,7 @@ async def test_every_technique_that_is_offered_is_told_by_the_judge() -> None:
     # Those that end in silence are told as well, but take a probe half a minute each.
     quick = [name for name in TECHNIQUES if "timeout" not in name]
     for batch in (quick[:7], quick[7:14], quick[14:]):
-        blocks = [Block("wechat", 64501, technique) for technique in batch]
+        blocks = [DemoBlock("wechat", 64501, technique) for technique in batch]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_judged(block)) for block in blocks]
         for block, task in zip(blocks, tasks, strict=True):

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.sequence.confidence import probability
 from monitor.detection.sequence.present import Present
-from monitor.metrics import names
+from monitor.metrics import families
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags
 
@@ -90,12 +90,12 @@ def samples(
 def test_what_has_no_probability_pages_nobody() -> None:
     imported = event(source="ooni", tier=Tier.LIKELY)
     rows = samples(snapshot=Snapshot(open_events=[imported]))
-    values = {v for k, v in rows.items() if k[0] == names.EVENT_CONFIDENCE.name}
+    values = {v for k, v in rows.items() if k[0] == families.EVENT_CONFIDENCE.name}
     assert values == {0.5}
 
 
 def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
-    rows = {k: v for k, v in samples().items() if k[0] == names.EVENT_CONFIDENCE.name}
+    rows = {k: v for k, v in samples().items() if k[0] == families.EVENT_CONFIDENCE.name}
     assert sorted(dict(labels)["asn"] for _, labels in rows) == ["64501", "64502"]
     assert set(rows.values()) == {(probability(event()) or 0) / 1000}
     assert {dict(labels)["event_id"] for _, labels in rows} == {"0123456789abcdef"}
@@ -107,12 +107,12 @@ def by_event(name: str) -> dict[str, float]:
 
 def test_the_facts_of_a_message_stand_beside_the_event() -> None:
     """Of open events and of those that ended lately, never of one that is held back."""
-    onsets = by_event(names.EVENT_ONSET.name)
+    onsets = by_event(families.EVENT_ONSET.name)
     assert onsets == {"0123456789abcdef": 0.001, "c" * 16: 2, "d" * 16: 0.001}
     kinds = {
         dict(labels)["kind"]: value
         for (name, labels), value in samples().items()
-        if name == names.EVENT_VANTAGES.name
+        if name == families.EVENT_VANTAGES.name
     }
     assert kinds == {"agreeing": 3, "total": 3}
 
@@ -121,21 +121,21 @@ def test_ends_are_shown_with_their_transition() -> None:
     rows = {
         (dict(labels)["event_id"][0], dict(labels)["transition"], dict(labels)["tier"]): value
         for (name, labels), value in samples().items()
-        if name == names.EVENT_ENDED.name
+        if name == families.EVENT_ENDED.name
     }
     assert rows == {("c", "closed", "confirmed"): 9, ("d", "retracted", "confirmed"): 8}
 
 
 def test_targets_of_a_service_are_counted_from_zero() -> None:
-    rows = {k: v for k, v in samples().items() if k[0] == names.SERVICE_TARGETS.name}
+    rows = {k: v for k, v in samples().items() if k[0] == families.SERVICE_TARGETS.name}
     assert len(rows) == 2 * len(State)
     assert sum(rows.values()) == 1
-    assert rows[names.SERVICE_TARGETS.name, (("service", "wechat"), ("state", "blocked"))] == 1
+    assert rows[families.SERVICE_TARGETS.name, (("service", "wechat"), ("state", "blocked"))] == 1
 
 
 def test_event_counters_are_present_from_zero() -> None:
-    rows = {k: v for k, v in samples().items() if k[0] == names.EVENTS.name}
-    assert len(rows) == 2 * 2 * len(names.TRANSITIONS)
+    rows = {k: v for k, v in samples().items() if k[0] == families.EVENTS.name}
+    assert len(rows) == 2 * 2 * len(families.TRANSITIONS)
     assert sum(rows.values()) == 2
 
 
@@ -149,9 +149,9 @@ def test_totals_and_quarantine_reasons() -> None:
         == 2
     )
     assert rows["reachwatch_targets", (("state", "blocked"),)] == 1
-    assert rows[names.OWNERS.name, (("country", "RU"),)] == 2
-    assert rows[names.LAST_RECEIVED.name, ()] == 5
-    assert rows[names.LAST_CONCLUDED.name, ()] == 4
+    assert rows[families.OWNERS.name, (("country", "RU"),)] == 2
+    assert rows[families.LAST_RECEIVED.name, ()] == 5
+    assert rows[families.LAST_CONCLUDED.name, ()] == 4
 
 
 def test_retests_are_counted_where_they_are_asked_for_alone() -> None:
@@ -174,7 +174,7 @@ def test_promtool_finds_nothing_to_complain_of() -> None:
 
 
 def test_no_label_holds_a_probe_id() -> None:
-    for metric in names.ALL:
+    for metric in families.ALL:
         assert not {"probe", "vantage", "address", "evidence"} & set(metric.labels)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Metric(msgspec.Struct, frozen=True):
+class MetricFamily(msgspec.Struct, frozen=True):
     """One metric. Counters are named here as they are exposed, with `_total`."""
 
     name: str
@@ -20,110 +20,110 @@ class Metric(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
-EVENT_CONFIDENCE = Metric(
+EVENT_CONFIDENCE = MetricFamily(
     "reachwatch_block_event_confidence",
     "gauge",
     "Open block events: the probability that it is a block; without one 0.5 or 0.1 by tier.",
     ("service", "country", "asn", "technique", "tier", "event_id"),
 )
-EVENT_ONSET = Metric(
+EVENT_ONSET = MetricFamily(
     "reachwatch_block_event_onset_timestamp_seconds",
     "gauge",
     "Since when a block event lasts, Unix time; for as long as the event is shown here at all.",
     ("event_id",),
 )
-EVENT_VANTAGES = Metric(
+EVENT_VANTAGES = MetricFamily(
     "reachwatch_block_event_vantages",
     "gauge",
     "Voting vantages in the networks of an open block event, and how many of them agree.",
     ("event_id", "kind"),
 )
-EVENT_ENDED = Metric(
+EVENT_ENDED = MetricFamily(
     "reachwatch_block_event_ended_timestamp_seconds",
     "gauge",
     "Block events whose end was published lately: the round in which they ended, Unix time.",
     ("service", "country", "event_id", "transition", "tier"),
 )
-EVENTS = Metric(
+EVENTS = MetricFamily(
     "reachwatch_block_events_total",
     "counter",
     "Transitions of block events, as first published.",
     ("service", "country", "transition"),
 )
-TARGET_STATE = Metric(
+TARGET_STATE = MetricFamily(
     "reachwatch_target_state",
     "gauge",
     "1 for the present state of a target in a network, other than ok and insufficient.",
     ("service", "target", "country", "asn", "state"),
 )
-TARGETS = Metric(
+TARGETS = MetricFamily(
     "reachwatch_targets",
     "gauge",
     "Targets in networks by their present state.",
     ("state",),
 )
-SERVICE_TARGETS = Metric(
+SERVICE_TARGETS = MetricFamily(
     "reachwatch_service_targets",
     "gauge",
     "Targets of a service in networks by their present state.",
     ("service", "state"),
 )
-VANTAGES = Metric(
+VANTAGES = MetricFamily(
     "reachwatch_vantages",
     "gauge",
     "Enrolled probes: online, silent or degraded.",
     ("country", "role", "status"),
 )
-OWNERS = Metric(
+OWNERS = MetricFamily(
     "reachwatch_vantage_owners",
     "gauge",
     "People and bodies that run the enrolled vantages of a country.",
     ("country",),
 )
-INGESTED = Metric(
+INGESTED = MetricFamily(
     "reachwatch_measurements_ingested_total", "counter", "Measurements stored for the first time."
 )
-DUPLICATE = Metric(
+DUPLICATE = MetricFamily(
     "reachwatch_measurements_duplicate_total",
     "counter",
     "Measurements that were sent again and were stored already.",
 )
-QUARANTINED = Metric(
+QUARANTINED = MetricFamily(
     "reachwatch_measurements_quarantined_total",
     "counter",
     "Lines and batches that were not admitted.",
     ("reason",),
 )
-INGEST_LAG = Metric(
+INGEST_LAG = MetricFamily(
     "reachwatch_ingest_lag_seconds",
     "histogram",
     "From the end of a measurement to its commit in the store.",
 )
-DETECTION_LAG = Metric(
+DETECTION_LAG = MetricFamily(
     "reachwatch_detection_lag_seconds",
     "histogram",
     "From the end of a round to the commit of its conclusions.",
 )
-RETESTS = Metric(
+RETESTS = MetricFamily(
     "reachwatch_retests_asked_total",
     "counter",
     "Targets that networks were asked to measure again, since this process began; where it asks.",
 )
-LAST_RECEIVED = Metric(
+LAST_RECEIVED = MetricFamily(
     "reachwatch_last_measurement_timestamp_seconds",
     "gauge",
     "When the newest measurement arrived, Unix time.",
 )
-LAST_CONCLUDED = Metric(
+LAST_CONCLUDED = MetricFamily(
     "reachwatch_last_concluded_round_timestamp_seconds",
     "gauge",
     "The newest round that the detector has judged, Unix time.",
 )
-BUILD = Metric(
+BUILD = MetricFamily(
     "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
 )
 
-ALL: tuple[Metric, ...] = (
+ALL: tuple[MetricFamily, ...] = (
     EVENT_CONFIDENCE,
     EVENT_ONSET,
     EVENT_VANTAGES,

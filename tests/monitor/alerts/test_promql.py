@@ -5,30 +5,30 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from monitor.alerts import terms
+from monitor.alerts import promql
 from monitor.detection.policy import Policy
-from monitor.metrics import names
+from monitor.metrics import families
 from tests.alerting.promtool import event, minutes, unit, up, vantages
 
 
 def test_names_follow_the_convention() -> None:
-    for recording in terms.recordings(Policy()):
+    for recording in promql.recordings(Policy()):
         assert re.fullmatch(r"[a-z_]+:reachwatch_[a-z_]+:[a-z_]+", recording.name)
 
 
 def test_only_metrics_that_exist_are_asked_for() -> None:
-    known = {metric.name for metric in names.ALL}
-    recorded = {recording.name for recording in terms.recordings(Policy())}
-    texts = [recording.expr for recording in terms.recordings(Policy())]
-    texts += [terms.transition(Policy(), "closed"), terms.AS_VANTAGES, terms.AS_SINCE]
+    known = {metric.name for metric in families.ALL}
+    recorded = {recording.name for recording in promql.recordings(Policy())}
+    texts = [recording.expr for recording in promql.recordings(Policy())]
+    texts += [promql.transition(Policy(), "closed"), promql.VANTAGES_TEXT, promql.SINCE_TEXT]
     for text in texts:
         for word in re.findall(r"[a-z_]*:?reachwatch_[a-z_]+:?[a-z_]*", text):
             assert word in known | recorded, word
 
 
 def test_the_window_holds_several_scrapes_at_any_pace() -> None:
-    assert terms.window(Policy()) == "900s"
-    assert terms.window(Policy(pace=3600)) == "4s"
+    assert promql.window(Policy()) == "900s"
+    assert promql.window(Policy(pace=3600)) == "4s"
 
 
 def ask(folder: Path, series: dict[str, str], at: str, expr: str, value: float | None) -> None:
@@ -47,16 +47,16 @@ def test_two_servers_over_one_store_count_once(tmp_path: Path) -> None:
     one = vantages("RU", "vantage", "online", "3x50") | vantages("DE", "control", "online", "1x50")
     one |= vantages("RU", "vantage", "silent", "1x50")
     both = one | {name.replace("}", ',instance="b"}'): values for name, values in one.items()}
-    ask(tmp_path, up() | both, "5m", f"sum({terms.ONLINE_BY_COUNTRY})", 3)
-    ask(tmp_path, up() | both, "5m", f"sum({terms.ONLINE_RATIO})", 0.75)
-    ask(tmp_path, up() | both, "5m", f"sum({terms.ONLINE})", 4)
+    ask(tmp_path, up() | both, "5m", f"sum({promql.ONLINE_BY_COUNTRY})", 3)
+    ask(tmp_path, up() | both, "5m", f"sum({promql.ONLINE_RATIO})", 0.75)
+    ask(tmp_path, up() | both, "5m", f"sum({promql.ONLINE})", 4)
 
 
 def test_an_event_is_held_while_no_monitor_answers_and_no_longer(tmp_path: Path) -> None:
     alive = minutes(1, 0, 10) + " _x40 1x100"
     series = event("likely", 0, 10) | dict.fromkeys(up(), alive)
-    held = f"count({terms.CONFIDENCE})"
-    ask(tmp_path, series, "9m", held, 1)
-    ask(tmp_path, series, "29m", held, 1)
-    ask(tmp_path, series, "31m", held, None)
-    ask(tmp_path, series, "29m", f'sum({terms.VOTES}{{kind="total"}})', 4)
+    keep_while_down = f"count({promql.CONFIDENCE})"
+    ask(tmp_path, series, "9m", keep_while_down, 1)
+    ask(tmp_path, series, "29m", keep_while_down, 1)
+    ask(tmp_path, series, "31m", keep_while_down, None)
+    ask(tmp_path, series, "29m", f'sum({promql.VOTES}{{kind="total"}})', 4)

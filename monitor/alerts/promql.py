@@ -11,29 +11,29 @@ from collections.abc import Sequence
 
 from monitor.alerts.alert import Recording, duration, format_duration, milliseconds
 from monitor.detection.policy import Policy
-from monitor.metrics import names
+from monitor.metrics import families
 
-CONFIDENCE = f"event:{names.EVENT_CONFIDENCE.name}:held"
-ONSET = f"event:{names.EVENT_ONSET.name}:held"
-VOTES = f"event:{names.EVENT_VANTAGES.name}:held"
-ENDED = f"event:{names.EVENT_ENDED.name}:held"
-ONLINE_BY_COUNTRY = f"country:{names.VANTAGES.name}:online"
-ONLINE_RATIO = f"country:{names.VANTAGES.name}:online_ratio"
-ONLINE = f"all:{names.VANTAGES.name}:online"
+CONFIDENCE = f"event:{families.EVENT_CONFIDENCE.name}:held"
+ONSET = f"event:{families.EVENT_ONSET.name}:held"
+VOTES = f"event:{families.EVENT_VANTAGES.name}:held"
+ENDED = f"event:{families.EVENT_ENDED.name}:held"
+ONLINE_BY_COUNTRY = f"country:{families.VANTAGES.name}:online"
+ONLINE_RATIO = f"country:{families.VANTAGES.name}:online_ratio"
+ONLINE = f"all:{families.VANTAGES.name}:online"
 NETWORKS = "service_country:reachwatch_block_event_networks:count"
-OWNERS = f"country:{names.OWNERS.name}:held"
-DOWN_RATIO = f"service:{names.SERVICE_TARGETS.name}:down_ratio"
-DOWN_NETWORKS = f"service:{names.TARGET_STATE.name}:down_networks"
-SAID = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
+OWNERS = f"country:{families.OWNERS.name}:held"
+DOWN_RATIO = f"service:{families.SERVICE_TARGETS.name}:down_ratio"
+DOWN_NETWORKS = f"service:{families.TARGET_STATE.name}:down_networks"
+REPORTED = f'{CONFIDENCE}{{tier=~"likely|confirmed"}}'
 """Events that somebody may have been told of."""
 PAGED = "event:reachwatch_block_event:paged"
 """Events that were sure enough for a page once, until they end."""
 EVENT = "service, country, event_id"
 """The labels that an alert about an event has."""
-_MONITOR = f"group({names.BUILD.name})"
+_MONITOR = f"group({families.BUILD.name})"
 
 
-def held(record: str, now: str) -> Recording:
+def keep_while_down(record: str, now: str) -> Recording:
     """A series that keeps its last form while no monitor shows anything: an event has not ended
     because the monitor died. It ends as soon as a monitor is back and does not show it."""
     return Recording(name=record, expr=f"{now} or ({record} unless on () {_MONITOR})")
@@ -52,43 +52,43 @@ def paged(policy: Policy) -> Recording:
 
 def recordings(policy: Policy) -> Sequence[Recording]:
     """Series that several alerts, their texts and dashboards share, in the order of use."""
-    vantages = f"max by (country, status) ({names.VANTAGES.name}{{%s}})"
+    vantages = f"max by (country, status) ({families.VANTAGES.name}{{%s}})"
     all_of = vantages % 'role="vantage"'
     online = vantages % 'role="vantage", status="online"'
-    settled = f'{names.SERVICE_TARGETS.name}{{state!~"insufficient|vantage_offline"}}'
-    down = f'{names.SERVICE_TARGETS.name}{{state="down"}}'
+    settled = f'{families.SERVICE_TARGETS.name}{{state!~"insufficient|vantage_offline"}}'
+    down = f'{families.SERVICE_TARGETS.name}{{state="down"}}'
     return (
-        held(CONFIDENCE, _largest(names.EVENT_CONFIDENCE)),
-        held(ONSET, _largest(names.EVENT_ONSET)),
-        held(VOTES, _largest(names.EVENT_VANTAGES)),
+        keep_while_down(CONFIDENCE, _largest(families.EVENT_CONFIDENCE)),
+        keep_while_down(ONSET, _largest(families.EVENT_ONSET)),
+        keep_while_down(VOTES, _largest(families.EVENT_VANTAGES)),
         paged(policy),
         # Held as well, so that a restart of the monitor does not tell an end twice.
-        held(ENDED, _largest(names.EVENT_ENDED)),
-        held(
+        keep_while_down(ENDED, _largest(families.EVENT_ENDED)),
+        keep_while_down(
             ONLINE_BY_COUNTRY,
             f"sum by (country) ({online}) or 0 * sum by (country) ({all_of})",
         ),
         Recording(name=ONLINE_RATIO, expr=f"{ONLINE_BY_COUNTRY} / sum by (country) ({all_of})"),
         Recording(
             name=ONLINE,
-            expr=f"sum(max by (country, role) ({names.VANTAGES.name}"
-            f'{{status="online"}})) or 0 * sum({names.VANTAGES.name})',
+            expr=f"sum(max by (country, role) ({families.VANTAGES.name}"
+            f'{{status="online"}})) or 0 * sum({families.VANTAGES.name})',
         ),
         Recording(
             name=NETWORKS,
-            expr=f"count by (service, country) (count by (service, country, asn) ({SAID}))",
+            expr=f"count by (service, country) (count by (service, country, asn) ({REPORTED}))",
         ),
         # What explains a block away is held like the block itself.
-        held(OWNERS, _largest(names.OWNERS)),
-        held(
+        keep_while_down(OWNERS, _largest(families.OWNERS)),
+        keep_while_down(
             DOWN_RATIO,
             f"max by (service) ({down}) "
             f"/ (sum by (service) (max by (service, state) ({settled})) > 0)",
         ),
-        held(
+        keep_while_down(
             DOWN_NETWORKS,
             "count by (service) (count by (service, country, asn) "
-            f'({names.TARGET_STATE.name}{{state="down"}}))',
+            f'({families.TARGET_STATE.name}{{state="down"}}))',
         ),
     )
 
@@ -100,7 +100,7 @@ def window(policy: Policy) -> str:
     )
 
 
-def rise(policy: Policy, transition: str) -> str:
+def counter_rise(policy: Policy, transition: str) -> str:
     """Where a positive transition was counted lately, by service and country.
 
     The counters are computed from the store: they are there from 0, start at what they were
@@ -108,7 +108,7 @@ def rise(policy: Policy, transition: str) -> str:
     scraped is seen by comparison with the last scrape before. Only a store that was put back
     to an older copy lets them fall; that is no transition.
     """
-    counter = f'{names.EVENTS.name}{{transition="{transition}"}}'
+    counter = f'{families.EVENTS.name}{{transition="{transition}"}}'
     lately, memory = window(policy), duration(policy, policy.outage_memory_seconds)
     seen = f"increase({counter}[{lately}]) > 0 unless resets({counter}[{lately}]) > 0"
     before = f"max_over_time({counter}[{memory}] offset {lately})"
@@ -131,16 +131,16 @@ def transition(policy: Policy, name: str) -> str:
     or history was judged anew), the counter's word, unless an event is open there now."""
     shown = f'{ENDED}{{transition="{name}"}}'
     return (
-        f"{ended(name)} or (({rise(policy, name)}) unless on (service, country) {shown} "
-        f"unless on (service, country) {SAID})"
+        f"{ended(name)} or (({counter_rise(policy, name)}) unless on (service, country) {shown} "
+        f"unless on (service, country) {REPORTED})"
     )
 
 
-def _largest(metric: names.Metric) -> str:
+def _largest(metric: families.MetricFamily) -> str:
     return f"max by ({', '.join(metric.labels)}) ({metric.name})"
 
 
-def _each(expr: str, text: str, label: str = "kind") -> str:
+def _list_samples(expr: str, text: str, label: str = "kind") -> str:
     """`text` for every sample of a query about the alert's own event, in the order of a label,
     with commas in between; `expr` holds one `%q`, where the event's id goes. Nothing when there
     is no sample."""
@@ -151,14 +151,14 @@ def _each(expr: str, text: str, label: str = "kind") -> str:
 
 _AT = '.UTC.Format "2006-01-02 15:04 UTC"'
 _EVENT = f"{CONFIDENCE}{{event_id=%q}}"
-AS_NETWORKS = _each(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
-AS_TECHNIQUE = _each(
+NETWORKS_TEXT = _list_samples(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
+TECHNIQUE_TEXT = _list_samples(
     f"count by (technique) ({_EVENT})", "or $each.Labels.technique `unknown`", "technique"
 )
-AS_SINCE = _each(f"max({ONSET}{{event_id=%q}})", f"(toTime $each.Value){_AT}")
-AS_VANTAGES = " of ".join(
-    _each(f'max({VOTES}{{event_id=%q, kind="{kind}"}})', "$each.Value")
+SINCE_TEXT = _list_samples(f"max({ONSET}{{event_id=%q}})", f"(toTime $each.Value){_AT}")
+VANTAGES_TEXT = " of ".join(
+    _list_samples(f'max({VOTES}{{event_id=%q, kind="{kind}"}})', "$each.Value")
     for kind in ("agreeing", "total")
 )
-AS_ENDED = f"{{{{ if $labels.event_id }}}}{{{{ (toTime $value){_AT} }}}}{{{{ end }}}}"
+ENDED_TEXT = f"{{{{ if $labels.event_id }}}}{{{{ (toTime $value){_AT} }}}}{{{{ end }}}}"
 """Texts about the alert's own event, as templates of Prometheus."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and a script.
+"""`reachwatch up --demo`: the simulated internet, ten ordinary probes in it, and a scripted block.
 
 The probes are child processes of the same program that volunteers run, enrolled by tokens over
-HTTP and publishing over MQTT. From production it differs by the pace and by their enrolment
-dates, nothing else.
+HTTP and publishing over MQTT. Only the pace and their enrolment
+dates differ from production.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from monitor.demo.block import DEFAULT, Block, parse_block
+from monitor.demo.block import DEFAULT, DemoBlock, parse_block
 from monitor.demo.world import DemoVantage, World, script
 from monitor.detection.policy import Policy
 from monitor.local.children import keep_running
@@ -31,12 +31,12 @@ log = logging.getLogger("reachwatch.demo")
 PACE = 10
 INTERVAL_SECONDS = 60
 START_AFTER_SECONDS = 300
-"""Quiet time before the block, before the pace: half a minute to look at a quiet page."""
+"""Time before the block, divided by the pace: half a minute without a block."""
 LIFT_AFTER_SECONDS = 1800
-"""How long the block lasts, before the pace: three minutes."""
+"""Length of the block, divided by the pace: three minutes."""
 ENROLLED_BEFORE_MS = 7 * 86_400_000
 ENROL_AT_ONCE = 3
-"""Probes that enrol side by side: starting Python ten times at once helps nobody."""
+"""Probes that enrol at the same time; more would compete for the processor."""
 WORDS = (
     "Every probe, network and service on this page is simulated on this machine; nothing was "
     "measured on the internet, and nobody is accused of anything."
@@ -67,7 +67,7 @@ async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
             print(f"The demonstration is on {running.site.public_url}", file=sys.stderr, flush=True)
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_fleet(running, world, data, interval))]
-                tasks.append(group.create_task(_told(world, block, policy.pace)))
+                tasks.append(group.create_task(_run_script(world, block, policy.pace)))
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
@@ -75,7 +75,7 @@ async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
 @contextlib.asynccontextmanager
 async def _data(given: argparse.Namespace) -> AsyncIterator[Path]:
-    """The data directory: what was asked for, else one that ends with the demonstration."""
+    """The given data directory, else a temporary one."""
     if given.data is not None:
         given.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield given.data
@@ -84,14 +84,14 @@ async def _data(given: argparse.Namespace) -> AsyncIterator[Path]:
         yield Path(name)
 
 
-async def _told(world: World, block: Block | None, pace: int) -> None:
-    """Run the script and say what it does."""
+async def _run_script(world: World, block: DemoBlock | None, pace: int) -> None:
+    """Run the script and print what it does."""
     if block is None:
         print("Nothing will be blocked.", file=sys.stderr, flush=True)
         return
-    say = f"In {START_AFTER_SECONDS // pace} s {block.service} is blocked in AS{block.asn} "
-    say += f"({block.technique}), for {LIFT_AFTER_SECONDS // pace} s."
-    print(say, file=sys.stderr, flush=True)
+    text = f"In {START_AFTER_SECONDS // pace} s {block.service} is blocked in AS{block.asn} "
+    text += f"({block.technique}), for {LIFT_AFTER_SECONDS // pace} s."
+    print(text, file=sys.stderr, flush=True)
     await script(
         world, block, pace=pace, start_after=START_AFTER_SECONDS, lift_after=LIFT_AFTER_SECONDS
     )

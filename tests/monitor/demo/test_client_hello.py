@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.demo.hello import server_name
+from monitor.demo.client_hello import server_name
 
 
 def hello(name: str | None) -> bytes:

@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from monitor.demo import plan
+from monitor.demo.catalogue_files import Ports, write_catalogue
 from monitor.demo.certificates import make_authority
-from monitor.demo.directory import Ports, write_catalogue
 from probes.catalogue.lint import advise, lint
 from probes.catalogue.load import load
 
