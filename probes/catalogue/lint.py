@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from probes.catalogue.fields import CatalogueError
 from probes.catalogue.load import read
+from probes.catalogue.table import CatalogueError
 from probes.wire.target import Catalogue
 
 MIN_INTERNATIONAL = 3

@@ -15,9 +15,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from probes.catalogue import entries
-from probes.catalogue.fields import CatalogueError, Findings, Table
-from probes.catalogue.names import one_line, shown
+from probes.catalogue import entries, syntax
+from probes.catalogue.syntax import one_line, shown
+from probes.catalogue.table import CatalogueError, Findings, Table
 from probes.wire.protocol import PROTOCOLS
 from probes.wire.target import (
     Catalogue,
@@ -45,7 +45,8 @@ def load(directory: Path | None = None) -> Catalogue:
     catalogue. Raises CatalogueError, one line `file: key: reason`.
     """
     catalogue, findings = read(directory or SHIPPED)
-    findings.raise_first()
+    if findings.faults:
+        raise CatalogueError(findings.faults[0])
     for line in findings.unknown:
         _log.warning("catalogue: %s", line)
     return catalogue
@@ -156,7 +157,7 @@ class _Files:
 
     def trust(self, table: Table, key: str) -> str:
         """The PEM text of the file that the key names, relative to the table's own file."""
-        named = table.text(key, "")
+        named = table.value(key, str, "", syntax.text)
         if not named:
             return ""
         name = os.path.normpath(os.path.join(os.path.dirname(table.file), named))

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from probes.catalogue.fields import CatalogueError
-from probes.catalogue.names import shown
+from probes.catalogue.syntax import shown
+from probes.catalogue.table import CatalogueError
 from probes.wire.target import Catalogue
 
 

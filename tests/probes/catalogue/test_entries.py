@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from probes.catalogue import entries
-from probes.catalogue.fields import Findings, Table
+from probes.catalogue.table import Findings, Table
 
 
 def table(**values: object) -> Table:
@@ -9,7 +11,14 @@ def table(**values: object) -> Table:
 
 
 def no_trust(table: Table, key: str) -> str:
-    return table.text(key, "")
+    return str(table.value(key, str, ""))
+
+
+@pytest.mark.parametrize("port", [True, "443", 443.0, [443], -1, 65536])
+def test_a_port_is_a_whole_number_in_range(port: object) -> None:
+    entry = table(host="a.example", port=port, protocol="tcp", source="here")
+    entries.endpoint(entry, no_trust)
+    assert len(entry.findings.faults) == 1
 
 
 def test_a_service_with_too_many_endpoints_is_refused() -> None:
@@ -50,7 +59,7 @@ def test_a_resolver_over_every_transport() -> None:
     )
 
 
-def test_a_key_of_a_transport_that_is_not_there_is_refused() -> None:
+def test_a_key_of_a_missing_transport_is_refused() -> None:
     entry = table(id="one", udp="192.0.2.53", dot_name="dns.example", source="here")
     entries.resolver(entry, no_trust)
     assert entry.findings.faults == ["a.toml: dot_name: means nothing without dot"]

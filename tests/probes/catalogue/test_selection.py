@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from probes.catalogue.fields import CatalogueError
 from probes.catalogue.load import load
 from probes.catalogue.selection import select
+from probes.catalogue.table import CatalogueError
 from probes.wire.target import Catalogue
 
 SHIPPED = load()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host name, an address, an address with a port and a URL must look like.
+"""The syntax of host names, addresses (with or without a port), URLs and paths.
 
 Each function returns the canonical text or raises ValueError whose message completes the
 sentence "key: …". Nothing is resolved and nothing is dialled here; whether an address may be
-dialled is for the guard in `probes.net.network`.
+dialled is for the guard in `probes.net.guard`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.catalogue import names
+from probes.catalogue import syntax
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from probes.catalogue import names
 def test_an_address_with_or_without_a_port_is_taken_apart(
     written: str, expected: tuple[str, int]
 ) -> None:
-    assert names.split_address(written, 53) == expected
+    assert syntax.split_address(written, 53) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_an_address_with_or_without_a_port_is_taken_apart(
 )  # fmt: skip
 def test_what_is_no_address_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="expected"):
-        names.split_address(written, 53)
+        syntax.split_address(written, 53)
 
 
 @pytest.mark.parametrize("host", ["a", "WeChat.Example", "xn--d1acpjx3f.xn--p1ai", "_x.example"])
 def test_a_host_name_comes_back_in_lower_case(host: str) -> None:
-    assert names.host(host) == host.lower()
+    assert syntax.host(host) == host.lower()
 
 
 @pytest.mark.parametrize(
@@ -59,19 +59,19 @@ def test_a_host_name_comes_back_in_lower_case(host: str) -> None:
 )
 def test_what_is_no_host_name_is_refused_with_a_reason(host: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        names.host(host)
+        syntax.host(host)
 
 
 def test_a_liveness_host_may_be_an_address() -> None:
-    assert names.host_or_address("192.0.2.1") == "192.0.2.1"
-    assert names.host_or_address("Example.org") == "example.org"
+    assert syntax.host_or_address("192.0.2.1") == "192.0.2.1"
+    assert syntax.host_or_address("Example.org") == "example.org"
     with pytest.raises(ValueError, match="neither a host name nor an address"):
-        names.host_or_address("192.0.2.300")
+        syntax.host_or_address("192.0.2.300")
 
 
 @pytest.mark.parametrize("url", ["https://dns.google/dns-query", "https://192.0.2.1:8443/dns?x=1"])
 def test_a_doh_url_is_kept_as_written(url: str) -> None:
-    assert names.https_url(url) == url
+    assert syntax.https_url(url) == url
 
 
 @pytest.mark.parametrize(
@@ -81,12 +81,12 @@ def test_a_doh_url_is_kept_as_written(url: str) -> None:
 )  # fmt: skip
 def test_what_is_no_doh_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
-        names.https_url(url)
+        syntax.https_url(url)
 
 
 @given(st.text(max_size=300))
 def test_any_text_gives_a_value_or_a_one_line_reason(text: str) -> None:
-    for read in (names.host, names.address_with_port, names.https_url, names.path, names.text):
+    for read in (syntax.host, syntax.address_with_port, syntax.https_url, syntax.path, syntax.text):
         reason = ""
         try:
             read(text)
