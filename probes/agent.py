@@ -79,7 +79,7 @@ class Agent:
             anew=self._where.connected_anew,
         )
         self._one_at_a_time = asyncio.Lock()
-        pause = pause_ms(wish.interval_ms, setup.patience.residual)
+        pause = pause_ms(wish.interval_ms, setup.timeouts.residual)
         self._again = Obeying(
             Retests({target.id: target for target in self._targets}, pause),
             self._measure_again,

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from probes import spared
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute
@@ -89,7 +89,7 @@ async def main(ports: dict[str, int], name: str, trust: str, curve: str) -> None
         software=Software(),
         probe="p-0123456789abcdef",
         system=(ResolverRoute("system", "udp", "127.0.0.1", ports["dns"]),),
-        patience=Patience(window=WINDOW),
+        timeouts=Timeouts(window=WINDOW),
     )
     chosen = {work: targets(work, PER_ROUND, ports[work], name, trust) for work in ports}
     loop = asyncio.get_running_loop()

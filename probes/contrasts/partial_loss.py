@@ -1,61 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How large a share of connections dies: a few more tries when one died and another passed.
+"""The share of connections that fails: further attempts when one failed and another succeeded.
 
-Whoever blocks only some flows, by hash or by chance, lets one try of several through; so does a
-network that loses a packet now and then. Some more tries tell them apart. Nothing is judged here:
-each try is an observation of its own.
+A censor that blocks only some flows, by hash or at random, lets one of several attempts pass. So
+does a network that loses packets. More attempts tell the two apart. Each attempt is an observation
+of its own; nothing is judged here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
-from probes.wire.observation import Contrast, Purpose
+from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
+from probes.wire.observation import Contrast, TCPConnect
 
-if TYPE_CHECKING:
-    from probes.endpoint.endpoint_run import Link, Visit
-
-TRIES = 6
-"""Of one address, those that led here included."""
+ATTEMPTS = 6
+"""At one address, the first two included."""
 MANY = 3
-"""Half of them: when so many died, or can no longer die, enough is known."""
+"""Half of the attempts. No more are made once so many failed, or once so many no longer can."""
 ADDRESSES = 4
-"""Of one endpoint, that are tried so often."""
+"""Addresses of one endpoint at which attempts are repeated."""
 
 
-async def settle(
-    visit: Visit, once: Callable[[int], Awaitable[bool]], *, died: int = 1, passed: int = 1
+async def repeat(
+    run: EndpointRun,
+    attempt: Callable[[int], Awaitable[bool]],
+    *,
+    failed: int = 1,
+    succeeded: int = 1,
 ) -> None:
-    """Call `once` (with 0, 1, ...; it says whether a try passed) until it is known whether half or
-    more of the tries die; not at all in a retest, for liveness, or at too many addresses."""
-    if not visit.contrasts or not visit.repeats:
-        return
-    if not any(visit.first_time(f"share {n}") for n in range(ADDRESSES)):
+    """Call `attempt` (with 0, 1, ...; it returns whether it succeeded) until it is known whether
+    half of the attempts or more fail. `failed` and `succeeded` count the attempts made before.
+
+    Does nothing in a retest, for liveness, or after ADDRESSES calls for one endpoint.
+    """
+    if not run.contrasts or not run.repeats or not run.up_to("partial loss", ADDRESSES):
         return
     number = 0
-    while died < MANY and passed <= TRIES - MANY:
-        if await once(number):
-            passed += 1
+    while failed < MANY and succeeded <= ATTEMPTS - MANY:
+        if await attempt(number):
+            succeeded += 1
         else:
-            died += 1
+            failed += 1
         number += 1
 
 
-async def connections(visit: Visit, good: Link) -> Link:
-    """Connect some more after one connection failed and this one came about; return an open one,
-    the newest, because servers close idle ones."""
-    newest = good
+async def connect(run: EndpointRun, address: str) -> Connection:
+    """Open TCP as the app does. After a failure that may be packet loss, try once more from a new
+    port; when that succeeds, find out how many attempts fail."""
+    connection = await run.connect(address)
+    if connection.stream is not None or not run.repeats or _is_final(connection.tcp):
+        return connection
+    connection = await run.connect(address, contrast=Contrast.REPEAT)
+    return await repeat_connect(run, connection) if connection.usable else connection
 
-    async def once(number: int) -> bool:
+
+async def repeat_connect(run: EndpointRun, connection: Connection) -> Connection:
+    """Connect several times more, after one attempt failed and this one succeeded. Returns the
+    newest open connection, because servers close idle ones."""
+    newest = connection
+
+    async def attempt(number: int) -> bool:
         nonlocal newest
-        fresh = await visit.connect(
-            good.address, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT
-        )
-        if fresh.good:
+        fresh = await run.connect(connection.address, contrast=Contrast.REPEAT)
+        if fresh.usable:
             newest.close()
             newest = fresh
-        return fresh.good
+        return fresh.usable
 
-    await settle(visit, once)
+    await repeat(run, attempt)
     return newest
+
+
+def _is_final(seen: TCPConnect) -> bool:
+    """The machine itself or the guard refused to connect; a repeat would fail as well."""
+    local = seen.failure in LOCAL_FAILURES and seen.icmp_type is None
+    return local or "not_dialled" in seen.evidence

@@ -1,224 +1,226 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS to every address of an endpoint, and on failure the contrasts that isolate the cause.
+"""TLS with every address of an endpoint, and the contrasts that isolate the cause of a failure.
 
-The square of names and addresses: the service's name or an innocuous one,
-at the service's address or at a reflector of ours. A censor may go on blocking an address pair
-for minutes after a trigger, so where the last round failed the innocuous name goes first.
+The SNI contrasts vary one thing at a time: the name (the service's or an innocuous one) and the
+address (the service's or that of our reflector). After a trigger a censor may block the pair of
+addresses for minutes, so where the last round failed the innocuous name goes first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from enum import Enum
 
 from probes.contrasts import partial_loss
-from probes.endpoint.endpoint_run import Link, Visit
+from probes.endpoint.endpoint_run import Connection, EndpointRun
 from probes.net import tls
 from probes.net.classify import UNKNOWN_AUTHORITY_CODES
 from probes.net.resolvers import parse_authority
 from probes.steps import http, path
 from probes.wire.failure import Failure
-from probes.wire.observation import Contrast, Purpose, TLSHandshake
+from probes.wire.observation import Contrast, TLSHandshake
 
 AFTER_TRIGGER = "after_trigger"
-"""Beside an innocuous name: the service's name died here within the residual time before."""
+"""Evidence beside an innocuous name: within the residual time before, the service's name failed at
+this address."""
 MAX_CONTRASTED = 4
-"""Addresses of one endpoint that get the innocuous name; the others only a repeat."""
-Application = Callable[[Visit, Link], Awaitable[None]]
+"""Addresses of one endpoint that get the innocuous name; the others get a repeat only."""
+Application = Callable[[EndpointRun, Connection], Awaitable[None]]
 
 
-async def reach(visit: Visit, application: Application | None = None) -> None:
-    """Shake hands with every address; ask the other resolvers when no own answer proved itself.
+async def measure(run: EndpointRun, application: Application | None = None) -> None:
+    """Do a TLS handshake with every address; ask the other resolvers when no address of the
+    machine's own resolver proved itself by its certificate.
 
-    `application` runs once, on the first good connection to an own answer and at once, because
-    servers close idle ones; when no own answer is good, on a fresh one to another address.
+    `application` is called once, on the first usable connection to an address of the machine's own
+    resolver, and at once, because servers close idle connections. Where none is usable it gets a
+    new connection to another address.
     """
 
-    async def reach_one(visit: Visit, address: str) -> Link:
-        link = await _reach_address(visit, address)
-        own = address in visit.own
-        if own and link.good and application is not None and visit.first_time("application"):
-            await application(visit, link)
-        link.close()
-        return link
+    async def reach(run: EndpointRun, address: str) -> Connection:
+        connection = await _reach_address(run, address)
+        own = address in run.system_addresses
+        if own and connection.usable and application is not None and run.once("application"):
+            await application(run, connection)
+        connection.close()
+        return connection
 
-    links = await visit.each(await visit.addresses(), reach_one)
-    if not any(_proven(link) for link in links if link.address in visit.own):
-        links += await visit.each(await visit.more_addresses(), reach_one)
-    proven = next((link for link in links if _proven(link)), None)
-    if proven is not None and application is not None and visit.first_time("application"):
-        fresh = await _again(visit, proven.address, Contrast.REPEAT)
-        if fresh.good:
-            await application(visit, fresh)
-
-
-def _proven(link: Link) -> bool:
-    return link.tls is not None and link.tls.failure is None
+    reached = await run.for_each_address(await run.addresses(), reach)
+    if not any(_proven(each) for each in reached if each.address in run.system_addresses):
+        reached += await run.for_each_address(await run.reference_addresses(), reach)
+    proven = next(filter(_proven, reached), None)
+    if proven is not None and application is not None and run.once("application"):
+        fresh = await reconnect(run, proven.address)
+        if fresh.usable:
+            await application(run, fresh)
 
 
-async def _reach_address(visit: Visit, address: str) -> Link:
-    innocuous: Shown | None = None
-    if visit.contrasts and visit.failed_before:
-        innocuous = await _innocuous(visit, address)
-    link = await visit.shake(await visit.connect_subject(address))
-    if link.tls is None or link.tls.failure is None:
-        return link
-    if link.tls.plain_http:
-        _keep_clear_answer(visit, link)
-        return link
-    if link.tls.verify_code:
-        if visit.contrasts and visit.first_time("no_verify"):
-            await _look_past(visit, link.tls)
-        return link
-    return await _contrast(visit, link, innocuous)
+async def reconnect(
+    run: EndpointRun,
+    address: str,
+    contrast: Contrast = Contrast.REPEAT,
+    *,
+    profile: str = "default",
+    name: str | None = None,
+    trust: str | None = None,
+    verify: bool = True,
+) -> Connection:
+    """Connect from a new port and do a TLS handshake with one thing changed, as a contrast."""
+    fresh = await run.connect(address, contrast=contrast)
+    return await run.tls_handshake(
+        fresh, contrast=contrast, profile=profile, name=name, trust=trust, verify=verify
+    )
 
 
-async def _contrast(visit: Visit, link: Link, innocuous: Shown | None) -> Link:
-    """The handshake died: change one thing at a time. Returns a good link if a repeat gave one."""
-    address = link.address
-    if visit.contrasts and innocuous is None:
-        innocuous = await _innocuous(visit, address)
-    passes = innocuous is Shown.PASSED
-    if visit.repeats:
-        repeated = await _again(visit, address, Contrast.REPEAT)
-        if repeated.good:
-            return await _share(visit, repeated) if passes else repeated
-    if not visit.contrasts:
-        return link
-    if any(visit.first_time(f"classical {i}") for i in range(MAX_CONTRASTED)):
-        small = await _again(visit, address, Contrast.CLASSICAL_HELLO, profile="classical")
-        if _proven(small) and passes:  # the size is not what matters
-            small = await _share(visit, small, died=2)
-        if small.good:
+def _proven(connection: Connection) -> bool:
+    return connection.tls is not None and connection.tls.failure is None
+
+
+async def _reach_address(run: EndpointRun, address: str) -> Connection:
+    innocuous_passes: bool | None = None
+    if run.contrasts and run.failed_last_round:
+        innocuous_passes = await _innocuous_once(run, address)
+    connection = await run.tls_handshake(await partial_loss.connect(run, address))
+    if connection.tls is None or connection.tls.failure is None:
+        return connection
+    if connection.tls.plain_http:
+        _record_clear_answer(run, connection)
+    elif connection.tls.verify_code:
+        if run.contrasts and run.once("no_verify"):
+            await _examine_foreign_certificate(run, connection.tls)
+    else:
+        return await _contrast(run, connection, innocuous_passes)
+    return connection
+
+
+async def _contrast(
+    run: EndpointRun, connection: Connection, innocuous_passes: bool | None
+) -> Connection:
+    """The handshake failed: change one thing at a time. Returns a usable connection if a repeat
+    gave one."""
+    address = connection.address
+    if run.contrasts and innocuous_passes is None:
+        innocuous_passes = await _innocuous_once(run, address)
+    if run.repeats:
+        repeated = await reconnect(run, address)
+        if repeated.usable:
+            return await _repeat_handshake(run, repeated) if innocuous_passes else repeated
+    if not run.contrasts:
+        return connection
+    if run.up_to("classical", MAX_CONTRASTED):
+        small = await reconnect(run, address, Contrast.CLASSICAL_HELLO, profile="classical")
+        if _proven(small) and innocuous_passes:  # so the size of the hello is not the cause
+            small = await _repeat_handshake(run, small, failed=2)
+        if small.usable:
             return small
-    if visit.sni.address and visit.endpoint.server_name and visit.first_time("reflector"):
-        await _reflector(visit)
-    if not visit.failed_before and visit.first_time("path"):
-        await _trace(visit, link)
-    return link
+    if run.sni.address and run.endpoint.server_name and run.once("reflector"):
+        await _reflector(run)
+    if not run.failed_last_round and run.once("path"):
+        await _trace(run, connection)
+    return connection
 
 
-async def _again(visit: Visit, address: str, contrast: Contrast, profile: str = "default") -> Link:
-    fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=contrast)
-    return await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=contrast, profile=profile)
+async def _repeat_handshake(
+    run: EndpointRun, connection: Connection, failed: int = 1
+) -> Connection:
+    """One handshake failed and one passed: how many of several fail, and do those with an
+    innocuous name fail too? Returns the newest usable connection, or the given one."""
+    newest = connection
 
-
-async def _share(visit: Visit, good: Link, died: int = 1) -> Link:
-    """One handshake died and one passed: how many of several do, and does an innocuous name too?
-    Returns the newest good link, or the given one."""
-    newest = good
-
-    async def once(number: int) -> bool:
+    async def attempt(number: int) -> bool:
         nonlocal newest
         if number in (0, 2):
-            await _show_innocuous(visit, good.address)
-        fresh = await _again(visit, good.address, Contrast.REPEAT)
-        if fresh.good:
+            await _innocuous(run, connection.address)
+        fresh = await reconnect(run, connection.address)
+        if fresh.usable:
             newest.close()
             newest = fresh
-        return fresh.good
+        return fresh.usable
 
-    await partial_loss.settle(visit, once, died=died)
+    await partial_loss.repeat(run, attempt, failed=failed)
     return newest
 
 
-class Shown(Enum):
-    """What became of an innocuous name."""
-
-    PASSED = "passed"
-    DIED = "died"
-
-
-async def _innocuous(visit: Visit, address: str) -> Shown | None:
-    """Show an innocuous name to the service's address, at a few of them; None when not done."""
-    name = visit.sni.innocuous
-    if not name or name == visit.endpoint.server_name:
+async def _innocuous_once(run: EndpointRun, address: str) -> bool | None:
+    """Show an innocuous name, at a few addresses only. Returns whether it passed; None when it
+    was not shown."""
+    name = run.sni.innocuous
+    if not name or name == run.endpoint.server_name or not run.up_to("innocuous", MAX_CONTRASTED):
         return None
-    if not any(visit.first_time(f"innocuous {i}") for i in range(MAX_CONTRASTED)):
-        return None
-    return await _show_innocuous(visit, address)
+    return await _innocuous(run, address)
 
 
-async def _show_innocuous(visit: Visit, address: str) -> Shown:
-    """Any certificate will do, and any refusal by the far side itself."""
-    name = visit.sni.innocuous
+async def _innocuous(run: EndpointRun, address: str) -> bool:
+    """Show an innocuous name to the service's address. Any certificate passes, and so does an
+    alert of the server."""
     kind = Contrast.INNOCUOUS_NAME
-    fresh = await visit.connect(address, purpose=Purpose.CONTRAST, contrast=kind)
-    shaken = await visit.shake(
-        fresh, name=name, purpose=Purpose.CONTRAST, contrast=kind, verify=False
-    )
-    shaken.close()
-    if shaken.tls is not None and visit.cooling:
-        visit.remark(shaken.tls, AFTER_TRIGGER)
-    seen = shaken.tls
-    passed = seen is not None and (seen.failure is None or seen.alert is not None)
-    return Shown.PASSED if passed else Shown.DIED
+    fresh = await reconnect(run, address, kind, name=run.sni.innocuous, verify=False)
+    fresh.close()
+    if fresh.tls is None:
+        return False
+    if run.residual:
+        run.add_evidence(fresh.tls, AFTER_TRIGGER)
+    return fresh.tls.failure is None or fresh.tls.alert is not None
 
 
-async def _reflector(visit: Visit) -> None:
-    """Show the service's name to an address of ours, which completes TLS for any name."""
-    address, port = parse_authority(visit.sni.address, 443)
+async def _reflector(run: EndpointRun) -> None:
+    """Show the service's name to our reflector, which completes TLS for any name."""
+    address, port = parse_authority(run.sni.address, 443)
     kind = Contrast.REFLECTOR
-    fresh = await visit.connect(address, port=port, purpose=Purpose.CONTRAST, contrast=kind)
-    (await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=kind, verify=False)).close()
+    fresh = await run.connect(address, port=port, contrast=kind)
+    (await run.tls_handshake(fresh, contrast=kind, verify=False)).close()
 
 
-async def _trace(visit: Visit, link: Link) -> None:
-    """Find out at how many hops it acts, in the round in which it begins."""
+async def _trace(run: EndpointRun, connection: Connection) -> None:
+    """Find the hop at which the interference acts, in the first round that fails."""
     seen = await path.trace(
-        visit.network,
-        endpoint=visit.endpoint.id,
-        address=link.address,
-        port=link.port,
-        sni=visit.endpoint.server_name,
-        started_us=visit.started_us,
-        alpn=visit.endpoint.alpn,
-        silent=link.tls is not None and link.tls.failure == Failure.TIMEOUT,
-        hop=visit.patience.hop,
-        limit=visit.patience.path,
+        run.network,
+        endpoint=run.endpoint.id,
+        address=connection.address,
+        port=connection.port,
+        sni=run.endpoint.server_name,
+        started_us=run.started_us,
+        alpn=run.endpoint.alpn,
+        silent=connection.tls is not None and connection.tls.failure == Failure.TIMEOUT,
+        hop=run.timeouts.hop,
+        limit=run.timeouts.path,
     )
-    visit.observations.append(seen)
+    run.observations.append(seen)
 
 
-async def _look_past(visit: Visit, seen: TLSHandshake) -> None:
-    """Someone else's certificate: does the machine's store trust it, and is it a block page?"""
+async def _examine_foreign_certificate(run: EndpointRun, seen: TLSHandshake) -> None:
+    """Does the machine's own store trust the certificate, and does the server answer with a block
+    page? One request is sent past the certificate, only to recognise a block page."""
     kind = Contrast.NO_VERIFY
-    if not visit.endpoint.trust and seen.verify_code in UNKNOWN_AUTHORITY_CODES:
-        trusted = await _trusted_by_system(visit, seen)
-        if trusted is not None:
-            await visit.ask(trusted, purpose=Purpose.CONTRAST, contrast=kind)
-            return
-    fresh = await visit.connect(seen.address, purpose=Purpose.CONTRAST, contrast=kind)
-    shaken = await visit.shake(fresh, purpose=Purpose.CONTRAST, contrast=kind, verify=False)
-    await visit.ask(shaken, purpose=Purpose.CONTRAST, contrast=kind)
+    fresh = None
+    if not run.endpoint.trust and seen.verify_code in UNKNOWN_AUTHORITY_CODES:
+        fresh = await _trusted_by_system(run, seen)
+    if fresh is None:
+        fresh = await reconnect(run, seen.address, kind, verify=False)
+    await run.http_request(fresh, contrast=kind)
 
 
-async def _trusted_by_system(visit: Visit, seen: TLSHandshake) -> Link | None:
-    """A chain valid only under the system store is kept as evidence `system_root`."""
-    kind = Contrast.NO_VERIFY
-    fresh = await visit.connect(seen.address, purpose=Purpose.CONTRAST, contrast=kind)
-    shaken = await visit.shake(
-        fresh, purpose=Purpose.CONTRAST, contrast=kind, trust=tls.SYSTEM_STORE
-    )
-    if not shaken.good or shaken.tls is None:
+async def _trusted_by_system(run: EndpointRun, seen: TLSHandshake) -> Connection | None:
+    """A chain that only the machine's own store trusts gets the evidence `system_root`."""
+    fresh = await reconnect(run, seen.address, Contrast.NO_VERIFY, trust=tls.SYSTEM_STORE)
+    if not fresh.usable or fresh.tls is None:
         return None
-    visit.remark(seen, "system_root")
-    visit.remark(shaken.tls, "system_root")
-    return shaken
+    run.add_evidence(seen, "system_root")
+    run.add_evidence(fresh.tls, "system_root")
+    return fresh
 
 
-def _keep_clear_answer(visit: Visit, link: Link) -> None:
-    """The first bytes of a clear-text answer tell a block page from a captive portal."""
-    if link.client is None or link.tls is None:
+def _record_clear_answer(run: EndpointRun, connection: Connection) -> None:
+    """The first bytes of a clear-text answer distinguish a block page from a captive portal."""
+    if connection.client is None or connection.tls is None:
         return
-    visit.observations.append(
+    run.observations.append(
         http.clear_answer(
-            link.client.head,
-            endpoint=visit.endpoint.id,
-            address=link.address,
-            port=link.port,
-            host=visit.endpoint.server_name,
-            path=visit.endpoint.path,
-            at_us=link.tls.at_us + link.tls.took_us,
+            connection.client.head,
+            endpoint=run.endpoint.id,
+            address=connection.address,
+            port=connection.port,
+            host=run.endpoint.server_name,
+            path=run.endpoint.path,
+            at_us=connection.tls.at_us + connection.tls.took_us,
         )
     )

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a transfer is worth its traffic: each endpoint's last look at its speed. No I/O.
+"""When the throughput of an endpoint is measured, which costs traffic. No I/O.
 
-A single run (`once`) looks at every endpoint. In the daemon a look is due every six hours, or
-every twelfth round where rounds are rare; all probes look at an endpoint in the same round, so
-that the control's speed is there to compare with. While something looks throttled every round
-looks; an exchange that was oddly slow is a reason too, once an hour.
+A single run (`once`) measures it at every endpoint. The daemon does so every six hours, or every
+twelfth round where rounds are rare; all probes choose the same round for an endpoint, so that the
+control's throughput is there to compare with. While an endpoint looks throttled it is measured in
+every round. An exchange that was unexpectedly slow is a further reason, once an hour.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from probes.endpoint.endpoint_run import ThroughputMode
 from probes.wire.observation import AnyObservation, Contrast, HTTPExchange, Transfer
 from probes.wire.speed import slow, times_faster
 
@@ -21,86 +22,82 @@ EVERY_MS = 6 * 3_600_000
 EVERY_ROUNDS = 12
 AGAIN_MS = 3_600_000
 SUSPECT_TIMES = 5
-"""The innocuous name, or our own host, so many times as fast: worth further turns."""
-_SLOW_ANSWER = 100_000
-_THINKING_US = 500_000
-"""What a server may take to make its page."""
+"""How many times as fast the innocuous name, or our own host, must be to justify more transfers."""
+_SLOW_BYTES_PER_SECOND = 100_000
+_SERVER_US = 500_000
+"""Time that a server may need to generate a page."""
 _STALLED_BYTES = 1024
 
 
-class Look(Enum):
-    """What a visit may spend on speed."""
-
-    NO = "no"
-    MAY = "may"
-    """Only when the app's own exchange was oddly slow."""
-    DUE = "due"
-
-
-class Sight(Enum):
-    """What the last look gave."""
+class ThroughputOutcome(Enum):
+    """What the last transfers of an endpoint showed."""
 
     FINE = "fine"
     SLOW = "slow"
-    """Slow, whatever the name and wherever to: this line, for all one can tell."""
+    """Slow for every name and every destination: probably the volunteer's line."""
     SUSPECT = "suspect"
+    """Much slower than an innocuous name or our own host."""
 
 
 @dataclass
-class _Last:
+class _LastTransfer:
     round_ms: int
-    looked: bool = False
-    sight: Sight = Sight.FINE
+    measured: bool = False
+    outcome: ThroughputOutcome = ThroughputOutcome.FINE
 
 
 @dataclass
-class Looks:
-    """The last look at each endpoint, by id; forgotten at a restart."""
+class ThroughputSchedule:
+    """The last transfers of each endpoint, by id; lost at a restart."""
 
-    _last: dict[str, _Last] = field(default_factory=dict)
+    _last: dict[str, _LastTransfer] = field(default_factory=dict)
 
-    def wish(self, endpoint: str, round_ms: int, interval_ms: int, *, retest: bool = False) -> Look:
-        """What the visit of this round may do. `interval_ms` is 0 for a single run."""
+    def mode(
+        self, endpoint: str, round_ms: int, interval_ms: int, *, retest: bool = False
+    ) -> ThroughputMode:
+        """Return what this round may do at an endpoint. `interval_ms` is 0 for a single run."""
         if not interval_ms and not retest:
-            return Look.DUE
-        last = self._last.setdefault(endpoint, _Last(round_ms))
-        if last.sight is Sight.SUSPECT:
-            return Look.DUE
+            return ThroughputMode.ON
+        last = self._last.setdefault(endpoint, _LastTransfer(round_ms))
+        if last.outcome is ThroughputOutcome.SUSPECT:
+            return ThroughputMode.ON
         if retest:
-            return Look.NO
+            return ThroughputMode.OFF
         every = max(EVERY_MS, EVERY_ROUNDS * interval_ms)
-        place = zlib.crc32(endpoint.encode()) % every
-        if (round_ms - place) // every != (last.round_ms - place) // every:
-            return Look.DUE
-        recent = last.looked and round_ms - last.round_ms < AGAIN_MS
-        return Look.NO if recent or last.sight is Sight.SLOW else Look.MAY
+        offset = zlib.crc32(endpoint.encode()) % every
+        if (round_ms - offset) // every != (last.round_ms - offset) // every:
+            return ThroughputMode.ON
+        recent = last.measured and round_ms - last.round_ms < AGAIN_MS
+        if recent or last.outcome is ThroughputOutcome.SLOW:
+            return ThroughputMode.OFF
+        return ThroughputMode.IF_SLOW
 
-    def note(self, endpoint: str, round_ms: int, seen: Iterable[AnyObservation]) -> None:
-        """Remember what a visit saw; without a transfer nothing changes."""
+    def record(self, endpoint: str, round_ms: int, seen: Iterable[AnyObservation]) -> None:
+        """Remember the transfers of a round; without one nothing changes."""
         transfers = [o for o in seen if isinstance(o, Transfer)]
         if transfers:
-            self._last[endpoint] = _Last(round_ms, True, sight(transfers))
+            self._last[endpoint] = _LastTransfer(round_ms, True, outcome(transfers))
 
 
-def sight(transfers: Iterable[Transfer]) -> Sight:
-    """What a series of transfers of one endpoint amounts to, for the probe's own planning."""
+def outcome(transfers: Iterable[Transfer]) -> ThroughputOutcome:
+    """Return what the transfers of one endpoint show. Only the probe's own planning uses it."""
     ordered = list(transfers)
     subject = [seen for seen in ordered if seen.contrast is None]
     others = [seen for seen in ordered if seen.contrast is not None]
     if not subject or not all(map(slow, subject)):
-        return Sight.FINE
+        return ThroughputOutcome.FINE
     suspect = any(times_faster(o, s, SUSPECT_TIMES) for o in others for s in subject)
-    return Sight.SUSPECT if suspect else Sight.SLOW
+    return ThroughputOutcome.SUSPECT if suspect else ThroughputOutcome.SLOW
 
 
-def oddly_slow(exchange: HTTPExchange | None, round_trip_us: int) -> bool:
-    """The app's own exchange stalled after its first bytes, or took far longer than round trips
-    explain. `round_trip_us`: of the connection, in microseconds."""
+def unexpectedly_slow(exchange: HTTPExchange | None, round_trip_us: int) -> bool:
+    """Whether an app's own exchange stalled after its first bytes, or took far longer than its
+    round trips explain. `round_trip_us` is that of the connection, in microseconds."""
     if exchange is None:
         return False
     if exchange.failure is not None:
         return exchange.received_bytes >= _STALLED_BYTES
     if exchange.contrast is Contrast.NO_VERIFY:
         return False
-    left_us = exchange.took_us - 4 * round_trip_us - _THINKING_US
-    return left_us * _SLOW_ANSWER > max(exchange.received_bytes, 16384) * 1_000_000
+    left_us = exchange.took_us - 4 * round_trip_us - _SERVER_US
+    return left_us * _SLOW_BYTES_PER_SECOND > max(exchange.received_bytes, 16384) * 1_000_000

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
 from probes.net.pending_lookup import PendingLookup
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
@@ -47,7 +47,7 @@ class _Name:
         return (*self.system, *self.references, *self.silent, *self.innocuous)
 
 
-class Names:
+class DNSCache:
     """The lookups of one round."""
 
     def __init__(
@@ -56,12 +56,12 @@ class Names:
         network: Network,
         catalogue: Catalogue,
         system: tuple[ResolverRoute, ...],
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
         self._group = group
         self._network = network
         self._system = system
-        self._patience = patience
+        self._timeouts = timeouts
         self._started_us = network.clock_us()
         references = [r for r in catalogue.resolvers if r.role == "reference"]
         self._references = tuple(routes(r) for r in references[:MAX_REFERENCES])
@@ -181,8 +181,8 @@ class Names:
             started_us=self._started_us,
             purpose=purpose,
             contrast=contrast,
-            window=self._patience.window if listen else 0.0,
-            timeout=self._patience.window if silent else self._patience.dns,
+            window=self._timeouts.window if listen else 0.0,
+            timeout=self._timeouts.window if silent else self._timeouts.dns,
         )
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One endpoint being measured: which addresses are dialled, what was seen, and how to see more.
+"""The measurement of one endpoint in one round: its addresses, its steps and its observations.
 
-An experiment gets a `Visit` and calls its methods in a straight line; each takes one step and
-records the observation. Nothing is judged here, but what to do next depends on what failed.
+The file of a protocol gets an `EndpointRun` and calls its methods one after another. Each method
+takes one step and records the observation. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeVar
 
 import msgspec
 
-from probes.contrasts import partial_loss
-from probes.contrasts.throughput_schedule import Look
-from probes.endpoint.dns_cache import Names
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.dns_cache import DNSCache
+from probes.endpoint.timeouts import Timeouts
 from probes.net.network import DestinationRefusedError, Network, Stream
 from probes.net.tls import TLSClient
 from probes.steps import http, quic, tcp, tls
@@ -35,9 +34,9 @@ from probes.wire.target import Endpoint, SNIContrast
 
 _Reached = TypeVar("_Reached")
 MAX_PER_FAMILY = 8
-"""Addresses dialled of each family; own answers come first, so the choice is the same again."""
-# Nothing was lost on the way: the machine itself said no, and would say it again.
-LOCAL = frozenset(
+"""Addresses dialled of each family. Answers of the machine's own resolver come first, so that the
+choice is the same in every round."""
+LOCAL_FAILURES = frozenset(
     (
         Failure.NETWORK_UNREACHABLE,
         Failure.NETWORK_DOWN,
@@ -45,11 +44,21 @@ LOCAL = frozenset(
         Failure.PERMISSION_DENIED,
     )
 )
+"""The machine itself refused to send: no packet was lost, and a repeat fails as well."""
+
+
+class ThroughputMode(Enum):
+    """Whether this run may measure throughput (`probes.contrasts.throughput`)."""
+
+    OFF = "off"
+    IF_SLOW = "if_slow"
+    """Only when the app's own exchange was unexpectedly slow."""
+    ON = "on"
 
 
 @dataclass(slots=True)
-class Link:
-    """One address reached, or not: the open connection and what was seen on the way."""
+class Connection:
+    """A connection to one address, open or not, and the observations made while opening it."""
 
     address: str
     port: int
@@ -59,13 +68,13 @@ class Link:
     client: TLSClient | None = None
 
     @property
-    def good(self) -> bool:
-        """Open, and past its handshake if there was one."""
+    def usable(self) -> bool:
+        """Open, and its TLS handshake, if there was one, succeeded."""
         return self.stream is not None and (self.tls is None or self.tls.failure is None)
 
     def close(self) -> None:
-        """Close the connection, if it is open. Its TLS is forgotten, for it takes some 50 kB, but
-        for what a failed handshake has shown."""
+        """Close the connection if it is open. The TLS client (some 50 kB) is kept only after a
+        failed handshake, because it holds the first bytes received."""
         if self.stream is not None:
             self.stream.close()
             self.stream = None
@@ -74,54 +83,57 @@ class Link:
 
 
 @dataclass(slots=True)
-class Visit:
+class EndpointRun:
     """One endpoint in one round."""
 
     network: Network
     endpoint: Endpoint
-    names: Names
+    dns_cache: DNSCache
     started_us: int
-    patience: Patience = field(default_factory=Patience)
+    timeouts: Timeouts = field(default_factory=Timeouts)
     sni: SNIContrast = field(default_factory=SNIContrast)
-    failed_before: bool = False
-    """It failed in the last round: innocuous contrasts run before the trigger."""
-    cooling: bool = False
-    """It failed so lately that a censor may still block it whatever the name: an innocuous name
-    that dies now says nothing."""
+    failed_last_round: bool = False
+    """Contrasts with an innocuous name then run before the service's name is shown."""
+    residual: bool = False
+    """The endpoint failed so recently that residual censorship may still block its address for
+    every name: an innocuous name that fails now is no evidence."""
     contrasts: bool = True
-    """False for a retest and for liveness: only what the app would do."""
+    """False for a retest and for liveness, which take only the steps that the app would take."""
     repeats: bool = True
     """False for a retest: the service's name is shown once."""
     references: bool = True
-    """False for liveness: only the machine's own resolver counts."""
-    look: Look = Look.NO
-    """Whether its speed may be looked at (`probes.contrasts.throughput`)."""
+    """Ask reference resolvers. False for liveness."""
+    throughput: ThroughputMode = ThroughputMode.OFF
     observations: list[AnyObservation] = field(default_factory=list)
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
-    """(far side's clock, ours), milliseconds, from HTTP dates over verified TLS or clear text."""
-    own: tuple[str, ...] = ()
-    """Addresses from the machine's own resolver, or the endpoint's own address."""
+    """(server's clock, ours) in Unix milliseconds, from HTTP Date headers over verified TLS or
+    clear text."""
+    system_addresses: tuple[str, ...] = ()
+    """Answers of the machine's own resolver, or the address that the catalogue gives."""
     begun: bool = False
-    """Its experiment was started."""
     _dialled: set[str] = field(default_factory=set)
     _once: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> str:
-        """The endpoint's: every observation carries it."""
+        """The endpoint's id, which every observation carries."""
         return self.endpoint.id
 
-    def first_time(self, what: str) -> bool:
-        """True the first time this is asked of this visit: for steps taken once an endpoint."""
-        seen = what in self._once
-        self._once.add(what)
-        return not seen
+    def once(self, key: str) -> bool:
+        """Return True for the first call with this key: for steps taken once an endpoint."""
+        new = key not in self._once
+        self._once.add(key)
+        return new
+
+    def up_to(self, key: str, limit: int) -> bool:
+        """Return True for the first `limit` calls with this key."""
+        return any(self.once(f"{key} {number}") for number in range(limit))
 
     async def addresses(self) -> tuple[str, ...]:
         """Resolve the endpoint and return the addresses to dial, the machine's own first."""
         found = await self.resolve()
         if not self.endpoint.host:
-            # An address of the catalogue is tried whatever the guard and the routes say of it.
+            # Tried even if the guard or the routing table refuses it, so that this is on record.
             self._dialled.update(found)
             return found
         return await self._to_dial(found)
@@ -130,56 +142,58 @@ class Visit:
         """Resolve the endpoint and return its addresses, the machine's own first."""
         name = self.endpoint.host
         if not name:
-            self.own = (self.endpoint.address,)
-            return self.own
-        self.own = await self.names.system(name, yardstick=self.references)
+            self.system_addresses = (self.endpoint.address,)
+            return self.system_addresses
+        self.system_addresses = await self.dns_cache.system(name, yardstick=self.references)
         if not self.references:
-            return self.own
-        widen = self.failed_before or not self._allowed(self.own)
-        others = await self.names.references(name, widen=widen)
-        return (*self.own, *sorted(others))
+            return self.system_addresses
+        widen = self.failed_last_round or not self._allowed(self.system_addresses)
+        others = await self.dns_cache.references(name, widen=widen)
+        return (*self.system_addresses, *sorted(others))
 
-    async def more_addresses(self) -> tuple[str, ...]:
+    async def reference_addresses(self) -> tuple[str, ...]:
         """Ask every reference resolver, once, and return the addresses not dialled yet."""
         name = self.endpoint.host
-        if not name or not self.references or self.names.widened(name):
+        if not name or not self.references or self.dns_cache.widened(name):
             return ()
-        others = await self.names.references(name, widen=True)
+        others = await self.dns_cache.references(name, widen=True)
         return await self._to_dial(sorted(others))
 
-    async def second_opinion(self, *, reached: bool) -> tuple[str, ...]:
-        """For protocols in which an address cannot prove itself: further addresses to dial.
+    async def further_addresses(self, *, reached: bool) -> tuple[str, ...]:
+        """Return more addresses to dial, for protocols that cannot prove an address genuine.
 
-        Every reference resolver is asked when no own answer was reached, or when something
-        answered in place of the silent address; one over an encrypted channel when the own
-        answers are merely not the yardstick's, as is usual with geographic DNS.
+        All reference resolvers are asked when no answer of the machine's resolver was reached, or
+        when an answer came from the silent address. When the answers only differ from those of the
+        first reference resolver, as is usual with geographic DNS, one resolver is asked over an
+        encrypted channel.
         """
         name = self.endpoint.host
         if not name or not self.references:
             return ()
-        if not reached or await self.names.injected(name):
-            return await self.more_addresses()
-        if set(self.own).intersection(await self.names.references(name)):
+        if not reached or await self.dns_cache.injected(name):
+            return await self.reference_addresses()
+        if set(self.system_addresses).intersection(await self.dns_cache.references(name)):
             return ()
-        return await self._to_dial(sorted(await self.names.encrypted(name)))
+        return await self._to_dial(sorted(await self.dns_cache.encrypted(name)))
 
     def _allowed(self, addresses: Iterable[str]) -> list[str]:
         port = self.endpoint.port
         return [a for a in addresses if self.network.refusal(a, port) is None]
 
     async def _to_dial(self, candidates: Iterable[str]) -> tuple[str, ...]:
-        """New addresses that may be dialled, capped; a machine without IPv6 gets one to try."""
+        """Return the new addresses that may be dialled, up to the limit; a machine without IPv6
+        gets one IPv6 address, so that the lack of a route is on record."""
         new = dict.fromkeys(a for a in candidates if a not in self._dialled)
         allowed = self._allowed(new)
         v4 = [a for a in allowed if ":" not in a][:MAX_PER_FAMILY]
         v6 = [a for a in allowed if ":" in a][:MAX_PER_FAMILY]
         if v6 and not await self._has_route(v6[0]):
-            v6 = v6[:1] if self.first_time("no_ipv6") else []
+            v6 = v6[:1] if self.once("no_ipv6") else []
         self._dialled.update(v4, v6)
         return (*v4, *v6)
 
     async def _has_route(self, address: str) -> bool:
-        """A connected UDP socket sends nothing, and says whether there is a way there."""
+        """Whether the kernel has a route: connecting a UDP socket sends nothing."""
         try:
             (await self.network.datagrams(address, self.endpoint.port)).close()
         except DestinationRefusedError:
@@ -188,15 +202,16 @@ class Visit:
             return False
         return True
 
-    def _limit(self, purpose: Purpose) -> float:
-        return self.patience.subject if purpose is Purpose.SUBJECT else self.patience.contrast
+    def timeout(self, purpose: Purpose) -> float:
+        """Return the time limit of one step, in seconds."""
+        return self.timeouts.subject if purpose is Purpose.SUBJECT else self.timeouts.contrast
 
-    async def each(
-        self, addresses: Iterable[str], reach: Callable[[Visit, str], Awaitable[_Reached]]
+    async def for_each_address(
+        self, addresses: Iterable[str], reach: Callable[[EndpointRun, str], Awaitable[_Reached]]
     ) -> list[_Reached]:
-        """Do the same at every address at once; return what was reached, in their order."""
+        """Call `reach` for every address at the same time; return what it returned, in order."""
         chosen = tuple(addresses)
-        if len(chosen) < 2:  # most have one address or none to add: no task is needed for that
+        if len(chosen) < 2:  # the usual case needs no task
             return [await reach(self, a) for a in chosen]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_run(reach(self, a))) for a in chosen]
@@ -207,10 +222,11 @@ class Visit:
         address: str,
         *,
         port: int | None = None,
-        purpose: Purpose = Purpose.SUBJECT,
         contrast: Contrast | None = None,
-    ) -> Link:
-        """Open TCP and record it."""
+        purpose: Purpose | None = None,
+    ) -> Connection:
+        """Open a TCP connection and record it."""
+        purpose = purpose or purpose_of(contrast)
         port = self.endpoint.port if port is None else port
         seen, stream = await tcp.connect(
             self.network,
@@ -220,41 +236,34 @@ class Visit:
             started_us=self.started_us,
             purpose=purpose,
             contrast=contrast,
-            timeout=self._limit(purpose),
+            timeout=self.timeout(purpose),
         )
         self.observations.append(seen)
-        return Link(address, port, seen, stream)
+        return Connection(address, port, seen, stream)
 
-    async def connect_subject(self, address: str) -> Link:
-        """Open TCP as the app would; once more from a fresh port when that may have been loss."""
-        link = await self.connect(address)
-        if link.stream is None and self.repeats and not _is_final(link.tcp):
-            link = await self.connect(address, purpose=Purpose.CONTRAST, contrast=Contrast.REPEAT)
-            return await partial_loss.connections(self, link) if link.good else link
-        return link
-
-    async def shake(
+    async def tls_handshake(
         self,
-        link: Link,
+        connection: Connection,
         *,
         name: str | None = None,
-        purpose: Purpose = Purpose.SUBJECT,
         contrast: Contrast | None = None,
+        purpose: Purpose | None = None,
         profile: str = "default",
         trust: str | None = None,
         verify: bool = True,
         alpn: Sequence[str] | None = None,
-    ) -> Link:
-        """Shake hands over an open link and record it; a link that fails is closed."""
-        if link.stream is None:
-            return link
+    ) -> Connection:
+        """Do a TLS handshake and record it. The connection is closed when the handshake fails."""
+        if connection.stream is None:
+            return connection
+        purpose = purpose or purpose_of(contrast)
         try:
-            link.tls, link.client = await tls.handshake(
+            connection.tls, connection.client = await tls.handshake(
                 self.network,
-                link.stream,
+                connection.stream,
                 endpoint=self.id,
-                address=link.address,
-                port=link.port,
+                address=connection.address,
+                port=connection.port,
                 sni=self.endpoint.server_name if name is None else name,
                 started_us=self.started_us,
                 purpose=purpose,
@@ -263,27 +272,28 @@ class Visit:
                 trust=self.endpoint.trust if trust is None else trust,
                 verify=verify,
                 alpn=self.endpoint.alpn if alpn is None else alpn,
-                timeout=self._limit(purpose),
+                timeout=self.timeout(purpose),
             )
         except BaseException:
-            link.close()
+            connection.close()
             raise
-        self.observations.append(link.tls)
-        if link.tls.failure is not None:
-            link.close()
-        return link
+        self.observations.append(connection.tls)
+        if connection.tls.failure is not None:
+            connection.close()
+        return connection
 
-    async def shake_quic(
+    async def quic_handshake(
         self,
         address: str,
         *,
         port: int | None = None,
         name: str | None = None,
-        purpose: Purpose = Purpose.SUBJECT,
         contrast: Contrast | None = None,
+        purpose: Purpose | None = None,
         verify: bool = True,
     ) -> QUICHandshake:
-        """Shake hands over QUIC from a fresh port and record it."""
+        """Do a QUIC handshake from a new port and record it."""
+        purpose = purpose or purpose_of(contrast)
         seen = await quic.handshake(
             self.network,
             endpoint=self.id,
@@ -296,54 +306,57 @@ class Visit:
             trust=self.endpoint.trust,
             verify=verify,
             alpn=self.endpoint.alpn,
-            timeout=self._limit(purpose),
+            timeout=self.timeout(purpose),
         )
         self.observations.append(seen)
         return seen
 
-    async def ask(
+    async def http_request(
         self,
-        link: Link,
+        connection: Connection,
         *,
         host: str | None = None,
-        purpose: Purpose = Purpose.SUBJECT,
         contrast: Contrast | None = None,
+        purpose: Purpose | None = None,
     ) -> HTTPExchange | None:
-        """Send one HTTP request over an open link, record the exchange, and close the link."""
-        if link.stream is None:
+        """Send one HTTP request, record the exchange and close the connection. None when the
+        connection is not open."""
+        if connection.stream is None:
             return None
+        purpose = purpose or purpose_of(contrast)
         try:
             seen, date_ms = await http.exchange(
                 self.network,
-                link.stream,
-                link.client,
+                connection.stream,
+                connection.client,
                 endpoint=self.id,
-                address=link.address,
-                port=link.port,
+                address=connection.address,
+                port=connection.port,
                 host=self.endpoint.server_name if host is None else host,
                 path=self.endpoint.path,
                 started_us=self.started_us,
                 purpose=purpose,
                 contrast=contrast,
-                timeout=self._limit(purpose),
+                timeout=self.timeout(purpose),
             )
         finally:
-            link.close()
+            connection.close()
         self.observations.append(seen)
         if date_ms is not None and contrast is not Contrast.NO_VERIFY:
             self.dates_ms.append((date_ms, self.network.wall_ms()))
         return seen
 
-    def remark(self, seen: TLSHandshake | QUICHandshake, evidence: str) -> None:
-        """Add a word of evidence to an observation that is already recorded."""
+    def add_evidence(self, seen: TLSHandshake | QUICHandshake, evidence: str) -> None:
+        """Add evidence to an observation that is already recorded."""
         place = next(i for i, o in enumerate(self.observations) if o is seen)
         self.observations[place] = msgspec.structs.replace(
             seen, evidence=(*seen.evidence, evidence)
         )
 
 
-def _is_final(seen: TCPConnect) -> bool:
-    return "not_dialled" in seen.evidence or (seen.failure in LOCAL and seen.icmp_type is None)
+def purpose_of(contrast: Contrast | None) -> Purpose:
+    """The purpose of a step at the service: contrast where something was changed."""
+    return Purpose.SUBJECT if contrast is None else Purpose.CONTRAST
 
 
 async def _run(reached: Awaitable[_Reached]) -> _Reached:

@@ -31,7 +31,7 @@ MAX_LINE = MAX_PACKET_BYTES * 3 // 4
 """A measurement must fit one packet even if it does not compress, header and frame included."""
 
 
-def within_bounds(measurement: Measurement) -> Measurement:
+def fit_size_limits(measurement: Measurement) -> Measurement:
     """Return the measurement, without what is too much of it."""
     seen = _fewer(measurement.observations, MAX_OBSERVATIONS)
     lighter = _lighter(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """Time limits in seconds. The defaults outlast three lost packets in a row."""
 
     dns: float = 5.0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all HTTP of the probe has in common: the connection, clear or encrypted, and the words of
+"""What all HTTP of the probe has in common: the connection, clear or encrypted, and the headers of
 a request, which are a browser's.
 """
 
@@ -20,8 +20,8 @@ HEADERS = (
 )
 
 
-class Wire:
-    """A clear or an encrypted connection, with its bytes counted."""
+class HTTPChannel:
+    """A connection, clear or encrypted, that counts its bytes."""
 
     def __init__(self, stream: Stream, client: tls.TLSClient | None) -> None:
         self._stream = stream
@@ -38,7 +38,7 @@ class Wire:
             await self._stream.send(plain)
 
     async def receive(self) -> bytes:
-        """The next bytes in clear, empty when the far side closed. Raises as `send` does."""
+        """Return the next bytes in clear, empty when the server closed. Raises as `send` does."""
         if self._client is not None:
             return await tls.receive(self._stream, self._client)
         received = await self._stream.receive()
@@ -47,17 +47,17 @@ class Wire:
 
     @property
     def sent_bytes(self) -> int:
-        """Bytes on the connection since the handshake, ours."""
+        """Bytes sent on the connection since the handshake."""
         return self._client.sent_bytes - self._base[0] if self._client else self._sent
 
     @property
     def received_bytes(self) -> int:
-        """Bytes on the connection since the handshake, the far side's."""
+        """Bytes received on the connection since the handshake."""
         return self._client.received_bytes - self._base[1] if self._client else self._received
 
 
-def authority(host: str, port: int, usual: int) -> str:
-    """The Host of a request: with the port when it is not the usual one."""
+def host_header(host: str, port: int, usual: int) -> str:
+    """Return the Host of a request: with the port when it is not the usual one."""
     name = f"[{host}]" if ":" in host else host
     return name if port == usual else f"{name}:{port}"
 

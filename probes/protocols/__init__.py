@@ -1,2 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file a protocol: what is measured at an endpoint that speaks it."""
+"""One file a protocol: what it sends, how it parses the reply, and how an endpoint is measured. No
+file here is a client: no handshake is finished, nobody logs in, and no secret is needed or kept.
+"""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An app's first exchange at every address of an endpoint, and once more when it failed.
+"""The first exchange of an app's own protocol at every address, and once more where it failed.
 
-TCP comes first and is recorded by itself, so that its own rules speak of it. There is no innocuous
-twin of an app's protocol: what tells a block from a fault is a repeat from a fresh port, and the
+TCP and TLS come first and are recorded as observations of their own. There is no innocuous variant
+of an app's protocol: blocking and faults are told apart by a repeat from a new port and by the
 control.
 """
 
@@ -10,130 +10,113 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from probes.apps.opening import Opening
-from probes.contrasts import sni
-from probes.endpoint.endpoint_run import LOCAL, Link, Visit
+from probes.contrasts import partial_loss, sni
+from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun, purpose_of
 from probes.steps import app
-from probes.wire.observation import AppExchange, Contrast, Purpose
+from probes.steps.app import AppRequest
+from probes.wire.observation import AppExchange, Contrast
 
-Begin = Callable[[], Opening]
-"""Makes a fresh opening: random numbers and message ids are used once."""
+MakeRequest = Callable[[], AppRequest]
+"""Makes a new request: random numbers and message ids are used once."""
 
 
-async def speak(visit: Visit, begin: Begin) -> None:
-    """Over TCP: resolve, connect to every address, make the exchange there."""
+async def exchange_over_tcp(run: EndpointRun, make_request: MakeRequest) -> None:
+    """Resolve, connect to every address and make the exchange there."""
 
-    async def at(visit: Visit, address: str) -> bool:
-        link = await visit.connect_subject(address)
-        if not link.good:
+    async def reach(run: EndpointRun, address: str) -> bool:
+        connection = await partial_loss.connect(run, address)
+        if not connection.usable:
             return False
-        seen = await _exchange(visit, link, begin())
-        if not seen.spoke and visit.repeats:
-            why, kind = Purpose.CONTRAST, Contrast.REPEAT
-            fresh = await visit.connect(address, purpose=why, contrast=kind)
-            if fresh.good:
-                seen = await _exchange(visit, fresh, begin(), purpose=why, contrast=kind)
+        seen = await _exchange(run, connection, make_request())
+        if not seen.spoke and run.repeats:
+            fresh = await run.connect(address, contrast=Contrast.REPEAT)
+            if fresh.usable:
+                seen = await _exchange(run, fresh, make_request(), Contrast.REPEAT)
         return seen.spoke
 
-    await _everywhere(visit, at)
+    await _reach_all(run, reach)
 
 
-async def speak_tls(visit: Visit, begin: Begin) -> None:
-    """Over TLS: as the square of names and addresses has it, and the exchange once, on the first
-    good connection."""
+async def exchange_over_tls(run: EndpointRun, make_request: MakeRequest) -> None:
+    """As `tls`, and the exchange once, on the first usable connection."""
 
-    async def ask(visit: Visit, link: Link) -> None:
-        seen = await _exchange(visit, link, begin())
-        if seen.spoke or not visit.repeats:
+    async def application(run: EndpointRun, connection: Connection) -> None:
+        seen = await _exchange(run, connection, make_request())
+        if seen.spoke or not run.repeats:
             return
-        why, kind = Purpose.CONTRAST, Contrast.REPEAT
-        fresh = await visit.connect(link.address, purpose=why, contrast=kind)
-        shaken = await visit.shake(fresh, purpose=why, contrast=kind)
-        if shaken.good:
-            await _exchange(visit, shaken, begin(), purpose=why, contrast=kind)
+        fresh = await sni.reconnect(run, connection.address)
+        if fresh.usable:
+            await _exchange(run, fresh, make_request(), Contrast.REPEAT)
 
-    await sni.reach(visit, ask)
+    await sni.measure(run, application)
 
 
-async def speak_udp(visit: Visit, begin: Begin, pauses: Sequence[float]) -> None:
-    """Over UDP: resolve, make the exchange with every address."""
+async def exchange_over_udp(
+    run: EndpointRun, make_request: MakeRequest, pauses: Sequence[float]
+) -> None:
+    """Resolve and make the exchange with every address, each time from a new port. `pauses`:
+    seconds before the request is sent again."""
 
-    async def at(visit: Visit, address: str) -> bool:
-        seen = await _ask(visit, address, begin(), pauses)
-        final = seen.failure in LOCAL and seen.icmp_type is None
-        if not seen.spoke and visit.repeats and not final and not seen.evidence:
-            why, kind = Purpose.CONTRAST, Contrast.REPEAT
-            seen = await _ask(visit, address, begin(), pauses, purpose=why, contrast=kind)
+    async def exchange(address: str, contrast: Contrast | None = None) -> AppExchange:
+        seen = await app.over_datagrams(
+            run.network,
+            make_request(),
+            endpoint=run.endpoint.id,
+            address=address,
+            port=run.endpoint.port,
+            protocol=run.endpoint.protocol,
+            started_us=run.started_us,
+            pauses=pauses,
+            purpose=purpose_of(contrast),
+            contrast=contrast,
+            timeout=run.timeout(purpose_of(contrast)),
+        )
+        run.observations.append(seen)
+        return seen
+
+    async def reach(run: EndpointRun, address: str) -> bool:
+        seen = await exchange(address)
+        final = seen.failure in LOCAL_FAILURES and seen.icmp_type is None
+        if not seen.spoke and run.repeats and not final and not seen.evidence:
+            seen = await exchange(address, Contrast.REPEAT)
         return seen.spoke
 
-    await _everywhere(visit, at)
+    await _reach_all(run, reach)
 
 
-async def _everywhere(visit: Visit, at: Callable[[Visit, str], Awaitable[bool]]) -> None:
-    addresses = await visit.addresses()
-    spoke = dict(zip(addresses, await visit.each(addresses, at), strict=True))
-    reached = any(spoke[address] for address in spoke if address in visit.own)
-    await visit.each(await visit.second_opinion(reached=reached), at)
-
-
-def _limit(visit: Visit, purpose: Purpose) -> float:
-    subject = purpose is Purpose.SUBJECT
-    return visit.patience.subject if subject else visit.patience.contrast
+async def _reach_all(
+    run: EndpointRun, reach: Callable[[EndpointRun, str], Awaitable[bool]]
+) -> None:
+    addresses = await run.addresses()
+    spoke = dict(zip(addresses, await run.for_each_address(addresses, reach), strict=True))
+    reached = any(spoke[address] for address in spoke if address in run.system_addresses)
+    await run.for_each_address(await run.further_addresses(reached=reached), reach)
 
 
 async def _exchange(
-    visit: Visit,
-    link: Link,
-    opening: Opening,
-    *,
-    purpose: Purpose = Purpose.SUBJECT,
+    run: EndpointRun,
+    connection: Connection,
+    request: AppRequest,
     contrast: Contrast | None = None,
 ) -> AppExchange:
-    """Make the exchange over an open link, record it, and close the link."""
-    assert link.stream is not None
+    """Make the exchange over an open connection, record it and close the connection."""
+    assert connection.stream is not None
     try:
         seen = await app.over_stream(
-            visit.network,
-            link.stream,
-            opening,
-            client=link.client,
-            endpoint=visit.endpoint.id,
-            address=link.address,
-            port=link.port,
-            protocol=visit.endpoint.protocol,
-            started_us=visit.started_us,
-            purpose=purpose,
+            run.network,
+            connection.stream,
+            request,
+            client=connection.client,
+            endpoint=run.endpoint.id,
+            address=connection.address,
+            port=connection.port,
+            protocol=run.endpoint.protocol,
+            started_us=run.started_us,
+            purpose=purpose_of(contrast),
             contrast=contrast,
-            timeout=_limit(visit, purpose),
+            timeout=run.timeout(purpose_of(contrast)),
         )
     finally:
-        link.close()
-    visit.observations.append(seen)
-    return seen
-
-
-async def _ask(
-    visit: Visit,
-    address: str,
-    opening: Opening,
-    pauses: Sequence[float],
-    *,
-    purpose: Purpose = Purpose.SUBJECT,
-    contrast: Contrast | None = None,
-) -> AppExchange:
-    """Make the exchange from a fresh UDP port and record it."""
-    seen = await app.over_datagrams(
-        visit.network,
-        opening,
-        endpoint=visit.endpoint.id,
-        address=address,
-        port=visit.endpoint.port,
-        protocol=visit.endpoint.protocol,
-        started_us=visit.started_us,
-        pauses=pauses,
-        purpose=purpose,
-        contrast=contrast,
-        timeout=_limit(visit, purpose),
-    )
-    visit.observations.append(seen)
+        connection.close()
+    run.observations.append(seen)
     return seen

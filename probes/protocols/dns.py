@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from probes.endpoint.endpoint_run import Visit
+from probes.endpoint.endpoint_run import EndpointRun
 
 
-async def measure(visit: Visit) -> None:
-    """Resolve; ask further resolvers when the yardstick does not confirm the own answer."""
-    await visit.resolve()
-    await visit.second_opinion(reached=bool(visit.own))
+async def measure(run: EndpointRun) -> None:
+    """Resolve; ask more resolvers when the first reference resolver does not confirm the answer."""
+    await run.resolve()
+    await run.further_addresses(reached=bool(run.system_addresses))

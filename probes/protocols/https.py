@@ -1,33 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`https`: as `tls`, and one request over the first good connection; then, when it is due, how
-fast the bytes come."""
+"""`https`: as `tls`, and one request over the first usable connection; then, where it is due, the
+throughput."""
 
 from __future__ import annotations
 
 from probes.contrasts import sni, throughput
-from probes.endpoint.endpoint_run import Link, Visit
-from probes.wire.observation import Contrast, HTTPExchange, Purpose
+from probes.endpoint.endpoint_run import Connection, EndpointRun
+from probes.wire.observation import Contrast, HTTPExchange
 
 
-async def measure(visit: Visit) -> None:
-    """Resolve, connect, shake hands, ask; on failure the contrasts of the square."""
-    asked: list[tuple[Link, HTTPExchange | None]] = []
+async def measure(run: EndpointRun) -> None:
+    """Resolve, connect, do a handshake and send a request; on failure the SNI contrasts."""
+    answered: list[tuple[Connection, HTTPExchange | None]] = []
 
-    async def ask(visit: Visit, link: Link) -> None:
-        asked.append((link, await _ask(visit, link)))
+    async def application(run: EndpointRun, connection: Connection) -> None:
+        answered.append((connection, await _request(run, connection)))
 
-    await sni.reach(visit, ask)
-    for link, answered in asked:
-        await throughput.look(visit, link.address, answered, link.tcp.took_us)
+    await sni.measure(run, application)
+    for connection, exchange in answered:
+        await throughput.measure(run, connection.address, exchange, connection.tcp.took_us)
 
 
-async def _ask(visit: Visit, link: Link) -> HTTPExchange | None:
-    """One request, and once more from a fresh port when the first one died. Returns the first."""
-    seen = await visit.ask(link)
-    if seen is None or seen.failure is None or not visit.repeats:
-        return seen
-    why, kind = Purpose.CONTRAST, Contrast.REPEAT
-    fresh = await visit.connect(link.address, purpose=why, contrast=kind)
-    shaken = await visit.shake(fresh, purpose=why, contrast=kind)
-    await visit.ask(shaken, purpose=why, contrast=kind)
+async def _request(run: EndpointRun, connection: Connection) -> HTTPExchange | None:
+    """Send one request; when it fails, once more from a new port. Returns the first exchange."""
+    seen = await run.http_request(connection)
+    if seen is not None and seen.failure is not None and run.repeats:
+        fresh = await sni.reconnect(run, connection.address)
+        await run.http_request(fresh, contrast=Contrast.REPEAT)
     return seen

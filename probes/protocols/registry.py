@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib
 from collections.abc import Awaitable, Callable
 
-from probes.endpoint.endpoint_run import Visit
+from probes.endpoint.endpoint_run import EndpointRun
 from probes.wire.protocol import PROTOCOLS, Protocol
 
-Measure = Callable[[Visit], Awaitable[None]]
+Measure = Callable[[EndpointRun], Awaitable[None]]
 
 
 def _measure(protocol: Protocol) -> Measure:

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
-from probes.endpoint.endpoint_run import Link, Visit
+from probes.contrasts import partial_loss
+from probes.endpoint.endpoint_run import EndpointRun
 
 
-async def measure(visit: Visit) -> None:
-    """Resolve, connect to every address; then to those that a second opinion adds."""
-    links = await visit.each(await visit.addresses(), _reach)
-    reached = any(link.tcp.failure is None and link.address in visit.own for link in links)
-    await visit.each(await visit.second_opinion(reached=reached), _reach)
+async def measure(run: EndpointRun) -> None:
+    """Resolve and connect to every address, then to those that further resolvers give."""
+    addresses = await run.addresses()
+    connected = await run.for_each_address(addresses, _connect)
+    own = run.system_addresses
+    reached = any(ok for a, ok in zip(addresses, connected, strict=True) if a in own)
+    await run.for_each_address(await run.further_addresses(reached=reached), _connect)
 
 
-async def _reach(visit: Visit, address: str) -> Link:
-    link = await visit.connect_subject(address)
-    link.close()
-    return link
+async def _connect(run: EndpointRun, address: str) -> bool:
+    connection = await partial_loss.connect(run, address)
+    connection.close()
+    return connection.tcp.failure is None

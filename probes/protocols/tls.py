@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from probes.contrasts import sni
-from probes.endpoint.endpoint_run import Visit
+from probes.endpoint.endpoint_run import EndpointRun
 
 
-async def measure(visit: Visit) -> None:
-    """Resolve, connect, shake hands; on failure the contrasts of the square."""
-    await sni.reach(visit)
+async def measure(run: EndpointRun) -> None:
+    """Resolve, connect and do a handshake; on failure the SNI contrasts."""
+    await sni.measure(run)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from probes.contrasts.throughput_schedule import Look, Looks
-from probes.endpoint.dns_cache import Names
-from probes.endpoint.endpoint_run import Visit
-from probes.endpoint.size_limits import within_bounds
-from probes.endpoint.timeouts import Patience
+from probes.contrasts.throughput_schedule import ThroughputSchedule
+from probes.endpoint.dns_cache import DNSCache
+from probes.endpoint.endpoint_run import EndpointRun, ThroughputMode
+from probes.endpoint.size_limits import fit_size_limits
+from probes.endpoint.timeouts import Timeouts
 from probes.net.limits import within
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
@@ -59,8 +59,8 @@ class Setup:
     probe: str
     system: tuple[ResolverRoute, ...]
     """The machine's own nameservers (`probes.net.resolvers.system_routes`)."""
-    patience: Patience = field(default_factory=Patience)
-    looks: Looks = field(default_factory=Looks)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    throughput_schedule: ThroughputSchedule = field(default_factory=ThroughputSchedule)
     """What is remembered from round to round of each endpoint's speed."""
 
 
@@ -69,7 +69,7 @@ class _Round:
     """What the measurements of one round share."""
 
     setup: Setup
-    names: Names
+    dns_cache: DNSCache
     round_ms: int
     interval_ms: int
     history: Mapping[str, int]
@@ -91,16 +91,16 @@ def round_bound_seconds(
     *,
     concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
-    patience: Patience | None = None,
+    timeouts: Timeouts | None = None,
 ) -> float:
     """Return the longest that a round may take, in seconds, whatever the network does."""
     chosen = catalogue.targets if targets is None else targets
     rows = [-(-len(catalogue.liveness) // concurrency)]
     rows.append(-(-sum(len(target.endpoints) for target in chosen) // concurrency))
-    patience = patience or Patience()
-    limit = patience.round if limit_seconds is None else limit_seconds
-    work = sum((n + 1) * patience.endpoint for n in rows if n)
-    return min(work, limit + patience.endpoint) + patience.dns_tail if work else 0.0
+    timeouts = timeouts or Timeouts()
+    limit = timeouts.round if limit_seconds is None else limit_seconds
+    work = sum((n + 1) * timeouts.endpoint for n in rows if n)
+    return min(work, limit + timeouts.endpoint) + timeouts.dns_tail if work else 0.0
 
 
 async def measure_round(
@@ -195,11 +195,11 @@ def _begin(
     concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
 ) -> _Round:
-    patience = setup.patience
-    limit = patience.round if limit_seconds is None else limit_seconds
+    timeouts = setup.timeouts
+    limit = timeouts.round if limit_seconds is None else limit_seconds
     return _Round(
         setup=setup,
-        names=Names(lookups, setup.network, setup.catalogue, setup.system, patience),
+        dns_cache=DNSCache(lookups, setup.network, setup.catalogue, setup.system, timeouts),
         round_ms=round_ms,
         interval_ms=interval_ms,
         history=history or {},
@@ -266,7 +266,7 @@ async def _measure(
 def _cooling(this: _Round, endpoint: str, now_ms: int) -> bool:
     """The endpoint failed so lately that a censor may still be at it, whatever the name."""
     since = now_ms - this.history.get(endpoint, 0)
-    return since < this.setup.patience.residual * 1000
+    return since < this.setup.timeouts.residual * 1000
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ class _Visited:
     """A target whose endpoints are done; its lookups may still be listening."""
 
     target: Target
-    visits: tuple[Visit, ...]
+    visits: tuple[EndpointRun, ...]
     started: int
     started_us: int
     took_us: int
@@ -289,21 +289,23 @@ async def _open(
     started, started_us = network.wall_ms(), network.clock_us()
     plain = liveness or retest or not this.online
     visits = tuple(
-        Visit(
+        EndpointRun(
             network=network,
             endpoint=endpoint,
-            names=this.names,
+            dns_cache=this.dns_cache,
             started_us=started_us,
-            patience=this.setup.patience,
+            timeouts=this.setup.timeouts,
             sni=this.setup.catalogue.sni,
-            failed_before=not plain and bool(this.history.get(endpoint.id)),
-            cooling=_cooling(this, endpoint.id, started),
+            failed_last_round=not plain and bool(this.history.get(endpoint.id)),
+            residual=_cooling(this, endpoint.id, started),
             contrasts=not plain,
             repeats=not retest,
             references=not liveness and this.online,
-            look=Look.NO
+            throughput=ThroughputMode.OFF
             if liveness or not this.online
-            else this.setup.looks.wish(endpoint.id, this.round_ms, this.interval_ms, retest=retest),
+            else this.setup.throughput_schedule.mode(
+                endpoint.id, this.round_ms, this.interval_ms, retest=retest
+            ),
         )
         for endpoint in target.endpoints
     )
@@ -325,9 +327,11 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
     for visit in visited.visits:
         seen += visit.observations
         if visit.begun and visit.endpoint.host:
-            seen += await this.names.observations(visit.endpoint.host, visit.id, visited.started_us)
+            seen += await this.dns_cache.observations(
+                visit.endpoint.host, visit.id, visited.started_us
+            )
     seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
-    return within_bounds(
+    return fit_size_limits(
         Measurement(
             v=VERSION,
             id=UNSTAMPED,
@@ -350,7 +354,7 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
     )
 
 
-async def _visit(this: _Round, visit: Visit, target: str) -> None:
+async def _visit(this: _Round, visit: EndpointRun, target: str) -> None:
     """Run one endpoint's experiment under its deadline."""
     endpoint = visit.endpoint
     measure = registry.MEASURE.get(endpoint.protocol)
@@ -369,12 +373,12 @@ async def _visit(this: _Round, visit: Visit, target: str) -> None:
             return
         visit.begun = True
         try:
-            with within(visit.patience.endpoint):
+            with within(visit.timeouts.endpoint):
                 await measure(visit)
         except TimeoutError:
-            log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.patience.endpoint)
+            log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.timeouts.endpoint)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
         finally:
-            this.setup.looks.note(visit.id, this.round_ms, visit.observations)
+            this.setup.throughput_schedule.record(visit.id, this.round_ms, visit.observations)

@@ -1,45 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that makes the first exchange of an app's own protocol: one message, one answer.
+"""The app step: the first exchange of an app's own protocol, one request and one reply.
 
-Over an open connection, in clear or within TLS, or over UDP from a fresh port. What is said and
-how the answer is read comes as an `Opening`; here bytes are moved, counted and timed. At most
-MAX_ANSWER bytes are read, and of an answer that is not the app's the first 256 are kept.
+It runs over an open connection, in clear or within TLS, or over UDP from a new port. An
+`AppRequest` holds what to send and how to parse the reply; here bytes are moved, counted and timed.
+At most MAX_REPLY_BYTES are read. Of a reply that is not the app's the first 256 bytes are kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 import msgspec
 
-from probes.apps.opening import MAX_ANSWER, Opening, Reading, Spoken, Unspoken
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
 _MAX_EXCERPT = 256
+MAX_REPLY_BYTES: Final = 16384
+"""Bytes of a reply that are read at most; replies of every protocol here are far shorter."""
 MAX_PIECES = 64
-"""Pieces of one answer, or datagrams: reading what has come so far costs up to twenty milliseconds,
-and a far side that drips single bytes, or floods, would hold up all other measurements."""
+"""Pieces of one reply, or datagrams. Parsing costs up to twenty milliseconds each time, so a server
+that drips single bytes, or floods, would delay all other measurements."""
+_HTTP_HEADS = (b"HTTP/", b"<!DOC", b"<!doc", b"<HTML", b"<html")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply of this protocol, as far as can be told without an account."""
+
+    kind: str
+    """In one word."""
+    evidence: tuple[str, ...] = ()
+
+
+class NoReply(Enum):
+    """The bytes received so far are no complete reply of this protocol."""
+
+    INCOMPLETE = "incomplete"
+    """They may become one."""
+    FOREIGN = "foreign"
+    """They cannot: something else answers."""
+
+
+Parsed = Reply | NoReply
+
+
+@dataclass(frozen=True)
+class AppRequest:
+    """A first exchange, to be made once: it holds fresh random numbers."""
+
+    payload: bytes
+    """What the app sends first."""
+    parse: Callable[[bytes], Parsed]
+    """Parses everything received so far, or one datagram. Never raises."""
+    quotable: bool = True
+    """A foreign reply may be quoted: replies hold nothing about the probe."""
+
+
+def is_http(received: bytes) -> bool:
+    """Whether somebody answers in clear-text HTTP, or with a bare HTML page."""
+    return received.startswith(_HTTP_HEADS)
 
 
 @dataclass
-class _Heard:
-    """What has come back so far; kept also when the exchange dies half-way."""
+class _Received:
+    """What has arrived so far; kept when the exchange fails half-way as well."""
 
     sent_bytes: int = 0
     received_bytes: int = 0
     head: bytes = b""
-    reading: Reading = Unspoken.MORE
+    parsed: Parsed = NoReply.INCOMPLETE
 
 
 async def over_stream(
     network: Network,
     stream: Stream,
-    opening: Opening,
+    request: AppRequest,
     *,
     client: tls.TLSClient | None = None,
     endpoint: str,
@@ -54,20 +96,20 @@ async def over_stream(
     """Return what happened. `client` is a finished TLS handshake over the stream, or None for
     clear text. `timeout` is in seconds and covers the whole exchange; the stream stays the
     caller's to close. Bytes are counted as the socket saw them, after the handshake."""
-    heard = _Heard()
+    state = _Received()
     base = (client.sent_bytes, client.received_bytes) if client else (0, 0)
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
         async with asyncio.timeout(timeout):
-            await _say(stream, client, opening.hello)
-            heard.sent_bytes = len(opening.hello)
-            await _listen(stream, client, opening, heard)
+            await _send(stream, client, request.payload)
+            state.sent_bytes = len(request.payload)
+            await _receive_reply(stream, client, request, state)
     except (OSError, EOFError) as error:
         failed = error
     if client is not None:
-        heard.sent_bytes = client.sent_bytes - base[0]
-        heard.received_bytes = client.received_bytes - base[1]
+        state.sent_bytes = client.sent_bytes - base[0]
+        state.received_bytes = client.received_bytes - base[1]
     seen = AppExchange(
         endpoint=endpoint,
         purpose=purpose,
@@ -79,38 +121,38 @@ async def over_stream(
         protocol=protocol,
         transport="tcp" if client is None else "tls",
     )
-    return _filled(seen, heard, failed, opening)
+    return _completed(seen, state, failed, request)
 
 
-async def _say(stream: Stream, client: tls.TLSClient | None, plain: bytes) -> None:
+async def _send(stream: Stream, client: tls.TLSClient | None, plain: bytes) -> None:
     if client is not None:
         await tls.send(stream, client, plain)
     else:
         await stream.send(plain)
 
 
-async def _listen(
-    stream: Stream, client: tls.TLSClient | None, opening: Opening, heard: _Heard
+async def _receive_reply(
+    stream: Stream, client: tls.TLSClient | None, request: AppRequest, state: _Received
 ) -> None:
     received, pieces = b"", 0
-    while heard.reading is Unspoken.MORE:
+    while state.parsed is NoReply.INCOMPLETE:
         if client is not None:
             chunk = await tls.receive(stream, client)
         else:
-            chunk = await stream.receive(MAX_ANSWER)
+            chunk = await stream.receive(MAX_REPLY_BYTES)
         if not chunk:
             raise EOFError
         received, pieces = received + chunk, pieces + 1
-        heard.received_bytes, heard.head = len(received), received[:_MAX_EXCERPT]
-        heard.reading = opening.read(received)
-        enough = len(received) >= MAX_ANSWER or pieces >= MAX_PIECES
-        if enough and heard.reading is Unspoken.MORE:
-            heard.reading = Unspoken.FOREIGN
+        state.received_bytes, state.head = len(received), received[:_MAX_EXCERPT]
+        state.parsed = request.parse(received)
+        enough = len(received) >= MAX_REPLY_BYTES or pieces >= MAX_PIECES
+        if enough and state.parsed is NoReply.INCOMPLETE:
+            state.parsed = NoReply.FOREIGN
 
 
 async def over_datagrams(
     network: Network,
-    opening: Opening,
+    request: AppRequest,
     *,
     endpoint: str,
     address: str,
@@ -122,21 +164,21 @@ async def over_datagrams(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> AppExchange:
-    """Return what happened over UDP. The hello is sent again after each of the `pauses` (seconds)
-    without an answer; datagrams that are none are passed over while there is time."""
-    heard = _Heard()
+    """Return what happened over UDP. The request is sent again after each of the
+    `pauses` (seconds) without a reply; foreign datagrams are skipped while there is time."""
+    state = _Received()
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
         async with asyncio.timeout(timeout):
             datagrams = await network.datagrams(address, port, icmp=True)
             try:
-                await _ask(datagrams, opening, heard, pauses)
+                await _exchange_datagrams(datagrams, request, state, pauses)
             finally:
                 datagrams.close()
     except (OSError, DestinationRefusedError) as error:
         failed = error
-    if isinstance(failed, TimeoutError) and heard.reading is Unspoken.FOREIGN:
+    if isinstance(failed, TimeoutError) and state.parsed is NoReply.FOREIGN:
         failed = None
     icmp = failed if isinstance(failed, ConnectError) else None
     seen = AppExchange(
@@ -154,47 +196,47 @@ async def over_datagrams(
         icmp_code=icmp.icmp_code if icmp else None,
         icmp_from=icmp.icmp_from if icmp else None,
     )
-    return _filled(seen, heard, failed, opening)
+    return _completed(seen, state, failed, request)
 
 
-async def _ask(
-    datagrams: Datagrams, opening: Opening, heard: _Heard, pauses: Sequence[float]
+async def _exchange_datagrams(
+    datagrams: Datagrams, request: AppRequest, state: _Received, pauses: Sequence[float]
 ) -> None:
-    loop, datagrams_heard = asyncio.get_running_loop(), 0
+    loop, count = asyncio.get_running_loop(), 0
     for pause in (*pauses, None):
-        await datagrams.send(opening.hello)
-        heard.sent_bytes += len(opening.hello)
+        await datagrams.send(request.payload)
+        state.sent_bytes += len(request.payload)
         until = None if pause is None else loop.time() + pause
         try:
             async with asyncio.timeout_at(until):
-                while not isinstance(heard.reading, Spoken):
-                    if datagrams_heard >= MAX_PIECES:
+                while not isinstance(state.parsed, Reply):
+                    if count >= MAX_PIECES:
                         return
                     received = await datagrams.receive()
-                    datagrams_heard += 1
-                    heard.received_bytes += len(received)
-                    heard.head = heard.head or received[:_MAX_EXCERPT]
-                    heard.reading = opening.read(received)
+                    count += 1
+                    state.received_bytes += len(received)
+                    state.head = state.head or received[:_MAX_EXCERPT]
+                    state.parsed = request.parse(received)
             return
         except TimeoutError as error:
-            if error.errno is not None:  # the kernel's word, not our pause's end
+            if error.errno is not None:  # from the kernel, not the end of our pause
                 raise
 
 
-def _filled(
-    seen: AppExchange, heard: _Heard, failed: BaseException | None, opening: Opening
+def _completed(
+    seen: AppExchange, state: _Received, failed: BaseException | None, request: AppRequest
 ) -> AppExchange:
-    """Add what came back to what was asked."""
-    reading = heard.reading
-    spoken = reading if isinstance(reading, Spoken) else None
+    """Add to an observation what came back."""
+    parsed = state.parsed
+    reply = parsed if isinstance(parsed, Reply) else None
     return msgspec.structs.replace(
         seen,
         failure=None if failed is None else failure(failed),
         errno=None if failed is None else kernel_errno(failed),
-        evidence=(*seen.evidence, *(spoken.evidence if spoken else ())),
-        spoke=spoken is not None,
-        reply=spoken.reply if spoken else None,
-        sent_bytes=heard.sent_bytes,
-        received_bytes=heard.received_bytes,
-        excerpt=heard.head if spoken is None and opening.excerpt else b"",
+        evidence=(*seen.evidence, *(reply.evidence if reply else ())),
+        spoke=reply is not None,
+        reply=reply.kind if reply else None,
+        sent_bytes=state.sent_bytes,
+        received_bytes=state.received_bytes,
+        excerpt=state.head if reply is None and request.quotable else b"",
     )

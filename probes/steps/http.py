@@ -27,7 +27,7 @@ import msgspec
 
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
-from probes.net.http_channel import Wire, authority, h2_headers, http1_headers
+from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
@@ -83,17 +83,17 @@ async def exchange(
     covers the whole exchange, so that a far side that drips bytes ends too.
     """
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
-    host_header = authority(host or address, port, 80 if client is None else 443)
-    wire = Wire(stream, client)
+    host_value = host_header(host or address, port, 80 if client is None else 443)
+    channel = HTTPChannel(stream, client)
     answer = _Answer()
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
         async with asyncio.timeout(timeout):
             if protocol == "h2":
-                await _speak_h2(wire, answer, host_header, path)
+                await _exchange_h2(channel, answer, host_value, path)
             else:
-                await _speak_http1(wire, answer, host_header, path)
+                await _exchange_http1(channel, answer, host_value, path)
     except (OSError, EOFError, h11.RemoteProtocolError, h2.exceptions.H2Error) as error:
         failed = error
     took = network.clock_us() - begin
@@ -111,8 +111,8 @@ async def exchange(
         path=path,
         tls=client is not None,
         protocol=protocol,
-        sent_bytes=wire.sent_bytes,
-        received_bytes=wire.received_bytes,
+        sent_bytes=channel.sent_bytes,
+        received_bytes=channel.received_bytes,
     )
     unexpected = client is None or contrast is Contrast.NO_VERIFY
     return _filled(asked, answer, unexpected=unexpected), _date_ms(answer)
@@ -157,13 +157,13 @@ def clear_answer(
     return _filled(seen, answer, unexpected=True)
 
 
-async def _speak_http1(wire: Wire, answer: _Answer, host: str, path: str) -> None:
+async def _exchange_http1(channel: HTTPChannel, answer: _Answer, host: str, path: str) -> None:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
     request = connection.send(h11.Request(method="GET", target=path, headers=http1_headers(host)))
     connection.send(h11.EndOfMessage())
-    await wire.send(request or b"")
+    await channel.send(request or b"")
     while not answer.complete:
-        received = await wire.receive()
+        received = await channel.receive()
         connection.receive_data(received)
         try:
             _read_events(connection, answer)
@@ -173,7 +173,7 @@ async def _speak_http1(wire: Wire, answer: _Answer, host: str, path: str) -> Non
             raise EOFError from None
         if not received and not answer.complete:
             raise EOFError
-        if wire.received_bytes >= MAX_RECEIVED:
+        if channel.received_bytes >= MAX_RECEIVED:
             if answer.status is None:
                 raise h11.RemoteProtocolError("much was said before a status")
             return
@@ -196,14 +196,14 @@ def _read_events(connection: h11.Connection, answer: _Answer) -> None:
                 return
 
 
-async def _speak_h2(wire: Wire, answer: _Answer, host: str, path: str) -> None:
+async def _exchange_h2(channel: HTTPChannel, answer: _Answer, host: str, path: str) -> None:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(client_side=True, header_encoding=None)
     )
     connection.initiate_connection()
     connection.send_headers(1, h2_headers(host, path), end_stream=True)
-    await wire.send(connection.data_to_send())
-    async for event in _h2_events(wire, connection, answer):
+    await channel.send(connection.data_to_send())
+    async for event in _h2_events(channel, connection, answer):
         match event:
             case h2.events.ResponseReceived():
                 headers = [(bytes(k), bytes(v)) for k, v in event.headers or ()]
@@ -225,21 +225,21 @@ async def _speak_h2(wire: Wire, answer: _Answer, host: str, path: str) -> None:
 
 
 async def _h2_events(
-    wire: Wire, connection: h2.connection.H2Connection, answer: _Answer
+    channel: HTTPChannel, connection: h2.connection.H2Connection, answer: _Answer
 ) -> AsyncIterator[h2.events.Event]:
     while True:
-        if wire.received_bytes >= MAX_RECEIVED:
+        if channel.received_bytes >= MAX_RECEIVED:
             if answer.status is None:
                 raise h2.exceptions.ProtocolError("much was said before a status")
             return
-        received = await wire.receive()
+        received = await channel.receive()
         if not received:
             raise EOFError
         for event in connection.receive_data(received):
             if getattr(event, "stream_id", 1) == 1:  # what a server pushes is no answer
                 yield event
         if waiting := connection.data_to_send():
-            await wire.send(waiting)
+            await channel.send(waiting)
 
 
 def _filled(base: HTTPExchange, answer: _Answer, *, unexpected: bool) -> HTTPExchange:

@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that fetches bytes over one connection, to see how fast the path lets them through.
+"""The transfer step: fetches bytes over one connection to measure the goodput of the path.
 
-The same request again and again on a connection that is kept alive (HTTP/1.1 or h2, as TLS
-negotiated, or clear text), until there is enough. What the bytes say does not matter, nor does
-the status. A far side that drips, floods or never ends its headers meets the same two bounds as
-any other: so many bytes, so much time. Nothing is kept but counts.
+The same request is repeated on one connection (HTTP/1.1, or h2 where TLS negotiated it) until
+enough has arrived. Neither the content nor the status matters. Bytes and time are limited, so that
+a server that drips, floods or never ends its headers costs no more than any other. Only counts are
+kept.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import h2.config
 import h2.connection
@@ -23,29 +26,35 @@ import h11
 
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
-from probes.net.http_channel import Wire, authority, h2_headers, http1_headers
+from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
 from probes.net.network import Network, Stream
-from probes.steps.goodput import Flow
-from probes.wire.observation import Contrast, Purpose, Transfer
+from probes.wire.observation import Contrast, Progress, Purpose, Transfer
 from probes.wire.speed import SLOW
 
 WANTED_BYTES = 65536
 MOST_REQUESTS = 16
 _STATUS = re.compile(rb"\d{3}")
 _WINDOW = 1 << 20
-"""Flow control of h2 must not be what slows a transfer; browsers give more (Chrome: 6 MB)."""
+"""So large that the flow control of h2 slows no transfer; browsers allow more (Chrome: 6 MB)."""
+BURST_BYTES = 4096
+"""Three full segments of 1,448 bytes: a sender may have as few in flight after losses."""
+MOST_POINTS = 32
+_STEPS = 8
+"""Classes of rates per doubling."""
+FASTEST = 1_000_000_000
+"""Bytes a second; higher rates are cut to this."""
 
 
 @dataclass(frozen=True)
-class Measure:
-    """When a transfer has said enough: after `wanted` bytes that come at `enough` bytes a second,
-    or for `seconds`; after `most` bytes; and after `limit` seconds in any case."""
+class TransferLimits:
+    """When a transfer ends: once `wanted` bytes have arrived, at `enough` bytes a second or after
+    `seconds`; at `most` bytes; and after `limit` seconds in any case."""
 
     enough: int = SLOW
     wanted: int = WANTED_BYTES
     sure: int = WANTED_BYTES
-    """Fewer bytes never end it by being fast: a machine that was busy finds as many as its socket
-    holds (64 kB at first), and reads them at once."""
+    """Fewer bytes never count as fast: after a busy moment the machine reads at once all that its
+    socket holds (64 kB at first)."""
     most: int = 8 * WANTED_BYTES
     seconds: float = 1.5
     limit: float = 8.0
@@ -54,23 +63,140 @@ class Measure:
 
 
 class _EnoughError(Exception):
-    """There is enough: the transfer ends well."""
+    """Enough has arrived: the transfer ends without a failure."""
 
 
-class _Tap:
-    """A Stream that notes when bytes arrive, as the socket gives them, and how long none do."""
+class _Point(NamedTuple):
+    at_us: int
+    received_bytes: int
+    waits_us: int
+
+
+class GoodputMeter:
+    """Measures how fast bytes arrive on one connection, whatever its round-trip time. No I/O.
+
+    The far side sends a burst, waits a round trip for our acknowledgement, and only then may send
+    more. On a long path a short transfer consists of such waits, which say nothing of the capacity.
+    So there are two figures beside the plain time:
+
+    - `rate`: over the second half of the bytes, when the sender has found its speed, without waits
+      that a round trip explains: those after a burst or after a request of ours, at least half a
+      round trip long, and at most one round trip of each.
+    - `pace`: the speed at which the middle byte followed the one before it. A bottleneck spaces all
+      packets evenly; where only distance and loss slow a transfer, most bytes arrive back to back.
+
+    A shaper lowers both. A policer, which drops the excess, lowers the first alone. On a lossy line
+    only the second is free of what losses cost.
+
+    Times are microseconds of one clock; `round_trip_us` is how long the connect took.
+    """
+
+    def __init__(self, begin_us: int, round_trip_us: int) -> None:
+        self._begin_us = self._last_us = begin_us
+        self._round_trip_us = round_trip_us
+        self._classes: Counter[int] = Counter()
+        self._waits_us = 0
+        self._burst_bytes = self._pending = 0
+        self._every = 1
+        self._skipped = 0
+        self._points: list[_Point] = []
+        self.received_bytes = 0
+        self.first_us = 0
+        """From the first request to the first byte."""
+        self.silence_us = 0
+
+    def request_sent(self) -> None:
+        """A request is sent now; its answer takes a round trip."""
+        self._pending += 1
+
+    def received(self, now_us: int, size: int) -> None:
+        """So many bytes have arrived."""
+        gap = now_us - self._last_us
+        if not self.received_bytes:
+            self.first_us = self._waits_us = gap
+            self._pending = max(0, self._pending - 1)
+        else:
+            self.silence_us = max(self.silence_us, gap)
+            burst = self._burst_bytes >= BURST_BYTES
+            explained = self.first_us if self._pending else min(self.first_us, self._round_trip_us)
+            if 2 * gap >= explained and (burst or self._pending):
+                self._waits_us += min(gap, explained)
+                self._pending = max(0, self._pending - 1)
+                self._burst_bytes = 0
+        rate = min(size * 1_000_000 // max(1, gap), FASTEST)
+        self._classes[math.floor(_STEPS * math.log2(max(1, rate)))] += size
+        self._last_us = now_us
+        self._burst_bytes += size
+        self.received_bytes += size
+        self._note()
+
+    def finish(self, now_us: int) -> None:
+        """The transfer ends."""
+        if self.received_bytes:
+            self.silence_us = max(self.silence_us, now_us - self._last_us)
+
+    def rate(self, now_us: int) -> int:
+        """Bytes a second over the second half of the bytes received so far; 0 without any."""
+        if not self.received_bytes:
+            return 0
+        half = self.received_bytes // 2
+        from_ = _Point(0, 0, 0)
+        for point in self._points:
+            if point.received_bytes > half:
+                break
+            from_ = point
+        took_us = now_us - self._begin_us - from_.at_us - (self._waits_us - from_.waits_us)
+        late = self.received_bytes - from_.received_bytes
+        return min(late * 1_000_000 // max(1, took_us), FASTEST)
+
+    @property
+    def pace(self) -> int:
+        """Bytes a second at which the middle byte arrived; 0 without any."""
+        seen = 0
+        for rate in sorted(self._classes):
+            seen += self._classes[rate]
+            if 2 * seen >= self.received_bytes:
+                return int(2 ** (rate / _STEPS))
+        return 0
+
+    @property
+    def progress(self) -> tuple[Progress, ...]:
+        """Bytes received over time, thinned out; the last point is exact."""
+        if not self.received_bytes:
+            return ()
+        last = Progress(self._last_us - self._begin_us, self.received_bytes)
+        points = [Progress(point.at_us, point.received_bytes) for point in self._points]
+        kept = points[:-1] if points[-1:] == [last] else points
+        return (*kept[: MOST_POINTS - 1], last)
+
+    def _note(self) -> None:
+        """Keep every n-th point; when there are too many, keep every second one of them."""
+        self._skipped += 1
+        if self._skipped < self._every:
+            return
+        self._skipped = 0
+        self._points.append(
+            _Point(self._last_us - self._begin_us, self.received_bytes, self._waits_us)
+        )
+        if len(self._points) >= MOST_POINTS:
+            self._points = self._points[1::2]
+            self._every *= 2
+
+
+class _MeteredStream:
+    """A Stream that measures when bytes arrive from the socket, and how long none do."""
 
     def __init__(
-        self, network: Network, stream: Stream, measure: Measure, round_trip_us: int
+        self, network: Network, stream: Stream, limits: TransferLimits, round_trip_us: int
     ) -> None:
-        self._network, self._stream, self._measure = network, stream, measure
+        self._network, self._stream, self._limits = network, stream, limits
         self.begin_us = network.clock_us()
-        self.flow = Flow(self.begin_us, round_trip_us)
+        self.meter = GoodputMeter(self.begin_us, round_trip_us)
         self.sent_bytes = 0
         self.status: int | None = None
         self.requests = 0
-        self.begun = False
-        """Bytes of the answer under way have come."""
+        self.answer_begun = False
+        """Bytes of the present answer have arrived."""
 
     async def send(self, payload: bytes) -> None:
         self.sent_bytes += len(payload)
@@ -79,34 +205,34 @@ class _Tap:
     async def receive(self, limit: int = 16384) -> bytes:
         if self._enough(self._network.clock_us()):
             raise _EnoughError
-        async with asyncio.timeout(self._measure.silence):
+        async with asyncio.timeout(self._limits.silence):
             received = await self._stream.receive(min(limit, 16384))
         if received:
-            self.flow.arrived(self._network.clock_us(), len(received))
-            self.begun = True
+            self.meter.received(self._network.clock_us(), len(received))
+            self.answer_begun = True
         return received
 
     def _enough(self, now_us: int) -> bool:
-        measure, received_bytes = self._measure, self.flow.received_bytes
-        if received_bytes < measure.wanted:
+        limits, received_bytes = self._limits, self.meter.received_bytes
+        if received_bytes < limits.wanted:
             return False
-        if received_bytes >= measure.most or now_us - self.begin_us >= measure.seconds * 1e6:
+        if received_bytes >= limits.most or now_us - self.begin_us >= limits.seconds * 1e6:
             return True
-        fast = min(self.flow.rate(now_us), self.flow.pace) >= measure.enough
-        return fast and received_bytes >= measure.sure
+        fast = min(self.meter.rate(now_us), self.meter.pace) >= limits.enough
+        return fast and received_bytes >= limits.sure
 
     def close(self) -> None:
         self._stream.close()
 
-    def asks(self) -> None:
+    def request_sent(self) -> None:
         """A request is sent now."""
-        self.flow.asked()
-        self.begun = False
+        self.meter.request_sent()
+        self.answer_begun = False
 
-    def answered(self) -> None:
+    def answer_complete(self) -> None:
         """An answer is complete."""
         self.requests += 1
-        self.begun = False
+        self.answer_begun = False
 
 
 async def transfer(
@@ -125,45 +251,44 @@ async def transfer(
     round_trip_us: int,
     purpose: Purpose = Purpose.SUBJECT,
     contrast: Contrast | None = None,
-    measure: Measure | None = None,
+    limits: TransferLimits | None = None,
 ) -> Transfer:
-    """Fetch until there is enough, and return what was seen. The caller closes the stream.
+    """Fetch until enough has arrived, and return the observation. The caller closes the stream.
 
-    `sni` is the name that the handshake showed, `host` the one that the requests ask for,
-    `round_trip_us` what the connection's SYN took. Evidence
-    `short`: less came than was wanted, because the far side gave no more; `time_over`: the time
-    was over while bytes were still coming.
+    `sni` is the name that the handshake showed, `host` the one in the requests, `round_trip_us` how
+    long the connect took. Evidence `short`: the server sent less than was wanted; `time_over`: the
+    time ended while bytes were still arriving.
     """
-    measure = measure or Measure()
-    tap = _Tap(network, stream, measure, round_trip_us)
-    wire = Wire(tap, client)
-    asked = authority(host or address, port, 80 if client is None else 443)
+    limits = limits or TransferLimits()
+    metered = _MeteredStream(network, stream, limits, round_trip_us)
+    channel = HTTPChannel(metered, client)
+    host_value = host_header(host or address, port, 80 if client is None else 443)
     failed: BaseException | None = None
     evidence: list[str] = []
     try:
-        async with asyncio.timeout(measure.limit) as limit:
+        async with asyncio.timeout(limits.limit) as timer:
             if client is not None and client.alpn == "h2":
-                await _fetch_h2(wire, tap, asked, path)
+                await _fetch_h2(channel, metered, host_value, path)
             else:
-                await _fetch_http1(wire, tap, asked, path)
+                await _fetch_http1(channel, metered, host_value, path)
         evidence.append("short")
     except _EnoughError:
         pass
     except (OSError, EOFError, h11.RemoteProtocolError, h2.exceptions.H2Error) as error:
-        if limit.expired() and tap.flow.received_bytes:
+        if timer.expired() and metered.meter.received_bytes:
             evidence.append("time_over")
-        elif tap.requests and not tap.begun and not isinstance(error, TimeoutError):
+        elif metered.requests and not metered.answer_begun and not isinstance(error, TimeoutError):
             evidence.append("short")  # closed between two answers, as servers may
         else:
             failed = error
     ended = network.clock_us()
-    tap.flow.ended(ended)
+    metered.meter.finish(ended)
     return Transfer(
         endpoint=endpoint,
         purpose=purpose,
         contrast=contrast,
-        at_us=tap.begin_us - started_us,
-        took_us=ended - tap.begin_us,
+        at_us=metered.begin_us - started_us,
+        took_us=ended - metered.begin_us,
         failure=None if failed is None else failure(failed),
         errno=None if failed is None else kernel_errno(failed),
         evidence=tuple(evidence),
@@ -172,35 +297,37 @@ async def transfer(
         sni=sni,
         turn=turn,
         tls=client is not None,
-        requests=tap.requests,
-        status=tap.status,
-        wanted_bytes=measure.wanted,
-        sent_bytes=tap.sent_bytes,
-        received_bytes=tap.flow.received_bytes,
-        first_us=tap.flow.first_us,
-        silence_us=tap.flow.silence_us,
-        rate=tap.flow.rate(ended),
-        pace=tap.flow.pace,
-        progress=tap.flow.progress,
+        requests=metered.requests,
+        status=metered.status,
+        wanted_bytes=limits.wanted,
+        sent_bytes=metered.sent_bytes,
+        received_bytes=metered.meter.received_bytes,
+        first_us=metered.meter.first_us,
+        silence_us=metered.meter.silence_us,
+        rate=metered.meter.rate(ended),
+        pace=metered.meter.pace,
+        progress=metered.meter.progress,
     )
 
 
-async def _fetch_http1(wire: Wire, tap: _Tap, host: str, path: str) -> None:
+async def _fetch_http1(channel: HTTPChannel, metered: _MeteredStream, host: str, path: str) -> None:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
     for _ in range(MOST_REQUESTS):
         request = h11.Request(method="GET", target=path, headers=http1_headers(host))
         head = connection.send(request) or b""
         connection.send(h11.EndOfMessage())
-        tap.asks()
-        await wire.send(head)
-        await _read_answer(connection, wire, tap)
-        tap.answered()
+        metered.request_sent()
+        await channel.send(head)
+        await _read_answer(connection, channel, metered)
+        metered.answer_complete()
         if connection.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}:
             return
         connection.start_next_cycle()
 
 
-async def _read_answer(connection: h11.Connection, wire: Wire, tap: _Tap) -> None:
+async def _read_answer(
+    connection: h11.Connection, channel: HTTPChannel, metered: _MeteredStream
+) -> None:
     ended = False
     while True:
         try:
@@ -211,20 +338,20 @@ async def _read_answer(connection: h11.Connection, wire: Wire, tap: _Tap) -> Non
             raise
         match event:
             case h11.Response() as response:
-                tap.status = tap.status or response.status_code
+                metered.status = metered.status or response.status_code
             case h11.EndOfMessage():
                 return
             case h11.NEED_DATA:
-                received = await wire.receive()
+                received = await channel.receive()
                 ended = not received
                 connection.receive_data(received)
             case h11.ConnectionClosed() | h11.PAUSED:
                 raise EOFError
-            case _:  # informational answers, and data, which was counted by the tap
+            case _:  # informational answers, and data, which the metered stream counts
                 pass
 
 
-async def _fetch_h2(wire: Wire, tap: _Tap, host: str, path: str) -> None:
+async def _fetch_h2(channel: HTTPChannel, metered: _MeteredStream, host: str, path: str) -> None:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(client_side=True, header_encoding=None)
     )
@@ -235,30 +362,35 @@ async def _fetch_h2(wire: Wire, tap: _Tap, host: str, path: str) -> None:
     for number in range(MOST_REQUESTS):
         stream = 2 * number + 1
         connection.send_headers(stream, headers, end_stream=True)
-        tap.asks()
-        await wire.send(connection.data_to_send())
-        going_away = await _read_h2(connection, wire, tap, stream)
-        tap.answered()
+        metered.request_sent()
+        await channel.send(connection.data_to_send())
+        going_away = await _read_h2(connection, channel, metered, stream)
+        metered.answer_complete()
         if going_away:
             return
 
 
 async def _read_h2(
-    connection: h2.connection.H2Connection, wire: Wire, tap: _Tap, stream: int
+    connection: h2.connection.H2Connection,
+    channel: HTTPChannel,
+    metered: _MeteredStream,
+    stream: int,
 ) -> bool:
-    """Read until the stream has ended; True when the far side wants no further one."""
+    """Read until the stream has ended; True when the server accepts no further stream."""
     complete = going_away = False
     while not complete:
-        received = await wire.receive()
+        received = await channel.receive()
         if not received:
             raise EOFError
         for event in connection.receive_data(received):
             if getattr(event, "stream_id", stream) != stream:
-                continue  # pushed: no answer, and counted by the tap
+                continue  # pushed: not an answer
             match event:
                 case h2.events.ResponseReceived():
                     word = dict(event.headers or ()).get(b":status", b"")
-                    tap.status = tap.status or (int(word) if _STATUS.fullmatch(word) else None)
+                    metered.status = metered.status or (
+                        int(word) if _STATUS.fullmatch(word) else None
+                    )
                 case h2.events.DataReceived():
                     size = event.flow_controlled_length or 0
                     connection.acknowledge_received_data(size, stream)
@@ -271,5 +403,5 @@ async def _read_h2(
                         raise h2.exceptions.ProtocolError(f"goaway, code {event.error_code}")
                     going_away = True
         if waiting := connection.data_to_send():
-            await wire.send(waiting)
+            await channel.send(waiting)
     return going_away

@@ -103,7 +103,7 @@ PROTOCOLS: Final[Mapping[str, Protocol]] = {
         transport=Transport.TCP, last_step=AppExchange, module="mmtls", usual_bytes=5_000
     ),
     "mmtls-http": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="mmtls_http", usual_bytes=5_500
+        transport=Transport.TCP, last_step=AppExchange, module="mmtls", usual_bytes=5_500
     ),
     "xmpp": Protocol(
         transport=Transport.TCP, last_step=AppExchange, module="xmpp", usual_bytes=5_000

@@ -17,7 +17,7 @@ import msgspec
 
 from probes.catalogue.load import load
 from probes.cli.once import open_network, software
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import Setup, measure_round
 from probes.wire.codec import encode
@@ -57,7 +57,7 @@ async def main(catalogue: Path, resolver: str, rounds: int) -> None:
         software=software(),
         probe=PROBE,
         system=system,
-        patience=Patience(residual=RESIDUAL),
+        timeouts=Timeouts(residual=RESIDUAL),
     )
     history: dict[str, int] = {}
     for number in range(rounds):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from probes.apps import mtproto, whatsapp
+from probes.protocols import mtproto, whatsapp
 from tests.lab.recognition import enough, recognised
 
 
 def test_apps_are_told_apart() -> None:
-    telegram, chat = mtproto.opening(1).hello, whatsapp.opening().hello
+    telegram, chat = mtproto.request(1).payload, whatsapp.request().payload
     assert enough(telegram)
     assert enough(chat)
     assert [recognised(head, "mtproto") for head in (telegram, chat, os.urandom(99))] == [

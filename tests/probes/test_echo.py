@@ -21,7 +21,7 @@ from probes.wire.codec import encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import DNSLookup, HTTPExchange, TLSHandshake
 from probes.wire.target import SNIContrast, Target
-from tests.probes.test_hostile import CLEAR, ENCRYPTED, PATIENCE, harmful, target
+from tests.probes.test_hostile import CLEAR, ENCRYPTED, TIMEOUTS, harmful, target
 from tests.probes.test_hostile_datagrams import telling
 from tests.world import quic_server, tls_server
 from tests.world.dns_server import Address, Behaviour
@@ -68,7 +68,7 @@ async def published(
     table = system or {"wechat.test": Address("127.0.0.1")}
     async with internet(table, sni=sni) as lab:
         await measure_round(
-            lab.setup(patience=PATIENCE),
+            lab.setup(timeouts=TIMEOUTS),
             targets,
             round_ms=1_795_521_600_000,
             interval_ms=0,

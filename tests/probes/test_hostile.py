@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.rounds.round import measure_round
 from probes.steps.http import MAX_RECEIVED
 from probes.wire.bounds import MAX_PACKET_BYTES
@@ -34,7 +34,7 @@ from tests.world.pki import Authority
 CA = Authority()
 NAME = "wechat.test"
 LEAF = CA.issue(NAME)
-PATIENCE = Patience(
+TIMEOUTS = Timeouts(
     dns=0.5, window=0.1, subject=1.0, contrast=0.8, transfer=1.0, silence=0.8, endpoint=8.0
 )
 CLEAR = ("http", "mtproto", "whatsapp", "mmtls", "mmtls-http", "xmpp", "tls", "https")
@@ -196,7 +196,7 @@ async def survived(
         before, begun = _resident(), time.monotonic()
         peak = asyncio.create_task(_peak())
         await measure_round(
-            lab.setup(patience=PATIENCE),
+            lab.setup(timeouts=TIMEOUTS),
             targets,
             round_ms=1_795_521_600_000,
             interval_ms=0,

@@ -19,7 +19,7 @@ from tests.probes.test_hostile import (
     HOSTILE,
     HOSTILE_H2,
     NAME,
-    PATIENCE,
+    TIMEOUTS,
     harmful,
     target,
 )
@@ -48,7 +48,7 @@ async def test_doh_and_dot(harm: str, caplog: pytest.LogCaptureFixture) -> None:
         )
         begun = time.monotonic()
         await measure_round(
-            lab.setup(patience=PATIENCE, catalogue=replace(lab.catalogue, resolvers=(resolver,))),
+            lab.setup(timeouts=TIMEOUTS, catalogue=replace(lab.catalogue, resolvers=(resolver,))),
             [target(9, "tls")],
             round_ms=1_795_521_600_000,
             interval_ms=0,

@@ -1,5 +1,6 @@
 """Servers that speak the apps' protocols, on loopback and in the laboratory: each reads what the
-app says as the real one would, and answers only what is right. Written apart from `probes.apps`.
+app says as the real one would, and answers only what is right. Written
+independently of `probes.protocols`.
 
     async with talk(mtproto, "127.0.0.1") as server: ... server.port, server.heard
     async with answer(stun, "127.0.0.1") as server: ...

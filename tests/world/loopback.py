@@ -1,12 +1,12 @@
 """A small internet on loopback for the probe: a DNS server as the machine's own resolver, another
-as reference, one that should be silent, and a `Visit` or a `Setup` pointed at them.
+as reference, one that should be silent, and a `EndpointRun` or a `Setup` pointed at them.
 
     async with internet(system={"wechat.test": Address("127.0.0.1")}) as net:
         visit = net.visit(Endpoint(host="wechat.test", port=server.port, protocol="tls"))
         await experiment.measure(visit)
         seen = await net.finish(visit)
 
-Time limits are short (`PATIENCE`), so that a drop costs a test half a second.
+Time limits are short (`TIMEOUTS`), so that a drop costs a test half a second.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from probes.endpoint.dns_cache import Names
-from probes.endpoint.endpoint_run import Visit
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.dns_cache import DNSCache
+from probes.endpoint.endpoint_run import EndpointRun
+from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import SYSTEM, ResolverRoute
 from probes.rounds.round import Setup
@@ -27,7 +27,7 @@ from probes.wire.observation import AnyObservation
 from probes.wire.target import Catalogue, Endpoint, Resolver, Service, SilentAddress, SNIContrast
 from tests.world.dns_server import SERVER_NAME, Behaviour, DNSServer, Drop
 
-PATIENCE = Patience(dns=0.5, window=0.1, subject=0.5, contrast=0.4, endpoint=5.0, round=30.0)
+TIMEOUTS = Timeouts(dns=0.5, window=0.1, subject=0.5, contrast=0.4, endpoint=5.0, round=30.0)
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
 
@@ -57,28 +57,28 @@ class Internet:
     def routes(self) -> tuple[ResolverRoute, ...]:
         return (ResolverRoute(SYSTEM, "udp", self.system.host, self.system.udp_port),)
 
-    def names(self) -> Names:
+    def dns_cache(self) -> DNSCache:
         """The lookups of a new round."""
-        return Names(self.group, self.network, self.catalogue, self.routes, PATIENCE)
+        return DNSCache(self.group, self.network, self.catalogue, self.routes, TIMEOUTS)
 
-    def visit(self, endpoint: Endpoint, **options: object) -> Visit:
+    def run(self, endpoint: Endpoint, **options: object) -> EndpointRun:
         """One endpoint in a round of its own."""
         values: dict[str, object] = {
             "network": self.network,
             "endpoint": endpoint,
-            "names": self.names(),
+            "dns_cache": self.dns_cache(),
             "started_us": self.network.clock_us(),
-            "patience": PATIENCE,
+            "timeouts": TIMEOUTS,
             "sni": self.catalogue.sni,
         }
-        return Visit(**(values | options))
+        return EndpointRun(**(values | options))
 
-    async def finish(self, visit: Visit) -> list[AnyObservation]:
+    async def finish(self, run: EndpointRun) -> list[AnyObservation]:
         """Everything seen, lookups included, in order."""
-        lookups = await visit.names.observations(
-            visit.endpoint.host, visit.endpoint.id, visit.started_us
+        lookups = await run.dns_cache.observations(
+            run.endpoint.host, run.endpoint.id, run.started_us
         )
-        return sorted((*visit.observations, *lookups), key=lambda seen: seen.at_us)
+        return sorted((*run.observations, *lookups), key=lambda seen: seen.at_us)
 
     def setup(self, **options: object) -> Setup:
         """For whole rounds."""
@@ -89,7 +89,7 @@ class Internet:
             "software": Software(version="0", python="3", openssl="x"),
             "probe": "p-0123456789abcdef",
             "system": self.routes,
-            "patience": PATIENCE,
+            "timeouts": TIMEOUTS,
         }
         return Setup(**(values | options))
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the rules of the apps' own protocols read, over TCP and UDP: one flat value an address.
 
-No answer of these protocols proves who gave it (what each shows stands in `probes.apps`), so none
-rehabilitates a DNS answer: only a certificate does.
+No answer of these protocols proves who gave it (the files of `probes.protocols` say what each
+shows), so none rehabilitates a DNS answer: only a certificate does.
 """
 
 from __future__ import annotations

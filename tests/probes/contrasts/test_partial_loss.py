@@ -43,9 +43,9 @@ async def test_handshakes(die: str, tries: str):
         tls_server.serve(behaviour) as server,
         internet({NAME: Address("127.0.0.1")}, sni=SNIContrast(innocuous=HARMLESS)) as net,
     ):
-        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
-        await sni.reach(visit)
-    seen = [o for o in visit.observations if isinstance(o, TLSHandshake) and o.sni == NAME]
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
+        await sni.measure(run)
+    seen = [o for o in run.observations if isinstance(o, TLSHandshake) and o.sni == NAME]
     assert "".join("x" if o.failure else "." for o in seen) == tries
     harmless = sum(name == HARMLESS for name in server.names)
     assert harmless == {"x.x.x": 3, "x....": 3, "xx.x": 2, "xxx": 1, ".": 0}[tries]
@@ -58,21 +58,21 @@ async def test_requests():
         tls_server.serve(behaviour) as server,
         internet({NAME: Address("127.0.0.1")}, sni=SNIContrast(innocuous=HARMLESS)) as net,
     ):
-        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="http"))
-        await http.measure(visit)
-    seen = Counter((o.host, o.failure) for o in visit.observations if isinstance(o, HTTPExchange))
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="http"))
+        await http.measure(run)
+    seen = Counter((o.host, o.failure) for o in run.observations if isinstance(o, HTTPExchange))
     assert seen == {(NAME, "connection_reset"): 1, (NAME, None): 4, (HARMLESS, None): 3}
 
 
 @pytest.mark.parametrize("options", [{"contrasts": False}, {"repeats": False}])
 async def test_not_in_a_retest(options: dict[str, bool]):
     async with internet({NAME: Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host=NAME, port=9, protocol="tcp"), **options)
+        run = net.run(Endpoint(host=NAME, port=9, protocol="tcp"), **options)
 
         async def once(number: int) -> bool:
             raise AssertionError(number)
 
-        await partial_loss.settle(visit, once)
+        await partial_loss.repeat(run, once)
 
 
 async def test_at_a_few_addresses_only():
@@ -80,11 +80,11 @@ async def test_at_a_few_addresses_only():
         tls_server.serve(tls_server.silence) as server,
         internet({NAME: Address("127.0.0.1")}) as net,
     ):
-        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tcp"))
-        good = await visit.connect("127.0.0.1")
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="tcp"))
+        good = await run.connect("127.0.0.1")
         for _ in range(partial_loss.ADDRESSES + 1):
-            good = await partial_loss.connections(visit, good)
-        assert good.good
+            good = await partial_loss.repeat_connect(run, good)
+        assert good.usable
         good.close()
-    repeats = sum(o.contrast is Contrast.REPEAT for o in visit.observations)
+    repeats = sum(o.contrast is Contrast.REPEAT for o in run.observations)
     assert repeats == partial_loss.ADDRESSES * 3

@@ -40,9 +40,9 @@ async def reach(behaviour: Behaviour, *, reflector: Behaviour | None = None, **o
         ) as net,
     ):
         service = Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem)
-        visit = net.visit(service, **options)
-        await sni.reach(visit)
-        seen = await net.finish(visit)
+        run = net.run(service, **options)
+        await sni.measure(run)
+        seen = await net.finish(run)
     return seen, server
 
 
@@ -103,7 +103,7 @@ async def test_filtered_by_address_whatever_the_name():
 
 async def test_innocuous_name_goes_first_where_the_last_round_failed():
     _, server = await reach(
-        by_name({NAME: tls_server.reset}, otherwise=HARMLESS_GOOD), failed_before=True
+        by_name({NAME: tls_server.reset}, otherwise=HARMLESS_GOOD), failed_last_round=True
     )
     assert server.names[0] == HARMLESS
     assert server.names.count(HARMLESS) == 1
@@ -165,14 +165,14 @@ async def test_chain_that_only_the_machines_store_trusts(monkeypatch, tmp_path):
             tls_server.serve(behaviour) as server,
             internet({NAME: Address("127.0.0.1")}) as net,
         ):
-            visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls"))
-            await sni.reach(visit)
+            run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls"))
+            await sni.measure(run)
     finally:
         probe_tls._context.cache_clear()
-    subject, contrast = [o for o in visit.observations if isinstance(o, TLSHandshake)]
+    subject, contrast = [o for o in run.observations if isinstance(o, TLSHandshake)]
     assert (subject.failure, subject.evidence) == ("ssl_unknown_authority", ("system_root",))
     assert (contrast.failure, contrast.evidence) == (None, ("system_root",))
-    assert isinstance(visit.observations[-1], HTTPExchange)
+    assert isinstance(run.observations[-1], HTTPExchange)
     assert server.names == [NAME, NAME]
 
 
@@ -197,13 +197,13 @@ async def test_unproven_own_answer_makes_every_resolver_be_asked():
             {NAME: Address("127.0.0.1")}, reference={NAME: Address("127.0.0.2")}, secure=True
         ) as net,
     ):
-        visit = net.visit(Endpoint(host=NAME, port=liar.port, protocol="tls", trust=CA.pem))
-        await sni.reach(visit)
+        run = net.run(Endpoint(host=NAME, port=liar.port, protocol="tls", trust=CA.pem))
+        await sni.measure(run)
         assert net.catalogue.resolvers[0].doh
-        assert visit.names.widened(NAME)
+        assert run.dns_cache.widened(NAME)
         by_address = {
             o.address: o.failure
-            for o in visit.observations
+            for o in run.observations
             if isinstance(o, TLSHandshake) and o.purpose is Purpose.SUBJECT
         }
         assert by_address == {"127.0.0.1": "ssl_unknown_authority", "127.0.0.2": None}
@@ -215,9 +215,9 @@ async def test_a_name_that_does_not_resolve_is_reached_by_other_answers():
         tls_server.serve(GOOD) as server,
         internet({NAME: Rcode("NXDOMAIN")}, reference={NAME: Address("127.0.0.1")}) as net,
     ):
-        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
-        await sni.reach(visit)
-        assert [o.failure for o in visit.observations] == [None, None]
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="tls", trust=CA.pem))
+        await sni.measure(run)
+        assert [o.failure for o in run.observations] == [None, None]
 
 
 def test_own_context_of_the_machines_store_verifies():

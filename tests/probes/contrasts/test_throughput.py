@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from probes.contrasts import throughput
-from probes.contrasts.throughput_schedule import Look, Sight, sight
+from probes.contrasts.throughput_schedule import ThroughputMode, ThroughputOutcome, outcome
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect, Transfer
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
 from tests.world.dns_server import Address
-from tests.world.loopback import PATIENCE, internet
+from tests.world.loopback import TIMEOUTS, internet
 from tests.world.pki import Authority
 from tests.world.tls_server import Behaviour, by_name, http_answer
 
@@ -50,28 +50,28 @@ def narrow(rate: int = 150_000, behaviour: Behaviour = FAST) -> Behaviour:
     return behave
 
 
-async def look(
+async def measured(
     behaviour: Behaviour,
     *,
     mirror: Behaviour | None = FAST,
-    wish: Look = Look.DUE,
+    mode: ThroughputMode = ThroughputMode.ON,
     answered: HTTPExchange | None = None,
 ) -> list[Transfer]:
-    """The transfers of one look at 127.0.0.1, in the order made."""
+    """The transfers from 127.0.0.1, in order."""
     async with (
         tls_server.serve(mirror or FAST, "127.0.0.3") as reflector,
         tls_server.serve(behaviour) as server,
         internet({NAME: Address("127.0.0.1")}) as net,
     ):
         address = f"127.0.0.3:{reflector.port}" if mirror else ""
-        visit = net.visit(
+        run = net.run(
             Endpoint(host=NAME, port=server.port, protocol="https", trust=CA.pem),
             sni=SNIContrast(innocuous=HARMLESS, address=address),
-            look=wish,
-            patience=replace(PATIENCE, subject=2.0, contrast=2.0, transfer=2.0, silence=0.5),
+            throughput=mode,
+            timeouts=replace(TIMEOUTS, subject=2.0, contrast=2.0, transfer=2.0, silence=0.5),
         )
-        await throughput.look(visit, "127.0.0.1", answered, 300)
-    seen = visit.observations
+        await throughput.measure(run, "127.0.0.1", answered, 300)
+    seen = run.observations
     assert all(o.purpose is Purpose.CONTRAST for o in seen if isinstance(o, TCPConnect))
     return [o for o in seen if isinstance(o, Transfer)]
 
@@ -85,21 +85,21 @@ OURS = Contrast.REFLECTOR
 
 
 async def test_a_fast_endpoint_costs_one_transfer():
-    seen = await look(FAST)
+    seen = await measured(FAST)
     assert order(seen) == [(*OWN, 0)]
     assert seen[0].purpose is Purpose.SUBJECT
-    assert sight(seen) is Sight.FINE
+    assert outcome(seen) is ThroughputOutcome.FINE
 
 
 async def test_slow_by_name_is_paired_in_both_orders():
-    seen = await look(by_name({NAME: narrow()}, FAST))
+    seen = await measured(by_name({NAME: narrow()}, FAST))
     assert order(seen) == [(*OWN, 0), (*OTHER, 1), (*OTHER, 2), (*OWN, 3)]
-    assert sight(seen) is Sight.SUSPECT
+    assert outcome(seen) is ThroughputOutcome.SUSPECT
     assert all(t.address == "127.0.0.1" for t in seen)
 
 
 async def test_slow_for_every_name_is_held_against_our_own_host():
-    seen = await look(narrow())
+    seen = await measured(narrow())
     assert order(seen) == [
         (*OWN, 0),
         (*OTHER, 1),
@@ -107,24 +107,24 @@ async def test_slow_for_every_name_is_held_against_our_own_host():
         (*OTHER, 2),
         (*OWN, 3),
     ]
-    assert sight(seen) is Sight.SUSPECT
+    assert outcome(seen) is ThroughputOutcome.SUSPECT
     assert seen[2].address == "127.0.0.3"
 
 
 async def test_a_slow_line_ends_the_matter():
-    seen = await look(narrow(), mirror=narrow())
+    seen = await measured(narrow(), mirror=narrow())
     assert order(seen) == [(*OWN, 0), (*OTHER, 1), (HARMLESS, OURS, 0)]
-    assert sight(seen) is Sight.SLOW
+    assert outcome(seen) is ThroughputOutcome.SLOW
 
 
 async def test_a_slow_line_without_a_host_of_ours():
-    seen = await look(narrow(), mirror=None)
+    seen = await measured(narrow(), mirror=None)
     assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
 
 
 async def test_an_address_that_takes_no_other_name():
     both = by_name({NAME: narrow()}, REFUSED)
-    seen = await look(both, mirror=by_name({NAME: narrow()}, FAST))
+    seen = await measured(both, mirror=by_name({NAME: narrow()}, FAST))
     assert order(seen) == [
         (*OWN, 0),
         (HARMLESS, OURS, 0),
@@ -136,23 +136,23 @@ async def test_an_address_that_takes_no_other_name():
 
 
 @pytest.mark.parametrize(
-    ("wish", "took_us", "transfers"),
+    ("mode", "took_us", "transfers"),
     [
-        (Look.NO, 9_000_000, 0),
-        (Look.MAY, 9_000_000, 1),
-        (Look.MAY, 30_000, 0),
-        (Look.DUE, 30_000, 1),
+        (ThroughputMode.OFF, 9_000_000, 0),
+        (ThroughputMode.IF_SLOW, 9_000_000, 1),
+        (ThroughputMode.IF_SLOW, 30_000, 0),
+        (ThroughputMode.ON, 30_000, 1),
     ],
 )
-async def test_only_when_wished(wish: Look, took_us: int, transfers: int):
+async def test_only_when_due(mode: ThroughputMode, took_us: int, transfers: int):
     asked = HTTPExchange(
         endpoint="e", address="127.0.0.1", port=443, host=NAME, took_us=took_us, status=200
     )
-    assert len(await look(FAST, wish=wish, answered=asked)) == transfers
+    assert len(await measured(FAST, mode=mode, answered=asked)) == transfers
 
 
 async def test_a_service_that_gives_other_names_next_to_nothing():
-    seen = await look(by_name({NAME: narrow()}, SMALL), mirror=None)
+    seen = await measured(by_name({NAME: narrow()}, SMALL), mirror=None)
     assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
 
 
@@ -163,6 +163,6 @@ async def test_a_handshake_that_a_full_queue_kept_is_tried_once_more():
         met.append(first)
         (tls_server.silence if len(met) == 1 else FAST)(connection, first)
 
-    assert order(await look(queued)) == [(*OWN, 0)]
+    assert order(await measured(queued)) == [(*OWN, 0)]
     assert len(met) == 2
-    assert await look(tls_server.reset) == []
+    assert await measured(tls_server.reset) == []

@@ -8,11 +8,11 @@ from probes.contrasts.throughput_schedule import (
     AGAIN_MS,
     EVERY_MS,
     EVERY_ROUNDS,
-    Look,
-    Looks,
-    Sight,
-    oddly_slow,
-    sight,
+    ThroughputMode,
+    ThroughputOutcome,
+    ThroughputSchedule,
+    outcome,
+    unexpectedly_slow,
 )
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
@@ -43,7 +43,7 @@ SLOW = [seen(20_000), seen(25_000, INNOCUOUS), seen(20_000, OURS)]
 
 
 def test_a_single_run_always_looks():
-    assert Looks().wish(NAME, NOW, 0) is Look.DUE
+    assert ThroughputSchedule().mode(NAME, NOW, 0) is ThroughputMode.ON
 
 
 @pytest.mark.parametrize("interval", [60_000, MINUTES, 6 * 3_600_000])
@@ -53,12 +53,12 @@ def test_the_daemon_looks_in_the_same_round_whenever_it_began(interval: int):
     start = NOW // interval * interval
     looked: list[set[int]] = []
     for late in (0, 5, 11):
-        looks, rounds = Looks(), set()
+        looks, rounds = ThroughputSchedule(), set()
         for number in range(late, 3 * every // interval):
             round_ms = start + number * interval
-            if looks.wish(NAME, round_ms, interval) is Look.DUE:
+            if looks.mode(NAME, round_ms, interval) is ThroughputMode.ON:
                 rounds.add(round_ms)
-                looks.note(NAME, round_ms, FINE)
+                looks.record(NAME, round_ms, FINE)
         looked.append(rounds)
     assert 2 <= len(looked[0]) <= 3
     assert looked[2] <= looked[1] <= looked[0]
@@ -69,57 +69,57 @@ def test_endpoints_take_turns():
     rounds = [NOW + n * MINUTES for n in range(80)]
     first = []
     for number in range(40):
-        looks, name = Looks(), f"host{number}:443/https"
-        due = [r for r in rounds if looks.wish(name, r, MINUTES) is Look.DUE]
+        looks, name = ThroughputSchedule(), f"host{number}:443/https"
+        due = [r for r in rounds if looks.mode(name, r, MINUTES) is ThroughputMode.ON]
         first += due[:1]
     assert len(set(first)) > 15
 
 
 def test_a_suspect_is_looked_at_every_round_and_again_when_asked_for():
-    looks = Looks()
-    looks.wish(NAME, NOW, MINUTES)
-    looks.note(NAME, NOW, SUSPECT)
-    assert looks.wish(NAME, NOW + 1, MINUTES) is Look.DUE
-    assert looks.wish(NAME, NOW + 1, MINUTES, retest=True) is Look.DUE
-    looks.note(NAME, NOW + 1, FINE)
-    assert looks.wish(NAME, NOW + 2, MINUTES, retest=True) is Look.NO
+    looks = ThroughputSchedule()
+    looks.mode(NAME, NOW, MINUTES)
+    looks.record(NAME, NOW, SUSPECT)
+    assert looks.mode(NAME, NOW + 1, MINUTES) is ThroughputMode.ON
+    assert looks.mode(NAME, NOW + 1, MINUTES, retest=True) is ThroughputMode.ON
+    looks.record(NAME, NOW + 1, FINE)
+    assert looks.mode(NAME, NOW + 2, MINUTES, retest=True) is ThroughputMode.OFF
 
 
 def test_a_slow_line_is_left_alone_until_the_next_time():
-    looks = Looks()
-    assert looks.wish(NAME, NOW, MINUTES) is Look.MAY
-    looks.note(NAME, NOW, SLOW)
-    assert looks.wish(NAME, NOW + 2 * AGAIN_MS, EVERY_MS) in (Look.NO, Look.DUE)
+    looks = ThroughputSchedule()
+    assert looks.mode(NAME, NOW, MINUTES) is ThroughputMode.IF_SLOW
+    looks.record(NAME, NOW, SLOW)
+    assert looks.mode(NAME, NOW + 2 * AGAIN_MS, EVERY_MS) in (ThroughputMode.OFF, ThroughputMode.ON)
 
 
 def test_an_odd_exchange_is_a_reason_once_an_hour():
-    looks = Looks()
-    looks.note(NAME, NOW, FINE)
-    assert looks.wish(NAME, NOW + AGAIN_MS - 1, MINUTES) in (Look.NO, Look.DUE)
-    wishes = {looks.wish(NAME, NOW + AGAIN_MS + n, EVERY_MS) for n in range(3)}
-    assert wishes <= {Look.MAY, Look.DUE}
+    looks = ThroughputSchedule()
+    looks.record(NAME, NOW, FINE)
+    assert looks.mode(NAME, NOW + AGAIN_MS - 1, MINUTES) in (ThroughputMode.OFF, ThroughputMode.ON)
+    wishes = {looks.mode(NAME, NOW + AGAIN_MS + n, EVERY_MS) for n in range(3)}
+    assert wishes <= {ThroughputMode.IF_SLOW, ThroughputMode.ON}
 
 
 def test_without_a_transfer_nothing_changes():
-    looks = Looks()
-    looks.note(NAME, NOW, SUSPECT)
-    looks.note(NAME, NOW + 1, [])
-    assert looks.wish(NAME, NOW + 2, MINUTES) is Look.DUE
+    looks = ThroughputSchedule()
+    looks.record(NAME, NOW, SUSPECT)
+    looks.record(NAME, NOW + 1, [])
+    assert looks.mode(NAME, NOW + 2, MINUTES) is ThroughputMode.ON
 
 
 @pytest.mark.parametrize(
     ("transfers", "amounts_to"),
     [
-        ([], Sight.FINE),
-        (FINE, Sight.FINE),
-        (SUSPECT, Sight.SUSPECT),
-        (SLOW, Sight.SLOW),
-        ([seen(20_000), seen(5_000_000)], Sight.FINE),
-        ([seen(20_000), seen(20_000, INNOCUOUS), seen(5_000_000, OURS)], Sight.SUSPECT),
+        ([], ThroughputOutcome.FINE),
+        (FINE, ThroughputOutcome.FINE),
+        (SUSPECT, ThroughputOutcome.SUSPECT),
+        (SLOW, ThroughputOutcome.SLOW),
+        ([seen(20_000), seen(5_000_000)], ThroughputOutcome.FINE),
+        ([seen(20_000), seen(20_000, INNOCUOUS), seen(5_000_000, OURS)], ThroughputOutcome.SUSPECT),
     ],
 )
-def test_sight(transfers: list[Transfer], amounts_to: Sight):
-    assert sight(transfers) is amounts_to
+def test_sight(transfers: list[Transfer], amounts_to: ThroughputOutcome):
+    assert outcome(transfers) is amounts_to
 
 
 @pytest.mark.parametrize(
@@ -136,5 +136,5 @@ def test_sight(transfers: list[Transfer], amounts_to: Sight):
 )
 def test_oddly_slow(changes: dict[str, object], odd: bool):
     values: dict[str, object] = {"endpoint": NAME, "address": "192.0.2.1", "port": 443, "host": "a"}
-    assert oddly_slow(HTTPExchange(**(values | changes)), 50_000) is odd
-    assert not oddly_slow(None, 50_000)
+    assert unexpectedly_slow(HTTPExchange(**(values | changes)), 50_000) is odd
+    assert not unexpectedly_slow(None, 50_000)

@@ -11,7 +11,7 @@ NAME = "wechat.test"
 
 async def test_system_reference_and_silent_address_are_asked_once():
     async with internet({NAME: Address("127.0.0.2", "127.0.0.1", "::1")}) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.system(NAME) == ("127.0.0.1", "127.0.0.2", "::1")
         assert await names.system(NAME) == ("127.0.0.1", "127.0.0.2", "::1")
         assert await names.references(NAME) == ("127.0.0.1", "127.0.0.2")
@@ -34,7 +34,7 @@ async def test_system_reference_and_silent_address_are_asked_once():
 async def test_widening_asks_every_transport_once():
     table = {NAME: Rcode("NXDOMAIN")}
     async with internet(table, reference={NAME: Address("127.0.0.9", "::1")}, secure=True) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.system(NAME) == ()
         assert not names.widened(NAME)
         assert await names.references(NAME, widen=True) == ("127.0.0.9", "::1")
@@ -57,7 +57,7 @@ async def test_widening_asks_every_transport_once():
 async def test_second_answers_and_injection_are_kept():
     forged = Sequence(((0, Address("10.10.34.34")), (0.03, Address("127.0.0.1"))))
     async with internet({NAME: forged}, injected=Address("10.10.34.34")) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.system(NAME) == ("10.10.34.34",)
         lookups = await names.observations(NAME, "e", net.network.clock_us())
         own = next(o for o in lookups if o.resolver == "system" and o.qtype == "A")
@@ -68,7 +68,7 @@ async def test_second_answers_and_injection_are_kept():
 
 async def test_liveness_names_ask_the_machines_resolver_alone():
     async with internet({NAME: Address("127.0.0.1")}) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.system(NAME, yardstick=False) == ("127.0.0.1",)
         lookups = await names.observations(NAME, "e", 0)
         assert {o.resolver for o in lookups} == {"system"}
@@ -77,7 +77,7 @@ async def test_liveness_names_ask_the_machines_resolver_alone():
 
 async def test_a_dropped_name_times_out():
     async with internet({NAME: Drop()}) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.system(NAME) == ()
         lookups = await names.observations(NAME, "e", 0)
         own = [o for o in lookups if o.resolver == "system"]
@@ -89,7 +89,7 @@ async def test_a_dropped_name_times_out():
 
 async def test_a_denied_name_asks_for_no_other():
     async with internet({NAME: Rcode("NXDOMAIN")}) as net:
-        names = net.names()
+        names = net.dns_cache()
         await names.system(NAME)
         lookups = await names.observations(NAME, "e", 0)
     assert {o.name for o in lookups} == {NAME}
@@ -97,7 +97,7 @@ async def test_a_denied_name_asks_for_no_other():
 
 async def test_an_unknown_name_has_no_lookups():
     async with internet({}) as net:
-        names = net.names()
+        names = net.dns_cache()
         assert await names.observations("never.asked", "e", 0) == []
         assert not names.widened("never.asked")
 
@@ -106,7 +106,7 @@ async def test_one_encrypted_opinion_is_asked_once_and_not_again_when_widening()
     async with internet(
         {NAME: Address("127.0.0.66")}, reference={NAME: Address("127.0.0.1")}, secure=True
     ) as net:
-        names = net.names()
+        names = net.dns_cache()
         await names.system(NAME)
         assert await names.encrypted(NAME) == ("127.0.0.1",)
         assert await names.encrypted(NAME) == ("127.0.0.1",)
@@ -118,13 +118,13 @@ async def test_one_encrypted_opinion_is_asked_once_and_not_again_when_widening()
 
 async def test_injection_is_known_without_waiting_for_silence():
     async with internet({NAME: Address("127.0.0.1")}, injected=Address("10.10.34.34")) as net:
-        names = net.names()
+        names = net.dns_cache()
         await names.system(NAME)
         assert not await names.injected("never.asked")
         await names._names[NAME].silent[0].first()
         assert await names.injected(NAME)
     async with internet({NAME: Address("127.0.0.1")}) as net:
-        names = net.names()
+        names = net.dns_cache()
         await names.system(NAME)
         begin = net.network.clock_us()
         assert not await names.injected(NAME)

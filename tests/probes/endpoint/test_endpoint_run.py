@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from probes.endpoint.endpoint_run import MAX_PER_FAMILY, Link
+from probes.contrasts import partial_loss
+from probes.endpoint.endpoint_run import MAX_PER_FAMILY, Connection
 from probes.net.network import Guard, SocketNetwork
 from probes.wire.observation import Contrast, Purpose, TCPConnect
 from probes.wire.target import Endpoint
@@ -23,12 +24,12 @@ def endpoint(port: int = 443, **changes: object) -> Endpoint:
 async def test_own_answers_come_first_and_each_family_is_capped():
     many = Address(*(f"127.0.1.{i}" for i in range(20)), "::1")
     async with internet({NAME: many}, reference={NAME: Address("127.0.0.7")}) as net:
-        visit = net.visit(endpoint())
-        addresses = await visit.addresses()
+        run = net.run(endpoint())
+        addresses = await run.addresses()
         assert len(addresses) == MAX_PER_FAMILY + 1
-        assert addresses[0] in visit.own
+        assert addresses[0] in run.system_addresses
         assert addresses[-1] == "::1"
-        again = net.visit(endpoint())
+        again = net.run(endpoint())
         assert await again.addresses() == addresses
 
 
@@ -36,23 +37,23 @@ async def test_reference_answers_are_dialled_too_and_only_once():
     async with internet(
         {NAME: Address("127.0.0.2")}, reference={NAME: Address("127.0.0.3")}
     ) as net:
-        visit = net.visit(endpoint())
-        assert await visit.addresses() == ("127.0.0.2", "127.0.0.3")
-        assert visit.own == ("127.0.0.2",)
-        assert await visit.second_opinion(reached=True) == ()
-        assert not visit.names.widened(NAME)
-        assert await visit.second_opinion(reached=False) == ()
-        assert visit.names.widened(NAME)
-        assert await visit.more_addresses() == ()
+        run = net.run(endpoint())
+        assert await run.addresses() == ("127.0.0.2", "127.0.0.3")
+        assert run.system_addresses == ("127.0.0.2",)
+        assert await run.further_addresses(reached=True) == ()
+        assert not run.dns_cache.widened(NAME)
+        assert await run.further_addresses(reached=False) == ()
+        assert run.dns_cache.widened(NAME)
+        assert await run.reference_addresses() == ()
 
 
 async def test_bogons_are_recorded_and_not_dialled():
     async with internet(
         {NAME: Address("10.10.34.34", "127.0.0.1")}, reference={NAME: Rcode("NXDOMAIN")}
     ) as net:
-        visit = net.visit(endpoint(), network=SocketNetwork())  # the strict guard
-        assert await visit.addresses() == ()
-        seen = await net.finish(visit)
+        run = net.run(endpoint(), network=SocketNetwork())  # the strict guard
+        assert await run.addresses() == ()
+        seen = await net.finish(run)
         assert ("10.10.34.34", "127.0.0.1") in [o.answers for o in seen]
         assert not any(isinstance(o, TCPConnect) for o in seen)
 
@@ -60,11 +61,11 @@ async def test_bogons_are_recorded_and_not_dialled():
 async def test_an_endpoint_by_address_needs_no_name_and_says_why_it_was_not_dialled():
     async with internet({}) as net:
         by_address = endpoint(host="", address="127.0.0.1")
-        visit = net.visit(by_address, network=SocketNetwork())
-        assert await visit.addresses() == ("127.0.0.1",)
-        link = await visit.connect_subject("127.0.0.1")
-        assert link.stream is None
-        assert [o.evidence for o in visit.observations] == [("not_dialled",)]
+        run = net.run(by_address, network=SocketNetwork())
+        assert await run.addresses() == ("127.0.0.1",)
+        connection = await partial_loss.connect(run, "127.0.0.1")
+        assert connection.stream is None
+        assert [o.evidence for o in run.observations] == [("not_dialled",)]
         assert net.system.seen == []
 
 
@@ -73,27 +74,27 @@ async def test_a_machine_without_ipv6_tries_one_address():
     async with internet({NAME: six}) as net:
         # A source address that is not this machine's stands for a family that it does not have.
         network = SocketNetwork("2001:db8:77::1", Guard(allow_private=True))
-        visit = net.visit(endpoint(), network=network)
-        addresses = await visit.addresses()
+        run = net.run(endpoint(), network=network)
+        addresses = await run.addresses()
         assert addresses == ("127.0.0.1", "2001:db8::1")
-        link = await visit.connect_subject("2001:db8::1")
-        assert link.tcp.failure == "address_not_available"
-        assert len(visit.observations) == 1  # not repeated: nothing was lost
+        connection = await partial_loss.connect(run, "2001:db8::1")
+        assert connection.tcp.failure == "address_not_available"
+        assert len(run.observations) == 1  # not repeated: nothing was lost
 
 
 async def test_a_refused_connection_is_tried_once_more_from_a_fresh_port():
     async with internet({}) as net:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            visit = net.visit(endpoint(free.getsockname()[1]))
-            await visit.connect_subject("127.0.0.1")
-            kinds = [(o.purpose, o.contrast, o.failure) for o in visit.observations]
+            run = net.run(endpoint(free.getsockname()[1]))
+            await partial_loss.connect(run, "127.0.0.1")
+            kinds = [(o.purpose, o.contrast, o.failure) for o in run.observations]
             assert kinds == [
                 (Purpose.SUBJECT, None, "connection_refused"),
                 (Purpose.CONTRAST, Contrast.REPEAT, "connection_refused"),
             ]
-            retest = net.visit(endpoint(free.getsockname()[1]), repeats=False)
-            await retest.connect_subject("127.0.0.1")
+            retest = net.run(endpoint(free.getsockname()[1]), repeats=False)
+            await partial_loss.connect(retest, "127.0.0.1")
             assert len(retest.observations) == 1
 
 
@@ -102,28 +103,28 @@ async def test_remarks_reach_the_recorded_observation():
         internet({}) as net,
         tls_server.serve(tls_server.tls(self_signed("x.test").context())) as server,
     ):
-        visit = net.visit(endpoint(server.port, protocol="tls"))
-        link = await visit.shake(await visit.connect("127.0.0.1"))
-        assert link.tls is not None
-        assert link.stream is None  # closed on failure
-        visit.remark(link.tls, "system_root")
-        assert visit.observations[-1].evidence == ("system_root",)
+        run = net.run(endpoint(server.port, protocol="tls"))
+        connection = await run.tls_handshake(await run.connect("127.0.0.1"))
+        assert connection.tls is not None
+        assert connection.stream is None  # closed on failure
+        run.add_evidence(connection.tls, "system_root")
+        assert run.observations[-1].evidence == ("system_root",)
 
 
 async def test_steps_over_a_closed_link_do_nothing():
     async with internet({}) as net:
-        visit = net.visit(endpoint())
-        dead = Link("127.0.0.1", 443, TCPConnect(endpoint="e", address="127.0.0.1", port=443))
-        assert not dead.good
-        assert (await visit.shake(dead)).tls is None
-        assert await visit.ask(dead) is None
-        assert visit.observations == []
+        run = net.run(endpoint())
+        dead = Connection("127.0.0.1", 443, TCPConnect(endpoint="e", address="127.0.0.1", port=443))
+        assert not dead.usable
+        assert (await run.tls_handshake(dead)).tls is None
+        assert await run.http_request(dead) is None
+        assert run.observations == []
 
 
 async def test_things_done_once():
     async with internet({}) as net:
-        visit = net.visit(endpoint())
-        assert [visit.first_time("x"), visit.first_time("x"), visit.first_time("y")] == [
+        run = net.run(endpoint())
+        assert [run.once("x"), run.once("x"), run.once("y")] == [
             True,
             False,
             True,

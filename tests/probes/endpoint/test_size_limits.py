@@ -9,7 +9,7 @@ from probes.endpoint.size_limits import (
     MAX_CERTIFICATE_BYTES,
     MAX_EXCERPT_BYTES,
     MAX_LINE,
-    within_bounds,
+    fit_size_limits,
 )
 from probes.wire.bounds import MAX_OBSERVATIONS
 from probes.wire.codec import decode, encode
@@ -40,33 +40,35 @@ def measurement(*observations) -> Measurement:
     )
 
 
-def shake(*ders: bytes) -> TLSHandshake:
+def tls_handshake(*ders: bytes) -> TLSHandshake:
     chain = tuple(Certificate(sha256=hashlib.sha256(d).hexdigest(), der=d) for d in ders)
     return TLSHandshake(endpoint="e", address="192.0.2.1", port=443, sni="a", chain=chain)
 
 
 def test_an_ordinary_measurement_is_left_alone():
     whole = measurement(
-        shake(b"leaf", b"root"),
+        tls_handshake(b"leaf", b"root"),
         HTTPExchange(endpoint="e", address="192.0.2.1", port=80, host="a", excerpt=b"page"),
         Unrecognised(step="smoke", raw=b'{"step":"smoke"}'),
     )
-    assert within_bounds(whole) == whole
+    assert fit_size_limits(whole) == whole
 
 
 def test_the_same_certificate_is_carried_once():
-    kept = within_bounds(measurement(shake(b"a", b"root"), shake(b"b", b"root"))).observations
+    kept = fit_size_limits(
+        measurement(tls_handshake(b"a", b"root"), tls_handshake(b"b", b"root"))
+    ).observations
     assert [[c.der for c in o.chain] for o in kept] == [[b"a", b"root"], [b"b", b""]]
     assert kept[1].chain[1].sha256 == hashlib.sha256(b"root").hexdigest()
 
 
 def test_certificates_and_excerpts_have_a_budget():
-    many = [shake(*(os.urandom(16384) for _ in range(10))) for _ in range(16)]
+    many = [tls_handshake(*(os.urandom(16384) for _ in range(10))) for _ in range(16)]
     pages = [
         HTTPExchange(endpoint="e", address="192.0.2.1", port=80, host="a", excerpt=os.urandom(2048))
         for _ in range(64)
     ]
-    kept = within_bounds(measurement(*many, *pages))
+    kept = fit_size_limits(measurement(*many, *pages))
     assert len(kept.observations) == 80
     carried = sum(len(c.der) for o in kept.observations[:16] for c in o.chain)
     assert carried == MAX_CERTIFICATE_BYTES
@@ -77,11 +79,13 @@ def test_certificates_and_excerpts_have_a_budget():
 def test_no_fact_is_lost_to_the_certificates_of_quic_and_the_excerpts_of_apps():
     where = {"endpoint": "e", "address": "192.0.2.1", "port": 443}
     many = [
-        QUICHandshake(**where, sni="a", chain=shake(*(os.urandom(16384) for _ in range(10))).chain)
+        QUICHandshake(
+            **where, sni="a", chain=tls_handshake(*(os.urandom(16384) for _ in range(10))).chain
+        )
         for _ in range(16)
     ]
     said = [AppExchange(**where, protocol="xmpp", excerpt=os.urandom(256)) for _ in range(128)]
-    kept = within_bounds(measurement(*many, *said)).observations
+    kept = fit_size_limits(measurement(*many, *said)).observations
     assert len(kept) == 144
     assert sum(len(c.der) for o in kept[:16] for c in o.chain) == MAX_CERTIFICATE_BYTES
     assert sum(len(o.excerpt) for o in kept[16:]) == MAX_EXCERPT_BYTES
@@ -101,7 +105,7 @@ def test_facts_go_last_and_references_first():
         for _ in range(1500)
     ]
     connects = [TCPConnect(endpoint="e", address="192.0.2.1", port=i) for i in range(700)]
-    kept = within_bounds(measurement(*lookups, *connects))
+    kept = fit_size_limits(measurement(*lookups, *connects))
     assert len(kept.observations) <= MAX_OBSERVATIONS
     assert len(encode(kept)) <= MAX_LINE
     ports = [o.port for o in kept.observations if isinstance(o, TCPConnect)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 
 
 def test_an_endpoint_outlasts_its_steps():
-    patience = Patience()
-    assert patience.endpoint > patience.dns_tail + 2 * patience.subject + 2 * patience.contrast
-    assert patience.dns_tail == 18.0
-    assert patience.contrast <= patience.subject
+    timeouts = Timeouts()
+    assert timeouts.endpoint > timeouts.dns_tail + 2 * timeouts.subject + 2 * timeouts.contrast
+    assert timeouts.dns_tail == 18.0
+    assert timeouts.contrast <= timeouts.subject

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.net.http_channel import HEADERS, Wire, authority, h2_headers, http1_headers
+from probes.net.http_channel import HEADERS, HTTPChannel, h2_headers, host_header, http1_headers
 from probes.net.network import Guard, SocketNetwork
 from probes.net.tls import TLSClient, context_for, handshake
 from tests.world import tls_server
@@ -13,9 +13,9 @@ CA = Authority()
 
 
 def test_the_port_is_told_when_it_is_not_the_usual_one():
-    assert authority("a.test", 443, 443) == "a.test"
-    assert authority("a.test", 8443, 443) == "a.test:8443"
-    assert authority("2001:db8::1", 8443, 443) == "[2001:db8::1]:8443"
+    assert host_header("a.test", 443, 443) == "a.test"
+    assert host_header("a.test", 8443, 443) == "a.test:8443"
+    assert host_header("2001:db8::1", 8443, 443) == "[2001:db8::1]:8443"
 
 
 def test_no_product_name_of_ours():
@@ -29,7 +29,7 @@ def test_no_product_name_of_ours():
 async def test_bytes_are_counted_in_clear_and_behind_the_handshake():
     async with tls_server.serve(tls_server.raw(b"hello")) as server:
         stream = await LAB.connect(server.address, server.port)
-        wire = Wire(stream, None)
+        wire = HTTPChannel(stream, None)
         await wire.send(b"GET\r\n\r\n")
         assert await wire.receive() == b"hello"
         assert (wire.sent_bytes, wire.received_bytes) == (7, 5)
@@ -39,7 +39,7 @@ async def test_bytes_are_counted_in_clear_and_behind_the_handshake():
         stream = await LAB.connect(server.address, server.port)
         client = TLSClient(context_for("default", CA.pem), "a.test")
         await handshake(stream, client)
-        wire = Wire(stream, client)
+        wire = HTTPChannel(stream, client)
         assert (wire.sent_bytes, wire.received_bytes) == (0, 0)
         await wire.send(b"hello")
         assert await wire.receive() == b"hello"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from probes.apps import mtproto, stun
-from probes.endpoint.endpoint_run import Visit
-from probes.protocols.app_handshake import speak, speak_udp
+import pytest
+
+from probes.endpoint.endpoint_run import EndpointRun
+from probes.protocols import mtproto, registry, stun
+from probes.protocols.app_handshake import exchange_over_tcp, exchange_over_udp
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange, Contrast, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world import app_servers
-from tests.world.app_servers import answer, reset, talk
+from tests.world.app_servers import Talk, answer, reset, talk
 from tests.world.dns_server import Address
 from tests.world.loopback import internet
 from tests.world.tls_server import serve, silence
@@ -19,9 +21,9 @@ def endpoint(port: int, protocol: str = "mtproto", host: str = "telegram.test") 
     return Endpoint(host=host, port=port, protocol=protocol)
 
 
-async def telegram(visit: Visit) -> list[AppExchange]:
-    await speak(visit, lambda: mtproto.opening(visit.network.wall_ms()))
-    return [o for o in visit.observations if isinstance(o, AppExchange)]
+async def telegram(run: EndpointRun) -> list[AppExchange]:
+    await exchange_over_tcp(run, lambda: mtproto.request(run.network.wall_ms()))
+    return [o for o in run.observations if isinstance(o, AppExchange)]
 
 
 async def test_every_address_is_asked_once():
@@ -31,17 +33,17 @@ async def test_every_address_is_asked_once():
         talk(app_servers.mtproto, "::1", first.port),
         internet({"telegram.test": Address("127.0.0.1", "127.0.0.2", "::1")}) as net,
     ):
-        visit = net.visit(endpoint(first.port))
-        seen = await telegram(visit)
+        run = net.run(endpoint(first.port))
+        seen = await telegram(run)
     assert sorted(o.address for o in seen) == ["127.0.0.1", "127.0.0.2", "::1"]
     assert {(o.spoke, o.contrast, o.protocol) for o in seen} == {(True, None, "mtproto")}
-    assert sum(isinstance(o, TCPConnect) for o in visit.observations) == 3
+    assert sum(isinstance(o, TCPConnect) for o in run.observations) == 3
 
 
 async def test_a_reset_is_repeated_from_a_fresh_port():
     async with talk(reset) as server, internet({"telegram.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(endpoint(server.port))
-        seen = await telegram(visit)
+        run = net.run(endpoint(server.port))
+        seen = await telegram(run)
         assert server.connections == 2
     assert [o.contrast for o in seen] == [None, Contrast.REPEAT]
     assert {o.failure for o in seen} == {Failure.RESET}
@@ -49,16 +51,16 @@ async def test_a_reset_is_repeated_from_a_fresh_port():
 
 async def test_a_retest_speaks_once():
     async with talk(reset) as server, internet({"telegram.test": Address("127.0.0.1")}) as net:
-        assert len(await telegram(net.visit(endpoint(server.port), repeats=False))) == 1
+        assert len(await telegram(net.run(endpoint(server.port), repeats=False))) == 1
 
 
 async def test_nothing_is_said_where_nothing_listens():
     async with serve(silence, wait_for_bytes=False) as server:
         port = server.port
     async with internet({"telegram.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(endpoint(port))
-        assert await telegram(visit) == []
-        assert {o.failure for o in visit.observations if isinstance(o, TCPConnect)} == {
+        run = net.run(endpoint(port))
+        assert await telegram(run) == []
+        assert {o.failure for o in run.observations if isinstance(o, TCPConnect)} == {
             Failure.REFUSED
         }
 
@@ -72,7 +74,7 @@ async def test_where_no_own_answer_speaks_the_yardsticks_is_asked():
             reference={"telegram.test": Address("127.0.0.1")},
         ) as net,
     ):
-        seen = await telegram(net.visit(endpoint(forged.port)))
+        seen = await telegram(net.run(endpoint(forged.port)))
     assert {o.address for o in seen if o.spoke} == {"127.0.0.1"}
 
 
@@ -81,10 +83,10 @@ async def test_udp_silence_is_repeated():
         answer(lambda _: b"") as server,
         internet({"calls.test": Address("127.0.0.1")}) as net,
     ):
-        visit = net.visit(endpoint(server.port, "stun", "calls.test"))
-        await speak_udp(visit, stun.opening, (0.1,))
+        run = net.run(endpoint(server.port, "stun", "calls.test"))
+        await exchange_over_udp(run, stun.request, (0.1,))
         assert len(set(server.heard)) == 2
-    seen = [o for o in visit.observations if isinstance(o, AppExchange)]
+    seen = [o for o in run.observations if isinstance(o, AppExchange)]
     assert [(o.failure, o.contrast) for o in seen] == [
         (Failure.TIMEOUT, None),
         (Failure.TIMEOUT, Contrast.REPEAT),
@@ -96,8 +98,36 @@ async def test_udp_answer():
         answer(app_servers.stun) as server,
         internet({"calls.test": Address("127.0.0.1")}) as net,
     ):
-        visit = net.visit(endpoint(server.port, "stun", "calls.test"))
-        await speak_udp(visit, stun.opening, (0.1,))
-    (seen,) = visit.observations
+        run = net.run(endpoint(server.port, "stun", "calls.test"))
+        await exchange_over_udp(run, stun.request, (0.1,))
+    (seen,) = run.observations
     assert isinstance(seen, AppExchange)
     assert seen.spoke
+
+
+SERVERS = {
+    "mtproto": app_servers.mtproto,
+    "whatsapp": app_servers.whatsapp,
+    "mmtls": app_servers.mmtls,
+    "mmtls-http": app_servers.mmtls_http,
+    "xmpp": app_servers.xmpp,
+}
+
+
+@pytest.mark.parametrize("protocol", SERVERS)
+@pytest.mark.parametrize("by_address", [False, True])
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_each_protocol_over_tcp(protocol: str, by_address: bool, speaks: bool):
+    """Against a server that speaks it, and against a web server in its place."""
+    server_of: Talk = SERVERS[protocol] if speaks else app_servers.web
+    place = {"address": "127.0.0.1"} if by_address else {"host": "app.test"}
+    async with talk(server_of) as server, internet({"app.test": Address("127.0.0.1")}) as net:
+        run = net.run(Endpoint(port=server.port, protocol=protocol, **place))
+        await registry.MEASURE[protocol](run)
+        assert server.connections == (1 if speaks else 2)
+    first, seen = run.observations[:2]
+    assert isinstance(first, TCPConnect)
+    assert isinstance(seen, AppExchange)
+    assert (seen.protocol, seen.spoke, seen.failure) == (protocol, speaks, None)
+    assert bool(seen.reply) is speaks
+    assert bool(seen.excerpt) is not speaks

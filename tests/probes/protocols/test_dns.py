@@ -13,9 +13,9 @@ ENDPOINT = Endpoint(host="wechat.test", port=0, protocol="dns")
 
 async def test_confirmed_answer_costs_two_resolvers():
     async with internet({"wechat.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(ENDPOINT)
-        await dns.measure(visit)
-        seen = await net.finish(visit)
+        run = net.run(ENDPOINT)
+        await dns.measure(run)
+        seen = await net.finish(run)
         assert all(isinstance(o, DNSLookup) for o in seen)
         assert len(seen) == 4
 
@@ -25,9 +25,9 @@ async def test_a_lie_makes_every_resolver_be_asked():
         async with internet(
             {"wechat.test": lie}, reference={"wechat.test": Address("127.0.0.1")}, secure=True
         ) as net:
-            visit = net.visit(ENDPOINT)
-            await dns.measure(visit)
-            seen = await net.finish(visit)
+            run = net.run(ENDPOINT)
+            await dns.measure(run)
+            seen = await net.finish(run)
             assert {o.transport for o in seen} == {"udp", "tcp", "dot", "doh"}
             truth = [o for o in seen if o.resolver == "lab" and o.qtype == "A"]
             assert [o.answers for o in truth] == [("127.0.0.1",)] * 4
@@ -39,9 +39,9 @@ async def test_another_answer_is_compared_with_an_encrypted_one():
         reference={"wechat.test": Address("127.0.0.1")},
         secure=True,
     ) as net:
-        visit = net.visit(ENDPOINT)
-        await dns.measure(visit)
-        seen = await net.finish(visit)
+        run = net.run(ENDPOINT)
+        await dns.measure(run)
+        seen = await net.finish(run)
     asked = sorted(o.transport for o in seen if o.purpose is Purpose.REFERENCE)
     assert asked == ["doh", "udp"]
 
@@ -49,10 +49,10 @@ async def test_another_answer_is_compared_with_an_encrypted_one():
 async def test_an_answer_from_the_silent_address_makes_every_resolver_be_asked():
     forged = Address("127.0.0.66")
     async with internet({"wechat.test": forged}, injected=forged, secure=True) as net:
-        visit = net.visit(ENDPOINT)
-        await visit.addresses()
-        lookups = visit.names._names["wechat.test"].silent
+        run = net.run(ENDPOINT)
+        await run.addresses()
+        lookups = run.dns_cache._names["wechat.test"].silent
         await lookups[0].first()  # an injector is faster than the real answer
-        await dns.measure(visit)
-        seen = await net.finish(visit)
+        await dns.measure(run)
+        seen = await net.finish(run)
     assert {o.transport for o in seen} == {"udp", "tcp", "dot", "doh"}

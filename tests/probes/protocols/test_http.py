@@ -18,9 +18,9 @@ GOOD = tls_server.clear_http("200 OK", b"<title>Welcome</title>")
 
 async def measure(behaviour: Behaviour, **options: object):
     async with tls_server.serve(behaviour) as server, internet({NAME: Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host=NAME, port=server.port, protocol="http"), **options)
-        await http.measure(visit)
-    return [o for o in visit.observations if isinstance(o, HTTPExchange)], server
+        run = net.run(Endpoint(host=NAME, port=server.port, protocol="http"), **options)
+        await http.measure(run)
+    return [o for o in run.observations if isinstance(o, HTTPExchange)], server
 
 
 async def test_a_good_answer_has_title_and_excerpt():
@@ -48,7 +48,9 @@ async def test_filtered_by_host_name(interference: Behaviour, failure: str):
 
 
 async def test_innocuous_first_where_the_last_round_failed_and_nothing_in_a_retest():
-    seen, _ = await measure(by_name({NAME: tls_server.reset}, otherwise=GOOD), failed_before=True)
+    seen, _ = await measure(
+        by_name({NAME: tls_server.reset}, otherwise=GOOD), failed_last_round=True
+    )
     assert [o.contrast for o in seen] == [Contrast.INNOCUOUS_NAME, None, Contrast.REPEAT]
     seen, _ = await measure(tls_server.reset, contrasts=False, repeats=False)
     assert [o.contrast for o in seen] == [None]
@@ -62,8 +64,8 @@ async def test_the_machines_own_answer_is_asked_and_another_only_without_one():
     ):
         for answer, title in ((Address("127.0.0.66"), "Blocked"), (Rcode("NXDOMAIN"), "Welcome")):
             async with internet({NAME: answer}, reference={NAME: Address("127.0.0.1")}) as net:
-                visit = net.visit(Endpoint(host=NAME, port=forged.port, protocol="http"))
-                await http.measure(visit)
-            seen = [o for o in visit.observations if isinstance(o, HTTPExchange)]
+                run = net.run(Endpoint(host=NAME, port=forged.port, protocol="http"))
+                await http.measure(run)
+            seen = [o for o in run.observations if isinstance(o, HTTPExchange)]
             assert [(o.title, o.purpose) for o in seen] == [(title, Purpose.SUBJECT)]
     assert sum(b"GET" in hello for hello in real.hellos) == 1

@@ -38,13 +38,13 @@ async def test_one_request_in_all(protocol: str):
         tls_server.serve(behaviour, "127.0.0.2", first.port),
         internet({"wechat.test": Address("127.0.0.1", "127.0.0.2")}) as net,
     ):
-        visit = net.visit(endpoint(first.port))
-        await https.measure(visit)
-    exchanges = [o for o in visit.observations if isinstance(o, HTTPExchange)]
+        run = net.run(endpoint(first.port))
+        await https.measure(run)
+    exchanges = [o for o in run.observations if isinstance(o, HTTPExchange)]
     assert [(o.status, o.protocol, o.path, o.tls) for o in exchanges] == [
         (200, protocol, "/login", True)
     ]
-    assert visit.dates_ms[0][0] == 1795521600000
+    assert run.dates_ms[0][0] == 1795521600000
 
 
 async def test_a_request_that_dies_is_repeated_from_a_fresh_port():
@@ -55,11 +55,11 @@ async def test_a_request_that_dies_is_repeated_from_a_fresh_port():
         tls_server.serve(tls_server.tls(LEAF.context(), die)) as server,
         internet({"wechat.test": Address("127.0.0.1")}) as net,
     ):
-        visit = net.visit(endpoint(server.port))
-        await https.measure(visit)
-        retest = net.visit(endpoint(server.port), repeats=False)
+        run = net.run(endpoint(server.port))
+        await https.measure(run)
+        retest = net.run(endpoint(server.port), repeats=False)
         await https.measure(retest)
-    exchanges = [o for o in visit.observations if isinstance(o, HTTPExchange)]
+    exchanges = [o for o in run.observations if isinstance(o, HTTPExchange)]
     assert [o.contrast for o in exchanges] == [None, Contrast.REPEAT]
     assert {o.failure for o in exchanges} <= {"eof_error", "connection_reset"}
     assert sum(isinstance(o, HTTPExchange) for o in retest.observations) == 1
@@ -74,9 +74,9 @@ async def test_without_a_good_own_answer_another_address_is_asked():
             {"wechat.test": Rcode("SERVFAIL")}, reference={"wechat.test": Address("127.0.0.1")}
         ) as net,
     ):
-        visit = net.visit(endpoint(server.port))
-        await https.measure(visit)
-    seen = [o for o in visit.observations if isinstance(o, HTTPExchange | TLSHandshake)]
+        run = net.run(endpoint(server.port))
+        await https.measure(run)
+    seen = [o for o in run.observations if isinstance(o, HTTPExchange | TLSHandshake)]
     assert [(type(o), o.contrast, o.failure) for o in seen] == [
         (TLSHandshake, None, None),
         (TLSHandshake, Contrast.REPEAT, None),

@@ -1,8 +1,14 @@
-"""`matrix` against a homeserver, against a site that is none, and against a censor."""
+"""A homeserver's versions."""
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from probes.protocols import matrix
+from probes.protocols.matrix import parse
+from probes.steps.app import MAX_REPLY_BYTES, NoReply, Reply
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange, Contrast, TLSHandshake
 from probes.wire.target import Endpoint
@@ -10,6 +16,49 @@ from tests.world.dns_server import Address
 from tests.world.loopback import internet
 from tests.world.pki import Authority
 from tests.world.tls_server import Behaviour, http_answer, reset, serve, tls
+
+BODY = b'{"versions": ["v1.1", "v1.11"], "unstable_features": {}}'
+OK = b"HTTP/1.1 200 OK\r\n"
+ANSWER = OK + b"Content-Length: %d\r\nServer: x\r\n\r\n" % len(BODY) + BODY
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def test_what_is_said():
+    hello = matrix.request("matrix.test").payload
+    assert hello.startswith(b"GET /_matrix/client/versions HTTP/1.1\r\nHost: matrix.test\r\n")
+    assert hello.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (ANSWER, Reply("versions")),
+        (CHUNKED + b"10\r\n" + BODY[:16] + b"\r\n%x;a=b\r\n" % len(BODY[16:]) + BODY[16:]
+         + b"\r\n0\r\n\r\n", Reply("versions")),
+        (CHUNKED + b"10\r\n" + BODY[:16], NoReply.INCOMPLETE),
+        (OK + b"Content-Length: 2\r\n\r\n{}", NoReply.FOREIGN),
+        (OK + b"Content-Length: 2\r\n\r\n[]", NoReply.FOREIGN),
+        (OK + b"Content-Length: 3\r\n\r\nno!", NoReply.FOREIGN),
+        (b"HTTP/1.1 451 No\r\nContent-Length: 0\r\n\r\n", NoReply.FOREIGN),
+        (b"220 mail.test", NoReply.FOREIGN),
+        (OK + b"x: " + b"x" * MAX_REPLY_BYTES, NoReply.FOREIGN),
+        (OK + b"\r\n" + b"x" * MAX_REPLY_BYTES, NoReply.FOREIGN),
+        (b"", NoReply.INCOMPLETE),
+    ],
+)  # fmt: skip
+def test_answers(answer: bytes, said: object):
+    assert parse(answer) == said
+
+
+def test_every_beginning_of_an_answer_may_become_one():
+    assert {parse(ANSWER[:n]) for n in range(len(ANSWER))} == {NoReply.INCOMPLETE}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_reading(noise: bytes):
+    for head in (b"", OK, CHUNKED, OK + b"Content-Length: 9\r\n\r\n"):
+        assert isinstance(parse(head + noise), Reply | NoReply)
+
 
 CA = Authority()
 CONTEXT = CA.issue("matrix.test").context()
@@ -21,11 +70,11 @@ def homeserver(body: bytes) -> Behaviour:
 
 async def seen_of(behaviour: Behaviour) -> list[object]:
     async with serve(behaviour) as server, internet({"matrix.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(
+        run = net.run(
             Endpoint(host="matrix.test", port=server.port, protocol="matrix", trust=CA.pem)
         )
-        await matrix.measure(visit)
-    return list(visit.observations)
+        await matrix.measure(run)
+    return list(run.observations)
 
 
 async def test_a_homeserver():

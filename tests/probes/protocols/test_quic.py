@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.net import quic as client
 from probes.protocols import quic
 from probes.wire.observation import Contrast, Purpose, QUICHandshake, TCPConnect, TLSHandshake
@@ -21,7 +21,7 @@ from tests.world.quic_server import EVERY
 NAME, HARMLESS = "wechat.test", "innocuous.test"
 CA = Authority()
 LEAF, FOREIGN = CA.issue(NAME), self_signed("other.test")
-SHORT = Patience(dns=0.5, window=0.1, subject=0.9, contrast=0.7, endpoint=9.0, round=30.0)
+SHORT = Timeouts(dns=0.5, window=0.1, subject=0.9, contrast=0.7, endpoint=9.0, round=30.0)
 
 
 async def measure(dead=(), *, mirror_dead=(), leaf=LEAF, reference=None, **options):
@@ -37,9 +37,9 @@ async def measure(dead=(), *, mirror_dead=(), leaf=LEAF, reference=None, **optio
         ) as net,
     ):
         service = Endpoint(host=NAME, port=web.port, protocol="quic", trust=CA.pem)
-        visit = net.visit(service, patience=SHORT, **options)
-        await quic.measure(visit)
-        seen = await net.finish(visit)
+        run = net.run(service, timeouts=SHORT, **options)
+        await quic.measure(run)
+        seen = await net.finish(run)
     return seen, server, mirror
 
 
@@ -94,7 +94,7 @@ async def test_filtered_by_address():
 
 
 async def test_the_innocuous_name_goes_first_where_the_last_round_failed():
-    seen, server, _ = await measure(dead={NAME}, failed_before=True)
+    seen, server, _ = await measure(dead={NAME}, failed_last_round=True)
     assert [c for c, _ in shakes(seen)] == [
         Contrast.INNOCUOUS_NAME,
         None,
@@ -104,12 +104,12 @@ async def test_the_innocuous_name_goes_first_where_the_last_round_failed():
     assert server.names[0] == HARMLESS
 
 
-@pytest.mark.parametrize("cooling", [True, False])
-async def test_within_the_residual_time_the_innocuous_name_says_so(cooling: bool):
-    seen, _, _ = await measure(dead={NAME}, failed_before=True, cooling=cooling)
+@pytest.mark.parametrize("residual", [True, False])
+async def test_within_the_residual_time_the_innocuous_name_says_so(residual: bool):
+    seen, _, _ = await measure(dead={NAME}, failed_last_round=True, residual=residual)
     first = next(o for o in seen if isinstance(o, QUICHandshake))
     assert first.contrast is Contrast.INNOCUOUS_NAME
-    assert first.evidence == (("after_trigger",) if cooling else ())
+    assert first.evidence == (("after_trigger",) if residual else ())
 
 
 async def test_a_retest_shows_the_name_once():
@@ -136,18 +136,18 @@ async def test_a_closed_port_is_told_apart():
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     async with internet({NAME: Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host=NAME, port=port, protocol="quic"), patience=SHORT)
-        await quic.measure(visit)
-    first = next(o for o in visit.observations if isinstance(o, QUICHandshake))
+        run = net.run(Endpoint(host=NAME, port=port, protocol="quic"), timeouts=SHORT)
+        await quic.measure(run)
+    first = next(o for o in run.observations if isinstance(o, QUICHandshake))
     assert (first.failure, first.icmp_type, first.icmp_code) == ("connection_refused", 3, 3)
-    assert shakes(visit.observations)[1] == (Contrast.REPEAT, False)
+    assert shakes(run.observations)[1] == (Contrast.REPEAT, False)
 
 
 async def test_without_the_extra_it_is_said_once_and_nothing_is_sent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(client, "available", lambda: False)
-    quic._say_once.cache_clear()
+    quic._warn_once.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             seen, server, _ = await measure()
@@ -155,4 +155,4 @@ async def test_without_the_extra_it_is_said_once_and_nothing_is_sent(
             assert server.sizes == []
     (line,) = caplog.messages
     assert "reachwatch[quic]" in line
-    quic._say_once.cache_clear()
+    quic._warn_once.cache_clear()

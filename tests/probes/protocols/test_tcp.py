@@ -19,9 +19,9 @@ async def test_every_address_is_dialled():
         serve(silence, "::1", first.port, wait_for_bytes=False),
         internet({"wechat.test": Address("127.0.0.1", "127.0.0.2", "::1")}) as net,
     ):
-        visit = net.visit(Endpoint(host="wechat.test", port=first.port, protocol="tcp"))
-        await tcp.measure(visit)
-        assert [(o.address, o.failure) for o in visit.observations] == [
+        run = net.run(Endpoint(host="wechat.test", port=first.port, protocol="tcp"))
+        await tcp.measure(run)
+        assert [(o.address, o.failure) for o in run.observations] == [
             ("127.0.0.1", None),
             ("127.0.0.2", None),
             ("::1", None),
@@ -33,9 +33,9 @@ async def test_a_closed_port_is_tried_twice_and_an_address_needs_no_name():
         free.bind(("127.0.0.1", 0))
         async with internet({}) as net:
             port = free.getsockname()[1]
-            visit = net.visit(Endpoint(address="127.0.0.1", port=port, protocol="tcp"))
-            await tcp.measure(visit)
-            seen = await net.finish(visit)
+            run = net.run(Endpoint(address="127.0.0.1", port=port, protocol="tcp"))
+            await tcp.measure(run)
+            seen = await net.finish(run)
     assert [type(o) for o in seen] == [TCPConnect, TCPConnect]
     assert [o.contrast for o in seen] == [None, Contrast.REPEAT]
     assert {o.failure for o in seen} == {"connection_refused"}
@@ -51,7 +51,7 @@ async def test_an_answer_that_the_yardstick_does_not_give_is_not_believed_alone(
             secure=True,
         ) as net,
     ):
-        visit = net.visit(Endpoint(host="wechat.test", port=forged.port, protocol="tcp"))
-        await tcp.measure(visit)
-        assert not visit.names.widened("wechat.test")
-        assert [o.address for o in visit.observations] == ["127.0.0.66", "127.0.0.1"]
+        run = net.run(Endpoint(host="wechat.test", port=forged.port, protocol="tcp"))
+        await tcp.measure(run)
+        assert not run.dns_cache.widened("wechat.test")
+        assert [o.address for o in run.observations] == ["127.0.0.66", "127.0.0.1"]

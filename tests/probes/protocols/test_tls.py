@@ -20,16 +20,14 @@ async def test_steps_come_in_order_at_every_address():
         tls_server.serve(behaviour, "127.0.0.2", first.port),
         internet({"wechat.test": Address("127.0.0.1", "127.0.0.2")}) as net,
     ):
-        visit = net.visit(
-            Endpoint(host="wechat.test", port=first.port, protocol="tls", trust=CA.pem)
-        )
-        await tls.measure(visit)
-        seen = await net.finish(visit)
+        run = net.run(Endpoint(host="wechat.test", port=first.port, protocol="tls", trust=CA.pem))
+        await tls.measure(run)
+        seen = await net.finish(run)
     kinds = [type(o) for o in seen]
     assert kinds.count(TLSHandshake) == kinds.count(TCPConnect) == 2
     assert kinds[0] is DNSLookup
     assert kinds[-1] is TLSHandshake
-    assert not visit.names.widened("wechat.test")
+    assert not run.dns_cache.widened("wechat.test")
 
 
 async def test_another_name_may_be_shown_than_resolved():
@@ -41,7 +39,7 @@ async def test_another_name_may_be_shown_than_resolved():
         fronted = Endpoint(
             host="wechat.test", sni="front.test", port=server.port, protocol="tls", trust=CA.pem
         )
-        visit = net.visit(fronted)
-        await tls.measure(visit)
+        run = net.run(fronted)
+        await tls.measure(run)
     assert server.names == ["front.test"]
-    assert visit.observations[-1].failure is None
+    assert run.observations[-1].failure is None

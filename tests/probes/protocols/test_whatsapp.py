@@ -1,36 +1,47 @@
-"""`whatsapp` against a server that speaks it, and against one that speaks something else."""
+"""WhatsApp's first exchange: our half of it, and every answer that may come."""
 
 from __future__ import annotations
 
-import pytest
+from cryptography.hazmat.primitives.asymmetric import x25519
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probes.protocols import whatsapp
-from probes.wire.observation import AppExchange, TCPConnect
-from probes.wire.target import Endpoint
-from tests.world import app_servers
-from tests.world.app_servers import Talk, talk
-from tests.world.dns_server import Address
-from tests.world.loopback import internet
+from probes.protocols.whatsapp import field, parse, segment
+from probes.steps.app import NoReply, Reply
+
+HELLO = field(1, bytes(32)) + field(2, bytes(48)) + field(3, bytes(180))
+ANSWER = segment(field(3, HELLO))
 
 
-@pytest.mark.parametrize(("how", "spoke"), [(app_servers.whatsapp, True), (app_servers.web, False)])
-async def test_measured(how: Talk, spoke: bool):
-    async with talk(how) as server, internet({"app.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host="app.test", port=server.port, protocol="whatsapp"))
-        await whatsapp.measure(visit)
-        assert server.connections == (1 if spoke else 2)
-    first, said = visit.observations[:2]
-    assert isinstance(first, TCPConnect)
-    assert isinstance(said, AppExchange)
-    assert (said.protocol, said.spoke, said.failure) == ("whatsapp", spoke, None)
-    assert bool(said.reply) is spoke
-    assert bool(said.excerpt) is not spoke
+def test_what_is_said():
+    hello = whatsapp.request().payload
+    assert hello[:11] == b"WA\x05\x03\x00\x00\x24\x12\x22\x0a\x20"
+    x25519.X25519PublicKey.from_public_bytes(hello[11:])
+    assert len(hello) == 4 + 3 + 36
+    assert hello != whatsapp.request().payload
 
 
-async def test_an_address_needs_no_name():
-    async with talk(app_servers.whatsapp) as server, internet({}) as net:
-        visit = net.visit(Endpoint(address="127.0.0.1", port=server.port, protocol="whatsapp"))
-        await whatsapp.measure(visit)
-    said = visit.observations[-1]
-    assert isinstance(said, AppExchange)
-    assert said.spoke
+def test_answers():
+    assert parse(ANSWER) == Reply("server_hello")
+    assert parse(ANSWER + b"more") == Reply("server_hello")
+    assert parse(segment(field(2, HELLO))) is NoReply.FOREIGN
+    assert (
+        parse(segment(field(3, HELLO[:34] + field(2, bytes(20)) + field(3, bytes(180)))))
+        is NoReply.FOREIGN
+    )
+    assert parse(segment(bytes(100))) is NoReply.FOREIGN
+    assert parse(b"\xff\xff\xff") is NoReply.FOREIGN
+    assert parse(b"\x00\x00\x02hi") is NoReply.FOREIGN
+    assert parse(b"HTTP/1.1 400 Bad Request") is NoReply.FOREIGN
+
+
+def test_every_beginning_of_an_answer_may_become_one():
+    assert {parse(ANSWER[:n]) for n in range(len(ANSWER))} == {NoReply.INCOMPLETE}
+
+
+@given(st.binary(max_size=300), st.integers(0, 290))
+def test_any_bytes_have_a_reading(noise: bytes, at: int):
+    assert isinstance(parse(noise), Reply | NoReply)
+    assert isinstance(parse(segment(noise)), Reply | NoReply)
+    assert isinstance(parse(ANSWER[:at] + noise), Reply | NoReply)

@@ -1,36 +1,47 @@
-"""`xmpp` against a server that speaks it, and against one that speaks something else."""
+"""The greeting of an XMPP server."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from probes.protocols import xmpp
-from probes.wire.observation import AppExchange, TCPConnect
-from probes.wire.target import Endpoint
-from tests.world import app_servers
-from tests.world.app_servers import Talk, talk
-from tests.world.dns_server import Address
-from tests.world.loopback import internet
+from probes.protocols.xmpp import parse
+from probes.steps.app import MAX_REPLY_BYTES, NoReply, Reply
+
+STREAM = b"<?xml version='1.0'?><stream:stream id='1' version='1.0'>"
+TLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
-@pytest.mark.parametrize(("how", "spoke"), [(app_servers.xmpp, True), (app_servers.web, False)])
-async def test_measured(how: Talk, spoke: bool):
-    async with talk(how) as server, internet({"app.test": Address("127.0.0.1")}) as net:
-        visit = net.visit(Endpoint(host="app.test", port=server.port, protocol="xmpp"))
-        await xmpp.measure(visit)
-        assert server.connections == (1 if spoke else 2)
-    first, said = visit.observations[:2]
-    assert isinstance(first, TCPConnect)
-    assert isinstance(said, AppExchange)
-    assert (said.protocol, said.spoke, said.failure) == ("xmpp", spoke, None)
-    assert bool(said.reply) is spoke
-    assert bool(said.excerpt) is not spoke
+def test_what_is_said():
+    hello = xmpp.request("chat.test").payload
+    assert b"to='chat.test'" in hello
+    assert b"xmlns='jabber:client'" in hello
+    assert hello.endswith(b"streams'>")
 
 
-async def test_an_address_needs_no_name():
-    async with talk(app_servers.xmpp) as server, internet({}) as net:
-        visit = net.visit(Endpoint(address="127.0.0.1", port=server.port, protocol="xmpp"))
-        await xmpp.measure(visit)
-    said = visit.observations[-1]
-    assert isinstance(said, AppExchange)
-    assert said.spoke
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (STREAM + b"<stream:features>" + TLS + b"</stream:features>",
+         Reply("features", ("starttls",))),
+        (STREAM + b"<stream:features></stream:features>", Reply("features")),
+        (STREAM + b"<stream:features/>", Reply("features")),
+        (STREAM + b"<stream:error><host-unknown/></stream:error>", Reply("stream_error")),
+        (STREAM + b"<stream:features>", NoReply.INCOMPLETE),
+        (b"", NoReply.INCOMPLETE),
+        (b"<str", NoReply.INCOMPLETE),
+        (b"<html>", NoReply.FOREIGN),
+        (b"HTTP/1.1 400 Bad Request", NoReply.FOREIGN),
+        (STREAM + b"x" * MAX_REPLY_BYTES, NoReply.FOREIGN),
+    ],
+)  # fmt: skip
+def test_answers(answer: bytes, said: object):
+    assert parse(answer) == said
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_have_a_reading(noise: bytes):
+    assert isinstance(parse(noise), Reply | NoReply)
+    assert isinstance(parse(STREAM + noise), Reply | NoReply)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import (
@@ -30,7 +30,7 @@ from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshak
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address
-from tests.world.loopback import PATIENCE, Internet, internet
+from tests.world.loopback import TIMEOUTS, Internet, internet
 from tests.world.pki import Authority
 from tests.world.tls_server import http_answer
 
@@ -169,12 +169,12 @@ async def test_one_endpoint_that_never_ends_holds_nobody_up(hostile):
     by_target = {m.target: m for m in emitted}
     assert set(by_target) == {"wechat/bad", "wechat/good"}
     assert any(o.failure == "generic_timeout_error" for o in by_target["wechat/bad"].observations)
-    assert took < PATIENCE.endpoint + PATIENCE.dns_tail
+    assert took < TIMEOUTS.endpoint + TIMEOUTS.dns_tail
 
 
 async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
     async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
-        setup = net.setup(patience=replace(PATIENCE, subject=60.0, endpoint=0.4))
+        setup = net.setup(timeouts=replace(TIMEOUTS, subject=60.0, endpoint=0.4))
         (cut,) = await run(net, [target("wechat/slow", endpoint(server.port))], setup=setup)
     assert "cut off after 0.4 s" in caplog.text
     assert [o.failure for o in cut.observations if isinstance(o, TCPConnect)] == [None]
@@ -182,12 +182,12 @@ async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
 
 
 async def test_a_round_ends_within_the_bound_that_it_tells(caplog):
-    patience = Patience(dns=0.2, window=0.05, subject=0.3, contrast=0.1, endpoint=0.5, round=1.0)
+    timeouts = Timeouts(dns=0.2, window=0.05, subject=0.3, contrast=0.1, endpoint=0.5, round=1.0)
     async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
         targets = [target(f"wechat/{n}", endpoint(server.port)) for n in range(40)]
-        bound = round_bound_seconds(net.catalogue, targets, concurrency=2, patience=patience)
+        bound = round_bound_seconds(net.catalogue, targets, concurrency=2, timeouts=timeouts)
         begin = time.monotonic()
-        emitted = await run(net, targets, setup=net.setup(patience=patience), concurrency=2)
+        emitted = await run(net, targets, setup=net.setup(timeouts=timeouts), concurrency=2)
         assert time.monotonic() - begin < bound
     assert 2 <= len(emitted) < 40
     assert "the round's time is over" in caplog.text

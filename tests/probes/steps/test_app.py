@@ -7,11 +7,10 @@ import socket
 
 import pytest
 
-from probes.apps import mtproto, stun, whatsapp
-from probes.apps.opening import MAX_ANSWER, Opening, Unspoken
 from probes.net.network import Guard, SocketNetwork
+from probes.protocols import mtproto, stun, whatsapp
 from probes.steps import app
-from probes.steps.app import MAX_PIECES
+from probes.steps.app import MAX_PIECES, MAX_REPLY_BYTES, AppRequest, NoReply, Reply, is_http
 from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange
 from tests.world import app_servers
@@ -20,13 +19,13 @@ from tests.world.app_servers import Talk, answer, close, reset, say, silence, ta
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
 
-async def stream_to(port: int, opening: Opening, timeout: float = 5.0) -> AppExchange:
+async def stream_to(port: int, request: AppRequest, timeout: float = 5.0) -> AppExchange:
     stream = await LAB.connect("127.0.0.1", port)
     try:
         return await app.over_stream(
             LAB,
             stream,
-            opening,
+            request,
             endpoint="a.test:443/mtproto",
             address="127.0.0.1",
             port=port,
@@ -43,7 +42,7 @@ async def ask(
 ) -> AppExchange:
     return await app.over_datagrams(
         network,
-        stun.opening(),
+        stun.request(),
         endpoint="a.test:3478/stun",
         address="127.0.0.1",
         port=port,
@@ -56,7 +55,7 @@ async def ask(
 
 async def test_a_server_that_speaks():
     async with talk(app_servers.mtproto) as server:
-        seen = await stream_to(server.port, mtproto.opening(LAB.wall_ms()))
+        seen = await stream_to(server.port, mtproto.request(LAB.wall_ms()))
     assert (seen.spoke, seen.reply, seen.evidence) == (True, "res_pq", ("known_key",))
     assert (seen.failure, seen.excerpt, seen.transport) == (None, b"", "tcp")
     assert (seen.sent_bytes, seen.received_bytes) == (105, 85)
@@ -65,7 +64,7 @@ async def test_a_server_that_speaks():
 
 async def test_a_page_in_its_place_is_quoted():
     async with talk(app_servers.web) as server:
-        seen = await stream_to(server.port, whatsapp.opening())
+        seen = await stream_to(server.port, whatsapp.request())
     assert (seen.spoke, seen.reply, seen.failure) == (False, None, None)
     assert seen.excerpt == app_servers.WEB_PAGE[:256]
 
@@ -76,24 +75,24 @@ async def test_a_page_in_its_place_is_quoted():
 )
 async def test_death_after_the_first_bytes(behaviour: Talk, failure: str):
     async with talk(behaviour) as server:
-        seen = await stream_to(server.port, mtproto.opening(0), timeout=0.3)
+        seen = await stream_to(server.port, mtproto.request(0), timeout=0.3)
     assert (seen.failure, seen.spoke, seen.received_bytes) == (failure, False, 0)
     assert seen.sent_bytes == 105
 
 
 async def test_half_an_answer_is_kept():
     async with talk(say(b"\x00\x01\x00half")) as server:
-        seen = await stream_to(server.port, whatsapp.opening(), timeout=0.3)
+        seen = await stream_to(server.port, whatsapp.request(), timeout=0.3)
     assert (seen.received_bytes, seen.excerpt) == (7, b"\x00\x01\x00half")
     assert seen.failure == Failure.TIMEOUT
 
 
 async def test_no_more_is_read_than_an_answer_may_have():
     async with talk(say(b"x" * 100_000)) as server:
-        endless = Opening(b"hello", lambda _: Unspoken.MORE)
+        endless = AppRequest(b"hello", lambda _: NoReply.INCOMPLETE)
         seen = await stream_to(server.port, endless)
     assert (seen.failure, seen.spoke) == (None, False)
-    assert MAX_ANSWER <= seen.received_bytes <= 2 * MAX_ANSWER
+    assert MAX_REPLY_BYTES <= seen.received_bytes <= 2 * MAX_REPLY_BYTES
     assert len(seen.excerpt) == 256
 
 
@@ -106,12 +105,12 @@ async def test_single_bytes_are_not_read_for_ever():
 
     readings = []
 
-    def read(received: bytes) -> Unspoken:
+    def parse(received: bytes) -> NoReply:
         readings.append(received)
-        return Unspoken.MORE
+        return NoReply.INCOMPLETE
 
     async with talk(drip) as server:
-        seen = await stream_to(server.port, Opening(b"hello", read))
+        seen = await stream_to(server.port, AppRequest(b"hello", parse))
     assert (seen.failure, seen.spoke) == (None, False)
     assert len(readings) <= MAX_PIECES
 
@@ -177,3 +176,19 @@ async def test_a_forbidden_address_is_not_dialled():
     seen = await ask(3478, network=SocketNetwork())
     assert seen.evidence == ("not_dialled",)
     assert seen.sent_bytes == 0
+
+
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 403 Forbidden", b"<html>", b"<!DOCTYPE html>", b"<!doctype html>"]
+)
+def test_pages(head: bytes):
+    assert is_http(head)
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP", b"\x16\x03\x01", b"<?xml version='1.0'?>"])
+def test_other_answers(head: bytes):
+    assert not is_http(head)
+
+
+def test_answers_may_be_quoted_unless_said_otherwise():
+    assert AppRequest(b"hello", lambda _: Reply("x")).quotable

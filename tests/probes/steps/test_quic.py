@@ -20,7 +20,7 @@ NAME = "wechat.test"
 LEAF = CA.issue(NAME)
 
 
-async def shake(leaf=LEAF, *, address: str = "127.0.0.1", server=(), **changes):
+async def tls_handshake(leaf=LEAF, *, address: str = "127.0.0.1", server=(), **changes):
     async with quic_server.serve(leaf, address, **dict(server)) as running:
         options = {"trust": CA.pem, "timeout": 5.0, "sni": NAME} | changes
         seen = await handshake(
@@ -36,7 +36,7 @@ async def shake(leaf=LEAF, *, address: str = "127.0.0.1", server=(), **changes):
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_good(address: str):
-    seen, server = await shake(address=address)
+    seen, server = await tls_handshake(address=address)
     assert seen.failure is None
     assert (seen.version, seen.alpn, seen.verify_code, seen.close_code) == ("v1", "h3", 0, None)
     assert [(c.sha256, c.der) for c in seen.chain] == [(hashlib.sha256(LEAF.der).hexdigest(), b"")]
@@ -47,7 +47,7 @@ async def test_good(address: str):
 
 
 async def test_silence_is_a_timeout_with_nothing_received():
-    seen, server = await shake(server={"dead": {NAME}}, timeout=1.5)
+    seen, server = await tls_handshake(server={"dead": {NAME}}, timeout=1.5)
     assert (seen.failure, seen.received_bytes, seen.verify_code) == (
         "generic_timeout_error",
         0,
@@ -59,7 +59,7 @@ async def test_silence_is_a_timeout_with_nothing_received():
 
 
 async def test_a_censor_that_lets_the_first_datagram_pass_is_seen():
-    seen, _ = await shake(server={"dead": {NAME}, "late": True}, timeout=0.7)
+    seen, _ = await tls_handshake(server={"dead": {NAME}, "late": True}, timeout=0.7)
     assert seen.failure == "generic_timeout_error"
     assert seen.received_bytes > 1000
     assert seen.verify_code == 0
@@ -67,17 +67,17 @@ async def test_a_censor_that_lets_the_first_datagram_pass_is_seen():
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
 async def test_lost_datagrams_are_sent_again(lost: int):
-    seen, server = await shake(server={"lost": lost})
+    seen, server = await tls_handshake(server={"lost": lost})
     assert seen.failure is None
     assert len(server.sizes) > lost
 
 
 async def test_retry_and_another_version():
-    seen, _ = await shake(server={"retry": True})
+    seen, _ = await tls_handshake(server={"retry": True})
     assert (seen.failure, seen.verify_code) == (None, 0)
-    seen, _ = await shake(server={"supported_versions": [QuicProtocolVersion.VERSION_2]})
+    seen, _ = await tls_handshake(server={"supported_versions": [QuicProtocolVersion.VERSION_2]})
     assert (seen.failure, seen.version) == (None, "v2")
-    seen, _ = await shake(server={"supported_versions": [0x0A0A0A0A]})
+    seen, _ = await tls_handshake(server={"supported_versions": [0x0A0A0A0A]})
     assert (seen.failure, seen.version) == ("quic_incompatible_version", None)
     assert seen.received_bytes > 0
 
@@ -107,7 +107,7 @@ async def test_a_destination_that_the_guard_refuses_is_not_dialled():
 
 
 async def test_the_far_sides_close_is_told():
-    seen, _ = await shake(server={"alpn_protocols": ["other"]})
+    seen, _ = await tls_handshake(server={"alpn_protocols": ["other"]})
     assert (seen.failure, seen.close_code) == ("ssl_failed_handshake", 0x100 + 120)
     assert seen.received_bytes > 0
 
@@ -124,23 +124,23 @@ async def test_the_far_sides_close_is_told():
     ],
 )
 async def test_foreign_certificates_are_facts(leaf, sni: str, failure: str, code: int):
-    seen, _ = await shake(leaf, sni=sni)
+    seen, _ = await tls_handshake(leaf, sni=sni)
     assert (seen.failure, seen.verify_code, seen.close_code) == (failure, code, None)
     assert seen.chain[0].der == leaf.der
     assert seen.received_bytes > 500
 
 
 async def test_unverified_contrast_keeps_the_leaf_only():
-    seen, _ = await shake(self_signed("other.test"), verify=False)
+    seen, _ = await tls_handshake(self_signed("other.test"), verify=False)
     assert (seen.failure, seen.verify_code) == (None, None)
     assert [c.der for c in seen.chain] == [b""]
 
 
 async def test_address_without_a_name_shows_none():
-    seen, server = await shake(CA.issue("127.0.0.1"), sni="")
+    seen, server = await tls_handshake(CA.issue("127.0.0.1"), sni="")
     assert (seen.failure, seen.sni, seen.verify_code) == (None, "", 0)
     assert server.names == [""]
-    seen, _ = await shake(CA.issue("127.0.0.2"), sni="")
+    seen, _ = await tls_handshake(CA.issue("127.0.0.2"), sni="")
     assert seen.verify_code == 64
 
 

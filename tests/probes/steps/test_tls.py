@@ -20,7 +20,7 @@ LEAF = CA.issue(NAME)
 GOOD = tls_server.tls(LEAF.context(alpn=("h2",)))
 
 
-async def shake(behaviour: Behaviour, **changes):
+async def tls_handshake(behaviour: Behaviour, **changes):
     async with tls_server.serve(behaviour) as server:
         stream = await LAB.connect(server.address, server.port)
         options = {"trust": CA.pem, "timeout": 5.0, "sni": NAME} | changes
@@ -38,7 +38,7 @@ async def shake(behaviour: Behaviour, **changes):
 
 
 async def test_good():
-    seen, client = await shake(GOOD, alpn=("h2", "http/1.1"))
+    seen, client = await tls_handshake(GOOD, alpn=("h2", "http/1.1"))
     assert seen.failure is None
     assert (seen.version, seen.alpn, seen.verify_code) == ("TLSv1.3", "h2", 0)
     assert [(c.sha256, c.der) for c in seen.chain] == [(hashlib.sha256(LEAF.der).hexdigest(), b"")]
@@ -48,7 +48,7 @@ async def test_good():
 
 
 async def test_classical_profile_is_small():
-    seen, _ = await shake(GOOD, profile="classical")
+    seen, _ = await tls_handshake(GOOD, profile="classical")
     assert (seen.failure, seen.profile, seen.hello_bytes) == (None, "classical", 517)
 
 
@@ -75,7 +75,7 @@ async def test_classical_profile_is_small():
 async def test_interference_is_told_apart(
     behaviour: Behaviour, failure: str, errno: int | None, alert: int | None, plain: bool
 ):
-    seen, _ = await shake(behaviour, timeout=0.4)
+    seen, _ = await tls_handshake(behaviour, timeout=0.4)
     assert (seen.failure, seen.errno, seen.alert, seen.plain_http) == (
         failure,
         errno,
@@ -88,7 +88,7 @@ async def test_interference_is_told_apart(
 
 
 async def test_bytes_back_tell_what_triggered():
-    by_hello, _ = await shake(tls_server.reset)
+    by_hello, _ = await tls_handshake(tls_server.reset)
     assert by_hello.received_bytes == 0
 
     def after_reply(connection, first):
@@ -96,7 +96,7 @@ async def test_bytes_back_tell_what_triggered():
         time.sleep(0.05)
         tls_server.reset(connection, first)
 
-    later, _ = await shake(after_reply)
+    later, _ = await tls_handshake(after_reply)
     assert (later.failure, later.received_bytes) == ("connection_reset", 12)
 
 
@@ -111,7 +111,7 @@ async def test_bytes_back_tell_what_triggered():
     ],
 )
 async def test_foreign_certificates_are_facts(leaf, sni: str, failure: str, code: int):
-    seen, _ = await shake(tls_server.tls(leaf.context()), sni=sni)
+    seen, _ = await tls_handshake(tls_server.tls(leaf.context()), sni=sni)
     assert (seen.failure, seen.verify_code, seen.alert) == (failure, code, None)
     assert seen.chain[0].der == leaf.der
     assert seen.chain[0].sha256 == hashlib.sha256(leaf.der).hexdigest()
@@ -120,14 +120,14 @@ async def test_foreign_certificates_are_facts(leaf, sni: str, failure: str, code
 
 async def test_unverified_contrast_keeps_the_leaf_only():
     leaf = self_signed("other.test")
-    seen, _ = await shake(tls_server.tls(leaf.context()), verify=False)
+    seen, _ = await tls_handshake(tls_server.tls(leaf.context()), verify=False)
     assert (seen.failure, seen.verify_code) == (None, None)
     assert [c.der for c in seen.chain] == [b""]
 
 
 async def test_oversized_certificates_travel_as_hashes():
     many = CA.issue(NAME, *(f"{'x' * 60}{i}.test" for i in range(300)))
-    seen, _ = await shake(tls_server.tls(many.context()), trust=Authority("Other").pem)
+    seen, _ = await tls_handshake(tls_server.tls(many.context()), trust=Authority("Other").pem)
     assert len(many.der) > 16384
     assert seen.chain[0].der == b""
     assert seen.chain[0].sha256 == hashlib.sha256(many.der).hexdigest()
@@ -135,5 +135,5 @@ async def test_oversized_certificates_travel_as_hashes():
 
 async def test_address_without_a_name_shows_none():
     leaf = CA.issue("127.0.0.1")
-    seen, _ = await shake(tls_server.tls(leaf.context()), sni="")
+    seen, _ = await tls_handshake(tls_server.tls(leaf.context()), sni="")
     assert (seen.failure, seen.sni, seen.verify_code) == (None, "", 0)

@@ -6,13 +6,21 @@ import dataclasses
 import itertools
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
-from probes.steps.transfer import MOST_REQUESTS, WANTED_BYTES, Measure, transfer
+from probes.steps.transfer import (
+    FASTEST,
+    MOST_POINTS,
+    MOST_REQUESTS,
+    WANTED_BYTES,
+    GoodputMeter,
+    TransferLimits,
+    transfer,
+)
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import Contrast, Purpose, Transfer
@@ -25,7 +33,7 @@ CA = Authority()
 NAME = "wechat.test"
 LEAF = CA.issue(NAME)
 PAGE = http_answer("200 OK", b"x" * 80_000)
-QUICK = Measure(limit=1.0, silence=0.25)
+QUICK = TransferLimits(limit=1.0, silence=0.25)
 
 
 def survives_the_wire(seen: Transfer) -> None:
@@ -42,7 +50,7 @@ def survives_the_wire(seen: Transfer) -> None:
 
 
 async def fetch(
-    behaviour: Behaviour, *, alpn: tuple[str, ...] | None = None, measure: Measure = QUICK
+    behaviour: Behaviour, *, alpn: tuple[str, ...] | None = None, limits: TransferLimits = QUICK
 ) -> tuple[Transfer, tls_server.Server]:
     """One transfer; TLS when `alpn` is given."""
     async with tls_server.serve(behaviour) as server:
@@ -67,7 +75,7 @@ async def fetch(
             round_trip_us=300,
             purpose=Purpose.CONTRAST,
             contrast=Contrast.INNOCUOUS_NAME,
-            measure=measure,
+            limits=limits,
         )
         stream.close()
     survives_the_wire(seen)
@@ -137,14 +145,14 @@ async def test_a_server_that_closes_after_one_answer():
 
 
 async def test_it_goes_on_until_it_is_fast_enough():
-    measure = dataclasses.replace(QUICK, most=200_000, seconds=9.0, enough=10**10)
-    seen, _ = await fetch(answering(PAGE), measure=measure)
+    limits = dataclasses.replace(QUICK, most=200_000, seconds=9.0, enough=10**10)
+    seen, _ = await fetch(answering(PAGE), limits=limits)
     assert 200_000 <= seen.received_bytes < 220_000
 
 
 async def test_what_the_socket_held_is_no_proof_of_speed():
-    measure = dataclasses.replace(QUICK, sure=150_000, most=10**7)
-    seen, _ = await fetch(answering(PAGE), measure=measure)
+    limits = dataclasses.replace(QUICK, sure=150_000, most=10**7)
+    seen, _ = await fetch(answering(PAGE), limits=limits)
     assert 150_000 <= seen.received_bytes < 300_000
 
 
@@ -171,8 +179,8 @@ async def test_nothing_at_all():
 
 
 async def test_a_slow_stream_is_no_failure_when_the_time_is_over():
-    measure = dataclasses.replace(QUICK, limit=0.4)
-    seen, _ = await fetch(pieces(*([PAGE[:2_000]] * 60), seconds=0.02), measure=measure)
+    limits = dataclasses.replace(QUICK, limit=0.4)
+    seen, _ = await fetch(pieces(*([PAGE[:2_000]] * 60), seconds=0.02), limits=limits)
     assert (seen.failure, seen.evidence) == (None, ("time_over",))
     assert 10_000 < seen.received_bytes < 60_000
     assert seen.took_us < 900_000
@@ -202,8 +210,8 @@ async def test_hostile_servers_are_bounded(payload: bytes):
 
 
 async def test_a_drip_ends_with_the_time():
-    measure = dataclasses.replace(QUICK, limit=0.5)
-    seen, _ = await fetch(tls_server.drip(b"HTTP/1.1 200 OK\r\n", 0.01), measure=measure)
+    limits = dataclasses.replace(QUICK, limit=0.5)
+    seen, _ = await fetch(tls_server.drip(b"HTTP/1.1 200 OK\r\n", 0.01), limits=limits)
     assert seen.evidence == ("time_over",)
     assert seen.took_us < 1_000_000
 
@@ -224,3 +232,101 @@ async def test_what_an_h2_server_pushes_is_no_answer():
     seen, _ = await fetch(behaviour, alpn=("h2",))
     assert (seen.failure, seen.status) == (None, 200)
     assert seen.received_bytes >= 16_000 * seen.requests
+
+
+SEGMENT = 1448
+RTT = 100_000
+
+
+def flowing(
+    arrivals: Iterable[tuple[int, int]], round_trip_us: int = RTT
+) -> tuple[GoodputMeter, int]:
+    """One request at 0, then (gap, bytes) one after the other. Returns the flow and its end."""
+    flow, now = GoodputMeter(0, round_trip_us), 0
+    flow.request_sent()
+    for gap, size in arrivals:
+        now += gap
+        flow.received(now, size)
+    flow.finish(now)
+    return flow, now
+
+
+def bursts(segments: int, first: int, gap: int = RTT) -> Iterable[tuple[int, int]]:
+    """What a far server sends: a burst, a round trip, twice as much, and so on."""
+    while segments > 0:
+        now = min(segments, first)
+        yield (gap, SEGMENT)
+        yield from itertools.repeat((20, SEGMENT), now - 1)
+        segments, first = segments - now, 2 * first
+
+
+def test_nothing_came():
+    flow, _ = flowing([])
+    assert (flow.received_bytes, flow.rate(5), flow.pace, flow.progress) == (0, 0, 0, ())
+    assert (flow.first_us, flow.silence_us) == (0, 0)
+
+
+@pytest.mark.parametrize("round_trip_us", [200, RTT, 2 * RTT])
+@pytest.mark.parametrize("kbit", [160, 500, 2000])
+def test_a_narrow_place_shows_however_far_it_is(kbit: int, round_trip_us: int):
+    gap = SEGMENT * 8000 // kbit
+    arrivals = [(round_trip_us + gap, SEGMENT), *itertools.repeat((gap, SEGMENT), 45)]
+    flow, end = flowing(arrivals, round_trip_us)
+    rate = kbit * 125
+    assert 0.85 * rate <= flow.pace <= 1.1 * rate
+    assert 0.9 * rate <= flow.rate(end) <= 1.6 * rate
+
+
+def test_distance_is_no_narrow_place():
+    flow, end = flowing(bursts(46, 10))
+    assert flow.rate(end) > 10_000_000
+    assert flow.pace > 10_000_000
+
+
+def test_losses_cost_time_and_leave_the_pace():
+    stalls = [*bursts(10, 10), (300_000, SEGMENT), *bursts(35, 5), (250_000, SEGMENT)]
+    flow, end = flowing(stalls)
+    assert flow.rate(end) < 500_000
+    assert flow.pace > 10_000_000
+
+
+def test_a_policer_lets_bursts_through_and_shows_in_the_time():
+    arrivals = [(2_000, SEGMENT)]
+    for _ in range(9):
+        arrivals += [(20, SEGMENT)] * 4 + [(350_000, SEGMENT)]
+    flow, end = flowing(arrivals, 2_000)
+    assert flow.rate(end) < 30_000
+
+
+def test_small_answers_wait_a_round_trip_each():
+    flow, now = GoodputMeter(0, RTT), 0
+    for _ in range(16):
+        flow.request_sent()
+        now += RTT
+        flow.received(now, 1000)
+    assert flow.rate(now) >= 1_000_000
+    assert flow.received_bytes == 16_000
+
+
+def test_a_stall_counts_in_full():
+    flow, end = flowing([*bursts(11, 10, 10_000)], 10_000)
+    flow.finish(end + 4_000_000)
+    assert flow.silence_us == 4_000_000
+    assert flow.rate(end + 4_000_000) < 4_000
+
+
+def test_progress_is_thinned_and_ends_exactly():
+    flow, end = flowing([(1_000, 100)] * 5_000)
+    points = flow.progress
+    assert 8 <= len(points) <= MOST_POINTS
+    assert points[-1] == type(points[-1])(end, 500_000)
+    assert list(points) == sorted(points, key=lambda p: p.at_us)
+    assert len({p.at_us for p in points}) == len(points)
+    few, _ = flowing([(1_000, 100)] * 3)
+    assert [p.received_bytes for p in few.progress] == [100, 200, 300]
+
+
+def test_bytes_at_the_same_microsecond():
+    flow, end = flowing([(0, 10), (0, 70_000)])
+    assert flow.rate(end) == FASTEST
+    assert flow.pace > 0

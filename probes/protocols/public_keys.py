@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random points on the two curves whose public keys the apps send, without a private half.
+"""Random public keys of P-256 and X25519, as the apps send them, without a private key.
 
-Nobody finishes these handshakes, so nobody needs the private key; but a server (or a censor) may
-well look whether what it got is a key at all. Drawn evenly from all keys, hence like a real one.
+The handshakes are never finished, so the private key is not needed; but a server or a censor may
+examine whether it received a valid key. Drawn uniformly from all keys, so like a real one.
 """
 
 from __future__ import annotations

@@ -6,22 +6,22 @@ import os
 
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from probes.apps import points
+from probes.protocols import public_keys
 
 _ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 def test_p256():
-    drawn = {points.p256(os.urandom) for _ in range(20)}
+    drawn = {public_keys.p256(os.urandom) for _ in range(20)}
     assert len(drawn) == 20
     assert {key[64] & 1 for key in drawn} == {0, 1}
     for key in drawn:
-        assert len(key) == points.POINT_BYTES
+        assert len(key) == public_keys.POINT_BYTES
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key)
 
 
 def test_x25519():
-    drawn = {points.x25519(os.urandom) for _ in range(10)}
+    drawn = {public_keys.x25519(os.urandom) for _ in range(10)}
     assert len(drawn) == 10
     for key in drawn:
         assert _ladder(_ORDER, int.from_bytes(key, "little")) == 0
@@ -36,7 +36,7 @@ def test_what_is_no_point_is_drawn_again():
         calls.append(size)
         return b"\0" * size if len(calls) == 1 else os.urandom(size)
 
-    assert points.x25519(entropy) != bytes(32)
+    assert public_keys.x25519(entropy) != bytes(32)
     assert len(calls) > 1
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AES-256 in counter mode (FIPS 197, SP 800-38A), for the disguise of MTProto's transport.
+"""AES-256 in counter mode (FIPS 197, SP 800-38A), for the obfuscated transport of MTProto.
 
-The standard library has none, and the probe takes no dependency for two hundred bytes a round.
-It hides nothing: the key travels in the clear beside what it covers. Never to be used as a secret.
+The standard library has none, and two hundred bytes a round justify no dependency. It protects
+nothing: the key travels in clear beside the ciphertext. Never use it to keep a secret.
 """
 
 from __future__ import annotations
