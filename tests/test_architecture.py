@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MAX_LINES = 400
+MAX_LINES = 600
 LARGEST_MEDIAN = 170
 SOURCES = sorted(
     path for package in ("probes", "monitor") for path in (ROOT / package).rglob("*.py")
