@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from probes.delivery import mqtt
+from probes.runtime import mqtt
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):

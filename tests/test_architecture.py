@@ -116,7 +116,7 @@ def test_siblings_do_not_import_each_other(folder: str) -> None:
 def test_only_network_opens_sockets() -> None:
     # The reflector's half only listens: it dials nobody.
     listens = ROOT / "probes/reflector/quic.py"
-    allowed = {ROOT / "probes/net/network.py", ROOT / "probes/delivery/mqtt.py", listens}
+    allowed = {ROOT / "probes/net/network.py", ROOT / "probes/runtime/mqtt.py", listens}
     files = [path for path in inside("probes") if path not in allowed]
     bad = []
     for path in files:
@@ -131,13 +131,13 @@ def test_only_network_opens_sockets() -> None:
     assert bad == []
 
 
-def test_mqtt_client_stands_behind_one_file_each() -> None:
+def test_mqtt_library_is_behind_one_file() -> None:
     users = {
         str(path.relative_to(ROOT))
         for path in SOURCES
         if any(module.split(".")[0] in ("aiomqtt", "paho") for module in modules(path))
     }
-    assert users == {"probes/delivery/mqtt.py", "monitor/broker/client.py"}
+    assert users == {"probes/runtime/mqtt.py"}
 
 
 def test_tasks_are_started_in_groups() -> None:

@@ -12,8 +12,8 @@ import heapq
 from collections import defaultdict
 from typing import Protocol
 
-from monitor.broker.client import BrokerUnreachableError
 from monitor.collector.counters import Counters
+from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, encode_message
 
@@ -25,8 +25,8 @@ MAX_DELAYED = 100_000
 class Publishes(Protocol):
     """What is needed of a connection."""
 
-    async def publish(self, topic: str, payload: bytes) -> None:
-        """Raises BrokerUnreachableError."""
+    async def publish(self, topic: str, payload: bytes, *, qos: int) -> object:
+        """Raises BrokerError."""
 
 
 class Acknowledger:
@@ -86,7 +86,7 @@ class Acknowledger:
                     continue
                 try:
                     ack = encode_message(Ack(boot=boot, sequences=part))
-                    await self.connection.publish(topics.ack(probe), ack)
+                    await self.connection.publish(topics.ack(probe), ack, qos=0)
                     self._counters.acknowledged += len(part)
-                except BrokerUnreachableError:
+                except BrokerError:
                     continue

@@ -17,12 +17,12 @@ import ssl
 import time
 from collections.abc import Callable
 
-from monitor.broker import client
-from monitor.broker.client import BrokerUnreachableError, Connection
+from monitor.broker.client import broker_of, connected
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import FINISH_SECONDS, Ingest, Stores
 from monitor.collector.intake import Arrived, Intake
+from probes.runtime.mqtt import BrokerError, Connection
 from probes.wire import topics
 
 LOG = logging.getLogger("reachwatch.collector")
@@ -53,7 +53,7 @@ async def run_collector(
     splits the load with other collectors where the broker speaks MQTT 5. Raises ValueError
     for a bad URL.
     """
-    client.parse_url(url)
+    broker = broker_of(url)
     intake = Intake()
     acknowledger = Acknowledger(counters)
     ingest = Ingest(intake, store, acknowledger, counters, stop, clock)
@@ -63,11 +63,9 @@ async def run_collector(
         wait = FIRST_WAIT
         while not stop.is_set():
             try:
-                async with client.connected(
-                    url, user, secret, purpose="collector", tls=tls
-                ) as connection:
+                async with connected(url, user, secret, purpose="collector", tls=tls) as connection:
                     await _subscribe(connection, shared)
-                    LOG.info("collecting from %s", client.parse_url(url).name)
+                    LOG.info("collecting from %s", broker.name)
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
                     await _read_until(stop, connection, intake, counters, clock)
@@ -76,7 +74,7 @@ async def run_collector(
                     await asyncio.wait([storing], timeout=FINISH_SECONDS + 1)
                     acknowledger.close()
                     await asyncio.wait([acknowledging], timeout=1)
-            except BrokerUnreachableError as error:
+            except BrokerError as error:
                 if not counters.broker or counters.broker == Counters().broker:
                     LOG.warning("no broker: %s", error)
                 counters.broker = str(error)
@@ -94,8 +92,9 @@ async def _subscribe(connection: Connection, shared: bool) -> None:
     batches = topics.ALL_MEASUREMENTS
     if shared and connection.version == "5":
         batches = f"{topics.COLLECTORS_SHARE}{batches}"
-    await connection.subscribe(batches)
-    await connection.subscribe(topics.ALL_STATUS)
+    for wanted in (batches, topics.ALL_STATUS):
+        if not await connection.subscribe(wanted):
+            raise BrokerError(f"the broker refused the subscription {wanted}")
 
 
 async def _read_until(
@@ -105,13 +104,13 @@ async def _read_until(
     counters: Counters,
     clock: Callable[[], int],
 ) -> None:
-    """Read until `stop`. Raises BrokerUnreachableError when the connection dies."""
+    """Read until `stop`. Raises BrokerError when the connection dies."""
     try:
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(_read(connection, intake, counters, clock))
             await stop.wait()
             reader.cancel()
-    except* BrokerUnreachableError as died:
+    except* BrokerError as died:
         raise died.exceptions[0] from None
 
 
@@ -124,7 +123,7 @@ async def _read(
             continue
         if message.retained:
             # Nothing of ours is retained here: somebody left it on a broker that lets them.
-            await connection.publish(message.topic, b"", retain=True)
+            await connection.publish(message.topic, b"", qos=0, retain=True)
             continue
         status = message.topic.startswith(_STATUS)
         if status and not message.payload:

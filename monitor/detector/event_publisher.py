@@ -14,13 +14,14 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from monitor.broker.client import BrokerUnreachableError, Connection, connected
+from monitor.broker.client import connected
 from monitor.detection.model import Event, EventState
 from monitor.detection.policy import Policy
 from monitor.store.database import Database
 from monitor.store.reading.events import list_events
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form
+from probes.runtime.mqtt import BrokerError, Connection
 from probes.wire import topics
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class EventAnnouncer:
                                 await self._wake.wait()
                         except TimeoutError:
                             pass  # time to look for what is to be cleared
-            except (BrokerUnreachableError, StoreUnavailableError) as error:
+            except (BrokerError, StoreUnavailableError) as error:
                 log.warning("events are not published: %s", str(error).splitlines()[0][:200])
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
@@ -78,11 +79,11 @@ class EventAnnouncer:
             # A broker may have kept, from an earlier run, what has meanwhile lain its time.
             over = {(event.service, event.country) for event in events}
         for place in sorted(over - wanted.keys()):
-            await connection.publish(topics.events(*place), b"", qos=1, retain=True)
+            await connection.publish(topics.events(*place), b"", retain=True)
             self._sent.pop(place, None)
         for place, body in sorted(wanted.items()):
             if self._sent.get(place) != body:
-                await connection.publish(topics.events(*place), body, qos=1, retain=True)
+                await connection.publish(topics.events(*place), body, retain=True)
                 self._sent[place] = body
 
 

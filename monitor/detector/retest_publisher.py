@@ -14,8 +14,9 @@ import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 
-from monitor.broker.client import BrokerUnreachableError, connected
+from monitor.broker.client import connected
 from monitor.detection.policy import Policy
+from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_retest
 
@@ -67,11 +68,11 @@ class RetestAsker:
                         while not self._waiting.empty():
                             places.append(self._waiting.get_nowait())
                         for topic, retest in requests(places, self._clock(), self._policy):
-                            await connection.publish(topic, encode_retest(retest), qos=1)
+                            await connection.publish(topic, encode_retest(retest))
                             self.asked += len(retest.targets)
                             self._lately.append((self._clock(), len(retest.targets)))
                             self._forget()
-            except BrokerUnreachableError as error:
+            except BrokerError as error:
                 log.warning("retests are not asked for: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])

@@ -31,7 +31,7 @@ from probes.cli import consent, options
 from probes.cli.once import SelectionError, once, open_network, software
 from probes.cli.stdout_report import Taken, forget_stdout
 from probes.config import Wish
-from probes.delivery import enrolment, mqtt
+from probes.delivery import enrolment
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log, LogHandler, printable
 from probes.net.resolvers import ResolverError
@@ -40,6 +40,7 @@ from probes.privacy.own_words import own_words, stand
 from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
+from probes.runtime import mqtt
 from probes.runtime.options import OptionError
 
 BAD_INPUT = 2

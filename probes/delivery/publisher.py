@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from probes.delivery import mqtt
 from probes.delivery.spool import Row, Spool
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
+from probes.runtime import mqtt
 from probes.wire import codec, topics
 from probes.wire.bounds import MAX_BATCH_LINES, MAX_PACKET_BYTES
 from probes.wire.retest import Retest, decode_retest
@@ -27,6 +27,9 @@ ENVELOPE_BYTES = 256
 """Room for the topic and MQTT's own bytes in a packet whose size the broker limits."""
 RAW_BYTES = 1 << 20
 """A batch this large before compression is closed: a slow line must get it out in time."""
+LIMITS = mqtt.Limits(messages=256, packet_bytes=MAX_PACKET_BYTES)
+"""Acknowledgements and retests are far shorter, and an acknowledgement that was dropped is sent
+again."""
 CUTS, SMALL_BYTES = 3, 16 << 10
 LASTED = 30.0
 ONE_AT_A_TIME = 3
@@ -168,34 +171,26 @@ class Publisher:
         """One connection to one broker, until it dies. Whether it was of use: something was
         acknowledged, or it lasted."""
         begun, last_ack = asyncio.get_running_loop().time(), self.sight.last_ack_ms
-        preferred = broker.version or self._versions.get(broker.name, "5")
-        versions = (
-            [preferred] if broker.version else [preferred, {"5": "3.1.1"}.get(preferred, "5")]
-        )
-        reason = ""
-        for version in versions:
-            try:
-                async with mqtt.connect(
-                    broker,
-                    version=version,
-                    user=self._user,
-                    secret=self._secret,
-                    client_id=self._user or broker.user or self._probe,
-                    will=(topics.status(self._probe), codec.encode_message(self._status("lost"))),
-                ) as connection:
-                    self._versions[broker.name] = version
-                    await self._session(connection)
-                lasted = asyncio.get_running_loop().time() - begun
-                return lasted >= LASTED or self.sight.last_ack_ms != last_ack
-            except mqtt.BrokerError as error:
-                reason = str(error)
-            finally:
-                self.sight.transport = ""
-            if self._finishing() or self._versions.get(broker.name) == version:
-                break
-        # Only when no version worked: many a broker knows but one.
-        self._log("broker unreachable", every=SAY_AGAIN, broker=broker.name, reason=reason)
-        return False
+        worked = self._versions.get(broker.name)
+        try:
+            async with mqtt.connect(
+                broker,
+                versions=(worked,) if worked else mqtt.VERSIONS,
+                user=self._user,
+                secret=self._secret,
+                client_id=self._user or broker.user or self._probe,
+                will=(topics.status(self._probe), codec.encode_message(self._status("lost"))),
+                limits=LIMITS,
+            ) as connection:
+                self._versions[broker.name] = connection.version
+                await self._session(connection)
+        except mqtt.BrokerError as error:
+            self._log("broker unreachable", every=SAY_AGAIN, broker=broker.name, reason=str(error))
+            return False
+        finally:
+            self.sight.transport = ""
+        lasted = asyncio.get_running_loop().time() - begun
+        return lasted >= LASTED or self.sight.last_ack_ms != last_ack
 
     async def _session(self, connection: mqtt.Connection) -> None:
         self._log("connected", transport=connection.transport)

@@ -62,7 +62,7 @@ def test_the_probe_is_lighter_and_its_libraries_work() -> None:
     )
     assert loaded == "[]"
     later = run(
-        "import probes.net.dns_message, probes.delivery.mqtt, dns.name\n"
+        "import probes.net.dns_message, probes.runtime.mqtt, dns.name\n"
         "import importlib.metadata, urllib.request, dns.resolver\n"
         "print(importlib.metadata.version('dnspython') > '2', urllib.request.getproxies.__name__)\n"
         "print(dns.name.from_text('a.example'), dns.resolver.Resolver(configure=False).port)"

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import asyncio
 
-from monitor.broker.client import BrokerUnreachableError
 from monitor.collector.acknowledge import MAX_SEQUENCES, Acknowledger
 from monitor.collector.counters import Counters
+from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack
 from tests.monitor.collector.bench import P, wait_for
@@ -17,9 +17,9 @@ class Wire:
         self.sent: list[tuple[str, Ack]] = []
         self.dead = False
 
-    async def publish(self, topic: str, payload: bytes) -> None:
+    async def publish(self, topic: str, payload: bytes, *, qos: int) -> None:
         if self.dead:
-            raise BrokerUnreachableError("gone")
+            raise BrokerError("gone")
         self.sent.append((topic, decode_ack(payload)))
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from monitor.collector.counters import Counters
 from monitor.collector.pacing import Buckets
 from monitor.collector.subscriber import run_collector
-from probes.delivery import mqtt
 from probes.delivery.publisher import Publisher
 from probes.delivery.spool import Spool
 from probes.log import Log
+from probes.runtime import mqtt
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import (

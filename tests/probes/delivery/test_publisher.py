@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from probes.delivery import mqtt
 from probes.delivery.publisher import ONE_AT_A_TIME, Pace, Publisher
 from probes.delivery.spool import Spool
 from probes.log import Log
+from probes.runtime import mqtt
 from probes.wire import codec
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.measurement import Measurement
@@ -163,7 +163,7 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             await collector.wait(lambda: collector.batches)
             async with mqtt.connect(
                 mqtt.parse_broker(server.url),
-                version="5", user="", secret="", client_id="x", will=("w", b""),
+                client_id="x",
             ) as other:  # fmt: skip
                 topic = f"reachwatch/v1/ack/{PROBE}"
                 ack = codec.Ack(boot="other", sequences=(0,))
@@ -186,7 +186,7 @@ async def test_a_batch_that_is_named_twice_is_forgotten_once(tmp_path: Path) -> 
             await collector.wait(lambda: len(collector.batches) > 1)
             async with mqtt.connect(
                 mqtt.parse_broker(server.url),
-                version="5", user="", secret="", client_id="x", will=("w", b""),
+                client_id="x",
             ) as other:  # fmt: skip
                 ack = codec.Ack(boot=collector.batches[0].header.boot, sequences=(0, 0))
                 await other.publish(f"reachwatch/v1/ack/{PROBE}", codec.encode_message(ack))
@@ -297,7 +297,8 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
 ) -> None:
     from amqtt.broker import Broker as EmbeddedBroker
 
-    monkeypatch.setattr(mqtt.connect.__wrapped__, "__kwdefaults__", {"connack_seconds": 0.5})
+    defaults = mqtt.connect.__wrapped__.__kwdefaults__ | {"connack_seconds": 0.5}
+    monkeypatch.setattr(mqtt.connect.__wrapped__, "__kwdefaults__", defaults)
     port = free_port()
     plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
     server = EmbeddedBroker(
@@ -340,7 +341,7 @@ async def test_a_probe_that_vanishes_is_reported_lost(tmp_path: Path) -> None:
                 # Another connection of the same name pushes it out without DISCONNECT.
                 async with mqtt.connect(
                     mqtt.parse_broker(server.url),
-                    version="5", user="", secret="", client_id=PROBE, will=("w", b""),
+                    client_id=PROBE,
                 ):  # fmt: skip
                     await collector.wait(lambda: "lost" in [s.state for s in collector.states])
                 task.cancel()

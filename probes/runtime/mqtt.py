@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one file that knows aiomqtt: a connection to one broker, MQTT 5 or 3.1.1.
+"""A connection to one MQTT broker, MQTT 5 or 3.1.1. The only file that uses aiomqtt.
 
-What aiomqtt 2.5 leaves open is closed here: a broker that hangs up, or says nothing, where a
-CONNACK is due, or announces a packet without measure; the broker's packet limit; the reason in a
-PUBACK. A connection is made anew each time, because paho goes on holding what a failed publish left
-in its queue. Batches, acknowledgements and retries are not known here.
+It handles what aiomqtt 2.5 does not: a broker that hangs up or stays silent when a CONNACK is
+due, a packet or websocket frame of unlimited length, the broker's packet limit, and the reason code
+of a PUBACK or SUBACK. Every connection has a client of its own, because paho keeps in its queue
+what a failed publish left there. Topics, batches and retries belong to the callers.
 """
 
 from __future__ import annotations
@@ -14,45 +14,51 @@ import contextlib
 import functools
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import certifi
 import msgspec
 
 from probes.spared import sparing
-from probes.wire.bounds import MAX_PACKET_BYTES
 
-# paho would load dnspython's resolver for SRV lookups, which nobody here asks for, and that loads
-# all of aioquic where it is installed: 14 MB and a tenth of a second. And it looks for proxies in
-# the environment, by a module of 0.5 MB, where PySocks is installed.
+# For SRV lookups, which are not used here, paho would load dnspython's resolver, and that loads
+# all of aioquic where it is installed: 14 MB and a tenth of a second. Where PySocks is installed it
+# also loads a module of 0.5 MB to find proxies in the environment.
 with sparing(absent=["dns.resolver"], empty=[] if find_spec("socks") else ["urllib.request"]):
     import aiomqtt
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+VERSIONS = ("5", "3.1.1")
 CONNACK_SECONDS = 5.0
-"""amqtt 0.12 never answers a CONNECT of MQTT 5, it waits for more bytes."""
+"""amqtt 0.12 never answers a CONNECT of MQTT 5: it waits for more bytes."""
 PUBLISH_SECONDS = 60.0
-MOST_WAITING = 256
-"""Messages not read yet; what a flooding broker sends besides is dropped, and an acknowledgement
-that was among it comes again."""
-MOST_PACKET_BYTES = MAX_PACKET_BYTES
-"""Longest packet taken from a broker: acknowledgements and requests are far shorter, and MQTT
-allows 256 MB, which a small machine does not have."""
-MOST_FRAME_BYTES = 2 * MAX_PACKET_BYTES
-"""Longest frame of a websocket, which may hold several packets."""
+"""A slow line needs this long for a large batch."""
 KEEPALIVE_SECONDS = 30
-_silent = logging.getLogger("reachprobe.mqtt")
+_silent = logging.getLogger("probes.runtime.mqtt.paho")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
 
 class BrokerError(Exception):
-    """The broker cannot be reached, refused, or went away. One line, no secret."""
+    """The broker cannot be reached, refused, or the connection died. One line, no secret."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What is accepted from a broker that is not trusted; None for no limit."""
+
+    messages: int | None = None
+    """Messages that wait to be read; further ones are dropped."""
+    packet_bytes: int | None = None
+    """Longest packet, and half of the longest websocket frame, which may hold several. MQTT allows
+    packets of 256 MB."""
+
+
+NO_LIMITS = Limits()
 
 
 class Broker(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +71,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
     secret: str = ""
     version: str = ""
-    """`5` or `3.1.1` when the URL says so (`?version=3.1.1`); else both are tried."""
+    """`5` or `3.1.1` when the URL says so (`?version=3.1.1`); otherwise both are tried."""
 
     @property
     def encrypted(self) -> bool:
@@ -74,7 +80,7 @@ class Broker(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exposed(self) -> bool:
-        """Whether others than this machine can read what goes there, the secret included."""
+        """Whether the connection, and the secret, can be read outside this machine."""
         local = self.host == "localhost" or self.host.startswith("127.") or self.host == "::1"
         return not (self.encrypted or local)
 
@@ -90,6 +96,8 @@ class Message(msgspec.Struct, frozen=True):
 
     topic: str
     payload: bytes
+    retained: bool = False
+    """The broker had stored it before the subscription."""
 
 
 def parse_broker(text: str) -> Broker:
@@ -118,24 +126,24 @@ def parse_broker(text: str) -> Broker:
 
 
 class _Client(aiomqtt.Client):
-    """aiomqtt's client with three callbacks completed and its reading bounded;
-    `tests/probes/delivery/test_mqtt.py` fails when a release moves them."""
+    """aiomqtt's client with three callbacks completed and its reading limited;
+    `tests/probes/runtime/test_mqtt.py` fails when a release moves them."""
 
     packet_limit = 0
     refusal = ""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        unbounded = self._client._sock_recv
+    def limit_packets(self, most: int) -> None:
+        """Close the connection over a packet of more than `most` bytes."""
+        unlimited = self._client._sock_recv
 
         def receive(size: int) -> bytes:
-            if size > MOST_PACKET_BYTES:
-                # To paho a connection that was lost, which it then closes.
-                raise ConnectionError(f"a packet of {size} bytes, at most {MOST_PACKET_BYTES}")
-            # paho keeps a frame of a websocket to its end, and that may never come.
-            if len(getattr(self._client._sock, "_readbuffer", b"")) > MOST_FRAME_BYTES:
-                raise ConnectionError(f"a frame of more than {MOST_FRAME_BYTES} bytes")
-            return unbounded(size)
+            if size > most:
+                # paho takes this for a lost connection and closes it.
+                raise ConnectionError(f"a packet of {size} bytes, at most {most}")
+            # paho collects a websocket frame to its end, which may never come.
+            if len(getattr(self._client._sock, "_readbuffer", b"")) > 2 * most:
+                raise ConnectionError(f"a frame of more than {2 * most} bytes")
+            return unlimited(size)
 
         self._client._sock_recv = receive  # type: ignore[method-assign, assignment]
 
@@ -171,7 +179,7 @@ class _Client(aiomqtt.Client):
 
     async def drop(self) -> None:
         """Close the socket, whatever state the client is in."""
-        # Else paho asks the loop to watch a socket that is closed by the time the loop does.
+        # Otherwise paho asks the loop to watch a socket that is closed by the time the loop does.
         self._client.on_socket_register_write = None
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
@@ -182,7 +190,7 @@ class _Client(aiomqtt.Client):
 
 
 class Connection:
-    """A live connection; every method raises BrokerError when it has died."""
+    """An open connection; every method raises BrokerError when it has died."""
 
     def __init__(self, client: _Client, broker: Broker, version: str) -> None:
         self._client = client
@@ -190,31 +198,34 @@ class Connection:
         """How it is connected, e.g. `mqtts+5`."""
         self.version = version
         self.packet_limit = client.packet_limit
-        """Longest packet that the broker takes; 0 when it did not say."""
+        """Longest packet that the broker accepts; 0 when it gave no limit."""
 
-    async def publish(self, topic: str, payload: bytes) -> str:
-        """Publish with QoS 1 and wait for the broker's PUBACK, which proves nothing but
-        that the broker is there. Returns why the broker refused it (MQTT 5), else ''."""
+    async def publish(
+        self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False
+    ) -> str:
+        """Publish; with QoS 1 wait for the broker's PUBACK, which proves only that the broker is
+        there. Returns why the broker refused it (MQTT 5, QoS 1), '' when it did not."""
         self._client.refusal = ""
         try:
-            await self._client.publish(topic, payload, qos=1)
+            await self._client.publish(topic, payload, qos=qos, retain=retain)
         except (aiomqtt.MqttError, ValueError, OSError) as error:
             raise BrokerError(_reason(error)) from None
         return self._client.refusal
 
-    async def subscribe(self, topic: str) -> None:
-        """Subscribe with QoS 1."""
+    async def subscribe(self, topic_filter: str) -> bool:
+        """Subscribe with QoS 1. Returns whether the broker allowed it."""
         try:
-            await self._client.subscribe(topic, qos=1)
+            granted = await self._client.subscribe(topic_filter, qos=1)
         except (aiomqtt.MqttError, ValueError, OSError) as error:
             raise BrokerError(_reason(error)) from None
+        return all(getattr(code, "value", code) < 0x80 for code in granted)
 
     async def messages(self) -> AsyncIterator[Message]:
         """What arrives, until the connection dies: then BrokerError."""
         try:
             async for message in self._client.messages:
-                payload = message.payload
-                yield Message(str(message.topic), payload if isinstance(payload, bytes) else b"")
+                payload = message.payload if isinstance(message.payload, bytes) else b""
+                yield Message(str(message.topic), payload, bool(message.retain))
         except (aiomqtt.MqttError, OSError) as error:
             raise BrokerError(_reason(error)) from None
 
@@ -226,7 +237,7 @@ def _reason(error: BaseException) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _context() -> ssl.SSLContext:
+def _default_tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     return context
@@ -236,44 +247,40 @@ def _context() -> ssl.SSLContext:
 async def connect(
     broker: Broker,
     *,
-    version: str,
-    user: str,
-    secret: str,
     client_id: str,
-    will: tuple[str, bytes],
+    user: str = "",
+    secret: str = "",
+    versions: Sequence[str] = VERSIONS,
+    will: tuple[str, bytes] | None = None,
+    tls: ssl.SSLContext | None = None,
+    limits: Limits = NO_LIMITS,
     connack_seconds: float = CONNACK_SECONDS,
 ) -> AsyncIterator[Connection]:
-    """Connect, give the connection, and say DISCONNECT at the end (no will then).
+    """Connect with a clean session, give the connection, and send DISCONNECT at the end (the
+    broker then drops the will).
 
-    `version` is `5` or `3.1.1`. Raises BrokerError.
+    `versions` are tried in this order, unless the URL names one. `user` and `secret` replace those
+    of the URL. `will` is topic and payload. `tls` replaces the system's and Mozilla's roots. Raises
+    BrokerError.
     """
-    websockets = broker.scheme in ("ws", "wss")
-    transport: Literal["tcp", "websockets"] = "websockets" if websockets else "tcp"
-    client = _Client(
-        broker.host,
-        broker.port,
-        username=user or broker.user or None,
-        password=(secret if user else broker.secret) or None,
-        identifier=client_id,
-        protocol=aiomqtt.ProtocolVersion.V5 if version == "5" else aiomqtt.ProtocolVersion.V311,
-        clean_session=None if version == "5" else True,
-        will=aiomqtt.Will(will[0], will[1], qos=1),
-        transport=transport,
-        websocket_path=broker.path if websockets else None,
-        tls_context=(await asyncio.to_thread(_context)) if broker.encrypted else None,
-        timeout=connack_seconds,
-        keepalive=KEEPALIVE_SECONDS,
-        max_queued_incoming_messages=MOST_WAITING,
-        logger=_silent,
-    )
-    try:
-        await client.__aenter__()
-    except (aiomqtt.MqttError, OSError, ValueError) as error:
-        await client.drop()
-        raise BrokerError(f"{broker.name}: {_reason(error)}") from None
-    except BaseException:
-        await client.drop()
-        raise
+    if broker.encrypted and tls is None:
+        tls = await asyncio.to_thread(_default_tls)
+    client: _Client | None = None
+    for version in (broker.version,) if broker.version else versions:
+        client = _client(broker, version, client_id, user, secret, will, tls, limits)
+        client.timeout = connack_seconds
+        try:
+            await client.__aenter__()
+            break
+        except (aiomqtt.MqttError, OSError, ValueError) as error:
+            await client.drop()
+            # A fault of the network or of TLS is the same with every version.
+            if version == versions[-1] or broker.version or isinstance(error.__cause__, OSError):
+                raise BrokerError(f"{broker.name}: {_reason(error)}") from None
+        except BaseException:
+            await client.drop()
+            raise
+    assert client is not None
     client.timeout = PUBLISH_SECONDS
     try:
         yield Connection(client, broker, version)
@@ -282,3 +289,35 @@ async def connect(
         with contextlib.suppress(aiomqtt.MqttError, OSError):
             await client.__aexit__(None, None, None)
         await client.drop()
+
+
+def _client(
+    broker: Broker,
+    version: str,
+    client_id: str,
+    user: str,
+    secret: str,
+    will: tuple[str, bytes] | None,
+    tls: ssl.SSLContext | None,
+    limits: Limits,
+) -> _Client:
+    websockets = broker.scheme in ("ws", "wss")
+    client = _Client(
+        broker.host,
+        broker.port,
+        username=user or broker.user or None,
+        password=(secret if user else broker.secret) or None,
+        identifier=client_id,
+        protocol=aiomqtt.ProtocolVersion.V5 if version == "5" else aiomqtt.ProtocolVersion.V311,
+        clean_session=None if version == "5" else True,
+        will=None if will is None else aiomqtt.Will(*will, qos=1),
+        transport="websockets" if websockets else "tcp",
+        websocket_path=broker.path if websockets else None,
+        tls_context=tls if broker.encrypted else None,
+        keepalive=KEEPALIVE_SECONDS,
+        max_queued_incoming_messages=limits.messages,
+        logger=_silent,
+    )
+    if limits.packet_bytes is not None:
+        client.limit_packets(limits.packet_bytes)
+    return client
