@@ -17,8 +17,8 @@ from monitor.detection.policy import Policy
 
 SPREADING_NETWORKS = 3
 NOT_UNBLOCKED = (
-    "No longer firing. This does not say that the service is reachable again: that comes as a "
-    "message of its own, ServiceUnblocked."
+    "No longer firing. This does not mean that the service is reachable again: ServiceUnblocked "
+    "reports that in a separate message."
 )
 _EVENT_ANNOTATIONS = {
     "networks": promql.NETWORKS_TEXT,
@@ -53,8 +53,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Vantages of at least {policy.confirm_min_owners} owners agree, "
             "and the control reaches the service.",
-            first="Open the event's page, read what speaks against it and two witnesses of "
-            "different owners; then tell those who wait for it.",
+            first="Open the event's page, read the evidence against it and two witnesses of "
+            "different owners; then inform the people who follow this service or country.",
             link="/e/{{ $labels.event_id }}",
             more=_EVENT_ANNOTATIONS,
         ),
@@ -68,9 +68,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             keep_seconds=policy.trouble_hold_seconds,
             summary="{{ $labels.service }} is likely blocked in {{ $labels.country }} "
             f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
-            description=f"{_SEEN} Not sure enough to wake anybody: it may still turn out to be "
-            "something else.",
-            first="Nothing at night: the event's page says what is missing for a confirmation.",
+            description=f"{_SEEN} Not certain enough to page anybody: there may still be "
+            "another cause.",
+            first="Nothing at night. The event's page says what is missing for a confirmation.",
             link="/e/{{ $labels.event_id }}",
             more=_EVENT_ANNOTATIONS,
         ),
@@ -84,8 +84,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             summary="{{ $labels.service }} is blocked in {{ $value }} networks of "
             "{{ $labels.country }}",
             description="The block is likely or confirmed in several networks at once, which "
-            "speaks for an order to all of them. A page, if any, is ServiceBlockConfirmed.",
-            first="Compare techniques and onsets of the networks on the service's page.",
+            "suggests an order to all providers. Only ServiceBlockConfirmed pages about it.",
+            first="Compare the techniques and onsets of the networks on the service's page.",
             link="/s/{{ $labels.service }}",
             more={"when_resolved": NOT_UNBLOCKED},
         ),
@@ -104,11 +104,11 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             f"unless on (service, country) {promql.REPORTED}",
             severity="info",
             summary="{{ $labels.service }} is reachable again in {{ $labels.country }}",
-            description=f"The block of {place} has ended: vantages that saw it reach the service. "
+            description=f"The block of {place} has ended: affected vantages can reach it again. "
             "{{ if $labels.event_id }}"
             f"It lasted from {promql.SINCE_TEXT} to {promql.ENDED_TEXT}."
-            "{{ else }}It ended while no monitor told of it.{{ end }}",
-            first="Tell whoever was told of the block.",
+            "{{ else }}It ended while no monitor was scraped.{{ end }}",
+            first="Inform everybody whom you told about the block.",
             link=link + "{{ end }}",
             more=more,
         ),
@@ -117,10 +117,10 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             kind="closing",
             expr=promql.transition(policy, "retracted"),
             severity="info",
-            summary="Withdrawn: {{ $labels.service }} was not blocked in {{ $labels.country }}",
-            description=f"What was told of {place} was a mistake and is withdrawn. The event's "
-            "page says why; please tell whoever was told.",
-            first="Tell whoever was told; the event's page says why it was withdrawn.",
+            summary="Retracted: {{ $labels.service }} was not blocked in {{ $labels.country }}",
+            description=f"The event about {place} was wrong and is retracted. The event's page "
+            "says why.",
+            first="Inform everybody whom you told about it; the event's page gives the reason.",
             link=link + "{{ end }}",
             more=more,
         ),
@@ -139,10 +139,10 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             severity="info",
             # At once: it has to be there before what it inhibits.
             keep_seconds=policy.trouble_hold_seconds,
-            summary="{{ $labels.service }} fails everywhere, from the control too",
-            description="The service itself is in trouble. Nothing about it is called blocked "
-            "and nobody is paged for it while this lasts.",
-            first="Nothing, unless the service works for you: then look at the control.",
+            summary="{{ $labels.service }} is down: it fails from the control too",
+            description="The service itself is down. While this lasts, no event about it opens "
+            "and nobody is paged for it.",
+            first="Nothing, unless the service works for you; then check the control.",
             link="/s/{{ $labels.service }}",
         ),
         Alert(
@@ -154,11 +154,11 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             severity="page",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
-            summary="{{ $labels.country }} is dark: {{ $value }} vantages are online",
-            description="Nearly all vantages of the country have fallen silent: an outage, or "
-            "the way to the broker is blocked. Nothing there can be measured meanwhile.",
-            first="See whether other countries have fallen silent too: then the trouble is ours, "
-            "else look at outage trackers for this one.",
+            summary="{{ $labels.country }} is dark: only {{ $value }} vantages are online",
+            description="Nearly all vantages of the country are silent: an outage, or a blocked "
+            "path to the broker. Services there cannot be measured meanwhile.",
+            first="Check whether other countries are silent too: then the monitor has a problem. "
+            "Otherwise look at outage trackers for this country.",
             link="/c/{{ $labels.country }}",
         ),
     )

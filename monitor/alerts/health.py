@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alerts about the monitor itself and its vantages: when these fire, silence means nothing."""
+"""Alerts about the monitor and its vantages. While they fire, missing alerts mean nothing."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             severity="page",
             seconds=hold,
             summary="No monitor answers",
-            description="Prometheus can scrape no web server of the monitor: nothing is shown "
-            "and nothing new will be told. Open blocks stay as they were last seen.",
-            first="Ask /readyz on the monitor's machine, read the log of `reachwatch serve` or "
-            "`up`, and start it again.",
+            description="Prometheus cannot scrape any web server of the monitor. No pages are "
+            "served and no new alerts are sent. Open blocks keep their last known state.",
+            first="Check /readyz on the monitor's machine, read the log of `reachwatch serve` or "
+            "`up`, and restart it.",
             more={"when_resolved": "A monitor answers again."},
         ),
         Alert(
@@ -44,7 +44,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             summary="The web server {{ $labels.instance }} does not answer",
             description="One of the monitor's web servers cannot be scraped, or its store cannot "
             "be read.",
-            first="Look at the targets page of Prometheus and at the log of that server.",
+            first="Check the targets page of Prometheus and the log of that server.",
         ),
         Alert(
             name="CollectorIngestStalled",
@@ -54,10 +54,10 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             severity="page",
             seconds=hold,
             summary="Measurements have stopped arriving",
-            description="Vantages were online within a day, and now no measurement is stored: "
-            "broker, collector or store is in trouble. Probes keep what they measure.",
-            first="See what /readyz says of broker and store, and restart what is down: no "
-            "measurement is lost by that.",
+            description="Vantages were online within the last day, but no measurement is stored "
+            "now: broker, collector or store has a problem. Probes keep their measurements.",
+            first="Check broker and store at /readyz, and restart what is down. No measurement "
+            "is lost by a restart.",
             link="/status",
         ),
         Alert(
@@ -68,9 +68,9 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             severity="page",
             seconds=hold,
             summary="The detector does not keep up with the measurements",
-            description="Measurements are stored and not judged: no block can be found or "
-            "closed while this lasts.",
-            first="See whether a `reachwatch detect` runs and leads; start one if not.",
+            description="Measurements are stored but not judged. No block can be found or closed "
+            "while this lasts.",
+            first="Check that a `reachwatch detect` runs and leads; start one if not.",
             link="/status",
         ),
         Alert(
@@ -78,8 +78,8 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             expr="vector(1)",
             severity="none",
             summary="Alerting works",
-            description="Always firing. Whoever receives it raises the alarm when it stops: then "
-            "Prometheus, Alertmanager or the way out is broken.",
+            description="Always firing. Its receiver raises the alarm when it stops, because then "
+            "Prometheus, Alertmanager or the path out is broken.",
             first="Nothing while it fires.",
         ),
     )
@@ -97,7 +97,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.silent_seconds,
             summary="No control is online: nothing can be called blocked",
-            description="Without a control a failure may be the service's own, so every verdict "
+            description="Without a control, a failure may be the service's own, so every verdict "
             "is inconclusive.",
             first="Run `reachprobe status` on the control's machine, or enrol another control.",
             link="/v",
@@ -108,10 +108,10 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             expr=f"max_over_time({online}[{memory}]) - {online} > 0",
             severity="info",
             seconds=policy.silent_seconds,
-            summary="{{ $value }} vantages of {{ $labels.country }} have fallen silent",
-            description="They were online within a day. A computer that is turned off is nothing "
-            "to worry about; a country of which few are left can confirm nothing.",
-            first="Nothing as a rule; the vantages' page says which.",
+            summary="{{ $value }} vantages in {{ $labels.country }} are silent",
+            description="They were online within the last day. Volunteers turn computers off; but "
+            "if few vantages of a country are left, no block there can be confirmed.",
+            first="Usually nothing; the vantages page lists them.",
             link="/v",
         ),
     )

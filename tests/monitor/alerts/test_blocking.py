@@ -24,8 +24,8 @@ ID = "00000000000000aa"
 PLACE = {"service": "wechat", "country": "RU"}
 EVENT = {**PLACE, "event_id": ID}
 WHEN_RESOLVED = (
-    "No longer firing. This does not say that the service is reachable again: that comes as a "
-    "message of its own, ServiceUnblocked."
+    "No longer firing. This does not mean that the service is reachable again: ServiceUnblocked "
+    "reports that in a separate message."
 )
 
 
@@ -38,8 +38,8 @@ def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None
             "description": "Seen by 3 of 4 vantages in AS64501, AS64502 since 2026-09-21 14:13 "
             "UTC. How: tls.reset.sni. Vantages of at least 2 owners agree, and the control "
             "reaches the service.",
-            "first": "Open the event's page, read what speaks against it and two witnesses of "
-            "different owners; then tell those who wait for it.",
+            "first": "Open the event's page, read the evidence against it and two witnesses of "
+            "different owners; then inform the people who follow this service or country.",
             "evidence_url": f"https://reach.example/e/{ID}",
             "runbook_url": "deploy/runbooks/ServiceBlockConfirmed.md",
             "networks": "AS64501, AS64502",
