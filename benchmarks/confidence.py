@@ -86,7 +86,7 @@ def judged(counts: Counts, by: Weights, picture: str) -> None:
             print(f"  {word}  {title}: {name} {value:.4f}, at most {most}")
     if picture:
         shown = {
-            "each thing said": score(counts.said, by, RISEN),
+            "at each change": score(counts.said, by, RISEN),
             "each round": score(counts.stands, by, RISEN),
         }
         title = "Confidence of likely and confirmed events"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reliability picture: what was said against what was true, as SVG without any library."""
+"""The reliability diagram: stated confidence against actual frequency, as SVG."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.world.calibration import Score
 
 SIDE, LEFT, TOP = 360, 64, 48
 COLOURS = ("#0b5fa5", "#c2410c")
-"""Blue and orange: told apart by every kind of eye; shapes differ as well."""
+"""Blue and orange, safe for colour-blind readers; the shapes differ too."""
 
 
 def reliability(scores: Mapping[str, Score], title: str) -> str:
-    """One mark a bin and kind of counting; the larger, the more was said."""
+    """One mark per bin and way of counting; its size shows the number of events."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE + LEFT + 40} '
         f'{SIDE + TOP + 84}" role="img" font-family="sans-serif" font-size="12">',
@@ -30,9 +30,10 @@ def reliability(scores: Mapping[str, Score], title: str) -> str:
             f'<text x="{_x(at)}" y="{TOP + SIDE + 18}" text-anchor="middle">{10 * n} %</text>'
             f'<text x="{LEFT - 8}" y="{_y(at) + 4}" text-anchor="end">{10 * n} %</text>'
         )
-    parts.append(f'<text x="{_x(0.5)}" y="{TOP + SIDE + 38}" text-anchor="middle">said</text>')
+    parts.append(f'<text x="{_x(0.5)}" y="{TOP + SIDE + 38}" text-anchor="middle">confidence</text>')
     parts.append(
-        f'<text transform="translate(16 {_y(0.5)}) rotate(-90)" text-anchor="middle">true</text>'
+        f'<text transform="translate(16 {_y(0.5)}) rotate(-90)" text-anchor="middle">'
+        "share actually blocked</text>"
     )
     for number, (name, score) in enumerate(scores.items()):
         colour = COLOURS[number % len(COLOURS)]
