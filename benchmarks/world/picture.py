@@ -30,7 +30,9 @@ def reliability(scores: Mapping[str, Score], title: str) -> str:
             f'<text x="{_x(at)}" y="{TOP + SIDE + 18}" text-anchor="middle">{10 * n} %</text>'
             f'<text x="{LEFT - 8}" y="{_y(at) + 4}" text-anchor="end">{10 * n} %</text>'
         )
-    parts.append(f'<text x="{_x(0.5)}" y="{TOP + SIDE + 38}" text-anchor="middle">confidence</text>')
+    parts.append(
+        f'<text x="{_x(0.5)}" y="{TOP + SIDE + 38}" text-anchor="middle">confidence</text>'
+    )
     parts.append(
         f'<text transform="translate(16 {_y(0.5)}) rotate(-90)" text-anchor="middle">'
         "share actually blocked</text>"
