@@ -19,7 +19,7 @@ import msgspec
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.control import nearest_controls
 from monitor.detection.judge.target import judge
-from monitor.detection.layers.quic_facts import passes
+from monitor.detection.layers.quic import quic_passes
 from monitor.detection.model import Verdict
 from monitor.interop.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines
@@ -104,7 +104,7 @@ def judge_files(
             measurement, beside.measured, beside.liveness, int(window_seconds * 1000), later=True
         )
         alive = subject.liveness.get((measurement.probe, measurement.round), [])
-        quic = passes(
+        quic = quic_passes(
             m
             for m in subject.measured
             if (m.probe, m.round) == (measurement.probe, measurement.round)

@@ -13,6 +13,9 @@ import msgspec
 
 from probes.wire.measurement import Measurement, Role
 
+OWN_SOURCE = "probe"
+"""The source of measurements of our own probes; others are imports, such as `ooni`."""
+
 
 class State(StrEnum):
     """What a verdict says."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from monitor.detection.model import Stored
+from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import suspicion
-from monitor.detection.sequence.gates import PROBE
 from monitor.detection.sequence.state import Network, ServiceState, network_key
 from monitor.detection.sequence.suspicion import Asked, Place
 from monitor.detector.retest_publisher import LATE
@@ -97,4 +96,4 @@ def _of_use(network: Network, length: int, anew: bool) -> bool:
 
 def _network(state: ServiceState, place: Place) -> Network:
     country, asn, target = place
-    return state.networks[network_key(target, country, asn, PROBE)]
+    return state.networks[network_key(target, country, asn, OWN_SOURCE)]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.detection.facts.liveness import standing
+from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.model import State
 from probes.wire import codec
 
@@ -51,7 +51,7 @@ def condition(lines: Sequence[bytes], status: bytes = b"") -> Condition:
     offsets = (each.clock_offset_ms for each in measured)
     return Condition(
         rounds=tuple(
-            Lived(each.round, each.interval_ms, standing([each]).online) for each in measured
+            Lived(each.round, each.interval_ms, vantage_status([each]).online) for each in measured
         ),
         offset=next((offset for offset in offsets if offset is not None), None),
         software=newest.software.version if newest else (said.version if said else ""),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.alerts import routing, rules, scraping
-from monitor.alerts.yaml import as_yaml
+from monitor.alerts.alert import as_yaml
 from monitor.broker.mosquitto import CONFIGURATION, PROBES, Layout, write_configuration
 from monitor.detection.policy import Policy
 from tests.lab.webhook import BEAT, HOOK

@@ -21,15 +21,18 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.facts.liveness import standing, with_clock
-from monitor.detection.facts.tcp_tls_http import beside, http_facts, tcp_facts, tls_facts
+from monitor.detection.facts.endpoint_context import endpoint_context
+from monitor.detection.facts.liveness import vantage_status, with_clock
 from monitor.detection.facts.view import view
 from monitor.detection.judge.endpoint import judge_endpoint
 from monitor.detection.judge.target import Control, judge, online_controls
-from monitor.detection.layers.app_facts import app_facts
-from monitor.detection.layers.dns_facts import lookup_facts
-from monitor.detection.layers.quic_facts import quic_facts
-from monitor.detection.layers.throttle_facts import transfer_facts
+from monitor.detection.layers.app import app_facts
+from monitor.detection.layers.dns import lookup_facts
+from monitor.detection.layers.http import http_facts
+from monitor.detection.layers.quic import quic_facts
+from monitor.detection.layers.tcp import tcp_facts
+from monitor.detection.layers.throttle import transfer_facts
+from monitor.detection.layers.tls import tls_facts
 from monitor.detection.model import Verdict
 from probes.wire.codec import decode, read_lines
 from probes.wire.measurement import Measurement
@@ -76,12 +79,12 @@ class Stored:
 
     def facts(self) -> dict[str, str]:
         """What the rules read, one line for each step at each address."""
-        here = with_clock(standing(self.liveness), self.subject)
+        here = with_clock(vantage_status(self.liveness), self.subject)
         chosen = online_controls(self.controls)
         views = view(self.subject)
         found = {"vantage": _line(here)}
         for id, endpoint in views.items():
-            case = beside(
+            case = endpoint_context(
                 endpoint,
                 tuple(views.values()),
                 [c[id] for c in chosen if id in c],
@@ -91,7 +94,7 @@ class Stored:
             for qtype in sorted(endpoint.lookups):
                 found[f"{id} {qtype}"] = _line(lookup_facts(case, qtype))
             forged = judge_endpoint(case).forged
-            for place in sorted(endpoint.places.values(), key=lambda p: (p.address, p.port)):
+            for place in sorted(endpoint.addresses.values(), key=lambda p: (p.address, p.port)):
                 if not place.seen:
                     continue
                 for step, of in _STEPS.items():

@@ -6,6 +6,7 @@ A failure string of a newer probe that is not known here becomes OTHER, never an
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 from probes.wire.failure import Failure
@@ -48,6 +49,7 @@ class Kind(StrEnum):
 
 
 _RCODES = {2: Kind.SERVFAIL, 3: Kind.NXDOMAIN, 5: Kind.DNS_REFUSED}  # RFC 1035, RFC 2136
+
 _COMMON: dict[str, Kind] = {
     Failure.TIMEOUT: Kind.TIMEOUT,
     "timed_out": Kind.TIMEOUT,
@@ -61,20 +63,26 @@ _COMMON: dict[str, Kind] = {
     Failure.PERMISSION_DENIED: Kind.LOCAL,
     Failure.ADDRESS_NOT_AVAILABLE: Kind.LOCAL,
 }
+
 _DNS: dict[str, Kind] = {
     Failure.DNS_NXDOMAIN: Kind.NXDOMAIN,
     Failure.DNS_REFUSED: Kind.DNS_REFUSED,
     Failure.DNS_SERVFAIL: Kind.SERVFAIL,
     Failure.DNS_NO_ANSWER: Kind.EMPTY,
 }
+
 # ICMP type 3 codes 9, 10, 13 (RFC 1812) and ICMPv6 type 1 codes 1, 5, 6 (RFC 4443):
 # administratively prohibited, failed policy, reject route.
 _PROHIBITED = {(3, 9), (3, 10), (3, 13), (1, 1), (1, 5), (1, 6)}
+
 # X509_V_ERR of OpenSSL 3: not yet valid, expired; self-signed leaf; hostname, email, IP mismatch.
 _DATE_CODES = (9, 10)
+
 _SELF_SIGNED_LEAF = 18
+
 CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED))
 """Someone else's certificate."""
+
 DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
 """How a handshake dies without a certificate."""
 
@@ -148,6 +156,14 @@ def app_kind(exchange: AppExchange) -> Kind:
     return _COMMON.get(exchange.failure, Kind.OTHER)
 
 
+def icmp_evidence(seen: TCPConnect | QUICHandshake | AppExchange) -> tuple[str, ...]:
+    """What a verdict quotes of an ICMP error: type, code and sender."""
+    if seen.icmp_type is None:
+        return ()
+    sender = (f"icmp_from:{seen.icmp_from}",) if seen.icmp_from else ()
+    return (f"icmp:{seen.icmp_type}/{seen.icmp_code}", *sender)
+
+
 def _icmp_kind(icmp_type: int, icmp_code: int | None) -> Kind:
     prohibited = (icmp_type, icmp_code) in _PROHIBITED
     return Kind.PROHIBITED if prohibited else Kind.UNREACHABLE
@@ -169,3 +185,23 @@ def http_kind(exchange: HTTPExchange) -> Kind:
 def reached(kind: Kind) -> bool:
     """True when the far side of a handshake showed a certificate: the path let it through."""
     return kind in (Kind.OK, Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.DATES)
+
+
+MIN_FAILED = 3
+"""Fewer connections that fail alike may be packet loss."""
+MIN_INNOCUOUS = 2
+
+
+def partial_loss(kind: Kind, attempts: Iterable[Kind]) -> bool:
+    """Whether half or more of the connections ended in this way, and at least one passed: a share
+    of the connections is blocked. A smaller share cannot be told from packet loss."""
+    seen = list(attempts)
+    failed = sum(each is kind for each in seen)
+    return Kind.OK in seen and failed >= MIN_FAILED and failed * 2 >= len(seen)
+
+
+def innocuous_passes(kind: Kind, attempts: Sequence[Kind]) -> bool:
+    """Whether an innocuous name passed every time, or was refused by the server in another way."""
+    return len(attempts) >= MIN_INNOCUOUS and all(
+        reached(each) or (each is Kind.ALERT and each is not kind) for each in attempts
+    )

@@ -35,7 +35,7 @@ CLOCK_TOLERANCE_MS = 3_600_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class VantageStatus:
     """What the liveness hosts say about a vantage."""
 
     international: bool | None = None
@@ -43,7 +43,7 @@ class Standing:
     domestic: bool | None = None
     quic: bool | None = None
     """QUIC of other targets passed in the same round
-    (`monitor.detection.layers.quic_facts.passes`); set by whoever has their measurements."""
+    (`monitor.detection.layers.quic.quic_passes`); set by whoever has their measurements."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     udp: frozenset[tuple[int, int]] = frozenset()
@@ -69,45 +69,54 @@ class Standing:
         return self.international is True
 
 
-def standing(liveness: Sequence[Measurement]) -> Standing:
+def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
     """Return what these liveness measurements (of one probe and round) say."""
     by_scope: dict[str, list[EndpointView]] = {}
     for measurement in liveness:
         if measurement.target in (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC):
             by_scope.setdefault(measurement.target, []).extend(view(measurement).values())
     hosts = by_scope.get(LIVENESS_INTERNATIONAL, [])
-    places = [place for host in hosts for place in host.places.values()]
-    everywhere = [p for scope in by_scope.values() for host in scope for p in host.places.values()]
-    shaken = [tls_kind(place.tls) for place in places if place.tls is not None and not place.proven]
-    valid = sum(place.proven for place in places)
+    addresses = [address for host in hosts for address in host.addresses.values()]
+    everywhere = [
+        p for scope in by_scope.values() for host in scope for p in host.addresses.values()
+    ]
+    shaken = [
+        tls_kind(address.tls)
+        for address in addresses
+        if address.tls is not None and not address.proven
+    ]
+    valid = sum(address.proven for address in addresses)
     foreign = sum(kind in CERTIFICATE_KINDS for kind in shaken)
     dated = sum(kind is Kind.DATES for kind in shaken)
     named = [host for host in hosts if host.ref.host]
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
     dates = dated > 0 and dated >= valid
-    return Standing(
+    return VantageStatus(
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
-        families=frozenset(place.family for place in places if _passed_here(place)),
+        families=frozenset(address.family for address in addresses if _passed_here(address)),
         udp=frozenset(
-            (place.family, place.port)
-            for place in places
-            if place.app is not None and place.app.transport == "udp" and _spoke(place)
+            (address.family, address.port)
+            for address in addresses
+            if address.app is not None and address.app.transport == "udp" and _spoke(address)
         ),
         special_places=frozenset(
-            special for place in places if _passed_here(place) for special in _special(place)
+            special
+            for address in addresses
+            if _passed_here(address)
+            for special in _special(address)
         ),
         resolver_answers=bool(resolved) and all(resolved),
         resolver_dead=any(host.lookups for host in named) and not any(resolved),
         intercepted=foreign > 0 and foreign >= valid,
-        portal=any(_portal(place) for place in everywhere),
+        portal=any(_portal(address) for address in everywhere),
         dates=dates,
         clock_wrong=dates
         or any(_clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
     )
 
 
-def with_clock(here: Standing, subject: Measurement) -> Standing:
+def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:
     """The standing beside one measurement, whose own clock offset counts as well."""
     return replace(here, clock_wrong=True) if _clock_off(subject) else here
 
@@ -127,40 +136,42 @@ def _most(listed: list[EndpointView] | None) -> bool | None:
 
 def _passed(host: EndpointView) -> bool:
     """The host did what its protocol promises, at one address at least."""
-    known, places = protocol(host.ref.protocol), host.places.values()
+    known, addresses = protocol(host.ref.protocol), host.addresses.values()
     if known.transport is Transport.NONE:
         return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
     match Layer(known.layer):
         case Layer.TLS | Layer.QUIC:
-            return any(place.proven for place in places)
+            return any(address.proven for address in addresses)
         case Layer.HTTP:
-            return any((place.proven or not known.tls) and _answered(place) for place in places)
+            return any(
+                (address.proven or not known.tls) and _answered(address) for address in addresses
+            )
         case _:
-            return any(place.tcp_passed for place in places)
+            return any(address.tcp_passed for address in addresses)
 
 
-def _special(place: AddressView) -> tuple[str, ...]:
-    special = special_place(place.address)
+def _special(address: AddressView) -> tuple[str, ...]:
+    special = special_place(address.address)
     return () if special is None else (special,)
 
 
-def _passed_here(place: AddressView) -> bool:
-    return place.tcp_passed or place.proven or _answered(place) or _spoke(place)
+def _passed_here(address: AddressView) -> bool:
+    return address.tcp_passed or address.proven or _answered(address) or _spoke(address)
 
 
-def _spoke(place: AddressView) -> bool:
-    return place.app_repeated or (place.app is not None and app_kind(place.app) is Kind.OK)
+def _spoke(address: AddressView) -> bool:
+    return address.app_repeated or (address.app is not None and app_kind(address.app) is Kind.OK)
 
 
-def _answered(place: AddressView) -> bool:
-    return place.http is not None and http_kind(place.http) is Kind.OK and not _portal(place)
+def _answered(address: AddressView) -> bool:
+    return address.http is not None and http_kind(address.http) is Kind.OK and not _portal(address)
 
 
-def _portal(place: AddressView) -> bool:
+def _portal(address: AddressView) -> bool:
     """What hotels and trains do: someone else answers in place of the host."""
-    if place.tls is not None and not place.proven and tls_kind(place.tls) is Kind.PLAIN_HTTP:
+    if address.tls is not None and not address.proven and tls_kind(address.tls) is Kind.PLAIN_HTTP:
         return True
-    answer = place.http
+    answer = address.http
     if answer is None or answer.tls or answer.status is None:
         return False
     if answer.status == 511:  # Network Authentication Required, RFC 6585

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""At how many hops an interference acts, as a trace shows it: remarks beside a verdict, never a
-reason for one.
+"""The number of hops at which interference acts, according to a trace: evidence that a verdict
+quotes, never a reason for one.
 
-`acts_at_hop:N`: hellos of fewer hops met nothing, and this one met what the full one meets. Whoever
-does it stands before the N-th router, or is it. `hop:ADDRESS` is that router, as it calls itself.
+`acts_at_hop:N`: a ClientHello with a TTL below N had no effect, one with TTL N ended as the full
+handshake does. The interfering device is the N-th router or stands before it. `hop:ADDRESS` is the
+address that this router gives.
 """
 
 from __future__ import annotations
@@ -23,34 +24,35 @@ _HELLO = {
 }
 _DIED, _SILENT = "icmp", "silence"
 _SURE = 2
-"""So many routers in a row report a dead SYN and no dead hello, before silence counts: some report
-only so many deaths a second."""
+"""Silence counts when so many routers in a row report an expired SYN and no expired ClientHello:
+routers limit how many errors a second they report."""
 _HIDDEN = ("private", "link", "loopback", "unspecified", "malformed")
 
 
 def path_remarks(kind: Kind, traces: Iterable[PathTrace]) -> tuple[str, ...]:
     """Return what the traces at one address say of a handshake that ended in this way."""
     for trace in traces:
-        place = _silenced(trace.hops) if kind is Kind.TIMEOUT else _met(kind, trace.hops)
-        if place is not None:
-            shown = (f"hop:{place.router}",) if _public(place.router) else ()
-            return (f"acts_at_hop:{place.ttl}", *shown)
+        hop = _first_silent(trace.hops) if kind is Kind.TIMEOUT else _same_end(kind, trace.hops)
+        if hop is not None:
+            router = (f"hop:{hop.router}",) if _public(hop.router) else ()
+            return (f"acts_at_hop:{hop.ttl}", *router)
     return ()
 
 
-def _met(kind: Kind, hops: Sequence[PathHop]) -> PathHop | None:
+def _same_end(kind: Kind, hops: Sequence[PathHop]) -> PathHop | None:
     wanted = _HELLO.get(kind)
     return next((hop for hop in hops if wanted is not None and hop.hello == wanted), None)
 
 
-def _silenced(hops: Sequence[PathHop]) -> PathHop | None:
-    """The first of the silent ones, when routers spoke of the hello before and of SYNs since."""
+def _first_silent(hops: Sequence[PathHop]) -> PathHop | None:
+    """The first hop that reports no ClientHello, when routers before it reported it, and routers
+    from there on still report SYNs."""
     before = [hop for hop in hops if hop.hello == _DIED]
     after = [hop for hop in hops if not before or hop.ttl > before[-1].ttl]
-    told = [hop for hop in after[:_SURE] if hop.hello == _SILENT and hop.router is not None]
+    silent = [hop for hop in after[:_SURE] if hop.hello == _SILENT and hop.router is not None]
     far_end = len(after) == _SURE and after[-1].hello == _SILENT
-    enough = len(told) == _SURE or (bool(before) and len(told) == 1 and far_end)
-    return after[0] if enough and told[0] is after[0] else None
+    enough = len(silent) == _SURE or (bool(before) and len(silent) == 1 and far_end)
+    return after[0] if enough and silent[0] is after[0] else None
 
 
 def _public(router: str | None) -> bool:

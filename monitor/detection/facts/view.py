@@ -39,7 +39,7 @@ from probes.wire.observation import (
 SYSTEM = "system"
 ENCRYPTED = ("dot", "doh")
 _T = TypeVar("_T", DNSLookup, TCPConnect, TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
-Place = tuple[str, int]
+AddressPort = tuple[str, int]
 
 
 @dataclass
@@ -120,16 +120,16 @@ class EndpointView:
     quic_reflector: QUICHandshake | None = None
     transfers_elsewhere: list[Transfer] = field(default_factory=list)
     """Transfers from an address of ours."""
-    places: dict[Place, AddressView] = field(default_factory=dict)
+    addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
 
     @property
     def seen(self) -> bool:
         """Something that the app would do was tried."""
-        return bool(self.lookups) or any(place.seen for place in self.places.values())
+        return bool(self.lookups) or any(address.seen for address in self.addresses.values())
 
     def at(self, address: str, port: int) -> AddressView:
         """The view of one address, made when new."""
-        return self.places.setdefault((address, port), AddressView(address, port))
+        return self.addresses.setdefault((address, port), AddressView(address, port))
 
 
 def _better(old: _T | None, new: _T, passed: bool) -> _T:
@@ -151,19 +151,19 @@ def view(measurement: Measurement) -> dict[str, EndpointView]:
         endpoint = views[seen.endpoint]
         match seen:
             case DNSLookup():
-                _place_dns(endpoint, seen)
+                _add_dns(endpoint, seen)
             case TCPConnect():
-                _place_tcp(endpoint, seen)
+                _add_tcp(endpoint, seen)
             case TLSHandshake():
-                _place_tls(endpoint, seen)
+                _add_tls(endpoint, seen)
             case HTTPExchange():
-                _place_http(endpoint, seen)
+                _add_http(endpoint, seen)
             case QUICHandshake():
-                _place_quic(endpoint, seen)
+                _add_quic(endpoint, seen)
             case AppExchange():
-                _place_app(endpoint, seen)
+                _add_app(endpoint, seen)
             case Transfer():
-                _place_transfer(endpoint, seen)
+                _add_transfer(endpoint, seen)
             case PathTrace():
                 endpoint.at(seen.address, seen.port).paths.append(seen)
             case _:
@@ -179,7 +179,7 @@ def _guessed(id: str) -> EndpointRef:
     return EndpointRef(id=id, protocol=protocol[:64], host="" if literal else host)
 
 
-def _place_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
+def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
     if seen.contrast is Contrast.SILENT_ADDRESS:
         endpoint.silent.append(seen)
     elif seen.contrast is Contrast.INNOCUOUS_NAME:
@@ -194,93 +194,93 @@ def _place_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
         endpoint.references.append(seen)
 
 
-def _place_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
+def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     passed = tcp_kind(seen) is Kind.OK
     if seen.contrast is None and seen.purpose is Purpose.CONTRAST:
-        place = endpoint.at(seen.address, seen.port)
-        place.tcp_beside = _better(place.tcp_beside, seen, passed)
+        address = endpoint.at(seen.address, seen.port)
+        address.tcp_beside = _better(address.tcp_beside, seen, passed)
         return
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
-        place = endpoint.at(seen.address, seen.port)
-        place.tcp = _better(place.tcp, seen, passed)
-        place.connects.append(seen)
+        address = endpoint.at(seen.address, seen.port)
+        address.tcp = _better(address.tcp, seen, passed)
+        address.connects.append(seen)
     elif seen.contrast is Contrast.REPEAT:
-        place = endpoint.at(seen.address, seen.port)
-        place.tcp_repeated = place.tcp_repeated or passed
-        place.connects.append(seen)
+        address = endpoint.at(seen.address, seen.port)
+        address.tcp_repeated = address.tcp_repeated or passed
+        address.connects.append(seen)
 
 
-def _place_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
+def _add_tls(endpoint: EndpointView, seen: TLSHandshake) -> None:
     passed = tls_kind(seen) is Kind.OK
     if seen.contrast is Contrast.REFLECTOR:
         endpoint.reflector = _better(endpoint.reflector, seen, passed)
         return
-    place = endpoint.at(seen.address, seen.port)
+    address = endpoint.at(seen.address, seen.port)
     match seen.contrast:
         case None if seen.purpose is Purpose.CONTRAST:
-            place.tls_beside = _better(place.tls_beside, seen, passed)
+            address.tls_beside = _better(address.tls_beside, seen, passed)
         case None:
-            place.tls = _better(place.tls, seen, passed)
-            place.handshakes.append(seen)
+            address.tls = _better(address.tls, seen, passed)
+            address.handshakes.append(seen)
         case Contrast.REPEAT:
-            place.tls_repeated = place.tls_repeated or passed
-            place.handshakes.append(seen)
+            address.tls_repeated = address.tls_repeated or passed
+            address.handshakes.append(seen)
         case Contrast.CLASSICAL_HELLO:
-            place.tls_classical = place.tls_classical or passed
-            place.handshakes.append(seen)
+            address.tls_classical = address.tls_classical or passed
+            address.handshakes.append(seen)
         case Contrast.INNOCUOUS_NAME:
-            place.tls_innocuous = _better(place.tls_innocuous, seen, passed)
-            place.innocuous_handshakes.append(seen)
+            address.tls_innocuous = _better(address.tls_innocuous, seen, passed)
+            address.innocuous_handshakes.append(seen)
         case _:
             pass
 
 
-def _place_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
-    place = endpoint.at(seen.address, seen.port)
+def _add_http(endpoint: EndpointView, seen: HTTPExchange) -> None:
+    address = endpoint.at(seen.address, seen.port)
     passed = http_kind(seen) is Kind.OK
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
-            place.http = _better(place.http, seen, passed)
-            place.exchanges.append(seen)
+            address.http = _better(address.http, seen, passed)
+            address.exchanges.append(seen)
         case Contrast.REPEAT:
-            place.http_repeated = place.http_repeated or passed
-            place.exchanges.append(seen)
+            address.http_repeated = address.http_repeated or passed
+            address.exchanges.append(seen)
         case Contrast.INNOCUOUS_NAME:
-            place.http_innocuous = _better(place.http_innocuous, seen, passed)
-            place.innocuous_exchanges.append(seen)
+            address.http_innocuous = _better(address.http_innocuous, seen, passed)
+            address.innocuous_exchanges.append(seen)
         case Contrast.NO_VERIFY:
-            place.http_unverified = _better(place.http_unverified, seen, passed)
+            address.http_unverified = _better(address.http_unverified, seen, passed)
         case _:
             pass
 
 
-def _place_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
+def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
     passed = quic_kind(seen) is Kind.OK
     if seen.contrast is Contrast.REFLECTOR:
         endpoint.quic_reflector = _better(endpoint.quic_reflector, seen, passed)
         return
-    place = endpoint.at(seen.address, seen.port)
+    address = endpoint.at(seen.address, seen.port)
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
-            place.quic = _better(place.quic, seen, passed)
+            address.quic = _better(address.quic, seen, passed)
         case Contrast.REPEAT:
-            place.quic_repeated = place.quic_repeated or passed
+            address.quic_repeated = address.quic_repeated or passed
         case Contrast.INNOCUOUS_NAME:
-            place.quic_innocuous = _better(place.quic_innocuous, seen, passed)
+            address.quic_innocuous = _better(address.quic_innocuous, seen, passed)
         case _:
             pass
 
 
-def _place_app(endpoint: EndpointView, seen: AppExchange) -> None:
+def _add_app(endpoint: EndpointView, seen: AppExchange) -> None:
     passed = app_kind(seen) is Kind.OK
-    place = endpoint.at(seen.address, seen.port)
+    address = endpoint.at(seen.address, seen.port)
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
-        place.app = _better(place.app, seen, passed)
+        address.app = _better(address.app, seen, passed)
     elif seen.contrast is Contrast.REPEAT:
-        place.app_repeated = place.app_repeated or passed
+        address.app_repeated = address.app_repeated or passed
 
 
-def _place_transfer(endpoint: EndpointView, seen: Transfer) -> None:
+def _add_transfer(endpoint: EndpointView, seen: Transfer) -> None:
     if seen.contrast is Contrast.REFLECTOR:
         endpoint.transfers_elsewhere.append(seen)
     else:
@@ -297,9 +297,9 @@ def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:
 def proven(views: Sequence[EndpointView], host: str) -> frozenset[str]:
     """Addresses that proved themselves for a host name, at whatever endpoint of the target."""
     return frozenset(
-        place.address
+        address.address
         for endpoint in views
         if endpoint.ref.host == host
-        for place in endpoint.places.values()
-        if place.proven
+        for address in endpoint.addresses.values()
+        if address.proven
     )

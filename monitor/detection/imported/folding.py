@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.gathering import densest
 from monitor.detection.imported.verdict import ALONE
-from monitor.detection.model import Event, Fact, State
+from monitor.detection.model import OWN_SOURCE, Event, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates
 from monitor.detection.sequence.cusum import Failure
@@ -171,7 +171,7 @@ def inhibitions(
     places = {
         (network.source, network.target)
         for network in map(state.networks.__getitem__, touched)
-        if network.source != gates.PROBE
+        if network.source != OWN_SOURCE
     }
     if not places:
         return reasons

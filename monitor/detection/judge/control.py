@@ -15,20 +15,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from monitor.detection.facts.liveness import Standing, standing
+from monitor.detection.facts.liveness import VantageStatus, vantage_status
 from monitor.detection.facts.view import EndpointView, view
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.target import Control, judge_beside
-from monitor.detection.layers.quic_facts import passes
-from monitor.detection.model import Fact, Layer, Stored
+from monitor.detection.layers.quic import quic_passes
+from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.gates import PROBE
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
 from probes.wire.protocol import protocol
 
 _Key = tuple[str, int]
-NOTHING_KNOWN = Standing()
+NOTHING_KNOWN = VantageStatus()
 
 
 def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
@@ -85,7 +84,7 @@ class _Beside:
 
     def __init__(self, ordered: Sequence[Stored]) -> None:
         self._liveness = _liveness(s.measurement for s in ordered)
-        self._standings: dict[_Key, Standing] = {}
+        self._standings: dict[_Key, VantageStatus] = {}
         self._controls: dict[str, list[Measurement]] = defaultdict(list)
         self._views: dict[str, dict[str, EndpointView]] = {}
         self._targets: dict[_Key, list[Measurement]] = defaultdict(list)
@@ -95,7 +94,7 @@ class _Beside:
             if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
                 self._controls[s.measurement.target].append(s.measurement)
 
-    def standing(self, measurement: Measurement) -> Standing:
+    def vantage(self, measurement: Measurement) -> VantageStatus:
         """How the probe stood in that round."""
         key = measurement.probe, measurement.round
         if key not in self._liveness:
@@ -104,12 +103,12 @@ class _Beside:
         if not any(protocol(ref.protocol).layer == Layer.QUIC for ref in measurement.endpoints):
             return here
         others = [m for m in self._targets[key] if m.target != measurement.target]
-        return replace(here, quic=passes(others))
+        return replace(here, quic=quic_passes(others))
 
-    def _of_round(self, key: _Key) -> Standing:
+    def _of_round(self, key: _Key) -> VantageStatus:
         # Made when asked for: most of a window's rounds are those of others.
         if key not in self._standings:
-            self._standings[key] = standing(self._liveness[key])
+            self._standings[key] = vantage_status(self._liveness[key])
         return self._standings[key]
 
     def controls(
@@ -122,7 +121,7 @@ class _Beside:
             for control, _ in nearest_controls(
                 measurement, self._controls[measurement.target], {}, window
             )
-            if self.standing(control).online
+            if self.vantage(control).online
         ]
         chosen = [control for control in online if holds(control, measurement, policy)]
         if pending and not chosen:
@@ -171,8 +170,8 @@ def facts_of(
                 retest=m.retest,
                 target=m.target,
                 verdict=imported.judge(m, fingerprints)
-                if s.source != PROBE
-                else judge_beside(m, shared.standing(m), controls, fingerprints),
+                if s.source != OWN_SOURCE
+                else judge_beside(m, shared.vantage(m), controls, fingerprints),
                 control=bool(controls),
                 source=s.source,
             )

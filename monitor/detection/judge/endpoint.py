@@ -11,14 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.path import path_remarks
-from monitor.detection.facts.tcp_tls_http import Beside, Reach, http_facts, tcp_facts, tls_facts
 from monitor.detection.facts.view import AddressView
-from monitor.detection.layers.app_facts import AppFacts, app_facts, over_udp, page_facts
-from monitor.detection.layers.dns_facts import lookup_facts
-from monitor.detection.layers.quic_facts import quic_facts
-from monitor.detection.layers.throttle_facts import transfer_facts
+from monitor.detection.layers.app import AppFacts, app_facts, over_udp, page_facts
+from monitor.detection.layers.dns import lookup_facts
+from monitor.detection.layers.http import http_facts
+from monitor.detection.layers.quic import quic_facts
+from monitor.detection.layers.tcp import tcp_facts
+from monitor.detection.layers.throttle import transfer_facts
+from monitor.detection.layers.tls import tls_facts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rules import (
     APP_RULES,
@@ -146,13 +149,13 @@ def _outcome(
     )
 
 
-def judge_endpoint(case: Beside) -> EndpointJudgement:
+def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
     """Judge one endpoint beside its controls."""
     lookups: list[Outcome] = []
     own: set[str] = set()
     forged: set[str] = set()
-    for qtype in sorted(case.endpoint.lookups):
-        facts = lookup_facts(case, qtype)
+    for qtype in sorted(context.endpoint.lookups):
+        facts = lookup_facts(context, qtype)
         evidence = (
             *(("on_path",) if facts.on_path and not facts.excused else ()),
             *(("lying_resolver",) if facts.lying_resolver and not facts.excused else ()),
@@ -160,40 +163,44 @@ def judge_endpoint(case: Beside) -> EndpointJudgement:
         )
         said = _outcome(DNS_RULES, Layer.DNS, facts, facts.reach, evidence=evidence)
         lookups.append(said)
-        answered = case.endpoint.lookups[qtype].answers
+        answered = context.endpoint.lookups[qtype].answers
         (forged if said.accuses else own).update(answered)
-    literal = not case.endpoint.ref.host or not lookups
+    literal = not context.endpoint.ref.host or not lookups
     addresses = tuple(
-        _judge_address(case, place, literal or place.address in own, place.address in forged)
-        for place in case.endpoint.places.values()
-        if place.seen
+        _judge_address(
+            context, address, literal or address.address in own, address.address in forged
+        )
+        for address in context.endpoint.addresses.values()
+        if address.seen
     )
-    return _combine(case, tuple(lookups), addresses, frozenset(forged - own))
+    return _combine(context, tuple(lookups), addresses, frozenset(forged - own))
 
 
-def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) -> AddressJudgement:
+def _judge_address(
+    context: EndpointContext, address: AddressView, own: bool, forged: bool
+) -> AddressJudgement:
     outcomes: list[Outcome] = []
-    if (tcp := tcp_facts(case, place, forged)) is not None:
+    if (tcp := tcp_facts(context, address, forged)) is not None:
         outcomes.append(
             _outcome(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp, tcp.some_flows)
         )
-    if (tls := tls_facts(case, place, forged)) is not None and _open(outcomes):
+    if (tls := tls_facts(context, address, forged)) is not None and _open(outcomes):
         evidence = (
             *(("system_root",) if tls.system_root else ()),
             *((f"blockpage:{tls.page}",) if tls.page else ()),
-            *path_remarks(tls.kind, place.paths),
+            *path_remarks(tls.kind, address.paths),
             *(("residual_possible",) if tls.residual_possible else ()),
         )
         outcomes.append(
             _outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence, tls.some_flows)
         )
-    if (speed := transfer_facts(case, place, forged)) is not None and _open(outcomes):
+    if (speed := transfer_facts(context, address, forged)) is not None and _open(outcomes):
         outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
-    if (quic := quic_facts(case, place, forged)) is not None and _open(outcomes):
+    if (quic := quic_facts(context, address, forged)) is not None and _open(outcomes):
         outcomes.append(
             _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
         )
-    if (http := http_facts(case, place, forged)) is not None and _open(outcomes):
+    if (http := http_facts(context, address, forged)) is not None and _open(outcomes):
         seen = (
             *((f"blockpage:{http.page}",) if http.page else ()),
             *(("by_service",) if http.tls and http.kind is Kind.OK else ()),
@@ -201,9 +208,9 @@ def _judge_address(case: Beside, place: AddressView, own: bool, forged: bool) ->
         outcomes.append(
             _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
         )
-    if (app := app_facts(case, place, forged)) is not None and _open(outcomes):
-        outcomes.append(_app_outcome(app, over_udp(place)))
-    return AddressJudgement(place.address, own, tuple(outcomes))
+    if (app := app_facts(context, address, forged)) is not None and _open(outcomes):
+        outcomes.append(_app_outcome(app, over_udp(address)))
+    return AddressJudgement(address.address, own, tuple(outcomes))
 
 
 def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
@@ -222,7 +229,7 @@ def _open(outcomes: Sequence[Outcome]) -> bool:
 
 
 def _combine(
-    case: Beside,
+    context: EndpointContext,
     lookups: tuple[Outcome, ...],
     addresses: tuple[AddressJudgement, ...],
     forged: frozenset[str],
@@ -235,7 +242,7 @@ def _combine(
     """
     names = {o.state for o in lookups}
     resolves = not lookups or State.OK in names
-    last_layer = Layer(protocol(case.endpoint.ref.protocol).layer)
+    last_layer = Layer(protocol(context.endpoint.ref.protocol).layer)
     if last_layer is Layer.DNS:
         addresses = ()
     last = [o for a in addresses for o in a.outcomes if o.layer is last_layer]
@@ -267,7 +274,7 @@ def _combine(
             (s for s in (State.INCONCLUSIVE, State.DOWN) if s in every),
             State.INCONCLUSIVE if State.VANTAGE_OFFLINE in every else State.INSUFFICIENT,
         )
-    asked = tuple(sorted(case.endpoint.lookups))
+    asked = tuple(sorted(context.endpoint.lookups))
     return EndpointJudgement(state, finished and resolves, lookups, addresses, forged, asked)
 
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from monitor.detection.facts.liveness import Standing, standing, with_clock
-from monitor.detection.facts.tcp_tls_http import beside
+from monitor.detection.facts.endpoint_context import endpoint_context
+from monitor.detection.facts.liveness import VantageStatus, vantage_status, with_clock
 from monitor.detection.facts.view import EndpointView, view
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
@@ -43,15 +43,15 @@ def judge(
     `liveness`: the liveness measurements of the same probe and round. `controls`: the same target
     seen by controls, nearest round first; of those that are online themselves, all of the nearest
     round count, and one that passes a step is enough. `quic`: whether QUIC of other targets passed
-    in that round (`monitor.detection.layers.quic_facts.passes`). Never raises.
+    in that round (`monitor.detection.layers.quic.quic_passes`). Never raises.
     """
-    here = replace(standing(liveness), quic=quic)
+    here = replace(vantage_status(liveness), quic=quic)
     return judge_beside(measurement, here, online_controls(controls), fingerprints)
 
 
 def judge_beside(
     measurement: Measurement,
-    here: Standing,
+    here: VantageStatus,
     chosen: Sequence[dict[str, EndpointView]],
     fingerprints: Fingerprints = OWN,
 ) -> Verdict:
@@ -60,7 +60,7 @@ def judge_beside(
     here = with_clock(here, measurement)
     judged = [
         judge_endpoint(
-            beside(
+            endpoint_context(
                 endpoint,
                 tuple(views.values()),
                 [c[endpoint.ref.id] for c in chosen if endpoint.ref.id in c],
@@ -114,7 +114,7 @@ def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]
     for measurement, liveness in controls:
         if chosen and measurement.round != chosen[0].round:
             break  # nearest first: the others are farther, and not worth a look
-        if standing(liveness).online:
+        if vantage_status(liveness).online:
             chosen.append(measurement)
     return [view(measurement) for measurement in chosen]
 
@@ -215,7 +215,7 @@ def _addresses(judged: Sequence[EndpointJudgement]) -> Share:
     return Share(total, failed)
 
 
-def _families(judged: Sequence[EndpointJudgement], here: Standing) -> set[str]:
+def _families(judged: Sequence[EndpointJudgement], here: VantageStatus) -> set[str]:
     broken = any(o.rule.endswith(".family_broken") for e in judged for o in e.outcomes)
     if not broken or here.international is not True:
         return set()

@@ -1,17 +1,157 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over the first exchange of an app's own protocol, once TCP has connected.
+"""The first exchange of an app's own protocol: what is read (over TCP or UDP), the rules for TCP.
 
-There is no innocuous twin to compare with: what speaks is the control, which was answered, and a
-repeat from a fresh port, which was not.
+No answer of these protocols proves who gave it (see the files of `probes.protocols`). So only a
+certificate confirms a DNS answer. There is no innocuous name to compare with: a failure counts when
+the control was answered and a repeat from a fresh port was not.
 """
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.app_facts import AppFacts
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.kinds import Kind, app_kind, icmp_evidence
+from monitor.detection.facts.view import AddressView
+from monitor.detection.layers.http import HTTPFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+from probes.wire.observation import AppExchange, HTTPExchange
+
+UDP = "udp"
+
+_HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})")
+
+_LOCATION = re.compile(rb"(?i)\nlocation:[ \t]*([!-~]{1,500})")
+
+_TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
+
+_PAGE_HEADS = (b"<html", b"<!doctype")
+
+
+@dataclass(frozen=True)
+class AppFacts:
+    """One address, as far as the app's first exchange goes."""
+
+    kind: Kind
+    """OK: it speaks; OTHER: something else answers."""
+    reach: Reach
+    here: bool = False
+    """The control was answered at this very address."""
+    repeated: bool = False
+    """A repeat from a fresh port was answered."""
+    accused: bool = False
+    """The DNS answer that gave this address is itself judged forged."""
+    web: bool = False
+    """The answer was a page in clear text."""
+    page: str | None = None
+    """That page is a known block page."""
+    status: int = 0
+    family_dead: bool = False
+    """No liveness host was reached over this address family."""
+    udp_passes: bool = False
+    """Another host answered over UDP, over this address family and at this port."""
+    lacks: tuple[str, ...] = ()
+    """What the control's answers of the same kind contain and this one does not: a key of the
+    service, the offer of TLS."""
+    icmp: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a verdict quotes."""
+        return (*self.icmp, *(f"lacks:{each}" for each in self.lacks))
+
+
+def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> AppFacts | None:
+    """Return the facts of the first exchange at one address; None when it was not made."""
+    seen = address.app
+    if seen is None:
+        return None
+    kind = app_kind(seen)
+    here = [p for p in context.at_controls(address) if p.app is not None]
+    others = here or [p for p in context.control_addresses if p.app is not None]
+    kinds = [Kind.OK if p.app_repeated else app_kind(p.app) for p in others if p.app is not None]
+    page = clear_page(seen, context.endpoint.ref.host)
+    return AppFacts(
+        kind=kind,
+        reach=reach(kind, kinds),
+        here=any(spoke(p) for p in here),
+        repeated=address.app_repeated,
+        accused=accused,
+        web=page is not None,
+        page=context.page(page) if page is not None else None,
+        status=(page.status or 0) if page is not None else 0,
+        family_dead=context.family_dead(address),
+        udp_passes=_udp_passes(context, address),
+        lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
+        icmp=icmp_evidence(seen),
+    )
+
+
+def _lacks(seen: AppExchange, others: Sequence[AppExchange]) -> tuple[str, ...]:
+    """Only what every control with the same kind of answer received."""
+    alike = [set(other.evidence) for other in others if other.spoke and other.reply == seen.reply]
+    if not seen.spoke or not alike:
+        return ()
+    return tuple(sorted(set.intersection(*alike) - set(seen.evidence)))
+
+
+def spoke(address: AddressView) -> bool:
+    """Whether a server of the app's protocol answered here, at any attempt."""
+    return address.app_repeated or (address.app is not None and app_kind(address.app) is Kind.OK)
+
+
+def over_udp(address: AddressView) -> bool:
+    """Whether the exchange was made over UDP."""
+    return address.app is not None and address.app.transport == UDP
+
+
+def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
+    """Whether another host of this target, or a liveness host, answered at the same port over the
+    same address family. DNS does not count (networks may allow UDP 53 to their own resolver only),
+    nor do other ports: firewalls open ports one by one."""
+    way = (address.family, address.port)
+    return way in context.vantage.udp or any(
+        over_udp(other) and spoke(other) and (other.family, other.port) == way
+        for endpoint in context.siblings
+        for other in endpoint.addresses.values()
+        if other.address != address.address
+    )
+
+
+def clear_page(seen: AppExchange, host: str) -> HTTPExchange | None:
+    """Return the page that came in place of the app's answer, as an HTTP exchange; None when it is
+    no page."""
+    if seen.spoke or not seen.excerpt or seen.transport != "tcp":
+        return None  # over TLS it comes from the service
+    head, _, body = seen.excerpt.partition(b"\r\n\r\n")
+    status = _HEAD.match(head)
+    if status is None:
+        head, body = b"", seen.excerpt
+        if not body.lstrip().lower().startswith(_PAGE_HEADS):
+            return None
+    location, title = _LOCATION.search(head), _TITLE.search(body)
+    return HTTPExchange(
+        endpoint=seen.endpoint,
+        address=seen.address,
+        port=seen.port,
+        host=host or seen.address,
+        status=int(status[1]) if status else None,
+        location=location[1].decode("ascii") if location else None,
+        title=title[1].decode("utf-8", "replace").strip() if title else None,
+        excerpt=body,
+    )
+
+
+def page_facts(facts: AppFacts) -> HTTPFacts | None:
+    """Return a known block page as the facts of HTTP, whose rules judge it; None without one, or
+    when the control is not answered by the app either."""
+    if facts.page is None or facts.accused or facts.repeated or facts.reach is Reach.SAME:
+        return None
+    return HTTPFacts(Kind.OK, facts.reach, here=facts.here, status=facts.status, page=facts.page)
+
 
 _APP = Layer.APP
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over one name and query type at the vantage's own resolver.
+"""What the rules of DNS read: one name and query type, and what became of its answers.
+
+Rules over one name and query type at the vantage's own resolver.
 
 What works comes first: a valid certificate rehabilitates an answer, so geographic DNS is never
 an accusation. An answer that is merely different accuses nobody.
@@ -7,16 +9,214 @@ an accusation. An answer that is merely different accuses nobody.
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.dns_facts import LookupFacts
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.kinds import (
+    CERTIFICATE_KINDS,
+    DEATHS,
+    Kind,
+    dns_kind,
+    http_kind,
+    quic_kind,
+    tls_kind,
+)
+from monitor.detection.facts.liveness import VantageStatus
+from monitor.detection.facts.ranges import special_place
+from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
+from monitor.detection.layers.app import spoke
+from monitor.detection.layers.tls import TLSFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+from probes.wire.observation import DNSLookup
+
+
+@dataclass(frozen=True)
+class LookupFacts:
+    """One name and query type at the vantage's own resolver."""
+
+    kind: Kind
+    reach: Reach
+    attempts: int = 1
+    proven: bool = False
+    """An answered address showed a valid certificate for the name."""
+    known: bool = False
+    """An answered address is one that a control saw, or the vantage's encrypted resolver."""
+    bogon: bool = False
+    """Every answer lies in a special range in which no trusted answer and no liveness host lies."""
+    others_known: bool = False
+    """A control, an encrypted resolver or a public one gives other addresses for the name."""
+    page: str | None = None
+    """Fingerprint of the block page that an answered address showed, with others_known, or is
+    known for."""
+    foreign: bool = False
+    """An answered address showed someone else's certificate, or HTTP in place of TLS."""
+    dead: bool = False
+    """Every answered address failed, while a trusted one of its family worked from here."""
+    by_name: bool = False
+    """At the answered address other names pass, or our name dies elsewhere too: the path knows
+    the name, so the address need not be wrong."""
+    on_path: bool = False
+    """A second, different reply came, or an address without DNS answered, or public resolvers
+    over plain UDP lie as well."""
+    lying_resolver: bool = False
+    """Others over plain UDP answer well, so it is the resolver itself."""
+    injected: bool = False
+    """The strict part of on_path: a second reply or an answer from a silent address."""
+    sibling: bool = False
+    """The other query type of the same name was answered."""
+    others: bool = False
+    """The resolver answers for the liveness names."""
+    limits: bool = False
+    """At the same time the resolver failed an innocuous name in the same way."""
+    authority: bool = False
+    """An encrypted resolver, which nobody on the path can answer for, fails in the same way, and
+    none gives an address: it is the name's own servers that answer so from here."""
+
+    @property
+    def excused(self) -> bool:
+        """Nobody needs to have lied."""
+        return self.limits or self.authority
+
+
+def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
+    """The handshake at an address dies for our name only."""
+    if address.tls is None or (kind := tls_kind(address.tls)) not in DEATHS:
+        return False
+    return TLSFacts(
+        kind,
+        Reach.UNKNOWN,
+        innocuous=tls_kind(address.tls_innocuous) if address.tls_innocuous else None,
+        reflector=tls_kind(endpoint.reflector) if endpoint.reflector else None,
+    ).by_name
+
+
+def works(address: AddressView) -> bool:
+    """Every step tried with the service's name passed here."""
+    if address.tls is not None and not address.proven:
+        return False
+    if (
+        address.http is not None
+        and http_kind(address.http) is not Kind.OK
+        and not address.http_repeated
+    ):
+        return False
+    if address.app is not None:
+        return spoke(address)
+    return address.tcp_passed or address.proven
+
+
+def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
+    """Return the facts of one query type."""
+    endpoint, lookup = context.endpoint, context.endpoint.lookups[qtype]
+    kind = dns_kind(lookup)
+    own = frozenset(lookup.answers) if kind is Kind.OK else frozenset()
+    control = [dns_kind(c.lookups[qtype]) for c in context.controls if qtype in c.lookups]
+    addresses = [address for address in endpoint.addresses.values() if address.address in own]
+    others = [
+        address for address in endpoint.addresses.values() if address.address in context.known - own
+    ]
+    silent = any(q.qtype == qtype and q.replies for q in endpoint.silent)
+    second = len(lookup.replies) > 1 and any(
+        (reply.rcode, frozenset(reply.answers))
+        != (lookup.replies[0].rcode, frozenset(lookup.replies[0].answers))
+        for reply in lookup.replies[1:]
+    )
+    plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
+    honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
+    alike = any(_lies_alike(q, kind, own) for q in plain)
+    others_known = honest or bool(context.known - own)
+    trusted = {
+        special_place(a) for a in context.known | context.proven
+    } | context.vantage.special_places
+    return LookupFacts(
+        kind=kind,
+        reach=reach(kind, control),
+        attempts=endpoint.attempts.get(qtype, 1),
+        proven=bool(own & context.proven),
+        known=bool(own & context.known),
+        bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
+        others_known=others_known,
+        page=_page_of(context, lookup, own)
+        or (_page_at(context, addresses) if others_known else None),
+        foreign=any(map(_foreign, addresses)),
+        dead=_dead(addresses, others, context.vantage),
+        by_name=any(name_filtered(address, endpoint) for address in addresses)
+        or _follows_name(endpoint, addresses),
+        on_path=silent or second or (alike and not honest),
+        lying_resolver=not silent and not second and honest,
+        injected=silent or second,
+        sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
+        others=context.vantage.resolver_answers,
+        limits=any(dns_kind(q) is kind for q in endpoint.innocuous_lookups),
+        authority=_authority(endpoint, kind, qtype),
+    )
+
+
+def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
+    seen = [
+        dns_kind(q) for q in endpoint.references if q.qtype == qtype and q.transport in ENCRYPTED
+    ]
+    return kind in seen and Kind.OK not in seen
+
+
+def _foreign(address: AddressView) -> bool:
+    """Someone else's certificate, or HTTP in place of TLS, by whatever handshake."""
+    if address.proven:
+        return False
+    kinds = [tls_kind(seen) for seen in (address.tls, address.tls_beside) if seen is not None]
+    kinds += [] if address.quic is None else [quic_kind(address.quic)]
+    return any(kind in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP) for kind in kinds)
+
+
+def _dead(own: list[AddressView], others: list[AddressView], here: VantageStatus) -> bool:
+    """Every answered address fails, and a trusted one of the same family works from here; an
+    address family that is broken here says nothing."""
+    tried = [address for address in own if address.family in here.families]
+    families = {address.family for address in tried}
+    working = any(works(address) for address in others if address.family in families)
+    return bool(tried) and not any(map(works, own)) and working
+
+
+def _follows_name(endpoint: EndpointView, addresses: Iterable[AddressView]) -> bool:
+    """Our own reflector shows the very certificate that the answered address shows: whoever
+    forges it follows the name, not the address."""
+    if endpoint.reflector is None or not endpoint.reflector.chain:
+        return False
+    leaf = endpoint.reflector.chain[0].sha256
+    return any(p.tls and p.tls.chain and p.tls.chain[0].sha256 == leaf for p in addresses)
+
+
+def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
+    """A public resolver over plain UDP or TCP says what our own resolver says. Silence is too
+    common to count."""
+    if kind is Kind.TIMEOUT or dns_kind(reference) is not kind:
+        return False
+    return kind is not Kind.OK or bool(own.intersection(reference.answers))
+
+
+def _page_of(context: EndpointContext, lookup: DNSLookup, own: frozenset[str]) -> str | None:
+    """What the answer is known for: one of its addresses, or a name that it is an alias of."""
+    aliases = lookup.replies[0].cnames if own and lookup.replies else ()
+    for text in (*sorted(own), *aliases):
+        if (id := context.fingerprints.answer(text, context.country)) is not None:
+            return id
+    return None
+
+
+def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str | None:
+    for address in addresses:
+        for exchange in (address.http_unverified, address.http):
+            if exchange is not None and (id := context.page(exchange)) is not None:
+                return id
+    return None
+
 
 _DNS = Layer.DNS
 
-
 _UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
+
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
 
 

@@ -5,14 +5,108 @@ own; in clear text anyone on the path may have written it.
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import HTTPFacts, Reach
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import (
+    EndpointContext,
+    Reach,
+    reach,
+)
+from monitor.detection.facts.kinds import (
+    DEATHS,
+    Kind,
+    http_kind,
+    innocuous_passes,
+    partial_loss,
+)
+from monitor.detection.facts.liveness import foreign_host
+from monitor.detection.facts.view import AddressView
+from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+from probes.wire.observation import HTTPExchange
+
+
+@dataclass(frozen=True)
+class HTTPFacts:
+    """One address, as far as HTTP goes."""
+
+    kind: Kind
+    reach: Reach
+    here: bool = False
+    repeated: bool = False
+    accused: bool = False
+    tls: bool = False
+    """The answer came over TLS with a valid certificate: it is the service's own."""
+    status: int = 0
+    page: str | None = None
+    foreign_redirect: bool = False
+    same_answer: bool = False
+    """A control got the same status (and the same redirect host, and no block page)."""
+    other_answer: bool = False
+    """A control got an answer, but another one: another status and, where both have one,
+    another title."""
+    innocuous: Kind | None = None
+    some_flows: bool = False
+    """As with handshakes: half or more of several requests died so."""
+
+
+def http_facts(context: EndpointContext, address: AddressView, accused: bool) -> HTTPFacts | None:
+    """Return the facts of HTTP at one address; None when it was not tried."""
+    answer = address.http
+    if answer is None:
+        return None
+    kind = http_kind(answer)
+    here = [p.http for p in context.at_controls(address) if p.http is not None]
+    seen = here or [p.http for p in context.control_addresses if p.http is not None]
+    good = [c for c in seen if http_kind(c) is Kind.OK]
+    return HTTPFacts(
+        kind=kind,
+        reach=reach(kind, map(http_kind, seen)),
+        here=any(http_kind(c) is Kind.OK for c in here),
+        repeated=address.http_repeated,
+        accused=accused,
+        tls=answer.tls and address.proven,
+        status=answer.status or 0,
+        # Over TLS that proved itself the page is the service's own, whatever it says.
+        page=None if answer.tls and address.proven else context.page(answer),
+        foreign_redirect=_redirects_away(answer),
+        same_answer=any(_same(context, answer, c) for c in good),
+        other_answer=bool(good) and all(_differs(answer, c) for c in good),
+        innocuous=http_kind(address.http_innocuous) if address.http_innocuous else None,
+        some_flows=not answer.tls
+        and kind in DEATHS
+        and partial_loss(kind, map(http_kind, address.exchanges))
+        and innocuous_passes(kind, [http_kind(each) for each in address.innocuous_exchanges])
+        and not context.control_fails(kind, lambda p: map(http_kind, p.exchanges)),
+    )
+
+
+def _redirects_away(answer: HTTPExchange) -> bool:
+    if not (answer.status and 300 <= answer.status < 400 and answer.location):
+        return False
+    return foreign_host(redirect_host(answer.location), answer.host)
+
+
+def _same(context: EndpointContext, answer: HTTPExchange, control: HTTPExchange) -> bool:
+    if answer.status != control.status:
+        return False
+    if context.page(answer) != context.page(control):
+        return False
+    return redirect_host(answer.location or "") == redirect_host(control.location or "")
+
+
+def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:
+    if answer.status == control.status:
+        return False
+    return not (answer.title and control.title and answer.title == control.title)
+
 
 _HTTP = Layer.HTTP
+
 LEGAL = 451
 """Unavailable for legal reasons, RFC 7725."""
+
 FORBIDDEN = (403, 410, 429, 503)
 """What servers answer to whom they turn away."""
 

@@ -1,18 +1,197 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over one QUIC handshake with the service's name. Its first datagrams name the service in
-what anyone on the path can read, and a censor drops them (Russia since 2023, China since 2024);
-but many homes and offices drop all of UDP 443, and then nobody is accused.
+"""One QUIC handshake with the service's name: what is read, and the rules.
+
+The first datagrams contain the service's name, and anyone on the path can read it. Censors drop
+them (Russia since 2023, China since 2024). But many homes and offices drop all of UDP 443. So
+missing answers count as blocking only when another QUIC handshake passed from the same vantage in
+the same round: with our reflector, another address or endpoint of the target, or another target
+(`quic_passes`; the caller sets `Standing.quic`).
 """
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import CERTIFICATE_KINDS, Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.quic_facts import QUICFacts
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.kinds import (
+    CERTIFICATE_KINDS,
+    Kind,
+    icmp_evidence,
+    quic_kind,
+    reached,
+    tls_kind,
+)
+from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+from probes.wire.measurement import Measurement
+from probes.wire.observation import QUICHandshake
+
+AFTER_TRIGGER = "after_trigger"
+"""Beside an innocuous name: ours had died here a short while before."""
+
+
+@dataclass(frozen=True)
+class QUICFacts:
+    """One address, as far as QUIC goes."""
+
+    kind: Kind
+    reach: Reach
+    here: bool = False
+    """The control shook hands over QUIC at this very address."""
+    repeated: bool = False
+    """A repeat from a fresh port shook hands."""
+    accused: bool = False
+    """The DNS answer that gave this address is itself judged forged."""
+    family_dead: bool = False
+    """No liveness host was reached over this address family."""
+    innocuous: Kind | None = None
+    """Another name at the same address."""
+    tainted: bool = False
+    """It was shown after ours: a censor that goes on blocking the pair of addresses for minutes
+    kills it as well."""
+    reflector: Kind | None = None
+    """The service's name at an address of ours."""
+    elsewhere: bool | None = None
+    """Other QUIC of this vantage and round passed; False: all that was tried met silence; None:
+    none was tried."""
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """No handshake came about, and nobody said why."""
+        return self.kind is Kind.TIMEOUT
+
+    @property
+    def quic_passes(self) -> bool:
+        """Something over QUIC passes from this vantage."""
+        return self.elsewhere is True or (self.reflector is not None and passed(self.reflector))
+
+    @property
+    def innocuous_passes(self) -> bool:
+        """Another name to the same address gets through."""
+        return self.innocuous is not None and passed(self.innocuous)
+
+    @property
+    def by_name(self) -> bool:
+        """Only the service's name is met with silence: another name at the same address is not,
+        or our name dies on the way to our own host too, although QUIC passes otherwise."""
+        dies = self.reflector is Kind.TIMEOUT and self.elsewhere is True
+        return self.innocuous_passes or dies
+
+    @property
+    def whatever_name(self) -> bool:
+        """Another name at this address is met with silence too, though QUIC passes otherwise.
+        When that name came second, only with ours passing elsewhere."""
+        if self.innocuous is not Kind.TIMEOUT:
+            return False
+        ours = self.reflector is not None and passed(self.reflector)
+        return ours or (self.elsewhere is True and not self.tainted)
+
+    @property
+    def no_quic_here(self) -> bool:
+        """Nothing over QUIC passes from this vantage, as far as was seen: neither our reflector
+        nor anything else answers."""
+        if self.innocuous_passes or self.quic_passes:
+            return False
+        return self.reflector is Kind.TIMEOUT or (
+            self.reflector is None and self.elsewhere is False
+        )
+
+
+def passed(kind: Kind) -> bool:
+    """The far side was heard: it showed a certificate, or closed by itself."""
+    return reached(kind) or kind is Kind.ALERT
+
+
+def quic_passes(measured: Iterable[Measurement]) -> bool | None:
+    """Return whether QUIC passed in these measurements of one vantage and round: False when all
+    that was tried met silence, None when none was. Names and contrasts do not matter."""
+    return _any_passes(
+        seen
+        for measurement in measured
+        for seen in measurement.observations
+        if isinstance(seen, QUICHandshake)
+    )
+
+
+def quic_facts(context: EndpointContext, address: AddressView, accused: bool) -> QUICFacts | None:
+    """Return the facts of QUIC at one address; None when it was not tried."""
+    if address.quic is None:
+        return None
+    here = [p for p in context.at_controls(address) if p.quic]
+    seen = here or [p for p in context.control_addresses if p.quic]
+    kinds = [Kind.OK if p.quic_repeated else quic_kind(p.quic) for p in seen if p.quic is not None]
+    kind = quic_kind(address.quic)
+    innocuous, reflector = address.quic_innocuous, context.endpoint.quic_reflector
+    tainted = innocuous is not None and (
+        innocuous.at_us > address.quic.at_us or AFTER_TRIGGER in innocuous.evidence
+    )
+    # What looks like the address may be the name, minutes long.
+    residual = tainted and innocuous is not None and quic_kind(innocuous) is Kind.TIMEOUT
+    return QUICFacts(
+        kind=kind,
+        reach=reach(kind, kinds),
+        here=any(p.quic_repeated or _passed(p.quic) for p in here),
+        repeated=address.quic_repeated,
+        accused=accused,
+        family_dead=context.family_dead(address),
+        innocuous=quic_kind(innocuous) if innocuous else None,
+        tainted=tainted,
+        reflector=quic_kind(reflector) if reflector else None,
+        elsewhere=_elsewhere(context, address),
+        evidence=(*_evidence(address), *(("residual_possible",) if residual else ())),
+    )
+
+
+def _passed(seen: QUICHandshake | None) -> bool:
+    return seen is not None and passed(quic_kind(seen))
+
+
+def _any_passes(seen: Iterable[QUICHandshake]) -> bool | None:
+    kinds = {quic_kind(handshake) for handshake in seen}
+    if any(map(passed, kinds)):
+        return True
+    return False if Kind.TIMEOUT in kinds else None
+
+
+def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
+    """The rest of this measurement and, where that saw nothing pass, the rest of the round."""
+    others = [
+        other
+        for endpoint in context.siblings
+        for other in endpoint.addresses.values()
+        if (other.address, other.port) != (address.address, address.port)
+    ]
+    seen = [
+        *(handshake for other in others for handshake in (other.quic, other.quic_innocuous)),
+        *(each.quic_reflector for each in context.siblings if each is not context.endpoint),
+    ]
+    if any(other.quic_repeated for other in others):
+        return True
+    found = {_any_passes(each for each in seen if each is not None), context.vantage.quic}
+    return True if True in found else False if False in found else None
+
+
+def _evidence(address: AddressView) -> tuple[str, ...]:
+    """What ICMP or the far side said, and how TCP and TLS fared at the same address."""
+    seen, tcp = address.quic, address.tcp_beside
+    remarks = [] if seen is None else [*icmp_evidence(seen)]
+    if seen is not None and seen.close_code is not None:
+        remarks.append(f"quic_close:{seen.close_code:#x}")
+    if tcp is not None:
+        if tcp.failure is not None:
+            remarks.append("tcp_fails_too")
+        elif address.tls_beside is not None and not reached(tls_kind(address.tls_beside)):
+            remarks.append("tls_fails_too")
+        else:
+            remarks.append("tcp_works")
+    return tuple(remarks)
+
 
 _QUIC = Layer.QUIC
+
 _ICMP = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED)
 
 QUIC_RULES: tuple[Rule[QUICFacts], ...] = (

@@ -1,12 +1,68 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over TCP to one address. A bare timeout is what nature does most, so it weighs little."""
+"""TCP to one address: what is read, and the rules. A bare timeout is the most common failure
+without blocking, so it has a low weight."""
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach, TCPFacts
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import (
+    EndpointContext,
+    Reach,
+    reach,
+)
+from monitor.detection.facts.kinds import (
+    Kind,
+    icmp_evidence,
+    partial_loss,
+    tcp_kind,
+)
+from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+
+_CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
+
+
+@dataclass(frozen=True)
+class TCPFacts:
+    """One address, as far as TCP goes."""
+
+    kind: Kind
+    reach: Reach
+    here: bool = False
+    """The control reached this very address."""
+    repeated: bool = False
+    """A repeat connected, or a later step was taken here, which needs a connection."""
+    family_dead: bool = False
+    """No liveness host was reached over this address family."""
+    accused: bool = False
+    """The DNS answer that gave this address is itself judged forged."""
+    icmp: tuple[str, ...] = ()
+    some_flows: bool = False
+    """Half or more of several connections failed so, and others came about."""
+
+
+def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> TCPFacts | None:
+    """Return the facts of TCP at one address; None when it was not tried."""
+    if address.tcp is None:
+        return None
+    kind = tcp_kind(address.tcp)
+    here = [tcp_kind(p.tcp) for p in context.at_controls(address) if p.tcp is not None]
+    seen = here or [tcp_kind(p.tcp) for p in context.control_addresses if p.tcp is not None]
+    return TCPFacts(
+        kind=kind,
+        reach=reach(kind, seen),
+        here=Kind.OK in here,
+        repeated=address.tcp_repeated or address.tls is not None or address.http is not None,
+        family_dead=context.family_dead(address),
+        accused=accused,
+        icmp=icmp_evidence(address.tcp),
+        some_flows=kind in _CUT
+        and partial_loss(kind, map(tcp_kind, address.connects))
+        and not context.control_fails(kind, lambda p: map(tcp_kind, p.connects)),
+    )
+
 
 _TCP = Layer.TCP
 

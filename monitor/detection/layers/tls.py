@@ -5,18 +5,135 @@ service address and innocuous name; our own reflector and the service's name.
 
 from __future__ import annotations
 
-from monitor.detection.facts.kinds import CERTIFICATE_KINDS, DEATHS, Kind
-from monitor.detection.facts.tcp_tls_http import Reach, TLSFacts
+from dataclasses import dataclass
+
+from monitor.detection.facts.endpoint_context import (
+    AFTER_TRIGGER,
+    EndpointContext,
+    Reach,
+    reach,
+)
+from monitor.detection.facts.kinds import (
+    CERTIFICATE_KINDS,
+    DEATHS,
+    Kind,
+    innocuous_passes,
+    partial_loss,
+    reached,
+    tls_kind,
+)
+from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
+from probes.wire.observation import Contrast
+
+
+@dataclass(frozen=True)
+class TLSFacts:
+    """One address, as far as TLS goes."""
+
+    kind: Kind
+    reach: Reach
+    here: bool = False
+    repeated: bool = False
+    classical: bool = False
+    accused: bool = False
+    innocuous: Kind | None = None
+    reflector: Kind | None = None
+    same_leaf: bool = False
+    """The control was shown the very same certificate."""
+    system_root: bool = False
+    page: str | None = None
+    tainted: bool = False
+    """The innocuous name was shown after ours: a censor that goes on blocking the pair of addresses
+    for minutes kills it as well."""
+    some_flows: bool = False
+    """Half or more of several handshakes died so, others passed, and an innocuous name did always;
+    the control saw none die."""
+
+    @property
+    def innocuous_passes(self) -> bool:
+        """Another name to the same address gets further than ours."""
+        kind = self.innocuous
+        return kind is not None and (reached(kind) or (kind is Kind.ALERT and self.kind != kind))
+
+    @property
+    def reflector_dies(self) -> bool:
+        """Our name dies on the way to our own host in the same way."""
+        return self.reflector is not None and self.reflector is self.kind
+
+    @property
+    def by_name(self) -> bool:
+        """The SNI square says: filtered by name."""
+        return self.innocuous_passes or self.reflector_dies
+
+    @property
+    def whatever_name(self) -> bool:
+        """The square says: this address, whatever the name. When the innocuous name came second,
+        only with ours passing elsewhere."""
+        passes_elsewhere = self.reflector is not None and reached(self.reflector)
+        told = self.innocuous is not None and not self.by_name
+        return told and (passes_elsewhere or not self.tainted)
+
+    @property
+    def residual_possible(self) -> bool:
+        """What looks like the address may be the name, minutes long."""
+        return self.tainted and self.innocuous is not None and not self.by_name
+
+
+def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> TLSFacts | None:
+    """Return the facts of TLS at one address; None when it was not tried."""
+    if address.tls is None:
+        return None
+    kind = tls_kind(address.tls)
+    here = [p for p in context.at_controls(address) if p.tls is not None]
+    seen = here or [p for p in context.control_addresses if p.tls is not None]
+    kinds = [Kind.OK if p.proven else tls_kind(p.tls) for p in seen if p.tls is not None]
+    leaf = address.tls.chain[0].sha256 if address.tls.chain else ""
+    return TLSFacts(
+        kind=kind,
+        reach=reach(kind, kinds),
+        here=any(p.proven for p in here),
+        repeated=address.tls_repeated or (address.http is not None and address.http.tls),
+        classical=address.tls_classical or _classical_elsewhere(context, address),
+        accused=accused,
+        innocuous=tls_kind(address.tls_innocuous) if address.tls_innocuous else None,
+        reflector=tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None,
+        same_leaf=bool(leaf)
+        and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
+        system_root="system_root" in address.tls.evidence,
+        page=context.page(address.http_unverified) if address.http_unverified else None,
+        tainted=_tainted(address),
+        some_flows=kind in DEATHS
+        and partial_loss(kind, map(tls_kind, address.handshakes))
+        and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
+        and not context.control_fails(kind, lambda p: map(tls_kind, p.handshakes)),
+    )
+
+
+def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool:
+    """The smaller hello was not tried here, and passed at another address of the endpoint."""
+    tried = any(each.contrast is Contrast.CLASSICAL_HELLO for each in address.handshakes)
+    return not tried and any(other.tls_classical for other in context.endpoint.addresses.values())
+
+
+def _tainted(address: AddressView) -> bool:
+    """Our name had been shown at this address before the innocuous one was."""
+    if address.tls is None or address.tls_innocuous is None:
+        return False
+    first = min(shaken.at_us for shaken in address.handshakes)
+    return address.tls_innocuous.at_us > first or AFTER_TRIGGER in address.tls_innocuous.evidence
+
 
 _TLS = Layer.TLS
+
 _WORDS = {
     Kind.RESET: "dies by RST",
     Kind.TIMEOUT: "is met with silence",
     Kind.EOF: "is closed",
     Kind.ALERT: "is refused by a TLS alert",
 }
+
 # Micro-nats by the way it dies. By name: (fit) tls reset +2.04, tls other +1.60; silence by name
 # is typed, since an innocuous name passes; an alert may be the server's own. By address: halved.
 _BY_NAME = {
@@ -25,12 +142,14 @@ _BY_NAME = {
     Kind.EOF: (Technique.TLS_EOF_SNI, 3_700_000),
     Kind.ALERT: (Technique.TLS_ALERT_SNI, 2_500_000),
 }
+
 _BY_ADDRESS = {
     Kind.RESET: (Technique.TLS_RESET_OTHER, 2_400_000),
     Kind.TIMEOUT: (Technique.TLS_TIMEOUT_OTHER, 700_000),
     Kind.EOF: (Technique.TLS_EOF_OTHER, 1_800_000),
     Kind.ALERT: (Technique.TLS_ALERT_OTHER, 1_200_000),
 }
+
 _UNTOLD = {
     Kind.RESET: 2_400_000,
     Kind.TIMEOUT: 500_000,

@@ -5,13 +5,14 @@ accuses only where UDP to the same port was seen to pass to somebody else.
 
 from __future__ import annotations
 
+from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.app_facts import AppFacts
+from monitor.detection.layers.app import AppFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
 
 _UDP = Layer.UDP
+
 _TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
 
 UDP_RULES: tuple[Rule[AppFacts], ...] = (

@@ -5,12 +5,12 @@ or whose every connection is changed, says nothing about one service.
 
 from __future__ import annotations
 
-from monitor.detection.facts.liveness import Standing
+from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.model import State
 from monitor.detection.rule import Rule
 
 UNSEEN = "vantage.liveness_unseen"
-VANTAGE_RULES: tuple[Rule[Standing], ...] = (
+VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     Rule(
         "vantage.clock_wrong",
         None,

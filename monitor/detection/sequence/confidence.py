@@ -16,8 +16,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from monitor.detection.model import Event, EventState, Tier
-from monitor.detection.sequence import gates
+from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
 
 LEAST, MOST = 1, 995
 """Per mille: nothing that was fitted to some thousand statements can be surer than this."""
@@ -138,7 +137,7 @@ def probability(event: Event) -> int | None:
 def terms(event: Event) -> tuple[Term, ...]:
     """What the figure is made of: the tier, then those of TERMS that hold. Empty when there is
     no figure."""
-    if event.source != gates.PROBE or event.state is EventState.RETRACTED:
+    if event.source != OWN_SOURCE or event.state is EventState.RETRACTED:
         return ()
     if event.tier is Tier.LIKELY and "network_divided" in event.against:
         return ()

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from monitor.detection.imported import folding as imported
 from monitor.detection.imported.gathering import gathered
-from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
 from monitor.detection.sequence.series_summary import Fares, Sight
@@ -31,9 +31,9 @@ DOWN = (gates.DOWN, gates.UNKNOWN)
 _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 
 
-def event_id(service: str, country: str, opened: int, source: str = gates.PROBE) -> str:
+def event_id(service: str, country: str, opened: int, source: str = OWN_SOURCE) -> str:
     """The id of an event. Imported evidence has events of its own, so its source counts."""
-    words = [service, country, str(opened)] + ([source] if source != gates.PROBE else [])
+    words = [service, country, str(opened)] + ([source] if source != OWN_SOURCE else [])
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
@@ -90,7 +90,7 @@ def _lift(
     for sight in series_summary.sights(state, country, source, round, policy):
         if sight.key not in touched:
             continue
-        own = source == gates.PROBE
+        own = source == OWN_SOURCE
         if (
             series.lifted(sight.network, sight.layer, round, policy)
             if own
@@ -147,7 +147,7 @@ def _advanced(
 
 
 def _stood(old: Stood | None, event: Event) -> Stood | None:
-    if event.source != gates.PROBE:
+    if event.source != OWN_SOURCE:
         return None
     if old is not None and old.tier is event.tier and old.agreeing > event.agreeing:
         return old
@@ -214,7 +214,7 @@ def _opened(
         updated=round,
         agreeing=0,
         total=0,
-        control="ok" if network.source == gates.PROBE else "none",
+        control="ok" if network.source == OWN_SOURCE else "none",
         source=network.source,
         policy_name=policy.name,
         pace=policy.pace,
@@ -247,7 +247,7 @@ def _described(
     assert tier is not None, "an event without an alarmed series"
     rose = new or top > _RANK[old.tier]
     started = series_summary.onset_of(best, round)
-    foreign = old.source != gates.PROBE and not new
+    foreign = old.source != OWN_SOURCE and not new
     event = replace(
         old,
         targets=tuple(sorted({sight.network.target for sight in best})),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from copy import copy
 
 from monitor.detection.imported import folding as imported
-from monitor.detection.model import Event, Fact
+from monitor.detection.model import OWN_SOURCE, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import events, gates, series
 from monitor.detection.sequence.state import Network, Series, ServiceState, network_key
@@ -60,7 +60,7 @@ def step(
                 if known is not None
                 else Network(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
-        if fact.source == gates.PROBE:
+        if fact.source == OWN_SOURCE:
             series.meet(touched[key], fact)
         else:
             imported.meet(touched[key], fact, policy)
@@ -70,13 +70,13 @@ def step(
         shut.update(reasons)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
-        if fact.source == gates.PROBE:
+        if fact.source == OWN_SOURCE:
             series.take(touched[key], fact, key in reasons, policy)
         else:
             imported.take(touched[key], fact, key in reasons, policy)
     for key, network in sorted(touched.items()):
         for layer, each in network.layers.items():
-            if network.source != gates.PROBE:
+            if network.source != OWN_SOURCE:
                 imported.promote(new, network, layer, round, key in reasons, policy)
             elif series.suspected(each):
                 standing = series.stand(network, layer, round, policy)

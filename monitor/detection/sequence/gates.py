@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from monitor.detection.model import Fact, State
+from monitor.detection.model import OWN_SOURCE, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline
 from monitor.detection.sequence.state import Case, Member, Network, Series, ServiceState, Track
@@ -41,7 +41,6 @@ CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
 down: it never opens a gate."""
 UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
 """It fails, and the ground for counting that is missing or gone."""
-PROBE = "probe"
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
 """Evidence that the vantage itself, or its network as a whole, is the cause."""
@@ -55,7 +54,7 @@ def outcome(fact: Fact) -> str:
         case State.OK:
             return GOOD
         case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
-            return BAD if fact.control or fact.source != PROBE else UNSUPPORTED
+            return BAD if fact.control or fact.source != OWN_SOURCE else UNSUPPORTED
         case State.DOWN:
             return UNKNOWN if unseen else DOWN
         case State.VANTAGE_OFFLINE:
@@ -251,7 +250,7 @@ def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
 
 def _seen(state: ServiceState, target: str) -> list[Network]:
     """Where vantages of our own see a target."""
-    return [n for n in state.networks.values() if n.target == target and n.source == PROBE]
+    return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
 
 
 def inhibitions(

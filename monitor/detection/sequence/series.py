@@ -11,7 +11,7 @@ from copy import copy
 
 import msgspec
 
-from monitor.detection.model import Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.model import OWN_SOURCE, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates, split
 from monitor.detection.sequence.cusum import Failure
@@ -58,7 +58,7 @@ def fork(network: Network) -> Network:
 
 def probe_of(fact: Fact) -> str:
     """Whose track a fact belongs to: imported facts have one pseudo-vantage a network."""
-    return fact.probe if fact.source == gates.PROBE else fact.source
+    return fact.probe if fact.source == OWN_SOURCE else fact.source
 
 
 def meet(network: Network, fact: Fact) -> None:
@@ -66,7 +66,7 @@ def meet(network: Network, fact: Fact) -> None:
     probe = probe_of(fact)
     known = network.members.get(probe)
     network.members[probe] = Member(
-        owner=fact.owner if fact.source == gates.PROBE else fact.source,
+        owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
         enrolled=fact.enrolled,
         interval=known.interval if known is not None and fact.retest else fact.interval,
         round=fact.round,
@@ -210,7 +210,7 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         if cusum.typed(split.held_by(series, probe), policy)
     }
     apart: tuple[str, ...] = ()
-    if network.source == gates.PROBE:
+    if network.source == OWN_SOURCE:
         apart = split.apart(network, series, round, policy)
         most = policy.owner_vantages
         counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
@@ -285,7 +285,7 @@ def promote(
     series.rank = max(series.rank, 2)
     hold = policy.confirm_typed_seconds if standing.typed else policy.confirm_untyped_seconds
     if (
-        network.source == gates.PROBE
+        network.source == OWN_SOURCE
         and not standing.divided
         and len(standing.owners) >= policy.confirm_min_owners
         and round - series.likely_since >= policy.ms(hold)

@@ -10,7 +10,7 @@ import msgspec
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.folding import reached_elsewhere
 from monitor.detection.imported.gathering import dense, densest
-from monitor.detection.model import NetworkEvidence
+from monitor.detection.model import OWN_SOURCE, NetworkEvidence
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series, split
 from monitor.detection.sequence.onset import Onset, onset
@@ -193,12 +193,12 @@ def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, .
     remarks = {
         "failing_elsewhere": any(others),
         "few_vantages": len(standing.voting) < policy.country_min_vantages,
-        "control_by_other_networks": network.source != gates.PROBE
+        "control_by_other_networks": network.source != OWN_SOURCE
         and any(sight.contrast for sight in seen),
         "no_other_network": not any(sight.contrast for sight in seen),
         "network_divided": all(sight.standing.divided for sight in seen),
-        "no_control": network.source != gates.PROBE,
-        "no_quorum_for_imports": network.source != gates.PROBE,
+        "no_control": network.source != OWN_SOURCE,
+        "no_quorum_for_imports": network.source != OWN_SOURCE,
         "one_network": len({sight.network.asn for sight in seen}) == 1,
         "one_owner": len(standing.owners) < policy.confirm_min_owners,
         "untyped": not any(cusum.typed(held, policy) for held in best.held),

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Network, ServiceState, Track
@@ -60,7 +61,7 @@ def _may(times: Sequence[int], now: int, policy: Policy) -> bool:
 def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple[Place, int]]:
     """(place, micro-nats of its most suspicious vantage) where something has just begun."""
     for network in state.networks.values():
-        if network.source != gates.PROBE or network.inhibited_until >= state.round:
+        if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
         nats = max(
             (_stirred(network, layer, state.round, now, policy) for layer in network.layers),

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 
-from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.confidence import HELD_MOST, Term
-from monitor.detection.sequence.gates import PROBE
 
 _WORDS = {
     "signature": "one owner's vantages met a signature that natural faults lack",
@@ -51,7 +50,7 @@ def missing(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
         return "It was withdrawn."
-    if event.source == PROBE:
+    if event.source == OWN_SOURCE:
         return "A network that is blocked in parts has no figure: none was in that world."
     return "Imported measurements have no figure: nothing is known of how often they mislead."
 

@@ -1,4 +1,4 @@
-"""Observation -> kind, with the words that probes and imports use."""
+"""How a step ended, for every failure that a probe reports, and which share of several attempts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.kinds import Kind, dns_kind, http_kind, reached, tcp_kind, tls_kind
+from monitor.detection.facts.kinds import (
+    Kind,
+    dns_kind,
+    http_kind,
+    innocuous_passes,
+    partial_loss,
+    reached,
+    tcp_kind,
+    tls_kind,
+)
+from monitor.detection.judge.target import judge
 from probes.wire.failure import Failure
 from probes.wire.observation import DNSReply
-from tests.monitor.detection.scenes import A1, dns, foreign, http, tcp, tls
+from tests.monitor.detection.scenes import (
+    A1,
+    CLASSICAL,
+    HTTP,
+    INNOCUOUS,
+    INNOCUOUS_HOST,
+    REPEAT,
+    alive,
+    control,
+    dns,
+    foreign,
+    http,
+    measured,
+    tcp,
+    tls,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +114,97 @@ def test_http_answers_whatever_the_status() -> None:
     assert http_kind(http(status=None)) is Kind.OTHER
     assert http_kind(http(A1, Failure.RESET)) is Kind.RESET
     assert http_kind(http(A1, Failure.HTTP_REQUEST_FAILED)) is Kind.OTHER
+
+
+X, P = Kind.RESET, Kind.OK
+DIES = Failure.RESET
+
+
+@pytest.mark.parametrize(
+    ("tries", "said"),
+    [
+        ([X, P, X, P, X], True),
+        ([X, P, X, X], True),
+        ([X, P, X, P, P, P], False),
+        ([X, P, P, P], False),
+        ([X, X, X], False),
+        ([X, P, Kind.TIMEOUT, X, P], False),
+        ([], False),
+    ],
+)
+def test_half_or_more_of_several(tries: list[Kind], said: bool) -> None:
+    assert partial_loss(X, tries) is said
+
+
+def test_a_harmless_name_must_pass_every_time() -> None:
+    assert innocuous_passes(X, [P, Kind.CA_SIGNED, Kind.ALERT])
+    assert not innocuous_passes(X, [P])
+    assert not innocuous_passes(X, [P, X, P])
+    assert not innocuous_passes(Kind.ALERT, [P, Kind.ALERT])
+
+
+def handshakes(*died: bool, harmless: int = 2, last=REPEAT):  # type: ignore[no-untyped-def]
+    names = [{}, *[REPEAT] * (len(died) - 2), last]
+    shaken = [tls(A1, DIES if d else None, **k) for d, k in zip(died, names, strict=True)]
+    return [dns(A1), tcp(A1), *shaken, *(tls(A1, **INNOCUOUS) for _ in range(harmless))]
+
+
+def said(*seen, beside=None):  # type: ignore[no-untyped-def]
+    beside = control() if beside is None else beside
+    return judge(measured(*seen), alive(), [beside] if beside else [])
+
+
+def test_half_of_the_handshakes() -> None:
+    verdict = said(*handshakes(True, False, True, False, True))
+    assert (verdict.state, verdict.technique) == ("impaired", "tls.reset.sni")
+    assert verdict.evidence == ("partial:flows",)
+    assert (verdict.endpoints.failed, verdict.addresses.failed) == (0, 0)
+
+
+def test_one_of_five_was_lost() -> None:
+    verdict = said(*handshakes(True, False, False, False, False))
+    assert (verdict.state, verdict.rule) == ("ok", "tls.repeat_valid")
+
+
+def test_a_small_hello_that_passes_by_luck_is_one_of_the_tries() -> None:
+    verdict = said(*handshakes(True, True, True, False, last=CLASSICAL))
+    assert (verdict.state, verdict.technique) == ("impaired", "tls.reset.sni")
+    verdict = said(*handshakes(True, True, False, harmless=0, last=CLASSICAL))
+    assert (verdict.state, verdict.rule) == ("ok", "tls.large_hello")
+
+
+def test_a_harmless_name_dies_too_or_was_not_tried() -> None:
+    for harmless in (0, 1):
+        assert said(*handshakes(True, False, True, False, True, harmless=harmless)).state == "ok"
+    dies_too = tls(A1, DIES, **INNOCUOUS)
+    assert said(*handshakes(True, False, True, False, True), dies_too).state == "ok"
+
+
+def test_a_moody_server_is_one_for_the_control_too() -> None:
+    moody = control(dns(A1), tcp(A1), tls(A1, DIES), tls(A1, **REPEAT))
+    assert said(*handshakes(True, False, True, False, True), beside=moody).state == "ok"
+
+
+def test_without_a_control_it_works() -> None:
+    verdict = said(*handshakes(True, False, True, False, True), beside=())
+    assert (verdict.state, verdict.technique) == ("ok", None)
+
+
+def test_half_of_the_connections() -> None:
+    connects = [
+        tcp(A1, DIES if n % 2 == 0 else None, errno=111 if n % 2 == 0 else None, **kind)
+        for n, kind in enumerate([{}, REPEAT, REPEAT, REPEAT, REPEAT])
+    ]
+    verdict = said(dns(A1), *connects, tls(A1))
+    assert (verdict.state, verdict.technique) == ("impaired", "tcp.reset")
+    assert "partial:flows" in verdict.evidence
+    assert [f.layer for f in verdict.findings if not f.blocked] == ["dns", "tls"]
+
+
+def test_half_of_the_requests() -> None:
+    asked = [http(A1, DIES if n % 2 == 0 else None, **k) for n, k in enumerate([{}, *[REPEAT] * 4])]
+    beyond = control(dns(A1, at=HTTP), tcp(A1, at=HTTP), http(A1), endpoints=(HTTP,))
+    seen = [dns(A1, at=HTTP), tcp(A1, at=HTTP), *asked, *[http(A1, **INNOCUOUS_HOST)] * 2]
+    verdict = judge(measured(*seen, endpoints=(HTTP,)), alive(), [beyond])
+    assert (verdict.state, verdict.technique) == ("impaired", "http.reset.host")
+    assert verdict.evidence == ("partial:flows",)

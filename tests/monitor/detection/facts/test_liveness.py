@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.liveness import foreign_host, standing, with_clock
+from monitor.detection.facts.liveness import foreign_host, vantage_status, with_clock
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
 from tests.monitor.detection.scenes import (
@@ -37,7 +37,7 @@ NAME = endpoint("dns", "l1.example")
     ],
 )
 def test_most_of_the_international_scope(passes: tuple[bool, ...], online: bool | None) -> None:
-    here = standing(alive(international=passes, domestic=(True,)))
+    here = vantage_status(alive(international=passes, domestic=(True,)))
     assert here.international is online
     assert here.online is (online is True)
     assert here.domestic is True
@@ -48,7 +48,7 @@ def test_an_unseen_host_has_not_passed() -> None:
     part = measured(
         *whole.observations[:6], endpoints=whole.endpoints, target="liveness/international"
     )
-    assert standing([part]).international is False
+    assert vantage_status([part]).international is False
 
 
 @pytest.mark.parametrize(
@@ -67,54 +67,56 @@ def test_an_unseen_host_has_not_passed() -> None:
     ],
 )
 def test_a_host_passes_by_its_protocol(ref: Any, seen: list[AnyObservation], passes: bool) -> None:
-    here = standing([measured(*seen, endpoints=(ref,), target="liveness/international")])
+    here = vantage_status([measured(*seen, endpoints=(ref,), target="liveness/international")])
     assert here.online is passes
     assert here.portal is (not passes and ref is CLEAR)
 
 
 def test_hosts_over_udp_tell_whether_udp_passes_and_have_no_vote() -> None:
     for passes in (True, False):
-        here = standing(with_udp(passes=passes, international=(True, False, True)))
+        here = vantage_status(with_udp(passes=passes, international=(True, False, True)))
         assert here.online
         assert here.udp == ({(4, 3478)} if passes else set())
-        offline = standing(with_udp(passes=passes, international=(True, False)))
+        offline = vantage_status(with_udp(passes=passes, international=(True, False)))
         assert offline.international is False
 
 
 def test_families_and_resolver() -> None:
-    assert standing(alive()).families == {4, 6}
-    assert standing(alive(v6=False)).families == {4}
-    assert standing(alive()).resolver_answers
-    dead = standing(alive(names_answer=False, international=(False,)))
+    assert vantage_status(alive()).families == {4, 6}
+    assert vantage_status(alive(v6=False)).families == {4}
+    assert vantage_status(alive()).resolver_answers
+    dead = vantage_status(alive(names_answer=False, international=(False,)))
     assert dead.resolver_dead
     assert not dead.resolver_answers
 
 
 def test_special_places_where_the_world_is() -> None:
-    assert standing(alive()).special_places == set()
+    assert vantage_status(alive()).special_places == set()
     whole = {"endpoints": (PORT,), "target": "liveness/international"}
     inside = measured(tcp("198.18.0.4", at=PORT), **whole)
-    (place,) = standing([inside]).special_places
+    (place,) = vantage_status([inside]).special_places
     assert place.startswith("benchmark")
     failed = measured(tcp("10.0.0.4", "generic_timeout_error", at=PORT), **whole)
-    assert standing([failed]).special_places == set()
+    assert vantage_status([failed]).special_places == set()
 
 
 def test_clock() -> None:
-    assert standing(alive(clock_offset_ms=-3_600_001)).clock_wrong
-    assert not standing(alive(clock_offset_ms=3_600_000)).clock_wrong
-    assert with_clock(standing(alive()), measured(clock_offset_ms=9_999_999)).clock_wrong
-    assert not with_clock(standing(alive()), measured(clock_offset_ms=9)).clock_wrong
+    assert vantage_status(alive(clock_offset_ms=-3_600_001)).clock_wrong
+    assert not vantage_status(alive(clock_offset_ms=3_600_000)).clock_wrong
+    assert with_clock(vantage_status(alive()), measured(clock_offset_ms=9_999_999)).clock_wrong
+    assert not with_clock(vantage_status(alive()), measured(clock_offset_ms=9)).clock_wrong
     ref = endpoint("tls", "l1.example")
     expired = measured(foreign(at=ref, code=10), endpoints=(ref,), target="liveness/international")
-    assert standing([expired]).clock_wrong
-    assert standing([expired]).dates
+    assert vantage_status([expired]).clock_wrong
+    assert vantage_status([expired]).dates
 
 
 def test_the_clock_is_read_with_the_international_hosts() -> None:
     both = alive(domestic=(True,), clock_offset_ms=9_999_999)
-    assert standing(both).clock_wrong
-    assert not standing(both[1:]).clock_wrong, "what is lost of the other scope excuses nothing"
+    assert vantage_status(both).clock_wrong
+    assert not vantage_status(both[1:]).clock_wrong, (
+        "what is lost of the other scope excuses nothing"
+    )
 
 
 def test_interception_needs_half_of_the_hosts() -> None:
@@ -122,9 +124,9 @@ def test_interception_needs_half_of_the_hosts() -> None:
     good = [tls(f"14.0.0.{n}", at=refs[n]) for n in (1, 2)]
     one_bad = [foreign("14.0.0.0", at=refs[0]), *good]
     whole = {"endpoints": refs, "target": "liveness/international"}
-    assert not standing([measured(*one_bad, **whole)]).intercepted
+    assert not vantage_status([measured(*one_bad, **whole)]).intercepted
     two_bad = [*one_bad[:2], foreign("14.0.0.2", 62, at=refs[2])]
-    assert standing([measured(*two_bad, **whole)]).intercepted
+    assert vantage_status([measured(*two_bad, **whole)]).intercepted
 
 
 @pytest.mark.parametrize(

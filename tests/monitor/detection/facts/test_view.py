@@ -41,7 +41,7 @@ TIMEOUT = Failure.TIMEOUT
 
 def test_a_success_stands_whatever_the_order() -> None:
     for seen in ([tcp(A1, TIMEOUT), tcp(A1)], [tcp(A1), tcp(A1, TIMEOUT)]):
-        place = view(measured(*seen))[TLS.id].places[A1, 443]
+        place = view(measured(*seen))[TLS.id].addresses[A1, 443]
         assert place.tcp is not None
         assert place.tcp.failure is None
 
@@ -60,7 +60,7 @@ def test_contrasts_do_not_stand_for_the_subject() -> None:
             http(A1, at=TLS, port=443, **NO_VERIFY),
         )
     )[TLS.id]
-    place = one.places[A1, 443]
+    place = one.addresses[A1, 443]
     assert place.tcp_repeated
     assert place.tcp_passed
     assert place.tls is not None
@@ -72,8 +72,8 @@ def test_contrasts_do_not_stand_for_the_subject() -> None:
     assert place.http is None
     assert place.http_unverified is not None
     assert one.reflector is not None
-    assert (REFLECTOR, 443) not in one.places
-    assert not one.places[A2, 443].seen
+    assert (REFLECTOR, 443) not in one.addresses
+    assert not one.addresses[A2, 443].seen
 
 
 def test_resolvers_are_kept_apart() -> None:

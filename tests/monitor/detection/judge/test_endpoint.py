@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.liveness import standing
-from monitor.detection.facts.tcp_tls_http import beside
+from monitor.detection.facts.endpoint_context import endpoint_context
+from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.facts.view import view
 from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
 from monitor.detection.model import State
@@ -47,11 +47,11 @@ def judged(*seen: AnyObservation, at: Any = TLS, v6: bool = True) -> EndpointJud
     views = view(measured(*seen, endpoints=(at,)))
     beyond, _ = control(*fine, endpoints=(at,))
     return judge_endpoint(
-        beside(
+        endpoint_context(
             views[at.id],
             tuple(views.values()),
             [view(beyond)[at.id]],
-            standing(alive(v6=v6)),
+            vantage_status(alive(v6=v6)),
         )
     )
 

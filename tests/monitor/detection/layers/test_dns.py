@@ -1,4 +1,4 @@
-"""DNS rules over facts, where the order of the tuple matters."""
+"""DNS: what is read, and the order of the rules."""
 
 from __future__ import annotations
 
@@ -6,11 +6,123 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, endpoint_context
 from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.dns import DNS_RULES
-from monitor.detection.layers.dns_facts import LookupFacts
+from monitor.detection.facts.liveness import vantage_status
+from monitor.detection.facts.view import view
+from monitor.detection.judge.target import judge
+from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts
+from monitor.detection.model import Verdict
 from monitor.detection.rules import first
+from probes.wire.failure import Failure
+from probes.wire.measurement import Vantage
+from probes.wire.observation import AnyObservation, Certificate, Contrast, DNSLookup
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    FORGED,
+    OWN_HOST,
+    REFLECTOR,
+    TLS,
+    alive,
+    contrast,
+    control,
+    dns,
+    foreign,
+    measured,
+    reference,
+    tcp,
+    tls,
+)
+
+
+def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> EndpointContext:
+    views = view(measured(*seen))
+    beyond = [control()] if controls is None else controls
+    return endpoint_context(
+        views[TLS.id],
+        tuple(views.values()),
+        [view(m)[TLS.id] for m, _ in beyond],
+        vantage_status(alive(v6=v6)),
+    )
+
+
+def test_duplicates_on_the_way_are_no_second_answer() -> None:
+    assert not lookup_facts(case(dns(FORGED, later=[[FORGED]])), "A").injected
+    assert lookup_facts(case(dns(FORGED, later=[[FORGED], [A1]])), "A").injected
+
+
+def test_bogons_are_relative_to_the_truth() -> None:
+    assert lookup_facts(case(dns("10.0.0.1")), "A").bogon
+    assert not lookup_facts(case(dns("10.0.0.1", A1)), "A").bogon
+    house = control(dns("10.9.9.9"), tcp("10.9.9.9"), tls("10.9.9.9"))
+    assert not lookup_facts(case(dns("10.9.0.1"), controls=[house]), "A").bogon
+    assert lookup_facts(case(dns("10.0.0.1"), controls=[house]), "A").bogon
+    assert lookup_facts(case(dns("127.0.0.1"), controls=[house]), "A").bogon
+
+
+def test_dead_answers_are_compared_within_a_living_family() -> None:
+    far6, known6 = "2400::77", "2400::1"
+    beyond = [control(dns(known6, qtype="AAAA"), tcp(known6), tls(known6))]
+    seen = (dns(far6, qtype="AAAA"), tcp(far6, Failure.TIMEOUT), tcp(known6), tls(known6))
+    assert lookup_facts(case(*seen, controls=beyond), "AAAA").dead
+    assert not lookup_facts(case(*seen, controls=beyond, v6=False), "AAAA").dead
+    only4 = (*seen[:2], tcp(A1), tls(A1))
+    assert not lookup_facts(case(*only4), "AAAA").dead
+
+
+def test_silence_of_public_resolvers_is_not_a_lie() -> None:
+    lost = dns(failure=Failure.TIMEOUT)
+    quiet = lookup_facts(case(lost, reference(failure=Failure.TIMEOUT)), "A")
+    assert not quiet.on_path
+    assert not quiet.lying_resolver
+
+
+def test_who_follows_the_name_is_on_the_path() -> None:
+    leaf = (Certificate(sha256="b" * 64),)
+    shown = foreign(FORGED, chain=leaf)
+    ours = tls(REFLECTOR, chain=leaf, **OWN_HOST)
+    assert lookup_facts(case(dns(FORGED), tcp(FORGED), shown, ours), "A").by_name
+    assert not lookup_facts(case(dns(FORGED), tcp(FORGED), shown), "A").by_name
+
+
+def test_a_resolver_that_fails_an_innocuous_name_too() -> None:
+    def said(beside: str | None) -> Verdict:
+        seen = [dns(failure=Failure.DNS_REFUSED), dns(failure=Failure.DNS_REFUSED, qtype="AAAA")]
+        named = {"name": "harmless.example", **contrast(Contrast.INNOCUOUS_NAME)}
+        answers = () if beside else (A2,)
+        return judge(measured(*seen, dns(*answers, failure=beside, **named)), alive(), [control()])
+
+    limited = said(Failure.DNS_REFUSED)
+    assert (limited.state, limited.technique) == ("inconclusive", None)
+    assert limited.evidence == ("resolver_limits",)
+    for other in (None, Failure.TIMEOUT):
+        assert (said(other).state, said(other).technique) == ("blocked", "dns.refused")
+
+
+def test_the_names_own_servers_answer_so_from_here() -> None:
+    def said(*beside: DNSLookup) -> Verdict:
+        seen = [dns(failure=Failure.DNS_NXDOMAIN), dns(failure=Failure.DNS_NXDOMAIN, qtype="AAAA")]
+        return judge(measured(*seen, *beside), alive(), [control()])
+
+    denied = {"failure": Failure.DNS_NXDOMAIN}
+    too = said(
+        reference(transport="doh", **denied), reference(transport="doh", qtype="AAAA", **denied)
+    )
+    assert (too.state, too.technique, too.evidence) == ("inconclusive", None, ("by_authority",))
+    # Over plain UDP anybody may have said so, and one encrypted answer is enough.
+    for other in ([reference(**denied)], [reference(A1, transport="dot")]):
+        assert said(*other).technique == "dns.nxdomain"
+
+
+def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
+    home = Vantage(country="RU", asn=1, resolver_class="private")
+    seen = [dns("0.0.0.0"), reference(A1)]
+    said = judge(measured(*seen, vantage=home), alive(), [control()])
+    assert (said.state, said.technique) == ("blocked", "dns.injection.bogon")
+    assert said.evidence == ("local_resolver", "lying_resolver")
+    forged = [dns("0.0.0.0", later=[[A1]]), reference(A1)]
+    assert "local_resolver" not in judge(measured(*forged, vantage=home), alive(), []).evidence
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import HTTPFacts, Reach
-from monitor.detection.layers.http import HTTP_RULES
+from monitor.detection.layers.http import HTTP_RULES, HTTPFacts
 from monitor.detection.rules import first
 
 

@@ -1,16 +1,212 @@
-"""Throttling rules over facts."""
+"""Throttling: what is read, and the order of the rules."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.throttle import THROTTLE_RULES
-from monitor.detection.layers.throttle_facts import TransferFacts
-from monitor.detection.model import State
+from monitor.detection.facts.endpoint_context import Reach
+from monitor.detection.facts.liveness import VantageStatus
+from monitor.detection.facts.view import EndpointView
+from monitor.detection.judge.endpoint import EndpointContext
+from monitor.detection.layers.throttle import THROTTLE_RULES, TransferFacts, transfer_facts
+from monitor.detection.model import Layer, Share, State, Technique, Tier
 from monitor.detection.rules import first
+from probes.wire.failure import Failure
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    HTTPS,
+    INNOCUOUS,
+    TLS,
+    alive,
+    control,
+    dns,
+    http,
+    tcp,
+    tls,
+    transfer,
+)
+from tests.monitor.detection.sightings import verdict
+from tests.monitor.detection.throttle_scenes import (
+    CONTROL,
+    FAST,
+    FINE,
+    FROZEN,
+    GIVEN,
+    SLOW,
+    THROTTLED,
+    elsewhere,
+    secure,
+    series,
+)
+from tests.monitor.detection.worlds import TARGET, World, in_network, standard
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_throttled(row: str) -> None:
+    technique, rule, seen = THROTTLED[row]
+    said = verdict(*seen, **GIVEN)
+    assert (said.state, said.layer) == (State.THROTTLED, Layer.TLS)
+    assert (said.technique, said.rule) == (technique, rule)
+    assert said.endpoints == said.addresses == Share(1, 1)
+    found = said.findings[-1]
+    assert (found.layer, found.blocked, found.rule) == (Layer.TLS, True, rule)
+    assert found.weight > 0
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_without_a_control_it_is_named_and_not_accused(row: str) -> None:
+    technique, rule, seen = THROTTLED[row]
+    for beside in ([], [(CONTROL[0], alive(international=(False, False, True)))]):
+        said = verdict(*seen, **GIVEN | {"beside": beside})
+        assert (said.state, said.technique, said.rule) == (State.INCONCLUSIVE, technique, rule)
+        assert "no_control" in said.evidence
+        assert not any(finding.blocked for finding in said.findings)
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_what_is_as_slow_for_the_control_is_the_service_itself(row: str) -> None:
+    _, _, seen = THROTTLED[row]
+    slow = control(*seen, endpoints=(HTTPS,))
+    said = verdict(*seen, **GIVEN | {"beside": [slow]})
+    assert said.technique is None
+    assert said.state in (State.OK, State.DOWN, State.INCONCLUSIVE)
+    assert "slow_for_control_too" in said.evidence
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_an_offline_vantage_accuses_nobody(row: str) -> None:
+    _, _, seen = THROTTLED[row]
+    liveness = alive(international=(False, False, True))
+    said = verdict(*seen, **GIVEN | {"liveness": liveness})
+    assert said.state is State.VANTAGE_OFFLINE
+
+
+@pytest.mark.parametrize("row", list(FINE))
+def test_merely_slow(row: str) -> None:
+    remark, seen = FINE[row]
+    said = verdict(*seen, **GIVEN)
+    assert (said.state, said.technique) == (State.OK, None)
+    assert remark in (*said.evidence, said.rule)
+    assert not any(finding.blocked for finding in said.findings)
+
+
+def test_the_speed_of_one_address_speaks_for_all() -> None:
+    other = (tcp(A2, at=HTTPS), tls(A2, at=HTTPS))
+    seen = secure(*series({"rate": SLOW}, {"rate": FAST}))
+    said = verdict(dns(A1, A2, at=HTTPS), *seen[1:], *other, **GIVEN)
+    assert (said.state, said.endpoints) == (State.THROTTLED, Share(1, 1))
+    assert said.addresses == Share(2, 1)
+
+
+def test_a_blocked_endpoint_outweighs_a_throttled_one() -> None:
+    slow = secure(*series({"rate": SLOW}, {"rate": FAST}))
+    beside = control(
+        *secure(transfer()), dns(A2), tcp(A2), tls(A2), endpoints=(HTTPS, TLS), combine="any_of"
+    )
+    cut = (dns(A2), tcp(A2), tls(A2, Failure.RESET), tls(A2, **INNOCUOUS))
+    given: dict[str, Any] = {"endpoints": (HTTPS, TLS), "beside": [beside]}
+    for how, state in (("any_of", State.IMPAIRED), ("all_of", State.BLOCKED)):
+        said = verdict(*slow, *cut, combine=how, **given)
+        assert (said.state, said.technique) == (state, Technique.TLS_RESET_SNI)
+    works = (dns(A2), tcp(A2), tls(A2))
+    for how in ("any_of", "all_of"):
+        said = verdict(*slow, *works, combine=how, **given)
+        assert (said.state, said.technique) == (State.THROTTLED, Technique.THROTTLE_SNI)
+        assert said.endpoints == Share(2, 1)
+
+
+def facts(*seen: Any, beside: tuple[Any, ...] = (), accused: bool = False) -> TransferFacts | None:
+    """Facts of A1 with what controls saw at places of their own."""
+
+    def place(observations: Any) -> EndpointView:
+        endpoint = EndpointView(HTTPS)
+        for each in observations:
+            at = endpoint.at(each.address, 443)
+            if each.STEP == "http":
+                at.http = each
+            elif each.address.startswith("13."):
+                endpoint.transfers_elsewhere.append(each)
+            else:
+                at.transfers.append(each)
+        return endpoint
+
+    here = place(seen)
+    case = EndpointContext(
+        here, [here], [place(b) for b in beside], VantageStatus(), frozenset(), frozenset()
+    )
+    return transfer_facts(case, here.at(A1, 443), accused)
+
+
+def test_no_transfer_no_facts() -> None:
+    assert facts() is None
+    assert facts(transfer(turn=1, **INNOCUOUS)) is None
+    assert facts(transfer(), accused=True) is None
+
+
+@pytest.mark.parametrize(
+    ("beside", "reach", "tenth", "here"),
+    [
+        ((), Reach.UNKNOWN, False, False),
+        (((transfer(),),), Reach.PASSED, True, True),
+        (((transfer(A2),),), Reach.PASSED, True, False),
+        (((transfer(rate=4 * SLOW),),), Reach.PASSED, False, True),
+        (((transfer(rate=2 * SLOW),),), Reach.SAME, False, True),
+        (((transfer(rate=SLOW),), (transfer(),)), Reach.PASSED, True, True),
+        (((http(A1, at=HTTPS, received_bytes=800),),), Reach.PASSED, False, False),
+        (
+            ((http(A1, at=HTTPS, received_bytes=60_000, took_us=100_000),),),
+            Reach.PASSED,
+            True,
+            False,
+        ),
+        (
+            ((http(A1, at=HTTPS, received_bytes=60_000, took_us=3_000_000),),),
+            Reach.SAME,
+            False,
+            False,
+        ),
+        (((http(A1, Failure.TIMEOUT, at=HTTPS),),), Reach.SAME, False, False),
+    ],
+)
+def test_the_control(beside: Any, reach: Reach, tenth: bool, here: bool) -> None:
+    seen = facts(transfer(rate=SLOW), beside=beside)
+    assert seen is not None
+    assert (seen.reach, seen.control_tenth, seen.here) == (reach, tenth, here)
+
+
+def test_pairs_and_freezing() -> None:
+    one = facts(transfer(**FROZEN))
+    assert one is not None
+    assert one.slow
+    assert one.frozen
+    assert not one.by_name
+    twice = facts(*series(FROZEN, {"rate": FAST}), elsewhere(FAST))
+    assert twice is not None
+    assert twice.by_name
+    assert twice.elsewhere
+    assert not twice.whatever_name
+    lone = facts(transfer(turn=0, rate=SLOW), transfer(turn=2, rate=FAST, **INNOCUOUS))
+    assert lone is not None
+    assert not lone.by_name
+
+
+@pytest.mark.parametrize("row", list(THROTTLED))
+def test_a_throttled_service_becomes_an_event_of_extent_partial(row: str) -> None:
+    technique, rule, seen = THROTTLED[row]
+    said = msgspec.structs.replace(verdict(*seen, **GIVEN), target=TARGET)
+    fine = msgspec.structs.replace(verdict(*secure(transfer()), **GIVEN), target=TARGET)
+    world = World(standard()).quiet().run(60, in_network(64501, said, fine))
+    event = world.only
+    assert (event.technique, event.extent) == (str(technique), "partial")
+    assert dict(event.rule_counts)[rule] > 0
+    if rule.endswith("sni"):
+        assert event.tier is Tier.CONFIRMED
+    assert event.networks[0].layer == "tls"
+
 
 NAME = {"by_name": True}
 PLACE = {"whatever_name": True, "elsewhere": True}

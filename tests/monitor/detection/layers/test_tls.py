@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import DEATHS, Kind
-from monitor.detection.facts.tcp_tls_http import Reach, TLSFacts
-from monitor.detection.layers.tls import TLS_RULES
+from monitor.detection.layers.tls import TLS_RULES, TLSFacts
 from monitor.detection.rules import first
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.tcp_tls_http import Reach
-from monitor.detection.layers.app_facts import AppFacts
+from monitor.detection.layers.app import AppFacts
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.rules import first
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.liveness import Standing
+from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.layers.vantage import VANTAGE_RULES
 from monitor.detection.rules import first
 
@@ -29,5 +29,5 @@ from monitor.detection.rules import first
     ],
 )
 def test_first_match(given: dict[str, Any], rule: str | None) -> None:
-    found = first(VANTAGE_RULES, Standing(**given))
+    found = first(VANTAGE_RULES, VantageStatus(**given))
     assert (found.id if found else None) == rule

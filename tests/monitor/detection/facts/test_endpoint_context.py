@@ -1,13 +1,15 @@
-"""What the rules read, where it is more than copying."""
+"""What an endpoint is compared with, and what TCP and TLS make of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, endpoint_context, reach
 from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import standing
-from monitor.detection.facts.tcp_tls_http import Beside, Reach, beside, reach, tcp_facts, tls_facts
+from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.facts.view import view
+from monitor.detection.layers.tcp import tcp_facts
+from monitor.detection.layers.tls import tls_facts
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (
@@ -26,14 +28,14 @@ from tests.monitor.detection.scenes import (
 )
 
 
-def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> Beside:
+def case(*seen: AnyObservation, controls: Any = None, v6: bool = True) -> EndpointContext:
     views = view(measured(*seen))
     beyond = [control()] if controls is None else controls
-    return beside(
+    return endpoint_context(
         views[TLS.id],
         tuple(views.values()),
         [view(m)[TLS.id] for m, _ in beyond],
-        standing(alive(v6=v6)),
+        vantage_status(alive(v6=v6)),
     )
 
 
@@ -59,7 +61,7 @@ def test_the_control_at_the_very_address_or_anywhere() -> None:
         controls=[control(dns(A1, A2), tcp(A1, Failure.TIMEOUT), tcp(A2))],
     )
     seen = [
-        tcp_facts(c, next(iter(c.endpoint.places.values())), False) for c in (here, there, down)
+        tcp_facts(c, next(iter(c.endpoint.addresses.values())), False) for c in (here, there, down)
     ]
     assert [(f.reach, f.here) for f in seen if f] == [
         (Reach.PASSED, True),
@@ -70,7 +72,7 @@ def test_the_control_at_the_very_address_or_anywhere() -> None:
 
 def test_untried_steps_have_no_facts() -> None:
     untried = case(tls(A1, Failure.RESET), tls(A1, **INNOCUOUS))
-    place = untried.endpoint.places[A1, 443]
+    place = untried.endpoint.addresses[A1, 443]
     assert tcp_facts(untried, place, False) is None
     facts = tls_facts(untried, place, False)
     assert facts is not None
