@@ -1,16 +1,50 @@
-"""Rules of every run: under scripts/test a skipped test is a failure."""
+"""Rules of every run: lanes, packages, and under scripts/test a skipped test is a failure."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# Deadlines measure the machine, not the code. On CI the examples are the same every time, so
-# that a red run is about the change; elsewhere each run looks in new places.
-settings.register_profile("reachwatch", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.load_profile("reachwatch")
+ROOT = Path(__file__).resolve().parent.parent
+
+# Deadlines measure the machine, not the code. The quick run takes the same few examples every
+# time, so that a red run is about the change; the long one looks in new places.
+settings.register_profile("quick", deadline=None, max_examples=20, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=200)
+settings.load_profile("quick")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file is a lane's work as a whole, for its fixtures' sake, but for tests marked `slow`:
+    these begin first, each of them by itself, unless they name a group."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            own = item.get_closest_marker("slow") is not None
+            name = item.nodeid if own else str(item.path.relative_to(ROOT))
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Under scripts/test, install the Debian packages that the selected tests need."""
+    if not os.environ.get("REACHWATCH_INSTALL"):
+        return
+    marks = [mark for item in session.items for mark in item.iter_markers("needs")]
+    packages = sorted({package for mark in marks for package in mark.args})
+    with (ROOT / "scripts/packages").open() as lock:  # one worker at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            [ROOT / "scripts/packages", "-", "the selected tests"],
+            input="\n".join(packages),
+            text=True,
+            check=True,
+        )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

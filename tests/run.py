@@ -1,9 +1,12 @@
 """Run pytest as `scripts/test` does: name the servers, refuse skips, list what is left behind.
 
-Without arguments there are two runs side by side, because half of the tests mostly wait: those
-of whole processes (`PATIENT`), and all the others. Every process of the run carries an
-environment variable of its own, so that what is left is found among all processes of the
-machine, and two runs at once do not accuse each other.
+    tests/run.py                 the quick run: what is marked neither `rest` nor `alone` in several
+                                 lanes, then what is marked `alone`
+    tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length
+    tests/run.py ARGUMENTS       whatever the arguments of pytest select, in one process
+
+Every process of the run carries an environment variable of its own, so that what is left is found
+among all processes of the machine, and two runs at once do not accuse each other.
 """
 
 from __future__ import annotations
@@ -18,7 +21,11 @@ import uuid
 from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
-PATIENT = ["tests/faults", "tests/acceptance"]
+LANES = 6
+"""Workers of pytest-xdist: the tests wait more than they compute. Those of a group share one."""
+NOTHING_SELECTED = 5
+"""Exit status of pytest."""
+REAPED_SECONDS = 20
 SERVERS = {
     "mosquitto": ["mosquitto", "-h"],
     "PostgreSQL": ["psql", "--version"],
@@ -77,26 +84,30 @@ def changes(root: Path) -> set[str]:
     return set(run.stdout.splitlines())
 
 
-def run_all(scratch: Path, environment: dict[str, str]) -> int:
-    """Run what the arguments say, or everything; pytest's exit status, the worse of two."""
-    pytest = [sys.executable, "-m", "pytest"]
-    if sys.argv[1:]:
-        command = [*pytest, f"--basetemp={scratch}/pytest", *sys.argv[1:]]
+def run_all(scratch: Path, environment: dict[str, str], arguments: list[str]) -> int:
+    """Run what the arguments say, or the quick run; pytest's exit status, the worst of all."""
+    pytest = [sys.executable, "-m", "pytest", "-q"]
+    rest = arguments[:1] == ["--rest"]
+    lanes = ["-n", str(LANES), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    if rest:
+        chosen = "rest or hypothesis"
+        lanes += ["--hypothesis-profile=long", *arguments[1:]]
+    elif arguments:
+        command = [*pytest, f"--basetemp={scratch}/pytest", *arguments]
         return subprocess.run(command, env=environment, check=False).returncode
-    ignored = [f"--ignore={folder}" for folder in PATIENT]
-    with (scratch / "patient.log").open("w+") as log:
-        beside = subprocess.Popen(
-            [*pytest, "-s", f"--basetemp={scratch}/patient", *PATIENT],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-        command = [*pytest, "-q", f"--basetemp={scratch}/pytest", *ignored]
-        status = subprocess.run(command, env=environment, check=False).returncode
-        print("and beside it, those of whole processes:", flush=True)
-        status = max(status, beside.wait())
-        log.seek(0)
-        print(log.read(), flush=True)
+    else:
+        chosen = "not rest"
+    status = 0
+    for name, options, marks in (
+        ("lanes", lanes, f"({chosen}) and not alone"),
+        ("alone", arguments[1:], f"({chosen}) and alone"),
+    ):
+        began = time.monotonic()
+        command = [*pytest, f"--basetemp={scratch}/{name}", "-m", marks, *options]
+        code = subprocess.run(command, env=environment, check=False).returncode
+        if code != NOTHING_SELECTED:
+            status = max(status, code)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     return status
 
 
@@ -114,10 +125,21 @@ def main() -> int:
         own.mkdir()
         own.chmod(0o1777)  # PostgreSQL runs as another user
         Path(scratch).chmod(0o755)
-        environment = {**os.environ, MARK: mark, "TMPDIR": str(own), "REACHWATCH_NO_SKIPS": "1"}
-        status = run_all(Path(scratch), environment)
-        time.sleep(1.0)  # children that were just ended need a moment to be reaped
-        left = [f"process {line}" for line in processes(mark)]
+        environment = {
+            **os.environ,
+            MARK: mark,
+            "TMPDIR": str(own),
+            "REACHWATCH_INSTALL": "1",
+            "REACHWATCH_NO_SKIPS": "1",
+            # Compiled once, for all workers and all programs that tests start.
+            "PYTHONPYCACHEPREFIX": str(Path(sys.prefix) / "bytecode"),
+        }
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        status = run_all(Path(scratch), environment, sys.argv[1:])
+        deadline = time.monotonic() + REAPED_SECONDS
+        while (living := processes(mark)) and time.monotonic() < deadline:
+            time.sleep(0.2)  # children that were just ended need a moment to be reaped
+        left = [f"process {line}" for line in living]
         left += [f"file {path}" for path in sorted(own.iterdir())]
     left += [f"namespace {name}" for name in sorted(namespaces() - before_names)]
     left += [f"work tree {line}" for line in sorted(changes(root) - before_tree)]

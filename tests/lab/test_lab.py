@@ -1,15 +1,13 @@
 """Every case in real namespaces through the installed commands, and the rules they rest on.
 
-One seed here; `./scripts/bench lab` plays three. Needs root, like `unshare` itself.
+The quick run plays the cases in `QUICK`, `./scripts/test --rest` all the others. One seed here;
+`./scripts/bench lab` plays three. Needs root, like `unshare` itself.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from probes.wire.codec import read_lines
 from probes.wire.measurement import Measurement
 from probes.wire.observation import TCPConnect
 from tests.lab.cases import BY_NAME, CASES, MORE, Case
-from tests.lab.conftest import NEEDED, seed
+from tests.lab.conftest import PACKAGES, need, seed
 from tests.lab.confusion import Confusion
 from tests.lab.plan import draw
 from tests.lab.reassembly import SPLIT
@@ -34,23 +32,78 @@ from tests.lab.run import play
 from tests.lab.verdicts import faults
 
 ALL = (*CASES, *MORE)
-AT_ONCE = 10
+AT_ONCE = 8
 """Laboratories side by side: they mostly wait for timeouts."""
 REFUSED = "connection_refused"
-pytestmark = [pytest.mark.lab, pytest.mark.slow]
+QUICK = (
+    "dns.nxdomain",
+    "dns.on_path",
+    "tcp.drop",
+    "tcp.port_unreachable",
+    "tcp.reset",
+    "tls.foreign_certificate",
+    "tls.reassembled",
+    "http.block_page",
+    "quic.sni_drop",
+    "udp.drop",
+    "app.reset",
+    "throttle.sni",
+    "partial.endpoint",
+    "geographic_dns",
+    "interception",
+    "loss",
+    "service_down",
+)
+"""Cases of the quick run."""
+LEAST_BENIGN = 4
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.slow,
+    pytest.mark.needs(*PACKAGES),
+    pytest.mark.xdist_group("laboratory"),
+]
 
 
-@dataclass
+def parameters(cases: Iterable[Case]) -> list[Any]:
+    """A parameter a case; those that the quick run leaves out are marked so."""
+    return [
+        pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.rest)
+        for case in cases
+    ]
+
+
 class Laboratories:
-    """All laboratories of one seed, each playing one case."""
+    """The laboratories of one seed, each playing one case in a thread of the pool."""
 
-    seed: int
-    folders: dict[str, Path]
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    def __init__(self, seed: int, root: Path, pool: ThreadPoolExecutor) -> None:
+        self.seed = seed
+        self._root, self._pool = root, pool
+        self._order = draw(seed).order
+        self._jobs: dict[str, Future[dict[str, Any]]] = {}
+
+    def begin(self, case: str) -> Future[dict[str, Any]]:
+        """Play a case, once; return its record in a while."""
+        if case not in self._jobs:
+            number = self._order.index(case)
+            self._jobs[case] = self._pool.submit(play, self.seed, number, self.folder(case))
+        return self._jobs[case]
+
+    def folder(self, case: str) -> Path:
+        """Where a case is played."""
+        return self._root / str(self._order.index(case))
+
+    def record(self, case: str) -> dict[str, Any]:
+        """What was seen of a case."""
+        return self.begin(case).result()
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Every record of the cases that were begun."""
+        return {case: job.result() for case, job in self._jobs.items()}
 
     def measured(self, case: str, space: str) -> list[Measurement]:
         """What was measured in a namespace, decoded."""
-        lines = (self.folders[case] / f"{space}.jsonl").read_bytes().splitlines()
+        lines = (self.folder(case) / f"{space}.jsonl").read_bytes().splitlines()
         return [m for _, m in read_lines(lines) if isinstance(m, Measurement)]
 
     def rejudge(
@@ -60,7 +113,7 @@ class Laboratories:
         change: Callable[[Measurement], Measurement] = lambda m: m,
     ) -> Verdict:
         """The verdict on the victim, judged again in this process."""
-        target = self.records[case]["victim"]
+        target = self.record(case)["victim"]
         near, far = self.measured(case, "probe"), self.measured(case, "control")
         (subject,) = (m for m in near if m.target == target)
         (control,) = (m for m in far if m.target == target)
@@ -72,33 +125,28 @@ class Laboratories:
 @pytest.fixture(scope="module")
 def laboratories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Laboratories:
-    """Play every case of one seed, several at once."""
-    missing = [tool for tool in NEEDED if shutil.which(tool) is None]
-    if os.geteuid() != 0 or missing:
-        pytest.skip(f"needs root and {missing or 'nothing more'}")
-    if any(item.path.name == "test_whole.py" for item in request.session.items):
-        request.getfixturevalue("whole_way")  # it begins now, and is waited for later
-    order = draw(seed()).order
-    root = tmp_path_factory.mktemp("lab")
-    labs = Laboratories(seed(), {case: root / str(n) for n, case in enumerate(order)})
+) -> Iterator[Laboratories]:
+    """Begin every selected case of one seed, several at once."""
+    need()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = {c: pool.submit(play, seed(), n, labs.folders[c]) for n, c in enumerate(order)}
-    labs.records = {case: job.result() for case, job in jobs.items()}
-    return labs
+        labs = Laboratories(seed(), tmp_path_factory.mktemp("lab"), pool)
+        for item in request.session.items:
+            if item.path == Path(__file__) and isinstance(item, pytest.Function):
+                case = getattr(item, "callspec", None) and item.callspec.params.get("case")
+                if isinstance(case, Case):
+                    labs.begin(case.name)
+        yield labs
 
 
-@pytest.mark.timeout(480)
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", parameters(ALL))
 def test_case(laboratories: Laboratories, case: Case) -> None:
-    record = laboratories.records[case.name]
+    record = laboratories.record(case.name)
     assert record["codes"] == {"probe": 0, "control": 0}
     assert (record["judge_code"], record["judge_err"]) == (0, "")
     assert faults(case, record) == []
 
 
-@pytest.mark.timeout(480)
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", parameters(ALL))
 def test_without_its_rule_the_case_fails(
     laboratories: Laboratories, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,8 +167,7 @@ def _serves(rule: Rule[Any], case: Case) -> bool:
     return rule.id in case.rules or (case.accuses and rule.technique == case.technique)
 
 
-@pytest.mark.timeout(480)
-@pytest.mark.parametrize("case", [case for case in ALL if case.accuses], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", parameters(case for case in ALL if case.accuses))
 def test_without_a_control_it_is_named_and_not_accused(
     laboratories: Laboratories, case: Case
 ) -> None:
@@ -135,10 +182,9 @@ def test_without_a_control_it_is_named_and_not_accused(
         assert "no_control" in said.evidence
 
 
-@pytest.mark.timeout(480)
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", parameters(ALL))
 def test_the_probe_cannot_know_the_case(laboratories: Laboratories, case: Case) -> None:
-    seen = laboratories.records[case.name]["seen_by_probe"]
+    seen = laboratories.record(case.name)["seen_by_probe"]
     text = repr(seen["arguments"]) + repr(seen["environment"]) + seen["host"]
     words = {case.name, case.name.replace(".", "_"), case.name.replace(".", "-")}
     for word in words:
@@ -155,16 +201,15 @@ def _without_keys(files: dict[str, str]) -> dict[str, str]:
     return {name: text for name, text in files.items() if not name.endswith(".pem")}
 
 
-@pytest.mark.timeout(480)
 def test_a_hello_in_pieces_was_put_together(laboratories: Laboratories) -> None:
-    log = (laboratories.folders["tls.reassembled"] / "servers.log").read_text(errors="replace")
+    laboratories.record("tls.reassembled")
+    log = (laboratories.folder("tls.reassembled") / "servers.log").read_text(errors="replace")
     hellos = [line.split() for line in log.splitlines() if line.startswith(SPLIT)]
     dead = [int(words[-2]) for words in hellos if words[-1] == "dead"]
     assert max(dead) > 1
     assert [words[-1] for words in hellos].count("passed") > 0
 
 
-@pytest.mark.timeout(480)
 @pytest.mark.parametrize("case", ["tcp.reset", "tcp.port_unreachable"])
 def test_refused_is_said_where_the_source_cannot_tell(
     laboratories: Laboratories, case: str
@@ -186,11 +231,12 @@ def test_refused_is_said_where_the_source_cannot_tell(
     assert (said.state, said.technique, said.rule) == ("blocked", "tcp.refused", "tcp.refused")
 
 
-@pytest.mark.timeout(480)
 def test_the_matrix_is_a_diagonal(laboratories: Laboratories) -> None:
+    for name in QUICK:
+        laboratories.begin(name)
     seen = Confusion()
-    for case in ALL:
-        seen.add(case, laboratories.records[case.name])
+    for case, record in laboratories.records.items():
+        seen.add(BY_NAME[case], record)
     assert all(promised == said for promised, said in seen.victims), seen.matrix
     assert set(seen.f1().values()) == {1.0}
     assert f"macro-F1 over {len(seen.f1())} techniques: 1.000" in seen.figures
@@ -201,3 +247,12 @@ def test_every_rule_that_a_case_rests_on_exists() -> None:
         assert all(rule_named(rule) is not None for rule in case.rules)
     assert len(CASES) == 12
     assert len(BY_NAME) == len(ALL)
+
+
+def test_the_quick_run_covers_every_layer() -> None:
+    quick = [BY_NAME[name] for name in QUICK]
+    accused = {case.technique.partition(".")[0] for case in quick if case.technique}
+    assert accused == {technique.partition(".")[0] for technique in Technique}
+    assert any(case.part for case in quick)
+    assert sum(not case.accuses for case in quick) >= LEAST_BENIGN
+    assert {case.state for case in quick} >= {"ok", "down", "inconclusive", "throttled", "impaired"}

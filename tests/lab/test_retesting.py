@@ -5,20 +5,22 @@ is asked but the network concerned and the control.
 from __future__ import annotations
 
 import datetime as dt
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from tests.lab.retesting import INTERVAL, LIKELY, PACE
+from tests.lab.conftest import PACKAGES, need, seed
+from tests.lab.retesting import INTERVAL, LIKELY, PACE, WITH, play_retesting
+from tests.world.mosquitto import PROGRAM
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES, "mosquitto")]
 
 
 @pytest.fixture(scope="module")
-def record(retested: Future[dict[str, Any]]) -> dict[str, Any]:
+def record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """It is played once; the tests look at what was seen."""
-    return retested.result()
+    need(PROGRAM)
+    return play_retesting(seed(), tmp_path_factory.mktemp("retests") / "lab", WITH, LIKELY)
 
 
 def test_likely_before_the_next_round(record: dict[str, Any]) -> None:

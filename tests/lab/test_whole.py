@@ -6,21 +6,27 @@ Alertmanager; then the lift.
 from __future__ import annotations
 
 import re
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from tests.lab.whole import told
+from tests.lab.conftest import PACKAGES, need, seed
+from tests.lab.whole import play_whole, told
+from tests.world.mosquitto import PROGRAM
 
 TECHNIQUES = ("dns.nxdomain", "tcp.reset", "tls.reset.sni")
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.rest,
+    pytest.mark.needs(*PACKAGES, "mosquitto", "prometheus", "prometheus-alertmanager"),
+]
 
 
 @pytest.fixture(scope="module")
-def record(whole_way: Future[dict[str, Any]]) -> dict[str, Any]:
+def record(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """It is played once; the tests look at what was seen."""
-    return whole_way.result()
+    need(PROGRAM, "prometheus", "prometheus-alertmanager")
+    return play_whole(seed(), tmp_path_factory.mktemp("whole") / "lab")
 
 
 def event_of(record: dict[str, Any], technique: str, when: str = "blocked") -> dict[str, Any]:
