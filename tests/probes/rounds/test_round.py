@@ -313,7 +313,7 @@ async def test_an_offline_machine_is_measured_quickly():
 _LOSS = """
 import asyncio, random, sys
 from dataclasses import replace
-from probes.endpoint.timeouts import Patience
+from probes.endpoint.timeouts import Timeouts
 from probes.rounds.round import measure_round
 from probes.wire.observation import HTTPExchange, Purpose
 from tests.probes.rounds.test_round import DATE, GOOD, endpoint, target
@@ -322,14 +322,14 @@ from tests.world.dns_server import Address
 from tests.world.loopback import internet
 
 async def main():
-    patience = replace(Patience(), window=0.2)
+    timeouts = replace(Timeouts(), window=0.2)
     emitted = []
     table = {"wechat.test": Address("127.0.0.1")}
     async with tls_server.serve(GOOD) as server, internet(table) as net:
         one = endpoint(server.port, protocol="https")
         targets = [target(f"wechat/{n}", one) for n in range(16)]
         await measure_round(
-            net.setup(patience=patience), targets, round_ms=0, interval_ms=0,
+            net.setup(timeouts=timeouts), targets, round_ms=0, interval_ms=0,
             emit=emitted.append, rng=random.Random(1), concurrency=16,
         )
     failed = [
