@@ -17,9 +17,8 @@ import msgspec
 
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
-from probes.net.pending_lookup import PendingLookup
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import begin_lookup
+from probes.steps.dns import PendingLookup, begin_lookup
 from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue

@@ -11,10 +11,10 @@ import pytest
 
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute
-from probes.steps.dns import begin_lookup, lookup, lookup_system
+from probes.steps.dns import PendingLookup, begin_lookup
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
-from probes.wire.observation import Contrast, Purpose
+from probes.wire.observation import Contrast, DNSLookup, DNSReply, Purpose
 from tests.world.dns_server import (
     SERVER_NAME,
     Address,
@@ -46,6 +46,13 @@ def route(server: DNSServer, transport: str = "udp", **changes: object) -> Resol
     if transport in ("dot", "doh"):
         values |= {"server_name": SERVER_NAME, "trust": server.trust, "path": "/dns-query"}
     return ResolverRoute(**(values | changes))
+
+
+async def lookup(network: SocketNetwork, **options: object) -> DNSLookup:
+    """Begin a lookup and wait for its end."""
+    async with asyncio.TaskGroup() as group:
+        pending = begin_lookup(group, network, **options)
+    return await pending.finish()
 
 
 async def ask(via: ResolverRoute, name: str = NAME, qtype: str = "A", **changes: object):
@@ -336,7 +343,7 @@ async def test_name_that_cannot_be_asked(name):
 
 async def system(via, **changes):
     options = {"window": 0.05, "timeout": 0.2} | changes
-    seen = await lookup_system(
+    seen = await lookup(
         LAB, endpoint="e", name=NAME, qtype="A", via=via, started_us=LAB.clock_us(), **options
     )
     travels(seen)
@@ -386,3 +393,47 @@ async def test_stub_early_answer_through_begin_lookup():
         assert (await pending.first()).answers == ("192.0.2.1",)
         assert time.monotonic() - begun < 0.5
         assert (await pending.finish()).answers == ("192.0.2.1",)
+
+
+EARLY = DNSLookup(endpoint="", name="a.example", qtype="A", resolver="system", replies=(
+    DNSReply(after_us=1, rcode=0, answers=("192.0.2.1",)),
+))  # fmt: skip
+LATE = DNSLookup(
+    endpoint="",
+    name="a.example",
+    qtype="A",
+    resolver="system",
+    replies=(*EARLY.replies, DNSReply(after_us=9, rcode=0, answers=("192.0.2.2",))),
+)
+
+
+async def test_who_waits_for_the_first_answer_need_not_wait_for_the_last() -> None:
+    pending = PendingLookup()
+    async with asyncio.TaskGroup() as group:
+        early = [group.create_task(pending.first()) for _ in range(3)]
+        late = group.create_task(pending.finish())
+        await asyncio.sleep(0)
+        pending.set_first(EARLY)
+        assert [await task for task in early] == [EARLY] * 3
+        assert not late.done()
+        pending.set_final(LATE)
+        assert await late == LATE
+    assert await pending.first() == LATE
+
+
+async def test_an_end_settles_as_well() -> None:
+    pending = PendingLookup()
+    pending.set_final(LATE)
+    assert await pending.first() == await pending.finish() == LATE
+
+
+async def test_one_that_gives_up_leaves_the_others_waiting() -> None:
+    pending = PendingLookup()
+    async with asyncio.TaskGroup() as group:
+        patient = group.create_task(pending.first())
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await pending.first()
+        pending.set_first(EARLY)
+        assert await patient == EARLY
