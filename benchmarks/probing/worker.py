@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from probes import spared
+from probes.cli.main import keep_memory_low
 from probes.endpoint.timeouts import Timeouts
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
@@ -93,7 +93,7 @@ async def main(ports: dict[str, int], name: str, trust: str, curve: str) -> None
     )
     chosen = {work: targets(work, PER_ROUND, ports[work], name, trust) for work in ports}
     loop = asyncio.get_running_loop()
-    spared.settle()  # as the daemon does
+    keep_memory_low()  # as the daemon does
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         work, count = line.split()
         seen, failed = await measure(setup, chosen[work], int(count))

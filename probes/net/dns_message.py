@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS messages: the question as bytes, and what the bytes of a reply say. Pure.
+"""DNS messages: builds the query and parses the reply. Pure.
 
-A reply comes from strangers: whatever it holds, reading it gives a value, never an exception,
-and every string of that value is printable and within the bounds of the wire format. Names, as
-text and as bytes, are dnspython's. The thirty bytes around the one of a question are put together
-here, and replies are read here: only a stub's few records matter, within bounds that the library
-does not have, at a fifth of its cost, and its messages take two megabytes to import.
+Replies are untrusted: parsing any bytes gives a value, never an exception, and every string of the
+value is printable and within the limits of the wire format. Only the records that a stub resolver
+reads are parsed. No library is used: dnspython has no such limits, takes five times as long to
+parse a reply (330 instead of 62 microseconds), and occupies 2.2 MB.
 """
 
 from __future__ import annotations
@@ -16,14 +15,8 @@ import secrets
 import struct
 from dataclasses import dataclass, field
 
-from probes.spared import sparing
 from probes.wire.failure import Failure
 from probes.wire.observation import DNSReply
-
-# dnspython looks for the versions of packages when somebody asks for transports of its own.
-with sparing(empty=["importlib.metadata"]):  # 0.4 MB
-    import dns.exception
-    import dns.name
 
 UDP_PAYLOAD = 1232
 """EDNS buffer size: no fragments on any usual path (DNS flag day 2020)."""
@@ -45,6 +38,17 @@ _MAX_LABELS = 2000
 """Labels read of one reply; sixty addresses of a name with six labels are 420."""
 _NO_QUESTION_NEEDED = frozenset((_FORMERR, _SERVFAIL, _NOTIMP, _REFUSED))
 """Replies with these codes may come without the question: servers that understood nothing of it."""
+
+
+_CHARACTERS = tuple(
+    f"\\{chr(byte)}"
+    if chr(byte) in '"().;\\@$'
+    else chr(byte)
+    if 0x20 < byte < 0x7F
+    else f"\\{byte:03d}"
+    for byte in range(256)
+)
+"""Every byte of a label as zone files write it."""
 
 
 class NameRefusedError(ValueError):
@@ -102,14 +106,17 @@ def _question(name: str, qtype: str, edns: bool) -> tuple[_Name, bytes]:
     if not name.isprintable() or " " in name or "\\" in name:
         raise NameRefusedError(f"{name!r}: control characters, spaces or escapes")
     try:
-        qname = dns.name.from_text(name)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise NameRefusedError(f"{name!r}: {type(error).__name__}") from None
+        # RFC 3490 for names that are not ASCII; refuses labels that are empty or too long.
+        labels = name.encode("idna").rstrip(b".").split(b".")
+    except UnicodeError as error:
+        raise NameRefusedError(f"{name!r}: {error}") from None
+    wire = b"".join(bytes((len(label),)) + label for label in (*labels, b""))
+    if not labels[0] or len(wire) > _MAX_NAME:
+        raise NameRefusedError(f"{name!r}: empty, or longer than {_MAX_NAME} bytes")
     head = struct.pack("!6H", 0, _RD, 1, 0, 0, int(edns))
-    wire = b"".join(bytes((len(label),)) + label for label in qname.labels)
     asked = struct.pack("!HH", _QTYPES[qtype], _IN)
     payload = head + wire + asked + (_EDNS if edns else b"")
-    return tuple(map(bytes.lower, qname.labels[:-1])), payload
+    return tuple(map(bytes.lower, labels)), payload
 
 
 def read(payload: bytes, asked: Query, after_us: int) -> Reading:
@@ -287,8 +294,8 @@ def _folded(labels: list[bytes]) -> _Name:
 
 
 def _written(labels: list[bytes]) -> str:
-    """A name as zone files write it, every odd byte escaped."""
-    return dns.name.Name((*labels, b"")).to_text(omit_final_dot=True)
+    """Return a name as zone files write it (RFC 1035 section 5.1), without the final dot."""
+    return ".".join("".join(map(_CHARACTERS.__getitem__, label)) for label in labels) or "."
 
 
 def _address_text(rdata: bytes) -> str:

@@ -15,22 +15,14 @@ import functools
 import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import aiomqtt
 import certifi
 import msgspec
-
-from probes.spared import sparing
-
-# For SRV lookups, which are not used here, paho would load dnspython's resolver, and that loads
-# all of aioquic where it is installed: 14 MB and a tenth of a second. Where PySocks is installed it
-# also loads a module of 0.5 MB to find proxies in the environment.
-with sparing(absent=["dns.resolver"], empty=[] if find_spec("socks") else ["urllib.request"]):
-    import aiomqtt
-    from paho.mqtt.properties import Properties
-    from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 VERSIONS = ("5", "3.1.1")

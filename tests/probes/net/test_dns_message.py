@@ -4,12 +4,14 @@ import time
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.net import dns_message
 from probes.net.dns_message import MAX_REPLY_BYTES, NameRefusedError, failure, query, read
 from probes.wire.observation import DNSReply
 
@@ -235,3 +237,15 @@ def test_any_damage_gives_printable_words(damage):
     if reply:
         assert all(name.isprintable() and len(name) <= 1024 for name in reply.cnames)
         assert all(ipaddress.ip_address(a) for a in reply.answers)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=63), max_size=3))
+def test_names_are_written_as_in_zone_files(labels: list[bytes]):
+    written = dns.name.Name((*labels, b"")).to_text(omit_final_dot=True)
+    assert dns_message._written(labels) == written
+
+
+@pytest.mark.parametrize("name", ["", ".", "a..b", f"{'a' * 64}.x", ".".join(["a" * 63] * 4)])
+def test_names_that_fit_no_message_are_refused(name: str):
+    with pytest.raises(NameRefusedError):
+        query(name, "A")
