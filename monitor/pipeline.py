@@ -41,7 +41,7 @@ from monitor.paths import database_url, kept_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from monitor.store.records import StoreUnavailableError
 from monitor.web.app import make_app
-from monitor.web.explanation_cache import Stories
+from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime.options import OptionError
@@ -140,7 +140,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     catalogue = load(given.catalogue)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        stories = Stories(partial(explain, database, fingerprints=fingerprints))
+        stories = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
         site = Site(
             database=database,
             policy=policy,
@@ -151,7 +151,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             public_url=(given.public_url or _url(given.http)).rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
-            stories=stories,
+            explanations=stories,
         )
         async with serving(site, given.http), asyncio.TaskGroup() as group:
             telling = group.create_task(stories.run())
@@ -194,7 +194,7 @@ async def everything(
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
-            stories = Stories(partial(explain, database, fingerprints=fingerprints))
+            stories = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
             asker = _asker(given, policy)
             site = Site(
                 database=database,
@@ -208,8 +208,8 @@ async def everything(
                 demo=demo,
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
-                stories=stories,
-                asked=None if asker is None else asker.counts,
+                explanations=stories,
+                retests_requested=None if asker is None else asker.counts,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             announcer = EventAnnouncer(database, policy, wall_clock)

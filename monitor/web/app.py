@@ -15,8 +15,8 @@ from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import StoreUnavailableError
 from monitor.web import assets, pages
 from monitor.web.api import endpoints as api
-from monitor.web.api import enrol, openapi
-from monitor.web.api.endpoints import BadParameterError
+from monitor.web.api import openapi
+from monitor.web.api.params import BadParameterError
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
 
@@ -49,8 +49,8 @@ def make_app(site: Site) -> web.Application:
     router.add_get("/api/v1/measurements/{id:[0-9a-f]{32}}", api.one_measurement)
     router.add_get("/api/v1/whoami", api.whoami)
     router.add_get("/api/v1/openapi.json", openapi.document)
-    router.add_post("/api/v1/enrol", enrol.enrol_probe)
-    router.add_post("/api/v1/leave", enrol.leave)
+    router.add_post("/api/v1/enrol", api.enrol_probe)
+    router.add_post("/api/v1/leave", api.leave)
     router.add_get("/metrics", _metrics)
     router.add_get("/healthz", _healthz)
     router.add_get("/readyz", _readyz)

@@ -17,13 +17,13 @@ from monitor.store.records import StoreUnavailableError
 log = logging.getLogger(__name__)
 Key = tuple[str, int]
 Explain = Callable[[str], Awaitable[Explanation]]
-MOST = 64
+MAX_KEPT = 64
 """Stories that are kept."""
-PATIENCE_SECONDS = 0.08
+EVENT_PAGE_WAIT_SECONDS = 0.08
 """How long the event's own page waits for a story that is not there yet."""
 
 
-class Stories:
+class ExplanationCache:
     """Explanations by event, made one at a time, in the form in which the event is now."""
 
     def __init__(self, explain: Explain) -> None:
@@ -44,11 +44,11 @@ class Stories:
                 log.warning("an event cannot be told: %s", error)
                 found = "the store is away"
             self._kept[key] = found
-            while len(self._kept) > MOST:
+            while len(self._kept) > MAX_KEPT:
                 self._kept.popitem(last=False)
             self._ready.pop(key).set()
 
-    async def story(self, event: Event, patience: float | None = None) -> Explanation | str | None:
+    async def get(self, event: Event, patience: float | None = None) -> Explanation | str | None:
         """The story of an event, or why there is none. When it takes longer than `patience`
         seconds it goes on being made, for whoever asks next: meanwhile there is the one of the
         event's last form, or None."""

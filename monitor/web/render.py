@@ -34,7 +34,7 @@ def environment() -> jinja2.Environment:
     )
     made.globals["words"] = words
     made.globals["asset"] = address
-    made.globals["telling"] = event_text
+    made.globals["event_text"] = event_text
     return made
 
 
@@ -73,8 +73,8 @@ async def freshness(site: Site) -> tuple[str, bool]:
     stalled = age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds)
     if stalled:
         return (
-            f"The monitor has received nothing for {words.lasted(age)}; "
+            f"The monitor has received nothing for {words.duration_text(age)}; "
             f"what you see is from {words.when(last)}.",
             True,
         )
-    return f"Last measurement {words.lasted(age)} ago.", False
+    return f"Last measurement {words.duration_text(age)} ago.", False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every request may use, in one object that the pipeline makes."""
+"""Everything that requests use, in one object that the pipeline makes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
-from monitor.web.explanation_cache import Stories
+from monitor.web.explanation_cache import ExplanationCache
 from probes.wire.target import Catalogue, Service
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that pages, API and metrics read from, and nothing that they could change but
-    the registry (by enrolment)."""
+    """The store and the settings behind pages, API and metrics. Only enrolment writes."""
 
     database: Database
     policy: Policy
@@ -36,10 +35,10 @@ class Site:
     demo: str = ""
     """What is simulated, in words; empty outside the demonstration."""
     interval_seconds: int = 300
-    asked: Callable[[], tuple[int, int]] | None = None
+    retests_requested: Callable[[], tuple[int, int]] | None = None
     """Targets that this process asked networks to measure again, since its start and in the last
     hour; None where it asks nobody."""
-    stories: Stories | None = None
+    explanations: ExplanationCache | None = None
     """How events came about; None where they cannot be folded again."""
     enrolled_before_ms: int = 0
     """The demonstration's probes enrol with a date this long ago, so that they may vote."""
@@ -48,6 +47,11 @@ class Site:
     def token_options(self) -> str:
         """What `reachwatch token new` needs, so that its token leads to this monitor."""
         return "" if self.public_url == PUBLIC_URL else f" --public-url {self.public_url}"
+
+    @property
+    def service_names(self) -> dict[str, str]:
+        """Names of the catalogue's services by id."""
+        return {service.id: service.name for service in self.catalogue.services}
 
     def service(self, id: str) -> Service | None:
         """The catalogue's entry of a service."""

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`/api/v1/`: events, services, countries, networks, vantages, measurements, timeline, each as
-JSON and CSV, keyset-paged and filtered. Bad parameters give 400 and one line that names them.
+JSON and CSV, keyset-paged and filtered; enrolment. Bad parameters give 400 and one line.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,12 +12,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
 from monitor.store.reading.events import get_event, list_events
 from monitor.store.reading.measurements import list_judged
 from monitor.store.reading.vantages import VantageRow
-from monitor.store.records import Filter
-from monitor.web.api import params as time_params
 from monitor.web.api.forms import (
     as_csv,
     bucket_form,
@@ -27,94 +25,18 @@ from monitor.web.api.forms import (
     present_form,
     vantage_form,
 )
+from monitor.web.api.params import (
+    MAX_LIMIT,
+    BadParameterError,
+    after_of,
+    chosen,
+    limit_of,
+    text_after,
+    text_key,
+)
+from monitor.web.fleet import fleet, watchlist
 from monitor.web.site import SITE
-from monitor.web.views import fleet, presents
-from monitor.web.watchlist import watchlist
-from probes.runtime.options import OptionError
-
-MAX_LIMIT = 1000
-
-
-class BadParameterError(Exception):
-    """A query parameter that cannot be used; the text is one line."""
-
-
-def chosen(request: web.Request) -> Filter:
-    """The filters of a request. Raises BadParameterError."""
-    query = request.query
-    asn = query.get("asn")
-    if asn is not None and not re.fullmatch(r"(AS)?[0-9]{1,10}", asn):
-        raise BadParameterError(f"asn: must be an AS number, not {asn[:40]!r}")
-    country = query.get("country")
-    if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
-        raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
-    since, until = _moment(request, "since"), _moment(request, "until")
-    if since is not None and until is not None and since >= until:
-        raise BadParameterError("since: must be before until")
-    return Filter(
-        service=_word(query, "service"),
-        target=_word(query, "target"),
-        country=country.upper() if country else None,
-        asn=int(asn.removeprefix("AS")) if asn else None,
-        since=since,
-        until=until,
-    )
-
-
-def _word(query: Mapping[str, str], name: str) -> str | None:
-    value = query.get(name)
-    if value is not None and not re.fullmatch(r"[a-z0-9/-]{1,90}", value):
-        raise BadParameterError(f"{name}: must be an id such as wechat, not {value[:40]!r}")
-    return value
-
-
-def _moment(request: web.Request, name: str) -> int | None:
-    value = request.query.get(name)
-    if not value:
-        return None
-    try:
-        return time_params.parse(value, request.app[SITE].clock())
-    except OptionError as error:
-        raise BadParameterError(f"{name}: {error}") from None
-
-
-def limit_of(request: web.Request) -> int:
-    """Rows a page: 1 to 1000, 100 by default. Raises BadParameterError."""
-    value = request.query.get("limit", "100")
-    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= MAX_LIMIT:
-        raise BadParameterError(f"limit: must be 1 to {MAX_LIMIT}, not {value[:40]!r}")
-    return int(value)
-
-
-def after_of(request: web.Request, key: str = "[0-9a-f]{16}") -> tuple[int, str] | None:
-    """The key of the last row seen, from `next` of the page before; `key` is the pattern of
-    its second part. Raises BadParameterError."""
-    value = request.query.get("after")
-    if not value:
-        return None
-    found = re.fullmatch(rf"([0-9]{{1,15}})-({key})", value)
-    if found is None:
-        raise BadParameterError(f"after: must be a `next` of an earlier page, not {value[:40]!r}")
-    return int(found[1]), found[2]
-
-
-def text_after(request: web.Request) -> tuple[int, str] | None:
-    """As `after_of`, for lists whose rows are told apart by text. Raises BadParameterError."""
-    after = after_of(request, "(?:[0-9a-f]{2}){1,400}")
-    if after is None:
-        return None
-    try:
-        text = bytes.fromhex(after[1]).decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise BadParameterError("after: must be a `next` of an earlier page")
-    return after[0], text
-
-
-def text_key(number: int, text: str) -> str:
-    """What `text_after` reads."""
-    return f"{number}-{text.encode().hex()}"
+from monitor.web.views import present_states
 
 
 def paged(
@@ -218,7 +140,7 @@ async def services(request: web.Request) -> web.Response:
     """Every service of the catalogue, its targets, open events and present states."""
     site = request.app[SITE]
     wanted = chosen(request)
-    rows = await presents(site, wanted)
+    rows = await present_states(site, wanted)
     async with site.database.reading() as connection:
         opened = await list_events(connection, wanted, state="open", limit=MAX_LIMIT)
     listed: list[dict[str, Any]] = [
@@ -317,3 +239,20 @@ LISTS: tuple[tuple[str, Endpoint], ...] = (
     ("timeline", timeline),
 )
 """The lists of `/api/v1/`; `monitor.web.api.openapi` describes exactly these."""
+
+
+async def enrol_probe(request: web.Request) -> web.Response:
+    """Exchange a token for a probe's credentials."""
+    site = request.app[SITE]
+    enrolled = site.clock() - site.enrolled_before_ms
+    status, body = await enrol_answer(
+        site.database.registry, await request.read(), enrolled, site.brokers
+    )
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+async def leave(request: web.Request) -> web.Response:
+    """Revoke a probe at its own wish."""
+    site = request.app[SITE]
+    status, body = await leave_answer(site.database.registry, await request.read(), site.clock())
+    return web.Response(status=status, body=body, content_type="application/json")

@@ -10,7 +10,7 @@ from aiohttp import web
 
 import monitor
 from monitor.web.api import endpoints as api
-from monitor.web.api import enrol
+from monitor.web.api.params import MAX_LIMIT
 from monitor.web.site import SITE
 
 _FILTERS = {
@@ -25,7 +25,7 @@ _FILTERS = {
     ),
     "until": ("As `since`, and not included.", {"type": "string"}),
     "format": ("`json` or `csv`.", {"type": "string", "enum": ["json", "csv"]}),
-    "limit": ("Rows a page.", {"type": "integer", "minimum": 1, "maximum": api.MAX_LIMIT}),
+    "limit": ("Rows a page.", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}),
     "after": ("`next` of the page before.", {"type": "string"}),
 }
 
@@ -100,8 +100,8 @@ def describe(base: str) -> dict[str, Any]:
             }
         }
     for path, endpoint, done in (
-        ("/api/v1/enrol", enrol.enrol_probe, "201"),
-        ("/api/v1/leave", enrol.leave, "200"),
+        ("/api/v1/enrol", api.enrol_probe, "201"),
+        ("/api/v1/leave", api.leave, "200"),
     ):
         body = {"application/json": {"schema": {"type": "object"}}}
         paths[path] = {

@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times in URLs: RFC 3339, a date, or how long ago (`24h`)."""
+"""Query parameters of `/api/v1/`: filters, times, limit, and the key of the next page."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from monitor.store.records import Filter
+from monitor.web.site import SITE
 from probes.runtime.options import OptionError, duration, moment
+
+MAX_LIMIT = 1000
+
 
 YEAR_9999_MS = 253_402_300_800_000
 """Databases and calendars end somewhere; nothing was measured before 1970."""
 
 
-def parse(text: str, now: int) -> int:
+def parse_time(text: str, now: int) -> int:
     """Unix milliseconds; `now` too. Raises OptionError."""
     try:
         # A plus sign in a query string arrives as a blank.
@@ -20,3 +30,85 @@ def parse(text: str, now: int) -> int:
         except ValueError:
             raise OptionError(str(error)) from None
     return max(0, min(at, YEAR_9999_MS))
+
+
+class BadParameterError(Exception):
+    """A query parameter that cannot be used; the text is one line."""
+
+
+def chosen(request: web.Request) -> Filter:
+    """The filters of a request. Raises BadParameterError."""
+    query = request.query
+    asn = query.get("asn")
+    if asn is not None and not re.fullmatch(r"(AS)?[0-9]{1,10}", asn):
+        raise BadParameterError(f"asn: must be an AS number, not {asn[:40]!r}")
+    country = query.get("country")
+    if country is not None and not re.fullmatch(r"[A-Za-z]{2}", country):
+        raise BadParameterError(f"country: must be two letters, not {country[:40]!r}")
+    since, until = _moment(request, "since"), _moment(request, "until")
+    if since is not None and until is not None and since >= until:
+        raise BadParameterError("since: must be before until")
+    return Filter(
+        service=_word(query, "service"),
+        target=_word(query, "target"),
+        country=country.upper() if country else None,
+        asn=int(asn.removeprefix("AS")) if asn else None,
+        since=since,
+        until=until,
+    )
+
+
+def _word(query: Mapping[str, str], name: str) -> str | None:
+    value = query.get(name)
+    if value is not None and not re.fullmatch(r"[a-z0-9/-]{1,90}", value):
+        raise BadParameterError(f"{name}: must be an id such as wechat, not {value[:40]!r}")
+    return value
+
+
+def _moment(request: web.Request, name: str) -> int | None:
+    value = request.query.get(name)
+    if not value:
+        return None
+    try:
+        return parse_time(value, request.app[SITE].clock())
+    except OptionError as error:
+        raise BadParameterError(f"{name}: {error}") from None
+
+
+def limit_of(request: web.Request) -> int:
+    """Rows a page: 1 to 1000, 100 by default. Raises BadParameterError."""
+    value = request.query.get("limit", "100")
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= MAX_LIMIT:
+        raise BadParameterError(f"limit: must be 1 to {MAX_LIMIT}, not {value[:40]!r}")
+    return int(value)
+
+
+def after_of(request: web.Request, key: str = "[0-9a-f]{16}") -> tuple[int, str] | None:
+    """The key of the last row seen, from `next` of the page before; `key` is the pattern of
+    its second part. Raises BadParameterError."""
+    value = request.query.get("after")
+    if not value:
+        return None
+    found = re.fullmatch(rf"([0-9]{{1,15}})-({key})", value)
+    if found is None:
+        raise BadParameterError(f"after: must be a `next` of an earlier page, not {value[:40]!r}")
+    return int(found[1]), found[2]
+
+
+def text_after(request: web.Request) -> tuple[int, str] | None:
+    """As `after_of`, for lists whose rows are told apart by text. Raises BadParameterError."""
+    after = after_of(request, "(?:[0-9a-f]{2}){1,400}")
+    if after is None:
+        return None
+    try:
+        text = bytes.fromhex(after[1]).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise BadParameterError("after: must be a `next` of an earlier page")
+    return after[0], text
+
+
+def text_key(number: int, text: str) -> str:
+    """What `text_after` reads."""
+    return f"{number}-{text.encode().hex()}"

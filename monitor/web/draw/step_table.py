@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from monitor.web.text.certificates import Shown, plain, shown
-from monitor.web.text.sentences import told
+from monitor.web.text.certificates import CertificateSummary, safe_text, summarise_certificate
+from monitor.web.text.sentences import describe_observation
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -26,7 +26,7 @@ from probes.wire.observation import (
     Unrecognised,
 )
 
-ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
+STEP_ORDER = ("dns", "tcp", "tls", "quic", "http", "transfer", "app", "path")
 
 
 WORKS, FAILS, NEUTRAL = "works", "fails", ""
@@ -49,7 +49,7 @@ _NO_FAMILY = frozenset((Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILAB
 """How a machine without IPv6 (or IPv4) fails, when no ICMP message said so."""
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ObservationLine(msgspec.Struct, frozen=True, kw_only=True):
     """One observation."""
 
     outcome: str
@@ -61,27 +61,27 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     took_ms: float
     contrast: str
     """What was changed, in words; empty for what the app itself would do."""
-    certificates: tuple[Shown, ...] = ()
+    certificates: tuple[CertificateSummary, ...] = ()
 
 
-class Rung(msgspec.Struct, frozen=True, kw_only=True):
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     """One step of one endpoint."""
 
     step: str
     ok: bool
-    lines: tuple[Line, ...]
-    beside: tuple[Line, ...]
+    lines: tuple[ObservationLine, ...]
+    comparisons: tuple[ObservationLine, ...]
     """Contrasts and references."""
 
 
-class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointSteps(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint."""
 
     endpoint: str
-    rungs: tuple[Rung, ...]
+    steps: tuple[StepRow, ...]
 
 
-def ladders(measurement: Measurement) -> Sequence[Ladder]:
+def endpoint_steps(measurement: Measurement) -> Sequence[EndpointSteps]:
     """Return a ladder for each endpoint of the measurement, in its order."""
     grouped: dict[str, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
     for each in measurement.observations:
@@ -91,10 +91,12 @@ def ladders(measurement: Measurement) -> Sequence[Ladder]:
     names += [name for name in grouped if name not in names]
     no_family = _missing_families(measurement)
     return [
-        Ladder(
-            endpoint=plain(name),
-            rungs=tuple(
-                _rung(step, grouped[name][step], no_family) for step in ORDER if grouped[name][step]
+        EndpointSteps(
+            endpoint=safe_text(name),
+            steps=tuple(
+                _step_row(step, grouped[name][step], no_family)
+                for step in STEP_ORDER
+                if grouped[name][step]
             ),
         )
         for name in names
@@ -116,21 +118,23 @@ def _family(address: str) -> str:
     return "IPv6" if ":" in address else "IPv4"
 
 
-def _rung(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> Rung:
-    subject, beside = [], []
+def _step_row(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> StepRow:
+    subject, comparisons = [], []
     for each in seen:
-        made = _neutral(each, seen, no_family) or line(each)
+        made = _neutral(each, seen, no_family) or observation_line(each)
         # A trace is no step of the app's: its rung holds nothing else.
         if each.purpose is Purpose.SUBJECT or isinstance(each, PathTrace):
             subject.append(_with_contrast(made, each, seen))
         else:
-            beside.append(made)
+            comparisons.append(made)
     outcomes = [each.outcome for each in subject]
     ok = WORKS in outcomes or FAILS not in outcomes
-    return Rung(step=step, ok=ok, lines=tuple(subject), beside=tuple(beside))
+    return StepRow(step=step, ok=ok, lines=tuple(subject), comparisons=tuple(comparisons))
 
 
-def _neutral(each: Known, seen: Sequence[Known], no_family: frozenset[str]) -> Line | None:
+def _neutral(
+    each: Known, seen: Sequence[Known], no_family: frozenset[str]
+) -> ObservationLine | None:
     """The line of an observation that is no failure though nothing came of it; else None."""
     match each:
         case DNSLookup(failure=Failure.DNS_NO_ANSWER, qtype=qtype) if qtype in _FAMILIES:
@@ -144,19 +148,19 @@ def _neutral(each: Known, seen: Sequence[Known], no_family: frozenset[str]) -> L
             )  # fmt: skip
             if any(other.answers and other.qtype != qtype for other in others):
                 text = f"{each.name} has no {_FAMILIES[qtype]} address"
-                return _line(each, NEUTRAL, told(each)[0], text)
+                return _make_line(each, NEUTRAL, describe_observation(each)[0], text)
         case PathTrace(failure=None):
-            return _line(each, NEUTRAL, *told(each))
+            return _make_line(each, NEUTRAL, *describe_observation(each))
         case DNSLookup(contrast=Contrast.SILENT_ADDRESS, replies=()):
-            return _line(each, NEUTRAL, *told(each))
+            return _make_line(each, NEUTRAL, *describe_observation(each))
         case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:
             family = _family(each.address)
             if family in no_family:
-                return _line(each, NEUTRAL, each.address, f"this vantage has no {family}")
+                return _make_line(each, NEUTRAL, each.address, f"this vantage has no {family}")
     return None
 
 
-def _with_contrast(made: Line, each: Known, seen: Sequence[Known]) -> Line:
+def _with_contrast(made: ObservationLine, each: Known, seen: Sequence[Known]) -> ObservationLine:
     """A handshake that died, with the harmless name that passed at the same server."""
     if not isinstance(each, TLSHandshake) or each.failure is None:
         return made
@@ -167,32 +171,32 @@ def _with_contrast(made: Line, each: Known, seen: Sequence[Known]) -> Line:
             and other.address == each.address
             and other.failure is None
         ):
-            text = f"{made.sentence}; with {plain(other.sni)} the same server answered"
+            text = f"{made.sentence}; with {safe_text(other.sni)} the same server answered"
             return msgspec.structs.replace(made, sentence=text)
     return made
 
 
-def line(each: Known) -> Line:
+def observation_line(each: Known) -> ObservationLine:
     """One observation in words."""
-    where, sentence = told(each)
+    where, sentence = describe_observation(each)
     injected = (
         isinstance(each, DNSLookup)
         and each.contrast is Contrast.SILENT_ADDRESS
         and bool(each.replies)
     )
     outcome = FAILS if each.failure is not None or injected else WORKS
-    return _line(each, outcome, where, sentence)
+    return _make_line(each, outcome, where, sentence)
 
 
-def _line(each: Known, outcome: str, where: str, sentence: str) -> Line:
+def _make_line(each: Known, outcome: str, where: str, sentence: str) -> ObservationLine:
     contrast = CONTRASTS[each.contrast] if each.contrast is not None else UNNAMED[each.purpose]
     failed = each.failure is not None
     chain = each.chain if failed and isinstance(each, TLSHandshake | QUICHandshake) else ()
-    return Line(
+    return ObservationLine(
         outcome=outcome,
         where=where,
         sentence=sentence,
         took_ms=each.took_us / 1000,
         contrast=contrast,
-        certificates=tuple(shown(certificate) for certificate in chain),
+        certificates=tuple(summarise_certificate(certificate) for certificate in chain),
     )

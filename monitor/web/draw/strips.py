@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
 
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
+from monitor.store.reading.counts import StateCount
 from monitor.web.text import words
 
 SLICES = 96
@@ -60,20 +61,10 @@ class Window(msgspec.Struct, frozen=True):
     @property
     def length(self) -> str:
         """`30 min`, `48 h`."""
-        return words.lasted(self.until - self.since)
+        return words.duration_text(self.until - self.since)
 
 
-class Sight(msgspec.Struct, frozen=True):
-    """So many verdicts of one state. `series` says which network and target they are of: a
-    block of one is never averaged away by the others."""
-
-    at: int
-    state: State
-    n: int = 1
-    series: tuple[int, str] = (0, "")
-
-
-class Run(msgspec.Struct, frozen=True):
+class StripRun(msgspec.Struct, frozen=True):
     """Slices in a row that look the same."""
 
     kind: str
@@ -88,7 +79,7 @@ class Run(msgspec.Struct, frozen=True):
 class Strip(msgspec.Struct, frozen=True):
     """A strip: its runs over `slices` units of width, and what they say in one sentence."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[StripRun, ...]
     slices: int
     since: int
     until: int
@@ -125,42 +116,44 @@ def window(
     return Window(until - span, until, slices)
 
 
-def strip(sights: Iterable[Sight], window: Window, interval: int) -> Strip:
-    """Return the strip of what was seen in a window; `interval` in ms."""
-    counts: list[Counter[str]] = [Counter() for _ in range(window.slices)]
+def strip(counts: Iterable[StateCount], window: Window, interval: int) -> Strip:
+    """Return the strip of the states in a window; `interval` in ms. States are counted by series
+    (network and target), so that a block of one series is not averaged away by the others."""
+    totals: list[Counter[str]] = [Counter() for _ in range(window.slices)]
     series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in range(window.slices)]
-    for seen in sights:
-        if window.since <= seen.at < window.until:
-            index = min(window.slices - 1, (seen.at - window.since) // window.width)
-            counts[index][_KIND[seen.state]] += seen.n
-            series[index].setdefault(seen.series, Counter())[_KIND[seen.state]] += seen.n
-    kinds = _filled([_together(each.values()) for each in series], window, interval)
-    runs: list[Run] = []
-    for index, (kind, count) in enumerate(zip(kinds, counts, strict=True)):
+    for each in counts:
+        if window.since <= each.begin < window.until:
+            index = min(window.slices - 1, (each.begin - window.since) // window.width)
+            totals[index][_KIND[each.state]] += each.n
+            key = each.asn, each.target
+            series[index].setdefault(key, Counter())[_KIND[each.state]] += each.n
+    kinds = _fill_gaps([_slice_kind(each.values()) for each in series], window, interval)
+    runs: list[StripRun] = []
+    for index, (kind, count) in enumerate(zip(kinds, totals, strict=True)):
         begin = window.since + index * window.width
         end = begin + window.width
         if runs and runs[-1].kind == kind:
             last = runs[-1]
-            runs[-1] = Run(
+            runs[-1] = StripRun(
                 kind, last.word, last.x, last.width + 1, last.begin, end, last.n + count.total()
             )
         else:
-            runs.append(Run(kind, _WORD[kind], index, 1, begin, end, count.total()))
-    total = sum(n for count in counts for kind, n in count.items() if kind != "none")
-    failing = sum(count["blocked"] + count["impaired"] for count in counts)
-    said = f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked"
+            runs.append(StripRun(kind, _WORD[kind], index, 1, begin, end, count.total()))
+    total = sum(n for count in totals for kind, n in count.items() if kind != "none")
+    failing = sum(count["blocked"] + count["impaired"] for count in totals)
+    text = f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked"
     return Strip(
         runs=tuple(runs),
         slices=window.slices,
         since=window.since,
         until=window.until,
-        summary=said.replace(",", "\u202f") if total else "nothing was measured",
+        summary=text.replace(",", "\u202f") if total else "nothing was measured",
         failing=failing,
         total=total,
     )
 
 
-def _filled(kinds: Sequence[str | None], window: Window, interval: int) -> list[str]:
+def _fill_gaps(kinds: Sequence[str | None], window: Window, interval: int) -> list[str]:
     """Empty slices take the kind before them for as long as a round speaks: the usual distance
     of rounds in this strip, at least one interval, plus a slice for their jitter."""
     seen = [index for index, kind in enumerate(kinds) if kind is not None]
@@ -180,9 +173,9 @@ def _filled(kinds: Sequence[str | None], window: Window, interval: int) -> list[
     return filled
 
 
-def _together(series: Iterable[Counter[str]]) -> str | None:
+def _slice_kind(series: Iterable[Counter[str]]) -> str | None:
     """One word for a slice; None where nothing was measured at all."""
-    kinds = {_kind(count) for count in series}
+    kinds = {_series_kind(count) for count in series}
     if len(kinds) > 1:
         kinds.discard("none")
     if len(kinds) <= 1:
@@ -190,7 +183,7 @@ def _together(series: Iterable[Counter[str]]) -> str | None:
     return "part" if kinds & {"blocked", "impaired", "part"} else "mixed"
 
 
-def _kind(count: Counter[str]) -> str:
+def _series_kind(count: Counter[str]) -> str:
     """One word for a series in a slice."""
     speaking = {kind: n for kind, n in count.items() if kind != "none"}
     if not speaking:
@@ -199,3 +192,71 @@ def _kind(count: Counter[str]) -> str:
     kind = min(speaking, key=lambda each: (-speaking[each], each))
     # A slice is only called by one word when three quarters of it agree.
     return kind if speaking[kind] * 4 >= total * 3 else "mixed"
+
+
+class CoverageRun(msgspec.Struct, frozen=True):
+    """Slices in a row in which equally many vantages measured."""
+
+    n: int
+    x: int
+    width: int
+    begin: int
+    end: int
+
+    @property
+    def label(self) -> str:
+        """`3 vantages`, `nobody`."""
+        return words.plural(self.n, "vantage") if self.n else "nobody"
+
+
+class VantageCoverage(msgspec.Struct, frozen=True):
+    """A strip of counts over `slices` units of width; heights are shares of `most`."""
+
+    runs: tuple[CoverageRun, ...]
+    slices: int
+    since: int
+    until: int
+    most: int
+    summary: str
+
+
+def coverage_window(window: Window, interval: int) -> Window:
+    """The window in slices no shorter than an interval (ms), so that each holds a round."""
+    length = window.until - window.since
+    return Window(
+        window.since, window.until, max(1, min(window.slices, length // max(1, interval)))
+    )
+
+
+def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage:
+    """Return the strip; `counts` are vantages by number of slice."""
+    runs: list[CoverageRun] = []
+    for index in range(window.slices):
+        n = counts.get(index, 0)
+        begin = window.since + index * window.width
+        end = begin + window.width
+        if runs and runs[-1].n == n:
+            last = runs[-1]
+            runs[-1] = CoverageRun(n, last.x, last.width + 1, last.begin, end)
+        else:
+            runs.append(CoverageRun(n, index, 1, begin, end))
+    most = max((run.n for run in runs), default=0)
+    return VantageCoverage(
+        tuple(runs), window.slices, window.since, window.until, most, _summary(runs, most)
+    )
+
+
+def _summary(runs: list[CoverageRun], most: int) -> str:
+    if most == 0:
+        return "Nobody measured in this time: nothing is known of it."
+    seen = [run for run in runs if run.n]
+    least = min(run.n for run in seen)
+    label = (
+        f"{words.plural(most, 'vantage')} measured"
+        if least == most
+        else f"{least} to {words.plural(most, 'vantage')} measured at a time"
+    )
+    gap = sum(run.end - run.begin for run in runs if not run.n)
+    if not gap:
+        return f"{label} all the time."
+    return f"{label}; for {words.duration_text(gap)} nobody did, and nothing is known of that time."

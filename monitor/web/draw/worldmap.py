@@ -29,33 +29,33 @@ _TIERS = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
 _TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 
 
-class Place(msgspec.Struct, frozen=True):
+class MapPlace(msgspec.Struct, frozen=True):
     """What the map shall say of a country."""
 
     country: str
     kind: str
     """How it looks; one of the kinds of mark."""
-    said: str
+    label: str
     """One sentence, shown on hover and read aloud."""
 
 
-class Shape(msgspec.Struct, frozen=True):
+class MapShape(msgspec.Struct, frozen=True):
     """A country to draw: a path, a dot, or both."""
 
-    place: Place
+    place: MapPlace
     path: str
     dot: tuple[int, int] | None
 
 
-class World(msgspec.Struct, frozen=True):
+class MapPicture(msgspec.Struct, frozen=True):
     """A picture: its size, what lies beneath, what stands out."""
 
     width: int
     height: int
     land: str
     borders: str
-    shapes: tuple[Shape, ...]
-    elsewhere: tuple[Place, ...] = ()
+    shapes: tuple[MapShape, ...]
+    elsewhere: tuple[MapPlace, ...] = ()
     """Places that are on no map, `ZZ` for one; the table names them."""
 
 
@@ -91,7 +91,7 @@ def _outline(country: str) -> str:
     return "".join(_ring(numbers) for numbers in _atlas().countries.get(country, ()))
 
 
-def world(places: Iterable[Place]) -> World:
+def world(places: Iterable[MapPlace]) -> MapPicture:
     """Return the picture in which these places stand out, larger ones beneath smaller ones."""
     atlas = _atlas()
     land, borders = _ground()
@@ -100,10 +100,10 @@ def world(places: Iterable[Place]) -> World:
         dot = atlas.dots.get(place.country) if place.country in atlas.small else None
         path = _outline(place.country)
         if path or dot:
-            shapes.append(Shape(place, path, dot))
+            shapes.append(MapShape(place, path, dot))
         else:
             elsewhere.append(place)
-    return World(atlas.width, atlas.height, land, borders, tuple(shapes), tuple(elsewhere))
+    return MapPicture(atlas.width, atlas.height, land, borders, tuple(shapes), tuple(elsewhere))
 
 
 def _points(number: int) -> Sequence[tuple[int, int]]:
@@ -134,17 +134,17 @@ def _line(points: Sequence[tuple[int, int]]) -> str:
     for a, b in rest:
         step = (a - x, b - y)
         x, y = a, b
-        if steps and _onward(steps[-1], step):
+        if steps and _same_direction(steps[-1], step):
             steps[-1] = (steps[-1][0] + step[0], steps[-1][1] + step[1])
         elif step != (0, 0):
             steps.append(step)
-    said = f"M{points[0][0]},{points[0][1]}l"
+    label = f"M{points[0][0]},{points[0][1]}l"
     numbers = [number for step in steps for number in step]
     # A minus sign separates by itself.
-    return said + "".join(str(n) if i == 0 or n < 0 else f",{n}" for i, n in enumerate(numbers))
+    return label + "".join(str(n) if i == 0 or n < 0 else f",{n}" for i, n in enumerate(numbers))
 
 
-def _onward(one: tuple[int, int], other: tuple[int, int]) -> bool:
+def _same_direction(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Both steps go the same way."""
     cross = one[0] * other[1] - one[1] * other[0]
     return cross == 0 and one[0] * other[0] + one[1] * other[1] > 0
@@ -155,11 +155,11 @@ def places(
     rows: Sequence[tuple[str, str, Sequence[Mapping[str, Any] | None]]],
     vantages: Sequence[tuple[VantageRow, str]],
     opened: Sequence[Event] = (),
-) -> list[Place]:
+) -> list[MapPlace]:
     """One place a country, the worst first, from the matrix of the overview (services down,
     countries across), from those who stand there, and from open events of places where nobody
     measures at the moment."""
-    made: list[tuple[int, Place]] = []
+    made: list[tuple[int, MapPlace]] = []
     for index, country in enumerate(countries):
         cells = [(name, cell) for _, name, row in rows if (cell := row[index]) is not None]
         if cells:
@@ -170,18 +170,20 @@ def places(
             events.setdefault(event.country, []).append(event)
     for country, mine in events.items():
         worst = min(mine, key=lambda event: _TIERS.index(event.tier))
-        said = f"{sentence(name_of(country))}: {worst.service} {TIERS[worst.tier]}, no data now"
-        made.append((_TIERS.index(worst.tier), Place(country, _TIER_KINDS[worst.tier], said)))
+        label = f"{sentence(name_of(country))}: {worst.service} {TIERS[worst.tier]}, no data now"
+        made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
     silent = {probe.country for probe, _ in vantages} - set(countries) - events.keys()
     for country in sorted(silent):
         here = [status for probe, status in vantages if probe.country == country]
         online = sum(status == "online" for status in here)
-        said = f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
-        made.append((9, Place(country, "insufficient", said + "online")))
+        label = (
+            f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
+        )
+        made.append((9, MapPlace(country, "insufficient", label + "online")))
     return [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
 
 
-def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, Place]:
+def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, MapPlace]:
     worst = min(cells, key=lambda each: (each[1]["rank"], _rank(each[1]["kind"])))[1]
     by_word: dict[str, list[str]] = {}
     for name, cell in sorted(cells, key=lambda each: (each[1]["rank"], each[0].lower())):
@@ -191,7 +193,7 @@ def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tupl
         f"{word}"
         for word, names in by_word.items()
     ]
-    return worst["rank"], Place(
+    return worst["rank"], MapPlace(
         country, worst["kind"], f"{sentence(name_of(country))}: {'; '.join(parts)}"
     )
 

@@ -6,15 +6,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.web.pages import (
-    country,
-    data,
     event,
     indexes,
     measurement,
     method,
-    network,
     overview,
-    rounds,
+    places,
     search,
     service,
     status,
@@ -30,15 +27,15 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/s", indexes.services)
     app.router.add_get("/s/{service:[a-z0-9-]{1,40}}", service.page)
     app.router.add_get("/c", indexes.countries)
-    app.router.add_get("/c/{country:[A-Za-z]{2}}", country.page)
-    app.router.add_get("/as/{asn:[0-9]{1,10}}", network.page)
+    app.router.add_get("/c/{country:[A-Za-z]{2}}", places.country)
+    app.router.add_get("/as/{asn:[0-9]{1,10}}", places.network)
     app.router.add_get("/v", vantages.listing)
     app.router.add_get("/v/{vantage:p-[0-9a-f]{16}}", vantages.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
-    app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", rounds.page)
+    app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
     app.router.add_get("/search", search.page)
-    app.router.add_get("/data", data.page)
+    app.router.add_get("/data", indexes.data)
     app.router.add_get("/status", status.page)
     app.router.add_get("/status.json", status.as_json)
     app.router.add_get("/method", method.page)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One event: what is the case in a sentence, then the evidence for it and against it."""
+"""One event: a summary in a sentence, the evidence for and against it, and its rounds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from monitor.store.reading.counts import judged_rounds
 from monitor.store.reading.events import get_event
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
-from monitor.web.draw.step_table import ladders
-from monitor.web.explanation_cache import PATIENCE_SECONDS
+from monitor.web.draw.step_table import endpoint_steps
+from monitor.web.explanation_cache import EVENT_PAGE_WAIT_SECONDS
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -31,7 +31,7 @@ SHORTEST = 900
 """Seconds that a timeline shows at least, before division by the pace."""
 
 
-async def asked(request: web.Request) -> tuple[Event, Service | None, str]:
+async def requested_event(request: web.Request) -> tuple[Event, Service | None, str]:
     """The event that a request is about, its service in the catalogue, and the service's name.
     Raises HTTPNotFound."""
     site = request.app[SITE]
@@ -46,7 +46,7 @@ async def asked(request: web.Request) -> tuple[Event, Service | None, str]:
 async def page(request: web.Request) -> web.Response:
     """Render an event."""
     site = request.app[SITE]
-    event, service, name = await asked(request)
+    event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
     headline = event_text.headline(event, name)
     others = event_text.others(event, service)
@@ -67,9 +67,9 @@ async def page(request: web.Request) -> web.Response:
         "witnesses": event.witnesses[:WITNESSES],
         "picture": await first_picture(site, event),
         "terms": event_text.terms(event),
-        "confidence": confidence_text.figure(event),
-        "no_confidence": confidence_text.missing(event),
-        "made_of": confidence_text.made_of(event),
+        "confidence": confidence_text.percentage(event),
+        "no_confidence": confidence_text.no_percentage_reason(event),
+        "confidence_terms": confidence_text.terms_text(event),
         "meaning": confidence_text.MEANING,
     }
     return await render(request, "event.html", values)
@@ -77,9 +77,9 @@ async def page(request: web.Request) -> web.Response:
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     """How the series with the most evidence came about, when that is known quickly enough."""
-    if site.stories is None:
+    if site.explanations is None:
         return None
-    story = await site.stories.story(event, PATIENCE_SECONDS)
+    story = await site.explanations.get(event, EVENT_PAGE_WAIT_SECONDS)
     if not isinstance(story, Explanation):
         return None
     return next(iter(rounds.pictures(story.moments)), None)
@@ -114,8 +114,27 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
         control = await nearest_control(site, stored)
         return {
             "vantage": stored,
-            "vantage_ladders": ladders(stored.measurement),
+            "vantage_steps": endpoint_steps(stored.measurement),
             "control": control,
-            "control_ladders": ladders(control.measurement) if control else [],
+            "control_steps": endpoint_steps(control.measurement) if control else [],
         }
     return None
+
+
+async def rounds_page(request: web.Request) -> web.Response:
+    """Render every series of an event as a picture and as a table."""
+    site = request.app[SITE]
+    event, _, name = await requested_event(request)
+    story = (
+        await site.explanations.get(event) if site.explanations else "this server does not tell it"
+    )
+    told = isinstance(story, Explanation)
+    values = {
+        "title": f"Round by round: {name}",
+        "event": event,
+        "headline": event_text.headline(event, name),
+        "pictures": rounds.pictures(story.moments) if isinstance(story, Explanation) else [],
+        "untold": story.untold if isinstance(story, Explanation) else 0,
+        "why_not": "" if told else str(story),
+    }
+    return await render(request, "rounds.html", values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two lists to begin with: every service of the catalogue, and every country that is known of."""
+"""Lists: every service of the catalogue, every known country, every list of the API."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import present
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import newest_verdicts
+from monitor.web.api import endpoints as api
 from monitor.web.draw import worldmap
-from monitor.web.pages.overview import matrix
-from monitor.web.pages.places import living
+from monitor.web.draw.matrix import country_matrix
+from monitor.web.fleet import active, fleet, recent_since
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
-from monitor.web.views import fleet, recent_since
 
 
 async def services(request: web.Request) -> web.Response:
@@ -27,7 +27,7 @@ async def services(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         sights = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
-    countries, rows = matrix(site, present(sights), opened)
+    countries, rows = country_matrix(site.catalogue.services, present(sights), opened)
     cells = {id: cells for id, _, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
@@ -56,9 +56,8 @@ async def countries(request: web.Request) -> web.Response:
         sights = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
         probes = await fleet(site, connection, sights)
-    rows = matrix(site, present(sights), opened)
-    members = living(probes)
-    vantages = [(probe, status) for probe, status in members if probe.role == "vantage"]
+    rows = country_matrix(site.catalogue.services, present(sights), opened)
+    vantages = active(probes, "vantage")
     places = worldmap.places(rows[0], rows[1], vantages, opened)
     networks: dict[str, set[int]] = {}
     for probe, _ in vantages:
@@ -82,7 +81,7 @@ async def countries(request: web.Request) -> web.Response:
         "headline": countries_headline(opened, len(places)),
         "rows": listed,
         "world": worldmap.world(places),
-        "names": {service.id: service.name for service in site.catalogue.services},
+        "names": site.service_names,
     }
     return await render(request, "countries.html", values)
 
@@ -121,3 +120,9 @@ def _confirmed(opened: Sequence[Event], key: Any) -> int:
 
 def _is(n: int) -> str:
     return "is" if n == 1 else "are"
+
+
+async def data(request: web.Request) -> web.Response:
+    """Render the list of lists."""
+    lists = [(name, (endpoint.__doc__ or "").strip()) for name, endpoint in api.LISTS]
+    return await render(request, "data.html", {"title": "Data", "lists": lists})

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from monitor.detection.model import Stored, Verdict
+from monitor.detection.model import Stored
 from monitor.store.reading.measurements import get_verdict
-from monitor.web.draw.step_table import ladders
+from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
-from monitor.web.text.certificates import marked
+from monitor.web.text.certificates import escape_control_characters
 from monitor.web.text.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 
@@ -31,28 +31,19 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(measurement.service)
     values = {
         "title": f"Measurement of {measurement.target}",
-        "state": state(verdict),
+        "state": words.measurement_mark(verdict.state if verdict else None),
         "stored": stored,
         "measurement": measurement,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
         "comment": comment(verdict.rule) if verdict else "",
-        "ladders": ladders(measurement),
+        "steps": endpoint_steps(measurement),
         "control": control,
-        "control_ladders": ladders(control.measurement) if control else [],
-        "raw": marked(line.decode("utf-8", errors="replace")),
+        "control_steps": endpoint_steps(control.measurement) if control else [],
+        "raw": escape_control_characters(line.decode("utf-8", errors="replace")),
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)
-
-
-def state(verdict: Verdict | None) -> tuple[str, str] | None:
-    """(kind, word) of one measurement: it alone never calls anything blocked."""
-    if verdict is None:
-        return None
-    if verdict.state in words.SEEN:
-        return "inconclusive", words.SEEN[verdict.state].partition(",")[0]
-    return str(verdict.state), words.STATES[verdict.state]
 
 
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:

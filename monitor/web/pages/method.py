@@ -1,20 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How verdicts arise: for readers, and the same as JSON and CSV for programs."""
+"""How verdicts arise: every rule, technique and value of the policy, as a page, JSON and CSV. All
+is generated from the code that uses it. Values of the policy are explained by POLICY, else by
+their docstrings; a test finds values without an explanation.
+"""
 
 from __future__ import annotations
 
+import ast
 import csv
+import functools
+import inspect
 import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from monitor.detection.rules import RULES_VERSION
+from monitor.detection.judge import target
+from monitor.detection.model import Layer, State, Technique, layer_of
+from monitor.detection.policy import Policy
+from monitor.detection.rules import ALL_RULES, RULES_VERSION
 from monitor.detection.sequence.confidence import TERMS
 from monitor.web.api.forms import inert
-from monitor.web.pages import rules_text as method
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text import event_text, words
 
 
 async def page(request: web.Request) -> web.Response:
@@ -22,10 +35,10 @@ async def page(request: web.Request) -> web.Response:
     policy = request.app[SITE].policy
     values = {
         "title": "Method",
-        "rules": method.rules(policy),
-        "techniques": method.techniques(),
-        "settings": method.settings(policy),
-        "states": method.states(),
+        "rules": rules(policy),
+        "techniques": techniques(),
+        "settings": settings(policy),
+        "states": states(),
         "rules_version": RULES_VERSION,
         "confidence_terms": len(TERMS) + 1,
         "policy": policy,
@@ -35,7 +48,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def as_json(request: web.Request) -> web.Response:
     """Rules, techniques, states and policy."""
-    body = msgspec.json.encode(method.everything(request.app[SITE].policy))
+    body = msgspec.json.encode(everything(request.app[SITE].policy))
     return web.Response(
         body=body,
         content_type="application/json",
@@ -47,8 +60,8 @@ async def as_csv(request: web.Request) -> web.Response:
     """One row a rule."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(method.RuleWords.__struct_fields__)
-    for _, found in method.rules(request.app[SITE].policy):
+    writer.writerow(RuleText.__struct_fields__)
+    for _, found in rules(request.app[SITE].policy):
         for rule in found:
             row = [getattr(rule, name) for name in rule.__struct_fields__]
             writer.writerow([inert(" ".join(x) if isinstance(x, tuple) else x) for x in row])
@@ -61,3 +74,216 @@ async def as_csv(request: web.Request) -> web.Response:
             "Content-Disposition": 'attachment; filename="reachwatch-rules.csv"',
         },
     )
+
+
+LAYERS = {
+    None: "The vantage itself",
+    Layer.DNS: "Names (DNS)",
+    Layer.TCP: "Connections (TCP)",
+    Layer.TLS: "Encryption (TLS)",
+    Layer.QUIC: "QUIC",
+    Layer.UDP: "Other protocols over UDP",
+    Layer.HTTP: "Web (HTTP)",
+    Layer.APP: "The app's own protocol",
+}
+WHOLE = {
+    target.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
+    target.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
+}
+"""Rules of a target as a whole, beside those of the layers."""
+POLICY = {
+    "name": "What this set of values is called.",
+    "pace": "All durations are divided by it; 1 outside demonstrations.",
+    "round_close_seconds": "A round that lacks something is closed this long after its end.",
+    "control_window_seconds": "How far back the nearest round of a control may lie.",
+    "vantage_min_age_seconds": "A younger vantage has no vote.",
+    "baseline_seconds": "How far back a vantage's usual failures are counted.",
+    "baseline_lag_seconds": "How old they must be, so that a block does not become usual.",
+    "confirm_typed_seconds": "How long a typical sign must hold until it is confirmed.",
+    "confirm_untyped_seconds": "How long an untypical one must, a mere time-out for one.",
+    "close_good_seconds": "How long those who saw a block must reach the service until it ends.",
+    "silent_seconds": "A vantage that is not heard for this long is silent.",
+    "checkpoint_seconds": "How often the detector's state is kept for late measurements.",
+    "residual_seconds": "How long a censor may go on blocking an address after a trigger: a "
+    "shallower failure in that time is its echo.",
+    "lone_seconds": "A vantage that alone sees a block for this long counts no more: it looks "
+    "like a filter of its own.",
+    "baseline_bucket_seconds": "Usual failures are counted in pieces of this length.",
+    "round_wait_seconds": "The longest interval of a vantage that a round waits for.",
+    "threshold_micronats": "Evidence that raises an alarm at one vantage.",
+    "clip_micronats": "The most that one vantage counts for.",
+    "sample_clip_micronats": "The most that one measurement counts for: one alone is never enough.",
+    "bare_micronats": "What a rule gives to the commonest natural failure: only more counts.",
+    "apart_per_mille": "How many times its usual share of failures (in thousandths) a vantage must "
+    "be thought to fail before that share is tried.",
+    "p1_per_mille": "How often a block may let measurements fail; each share is tried.",
+    "prior_failure_per_mille": "How often anything fails for natural reasons, before a vantage's "
+    "own history is known.",
+    "prior_weight": "For how many measurements that first guess counts.",
+    "chronic_per_mille": "A vantage that usually fails more often has no vote.",
+    "quorum_per_mille": "Share of a network's voting vantages that must agree.",
+    "elsewhere_per_mille": "Above this share of other networks failing, the service is down.",
+    "elsewhere_min_networks": "Fewer failing networks elsewhere say nothing.",
+    "chronic_weight": "For how many measurements the first guess counts there.",
+    "dark_per_mille": "Above this share of a network's vantages offline, the network is dark.",
+    "quorum_min_vantages": "Vantages that must agree, however few there are.",
+    "confirm_min_owners": "Owners to whom those vantages must belong.",
+    "owner_vantages": "Vantages of one owner that count in one network, however many it has.",
+    "country_min_vantages": "Vantages whose silence together makes a country dark.",
+    "country_min_owners": "Owners to whom those must belong.",
+    "close_good_rounds": "Good rounds in a row that end a block.",
+    "strong_micronats": "A rule that weighs this much is a typical sign.",
+}
+
+
+class RuleText(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule, told."""
+
+    id: str
+    layer: str
+    state: str
+    said: str
+    technique: str | None
+    how: str
+    weight: int
+    """Micro-nats."""
+    weight_said: str
+    evidence: tuple[str, ...]
+
+
+class TechniqueText(msgspec.Struct, frozen=True, kw_only=True):
+    """One way of blocking, told."""
+
+    id: str
+    layer: str
+    said: str
+    rules: tuple[str, ...]
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of the policy, told."""
+
+    name: str
+    value: str
+    """As it is in force: durations are divided by the pace."""
+    said: str
+
+
+def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
+    """(heading, rules in the order in which they are tried), by layer."""
+    by_layer: dict[Layer | None, list[RuleText]] = {}
+    for rule in ALL_RULES:
+        by_layer.setdefault(rule.layer, []).append(
+            RuleText(
+                id=rule.id,
+                layer=str(rule.layer or "vantage"),
+                state=str(rule.state),
+                said=words.rule_comment(rule.id),
+                technique=rule.technique and str(rule.technique),
+                how=words.technique(rule.technique),
+                weight=rule.weight,
+                weight_said=weight(rule.weight, policy),
+                evidence=rule.evidence,
+            )
+        )
+    whole = [
+        RuleText(
+            id=id, layer="target", state=str(state), said=said, technique=None, how="",
+            weight=0, weight_said=weight(0, policy), evidence=(),
+        )
+        for id, (state, said) in WHOLE.items()
+    ]  # fmt: skip
+    return [*((LAYERS[layer], found) for layer, found in by_layer.items()), ("As a whole", whole)]
+
+
+def weight(micronats: int, policy: Policy) -> str:
+    """How much a rule counts, in words."""
+    if micronats == 0:
+        return "accuses nobody"
+    if micronats >= policy.sample_clip_micronats:
+        return "very strong: counts for as much as one measurement may"
+    if micronats >= policy.strong_micronats:
+        return "strong: a typical sign"
+    if micronats * 2 >= policy.strong_micronats:
+        return "fair: must be seen more often and for longer"
+    return "weak: happens for natural reasons too"
+
+
+def techniques() -> Sequence[TechniqueText]:
+    """Every way of blocking that is told apart, with the rules that name it."""
+    return [
+        TechniqueText(
+            id=str(technique),
+            layer=layer_of(technique),
+            said=words.technique(technique),
+            rules=tuple(rule.id for rule in ALL_RULES if rule.technique is technique),
+        )
+        for technique in Technique
+    ]
+
+
+def settings(policy: Policy) -> Sequence[Setting]:
+    """Every value of the policy, in the order of the code."""
+    written = docstrings()
+    return [
+        Setting(
+            name=name,
+            value=_value(name, getattr(policy, name), policy),
+            said=POLICY.get(name) or written.get(name, ""),
+        )
+        for name in Policy.__struct_fields__
+    ]
+
+
+@functools.cache
+def docstrings() -> Mapping[str, str]:
+    """What stands below each field of the policy in its source."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(Policy))).body[0]
+    found = {}
+    for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+        match field, below:
+            case (
+                ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[name] = " ".join(text.split())
+    return found
+
+
+def _value(name: str, value: Any, policy: Policy) -> str:
+    if name.endswith("_seconds"):
+        return words.duration_text(policy.ms(value)) if policy.ms(value) >= 1000 else "under 1 s"
+    if name.endswith("_micronats"):
+        return f"{value / 1_000_000:g} nats"
+    if name.endswith("_per_mille"):
+        shares = value if isinstance(value, tuple) else (value,)
+        return ", ".join(f"{share / 10:g} %" for share in shares)
+    return str(value)
+
+
+def states() -> Mapping[str, str]:
+    """What each state of a verdict means."""
+    return {
+        State.OK: "It works, as far as was seen.",
+        State.BLOCKED: "It fails here in a way that accuses, and works for the control. On pages "
+        "a single measurement only “fails”; “blocked” is said by events alone.",
+        State.IMPAIRED: "A part of it is blocked, the rest is not.",
+        State.THROTTLED: "It works, and is slowed to uselessness.",
+        State.DOWN: "It fails for the control as well: the service's own trouble.",
+        State.VANTAGE_OFFLINE: "The vantage was not online; what it saw says nothing.",
+        State.INCONCLUSIVE: "It fails, and why is not clear. No control, no accusation.",
+        State.INSUFFICIENT: "Not enough was seen. Never to be read as “works”.",
+    }
+
+
+def everything(policy: Policy) -> dict[str, Any]:
+    """The whole of it for programs."""
+    return {
+        "rules_version": RULES_VERSION,
+        "rules": [msgspec.to_builtins(rule) for _, found in rules(policy) for rule in found],
+        "techniques": [msgspec.to_builtins(each) for each in techniques()],
+        "states": {str(state): said for state, said in states().items()},
+        "policy": msgspec.to_builtins(policy),
+        "gates": event_text.INHIBITED,
+        "evidence": words.EVIDENCE,
+    }

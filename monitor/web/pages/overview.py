@@ -9,20 +9,21 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.model import Event, State, Tier
-from monitor.detection.sequence.present import Present, present
+from monitor.detection.model import Event
+from monitor.detection.sequence.present import present
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import newest_verdicts
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips, worldmap
+from monitor.web.draw.matrix import RANK, country_matrix
+from monitor.web.fleet import active, fleet, recent_since
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
-from monitor.web.views import event_strip, fleet, recent_since, window
+from monitor.web.views import event_strip, window
 
-RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
 CHANGES = 8
 STRIPS = 60
 """Events that get a strip; a page with more of them is a disaster already."""
@@ -39,14 +40,12 @@ async def page(request: web.Request) -> web.Response:
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
         drawn = [(event, await drawing(site, connection, event)) for event in shown[:STRIPS]]
-    living = [(probe, status) for probe, status in probes if status != "revoked"]
-    online = [probe for probe, status in living if status == "online"]
+    online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
-    names = {service.id: service.name for service in site.catalogue.services}
+    names = site.service_names
     ended = [event for event in latest if event.state != "open"]
-    table = matrix(site, present(sights), opened)
-    standing = [(probe, status) for probe, status in living if probe.role == "vantage"]
+    table = country_matrix(site.catalogue.services, present(sights), opened)
     values = {
         "title": "What is blocked now",
         "headline": event_text.overview(
@@ -54,15 +53,15 @@ async def page(request: web.Request) -> web.Response:
             names,
             len(vantages),
             len({probe.country for probe in vantages}),
-            words.lasted(site.clock() - last) if last else "",
+            words.duration_text(site.clock() - last) if last else "",
         )
         if last
         else "Nothing has been measured yet.",
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
-        "world": worldmap.world(worldmap.places(*table, standing, opened)),
-        "coverage": coverage(living),
+        "world": worldmap.world(worldmap.places(*table, active(probes, "vantage"), opened)),
+        "coverage": coverage(active(probes)),
         "watching": bool(vantages),
         "missing": missing(vantages, controls, last is not None),
         "names": names,
@@ -76,52 +75,6 @@ async def drawing(
     """What the networks of an event saw of it lately."""
     chosen = await window(site, connection, event.service)
     return await event_strip(site, connection, event, chosen, event.asns), chosen
-
-
-def matrix(
-    site: Site, rows: Sequence[Present], opened: Sequence[Event]
-) -> tuple[list[str], list[tuple[str, str, list[dict[str, Any] | None]]]]:
-    """Countries across, services down; what is blocked comes first."""
-    countries = sorted({row.country for row in rows})
-    events = {(event.service, event.country): event for event in opened}
-    by_place: dict[tuple[str, str], list[Present]] = defaultdict(list)
-    for row in rows:
-        by_place[row.target.partition("/")[0], row.country].append(row)
-    listed = []
-    for service in site.catalogue.services:
-        cells = [
-            cell(by_place[service.id, country], events.get((service.id, country)))
-            for country in countries
-        ]
-        worst = min((entry["rank"] for entry in cells if entry), default=9)
-        listed.append((worst, service.id, service.name, cells))
-    listed.sort(key=lambda entry: (entry[0], entry[2].lower()))
-    seen = [entry for entry in listed if any(entry[3])]
-    return countries, [(id, name, cells) for _, id, name, cells in seen]
-
-
-def cell(rows: Sequence[Present], event: Event | None) -> dict[str, Any] | None:
-    """One place of the matrix: an event's tier if one is open, else the commonest state."""
-    if not rows:
-        return None
-    if event is not None and event.inhibited_by is None:
-        kinds = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
-        kind = kinds[event.tier]
-        if event.extent == "partial" and event.tier is Tier.CONFIRMED:
-            kind = "impaired"
-        return {
-            "kind": kind,
-            "word": words.TIERS[event.tier],
-            "rank": RANK[event.tier],
-            "event": event.id,
-        }
-    # Without an event nothing is called blocked, whatever single rounds say; but what fails is
-    # not called reachable either.
-    states = [State.INCONCLUSIVE if row.state in words.SEEN else row.state for row in rows]
-    order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
-    state = next(each for each in order if each in states)
-    rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
-    return {"kind": str(state), "word": words.STATES[state], "rank": rank, "event": None}
 
 
 def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:

@@ -1,44 +1,174 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the pages of a country and of a network have in common: who watches there, what fails
-there, in one sentence and in strips.
+"""The pages of a country and of a network: which services fail there, at which step, and who
+measures there.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from aiohttp import web
 
-from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.model import (
+    Event,
+    EventState,
+    Layer,
+    LayerFinding,
+    State,
+    Tier,
+    Verdict,
+    layer_of,
+)
+from monitor.detection.sequence.present import Sight, present
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
-from monitor.store.reading.vantages import VantageRow
-from monitor.web.draw import strips, watch_coverage
-from monitor.web.site import Site
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.records import Filter
+from monitor.web.draw import strips
+from monitor.web.draw.matrix import network_matrix
+from monitor.web.fleet import Probes, active, fleet, recent_since, watchlist_of_network
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
-from monitor.web.views import sights_of
 
-Members = Sequence[tuple[VantageRow, str]]
-"""Probes with their status."""
+MAX_EVENTS = 100
+MAX_ASN = 2**32 - 1
+UNKNOWN = "ZZ"
+"""Vantages that did not state their country."""
+USUAL = (Layer.DNS, Layer.TCP, Layer.TLS, Layer.HTTP)
+"""Layers that the table always has; others are added when they were measured."""
 
 
-class Locality(msgspec.Struct, frozen=True, kw_only=True):
-    """A country, or networks of one number (which may stand in several countries)."""
+class PlaceFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """A country, or networks of one number (which may be in several countries)."""
 
     name: str
-    """As it is said after "in"."""
+    """As written after "in"."""
     country: str | None = None
     asns: tuple[int, ...] = ()
 
-    def holds(self, country: str, asn: int) -> bool:
-        """Whether something measured there belongs here."""
-        return self.country in (None, country) and (not self.asns or asn in self.asns)
+
+class LayerCell(msgspec.Struct, frozen=True):
+    """What vantages here see of one layer of one target now."""
+
+    kind: str
+    word: str
+    base: str
+    """Of how many vantages."""
+    rules: tuple[str, ...] = ()
+    """Rules that found it failing."""
+    event: str | None = None
 
 
-async def stretch(site: Site, connection: ReadTransaction) -> strips.Window:
-    """The stretch that strips of several services show, the same for all of them."""
+class LayerRow(msgspec.Struct, frozen=True):
+    """One target in this network, in one country."""
+
+    country: str
+    target: str
+    service: str
+    cells: tuple[LayerCell | None, ...]
+
+
+async def country(request: web.Request) -> web.Response:
+    """Render a country."""
+    site = request.app[SITE]
+    code = request.match_info["country"]
+    if code != code.upper():
+        raise web.HTTPMovedPermanently(f"/c/{code.upper()}")
+    if code not in words.COUNTRIES and code != UNKNOWN:
+        raise web.HTTPNotFound(reason="No country has this code.")
+    here = PlaceFilter(name=words.country(code), country=code)
+    async with site.database.reading() as connection:
+        events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
+        sights = await newest_verdicts(connection, recent_since(site))
+        members = [
+            (probe, status)
+            for probe, status in active(await fleet(site, connection, sights))
+            if probe.country == code
+        ]
+        values = await shared_values(site, connection, here, events, members)
+    rows = [row for row in present(sights) if row.country == code]
+    opened = open_events(events)
+    values |= {
+        "title": words.sentence(here.name),
+        "code": code,
+        "headline": "Every vantage says in which country it stands."
+        if code == UNKNOWN and not members and not events
+        else headline(here, opened, site.service_names, members, bool(rows)),
+        "matrix": network_matrix(site.catalogue.services, rows, opened),
+    }
+    return await render(request, "country.html", values)
+
+
+async def network(request: web.Request) -> web.Response:
+    """Render a network."""
+    site = request.app[SITE]
+    asn = int(request.match_info["asn"])
+    if asn > MAX_ASN:
+        raise web.HTTPNotFound(reason="No network has this number.")
+    if request.match_info["asn"] != str(asn):
+        raise web.HTTPMovedPermanently(f"/as/{asn}")
+    async with site.database.reading() as connection:
+        events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
+        sights = await newest_verdicts(connection, recent_since(site))
+        members = [
+            (probe, status)
+            for probe, status in active(await fleet(site, connection, sights))
+            if probe.asn == asn
+        ]
+        sights = [sight for sight in sights if sight.asn == asn]
+        countries = sorted(
+            {probe.country for probe, _ in members}
+            | {event.country for event in events}
+            | {sight.country for sight in sights}
+        )
+        name = f"AS{asn} in {words.country(countries[0])}" if len(countries) == 1 else f"AS{asn}"
+        here = PlaceFilter(name=name, asns=(asn,))
+        values = await shared_values(site, connection, here, events, members)
+    layers = layers_of(sights)
+    opened = open_events(events)
+    values |= {
+        "title": name,
+        "asn": asn,
+        "headline": headline(here, opened, site.service_names, members, bool(sights)),
+        "countries": countries,
+        "layers": layers,
+        "rows": layer_table(sights, layers, opened, asn, site.service_names),
+        "watch": watchlist_of_network(opened, asn),
+    }
+    return await render(request, "network.html", values)
+
+
+async def shared_values(
+    site: Site,
+    connection: ReadTransaction,
+    here: PlaceFilter,
+    events: Sequence[Event],
+    members: Probes,
+) -> dict[str, Any]:
+    """The values that both templates take."""
+    window = await common_window(site, connection)
+    return {
+        "strips": await service_strips(site, connection, window, here, open_events(events)),
+        "window": window,
+        "watched": await vantage_coverage(site, connection, window, here),
+        "members": members,
+        "events": sorted(events, key=lambda event: (event.state != "open", -event.onset)),
+        "names": site.service_names,
+    }
+
+
+def open_events(events: Iterable[Event]) -> list[Event]:
+    """Those that are open."""
+    return [event for event in events if event.state is EventState.OPEN]
+
+
+async def common_window(site: Site, connection: ReadTransaction) -> strips.Window:
+    """One time window for the strips of all services."""
     now = site.clock()
     since = now - strips.longest(site.policy)
     extents = [
@@ -54,10 +184,10 @@ async def service_strips(
     site: Site,
     connection: ReadTransaction,
     window: strips.Window,
-    here: Locality,
+    here: PlaceFilter,
     opened: Sequence[Event],
 ) -> list[dict[str, Any]]:
-    """One strip a service that was measured here, those with an open event first."""
+    """A strip for each service that was measured here, those with an open event first."""
     targets = [target.id for target in site.catalogue.targets]
     rows = await count_states(
         connection, targets, window.since, window.until, window.width, here.country, here.asns
@@ -69,9 +199,7 @@ async def service_strips(
         {
             "id": service.id,
             "name": service.name,
-            "strip": strips.strip(
-                sights_of(by_service[service.id]), window, site.interval_seconds * 1000
-            ),
+            "strip": strips.strip(by_service[service.id], window, site.interval_seconds * 1000),
             "events": [event for event in opened if event.service == service.id],
         }
         for service in site.catalogue.services
@@ -80,23 +208,23 @@ async def service_strips(
     return sorted(made, key=lambda row: (not row["events"], row["name"].lower()))
 
 
-async def watched(
-    site: Site, connection: ReadTransaction, window: strips.Window, here: Locality
-) -> watch_coverage.Coverage:
-    """How many vantages measured here, over the same stretch as the strips."""
-    slots = watch_coverage.slots(window, site.interval_seconds * 1000)
+async def vantage_coverage(
+    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
+) -> strips.VantageCoverage:
+    """How many vantages measured here, over the same time as the strips."""
+    slots = strips.coverage_window(window, site.interval_seconds * 1000)
     targets = [target.id for target in site.catalogue.targets]
     counts = await count_vantages(
         connection, targets, slots.since, slots.until, slots.width, here.country, here.asns
     )
-    return watch_coverage.coverage(counts, slots)
+    return strips.coverage_strip(counts, slots)
 
 
 def headline(
-    here: Locality,
+    here: PlaceFilter,
     opened: Sequence[Event],
     names: Mapping[str, str],
-    members: Members,
+    members: Probes,
     judged: bool,
 ) -> str:
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
@@ -122,36 +250,99 @@ def headline(
         return f"No vantage in {here.name} can be relied on now: what is blocked is not known."
     if not judged:
         return f"Nothing has been judged in {here.name} yet."
-    watch = f"{words.number(online, True)} vantage{'s are' if online != 1 else ' is'} watching."
+    watch = f"{words.counted(online, 'vantage', True)} {'are' if online != 1 else 'is'} watching."
     return f"No service is known to be blocked in {here.name}. {watch}"
 
 
 def _blocked(confirmed: Sequence[Event], names: Mapping[str, str]) -> str:
     """`WeChat is`, `WeChat and Signal are`, `Three services are`."""
     services = sorted({event.service for event in confirmed})
-    said = [names.get(service, service) for service in services]
-    match said:
+    listed = [names.get(service, service) for service in services]
+    match listed:
         case [one]:
             part = all(event.extent == "partial" for event in confirmed)
             return f"{'A part of ' if part else ''}{one} is"
         case [one, two]:
             return f"{one} and {two} are"
         case _:
-            return f"{words.number(len(said), capital=True)} services are"
+            return f"{words.number(len(listed), capital=True)} services are"
 
 
-def _where(here: Locality, confirmed: Sequence[Event]) -> str:
+def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
     if here.asns:
         return here.name
     networks = len({asn for event in confirmed for asn in event.asns})
-    return f"{words.number(networks)} network{'s' if networks != 1 else ''} in {here.name}"
+    return f"{words.counted(networks, 'network')} in {here.name}"
 
 
-def sorted_events(events: Sequence[Event]) -> list[Event]:
-    """Open ones first, then the newest."""
-    return sorted(events, key=lambda event: (event.state is not EventState.OPEN, -event.onset))
+def layers_of(sights: Iterable[Sight]) -> Sequence[Layer]:
+    """The layers of the table, shallowest first."""
+    seen = {finding.layer for sight in sights for finding in findings(sight.verdict)}
+    return [layer for layer in Layer if layer in seen or layer in USUAL]
 
 
-def living(members: Members) -> list[tuple[VantageRow, str]]:
-    """Without those that were revoked."""
-    return [(probe, status) for probe, status in members if status != "revoked"]
+def layer_table(
+    sights: Iterable[Sight],
+    layers: Sequence[Layer],
+    opened: Sequence[Event],
+    asn: int,
+    names: dict[str, str],
+) -> list[LayerRow]:
+    """One row a function, by country and service."""
+    by_target: dict[tuple[str, str], list[Sight]] = defaultdict(list)
+    for sight in sights:
+        by_target[sight.country, sight.target].append(sight)
+    rows = []
+    for (country, target), seen in by_target.items():
+        service = target.partition("/")[0]
+        mine = [
+            event
+            for event in opened
+            if event.service == service
+            and event.country == country
+            and target in event.targets
+            and event.inhibited_by is None
+        ]
+        cells = tuple(layer_cell(seen, layer, mine, asn) for layer in layers)
+        rows.append(LayerRow(country, target, names.get(service, service), cells))
+    return sorted(rows, key=lambda row: (row.country, row.service.lower(), row.target))
+
+
+def layer_cell(
+    seen: Sequence[Sight], layer: Layer, opened: Sequence[Event], asn: int
+) -> LayerCell | None:
+    """One cell; None where nobody saw this step, or nobody could judge it. What fails is called
+    blocked only as far as an event says so."""
+    here = [
+        finding for sight in seen for finding in findings(sight.verdict) if finding.layer is layer
+    ]
+    if not here:
+        return None
+    failing = [finding for finding in here if finding.blocked]
+    if not failing:
+        return LayerCell("ok", "works", f"{len(here)} of {words.plural(len(here), 'vantage')}")
+    base = f"{len(failing)} of {words.plural(len(here), 'vantage')}"
+    rules = tuple(sorted({finding.rule for finding in failing}))
+    for event in opened:
+        if _is_about(event, asn, layer):
+            return LayerCell(
+                words.TIER_KINDS[event.tier], words.TIERS[event.tier], base, rules, event.id
+            )
+    return LayerCell("inconclusive", "fails, not confirmed", base, rules)
+
+
+def _is_about(event: Event, asn: int, layer: Layer) -> bool:
+    if event.networks:
+        return any(each.asn == asn and each.layer == layer for each in event.networks)
+    return asn in event.asns and layer_of(event.technique) == layer
+
+
+def findings(verdict: Verdict) -> Sequence[LayerFinding]:
+    """A verdict's findings, one a layer. For an old verdict without findings: one for its layer."""
+    if verdict.findings:
+        return verdict.findings
+    if verdict.layer is not None and verdict.state in words.UNCONFIRMED:
+        return [LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)]
+    if verdict.layer is not None and verdict.state is State.OK:
+        return [LayerFinding(layer=verdict.layer, blocked=False, rule=verdict.rule)]
+    return ()

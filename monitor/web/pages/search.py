@@ -43,7 +43,7 @@ async def page(request: web.Request) -> web.Response:
         "word": word,
         "place": place,
         "events": events,
-        "names": {service.id: service.name for service in site.catalogue.services},
+        "names": site.service_names,
     }
     return await render(request, "search.html", values)
 

@@ -14,11 +14,11 @@ from monitor.store.reading.counts import StateCount, count_states
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
-from monitor.web.pages.overview import RANK, cell
+from monitor.web.draw.matrix import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import words
-from monitor.web.views import presents, sights_of, window
+from monitor.web.views import present_states, window
 
 
 async def page(request: web.Request) -> web.Response:
@@ -33,7 +33,7 @@ async def page(request: web.Request) -> web.Response:
         opened = {event.country: event for event in events if event.state == "open"}
         chosen = await window(site, connection, service.id)
         rows = await count_states(connection, targets, chosen.since, chosen.until, chosen.width)
-    now = await presents(site, Filter(service=service.id))
+    now = await present_states(site, Filter(service=service.id))
     by_country: dict[str, list[StateCount]] = defaultdict(list)
     for row in rows:
         by_country[row.country].append(row)
@@ -42,7 +42,7 @@ async def page(request: web.Request) -> web.Response:
         places[present.country].append(present)
     countries: list[dict[str, Any]] = []
     for country in sorted(by_country.keys() | places.keys()):
-        drawn = strips.strip(sights_of(by_country[country]), chosen, site.interval_seconds * 1000)
+        drawn = strips.strip(by_country[country], chosen, site.interval_seconds * 1000)
         networks = {row.asn for row in places[country]}
         networks |= {row.asn for row in by_country[country]}
         countries.append(
@@ -60,27 +60,25 @@ async def page(request: web.Request) -> web.Response:
         "service": service,
         "headline": headline(service.name, list(opened.values()), len(countries)),
         "countries": countries,
-        "present": [(row, seen(row, opened.get(row.country))) for row in now],
+        "present": [(row, state_mark(row, opened.get(row.country))) for row in now],
         "events": sorted(events, key=lambda e: (e.state != "open", RANK[e.tier], -e.onset)),
         "window": chosen,
     }
     return await render(request, "service.html", values)
 
 
-def seen(row: Present, event: Event | None) -> tuple[str, str]:
+def state_mark(row: Present, event: Event | None) -> tuple[str, str]:
     """(kind, word) of a target in a network: the event's where it speaks of just this, else
     what the rounds say, and then nothing is called blocked."""
-    if row.state not in words.SEEN:
-        return str(row.state), words.STATES[row.state]
     if (
-        event is not None
+        row.state in words.UNCONFIRMED
+        and event is not None
         and event.inhibited_by is None
         and row.asn in event.asns
         and row.target in event.targets
     ):
-        kinds = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
-        return kinds[event.tier], words.TIERS[event.tier]
-    return "inconclusive", words.SEEN[row.state]
+        return words.TIER_KINDS[event.tier], words.TIERS[event.tier]
+    return words.state_mark(row.state)
 
 
 def headline(name: str, opened: list[Event], countries: int) -> str:
@@ -91,10 +89,7 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
         part = "A part of " if all(event.extent == "partial" for event in confirmed) else ""
-        return (
-            f"{part}{name} is blocked in {words.number(networks)} "
-            f"network{'s' if networks != 1 else ''} in {places}."
-        )
+        return f"{part}{name} is blocked in {words.counted(networks, 'network')} in {places}."
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
         return f"{name} may be blocked in {places}; that is not confirmed."

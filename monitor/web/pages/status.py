@@ -26,11 +26,10 @@ from monitor.store.reading.progress import (
     recent_arrivals,
     store_bytes,
 )
+from monitor.web.fleet import active, fleet, vantage_health
 from monitor.web.render import STALLED_MS, render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
-from monitor.web.vantage_health import condition
-from monitor.web.views import fleet
 
 LOOK_BACK_SECONDS = 900
 """Stretch over which rates are taken, before division by the pace; three rounds at least."""
@@ -156,11 +155,11 @@ async def health_of(site: Site) -> Health:
     for probe, status in probes:
         counts = roles.setdefault(probe.role, {})
         counts[status] = counts.get(status, 0) + 1
-    living = {probe.id for probe, status in probes if status != "revoked"}
+    enrolled = {probe.id for probe, _ in active(probes)}
     software = Counter(
-        condition((), probe.status).software or "unknown"
+        vantage_health((), probe.status).software or "unknown"
         for probe in await site.database.registry.probes()
-        if probe.id in living
+        if probe.id in enrolled
     )
     counted = {(name, reason): n for name, reason, n in tallies}
     late = max(site.policy.ms(LATE_MS // 1000), 3 * interval)
@@ -175,7 +174,7 @@ async def health_of(site: Site) -> Health:
         ingest_lag=lag_of([(each.received - each.started) / 1000 for each in arrivals]),
         detection_lag=lag_in(site.lags.detection),
         detecting=detecting,
-        asked_lately=None if site.asked is None else site.asked()[1],
+        asked_lately=None if site.retests_requested is None else site.retests_requested()[1],
         waiting=waiting,
         behind_ms=behind,
         lagging=bool(behind is not None and behind > late),
@@ -228,11 +227,13 @@ def headline(found: Health, now: int) -> str:
     if found.last_received is None:
         return "Ready, and nothing has arrived yet."
     if found.stalled:
-        return f"Nothing has arrived for {words.lasted(now - found.last_received)}."
+        return f"Nothing has arrived for {words.duration_text(now - found.last_received)}."
     if not found.detecting:
         return "Measurements arrive, but no detector is at work: nothing is judged."
     if found.lagging:
-        return f"Measurements arrive, but conclusions lag {words.lasted(found.behind_ms or 0)}."
+        return (
+            f"Measurements arrive, but conclusions lag {words.duration_text(found.behind_ms or 0)}."
+        )
     return "All is well: measurements arrive and are judged in time."
 
 
@@ -240,7 +241,7 @@ def seconds(value: float) -> str:
     """`0.5 s`, `4 min`; `more than a day` past the last bucket."""
     if value == float("inf"):
         return "more than a day"
-    return f"{value:.1f} s" if value < 10 else words.lasted(int(value * 1000))
+    return f"{value:.1f} s" if value < 10 else words.duration_text(int(value * 1000))
 
 
 def size(n: int) -> str:

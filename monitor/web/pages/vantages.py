@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who measures, and can they be relied on? The list of vantages, and one of them. Names of
-people's choosing and a pseudonym, never an address.
+"""The list of vantages, and one vantage: status, liveness, clock, software. Pseudonyms only,
+never an address.
 """
 
 from __future__ import annotations
@@ -9,30 +9,35 @@ from itertools import groupby
 
 from aiohttp import web
 
-from monitor.detection.model import State
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import ProbeMeasurement, list_measurements_of_probe
+from monitor.store.reading.measurements import list_measurements_of_probe
 from monitor.store.reading.vantages import VantageRow, liveness_lines
 from monitor.store.records import Filter
-from monitor.web import vantage_health
 from monitor.web.draw import strips
+from monitor.web.fleet import (
+    MAX_CLOCK_ERROR_MS,
+    Probes,
+    VantageHealth,
+    active,
+    fleet,
+    liveness_counts,
+    vantage_health,
+    watchlist,
+)
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
-from monitor.web.vantage_health import Condition
-from monitor.web.views import CLOCK_MS, fleet
-from monitor.web.watchlist import watchlist
 
-ROWS = 200
-"""Vantages a page."""
-ROUNDS = 12
-"""Rounds of liveness that the list looks back on."""
-HISTORY = 288
-"""Rounds of liveness that the page of one vantage looks back on."""
-TAKEN = 60
-"""Measurements of its last rounds that it shows."""
-OPEN = 500
-"""Open events of its country that are asked whether it is on watch."""
+PAGE_ROWS = 200
+"""Vantages a page of the list."""
+LIST_ROUNDS = 12
+"""Liveness rounds shown in the list."""
+PAGE_ROUNDS = 288
+"""Liveness rounds shown on the page of one vantage."""
+MAX_MEASUREMENTS = 60
+"""Measurements shown on the page of one vantage."""
+MAX_EVENTS = 500
+"""Open events of its country that are searched for the vantage's watchlist."""
 
 
 async def listing(request: web.Request) -> web.Response:
@@ -48,21 +53,21 @@ async def listing(request: web.Request) -> web.Response:
         ids = [probe.id for probe, _ in probes]
         after = request.query.get("after", "")
         first = ids.index(after) + 1 if after in ids else 0
-        page = probes[first : first + ROWS]
+        page = probes[first : first + PAGE_ROWS]
         lines = await liveness_lines(
-            connection, [probe.id for probe, _ in page], since(site, ROUNDS), ROUNDS
+            connection, [probe.id for probe, _ in page], since(site, LIST_ROUNDS), LIST_ROUNDS
         )
     said = {probe.id: probe.status for probe in await site.database.registry.probes()}
     rows = [
-        (probe, status, vantage_health.condition(lines.get(probe.id, ()), said.get(probe.id, b"")))
+        (probe, status, vantage_health(lines.get(probe.id, ()), said.get(probe.id, b"")))
         for probe, status in page
     ]
     values = {
         "title": "Vantages",
-        "headline": headline([(probe, status) for probe, status in probes]),
+        "headline": headline(probes),
         "rows": rows,
         "clock": clock,
-        "following": ids[first + ROWS - 1] if len(ids) > first + ROWS else None,
+        "following": ids[first + PAGE_ROWS - 1] if len(ids) > first + PAGE_ROWS else None,
     }
     return await render(request, "vantages.html", values)
 
@@ -77,12 +82,14 @@ async def page(request: web.Request) -> web.Response:
         if found is None:
             raise web.HTTPNotFound(reason="No vantage has this id.")
         probe, status = found
-        lines = await liveness_lines(connection, [id], since(site, HISTORY), HISTORY)
-        taken = await list_measurements_of_probe(connection, id, since(site, ROUNDS), TAKEN)
+        lines = await liveness_lines(connection, [id], since(site, PAGE_ROUNDS), PAGE_ROUNDS)
+        measurements = await list_measurements_of_probe(
+            connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS
+        )
         here = Filter(country=probe.country)
-        opened = await list_events(connection, here, state="open", limit=OPEN)
+        opened = await list_events(connection, here, state="open", limit=MAX_EVENTS)
     registered = await site.database.registry.probe(id)
-    known = vantage_health.condition(lines.get(id, ()), registered.status if registered else b"")
+    known = vantage_health(lines.get(id, ()), registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {
         "title": f"Vantage {id}",
@@ -94,37 +101,39 @@ async def page(request: web.Request) -> web.Response:
         "window": window,
         "strip": strip,
         "watch": watchlist(opened).get(id, ()),
-        "taken": [
-            (round, [(one, said(one)) for one in rows])
-            for round, rows in groupby(taken, key=lambda one: one.round)
+        "measurements": [
+            (
+                round,
+                [(one, words.measurement_mark(one.state)) for one in rows],
+            )
+            for round, rows in groupby(measurements, key=lambda one: one.round)
         ],
     }
     return await render(request, "vantage.html", values)
 
 
 def since(site: Site, rounds: int) -> int:
-    """Rounds from here on (Unix ms) are looked at."""
+    """The first round (Unix ms) of the last `rounds` rounds, at least an hour back."""
     return site.clock() - max(rounds * site.interval_seconds * 1000, site.policy.ms(3600))
 
 
-def headline(probes: list[tuple[VantageRow, str]]) -> str:
+def headline(probes: Probes) -> str:
     """How many watch, in one sentence."""
-    living = [(probe, status) for probe, status in probes if status != "revoked"]
-    vantages = [(probe, status) for probe, status in living if probe.role == "vantage"]
-    if not living:
+    vantages, controls = active(probes, "vantage"), active(probes, "control")
+    if not vantages and not controls:
         return "Nobody has enrolled yet: no vantage stands anywhere."
     online = [probe for probe, status in vantages if status == "online"]
-    controls = sum(status == "online" for probe, status in living if probe.role == "control")
+    online_controls = sum(status == "online" for _, status in controls)
     countries = len({probe.country for probe in online})
     where = f" in {words.plural(countries, 'country', 'countries')}" if online else ""
     return (
         f"{len(online)} of {words.plural(len(vantages), 'vantage')} "
         f"{'is' if len(online) == 1 else 'are'} online{where}, "
-        f"and {words.number(controls)} control{'s' if controls != 1 else ''}."
+        f"and {words.counted(online_controls, 'control')}."
     )
 
 
-def sentence(site: Site, probe: VantageRow, status: str, known: Condition) -> str:
+def sentence(site: Site, probe: VantageRow, status: str, known: VantageHealth) -> str:
     """One vantage in one sentence."""
     where = f"in AS{probe.asn} in {words.country(probe.country)}"
     who = f"This {probe.role} {where}"
@@ -133,9 +142,9 @@ def sentence(site: Site, probe: VantageRow, status: str, known: Condition) -> st
     if probe.last_seen is None:
         return f"{who} has enrolled and was never heard."
     if status == "silent":
-        return f"{who} has been silent for {words.lasted(site.clock() - probe.last_seen)}."
+        return f"{who} has been silent for {words.duration_text(site.clock() - probe.last_seen)}."
     if status == "degraded":
-        if known.offset is not None and abs(known.offset) > CLOCK_MS:
+        if known.offset is not None and abs(known.offset) > MAX_CLOCK_ERROR_MS:
             return f"{who} is heard, but its clock is {clock(known)}: it is of little use."
         return f"{who} is heard, but was offline in all that it measured lately."
     if not known.rounds:
@@ -143,21 +152,21 @@ def sentence(site: Site, probe: VantageRow, status: str, known: Condition) -> st
     return f"{who} is online and was so in {known.online} of its last {len(known.rounds)} rounds."
 
 
-def clock(known: Condition) -> str:
+def clock(known: VantageHealth) -> str:
     """Its clock, in words; empty where nothing is known."""
     if known.offset is None:
         return ""
     if abs(known.offset) < 1000:
         return "right to the second"
     way = "ahead" if known.offset > 0 else "behind"
-    return f"{words.lasted(abs(known.offset))} {way}"
+    return f"{words.duration_text(abs(known.offset))} {way}"
 
 
-def liveness(site: Site, known: Condition) -> tuple[strips.Window, strips.Strip]:
+def liveness(site: Site, known: VantageHealth) -> tuple[strips.Window, strips.Strip]:
     """Its own strip: online or not, round by round."""
-    interval = max((lived.interval for lived in known.rounds), default=0)
+    interval = max((each.interval for each in known.rounds), default=0)
     interval = interval or site.interval_seconds * 1000
-    rounds = [lived.round for lived in known.rounds]
+    rounds = [each.round for each in known.rounds]
     chosen = strips.window(
         site.clock(),
         min(rounds, default=None),
@@ -165,16 +174,4 @@ def liveness(site: Site, known: Condition) -> tuple[strips.Window, strips.Strip]
         site.policy,
         interval,
     )
-    seen = [strips.Sight(round, state) for round, state in vantage_health.sights(known)]
-    return chosen, strips.strip(seen, chosen, interval)
-
-
-def said(one: ProbeMeasurement) -> tuple[str, str] | None:
-    """(kind, word) of a measurement; None where nobody judges it. It alone never calls
-    anything blocked."""
-    if one.state is None:
-        return None
-    state = State(one.state)
-    if state in words.SEEN:
-        return "inconclusive", words.SEEN[state].partition(",")[0]
-    return str(state), words.STATES[state]
+    return chosen, strips.strip(liveness_counts(known), chosen, interval)

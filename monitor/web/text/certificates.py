@@ -18,7 +18,7 @@ MAX_NAME = 120
 _SHORT = {NameOID.COMMON_NAME: "CN", NameOID.ORGANIZATION_NAME: "O", NameOID.COUNTRY_NAME: "C"}
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class CertificateSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One certificate of a chain."""
 
     sha256: str
@@ -30,9 +30,9 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """The first DNS names that it is for."""
 
 
-def shown(certificate: Certificate) -> Shown:
+def summarise_certificate(certificate: Certificate) -> CertificateSummary:
     """What a certificate says of itself; only the hash when its DER is missing or broken."""
-    bare = Shown(sha256=certificate.sha256)
+    bare = CertificateSummary(sha256=certificate.sha256)
     if not certificate.der:
         return bare
     try:
@@ -40,7 +40,7 @@ def shown(certificate: Certificate) -> Shown:
             # A forged certificate breaks RFC 5280 as it likes; that is its business.
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             parsed = x509.load_der_x509_certificate(certificate.der)
-        return Shown(
+        return CertificateSummary(
             sha256=certificate.sha256,
             subject=_name(parsed.subject),
             issuer=_name(parsed.issuer),
@@ -54,7 +54,7 @@ def shown(certificate: Certificate) -> Shown:
 
 def _name(name: x509.Name) -> str:
     parts = [f"{_SHORT[each.oid]}={each.value!s}" for each in name if each.oid in _SHORT]
-    return plain(", ".join(parts) or name.rfc4514_string())
+    return safe_text(", ".join(parts) or name.rfc4514_string())
 
 
 def _names(parsed: x509.Certificate) -> str:
@@ -63,17 +63,17 @@ def _names(parsed: x509.Certificate) -> str:
     except (x509.ExtensionNotFound, x509.UnsupportedGeneralNameType, ValueError):
         return ""
     names = found.value.get_values_for_type(x509.DNSName)
-    return plain(", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
+    return safe_text(", ".join(names[:5]) + (", …" if len(names) > 5 else ""))
 
 
-def marked(text: str) -> str:
+def escape_control_characters(text: str) -> str:
     """The text with control and direction characters spelled out."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
 
 
-def plain(text: str) -> str:
+def safe_text(text: str) -> str:
     """Text from the network on one line, whole up to MAX_NAME characters."""
-    kept = marked(text)
+    kept = escape_control_characters(text)
     return kept if len(kept) <= MAX_NAME else kept[: MAX_NAME - 1] + "…"

@@ -40,13 +40,13 @@ MEANING = (
 )
 
 
-def figure(event: Event) -> str:
+def percentage(event: Event) -> str:
     """`97.3 %`; empty when there is no figure."""
     per_mille = confidence.probability(event)
     return "" if per_mille is None else f"{per_mille / 10:g} %"
 
 
-def missing(event: Event) -> str:
+def no_percentage_reason(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
         return "It was withdrawn."
@@ -55,12 +55,12 @@ def missing(event: Event) -> str:
     return "Imported measurements have no figure: nothing is known of how often they mislead."
 
 
-def made_of(event: Event) -> list[tuple[str, str]]:
+def terms_text(event: Event) -> list[tuple[str, str]]:
     """(what, how much likelier or less likely it makes the block), in the order of the terms."""
-    return [(_said(event, term), _times(term)) for term in confidence.terms(event)]
+    return [(_term_text(event, term), _odds_text(term)) for term in confidence.terms(event)]
 
 
-def _said(event: Event, term: Term) -> str:
+def _term_text(event: Event, term: Term) -> str:
     if term.name == "tier":
         return _TIERS[event.tier]
     if not term.name.startswith("held"):
@@ -71,7 +71,7 @@ def _said(event: Event, term: Term) -> str:
     return f"this was {least}{minutes} minutes after it rose{how[term.name]}"
 
 
-def _times(term: Term) -> str:
+def _odds_text(term: Term) -> str:
     """A factor of the odds in words; that of the tier is where one starts from."""
     factor = math.exp(abs(term.logits) / 1000)
     round_one = f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"

@@ -14,7 +14,7 @@ from monitor.detection.policy import Policy
 from monitor.web.text.words import (
     between,
     country,
-    lasted,
+    duration_text,
     number,
     plural,
     sentence,
@@ -74,7 +74,7 @@ def lead(event: Event, now: int) -> str:
     """The second sentence: how, and since when or from when to when."""
     how = technique(event.technique)
     end = ended(event)
-    length = lasted((now if end is None else end) - event.onset)
+    length = duration_text((now if end is None else end) - event.onset)
     if event.state is EventState.RETRACTED:
         why = f": {gate(event.inhibited_by)}" if event.inhibited_by else ""
         return f"Withdrawn on {when(end)}{why}. What had been seen: {how}."
@@ -128,7 +128,7 @@ def _unconfirmed(event: Event) -> str:
     hold = policy.confirm_untyped_seconds if untyped else policy.confirm_typed_seconds
     return (
         f"It is not confirmed: that needs vantages of {number(policy.confirm_min_owners)} owners "
-        f"in one network, and that it holds for {lasted(policy.ms(hold))}."
+        f"in one network, and that it holds for {duration_text(policy.ms(hold))}."
     )
 
 
@@ -202,7 +202,7 @@ def _part(part: str) -> str:
     return f"{what} is concerned too" if part[:1] == "+" else f"{what} is no longer concerned"
 
 
-def sureness(event: Event) -> str:
+def confidence_summary(event: Event) -> str:
     """`confirmed: 4 of 4 vantages, control fine`."""
     control = "control fine" if event.control == "ok" else "no control"
     return f"{TIERS[event.tier]}: {event.agreeing} of {plural(event.total, 'vantage')}, {control}"

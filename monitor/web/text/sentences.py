@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from monitor.web.text import words
-from monitor.web.text.certificates import plain
+from monitor.web.text.certificates import safe_text
 from probes.wire.observation import (
     AppExchange,
     Contrast,
@@ -31,14 +31,14 @@ _ICMP = {
 """ICMP type 3 codes (RFC 792, RFC 1812 section 5.2.7.1)."""
 
 
-def told(each: Known) -> tuple[str, str]:
+def describe_observation(each: Known) -> tuple[str, str]:
     """Where an observation was made, and what happened there in words."""
     if isinstance(each, DNSLookup):
         return _dns(each)
-    return f"{each.address} port {each.port}", _there(each)
+    return f"{each.address} port {each.port}", _describe_at_address(each)
 
 
-def _there(
+def _describe_at_address(
     each: TCPConnect
     | TLSHandshake
     | QUICHandshake
@@ -73,7 +73,7 @@ def _resolver(seen: DNSLookup) -> str:
 
 def _dns(seen: DNSLookup) -> tuple[str, str]:
     where = _resolver(seen)
-    what = f"{plain(seen.name)} ({seen.qtype})"
+    what = f"{safe_text(seen.name)} ({seen.qtype})"
     if seen.contrast is Contrast.SILENT_ADDRESS:
         if not seen.replies:
             return where, f"no answer for {what}, as it should be"
@@ -105,7 +105,9 @@ def _icmp(seen: TCPConnect | QUICHandshake | AppExchange) -> str:
 
 
 def _tls(seen: TLSHandshake) -> str:
-    hello = f"our hello that named {plain(seen.sni)}" if seen.sni else "our hello without a name"
+    hello = (
+        f"our hello that named {safe_text(seen.sni)}" if seen.sni else "our hello without a name"
+    )
     if seen.failure is None:
         return f"handshake completed ({seen.version or 'TLS'}) after {hello}"
     back = "nothing came back" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
@@ -120,7 +122,7 @@ def _tls(seen: TLSHandshake) -> str:
 
 
 def _quic(seen: QUICHandshake) -> str:
-    hello = f"our QUIC hello that named {plain(seen.sni)}"
+    hello = f"our QUIC hello that named {safe_text(seen.sni)}"
     if seen.failure is None:
         return f"QUIC handshake completed ({seen.version or 'v1'}) after {hello}"
     back = "nothing came back" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
@@ -130,7 +132,7 @@ def _quic(seen: QUICHandshake) -> str:
 
 
 def _transfer(seen: Transfer) -> str:
-    name = f"naming {plain(seen.sni)}" if seen.sni else "without a name"
+    name = f"naming {safe_text(seen.sni)}" if seen.sni else "without a name"
     text = f"{seen.received_bytes} bytes in {_ms(seen.took_us)} {name}"
     if seen.silence_us >= 1_000_000:
         text += f", of which {_ms(seen.silence_us)} without a byte"
@@ -151,19 +153,21 @@ def _path(seen: PathTrace) -> str:
         f"{hop.ttl}: {hop.hello or 'not sent'}" + (f" ({hop.router})" if hop.router else "")
         for hop in seen.hops
     ]
-    return f"hello that named {plain(seen.sni)}, by hops it may live: {'; '.join(hops) or 'none'}"
+    return (
+        f"hello that named {safe_text(seen.sni)}, by hops it may live: {'; '.join(hops) or 'none'}"
+    )
 
 
 def _http(seen: HTTPExchange) -> str:
     scheme = "https" if seen.tls else "http"
-    what = f"GET {plain(f'{scheme}://{seen.host}{seen.path}')}"
+    what = f"GET {safe_text(f'{scheme}://{seen.host}{seen.path}')}"
     if seen.failure is not None:
         return f"{what}: {words.failure(seen.failure)}"
     text = f"{what}: status {seen.status}"
     if seen.location:
-        text += f", to {plain(seen.location)}"
+        text += f", to {safe_text(seen.location)}"
     if seen.title:
-        text += f", “{plain(seen.title)}”"
+        text += f", “{safe_text(seen.title)}”"
     return text
 
 

@@ -12,7 +12,7 @@ from babel import Locale
 
 from monitor.detection.model import State, Tier
 from monitor.detection.rules import rule_named
-from monitor.web.text.certificates import plain
+from monitor.web.text.certificates import safe_text
 
 STATES = {
     State.OK: "reachable",
@@ -29,12 +29,14 @@ TIERS = {
     Tier.LIKELY: "likely blocked",
     Tier.UNCONFIRMED: "seen from one vantage only",
 }
-SEEN = {
+TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
+"""How the mark of an event looks, by tier."""
+UNCONFIRMED = {
     State.BLOCKED: "fails, not confirmed",
     State.IMPAIRED: "partly fails, not confirmed",
     State.THROTTLED: "slow, not confirmed",
 }
-"""What single rounds say while no event says it: nothing is called blocked without one."""
+"""Words for states that only an event may call blocked."""
 TECHNIQUES = {
     "dns.nxdomain": "the resolver says that the name does not exist",
     "dns.refused": "the resolver refuses to answer for this name",
@@ -234,6 +236,21 @@ def rule_comment(id: str) -> str:
     return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
+def state_mark(state: State) -> tuple[str, str]:
+    """(kind of mark, word) of a state that no event confirms: nothing is called blocked."""
+    if state in UNCONFIRMED:
+        return "inconclusive", UNCONFIRMED[state]
+    return str(state), STATES[state]
+
+
+def measurement_mark(state: str | None) -> tuple[str, str] | None:
+    """The same for one measurement, in fewer words; None where there is no verdict."""
+    if state is None:
+        return None
+    kind, word = state_mark(State(state))
+    return kind, word.partition(",")[0]
+
+
 def evidence(remark: str) -> str:
     """A remark of a verdict in words."""
     kind, _, named = remark.partition(":")
@@ -249,7 +266,7 @@ def sentence(text: str) -> str:
 
 def failure(text: str | None) -> str:
     """A failure in words."""
-    return "" if text is None else FAILURES.get(text) or plain(text.replace("_", " "))
+    return "" if text is None else FAILURES.get(text) or safe_text(text.replace("_", " "))
 
 
 def country(code: str) -> str:
@@ -266,6 +283,11 @@ def number(n: int, capital: bool = False) -> str:
 def plural(n: int, one: str, many: str | None = None) -> str:
     """`1 vantage`, `4 vantages`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}".replace(",", "\u202f")
+
+
+def counted(n: int, noun: str, capital: bool = False) -> str:
+    """`one network`, `three networks`."""
+    return f"{number(n, capital)} {noun}{'s' if n != 1 else ''}"
 
 
 def when(milliseconds: int | None) -> str:
@@ -297,7 +319,7 @@ def exactly(milliseconds: int | None) -> str:
     return f"{dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def lasted(milliseconds: int) -> str:
+def duration_text(milliseconds: int) -> str:
     """`9 s`, `4 min`, `2 h 14 min`, `3 d 4 h`."""
     seconds = max(0, milliseconds) // 1000
     if seconds < 90:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from monitor.commands.explain import Explanation, UntoldError
 from monitor.store.records import StoreUnavailableError
-from monitor.web.explanation_cache import MOST, Stories
+from monitor.web.explanation_cache import MAX_KEPT, ExplanationCache
 from tests.monitor.store.samples import NOON, event
 
 ONE = event("00000000000000aa", updated=NOON)
@@ -31,8 +31,8 @@ class Desk:
 
 
 @contextlib.asynccontextmanager
-async def running(desk: Desk) -> AsyncIterator[Stories]:
-    stories = Stories(desk.explain)
+async def running(desk: Desk) -> AsyncIterator[ExplanationCache]:
+    stories = ExplanationCache(desk.explain)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(stories.run())
         yield stories
@@ -43,23 +43,23 @@ async def test_made_once_and_again_when_the_event_changed() -> None:
     desk = Desk()
     desk.may.set()
     async with running(desk) as stories:
-        first = await stories.story(ONE)
+        first = await stories.get(ONE)
         assert isinstance(first, Explanation)
-        assert await stories.story(ONE) is first
-        assert await stories.story(replace(ONE, updated=NOON + 1)) is not first
+        assert await stories.get(ONE) is first
+        assert await stories.get(replace(ONE, updated=NOON + 1)) is not first
     assert desk.asked == [ONE.id, ONE.id]
 
 
 async def test_who_is_impatient_gets_it_later() -> None:
     desk = Desk()
     async with running(desk) as stories:
-        assert await stories.story(ONE, 0.01) is None
-        assert await stories.story(ONE, 0.01) is None
+        assert await stories.get(ONE, 0.01) is None
+        assert await stories.get(ONE, 0.01) is None
         desk.may.set()
-        assert isinstance(await stories.story(ONE), Explanation)
+        assert isinstance(await stories.get(ONE), Explanation)
         desk.may.clear()
-        before = await stories.story(ONE)
-        assert await stories.story(replace(ONE, updated=NOON + 1), 0.01) is before
+        before = await stories.get(ONE)
+        assert await stories.get(replace(ONE, updated=NOON + 1), 0.01) is before
     assert desk.asked == [ONE.id, ONE.id]
 
 
@@ -68,18 +68,18 @@ async def test_what_cannot_be_told_is_a_sentence() -> None:
     desk.may.set()
     async with running(desk) as stories:
         desk.trouble = UntoldError(f"{ONE.id}: its measurements are no longer kept")
-        assert await stories.story(ONE) == "its measurements are no longer kept"
+        assert await stories.get(ONE) == "its measurements are no longer kept"
         desk.trouble = StoreUnavailableError("no connection to 10.0.0.1")
-        assert await stories.story(replace(ONE, updated=1)) == "the store is away"
+        assert await stories.get(replace(ONE, updated=1)) == "the store is away"
 
 
 async def test_only_so_many_are_kept() -> None:
     desk = Desk()
     desk.may.set()
     async with running(desk) as stories:
-        for n in range(MOST + 1):
-            await stories.story(replace(ONE, updated=n))
-        await stories.story(replace(ONE, updated=MOST))
-        assert len(desk.asked) == MOST + 1
-        await stories.story(replace(ONE, updated=0))
-        assert len(desk.asked) == MOST + 2
+        for n in range(MAX_KEPT + 1):
+            await stories.get(replace(ONE, updated=n))
+        await stories.get(replace(ONE, updated=MAX_KEPT))
+        assert len(desk.asked) == MAX_KEPT + 1
+        await stories.get(replace(ONE, updated=0))
+        assert len(desk.asked) == MAX_KEPT + 2

@@ -6,59 +6,17 @@ import dataclasses
 
 from msgspec.structs import replace
 
-from monitor.detection.model import State, Verdict
-from monitor.detection.sequence.present import Sight
-from monitor.store.reading.vantages import VantageRow
+from monitor.detection.model import State
 from monitor.store.records import Filter
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
 
-ROW = VantageRow(
-    id="p", owner="o", role="vantage", country="RU", asn=1, enrolled=0, revoked=None,
-    last_seen=world.NOW,
-)  # fmt: skip
-
-
-def status(site: Site, row: VantageRow, *states: State, offset: int | None = None) -> str:
-    sights = [
-        Sight(
-            target=f"a/{n}", country="RU", asn=1, probe="p", round=0,
-            verdict=Verdict(target=f"a/{n}", state=state, rule="r"),
-        )
-        for n, state in enumerate(states)
-    ]  # fmt: skip
-    offsets = {} if offset is None else {"p": offset}
-    ((_, said),) = views.statuses(site, [row], sights, offsets)
-    return said
-
-
-async def test_statuses(site: Site) -> None:
-    off = State.VANTAGE_OFFLINE
-    assert status(site, ROW) == "online"
-    assert status(site, ROW, off, off) == "degraded"
-    assert status(site, ROW, off, State.OK) == "online"
-    assert status(site, ROW, State.OK, offset=30_000) == "online"
-    assert status(site, ROW, State.OK, offset=-30_001) == "degraded"
-    silent = replace(ROW, last_seen=world.NOW - site.policy.ms(site.policy.silent_seconds) - 1)
-    assert status(site, silent, off) == "silent"
-    assert status(site, replace(ROW, last_seen=None)) == "silent"
-    assert status(site, replace(ROW, revoked=1)) == "revoked"
-
-
-async def test_the_fleet_of_the_store(site: Site) -> None:
-    async with site.database.reading() as connection:
-        said = {row.id: status for row, status in await views.fleet(site, connection)}
-    assert said[world.PEOPLE[4].id] == said[world.OFFLINE] == "degraded"
-    assert said[world.SLEEPING] == "silent"
-    assert said[world.GONE] == "revoked"
-    assert len(said) == 10
-
 
 async def test_presents_are_filtered(site: Site) -> None:
-    rows = await views.presents(site, Filter(country="RU", asn=64501, target="wechat/web"))
+    rows = await views.present_states(site, Filter(country="RU", asn=64501, target="wechat/web"))
     assert [(row.state, row.agreeing, row.vantages) for row in rows] == [(State.BLOCKED, 3, 3)]
-    assert await views.presents(site, Filter(service="telegram")) == []
+    assert await views.present_states(site, Filter(service="telegram")) == []
 
 
 async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:

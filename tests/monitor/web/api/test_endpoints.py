@@ -1,4 +1,4 @@
-"""The lists over a real connection: filters, pages, CSV, and any garbage as one line."""
+"""Every list of the API, its filters and pages; enrolment over HTTP."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from monitor import enrolment
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
 from monitor.web.api import endpoints as api
-from monitor.web.api.endpoints import BadParameterError
 from monitor.web.api.forms import COLUMNS, rfc3339
+from monitor.web.api.params import BadParameterError
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from tests.monitor.store.samples import event as sample
 from tests.world import site as world
-from tests.world.site import Client, site_of
+from tests.world.site import HOUR, NOW, Client, site_of
 
 INTERFACE = """id service targets country asns technique extent state tier onset onset_earliest
     onset_latest opened confirmed closed confidence vantages control rule_counts witnesses
@@ -312,3 +313,39 @@ def test_no_garbage_is_an_error_of_ours(world: Path, name: str, query: dict[str,
 
     said = asyncio.run(ask())
     assert said == "200" or ("\n" not in said and ": " in said)
+
+
+async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
+    site: Site, web: Client
+) -> None:
+    kept, text = enrolment.new_token("https://reach.example", "vantage", "ada", 1, NOW + HOUR, NOW)
+    await site.database.registry.add_token(kept)
+    token = enrolment.parse_token(text)
+    body = {"token_id": token.id, "secret": token.secret}
+    answer = await web.post("/api/v1/enrol", json=body)
+    assert answer.status == 201
+    said = await answer.json()
+    assert said["broker"] == ["mqtts://reach.example:8883"]
+    assert (said["role"], said["owner"]) == ("vantage", "ada")
+    probe = await site.database.registry.probe(said["probe"])
+    assert probe is not None
+    assert probe.enrolled == NOW
+    again = await web.post("/api/v1/enrol", json=body)
+    assert again.status == 403
+    assert set(await again.json()) == {"error"}
+    wrong = {"probe": said["probe"], "secret": "not it"}
+    assert (await web.post("/api/v1/leave", json=wrong)).status == 403
+    mine = {"probe": said["probe"], "secret": said["secret"]}
+    assert (await web.post("/api/v1/leave", json=mine)).status == 200
+    probe = await site.database.registry.probe(said["probe"])
+    assert probe is not None
+    assert probe.revoked == NOW
+
+
+async def test_garbage_is_refused_in_one_line(web: Client) -> None:
+    for path in ("/api/v1/enrol", "/api/v1/leave"):
+        for body in (b"", b"[]", b"\xff", b'{"token_id": 1}', b"[" * 10_000):
+            answer = await web.post(path, data=body)
+            assert answer.status == 400
+            assert "\n" not in (await answer.json())["error"]
+        assert (await web.get(path)).status == 405

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.api.params import YEAR_9999_MS, parse
+from monitor.web.api.params import YEAR_9999_MS, parse_time
 from probes.runtime.options import OptionError
 
 NOW = 1_800_000_000_000
@@ -24,13 +24,13 @@ NOW = 1_800_000_000_000
     ],
 )
 def test_times(text: str, at: int) -> None:
-    assert parse(text, NOW) == at
+    assert parse_time(text, NOW) == at
 
 
 @given(st.text(max_size=40))
 def test_anything_is_a_time_or_one_line(text: str) -> None:
     try:
-        said = str(parse(text, NOW))
+        said = str(parse_time(text, NOW))
         assert 0 <= int(said) <= YEAR_9999_MS
     except OptionError as error:
         said = str(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.web.draw.step_table import CONTRASTS, Line, ladders, line
+from monitor.web.draw.step_table import CONTRASTS, ObservationLine, endpoint_steps, observation_line
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     AnyObservation,
@@ -36,21 +36,21 @@ from tests.monitor.detection.scenes import (
 )
 
 
-def lines(*seen: AnyObservation) -> dict[str, tuple[Line, ...]]:
-    (ladder,) = ladders(measured(*seen))
-    return {rung.step: rung.lines for rung in ladder.rungs}
+def lines(*seen: AnyObservation) -> dict[str, tuple[ObservationLine, ...]]:
+    (endpoint,) = endpoint_steps(measured(*seen))
+    return {row.step: row.lines for row in endpoint.steps}
 
 
-def rung_ok(step: str, *seen: AnyObservation) -> bool:
-    (ladder,) = ladders(measured(*seen))
-    return next(rung.ok for rung in ladder.rungs if rung.step == step)
+def step_ok(step: str, *seen: AnyObservation) -> bool:
+    (endpoint,) = endpoint_steps(measured(*seen))
+    return next(row.ok for row in endpoint.steps if row.step == step)
 
 
 def test_a_name_without_an_ipv6_address_is_no_failure() -> None:
     a, aaaa = lines(dns(A1), dns(qtype="AAAA"))["dns"]
     assert (a.outcome, aaaa.outcome) == ("works", "")
     assert aaaa.sentence == f"{HOST} has no IPv6 address"
-    assert rung_ok("dns", dns(A1), dns(qtype="AAAA"))
+    assert step_ok("dns", dns(A1), dns(qtype="AAAA"))
     only6 = lines(dns(), dns(V6, qtype="AAAA"))["dns"]
     assert only6[0].sentence == f"{HOST} has no IPv4 address"
 
@@ -58,7 +58,7 @@ def test_a_name_without_an_ipv6_address_is_no_failure() -> None:
 def test_a_name_without_any_address_fails() -> None:
     a, aaaa = lines(dns(), dns(qtype="AAAA"))["dns"]
     assert (a.outcome, aaaa.outcome) == ("fails", "fails")
-    assert not rung_ok("dns", dns(), dns(qtype="AAAA"))
+    assert not step_ok("dns", dns(), dns(qtype="AAAA"))
 
 
 def test_another_resolver_does_not_excuse_this_one() -> None:
@@ -70,21 +70,21 @@ def test_a_vantage_without_ipv6_does_not_fail() -> None:
     four, six = lines(dns(A1), tcp(A1), tcp(V6, Failure.NETWORK_UNREACHABLE))["tcp"]
     assert four.outcome == "works"
     assert (six.outcome, six.sentence) == ("", "this vantage has no IPv6")
-    told = tcp(V6, Failure.NETWORK_UNREACHABLE, icmp_type=1, icmp_code=0)
-    assert lines(dns(A1), told)["tcp"][0].outcome == "fails"
+    describe_observation = tcp(V6, Failure.NETWORK_UNREACHABLE, icmp_type=1, icmp_code=0)
+    assert lines(dns(A1), describe_observation)["tcp"][0].outcome == "fails"
     mixed = lines(tcp(V6), tcp("2400::2", Failure.NETWORK_UNREACHABLE))["tcp"]
     assert mixed[1].outcome == "fails"
 
 
 def test_a_silent_address_that_stays_silent_is_as_it_should_be() -> None:
-    (ladder,) = ladders(measured(dns(A1), dns(failure=Failure.TIMEOUT, **SILENT)))
-    (beside,) = ladder.rungs[0].beside
-    assert beside.outcome == ""
-    assert "as it should be" in beside.sentence
-    (ladder,) = ladders(measured(dns(A1), dns(A2, **SILENT)))
-    (beside,) = ladder.rungs[0].beside
-    assert beside.outcome == "fails"
-    assert "injected on the path" in beside.sentence
+    (endpoint,) = endpoint_steps(measured(dns(A1), dns(failure=Failure.TIMEOUT, **SILENT)))
+    (comparisons,) = endpoint.steps[0].comparisons
+    assert comparisons.outcome == ""
+    assert "as it should be" in comparisons.sentence
+    (endpoint,) = endpoint_steps(measured(dns(A1), dns(A2, **SILENT)))
+    (comparisons,) = endpoint.steps[0].comparisons
+    assert comparisons.outcome == "fails"
+    assert "injected on the path" in comparisons.sentence
 
 
 def test_the_rung_that_failed_says_it_in_a_sentence() -> None:
@@ -100,24 +100,24 @@ def test_the_rung_that_failed_says_it_in_a_sentence() -> None:
 
 
 def test_a_rung_works_when_one_address_does() -> None:
-    assert rung_ok("tcp", tcp(A1, Failure.TIMEOUT), tcp(A2))
-    assert not rung_ok("tcp", tcp(A1, Failure.TIMEOUT))
+    assert step_ok("tcp", tcp(A1, Failure.TIMEOUT), tcp(A2))
+    assert not step_ok("tcp", tcp(A1, Failure.TIMEOUT))
 
 
 def test_contrasts_stand_beside_their_rung_in_words() -> None:
     seen = (tls(A1), tls(A1, **INNOCUOUS), tls(A1, **OWN_HOST), tls(A1, **REPEAT))
-    (ladder,) = ladders(measured(*seen, tls(A1, **CLASSICAL)))
-    (rung,) = ladder.rungs
-    assert len(rung.lines) == 1
-    assert [each.contrast for each in rung.beside] == [
+    (endpoint,) = endpoint_steps(measured(*seen, tls(A1, **CLASSICAL)))
+    (row,) = endpoint.steps
+    assert len(row.lines) == 1
+    assert [each.contrast for each in row.comparisons] == [
         "with a harmless name",
         "the same name to a server of ours",
         "once more",
         "with a shorter hello",
     ]
     assert set(CONTRASTS) == set(Contrast)
-    assert line(reference(A1)).contrast == "another resolver"
-    assert line(tcp(A1, **BESIDE)).contrast == "over another transport"
+    assert observation_line(reference(A1)).contrast == "another resolver"
+    assert observation_line(tcp(A1, **BESIDE)).contrast == "over another transport"
 
 
 @pytest.mark.parametrize(
@@ -146,17 +146,17 @@ def test_contrasts_stand_beside_their_rung_in_words() -> None:
 )  # fmt: skip
 def test_sentences(seen: AnyObservation, sentence: str) -> None:
     assert not isinstance(seen, Unrecognised)
-    assert sentence in line(seen).sentence
+    assert sentence in observation_line(seen).sentence
 
 
 def test_certificates_of_a_failed_handshake_are_shown() -> None:
     (said,) = lines(foreign(A1))["tls"]
     assert [each.sha256 for each in said.certificates] == ["f" * 64]
-    assert line(tls(A1)).certificates == ()
+    assert observation_line(tls(A1)).certificates == ()
 
 
 def test_direction_and_control_characters_from_the_network_are_spelled_out() -> None:
-    said = line(http(A1, title="a\u202eb\x1b[31m")).sentence
+    said = observation_line(http(A1, title="a\u202eb\x1b[31m")).sentence
     assert "\u202e" not in said
     assert "\\u202e" in said
     assert "\x1b" not in said
@@ -164,9 +164,9 @@ def test_direction_and_control_characters_from_the_network_are_spelled_out() -> 
 
 def test_an_endpoint_and_a_failure_are_text_of_strangers_too() -> None:
     strange = replace(tcp(A1, failure="x\u202ey_z"), endpoint="a\u2066b")
-    (ladder,) = (each for each in ladders(measured(strange)) if each.rungs)
-    assert ladder.endpoint == "a\\u2066b"
-    assert ladder.rungs[0].lines[0].sentence == "x\\u202ey z"
+    (endpoint,) = (each for each in endpoint_steps(measured(strange)) if each.steps)
+    assert endpoint.endpoint == "a\\u2066b"
+    assert endpoint.steps[0].lines[0].sentence == "x\\u202ey z"
 
 
 def test_a_trace_of_the_path_is_neither_a_success_nor_a_comparison() -> None:
@@ -175,21 +175,21 @@ def test_a_trace_of_the_path_is_neither_a_success_nor_a_comparison() -> None:
         endpoint=measured().endpoints[0].id, purpose=Purpose.CONTRAST, address=A1, port=443,
         sni=HOST, hops=hops,
     )  # fmt: skip
-    (ladder,) = ladders(measured(trace))
-    (rung,) = ladder.rungs
-    assert rung.ok
-    assert rung.beside == ()
-    (said,) = rung.lines
+    (endpoint,) = endpoint_steps(measured(trace))
+    (row,) = endpoint.steps
+    assert row.ok
+    assert row.comparisons == ()
+    (said,) = row.lines
     assert said.outcome == ""
     assert said.sentence.endswith("1: silence; 2: reset")
 
 
 def test_steps_unknown_to_this_version_are_left_out_and_endpoints_stay() -> None:
     odd = Unrecognised(step="warp", raw=b'{"step":"warp"}')
-    (ladder,) = ladders(measured(odd))
-    assert ladder.rungs == ()
+    (endpoint,) = endpoint_steps(measured(odd))
+    assert endpoint.steps == ()
     strange = tcp(A1, at=measured().endpoints[0])
-    made = ladders(measured(strange, endpoints=()))
+    made = endpoint_steps(measured(strange, endpoints=()))
     assert [each.endpoint for each in made] == [strange.endpoint]
-    assert made[0].rungs[0].lines[0].outcome == "works"
+    assert made[0].steps[0].lines[0].outcome == "works"
     assert strange.purpose == Purpose.SUBJECT

@@ -7,20 +7,27 @@ from hypothesis import strategies as st
 
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
+from monitor.store.reading.counts import StateCount
 from monitor.web.draw import strips
-from monitor.web.draw.strips import Sight, Window, strip, window
+from monitor.web.draw.strips import Window, coverage_strip, coverage_window, strip, window
 
 MINUTE = 60_000
 ROUND = 5 * MINUTE
 SPAN = Window(0, 96 * MINUTE, 96)
 
 
-def kinds(*sights: Sight, chosen: Window = SPAN, interval: int = ROUND) -> list[tuple[str, int]]:
-    return [(run.kind, run.width) for run in strip(sights, chosen, interval).runs]
+def count(at: int, state: State, n: int = 1, series: tuple[int, str] = (0, "")) -> StateCount:
+    return StateCount(at, series[1], "", series[0], state, n)
 
 
-def rounds(first: int, last: int, state: State = State.OK, **more: object) -> list[Sight]:
-    return [Sight(n * ROUND, state, **more) for n in range(first, last)]  # type: ignore[arg-type]
+def kinds(
+    *samples: StateCount, chosen: Window = SPAN, interval: int = ROUND
+) -> list[tuple[str, int]]:
+    return [(run.kind, run.width) for run in strip(samples, chosen, interval).runs]
+
+
+def rounds(first: int, last: int, state: State = State.OK, **more: object) -> list[StateCount]:
+    return [count(n * ROUND, state, **more) for n in range(first, last)]  # type: ignore[arg-type]
 
 
 def test_nothing_measured_is_one_dotted_run() -> None:
@@ -39,12 +46,12 @@ def test_a_missing_round_leaves_a_gap() -> None:
 
 
 def test_a_single_round_fills_no_more_than_its_interval() -> None:
-    assert kinds(Sight(0, State.OK)) == [("ok", 6), ("none", 90)]
+    assert kinds(count(0, State.OK)) == [("ok", 6), ("none", 90)]
 
 
 def test_sparse_rounds_are_not_joined_over_hours() -> None:
     chosen = Window(0, 96 * 30 * MINUTE, 96)
-    sparse = [Sight(n * 96 * 10 * MINUTE, State.OK) for n in range(3)]
+    sparse = [count(n * 96 * 10 * MINUTE, State.OK) for n in range(3)]
     drawn = kinds(*sparse, chosen=chosen)
     assert max(width for kind, width in drawn if kind == "ok") <= 14
 
@@ -59,17 +66,17 @@ def test_a_block_of_one_series_is_never_averaged_away() -> None:
 
 
 def test_vantages_of_one_series_must_mostly_agree() -> None:
-    assert kinds(Sight(0, State.OK, 3), Sight(0, State.BLOCKED, 1))[0][0] == "ok"
-    assert kinds(Sight(0, State.OK, 2), Sight(0, State.BLOCKED, 2))[0][0] == "mixed"
-    offline = Sight(0, State.VANTAGE_OFFLINE, 9)
-    assert kinds(offline, Sight(0, State.OK, 1))[0][0] == "ok"
+    assert kinds(count(0, State.OK, 3), count(0, State.BLOCKED, 1))[0][0] == "ok"
+    assert kinds(count(0, State.OK, 2), count(0, State.BLOCKED, 2))[0][0] == "mixed"
+    offline = count(0, State.VANTAGE_OFFLINE, 9)
+    assert kinds(offline, count(0, State.OK, 1))[0][0] == "ok"
     assert kinds(offline)[0][0] == "none"
 
 
 @given(
     st.lists(
         st.builds(
-            Sight,
+            count,
             at=st.integers(-MINUTE, 97 * MINUTE),
             state=st.sampled_from(State),
             n=st.integers(1, 50),
@@ -79,14 +86,14 @@ def test_vantages_of_one_series_must_mostly_agree() -> None:
     ),
     st.integers(1, 10 * ROUND),
 )
-def test_runs_tile_the_window_and_lose_nothing(sights: list[Sight], interval: int) -> None:
-    drawn = strip(sights, SPAN, interval)
+def test_runs_tile_the_window_and_lose_nothing(samples: list[StateCount], interval: int) -> None:
+    drawn = strip(samples, SPAN, interval)
     assert sum(run.width for run in drawn.runs) == 96
     assert [run.x for run in drawn.runs[1:]] == [run.x + run.width for run in drawn.runs[:-1]]
-    inside = [s for s in sights if 0 <= s.at < 96 * MINUTE]
+    inside = [s for s in samples if 0 <= s.begin < 96 * MINUTE]
     assert sum(run.n for run in drawn.runs) == sum(s.n for s in inside)
     assert drawn.failing <= drawn.total <= sum(s.n for s in inside)
-    assert strip(list(reversed(sights)), SPAN, interval) == drawn
+    assert strip(list(reversed(samples)), SPAN, interval) == drawn
     assert all(run.word for run in drawn.runs)
 
 
@@ -118,3 +125,37 @@ def test_long_windows_are_cut_at_full_hours() -> None:
     assert chosen.width == hourly(1)
     assert chosen.since % hourly(1) == chosen.until % hourly(1) == 0
     assert chosen.until > 1_800_000_123_456 - 1
+
+
+def test_slices_hold_a_round_each() -> None:
+    window = Window(0, 180 * MINUTE, 96)
+    assert coverage_window(window, 5 * MINUTE).slices == 36
+    assert coverage_window(window, 5 * MINUTE).width == 5 * MINUTE
+    assert coverage_window(window, MINUTE).slices == 96
+    assert coverage_window(window, 1000 * MINUTE).slices == 1
+    assert coverage_window(window, 0).slices == 96
+
+
+def test_equal_slices_are_one_step() -> None:
+    made = coverage_strip({0: 2, 1: 2, 3: 3}, Window(0, 40 * MINUTE, 4))
+    assert [(run.n, run.x, run.width) for run in made.runs] == [
+        (2, 0, 2), (0, 2, 1), (3, 3, 1)
+    ]  # fmt: skip
+    assert [run.label for run in made.runs] == ["2 vantages", "nobody", "3 vantages"]
+    assert made.most == 3
+    assert made.runs[1].begin == 20 * MINUTE
+    assert made.runs[1].end == 30 * MINUTE
+    assert made.summary == (
+        "2 to 3 vantages measured at a time; for 10 min nobody did, and nothing is known of that "
+        "time."
+    )
+
+
+def test_summaries() -> None:
+    window = Window(0, 40 * MINUTE, 4)
+    assert coverage_strip({}, window).summary == (
+        "Nobody measured in this time: nothing is known of it."
+    )
+    whole = coverage_strip(dict.fromkeys(range(4), 1), window)
+    assert whole.summary == "1 vantage measured all the time."
+    assert len(whole.runs) == 1

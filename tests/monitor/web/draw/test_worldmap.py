@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.model import Tier
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import worldmap
-from monitor.web.draw.worldmap import Place
+from monitor.web.draw.worldmap import MapPlace
 from monitor.web.text.words import COUNTRIES
 from tests.world import site as world
 
@@ -40,7 +40,7 @@ def points(path: str) -> list[tuple[int, int]]:
 
 
 def test_every_country_is_on_the_map_as_an_outline_or_a_dot() -> None:
-    made = worldmap.world(Place(code, "ok", code) for code in [*COUNTRIES, "ZZ"])
+    made = worldmap.world(MapPlace(code, "ok", code) for code in [*COUNTRIES, "ZZ"])
     assert {place.country for place in made.elsewhere} == {"AQ", "BV", "ZZ"}
     for shape in made.shapes:
         assert shape.path or shape.dot
@@ -56,7 +56,7 @@ def test_every_country_is_on_the_map_as_an_outline_or_a_dot() -> None:
 
 
 def test_places_are_where_they_are() -> None:
-    made = worldmap.world(Place(code, "ok", code) for code in ("RU", "FR", "AU", "SG", "CL"))
+    made = worldmap.world(MapPlace(code, "ok", code) for code in ("RU", "FR", "AU", "SG", "CL"))
     at = {shape.place.country: points(shape.path) or [shape.dot] for shape in made.shapes}
     middle = {
         code: (sum(p[0] for p in ps) / len(ps), sum(p[1] for p in ps) / len(ps))
@@ -68,7 +68,7 @@ def test_places_are_where_they_are() -> None:
 
 
 def test_no_line_crosses_the_map() -> None:
-    made = worldmap.world(Place(code, "ok", code) for code in COUNTRIES)
+    made = worldmap.world(MapPlace(code, "ok", code) for code in COUNTRIES)
     for path in (made.land, made.borders, *(shape.path for shape in made.shapes)):
         for part in re.findall(r"M[^M]*", path):
             numbers = [int(n) for n in re.findall(r"-?\d+", part)][2:]
@@ -78,9 +78,9 @@ def test_no_line_crosses_the_map() -> None:
 
 def test_the_file_is_small_and_says_where_it_is_from() -> None:
     assert worldmap.FILE.stat().st_size < 90_000
-    said = worldmap.FILE.with_name("LICENSES").read_text()
-    assert "Natural Earth" in said
-    assert "public domain" in said
+    label = worldmap.FILE.with_name("LICENSES").read_text()
+    assert "Natural Earth" in label
+    assert "public domain" in label
 
 
 def test_a_country_is_as_bad_as_its_worst_service() -> None:
@@ -94,18 +94,18 @@ def test_a_country_is_as_bad_as_its_worst_service() -> None:
     ]
     made = worldmap.places(["FR", "RU"], rows, [])
     assert [(place.country, place.kind) for place in made] == [("RU", "blocked"), ("FR", "ok")]
-    assert made[0].said == "Russia: Alpha blocked (confirmed); Beta reachable"
-    assert made[1].said == "France: Alpha, Gamma reachable; Beta no data"
+    assert made[0].label == "Russia: Alpha blocked (confirmed); Beta reachable"
+    assert made[1].label == "France: Alpha, Gamma reachable; Beta no data"
     many = [(n, f"Service{n}", [fine]) for n in "12345"]
     (place,) = worldmap.places(["RU"], many, [])
-    assert place.said == "Russia: Service1, Service2, Service3 and 2 more reachable"
+    assert place.label == "Russia: Service1, Service2, Service3 and 2 more reachable"
 
 
 def test_vantages_without_data_are_never_read_as_fine() -> None:
     here = [(vantage("DE"), "silent"), (vantage("DE"), "online"), (vantage("RU"), "online")]
     made = worldmap.places(["RU"], [("a", "A", [cell("ok", "reachable", 5)])], here)
     assert [(place.country, place.kind) for place in made] == [("RU", "ok"), ("DE", "insufficient")]
-    assert made[1].said == "Germany: no data; 1 of 2 vantages online"
+    assert made[1].label == "Germany: no data; 1 of 2 vantages online"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +117,6 @@ def test_an_open_event_stays_when_its_country_falls_silent(id: str, kind: str) -
     here = [(vantage(event.country), "silent")]
     ((place),) = worldmap.places([], [], here, [event])
     assert (place.country, place.kind) == (event.country, kind)
-    assert "no data now" in place.said
+    assert "no data now" in place.label
     assert worldmap.places([], [], [], [EVENTS[world.INHIBITED]]) == []
     assert {Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED} == set(worldmap._TIER_KINDS)

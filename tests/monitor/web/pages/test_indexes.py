@@ -1,9 +1,10 @@
-"""The lists to begin with."""
+"""The lists of services, countries and of the API."""
 
 from __future__ import annotations
 
 import re
 
+from monitor.web.api import endpoints as api
 from monitor.web.pages import indexes
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -63,3 +64,12 @@ def test_headlines(site: Site) -> None:
     assert indexes.countries_headline(inhibited, 2) == (
         "No confirmed block in 2 countries that we know of."
     )
+
+
+async def test_every_list_is_linked_twice(web: Client) -> None:
+    page = await (await web.get("/data")).text()
+    for name, _ in api.LISTS:
+        assert f'href="/api/v1/{name}"' in page
+        assert f'href="/api/v1/{name}?format=csv"' in page
+    assert "<code>state=open|closed|retracted</code>" in page
+    assert "`" not in page

@@ -7,7 +7,6 @@ import dataclasses
 
 from msgspec.structs import replace
 
-from monitor.detection.model import State, Verdict
 from monitor.web.pages import measurement as page
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -54,14 +53,6 @@ async def test_the_control_is_of_the_same_round_or_shortly_before(site: Site) ->
     own = await site.database.facts.measurement(id_of(7, number=0))
     assert own is not None
     assert await page.nearest_control(site, own[0]) is None
-
-
-def test_one_measurement_never_calls_anything_blocked() -> None:
-    assert page.state(None) is None
-    for state in State:
-        said = page.state(Verdict(target="a/b", state=state, rule="r"))
-        assert said is not None
-        assert "block" not in said[1]
 
 
 async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> None:

@@ -1,20 +1,26 @@
-"""One sentence for a country or a network, and the strips of both."""
+"""The pages of a country and of a network."""
 
 from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
+from monitor.detection.sequence.present import Sight, present
+from monitor.store.reading.events import list_events
+from monitor.store.reading.measurements import newest_verdicts
 from monitor.store.reading.vantages import VantageRow
-from monitor.web.pages import places as place_page
-from monitor.web.pages.places import Locality
+from monitor.web.draw.matrix import network_matrix
+from monitor.web.fleet import recent_since
+from monitor.web.pages import places
 from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
+from tests.world.site import Client, client
 
 EVENTS = {event.id: event for event in world.events()}
-RUSSIA = Locality(name="Russia", country="RU")
-NETWORK = Locality(name="AS64501 in Russia", asns=(64501,))
+RUSSIA = places.PlaceFilter(name="Russia", country="RU")
+NETWORK = places.PlaceFilter(name="AS64501 in Russia", asns=(64501,))
 NAMES = {"wechat": "WeChat", "signal": "Signal", "telegram": "Telegram"}
 VANTAGE = VantageRow(
     id="p", owner="o", role="vantage", country="RU", asn=64501, enrolled=0, revoked=None,
@@ -24,14 +30,14 @@ CONTROL = replace(VANTAGE, role="control")
 
 
 def say(
-    here: Locality,
+    here: places.PlaceFilter,
     events: list[Event],
     *statuses: str,
     judged: bool = True,
     probe: VantageRow = VANTAGE,
 ) -> str:
     members = [(probe, status) for status in statuses]
-    return place_page.headline(here, events, NAMES, members, judged)
+    return places.headline(here, events, NAMES, members, judged)
 
 
 def test_what_is_blocked_comes_first() -> None:
@@ -84,29 +90,200 @@ def test_silence_is_never_called_fine(
 async def test_strips_of_a_place(site: Site) -> None:
     opened = [EVENTS[world.CONFIRMED]]
     async with site.database.reading() as connection:
-        window = await place_page.stretch(site, connection)
+        window = await places.common_window(site, connection)
         assert window.length == "3 h"
-        rows = await place_page.service_strips(site, connection, window, NETWORK, opened)
-        watched = await place_page.watched(site, connection, window, NETWORK)
-        nothing = Locality(name="Japan", country="JP")
-        assert await place_page.service_strips(site, connection, window, nothing, []) == []
-        nobody = await place_page.watched(site, connection, window, nothing)
+        rows = await places.service_strips(site, connection, window, NETWORK, opened)
+        watched = await places.vantage_coverage(site, connection, window, NETWORK)
+        nothing = places.PlaceFilter(name="Japan", country="JP")
+        assert await places.service_strips(site, connection, window, nothing, []) == []
+        nobody = await places.vantage_coverage(site, connection, window, nothing)
     assert [row["name"] for row in rows] == ["WeChat", "Signal"]
     assert [run.kind for run in rows[0]["strip"].runs] == ["none", "ok", "part"]
-    assert [(step.n, step.width) for step in watched.steps] == [(0, 12), (3, 24)]
+    assert [(run.n, run.width) for run in watched.runs] == [(0, 12), (3, 24)]
     assert watched.summary.startswith("3 vantages measured; for 60 min nobody did")
     assert nobody.most == 0
 
 
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
     async with empty.database.reading() as connection:
-        assert (await place_page.stretch(empty, connection)).length == "30 min"
+        assert (await places.common_window(empty, connection)).length == "30 min"
 
 
-def test_open_events_come_first_and_who_left_is_left_out() -> None:
-    found = place_page.sorted_events(world.events())
-    assert [event.state == "open" for event in found] == [True] * 4 + [False] * 2
-    assert place_page.living([(VANTAGE, "revoked"), (VANTAGE, "silent")]) == [(VANTAGE, "silent")]
-    assert RUSSIA.holds("RU", 1)
-    assert not RUSSIA.holds("FR", 1)
-    assert not NETWORK.holds("RU", 1)
+async def test_it_says_what_is_blocked_and_by_which_network(web: Client) -> None:
+    page = await (await web.get("/c/RU")).text()
+    assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
+    assert f'<a href="/e/{world.CONFIRMED}"><span class="mark blocked">' in page
+    text = text_of(page)
+    assert "Service AS64501 AS64502" in text
+    assert "Who was watching, the last 3 h" in text
+    assert "5 vantages measured; for 60 min nobody did" in text
+    assert "36 of 240 measurements failed as blocked (15 %)" in text
+    assert page.count('<svg class="strip"') == 2
+    assert "WeChat is reachable again in one network in Russia." in text
+    assert "that is withdrawn" in text
+    for id in (1, 2, 3, 4, 5):
+        assert f'href="/v/p-{id:016x}"' in page
+    assert "curl 'https://reach.example/api/v1/events?country=RU'" in page
+
+
+async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
+    async with site.database.reading() as connection:
+        sights = await newest_verdicts(connection, recent_since(site))
+        opened = await list_events(connection, state="open")
+    rows = [row for row in present(sights) if row.country == "RU"]
+    here = [event for event in opened if event.country == "RU"]
+    networks, listed = network_matrix(site.catalogue.services, rows, here)
+    assert networks == [64501, 64502]
+    words = {name: [cell["word"] if cell else None for cell in cells] for _, name, cells in listed}
+    assert words == {
+        "WeChat": ["blocked (confirmed)", "reachable"],
+        "Signal": ["likely blocked", "cause unclear"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("DE", "No vantage in Germany can be relied on now"),
+        ("NL", "No vantage stands in the Netherlands: what stands there is a control"),
+        ("JP", "Nothing measured here yet: no vantage stands in Japan."),
+        ("ZZ", "Every vantage says in which country it stands."),
+        ("XK", "Nothing measured here yet"),
+    ],
+)
+async def test_what_is_not_known_is_said(web: Client, code: str, said: str) -> None:
+    text = text_of(await (await web.get(f"/c/{code}")).text())
+    assert said in text
+    assert "Nothing was judged here in the last rounds, so nothing is known of now." in text
+    assert "nothing is known" in text
+    assert "Nobody measured in this time" in text
+
+
+async def test_addresses(web: Client) -> None:
+    answer = await web.get("/c/ru", allow_redirects=False)
+    assert answer.status == 301
+    assert answer.headers["Location"] == "/c/RU"
+    assert (await web.get("/c/QQ")).status == 404
+    assert (await web.get("/c/RUS")).status == 404
+
+
+async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+    async with client(empty) as web:
+        page = await (await web.get("/c/RU")).text()
+    assert "<h1>Nothing measured here yet: no vantage stands in Russia.</h1>" in page
+    # With the default a volunteer's token would lead to the volunteer's own machine.
+    token = "reachwatch token new --role vantage --owner NAME --public-url https://reach.example<"
+    assert token in page
+
+
+async def test_its_links_lead_somewhere(web: Client) -> None:
+    page = await (await web.get("/c/RU")).text()
+    links = {part.split('"')[0] for part in page.split('href="')[1:]}
+    for link in links:
+        if link.startswith("/"):
+            answer = await web.get(link.replace("&amp;", "&"))
+            assert answer.status == 200, link
+
+
+CONFIRMED = EVENTS[world.CONFIRMED]
+
+
+def sight(probe: str, *findings: tuple[Layer, bool], target: str = "wechat/web") -> Sight:
+    found = tuple(
+        LayerFinding(layer=layer, blocked=bad, rule=f"{layer}.{'bad' if bad else 'good'}")
+        for layer, bad in findings
+    )
+    state = State.BLOCKED if any(bad for _, bad in findings) else State.OK
+    return Sight(
+        target=target, country="RU", asn=64501, probe=probe, round=0,
+        verdict=Verdict(target=target, state=state, rule="r", findings=found),
+    )  # fmt: skip
+
+
+def test_steps_are_told_apart() -> None:
+    seen = [
+        sight("a", (Layer.DNS, False), (Layer.TCP, False), (Layer.TLS, True)),
+        sight("b", (Layer.DNS, False), (Layer.TCP, False), (Layer.TLS, False)),
+        sight("c", (Layer.DNS, True)),
+        sight("a", (Layer.DNS, False), target="wechat/messaging"),
+    ]
+    layers = places.layers_of(seen)
+    assert layers == [Layer.DNS, Layer.TCP, Layer.TLS, Layer.HTTP]
+    messaging, web = places.layer_table(seen, layers, [CONFIRMED], 64501, {"wechat": "WeChat"})
+    assert (messaging.target, web.target) == ("wechat/messaging", "wechat/web")
+    dns, tcp, tls, http = web.cells
+    assert dns is not None
+    assert (dns.word, dns.base, dns.event) == ("fails, not confirmed", "1 of 3 vantages", None)
+    assert dns.rules == ("dns.bad",)
+    assert tcp is not None
+    assert (tcp.kind, tcp.word, tcp.base) == ("ok", "works", "2 of 2 vantages")
+    assert tls is not None
+    assert (tls.kind, tls.word, tls.event) == ("blocked", "blocked (confirmed)", world.CONFIRMED)
+    assert tls.base == "1 of 2 vantages"
+    assert http is None
+    assert messaging.cells[1:] == (None, None, None)
+
+
+def test_only_an_event_of_this_network_and_step_calls_it_blocked() -> None:
+    seen = [sight("a", (Layer.TLS, True))]
+    layers = [Layer.TLS]
+
+    def word(events: list[object], asn: int = 64501) -> str:
+        ((layer_cell,),) = [row.cells for row in places.layer_table(seen, layers, events, asn, {})]  # type: ignore[arg-type]
+        assert layer_cell is not None
+        return layer_cell.word
+
+    assert word([CONFIRMED]) == "blocked (confirmed)"
+    assert word([CONFIRMED], asn=64502) == "fails, not confirmed"
+    assert word([]) == "fails, not confirmed"
+    assert word([EVENTS[world.SINGLE]]) == "fails, not confirmed"  # of another country
+    assert word([EVENTS[world.INHIBITED]]) == "fails, not confirmed"
+
+
+def test_other_layers_come_when_somebody_saw_them() -> None:
+    assert places.layers_of([sight("a", (Layer.QUIC, False))]) == [
+        Layer.DNS, Layer.TCP, Layer.TLS, Layer.QUIC, Layer.HTTP
+    ]  # fmt: skip
+    assert places.layers_of([]) == list(places.USUAL)
+
+
+def test_a_verdict_without_findings_says_what_it_says_as_a_whole() -> None:
+    bad = Verdict(
+        target="a/b", state=State.BLOCKED, layer=Layer.TCP, technique=Technique.TCP_RESET, rule="r"
+    )
+    (found,) = places.findings(bad)
+    assert (found.layer, found.blocked, found.rule) == (Layer.TCP, True, "r")
+    assert places.findings(Verdict(target="a/b", state=State.OK, rule="r")) == ()
+
+
+async def test_the_page(web: Client) -> None:
+    page = await (await web.get("/as/64501")).text()
+    assert "<h1>WeChat is blocked in AS64501 in Russia.</h1>" in page
+    assert 'href="/method#rule-tls.reset.sni"' in page
+    text = text_of(page)
+    assert "Service Function DNS TCP TLS HTTP" in text
+    assert "3 of 3 vantages" in text
+    assert "3 vantages measured; for 60 min nobody did" in text
+    assert 'href="/c/RU"' in page
+    other = text_of(await (await web.get("/as/64502")).text())
+    assert "No service is known to be blocked in AS64502 in Russia." in other
+    assert "fails, not confirmed" in other
+    assert "blocked (confirmed)" not in other
+
+
+async def test_addresses_and_unknown_networks(web: Client, empty: Site) -> None:
+    answer = await web.get("/as/0064501", allow_redirects=False)
+    assert answer.status == 301
+    assert answer.headers["Location"] == "/as/64501"
+    assert (await web.get("/as/4294967296")).status == 404
+    assert (await web.get("/as/x")).status == 404
+    page = await (await web.get("/as/7")).text()
+    assert "<h1>Nothing measured here yet: no vantage stands in AS7.</h1>" in page
+    assert "reachwatch token new" in page
+
+
+async def test_an_empty_monitor(empty: Site) -> None:
+    async with client(empty) as web:
+        answer = await web.get("/as/64501")
+        assert answer.status == 200
+        assert "no vantage stands in AS64501" in await answer.text()

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from monitor.detection.model import State
 from monitor.web.pages import service
-from tests.monitor.web.pages.test_overview import EVENTS, row, text_of
+from tests.monitor.web.draw.test_matrix import EVENTS, row
+from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client
 
@@ -36,13 +37,16 @@ async def test_a_service_that_nobody_measured(web: Client) -> None:
 def test_the_state_of_a_network_agrees_with_the_event() -> None:
     event = EVENTS[world.CONFIRMED]
     here, elsewhere = row(State.BLOCKED, asn=64501), row(State.BLOCKED, asn=64502)
-    assert service.seen(here, event) == ("blocked", "blocked (confirmed)")
-    assert service.seen(elsewhere, event) == ("inconclusive", "fails, not confirmed")
-    assert service.seen(row(State.BLOCKED, "wechat/messaging", 64501), event)[0] == "inconclusive"
-    assert service.seen(here, None)[0] == "inconclusive"
+    assert service.state_mark(here, event) == ("blocked", "blocked (confirmed)")
+    assert service.state_mark(elsewhere, event) == ("inconclusive", "fails, not confirmed")
+    assert (
+        service.state_mark(row(State.BLOCKED, "wechat/messaging", 64501), event)[0]
+        == "inconclusive"
+    )
+    assert service.state_mark(here, None)[0] == "inconclusive"
     silenced = replace(event, inhibited_by="service_down")
-    assert service.seen(here, silenced)[0] == "inconclusive"
-    assert service.seen(row(State.OK, asn=64501), event) == ("ok", "reachable")
+    assert service.state_mark(here, silenced)[0] == "inconclusive"
+    assert service.state_mark(row(State.OK, asn=64501), event) == ("ok", "reachable")
 
 
 def test_headlines() -> None:

@@ -137,7 +137,7 @@ async def test_how_many_were_asked_to_measure_again(site: Site) -> None:
     async with client(site) as web:
         assert "Asked again" not in await (await web.get("/status")).text()
     for n, said in ((0, "nobody within the last hour"), (2, "2 targets in single networks")):
-        async with client(dataclasses.replace(site, asked=lambda n=n: (7, n))) as web:
+        async with client(dataclasses.replace(site, retests_requested=lambda n=n: (7, n))) as web:
             assert said in text_of(await (await web.get("/status")).text())
             body = await (await web.get("/metrics")).text()
             assert "reachwatch_retests_asked_total 7.0" in body

@@ -7,11 +7,10 @@ import re
 import pytest
 from msgspec.structs import replace
 
-from monitor.store.reading.measurements import ProbeMeasurement
 from monitor.store.reading.vantages import VantageRow
+from monitor.web.fleet import LivenessRound, VantageHealth
 from monitor.web.pages import vantages
 from monitor.web.site import Site
-from monitor.web.vantage_health import Condition, Lived
 from probes.wire.codec import Status, encode_message
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
@@ -22,7 +21,7 @@ ROW = VantageRow(
     last_seen=world.NOW - 60_000,
 )  # fmt: skip
 
-UNKNOWN = Condition()
+UNKNOWN = VantageHealth()
 
 
 async def test_the_list(web: Client) -> None:
@@ -42,7 +41,7 @@ async def test_the_list(web: Client) -> None:
 
 
 async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vantages, "ROWS", 4)
+    monkeypatch.setattr(vantages, "PAGE_ROWS", 4)
     seen: list[str] = []
     path = "/v"
     while path:
@@ -96,26 +95,17 @@ async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
 
 
 def test_sentences(site: Site) -> None:
-    def say(status: str, known: Condition = UNKNOWN, **changes: object) -> str:
+    def say(status: str, known: VantageHealth = UNKNOWN, **changes: object) -> str:
         return vantages.sentence(site, replace(ROW, **changes), status, known)
 
     assert say("silent", last_seen=None) == (
         "This vantage in AS7 in Russia has enrolled and was never heard."
     )
-    assert say("degraded", Condition(offset=-90_000)).endswith(
+    assert say("degraded", VantageHealth(offset=-90_000)).endswith(
         "is heard, but its clock is 1 min behind: it is of little use."
     )
     assert "was offline in all that it measured lately" in say("degraded")
     assert say("online").endswith("is online.")
-    lived = Condition(rounds=(Lived(1, 1, True), Lived(0, 1, False)))
+    lived = VantageHealth(rounds=(LivenessRound(1, 1, True), LivenessRound(0, 1, False)))
     assert say("online", lived).endswith("is online and was so in 1 of its last 2 rounds.")
-    assert vantages.clock(Condition()) == ""
-
-
-def test_a_measurement_alone_calls_nothing_blocked() -> None:
-    one = ProbeMeasurement(
-        id="1", target="a/b", round=0, state="blocked", technique=None, rule=None
-    )
-    assert vantages.said(one) == ("inconclusive", "fails")
-    assert vantages.said(replace(one, state="ok")) == ("ok", "reachable")
-    assert vantages.said(replace(one, state=None)) is None
+    assert vantages.clock(VantageHealth()) == ""

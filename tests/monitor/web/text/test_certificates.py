@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.web.text.certificates import MAX_NAME, plain, shown
+from monitor.web.text.certificates import MAX_NAME, safe_text, summarise_certificate
 from probes.wire.observation import Certificate
 from tests.world.pki import Authority
 from tests.world.site import SCRIPT
@@ -13,7 +13,7 @@ from tests.world.site import SCRIPT
 
 def test_a_certificate_says_who_it_is() -> None:
     leaf = Authority("Evil <b>Root</b>").issue("wechat.test")
-    said = shown(Certificate(sha256="a" * 64, der=leaf.der))
+    said = summarise_certificate(Certificate(sha256="a" * 64, der=leaf.der))
     assert "wechat.test" in said.names
     assert "Evil <b>Root</b>" in said.issuer
     assert " to " in said.valid
@@ -21,13 +21,15 @@ def test_a_certificate_says_who_it_is() -> None:
 
 
 def test_hostile_names_stay_text() -> None:
-    said = shown(Certificate(sha256="a" * 64, der=Authority("R").issue(SCRIPT[:40]).der))
+    said = summarise_certificate(
+        Certificate(sha256="a" * 64, der=Authority("R").issue(SCRIPT[:40]).der)
+    )
     assert "<script>" in said.names  # the template escapes it; test_hostile looks at the page
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_at_least_the_hash(der: bytes) -> None:
-    assert shown(Certificate(sha256="b" * 64, der=der)).sha256 == "b" * 64
+    assert summarise_certificate(Certificate(sha256="b" * 64, der=der)).sha256 == "b" * 64
 
 
 @given(st.binary(min_size=1, max_size=4), st.integers(0, 10_000))
@@ -35,7 +37,7 @@ def test_a_broken_certificate_is_no_error(noise: bytes, at: int) -> None:
     der = bytearray(_LEAF.der)
     at %= len(der)
     der[at : at + len(noise)] = noise
-    assert shown(Certificate(sha256="b" * 64, der=bytes(der))).sha256 == "b" * 64
+    assert summarise_certificate(Certificate(sha256="b" * 64, der=bytes(der))).sha256 == "b" * 64
 
 
 _LEAF = Authority("R").issue("x.test")
@@ -43,6 +45,6 @@ _LEAF = Authority("R").issue("x.test")
 
 @given(st.text(max_size=300))
 def test_plain_text_is_short_and_printable(text: str) -> None:
-    said = plain(text)
+    said = safe_text(text)
     assert len(said) <= MAX_NAME
     assert said.isprintable()

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from monitor.detection.model import EventState, Tier
 from monitor.detection.sequence.confidence import TERMS, terms
-from monitor.web.text.confidence_text import MEANING, figure, made_of, missing
+from monitor.web.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
 from tests.monitor.detection.sequence.test_confidence import bare, event, network
 
 
 def test_the_figure_is_in_per_cent() -> None:
-    said = figure(event(network()))
+    said = percentage(event(network()))
     assert said.endswith(" %")
     assert 90 <= float(said.removesuffix(" %")) <= 99.5
     assert "one new block" in MEANING
@@ -21,8 +21,8 @@ def test_the_figure_is_in_per_cent() -> None:
 def test_without_a_figure_it_says_why() -> None:
     imported, gone = event(network(), source="ooni"), event(network(), state=EventState.RETRACTED)
     for each, why in ((imported, "Imported"), (gone, "withdrawn")):
-        assert (figure(each), made_of(each)) == ("", [])
-        assert why in missing(each)
+        assert (percentage(each), terms_text(each)) == ("", [])
+        assert why in no_percentage_reason(each)
 
 
 @pytest.mark.parametrize("tier", Tier)
@@ -37,7 +37,7 @@ def test_every_term_has_words_and_says_which_way_it_pulls(tier: Tier) -> None:
         event(bare(tier=tier, agreeing=0), held=300, **plain),
         event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
     ):
-        said = made_of(each)
+        said = terms_text(each)
         assert said[0][1].startswith("odds of ")
         for term, (what, times) in zip(terms(each), said, strict=True):
             seen.add(term.name)
@@ -51,6 +51,6 @@ def test_every_term_has_words_and_says_which_way_it_pulls(tier: Tier) -> None:
 
 def test_how_long_it_held_is_told_in_minutes() -> None:
     held = event(bare(), held=70, against=("untyped",))
-    assert any("70 minutes" in what for what, _ in made_of(held))
+    assert any("70 minutes" in what for what, _ in terms_text(held))
     longer = replace(held, updated=held.updated + 10**9)
-    assert any("at least 240 minutes" in what for what, _ in made_of(longer))
+    assert any("at least 240 minutes" in what for what, _ in terms_text(longer))

@@ -68,7 +68,7 @@ def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
         for text in (
             event_text.headline(event, "WeChat"),
             event_text.lead(event, world.NOW),
-            event_text.sureness(event),
+            event_text.confidence_summary(event),
             *event_text.doubts(event),
             *event_text.reasons(event),
         ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.web.text.sentences import told
+from monitor.web.text.sentences import describe_observation
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     KNOWN,
@@ -55,7 +55,7 @@ SAID: tuple[tuple[Known, str], ...] = (
 
 @pytest.mark.parametrize(("seen", "text"), SAID, ids=lambda each: type(each).__name__)
 def test_sentence(seen: Known, text: str) -> None:
-    assert told(seen)[1].startswith(text)
+    assert describe_observation(seen)[1].startswith(text)
 
 
 def test_every_kind_is_told() -> None:
@@ -63,5 +63,5 @@ def test_every_kind_is_told() -> None:
 
 
 def test_where_it_was() -> None:
-    assert told(QUIC)[0] == f"{A1} port 443"
-    assert told(dns(A1))[0] == "this network's resolver over UDP"
+    assert describe_observation(QUIC)[0] == f"{A1} port 443"
+    assert describe_observation(dns(A1))[0] == "this network's resolver over UDP"

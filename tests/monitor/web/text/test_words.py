@@ -25,7 +25,7 @@ def test_every_state_tier_technique_and_failure_has_words() -> None:
 
 
 def test_no_forbidden_word_is_used() -> None:
-    for said in (words.STATES, words.TIERS, words.SEEN, words.TECHNIQUES, words.EVIDENCE):
+    for said in (words.STATES, words.TIERS, words.UNCONFIRMED, words.TECHNIQUES, words.EVIDENCE):
         for text in said.values():
             assert not FORBIDDEN.search(text)
             assert "blocked" not in text or said in (words.STATES, words.TIERS)
@@ -83,7 +83,7 @@ def test_a_rule_of_another_version_has_no_comment() -> None:
     ],
 )
 def test_lengths(milliseconds: int, said: str) -> None:
-    assert words.lasted(milliseconds) == said
+    assert words.duration_text(milliseconds) == said
 
 
 def test_times_name_their_zone() -> None:
@@ -120,3 +120,14 @@ def test_names_of_countries_fit_after_in_and_are_unique() -> None:
     assert len(set(words.COUNTRIES.values())) == 250
     assert not {"ZZ", "EU", "UN"} & words.COUNTRIES.keys()
     assert [name for name in words.COUNTRIES.values() if " SAR" in name or " - " in name] == []
+
+
+def test_one_measurement_never_calls_anything_blocked() -> None:
+    assert words.measurement_mark(None) is None
+    for state in State:
+        mark = words.measurement_mark(state)
+        assert mark is not None
+        assert "block" not in mark[1]
+    assert words.measurement_mark("blocked") == ("inconclusive", "fails")
+    assert words.measurement_mark("impaired") == ("inconclusive", "partly fails")
+    assert words.measurement_mark("ok") == ("ok", "reachable")

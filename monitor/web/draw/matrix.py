@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The matrix of services (down) and countries or networks (across). Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from monitor.detection.model import Event, State, Tier
+from monitor.detection.sequence.present import Present
+from monitor.web.text import words
+from probes.wire.target import Service
+
+RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
+Cell = dict[str, Any]
+"""`kind` of mark, `word`, `rank` (smaller is worse) and the id of the `event`, if any."""
+Column = TypeVar("Column", str, int)
+
+
+def matrix(
+    services: Iterable[Service],
+    columns: Sequence[Column],
+    column_of: Callable[[Present], Column],
+    rows: Iterable[Present],
+    events: Mapping[tuple[str, Column], Event],
+) -> list[tuple[str, str, list[Cell | None]]]:
+    """(service id, name, a cell for each column) of the services with any state, the worst
+    first. `events` are the open events by service and column."""
+    places: dict[tuple[str, Column], list[Present]] = defaultdict(list)
+    for row in rows:
+        places[row.target.partition("/")[0], column_of(row)].append(row)
+    listed = []
+    for service in services:
+        keys = [(service.id, column) for column in columns]
+        cells = [cell(places[key], events.get(key)) for key in keys]
+        if any(cells):
+            worst = min(each["rank"] for each in cells if each)
+            listed.append((worst, service.id, service.name, cells))
+    listed.sort(key=lambda each: (each[0], each[2].lower()))
+    return [(id, name, cells) for _, id, name, cells in listed]
+
+
+def country_matrix(
+    services: Iterable[Service], rows: Sequence[Present], opened: Iterable[Event]
+) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
+    """The countries, and the matrix over them."""
+    countries = sorted({row.country for row in rows})
+    events = {(event.service, event.country): event for event in opened}
+    return countries, matrix(services, countries, lambda row: row.country, rows, events)
+
+
+def network_matrix(
+    services: Iterable[Service], rows: Sequence[Present], opened: Sequence[Event]
+) -> tuple[list[int], list[tuple[str, str, list[Cell | None]]]]:
+    """The networks of one country, and the matrix over them."""
+    networks = sorted({row.asn for row in rows} | {asn for event in opened for asn in event.asns})
+    events: dict[tuple[str, int], Event] = {}
+    for event in opened:
+        for asn in event.asns:
+            events.setdefault((event.service, asn), event)
+    return networks, matrix(services, networks, lambda row: row.asn, rows, events)
+
+
+def cell(rows: Sequence[Present], event: Event | None) -> Cell | None:
+    """The state of a service in a place: the tier of its open event, else the worst state."""
+    if not rows:
+        return None
+    if event is not None and event.inhibited_by is None:
+        partial = event.extent == "partial" and event.tier is Tier.CONFIRMED
+        return {
+            "kind": "impaired" if partial else words.TIER_KINDS[event.tier],
+            "word": words.TIERS[event.tier],
+            "rank": RANK[event.tier],
+            "event": event.id,
+        }
+    # Without an event nothing is called blocked, and what fails is not called reachable.
+    states = [State.INCONCLUSIVE if row.state in words.UNCONFIRMED else row.state for row in rows]
+    order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
+    state = next(each for each in order if each in states)
+    rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
+    return {"kind": str(state), "word": words.STATES[state], "rank": rank, "event": None}

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vantages and controls: status, health, and which targets a vantage is on watch for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from monitor.detection.facts.liveness import vantage_status
+from monitor.detection.model import Event, EventState, State
+from monitor.detection.sequence.present import Sight
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import StateCount
+from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.vantages import VantageRow, clock_offsets, list_vantages
+from monitor.web.site import Site
+from probes.wire import codec
+
+RECENT_ROUNDS = 4
+"""A verdict describes the present state for this many intervals."""
+MAX_CLOCK_ERROR_MS = 30_000
+"""A larger clock error puts measurements into other rounds than those of the control."""
+Probes = Sequence[tuple[VantageRow, str]]
+"""Probes with their status."""
+
+
+def recent_since(site: Site) -> int:
+    """The first round (Unix ms) that counts as the present."""
+    span = max(RECENT_ROUNDS * site.interval_seconds * 1000, site.policy.ms(900))
+    return site.clock() - span
+
+
+def is_heard(site: Site, row: VantageRow) -> bool:
+    """Whether a probe was seen within the policy's `silent_seconds`."""
+    silent = site.policy.ms(site.policy.silent_seconds)
+    return row.last_seen is not None and site.clock() - row.last_seen <= silent
+
+
+def probe_statuses(
+    site: Site, rows: Iterable[VantageRow], sights: Iterable[Sight], offsets: Mapping[str, int]
+) -> Sequence[tuple[VantageRow, str]]:
+    """Each probe with `revoked`, `silent`, `degraded` or `online`. A degraded probe sends, but was
+    offline in all its recent measurements, or its clock is wrong by over MAX_CLOCK_ERROR_MS."""
+    states: dict[str, set[State]] = defaultdict(set)
+    for sight in sights:
+        states[sight.probe].add(sight.verdict.state)
+    rows_with_status = []
+    for row in rows:
+        if row.revoked is not None:
+            status = "revoked"
+        elif not is_heard(site, row):
+            status = "silent"
+        elif (
+            states[row.id] == {State.VANTAGE_OFFLINE}
+            or abs(offsets.get(row.id, 0)) > MAX_CLOCK_ERROR_MS
+        ):
+            status = "degraded"
+        else:
+            status = "online"
+        rows_with_status.append((row, status))
+    return rows_with_status
+
+
+async def fleet(
+    site: Site, connection: ReadTransaction, sights: Sequence[Sight] | None = None
+) -> Sequence[tuple[VantageRow, str]]:
+    """Every probe ever enrolled, with its status."""
+    rows = await list_vantages(connection)
+    if sights is None:
+        sights = await newest_verdicts(connection, recent_since(site))
+    offsets = await clock_offsets(connection, recent_since(site))
+    return probe_statuses(site, rows, sights, offsets)
+
+
+def active(probes: Probes, role: str | None = None) -> list[tuple[VantageRow, str]]:
+    """The probes that are not revoked; with `role` only those of this role."""
+    return [
+        (probe, status)
+        for probe, status in probes
+        if status != "revoked" and role in (None, probe.role)
+    ]
+
+
+class LivenessRound(msgspec.Struct, frozen=True):
+    """One round of liveness."""
+
+    round: int
+    interval: int
+    online: bool
+
+
+class VantageHealth(msgspec.Struct, frozen=True, kw_only=True):
+    """A vantage's liveness, clock and software; empty or None where unknown."""
+
+    rounds: tuple[LivenessRound, ...] = ()
+    """Newest first."""
+    offset: int | None = None
+    """Clock error in milliseconds, as the probe last measured it."""
+    software: str = ""
+    catalogue: str = ""
+    waiting: int | None = None
+    """Measurements in its spool, by its last status message."""
+    dropped: int | None = None
+    """Measurements that its full spool has dropped."""
+
+    @property
+    def online(self) -> int:
+        """Rounds in which most liveness hosts were reached."""
+        return sum(each.online for each in self.rounds)
+
+
+def vantage_health(lines: Sequence[bytes], status: bytes = b"") -> VantageHealth:
+    """Return the health of a vantage from its liveness measurements (`lines`, newest first) and its
+    last status message."""
+    measured = [codec.decode(line) for line in lines]
+    message = codec.decode_status(status) if status else None
+    newest = measured[0] if measured else None
+    offsets = (each.clock_offset_ms for each in measured)
+    return VantageHealth(
+        rounds=tuple(
+            LivenessRound(each.round, each.interval_ms, vantage_status([each]).online)
+            for each in measured
+        ),
+        offset=next((offset for offset in offsets if offset is not None), None),
+        software=newest.software.version if newest else (message.version if message else ""),
+        catalogue=newest.catalogue if newest else (message.catalogue if message else ""),
+        waiting=message.spool_rows if message else None,
+        dropped=message.dropped if message else None,
+    )
+
+
+def liveness_counts(health: VantageHealth) -> Sequence[StateCount]:
+    """The liveness rounds as a strip takes them."""
+    return [
+        StateCount(each.round, "", "", 0, State.OK if each.online else State.VANTAGE_OFFLINE, 1)
+        for each in health.rounds
+    ]
+
+
+class WatchedTarget(msgspec.Struct, frozen=True, order=True):
+    """One function that one vantage does not reach."""
+
+    since: int
+    """Round, Unix milliseconds."""
+    target: str
+    layer: str
+    asn: int
+    probe: str
+    event: str
+
+
+def watchlist(events: Iterable[Event]) -> Mapping[str, Sequence[WatchedTarget]]:
+    """By vantage, the oldest first; from the open events among these."""
+    found: dict[str, list[WatchedTarget]] = defaultdict(list)
+    for event in events:
+        for network in event.networks if event.state is EventState.OPEN else ():
+            for probe, since in network.watch:
+                found[probe].append(
+                    WatchedTarget(
+                        since, network.target, network.layer, network.asn, probe, event.id
+                    )
+                )
+    return {probe: sorted(lines) for probe, lines in sorted(found.items())}
+
+
+def watchlist_of_network(events: Iterable[Event], asn: int) -> Sequence[WatchedTarget]:
+    """Those in one network, the oldest first."""
+    return sorted(line for lines in watchlist(events).values() for line in lines if line.asn == asn)
