@@ -14,8 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Deadlines measure the machine, not the code. The quick run takes the same few examples every
 # time, so that a red run is about the change; the long one looks in new places.
-settings.register_profile("quick", deadline=None, max_examples=20, derandomize=True)
-settings.register_profile("long", deadline=None, max_examples=200)
+settings.register_profile("quick", deadline=None, max_examples=15, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=100)
 settings.load_profile("quick")
 
 

@@ -16,7 +16,7 @@ from probes.wire.measurement import Role
 from tests.alerting.chain import HOUR, POLICY, Chain, Person, chain, now
 from tests.monitor.store.samples import event
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.needs("prometheus", "prometheus-alertmanager")]
 BLOCKING = ("ServiceBlockConfirmed", "ServiceBlockLikely", "BlockSpreading")
 CLOSING = ("ServiceUnblocked", "BlockRetracted")
 PEOPLE = (

@@ -11,6 +11,8 @@ import pytest
 
 from monitor.alerts.blocking import NOT_UNBLOCKED
 
+pytestmark = pytest.mark.needs("prometheus-alertmanager")
+
 TEMPLATES = Path(__file__).resolve().parents[2] / "deploy/alertmanager/templates/*.tmpl"
 HOSTILE = "<script>alert(1)</script>"
 FACTS = {

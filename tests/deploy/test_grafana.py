@@ -16,6 +16,8 @@ import pytest
 
 from monitor.metrics import families
 
+pytestmark = pytest.mark.needs("promtool")
+
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/grafana"
 DASHBOARDS = ("overview", "pipeline")
 

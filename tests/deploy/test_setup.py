@@ -17,6 +17,8 @@ from cryptography import x509
 
 from monitor.commands import options
 
+pytestmark = pytest.mark.needs("prometheus-alertmanager", "promtool")
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "deploy/monitor/setup.py"
 

@@ -14,6 +14,8 @@ import pytest
 
 from tests.faults.fleet import Fleet
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 HONEST = [sys.executable, "-m", "monitor.commands.main", "collect"]
 EAGER = [sys.executable, "-m", "tests.faults.early_ack", "collect"]
 KILLS = 40

@@ -34,6 +34,8 @@ from tests.world.tiny import (
     write_catalogue,
 )
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 Process = asyncio.subprocess.Process
 SECONDS = 30
 

@@ -20,6 +20,8 @@ from tests.alerting.promtool import (
     vantages,
 )
 
+pytestmark = pytest.mark.needs("promtool")
+
 ID = "00000000000000aa"
 PLACE = {"service": "wechat", "country": "RU"}
 EVENT = {**PLACE, "event_id": ID}

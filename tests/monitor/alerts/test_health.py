@@ -10,6 +10,8 @@ from monitor.alerts.health import alerts
 from monitor.detection.policy import Policy
 from tests.alerting.promtool import firing, minutes, steps, up, vantages
 
+pytestmark = pytest.mark.needs("promtool")
+
 RECEIVED = "reachwatch_last_measurement_timestamp_seconds"
 CONCLUDED = "reachwatch_last_concluded_round_timestamp_seconds"
 INGESTED = "reachwatch_measurements_ingested_total"

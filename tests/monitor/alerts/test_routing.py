@@ -12,6 +12,8 @@ from monitor.alerts.routing import document, render
 from monitor.alerts.rules import alerts
 from monitor.detection.policy import Policy
 
+pytestmark = pytest.mark.needs("prometheus-alertmanager")
+
 URL = "http://127.0.0.1:9/x"
 
 

@@ -11,6 +11,8 @@ import pytest
 from monitor.alerts.rules import alerts, document, render
 from monitor.detection.policy import Policy
 
+pytestmark = pytest.mark.needs("promtool")
+
 NUMBER_WITH_UNIT = re.compile(r"(?<![\w.])(\d+)(ms|s|m|h|d)\b")
 
 

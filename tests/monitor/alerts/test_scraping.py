@@ -10,6 +10,8 @@ import pytest
 from monitor.alerts import rules, scraping
 from monitor.detection.policy import Policy
 
+pytestmark = pytest.mark.needs("promtool")
+
 
 @pytest.mark.parametrize("pace", [1, 10, 600])
 def test_prometheus_accepts_it(tmp_path: Path, pace: int) -> None:

@@ -7,7 +7,11 @@ import pytest
 
 from tests.world.brokers import House, house
 
-KINDS = ("embedded", "mosquitto-5", "mosquitto-3.1.1")
+KINDS = (
+    "embedded",
+    pytest.param("mosquitto-5", marks=pytest.mark.needs("mosquitto")),
+    pytest.param("mosquitto-3.1.1", marks=pytest.mark.needs("mosquitto")),
+)
 
 
 @pytest.fixture(params=KINDS)

@@ -13,6 +13,8 @@ from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 from tests.world.brokers import House, until
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 P, Q = "p-0000000000000001", "p-0000000000000002"
 
 

@@ -12,6 +12,8 @@ from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from tests.world.brokers import MONITOR_SECRET, House, house
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 
 def test_a_bad_url_is_one_line() -> None:
     with pytest.raises(ValueError, match=r"^broker URL: must begin with [^\n]+$"):

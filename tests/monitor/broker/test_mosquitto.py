@@ -15,6 +15,8 @@ from monitor.broker.mosquitto import Layout, Passwords
 from monitor.store.records import StoreUnavailableError
 from tests.world.brokers import house
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy" / "mosquitto"
 
 

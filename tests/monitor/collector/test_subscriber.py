@@ -35,6 +35,8 @@ from tests.monitor.collector.test_unpack import BOMB, DEEP, NUL
 from tests.world.brokers import House, house
 from tests.world.mosquitto import Mosquitto
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 
 @pytest.fixture(params=["embedded", "mosquitto-5", "mosquitto-3.1.1"])
 async def made(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:

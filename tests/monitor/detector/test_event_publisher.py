@@ -22,6 +22,8 @@ from probes.wire import topics
 from tests.monitor.store.samples import NOON, event
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 OPEN = event("00000000000000aa", updated=NOON)
 CLOSED = replace(OPEN, state=EventState.CLOSED, closed=NOON + 9, updated=NOON + 9)
 PLACE = ("wechat", "RU")

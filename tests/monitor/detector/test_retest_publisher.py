@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,8 @@ from monitor.detector.retest_publisher import LATE, WAITING, RetestAsker, reques
 from probes.wire import topics
 from probes.wire.retest import MOST_TARGETS, decode_retest, encode_retest
 from tests.world.mosquitto import running_mosquitto
+
+pytestmark = pytest.mark.needs("mosquitto")
 
 POLICY = Policy()
 NOON = 1_800_000_000_000 // 60_000 * 60_000

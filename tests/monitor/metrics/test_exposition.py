@@ -165,6 +165,7 @@ def test_openmetrics_says_the_same() -> None:
     assert set(plain) <= set(open_) | {k for k in plain if k[0].endswith("_created")}
 
 
+@pytest.mark.needs("promtool")
 def test_promtool_finds_nothing_to_complain_of() -> None:
     body, _ = expose(SNAPSHOT, Lags(), "")
     run = subprocess.run(

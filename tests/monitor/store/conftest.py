@@ -13,7 +13,7 @@ from tests.world.postgres import PostgreSQL, postgres_server
 
 __all__ = ["postgres_server"]
 
-KINDS = ["sqlite", "postgresql"]
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgresql"))]
 
 
 @pytest.fixture(scope="session")

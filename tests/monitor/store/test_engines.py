@@ -21,6 +21,8 @@ from tests.monitor.store.stage import acting, line
 from tests.world.mosquitto import free_port
 from tests.world.postgres import PostgreSQL
 
+pytestmark = pytest.mark.needs("postgresql")
+
 
 @pytest.mark.parametrize(
     ("url", "reason"),

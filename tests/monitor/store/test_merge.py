@@ -11,6 +11,8 @@ from monitor.store.engines import writing
 from tests.monitor.store.samples import NOON, admitted
 from tests.world.postgres import PostgreSQL
 
+pytestmark = pytest.mark.needs("postgresql")
+
 
 def row(number: int, frame: bytes = b"line") -> merge.Row:
     return (number.to_bytes(16, "big"), 1, 1, NOON, NOON, 60_000, NOON, frame)

@@ -13,6 +13,8 @@ from tests.monitor.store.samples import NOON, admitted, concluded, event, verdic
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
 
+pytestmark = pytest.mark.needs("postgresql")
+
 
 async def everything(store: Database) -> dict[str, list[tuple[object, ...]]]:
     async with store.reading() as connection:

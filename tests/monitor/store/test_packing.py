@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.store.packing import Packer, pack_state, unpack, unpack_state
@@ -20,7 +20,6 @@ FIRST_FRAME = (
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=3000), max_size=5))
 def test_lines_survive_one_after_the_other(lines: list[bytes]) -> None:
     assert [unpack(PACKER.pack(line)) for line in lines] == lines

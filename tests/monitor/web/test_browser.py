@@ -19,7 +19,10 @@ from tests.world import site as world
 from tests.world.browser import Browser, Tab, chromium
 from tests.world.site import opened
 
-pytestmark = pytest.mark.browser
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.needs("chromium", "chromium-driver", "fonts-dejavu-core"),
+]
 
 PAGES = {
     "overview": "/",

@@ -213,7 +213,7 @@ def test_the_version_follows_names_and_bytes(directory: Path, tmp_path: Path) ->
     assert len({first, second, load(directory).version}) == 3
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
         st.binary(max_size=200),

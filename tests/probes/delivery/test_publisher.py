@@ -20,6 +20,8 @@ from tests.probes.delivery.test_spool import PROBE, balanced, draft
 from tests.world.collector import FakeCollector, collecting
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 QUICK = Pace(ack=0.3, ack_most=0.6, linger=0.5, heartbeat=0.2, backoff=0.05, backoff_most=0.2)
 
 

@@ -258,6 +258,7 @@ exec "$0" -c "$1"
 
 
 @pytest.mark.lab
+@pytest.mark.needs("iproute2", "nftables", "procps")
 def test_icmp_error_has_type_code_and_sender():
     run = subprocess.run(
         ["unshare", "-n", "bash", "-c", _ICMP_WORLD, sys.executable, _ICMP_PROBE],

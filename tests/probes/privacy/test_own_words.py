@@ -2,9 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from probes.privacy import geo
 from probes.privacy.own_words import is_address, own_words, stand
 from probes.wire.measurement import Role, Vantage
+
+pytestmark = pytest.mark.needs("iproute2")
 
 
 def table(directory: Path) -> None:

@@ -9,7 +9,7 @@ import json
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.privacy import scrub as scrubbing
@@ -297,7 +297,6 @@ whole = st.builds(
 
 
 @given(st.lists(whole, max_size=6), st.sampled_from((OWN, (V4, "e", "udp"), ("scrubbed", V6))))
-@settings(max_examples=300)
 def test_what_is_remembered_as_clean_changes_nothing(measurements, own):
     """The truth is the walk through every field; a memory of four values is renewed often."""
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.protocols.aes import counter_mode
@@ -32,7 +32,6 @@ def test_from_within_the_stream(skip: int):
     assert counter_mode(KEY, COUNTER, PLAIN[skip:], skip) == COVERED[skip:]
 
 
-@settings(deadline=None, max_examples=25)
 @given(
     st.binary(min_size=32, max_size=32),
     st.binary(min_size=16, max_size=16) | st.just(b"\xff" * 16),

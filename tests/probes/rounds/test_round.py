@@ -351,6 +351,7 @@ exec "$0" -c "$1"
 
 
 @pytest.mark.lab
+@pytest.mark.needs("iproute2", "nftables")
 def test_a_tenth_of_the_packets_lost_does_not_look_like_blocking():
     run = subprocess.run(
         ["unshare", "-n", "bash", "-c", _LOSSY, sys.executable, _LOSS],

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from probes.runtime import mqtt
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
 
+pytestmark = pytest.mark.needs("mosquitto")
+
 WILL = ("will/topic", b"lost")
 LIMITS = mqtt.Limits(messages=256, packet_bytes=128 << 10)
 

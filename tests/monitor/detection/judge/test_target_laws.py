@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hypothesis.strategies as st
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, layer_of
@@ -175,7 +175,6 @@ controls = st.lists(
 ) | st.builds(lambda: [control()])
 
 
-@settings(max_examples=100, deadline=None)
 @given(seen, livenesses, controls, combines)
 def test_total_and_consistent(observations, liveness, beside, how) -> None:  # type: ignore[no-untyped-def]
     said = judge(whole(observations, how), liveness, beside)
@@ -194,7 +193,6 @@ def test_total_and_consistent(observations, liveness, beside, how) -> None:  # t
         assert layer_of(said.technique) == said.layer
 
 
-@settings(max_examples=80, deadline=None)
 @given(seen, livenesses, controls, combines, st.data())
 def test_less_control_and_liveness_never_accuse_more(  # type: ignore[no-untyped-def]
     observations, liveness, beside, how, data
@@ -217,7 +215,6 @@ def test_less_control_and_liveness_never_accuse_more(  # type: ignore[no-untyped
     assert after is not State.BLOCKED or before is State.BLOCKED
 
 
-@settings(max_examples=80, deadline=None)
 @given(seen, livenesses, st.integers(0, 200))
 def test_unseen_liveness_never_accuses_more(observations, liveness, index) -> None:  # type: ignore[no-untyped-def]
     """The same, one observation of liveness at a time."""
@@ -233,7 +230,6 @@ def test_unseen_liveness_never_accuses_more(observations, liveness, index) -> No
     assert after not in OPEN or judge(subject, liveness, beside).state in OPEN
 
 
-@settings(max_examples=150, deadline=None)
 @given(seen, livenesses, combines)
 def test_fewer_failures_never_open(observations, liveness, how) -> None:  # type: ignore[no-untyped-def]
     observations, beside = distinct(observations), [control()]
@@ -276,7 +272,6 @@ def test_nothing_is_insufficient() -> None:
 text = st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_never_raises_on_anything_decoded(data) -> None:  # type: ignore[no-untyped-def]
     """Fields of every kind at will, through the codec, as subject, liveness and control."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State
@@ -121,7 +121,6 @@ def test_every_kind_is_drawn() -> None:
     assert set(kinds) == set(KNOWN)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     sequences, st.lists(sequences, max_size=2), st.booleans(), st.sampled_from(["any_of", "all_of"])
 )
@@ -136,7 +135,6 @@ def test_total(observations, beyond, online, how) -> None:  # type: ignore[no-un
         assert said.state not in ACCUSING
 
 
-@settings(max_examples=60, deadline=None)
 @given(sequences, st.sampled_from(["any_of", "all_of"]))
 def test_nothing_is_accused_without_a_control(observations, how) -> None:  # type: ignore[no-untyped-def]
     said = judge(whole(observations, how), alive(), [])
@@ -186,7 +184,6 @@ def ways(protocol: str, word: str) -> tuple[EndpointRef, list[AnyObservation], s
 
 
 @pytest.mark.parametrize("protocol", ["dns", "tcp", "tls", "http", "https", "quic", "mtproto"])
-@settings(max_examples=25, deadline=None)
 @given(strange, harmless)
 def test_what_no_rule_expects_is_inconclusive_and_says_what_it_was(  # type: ignore[no-untyped-def]
     protocol, word, beside

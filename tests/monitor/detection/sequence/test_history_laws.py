@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -151,7 +151,6 @@ def controls(rng: random.Random) -> list[Stored]:
 
 
 @given(SAID, SEEDS, st.booleans())
-@settings(max_examples=60, deadline=None, derandomize=True)
 def test_losing_controls_and_liveness_never_moves_a_verdict_towards_blocked(
     said: list[list[str]], seed: int, retests: bool
 ) -> None:
@@ -178,7 +177,6 @@ def test_losing_controls_and_liveness_never_moves_a_verdict_towards_blocked(
     st.booleans(),
     st.sets(st.integers(WARM, WARM + LONGEST), max_size=4),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
 def test_what_is_lost_never_opens_anything(
     said: list[list[str]], seed: int, what: str, retests: bool, down: set[int]
 ) -> None:
@@ -203,7 +201,6 @@ def test_the_worlds_are_worth_asking() -> None:
 
 
 @given(SAID, SEEDS, st.booleans())
-@settings(max_examples=40, deadline=None)
 def test_late_facts_in_any_order_end_in_the_same_state(
     said: list[list[str]], seed: int, retests: bool
 ) -> None:
@@ -236,7 +233,6 @@ def test_late_facts_in_any_order_end_in_the_same_state(
 
 
 @given(SAID, SEEDS)
-@settings(max_examples=20, deadline=None)
 def test_a_second_run_a_restart_and_another_order_give_the_same_bytes(
     said: list[list[str]], seed: int
 ) -> None:

@@ -294,7 +294,7 @@ _names = st.sampled_from(["service", "target", "country", "asn", "since", "until
                           "limit", "after", "state", "q", "x"])  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(LISTS), query=st.dictionaries(_names, _text, max_size=4))
 def test_no_garbage_is_an_error_of_ours(world: Path, name: str, query: dict[str, str]) -> None:
     async def ask() -> str:
