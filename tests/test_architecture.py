@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
 import subprocess
 import sys
@@ -23,9 +24,15 @@ FORBIDDEN_NAMES = {"utils", "helpers", "helper", "manager", "handler", "misc", "
 PURE_BANS = {"asyncio", "socket", "time", "sqlalchemy", "aiohttp", "aiomqtt", "monitor.store"}
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """Everything in a file's syntax tree, which is read once for all laws."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def modules(path: Path) -> Iterator[str]:
     """Full names of everything that a file imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         match node:
             case ast.Import(names=names):
                 yield from (alias.name for alias in names)
@@ -123,7 +130,7 @@ def test_only_network_opens_sockets() -> None:
     files = [path for path in inside("probes") if path not in allowed]
     bad = []
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             match node:
                 case ast.Attribute(
                     value=ast.Name(id="socket"), attr="socket" | "create_connection"
