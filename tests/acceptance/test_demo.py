@@ -73,7 +73,6 @@ WITHOUT_ONE = (
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(700)
 def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None:
     with Demonstration(tmp_path) as demo:
         first = demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")
@@ -113,7 +112,7 @@ def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.rest
 def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
     with Demonstration(tmp_path, "--demo-block", "signal:64502:dns.nxdomain") as demo:
         demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")
@@ -124,7 +123,7 @@ def test_another_block_is_that_block_and_no_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.rest
 def test_without_a_block_nobody_is_accused(tmp_path: Path) -> None:
     with Demonstration(tmp_path, "--demo-block", "none") as demo:
         demo.wait(demo.ready, FIRST_PAGE_SECONDS, "/readyz")

@@ -22,6 +22,7 @@ from monitor.store.database import open_database, wall_clock
 from probes.cli import consent
 from probes.delivery import enrolment
 from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.waiting import HANG_SECONDS
 
 CATALOGUE = """
 id = "laboratory"
@@ -58,7 +59,7 @@ class Fleet:
         self.printed = directory / "printed"
         self.database = f"sqlite+aiosqlite:///{directory / 'store.db'}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._collector = collector
+        self.collector = collector
         self._catalogue = directory / "catalogue"
         (self._catalogue / "services").mkdir(parents=True)
         for name, text in (
@@ -115,7 +116,7 @@ class Fleet:
         commands = {
             "broker": [PROGRAM, "-c", str(self.directory / mosquitto.CONFIGURATION)],
             "collector": [
-                *self._collector,
+                *self.collector,
                 *("--database", self.database),
                 *("--broker", f"mqtt://127.0.0.1:{self.layout.monitor_port}"),
                 *("--mqtt-secret-file", str(self.directory / "monitor.secret")),
@@ -140,7 +141,7 @@ class Fleet:
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End one of them and wait for its end."""
         self.processes[name].send_signal(number)
-        self.processes[name].wait(20)
+        self.processes[name].wait(HANG_SECONDS)
 
     def end(self) -> None:
         """End all of them."""
@@ -152,6 +153,10 @@ class Fleet:
     def unacknowledged(self) -> int:
         """Measurements on the probe's disk that wait for their acknowledgement."""
         return len(self._rows(self.state / "spool.db", "SELECT sequence FROM row WHERE state = 0"))
+
+    def acknowledged(self) -> int:
+        """Measurements on the probe's disk that were acknowledged."""
+        return len(self._rows(self.state / "spool.db", "SELECT sequence FROM row WHERE state = 1"))
 
     def stored(self) -> list[str]:
         """Ids of all measurements in the store, a row an entry."""
@@ -171,7 +176,7 @@ class Fleet:
         return found
 
     def _rows(self, path: Path, query: str) -> list[tuple[str]]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HANG_SECONDS
         while True:
             try:
                 connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
