@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -115,14 +115,12 @@ def uncontrolled(one: Fact) -> Fact:
 
 
 @given(scripts(1, ANYTHING, 40))
-@settings(max_examples=60, deadline=None)
 def test_one_vantage_never_pages(said: Said) -> None:
     people = [*vantages(4), *vantages(3, "FR", 64503)]
     assert ranks(world(people, said))[-1] <= 1
 
 
 @given(scripts(3, ANYTHING, 12))
-@settings(max_examples=40, deadline=None)
 def test_one_owner_never_pages(said: Said) -> None:
     rounds = scene(said)
     same = [[replace(f, owner="one") for f in facts] for facts in rounds]
@@ -130,14 +128,12 @@ def test_one_owner_never_pages(said: Said) -> None:
 
 
 @given(scripts(3, ["ok", "down", "offline", "uncontrolled", "nothing"], 12))
-@settings(max_examples=40, deadline=None)
 def test_nothing_is_opened_without_a_controlled_failure(said: Said) -> None:
     rounds = scene(said)
     assert ranks(rounds)[-1] == 0
 
 
 @given(scripts(4, [*ONE_LAYER, "ok", "down", "offline", "uncontrolled", "nothing"], 8), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_failing_facts_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
     failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
@@ -148,7 +144,6 @@ def test_removing_failing_facts_never_opens(said: Said, mask: int) -> None:
 
 
 @given(scripts(4, [*ONE_LAYER, "nothing"], 10), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_failing_facts_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
@@ -158,7 +153,6 @@ def test_removing_failing_facts_never_confirms(said: Said, mask: int) -> None:
 
 
 @given(scripts(4, ANYTHING, 8), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_control_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
     ids = [f.id for facts in rounds for f in facts]
@@ -169,7 +163,6 @@ def test_removing_control_never_opens(said: Said, mask: int) -> None:
 
 
 @given(scripts(4, [*ONE_LAYER, "blackhole", "injected", "nothing"], 10), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_control_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     ids = [f.id for facts in rounds for f in facts]
@@ -179,7 +172,6 @@ def test_removing_control_never_confirms(said: Said, mask: int) -> None:
 
 
 @given(scripts(4, [*ONE_LAYER, "offline", "down", "ok", "nothing"], 10), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_liveness_never_moves_towards_blocked(said: Said, mask: int) -> None:
     rounds = scene(said)
     lost = chosen([f.id for facts in rounds for f in facts], mask)
@@ -189,7 +181,6 @@ def test_removing_liveness_never_moves_towards_blocked(said: Said, mask: int) ->
 
 
 @given(scripts(4, [*ONE_LAYER, "offline", "nothing"], 10), MASKS)
-@settings(max_examples=60, deadline=None)
 def test_removing_liveness_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
     lost = chosen([f.id for facts in rounds for f in facts], mask)
@@ -221,7 +212,6 @@ ODD = (
 
 
 @given(scripts(1, ANYTHING, 50), st.lists(st.integers(0, 3 * len(ODD)), min_size=50, max_size=50))
-@settings(max_examples=60, deadline=None)
 def test_one_vantage_never_pages_wherever_it_says_it_is(said: Said, odd: list[int]) -> None:
     people = [*vantages(4), *vantages(3, "FR", 64503)]
     rounds = world(people, said)
@@ -240,7 +230,6 @@ def test_one_vantage_never_pages_wherever_it_says_it_is(said: Said, odd: list[in
     st.randoms(use_true_random=False),
     st.lists(st.integers(0, 2 * len(ODD)), min_size=12, max_size=12),
 )
-@settings(max_examples=30, deadline=None)
 def test_order_restart_and_purity(said: Said, random: object, odd: list[int]) -> None:
     """Facts of a round in any order, those of retests and of imports too, a restart after every
     round, and the old state untouched."""
@@ -265,7 +254,6 @@ def test_order_restart_and_purity(said: Said, random: object, odd: list[int]) ->
 
 
 @given(scripts(3, ANYTHING, 12))
-@settings(max_examples=40, deadline=None)
 def test_events_keep_their_shape(said: Said) -> None:
     rounds = scene(said)
     state = initial("wechat")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.detection.model import Event, State, Verdict
@@ -121,14 +121,12 @@ def until_an_end(said: list[Line], other: list[Line]) -> list[tuple[int, int]]:
     ],
     [7] * 7 + [1] + [7] * 52,
 )
-@settings(max_examples=150, deadline=None)
 def test_losing_control_and_liveness_never_opens(said: list[Line], lost: list[int]) -> None:
     had, has = course(said)[0], course(less(said, lost))[0]
     assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
 
 
 @given(lines(["reset", "down", "offline", "-"], ["ok", "reset", "down", "offline", "-"]), LOST)
-@settings(max_examples=100, deadline=None)
 def test_losing_control_and_liveness_never_raises_the_tier_of_a_first_event(
     said: list[Line], lost: list[int]
 ) -> None:
@@ -138,7 +136,6 @@ def test_losing_control_and_liveness_never_raises_the_tier_of_a_first_event(
 
 
 @given(lines(["ok", "reset", "bare", "down", "-"], ["ok"]), LOST)
-@settings(max_examples=100, deadline=None)
 def test_losing_failures_never_opens(said: list[Line], lost: list[int]) -> None:
     """Of vantages of that country, while no gate is shut."""
     had, has = course(said)[0], course(less(said, lost, [GONE]))[0]
@@ -146,7 +143,6 @@ def test_losing_failures_never_opens(said: list[Line], lost: list[int]) -> None:
 
 
 @given(lines(["reset", "-"], ["ok"]), LOST)
-@settings(max_examples=100, deadline=None)
 def test_losing_failures_never_raises_the_tier_of_a_first_event(
     said: list[Line], lost: list[int]
 ) -> None:
