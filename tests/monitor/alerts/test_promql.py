@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from monitor.alerts import promql
 from monitor.detection.policy import Policy
 from monitor.metrics import families
 from tests.alerting.promtool import event, minutes, unit, up, vantages
+
+pytestmark = pytest.mark.needs("promtool")
 
 
 def test_names_follow_the_convention() -> None:

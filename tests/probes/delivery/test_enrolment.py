@@ -10,7 +10,7 @@ import pytest
 
 from probes.delivery import enrolment
 from probes.delivery.enrolment import Enrolment, EnrolmentError, Token
-from tests.probes.delivery.test_mqtt import certificate
+from tests.probes.runtime.test_mqtt import certificate
 from tests.world.desk import desk
 from tests.world.mosquitto import free_port
 

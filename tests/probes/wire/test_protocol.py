@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from probes.catalogue.fields import Findings, Table
 
 import probes.protocols
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State
 from probes.catalogue import entries
+from probes.catalogue.table import Findings, Table
 from probes.rounds.liveness import liveness_targets
 from probes.wire.observation import KNOWN, AnyObservation
 from probes.wire.protocol import PROTOCOLS, UNKNOWN, Transport, protocol
