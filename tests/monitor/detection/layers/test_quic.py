@@ -6,7 +6,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from monitor.detection.facts.endpoint_context import Reach, endpoint_context
 from monitor.detection.facts.kinds import Kind
@@ -275,7 +275,6 @@ def whole(seen: list[QUICHandshake], known: bool | None) -> Verdict:
     return judge(measured(*names, *seen, endpoints=(QUIC, SECOND)), alive(), [BOTH], quic=known)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(handshakes, max_size=10), st.sampled_from([None, False, True]))
 def test_fewer_failures_and_less_knowledge_never_open(
     seen: list[QUICHandshake], known: bool | None
@@ -291,7 +290,6 @@ def test_fewer_failures_and_less_knowledge_never_open(
             assert whole(fewer, known).state not in OPEN
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(handshakes, max_size=10))
 def test_nobody_is_accused_where_no_quic_passed(seen: list[QUICHandshake]) -> None:
     dead = [o for o in seen if o.failure is not None]
