@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Verdict
-from monitor.store import statements
+from monitor.store import newest, statements
 from monitor.store.tables import measurement, vantage, verdict
 
 HOUR = 3_600_000
@@ -59,12 +59,17 @@ async def save_verdicts(
     dropped. A verdict of a measurement that is not stored (pruned meanwhile) is left out.
     """
     touched: set[Place] = set()
+    gone: Sequence[dict[str, object]] = ()
     if replaced_after is not None:
         touched |= await _drop(connection, service, replaced_after, {id for id, _ in verdicts})
+        gone = await newest.forget(connection, service, replaced_after)
     rows, places = await _rows(connection, verdicts)
     touched |= places
     if rows:
         await connection.execute(_set_verdict, rows)
+        await newest.record(connection, rows)
+    if gone:
+        await newest.fall_back(connection, gone)
     await count(connection, (place for place in touched if place[0] >= pruned))
 
 

@@ -28,6 +28,7 @@ from monitor.store.tables import (
     event,
     journal,
     lease,
+    newest_verdict,
     verdict,
 )
 
@@ -191,7 +192,7 @@ class ConclusionStore:
         """
         async with writing(self._engines) as connection:
             pruned = await statements.cursor_value(connection, PRUNED)
-            for table in (detector_state, checkpoint, verdict):
+            for table in (detector_state, checkpoint, verdict, newest_verdict):
                 await connection.execute(sa.delete(table))
             await connection.execute(sa.delete(cell).where(cell.c.hour >= cells.hour_of(pruned)))
             await connection.execute(

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from monitor.store.engines import LOCK_SECONDS, Engines, StoreRefusedError, speaking, writing
 from monitor.store.tables import metadata
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision under `migrations/versions`."""
-KNOWN = ("0001", "0002")
+KNOWN = ("0001", "0002", "0003")
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""

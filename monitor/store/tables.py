@@ -136,6 +136,23 @@ verdict = sa.Table(
 )
 """`body` is the whole `monitor.detection.model.Verdict` as JSON."""
 
+newest_verdict = sa.Table(
+    "newest_verdict",
+    metadata,
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("country", sa.Text, nullable=False),
+    sa.Column("asn", sa.BigInteger, nullable=False),
+    sa.Column("round", sa.BigInteger, nullable=False),
+    sa.Column("measurement", HexId, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Index("ix_newest_verdict_service", "service"),
+    sa.Index("ix_newest_verdict_country_asn", "country", "asn"),
+)
+"""The newest verdict of each vantage on each target, written with the verdicts. It is as large as
+the fleet, however long the fleet has measured: what shows the present reads this table."""
+
 cell = sa.Table(
     "cell",
     metadata,

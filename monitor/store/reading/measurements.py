@@ -96,25 +96,12 @@ async def newest_verdicts(
     connection: ReadTransaction, since: int, service: str | None = None
 ) -> Sequence[Sight]:
     """The newest verdict of each vantage on each target, in rounds from `since` on."""
-    v = t.verdict.c
-    newest = sa.select(v.target, v.probe, sa.func.max(v.round).label("round")).where(
-        v.round >= since
-    )
-    if service is not None:
-        newest = newest.where(v.service == service)
-    else:
-        # Named one by one, so that the index on (service, round) is used and not the whole table.
-        known = sa.select(t.target.c.service).distinct()
-        newest = newest.where(v.service.in_(known))
-    last = newest.group_by(v.target, v.probe).subquery()
-    query = (
+    v = t.newest_verdict.c
+    query = where_equal(
         sa.select(v.target, v.country, v.asn, v.probe, v.round, v.body)
-        .select_from(t.verdict)
-        .join(
-            last,
-            sa.and_(v.target == last.c.target, v.probe == last.c.probe, v.round == last.c.round),
-        )
-        .order_by(v.target, v.country, v.asn, v.probe)
+        .where(v.round >= since)
+        .order_by(v.target, v.country, v.asn, v.probe),
+        (v.service, service),
     )
     return [
         Sight(

@@ -35,6 +35,7 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
     await store.facts.add([admitted(1)], ())
     async with writing(store.engines) as connection:
         await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
+        await connection.execute(sa.text("DROP TABLE newest_verdict"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     await store.close()
     store = await open_database(empty_url)

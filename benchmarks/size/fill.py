@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fill a store with the measurements, verdicts, hourly cells and events of a large fleet.
+
+Rows are written with the databases' own bulk paths, because the collector and the detector would
+take hours; every row has the form that they write. The last rounds are one interval apart, as a
+running fleet leaves them; the older ones are spread evenly over the days.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from monitor.detection.model import (
+    Event,
+    EventState,
+    Layer,
+    NetworkEvidence,
+    State,
+    Technique,
+    Tier,
+    Verdict,
+)
+from monitor.store.database import open_database
+from monitor.store.packing import Packer
+from probes.catalogue.load import load
+from probes.wire.codec import encode
+from probes.wire.measurement import (
+    LIVENESS_INTERNATIONAL,
+    EndpointRef,
+    Measurement,
+    Vantage,
+    measurement_id,
+)
+from probes.wire.observation import TCPConnect, TLSHandshake
+
+HOUR, DAY = 3_600_000, 86_400_000
+RECENT_ROUNDS = 8
+CHUNK = 20_000
+COLUMNS = {
+    "vantage": "number probe owner role enrolled country asn source",
+    "target": "number id service",
+    "probe": "id owner role enrolled country asn last_seen status secret_hash",
+    "measurement": "id vantage target round started interval_ms received line",
+    "verdict": "measurement target service country asn probe round state layer technique rule body",
+    "event": "id service country state tier onset opened updated closed body",
+    "journal": "at event service country transition",
+    "tally": "name reason n",
+    "detector_state": "service round state",
+}
+_CELLS = (
+    "INSERT INTO cell (hour, target, country, asn, state, rule, layer, technique, n, vantages, "
+    "all_vantages) SELECT round - round % 3600000, target, country, asn, state, rule, min(layer), "
+    "min(technique), count(*), count(DISTINCT probe), count(DISTINCT probe) FROM verdict "
+    "GROUP BY 1, target, country, asn, state, rule"
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the fleet is and for how long it has measured."""
+
+    measurements: int
+    probes: int = 250
+    networks: int = 200
+    countries: int = 30
+    days: int = 90
+    interval_ms: int = 1_800_000
+
+
+class Fleet:
+    """Who measures what, and what each round leaves in the store."""
+
+    def __init__(self, size: Size, now: int, seed: int = 1) -> None:
+        self.size, self.now = size, now
+        self.rng = random.Random(seed)
+        self.targets = [LIVENESS_INTERNATIONAL, *(t.id for t in load().targets)]
+        codes = [a + b for a in "ABCDEFGH" for b in "RSTUVW"][: size.countries - 2]
+        countries = ["RU", "FR", *codes]
+        networks = [(countries[n % len(countries)], 64496 + n) for n in range(size.networks)]
+        self.probes = [
+            (f"p-{n:016x}", *networks[n % len(networks)], "control" if n < 2 else "vantage")
+            for n in range(size.probes)
+        ]
+        self.asns = networks
+
+    def rounds(self) -> list[int]:
+        """First milliseconds of all rounds, oldest first."""
+        step = self.size.interval_ms
+        newest = self.now // step * step - step
+        per_round = len(self.probes) * len(self.targets)
+        total = max(RECENT_ROUNDS + 1, self.size.measurements // per_round)
+        recent = [newest - k * step for k in range(RECENT_ROUNDS)]
+        older = total - RECENT_ROUNDS
+        span = self.size.days * DAY
+        past = {(recent[-1] - span * k // older) // step * step for k in range(1, older + 1)}
+        return sorted({*recent, *past})
+
+    def rows(self) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...] | None]]:
+        """Each measurement with its verdict (None for controls and liveness)."""
+        bodies = {
+            (target, state): msgspec.json.encode(_verdict(target, state))
+            for target in self.targets
+            for state in (State.OK, State.BLOCKED, State.INCONCLUSIVE)
+        }
+        lines: dict[str, bytes] = {}
+        packer = Packer()
+        sequence = 0
+        for at in self.rounds():
+            newest = at > self.now - 2 * self.size.interval_ms
+            for number, (probe, country, asn, role) in enumerate(self.probes, 1):
+                for index, target in enumerate(self.targets, 1):
+                    sequence += 1
+                    id = bytes.fromhex(measurement_id(probe, "bench", sequence))
+                    if newest or target not in lines:
+                        lines[target] = packer.pack(
+                            encode(_measurement(id, probe, target, at, asn))
+                        )
+                    fact = (id, number, index, at, at + 900, self.size.interval_ms, at + 9000)
+                    judged = None
+                    if role == "vantage" and index > 1:
+                        state = self._state(target, asn, at)
+                        bad = state is State.BLOCKED
+                        judged = (
+                            *(id, target, target.partition("/")[0], country, asn, probe, at),
+                            *(state.value, "tls" if bad else None),
+                            *("tls.reset.sni" if bad else None, f"rule.{state.value}"),
+                            bodies[target, state],
+                        )
+                    yield (*fact, lines[target]), judged
+
+    def _state(self, target: str, asn: int, at: int) -> State:
+        if target.startswith("wechat/") and asn == self.asns[0][1] and at > self.now - 3 * DAY:
+            return State.BLOCKED
+        return State.INCONCLUSIVE if self.rng.random() < 0.02 else State.OK
+
+    def events(self) -> list[Event]:
+        """One confirmed event that is open, and a hundred that are over."""
+        made = [self._event("wechat", *self.asns[0], self.now - 3 * DAY, None)]
+        services = sorted({t.partition("/")[0] for t in self.targets[1:]})
+        for k in range(100):
+            onset = self.now - DAY * (4 + k * (self.size.days - 8) // 100)
+            place = self.asns[(7 * k + 1) % len(self.asns)]
+            made.append(self._event(services[k % len(services)], *place, onset, onset + DAY))
+        return made
+
+    def _event(self, service: str, country: str, asn: int, onset: int, closed: int | None) -> Event:
+        onset -= onset % self.size.interval_ms
+        targets = [t for t in self.targets if t.startswith(f"{service}/")][:2]
+        return Event(
+            id=measurement_id(service, country, onset)[:16],
+            service=service,
+            country=country,
+            targets=tuple(targets),
+            asns=(asn,),
+            technique="tls.reset.sni",
+            extent="full",
+            state=EventState.CLOSED if closed else EventState.OPEN,
+            tier=Tier.CONFIRMED,
+            onset=onset,
+            onset_earliest=onset,
+            onset_latest=onset,
+            opened=onset,
+            confirmed=onset + self.size.interval_ms,
+            closed=closed,
+            updated=closed or onset + self.size.interval_ms,
+            agreeing=3,
+            total=3,
+            control="ok",
+            rule_counts=(("rule.blocked", 40),),
+            networks=tuple(
+                NetworkEvidence(
+                    asn=asn,
+                    target=target,
+                    layer="tls",
+                    technique="tls.reset.sni",
+                    tier=Tier.CONFIRMED,
+                    onset=onset,
+                    agreeing=3,
+                    voting=3,
+                    owners=3,
+                    typed=True,
+                )
+                for target in targets
+            ),
+        )
+
+
+def _verdict(target: str, state: State) -> Verdict:
+    bad = state is State.BLOCKED
+    return Verdict(
+        target=target,
+        state=state,
+        layer=Layer.TLS if bad else None,
+        technique=Technique.TLS_RESET_SNI if bad else None,
+        rule=f"rule.{state.value}",
+    )
+
+
+def _measurement(id: bytes, probe: str, target: str, at: int, asn: int) -> Measurement:
+    endpoint = f"{target.replace('/', '.')}.example:443/tls"
+    where: dict[str, Any] = {"endpoint": endpoint, "address": "192.0.2.1", "port": 443}
+    return Measurement(
+        v=1,
+        id=id.hex(),
+        probe=probe,
+        target=target,
+        round=at,
+        interval_ms=1_800_000,
+        started=at + 900,
+        clock_offset_ms=12,
+        vantage=Vantage(country="RU", asn=asn),
+        endpoints=(EndpointRef(id=endpoint, protocol="tls", host="x.example"),),
+        observations=(
+            TCPConnect(**where, took_us=20_000),
+            TLSHandshake(**where, at_us=20_000, took_us=40_000, sni="x.example"),
+        ),
+    )
+
+
+class SQLiteRows:
+    """Writes rows into an SQLite store."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))
+        self._connection.executescript("PRAGMA synchronous=OFF; PRAGMA cache_size=-400000;")
+
+    async def add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Append rows, in the order of `COLUMNS`."""
+        names = COLUMNS[table].split()
+        marks = ", ".join("?" * len(names))
+        self._connection.executemany(
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows
+        )
+
+    async def finish(self, statements: Sequence[str]) -> None:
+        """Run the statements that count what was written, and end."""
+        for statement in statements:
+            self._connection.execute(statement)
+        self._connection.commit()
+        self._connection.execute("ANALYZE")
+        self._connection.close()
+
+
+class PostgreSQLRows:
+    """Writes rows into a PostgreSQL store by COPY."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+
+    async def add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Append rows, in the order of `COLUMNS`."""
+        await self._connection.copy_records_to_table(
+            table, records=rows, columns=COLUMNS[table].split()
+        )
+
+    async def finish(self, statements: Sequence[str]) -> None:
+        """Run the statements that count what was written, and end."""
+        for statement in statements:
+            await self._connection.execute(statement)
+        await self._connection.execute("VACUUM ANALYZE")
+        await self._connection.close()
+
+
+async def fill(url: str, size: Size, now: int) -> Fleet:
+    """Make the store and everything in it; returns the fleet, for what to ask for."""
+    await (await open_database(url)).close()
+    rows: SQLiteRows | PostgreSQLRows
+    if url.startswith("sqlite"):
+        rows = SQLiteRows(url)
+    else:
+        rows = PostgreSQLRows(await asyncpg.connect(url.replace("+asyncpg", "")))
+    fleet = Fleet(size, now)
+    began = now - (size.days + 30) * DAY
+    places = list(enumerate(fleet.probes, 1))
+    await rows.add(
+        "vantage",
+        [(n, p, f"owner-{n % 90}", role, began, c, a, "probe") for n, (p, c, a, role) in places],
+    )
+    await rows.add(
+        "probe",
+        [
+            (p, f"owner-{n % 90}", role, began, c, a, now - 60_000, b"{}", "")
+            for n, (p, c, a, role) in places
+        ],
+    )
+    await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
+    made, count = fleet.rows(), 0
+    while chunk := list(islice(made, CHUNK)):
+        count += len(chunk)
+        await rows.add("measurement", [fact for fact, _ in chunk])
+        await rows.add("verdict", [judged for _, judged in chunk if judged is not None])
+    await rows.add("tally", [("ingested", "", count)])
+    events = fleet.events()
+    await rows.add(
+        "event",
+        [
+            (
+                *(e.id, e.service, e.country, e.state.value, e.tier.value, e.onset, e.opened),
+                *(e.updated, e.closed, msgspec.json.encode(e)),
+            )
+            for e in events
+        ],
+    )
+    await rows.add(
+        "journal",
+        [
+            (at, e.id, e.service, e.country, word)
+            for e in events
+            for at, word in ((e.opened, "opened"), (e.confirmed, "confirmed"), (e.closed, "closed"))
+            if at is not None
+        ],
+    )
+    await rows.finish([_CELLS])
+    return fleet
