@@ -50,7 +50,12 @@ async def forget(
     """Delete the rows of a service in rounds later than `after`, because those rounds are judged
     again; returns the places that `fall_back` needs."""
     late = sa.and_(newest_verdict.c.service == service, newest_verdict.c.round > after)
-    columns = (newest_verdict.c.target, newest_verdict.c.country, newest_verdict.c.asn, newest_verdict.c.probe)
+    columns = (
+        newest_verdict.c.target,
+        newest_verdict.c.country,
+        newest_verdict.c.asn,
+        newest_verdict.c.probe,
+    )
     gone = [row._asdict() for row in await connection.execute(sa.select(*columns).where(late))]
     await connection.execute(sa.delete(newest_verdict).where(late))
     return gone

@@ -11,7 +11,8 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
-from tests.monitor.store.samples import admitted
+from monitor.store.reading.measurements import newest_verdicts
+from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, verdict
 from tests.monitor.store.stage import acting
 
 
@@ -32,15 +33,18 @@ async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
 
 async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None:
     store = await open_database(empty_url)
-    await store.facts.add([admitted(1)], ())
+    rows = [admitted(1), admitted(2, at=NOON + MINUTE)]
+    await store.facts.add(rows, ())
+    await store.conclusions.save([concluded(verdicts=tuple(map(verdict, rows)))], 2)
     async with writing(store.engines) as connection:
         await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
         await connection.execute(sa.text("DROP TABLE newest_verdict"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     await store.close()
     store = await open_database(empty_url)
-    assert len(await store.facts.arrivals(0)) == 1
+    assert len(await store.facts.arrivals(0)) == 2
     async with store.reading() as reader:
+        assert [each.round for each in await newest_verdicts(reader, NOON)] == [NOON + MINUTE]
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert "ix_verdict_round_measurement" in {each["name"] for each in names}
     await store.close()

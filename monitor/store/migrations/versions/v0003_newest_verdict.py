@@ -29,8 +29,9 @@ def upgrade() -> None:
     op.create_index("ix_newest_verdict_country_asn", "newest_verdict", ["country", "asn"])
     columns = "target, probe, service, country, asn, round, measurement, body"
     op.execute(
-        f"INSERT INTO newest_verdict ({columns}) SELECT {columns} FROM (SELECT {columns}, row_number() "
-        "OVER (PARTITION BY target, probe ORDER BY round DESC, measurement DESC) AS rank "
-        f"FROM verdict WHERE round >= (SELECT max(round) FROM verdict) - {WEEK_MS}) AS newest "
+        f"INSERT INTO newest_verdict ({columns}) SELECT {columns} FROM ("
+        f"SELECT {columns}, row_number() OVER "
+        "(PARTITION BY target, probe ORDER BY round DESC, measurement DESC) AS rank "
+        f"FROM verdict WHERE round >= (SELECT max(round) FROM verdict) - {WEEK_MS}) AS ranked "
         "WHERE rank = 1"
     )
