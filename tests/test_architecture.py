@@ -108,17 +108,97 @@ def test_only_the_store_knows_sql() -> None:
     assert bad == []
 
 
-@pytest.mark.parametrize("folder", ["probes/steps"])
-def test_siblings_do_not_import_each_other(folder: str) -> None:
-    package = folder.replace("/", ".")
-    files = [path for path in inside(folder) if path.name != "__init__.py"]
-    names = {path.stem for path in files}
+FLOORS = (
+    {"wire"},
+    {"runtime"},
+    {"catalogue", "net", "delivery", "privacy", "state_directory", "config", "log"},
+    {"steps"},
+    {"endpoint"},
+    {"contrasts"},
+    {"protocols"},
+    {"rounds"},
+    {"reflector", "metrics", "status"},
+    {"agent"},
+    {"cli"},
+)
+"""Rooms and files of `probes`, the lowest first. An import goes down or stays on its floor."""
+UPWARD = {
+    ("probes/status.py", "probes/cli/consent.py"),
+    ("probes/status.py", "probes/cli/once.py"),
+}
+"""Imports that still go up. Delete an entry when its import is gone; add none."""
+CIRCLES: list[set[str]] = [
+    {"monitor/demo/demonstration.py", "monitor/local/probe.py", "monitor/pipeline.py"},
+]
+"""Files that still import one another. Delete an entry when its circle is gone; add none."""
+MEASURING = {"probes/steps": set(), "probes/protocols": {"app_handshake", "aes", "public_keys"}}
+"""Folders whose files know nothing of each other, except these."""
+
+
+def imported_files(path: Path) -> set[Path]:
+    """Files of ours that a file imports, anywhere in it. A package that is named only to reach a
+    module inside it does not count."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                wanted = [(alias.name, "") for alias in names]
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                wanted = [(module, alias.name) for alias in names]
+            case _:
+                continue
+        for module, name in wanted:
+            places = [f"{module}.{name}", module] if name else [module]
+            files = (
+                file
+                for place in places
+                for file in (
+                    ROOT / (place.replace(".", "/") + ".py"),
+                    ROOT / place.replace(".", "/") / "__init__.py",
+                )
+            )
+            if (file := next(filter(Path.is_file, files), None)) is not None:
+                found.add(file)
+    return found & set(SOURCES)
+
+
+def test_imports_of_the_probe_go_down() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    upward = set()
+    for path in inside("probes"):
+        room = path.relative_to(ROOT / "probes").parts[0].removesuffix(".py")
+        if room.startswith("__"):
+            continue
+        for file in imported_files(path):
+            other = file.relative_to(ROOT).parts[1].removesuffix(".py")
+            if other != "__init__" and floor[other] > floor[room]:
+                upward.add((str(path.relative_to(ROOT)), str(file.relative_to(ROOT))))
+    assert upward == UPWARD
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    """Imports inside functions and for types alone count as well."""
+    graph = {path: imported_files(path) - {path} for path in SOURCES}
+    reached = {path: set(files) for path, files in graph.items()}
+    for middle in SOURCES:  # Warshall's algorithm
+        for path in SOURCES:
+            if middle in reached[path]:
+                reached[path] |= reached[middle]
+    circles = {
+        frozenset(str(q.relative_to(ROOT)) for q in reached[p] if p in reached[q])
+        for p in SOURCES
+        if p in reached[p]
+    }
+    assert sorted(map(sorted, circles)) == sorted(map(sorted, CIRCLES))
+
+
+@pytest.mark.parametrize("folder", MEASURING)
+def test_steps_and_protocols_do_not_import_each_other(folder: str) -> None:
     bad = [
-        f"{path.relative_to(ROOT)}: {module}"
-        for path in files
-        for module in modules(path)
-        if module.startswith(f"{package}.")
-        and module.removeprefix(f"{package}.").split(".")[0] in names - {path.stem, "goodput"}
+        f"{path.name} imports {file.name}"
+        for path in inside(folder)
+        for file in imported_files(path)
+        if file.parent == path.parent and file.stem not in MEASURING[folder]
     ]
     assert bad == []
 
