@@ -69,7 +69,7 @@ class Naive:
             alarmed.add(WINDOW)
         return alarmed
 
-    def _ended(self, hour: int) -> None:
+    def _ended_case(self, hour: int) -> None:
         """Close the hour that is over: one step of the CUSUM on its median."""
         if self._scores:
             at = self._hour * HOUR_MS

@@ -23,7 +23,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.explain import Moment, Recorder, Voice
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, stretches
+from monitor.detection.sequence.history import Folding, chunks
 from monitor.detection.sequence.state import StateError
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import filled_database_url
@@ -93,7 +93,7 @@ async def explain(
     recorder = Recorder(event, policy, first)
     folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
     window = policy.ms(policy.control_window_seconds)
-    for chunk in stretches(rounds, CHUNK_ROUNDS, policy):
+    for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
         stored = await database.facts.facts(chunk[0] - window, chunk[-1], event.service)
         await asyncio.to_thread(folding.fold, chunk, stored)
     return _shortened(event, recorder.moments, policy, most)

@@ -21,7 +21,7 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, sort_events, stretches
+from monitor.detection.sequence.history import Folding, chunks, sort_events
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import filled_database_url
 from monitor.store.database import Database, open_database
@@ -113,7 +113,7 @@ async def fold_store(
     for service in services:
         folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         rounds = [r for r, _ in await database.facts.rounds(-1, service) if r <= until]
-        for chunk in stretches(rounds, CHUNK_ROUNDS, policy):
+        for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
             stored = await database.facts.facts(chunk[0] - window, chunk[-1], service)
             folding.fold(chunk, stored)
         events += folding.events.values()

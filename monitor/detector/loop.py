@@ -19,7 +19,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, stretches
+from monitor.detection.sequence.history import Folding, chunks
 from monitor.detection.sequence.state import ServiceState, StateError
 from monitor.detector import round_deadline, transitions
 from monitor.detector.retest_tracker import Suspecting
@@ -316,7 +316,7 @@ class Detecting:
     async def _fold(self, folding: Folding, rounds: Sequence[int]) -> None:
         window = self.policy.ms(self.policy.control_window_seconds)
         service = folding.state.service
-        for chunk in stretches(rounds, CHUNK_ROUNDS, self.policy):
+        for chunk in chunks(rounds, CHUNK_ROUNDS, self.policy):
             stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
             self._suspecting.met(service, stored)
             # In a thread: pages are served by this process's event loop in `up`.

@@ -26,7 +26,7 @@ from prometheus_client.metrics_core import (
 import monitor
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence import confidence
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
 from monitor.metrics.lags import Histogram, Lags
 
@@ -44,7 +44,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     services: Sequence[str] = ()
     countries: Sequence[str] = ()
     """With `services`: the series that are present from 0."""
-    present: Sequence[Present] = ()
+    present: Sequence[PresentState] = ()
     vantages: Sequence[tuple[str, str, str]] = ()
     """(country, role, status), one a probe."""
     owners: Mapping[str, int] = {}

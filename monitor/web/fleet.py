@@ -10,7 +10,7 @@ import msgspec
 
 from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.model import Event, EventState, State
-from monitor.detection.sequence.present import Sight
+from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.measurements import newest_verdicts
@@ -39,7 +39,10 @@ def is_heard(site: Site, row: VantageRow) -> bool:
 
 
 def probe_statuses(
-    site: Site, rows: Iterable[VantageRow], sights: Iterable[Sight], offsets: Mapping[str, int]
+    site: Site,
+    rows: Iterable[VantageRow],
+    sights: Iterable[LatestVerdict],
+    offsets: Mapping[str, int],
 ) -> Sequence[tuple[VantageRow, str]]:
     """Each probe with `revoked`, `silent`, `degraded` or `online`. A degraded probe sends, but was
     offline in all its recent measurements, or its clock is wrong by over MAX_CLOCK_ERROR_MS."""
@@ -64,7 +67,7 @@ def probe_statuses(
 
 
 async def fleet(
-    site: Site, connection: ReadTransaction, sights: Sequence[Sight] | None = None
+    site: Site, connection: ReadTransaction, sights: Sequence[LatestVerdict] | None = None
 ) -> Sequence[tuple[VantageRow, str]]:
     """Every probe ever enrolled, with its status."""
     rows = await list_vantages(connection)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.collector.admission import REASONS
 from monitor.detection.model import Event
-from monitor.detection.sequence.present import Present, present
+from monitor.detection.sequence.present import PresentState, states_now
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import count_states, judged_rounds
@@ -25,13 +25,13 @@ MIN_ENDED_MS = 10_000
 """An ended event stays in the metrics at least this long, so that several scrapes see it."""
 
 
-async def present_states(site: Site, chosen: Filter) -> Sequence[Present]:
+async def present_states(site: Site, chosen: Filter) -> Sequence[PresentState]:
     """Present states of every target in every network."""
     async with site.database.reading() as connection:
         sights = await newest_verdicts(connection, recent_since(site), chosen.service)
     return [
         row
-        for row in present(sights)
+        for row in states_now(sights)
         if chosen.country in (None, row.country)
         and chosen.asn in (None, row.asn)
         and chosen.target in (None, row.target)
@@ -81,7 +81,7 @@ async def snapshot(site: Site) -> Snapshot:
         transitions=transitions,
         services=[service.id for service in site.catalogue.services],
         countries=sorted({row.country for row, _ in active if row.role == "vantage"}),
-        present=[row for row in present(sights) if row.target in known],
+        present=[row for row in states_now(sights) if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in active],
         owners=_owners(row for row, _ in active if row.role == "vantage"),
         ended=ended,

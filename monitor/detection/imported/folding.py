@@ -51,7 +51,7 @@ def outcome(fact: Fact) -> str:
     return gates.BAD if blocked and verdict.state in _FAILED else gates.SILENT
 
 
-def meet(network: Network, fact: Fact, policy: Policy) -> None:
+def record(network: Network, fact: Fact, policy: Policy) -> None:
     """Remember the pseudo-vantage and its newest outcome. Its interval is not a schedule but how
     long a silence says nothing."""
     network.members[fact.source] = Member(
@@ -63,7 +63,7 @@ def meet(network: Network, fact: Fact, policy: Policy) -> None:
     )
 
 
-def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into the series of its target. There is one a target and not one a layer: runs
     are few, and the same block shows in another layer whenever a run was cut short."""
     said = outcome(fact)
@@ -72,8 +72,8 @@ def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
     if said == gates.GOOD:
-        shown, wary = _wary(track, policy)
-        track = _own(cusum.succeed(shown, fact.round, wary), track)
+        shown, wary = _worse_baseline(track, policy)
+        track = _with_baseline_of(cusum.succeed(shown, fact.round, wary), track)
     elif inhibited:
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
@@ -86,7 +86,7 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
     verdict, round = fact.verdict, fact.round
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
-    if not alarmed and not gates.votes(network, member, track, round, policy):
+    if not alarmed and not gates.may_vote(network, member, track, round, policy):
         return Track(track.baseline, track.last_good, round, None)
     blocked = [finding for finding in verdict.findings if finding.blocked]
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
@@ -101,8 +101,8 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
         part=share.failed * 10 < share.total * _WHOLE_TENTHS
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
-    shown, wary = _wary(track, policy)
-    after = _own(cusum.fail(shown, round, failure, wary), track)
+    shown, wary = _worse_baseline(track, policy)
+    after = _with_baseline_of(cusum.fail(shown, round, failure, wary), track)
     return _halved(track, after) if alone else after
 
 
@@ -114,7 +114,7 @@ def _policies(policy: Policy) -> tuple[Policy, Policy]:
     return heavy, replace(heavy, prior_weight=policy.chronic_weight)
 
 
-def _wary(track: Track, policy: Policy) -> tuple[Track, Policy]:
+def _worse_baseline(track: Track, policy: Policy) -> tuple[Track, Policy]:
     """The track and the policy with whichever baseline is the worse. The usual one has a prior
     that weighs as much as a month of thin runs and knows nothing of the last hours: alone it would
     keep a bad network looking good until chance alarms. The other has a light prior and everything
@@ -132,7 +132,7 @@ def _wary(track: Track, policy: Policy) -> tuple[Track, Policy]:
     return Track(whole, track.last_good, track.last_bad, track.suspicion), light
 
 
-def _own(after: Track, before: Track) -> Track:
+def _with_baseline_of(after: Track, before: Track) -> Track:
     """A track that was judged beside another baseline, with its own again."""
     return Track(before.baseline, after.last_good, after.last_bad, after.suspicion)
 
@@ -175,10 +175,10 @@ def inhibitions(
     }
     if not places:
         return reasons
-    fares: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    health: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for other in state.networks.values():
         if (place := (other.source, other.target)) in places:
-            fares.setdefault(place, []).extend(
+            health.setdefault(place, []).extend(
                 (other.country, member.outcome)
                 for member in other.members.values()
                 if round - member.round <= policy.ms(policy.imported_outage_seconds)
@@ -186,21 +186,21 @@ def inhibitions(
             )
     for key in touched:
         network = state.networks[key]
-        abroad = [
+        others = [
             said
-            for country, said in fares.get((network.source, network.target), ())
+            for country, said in health.get((network.source, network.target), ())
             if country != network.country
         ]
-        failed = abroad.count(gates.BAD)
+        failed = others.count(gates.BAD)
         if (
             failed >= policy.elsewhere_min_networks
-            and failed * 1000 > policy.elsewhere_per_mille * len(abroad)
+            and failed * 1000 > policy.elsewhere_per_mille * len(others)
         ):
             reasons[key] = "service_down"
     return reasons
 
 
-def contrast(state: ServiceState, network: Network, since: int) -> bool:
+def reached_in_other_network(state: ServiceState, network: Network, since: int) -> bool:
     """Whether another network of the same source reached the target since then."""
     return any(
         track.last_good >= since
@@ -213,7 +213,7 @@ def contrast(state: ServiceState, network: Network, since: int) -> bool:
     )
 
 
-def _several(state: ServiceState, network: Network) -> bool:
+def _several_targets(state: ServiceState, network: Network) -> bool:
     """Whether other targets of the service are alarmed in this network too: an endpoint that has
     moved takes one function with it everywhere and for ever, a block takes the service."""
     return any(
@@ -227,10 +227,10 @@ def _several(state: ServiceState, network: Network) -> bool:
 def reached_elsewhere(state: ServiceState, network: Network) -> bool:
     """The same for a network that is alarmed, since its onset."""
     onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
-    return contrast(state, network, min(onsets, default=0))
+    return reached_in_other_network(state, network, min(onsets, default=0))
 
 
-def _worked(track: Track, policy: Policy) -> bool:
+def _worked_before(track: Track, policy: Policy) -> bool:
     """Whether the target used to work in this network: often enough, and mostly."""
     known = track.baseline
     total, failed = known.total + known.recent_total, known.failed + known.recent_failed
@@ -253,12 +253,12 @@ def promote(
             continue  # good news raises nothing, whatever is left of the bad
         member = densest(held)
         onset = held.onsets[member]
-        if not held.befores[member] or not _worked(track, policy):
+        if not held.befores[member] or not _worked_before(track, policy):
             continue
         failing = track.last_bad - onset
         if failing < policy.ms(policy.imported_span_seconds):
             continue  # one sitting of one volunteer, however often they tried
-        sure = contrast(state, network, onset)
+        sure = reached_in_other_network(state, network, onset)
         if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
             continue  # a root that this run's software did not know yet looks the same
         if not held.alarmed:
@@ -266,7 +266,7 @@ def promote(
             raised.alarmed = round
             series.tracks[probe] = replace(track, suspicion=raised)
         outlasted = failing >= policy.ms(policy.imported_outage_seconds)
-        likely = sure or (outlasted and _several(state, network))
+        likely = sure or (outlasted and _several_targets(state, network))
         series.rank = max(series.rank, 2 if likely else 1)
 
 

@@ -28,7 +28,7 @@ def dense(held: Suspicion) -> bool:
     return densest(held) == len(held.sums) - 1
 
 
-def gathered(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
+def whole_incident(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
     """The event's new form with what its old form knew. When its tier has just risen, only what
     is as sure as that counts. `sure`: (target, network) of series that may set the onset back."""
     if rose:

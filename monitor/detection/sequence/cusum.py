@@ -72,7 +72,7 @@ def evidence(track: Track, policy: Policy) -> int:
     return min(policy.clip_micronats, max(track.suspicion.sums))
 
 
-def leading(suspicion: Suspicion) -> int:
+def leading_member(suspicion: Suspicion) -> int:
     """The member of the bank with the most evidence; the larger p1 on ties."""
     sums = suspicion.sums
     return max(range(len(sums)), key=lambda member: (sums[member], member))
@@ -81,11 +81,11 @@ def leading(suspicion: Suspicion) -> int:
 def succeed(track: Track, round: int, policy: Policy) -> Track:
     """The track after a success."""
     old = track.suspicion
-    kept = None if old is None else _relieved(old, track, round, policy)
+    kept = None if old is None else _after_success(old, track, round, policy)
     return Track(track.baseline, round, track.last_bad, kept)
 
 
-def _relieved(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
+def _after_success(old: Suspicion, track: Track, round: int, policy: Policy) -> Suspicion | None:
     p0 = baseline.rate(track.baseline, policy)
     sums = [
         max(0, had + _gains(p0, p1, policy)[1]) if had else 0
@@ -124,7 +124,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
         else Suspicion([0] * len(bank), [0] * len(bank), [0] * len(bank))
     )
     if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
-        _forget(new)
+        _clear_notes(new)
     for member, p1 in enumerate(bank):
         gain, _ = _gains(p0, p1, policy)
         if gain == 0:
@@ -136,7 +136,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
-    note(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
+    note_failure(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
     if new.alarmed:
         new.recovery = max(0, new.recovery - _block(new, p0)[1])
         if new.recovery == 0:
@@ -145,7 +145,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     return Track(track.baseline, track.last_good, round, new)
 
 
-def note(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
+def note_failure(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
     """Write into a suspicion (of the caller's own) what a failure of `nats` tells of its kind."""
     known = dict(new.techniques)
     known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
@@ -164,7 +164,7 @@ def note(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy
         new.whole, new.part = new.whole // 2, new.part // 2
 
 
-def _forget(new: Suspicion) -> None:
+def _clear_notes(new: Suspicion) -> None:
     """What a stray failure left behind is no part of what begins now."""
     new.techniques, new.rules, new.witnesses = {}, {}, []
     new.strong = new.whole = new.part = new.hits = new.misses = 0
@@ -205,7 +205,7 @@ def recovering(track: Track, policy: Policy) -> bool:
     )
 
 
-def doubt(track: Track) -> Track:
+def weaken(track: Track) -> Track:
     """The track when its evidence has lost its ground (no control, or the service is down
     elsewhere): what was only suspected is dropped. An alarm stays, and every such measurement
     halves its strength: one stray failure of a control does not undo an hour of a plain block,

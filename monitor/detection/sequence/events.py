@@ -15,12 +15,12 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec.structs import replace
 
 from monitor.detection.imported import folding as imported
-from monitor.detection.imported.gathering import gathered
+from monitor.detection.imported.gathering import whole_incident
 from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
-from monitor.detection.sequence.series_summary import Fares, Sight
-from monitor.detection.sequence.state import Case, ServiceState, Stood
+from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSummary
+from monitor.detection.sequence.state import Case, PeakSnapshot, ServiceState
 
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
@@ -37,7 +37,7 @@ def event_id(service: str, country: str, opened: int, source: str = OWN_SOURCE) 
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
-def correlate(
+def update_events(
     state: ServiceState,
     round: int,
     touched: Collection[str],
@@ -49,16 +49,16 @@ def correlate(
     """Bring the events of all countries that were heard in this round up to date (in the cases
     of `state`, this round's own copy) and return those that changed."""
     # Asked once a round and not once an event: it looks at every vantage of every country.
-    fares = functools.cache(lambda target: gates.elsewhere(state, target, round, policy))
+    health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []
     for country, source in sorted(places):
         place = f"{country} {source}"
         case = state.cases.get(place)
         before = case.event if case else None
-        case = _lift(state, case, touched, country, source, round, policy)
-        seen = series_summary.sights(state, country, source, round, policy)
-        after = _advanced(state, case, seen, round, touched, reasons, fares, policy)
+        case = _close_lifted(state, case, touched, country, source, round, policy)
+        seen = series_summary.series_summaries(state, country, source, round, policy)
+        after = _updated_case(state, case, seen, round, touched, reasons, health, policy)
         if after is None:
             continue
         event = after.event
@@ -77,7 +77,7 @@ def correlate(
     return tuple(changed)
 
 
-def _lift(
+def _close_lifted(
     state: ServiceState,
     case: Case | None,
     touched: Collection[str],
@@ -87,113 +87,115 @@ def _lift(
     policy: Policy,
 ) -> Case | None:
     """End the series that have recovered; what they counted stays with the case."""
-    for sight in series_summary.sights(state, country, source, round, policy):
-        if sight.key not in touched:
+    for summary in series_summary.series_summaries(state, country, source, round, policy):
+        if summary.key not in touched:
             continue
         own = source == OWN_SOURCE
         if (
-            series.lifted(sight.network, sight.layer, round, policy)
+            series.lifted(summary.network, summary.layer, round, policy)
             if own
-            else imported.lifted(state, sight.network, round, policy)
+            else imported.lifted(state, summary.network, round, policy)
         ):
             if case is not None:
                 # An import is read afterwards: its end is when the service was seen again.
-                ends = None if own else imported.seen_again(state, sight.network, case.event)
+                ends = None if own else imported.seen_again(state, summary.network, case.event)
                 case = replace(
                     case,
                     event=replace(case.event, closed=ends),
-                    rules=series_summary.rule_counts([sight], case.rules),
-                    witnesses=series_summary.witnesses([sight], case.witnesses),
+                    rules=series_summary.rule_counts([summary], case.rules),
+                    witnesses=series_summary.witnesses([summary], case.witnesses),
                 )
-            series.settle(sight.series)
+            series.clear_alarms(summary.series)
         elif own:
-            series.relieve(sight.network, sight.layer, round, policy)
+            series.drop_recovered(summary.network, summary.layer, round, policy)
     return case
 
 
-def _advanced(
+def _updated_case(
     state: ServiceState,
     case: Case | None,
-    seen: Sequence[Sight],
+    seen: Sequence[SeriesSummary],
     round: int,
     touched: Collection[str],
     reasons: Mapping[str, str],
-    fares: Fares,
+    health: HealthByCountry,
     policy: Policy,
 ) -> Case | None:
     """The case after this round; None when there is neither a case nor a reason for one."""
-    top = max((sight.series.rank for sight in seen), default=0)
+    top = max((summary.series.rank for summary in seen), default=0)
     if case is None:
         if not seen:
             return None
-        return _opened(state, seen, top, round, fares, policy)
+        return _new_case(state, seen, top, round, health, policy)
     if top < _RANK[case.event.tier]:
-        return _ended(case, EventState.CLOSED, round, "vantages that saw it reach the service")
-    mine = [sight for sight in seen if sight.key in touched]
-    inhibited = _inhibited_by(mine, reasons, round) if mine else case.event.inhibited_by
+        return _ended_case(case, EventState.CLOSED, round, "vantages that saw it reach the service")
+    mine = [summary for summary in seen if summary.key in touched]
+    inhibited = _common_gate(mine, reasons, round) if mine else case.event.inhibited_by
     doubts = case.doubts
     if mine:
         doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
     if case.event.tier is not Tier.CONFIRMED and top < 3 and doubts >= policy.close_good_rounds:
-        for key in sorted({sight.key for sight in seen}):
+        for key in sorted({summary.key for summary in seen}):
             # A network that was not heard in this round is still shared with the old state.
-            network = state.networks[key] = series.fork(state.networks[key])
+            network = state.networks[key] = series.copy_for_round(state.networks[key])
             for each in network.layers.values():
-                series.settle(each, wholly=True)
-        return _ended(case, EventState.RETRACTED, round, inhibited or "")
-    event = _described(case, seen, top, round, fares, policy, inhibited)
+                series.clear_alarms(each, wholly=True)
+        return _ended_case(case, EventState.RETRACTED, round, inhibited or "")
+    event = _updated_event(case, seen, top, round, health, policy, inhibited)
     told = series_summary.witnesses(seen, case.witnesses)
-    return Case(event, doubts, case.rules, told, _stood(case.stood, event))
+    return Case(event, doubts, case.rules, told, _peak(case.peak, event))
 
 
-def _stood(old: Stood | None, event: Event) -> Stood | None:
+def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
     if event.source != OWN_SOURCE:
         return None
     if old is not None and old.tier is event.tier and old.agreeing > event.agreeing:
         return old
-    return Stood(event.tier, event.agreeing, event.total, event.networks, event.against)
+    return PeakSnapshot(event.tier, event.agreeing, event.total, event.networks, event.against)
 
 
-def _ended(case: Case, how: EventState, round: int, note: str) -> Case:
+def _ended_case(case: Case, how: EventState, round: int, note: str) -> Case:
     event = replace(
         case.event,
         state=how,
         closed=(case.event.closed or round) if how is EventState.CLOSED else None,
         inhibited_by=note if how is EventState.RETRACTED else case.event.inhibited_by,
         rule_counts=tuple(sorted({**dict(case.event.rule_counts), **case.rules}.items())),
-        history=_told(case.event.history, round, how.value, note),
+        history=_with_change(case.event.history, round, how.value, note),
     )
-    if how is EventState.CLOSED and (stood := case.stood) is not None:
+    if how is EventState.CLOSED and (peak := case.peak) is not None:
         event = replace(
             event,
-            agreeing=stood.agreeing,
-            total=stood.total,
-            networks=stood.networks,
-            against=stood.against,
+            agreeing=peak.agreeing,
+            total=peak.total,
+            networks=peak.networks,
+            against=peak.against,
         )
     return replace(case, event=event, doubts=0)
 
 
-def _inhibited_by(mine: Sequence[Sight], reasons: Mapping[str, str], round: int) -> str | None:
+def _common_gate(
+    mine: Sequence[SeriesSummary], reasons: Mapping[str, str], round: int
+) -> str | None:
     """The gate that holds for every network of this round that is alarmed, else None."""
     # What proves an event wrong first: who lost its liveness as well must not hide that.
-    words = [_down(sight, round) or reasons.get(sight.key) for sight in mine]
+    words = [_down(summary, round) or reasons.get(summary.key) for summary in mine]
     return max((word for word in words if word), default=None) if all(words) else None
 
 
-def _down(sight: Sight, round: int) -> str | None:
+def _down(summary: SeriesSummary, round: int) -> str | None:
     """`service_down` when the control fails too for most of those that saw the block."""
-    members = [sight.network.members[probe] for probe in series.alarmed(sight.series)]
+    members = [summary.network.members[probe] for probe in series.alarmed(summary.series)]
     now = [member.outcome for member in members if member.round == round]
     return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
 
 
-def _opened(
+def _new_case(
     state: ServiceState,
-    seen: Sequence[Sight],
+    seen: Sequence[SeriesSummary],
     top: int,
     round: int,
-    fares: Fares,
+    health: HealthByCountry,
     policy: Policy,
 ) -> Case:
     network = seen[0].network
@@ -220,28 +222,28 @@ def _opened(
         pace=policy.pace,
     )
     case = Case(event)
-    event = _described(case, seen, top, round, fares, policy, None)
-    return Case(event, 0, {}, series_summary.witnesses(seen, []), _stood(None, event))
+    event = _updated_event(case, seen, top, round, health, policy, None)
+    return Case(event, 0, {}, series_summary.witnesses(seen, []), _peak(None, event))
 
 
-def _described(
+def _updated_event(
     case: Case,
-    seen: Sequence[Sight],
+    seen: Sequence[SeriesSummary],
     top: int,
     round: int,
-    fares: Fares,
+    health: HealthByCountry,
     policy: Policy,
     inhibited: str | None,
 ) -> Event:
     """The event's new form from what all series say now."""
     old = case.event
     new = not old.targets
-    best = [sight for sight in seen if sight.series.rank == top]
+    best = [summary for summary in seen if summary.series.rank == top]
     # Another layer of the same networks may name the technique once it is likely itself.
     naming = [
-        sight
-        for sight in seen
-        if sight.series.rank >= min(2, top) and sight.key in {each.key for each in best}
+        summary
+        for summary in seen
+        if summary.series.rank >= min(2, top) and summary.key in {each.key for each in best}
     ]
     tier = series.TIERS[top]
     assert tier is not None, "an event without an alarmed series"
@@ -250,8 +252,8 @@ def _described(
     foreign = old.source != OWN_SOURCE and not new
     event = replace(
         old,
-        targets=tuple(sorted({sight.network.target for sight in best})),
-        asns=tuple(sorted({sight.network.asn for sight in best})),
+        targets=tuple(sorted({summary.network.target for summary in best})),
+        asns=tuple(sorted({summary.network.asn for summary in best})),
         technique=series_summary.chosen(
             series_summary.supported(naming, round, policy), old.technique
         ),
@@ -263,28 +265,28 @@ def _described(
         onset_earliest=started.earliest if rose or foreign else old.onset_earliest,
         onset_latest=started.latest if rose or foreign else old.onset_latest,
         confirmed=round if rose and tier is Tier.CONFIRMED else old.confirmed,
-        agreeing=len({probe for sight in best for probe in sight.standing.agreeing}),
-        total=len({probe for sight in best for probe in sight.standing.voting}),
+        agreeing=len({probe for summary in best for probe in summary.tally.agreeing}),
+        total=len({probe for summary in best for probe in summary.tally.voting}),
         rule_counts=tuple(sorted(series_summary.rule_counts(seen, case.rules).items())),
         witnesses=tuple(id for _, _, id in series_summary.witnesses(seen, case.witnesses)),
         inhibited_by=inhibited,
-        networks=tuple(series_summary.network_evidence(sight, round, policy) for sight in seen),
-        against=series_summary.against(best, fares, policy),
+        networks=tuple(series_summary.network_evidence(summary, round, policy) for summary in seen),
+        against=series_summary.against(best, health, policy),
     )
     if foreign:
-        event = gathered(old, event, rose, series_summary.dense_series(best))
+        event = whole_incident(old, event, rose, series_summary.dense_series(best))
     history = old.history
     if new:
-        history = _told(history, round, "opened", event.technique)
-    elif note := _difference(old, event):
-        history = _told(history, round, "changed", note)
+        history = _with_change(history, round, "opened", event.technique)
+    elif note := _changes(old, event):
+        history = _with_change(history, round, "changed", note)
     if rose and tier is not Tier.UNCONFIRMED:
         part = tier is Tier.LIKELY and DIVIDED in event.against
-        history = _told(history, round, tier.value, DIVIDED if part else "")
+        history = _with_change(history, round, tier.value, DIVIDED if part else "")
     return replace(event, history=history)
 
 
-def _difference(old: Event, new: Event) -> str:
+def _changes(old: Event, new: Event) -> str:
     """What changed that people would want to know, in one line; empty when nothing did."""
     parts = []
     if old.technique != new.technique:
@@ -298,7 +300,9 @@ def _difference(old: Event, new: Event) -> str:
     return ", ".join(parts)
 
 
-def _told(history: tuple[Change, ...], round: int, kind: str, note: str) -> tuple[Change, ...]:
+def _with_change(
+    history: tuple[Change, ...], round: int, kind: str, note: str
+) -> tuple[Change, ...]:
     """The history with one more entry; when it grows long, old `changed` entries go first."""
     told = (*history, Change(round=round, kind=kind, note=note))
     if len(told) <= MAX_HISTORY:

@@ -100,7 +100,7 @@ class Recorder:
         self, round: int, key: str, network: Network, layer: str, facts: dict[str, Fact], gate: str
     ) -> None:
         policy, each = self._policy, network.layers[layer]
-        standing = series.stand(network, layer, round, policy)
+        tally = series.tally(network, layer, round, policy)
         voices = []
         for probe, track in sorted(each.tracks.items()):
             holds = cusum.evidence(track, policy)
@@ -122,12 +122,12 @@ class Recorder:
                 target=network.target,
                 layer=layer,
                 voices=tuple(voices),
-                holds=standing.holds,
-                needs=standing.needs,
+                holds=tally.holds,
+                needs=tally.needs,
                 gate=gate,
                 tier="" if tier is None else tier.value,
                 likely_since=each.likely_since,
-                divided=standing.divided,
+                divided=tally.divided,
             )
         )
 
@@ -172,12 +172,12 @@ _SAID = {
 def _no_vote(
     network: Network, member: Member, each: Series, track: Track, round: int, policy: Policy
 ) -> str:
-    if not gates.heard(member, track, round, policy):
+    if not gates.reports(member, track, round, policy):
         return "silent"
-    if not gates.grown(network, member, round, policy):
+    if not gates.eligible(network, member, round, policy):
         return "young"
-    if not gates.votes(network, member, track, round, policy):
+    if not gates.may_vote(network, member, track, round, policy):
         return "chronic"
-    if gates.lone(each, track, round, policy):
+    if gates.uncorroborated(each, track, round, policy):
         return "lone"
     return "recovering" if cusum.recovering(track, policy) else ""

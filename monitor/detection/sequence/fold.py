@@ -31,7 +31,7 @@ def step(
     policy: Policy,
     *,
     rules_version: str = "",
-    shut: dict[str, str] | None = None,
+    closed_gates: dict[str, str] | None = None,
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
@@ -48,7 +48,7 @@ def step(
         return new, ()
     new.networks, new.cases = dict(state.networks), dict(state.cases)
     catalogue = _newest_catalogue(facts)
-    ordered = sorted(facts, key=_when)
+    ordered = sorted(facts, key=_by_start)
     _sweep(new, round, policy)
     touched: dict[str, Network] = {}
     for fact in ordered:
@@ -56,46 +56,46 @@ def step(
         if key not in touched:
             known = new.networks.get(key)
             touched[key] = new.networks[key] = (
-                series.fork(known)
+                series.copy_for_round(known)
                 if known is not None
                 else Network(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
         if fact.source == OWN_SOURCE:
-            series.meet(touched[key], fact)
+            series.record(touched[key], fact)
         else:
-            imported.meet(touched[key], fact, policy)
+            imported.record(touched[key], fact, policy)
     reasons = gates.inhibitions(new, touched.keys(), round, policy)
     reasons |= imported.inhibitions(new, touched.keys(), round, policy)
-    if shut is not None:
-        shut.update(reasons)
+    if closed_gates is not None:
+        closed_gates.update(reasons)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if fact.source == OWN_SOURCE:
-            series.take(touched[key], fact, key in reasons, policy)
+            series.update(touched[key], fact, key in reasons, policy)
         else:
-            imported.take(touched[key], fact, key in reasons, policy)
+            imported.update(touched[key], fact, key in reasons, policy)
     for key, network in sorted(touched.items()):
         for layer, each in network.layers.items():
             if network.source != OWN_SOURCE:
                 imported.promote(new, network, layer, round, key in reasons, policy)
             elif series.suspected(each):
-                standing = series.stand(network, layer, round, policy)
-                series.promote(network, layer, standing, round, key in reasons, policy)
+                tally = series.tally(network, layer, round, policy)
+                series.promote(network, layer, tally, round, key in reasons, policy)
             else:
                 each.likely_since = 0
-    changed = events.correlate(
+    changed = events.update_events(
         new, round, touched.keys(), reasons, policy, rules_version, catalogue
     )
     return new, changed
 
 
-def _when(fact: Fact) -> tuple[int, str]:
+def _by_start(fact: Fact) -> tuple[int, str]:
     return fact.started, fact.id
 
 
 def _newest_catalogue(facts: Sequence[Fact]) -> str:
     named = (fact for fact in facts if fact.catalogue)
-    newest = max(named, key=_when, default=None)
+    newest = max(named, key=_by_start, default=None)
     return newest.catalogue if newest else ""
 
 
@@ -117,7 +117,7 @@ def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
             for probe in series.alarmed(each)
         }
         gone -= needed
-        left = series.fork(network)
+        left = series.copy_for_round(network)
         left.members = {p: m for p, m in network.members.items() if p not in gone}
         left.layers = {
             name: Series(tracks, each.likely_since, each.rank)

@@ -69,7 +69,7 @@ def outcome(fact: Fact) -> str:
             return SILENT
 
 
-def groundless(fact: Fact, inhibited: bool) -> bool:
+def unsupported(fact: Fact, inhibited: bool) -> bool:
     """Whether a fact that accuses nobody takes the ground from what its vantage holds: it fails,
     and its control or its liveness does not bear it out.
 
@@ -86,13 +86,13 @@ def fresh(member: Member, round: int, policy: Policy) -> bool:
     )
 
 
-def heard(member: Member, track: Track, round: int, policy: Policy) -> bool:
+def reports(member: Member, track: Track, round: int, policy: Policy) -> bool:
     """Whether a vantage gave a sample of this series lately."""
     last = max(track.last_good, track.last_bad)
     return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
 
 
-def lone(series: Series, track: Track, round: int, policy: Policy) -> bool:
+def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> bool:
     """Whether a vantage has been alarmed for long with nobody ever agreeing."""
     held = track.suspicion
     return (
@@ -103,12 +103,12 @@ def lone(series: Series, track: Track, round: int, policy: Policy) -> bool:
     )
 
 
-def votes(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
+def may_vote(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
     """Whether a vantage's failures may count in this series at all."""
-    return grown(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
+    return eligible(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
 
 
-def grown(network: Network, member: Member, round: int, policy: Policy) -> bool:
+def eligible(network: Network, member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage may be listened to at all: old enough, in a network that is known. Who
     may not accuse may not silence others either."""
     return (
@@ -118,7 +118,7 @@ def grown(network: Network, member: Member, round: int, policy: Policy) -> bool:
     )
 
 
-def _places(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
+def _latest_rounds(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
     """The newest round of each vantage, and in how many networks it was then: whoever moves
     speaks where it is now, whoever is in two places at once speaks nowhere."""
     places: dict[str, tuple[int, int]] = {}
@@ -130,13 +130,13 @@ def _places(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
+def _counts(network: Network, probe: str, round: int, policy: Policy) -> bool:
     """Whether a vantage says anything about the service being down just now: it may vote, and
     its failures are neither chronic nor an old block."""
     member = network.members[probe]
     if member.outcome != GOOD and member.outcome not in FAILING:
         return False
-    if not fresh(member, round, policy) or not grown(network, member, round, policy):
+    if not fresh(member, round, policy) or not eligible(network, member, round, policy):
         return False
     for series in network.layers.values():
         if (track := series.tracks.get(probe)) is None:
@@ -156,10 +156,12 @@ def _speaks(network: Network, probe: str, round: int, policy: Policy) -> bool:
 def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
     """Whether a confirmed event, older than the baseline's lag, already accounts for it."""
     case = state.cases.get(f"{network.country} {network.source}")
-    return network.asn in accounted(case, network.target, round, policy)
+    return network.asn in explained_networks(case, network.target, round, policy)
 
 
-def accounted(case: Case | None, target: str, round: int, policy: Policy) -> Collection[int]:
+def explained_networks(
+    case: Case | None, target: str, round: int, policy: Policy
+) -> Collection[int]:
     """The networks whose view of a target a confirmed event, older than the baseline's lag,
     already accounts for."""
     if (
@@ -172,7 +174,7 @@ def accounted(case: Case | None, target: str, round: int, policy: Policy) -> Col
     return case.event.asns
 
 
-class Abroad(msgspec.Struct, frozen=True):
+class CountryHealth(msgspec.Struct, frozen=True):
     """How a target fares in one country: networks seen, failing, and failing vantages. Those
     with an old confirmed block are left out."""
 
@@ -181,31 +183,35 @@ class Abroad(msgspec.Struct, frozen=True):
     vantages: int = 0
 
 
-def elsewhere(state: ServiceState, target: str, round: int, policy: Policy) -> dict[str, Abroad]:
+def health_by_country(
+    state: ServiceState, target: str, round: int, policy: Policy
+) -> dict[str, CountryHealth]:
     """How a target fares, by country."""
-    counts: dict[str, Abroad] = {}
-    same = _seen(state, target)
-    places = _places(same)
+    counts: dict[str, CountryHealth] = {}
+    same = _own_networks(state, target)
+    places = _latest_rounds(same)
     for network in same:
         speaking = [
             probe
             for probe, member in network.members.items()
-            if places[probe] == (member.round, 1) and _speaks(network, probe, round, policy)
+            if places[probe] == (member.round, 1) and _counts(network, probe, round, policy)
         ]
         if not speaking or _explained(state, network, round, policy):
             continue
         failing = sum(network.members[p].outcome in FAILING for p in speaking)
         most = 2 * failing > len(speaking)
-        had = counts.get(network.country, Abroad())
-        counts[network.country] = Abroad(
+        had = counts.get(network.country, CountryHealth())
+        counts[network.country] = CountryHealth(
             had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
         )
     return counts
 
 
-def down_abroad(counts: Mapping[str, Abroad], country: str, policy: Policy) -> bool:
+def fails_in_other_countries(
+    counts: Mapping[str, CountryHealth], country: str, policy: Policy
+) -> bool:
     """Whether a target fails in the other countries too, by how it fares in each."""
-    others = [fares for name, fares in counts.items() if name != country]
+    others = [health for name, health in counts.items() if name != country]
     seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
     if not failed:
         return False
@@ -224,7 +230,7 @@ def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
     owned: dict[str, list[bool]] = {}
     for network in networks:
         for member in network.members.values():
-            if fresh(member, round, policy) and grown(network, member, round, policy):
+            if fresh(member, round, policy) and eligible(network, member, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
     # Of one owner only a few count, those online first: nobody can darken a network alone.
     now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
@@ -233,22 +239,22 @@ def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
 
 def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
     """Whether the target fails together with its control from two countries at once."""
-    networks = _seen(state, target)
+    networks = _own_networks(state, target)
     failing = [
         (network.country, probe)
         for network in networks
         for probe, member in network.members.items()
         if member.round == round
         and member.outcome in UNPROVEN
-        and grown(network, member, round, policy)
+        and eligible(network, member, round, policy)
     ]
     if len(failing) < 2:
         return False
-    places = _places(networks)
+    places = _latest_rounds(networks)
     return len({country for country, probe in failing if places[probe] == (round, 1)}) >= 2
 
 
-def _seen(state: ServiceState, target: str) -> list[Network]:
+def _own_networks(state: ServiceState, target: str) -> list[Network]:
     """Where vantages of our own see a target."""
     return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
 
@@ -264,20 +270,20 @@ def inhibitions(
     own copies)."""
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        counts = elsewhere(state, target, round, policy)
+        counts = health_by_country(state, target, round, policy)
         outdated = stale(state, target, round, policy)
         for key in touched:
             network = state.networks[key]
             if network.target != target:
                 continue
-            if down_abroad(counts, network.country, policy):
+            if fails_in_other_countries(counts, network.country, policy):
                 # The middle one: a single vantage must not keep the gate shut for a day.
                 intervals = sorted(m.interval for m in network.members.values())
                 usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
                 wait = max(policy.ms(policy.control_window_seconds), usual)
                 network.inhibited_until = round + wait
             if dark([network], round, policy):
-                mine = [n for n in _seen(state, target) if n.country == network.country]
+                mine = [n for n in _own_networks(state, target) if n.country == network.country]
                 reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):
                 reasons[key] = "service_down"

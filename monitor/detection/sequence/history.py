@@ -26,7 +26,7 @@ Observe = Callable[[int, Sequence[Fact], Mapping[str, str], ServiceState], None]
 """Gets a round, its facts, the gates that held by key of a network, and the state after it."""
 
 
-class _Sorted:
+class _ByRound:
     """Measurements that are looked up by round."""
 
     def __init__(self, stored: Iterable[Stored]) -> None:
@@ -77,8 +77,8 @@ class Folding:
         `stored` holds the measurements of these rounds and of the control window before the
         first, of this service and of liveness, in any order.
         """
-        controls = _Sorted(one for one in stored if one.role is Role.CONTROL)
-        vantages = _Sorted(one for one in stored if one.role is not Role.CONTROL)
+        controls = _ByRound(one for one in stored if one.role is Role.CONTROL)
+        vantages = _ByRound(one for one in stored if one.role is not Role.CONTROL)
         window = self.policy.ms(self.policy.control_window_seconds)
         for round in rounds:
             if self._keep:
@@ -96,12 +96,17 @@ class Folding:
                     near, round, self.policy, self._fingerprints, pending=self._pending
                 )
             ]
-            shut: dict[str, str] = {}
+            closed_gates: dict[str, str] = {}
             self.state, touched = step(
-                self.state, round, facts, self.policy, rules_version=self._rules_version, shut=shut
+                self.state,
+                round,
+                facts,
+                self.policy,
+                rules_version=self._rules_version,
+                closed_gates=closed_gates,
             )
             if self._observe is not None:
-                self._observe(round, facts, shut, self.state)
+                self._observe(round, facts, closed_gates, self.state)
             self.events.update({event.id: event for event in touched})
             if self._keep:
                 self.verdicts += [(fact.id, fact.verdict) for fact in facts]
@@ -113,7 +118,7 @@ class Folding:
             self.checkpoints.append((self.state.round, states.encode(self.state)))
 
 
-def stretches(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
+def chunks(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
     """Rounds (ascending) in parts of at most `most`, none with a hole wider than the control
     window: what lies in between need not be read, and may be the liveness of months."""
     window = policy.ms(policy.control_window_seconds)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from monitor.detection.sequence.cusum import leading
+from monitor.detection.sequence.cusum import leading_member
 from monitor.detection.sequence.state import Suspicion, Track
 
 
@@ -26,7 +26,7 @@ class Onset(msgspec.Struct, frozen=True):
 def onset(
     tracks: Iterable[tuple[Track, int]],
     round: int,
-    choose: Callable[[Suspicion], int] = leading,
+    choose: Callable[[Suspicion], int] = leading_member,
 ) -> Onset:
     """Return the onset that (track, interval in ms) pairs agree on; the present round when no
     track has one. `choose` says which member of the bank tells."""

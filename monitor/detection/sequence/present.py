@@ -28,7 +28,7 @@ _ORDER = (
 """Which state is named on a tie: the one that more people would want to know of."""
 
 
-class Sight(msgspec.Struct, frozen=True, kw_only=True):
+class LatestVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """One vantage's newest verdict."""
 
     target: str
@@ -39,7 +39,7 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
-class Present(msgspec.Struct, frozen=True, kw_only=True):
+class PresentState(msgspec.Struct, frozen=True, kw_only=True):
     """How a target looks from a network now."""
 
     target: str
@@ -56,28 +56,28 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """Newest round looked at."""
 
 
-def present(sights: Iterable[Sight]) -> Sequence[Present]:
+def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
     """Return one row a (target, country, network), in that order. Of several sights of one
     vantage the newest counts; the order of the input does not matter."""
-    newest: dict[tuple[str, str, int, str], Sight] = {}
-    for sight in sights:
-        key = (sight.target, sight.country, sight.asn, sight.probe)
-        if key not in newest or sight.round > newest[key].round:
-            newest[key] = sight
-    places: dict[tuple[str, str, int], list[Sight]] = defaultdict(list)
-    for (target, country, asn, _), sight in sorted(newest.items()):
-        places[target, country, asn].append(sight)
+    newest: dict[tuple[str, str, int, str], LatestVerdict] = {}
+    for each in verdicts:
+        key = (each.target, each.country, each.asn, each.probe)
+        if key not in newest or each.round > newest[key].round:
+            newest[key] = each
+    places: dict[tuple[str, str, int], list[LatestVerdict]] = defaultdict(list)
+    for (target, country, asn, _), each in sorted(newest.items()):
+        places[target, country, asn].append(each)
     return [_summary(*place, seen) for place, seen in sorted(places.items())]
 
 
-def _summary(target: str, country: str, asn: int, seen: list[Sight]) -> Present:
-    speaking = [sight for sight in seen if sight.verdict.state not in _SILENT]
-    counts = Counter(sight.verdict.state for sight in (speaking or seen))
+def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
+    speaking = [each for each in seen if each.verdict.state not in _SILENT]
+    counts = Counter(each.verdict.state for each in (speaking or seen))
     state = max(counts, key=lambda each: (counts[each], -_ORDER.index(each)))
-    same = [sight.verdict for sight in (speaking or seen) if sight.verdict.state == state]
+    same = [each.verdict for each in (speaking or seen) if each.verdict.state == state]
     techniques = Counter(str(verdict.technique) for verdict in same if verdict.technique)
     rules = Counter(verdict.rule for verdict in same)
-    return Present(
+    return PresentState(
         target=target,
         country=country,
         asn=asn,
@@ -86,7 +86,7 @@ def _summary(target: str, country: str, asn: int, seen: list[Sight]) -> Present:
         rule=_commonest(rules) or "",
         vantages=len(speaking),
         agreeing=len(same) if speaking else 0,
-        round=max(sight.round for sight in seen),
+        round=max(each.round for each in seen),
     )
 
 

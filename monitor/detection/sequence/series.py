@@ -24,7 +24,7 @@ FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 """Verdicts that accuse."""
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """What a series amounts to in a round."""
 
     voting: tuple[str, ...]
@@ -39,13 +39,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Micro-nats of all that count, after the bound on one owner's vantages."""
     needs: int = 0
     """Micro-nats of the quorum; of imports, where none counts, those of two runs."""
-    apart: tuple[str, ...] = ()
+    on_watch: tuple[str, ...] = ()
     """Vantages on watch (`monitor.detection.sequence.split`)."""
     divided: tuple[str, ...] = ()
     """Those of them who are a part of the network that is blocked while the rest is not."""
 
 
-def fork(network: Network) -> Network:
+def copy_for_round(network: Network) -> Network:
     """A copy for this round; tracks and members are replaced in it, never changed."""
     new = copy(network)
     new.members = dict(network.members)
@@ -61,7 +61,7 @@ def probe_of(fact: Fact) -> str:
     return fact.probe if fact.source == OWN_SOURCE else fact.source
 
 
-def meet(network: Network, fact: Fact) -> None:
+def record(network: Network, fact: Fact) -> None:
     """Remember the vantage and its newest outcome."""
     probe = probe_of(fact)
     known = network.members.get(probe)
@@ -76,10 +76,10 @@ def meet(network: Network, fact: Fact) -> None:
     )
 
 
-def take(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into every layer that it speaks of."""
     probe, outcome = probe_of(fact), gates.outcome(fact)
-    if gates.groundless(fact, inhibited):
+    if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
     elif outcome == gates.GOOD:
         seen = {finding.layer.value for finding in fact.verdict.findings}
@@ -148,7 +148,7 @@ def _bad(
         series.tracks[probe] = Track(track.baseline, track.last_good, round, track.suspicion)
         return
     alarmed = track.suspicion is not None and track.suspicion.alarmed
-    if alarmed or gates.votes(network, network.members[probe], track, round, policy):
+    if alarmed or gates.may_vote(network, network.members[probe], track, round, policy):
         named = verdict.technique if verdict.layer == finding.layer else None
         failure = Failure(
             id=fact.id,
@@ -168,7 +168,7 @@ def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Poli
     """The track after its baseline learnt a sample, unless it is frozen."""
     held = track.suspicion
     if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
-        frozen = not gates.lone(series, track, round, policy)
+        frozen = not gates.uncorroborated(series, track, round, policy)
     else:
         frozen = series.likely_since > 0
     if frozen:
@@ -182,21 +182,21 @@ def _doubt(network: Network, probe: str) -> None:
     for series in network.layers.values():
         track = series.tracks.get(probe)
         if track is not None and track.suspicion is not None and series.rank < 3:
-            series.tracks[probe] = cusum.doubt(track)
+            series.tracks[probe] = cusum.weaken(track)
 
 
-def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
+def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
     """Count the votes of a series as it is."""
     series = network.layers[layer]
     voting, agreeing = [], []
     nats: dict[str, list[int]] = {}
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
-        if not gates.heard(member, track, round, policy):
+        if not gates.reports(member, track, round, policy):
             continue
-        if not gates.votes(network, member, track, round, policy):
+        if not gates.may_vote(network, member, track, round, policy):
             continue
-        if gates.lone(series, track, round, policy):
+        if gates.uncorroborated(series, track, round, policy):
             continue
         voting.append(probe)
         held = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
@@ -207,11 +207,11 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
     typed = {
         network.members[probe].owner
         for probe in agreeing
-        if cusum.typed(split.held_by(series, probe), policy)
+        if cusum.typed(split.suspicion_of(series, probe), policy)
     }
-    apart: tuple[str, ...] = ()
+    on_watch: tuple[str, ...] = ()
     if network.source == OWN_SOURCE:
-        apart = split.apart(network, series, round, policy)
+        on_watch = split.on_watch(network, series, round, policy)
         most = policy.owner_vantages
         counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
         total = sum(counted)
@@ -219,10 +219,10 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
-        total = max((max(split.held_by(series, probe).sums) for probe in agreeing), default=0)
+        total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
         needs = 2 * policy.threshold_micronats
         likely = total >= needs
-    return Standing(
+    return Tally(
         voting=tuple(voting),
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
@@ -230,8 +230,8 @@ def stand(network: Network, layer: str, round: int, policy: Policy) -> Standing:
         likely=likely,
         holds=total,
         needs=needs,
-        apart=apart,
-        divided=split.divided(network, series, apart, round, policy),
+        on_watch=on_watch,
+        divided=split.divided(network, series, on_watch, round, policy),
     )
 
 
@@ -258,7 +258,7 @@ def suspected(series: Series) -> bool:
 
 
 def promote(
-    network: Network, layer: str, standing: Standing, round: int, inhibited: bool, policy: Policy
+    network: Network, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
 ) -> None:
     """Raise the alarms and the tier that a standing justifies; a tier never falls while the
     block lasts, only the time that the quorum held starts again."""
@@ -266,28 +266,28 @@ def promote(
     if inhibited:
         series.likely_since = series.likely_since if series.rank == 3 else 0
         return
-    for probe in standing.agreeing:
-        held = split.held_by(series, probe)
+    for probe in tally.agreeing:
+        held = split.suspicion_of(series, probe)
         if not held.alarmed:
             raised = copy(held)
             raised.alarmed = round
             track = series.tracks[probe]
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, raised)
             series.rank = max(series.rank, 1)
-    part = {network.members[p].owner for p in standing.divided if p in standing.agreeing}
+    part = {network.members[p].owner for p in tally.divided if p in tally.agreeing}
     if len(part) >= policy.confirm_min_owners:
         # Without a quorum its time does not run: a part alone is never confirmed.
         series.rank = max(series.rank, 2)
-    if not standing.likely or not standing.agreeing:
+    if not tally.likely or not tally.agreeing:
         series.likely_since = 0
         return
     series.likely_since = series.likely_since or round
     series.rank = max(series.rank, 2)
-    hold = policy.confirm_typed_seconds if standing.typed else policy.confirm_untyped_seconds
+    hold = policy.confirm_typed_seconds if tally.typed else policy.confirm_untyped_seconds
     if (
         network.source == OWN_SOURCE
-        and not standing.divided
-        and len(standing.owners) >= policy.confirm_min_owners
+        and not tally.divided
+        and len(tally.owners) >= policy.confirm_min_owners
         and round - series.likely_since >= policy.ms(hold)
     ):
         series.rank = 3
@@ -310,7 +310,7 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
     reporting = [
         series.tracks[probe]
         for probe in alarmed(series)
-        if gates.heard(network.members[probe], series.tracks[probe], round, policy)
+        if gates.reports(network.members[probe], series.tracks[probe], round, policy)
     ]
     if not reporting:
         return _outlived(network, series, round, policy)
@@ -331,14 +331,14 @@ def _outlived(network: Network, series: Series, round: int, policy: Policy) -> b
         for probe, track in series.tracks.items()
         if track.suspicion is None
         and track.last_good > track.last_bad
-        and gates.heard(network.members[probe], track, round, policy)
-        and gates.votes(network, network.members[probe], track, round, policy)
+        and gates.reports(network.members[probe], track, round, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
     ]
     enough = len(owners) >= policy.quorum_min_vantages
     return enough and len(set(owners)) >= policy.confirm_min_owners
 
 
-def relieve(network: Network, layer: str, round: int, policy: Policy) -> None:
+def drop_recovered(network: Network, layer: str, round: int, policy: Policy) -> None:
     """While nobody agrees, every alarm is its vantage's own, and ends when that one has
     recovered."""
     series = network.layers[layer]
@@ -350,7 +350,7 @@ def relieve(network: Network, layer: str, round: int, policy: Policy) -> None:
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
 
 
-def settle(series: Series, *, wholly: bool = False) -> None:
+def clear_alarms(series: Series, *, wholly: bool = False) -> None:
     """End the alarm: the block is over, or (`wholly`) there never was one, and then what
     others had begun to suspect goes as well."""
     for probe, track in series.tracks.items():

@@ -14,23 +14,23 @@ from monitor.detection.model import OWN_SOURCE, NetworkEvidence
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series, split
 from monitor.detection.sequence.onset import Onset, onset
-from monitor.detection.sequence.series import Standing
+from monitor.detection.sequence.series import Tally
 from monitor.detection.sequence.state import Network, Series, ServiceState, Suspicion
 
 MAX_WITNESSES = 20
-Fares = Callable[[str], Mapping[str, gates.Abroad]]
+HealthByCountry = Callable[[str], Mapping[str, gates.CountryHealth]]
 """How a target fares in each country in this round."""
 
 
-class Sight(msgspec.Struct, frozen=True):
+class SeriesSummary(msgspec.Struct, frozen=True):
     """One alarmed series with its standing."""
 
     key: str
     network: Network
     layer: str
     series: Series
-    standing: Standing
-    contrast: bool = True
+    tally: Tally
+    reached_elsewhere: bool = True
     """Of an import: another network reached the target since the onset."""
 
     @property
@@ -40,9 +40,9 @@ class Sight(msgspec.Struct, frozen=True):
         return [track.suspicion for track in tracks if track.suspicion is not None]
 
 
-def sights(
+def series_summaries(
     state: ServiceState, country: str, source: str, round: int, policy: Policy
-) -> list[Sight]:
+) -> list[SeriesSummary]:
     """Every alarmed series of a country, in a fixed order."""
     found = []
     mine = [
@@ -52,12 +52,12 @@ def sights(
     ]
     for key, network in sorted(mine, key=lambda each: each[0]):
         found += [
-            Sight(
+            SeriesSummary(
                 key,
                 network,
                 layer,
                 each,
-                series.stand(network, layer, round, policy),
+                series.tally(network, layer, round, policy),
                 layer != WHOLE or reached_elsewhere(state, network),
             )
             for layer, each in sorted(network.layers.items())
@@ -66,14 +66,14 @@ def sights(
     return found
 
 
-def supported(seen: Sequence[Sight], round: int, policy: Policy) -> dict[str, int]:
+def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
     """Micro-nats by technique, from vantages that failed lately: a layer that nobody reaches
     any more does not go on naming the event."""
     support: dict[str, int] = {}
-    for sight in seen:
-        for probe in series.alarmed(sight.series):
-            track = sight.series.tracks[probe]
-            held, member = track.suspicion, sight.network.members[probe]
+    for summary in seen:
+        for probe in series.alarmed(summary.series):
+            track = summary.series.tracks[probe]
+            held, member = track.suspicion, summary.network.members[probe]
             recent = max(policy.ms(policy.silent_seconds), 3 * member.interval)
             if held is None or round - track.last_bad > recent:
                 continue
@@ -95,13 +95,13 @@ def chosen(support: dict[str, int], present: str) -> str:
     return best
 
 
-def extent(seen: Sequence[Sight], present: str) -> str:
+def extent(seen: Sequence[SeriesSummary], present: str) -> str:
     """`full` or `partial`, by what the failures of late were; the present one stays until the
     other has half as many again."""
-    if all(sight.standing.divided for sight in seen):
+    if all(summary.tally.divided for summary in seen):
         return "partial"  # a part of the network, whatever of the service
-    whole = sum(held.whole for sight in seen for held in sight.held)
-    part = sum(held.part for sight in seen for held in sight.held)
+    whole = sum(held.whole for summary in seen for held in summary.held)
+    part = sum(held.part for summary in seen for held in summary.held)
     if not present:
         return "partial" if part > whole else "full"
     if present == "full":
@@ -109,98 +109,102 @@ def extent(seen: Sequence[Sight], present: str) -> str:
     return "full" if 2 * whole > 3 * part else "partial"
 
 
-def onset_of(seen: Sequence[Sight], round: int) -> Onset:
+def onset_of(seen: Sequence[SeriesSummary], round: int) -> Onset:
     """The onset that all vantages of these series agree on."""
     return onset(
         (
-            (sight.series.tracks[probe], sight.network.members[probe].interval)
-            for sight in seen
-            for probe in series.alarmed(sight.series)
+            (summary.series.tracks[probe], summary.network.members[probe].interval)
+            for summary in seen
+            for probe in series.alarmed(summary.series)
         ),
         round,
-        densest if any(sight.layer == WHOLE for sight in seen) else cusum.leading,
+        densest if any(summary.layer == WHOLE for summary in seen) else cusum.leading_member,
     )
 
 
-def dense_series(seen: Sequence[Sight]) -> set[tuple[str, int]]:
+def dense_series(seen: Sequence[SeriesSummary]) -> set[tuple[str, int]]:
     """(target, network) of imported series in which nearly every run fails."""
     return {
-        (sight.network.target, sight.network.asn)
-        for sight in seen
-        if any(dense(held) for held in sight.held)
+        (summary.network.target, summary.network.asn)
+        for summary in seen
+        if any(dense(held) for held in summary.held)
     }
 
 
-def rule_counts(seen: Sequence[Sight], past: dict[str, int]) -> dict[str, int]:
+def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
     """Failures by rule, those of series that have lifted included."""
     counts = dict(past)
-    for sight in seen:
-        for held in sight.held:
+    for summary in seen:
+        for held in summary.held:
             for rule, n in held.rules.items():
                 counts[rule] = counts.get(rule, 0) + n
     return counts
 
 
 def witnesses(
-    seen: Sequence[Sight], past: Sequence[tuple[int, int, str]]
+    seen: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
 ) -> list[tuple[int, int, str]]:
     """The oldest failures that speak for the event."""
-    known = set(past).union(*(held.witnesses for sight in seen for held in sight.held))
+    known = set(past).union(*(held.witnesses for summary in seen for held in summary.held))
     return sorted(known)[:MAX_WITNESSES]
 
 
-def network_evidence(sight: Sight, round: int, policy: Policy) -> NetworkEvidence:
+def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> NetworkEvidence:
     """One series as the pages show it."""
-    tier = series.TIERS[sight.series.rank]
+    tier = series.TIERS[summary.series.rank]
     assert tier is not None, "only alarmed series are seen"
-    held = sight.series.tracks
+    held = summary.series.tracks
     techniques: dict[str, int] = {}
-    for each in sight.held:
+    for each in summary.held:
         technique = cusum.technique_of(each)
         techniques[technique] = techniques.get(technique, 0) + 1
     technique = max(techniques, key=lambda t: (techniques[t], cusum.depth(t), t))
     return NetworkEvidence(
-        asn=sight.network.asn,
-        target=sight.network.target,
+        asn=summary.network.asn,
+        target=summary.network.target,
         # Imports have one series a target: the technique says at which layer it shows.
-        layer=technique.partition(".")[0] if sight.layer == WHOLE else sight.layer,
+        layer=technique.partition(".")[0] if summary.layer == WHOLE else summary.layer,
         technique=technique,
         tier=tier,
-        onset=onset_of([sight], round).at,
-        agreeing=len(sight.standing.agreeing),
-        voting=len(sight.standing.voting),
-        owners=len(sight.standing.owners),
-        typed=sight.standing.typed,
+        onset=onset_of([summary], round).at,
+        agreeing=len(summary.tally.agreeing),
+        voting=len(summary.tally.voting),
+        owners=len(summary.tally.owners),
+        typed=summary.tally.typed,
         nats=tuple(
             (probe, nats)
             for probe, track in sorted(held.items())
             if (nats := cusum.evidence(track, policy)) > 0
         ),
-        watch=tuple((probe, split.began(sight.series, probe)) for probe in sight.standing.apart),
+        watch=tuple(
+            (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
+        ),
     )
 
 
-def against(seen: Sequence[Sight], fares: Fares, policy: Policy) -> tuple[str, ...]:
+def against(
+    seen: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
+) -> tuple[str, ...]:
     """What speaks against an event, as words for machines, sorted."""
-    best = max(seen, key=lambda sight: len(sight.standing.agreeing))
-    network, standing = best.network, best.standing
+    best = max(seen, key=lambda summary: len(summary.tally.agreeing))
+    network, tally = best.network, best.tally
     others = [
-        abroad.failed
-        for target in sorted({sight.network.target for sight in seen})
-        for country, abroad in fares(target).items()
+        others_health.failed
+        for target in sorted({summary.network.target for summary in seen})
+        for country, others_health in health(target).items()
         if country != network.country
     ]
     remarks = {
         "failing_elsewhere": any(others),
-        "few_vantages": len(standing.voting) < policy.country_min_vantages,
+        "few_vantages": len(tally.voting) < policy.country_min_vantages,
         "control_by_other_networks": network.source != OWN_SOURCE
-        and any(sight.contrast for sight in seen),
-        "no_other_network": not any(sight.contrast for sight in seen),
-        "network_divided": all(sight.standing.divided for sight in seen),
+        and any(summary.reached_elsewhere for summary in seen),
+        "no_other_network": not any(summary.reached_elsewhere for summary in seen),
+        "network_divided": all(summary.tally.divided for summary in seen),
         "no_control": network.source != OWN_SOURCE,
         "no_quorum_for_imports": network.source != OWN_SOURCE,
-        "one_network": len({sight.network.asn for sight in seen}) == 1,
-        "one_owner": len(standing.owners) < policy.confirm_min_owners,
+        "one_network": len({summary.network.asn for summary in seen}) == 1,
+        "one_owner": len(tally.owners) < policy.confirm_min_owners,
         "untyped": not any(cusum.typed(held, policy) for held in best.held),
     }
     return tuple(sorted(word for word, holds in remarks.items() if holds))

@@ -19,7 +19,7 @@ from monitor.detection.sequence import cusum, gates
 from monitor.detection.sequence.state import Network, Series, Suspicion
 
 
-def apart(network: Network, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
+def on_watch(network: Network, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
     """The vantages on watch, sorted: alarmed for long, failing nearly always, heard within a day,
     and when they had failed for so long already others of the network saw the service."""
     long, memory = policy.ms(policy.split_seconds), policy.ms(policy.lone_seconds)
@@ -32,7 +32,7 @@ def apart(network: Network, series: Series, round: int, policy: Policy) -> tuple
         if round - max(track.last_good, track.last_bad) > memory or not _dense(held, policy):
             continue
         if seeing is None:
-            seeing = _seeing(network, series, round, policy)
+            seeing = _reaching(network, series, round, policy)
         since = seeing[bisect_left(seeing, (held.alarmed + long, "")) :]
         if (
             len(since) >= policy.quorum_min_vantages
@@ -50,20 +50,22 @@ def divided(
     such part; none is an empty tuple."""
     signed: dict[str, list[tuple[int, str]]] = {}
     for probe in watched if len(watched) >= policy.quorum_min_vantages else ():
-        track, held = series.tracks[probe], held_by(series, probe)
+        track, held = series.tracks[probe], suspicion_of(series, probe)
         if (
             cusum.typed(held, policy)
-            and gates.votes(network, network.members[probe], track, round, policy)
-            and not gates.lone(series, track, round, policy)
+            and gates.may_vote(network, network.members[probe], track, round, policy)
+            and not gates.uncorroborated(series, track, round, policy)
         ):
             name = cusum.technique_of(held)
-            signed.setdefault(name, []).append((_began(held), probe))
+            signed.setdefault(name, []).append((_failing_since(held), probe))
     best: tuple[str, ...] = ()
     window = policy.ms(policy.split_together_seconds)
     for _, those in sorted(signed.items()):
         those.sort()
-        for first, (began, _) in enumerate(those):
-            part = tuple(sorted(p for _, p in those[first : bisect_left(those, (began + window,))]))
+        for first, (failing_since, _) in enumerate(those):
+            part = tuple(
+                sorted(p for _, p in those[first : bisect_left(those, (failing_since + window,))])
+            )
             owners = {network.members[probe].owner for probe in part}
             enough = len(part) >= policy.quorum_min_vantages
             if enough and len(owners) >= policy.confirm_min_owners and len(part) > len(best):
@@ -71,20 +73,20 @@ def divided(
     return best
 
 
-def held_by(series: Series, probe: str) -> Suspicion:
+def suspicion_of(series: Series, probe: str) -> Suspicion:
     """What a vantage that is alarmed holds."""
     held = series.tracks[probe].suspicion
     assert held is not None, "alarmed without a suspicion"
     return held
 
 
-def began(series: Series, probe: str) -> int:
+def failing_since(series: Series, probe: str) -> int:
     """The round since which a vantage on watch fails."""
-    return _began(held_by(series, probe))
+    return _failing_since(suspicion_of(series, probe))
 
 
-def _began(held: Suspicion) -> int:
-    return held.onsets[cusum.leading(held)] or held.alarmed
+def _failing_since(held: Suspicion) -> int:
+    return held.onsets[cusum.leading_member(held)] or held.alarmed
 
 
 def _dense(held: Suspicion, policy: Policy) -> bool:
@@ -94,7 +96,7 @@ def _dense(held: Suspicion, policy: Policy) -> bool:
     return held.hits * 1000 >= policy.split_per_mille * seen
 
 
-def _seeing(
+def _reaching(
     network: Network, series: Series, round: int, policy: Policy
 ) -> Sequence[tuple[int, str]]:
     """(last success, owner) of those who may vote, hold no alarm and were heard within a day."""
@@ -104,5 +106,5 @@ def _seeing(
         for probe, track in series.tracks.items()
         if (track.suspicion is None or not track.suspicion.alarmed)
         and 0 <= round - track.last_good <= memory
-        and gates.votes(network, network.members[probe], track, round, policy)
+        and gates.may_vote(network, network.members[probe], track, round, policy)
     )

@@ -124,7 +124,7 @@ class Network(msgspec.Struct, array_like=True):
     """The service was failing elsewhere; the gate stays shut until this round."""
 
 
-class Stood(msgspec.Struct, array_like=True, frozen=True):
+class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
     """What an event rested on when most vantages agreed: what it says of itself once it is over,
     when nobody sees the block any more."""
 
@@ -144,7 +144,7 @@ class Case(msgspec.Struct, array_like=True):
     rules: dict[str, int] = {}
     """Rule counts of series that have lifted since."""
     witnesses: list[tuple[int, int, str]] = []
-    stood: Stood | None = None
+    peak: PeakSnapshot | None = None
     """Of its present tier, the latest of the fullest; None for imports, which gather their own."""
 
 

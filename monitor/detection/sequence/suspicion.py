@@ -32,7 +32,7 @@ def wanted(
     asked = asked or {}
     found: dict[tuple[str, int], list[tuple[int, Place]]] = {}
     for place, nats in _suspicions(state, policy, now):
-        if _may(asked.get(place, ()), now, policy):
+        if _may_retest(asked.get(place, ()), now, policy):
             found.setdefault(place[:2], []).append((-nats, place))
     most = policy.retest_targets
     return tuple(place for _, some in sorted(found.items()) for _, place in sorted(some)[:most])
@@ -51,7 +51,7 @@ def remembered(
     return kept | {place: (*kept.get(place, ()), now) for place in places}
 
 
-def _may(times: Sequence[int], now: int, policy: Policy) -> bool:
+def _may_retest(times: Sequence[int], now: int, policy: Policy) -> bool:
     oldest = now - policy.ms(policy.retest_window_seconds)
     pause = policy.ms(max(policy.retest_pause_seconds, policy.residual_seconds))
     lately = [at for at in times if at > oldest]
@@ -64,23 +64,23 @@ def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
         nats = max(
-            (_stirred(network, layer, state.round, now, policy) for layer in network.layers),
+            (_new_evidence(network, layer, state.round, now, policy) for layer in network.layers),
             default=0,
         )
         if nats >= policy.suspect_micronats:
             yield (network.country, network.asn, network.target), nats
 
 
-def _stirred(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
+def _new_evidence(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
     """Micro-nats of the vantage that says something new in this round; 0 when none does."""
     each = network.layers[layer]
     if each.rank > 2:
         # Confirmed: only its end is news.
-        turned = any(_turned(track, round) for track in each.tracks.values())
+        turned = any(_just_recovered(track, round) for track in each.tracks.values())
         return policy.threshold_micronats if turned else 0
     if each.likely_since:
         # The quorum is there: what is missing is that it holds, and that shows at its time.
-        typed = series.stand(network, layer, round, policy).typed
+        typed = series.tally(network, layer, round, policy).typed
         hold = policy.confirm_typed_seconds if typed else policy.confirm_untyped_seconds
         due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
         return policy.threshold_micronats if now >= due else 0
@@ -92,13 +92,13 @@ def _stirred(network: Network, layer: str, round: int, now: int, policy: Policy)
             if (held := track.suspicion) is not None
             and track.last_bad == round
             and not (held.alarmed and round - held.alarmed >= young)
-            and gates.votes(network, network.members[probe], track, round, policy)
+            and gates.may_vote(network, network.members[probe], track, round, policy)
         ),
         default=0,
     )
 
 
-def _turned(track: Track, round: int) -> bool:
+def _just_recovered(track: Track, round: int) -> bool:
     """Whether a vantage that saw the block has just reached the service for the first time."""
     held = track.suspicion
     return (

@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.detection.model import Stored, Verdict
-from monitor.detection.sequence.present import Sight
+from monitor.detection.sequence.present import LatestVerdict
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, stored_from
@@ -94,7 +94,7 @@ async def list_judged(
 
 async def newest_verdicts(
     connection: ReadTransaction, since: int, service: str | None = None
-) -> Sequence[Sight]:
+) -> Sequence[LatestVerdict]:
     """The newest verdict of each vantage on each target, in rounds from `since` on."""
     v = t.newest_verdict.c
     query = where_equal(
@@ -104,7 +104,7 @@ async def newest_verdicts(
         (v.service, service),
     )
     return [
-        Sight(
+        LatestVerdict(
             target=target,
             country=country,
             asn=asn,

@@ -15,7 +15,7 @@ from typing import Any
 
 from monitor.detection.model import Event
 from monitor.detection.sequence import confidence
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
@@ -86,7 +86,7 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
     }
 
 
-def present_form(present: Present) -> dict[str, Any]:
+def present_form(present: PresentState) -> dict[str, Any]:
     """The state of a target in a network now."""
     return {
         "target": present.target,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from monitor.detection.model import Event, State, Tier
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.web.text import words
 from probes.wire.target import Service
 
@@ -21,13 +21,13 @@ Column = TypeVar("Column", str, int)
 def matrix(
     services: Iterable[Service],
     columns: Sequence[Column],
-    column_of: Callable[[Present], Column],
-    rows: Iterable[Present],
+    column_of: Callable[[PresentState], Column],
+    rows: Iterable[PresentState],
     events: Mapping[tuple[str, Column], Event],
 ) -> list[tuple[str, str, list[Cell | None]]]:
     """(service id, name, a cell for each column) of the services with any state, the worst
     first. `events` are the open events by service and column."""
-    places: dict[tuple[str, Column], list[Present]] = defaultdict(list)
+    places: dict[tuple[str, Column], list[PresentState]] = defaultdict(list)
     for row in rows:
         places[row.target.partition("/")[0], column_of(row)].append(row)
     listed = []
@@ -42,7 +42,7 @@ def matrix(
 
 
 def country_matrix(
-    services: Iterable[Service], rows: Sequence[Present], opened: Iterable[Event]
+    services: Iterable[Service], rows: Sequence[PresentState], opened: Iterable[Event]
 ) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
     """The countries, and the matrix over them."""
     countries = sorted({row.country for row in rows})
@@ -51,7 +51,7 @@ def country_matrix(
 
 
 def network_matrix(
-    services: Iterable[Service], rows: Sequence[Present], opened: Sequence[Event]
+    services: Iterable[Service], rows: Sequence[PresentState], opened: Sequence[Event]
 ) -> tuple[list[int], list[tuple[str, str, list[Cell | None]]]]:
     """The networks of one country, and the matrix over them."""
     networks = sorted({row.asn for row in rows} | {asn for event in opened for asn in event.asns})
@@ -62,7 +62,7 @@ def network_matrix(
     return networks, matrix(services, networks, lambda row: row.asn, rows, events)
 
 
-def cell(rows: Sequence[Present], event: Event | None) -> Cell | None:
+def cell(rows: Sequence[PresentState], event: Event | None) -> Cell | None:
     """The state of a service in a place: the tier of its open event, else the worst state."""
     if not rows:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.sequence.present import present
+from monitor.detection.sequence.present import states_now
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import newest_verdicts
 from monitor.web.api import endpoints as api
@@ -27,7 +27,7 @@ async def services(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         sights = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
-    countries, rows = country_matrix(site.catalogue.services, present(sights), opened)
+    countries, rows = country_matrix(site.catalogue.services, states_now(sights), opened)
     cells = {id: cells for id, _, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
@@ -56,7 +56,7 @@ async def countries(request: web.Request) -> web.Response:
         sights = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
         probes = await fleet(site, connection, sights)
-    rows = country_matrix(site.catalogue.services, present(sights), opened)
+    rows = country_matrix(site.catalogue.services, states_now(sights), opened)
     vantages = active(probes, "vantage")
     places = worldmap.places(rows[0], rows[1], vantages, opened)
     networks: dict[str, set[int]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event
-from monitor.detection.sequence.present import present
+from monitor.detection.sequence.present import states_now
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import newest_verdicts
@@ -45,7 +45,7 @@ async def page(request: web.Request) -> web.Response:
     controls = [probe for probe in online if probe.role == "control"]
     names = site.service_names
     ended = [event for event in latest if event.state != "open"]
-    table = country_matrix(site.catalogue.services, present(sights), opened)
+    table = country_matrix(site.catalogue.services, states_now(sights), opened)
     values = {
         "title": "What is blocked now",
         "headline": event_text.overview(

@@ -22,7 +22,7 @@ from monitor.detection.model import (
     Verdict,
     layer_of,
 )
-from monitor.detection.sequence.present import Sight, present
+from monitor.detection.sequence.present import LatestVerdict, states_now
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
 from monitor.store.reading.events import list_events
@@ -91,7 +91,7 @@ async def country(request: web.Request) -> web.Response:
             if probe.country == code
         ]
         values = await shared_values(site, connection, here, events, members)
-    rows = [row for row in present(sights) if row.country == code]
+    rows = [row for row in states_now(sights) if row.country == code]
     opened = open_events(events)
     values |= {
         "title": words.sentence(here.name),
@@ -275,21 +275,21 @@ def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
     return f"{words.counted(networks, 'network')} in {here.name}"
 
 
-def layers_of(sights: Iterable[Sight]) -> Sequence[Layer]:
+def layers_of(sights: Iterable[LatestVerdict]) -> Sequence[Layer]:
     """The layers of the table, shallowest first."""
     seen = {finding.layer for sight in sights for finding in findings(sight.verdict)}
     return [layer for layer in Layer if layer in seen or layer in USUAL]
 
 
 def layer_table(
-    sights: Iterable[Sight],
+    sights: Iterable[LatestVerdict],
     layers: Sequence[Layer],
     opened: Sequence[Event],
     asn: int,
     names: dict[str, str],
 ) -> list[LayerRow]:
     """One row a function, by country and service."""
-    by_target: dict[tuple[str, str], list[Sight]] = defaultdict(list)
+    by_target: dict[tuple[str, str], list[LatestVerdict]] = defaultdict(list)
     for sight in sights:
         by_target[sight.country, sight.target].append(sight)
     rows = []
@@ -309,7 +309,7 @@ def layer_table(
 
 
 def layer_cell(
-    seen: Sequence[Sight], layer: Layer, opened: Sequence[Event], asn: int
+    seen: Sequence[LatestVerdict], layer: Layer, opened: Sequence[Event], asn: int
 ) -> LayerCell | None:
     """One cell; None where nobody saw this step, or nobody could judge it. What fails is called
     blocked only as far as an event says so."""

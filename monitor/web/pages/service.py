@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import StateCount, count_states
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
@@ -37,7 +37,7 @@ async def page(request: web.Request) -> web.Response:
     by_country: dict[str, list[StateCount]] = defaultdict(list)
     for row in rows:
         by_country[row.country].append(row)
-    places: dict[str, list[Present]] = defaultdict(list)
+    places: dict[str, list[PresentState]] = defaultdict(list)
     for present in now:
         places[present.country].append(present)
     countries: list[dict[str, Any]] = []
@@ -67,7 +67,7 @@ async def page(request: web.Request) -> web.Response:
     return await render(request, "service.html", values)
 
 
-def state_mark(row: Present, event: Event | None) -> tuple[str, str]:
+def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
     """(kind, word) of a target in a network: the event's where it speaks of just this, else
     what the rounds say, and then nothing is called blocked."""
     if (

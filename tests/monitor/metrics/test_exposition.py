@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.sequence.confidence import probability
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags
@@ -45,7 +45,7 @@ SNAPSHOT = Snapshot(
     services=["wechat", "signal"],
     countries=["RU", "FR"],
     present=[
-        Present(
+        PresentState(
             target="wechat/messaging",
             country="RU",
             asn=64501,

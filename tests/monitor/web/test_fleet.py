@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.model import EventState, State, Verdict
-from monitor.detection.sequence.present import Sight
+from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.reading.vantages import VantageRow
 from monitor.web import fleet
 from monitor.web.site import Site
@@ -104,7 +104,7 @@ ROW = VantageRow(
 
 def status(site: Site, row: VantageRow, *states: State, offset: int | None = None) -> str:
     sights = [
-        Sight(
+        LatestVerdict(
             target=f"a/{n}", country="RU", asn=1, probe="p", round=0,
             verdict=Verdict(target=f"a/{n}", state=state, rule="r"),
         )

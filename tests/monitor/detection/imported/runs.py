@@ -141,11 +141,11 @@ class World:
                     for n, (country, asn) in enumerate(self.networks)
                     for target in self.targets
                 ]
-                self.take(found)
+                self.update(found)
         self.hour += hours
         return self
 
-    def take(self, found: Sequence[Stored]) -> None:
+    def update(self, found: Sequence[Stored]) -> None:
         round = found[0].measurement.round
         self.state, touched = step(
             self.state, round, facts_of(found, round, self.policy), self.policy

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from monitor.detection.imported.folding import contrast, outcome
+from monitor.detection.imported.folding import outcome, reached_in_other_network
 from monitor.detection.model import EventState, Fact, State, Tier, Verdict
 from tests.monitor.detection.imported.runs import (
     HOUR,
@@ -115,7 +115,7 @@ def test_a_sitting_of_one_volunteer_is_no_block() -> None:
     world = quiet()
     for n in range(8):
         at = START + QUIET * HOUR + n * 300_000
-        world.take([stored(measurement([*dc(6), record(9)], at))])
+        world.update([stored(measurement([*dc(6), record(9)], at))])
     world.hour += 1
     assert world.run(48).events == {}
 
@@ -135,11 +135,11 @@ def test_runs_that_show_no_life_count_half() -> None:
     world = quiet()
     for n in range(5):
         at = START + QUIET * HOUR + n * HOUR
-        world.take([stored(measurement([*dc(6), record(0)], at))])
+        world.update([stored(measurement([*dc(6), record(0)], at))])
     assert world.events == {}
     for n in range(5, 12):
         at = START + QUIET * HOUR + n * HOUR
-        world.take([stored(measurement([*dc(6), record(0)], at))])
+        world.update([stored(measurement([*dc(6), record(0)], at))])
     assert world.only.onset == START + QUIET * HOUR
 
 
@@ -153,7 +153,7 @@ def test_a_network_that_was_sure_later_but_failed_first_sets_the_onset() -> None
     # The first network is heard twice, and then not for some hours.
     for half in range(2):
         at = START + QUIET * HOUR + half * HOUR // 2
-        world.take([stored(measurement([*dc(6), record(9)], at))])
+        world.update([stored(measurement([*dc(6), record(9)], at))])
     world.networks = [("KE", 64501), ("KE", 64502)]
     world.hour += 2
     world.run(4, two)
@@ -193,6 +193,6 @@ def test_outcomes() -> None:
 def test_contrast_is_another_network_since_then() -> None:
     world = quiet()
     network = next(n for n in world.state.networks.values() if n.asn == BLOCKED)
-    assert contrast(world.state, network, START)
-    assert not contrast(world.state, network, START + 100 * HOUR)
+    assert reached_in_other_network(world.state, network, START)
+    assert not reached_in_other_network(world.state, network, START + 100 * HOUR)
     assert POLICY.imported_history > 0

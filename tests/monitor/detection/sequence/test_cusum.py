@@ -11,15 +11,15 @@ from monitor.detection.sequence.cusum import (
     WITNESSES,
     Failure,
     depth,
-    doubt,
     evidence,
     fail,
-    leading,
+    leading_member,
     recovered,
     recovering,
     succeed,
     technique_of,
     typed,
+    weaken,
 )
 from monitor.detection.sequence.state import Baseline, Suspicion, Track
 
@@ -130,7 +130,7 @@ def test_stray_failures_are_forgotten() -> None:
 def test_a_thin_block_is_found_by_the_low_member() -> None:
     track = run(fresh(), ("F" + "." * 9) * 12)
     assert evidence(track, POLICY) == FULL
-    assert leading(held(track)) == 0
+    assert leading_member(held(track)) == 0
 
 
 def test_a_member_not_far_above_the_baseline_is_silent() -> None:
@@ -173,13 +173,13 @@ def test_nothing_recovers_without_a_suspicion() -> None:
 
 
 def test_doubt_drops_a_suspicion_halves_the_strength_of_an_alarm_and_leaves_the_alarm() -> None:
-    assert doubt(fresh()).suspicion is None
-    assert doubt(run(fresh(), "FF")).suspicion is None
-    assert evidence(doubt(alarmed("F" * 20)), POLICY) == FULL
-    track = doubt(alarmed())
+    assert weaken(fresh()).suspicion is None
+    assert weaken(run(fresh(), "FF")).suspicion is None
+    assert evidence(weaken(alarmed("F" * 20)), POLICY) == FULL
+    track = weaken(alarmed())
     assert 0 < evidence(track, POLICY) < FULL
     for _ in range(3):
-        track = doubt(track)
+        track = weaken(track)
     assert evidence(track, POLICY) == 0
     assert held(track).onsets == [0, 0, 0]
     assert held(track).alarmed
@@ -237,5 +237,5 @@ def test_no_track_is_changed_in_place() -> None:
     before = repr(track)
     fail(track, 9 * MINUTE, failure(), POLICY)
     succeed(track, 9 * MINUTE, POLICY)
-    doubt(track)
+    weaken(track)
     assert repr(track) == before

@@ -48,8 +48,8 @@ def test_the_number_of_networks_and_targets_does_not_multiply_events() -> None:
 def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     # Rounds are closer than the good news lasts that an end needs, as with retests.
     world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
-    stood, sure = world.only, confidence.probability(world.only)
-    assert (stood.tier, stood.agreeing, stood.total) == (Tier.CONFIRMED, 3, 3)
+    peak, sure = world.only, confidence.probability(world.only)
+    assert (peak.tier, peak.agreeing, peak.total) == (Tier.CONFIRMED, 3, 3)
     forms = []
     for _ in range(12):
         world.run(1, lambda n, who: ok())
@@ -59,7 +59,7 @@ def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     over = forms[-1]
     assert over.state is EventState.CLOSED
     assert (over.agreeing, over.total) == (3, 3)
-    assert (over.networks, over.against) == (stood.networks, stood.against)
+    assert (over.networks, over.against) == (peak.networks, peak.against)
     assert sure is not None
     assert (confidence.probability(over) or 0) >= sure - 20
 
@@ -109,13 +109,13 @@ def test_onset_is_set_by_the_tier_and_not_moved_by_later_networks() -> None:
 def test_confirmed_event_ends_when_its_best_networks_have_lifted() -> None:
     """A lone vantage elsewhere does not keep a confirmed event open; it is its own story."""
     world = World(standard()).quiet()
-    lone = "p-ru64502-0"
+    uncorroborated = "p-ru64502-0"
 
     def both(n: int, who: Vantage) -> object:
-        return blocked() if who.asn == 64501 or who.probe == lone else ok()
+        return blocked() if who.asn == 64501 or who.probe == uncorroborated else ok()
 
     world.run(4, both)  # type: ignore[arg-type]
-    world.run(6, by_probe({lone: blocked()}))
+    world.run(6, by_probe({uncorroborated: blocked()}))
     first, second = sorted(world.events.values(), key=lambda event: event.opened)
     assert (first.state, first.tier, first.asns) == (EventState.CLOSED, Tier.CONFIRMED, (64501,))
     assert (second.state, second.tier, second.asns) == (

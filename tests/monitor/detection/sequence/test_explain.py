@@ -36,9 +36,11 @@ def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Mo
     for number in range(QUIET + rounds):
         said = [(who, ok() if number < QUIET else script(number, who)) for who in again.people]
         facts = [fact(who, again.round, verdict) for who, verdict in said if verdict is not None]
-        shut: dict[str, str] = {}
-        again.state, touched = step(again.state, again.round, facts, again.policy, shut=shut)
-        recorder.see(again.round, facts, shut, again.state)
+        closed_gates: dict[str, str] = {}
+        again.state, touched = step(
+            again.state, again.round, facts, again.policy, closed_gates=closed_gates
+        )
+        recorder.see(again.round, facts, closed_gates, again.state)
         again.number += 1
         again.events.update({each.id: each for each in touched})
     assert again.events == world.events  # looking changes nothing

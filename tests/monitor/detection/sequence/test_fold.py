@@ -169,8 +169,8 @@ def test_young_vantages_have_no_vote() -> None:
     people = [*vantages(3, enrolled=START), *vantages(3, "FR", 64503)]
     world = World(people).quiet(20).run(20, in_network(64501, blocked()))
     assert world.events == {}
-    grown = World(people).quiet(80).run(4, in_network(64501, blocked()))
-    assert grown.only.tier is Tier.CONFIRMED
+    eligible = World(people).quiet(80).run(4, in_network(64501, blocked()))
+    assert eligible.only.tier is Tier.CONFIRMED
 
 
 @pytest.mark.parametrize(("country", "asn"), [("ZZ", 64501), ("RU", 0)])

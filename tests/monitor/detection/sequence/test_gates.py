@@ -5,7 +5,14 @@ import pytest
 from monitor.detection.model import State, Verdict
 from monitor.detection.sequence import gates
 from monitor.detection.sequence.fold import step
-from monitor.detection.sequence.gates import elsewhere, fresh, inhibitions, lone, outcome, votes
+from monitor.detection.sequence.gates import (
+    fresh,
+    health_by_country,
+    inhibitions,
+    may_vote,
+    outcome,
+    uncorroborated,
+)
 from monitor.detection.sequence.state import (
     Baseline,
     Member,
@@ -92,7 +99,7 @@ def failing(n: int, verdict: Verdict = BLACKHOLE) -> dict[tuple[str, int], Verdi
 
 
 @pytest.mark.parametrize(
-    ("abroad", "each", "bad", "shut"),
+    ("abroad", "each", "bad", "closed"),
     [
         (0, 1, 0, False),  # nobody to compare with: the control alone must tell
         (1, 1, 1, False),  # one failing vantage abroad says nothing
@@ -105,9 +112,9 @@ def failing(n: int, verdict: Verdict = BLACKHOLE) -> dict[tuple[str, int], Verdi
         (7, 1, 3, True),
     ],
 )
-def test_service_down_elsewhere(abroad: int, each: int, bad: int, shut: bool) -> None:
+def test_service_down_elsewhere(abroad: int, each: int, bad: int, closed: bool) -> None:
     found = reasons(failing(bad), fleet(abroad, each))
-    assert (found.get(64501) == "service_down") is shut
+    assert (found.get(64501) == "service_down") is closed
 
 
 def test_networks_of_the_same_country_are_not_elsewhere() -> None:
@@ -200,20 +207,20 @@ def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> Non
     network = Network(TARGET, country, asn, "probe")
     member = Member("o", START - age, INTERVAL, START, gates.GOOD)
     track = Track(Baseline(2000, failed))
-    assert votes(network, member, track, START, POLICY) is vote
+    assert may_vote(network, member, track, START, POLICY) is vote
 
 
 def test_lone_only_after_long_and_without_agreement() -> None:
     track = Track(Baseline(), 0, 0, Suspicion([0], [0], [0], alarmed=START))
     later = START + POLICY.ms(POLICY.lone_seconds) + 1
-    assert lone(Series(rank=1), track, later, POLICY)
-    assert not lone(Series(rank=1), track, later - 1, POLICY)
-    assert not lone(Series(rank=2), track, later, POLICY)
-    assert not lone(Series(rank=1), Track(Baseline()), later, POLICY)
+    assert uncorroborated(Series(rank=1), track, later, POLICY)
+    assert not uncorroborated(Series(rank=1), track, later - 1, POLICY)
+    assert not uncorroborated(Series(rank=2), track, later, POLICY)
+    assert not uncorroborated(Series(rank=1), Track(Baseline()), later, POLICY)
 
 
 def test_elsewhere_of_an_unknown_target_is_empty() -> None:
-    assert elsewhere(ServiceState(service="a"), "a/b", START, POLICY) == {}
+    assert health_by_country(ServiceState(service="a"), "a/b", START, POLICY) == {}
 
 
 def silenced(liars: list[Vantage], verdict: Verdict) -> bool:

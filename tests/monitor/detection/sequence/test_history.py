@@ -12,7 +12,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.rules import RULES_VERSION
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, sort_events, stretches
+from monitor.detection.sequence.history import Folding, chunks, sort_events
 from tests.monitor.fleet import INTERVAL, START, from_round, rounds
 from tests.monitor.store.samples import event
 
@@ -116,10 +116,10 @@ def test_order_of_events() -> None:
 def test_stretches_are_short_and_have_no_holes() -> None:
     hour, policy = 3_600_000, Policy()
     rounds = [0, 1, 2, hour + 2, 9 * hour, 9 * hour + 1]
-    assert [list(part) for part in stretches(rounds, 3, policy)] == [
+    assert [list(part) for part in chunks(rounds, 3, policy)] == [
         [0, 1, 2],
         [hour + 2],
         [9 * hour, 9 * hour + 1],
     ]
-    assert [list(part) for part in stretches(rounds[:4], 9, policy)] == [rounds[:4]]
-    assert list(stretches([], 3, policy)) == []
+    assert [list(part) for part in chunks(rounds[:4], 9, policy)] == [rounds[:4]]
+    assert list(chunks([], 3, policy)) == []

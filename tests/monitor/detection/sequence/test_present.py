@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detection.model import State, Technique, Verdict
-from monitor.detection.sequence.present import Sight, present
+from monitor.detection.sequence.present import LatestVerdict, states_now
 
 
 def sight(
     state: State, probe: str = "a", round: int = 1, asn: int = 1, technique: str | None = None
-) -> Sight:
-    return Sight(
+) -> LatestVerdict:
+    return LatestVerdict(
         target="wechat/web",
         country="RU",
         asn=asn,
@@ -28,7 +28,7 @@ def sight(
 
 
 def test_the_majority_names_the_state() -> None:
-    (row,) = present(
+    (row,) = states_now(
         [sight(State.BLOCKED, "a"), sight(State.OK, "b"), sight(State.BLOCKED, "c", 3)]
     )
     assert (row.state, row.agreeing, row.vantages, row.round) == (State.BLOCKED, 2, 3, 3)
@@ -36,34 +36,34 @@ def test_the_majority_names_the_state() -> None:
 
 
 def test_on_a_tie_the_one_that_people_would_want_to_know() -> None:
-    (row,) = present([sight(State.OK, "a"), sight(State.BLOCKED, "b")])
+    (row,) = states_now([sight(State.OK, "a"), sight(State.BLOCKED, "b")])
     assert row.state is State.BLOCKED
 
 
 def test_those_who_say_nothing_do_not_vote() -> None:
     offline = [sight(State.VANTAGE_OFFLINE, p) for p in "abc"]
-    (row,) = present([*offline, sight(State.OK, "d")])
+    (row,) = states_now([*offline, sight(State.OK, "d")])
     assert (row.state, row.agreeing, row.vantages) == (State.OK, 1, 1)
-    (row,) = present(offline)
+    (row,) = states_now(offline)
     assert (row.state, row.agreeing, row.vantages) == (State.VANTAGE_OFFLINE, 0, 0)
 
 
 def test_the_newest_sight_of_a_vantage_counts() -> None:
-    (row,) = present([sight(State.BLOCKED, round=1), sight(State.OK, round=2)])
+    (row,) = states_now([sight(State.BLOCKED, round=1), sight(State.OK, round=2)])
     assert (row.state, row.vantages) == (State.OK, 1)
 
 
 def test_the_commonest_technique_is_named() -> None:
     techniques = ["tcp.timeout", "tls.reset.sni", "tls.reset.sni"]
     named = zip("abc", techniques, strict=True)
-    (row,) = present(sight(State.BLOCKED, probe, technique=each) for probe, each in named)
+    (row,) = states_now(sight(State.BLOCKED, probe, technique=each) for probe, each in named)
     assert row.technique == "tls.reset.sni"
 
 
 def test_networks_are_never_pooled() -> None:
-    rows = present([sight(State.BLOCKED, asn=2), sight(State.OK, "b", asn=1)])
+    rows = states_now([sight(State.BLOCKED, asn=2), sight(State.OK, "b", asn=1)])
     assert [(row.asn, row.state) for row in rows] == [(1, State.OK), (2, State.BLOCKED)]
-    assert present([]) == []
+    assert states_now([]) == []
 
 
 @given(
@@ -80,11 +80,11 @@ def test_networks_are_never_pooled() -> None:
     ),
     st.randoms(use_true_random=False),
 )
-def test_the_order_does_not_matter(sights: list[Sight], random: object) -> None:
+def test_the_order_does_not_matter(sights: list[LatestVerdict], random: object) -> None:
     mixed = list(sights)
     random.shuffle(mixed)  # type: ignore[attr-defined]
-    rows = present(sights)
-    assert present(mixed) == rows
+    rows = states_now(sights)
+    assert states_now(mixed) == rows
     for row in rows:
         assert row.agreeing <= row.vantages
         assert (row.vantages == 0) == (row.state in (State.VANTAGE_OFFLINE, State.INSUFFICIENT))

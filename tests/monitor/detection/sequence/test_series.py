@@ -7,16 +7,16 @@ from monitor.detection.sequence import series
 from monitor.detection.sequence.cusum import evidence
 from monitor.detection.sequence.series import (
     alarmed,
-    fork,
+    clear_alarms,
+    copy_for_round,
+    drop_recovered,
     lifted,
-    meet,
     probe_of,
     promote,
-    relieve,
-    settle,
-    stand,
+    record,
     suspected,
-    take,
+    tally,
+    update,
 )
 from monitor.detection.sequence.state import Network, Track
 from tests.monitor.detection.worlds import (
@@ -54,8 +54,8 @@ def say(
     """The vantages of a network, in order, say this in round `n`."""
     for who, verdict in zip(people or vantages(len(said)), said, strict=True):
         one = fact(who, START + n * INTERVAL, verdict, started=started)
-        meet(place, one)
-        take(place, one, inhibited, POLICY)
+        record(place, one)
+        update(place, one, inhibited, POLICY)
 
 
 def track(place: Network, layer: str = "tls", n: int = 0) -> Track:
@@ -64,7 +64,7 @@ def track(place: Network, layer: str = "tls", n: int = 0) -> Track:
 
 def rise(place: Network, n: int, layer: str = "tls", inhibited: bool = False) -> int:
     at = START + n * INTERVAL
-    promote(place, layer, stand(place, layer, at, POLICY), at, inhibited, POLICY)
+    promote(place, layer, tally(place, layer, at, POLICY), at, inhibited, POLICY)
     return place.layers[layer].rank
 
 
@@ -165,10 +165,10 @@ def test_a_break_in_the_quorum_starts_the_hold_again_and_the_tier_stays() -> Non
     for n in range(2):
         say(place, n, blocked(), blocked())
     rise(place, 1)
-    began = place.layers["tls"].likely_since
+    failing_since = place.layers["tls"].likely_since
     say(place, 2, blocked(), DOWN)
     assert rise(place, 2) == 2
-    assert place.layers["tls"].likely_since == began > 0, "one stray failure of the control"
+    assert place.layers["tls"].likely_since == failing_since > 0, "one stray failure of the control"
     for n in (3, 4):
         say(place, n, blocked(), DOWN)
     assert rise(place, 4) == 2
@@ -180,7 +180,7 @@ def test_signatures_of_two_owners_make_a_quorum_sooner_than_bare_failures() -> N
         place = network()
         say(place, 0, verdict, ok())
         say(place, 1, verdict, verdict)
-        assert stand(place, verdict.layer or "", START + INTERVAL, POLICY).likely is likely
+        assert tally(place, verdict.layer or "", START + INTERVAL, POLICY).likely is likely
 
 
 def test_an_inhibited_series_is_not_promoted() -> None:
@@ -194,12 +194,12 @@ def test_quorum_is_a_share_of_those_who_vote_and_were_heard() -> None:
     place, people = network(), vantages(9)
     for n in range(3):
         say(place, n, *[blocked()] * 3, *[ok()] * 6, people=people)
-    standing = stand(place, "tls", START + 2 * INTERVAL, POLICY)
-    assert (len(standing.agreeing), len(standing.voting), standing.likely) == (3, 9, False)
+    found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
+    assert (len(found.agreeing), len(found.voting), found.likely) == (3, 9, False)
     # Four of the healthy ones fall silent; three of five are enough.
     for n in range(3, 9):
         say(place, n, *[blocked()] * 3, *[ok()] * 2, people=people[:5])
-    later = stand(place, "tls", START + 8 * INTERVAL, POLICY)
+    later = tally(place, "tls", START + 8 * INTERVAL, POLICY)
     assert (len(later.voting), later.likely) == (5, True)
 
 
@@ -207,8 +207,8 @@ def test_typed_needs_two_owners_with_signatures() -> None:
     place = network()
     for n in range(3):
         say(place, n, blocked(), blocked(weight=0))
-    standing = stand(place, "tls", START + 2 * INTERVAL, POLICY)
-    assert (len(standing.owners), standing.typed) == (2, False)
+    found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
+    assert (len(found.owners), found.typed) == (2, False)
 
 
 def test_imports_share_one_pseudo_vantage_and_are_likely_at_most() -> None:
@@ -269,10 +269,10 @@ def test_a_vantage_that_recovers_leaves_the_quorum_before_the_event_ends() -> No
         say(place, n, *[BLACKHOLE] * 3)
         rise(place, n, "tcp")
     say(place, 4, *[ok()] * 3)
-    assert stand(place, "tcp", START + 4 * INTERVAL, POLICY).likely
+    assert tally(place, "tcp", START + 4 * INTERVAL, POLICY).likely
     say(place, 5, *[ok()] * 3)
-    standing = stand(place, "tcp", START + 5 * INTERVAL, POLICY)
-    assert (standing.agreeing, standing.likely, len(standing.voting)) == ((), False, 3)
+    found = tally(place, "tcp", START + 5 * INTERVAL, POLICY)
+    assert (found.agreeing, found.likely, len(found.voting)) == ((), False, 3)
 
 
 def test_alarms_that_nobody_shares_end_one_by_one() -> None:
@@ -288,7 +288,7 @@ def test_alarms_that_nobody_shares_end_one_by_one() -> None:
     for n in range(8, 14):
         say(place, n, blocked(), *[ok()] * 7)
         rise(place, n)
-    relieve(place, "tls", START + 13 * INTERVAL, POLICY)
+    drop_recovered(place, "tls", START + 13 * INTERVAL, POLICY)
     assert alarmed(place.layers["tls"]) == ("p-ru64501-0",)
     for n in range(14, 16):
         say(place, n, *[blocked()] * 8)
@@ -296,7 +296,7 @@ def test_alarms_that_nobody_shares_end_one_by_one() -> None:
     assert place.layers["tls"].rank > 1
     for n in range(16, 22):
         say(place, n, blocked(), *[ok()] * 7)
-    relieve(place, "tls", START + 21 * INTERVAL, POLICY)
+    drop_recovered(place, "tls", START + 21 * INTERVAL, POLICY)
     assert len(alarmed(place.layers["tls"])) == 8
 
 
@@ -306,9 +306,9 @@ def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
     say(place, 1, blocked(), blocked())
     rise(place, 1)
     each = place.layers["tls"]
-    settle(each)
+    clear_alarms(each)
     assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
-    settle(each, wholly=True)
+    clear_alarms(each, wholly=True)
     assert not suspected(each)
 
 
@@ -316,10 +316,10 @@ def test_a_fork_shares_nothing_that_changes() -> None:
     place = network()
     say(place, 0, blocked(), ok())
     before = repr(place)
-    other = fork(place)
+    other = copy_for_round(place)
     say(other, 1, blocked(), blocked())
     rise(other, 1)
-    settle(other.layers["tls"])
+    clear_alarms(other.layers["tls"])
     assert repr(place) == before
 
 

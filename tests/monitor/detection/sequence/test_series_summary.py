@@ -3,19 +3,19 @@ from __future__ import annotations
 import pytest
 
 from monitor.detection.model import State, Tier
-from monitor.detection.sequence.gates import elsewhere
+from monitor.detection.sequence.gates import health_by_country
 from monitor.detection.sequence.onset import Onset
 from monitor.detection.sequence.series_summary import (
     MAX_WITNESSES,
-    Fares,
-    Sight,
+    HealthByCountry,
+    SeriesSummary,
     against,
     chosen,
     extent,
     network_evidence,
     onset_of,
     rule_counts,
-    sights,
+    series_summaries,
     supported,
     witnesses,
 )
@@ -34,12 +34,12 @@ from tests.monitor.detection.worlds import (
 )
 
 
-def seen(world: World, country: str = "RU") -> list[Sight]:
-    return sights(world.state, country, "probe", world.state.round, POLICY)
+def seen(world: World, country: str = "RU") -> list[SeriesSummary]:
+    return series_summaries(world.state, country, "probe", world.state.round, POLICY)
 
 
-def fares(world: World) -> Fares:
-    return lambda target: elsewhere(world.state, target, world.state.round, POLICY)
+def health(world: World) -> HealthByCountry:
+    return lambda target: health_by_country(world.state, target, world.state.round, POLICY)
 
 
 def world(rounds: int = 4, verdict: object = None) -> World:
@@ -121,8 +121,8 @@ def test_counts_and_witnesses_go_on_from_the_past() -> None:
 
 def test_evidence_of_a_network_for_the_pages() -> None:
     here = world()
-    (sight,) = seen(here)
-    shown = network_evidence(sight, here.state.round, POLICY)
+    (summary,) = seen(here)
+    shown = network_evidence(summary, here.state.round, POLICY)
     assert (shown.asn, shown.layer, shown.technique) == (64501, "tls", "tls.reset.sni")
     assert (shown.tier, shown.agreeing, shown.voting, shown.owners) == (Tier.CONFIRMED, 3, 3, 3)
     assert [nats for _, nats in shown.nats] == [POLICY.clip_micronats] * 3
@@ -140,10 +140,10 @@ def test_evidence_of_a_network_for_the_pages() -> None:
 )
 def test_against(people: list[Vantage], verdict: object, expected: tuple[str, ...]) -> None:
     here = World(people).quiet().run(3, lambda n, who: verdict)  # type: ignore[arg-type,return-value]
-    assert against(seen(here), fares(here), POLICY) == expected
+    assert against(seen(here), health(here), POLICY) == expected
 
 
 def test_against_says_when_somebody_abroad_fails_too() -> None:
     here = World([*standard(), *vantages(3, "DE", 64504)]).quiet()
     here.run(3, lambda n, who: blocked() if who.asn in (64501, 64504) else ok())
-    assert "failing_elsewhere" in against(seen(here), fares(here), POLICY)
+    assert "failing_elsewhere" in against(seen(here), health(here), POLICY)

@@ -46,7 +46,7 @@ def network(world: World) -> Network:
 
 def watched(world: World, layer: str = "tls") -> tuple[str, ...]:
     here = network(world)
-    return split.apart(here, here.layers[layer], world.state.round, POLICY)
+    return split.on_watch(here, here.layers[layer], world.state.round, POLICY)
 
 
 def test_a_part_of_a_network_is_likely_after_a_while_and_says_so() -> None:

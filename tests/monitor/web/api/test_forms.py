@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detection.model import State, Verdict
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
@@ -19,7 +19,7 @@ from monitor.web.api import forms
 from monitor.web.api.forms import COLUMNS, as_csv, inert, rfc3339
 from tests.world import site as world
 
-PRESENT = Present(
+PRESENT = PresentState(
     target="wechat/web", country="RU", asn=1, state=State.OK, technique=None, rule="r",
     vantages=2, agreeing=2, round=0,
 )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.model import State
-from monitor.detection.sequence.present import Present
+from monitor.detection.sequence.present import PresentState
 from monitor.web.draw.matrix import cell, country_matrix
 from monitor.web.site import Site
 from tests.world import site as world
@@ -13,8 +13,8 @@ from tests.world import site as world
 EVENTS = {event.id: event for event in world.events()}
 
 
-def row(state: State, target: str = "wechat/web", asn: int = 1) -> Present:
-    return Present(
+def row(state: State, target: str = "wechat/web", asn: int = 1) -> PresentState:
+    return PresentState(
         target=target, country="RU", asn=asn, state=state, technique=None, rule="r",
         vantages=1, agreeing=1, round=0,
     )  # fmt: skip

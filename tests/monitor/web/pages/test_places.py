@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
-from monitor.detection.sequence.present import Sight, present
+from monitor.detection.sequence.present import LatestVerdict, states_now
 from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import newest_verdicts
 from monitor.store.reading.vantages import VantageRow
@@ -130,7 +130,7 @@ async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
     async with site.database.reading() as connection:
         sights = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open")
-    rows = [row for row in present(sights) if row.country == "RU"]
+    rows = [row for row in states_now(sights) if row.country == "RU"]
     here = [event for event in opened if event.country == "RU"]
     networks, listed = network_matrix(site.catalogue.services, rows, here)
     assert networks == [64501, 64502]
@@ -188,13 +188,13 @@ async def test_its_links_lead_somewhere(web: Client) -> None:
 CONFIRMED = EVENTS[world.CONFIRMED]
 
 
-def sight(probe: str, *findings: tuple[Layer, bool], target: str = "wechat/web") -> Sight:
+def sight(probe: str, *findings: tuple[Layer, bool], target: str = "wechat/web") -> LatestVerdict:
     found = tuple(
         LayerFinding(layer=layer, blocked=bad, rule=f"{layer}.{'bad' if bad else 'good'}")
         for layer, bad in findings
     )
     state = State.BLOCKED if any(bad for _, bad in findings) else State.OK
-    return Sight(
+    return LatestVerdict(
         target=target, country="RU", asn=64501, probe=probe, round=0,
         verdict=Verdict(target=target, state=state, rule="r", findings=found),
     )  # fmt: skip

@@ -169,7 +169,7 @@ def test_every_difference_that_the_detector_writes_is_told() -> None:
         targets=("wechat/messaging",),
         asns=(64502,),
     )
-    note = detector._difference(CONFIRMED, new)
+    note = detector._changes(CONFIRMED, new)
     change = Change(round=1, kind="changed", note=note)
     ((_, said),) = event_text.history(replace(CONFIRMED, history=(change,)))
     assert "the resolver says that the name does not exist" in said
