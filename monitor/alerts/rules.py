@@ -9,13 +9,15 @@ by its pace.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from monitor.alerts import blocking, health
+from monitor.alerts import blocking, health, routing, scraping
 from monitor.alerts.alert import Alert, as_yaml, duration
 from monitor.alerts.promql import recordings
 from monitor.detection.policy import Policy
+from probes.runtime.options import OptionError
 
 RUNBOOKS = "deploy/runbooks"
 """Where the runbooks are in the source tree, for whoever publishes them nowhere else."""
@@ -61,3 +63,17 @@ def render(policy: Policy, public_url: str, runbooks: str = RUNBOOKS) -> str:
         f"# Policy {policy.name}, pace {policy.pace}.\n"
     )
     return head + as_yaml(document(policy, public_url, runbooks))
+
+
+def requested_file(given: argparse.Namespace) -> str:
+    """The file that the options of `reachwatch rules` ask for. Raises OptionError."""
+    policy = Policy(pace=given.pace or 1)
+    if given.alertmanager and given.prometheus:
+        raise OptionError("--alertmanager, --prometheus: one file at a time")
+    if (given.webhook or given.heartbeat) and not given.alertmanager:
+        raise OptionError("--webhook, --heartbeat: only with --alertmanager")
+    if given.alertmanager:
+        return routing.render(policy, given.webhook or "", given.heartbeat or "")
+    if given.prometheus:
+        return scraping.render(policy)
+    return render(policy, given.public_url, given.runbooks or RUNBOOKS)

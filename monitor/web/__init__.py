@@ -1,4 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages, API and metrics over HTTP. Everything is read from the store at the moment it is asked
-for; nothing is decided here.
-"""
+"""Pages, API and metrics over HTTP, read from the store for each request."""

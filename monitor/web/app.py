@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The web application: routes, error pages and headers. Each page and list is elsewhere."""
+"""The web application: routes, error responses, compression and headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 SMALL_BYTES, LARGE_BYTES = 1 << 10, 256 << 10
 LEVEL = 6
 READY_SECONDS = 5.0
-"""How long `/readyz` waits for the store; Kubernetes and compose ask every ten seconds or so."""
+"""Time limit of `/readyz` for the store; Kubernetes and compose ask about every ten seconds."""
 MAX_BODY_BYTES = 16 << 10
 """Only enrolment has a body, and it is small."""
 SECURITY_HEADERS = {
@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
 
 def make_app(site: Site) -> web.Application:
     """Return the application that serves one site."""
-    app = web.Application(middlewares=[_guarded], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
     app.on_response_prepare.append(_add_headers)
     router = app.router
@@ -71,16 +71,15 @@ async def _healthz(request: web.Request) -> web.Response:
 
 async def _readyz(request: web.Request) -> web.Response:
     site = request.app[SITE]
-    reasons = [*site.unready(), *await _store_away(site)]
+    reasons = [*site.unready(), *await _store_errors(site)]
     return web.Response(
         text="".join(f"{reason}\n" for reason in reasons) or "ready\n",
         status=503 if reasons else 200,
     )
 
 
-async def _store_away(site: Site) -> tuple[str, ...]:
-    """Why the store cannot be read; nothing when it can. A process of pages alone has no other
-    way to know."""
+async def _store_errors(site: Site) -> tuple[str, ...]:
+    """Why the store cannot be read, if it cannot. A `serve` process finds out only by reading."""
     try:
         async with asyncio.timeout(READY_SECONDS), site.database.reading() as connection:
             await ingest_counters(connection)
@@ -91,35 +90,35 @@ async def _store_away(site: Site) -> tuple[str, ...]:
     return ()
 
 
-async def _packed(request: web.Request, answer: web.StreamResponse) -> web.StreamResponse:
-    """The response, compressed when it is worth it and the caller takes it."""
-    if not isinstance(answer, web.Response) or not isinstance(answer.body, bytes):
-        return answer
-    body = answer.body
-    if len(body) < SMALL_BYTES or "Content-Encoding" in answer.headers:
-        return answer
-    answer.headers["Vary"] = "Accept-Encoding"
+async def _compressed(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """The response, gzipped when it is large enough and the client accepts that."""
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return response
+    body = response.body
+    if len(body) < SMALL_BYTES or "Content-Encoding" in response.headers:
+        return response
+    response.headers["Vary"] = "Accept-Encoding"
     if "gzip" in request.headers.get("Accept-Encoding", ""):
-        # A big list would hold up everybody else.
-        answer.body = (
+        # Compressing a large list would block the event loop.
+        response.body = (
             gzip.compress(body, LEVEL, mtime=0)
             if len(body) < LARGE_BYTES
             else await asyncio.to_thread(gzip.compress, body, LEVEL, mtime=0)
         )
-        answer.headers["Content-Encoding"] = "gzip"
-    return answer
+        response.headers["Content-Encoding"] = "gzip"
+    return response
 
 
-Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
-async def _guarded(request: web.Request, handler: Answer) -> web.StreamResponse:
-    """Every failure gets a page (or, under /api/, a JSON object) and never a traceback."""
-    return await _packed(request, await _answered(request, handler))
+async def _middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Failures become a page (under /api/ a JSON object), never a traceback."""
+    return await _compressed(request, await _respond(request, handler))
 
 
-async def _answered(request: web.Request, handler: Answer) -> web.StreamResponse:
+async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except BadParameterError as error:

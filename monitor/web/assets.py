@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static files, read once, compressed once, and named by their content so that browsers may keep
-them for a year.
+"""Static files: read and compressed once, and addressed by a digest so that browsers can cache them
+for a year.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import web
 
 STATIC = Path(__file__).with_name("static")
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-FOR_EVER = "public, max-age=31536000, immutable"
+CACHE_FOREVER = "public, max-age=31536000, immutable"
 
 
 class Asset(msgspec.Struct, frozen=True):
@@ -44,19 +44,19 @@ def assets() -> dict[str, Asset]:
 
 
 def address(name: str) -> str:
-    """Where a static file is. Raises KeyError for a name that does not exist."""
+    """The URL path of a static file. Raises KeyError for an unknown name."""
     return f"/static/{name}?{assets()[name].digest}"
 
 
 async def serve(request: web.Request) -> web.Response:
-    """One static file: kept for ever when asked for by its digest, else asked for again."""
+    """Serve a static file: cached for ever when requested by its digest, else revalidated."""
     found = assets().get(request.match_info["name"])
     if found is None:
         raise web.HTTPNotFound(reason="There is no such file.")
     headers = {
         "ETag": f'"{found.digest}"',
         "Vary": "Accept-Encoding",
-        "Cache-Control": FOR_EVER if request.query_string == found.digest else "no-cache",
+        "Cache-Control": CACHE_FOREVER if request.query_string == found.digest else "no-cache",
     }
     if f'"{found.digest}"' in request.headers.get("If-None-Match", ""):
         return web.Response(status=304, headers=headers)

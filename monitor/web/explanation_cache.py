@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How events came about, kept for the pages: folding an event again takes seconds in a large
-fleet, and what it gives changes only with the event.
+"""A cache of explanations of events. Folding an event again takes seconds in a large fleet, and the
+result changes only when the event does.
 """
 
 from __future__ import annotations
@@ -18,51 +18,51 @@ log = logging.getLogger(__name__)
 Key = tuple[str, int]
 Explain = Callable[[str], Awaitable[Explanation]]
 MAX_KEPT = 64
-"""Stories that are kept."""
+"""Explanations in the cache."""
 EVENT_PAGE_WAIT_SECONDS = 0.08
-"""How long the event's own page waits for a story that is not there yet."""
+"""How long the page of an event waits for an explanation that is not in the cache."""
 
 
 class ExplanationCache:
-    """Explanations by event, made one at a time, in the form in which the event is now."""
+    """Explanations by event and version, computed one at a time."""
 
     def __init__(self, explain: Explain) -> None:
         self._explain = explain
-        self._kept: OrderedDict[Key, Explanation | str] = OrderedDict()
-        self._wanted: asyncio.Queue[Key] = asyncio.Queue()
+        self._explanations: OrderedDict[Key, Explanation | str] = OrderedDict()
+        self._requests: asyncio.Queue[Key] = asyncio.Queue()
         self._ready: dict[Key, asyncio.Event] = {}
 
     async def run(self) -> None:
-        """Make what is wanted, until cancelled."""
+        """Compute requested explanations until cancelled."""
         while True:
-            key = await self._wanted.get()
+            key = await self._requests.get()
             try:
                 found: Explanation | str = await self._explain(key[0])
             except UntoldError as error:
                 found = str(error).partition(": ")[2]
             except StoreUnavailableError as error:
-                log.warning("an event cannot be told: %s", error)
+                log.warning("an event cannot be explained: %s", error)
                 found = "the store is away"
-            self._kept[key] = found
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+            self._explanations[key] = found
+            while len(self._explanations) > MAX_KEPT:
+                self._explanations.popitem(last=False)
             self._ready.pop(key).set()
 
-    async def get(self, event: Event, patience: float | None = None) -> Explanation | str | None:
-        """The story of an event, or why there is none. When it takes longer than `patience`
-        seconds it goes on being made, for whoever asks next: meanwhile there is the one of the
-        event's last form, or None."""
+    async def get(self, event: Event, timeout: float | None = None) -> Explanation | str | None:
+        """The explanation of an event, or the reason why there is none. When it takes longer than
+        `timeout` seconds, it is computed in the background, and the result is the explanation
+        of the event's previous version, or None."""
         key = event.id, event.updated
-        if key not in self._kept:
+        if key not in self._explanations:
             ready = self._ready.get(key)
             if ready is None:
                 ready = self._ready[key] = asyncio.Event()
-                self._wanted.put_nowait(key)
+                self._requests.put_nowait(key)
             try:
-                async with asyncio.timeout(patience):
+                async with asyncio.timeout(timeout):
                     await ready.wait()
             except TimeoutError:
-                earlier = (self._kept[k] for k in reversed(self._kept) if k[0] == event.id)
-                return next(earlier, None)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+                newest_first = reversed(self._explanations.items())
+                return next((found for (id, _), found in newest_first if id == event.id), None)
+        self._explanations.move_to_end(key)
+        return self._explanations[key]

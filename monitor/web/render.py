@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Templates to responses. Everything is escaped; a template cannot reach the store."""
+"""Renders templates. All values are escaped; templates cannot read the store."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from monitor.web.text import event_text, words
 
 HERE = Path(__file__).parent
 STALLED_MS = 240_000
-"""Without a measurement for this long (four minutes, or three rounds) a page says so."""
+"""Pages say so when no measurement has arrived for this long (and for three rounds)."""
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """The templates, compiled once."""
+    """The template environment."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -41,7 +41,7 @@ def environment() -> jinja2.Environment:
 async def render(
     request: web.Request, template: str, values: Mapping[str, Any], status: int = 200
 ) -> web.Response:
-    """Return the page; `values` are the template's, beside what every page shows."""
+    """Return a page. `values` go to the template, together with those that all pages use."""
     site = request.app[SITE]
     shared = {
         "site": site,
@@ -61,7 +61,7 @@ async def render(
 
 
 async def freshness(site: Site) -> tuple[str, bool]:
-    """When data last came, as a sentence, and whether that is too long ago."""
+    """The age of the newest measurement as a sentence, and whether it is too old."""
     try:
         async with site.database.reading() as connection:
             last = await last_received(connection)

@@ -26,26 +26,26 @@ class Site:
     clock: Callable[[], int]
     """Unix milliseconds."""
     unready: Callable[[], Sequence[str]]
-    """Why the process cannot serve now, one reason a line; empty when ready."""
+    """Reasons why the process cannot serve now; empty when it is ready."""
     lags: Lags
     public_url: str = PUBLIC_URL
     """Base of permalinks, without the final slash."""
     brokers: tuple[str, ...] = ()
     """MQTT URLs given to probes that enrol."""
     demo: str = ""
-    """What is simulated, in words; empty outside the demonstration."""
+    """Notice that everything is simulated; empty outside the demonstration."""
     interval_seconds: int = 300
     retests_requested: Callable[[], tuple[int, int]] | None = None
-    """Targets that this process asked networks to measure again, since its start and in the last
-    hour; None where it asks nobody."""
+    """Number of retests that this process requested: since its start, and in the last hour. None in
+    a process without detector."""
     explanations: ExplanationCache | None = None
-    """How events came about; None where they cannot be folded again."""
+    """Explanations of events; None where events cannot be folded again."""
     enrolled_before_ms: int = 0
-    """The demonstration's probes enrol with a date this long ago, so that they may vote."""
+    """The demonstration dates enrolments back by this much, so that its probes have a vote."""
 
     @property
     def token_options(self) -> str:
-        """What `reachwatch token new` needs, so that its token leads to this monitor."""
+        """Options of `reachwatch token new` for a token that points to this monitor."""
         return "" if self.public_url == PUBLIC_URL else f" --public-url {self.public_url}"
 
     @property

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The forms in which values leave over the API: JSON-ready dictionaries and CSV.
+"""API objects as dictionaries for JSON, and as CSV.
 
-Names are fixed: programs of others read them. Times are RFC 3339, UTC. Text from the network is
-inert in CSV: a cell that a spreadsheet would run as a formula gets a leading apostrophe.
+The names are public. Times are RFC 3339, UTC. In CSV, a cell that a spreadsheet would run as a
+formula gets a leading apostrophe.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
 
 
 def present_form(present: PresentState) -> dict[str, Any]:
-    """The state of a target in a network now."""
+    """The present state of a target in a network."""
     return {
         "target": present.target,
         "country": present.country,
@@ -159,12 +159,12 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "measurements": tuple(_MEASUREMENTS.split()),
     "timeline": tuple(_TIMELINE.split()),
 }
-"""The heading of each list as CSV, the same whatever the rows are."""
+"""CSV columns of each list."""
 
 
 def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of a list as CSV (RFC 4180) with its heading; nested values become `a.b` columns,
-    lists are joined by spaces. Services have one row a present state."""
+    """Rows of a list as CSV (RFC 4180) with a header; nested values become `a.b` columns, lists are
+    joined by spaces. Services have one row for each present state."""
     if name == "services":
         rows = [row for service in rows for row in _service_rows(service)]
     out = io.StringIO()
@@ -186,7 +186,7 @@ def _service_rows(service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def inert(value: object) -> object:
-    """The value, made harmless for spreadsheets (OWASP, CSV injection)."""
+    """The value, safe for spreadsheets (OWASP, CSV injection)."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return f"'{value}"
     return "" if value is None else value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The OpenAPI document of `/api/v1/`, made from the lists that exist."""
+"""The OpenAPI document of `/api/v1/`, generated from its endpoints."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an event came about, as a picture: evidence held, round by round, against what is needed.
+"""How an event came about: evidence by round against the quorum, drawn as SVG with a table.
 
-One picture a series (network, function, layer): a band for each vantage that counts, stacked;
-the line of the quorum; and below it which gates held. Drawn on the server, with a table twin.
+One picture for each series (network, target, layer): stacked bands, one for each vantage with a
+vote; the line of the quorum; below it the gates that were shut.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from monitor.detection.sequence.explain import Moment, Voice
 
 WIDTH, HEIGHT = 720, 160
 TONES = 6
-"""Bands take turns among so many shades."""
+"""Number of shades that bands alternate between."""
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True):
-    """What one vantage held over time."""
+    """Evidence of one vantage over time."""
 
     probe: str
     label: str
@@ -30,7 +30,7 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """A stretch in which failures did not count."""
+    """A time span in which failures did not count."""
 
     x: float
     width: float
@@ -38,7 +38,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of the table twin."""
+    """One round of the table."""
 
     round: int
     voices: tuple[Voice | None, ...]
@@ -73,7 +73,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pictures(moments: Sequence[Moment]) -> list[Picture]:
-    """Return a picture of each series that holds anything, those with the most evidence first."""
+    """Return a picture of each series, those with the most evidence first."""
     ordered = sorted(moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
     grouped = groupby(ordered, lambda m: (m.asn, m.target, m.layer))
     made = [_picture(list(each)) for _, each in grouped]
@@ -128,7 +128,7 @@ def _picture(moments: Sequence[Moment]) -> Picture:
 
 
 def _counted(moment: Moment) -> dict[str, int]:
-    """What each vantage that votes holds."""
+    """Evidence by vantage, of those with a vote."""
     return {v.probe: v.holds for v in moment.voices if not v.no_vote}
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A measurement as ladders: one an endpoint, one rung a step, each with what happened in a
-sentence, and the contrasts beside the rung that they explain. Nothing is judged here.
+"""A measurement as tables: one for each endpoint, one row for each step, with a sentence for each
+observation and the contrasts beside the step that they explain. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ UNNAMED = {
     Purpose.CONTRAST: "over another transport",
     Purpose.REFERENCE: "another resolver",
 }
-"""What an observation without a named contrast is."""
+"""The comparison that an observation without a named contrast makes."""
 _FAMILIES = {"A": "IPv4", "AAAA": "IPv6"}
 _NO_FAMILY = frozenset((Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE))
-"""How a machine without IPv6 (or IPv4) fails, when no ICMP message said so."""
+"""Failures of a machine without IPv6 (or IPv4), when no ICMP message came."""
 
 
 class ObservationLine(msgspec.Struct, frozen=True, kw_only=True):
     """One observation."""
 
     outcome: str
-    """`works`, `fails`, or empty where it is neither: a name that has no IPv6 address, a vantage
-    that has no IPv6, an address that runs no DNS and stays silent, a trace of the path."""
+    """`works`, `fails`, or empty for neither: a name without IPv6 address, a vantage without IPv6,
+    no answer from an address without DNS, a path trace."""
     where: str
     """Address or resolver."""
     sentence: str
     took_ms: float
     contrast: str
-    """What was changed, in words; empty for what the app itself would do."""
+    """What was changed, in words; empty for what the app itself does."""
     certificates: tuple[CertificateSummary, ...] = ()
 
 
@@ -82,7 +82,7 @@ class EndpointSteps(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def endpoint_steps(measurement: Measurement) -> Sequence[EndpointSteps]:
-    """Return a ladder for each endpoint of the measurement, in its order."""
+    """Return a table for each endpoint, in the order of the measurement."""
     grouped: dict[str, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
     for each in measurement.observations:
         if not isinstance(each, Unrecognised):
@@ -104,8 +104,7 @@ def endpoint_steps(measurement: Measurement) -> Sequence[EndpointSteps]:
 
 
 def _missing_families(measurement: Measurement) -> frozenset[str]:
-    """Address families that the vantage does not have: all that it dialled there failed at
-    once, on its own machine."""
+    """Address families without any connection: every one failed on the vantage's own machine."""
     tried: dict[str, list[bool]] = defaultdict(list)
     for each in measurement.observations:
         if isinstance(each, TCPConnect):
@@ -122,7 +121,7 @@ def _step_row(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> St
     subject, comparisons = [], []
     for each in seen:
         made = _neutral(each, seen, no_family) or observation_line(each)
-        # A trace is no step of the app's: its rung holds nothing else.
+        # A path trace is no step of the app; it has a row of its own.
         if each.purpose is Purpose.SUBJECT or isinstance(each, PathTrace):
             subject.append(_with_contrast(made, each, seen))
         else:
@@ -135,7 +134,7 @@ def _step_row(step: str, seen: Sequence[Known], no_family: frozenset[str]) -> St
 def _neutral(
     each: Known, seen: Sequence[Known], no_family: frozenset[str]
 ) -> ObservationLine | None:
-    """The line of an observation that is no failure though nothing came of it; else None."""
+    """The line of an observation that neither works nor fails; else None."""
     match each:
         case DNSLookup(failure=Failure.DNS_NO_ANSWER, qtype=qtype) if qtype in _FAMILIES:
             others = (
@@ -161,7 +160,7 @@ def _neutral(
 
 
 def _with_contrast(made: ObservationLine, each: Known, seen: Sequence[Known]) -> ObservationLine:
-    """A handshake that died, with the harmless name that passed at the same server."""
+    """A failed handshake, with the harmless name that the same server answered."""
     if not isinstance(each, TLSHandshake) or each.failure is None:
         return made
     for other in seen:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Strips of time as SVG: what was seen in each slice, runs of the same merged into one shape.
+"""Timelines as strips: the state in each time slice, with equal neighbours merged into one run.
 
-State is told by colour and by form (solid, hatch, dots, dotted line), so that it survives
-colour blindness and a black-and-white print. A round speaks until the next one is due: slices
-between two rounds take the words of the earlier, a round that is missing leaves a gap.
+States differ by colour and by pattern (solid, hatch, dots, dotted line), for colour-blind readers
+and black-and-white print. A round counts until the next one is due: slices between two rounds have
+the state of the earlier one. A missing round leaves a gap.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from monitor.web.text import words
 SLICES = 96
 HOUR_MS = 3_600_000
 SPANS = (1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
-"""Seconds that a strip may show, before division by the pace: as few as hold what there is."""
+"""Possible lengths in seconds, divided by the pace: the shortest that holds all rounds is used."""
 _KIND = {
     State.OK: "ok",
     State.BLOCKED: "blocked",
@@ -47,7 +47,7 @@ _WORD = {
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A stretch of time (Unix ms) cut into equal slices."""
+    """A time span (Unix ms) in equal slices."""
 
     since: int
     until: int
@@ -65,7 +65,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class StripRun(msgspec.Struct, frozen=True):
-    """Slices in a row that look the same."""
+    """Consecutive slices of the same kind."""
 
     kind: str
     word: str
@@ -77,7 +77,7 @@ class StripRun(msgspec.Struct, frozen=True):
 
 
 class Strip(msgspec.Struct, frozen=True):
-    """A strip: its runs over `slices` units of width, and what they say in one sentence."""
+    """A strip: its runs over `slices` units of width, and a summary in one sentence."""
 
     runs: tuple[StripRun, ...]
     slices: int
@@ -86,21 +86,21 @@ class Strip(msgspec.Struct, frozen=True):
     summary: str
     failing: int
     total: int
-    """Measurements that say anything, and those of them that failed as blocked."""
+    """Measurements with any state but "no data"; `failing` of them failed as blocked."""
 
 
 def longest(policy: Policy) -> int:
-    """The longest stretch that a strip shows, in milliseconds."""
+    """The longest time span of a strip, in milliseconds."""
     return policy.ms(SPANS[-1])
 
 
 def window(
     now: int, oldest: int | None, newest: int | None, policy: Policy, interval: int
 ) -> Window:
-    """The stretch to show for what there is from `oldest` to `newest` (rounds, Unix ms).
+    """The window that shows the rounds from `oldest` to `newest` (Unix ms).
 
-    It ends with the newest round's interval (ms), or now when that is long past: then the gap
-    is to be seen. From a day on a slice is an hour.
+    It ends with the interval (ms) of the newest round, or now when that is long ago, so that the
+    gap is visible. In windows of a day or more a slice is an hour.
     """
     until = now
     if newest is not None:
@@ -154,13 +154,13 @@ def strip(counts: Iterable[StateCount], window: Window, interval: int) -> Strip:
 
 
 def _fill_gaps(kinds: Sequence[str | None], window: Window, interval: int) -> list[str]:
-    """Empty slices take the kind before them for as long as a round speaks: the usual distance
-    of rounds in this strip, at least one interval, plus a slice for their jitter."""
+    """Empty slices take the kind before them for as long as a round counts: the usual distance
+    between rounds in this strip, at least one interval, plus a slice for jitter."""
     seen = [index for index, kind in enumerate(kinds) if kind is not None]
     gaps = [b - a for a, b in pairwise(seen)]
     own = -(-interval // window.width)
     usual = int(statistics.median(gaps)) if gaps else 0
-    # A strip with holes only has long gaps: they are not taken for the pace of its rounds.
+    # Where rounds are missing, long gaps must not be taken for the usual distance.
     reach = max(own, min(usual, 12 * own)) + (1 if own > 1 or usual > 1 else 0)
     filled: list[str] = []
     last = -reach - 1
@@ -174,7 +174,7 @@ def _fill_gaps(kinds: Sequence[str | None], window: Window, interval: int) -> li
 
 
 def _slice_kind(series: Iterable[Counter[str]]) -> str | None:
-    """One word for a slice; None where nothing was measured at all."""
+    """The kind of a slice; None where nothing was measured."""
     kinds = {_series_kind(count) for count in series}
     if len(kinds) > 1:
         kinds.discard("none")
@@ -184,14 +184,14 @@ def _slice_kind(series: Iterable[Counter[str]]) -> str | None:
 
 
 def _series_kind(count: Counter[str]) -> str:
-    """One word for a series in a slice."""
-    speaking = {kind: n for kind, n in count.items() if kind != "none"}
-    if not speaking:
+    """The kind of a series in a slice."""
+    counted = {kind: n for kind, n in count.items() if kind != "none"}
+    if not counted:
         return "none"
-    total = sum(speaking.values())
-    kind = min(speaking, key=lambda each: (-speaking[each], each))
-    # A slice is only called by one word when three quarters of it agree.
-    return kind if speaking[kind] * 4 >= total * 3 else "mixed"
+    total = sum(counted.values())
+    kind = min(counted, key=lambda each: (-counted[each], each))
+    # A slice has one kind only when three quarters of its verdicts agree.
+    return kind if counted[kind] * 4 >= total * 3 else "mixed"
 
 
 class CoverageRun(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The world as SVG paths: land, borders, and one shape for each country of which something is
-known. Outlines come projected (`map/world.json`, made by `scripts/map`); it says of a
-country the worst that the overview's matrix says.
+"""The world map as SVG paths: land, borders, and a shape for each country with data. The outlines
+(`map/world.json`, made by `scripts/map`) are already projected. A country shows the worst state of
+its cells in the overview's matrix.
 
 Countries too small to be seen, and territories without an outline, get a dot.
 """
@@ -22,19 +22,19 @@ from monitor.web.text.words import country as name_of
 
 FILE = Path(__file__).parents[1] / "map" / "world.json"
 NAMED = 3
-"""Services that a place names for one state; of others it says how many."""
+"""Services named for one state; the others are counted."""
 _KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
-"""What is not blocked, the most telling first."""
+"""Kinds other than blocked, the most important first."""
 _TIERS = (Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED)
 _TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 
 
 class MapPlace(msgspec.Struct, frozen=True):
-    """What the map shall say of a country."""
+    """A country's mark and label."""
 
     country: str
     kind: str
-    """How it looks; one of the kinds of mark."""
+    """Kind of mark."""
     label: str
     """One sentence, shown on hover and read aloud."""
 
@@ -48,7 +48,7 @@ class MapShape(msgspec.Struct, frozen=True):
 
 
 class MapPicture(msgspec.Struct, frozen=True):
-    """A picture: its size, what lies beneath, what stands out."""
+    """The map: size, background and marked countries."""
 
     width: int
     height: int
@@ -56,7 +56,7 @@ class MapPicture(msgspec.Struct, frozen=True):
     borders: str
     shapes: tuple[MapShape, ...]
     elsewhere: tuple[MapPlace, ...] = ()
-    """Places that are on no map, `ZZ` for one; the table names them."""
+    """Places without a shape, such as `ZZ`; only the table lists them."""
 
 
 class _Atlas(msgspec.Struct, frozen=True):
@@ -92,7 +92,7 @@ def _outline(country: str) -> str:
 
 
 def world(places: Iterable[MapPlace]) -> MapPicture:
-    """Return the picture in which these places stand out, larger ones beneath smaller ones."""
+    """Return the map with these places, small countries above large ones."""
     atlas = _atlas()
     land, borders = _ground()
     shapes, elsewhere = [], []
@@ -145,7 +145,7 @@ def _line(points: Sequence[tuple[int, int]]) -> str:
 
 
 def _same_direction(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Both steps go the same way."""
+    """Both steps have the same direction."""
     cross = one[0] * other[1] - one[1] * other[0]
     return cross == 0 and one[0] * other[0] + one[1] * other[1] > 0
 

@@ -26,14 +26,13 @@ from probes.wire.target import Service
 
 WITNESSES = 20
 MARGIN = 0.25
-"""Share of the event's length that the timeline shows before and after it."""
+"""The timeline begins and ends this share of the event's length before and after it."""
 SHORTEST = 900
-"""Seconds that a timeline shows at least, before division by the pace."""
+"""Shortest timeline in seconds, divided by the pace."""
 
 
 async def requested_event(request: web.Request) -> tuple[Event, Service | None, str]:
-    """The event that a request is about, its service in the catalogue, and the service's name.
-    Raises HTTPNotFound."""
+    """The event, its service in the catalogue, and the service's name. Raises HTTPNotFound."""
     site = request.app[SITE]
     async with site.database.reading() as connection:
         event = await get_event(connection, request.match_info["id"])
@@ -76,17 +75,17 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
-    """How the series with the most evidence came about, when that is known quickly enough."""
+    """The picture of the series with the most evidence; None when it takes too long."""
     if site.explanations is None:
         return None
-    story = await site.explanations.get(event, EVENT_PAGE_WAIT_SECONDS)
-    if not isinstance(story, Explanation):
+    explanation = await site.explanations.get(event, EVENT_PAGE_WAIT_SECONDS)
+    if not isinstance(explanation, Explanation):
         return None
-    return next(iter(rounds.pictures(story.moments)), None)
+    return next(iter(rounds.pictures(explanation.moments)), None)
 
 
 async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Strip]]:
-    """One strip a network concerned, from before the onset to after the end."""
+    """A strip for each affected network, from before the onset to after the end."""
     now, interval = site.clock(), site.interval_seconds * 1000
     end = event_text.ended(event)
     made = []
@@ -105,7 +104,7 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
 
 
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
-    """The newest witness and the control's measurement of the same target beside it."""
+    """The newest witness, and the control's measurement of the same target."""
     for id in reversed(event.witnesses):
         found = await site.database.facts.measurement(id)
         if found is None:
@@ -125,16 +124,15 @@ async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
     site = request.app[SITE]
     event, _, name = await requested_event(request)
-    story = (
-        await site.explanations.get(event) if site.explanations else "this server does not tell it"
-    )
-    told = isinstance(story, Explanation)
+    cache = site.explanations
+    found = await cache.get(event) if cache else "this server does not tell it"
+    explanation = found if isinstance(found, Explanation) else None
     values = {
         "title": f"Round by round: {name}",
         "event": event,
         "headline": event_text.headline(event, name),
-        "pictures": rounds.pictures(story.moments) if isinstance(story, Explanation) else [],
-        "untold": story.untold if isinstance(story, Explanation) else 0,
-        "why_not": "" if told else str(story),
+        "pictures": rounds.pictures(explanation.moments) if explanation else [],
+        "untold": explanation.untold if explanation else 0,
+        "why_not": "" if explanation else str(found),
     }
     return await render(request, "rounds.html", values)

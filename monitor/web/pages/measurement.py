@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One measurement: its verdict, the rule in words, its ladders, and the control's beside them."""
+"""One measurement: verdict, rule, steps, and the control's steps beside them."""
 
 from __future__ import annotations
 

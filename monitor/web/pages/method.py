@@ -90,7 +90,7 @@ WHOLE = {
     target.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
     target.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
 }
-"""Rules of a target as a whole, beside those of the layers."""
+"""Rules of a whole target, besides those of the layers."""
 POLICY = {
     "name": "What this set of values is called.",
     "pace": "All durations are divided by it; 1 outside demonstrations.",
@@ -137,7 +137,7 @@ POLICY = {
 
 
 class RuleText(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule, told."""
+    """One rule in words."""
 
     id: str
     layer: str
@@ -152,7 +152,7 @@ class RuleText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TechniqueText(msgspec.Struct, frozen=True, kw_only=True):
-    """One way of blocking, told."""
+    """One technique in words."""
 
     id: str
     layer: str
@@ -161,11 +161,11 @@ class TechniqueText(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of the policy, told."""
+    """One value of the policy in words."""
 
     name: str
     value: str
-    """As it is in force: durations are divided by the pace."""
+    """Durations are divided by the pace."""
     said: str
 
 
@@ -210,7 +210,7 @@ def weight(micronats: int, policy: Policy) -> str:
 
 
 def techniques() -> Sequence[TechniqueText]:
-    """Every way of blocking that is told apart, with the rules that name it."""
+    """Every technique, with its rules."""
     return [
         TechniqueText(
             id=str(technique),
@@ -237,7 +237,7 @@ def settings(policy: Policy) -> Sequence[Setting]:
 
 @functools.cache
 def docstrings() -> Mapping[str, str]:
-    """What stands below each field of the policy in its source."""
+    """Docstrings of the policy's fields, from its source."""
     body = ast.parse(textwrap.dedent(inspect.getsource(Policy))).body[0]
     found = {}
     for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
@@ -277,7 +277,7 @@ def states() -> Mapping[str, str]:
 
 
 def everything(policy: Policy) -> dict[str, Any]:
-    """The whole of it for programs."""
+    """Everything, for JSON."""
     return {
         "rules_version": RULES_VERSION,
         "rules": [msgspec.to_builtins(rule) for _, found in rules(policy) for rule in found],

@@ -26,7 +26,7 @@ from monitor.web.views import event_strip, window
 
 CHANGES = 8
 STRIPS = 60
-"""Events that get a strip; a page with more of them is a disaster already."""
+"""Events with a strip."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -39,7 +39,7 @@ async def page(request: web.Request) -> web.Response:
         probes = await fleet(site, connection, sights)
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
-        drawn = [(event, await drawing(site, connection, event)) for event in shown[:STRIPS]]
+        drawn = [(event, await event_drawing(site, connection, event)) for event in shown[:STRIPS]]
     online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
@@ -69,10 +69,10 @@ async def page(request: web.Request) -> web.Response:
     return await render(request, "overview.html", values)
 
 
-async def drawing(
+async def event_drawing(
     site: Site, connection: ReadTransaction, event: Event
 ) -> tuple[strips.Strip, strips.Window]:
-    """What the networks of an event saw of it lately."""
+    """The recent strip of an event's networks, and its window."""
     chosen = await window(site, connection, event.service)
     return await event_strip(site, connection, event, chosen, event.asns), chosen
 
@@ -99,10 +99,10 @@ def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
 def missing(
     vantages: Sequence[VantageRow], controls: Sequence[VantageRow], measured: bool
 ) -> list[tuple[str, str]]:
-    """What stands between these data and a verdict: (sentence, command that mends it)."""
-    said: list[tuple[str, str]] = []
+    """What is missing for a verdict: (sentence, command that adds it)."""
+    gaps: list[tuple[str, str]] = []
     if not vantages:
-        said.append(
+        gaps.append(
             (
                 "No vantage is online: nobody is measuring. Make a token and give it to a "
                 "volunteer, or use it yourself.",
@@ -110,7 +110,7 @@ def missing(
             )
         )
     if not controls:
-        said.append(
+        gaps.append(
             (
                 ("One vantage, no control" if len(vantages) == 1 else "No control is online")
                 + ": nothing can be called blocked yet, because nothing shows that the services "
@@ -122,7 +122,7 @@ def missing(
         len(vantages) > 1 and len({probe.owner for probe in vantages}) == 1
     )
     if thin and measured:
-        said.append(
+        gaps.append(
             (
                 "One vantage, or several of one owner, can never confirm a block: two vantages "
                 "of two owners in the same network can.",
@@ -131,11 +131,11 @@ def missing(
         )
     unknown = [probe for probe in vantages if probe.country == "ZZ" or probe.asn == 0]
     if unknown:
-        said.append(
+        gaps.append(
             (
                 f"{words.plural(len(unknown), 'vantage')} did not say where they are and have no "
                 "vote. Start them with their country and network.",
                 "reachprobe run --country CC --asn N",
             )
         )
-    return said
+    return gaps

@@ -19,7 +19,7 @@ EVENTS = 50
 
 
 async def page(request: web.Request) -> web.Response:
-    """Lead to the one page that a word names, or list what it may mean."""
+    """Redirect to the page of a word, or list what matches it."""
     word = request.query.get("q", "").strip()[:MAX_WORD]
     low = word.lower()
     site = request.app[SITE]

@@ -68,8 +68,8 @@ async def page(request: web.Request) -> web.Response:
 
 
 def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
-    """(kind, word) of a target in a network: the event's where it speaks of just this, else
-    what the rounds say, and then nothing is called blocked."""
+    """(kind of mark, word) of a target in a network: from the event that covers it, else from its
+    rounds, which call nothing blocked."""
     if (
         row.state in words.UNCONFIRMED
         and event is not None

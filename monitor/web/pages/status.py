@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The health of the system itself: does everything arrive, is it judged in time, what was
-refused, what runs?
-"""
+"""The health of the system: arrivals, lags, quarantine, versions."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ from monitor.web.site import SITE, Site
 from monitor.web.text import words
 
 LOOK_BACK_SECONDS = 900
-"""Stretch over which rates are taken, before division by the pace; three rounds at least."""
+"""Time span of rates, divided by the pace; at least three rounds."""
 QUARANTINE = {
     "malformed_batch": "a batch that cannot be read",
     "malformed_line": "a measurement that cannot be read",
@@ -52,21 +50,20 @@ QUARANTINE = {
 }
 """Each reason for quarantine, after "Measurements ..."."""
 LATE_MS = 300_000
-"""A detector that is this far behind what is stored (before division by the pace, and three
-rounds at least) is said to lag."""
+"""A detector lags when it is this far behind (divided by the pace, at least three rounds)."""
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """How late things are, in seconds."""
+    """Percentiles of a lag, in seconds."""
 
     half: float
     most: float
-    """95 of 100 are not later."""
+    """The 95th percentile."""
     n: int
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that the page says, as data."""
+    """The content of the page, as JSON."""
 
     ready: bool
     unready: tuple[str, ...]
@@ -128,7 +125,7 @@ async def as_json(request: web.Request) -> web.Response:
 
 
 async def health_of(site: Site) -> Health:
-    """Ask the store and this process."""
+    """Read the store and this process."""
     now = site.clock()
     interval = site.interval_seconds * 1000
     span = max(site.policy.ms(LOOK_BACK_SECONDS), 3 * interval)
@@ -198,7 +195,7 @@ async def health_of(site: Site) -> Health:
 
 
 def lag_of(lags: Sequence[float]) -> Lag | None:
-    """Half and 95 of 100; None of nothing."""
+    """Median and 95th percentile; None of an empty list."""
     if not lags:
         return None
     ordered = sorted(max(0.0, lag) for lag in lags)
@@ -208,7 +205,7 @@ def lag_of(lags: Sequence[float]) -> Lag | None:
 
 
 def lag_in(histogram: Histogram) -> Lag | None:
-    """The same from counts: the upper bounds of their buckets."""
+    """The same from a histogram, as upper bounds of buckets."""
     buckets = histogram.buckets()
     total = buckets[-1][1]
     if not total:
@@ -221,7 +218,7 @@ def lag_in(histogram: Histogram) -> Lag | None:
 
 
 def headline(found: Health, now: int) -> str:
-    """Is all well, in one sentence? What stands in the way comes first."""
+    """The state of the system in one sentence; problems come first."""
     if not found.ready:
         return f"Not ready: {'; '.join(found.unready)}."
     if found.last_received is None:

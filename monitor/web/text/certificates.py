@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates that somebody unexpected showed, in words. Every name in them is hostile text:
-it is cut, its control characters are made visible, and templates escape it.
+"""Unexpected certificates in words. Names in them are hostile text: they are cut, their control
+characters are made visible, and templates escape them.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ class CertificateSummary(msgspec.Struct, frozen=True, kw_only=True):
     valid: str = ""
     """`2026-01-01 to 2027-01-01`."""
     names: str = ""
-    """The first DNS names that it is for."""
+    """Its first DNS names."""
 
 
 def summarise_certificate(certificate: Certificate) -> CertificateSummary:
-    """What a certificate says of itself; only the hash when its DER is missing or broken."""
+    """The fields of a certificate; only the hash when its DER is missing or broken."""
     bare = CertificateSummary(sha256=certificate.sha256)
     if not certificate.der:
         return bare
     try:
         with warnings.catch_warnings():
-            # A forged certificate breaks RFC 5280 as it likes; that is its business.
+            # Forged certificates often violate RFC 5280.
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             parsed = x509.load_der_x509_certificate(certificate.der)
         return CertificateSummary(
@@ -48,7 +48,7 @@ def summarise_certificate(certificate: Certificate) -> CertificateSummary:
             names=_names(parsed),
         )
     except (ValueError, TypeError, OverflowError, x509.InvalidVersion, x509.DuplicateExtension):
-        # Whoever shows a forged certificate may well show a broken one.
+        # Forged certificates are often malformed.
         return bare
 
 
@@ -67,13 +67,13 @@ def _names(parsed: x509.Certificate) -> str:
 
 
 def escape_control_characters(text: str) -> str:
-    """The text with control and direction characters spelled out."""
+    """The text with control and direction characters as escapes."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in text)
 
 
 def safe_text(text: str) -> str:
-    """Text from the network on one line, whole up to MAX_NAME characters."""
+    """Text from the network on one line, cut at MAX_NAME characters."""
     kept = escape_control_characters(text)
     return kept if len(kept) <= MAX_NAME else kept[: MAX_NAME - 1] + "…"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The confidence of an event in words: the figure, and what it is made of.
-
-Pure: an event in, words out. Weights are the detector's (`monitor.detection.sequence.confidence`);
-here is only how they are told."""
+"""The confidence of an event in words: its percentage and its terms. Pure; the weights are in
+`monitor.detection.sequence.confidence`.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +55,7 @@ def no_percentage_reason(event: Event) -> str:
 
 
 def terms_text(event: Event) -> list[tuple[str, str]]:
-    """(what, how much likelier or less likely it makes the block), in the order of the terms."""
+    """(term, how it changes the odds of a block), in the order of the terms."""
     return [(_term_text(event, term), _odds_text(term)) for term in confidence.terms(event)]
 
 
@@ -72,7 +71,7 @@ def _term_text(event: Event, term: Term) -> str:
 
 
 def _odds_text(term: Term) -> str:
-    """A factor of the odds in words; that of the tier is where one starts from."""
+    """A factor of the odds in words; that of the tier is the starting point."""
     factor = math.exp(abs(term.logits) / 1000)
     round_one = f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
     if term.name == "tier":

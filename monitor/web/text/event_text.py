@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An event told in sentences: headline, how sure, why, what speaks against it, its history.
+"""An event in sentences: headline, confidence, reasons for and against, history.
 
-Pure: an event in, words out. Every remark and every gate of the detector has its words here,
-and one of the tests says so.
+Pure. Every remark and gate of the detector has its text here, which a test checks.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 
 def gate(word: str) -> str:
-    """Why an event is not paged, or was withdrawn."""
+    """Why an event pages nobody, or was retracted."""
     return INHIBITED.get(word, word.replace("_", " "))
 
 
@@ -64,14 +63,14 @@ def extent(word: str) -> str:
 
 
 def ended(event: Event) -> int | None:
-    """When an event was over; None while it is open."""
+    """When an event ended; None while it is open."""
     if event.state is EventState.OPEN:
         return None
     return event.closed if event.closed is not None else event.updated
 
 
 def lead(event: Event, now: int) -> str:
-    """The second sentence: how, and since when or from when to when."""
+    """The second sentence: the technique and the time."""
     how = technique(event.technique)
     end = ended(event)
     length = duration_text((now if end is None else end) - event.onset)
@@ -90,8 +89,8 @@ def others(event: Event, service: Service | None) -> list[str]:
 
 
 def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
-    """What speaks against it, in sentences; never empty. `apart` are functions of the service
-    that are no part of it: a headline names the service alone."""
+    """Reasons against the event, in sentences; never empty. `apart` are the service's functions
+    that are not part of it: the headline names the whole service."""
     said = [
         AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
     ]
@@ -118,7 +117,8 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
 
 
 def _unconfirmed(event: Event) -> str:
-    """What a likely event waits for; empty for others, and where it can never be confirmed."""
+    """What a likely event lacks for confirmation; empty for others, and where it can never be
+    confirmed."""
     never = {"no_quorum_for_imports", "network_divided"} & set(event.against)
     waits = event.state is EventState.OPEN and event.tier is Tier.LIKELY
     if never or not waits or event.inhibited_by:
@@ -133,7 +133,7 @@ def _unconfirmed(event: Event) -> str:
 
 
 def reasons(event: Event) -> list[str]:
-    """Why we think so: each term in a sentence."""
+    """Reasons for the event, in sentences."""
     said = [f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."]
     owners = max((network.owners for network in event.networks), default=0)
     if owners > 1:
@@ -149,7 +149,7 @@ def reasons(event: Event) -> list[str]:
 
 
 def terms(event: Event) -> list[tuple[str, str, int]]:
-    """(term, words, parts of ten) of the sureness bar."""
+    """(term, words, tenths) of the bars beside the confidence."""
     share = round(10 * event.agreeing / event.total) if event.total else 0
     total = sum(n for _, n in event.rule_counts)
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One observation in a sentence, and where it was made. Nothing is judged here."""
+"""Observations in sentences. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ICMP = {
 
 
 def describe_observation(each: Known) -> tuple[str, str]:
-    """Where an observation was made, and what happened there in words."""
+    """Address or resolver of an observation, and its outcome in words."""
     if isinstance(each, DNSLookup):
         return _dns(each)
     return f"{each.address} port {each.port}", _describe_at_address(each)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How states, techniques, places and times are said on every page: the same words everywhere,
-words that a journalist can use, with the id beside them for experts.
+"""Words for states, techniques, places and times, the same on every page. They are written for
+journalists; pages show the id beside them.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ PREFIXES = {
     "address": "cut off: address {}",
     "protocol": "cut off: protocol {}",
 }
-"""Remarks that name something after a colon."""
+"""Evidence remarks with a value after a colon."""
 GATES = {
     "": "open",
     "service_down": "shut: the service fails in other countries too",
@@ -218,17 +218,17 @@ COUNTRIES: dict[str, str] = {
 """Short English names by ISO 3166-1 code (Unicode CLDR), to be used after "in"; Kosovo has the
 user-assigned code XK."""
 _SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
-"""Where a rule's weight is from: for those who calibrate, not for readers."""
+"""The source of a rule's weight, which pages leave out."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def technique(id: str | None) -> str:
-    """How it is blocked, in words; the id itself where no words exist."""
+    """A technique in words; its id when there are none."""
     return TECHNIQUES.get(id or "", id or "")
 
 
 def rule_comment(id: str) -> str:
-    """The rule in words; empty for a rule that this version does not have."""
+    """A rule in words; empty for an unknown rule."""
     found = rule_named(id)
     if found is None:
         return ""
@@ -260,7 +260,7 @@ def evidence(remark: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter; names inside it keep theirs."""
+    """The text with a capital first letter; the rest is unchanged."""
     return text[:1].upper() + text[1:]
 
 

@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from monitor.web.assets import FOR_EVER, STATIC, address, assets
+from monitor.web.assets import CACHE_FOREVER, STATIC, address, assets
 from tests.world.site import Client
 
 
@@ -15,7 +15,7 @@ async def test_a_file_is_served_for_ever_by_its_digest(web: Client, name: str) -
     content = (STATIC / name).read_bytes()
     answer = await web.get(address(name))
     assert await answer.read() == content
-    assert answer.headers["Cache-Control"] == FOR_EVER
+    assert answer.headers["Cache-Control"] == CACHE_FOREVER
     assert answer.headers["Content-Encoding"] == "gzip"
     again = await web.get(address(name), headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status == 304
