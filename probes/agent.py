@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The daemon: rounds -> scrub -> spool -> publisher, in one TaskGroup. The only stateful class.
+"""The daemon: rounds -> scrub -> spool -> publisher, in one TaskGroup.
 
-A round measures, each measurement is scrubbed and stored, and only then printed as taken; what
-delivery does is the publisher's. Full disks, absent brokers and slow rounds are lived with and
-said; a bug of ours ends the process loudly.
+Each measurement of a round is scrubbed and stored, and only then reported as taken; the publisher
+delivers it. After errors of disk, broker or network the probe logs them and goes on; a bug of ours
+ends the process with a traceback.
 """
 
 from __future__ import annotations
@@ -20,26 +20,28 @@ from dataclasses import replace
 import msgspec
 
 from probes import metrics, status
-from probes.config import Wish
-from probes.delivery.publisher import DEFAULT_PACE, Pace, Publisher
-from probes.delivery.spool import Counts, Spool
+from probes.config import AgentConfig
+from probes.delivery import enrolment
+from probes.delivery.publisher import Publisher
+from probes.delivery.spool import Spool, SpoolCounts
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
-from probes.privacy.location import Whereabouts
+from probes.net.resolvers import resolver_class
+from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
 from probes.rounds import scheduler
-from probes.rounds.retest_runner import Obeying
-from probes.rounds.retests import Order, Retests, pause_ms
-from probes.rounds.round import Setup, failed_endpoints, measure_again, measure_round
-from probes.rounds.traffic_budget import Purse
+from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
+from probes.rounds.round import Setup, measure_again, measure_round
+from probes.rounds.traffic_budget import TrafficBudget
 from probes.state_directory import StateError
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
 from probes.wire.retest import Retest
 
-FLUSH_SECONDS = 4.0
-"""On SIGTERM: for what is under way. The whole end takes less than five seconds."""
-BEAT_SECONDS = 15.0
+STOP_SECONDS = 4.0
+"""On SIGTERM, for deliveries in progress. Stopping takes less than five seconds in all."""
+SAVE_SECONDS = 15.0
 
 
 class Agent:
@@ -47,57 +49,62 @@ class Agent:
 
     def __init__(
         self,
-        wish: Wish,
+        config: AgentConfig,
         setup: Setup,
         *,
         log: Log,
-        taken: Callable[[Measurement], None],
-        pace: Pace = DEFAULT_PACE,
-        rng: random.Random | None = None,
+        report: Callable[[Measurement], None],
     ) -> None:
-        self._wish, self._setup, self._log, self._print = wish, setup, log, taken
-        self._rng = rng or random.Random()
+        """`report` receives each measurement that is on disk."""
+        self._config, self._setup, self._log, self._report = config, setup, log, report
+        self._rng = random.Random()
         self._boot = secrets.token_hex(8)
         self._targets = setup.catalogue.targets
-        self._spool = Spool(wish.directory, setup.probe, limit_bytes=wish.spool_bytes)
-        nameservers = [route.address for route in setup.system]
-        self._where = Whereabouts(wish, nameservers, log, self._moved)
+        self._spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
+        nameserver = setup.system[0].address if setup.system else ""
+        self._location = LocationTracker(
+            config,
+            log,
+            ask=enrolment.whoami,
+            on_change=self._location_changed,
+            nameserver=nameserver,
+            resolver_class=resolver_class(nameserver) if nameserver else "unknown",
+        )
         self._publisher = Publisher(
             self._spool,
             setup.probe,
-            wish.brokers,
-            user=wish.user,
-            secret=wish.secret,
+            config.brokers,
+            user=config.user,
+            secret=config.secret,
             boot=self._boot,
             status=self._status,
             log=log,
             now_ms=setup.network.wall_ms,
             rng=self._rng,
-            pace=pace,
-            place=lambda: (self._setup.vantage.country, self._setup.vantage.asn),
-            on_retest=self._asked,
-            anew=self._where.connected_anew,
+            location=lambda: (self._setup.vantage.country, self._setup.vantage.asn),
+            on_retest=self._on_retest,
+            on_connect=self._location.reconnected,
         )
-        self._one_at_a_time = asyncio.Lock()
-        pause = pause_ms(wish.interval_ms, setup.timeouts.residual)
-        self._again = Obeying(
-            Retests({target.id: target for target in self._targets}, pause),
+        self._measuring = asyncio.Lock()
+        pause = pause_ms(config.interval_ms, setup.timeouts.residual)
+        self._retests = RetestRunner(
+            RetestLimits({target.id: target for target in self._targets}, pause),
             self._measure_again,
-            turn=self._one_at_a_time,
+            measuring=self._measuring,
             now_ms=setup.network.wall_ms,
             rng=self._rng,
             log=log,
         )
         self._stop = asyncio.Event()
-        self._counts = Counts()
-        self._history: dict[str, int] = {}
-        self._purse = Purse(wish.budget_bytes, setup.catalogue)
-        self._interval_ms = wish.interval_ms
-        self._untaken = self._rounds = self._published = 0
+        self._counts = SpoolCounts()
+        self._failures: dict[str, int] = {}
+        self._budget = TrafficBudget(config.budget_bytes, setup.catalogue)
+        self._interval_ms = config.interval_ms
+        self._not_stored = self._rounds = self._published_bytes = 0
         self._trouble = ""
         self._day, self._day_base = "", (0, 0)
         now = setup.network.wall_ms()
-        self._standing = status.Standing(
+        self._probe_status = status.ProbeStatus(
             probe=setup.probe,
             version=setup.software.version,
             catalogue=setup.catalogue.version,
@@ -106,39 +113,39 @@ class Agent:
             asn=setup.vantage.asn,
             updated_ms=now,
             started_ms=now,
-            interval_ms=wish.interval_ms,
+            interval_ms=config.interval_ms,
         )
 
     def stop(self) -> None:
-        """Finish what is under way, say goodbye, end; for SIGTERM."""
+        """End `run` in an orderly way; for SIGTERM."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Work until `stop`. Raises OSError when the metrics address cannot be had."""
+        """Work until `stop`. Raises OSError when the metrics address cannot be bound."""
         async with AsyncExitStack() as stack:
-            if self._wish.metrics:
+            if self._config.metrics:
                 port = await stack.enter_async_context(
-                    metrics.serving(self._wish.metrics, self._numbers, self._illness)
+                    metrics.serving(self._config.metrics, self._metrics, self._problem)
                 )
                 self._log("metrics", port=port)
-            self._where.look()
-            await self._look()
+            self._location.update()
+            await self._update_counts()
             async with asyncio.TaskGroup() as group:
                 delivery = group.create_task(self._deliver())
                 others = [
                     group.create_task(self._measure()),
-                    group.create_task(self._again.run()),
-                    group.create_task(self._beat()),
-                    group.create_task(self._where.find_out(self._clean_what_waits)),
+                    group.create_task(self._retests.run()),
+                    group.create_task(self._save_regularly()),
+                    group.create_task(self._location.run(self._scrub_stored)),
                 ]
                 await self._stop.wait()
                 for task in others:
                     task.cancel()
-                self._publisher.finish(FLUSH_SECONDS - 0.5)
-                connected = bool(self._publisher.sight.transport)
-                await asyncio.wait([delivery], timeout=FLUSH_SECONDS if connected else 1.0)
+                self._publisher.finish(STOP_SECONDS - 0.5)
+                connected = bool(self._publisher.stats.transport)
+                await asyncio.wait([delivery], timeout=STOP_SECONDS if connected else 1.0)
                 delivery.cancel()
-        await self._look()
+        await self._update_counts()
         await self._save(stopped=True)
         await self._spool.close()
         self._log("stopped", waiting=self._counts.pending)
@@ -149,42 +156,42 @@ class Agent:
         clock = self._setup.network.wall_ms
         last = await self._last_round()
         if last is not None:
-            self._purse.recall_round(clock() - last)
-        self._estimate()
-        await self._where.known()
+            self._budget.charge_earlier_round(clock() - last)
+        self._plan_interval()
+        await self._location.first_answer()
         while True:
             plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
-            self._note(next_round_ms=plan.start_ms)
-            self._again.between = last or 0, plan.round_ms
+            self._set(next_round_ms=plan.start_ms)
+            self._retests.own_rounds = last or 0, plan.round_ms
             if not self._rounds:
                 self._log("next", seconds=round((plan.start_ms - clock()) / 1000, 1))
             while (left := plan.start_ms - clock()) > 0:
                 if left > 2 * self._interval_ms:
-                    # The clock went back while we waited.
+                    # The clock went back meanwhile.
                     plan = scheduler.next_round(clock(), self._interval_ms, None, self._rng)
                 await asyncio.sleep(min(left / 1000, 30.0))
             last = plan.round_ms
-            if self._purse.owes():  # rounds, or retests, were dearer than thought
-                self._log("round left out, the budget is spent", every=3600.0)
+            if self._budget.overdrawn():
+                self._log("round skipped: the traffic budget is used up", every=3600.0)
                 continue
-            async with self._one_at_a_time:
-                self._again.between = plan.round_ms, plan.round_ms + plan.interval_ms
-                await self._one_round(plan)
-            self._estimate()
+            async with self._measuring:
+                self._retests.own_rounds = plan.round_ms, plan.round_ms + plan.interval_ms
+                await self._run_round(plan)
+            self._plan_interval()
 
     async def _deliver(self) -> None:
-        await self._where.known()
+        await self._location.first_answer()
         await self._publisher.run()
 
     async def _last_round(self) -> int | None:
-        """The last round that this spool knows, so that a restart does not measure it twice."""
+        """The last round in the spool, so that a restart does not measure it again."""
         try:
             return await self._spool.last_round()
         except DiskError as error:
-            self._said(error)
+            self._disk_failed(error)
             return None
 
-    async def _one_round(self, plan: scheduler.Plan) -> None:
+    async def _run_round(self, plan: scheduler.Plan) -> None:
         began = time.monotonic()
         failed: dict[str, int] = {}
         broken: set[str] = set()
@@ -192,19 +199,19 @@ class Agent:
 
         async def emit(draft: Measurement) -> None:
             nonlocal spent, lines
-            self._again.busy.discard(draft.target)
+            self._retests.unfinished.discard(draft.target)
             here = failed_endpoints(draft)
             failed.update(here)
             if any(here.values()) and draft.target not in LIVENESS_TARGETS:
                 broken.add(draft.target)
-            clean = scrub(draft, self._where.own)
+            clean = scrub(draft, self._location.own)
             size = len(codec.encode(clean))
             lines += size
             spent += scheduler.spent_bytes(clean, size)
-            await self._take(clean)
+            await self._store(clean)
 
         self._publisher.round_opened(plan.round_ms)
-        self._again.busy = {target.id for target in self._targets}
+        self._retests.unfinished = {target.id for target in self._targets}
         try:
             await measure_round(
                 self._setup,
@@ -213,73 +220,72 @@ class Agent:
                 interval_ms=plan.interval_ms,
                 emit=emit,
                 rng=self._rng,
-                history=self._history,
+                history=self._failures,
                 limit_seconds=scheduler.limit_seconds(plan.interval_ms),
             )
         finally:
-            self._again.busy.clear()
+            self._retests.unfinished.clear()
             self._publisher.round_closed()
         took = time.monotonic() - began
-        self._history = failed
+        self._failures = failed
         self._rounds += 1
-        # What was sent again and again counts as well.
-        published = self._publisher.sight.published_bytes
-        spent += max(0, published - self._published - scheduler.sent_bytes(lines))
-        self._published = published
-        self._purse.spend_round(spent)
-        self._note(
+        # Batches that were sent again count as well.
+        published = self._publisher.stats.published_bytes
+        spent += max(0, published - self._published_bytes - scheduler.sent_bytes(lines))
+        self._published_bytes = published
+        self._budget.spend_round(spent)
+        self._set(
             last_round_ms=plan.round_ms,
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
         )
         self._log("round", seconds=round(took, 1), targets=len(self._targets), failing=len(broken))
-        await self._look()
+        await self._update_counts()
         await self._save()
 
     # Measuring again ---------------------------------------------------------------------
 
-    def _asked(self, asked: Retest) -> None:
-        """What the detector asks of this network; obeyed within our own bounds."""
-        self._again.ask(asked, self._purse.room() - self._again.waiting)
+    def _on_retest(self, request: Retest) -> None:
+        self._retests.submit(request, self._budget.affordable_retests() - self._retests.waiting)
 
-    async def _measure_again(self, order: Order) -> None:
+    async def _measure_again(self, planned: PlannedRetest) -> None:
         async def emit(draft: Measurement) -> None:
-            self._history.update(failed_endpoints(draft))
-            clean = scrub(draft, self._where.own)
+            self._failures.update(failed_endpoints(draft))
+            clean = scrub(draft, self._location.own)
             size = len(codec.encode(clean))
-            self._purse.spend(scheduler.spent_bytes(clean, size))
-            # Sending it is no cost of the round that comes.
-            self._published += scheduler.sent_bytes(size)
-            await self._take(clean)
+            self._budget.spend(scheduler.spent_bytes(clean, size))
+            # Already paid here: the next round must not pay for sending it again.
+            self._published_bytes += scheduler.sent_bytes(size)
+            await self._store(clean)
 
-        self._publisher.round_opened(order.round_ms)
+        self._publisher.round_opened(planned.round_ms)
         try:
             await measure_again(
                 self._setup,
-                order.targets,
-                round_ms=order.round_ms,
-                interval_ms=order.interval_ms,
+                planned.targets,
+                round_ms=planned.round_ms,
+                interval_ms=planned.interval_ms,
                 emit=emit,
                 rng=self._rng,
             )
         finally:
             self._publisher.round_closed()
 
-    async def _take(self, draft: Measurement) -> None:
-        """Store one measurement; only then is it taken."""
+    async def _store(self, draft: Measurement) -> None:
+        """Store one measurement, then report it as taken."""
         try:
-            taken = await self._spool.put(draft)
+            stored = await self._spool.put(draft)
         except DiskError as error:
-            self._untaken += 1
-            self._said(error)
+            self._not_stored += 1
+            self._disk_failed(error)
             return
-        self._well()
-        if taken is not None:
-            self._print(taken)
+        self._disk_works()
+        if stored is not None:
+            self._report(stored)
 
-    def _estimate(self) -> None:
-        wish, interval = self._wish, self._purse.interval_ms(self._wish.interval_ms)
-        month = self._purse.month_bytes(interval)
+    def _plan_interval(self) -> None:
+        config, interval = self._config, self._budget.interval_ms(self._config.interval_ms)
+        month = self._budget.month_bytes(interval)
         if interval != self._interval_ms or self._rounds <= 1:
             self._log(
                 "traffic",
@@ -287,67 +293,67 @@ class Agent:
                 megabytes_a_month=round(month / 1e6, 1),
                 interval_seconds=interval / 1000,
             )
-        if 0 < wish.budget_bytes < month:
-            self._log("the budget is too small for a round a day", every=86_400.0)
+        if 0 < config.budget_bytes < month:
+            self._log("the traffic budget is too small for a round a day", every=86_400.0)
         self._interval_ms = interval
-        self._note(interval_ms=interval, month_bytes=month)
+        self._set(interval_ms=interval, month_bytes=month)
 
-    # Where ---------------------------------------------------------------------------------
+    # Location ------------------------------------------------------------------------------
 
-    async def _clean_what_waits(self) -> None:
-        """Measurements that were stored before our address was known may hold it."""
-        own, done = self._where.own, 0
+    async def _scrub_stored(self) -> None:
+        """Remove our public address from measurements that were stored before it was known."""
+        own, done = self._location.own, 0
         try:
             while (last := await self._spool.rewrite(lambda m: scrub(m, own), done)) is not None:
                 done = last
         except DiskError as error:
-            self._said(error)
+            self._disk_failed(error)
 
-    def _moved(self, vantage: Vantage) -> None:
+    def _location_changed(self, vantage: Vantage) -> None:
         self._setup = replace(self._setup, vantage=vantage)
-        self._note(country=vantage.country, asn=vantage.asn)
+        self._set(country=vantage.country, asn=vantage.asn)
 
-    # Telling -------------------------------------------------------------------------------
+    # Status --------------------------------------------------------------------------------
 
-    async def _beat(self) -> None:
+    async def _save_regularly(self) -> None:
         while True:
-            await self._look()
+            await self._update_counts()
             await self._save()
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(SAVE_SECONDS)
 
-    async def _look(self) -> None:
+    async def _update_counts(self) -> None:
         try:
             self._counts = await self._spool.counts()
         except DiskError as error:
-            self._said(error)
+            self._disk_failed(error)
         else:
-            self._well()
-        remarks, self._spool.remarks[:] = list(self._spool.remarks), []
-        for remark in remarks:
-            self._log(remark)
+            self._disk_works()
+        messages, self._spool.messages[:] = list(self._spool.messages), []
+        for message in messages:
+            self._log(message)
 
-    def _said(self, error: DiskError) -> None:
+    def _disk_failed(self, error: DiskError) -> None:
         self._trouble = str(error)
-        self._log("disk trouble, measuring goes on", every=60.0, reason=str(error))
+        self._log("disk error, measuring continues", every=60.0, reason=str(error))
 
-    def _well(self) -> None:
+    def _disk_works(self) -> None:
         if self._trouble:
             self._trouble = ""
-            self._log("the disk is well again", untaken=self._untaken)
+            self._log("disk works again", not_stored=self._not_stored)
 
-    def _note(self, **fields: object) -> None:
-        self._standing = msgspec.structs.replace(self._standing, **fields)
+    def _set(self, **fields: object) -> None:
+        self._probe_status = msgspec.structs.replace(self._probe_status, **fields)
 
     async def _save(self, *, stopped: bool = False) -> None:
-        counts, sight, now = self._counts, self._publisher.sight, self._setup.network.wall_ms()
+        counts, stats, now = self._counts, self._publisher.stats, self._setup.network.wall_ms()
         today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date().isoformat()
         if today != self._day:
-            self._day, self._day_base = today, (counts.acked, sight.published_bytes)
-        self._note(
+            self._day, self._day_base = today, (counts.acked, stats.published_bytes)
+        self._set(
             updated_ms=now,
             stopped=stopped,
-            transport=sight.transport,
-            last_ack_ms=sight.last_ack_ms,
+            transport=stats.transport,
+            last_ack_ms=stats.last_ack_ms,
             spool_rows=counts.pending,
             spool_bytes=counts.pending_bytes,
             spool_oldest_ms=counts.oldest_ms or 0,
@@ -355,16 +361,16 @@ class Agent:
             acked=counts.acked,
             dropped=counts.dropped + counts.refused,
             quarantined=counts.quarantined,
-            untaken=self._untaken,
+            untaken=self._not_stored,
             trouble=self._trouble,
             day=today,
             sent_today=counts.acked - self._day_base[0],
-            sent_bytes_today=sight.published_bytes - self._day_base[1],
+            sent_bytes_today=stats.published_bytes - self._day_base[1],
         )
         try:
-            await asyncio.to_thread(status.save, self._wish.directory, self._standing)
+            await asyncio.to_thread(status.save, self._config.directory, self._probe_status)
         except StateError as error:
-            self._log("status not written", every=600.0, reason=str(error))
+            self._log("status not saved", every=600.0, reason=str(error))
 
     def _oldest_seconds(self) -> int:
         oldest = self._counts.oldest_ms
@@ -372,27 +378,27 @@ class Agent:
 
     def _status(self, state: str) -> codec.Status:
         return status.message(
-            self._standing,
+            self._probe_status,
             self._counts,
             state=state,
             boot=self._boot,
-            consent=self._wish.consent,
+            consent=self._config.consent,
             oldest_seconds=self._oldest_seconds(),
-            untaken=self._untaken,
-            transport=self._publisher.sight.transport,
+            untaken=self._not_stored,
+            transport=self._publisher.stats.transport,
         )
 
-    def _illness(self) -> str:
+    def _problem(self) -> str:
         now = self._setup.network.wall_ms()
-        # Answering proves that the process lives; the file may be unwritable on a full disk.
-        return status.illness(msgspec.structs.replace(self._standing, updated_ms=now), now)
+        # Answering proves that the process runs, even if a full disk has no room for the file.
+        return status.problem(msgspec.structs.replace(self._probe_status, updated_ms=now), now)
 
-    def _numbers(self) -> dict[str, float]:
-        return metrics.numbers(
+    def _metrics(self) -> dict[str, float]:
+        return metrics.values(
             self._counts,
-            self._publisher.sight,
-            self._standing,
+            self._publisher.stats,
+            self._probe_status,
             oldest_seconds=self._oldest_seconds(),
             rounds=self._rounds,
-            retests=self._again.measured,
+            retests=self._retests.measured,
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the volunteer asked of the daemon, as values; `probes.cli.options` reads it from flags."""
+"""The configuration of the daemon, as values; `probes.cli.main` makes it from the options."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import msgspec
 from probes.runtime import mqtt
 
 
-class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What the volunteer asked for, as the agent needs it."""
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The volunteer's choices and this probe's credentials."""
 
     directory: Path
     interval_ms: int
@@ -24,7 +24,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """Host and port."""
     consent: str = ""
     collector: str = ""
-    """Base URL of the collector; empty for a probe that nobody enrolled."""
+    """Base URL of the collector; empty for a probe that is not enrolled."""
     user: str = ""
     secret: str = ""
     brokers: tuple[mqtt.Broker, ...] = ()

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
-from probes.delivery.publisher import Sight
-from probes.delivery.spool import Counts
-from probes.status import Standing
+from probes.delivery.publisher import DeliveryStats
+from probes.delivery.spool import SpoolCounts
+from probes.status import ProbeStatus
 
 
-class Metric(msgspec.Struct, frozen=True):
+class ProbeMetric(msgspec.Struct, frozen=True):
     """Name, kind and meaning of one number."""
 
     name: str
@@ -27,27 +27,33 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 METRICS = (
-    Metric("reachprobe_taken_total", "counter", "Measurements that were stored on disk."),
-    Metric("reachprobe_acked_total", "counter", "Measurements that the collector acknowledged."),
-    Metric("reachprobe_dropped_total", "counter", "Measurements that a full spool dropped."),
-    Metric("reachprobe_quarantined_total", "counter", "Measurements that can never be sent."),
-    Metric("reachprobe_untaken_total", "counter", "Measurements that no disk took."),
-    Metric("reachprobe_spool_rows", "gauge", "Measurements that wait for acknowledgement."),
-    Metric("reachprobe_spool_bytes", "gauge", "Their size in bytes."),
-    Metric("reachprobe_spool_oldest_seconds", "gauge", "Age of the oldest of them, 0 for none."),
-    Metric("reachprobe_rounds_total", "counter", "Rounds that were finished."),
-    Metric("reachprobe_retests_total", "counter", "Targets measured again at the monitor's wish."),
-    Metric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
-    Metric("reachprobe_connected", "gauge", "1 while a broker is connected."),
-    Metric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
+    ProbeMetric("reachprobe_taken_total", "counter", "Measurements that were stored on disk."),
+    ProbeMetric(
+        "reachprobe_acked_total", "counter", "Measurements that the collector acknowledged."
+    ),
+    ProbeMetric("reachprobe_dropped_total", "counter", "Measurements that a full spool dropped."),
+    ProbeMetric("reachprobe_quarantined_total", "counter", "Measurements that can never be sent."),
+    ProbeMetric("reachprobe_untaken_total", "counter", "Measurements that no disk took."),
+    ProbeMetric("reachprobe_spool_rows", "gauge", "Measurements that wait for acknowledgement."),
+    ProbeMetric("reachprobe_spool_bytes", "gauge", "Their size in bytes."),
+    ProbeMetric(
+        "reachprobe_spool_oldest_seconds", "gauge", "Age of the oldest of them, 0 for none."
+    ),
+    ProbeMetric("reachprobe_rounds_total", "counter", "Rounds that were finished."),
+    ProbeMetric(
+        "reachprobe_retests_total", "counter", "Targets measured again at the monitor's wish."
+    ),
+    ProbeMetric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
+    ProbeMetric("reachprobe_connected", "gauge", "1 while a broker is connected."),
+    ProbeMetric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
 )
 _SECONDS = 5.0
 
 
-def numbers(
-    counts: Counts,
-    sight: Sight,
-    standing: Standing,
+def values(
+    counts: SpoolCounts,
+    stats: DeliveryStats,
+    status: ProbeStatus,
     *,
     oldest_seconds: int,
     rounds: int,
@@ -59,15 +65,15 @@ def numbers(
         "reachprobe_acked_total": counts.acked,
         "reachprobe_dropped_total": counts.dropped + counts.refused,
         "reachprobe_quarantined_total": counts.quarantined,
-        "reachprobe_untaken_total": standing.untaken,
+        "reachprobe_untaken_total": status.untaken,
         "reachprobe_spool_rows": counts.pending,
         "reachprobe_spool_bytes": counts.pending_bytes,
         "reachprobe_spool_oldest_seconds": oldest_seconds,
         "reachprobe_rounds_total": rounds,
         "reachprobe_retests_total": retests,
-        "reachprobe_last_round_timestamp_seconds": standing.last_round_ms / 1000,
-        "reachprobe_connected": 1 if sight.transport else 0,
-        "reachprobe_published_bytes_total": sight.published_bytes,
+        "reachprobe_last_round_timestamp_seconds": status.last_round_ms / 1000,
+        "reachprobe_connected": 1 if stats.transport else 0,
+        "reachprobe_published_bytes_total": stats.published_bytes,
     }
 
 
@@ -86,9 +92,9 @@ def render(values: Mapping[str, float]) -> str:
 
 @contextlib.asynccontextmanager
 async def serving(
-    address: tuple[str, int], values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
+    address: tuple[str, int], values: Callable[[], Mapping[str, float]], problem: Callable[[], str]
 ) -> AsyncIterator[int]:
-    """Answer at host and port while inside; gives the port. `illness` is '' when all is well.
+    """Answer at host and port while inside; gives the port. `problem` is '' when all is well.
 
     Raises OSError when the address cannot be had.
     """
@@ -97,7 +103,7 @@ async def serving(
         with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
             async with asyncio.timeout(_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, values, illness))
+                writer.write(_response(head, values, problem))
                 await writer.drain()
         writer.close()
 
@@ -109,7 +115,7 @@ async def serving(
 
 
 def _response(
-    head: bytes, values: Callable[[], Mapping[str, float]], illness: Callable[[], str]
+    head: bytes, values: Callable[[], Mapping[str, float]], problem: Callable[[], str]
 ) -> bytes:
     words = head.split(b"\r\n", 1)[0].split()
     method, path = (words[0], words[1].split(b"?")[0]) if len(words) == 3 else (b"", b"")
@@ -118,8 +124,8 @@ def _response(
     elif path == b"/metrics":
         status, body = "200 OK", render(values())
     elif path == b"/healthz":
-        ill = illness()
-        status, body = ("503 Service Unavailable", f"{ill}\n") if ill else ("200 OK", "ok\n")
+        found = problem()
+        status, body = ("503 Service Unavailable", f"{found}\n") if found else ("200 OK", "ok\n")
     else:
         status, body = "404 Not Found", "only /metrics and /healthz\n"
     content = body.encode()

@@ -24,20 +24,21 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
 import probes
-from probes import state_directory, status
+from probes import state_directory
+from probes import status as probe_status
 from probes.agent import Agent
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
-from probes.cli import consent, options
-from probes.cli.once import SelectionError, once, open_network, software
-from probes.cli.stdout_report import Taken, forget_stdout
-from probes.config import Wish
+from probes.cli import consent, options, status
+from probes.cli.once import once, open_network, software
+from probes.cli.stdout_report import StdoutReport, discard_stdout
+from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log, LogHandler, printable
 from probes.net.resolvers import ResolverError
 from probes.privacy import geo
-from probes.privacy.own_words import own_words, stand
+from probes.privacy.location import locate, own_words
 from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
@@ -45,15 +46,14 @@ from probes.runtime import mqtt
 from probes.runtime.options import OptionError
 
 BAD_INPUT = 2
-LEAST_INTERVAL, MOST_INTERVAL = 30.0, 86_400.0
-_LOOK_YOURSELF = (
-    "this machine's own addresses and names are struck out; the address that the world sees is "
-    "not known here: search for it before you share this"
+MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
+_PUBLIC_ADDRESS_UNKNOWN = (
+    "the addresses and names of this machine are removed; its public address is not known here: "
+    "look for it before you share this output"
 )
 _REFUSALS = (
     OptionError,
     CatalogueError,
-    SelectionError,
     ResolverError,
     consent.ConsentError,
     enrolment.EnrolmentError,
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"reachprobe: {printable(line)}", file=sys.stderr)
         return BAD_INPUT
     except BrokenPipeError:
-        forget_stdout()
+        discard_stdout()
         return 0
     except KeyboardInterrupt:
         return 130
@@ -95,9 +95,9 @@ def _out() -> TextIO:
 
 
 def _once(chosen: Namespace, log: Log) -> int:
-    catalogue = load(chosen.catalogue)
+    catalogue = select(load(chosen.catalogue), services=chosen.service, targets=chosen.target)
     outside = enrolment.seen_from_outside(chosen.state)
-    vantage = stand(
+    vantage = locate(
         country=chosen.country,
         asn=chosen.asn,
         role=chosen.role,
@@ -105,11 +105,9 @@ def _once(chosen: Namespace, log: Log) -> int:
         directory=chosen.state,
     )
     if chosen.json and not outside:
-        print(_LOOK_YOURSELF, file=sys.stderr)
+        print(_PUBLIC_ADDRESS_UNKNOWN, file=sys.stderr)
     work = once(
         catalogue,
-        services=chosen.service,
-        targets=chosen.target,
         json_out=chosen.json,
         vantage=vantage,
         bind=chosen.bind or None,
@@ -122,7 +120,7 @@ def _once(chosen: Namespace, log: Log) -> int:
     try:
         asyncio.run(work)
     except* BrokenPipeError:
-        forget_stdout()
+        discard_stdout()
     return 0
 
 
@@ -151,13 +149,13 @@ def _broker(source: str, url: str) -> mqtt.Broker:
 
 
 def _run(chosen: Namespace, log: Log) -> int:
-    if chosen.interval < LEAST_INTERVAL and not chosen.allow_private:
+    if chosen.interval < MIN_INTERVAL and not chosen.allow_private:
         raise OptionError(
-            f"--interval: must be at least {LEAST_INTERVAL:g} seconds "
+            f"--interval: must be at least {MIN_INTERVAL:g} seconds "
             "(less only in a laboratory, with --allow-private)"
         )
-    if chosen.interval > MOST_INTERVAL:
-        raise OptionError(f"--interval: must be at most {MOST_INTERVAL:g} seconds, a day")
+    if chosen.interval > MAX_INTERVAL:
+        raise OptionError(f"--interval: must be at most {MAX_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
     if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
         raise OptionError(
@@ -180,12 +178,12 @@ def _run(chosen: Namespace, log: Log) -> int:
         setup = Setup(
             network=network,
             catalogue=catalogue,
-            vantage=stand(country=chosen.country, asn=chosen.asn),
+            vantage=locate(country=chosen.country, asn=chosen.asn),
             software=software(),
             probe=enrolled.probe if enrolled else enrolment.own_identity(chosen.state),
             system=system,
         )
-        wish = Wish(
+        config = AgentConfig(
             directory=chosen.state,
             interval_ms=max(1, round(chosen.interval * 1000)),
             budget_bytes=chosen.budget * 1e6,
@@ -201,7 +199,7 @@ def _run(chosen: Namespace, log: Log) -> int:
             brokers=brokers,
         )
         bound = round_bound_seconds(
-            catalogue, limit_seconds=scheduler.limit_seconds(wish.interval_ms)
+            catalogue, limit_seconds=scheduler.limit_seconds(config.interval_ms)
         )
         log(
             "start",
@@ -209,7 +207,7 @@ def _run(chosen: Namespace, log: Log) -> int:
             targets=len(catalogue.targets),
             round_ends_within_seconds=round(bound),
         )
-        return _daemon(lambda: _live(wish, setup, log))
+        return _run_daemon(lambda: _run_agent(config, setup, log))
 
 
 def _agreed(chosen: Namespace, log: Log) -> str:
@@ -231,18 +229,18 @@ def _agreed(chosen: Namespace, log: Log) -> str:
     return consent.require(chosen.state)
 
 
-async def _live(wish: Wish, setup: Setup, log: Log) -> None:
-    taken = Taken(log)
-    taken.say_again(wish.directory)
-    agent = Agent(wish, setup, log=log, taken=taken)
+async def _run_agent(config: AgentConfig, setup: Setup, log: Log) -> None:
+    report = StdoutReport(log)
+    report.report_latest(config.directory)
+    agent = Agent(config, setup, log=log, report=report)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
     try:
         await agent.run()
     except OSError as error:
-        if wish.metrics and error.errno is not None:
-            host, port = wish.metrics
+        if config.metrics and error.errno is not None:
+            host, port = config.metrics
             raise OptionError(f"--metrics {host}:{port}: {error.strerror or error}") from None
         raise
 
@@ -255,7 +253,7 @@ def keep_memory_low() -> None:
     gc.set_threshold(500, 2, 2)
 
 
-def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _run_daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run to the end, and do not wait for threads: a name lookup of the MQTT client cannot be
     interrupted, and everything that matters is on disk."""
     executor = ThreadPoolExecutor(4, thread_name_prefix="daemon")
@@ -281,10 +279,10 @@ def _daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
 def _status(chosen: Namespace, log: Log) -> int:
     now_ms = time.time_ns() // 1_000_000
     if chosen.check:
-        ill = status.illness(status.load(chosen.state), now_ms)
-        if ill:
-            print(f"reachprobe: {ill}", file=sys.stderr)
-        return 1 if ill else 0
+        found = probe_status.problem(probe_status.load(chosen.state), now_ms)
+        if found:
+            print(f"reachprobe: {found}", file=sys.stderr)
+        return 1 if found else 0
     status.show_status(chosen.state, now_ms, as_json=chosen.json, out=_out())
     return 0
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Says on stdout that a measurement is on disk: for the program that runs the probe.
+"""Reports on stdout each measurement that is on disk, for the program that runs the probe.
 
-A terminal gets nothing. Whoever read stdout may go: the probe measures on. What was measured is
-not known here beyond its id.
+Nothing is printed on a terminal. When stdout is closed, the probe goes on measuring.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from probes.log import Log
 from probes.wire import codec
 from probes.wire.measurement import Measurement
 
-SAID_AGAIN = 64
-"""More than a round has under way at any moment."""
+LATEST = 64
+"""More than a round has in progress at any moment."""
 
 
-class Taken:
-    """Call it with each measurement that is on disk."""
+class StdoutReport:
+    """Called with each measurement that is on disk."""
 
     def __init__(self, log: Log) -> None:
         self._out: TextIO | None = sys.stdout
@@ -32,26 +31,26 @@ class Taken:
             self._out = None
         self._log = log
 
-    def __call__(self, taken: Measurement) -> None:
-        """Say one line of JSON with the id."""
+    def __call__(self, stored: Measurement) -> None:
+        """Print one line of JSON with the id."""
         if self._out is None:
             return
         try:
-            self._out.write(f'{{"event": "taken", "id": "{taken.id}"}}\n')
+            self._out.write(f'{{"event": "taken", "id": "{stored.id}"}}\n')
             self._out.flush()
         except (OSError, ValueError):
-            self._log("stdout is closed, measuring goes on")
+            self._log("stdout is closed, measuring continues")
             self._out = None
-            forget_stdout()
+            discard_stdout()
 
-    def say_again(self, directory: Path) -> None:
-        """Say the newest measurements in a state directory once more: a kill between commit and
-        print left one that was taken and never said so."""
+    def report_latest(self, directory: Path) -> None:
+        """Report the newest measurements in a state directory again: a process killed between
+        commit and print left one that was stored and never reported."""
         with contextlib.suppress(DiskError, codec.WireError):
-            for _, line in spool.read_lines(directory, last=SAID_AGAIN):
+            for _, line in spool.read_lines(directory, last=LATEST):
                 self(codec.decode(line))
 
 
-def forget_stdout() -> None:
-    """Whoever read stdout has gone: keep Python from complaining about it at exit."""
+def discard_stdout() -> None:
+    """Redirect a closed stdout, so that Python does not complain about it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Spool -> MQTT -> acknowledged by the collector -> forgotten.
+"""Sends what the spool holds over MQTT until the collector has acknowledged it.
 
-The spool is the only record: a batch lives here until `ack/<probe>` names it, and only then
-are its rows deleted; a PUBACK means nothing. Whatever goes wrong (no broker, no collector, a
-full disk there) shows as a missing acknowledgement, and the batch is sent again, later and
-later, with jitter, so that a thousand probes do not return at once. Measuring is unknown here.
+The spool is the only record: its rows are marked as sent only when a message on `ack/<probe>` names
+their batch; a PUBACK proves nothing. Whatever goes wrong (no broker, no collector, a full disk
+there) shows as a missing acknowledgement. The batch is then sent again after growing delays, with
+jitter, so that a thousand probes do not all return at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from probes.delivery.spool import Row, Spool
+from probes.delivery.spool import Spool, SpoolRow
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.runtime import mqtt
@@ -23,42 +23,42 @@ from probes.wire import codec, topics
 from probes.wire.bounds import MAX_BATCH_LINES, MAX_PACKET_BYTES
 from probes.wire.retest import Retest, decode_retest
 
-ENVELOPE_BYTES = 256
+PACKET_OVERHEAD_BYTES = 256
 """Room for the topic and MQTT's own bytes in a packet whose size the broker limits."""
-RAW_BYTES = 1 << 20
-"""A batch this large before compression is closed: a slow line must get it out in time."""
+MAX_RAW_BYTES = 1 << 20
+"""Most bytes of a batch before compression: a slow connection must be able to send it in time."""
 LIMITS = mqtt.Limits(messages=256, packet_bytes=MAX_PACKET_BYTES)
 """Acknowledgements and retests are far shorter, and an acknowledgement that was dropped is sent
 again."""
-CUTS, SMALL_BYTES = 3, 16 << 10
-LASTED = 30.0
-ONE_AT_A_TIME = 3
-"""After so many sendings without a word from the collector only one batch is sent again at a
-time, each in its turn: a collector that is away for days must not cost the volunteer's traffic."""
-SAY_AGAIN = 600.0
-UNPLACED = ("ZZ", 0)
-"""Country and network of a probe that does not know where it is: nobody asks there."""
+MAX_DISCONNECTS, MIN_LIMIT_BYTES = 3, 16 << 10
+STABLE_SECONDS = 30.0
+UNANSWERED_ATTEMPTS = 3
+"""After this many attempts without an acknowledgement only one batch at a time is sent again, in
+turn: a collector that is down for days must not use up the volunteer's traffic."""
+REPEAT_LOG_SECONDS = 600.0
+UNKNOWN_LOCATION = ("ZZ", 0)
+"""Country and network of a probe whose location is unknown: it receives no retests."""
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """Durations of delivery, in seconds."""
+class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """Delays of delivery, in seconds."""
 
     ack: float = 10.0
-    """Until a batch is first sent again."""
+    """Wait for an acknowledgement before a batch is sent again for the first time."""
     ack_most: float = 300.0
     linger: float = 30.0
-    """How long the measurements of an open round wait for their fellows."""
+    """How long measurements of a round in progress wait for the rest of the round."""
     heartbeat: float = 60.0
     backoff: float = 2.0
-    """Bound of the first wait before connecting again."""
+    """Longest first wait before connecting again."""
     backoff_most: float = 300.0
 
 
-DEFAULT_PACE = Pace()
+DEFAULT_TIMES = DeliveryTimes()
 
 
-class Sight(msgspec.Struct, kw_only=True):
-    """What delivery looks like at this moment; for status and metrics."""
+class DeliveryStats(msgspec.Struct, kw_only=True):
+    """State and counts of delivery, for status and metrics."""
 
     transport: str = ""
     """How it is connected (`mqtts+5`); empty when it is not."""
@@ -73,9 +73,9 @@ class _Batch(msgspec.Struct, kw_only=True):
     payload: bytes
     due: float = 0.0
     """Loop time at which it is sent (again)."""
-    tries: int = 0
-    cuts: int = 0
-    """How often the connection died before the broker had confirmed it."""
+    attempts: int = 0
+    disconnects: int = 0
+    """How often the connection was lost before the broker had confirmed it."""
 
 
 class Publisher:
@@ -94,83 +94,85 @@ class Publisher:
         log: Log,
         now_ms: Callable[[], int],
         rng: random.Random,
-        pace: Pace = DEFAULT_PACE,
+        times: DeliveryTimes = DEFAULT_TIMES,
         window: int = 4,
-        place: Callable[[], tuple[str, int]] = lambda: UNPLACED,
+        location: Callable[[], tuple[str, int]] = lambda: UNKNOWN_LOCATION,
         on_retest: Callable[[Retest], None] = lambda _: None,
-        anew: Callable[[], Awaitable[bool]] | None = None,
+        on_connect: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """`place` gives the country and network whose retests are listened for; `on_retest`
-        gets what was asked there; `anew` is awaited with each new connection, and says whether
-        what waits in the spool was changed."""
-        self.sight = Sight()
+        """`location` returns the country and network whose retests are subscribed to; `on_retest`
+        receives them; `on_connect` is awaited for each new connection and returns whether it has
+        changed measurements in the spool."""
+        self.stats = DeliveryStats()
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
-        self._pace, self._window = pace, window
-        self._place, self._on_retest, self._anew = place, on_retest, anew
+        self._times, self._window = times, window
+        self._location, self._on_retest, self._on_connect = location, on_retest, on_connect
         self._versions: dict[str, str] = {}
         self._batches: dict[int, _Batch] = {}
         self._sequence = 0
-        self._through = 0
-        """Highest row that is in a batch."""
+        self._last_batched = 0
+        """Highest sequence that is in a batch."""
         self._open_round: int | None = None
         self._open_until = 0.0
-        self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
         self._finish_by: float | None = None
         self._limit = MAX_PACKET_BYTES
 
     def round_opened(self, round_ms: int) -> None:
-        """Measurements of this round wait for their fellows (at most `pace.linger`)."""
+        """Let measurements of this round wait for the rest of it (at most `times.linger`)."""
         self._open_round = round_ms
-        self._open_until = asyncio.get_running_loop().time() + self._pace.linger
-        self._wake.set()
+        self._open_until = asyncio.get_running_loop().time() + self._times.linger
+        self._changed.set()
 
     def round_closed(self) -> None:
-        """Everything that was taken may go."""
+        """Send everything that is stored."""
         self._open_round = None
-        self._wake.set()
+        self._changed.set()
 
     def finish(self, seconds: float) -> None:
-        """Send what is left, wait for the acknowledgements for so long, say goodbye; `run`
-        then returns."""
+        """Send what is left, wait this long for acknowledgements, and publish `goodbye`; then `run`
+        returns."""
         self._open_round = None
         self._finish_by = asyncio.get_running_loop().time() + seconds
-        self._wake.set()
+        self._changed.set()
 
     async def run(self) -> None:
-        """Deliver until `finish`. Never raises for a reason in the world."""
+        """Deliver until `finish`. Raises nothing because of the network, the broker or the disk."""
         for broker in self._brokers:
             if broker.exposed:
-                self._log("not encrypted, others can read the secret", broker=broker.name)
-        wait = self._pace.backoff
+                self._log(
+                    "connection not encrypted: others can read the secret", broker=broker.name
+                )
+        wait = self._times.backoff
         while not self._finishing():
             for broker in self._brokers:
-                if await self._over(broker):
-                    # It was of use: begin with short waits again.
-                    wait = self._pace.backoff
+                if await self._use_broker(broker):
+                    # It was useful: begin with short waits again.
+                    wait = self._times.backoff
                 if self._finishing():
                     return
-            await self._pause(self._rng.uniform(0.05, 1.0) * wait)
-            wait = min(wait * 2, self._pace.backoff_most)
+            await self._sleep(self._rng.uniform(0.05, 1.0) * wait)
+            wait = min(wait * 2, self._times.backoff_most)
 
     def _finishing(self) -> bool:
         return self._finish_by is not None
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         """Sleep, but not past `finish`."""
         try:
             async with asyncio.timeout(seconds):
                 while not self._finishing():
-                    self._wake.clear()
-                    await self._wake.wait()
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             pass
 
-    async def _over(self, broker: mqtt.Broker) -> bool:
-        """One connection to one broker, until it dies. Whether it was of use: something was
-        acknowledged, or it lasted."""
-        begun, last_ack = asyncio.get_running_loop().time(), self.sight.last_ack_ms
+    async def _use_broker(self, broker: mqtt.Broker) -> bool:
+        """Use one connection to one broker until it is lost. Return whether it was useful:
+        something was acknowledged, or it lasted."""
+        begun, last_ack = asyncio.get_running_loop().time(), self.stats.last_ack_ms
         worked = self._versions.get(broker.name)
         try:
             async with mqtt.connect(
@@ -185,114 +187,129 @@ class Publisher:
                 self._versions[broker.name] = connection.version
                 await self._session(connection)
         except mqtt.BrokerError as error:
-            self._log("broker unreachable", every=SAY_AGAIN, broker=broker.name, reason=str(error))
+            self._log(
+                "broker unreachable",
+                every=REPEAT_LOG_SECONDS,
+                broker=broker.name,
+                reason=str(error),
+            )
             return False
         finally:
-            self.sight.transport = ""
+            self.stats.transport = ""
         lasted = asyncio.get_running_loop().time() - begun
-        return lasted >= LASTED or self.sight.last_ack_ms != last_ack
+        return lasted >= STABLE_SECONDS or self.stats.last_ack_ms != last_ack
 
     async def _session(self, connection: mqtt.Connection) -> None:
         self._log("connected", transport=connection.transport)
-        self.sight.transport = connection.transport
+        self.stats.transport = connection.transport
         try:
             async with asyncio.TaskGroup() as group:
                 await connection.subscribe(topics.ack(self._probe))
-                asked = await self._listen(connection, "")
-                await self._say(connection, "hello")
-                if self._anew is not None and await self._anew():
-                    self._begin_again()
-                # What was on its way when the last connection died goes first, in order.
-                self._dissolve()
+                subscribed = await self._subscribe_to_retests(connection, "")
+                await self._publish_status(connection, "hello")
+                if self._on_connect is not None and await self._on_connect():
+                    self._rebuild_batches()
+                # Batches in flight when the last connection was lost go first, in order.
+                self._use_smaller_batches()
                 for batch in self._batches.values():
                     batch.due = 0.0
-                reader = group.create_task(self._read(connection))
-                pulse = group.create_task(self._pulse(connection, asked))
+                receiver = group.create_task(self._receive(connection))
+                heartbeats = group.create_task(self._send_heartbeats(connection, subscribed))
                 await self._send(connection)
-                reader.cancel()
-                pulse.cancel()
+                receiver.cancel()
+                heartbeats.cancel()
         except* mqtt.BrokerError as group_error:
-            self._log("connection lost", every=SAY_AGAIN, reason=str(group_error.exceptions[0]))
+            self._log(
+                "connection lost", every=REPEAT_LOG_SECONDS, reason=str(group_error.exceptions[0])
+            )
 
-    def _dissolve(self) -> None:
-        """A batch over which the connection died again and again may be larger than a broker
-        takes that names no limit (MQTT 3.1.1): make smaller ones of everything."""
-        suspects = [b for b in self._batches.values() if b.cuts >= CUTS and len(b.rows) > 1]
-        if not suspects or self._limit <= SMALL_BYTES:
+    def _use_smaller_batches(self) -> None:
+        """If the connection was lost repeatedly over one batch, the batch may exceed a limit that
+        the broker does not announce (MQTT 3.1.1): make smaller batches from now on."""
+        suspects = [
+            b
+            for b in self._batches.values()
+            if b.disconnects >= MAX_DISCONNECTS and len(b.rows) > 1
+        ]
+        if not suspects or self._limit <= MIN_LIMIT_BYTES:
             return
-        self._limit = max(SMALL_BYTES, min(len(batch.payload) for batch in suspects) // 2)
+        self._limit = max(MIN_LIMIT_BYTES, min(len(batch.payload) for batch in suspects) // 2)
         self._log("smaller batches", bytes=self._limit)
-        self._begin_again()
+        self._rebuild_batches()
 
-    def _begin_again(self) -> None:
-        """Make the batches under way anew, of what is in the spool now."""
+    def _rebuild_batches(self) -> None:
+        """Build the batches in flight again from what is in the spool now."""
         rows = [row for batch in self._batches.values() for row in batch.rows]
-        self._through = min(rows, default=self._through + 1) - 1
+        self._last_batched = min(rows, default=self._last_batched + 1) - 1
         self._batches.clear()
 
-    async def _say(self, connection: mqtt.Connection, state: str) -> None:
+    async def _publish_status(self, connection: mqtt.Connection, state: str) -> None:
         status = codec.encode_message(self._status(state))
         await connection.publish(topics.status(self._probe), status)
 
-    async def _listen(self, connection: mqtt.Connection, before: str) -> str:
-        """Listen for what is asked where this probe is now; gives the topic."""
-        place = self._place()
-        topic = "" if place == UNPLACED else topics.retest(*place)
+    async def _subscribe_to_retests(self, connection: mqtt.Connection, before: str) -> str:
+        """Subscribe to the retests for this probe's present location; return the topic."""
+        place = self._location()
+        topic = "" if place == UNKNOWN_LOCATION else topics.retest(*place)
         if topic and topic != before:
             await connection.subscribe(topic)
         return topic or before
 
-    async def _pulse(self, connection: mqtt.Connection, asked: str) -> None:
+    async def _send_heartbeats(self, connection: mqtt.Connection, subscribed: str) -> None:
         while True:
-            await asyncio.sleep(self._pace.heartbeat)
-            await self._say(connection, "heartbeat")
-            asked = await self._listen(connection, asked)
+            await asyncio.sleep(self._times.heartbeat)
+            await self._publish_status(connection, "heartbeat")
+            subscribed = await self._subscribe_to_retests(connection, subscribed)
 
-    async def _read(self, connection: mqtt.Connection) -> None:
+    async def _receive(self, connection: mqtt.Connection) -> None:
         async for message in connection.messages():
             try:
                 if message.topic == topics.ack(self._probe):
                     ack = codec.decode_ack(message.payload)
                     if ack.boot == self._boot:
                         await self._acknowledged(ack.sequences)
-                elif message.topic == topics.retest(*self._place()):
+                elif message.topic == topics.retest(*self._location()):
                     self._on_retest(decode_retest(message.payload))
             except codec.WireError as error:
-                self._log("bad message", every=SAY_AGAIN, topic=message.topic, reason=str(error))
+                self._log(
+                    "bad message", every=REPEAT_LOG_SECONDS, topic=message.topic, reason=str(error)
+                )
 
     async def _acknowledged(self, sequences: Sequence[int]) -> None:
-        # A batch that was sent twice may be named twice in one message.
+        # A batch that was sent twice may be listed twice in one message.
         known = [number for number in dict.fromkeys(sequences) if number in self._batches]
         if not known:
             return
         try:
-            await self._spool.forget(row for number in known for row in self._batches[number].rows)
+            await self._spool.acknowledge(
+                row for number in known for row in self._batches[number].rows
+            )
         except DiskError as error:
-            # The rows stay; the batch is sent again and acknowledged again.
-            self._log("spool trouble", every=SAY_AGAIN, reason=str(error))
+            # The rows stay: the batch is sent again and acknowledged again.
+            self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
             return
         for number in known:
             del self._batches[number]
-        self.sight.last_ack_ms = self._now_ms()
-        # The collector lives: do not wait out the long delays of the time when it did not.
+        self.stats.last_ack_ms = self._now_ms()
+        # The collector is back: shorten the long delays from the time when it was down.
         now = asyncio.get_running_loop().time()
         for batch in self._batches.values():
-            if batch.tries >= ONE_AT_A_TIME:
-                batch.due, batch.tries = now, 1
-            batch.due = min(batch.due, now + self._pace.ack)
-        self._wake.set()
+            if batch.attempts >= UNANSWERED_ATTEMPTS:
+                batch.due, batch.attempts = now, 1
+            batch.due = min(batch.due, now + self._times.ack)
+        self._changed.set()
 
     async def _send(self, connection: mqtt.Connection) -> None:
-        """Returns when finished; BrokerError when the connection dies."""
+        """Return when finished. Raises BrokerError when the connection is lost."""
         loop = asyncio.get_running_loop()
         while True:
-            self._wake.clear()
+            self._changed.clear()
             await self._send_due(connection)
             while len(self._batches) < self._window:
-                fresh = await self._next_batch(connection.packet_limit)
-                if fresh is None:
+                batch = await self._next_batch(connection.packet_limit)
+                if batch is None:
                     break
-                await self._publish(connection, fresh)
+                await self._publish(connection, batch)
             deadline = min((batch.due for batch in self._batches.values()), default=None)
             if self._finish_by is not None:
                 if not self._batches or loop.time() >= self._finish_by:
@@ -300,62 +317,66 @@ class Publisher:
                 deadline = min(self._finish_by, deadline or self._finish_by)
             elif self._open_round is not None:
                 if loop.time() >= self._open_until:
-                    self._open_until = loop.time() + self._pace.linger
+                    self._open_until = loop.time() + self._times.linger
                 deadline = min(self._open_until, deadline or self._open_until)
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._wake.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 pass
         try:
             async with asyncio.timeout(1.0):
-                await self._say(connection, "goodbye")
+                await self._publish_status(connection, "goodbye")
         except TimeoutError:
             pass
 
     async def _send_due(self, connection: mqtt.Connection) -> None:
         now = asyncio.get_running_loop().time()
-        unanswered = [b for b in self._batches.values() if b.tries >= ONE_AT_A_TIME]
-        turn = min(unanswered, key=lambda batch: batch.tries, default=None)
+        unanswered = [b for b in self._batches.values() if b.attempts >= UNANSWERED_ATTEMPTS]
+        next_unanswered = min(unanswered, key=lambda batch: batch.attempts, default=None)
         for number, batch in list(self._batches.items()):
-            mine = batch.tries < ONE_AT_A_TIME or batch is turn
-            if batch.due <= now and mine and number in self._batches:
+            may_send = batch.attempts < UNANSWERED_ATTEMPTS or batch is next_unanswered
+            if batch.due <= now and may_send and number in self._batches:
                 await self._publish(connection, batch)
         for batch in unanswered:
-            if turn is not None and batch.tries >= ONE_AT_A_TIME:  # no word came meanwhile
-                batch.due = turn.due
+            if next_unanswered is not None and batch.attempts >= UNANSWERED_ATTEMPTS:
+                batch.due = next_unanswered.due
 
     async def _publish(self, connection: mqtt.Connection, batch: _Batch) -> None:
-        delay = min(self._pace.ack * 1.6**batch.tries, self._pace.ack_most)
+        delay = min(self._times.ack * 1.6**batch.attempts, self._times.ack_most)
         batch.due = asyncio.get_running_loop().time() + delay * self._rng.uniform(1.0, 1.3)
-        self.sight.resent += batch.tries > 0
-        if batch.tries >= 3:
-            self._log("no acknowledgement from the collector", every=SAY_AGAIN, tries=batch.tries)
-        self.sight.published += 1
-        self.sight.published_bytes += len(batch.payload)
-        batch.tries += 1
-        batch.cuts += 1  # Unless it comes to be confirmed; whoever dies first, this is counted.
+        self.stats.resent += batch.attempts > 0
+        if batch.attempts >= 3:
+            self._log(
+                "no acknowledgement from the collector",
+                every=REPEAT_LOG_SECONDS,
+                attempts=batch.attempts,
+            )
+        self.stats.published += 1
+        self.stats.published_bytes += len(batch.payload)
+        batch.attempts += 1
+        batch.disconnects += 1  # taken back when the broker confirms it
         refusal = await connection.publish(topics.measurements(self._probe), batch.payload)
-        batch.cuts -= 1
+        batch.disconnects -= 1
         if refusal:
-            self._log("broker refused a batch", every=SAY_AGAIN, reason=refusal)
+            self._log("broker refused a batch", every=REPEAT_LOG_SECONDS, reason=refusal)
 
     async def _next_batch(self, packet_limit: int) -> _Batch | None:
-        """Rows of one round that are in no batch yet, as many as a packet takes."""
+        """A batch of rows of one round that are in no batch yet, as many as fit into a packet."""
         try:
-            rows = await self._spool.pending(self._through, MAX_BATCH_LINES)
+            rows = await self._spool.pending(self._last_batched, MAX_BATCH_LINES)
         except DiskError as error:
-            self._log("spool trouble", every=SAY_AGAIN, reason=str(error))
+            self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
             return None
         if not rows:
             return None
         now = asyncio.get_running_loop().time()
         if rows[0].round == self._open_round and now < self._open_until:
             return None
-        chosen = _one_round(rows)
+        chosen = _rows_of_one_round(rows)
         limit = self._limit
         if packet_limit:
-            limit = min(limit, packet_limit - ENVELOPE_BYTES)
+            limit = min(limit, packet_limit - PACKET_OVERHEAD_BYTES)
         while True:
             header = codec.BatchHeader(boot=self._boot, sequence=self._sequence)
             payload = codec.encode_batch(header, [row.line for row in chosen])
@@ -363,32 +384,36 @@ class Publisher:
                 break
             if len(chosen) == 1:
                 if len(payload) <= MAX_PACKET_BYTES and not packet_limit:
-                    break  # Only suspected to be too large.
-                return await self._set_apart(chosen[0], len(payload), limit, packet_limit)
+                    break  # it may still be accepted
+                return await self._quarantine_too_large(
+                    chosen[0], len(payload), limit, packet_limit
+                )
             chosen = chosen[: len(chosen) // 2]
         batch = _Batch(rows=tuple(row.sequence for row in chosen), payload=payload)
         self._batches[self._sequence] = batch
         self._sequence += 1
-        self._through = chosen[-1].sequence
+        self._last_batched = chosen[-1].sequence
         return batch
 
-    async def _set_apart(self, row: Row, size: int, limit: int, packet_limit: int) -> _Batch | None:
-        """A broker cuts the connection over a larger packet, for ever: it must never be sent."""
+    async def _quarantine_too_large(
+        self, row: SpoolRow, size: int, limit: int, packet_limit: int
+    ) -> _Batch | None:
+        """Keep a measurement that fits into no packet: a broker would close the connection."""
         self._log("measurement too large to send", sequence=row.sequence, bytes=size, limit=limit)
         try:
             await self._spool.quarantine([row.sequence])
         except DiskError as error:
-            self._log("spool trouble", every=SAY_AGAIN, reason=str(error))
-        self._through = row.sequence
+            self._log("cannot use the spool", every=REPEAT_LOG_SECONDS, reason=str(error))
+        self._last_batched = row.sequence
         return await self._next_batch(packet_limit)
 
 
-def _one_round(rows: Sequence[Row]) -> list[Row]:
-    """The first rows that belong to one round and stay under RAW_BYTES, at least one."""
+def _rows_of_one_round(rows: Sequence[SpoolRow]) -> list[SpoolRow]:
+    """The first rows that belong to one round and stay under MAX_RAW_BYTES, at least one."""
     chosen, size = [rows[0]], len(rows[0].line)
     for row in rows[1:]:
         size += len(row.line)
-        if row.round != rows[0].round or size > RAW_BYTES:
+        if row.round != rows[0].round or size > MAX_RAW_BYTES:
             break
         chosen.append(row)
     return chosen

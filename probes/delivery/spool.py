@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The outbox on disk: a measurement is taken once it is here, and forgotten only when told.
+"""The outbox on disk: a measurement is stored here before it counts as taken, and kept until the
+collector has acknowledged it.
 
-One row a measurement in a `probes.delivery.sqlite_file` database. The sequence is never reused, and
-together with the spool's random epoch it makes the measurement's id, given inside the transaction.
-Bounded: when it is full, the oldest successes go first and failures last, counted. Knows nothing of
-MQTT; who calls decides what to send and what to forget."""
+One row per measurement in a `probes.delivery.sqlite_file` database. The sequence is never reused;
+together with the spool's random epoch it makes the measurement's id, which is assigned inside the
+transaction. The size is limited: when the spool is full, the oldest successes are dropped first and
+failures last, and all are counted."""
 
 from __future__ import annotations
 
@@ -14,18 +15,17 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from probes.delivery.sqlite_file import DiskError, Durable
+from probes.delivery.sqlite_file import DiskError, SQLiteFile
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, measurement_id
 from probes.wire.observation import Purpose
 
 FILE = "spool.db"
 KEPT_SENT = 200
-REWRITTEN_AT_ONCE = 50
+REWRITE_BATCH = 50
 PENDING, SENT, QUARANTINED = 0, 1, 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -35,10 +35,9 @@ CREATE TABLE IF NOT EXISTS row (
   line BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS row_state ON row (state, keep, sequence, size);
 """
-_T = TypeVar("_T")
 
 
-class Row(msgspec.Struct, frozen=True):
+class SpoolRow(msgspec.Struct, frozen=True):
     """One measurement that waits for its acknowledgement."""
 
     sequence: int
@@ -46,8 +45,8 @@ class Row(msgspec.Struct, frozen=True):
     line: bytes
 
 
-class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the spool holds and did. taken = acked + pending + quarantined + dropped."""
+class SpoolCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of the spool. taken = acked + pending + quarantined + dropped."""
 
     pending: int = 0
     pending_bytes: int = 0
@@ -57,16 +56,16 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     acked: int = 0
     dropped: int = 0
     dropped_failures: int = 0
-    """Of those dropped, the ones that had seen a failure."""
+    """Dropped measurements that contained a failure."""
     refused: int = 0
-    """Successes that found the spool full of failures: never taken."""
+    """Successes that were not stored because the spool was full of failures."""
     quarantined: int = 0
     corrupt: int = 0
-    """Damaged spool files that lie beside this one."""
+    """Damaged spool files kept beside this one."""
 
 
 class Spool:
-    """The one writer of `spool.db` in a state directory."""
+    """The only writer of `spool.db` in a state directory."""
 
     def __init__(
         self, directory: Path, probe: str, *, limit_bytes: int = 50_000_000, kept: int = KEPT_SENT
@@ -76,69 +75,69 @@ class Spool:
         self._kept = kept
         self._epoch = ""
         self._highest = self._latest_bytes = 0
-        self._disk = Durable(directory / FILE, self._prepare, self._spare)
-        self.remarks = self._disk.remarks
-        """Lines for the log (a damaged file, rows dropped); whoever logs empties it."""
+        self._file = SQLiteFile(directory / FILE, self._prepare, self._free_space)
+        self.messages = self._file.messages
+        """Lines for the log (a damaged file, rows dropped); whoever logs them empties the list."""
 
     async def put(self, draft: Measurement) -> Measurement | None:
         """Number and store a measurement; it is on disk when this returns.
 
-        None: a success that found the spool full of failures (counted as refused, not taken).
+        Return None for a success when the spool is full of failures (counted as refused).
         Raises DiskError.
         """
-        taken = await self._disk.run(self._put, draft)
+        taken = await self._file.run(self._put, draft)
         if taken is not None:
             self._highest = taken.sequence
         return taken
 
-    async def pending(self, after: int = 0, rows: int = 512) -> list[Row]:
+    async def pending(self, after: int = 0, rows: int = 512) -> list[SpoolRow]:
         """Unacknowledged rows with a sequence above `after`, in order. Raises DiskError."""
-        return await self._disk.run(self._pending, after, rows)
+        return await self._file.run(self._pending, after, rows)
 
-    async def forget(self, sequences: Iterable[int]) -> int:
-        """Acknowledged rows: delete them, but for a short history to show. Returns how many
-        were still pending. Raises DiskError."""
-        return await self._disk.run(self._move, tuple(sequences), SENT)
+    async def acknowledge(self, sequences: Iterable[int]) -> int:
+        """Mark rows as sent and delete all but the latest. Return how many were still pending.
+        Raises DiskError."""
+        return await self._file.run(self._set_state, tuple(sequences), SENT)
 
     async def rewrite(self, change: Callable[[Measurement], Measurement], after: int) -> int | None:
-        """Change the next few pending measurements after a sequence, ids and numbers excepted;
-        the last one's sequence, None when none is left. Raises DiskError."""
-        return await self._disk.run(self._rewrite, change, after)
+        """Apply a change to the next few pending measurements after a sequence; it must keep their
+        ids and sequences. Return the last sequence, None when none is left. Raises DiskError."""
+        return await self._file.run(self._rewrite, change, after)
 
     async def quarantine(self, sequences: Iterable[int]) -> int:
-        """Rows that can never be sent: keep them here. Raises DiskError."""
-        return await self._disk.run(self._move, tuple(sequences), QUARANTINED)
+        """Keep rows that can never be sent. Return how many were pending. Raises DiskError."""
+        return await self._file.run(self._set_state, tuple(sequences), QUARANTINED)
 
-    async def counts(self) -> Counts:
-        """Raises DiskError."""
-        return await self._disk.run(self._counts)
+    async def counts(self) -> SpoolCounts:
+        """Return the present counts. Raises DiskError."""
+        return await self._file.run(self._counts)
 
     async def last_round(self) -> int | None:
-        """Round of the newest measurement that is still here, sent ones included; None for
-        none. Raises DiskError."""
-        return await self._disk.run(_last_round)
+        """Return the round of the newest measurement in the spool, sent ones included; None when
+        it is empty. Raises DiskError."""
+        return await self._file.run(_last_round)
 
     async def close(self) -> None:
-        """Close the file; all was durable before."""
-        await self._disk.close()
+        """Close the file; everything was on disk before."""
+        await self._file.close()
 
     def _prepare(self, db: sqlite3.Connection) -> None:
         for statement in _SCHEMA.strip().split(";\n"):
             db.execute(statement)
         db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', ?)", (secrets.token_hex(8),))
-        # Numbers of a spool that was set aside may still be in a batch under way.
+        # Sequences of a damaged spool may still be in a batch in flight.
         if self._highest > _last(db):
             db.execute("DELETE FROM sqlite_sequence")
             db.execute("INSERT INTO sqlite_sequence VALUES ('row', ?)", (self._highest,))
         self._epoch = str(db.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()[0])
 
-    def _spare(self, db: sqlite3.Connection) -> None:
-        """What goes when the disk is full: room for a few more like the one that found none."""
+    def _free_space(self, db: sqlite3.Connection) -> None:
+        """Free space on a full disk: for a few measurements as large as the latest."""
         self._drop(db, 4 * max(self._latest_bytes, 4096))
 
     def _drop(self, db: sqlite3.Connection, wanted: int, keep: int = 1) -> int:
-        """Delete at least `wanted` bytes: what was sent, then the oldest successes, then, with
-        `keep` 1, the oldest failures. Returns the bytes that were freed."""
+        """Delete at least `wanted` bytes: sent rows, then the oldest successes, then, with `keep`
+        1, the oldest failures. Return the bytes freed."""
         freed = 0
         order = [(SENT, 0), (SENT, 1), (PENDING, 0)]
         if keep:
@@ -158,7 +157,7 @@ class Spool:
                 _add(db, "dropped", len(victims))
                 _add(db, "dropped_failures", len(victims) if kept else 0)
                 _add(db, "quarantined", -len(victims) if state == QUARANTINED else 0)
-                self.remarks.append(f"spool full: dropped {len(victims)} measurements")
+                self.messages.append(f"spool full: dropped {len(victims)} measurements")
         return freed
 
     def _put(self, db: sqlite3.Connection, draft: Measurement) -> Measurement | None:
@@ -188,7 +187,7 @@ class Spool:
         _add(db, "taken", 1)
         return measurement
 
-    def _pending(self, db: sqlite3.Connection, after: int, rows: int) -> list[Row]:
+    def _pending(self, db: sqlite3.Connection, after: int, rows: int) -> list[SpoolRow]:
         found, damaged = [], []
         for sequence, round_ms, crc, line in db.execute(
             "SELECT sequence, round, crc, line FROM row WHERE state=? AND sequence>? "
@@ -196,18 +195,18 @@ class Spool:
             (PENDING, after, rows),
         ).fetchall():
             if zlib.crc32(line) == crc:
-                found.append(Row(sequence, round_ms, line))
+                found.append(SpoolRow(sequence, round_ms, line))
             else:
                 damaged.append(sequence)
         if damaged:
-            self.remarks.append(f"damaged on disk: quarantined {len(damaged)} measurements")
-            self._move(db, damaged, QUARANTINED)
+            self.messages.append(f"quarantined {len(damaged)} measurements damaged on disk")
+            self._set_state(db, damaged, QUARANTINED)
         return found
 
     def _rewrite(
         self, db: sqlite3.Connection, change: Callable[[Measurement], Measurement], after: int
     ) -> int | None:
-        rows = self._pending(db, after, REWRITTEN_AT_ONCE)
+        rows = self._pending(db, after, REWRITE_BATCH)
         for row in rows:
             try:
                 line = codec.encode(change(codec.decode(row.line)))
@@ -220,31 +219,31 @@ class Spool:
                 )
         return rows[-1].sequence if rows else None
 
-    def _move(self, db: sqlite3.Connection, sequences: Iterable[int], state: int) -> int:
-        moved = 0
+    def _set_state(self, db: sqlite3.Connection, sequences: Iterable[int], state: int) -> int:
+        changed = 0
         for sequence in sequences:
-            moved += db.execute(
+            changed += db.execute(
                 "UPDATE row SET state=?, keep=CASE ?1 WHEN 2 THEN 1 ELSE keep END "
                 "WHERE sequence=? AND state=?",
                 (state, sequence, PENDING),
             ).rowcount
-        _add(db, "acked" if state == SENT else "quarantined", moved)
-        # The history shows the last cycle whole, however many targets it has.
+        _add(db, "acked" if state == SENT else "quarantined", changed)
+        # `reachprobe payload` shows the last round in full, however many targets it has.
         db.execute(
             "DELETE FROM row WHERE state=? AND sequence <= ? - ? AND round < "
             "(SELECT max(round) FROM row)",
             (SENT, _last(db), self._kept),
         )
-        return moved
+        return changed
 
-    def _counts(self, db: sqlite3.Connection) -> Counts:
+    def _counts(self, db: sqlite3.Connection) -> SpoolCounts:
         rows, size, oldest = db.execute(
             "SELECT count(*), coalesce(sum(size), 0), min(sequence) FROM row WHERE state=?",
             (PENDING,),
         ).fetchone()
         meta = dict(db.execute("SELECT key, value FROM meta"))
         since = db.execute("SELECT round FROM row WHERE sequence=?", (oldest,)).fetchone()
-        return Counts(
+        return SpoolCounts(
             pending=rows,
             pending_bytes=size,
             oldest_ms=since[0] if since else None,
@@ -254,7 +253,7 @@ class Spool:
             dropped_failures=meta.get("dropped_failures", 0),
             refused=meta.get("refused", 0),
             quarantined=meta.get("quarantined", 0),
-            corrupt=self._disk.set_aside,
+            corrupt=self._file.damaged_files,
         )
 
 
@@ -276,8 +275,8 @@ def _last_round(db: sqlite3.Connection) -> int | None:
 
 
 def worth_keeping(measurement: Measurement) -> bool:
-    """Whether it goes last when room is needed: it saw the subject fail, or it is liveness,
-    without which no failure of its round counts."""
+    """Whether a measurement is dropped last: the subject failed in it, or it is liveness, without
+    which no failure of its round counts."""
     return measurement.target in LIVENESS_TARGETS or any(
         getattr(o, "failure", None) is not None and getattr(o, "purpose", None) is Purpose.SUBJECT
         for o in measurement.observations
@@ -285,8 +284,8 @@ def worth_keeping(measurement: Measurement) -> bool:
 
 
 def read_lines(directory: Path, *, last: int = 0) -> list[tuple[int, bytes]]:
-    """For another process: state and line of the newest `last` rows, oldest first; with 0, of
-    every row of the newest cycle. Raises DiskError."""
+    """Return state and line of the newest `last` rows, oldest first; with 0, of every row of the
+    newest round. For another process than the daemon. Raises DiskError."""
     path = directory / FILE
     if not path.exists():
         return []

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A SQLite file that outlives what disks do: full, failing, damaged, and processes killed.
+"""A SQLite file that survives full, failing and damaged disks, and killed processes.
 
-WAL and `synchronous=FULL`, so a finished call is on disk. A damaged file is set aside and a new
-one made; on a full disk a ballast file is given back and rows are freed, so that the file can
-still be written to, and even emptied (SQLite's DELETE too needs room in the WAL). All SQL runs
-in one worker thread, because a commit waits for the disk. The tables are the owner's business.
+With WAL and `synchronous=FULL`, a call that has returned is on disk. A damaged file is renamed and
+replaced by a new one. On a full disk a ballast file is deleted and rows are removed, so that the
+file can still be written to and even emptied (in SQLite, DELETE needs room in the WAL too). All SQL
+runs in one worker thread, because a commit waits for the disk. The caller defines the tables.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from typing import Any, TypeVar
 
 BALLAST = "ballast"
 BALLAST_BYTES = 1 << 20
-MAX_PAGES = 1_073_741_823
-"""The most that every SQLite takes for max_page_count (the default before 3.45)."""
+MAX_PAGE_COUNT = 1_073_741_823
+"""The largest max_page_count that every SQLite accepts (the default before 3.45)."""
 KEPT_CORRUPT = 2
 _T = TypeVar("_T")
 
 
 class DiskError(Exception):
-    """The disk did not take it. The text is one line. The next call tries anew."""
+    """The disk failed. The text is one line. The next call tries again."""
 
 
-class Durable:
+class SQLiteFile:
     """One SQLite file with one writer.
 
-    `prepare(db)` makes the tables, each time that the file is opened; `free(db)` deletes what
-    can be spared and runs in a transaction of its own when the disk is full.
+    `prepare(db)` creates the tables each time the file is opened. `free(db)` deletes what can be
+    lost; it runs in a transaction of its own when the disk is full.
     """
 
-    patience = 60.0
-    """Seconds after which a full disk is believed to have room again."""
+    retry_full_seconds = 60.0
+    """Seconds after which a full disk is tried again."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class Durable:
         free: Callable[[sqlite3.Connection], object],
     ) -> None:
         self.path = path
-        self.remarks: list[str] = []
-        """Lines for the log; whoever logs empties it."""
+        self.messages: list[str] = []
+        """Lines for the log; whoever logs them empties the list."""
         self._prepare, self._free = prepare, free
         self._db: sqlite3.Connection | None = None
         self._ballast = path.with_name(BALLAST)
@@ -60,33 +60,35 @@ class Durable:
     async def run(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Call `work(db, *arguments)` in one transaction; it is durable on return.
 
-        `work` may be called again after trouble, always in a new transaction. Raises DiskError.
+        `work` may be called again after an error, always in a new transaction. Raises DiskError.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: self._guarded(work, *arguments))
+        return await loop.run_in_executor(
+            self._thread, lambda: self._run_with_recovery(work, *arguments)
+        )
 
     async def close(self) -> None:
-        """Close the file; all was durable before."""
+        """Close the file; everything was on disk before."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
     @property
-    def set_aside(self) -> int:
-        """How many damaged files lie beside this one."""
+    def damaged_files(self) -> int:
+        """Number of damaged files kept beside this one."""
         return len(list(self.path.parent.glob(f"{self.path.name}.corrupt-*")))
 
-    def _guarded(self, work: Callable[..., _T], *arguments: Any) -> _T:
+    def _run_with_recovery(self, work: Callable[..., _T], *arguments: Any) -> _T:
         for attempt in (1, 2, 3, 4):
             try:
-                return self._in_transaction(self._opened(), work, *arguments)
+                return self._in_transaction(self._open(), work, *arguments)
             except sqlite3.DatabaseError as error:
                 match getattr(error, "sqlite_errorcode", 0) & 0xFF:
                     case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB if attempt < 4:
-                        self._set_aside(error)
+                        self._move_damaged(error)
                     case sqlite3.SQLITE_FULL if attempt < 4:
                         self._make_room(str(error), free=attempt > 1)
                     case sqlite3.SQLITE_IOERR if attempt < 3:
-                        # SQLite's view of the file may be stale after an I/O error: open anew.
+                        # SQLite's view of the file may be stale after an I/O error: open it again.
                         self._close()
                         self._ballast.unlink(missing_ok=True)
                     case _:
@@ -111,16 +113,16 @@ class Durable:
         self._restore_ballast(db)
         return outcome
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open(self) -> sqlite3.Connection:
         if self._db is None:
             db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             try:
                 os.chmod(self.path, 0o600)
                 db.execute("PRAGMA journal_mode=WAL")
                 db.execute("PRAGMA synchronous=FULL")
-                # A small WAL is used again in place, and leaves room for the last checkpoint.
+                # A small WAL is reused in place and leaves room for the last checkpoint.
                 db.execute("PRAGMA wal_autocheckpoint=128")
-                # The pages that a transaction needs; two megabytes would be kept otherwise.
+                # Enough pages for a transaction; by default SQLite keeps two megabytes.
                 db.execute("PRAGMA cache_size=-128")
                 fault = db.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if fault != "ok":
@@ -142,7 +144,7 @@ class Durable:
                 self._db.close()
             self._db = None
 
-    def _set_aside(self, error: sqlite3.Error) -> None:
+    def _move_damaged(self, error: sqlite3.Error) -> None:
         self._close()
         stamp = f"corrupt-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}"
         name = self.path.name
@@ -150,51 +152,51 @@ class Durable:
             source = self.path.with_name(name + suffix)
             if source.exists():
                 source.rename(self.path.with_name(f"{name}{suffix}.{stamp}"))
-        self.remarks.append(f"damaged file set aside as {name}.{stamp}: {error}")
+        self.messages.append(f"damaged file renamed to {name}.{stamp}: {error}")
         for old in sorted(self.path.parent.glob(f"{name}.corrupt-*"))[:-KEPT_CORRUPT]:
             for path in self.path.parent.glob(f"{name}*{old.name.removeprefix(name)}"):
                 path.unlink(missing_ok=True)
 
     def _make_room(self, reason: str, *, free: bool) -> None:
-        """The disk is full: live with the pages that the file has and, if need be, free some.
+        """The disk is full: use only the pages that the file has, and free some if necessary.
 
-        The ballast pays for one last checkpoint. From then on the file must not grow: a page
-        that only fits in the WAL could never be copied back, and the WAL would never end.
+        Deleting the ballast makes room for one last checkpoint. After that the file must not grow:
+        a page that only fits into the WAL could never be copied back, and the WAL would only grow.
         """
         if not self._full_since:
-            self.remarks.append(f"disk trouble, making room: {reason}")
+            self.messages.append(f"disk full, freeing space: {reason}")
         self._full_since = time.monotonic()
         self._ballast.unlink(missing_ok=True)
         with contextlib.suppress(sqlite3.Error, OSError):
-            db = self._opened()
+            db = self._open()
             db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            if free or not self._roomy():
+            if free or not self._has_room():
                 _stop_growth(db)
             if free:
                 self._in_transaction(db, self._free)
 
-    def _roomy(self) -> bool:
-        """Whether the disk has room for several ballasts, as far as it says. Raises OSError."""
+    def _has_room(self) -> bool:
+        """Whether the disk reports room for several ballast files. Raises OSError."""
         space = os.statvfs(self.path.parent)
         return space.f_bavail * space.f_frsize >= 4 * BALLAST_BYTES
 
     def _restore_ballast(self, db: sqlite3.Connection) -> None:
         if self._full_since:
-            if time.monotonic() - self._full_since < self.patience:
+            if time.monotonic() - self._full_since < self.retry_full_seconds:
                 return
         elif self._ballast.exists():
             return
         try:
-            if not self._roomy():
+            if not self._has_room():
                 return
             with self._ballast.open("wb") as file:
                 file.write(bytes(BALLAST_BYTES))
         except OSError:
             return
         if self._full_since:
-            db.execute(f"PRAGMA max_page_count={MAX_PAGES}")
+            db.execute(f"PRAGMA max_page_count={MAX_PAGE_COUNT}")
             self._full_since = 0.0
-            self.remarks.append("the disk has room again")
+            self.messages.append("disk has room again")
 
 
 def _stop_growth(db: sqlite3.Connection) -> None:

@@ -38,7 +38,7 @@ _WIDTHS = {4: 4, 6: 16}
 _MAX_ROWS = 4_000_000
 """A combined table has about 0.7 million rows (iptoasn.com, 2026-11)."""
 _MAX_LINE = 4096
-_NOWHERE = frozenset(("", "-", "none", "unknown", "zz"))
+_NO_COUNTRY = frozenset(("", "-", "none", "unknown", "zz"))
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
 
@@ -48,7 +48,7 @@ class GeoError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where an address is."""
 
     country: str = UNKNOWN_COUNTRY
@@ -57,7 +57,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Summary:
+class GeoSummary:
     """What `update` made."""
 
     version: str
@@ -65,7 +65,7 @@ class Summary:
     rows_v6: int
 
 
-class Table:
+class GeoTable:
     """A compact table, mapped and not read whole. Close it, or use it in a `with`."""
 
     def __init__(self, path: Path) -> None:
@@ -85,8 +85,8 @@ class Table:
         """First twelve hex digits of the SHA-256 of the file that the table was made from."""
         self._columns = {4: (_HEAD.size, v4), 6: (_HEAD.size + v4 * 14, v6)}
 
-    def lookup(self, address: str) -> Place | None:
-        """Return the place of an address; None when no row holds it, or it is no address."""
+    def lookup(self, address: str) -> Location | None:
+        """Return the location of an address; None when no row holds it, or it is no address."""
         try:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
@@ -106,20 +106,20 @@ class Table:
             return None
         asns = ends + count * width
         country = cell(asns + count * 4, 2, row).decode("ascii", "replace")
-        return Place(country, int.from_bytes(cell(asns, 4, row), "big"))
+        return Location(country, int.from_bytes(cell(asns, 4, row), "big"))
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
         self._map.close()
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> GeoTable:
         return self
 
     def __exit__(self, *details: object) -> None:
         self.close()
 
 
-def update(source: Path, directory: Path) -> Summary:
+def update(source: Path, directory: Path) -> GeoSummary:
     """Make the compact table in the state directory from a TSV or CSV file.
 
     Replaces the old table only when the whole file is good. Raises GeoError (file, line, reason)
@@ -150,7 +150,7 @@ def update(source: Path, directory: Path) -> Summary:
             parts.append(b"".join(row[begin:end] for row in rows[family]))
     state_directory.prepare(directory)
     state_directory.write(directory / FILE_NAME, b"".join(parts))
-    return Summary(version, len(rows[4]), len(rows[6]))
+    return GeoSummary(version, len(rows[4]), len(rows[6]))
 
 
 def _collect(source: Path, file: BinaryIO | gzip.GzipFile, rows: dict[int, list[bytes]]) -> None:
@@ -201,7 +201,7 @@ def _packed(cells: list[str]) -> tuple[int, bytes]:
     if not asn or int(asn[1]) >= 1 << 32:
         raise ValueError(f"{cells[2][:40]!r} is no AS number")
     country = cells[3].strip()
-    if country.lower() in _NOWHERE:
+    if country.lower() in _NO_COUNTRY:
         country = UNKNOWN_COUNTRY
     elif not _COUNTRY.fullmatch(country):
         raise ValueError(f"{country[:40]!r} is no two-letter country")

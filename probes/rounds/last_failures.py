@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the next round has to know of this one: which endpoints failed. Pure."""
+"""Which endpoints failed in a round: the next round measures those differently. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from probes.wire.observation import (
 
 
 def failed_endpoints(measurement: Measurement) -> dict[str, int]:
-    """Return for each endpoint measured when the app's own way to it failed (Unix milliseconds, 0
-    when it did not): the `history` of the next round. An endpoint fails here when any of its
-    addresses does."""
+    """Return for each measured endpoint when an observation of purpose `subject` failed (Unix
+    milliseconds, 0 when none did): the `history` of the next round. An endpoint counts as failed
+    when any of its addresses failed."""
     failed: dict[str, int] = {}
     ended = max(measurement.started + measurement.took_us // 1000, 1)
     for seen in measurement.observations:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which hosts tell whether this vantage is online, and what its clock is worth. Pure."""
+"""Which hosts show whether this vantage is online, and how far its clock is off. Pure."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def liveness_targets(hosts: Iterable[LivenessHost], country: str) -> tuple[Targe
 
 
 def reached_anything(measurement: Measurement) -> bool:
-    """A connection was opened to at least one host, whatever came of it."""
+    """Return whether a TCP connection to at least one host succeeded."""
     return any(
         isinstance(seen, TCPConnect) and seen.failure is None for seen in measurement.observations
     )
 
 
 def clock_offset_ms(dates_ms: Sequence[tuple[int, int]]) -> int | None:
-    """Return our clock minus the far sides', in milliseconds: the median of HTTP dates.
+    """Return our clock minus the servers' clocks, in milliseconds: the median over HTTP dates.
 
-    Each pair is (their clock, ours). A date is cut to the second, so half of one is added.
+    Each pair is (their clock, ours). A date is truncated to the second, so half a second is added.
     """
     if not dates_ms:
         return None

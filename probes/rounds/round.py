@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """One round: liveness first, then the targets in jittered order, and one Measurement of each.
 
-Whatever one endpoint does (hangs, drips bytes for ever, meets a bug of ours) the others go on:
-each has a deadline, and the whole round has one that can be told beforehand. What is measured
-is handed to `emit`; numbering and keeping it is the caller's.
+Whatever one endpoint does (hangs, sends bytes without end, meets a bug of ours), the others are
+measured: each has a deadline, and the whole round has one that is known beforehand. Measurements
+are passed to `emit`; the caller numbers and stores them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,6 @@ from probes.net.limits import within
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
 from probes.protocols import registry
-from probes.rounds.last_failures import failed_endpoints as failed_endpoints
 from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_anything
 from probes.wire.measurement import (
     VERSION,
@@ -39,13 +39,13 @@ from probes.wire.target import Catalogue, Target
 log = logging.getLogger(__name__)
 
 CONCURRENCY = 8
-"""Endpoints at once: with more the event loop lags and the times measured are its own."""
+"""Endpoints at once: with more, delays of the event loop would distort the times measured."""
 LISTENING = 2
-"""Targets under way for each of those, their lookups' windows included: each costs some 140 kB.
-With one alone the windows could outlast `round_bound_seconds`."""
-UNSTAMPED = "0" * 32
+"""Targets in progress per endpoint slot, including those whose lookups still listen: each costs
+some 140 kB. With only one, the listening windows could exceed `round_bound_seconds`."""
+UNNUMBERED = "0" * 32
+"""Id of a measurement before its caller numbers it."""
 Emit = Callable[[Measurement], Awaitable[None] | None]
-Stamp = Callable[[Measurement], Measurement]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Setup:
     """The machine's own nameservers (`probes.net.resolvers.system_routes`)."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     throughput_schedule: ThroughputSchedule = field(default_factory=ThroughputSchedule)
-    """What is remembered from round to round of each endpoint's speed."""
+    """When each endpoint's speed was last measured, kept from round to round."""
 
 
 @dataclass
@@ -79,8 +79,8 @@ class _Round:
     closes_at: float
     """Time of the event loop after which no endpoint begins."""
     online: bool = True
-    """False when no liveness host could even be connected to: then nothing is contrasted, for
-    there is nothing to tell apart, and the round ends sooner."""
+    """False when no liveness host accepted a connection: contrasts would show nothing then, and
+    without them the round ends sooner."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
 
@@ -89,14 +89,13 @@ def round_bound_seconds(
     catalogue: Catalogue,
     targets: Sequence[Target] | None = None,
     *,
-    concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
     timeouts: Timeouts | None = None,
 ) -> float:
-    """Return the longest that a round may take, in seconds, whatever the network does."""
+    """Return the longest time that a round can take, in seconds, whatever the network does."""
     chosen = catalogue.targets if targets is None else targets
-    rows = [-(-len(catalogue.liveness) // concurrency)]
-    rows.append(-(-sum(len(target.endpoints) for target in chosen) // concurrency))
+    endpoints = sum(len(target.endpoints) for target in chosen)
+    rows = [math.ceil(n / CONCURRENCY) for n in (len(catalogue.liveness), endpoints)]
     timeouts = timeouts or Timeouts()
     limit = timeouts.round if limit_seconds is None else limit_seconds
     work = sum((n + 1) * timeouts.endpoint for n in rows if n)
@@ -112,55 +111,26 @@ async def measure_round(
     emit: Emit,
     rng: random.Random,
     history: Mapping[str, int] | None = None,
-    concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
-    stamp: Stamp | None = None,
 ) -> None:
-    """Measure liveness, then every target once, and emit each Measurement as it is complete.
+    """Measure liveness, then every target once, and emit each Measurement when it is complete.
 
-    `round_ms` is the round's start in Unix milliseconds, `interval_ms` 0 for a single run.
-    `history` says which endpoints (by id) failed in the last round, and when: see
-    `failed_endpoints`.
-    No endpoint begins after `limit_seconds`, by default those of the setup's patience.
-    `stamp` numbers a measurement; without it id, epoch and sequence are blank.
+    `round_ms` is the round's start in Unix milliseconds, `interval_ms` is 0 for a single run.
+    `history` holds the endpoints (by id) that failed in the last round, and when: see
+    `probes.rounds.last_failures`. No endpoint begins after `limit_seconds`, by default
+    that of the setup.
+    Id, epoch and sequence of the measurements are blank.
     """
     order = list(targets)
     rng.shuffle(order)
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms, history, concurrency, limit_seconds)
+        this = _begin(setup, lookups, round_ms, interval_ms, history, limit_seconds)
         for measurement in await _measure_liveness(this, rng):
-            await _hand_over(measurement, emit, stamp)
-        waiting = iter(order)
+            await _emit(measurement, emit)
+        remaining = iter(order)
         async with asyncio.TaskGroup() as workers:
-            for _ in range(min(concurrency, len(order))):
-                workers.create_task(_work(this, waiting, workers, emit, stamp))
-
-
-async def measure_liveness(
-    setup: Setup, *, round_ms: int, interval_ms: int, rng: random.Random
-) -> tuple[Measurement, ...]:
-    """Measure liveness alone: international, and domestic where this country has hosts for it."""
-    async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms)
-        return await _measure_liveness(this, rng)
-
-
-async def measure_target(
-    setup: Setup,
-    target: Target,
-    *,
-    round_ms: int,
-    interval_ms: int,
-    history: Mapping[str, int] | None = None,
-    retest: bool = False,
-    clock_offset_ms: int | None = None,
-) -> Measurement:
-    """Measure one target now. A retest shows the service's name once, from a fresh port, with
-    no contrasts, so that it does not meet the censor's residual blocking of its own making."""
-    async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms, history)
-        this.clock_offset_ms = clock_offset_ms
-        return await _measure(this, target, retest=retest)
+            for _ in range(min(CONCURRENCY, len(order))):
+                workers.create_task(_work(this, remaining, workers, emit))
 
 
 async def measure_again(
@@ -172,18 +142,21 @@ async def measure_again(
     emit: Emit,
     rng: random.Random,
 ) -> None:
-    """Measure liveness and a few targets, each as a retest (see `measure_target`), because the
-    detector asked for them: all at once, for somebody waits."""
+    """Measure liveness and a few targets that the detector asked for, all at once.
+
+    Each is measured as a retest: the service's name is sent once, from a new port and without
+    contrasts, so that the retest does not trigger residual blocking itself.
+    """
     async with asyncio.TaskGroup() as lookups:
         this = _begin(setup, lookups, round_ms, interval_ms)
         async with asyncio.TaskGroup() as group:
             alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
         for measurement in alive.result():
-            await _hand_over(measurement, emit, None)
+            await _emit(measurement, emit)
         for task in tasks:
-            told = msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
-            await _hand_over(told, emit, None)
+            dated = msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
+            await _emit(dated, emit)
 
 
 def _begin(
@@ -192,7 +165,6 @@ def _begin(
     round_ms: int,
     interval_ms: int,
     history: Mapping[str, int] | None = None,
-    concurrency: int = CONCURRENCY,
     limit_seconds: float | None = None,
 ) -> _Round:
     timeouts = setup.timeouts
@@ -203,47 +175,43 @@ def _begin(
         round_ms=round_ms,
         interval_ms=interval_ms,
         history=history or {},
-        slots=asyncio.Semaphore(concurrency),
-        listening=asyncio.Semaphore(concurrency * LISTENING),
+        slots=asyncio.Semaphore(CONCURRENCY),
+        listening=asyncio.Semaphore(CONCURRENCY * LISTENING),
         closes_at=asyncio.get_running_loop().time() + limit,
     )
 
 
 async def _work(
-    this: _Round,
-    waiting: Iterator[Target],
-    group: asyncio.TaskGroup,
-    emit: Emit,
-    stamp: Stamp | None,
+    this: _Round, remaining: Iterator[Target], group: asyncio.TaskGroup, emit: Emit
 ) -> None:
-    """Take targets until none is left or the round's time is over. The next one need not wait
-    until the last one's lookups have listened for second answers."""
+    """Take targets until none is left or the round's time is over. The next target does not wait
+    while the lookups of the last one still listen for second answers."""
 
-    async def finish(visited: _Visited) -> None:
-        closed = await _close(this, visited)
+    async def finish(measured: _MeasuredTarget) -> None:
+        measurement = await _finish(this, measured)
         this.listening.release()
-        await _hand_over(closed, emit, stamp)
+        await _emit(measurement, emit)
 
-    for target in waiting:
+    for target in remaining:
         if asyncio.get_running_loop().time() >= this.closes_at:
             log.warning("%s: not measured, the round's time is over", target.id)
             continue
         await this.listening.acquire()
-        visited = await _open(this, target)
+        measured = await _measure_endpoints(this, target)
         if any(endpoint.host for endpoint in target.endpoints):
-            group.create_task(finish(visited))
-        else:  # no lookup, so nothing to wait for
-            await finish(visited)
+            group.create_task(finish(measured))
+        else:  # no lookup to wait for
+            await finish(measured)
 
 
-async def _hand_over(measurement: Measurement, emit: Emit, stamp: Stamp | None) -> None:
-    outcome = emit(stamp(measurement) if stamp else measurement)
+async def _emit(measurement: Measurement, emit: Emit) -> None:
+    outcome = emit(measurement)
     if outcome is not None:
         await outcome
 
 
 async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measurement, ...]:
-    """Measure both scopes at once; the dates seen on the way set the round's clock offset."""
+    """Measure both scopes at once; the HTTP dates seen set the round's clock offset."""
     hosts = list(this.setup.catalogue.liveness)
     rng.shuffle(hosts)
     wanted = liveness_targets(hosts, this.setup.vantage.country)
@@ -260,35 +228,36 @@ async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measureme
 async def _measure(
     this: _Round, target: Target, *, liveness: bool = False, retest: bool = False
 ) -> Measurement:
-    return await _close(this, await _open(this, target, liveness=liveness, retest=retest))
+    measured = await _measure_endpoints(this, target, liveness=liveness, retest=retest)
+    return await _finish(this, measured)
 
 
-def _cooling(this: _Round, endpoint: str, now_ms: int) -> bool:
-    """The endpoint failed so lately that a censor may still be at it, whatever the name."""
+def _residual_blocking_possible(this: _Round, endpoint: str, now_ms: int) -> bool:
+    """The endpoint failed so recently that residual blocking may hold, whatever the name."""
     since = now_ms - this.history.get(endpoint, 0)
     return since < this.setup.timeouts.residual * 1000
 
 
 @dataclass(frozen=True)
-class _Visited:
-    """A target whose endpoints are done; its lookups may still be listening."""
+class _MeasuredTarget:
+    """A target whose endpoints are measured; its lookups may still be listening."""
 
     target: Target
-    visits: tuple[EndpointRun, ...]
+    runs: tuple[EndpointRun, ...]
     started: int
     started_us: int
     took_us: int
     retest: bool
 
 
-async def _open(
+async def _measure_endpoints(
     this: _Round, target: Target, *, liveness: bool = False, retest: bool = False
-) -> _Visited:
+) -> _MeasuredTarget:
     """Measure the endpoints of one target side by side."""
     network = this.setup.network
     started, started_us = network.wall_ms(), network.clock_us()
     plain = liveness or retest or not this.online
-    visits = tuple(
+    runs = tuple(
         EndpointRun(
             network=network,
             endpoint=endpoint,
@@ -297,7 +266,7 @@ async def _open(
             timeouts=this.setup.timeouts,
             sni=this.setup.catalogue.sni,
             failed_last_round=not plain and bool(this.history.get(endpoint.id)),
-            residual=_cooling(this, endpoint.id, started),
+            residual=_residual_blocking_possible(this, endpoint.id, started),
             contrasts=not plain,
             repeats=not retest,
             references=not liveness and this.online,
@@ -310,40 +279,40 @@ async def _open(
         for endpoint in target.endpoints
     )
     async with asyncio.TaskGroup() as group:
-        for visit in visits[1:]:
-            group.create_task(_visit(this, visit, target.id))
-        if visits:  # the task that waits for the others does one itself
-            await _visit(this, visits[0], target.id)
+        for run in runs[1:]:
+            group.create_task(_run_endpoint(this, run, target.id))
+        if runs:  # the first in this task, which waits for the others anyway
+            await _run_endpoint(this, runs[0], target.id)
     if liveness:
-        this.dates_ms += [pair for visit in visits for pair in visit.dates_ms]
+        this.dates_ms += [pair for run in runs for pair in run.dates_ms]
     took_us = network.clock_us() - started_us
-    return _Visited(target, visits, started, started_us, took_us, retest)
+    return _MeasuredTarget(target, runs, started, started_us, took_us, retest)
 
 
-async def _close(this: _Round, visited: _Visited) -> Measurement:
-    """Add the lookups and put everything in order."""
-    target = visited.target
+async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
+    """Add the lookups and sort the observations by time."""
+    target = measured.target
     seen: list[AnyObservation] = []
-    for visit in visited.visits:
-        seen += visit.observations
-        if visit.begun and visit.endpoint.host:
+    for run in measured.runs:
+        seen += run.observations
+        if run.begun and run.endpoint.host:
             seen += await this.dns_cache.observations(
-                visit.endpoint.host, visit.id, visited.started_us
+                run.endpoint.host, run.id, measured.started_us
             )
     seen.sort(key=lambda observation: getattr(observation, "at_us", 0))
     return fit_size_limits(
         Measurement(
             v=VERSION,
-            id=UNSTAMPED,
+            id=UNNUMBERED,
             probe=this.setup.probe,
             target=target.id,
             round=this.round_ms,
             interval_ms=this.interval_ms,
-            started=visited.started,
-            monotonic_us=visited.started_us,
-            took_us=visited.took_us,
+            started=measured.started,
+            monotonic_us=measured.started_us,
+            took_us=measured.took_us,
             clock_offset_ms=this.clock_offset_ms,
-            retest=visited.retest,
+            retest=measured.retest,
             vantage=this.setup.vantage,
             software=this.setup.software,
             catalogue=this.setup.catalogue.version,
@@ -354,9 +323,9 @@ async def _close(this: _Round, visited: _Visited) -> Measurement:
     )
 
 
-async def _visit(this: _Round, visit: EndpointRun, target: str) -> None:
+async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
     """Run one endpoint's experiment under its deadline."""
-    endpoint = visit.endpoint
+    endpoint = run.endpoint
     measure = registry.MEASURE.get(endpoint.protocol)
     if measure is None:
         log.warning(
@@ -371,14 +340,14 @@ async def _visit(this: _Round, visit: EndpointRun, target: str) -> None:
         if left <= 0:
             log.warning("%s: %s not measured, the round's time is over", target, endpoint.id)
             return
-        visit.begun = True
+        run.begun = True
         try:
-            with within(visit.timeouts.endpoint):
-                await measure(visit)
+            with within(run.timeouts.endpoint):
+                await measure(run)
         except TimeoutError:
-            log.warning("%s: %s cut off after %g s", target, endpoint.id, visit.timeouts.endpoint)
+            log.warning("%s: %s cut off after %g s", target, endpoint.id, run.timeouts.endpoint)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
             log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
         finally:
-            this.setup.throughput_schedule.record(visit.id, this.round_ms, visit.observations)
+            this.setup.throughput_schedule.record(run.id, this.round_ms, run.observations)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the next round is due. Pure: clock, history and chance come in as arguments.
+"""When the next round is due, and what rounds cost. Pure: time and chance are arguments.
 
-Rounds are multiples of the interval, so that vantages and controls with the same interval (or
-a multiple of it) share them; each probe begins a little later, by chance, so that a fleet does
-not dial a service in the same second. A budget stretches the interval to a multiple of itself.
+Rounds start at multiples of the interval, so that vantages and controls with the same interval (or
+a multiple of it) share them. Each probe adds a random delay, so that probes do not all connect to a
+service in the same second. A traffic budget lengthens the interval to a multiple of itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from probes.wire.target import Catalogue, Target
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
 SPREAD = 0.25
-"""Part of the interval over which the starts of a fleet are spread."""
+"""Part of the interval over which the starts of all probes are spread."""
 SPREAD_MOST_MS = 60_000
 LATEST = 0.5
 """A round that could not begin in this part of its interval is skipped."""
@@ -53,11 +53,11 @@ class Plan(msgspec.Struct, frozen=True):
 def next_round(
     now_ms: int, interval_ms: int, last_round_ms: int | None, rng: random.Random
 ) -> Plan:
-    """The next round to measure, never one twice.
+    """Return the next round to measure, never the same round twice.
 
-    `last_round_ms` is the last one begun, None for the first of this probe, which starts at
-    once. A round that overran its interval makes the next one late or skips it. A clock that
-    went back by more than an interval starts anew.
+    `last_round_ms` is the last round begun, None before the first, which starts at once. After a
+    round that took longer than its interval the next one starts late or is skipped. A clock that
+    went back by more than an interval starts again from the present time.
     """
     slot = now_ms // interval_ms * interval_ms
     if last_round_ms is None:
@@ -71,25 +71,25 @@ def next_round(
 
 
 def limit_seconds(interval_ms: int) -> float:
-    """After so many seconds a round begins no further endpoint."""
+    """Return the seconds after which a round begins no further endpoint."""
     return min(max(LIMIT * interval_ms / 1000, LIMIT_LEAST), LIMIT_MOST)
 
 
 def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:
-    """Traffic of one round in bytes, guessed from the catalogue alone."""
+    """Return the expected traffic of one round in bytes, from the catalogue alone."""
     names = [host.protocol for host in catalogue.liveness]
     names += [endpoint.protocol for target in targets for endpoint in target.endpoints]
     return sum(protocol(name).usual_bytes for name in names)
 
 
 def sent_bytes(line_bytes: int) -> int:
-    """What sending lines of this size once costs: they compress to about a fifth."""
+    """Return the bytes sent for measurements of this size: they compress to about a fifth."""
     return line_bytes // 5
 
 
 def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
-    """Traffic of one measurement in bytes: what its steps counted, what every step costs
-    besides, and sending the line itself (compressed to about a fifth)."""
+    """Return the traffic of one measurement in bytes: what its steps counted, the overhead of each
+    step, and sending the measurement itself."""
     counted = sent_bytes(line_bytes)
     for seen in measurement.observations:
         if isinstance(seen, Observation):
@@ -102,17 +102,17 @@ def spent_bytes(measurement: Measurement, line_bytes: int) -> int:
 
 
 def month_bytes(round_bytes: float, interval_ms: int) -> int:
-    """Traffic of a month in bytes at this interval."""
+    """Return the traffic of a month in bytes at this interval."""
     return int(round_bytes * MONTH_MS / interval_ms)
 
 
 def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:
-    """The interval, or a multiple of it in which the income (bytes a millisecond, see
+    """Return the interval, or the multiple of it in which the income (bytes per millisecond, see
     `probes.rounds.traffic_budget`) pays for a round.
 
-    The multiples are few (1, 2, 3, 4, 6, 8, 12, ...), so that rounds stay on one grid although
-    no two cost the same. At most a day: what a round a day costs beyond the income is for the
-    purse to wait for.
+    Only few multiples are used (1, 2, 3, 4, 6, 8, 12, ...), so that rounds stay on one grid
+    although their costs differ. At most a day: when a round a day costs more than the income,
+    rounds are skipped.
     """
     needed = math.inf if income <= 0 else round_bytes / income / interval_ms
     most = max(1, DAY_MS // interval_ms)

@@ -311,7 +311,7 @@ async def test_nothing_is_measured_again_that_the_budget_has_no_room_for(tmp_pat
             refused = await line_of(process.stderr, b"retest refused")
             process.terminate()
             assert (await ended(process))[0] == 0
-    assert refused["reason"] == "nothing that may be measured again now"
+    assert refused["reason"] == "no target that may be measured again now"
     assert len(collector.ids) == 3
 
 
@@ -332,7 +332,7 @@ async def test_a_damaged_spool_and_a_second_daemon(tmp_path: Path) -> None:
         process.terminate()
         code, _, log = await ended(process)
     assert code == 0
-    assert any("set aside" in line["event"] for line in log)
+    assert any("damaged file" in line["event"] for line in log)
 
 
 async def test_a_budget_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
@@ -391,5 +391,5 @@ async def test_a_full_disk_is_said_and_measuring_goes_on(tmp_path: Path) -> None
         code, _, log = await ended(process)
     assert code == 0, log
     events = {line["event"] for line in log}
-    assert {"disk trouble, measuring goes on", "the disk is well again"} <= events
+    assert {"disk error, measuring continues", "disk works again"} <= events
     assert "consent not recorded" in events

@@ -4,10 +4,10 @@ import contextlib
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from probes.delivery.publisher import Sight
-from probes.delivery.spool import Counts
-from probes.metrics import METRICS, numbers, render, serving
-from probes.status import Standing
+from probes.delivery.publisher import DeliveryStats
+from probes.delivery.spool import SpoolCounts
+from probes.metrics import METRICS, render, serving, values
+from probes.status import ProbeStatus
 
 
 async def ask(port: int, request: bytes) -> tuple[bytes, bytes]:
@@ -21,26 +21,26 @@ async def ask(port: int, request: bytes) -> tuple[bytes, bytes]:
 
 
 def test_every_number_is_read_back() -> None:
-    values = {metric.name: float(index) for index, metric in enumerate(METRICS)}
-    text = render({**values, "unknown": 1.0})
+    samples = {metric.name: float(index) for index, metric in enumerate(METRICS)}
+    text = render({**samples, "unknown": 1.0})
     found = {
         sample.name: sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
-    assert found == values
+    assert found == samples
 
 
 async def test_metrics_health_and_everything_else() -> None:
-    ill = ""
+    problem = ""
     async with serving(
-        ("127.0.0.1", 0), lambda: {"reachprobe_taken_total": 3}, lambda: ill
+        ("127.0.0.1", 0), lambda: {"reachprobe_taken_total": 3}, lambda: problem
     ) as port:
         status, body = await ask(port, b"GET /metrics?x=1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status == b"HTTP/1.1 200 OK"
         assert b"\nreachprobe_taken_total 3\n" in body
         assert (await ask(port, b"GET /healthz HTTP/1.1\r\n\r\n"))[1] == b"ok\n"
-        ill = "no round for a long time"
+        problem = "no round for a long time"
         status, body = await ask(port, b"GET /healthz HTTP/1.1\r\n\r\n")
         assert (status[9:12], body) == (b"503", b"no round for a long time\n")
         assert (await ask(port, b"HEAD /metrics HTTP/1.1\r\n\r\n"))[1] == b""
@@ -59,12 +59,12 @@ async def test_an_address_that_is_taken() -> None:
 
 
 def test_every_metric_has_its_number() -> None:
-    standing = Standing(
+    status = ProbeStatus(
         probe="p", version="1", catalogue="c", targets=1, country="FR", asn=1, updated_ms=1,
         started_ms=1, interval_ms=1, last_round_ms=9_000, untaken=2,
     )  # fmt: skip
-    found = numbers(
-        Counts(taken=5, pending=3), Sight(transport="mqtt+5"), standing,
+    found = values(
+        SpoolCounts(taken=5, pending=3), DeliveryStats(transport="mqtt+5"), status,
         oldest_seconds=4, rounds=6, retests=7,
     )  # fmt: skip
     assert list(found) == [metric.name for metric in METRICS]

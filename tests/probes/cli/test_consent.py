@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from probes.cli import consent
-from probes.rounds.retests import MOST_AN_HOUR, MOST_TARGETS_AN_HOUR
+from probes.rounds.retests import MAX_PER_HOUR, MAX_PER_TARGET
 
 NOW = dt.datetime(2026, 11, 25, 1, 2, 3, tzinfo=dt.UTC)
 
@@ -22,7 +22,7 @@ def test_the_text_says_what_it_must() -> None:
         "not a privacy tool",
         "VPN",
         "You choose the services",
-        f"at most {MOST_AN_HOUR} times an hour for each and {MOST_TARGETS_AN_HOUR} in all",
+        f"at most {MAX_PER_TARGET} times an hour for each and {MAX_PER_HOUR} in all",
         "reachprobe leave",
     ):
         assert words in text

@@ -1,4 +1,4 @@
-"""`once`: a table for a person, JSON Lines for programs, one line for a wrong option."""
+"""`once`: a table for people, JSON Lines for programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from importlib import metadata
 import pytest
 
 import monitor
-from probes.cli.once import SelectionError, once, open_network, rows, select, software
+from probes.catalogue.selection import select
+from probes.cli.once import once, open_network, software, table_rows
 from probes.net.resolvers import ResolverError
 from probes.wire.codec import read_lines
 from probes.wire.measurement import (
@@ -56,11 +57,11 @@ def catalogue(port: int = 443) -> Catalogue:
     )
 
 
-async def run(**options) -> tuple[str, str]:
+async def run(*targets: str, **options) -> tuple[str, str]:
     out, err = io.StringIO(), io.StringIO()
     async with tls_server.serve(GOOD) as server, DNSServer(TABLE) as dns:
         await once(
-            catalogue(server.port),
+            select(catalogue(server.port), targets=targets),
             resolver=f"127.0.0.1:{dns.udp_port}",
             stdout=out,
             stderr=err,
@@ -71,8 +72,8 @@ async def run(**options) -> tuple[str, str]:
 
 async def test_json_lines_are_measurements_with_liveness():
     out, err = await run(
+        "wechat/login",
         json_out=True,
-        targets=("wechat/login",),
         vantage=Vantage(country="FR", asn=64503, role=Role.CONTROL),
     )
     seen = [m for _, m in read_lines(out.encode().splitlines())]
@@ -87,7 +88,7 @@ async def test_json_lines_are_measurements_with_liveness():
     assert err.startswith("measuring 1 targets, 1 endpoints; ends within ")
 
 
-async def test_table_says_what_each_step_met():
+async def test_the_table_shows_each_step():
     out, _ = await run()
     lines = {line.split()[0]: line.split() for line in out.splitlines()}
     assert next(iter(lines)) == "target"
@@ -98,24 +99,12 @@ async def test_table_says_what_each_step_met():
 
 
 async def test_without_the_laboratory_switch_nothing_here_is_contacted():
-    out, _ = await run(allow_private=False, targets=("wechat/login",))
+    out, _ = await run("wechat/login", allow_private=False)
     lines = {line.split()[0]: line.split() for line in out.splitlines()}
     assert lines["wechat/login"][2].startswith("unknown_failure")
 
 
-def test_selection_names_what_is_unknown():
-    whole = catalogue()
-    assert [t.id for t in select(whole)] == ["wechat/login", "wechat/pay", "gone/web"]
-    assert [t.id for t in select(whole, ["gone"], ["wechat/pay"])] == ["wechat/pay", "gone/web"]
-    with pytest.raises(SelectionError, match="--service signal: not in this catalogue"):
-        select(whole, ["signal"])
-    with pytest.raises(SelectionError, match="--target wechat/nope"):
-        select(whole, [], ["wechat/nope"])
-
-
-def test_addresses_are_looked_at_before_anything_is_sent():
-    with pytest.raises(SelectionError, match="--bind somewhere: not an IP address"):
-        open_network("somewhere", None, False)
+def test_the_resolver_is_checked_before_anything_is_sent():
     with pytest.raises(ResolverError):
         open_network(None, "not-an-address", False)
     network, system = open_network("127.0.0.9", "192.168.1.1", False)
@@ -128,13 +117,13 @@ def test_an_endpoint_that_was_not_measured_has_a_row():
     measured = Measurement(
         v=1, id="0" * 32, probe="p-" + "0" * 16, target="a/b", round=0, started=0
     )
-    assert rows(measured) == []
+    assert table_rows(measured) == []
 
 
 @pytest.mark.parametrize(("spoke", "cell"), [(True, "ok"), (False, "foreign")])
-def test_an_apps_answer_is_ok_only_when_it_is_the_apps(spoke: bool, cell: str):
+def test_an_answer_that_is_not_the_app_s_is_foreign(spoke: bool, cell: str):
     endpoint = "192.0.2.1:443/mtproto"
-    said = AppExchange(
+    exchange = AppExchange(
         endpoint=endpoint, address="192.0.2.1", port=443, protocol="mtproto", spoke=spoke
     )
     measured = Measurement(
@@ -145,13 +134,13 @@ def test_an_apps_answer_is_ok_only_when_it_is_the_apps(spoke: bool, cell: str):
         round=0,
         started=0,
         endpoints=(EndpointRef(id=endpoint, protocol="mtproto"),),
-        observations=(said,),
+        observations=(exchange,),
     )
-    (row,) = rows(measured)
+    (row,) = table_rows(measured)
     assert cell in row
 
 
-def test_software_names_the_library_and_the_version_that_was_installed():
+def test_software_gives_the_library_and_the_installed_version():
     assert software().openssl.startswith("OpenSSL")
-    # Also in the image, where the package's metadata are not.
+    # The image has no package metadata, hence the constant.
     assert software().version == metadata.version("reachwatch") == monitor.__version__

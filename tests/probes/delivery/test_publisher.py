@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from probes.delivery.publisher import ONE_AT_A_TIME, Pace, Publisher
+from probes.delivery.publisher import UNANSWERED_ATTEMPTS, DeliveryTimes, Publisher
 from probes.delivery.spool import Spool
 from probes.log import Log
 from probes.runtime import mqtt
@@ -22,7 +22,9 @@ from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
 
 pytestmark = pytest.mark.needs("mosquitto")
 
-QUICK = Pace(ack=0.3, ack_most=0.6, linger=0.5, heartbeat=0.2, backoff=0.05, backoff_most=0.2)
+QUICK = DeliveryTimes(
+    ack=0.3, ack_most=0.6, linger=0.5, heartbeat=0.2, backoff=0.05, backoff_most=0.2
+)
 
 
 def heavy(round_ms: int, random_bytes: int) -> Measurement:
@@ -58,8 +60,8 @@ class Rig:
             log=Log(self.log),
             now_ms=lambda: 5,
             rng=random.Random(1),
-            pace=QUICK,
-            anew=self.connected,
+            times=QUICK,
+            on_connect=self.connected,
         )
         self.moved = False
 
@@ -104,8 +106,8 @@ async def test_a_cycle_is_one_batch_and_is_forgotten_after_the_acknowledgement(
             await r.drained()
             assert {t.id for t in taken if t} == set(collector.ids)
             assert [len(b.lines) for b in collector.batches] == [20]
-            assert r.publisher.sight.last_ack_ms == 5
-            assert r.publisher.sight.transport == "mqtt+5"
+            assert r.publisher.stats.last_ack_ms == 5
+            assert r.publisher.stats.transport == "mqtt+5"
             await collector.wait(lambda: "heartbeat" in [s.state for s in collector.states])
             r.publisher.finish(2)
             await collector.wait(lambda: collector.states[-1].state == "goodbye")
@@ -133,7 +135,7 @@ async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path)
             assert {b.header.sequence for b in collector.batches} == {0, 1, 2}
             collector.acking = True
             await r.drained()
-            assert r.publisher.sight.resent > 0
+            assert r.publisher.stats.resent > 0
 
 
 async def test_a_collector_that_is_away_costs_one_batch_at_a_time(tmp_path: Path) -> None:
@@ -144,13 +146,13 @@ async def test_a_collector_that_is_away_costs_one_batch_at_a_time(tmp_path: Path
             for index in range(4):
                 await r.spool.put(draft(index))
             r.publisher.round_closed()
-            await collector.wait(lambda: len(collector.batches) >= 4 * ONE_AT_A_TIME)
+            await collector.wait(lambda: len(collector.batches) >= 4 * UNANSWERED_ATTEMPTS)
             await asyncio.sleep(0.1)
             before = len(collector.batches)
             await asyncio.sleep(6 * QUICK.ack_most)
             later = [batch.header.sequence for batch in collector.batches[before:]]
             assert len(later) <= 7
-            assert set(later) == {0, 1, 2, 3}  # each in its turn: one may be poison
+            assert set(later) == {0, 1, 2, 3}  # each in its next_unanswered: one may be poison
             collector.acking = True
             await r.drained(5)
 
@@ -276,7 +278,7 @@ async def test_our_own_limit_holds_where_the_broker_names_none(tmp_path: Path) -
             r.publisher.round_closed()
             await r.drained()
             assert max(collector.sizes) <= MAX_PACKET_BYTES
-            assert r.publisher.sight.transport == "mqtt+3.1.1"
+            assert r.publisher.stats.transport == "mqtt+3.1.1"
 
 
 async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
             await r.spool.put(draft())
             r.publisher.round_closed()
             await r.drained()
-            assert r.publisher.sight.transport == "mqtt+3.1.1"
+            assert r.publisher.stats.transport == "mqtt+3.1.1"
             assert "unreachable" not in r.log.getvalue()
     finally:
         await server.shutdown()

@@ -62,8 +62,8 @@ async def test_forgetting_keeps_a_short_history_and_numbers_are_never_reused(
     spool = Spool(tmp_path, PROBE, kept=3)
     for index in range(10):
         await spool.put(draft(1000 * index))
-    assert await spool.forget(range(1, 11)) == 10
-    assert await spool.forget(range(1, 11)) == 0
+    assert await spool.acknowledge(range(1, 11)) == 10
+    assert await spool.acknowledge(range(1, 11)) == 0
     counts = await spool.counts()
     assert (counts.pending, counts.acked, counts.oldest_ms) == (0, 10, None)
     assert balanced(counts)
@@ -161,7 +161,7 @@ async def test_a_damaged_file_never_stops_the_probe(tmp_path: Path, seed: int) -
     assert taken is not None
     assert taken.sequence == 1
     assert (await spool.counts()).corrupt == 1
-    assert any("set aside" in remark for remark in spool.remarks)
+    assert any("damaged file" in message for message in spool.messages)
     await spool.close()
 
 
@@ -204,10 +204,10 @@ import asyncio, os, pathlib, resource, sys
 sys.path.insert(0, sys.argv[2])
 from tests.probes.delivery.test_spool import draft, balanced, PROBE
 from probes.delivery.spool import Spool
-from probes.delivery.sqlite_file import BALLAST, DiskError, Durable
+from probes.delivery.sqlite_file import BALLAST, DiskError, SQLiteFile
 
 async def main(place):
-    Durable.patience = 0.2
+    SQLiteFile.retry_full_seconds = 0.2
     spool = Spool(place, PROBE)
     for index in range(50):
         failure = "connection_reset" if index < 3 else None
@@ -221,9 +221,9 @@ async def main(place):
         except DiskError:
             lost += 1
         if index % 7 == 0:
-            await spool.forget([index - 20])
+            await spool.acknowledge([index - 20])
     counts = await spool.counts()
-    assert put > 300, (put, lost, spool.remarks[:5])
+    assert put > 300, (put, lost, spool.messages[:5])
     assert balanced(counts), counts
     assert counts.dropped_failures == 0, counts
     assert counts.dropped > 0, counts
@@ -236,7 +236,7 @@ async def main(place):
     assert balanced(counts)
     assert counts.dropped == before, counts
     assert (place / BALLAST).exists()
-    assert "the disk has room again" in spool.remarks
+    assert "disk has room again" in spool.messages
     await spool.close()
     print("fine", put, lost)
 """

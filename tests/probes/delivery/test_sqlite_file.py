@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.delivery.sqlite_file import BALLAST, DiskError, Durable
+from probes.delivery.sqlite_file import BALLAST, DiskError, SQLiteFile
 
 
 def prepare(db: sqlite3.Connection) -> None:
@@ -16,7 +16,7 @@ def add(db: sqlite3.Connection, x: int) -> int:
 
 
 async def test_a_finished_call_is_on_disk_and_a_failed_one_leaves_nothing(tmp_path: Path) -> None:
-    disk = Durable(tmp_path / "t.db", prepare, lambda db: None)
+    disk = SQLiteFile(tmp_path / "t.db", prepare, lambda db: None)
     assert await disk.run(add, 1) == 1
 
     def half(db: sqlite3.Connection) -> None:
@@ -38,26 +38,26 @@ async def test_a_finished_call_is_on_disk_and_a_failed_one_leaves_nothing(tmp_pa
 
 async def test_damage_is_set_aside_and_said(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    disk = Durable(tmp_path / "t.db", prepare, lambda db: None)
+    disk = SQLiteFile(tmp_path / "t.db", prepare, lambda db: None)
     assert await disk.run(add, 1) == 1
-    assert disk.set_aside == 1
-    assert "set aside" in disk.remarks[0]
+    assert disk.damaged_files == 1
+    assert "damaged file" in disk.messages[0]
     await disk.close()
 
 
 async def test_damage_while_it_is_open(tmp_path: Path) -> None:
-    disk = Durable(tmp_path / "t.db", prepare, lambda db: None)
+    disk = SQLiteFile(tmp_path / "t.db", prepare, lambda db: None)
     await disk.run(add, 1)
 
     def damaged(db: sqlite3.Connection) -> int:
-        if disk.set_aside == 0:
+        if disk.damaged_files == 0:
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
         return add(db, 5)
 
     assert await disk.run(damaged) == 1
-    assert disk.set_aside == 1
+    assert disk.damaged_files == 1
     await disk.close()
 
 
@@ -67,8 +67,8 @@ async def test_rows_are_freed_when_the_disk_is_full(tmp_path: Path) -> None:
     def free(db: sqlite3.Connection) -> None:
         freed.append(db.execute("DELETE FROM t WHERE x < 10").rowcount)
 
-    disk = Durable(tmp_path / "t.db", prepare, free)
-    disk.patience = 0.0
+    disk = SQLiteFile(tmp_path / "t.db", prepare, free)
+    disk.retry_full_seconds = 0.0
     for x in range(20):
         await disk.run(add, x)
 
@@ -81,5 +81,5 @@ async def test_rows_are_freed_when_the_disk_is_full(tmp_path: Path) -> None:
 
     assert await disk.run(full) == 11
     assert freed == [10]
-    assert disk.remarks[-1] == "the disk has room again"
+    assert disk.messages[-1] == "disk has room again"
     await disk.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.privacy.geo import FILE_NAME, GeoError, Place, Table, update
+from probes.privacy.geo import FILE_NAME, GeoError, GeoTable, Location, update
 
 TSV = """\
 1.0.0.0\t1.0.0.255\t13335\tUS\tCLOUDFLARENET
@@ -19,25 +19,25 @@ TSV = """\
 """
 
 
-def table(tmp_path, text: str | bytes, name: str = "table.tsv") -> Table:
+def table(tmp_path, text: str | bytes, name: str = "table.tsv") -> GeoTable:
     source = tmp_path / name
     source.write_bytes(text.encode() if isinstance(text, str) else text)
     update(source, tmp_path / "state")
-    return Table(tmp_path / "state" / FILE_NAME)
+    return GeoTable(tmp_path / "state" / FILE_NAME)
 
 
 @pytest.mark.parametrize(
     ("address", "place"),
     [
-        ("1.0.0.0", Place("US", 13335)),
-        ("1.0.0.255", Place("US", 13335)),
-        ("::ffff:1.0.0.7", Place("US", 13335)),
-        ("1.0.2.0", Place("ZZ", 0)),
-        ("5.0.0.0", Place("RU", 4294967295)),
-        ("255.255.255.255", Place("DE", 7)),
-        ("2001:db8::1", Place("FR", 64501)),
-        ("2001:db8::1%eth0", Place("FR", 64501)),
-        ("::1", Place("ZZ", 9)),
+        ("1.0.0.0", Location("US", 13335)),
+        ("1.0.0.255", Location("US", 13335)),
+        ("::ffff:1.0.0.7", Location("US", 13335)),
+        ("1.0.2.0", Location("ZZ", 0)),
+        ("5.0.0.0", Location("RU", 4294967295)),
+        ("255.255.255.255", Location("DE", 7)),
+        ("2001:db8::1", Location("FR", 64501)),
+        ("2001:db8::1%eth0", Location("FR", 64501)),
+        ("::1", Location("ZZ", 9)),
         ("0.0.0.0", None),
         ("1.0.4.0", None),
         ("5.0.0.1", None),
@@ -56,8 +56,8 @@ def test_gzip_csv_header_and_quotes_give_the_same(tmp_path):
         ",".join(f'"{cell}"' for cell in line.split("\t")) + "\r\n" for line in TSV.splitlines()
     )
     with table(tmp_path, gzip.compress(text.encode()), "t.csv.gz") as made:
-        assert made.lookup("1.0.0.9") == Place("US", 13335)
-        assert made.lookup("2001:db8::9") == Place("FR", 64501)
+        assert made.lookup("1.0.0.9") == Location("US", 13335)
+        assert made.lookup("2001:db8::9") == Location("FR", 64501)
 
 
 def test_version_is_that_of_the_source(tmp_path):
@@ -65,7 +65,7 @@ def test_version_is_that_of_the_source(tmp_path):
     source.write_text(TSV)
     summary = update(source, tmp_path)
     assert (summary.rows_v4, summary.rows_v6) == (4, 2)
-    with Table(tmp_path / FILE_NAME) as made:
+    with GeoTable(tmp_path / FILE_NAME) as made:
         assert made.version == summary.version
         assert len(made.version) == 12
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
@@ -104,8 +104,8 @@ def test_bad_file_leaves_the_old_table(tmp_path):
             update(tmp_path / "broken", tmp_path / "state")
     with pytest.raises(GeoError, match="missing: No such file"):
         update(tmp_path / "missing", tmp_path / "state")
-    with Table(tmp_path / "state" / FILE_NAME) as made:
-        assert made.lookup("1.0.0.0") == Place("US", 13335)
+    with GeoTable(tmp_path / "state" / FILE_NAME) as made:
+        assert made.lookup("1.0.0.0") == Location("US", 13335)
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"RWGEO1\0\0" + bytes(40), bytes(100)])
@@ -113,9 +113,9 @@ def test_damaged_table(tmp_path, content):
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
     with pytest.raises(GeoError, match=r"geo\.table: "):
-        Table(path)
+        GeoTable(path)
     with pytest.raises(GeoError):
-        Table(tmp_path / "none")
+        GeoTable(tmp_path / "none")
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=40, unique=True), st.data())
@@ -129,6 +129,6 @@ def test_agrees_with_a_plain_search(tmp_path_factory, edges, data):
     folder = tmp_path_factory.mktemp("geo")
     with table(folder, text) as made:
         for asked in (*edges, data.draw(st.integers(0, 2**32 - 1))):
-            expected = [Place("US", i) for i, (a, b) in enumerate(ranges) if a <= asked <= b]
+            expected = [Location("US", i) for i, (a, b) in enumerate(ranges) if a <= asked <= b]
             found = made.lookup(str(ipaddress.ip_address(asked)))
             assert [found] == (expected or [None])

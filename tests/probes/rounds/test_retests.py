@@ -1,20 +1,26 @@
-"""Which retests are obeyed: bounded whatever is asked, spread, and never twice."""
+"""Which retests are accepted, and when they are measured."""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from probes.log import Log
 from probes.rounds.retests import (
     HOUR_MS,
-    MOST_AN_HOUR,
-    MOST_TARGETS_AN_HOUR,
-    SLACK_ROUNDS,
+    MAX_CLOCK_ROUNDS,
+    MAX_PER_HOUR,
+    MAX_PER_TARGET,
     SPREAD,
-    Order,
-    Retests,
+    PlannedRetest,
+    RetestLimits,
+    RetestRunner,
     pause_ms,
 )
 from probes.wire.retest import Retest
@@ -33,96 +39,112 @@ def target(name: str) -> Target:
 TARGETS = {name: target(name) for name in (f"s{n}/web" for n in range(100))}
 
 
-def asked(*names: str, round: int = NOW) -> Retest:
+def request(*names: str, round: int = NOW) -> Retest:
     return Retest(targets=names, round=round, interval_ms=MINUTE)
 
 
-def admit(
-    retests: Retests, asked: Retest, now: int, *, between: tuple[int, int] = ANY, **given: object
-) -> Order | str:
-    return retests.admit(asked, now, random.Random(1), between=between, **given)  # type: ignore[arg-type]
+def accept(
+    limits: RetestLimits,
+    asked: Retest,
+    now: int,
+    *,
+    own_rounds: tuple[int, int] = ANY,
+    **given: object,
+) -> PlannedRetest | str:
+    return limits.accept(asked, now, random.Random(1), own_rounds=own_rounds, **given)  # type: ignore[arg-type]
 
 
-def measured(order: Order | str) -> list[str]:
-    assert isinstance(order, Order), order
-    return [each.id for each in order.targets]
+def measured(planned: PlannedRetest | str) -> list[str]:
+    assert isinstance(planned, PlannedRetest), planned
+    return [each.id for each in planned.targets]
 
 
-def test_obeyed_within_a_quarter_of_the_round() -> None:
-    retests, rng = Retests(TARGETS), random.Random(1)
+def test_starts_within_a_quarter_of_the_round() -> None:
+    limits, rng = RetestLimits(TARGETS), random.Random(1)
     starts = set()
     for n in range(10):
-        order = retests.admit(asked("s1/web", round=NOW + n), NOW, rng, between=ANY)
-        assert isinstance(order, Order)
-        assert (order.round_ms, order.interval_ms) == (NOW + n, MINUTE)
-        assert order.until_ms == NOW + MINUTE
-        starts.add(order.start_ms)
+        planned = limits.accept(request("s1/web", round=NOW + n), NOW, rng, own_rounds=ANY)
+        assert isinstance(planned, PlannedRetest)
+        assert (planned.round_ms, planned.interval_ms) == (NOW + n, MINUTE)
+        assert planned.until_ms == NOW + MINUTE
+        starts.add(planned.start_ms)
     assert len(starts) > 5
     assert all(NOW <= start <= NOW + SPREAD * MINUTE for start in starts)
 
 
 def test_a_round_is_not_measured_twice() -> None:
-    retests = Retests(TARGETS)
-    assert measured(admit(retests, asked("s1/web", "s1/web"), NOW)) == ["s1/web"]
-    assert isinstance(admit(retests, asked("s1/web"), NOW + 1), str)
-    assert measured(admit(retests, asked("s2/web", "s1/web"), NOW + 1)) == ["s2/web"]
+    limits = RetestLimits(TARGETS)
+    assert measured(accept(limits, request("s1/web", "s1/web"), NOW)) == ["s1/web"]
+    assert isinstance(accept(limits, request("s1/web"), NOW + 1), str)
+    assert measured(accept(limits, request("s2/web", "s1/web"), NOW + 1)) == ["s2/web"]
 
 
 def test_unknown_targets_and_busy_ones_are_left_out() -> None:
-    retests = Retests(TARGETS)
-    order = admit(retests, asked("x/y", "s1/web", "s2/web"), NOW, busy={"s1/web"})
-    assert measured(order) == ["s2/web"]
-    assert isinstance(admit(retests, asked("x/y", round=NOW + MINUTE), NOW), str)
+    limits = RetestLimits(TARGETS)
+    planned = accept(limits, request("x/y", "s1/web", "s2/web"), NOW, unfinished={"s1/web"})
+    assert measured(planned) == ["s2/web"]
+    assert isinstance(accept(limits, request("x/y", round=NOW + MINUTE), NOW), str)
 
 
 def test_another_time_is_refused() -> None:
-    retests = Retests(TARGETS)
-    far = SLACK_ROUNDS * MINUTE
+    limits = RetestLimits(TARGETS)
+    far = MAX_CLOCK_ROUNDS * MINUTE
     for off in (-far - 1, far + 1):
-        assert "time" in str(admit(retests, asked("s1/web", round=NOW + off), NOW))
+        assert "time" in str(accept(limits, request("s1/web", round=NOW + off), NOW))
     for off in (-far, far):
-        assert measured(admit(retests, asked("s1/web", round=NOW + off), NOW))
+        assert measured(accept(limits, request("s1/web", round=NOW + off), NOW))
 
 
-def test_a_round_of_its_own_answers_what_is_asked_for_it_or_before() -> None:
+def test_a_round_of_its_own_covers_requests_for_it_and_for_earlier_rounds() -> None:
     last, following = NOW - 2 * MINUTE, NOW + 3 * MINUTE
     for round in (last - MINUTE, last, following, following + MINUTE):
-        said = admit(
-            Retests(TARGETS), asked("s1/web", round=round), round, between=(last, following)
+        refusal = accept(
+            RetestLimits(TARGETS),
+            request("s1/web", round=round),
+            round,
+            own_rounds=(last, following),
         )
-        assert "own" in str(said)
+        assert "own" in str(refusal)
     for round in (last + MINUTE, following - MINUTE):
         assert measured(
-            admit(Retests(TARGETS), asked("s1/web", round=round), round, between=(last, following))
+            accept(
+                RetestLimits(TARGETS),
+                request("s1/web", round=round),
+                round,
+                own_rounds=(last, following),
+            )
         )
 
 
-def test_a_probe_that_measures_as_often_anyhow_has_no_room_between_its_rounds() -> None:
+def test_a_probe_that_measures_as_often_as_asked_accepts_nothing() -> None:
     for last in range(NOW, NOW + 10 * MINUTE, MINUTE):
         for round in range(NOW, NOW + 10 * MINUTE, MINUTE):
-            said = admit(
-                Retests(TARGETS), asked("s1/web", round=round), round, between=(last, last + MINUTE)
+            refusal = accept(
+                RetestLimits(TARGETS),
+                request("s1/web", round=round),
+                round,
+                own_rounds=(last, last + MINUTE),
             )
-            assert isinstance(said, str)
+            assert isinstance(refusal, str)
 
 
-def test_between_two_of_a_target_lies_the_residual_time() -> None:
+def test_two_retests_of_a_target_are_the_residual_time_apart() -> None:
     pause = pause_ms(5 * MINUTE, 180.0)
     assert 150_000 < pause < 180_000, "the detector keeps all of it; a message may be quicker"
     assert pause_ms(60 * MINUTE, 180.0) == pause
     assert pause_ms(MINUTE // 3, 180.0) < MINUTE // 3
-    retests = Retests(TARGETS, pause)
-    assert measured(admit(retests, asked("s1/web"), NOW))
+    limits = RetestLimits(TARGETS, pause)
+    assert measured(accept(limits, request("s1/web"), NOW))
     soon, later = NOW + pause - 1, NOW + pause
-    assert measured(admit(retests, asked("s1/web", "s2/web", round=soon), soon)) == ["s2/web"]
-    assert measured(admit(retests, asked("s1/web", round=later), later)) == ["s1/web"]
+    assert measured(accept(limits, request("s1/web", "s2/web", round=soon), soon)) == ["s2/web"]
+    assert measured(accept(limits, request("s1/web", round=later), later)) == ["s1/web"]
 
 
-def test_the_budget_leaves_room_or_not() -> None:
-    retests = Retests(TARGETS)
-    assert measured(admit(retests, asked("s1/web", "s2/web"), NOW, room=1.5)) == ["s1/web"]
-    assert isinstance(admit(retests, asked("s3/web"), NOW, room=0.5), str)
-    assert measured(admit(retests, asked("s3/web"), NOW, room=1.5)) == ["s3/web"]
+def test_the_budget_limits_the_targets() -> None:
+    limits = RetestLimits(TARGETS)
+    assert measured(accept(limits, request("s1/web", "s2/web"), NOW, affordable=1.5)) == ["s1/web"]
+    assert isinstance(accept(limits, request("s3/web"), NOW, affordable=0.5), str)
+    assert measured(accept(limits, request("s3/web"), NOW, affordable=1.5)) == ["s3/web"]
 
 
 @given(
@@ -131,28 +153,120 @@ def test_the_budget_leaves_room_or_not() -> None:
         max_size=200,
     )
 )
-def test_no_flood_costs_more_than_the_bounds(flood: list[tuple[int, list[str]]]) -> None:
-    retests = Retests(TARGETS)
+def test_no_flood_of_requests_exceeds_the_limits(flood: list[tuple[int, list[str]]]) -> None:
+    limits = RetestLimits(TARGETS)
     done: list[tuple[int, str]] = []
     for n, (after, names) in enumerate(sorted(flood)):
         if names:
             now = NOW + after
-            order = admit(retests, asked(*names, round=now + n), now)
+            planned = accept(limits, request(*names, round=now + n), now)
             done += [
                 (now, name)
-                for name in (measured(order) if order and not isinstance(order, str) else [])
+                for name in (measured(planned) if planned and not isinstance(planned, str) else [])
             ]
     for end, _ in done:
         hour = [name for when, name in done if end - HOUR_MS < when <= end]
-        assert len(hour) <= MOST_TARGETS_AN_HOUR
-        assert all(hour.count(name) <= MOST_AN_HOUR for name in set(hour))
+        assert len(hour) <= MAX_PER_HOUR
+        assert all(hour.count(name) <= MAX_PER_TARGET for name in set(hour))
 
 
-def test_after_an_hour_there_is_room_again() -> None:
-    retests = Retests(TARGETS)
-    for n in range(MOST_AN_HOUR):
-        assert measured(admit(retests, asked("s1/web", round=NOW + n), NOW + n))
+def test_after_an_hour_retests_are_accepted_again() -> None:
+    limits = RetestLimits(TARGETS)
+    for n in range(MAX_PER_TARGET):
+        assert measured(accept(limits, request("s1/web", round=NOW + n), NOW + n))
     late = NOW + HOUR_MS - 1
-    assert isinstance(admit(retests, asked("s1/web", round=late), late), str)
-    later = NOW + HOUR_MS + MOST_AN_HOUR
-    assert measured(admit(retests, asked("s1/web", round=later), later))
+    assert isinstance(accept(limits, request("s1/web", round=late), late), str)
+    later = NOW + HOUR_MS + MAX_PER_TARGET
+    assert measured(accept(limits, request("s1/web", round=later), later))
+
+
+class Probe:
+    """A probe with a clock of its own that records what it measures."""
+
+    def __init__(self) -> None:
+        self.now, self.done, self.measuring = NOW, list[PlannedRetest](), asyncio.Lock()
+        self.runner = RetestRunner(
+            RetestLimits(TARGETS),
+            self._measure,
+            measuring=self.measuring,
+            now_ms=lambda: self.now,
+            rng=random.Random(1),
+            log=Log(sys.stderr),
+        )
+        self.runner.own_rounds = (NOW - 2 * MINUTE, NOW + 3 * MINUTE)
+
+    async def _measure(self, planned: PlannedRetest) -> None:
+        assert self.measuring.locked()
+        self.done.append(planned)
+
+    def submit(self, *names: str, length: int = 1000, affordable: float = 100.0) -> None:
+        round = self.now - self.now % length
+        self.runner.submit(Retest(targets=names, round=round, interval_ms=length), affordable)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[Probe]:
+    probe = Probe()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(probe.runner.run())
+        yield probe
+        task.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # noqa: ASYNC110 - no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_waits_for_the_round_in_progress() -> None:
+    async with running() as probe:
+        async with probe.measuring:
+            probe.submit("s1/web", "s2/web")
+            await until(lambda: probe.runner._queue.empty())
+            assert probe.done == []
+        await until(lambda: probe.runner.measured == 2)
+        assert [target.id for target in probe.done[0].targets] == ["s1/web", "s2/web"]
+
+
+async def test_requests_of_many_services_for_one_round_are_measured_together() -> None:
+    async with running() as probe:
+        for n in range(5):
+            probe.submit(f"s{n}/web")
+        probe.submit("s9/web", length=2000)
+        await until(lambda: probe.runner.measured == 6)
+    assert [len(planned.targets) for planned in probe.done] == [5, 1]
+
+
+async def test_dropped_when_too_late_or_covered_by_a_round_of_its_own() -> None:
+    async with running() as probe:
+        async with probe.measuring:
+            probe.submit("s1/web")
+            probe.now += 1000
+        await until(lambda: probe.runner.waiting == 0)
+        async with probe.measuring:
+            probe.submit("s2/web")
+            probe.runner.own_rounds = (NOW + 60_000, NOW + 360_000)
+        await until(lambda: probe.runner.waiting == 0)
+        probe.runner.own_rounds = (NOW - 2 * MINUTE, NOW + 3 * MINUTE)
+        probe.submit("s3/web")
+        await until(lambda: bool(probe.done))
+        assert [[target.id for target in planned.targets] for planned in probe.done] == [["s3/web"]]
+
+
+async def test_refusals_and_unfinished_targets() -> None:
+    async with running() as probe:
+        probe.runner.unfinished = {"s1/web"}
+        probe.submit("s1/web", "x/y")
+        probe.submit("s2/web", affordable=0.0)
+        probe.submit("s1/web", "s3/web")
+        await until(lambda: bool(probe.done))
+        assert [target.id for target in probe.done[0].targets] == ["s3/web"]
+        await until(lambda: probe.runner.measured == 1)
+
+
+async def test_a_clock_that_goes_back_does_not_delay_it_for_hours() -> None:
+    async with running() as probe:
+        probe.submit("s1/web")
+        probe.now -= 5 * MINUTE
+        await until(lambda: bool(probe.done))

@@ -11,19 +11,12 @@ import sys
 import time
 from dataclasses import replace
 
-import msgspec
 import pytest
 
 from probes.endpoint.timeouts import Timeouts
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints
-from probes.rounds.round import (
-    measure_again,
-    measure_liveness,
-    measure_round,
-    measure_target,
-    round_bound_seconds,
-)
+from probes.rounds.round import measure_again, measure_round, round_bound_seconds
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
 from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake, Transfer
@@ -116,7 +109,7 @@ async def test_no_domestic_liveness_for_another_country():
         internet(TABLE, liveness=alive(server.port)) as net,
     ):
         setup = net.setup(vantage=Vantage())
-        seen = await measure_liveness(setup, round_ms=0, interval_ms=0, rng=random.Random())
+        seen = await run(net, [], setup=setup)
     assert [m.target for m in seen] == [LIVENESS_INTERNATIONAL]
 
 
@@ -126,7 +119,7 @@ async def test_names_are_resolved_once_a_round():
         assert sorted(q[2] for q in net.system.seen) == ["A", "AAAA"]
 
 
-async def test_emit_may_wait_and_stamp_numbers():
+async def test_emit_may_be_a_coroutine():
     kept: list[Measurement] = []
 
     async def keep(measurement: Measurement) -> None:
@@ -134,13 +127,8 @@ async def test_emit_may_wait_and_stamp_numbers():
         kept.append(measurement)
 
     async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
-        await run(
-            net,
-            [target("wechat/a", endpoint(server.port))],
-            emit=keep,
-            stamp=lambda m: msgspec.structs.replace(m, sequence=7),
-        )
-    assert [m.sequence for m in kept] == [7]
+        await run(net, [target("wechat/a", endpoint(server.port))], emit=keep)
+    assert [m.target for m in kept] == ["wechat/a"]
 
 
 @pytest.mark.parametrize(
@@ -181,13 +169,14 @@ async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
     assert any(isinstance(o, DNSLookup) for o in cut.observations)
 
 
-async def test_a_round_ends_within_the_bound_that_it_tells(caplog):
+async def test_a_round_ends_within_its_bound(caplog, monkeypatch):
+    monkeypatch.setattr("probes.rounds.round.CONCURRENCY", 2)
     timeouts = Timeouts(dns=0.2, window=0.05, subject=0.3, contrast=0.1, endpoint=0.5, round=1.0)
     async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
         targets = [target(f"wechat/{n}", endpoint(server.port)) for n in range(40)]
-        bound = round_bound_seconds(net.catalogue, targets, concurrency=2, timeouts=timeouts)
+        bound = round_bound_seconds(net.catalogue, targets, timeouts=timeouts)
         begin = time.monotonic()
-        emitted = await run(net, targets, setup=net.setup(timeouts=timeouts), concurrency=2)
+        emitted = await run(net, targets, setup=net.setup(timeouts=timeouts))
         assert time.monotonic() - begin < bound
     assert 2 <= len(emitted) < 40
     assert "the round's time is over" in caplog.text
@@ -242,25 +231,32 @@ async def test_a_bug_in_one_experiment_is_loud_and_alone(caplog, monkeypatch):
     assert errors[0].exc_info is not None
 
 
-async def test_retest_shows_the_name_once_and_history_turns_the_order():
+async def test_a_retest_sends_the_name_once_and_a_failure_reverses_the_order():
     interference = tls_server.by_name({"wechat.test": tls_server.reset}, otherwise=GOOD)
     async with tls_server.serve(interference) as server, internet(TABLE) as net:
         one = target("wechat/a", endpoint(server.port))
-        again = await measure_target(
-            net.setup(), one, round_ms=5, interval_ms=0, retest=True, clock_offset_ms=3
-        )
+        (again,) = await run_again(net, [one])
         assert server.names == ["wechat.test"]
-        assert (again.retest, again.clock_offset_ms, again.round) == (True, 3, 5)
+        assert again.retest
         history = failed_endpoints(again)
         assert list(history) == [endpoint(server.port).id]
         assert history[endpoint(server.port).id] >= again.started
         server.hellos.clear()
-        soon = await measure_target(net.setup(), one, round_ms=6, interval_ms=0, history=history)
+        (soon,) = await run(net, [one], history=history)
         assert server.names[0] == "innocuous.test"
         assert _remarks(soon) == [("after_trigger",)]
         history = {id: failed - 181_000 for id, failed in history.items()}
-        later = await measure_target(net.setup(), one, round_ms=7, interval_ms=0, history=history)
+        (later,) = await run(net, [one], history=history)
         assert _remarks(later) == [()]
+
+
+async def run_again(net: Internet, targets: list[Target]) -> list[Measurement]:
+    emitted: list[Measurement] = []
+    await measure_again(
+        net.setup(), targets, round_ms=120_000, interval_ms=60_000, emit=emitted.append,
+        rng=random.Random(1),
+    )  # fmt: skip
+    return emitted
 
 
 def _remarks(measurement: Measurement) -> list[tuple[str, ...]]:
@@ -272,17 +268,10 @@ def _remarks(measurement: Measurement) -> list[tuple[str, ...]]:
     ]
 
 
-async def test_what_is_measured_again_comes_with_its_liveness():
+async def test_a_retest_comes_with_liveness():
     async with tls_server.serve(GOOD) as server, internet(TABLE, liveness=alive(1)) as net:
-        emitted: list[Measurement] = []
-        await measure_again(
-            net.setup(),
-            [target("wechat/a", endpoint(server.port)), target("wechat/b", endpoint(server.port))],
-            round_ms=120_000,
-            interval_ms=60_000,
-            emit=emitted.append,
-            rng=random.Random(1),
-        )
+        targets = [target(f"wechat/{n}", endpoint(server.port)) for n in "ab"]
+        emitted = await run_again(net, targets)
     assert [(m.target, m.retest) for m in emitted] == [
         ("liveness/international", False),
         ("liveness/domestic", False),
@@ -330,7 +319,7 @@ async def main():
         targets = [target(f"wechat/{n}", one) for n in range(16)]
         await measure_round(
             net.setup(timeouts=timeouts), targets, round_ms=0, interval_ms=0,
-            emit=emitted.append, rng=random.Random(1), concurrency=16,
+            emit=emitted.append, rng=random.Random(1),
         )
     failed = [
         o for m in emitted for o in m.observations

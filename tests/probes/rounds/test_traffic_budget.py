@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.rounds import scheduler
-from probes.rounds.traffic_budget import STANDING_BYTES_A_MONTH, Purse, least_budget
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget, least_budget
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 
-WISHED = 300_000
+INTERVAL_MS = 300_000
 MINUTE = 60_000
 ENDPOINT = Endpoint(host="a", port=443, protocol="https")
 TARGETS = tuple(Target(id=f"a/{n}", endpoints=(ENDPOINT,)) for n in range(100))
-ALIVE = LivenessHost(host="x", port=443, protocol="tls", scope="international")
+LIVENESS = LivenessHost(host="x", port=443, protocol="tls", scope="international")
 CATALOGUE = Catalogue(
-    version="", services=(Service(id="a", name="A", targets=TARGETS),), liveness=(ALIVE,)
+    version="", services=(Service(id="a", name="A", targets=TARGETS),), liveness=(LIVENESS,)
 )
 GUESS = scheduler.guessed_bytes(CATALOGUE, TARGETS)
 
@@ -26,35 +26,35 @@ GUESS = scheduler.guessed_bytes(CATALOGUE, TARGETS)
 class Month:
     """A probe's month: rounds as the daemon begins them, and retests as often as there is room."""
 
-    def __init__(self, budget: float) -> None:
+    def __init__(self, monthly: float) -> None:
         self.now = 1_800_000_000_000
-        self.purse = Purse(budget, CATALOGUE, lambda: self.now)
+        self.budget = TrafficBudget(monthly, CATALOGUE, lambda: self.now)
         self.spent = self.rounds = self.retests = 0
-        self.dearest = 0.0
+        self.most_expensive = 0.0
         self.rng = random.Random(1)
 
-    def live(self, costs: list[float], retest: float, days: int = 30) -> None:
-        """`costs` of rounds, in turn; each retest costs `retest` bytes, whatever was thought."""
+    def run(self, costs: list[float], retest: float, days: int = 30) -> None:
+        """`costs` of rounds, in turn; each retest costs `retest` bytes, whatever was expected."""
         last, begun = None, self.now
         while self.now - begun < days * scheduler.DAY_MS:
-            interval = self.purse.interval_ms(WISHED)
+            interval = self.budget.interval_ms(INTERVAL_MS)
             plan = scheduler.next_round(self.now, interval, last, self.rng)
             while self.now < plan.start_ms:
                 self.now = min(self.now + MINUTE, plan.start_ms)
-                if retest and self.purse.room() >= 1:
-                    self.purse.spend(retest)
+                if retest and self.budget.affordable_retests() >= 1:
+                    self.budget.spend(retest)
                     self.spent += retest
                     self.retests += 1
             if self.now - begun >= days * scheduler.DAY_MS:
                 break
             last = plan.round_ms
-            if self.purse.owes():
+            if self.budget.overdrawn():
                 continue
             cost = costs[self.rounds % len(costs)]
-            self.purse.spend_round(cost)
+            self.budget.spend_round(cost)
             self.spent += cost
             self.rounds += 1
-            self.dearest = max(self.dearest, cost)
+            self.most_expensive = max(self.most_expensive, cost)
 
 
 @given(
@@ -64,54 +64,54 @@ class Month:
 )
 def test_a_month_stays_within_the_budget(budget: float, costs: list[float], retest: float) -> None:
     month = Month(budget)
-    month.live(costs, retest)
-    over = 1.25 * month.dearest + retest + month.purse.income * 3_600_000
-    assert month.spent + STANDING_BYTES_A_MONTH <= budget + over
+    month.run(costs, retest)
+    over = 1.25 * month.most_expensive + retest + month.budget.income * 3_600_000
+    assert month.spent + CONNECTION_BYTES_PER_MONTH <= budget + over
     assert month.rounds >= 1
 
 
 def test_most_of_the_budget_is_used() -> None:
     for budget in (2e8, 1e9, 5e9):
         month = Month(budget)
-        month.live([0.8 * GUESS, GUESS, 1.3 * GUESS], 0.0)
-        assert month.spent > 0.5 * (budget - STANDING_BYTES_A_MONTH)
+        month.run([0.8 * GUESS, GUESS, 1.3 * GUESS], 0.0)
+        assert month.spent > 0.5 * (budget - CONNECTION_BYTES_PER_MONTH)
 
 
 def test_no_limit() -> None:
     month = Month(0)
-    month.live([1e9], 1e9, days=1)
+    month.run([1e9], 1e9, days=1)
     assert month.rounds >= 287
-    assert (month.purse.income, month.purse.room()) == (math.inf, math.inf)
+    assert (month.budget.income, month.budget.affordable_retests()) == (math.inf, math.inf)
 
 
-def test_retests_get_what_rounds_leave_and_a_dear_one_is_paid_for() -> None:
-    purse_ms = [0.0]
-    rounds = scheduler.month_bytes(GUESS, WISHED)
-    purse = Purse(STANDING_BYTES_A_MONTH + 2 * rounds, CATALOGUE, lambda: purse_ms[0])
-    assert purse.room() == 0
-    purse_ms[0] += 3_600_000
+def test_retests_get_what_rounds_leave_and_an_expensive_one_is_paid_for() -> None:
+    clock_ms = [0.0]
+    rounds = scheduler.month_bytes(GUESS, INTERVAL_MS)
+    budget = TrafficBudget(CONNECTION_BYTES_PER_MONTH + 2 * rounds, CATALOGUE, lambda: clock_ms[0])
+    assert budget.affordable_retests() == 0
+    clock_ms[0] += 3_600_000
     each = GUESS / 100 + scheduler.guessed_bytes(CATALOGUE, ())
-    assert purse.room() == 12 * 2 * GUESS / each
-    purse_ms[0] += 36_000_000
-    assert purse.room() == 12 * 2 * GUESS / each, "what is saved is an hour's"
-    purse.spend(100 * GUESS)  # transfers, say
-    assert purse.room() == 0
-    assert purse.owes()
-    purse_ms[0] += 38 * WISHED
-    assert not purse.owes()
+    assert budget.affordable_retests() == 12 * 2 * GUESS / each
+    clock_ms[0] += 36_000_000
+    assert budget.affordable_retests() == 12 * 2 * GUESS / each, "what is saved is an hour's"
+    budget.spend(100 * GUESS)  # transfers, say
+    assert budget.affordable_retests() == 0
+    assert budget.overdrawn()
+    clock_ms[0] += 38 * INTERVAL_MS
+    assert not budget.overdrawn()
 
 
 def test_a_restart_does_not_forget_the_round_before() -> None:
     month = Month(least_budget(CATALOGUE))
-    month.purse.recall_round(3_600_000)
-    assert month.purse.owes()
+    month.budget.charge_earlier_round(3_600_000)
+    assert month.budget.overdrawn()
     month.now += scheduler.DAY_MS
-    assert not month.purse.owes()
+    assert not month.budget.overdrawn()
 
 
 def test_the_purse_learns() -> None:
     month = Month(1e9)
-    month.purse.spend_round(10 * GUESS)
-    assert month.purse.round_bytes == 10 * GUESS
-    month.purse.spend_round(0)
-    assert month.purse.round_bytes == 8 * GUESS
+    month.budget.spend_round(10 * GUESS)
+    assert month.budget.round_bytes == 10 * GUESS
+    month.budget.spend_round(0)
+    assert month.budget.round_bytes == 8 * GUESS

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`reachprobe status`, `show` and `payload`: does the probe work, what did it measure, exactly what
+leaves this machine.
+
+Another process than the daemon: it reads the status file that the daemon writes and, read only,
+the spool.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from probes.cli import consent
+from probes.cli.once import table_rows
+from probes.delivery.spool import PENDING, QUARANTINED, read_lines
+from probes.status import load, problem
+from probes.wire import codec
+
+_STATES = {PENDING: "waiting", QUARANTINED: "quarantined"}
+
+
+def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> str:
+    """Print the status; return the problem, empty when there is none."""
+    status = load(directory)
+    why = problem(status, now_ms)
+    if as_json:
+        fields = {} if status is None else msgspec.to_builtins(status)
+        out.write(msgspec.json.encode({"working": not why, "illness": why, **fields}).decode())
+        out.write("\n")
+        return why
+    out.write(f"working        {'yes' if not why else f'no: {why}'}\n")
+    if status is None:
+        return why
+    s = status
+    agreed = consent.recorded(directory)
+    online = f"yes ({s.transport})" if s.transport else "no, measurements wait on disk"
+    lines = {
+        "probe": s.probe,
+        "network": f"{s.country} AS{s.asn}",
+        "broker": online if not s.stopped else "stopped",
+        "last round": f"{_ago(s.last_round_ms, now_ms)}, {s.targets} targets, "
+        f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s",
+        "next round": _ago(s.next_round_ms, now_ms) if not s.stopped else "-",
+        "last stored": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)",
+        "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
+        "sent today": f"{s.sent_today} measurements, {s.sent_bytes_today / 1000:.0f} kB",
+        "lost": f"{s.dropped} dropped, {s.untaken} not stored, {s.quarantined} quarantined",
+        "traffic": f"about {s.month_bytes / 1e6:.0f} MB a month",
+        "consent": f"{agreed.hash} on {agreed.agreed:%Y-%m-%d}" if agreed else "none",
+    }
+    for key, words in lines.items():
+        out.write(f"{key:<14} {words}\n")
+    return why
+
+
+def _ago(then_ms: int, now_ms: int) -> str:
+    if not then_ms:
+        return "never"
+    seconds = (now_ms - then_ms) // 1000
+    span = f"{abs(seconds)} s" if abs(seconds) < 120 else f"{abs(seconds) // 60} min"
+    return f"{span} ago" if seconds >= 0 else f"in {span}"
+
+
+def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> None:
+    """Print the last measurements: JSON Lines, or a line of text for each endpoint.
+
+    Raises DiskError.
+    """
+    for row_state, line in read_lines(directory, last=last):
+        if as_json:
+            out.write(line.decode() + "\n")
+            continue
+        try:
+            measurement = codec.decode(line)
+        except codec.WireError as error:
+            out.write(f"damaged: {error}\n")
+            continue
+        at = dt.datetime.fromtimestamp(measurement.started / 1000, dt.UTC)
+        for cells in table_rows(measurement):
+            words = "  ".join(f"{cell:<12}" for cell in cells[2:])
+            out.write(
+                f"{at:%Y-%m-%d %H:%M:%S}Z  {cells[0]:<28}  {cells[1]:<40}  {words}  "
+                f"{_STATES.get(row_state, 'stored')}{', retest' if measurement.retest else ''}\n"
+            )
+
+
+def show_payload(directory: Path, *, out: TextIO) -> None:
+    """Print the lines of the last cycle as they leave this machine, byte for byte; a batch is
+    these lines after a header line, compressed. Raises DiskError."""
+    for row_state, line in read_lines(directory):
+        if row_state != QUARANTINED:
+            out.write(line.decode() + "\n")

@@ -1,0 +1,74 @@
+import io
+import json
+from pathlib import Path
+
+import msgspec
+
+from probes.cli import status
+from probes.delivery.spool import Spool
+from probes.status import FILE, load, save
+from probes.wire.measurement import EndpointRef
+from tests.probes.delivery.test_spool import PROBE, draft
+from tests.probes.test_status import NOW, probe_status
+
+
+def test_status_as_text_and_as_json(tmp_path: Path) -> None:
+    out = io.StringIO()
+    assert (
+        status.show_status(tmp_path, NOW, as_json=True, out=out)
+        == "has never run in this state directory"
+    )
+    assert json.loads(out.getvalue()) == {
+        "working": False,
+        "illness": "has never run in this state directory",
+    }
+    save(
+        tmp_path,
+        probe_status(transport="mqtts+5", last_round_ms=NOW - 5000, next_round_ms=NOW + 300_000),
+    )
+    out = io.StringIO()
+    assert status.show_status(tmp_path, NOW, as_json=False, out=out) == ""
+    text = out.getvalue()
+    for words in ("working        yes", "FR AS64503", "mqtts+5", "5 s ago", "in 5 min", "never"):
+        assert words in text
+    out = io.StringIO()
+    status.show_status(tmp_path, NOW, as_json=True, out=out)
+    assert json.loads(out.getvalue())["probe"] == PROBE
+    (tmp_path / FILE).write_text("{")
+    assert load(tmp_path) is None
+
+
+async def test_show_and_payload(tmp_path: Path) -> None:
+    out = io.StringIO()
+    status.show_last(tmp_path, 5, as_json=False, out=out)
+    status.show_payload(tmp_path, out=out)
+    assert out.getvalue() == ""
+    spool = Spool(tmp_path, PROBE)
+    for round_ms in (NOW, NOW, NOW + 1000):
+        await spool.put(draft(round_ms))
+    await spool.put(draft(NOW + 1000, failure="connection_reset"))
+    await spool.acknowledge([1, 3])
+    await spool.close()
+    out = io.StringIO()
+    status.show_last(tmp_path, 3, as_json=True, out=out)
+    assert [json.loads(line)["sequence"] for line in out.getvalue().splitlines()] == [2, 3, 4]
+    out = io.StringIO()
+    status.show_payload(tmp_path, out=out)
+    lines = out.getvalue().splitlines()
+    assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
+
+
+async def test_a_retest_is_labelled(tmp_path: Path) -> None:
+    dialled = EndpointRef(id="a.test:443/tls", protocol="tls", host="a.test")
+    spool = Spool(tmp_path, PROBE)
+    for again in (False, True):
+        measured = msgspec.structs.replace(draft(NOW), retest=again, endpoints=(dialled,))
+        await spool.put(measured)
+    await spool.close()
+    out = io.StringIO()
+    status.show_last(tmp_path, 2, as_json=False, out=out)
+    ends = [line.rpartition(", ")[2] for line in out.getvalue().splitlines()]
+    assert [end == "retest" for end in ends] == [False, True]
+    out = io.StringIO()
+    status.show_payload(tmp_path, out=out)
+    assert ['"retest":true' in line for line in out.getvalue().splitlines()] == [False, True]
