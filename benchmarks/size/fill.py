@@ -287,7 +287,7 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
     await rows.add(
         "probe",
         [
-            (p, f"owner-{n % 90}", role, began, c, a, now - 60_000, b"{}", "")
+            (p, f"owner-{n % 90}", role, began, c, a, now - 60_000, b"", "")
             for n, (p, c, a, role) in places
         ],
     )
