@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""THE SHELL. Read it from top to bottom and you know the product:
+"""How the parts of the monitor are put together. Nothing but the command line imports this.
 
 probes -> broker -> collector -> store -> detector -> store -> pages, API, metrics, MQTT.
 
@@ -18,7 +18,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +30,16 @@ from monitor.broker.embedded import BrokerError, EmbeddedBroker
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
 from monitor.commands.explain import explain
+from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
-from monitor.detector.event_publisher import EventAnnouncer
-from monitor.detector.loop import run_detector
-from monitor.detector.retest_publisher import RetestAsker
+from monitor.detector.event_publisher import EventPublisher
+from monitor.detector.loop import Detector
+from monitor.detector.retest_publisher import RetestPublisher
 from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
+from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics.lags import Lags
-from monitor.paths import database_url, kept_secret, read_secret
+from monitor.paths import data_directory, database_url, kept_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
 from monitor.store.records import StoreUnavailableError
 from monitor.web.app import make_app
@@ -58,6 +60,8 @@ _REFUSALS = (
     StoreUnavailableError,
 )
 DEFAULT_MQTT_PORT = 1883
+SHUTDOWN_SECONDS = 2.0
+"""How long requests in progress may take once the web server was asked to stop."""
 
 
 async def run(given: argparse.Namespace) -> int:
@@ -70,9 +74,10 @@ async def run(given: argparse.Namespace) -> int:
     try:
         match given.command:
             case "up" if given.demo:
+                # Here, because only the demonstration needs what it loads.
                 from monitor.demo.demonstration import demonstrate
 
-                await demonstrate(given, stop)
+                await demonstrate(given, stop, everything)
             case "up":
                 await up(given, stop)
             case "collect":
@@ -84,7 +89,7 @@ async def run(given: argparse.Namespace) -> int:
     except _REFUSALS as error:
         raise OptionError(str(error)) from None
     except ExceptionGroup as group:
-        # What refuses inside a task group comes out wrapped; the person asked one thing.
+        # A refusal inside a task group arrives wrapped; the user gets one line.
         refusals, others = group.split(_REFUSALS)
         if refusals is None or others is not None:
             raise
@@ -109,29 +114,50 @@ async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
 
 async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
-    """Stored measurements into events; the one that holds the lease leads."""
+    """Stored measurements into events; the process that holds the lease leads."""
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        announcer = EventAnnouncer(database, policy, wall_clock)
-        asker = _asker(given, policy)
-        own = (given.broker, given.mqtt_user, _broker_secret(given))
+        publishers = _Publishers(given, database, policy)
+        broker = (given.broker, given.mqtt_user, _broker_secret(given))
         async with asyncio.TaskGroup() as group:
-            sending = [group.create_task(announcer.run(*own))]
-            if asker is not None:
-                sending.append(group.create_task(asker.run(*own)))
-            await run_detector(
-                database,
-                policy,
-                stop,
-                holder=_holder(),
-                clock=wall_clock,
-                on_change=announcer.changed,
-                on_suspicion=None if asker is None else asker.wanted,
-                fingerprints=fingerprints,
-            )
-            for task in sending:
+            running = publishers.start(group, *broker)
+            await publishers.detector(fingerprints).run(stop)
+            for task in running:
                 task.cancel()
+
+
+class _Publishers:
+    """The detector over a store, and what it publishes over MQTT."""
+
+    def __init__(self, given: argparse.Namespace, database: Database, policy: Policy) -> None:
+        self._database, self._policy = database, policy
+        self._events = EventPublisher(database, policy, wall_clock)
+        self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
+
+    def start(
+        self, group: asyncio.TaskGroup, url: str, user: str, secret: str
+    ) -> list[asyncio.Task[None]]:
+        """Publish in tasks of a group, until they are cancelled."""
+        running = [group.create_task(self._events.run(url, user, secret))]
+        if self.retests is not None:
+            running.append(group.create_task(self.retests.run(url, user, secret)))
+        return running
+
+    def detector(
+        self, fingerprints: Fingerprints, observe_lag: Callable[[float], None] | None = None
+    ) -> Detector:
+        """The detector whose conclusions these publish."""
+        return Detector(
+            self._database,
+            self._policy,
+            f"{os.getpid()}-{secrets.token_hex(4)}",
+            wall_clock,
+            on_change=self._events.on_change,
+            observe_lag=observe_lag,
+            on_retest=None if self.retests is None else self.retests.on_retest,
+            fingerprints=fingerprints,
+        )
 
 
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
@@ -140,7 +166,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     catalogue = load(given.catalogue)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        stories = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
+        explanations = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
         site = Site(
             database=database,
             policy=policy,
@@ -151,10 +177,10 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             public_url=(given.public_url or _url(given.http)).rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
-            explanations=stories,
+            explanations=explanations,
         )
         async with serving(site, given.http), asyncio.TaskGroup() as group:
-            telling = group.create_task(stories.run())
+            explaining = group.create_task(explanations.run())
             if given.mosquitto_passwords is not None:
                 reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
                 passwords = mosquitto.Passwords(
@@ -162,20 +188,12 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 )
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
-            telling.cancel()
-
-
-class Running:
-    """What `up` has running, for whoever adds probes to it."""
-
-    def __init__(self, database: Database, site: Site, broker: EmbeddedBroker) -> None:
-        self.database, self.site, self.broker = database, site, broker
+            explaining.cancel()
 
 
 @contextlib.asynccontextmanager
 async def everything(
     given: argparse.Namespace,
-    stop: asyncio.Event,
     *,
     url: str,
     policy: Policy,
@@ -184,18 +202,23 @@ async def everything(
     monitor_secret: str,
     demo: str = "",
     enrolled_before_ms: int = 0,
-) -> AsyncIterator[Running]:
-    """Broker, collector, detector, announcer and web server in this process, all of them the
-    very parts that a fleet uses."""
+) -> AsyncIterator[LocalMonitor]:
+    """Run broker, collector, detector, publishers and web server in this process, the same parts
+    that a fleet uses, until the block ends.
+
+    They stop after the block, so that probes in it can still deliver while they end.
+    """
     fingerprints = load_fingerprints(given.fingerprints)
     database = await open_database(url)
     lags = Lags()
     counters = Counters(lags.ingest)
+    stop = asyncio.Event()
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
-            stories = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
-            asker = _asker(given, policy)
+            explanations = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
+            publishers = _Publishers(given, database, policy)
+            retests = publishers.retests
             site = Site(
                 database=database,
                 policy=policy,
@@ -208,36 +231,20 @@ async def everything(
                 demo=demo,
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
-                explanations=stories,
-                retests_requested=None if asker is None else asker.counts,
+                explanations=explanations,
+                retests_requested=None if retests is None else retests.counts,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
-            announcer = EventAnnouncer(database, policy, wall_clock)
-            # Both addresses are ours before anything else starts that would have to be undone.
+            # Both addresses are bound before anything starts that would have to be undone.
             async with serving(site, given.http), asyncio.TaskGroup() as group:
                 group.create_task(run_collector(*own, database, counters, stop, shared=False))
-                group.create_task(
-                    run_detector(
-                        database,
-                        policy,
-                        stop,
-                        holder=_holder(),
-                        clock=wall_clock,
-                        on_change=announcer.changed,
-                        observe_lag=lags.detection.observe,
-                        on_suspicion=None if asker is None else asker.wanted,
-                        fingerprints=fingerprints,
-                    )
-                )
-                besides = [
-                    group.create_task(announcer.run(*own)),
-                    group.create_task(stories.run()),
-                ]
-                if asker is not None:
-                    besides.append(group.create_task(asker.run(*own)))
-                yield Running(database, site, broker)
+                detector = publishers.detector(fingerprints, lags.detection.observe)
+                group.create_task(detector.run(stop))
+                background = publishers.start(group, *own)
+                background.append(group.create_task(explanations.run()))
+                yield LocalMonitor(database.registry, site.public_url, broker.url)
                 stop.set()
-                for task in besides:
+                for task in background:
                     task.cancel()
     finally:
         await database.close()
@@ -245,32 +252,29 @@ async def everything(
 
 async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Everything in one process, and a local probe as a child."""
-    from monitor.local.probe import local_probe
-
     catalogue = load(given.catalogue)
     url = database_url(given)
+    data = data_directory(given)
     interval = given.interval or INTERVAL_SECONDS
-    secret = kept_secret(_data(given) / "monitor.secret")
     async with everything(
         given,
-        stop,
         url=url,
         policy=Policy(pace=given.pace or 1),
         catalogue=catalogue,
         interval_seconds=interval,
-        monitor_secret=secret,
-    ) as running:
-        print(f"Reachwatch is on {running.site.public_url}", file=sys.stderr, flush=True)
+        monitor_secret=kept_secret(data / "monitor.secret"),
+    ) as monitor:
+        print(f"Reachwatch is on {monitor.public_url}", file=sys.stderr, flush=True)
         if given.no_local_probe:
             await stop.wait()
         else:
-            await local_probe(given, running, _data(given), interval, stop)
+            await local_probe(monitor, data, interval, given.catalogue, stop)
 
 
 @contextlib.asynccontextmanager
 async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
-    """The web server. Access is not logged: it would hold volunteers' addresses."""
-    runner = web.AppRunner(make_app(site), access_log=None)
+    """Run the web server. No access log: it would hold volunteers' addresses."""
+    runner = web.AppRunner(make_app(site), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     host, port = address
     try:
@@ -296,7 +300,7 @@ async def _open(given: argparse.Namespace) -> AsyncIterator[Database]:
 async def _broker(
     wanted: tuple[str, int] | None, credentials: Credentials, secret: str
 ) -> EmbeddedBroker:
-    """The embedded broker where it was asked for; else on its usual port, if that is free."""
+    """The embedded broker at the given address; without one, on the usual port if it is free."""
     if wanted is not None:
         return EmbeddedBroker(*wanted, credentials, MONITOR_USER, secret)
     with socket.socket() as attempt:
@@ -309,24 +313,9 @@ async def _broker(
     return EmbeddedBroker("127.0.0.1", port, credentials, MONITOR_USER, secret)
 
 
-def _asker(given: argparse.Namespace, policy: Policy) -> RetestAsker | None:
-    return None if given.no_retests else RetestAsker(policy, wall_clock)
-
-
 def _broker_secret(given: argparse.Namespace) -> str:
     path: Path | None = given.mqtt_secret_file
     return read_secret(path) if path is not None else ""
-
-
-def _data(given: argparse.Namespace) -> Path:
-    from monitor.paths import data_directory
-
-    return data_directory(given)
-
-
-def _holder() -> str:
-    """A name of this process for the detector's lease."""
-    return f"{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _url(address: tuple[str, int]) -> str:

@@ -15,15 +15,15 @@ import logging
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from monitor.demo.block import DEFAULT, DemoBlock, parse_block
 from monitor.demo.world import DemoVantage, World, script
 from monitor.detection.policy import Policy
 from monitor.local.children import keep_running
-from monitor.local.probe import PROBE, consent_hash, enrol_child
-from monitor.pipeline import Running, everything
+from monitor.local.probe import PROBE, LocalMonitor, consent_hash, enrol_child
 from probes.catalogue.load import load
 from probes.runtime.options import OptionError
 
@@ -43,8 +43,14 @@ WORDS = (
 )
 
 
-async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
-    """Run the demonstration until `stop`."""
+Everything = Callable[..., AbstractAsyncContextManager[LocalMonitor]]
+"""`monitor.pipeline.everything`."""
+
+
+async def demonstrate(
+    given: argparse.Namespace, stop: asyncio.Event, everything: Everything
+) -> None:
+    """Run the demonstration until `stop`; `everything` runs the monitor."""
     try:
         block = DEFAULT if given.demo_block is None else parse_block(given.demo_block)
     except ValueError as error:
@@ -55,7 +61,6 @@ async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
         url = given.database or f"sqlite+aiosqlite:///{(data / 'reachwatch.db').resolve()}"
         async with everything(
             given,
-            stop,
             url=url,
             policy=policy,
             catalogue=load(world.catalogue_dir),
@@ -63,10 +68,10 @@ async def demonstrate(given: argparse.Namespace, stop: asyncio.Event) -> None:
             monitor_secret=secrets.token_urlsafe(32),
             demo=WORDS,
             enrolled_before_ms=ENROLLED_BEFORE_MS,
-        ) as running:
-            print(f"The demonstration is on {running.site.public_url}", file=sys.stderr, flush=True)
+        ) as monitor:
+            print(f"The demonstration is on {monitor.public_url}", file=sys.stderr, flush=True)
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(_fleet(running, world, data, interval))]
+                tasks = [group.create_task(_fleet(monitor, world, data, interval))]
                 tasks.append(group.create_task(_run_script(world, block, policy.pace)))
                 await stop.wait()
                 for task in tasks:
@@ -98,17 +103,17 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int) -> None:
     print("The block is lifted.", file=sys.stderr, flush=True)
 
 
-async def _fleet(running: Running, world: World, data: Path, interval: float) -> None:
+async def _fleet(monitor: LocalMonitor, world: World, data: Path, interval: float) -> None:
     """Enrol every probe of the world and keep it running."""
     consent = await consent_hash()
     slots = asyncio.Semaphore(ENROL_AT_ONCE)
     async with asyncio.TaskGroup() as group:
         for vantage in world.vantages:
-            group.create_task(_probe(running, world, vantage, data, interval, consent, slots))
+            group.create_task(_probe(monitor, world, vantage, data, interval, consent, slots))
 
 
 async def _probe(
-    running: Running,
+    monitor: LocalMonitor,
     world: World,
     vantage: DemoVantage,
     data: Path,
@@ -119,7 +124,7 @@ async def _probe(
     state = data / "probes" / vantage.label
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with slots:
-        failed = await enrol_child(running, state, vantage.role, vantage.owner, vantage.label)
+        failed = await enrol_child(monitor, state, vantage.role, vantage.owner, vantage.label)
     if failed is not None:
         log.error("%s", failed)
         return
@@ -127,7 +132,7 @@ async def _probe(
         *PROBE, "run",
         "--state", str(state),
         "--catalogue", str(world.catalogue_dir),
-        "--broker", running.broker.url,
+        "--broker", monitor.broker_url,
         "--interval", f"{interval:g}",
         "--country", vantage.country,
         "--asn", str(vantage.asn),

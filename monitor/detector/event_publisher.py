@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events over MQTT: the open event of a service in a country is retained for anyone to read.
 
-On closing or retraction one final state is kept, and cleared after a day. A broker that is away
-costs nothing: what should be retained is worked out from the store at every connection.
+After closing or retraction one final state stays for a day and is then cleared. Nothing is lost
+while the broker is unreachable: what should be retained is computed from the store at every
+connection.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from probes.wire import topics
 log = logging.getLogger(__name__)
 KEEP_FINAL_SECONDS = 24 * 3600
 RECONNECT_SECONDS = (1.0, 30.0)
-MOST = 1000
-"""Events that are looked at: the newest, and the open ones however old."""
-LOOK_SECONDS = 60.0
-"""How often final states are looked through for those that have lain their time."""
+MAX_EVENTS = 1000
+"""Events considered: the newest, and open ones of any age."""
+CLEAR_SECONDS = 60.0
+"""How often expired final states are cleared, before division by the pace."""
 
 
-class EventAnnouncer:
+class EventPublisher:
     """Keeps the retained events of a broker equal to the store's."""
 
     def __init__(self, database: Database, policy: Policy, clock: Callable[[], int]) -> None:
@@ -41,7 +42,7 @@ class EventAnnouncer:
         self._wake = asyncio.Event()
         self._sent: dict[tuple[str, str], bytes] = {}
 
-    async def changed(self, events: Sequence[Event]) -> None:
+    async def on_change(self, events: Sequence[Event]) -> None:
         """The detector's `on_change`: publish soon."""
         if events:
             self._wake.set()
@@ -58,10 +59,10 @@ class EventAnnouncer:
                         self._wake.clear()
                         await self._publish(connection)
                         try:
-                            async with asyncio.timeout(max(0.5, LOOK_SECONDS / self._policy.pace)):
+                            async with asyncio.timeout(max(0.5, CLEAR_SECONDS / self._policy.pace)):
                                 await self._wake.wait()
                         except TimeoutError:
-                            pass  # time to look for what is to be cleared
+                            pass  # time to clear expired final states
             except (BrokerError, StoreUnavailableError) as error:
                 log.warning("events are not published: %s", str(error).splitlines()[0][:200])
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
@@ -70,13 +71,13 @@ class EventAnnouncer:
     async def _publish(self, connection: Connection) -> None:
         async with self._database.reading() as reader:
             events = [
-                *await list_events(reader, published=True, limit=MOST),
-                *await list_events(reader, state="open", published=True, limit=MOST),
+                *await list_events(reader, published=True, limit=MAX_EVENTS),
+                *await list_events(reader, state="open", published=True, limit=MAX_EVENTS),
             ]
         wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
         over = set(self._sent)
         if not self._sent:
-            # A broker may have kept, from an earlier run, what has meanwhile lain its time.
+            # A broker may still retain what has expired since an earlier run.
             over = {(event.service, event.country) for event in events}
         for place in sorted(over - wanted.keys()):
             await connection.publish(topics.events(*place), b"", retain=True)

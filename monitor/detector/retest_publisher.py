@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retests over MQTT: the detector's suspicions become requests to the probes of a network.
+"""Retests: which ones the detector requests, and their publication over MQTT.
 
-A request is worth something only now: what cannot be published at once, because the broker is
-away or the round is old, is dropped, and the detector asks again with the next round that
-still looks suspicious. Whether probes obey is their own matter.
+Whether something is suspicious is decided in `monitor.detection.sequence.suspicion`. The
+tracker remembers when each place was requested and where controls are; nothing of that is
+stored, so the next leader may request a retest once more. A request is useful only at once: if
+it cannot be published it is dropped, and the detector requests it again with the next round that
+still looks suspicious. Whether a probe follows a request is the probe's decision.
 """
 
 from __future__ import annotations
@@ -13,45 +15,129 @@ import logging
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from monitor.broker.client import connected
+from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
+from monitor.detection.sequence import suspicion
+from monitor.detection.sequence.state import Network, ServiceState, network_key
+from monitor.detection.sequence.suspicion import Asked, Place
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
+from probes.wire.measurement import LIVENESS_TARGETS, Role
 from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_retest
 
 log = logging.getLogger(__name__)
 RECONNECT_SECONDS = (1.0, 30.0)
-WAITING = 256
-"""Requests that wait for the broker; more than that is no suspicion but a storm."""
-LATE = 0.6
-"""Past this part of a round its probes would have no time left: the next round is named."""
-Place = tuple[str, int, str]
-"""Country, network, target."""
+MAX_WAITING = 256
+"""Requests that wait for the broker; the rest is dropped."""
+LATEST_START = 0.6
+"""After this fraction of a round its probes would have no time left: the next round is named."""
+CHECK_SECONDS = 15
+"""How often likely events and open rounds are checked, before division by the pace."""
 
 
-class RetestAsker:
+@dataclass
+class _Service:
+    asked: Asked = field(default_factory=dict)
+    controls: dict[Place, int] = field(default_factory=dict)
+    """What controls measure, with their last round."""
+    checked: int = 0
+    folded_open: int = 0
+
+
+@dataclass
+class RetestTracker:
+    """What was requested lately, for all services of one detector.
+
+    Controls are included: with only an older measurement by a control, a service that has just
+    gone down would look blocked.
+    """
+
+    policy: Policy
+    _services: dict[str, _Service] = field(default_factory=dict)
+
+    def record_controls(self, service: str, stored: Iterable[Stored]) -> None:
+        """Remember what controls measure."""
+        controls = self._of(service).controls
+        for one in stored:
+            m = one.measurement
+            if one.role is Role.CONTROL and m.target not in LIVENESS_TARGETS:
+                place = m.vantage.country, m.vantage.asn, m.target
+                controls[place] = max(m.round, controls.get(place, 0))
+
+    def open_rounds_due(self, service: str, now: int) -> int:
+        """When open rounds may be folded next, Unix milliseconds. When that is now, the caller
+        does it: the time counts as used."""
+        of = self._of(service)
+        due = of.folded_open + self.policy.ms(CHECK_SECONDS)
+        if due <= now:
+            of.folded_open = now
+        return due
+
+    def due(self, state: ServiceState, now: int, *, new_round: bool) -> tuple[Place, ...]:
+        """What to measure again at `now` (Unix milliseconds), controls last; nothing when the
+        state is old. Without a new round only events that are already likely can be due."""
+        policy, of = self.policy, self._of(state.service)
+        recent = policy.ms(policy.round_wait_seconds + 2 * policy.round_close_seconds)
+        if now - state.round > recent:
+            return ()
+        if not new_round and (not state.cases or now - of.checked < policy.ms(CHECK_SECONDS)):
+            return ()
+        of.checked = now
+        # A quorum that must hold for some time needs a measurement in the round in which it has:
+        # an earlier request would name the round before (see `requests`).
+        at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
+        chosen = suspicion.wanted(state, policy, at, of.asked)
+        length = policy.ms(policy.retest_round_seconds)
+        chosen = tuple(
+            place for place in chosen if _is_useful(_network(state, place), length, new_round)
+        )
+        of.asked = suspicion.remembered(of.asked, chosen, at, policy)
+        targets = {target for _, _, target in chosen}
+        window = policy.ms(policy.control_window_seconds)
+        of.controls = {
+            place: round for place, round in of.controls.items() if state.round - round <= window
+        }
+        controls = {place for place in of.controls if place[2] in targets}
+        return (*chosen, *sorted(controls - set(chosen)))
+
+    def _of(self, service: str) -> _Service:
+        return self._services.setdefault(service, _Service())
+
+
+def _is_useful(network: Network, length: int, new_round: bool) -> bool:
+    """Whether a vantage there measures more rarely than every `length` milliseconds, and, without
+    a new round, whether a quorum there waits to have held for long enough."""
+    rarer = any(member.interval > length for member in network.members.values())
+    return rarer and (new_round or any(each.likely_since for each in network.layers.values()))
+
+
+def _network(state: ServiceState, place: Place) -> Network:
+    country, asn, target = place
+    return state.networks[network_key(target, country, asn, OWN_SOURCE)]
+
+
+class RetestPublisher:
     """Publishes what the detector wants to be measured again."""
 
     def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
         self._policy, self._clock = policy, clock
-        self._waiting: asyncio.Queue[Place] = asyncio.Queue(WAITING)
-        self.asked = 0
-        """Targets that were asked for since the start: one in two networks is two."""
-        self._lately: deque[tuple[int, int]] = deque()
+        self._waiting: asyncio.Queue[Place] = asyncio.Queue(MAX_WAITING)
+        self.requested = 0
+        """Targets requested since the start; one target in two networks counts twice."""
+        self._recent: deque[tuple[int, int]] = deque()
 
     def counts(self) -> tuple[int, int]:
-        """Targets that were asked for since the start, and within the policy's window."""
-        self._forget()
-        return self.asked, sum(n for _, n in self._lately)
-
-    def _forget(self) -> None:
+        """Targets requested since the start, and within the policy's window."""
         oldest = self._clock() - self._policy.ms(self._policy.retest_window_seconds)
-        while self._lately and self._lately[0][0] <= oldest:
-            self._lately.popleft()
+        while self._recent and self._recent[0][0] <= oldest:
+            self._recent.popleft()
+        return self.requested, sum(n for _, n in self._recent)
 
-    async def wanted(self, places: Iterable[Place]) -> None:
-        """The detector's `on_suspicion`: ask soon, or never."""
+    async def on_retest(self, places: Iterable[Place]) -> None:
+        """The detector's `on_retest`: publish soon, or never."""
         for place in places:
             if not self._waiting.full():
                 self._waiting.put_nowait(place)
@@ -69,25 +155,25 @@ class RetestAsker:
                             places.append(self._waiting.get_nowait())
                         for topic, retest in requests(places, self._clock(), self._policy):
                             await connection.publish(topic, encode_retest(retest))
-                            self.asked += len(retest.targets)
-                            self._lately.append((self._clock(), len(retest.targets)))
-                            self._forget()
+                            self.requested += len(retest.targets)
+                            self._recent.append((self._clock(), len(retest.targets)))
+                            self.counts()
             except BrokerError as error:
-                log.warning("retests are not asked for: %s", error)
+                log.warning("retests are not published: %s", error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
             while not self._waiting.empty():
-                self._waiting.get_nowait()  # yesterday's suspicion
+                self._waiting.get_nowait()  # outdated by now
 
 
 def requests(places: Iterable[Place], now: int, policy: Policy) -> Iterator[tuple[str, Retest]]:
-    """Topic and request for each network, as few as possible, with one round for all.
+    """Topic and request for each network, as few as possible, all for the same round.
 
-    The round is a multiple of its length and may begin a little later than now.
+    The round begins at a multiple of its length, possibly a little later than `now`.
     """
     length = max(LEAST_INTERVAL_MS, policy.ms(policy.retest_round_seconds))
-    round, gone = now - now % length, now % length
-    if gone > LATE * length:
+    round, elapsed = now - now % length, now % length
+    if elapsed > LATEST_START * length:
         round += length
     by_network: dict[tuple[str, int], set[str]] = defaultdict(set)
     for country, asn, target in places:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a round may be folded: everybody who is due has delivered, or has had time enough."""
+"""When a round may be folded: every expected measurement has arrived, or its deadline passed."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
 
 
 def deadline(round: int, interval: int, policy: Policy) -> int:
-    """When a round closes whatever is missing, Unix milliseconds.
+    """When a round closes even with measurements missing, Unix milliseconds.
 
-    `interval` is the longest of the round's measurements. A probe with a very long one does not
-    hold everybody else up: it is late by design, and late facts are folded in afterwards.
+    `interval` is the longest interval of the round's measurements. A very long one does not delay
+    the others: such a probe is late by design, and its facts are folded afterwards.
     """
     wait = min(interval, policy.ms(policy.round_wait_seconds))
     return round + wait + policy.ms(policy.round_close_seconds)
 
 
 def delivered(round: int, stored: Sequence[Stored]) -> bool:
-    """Whether all who were active before, and are due, have delivered this round.
+    """Whether every probe that was active before and is due has delivered this round.
 
-    `stored` holds the measurements of the round and of some rounds before it. False when
-    nothing is known of rounds before: then only time can tell. Where the detector asked for the
-    round, those are due whom it asked: the vantages of the networks that answer, and controls.
+    `stored` holds the measurements of the round and of some rounds before it. False without
+    earlier rounds: then only the deadline decides. In a round of retests the requested vantages
+    are due: those of the networks that answer, and controls.
     """
     here = {_pair(one) for one in stored if one.measurement.round == round}
     now = [one.measurement for one in stored if one.measurement.round == round]
-    asked = [m for m in now if m.retest]
+    retested = [m for m in now if m.retest]
     due: set[_Pair] = set()
-    if not asked or any(not m.retest and m.target not in LIVENESS_TARGETS for m in now):
-        due |= _by_rhythm(round, stored)
-    if asked:
-        due |= _by_request(round, stored, asked)
+    if not retested or any(not m.retest and m.target not in LIVENESS_TARGETS for m in now):
+        due |= _due_by_interval(round, stored)
+    if retested:
+        due |= _due_by_retest(round, stored, retested)
     return bool(due) and due <= here
 
 
@@ -46,8 +46,8 @@ def _pair(one: Stored) -> _Pair:
     return one.measurement.probe, one.measurement.target
 
 
-def _by_rhythm(round: int, stored: Sequence[Stored]) -> set[_Pair]:
-    """Who measured before, and whose interval is over."""
+def _due_by_interval(round: int, stored: Sequence[Stored]) -> set[_Pair]:
+    """Those that measured before and whose interval is over."""
     return {
         _pair(one)
         for one in stored
@@ -57,10 +57,12 @@ def _by_rhythm(round: int, stored: Sequence[Stored]) -> set[_Pair]:
     }
 
 
-def _by_request(round: int, stored: Sequence[Stored], asked: Iterable[Measurement]) -> set[_Pair]:
-    """Who was asked, as far as the answers show."""
-    places = {(m.vantage.country, m.vantage.asn, m.target) for m in asked}
-    targets = {m.target for m in asked}
+def _due_by_retest(
+    round: int, stored: Sequence[Stored], retested: Iterable[Measurement]
+) -> set[_Pair]:
+    """Those that a retest was requested from, as far as the answers show."""
+    places = {(m.vantage.country, m.vantage.asn, m.target) for m in retested}
+    targets = {m.target for m in retested}
     before = [one for one in stored if one.measurement.round < round]
     due = set()
     for one in before:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which transitions of events are news: what the journal takes and whom to tell.
+"""Which transitions of events are new: what the journal records and which events to publish.
 
-Pure. News is never of the past: an event that both began and ended before anybody was told is
-kept, shown and replayed, but it is not announced; nor is one, yet, that only old facts speak of.
+Pure. Nothing is published about the past: an event that began and ended before it was first
+published is stored, shown and replayed, but not published. An event that only old facts support
+is not published yet.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence.state import ServiceState
 
 TRANSITIONS = ("opened", "likely", "confirmed", "closed", "retracted")
-_OVER = frozenset(("closed", "retracted"))
+_FINAL = frozenset(("closed", "retracted"))
 
 
-class News(msgspec.Struct, frozen=True):
-    """What to write to the journal and which events to hand on."""
+class NewTransitions(msgspec.Struct, frozen=True):
+    """What to write to the journal and which events to publish."""
 
     journal: tuple[tuple[str, str], ...]
     """(event id, transition)."""
     events: tuple[Event, ...]
 
 
-def news(
+def new_transitions(
     touched: Mapping[str, Event],
     before: ServiceState,
     after: ServiceState,
@@ -36,51 +37,50 @@ def news(
     *,
     now: int | None = None,
     policy: Policy = Policy(),  # noqa: B008 - frozen
-) -> News:
+) -> NewTransitions:
     """Compare two states of a service, the events touched between them and the journal.
 
-    With `now` (Unix milliseconds) an event that was never told and that nobody has spoken of
-    lately waits: while a spool drains, its end may be still to come. It is told with the first
-    fact of the present that says so too.
+    With `now` (Unix milliseconds) an unpublished event without recent facts waits: while a spool
+    drains, its end may still arrive. It is published with the first recent fact that supports it.
 
-    An event that a refold made disappear, though it was published, is handed on as retracted.
+    A published event that a refold removed is returned as retracted.
     """
-    said = set(known)
+    published = set(known)
     old = {case.event.id: case.event for case in before.cases.values()}
     open_now = {case.event.id for case in after.cases.values()}
     journal: list[tuple[str, str]] = []
-    told: list[Event] = []
+    changed: list[Event] = []
     for event in sorted(touched.values(), key=lambda each: (each.opened, each.id)):
-        if (event.id, "opened") not in said and (
+        if (event.id, "opened") not in published and (
             event.state is not EventState.OPEN
-            or (now is not None and _past(event, after, now, policy))
+            or (now is not None and _is_outdated(event, after, now, policy))
         ):
             continue
         kinds = [change.kind for change in event.history if change.kind in TRANSITIONS]
-        fresh = [(event.id, kind) for kind in kinds if (event.id, kind) not in said]
-        journal += fresh
-        was = old.get(event.id)
-        if was is not None:
-            moved = was.history != event.history or bool(fresh)
+        unpublished = [(event.id, kind) for kind in kinds if (event.id, kind) not in published]
+        journal += unpublished
+        earlier = old.get(event.id)
+        if earlier is not None:
+            has_changed = earlier.history != event.history or bool(unpublished)
         else:
-            # Unknown to the state before: new, or it was said to be over and is not.
+            # Not in the state before: either new, or published as over and open again.
             reopened = event.state is EventState.OPEN and bool(
-                _OVER & {w for i, w in said if i == event.id}
+                _FINAL & {w for i, w in published if i == event.id}
             )
-            moved = bool(fresh) or reopened
-        if moved:
-            told.append(event)
+            has_changed = bool(unpublished) or reopened
+        if has_changed:
+            changed.append(event)
     for id, event in sorted(old.items()):
-        if id in open_now or id in touched or (id, "opened") not in said:
+        if id in open_now or id in touched or (id, "opened") not in published:
             continue
-        told.append(replace(event, state=EventState.RETRACTED))
-        if (id, "retracted") not in said:
+        changed.append(replace(event, state=EventState.RETRACTED))
+        if (id, "retracted") not in published:
             journal.append((id, "retracted"))
-    return News(tuple(journal), tuple(told))
+    return NewTransitions(tuple(journal), tuple(changed))
 
 
-def _past(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
-    """Whether an open event has not been touched for as long as makes a vantage silent."""
+def _is_outdated(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
+    """Whether an open event is untouched for longer than a vantage may be silent."""
     intervals = [
         member.interval
         for network in state.networks.values()
@@ -88,6 +88,6 @@ def _past(event: Event, state: ServiceState, now: int, policy: Policy) -> bool:
         for member in network.members.values()
     ]
     intervals.sort()
-    # The middle one: a single vantage that claims to be slow must not make old news of today's.
+    # The median: one vantage that claims a long interval must not delay a new event.
     usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
     return now - event.updated > max(policy.ms(policy.silent_seconds), 3 * usual)

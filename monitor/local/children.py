@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Child processes that `reachwatch up` keeps running: its probes.
 
-A child that ends is started again, later each time; when the parent ends, however it ends, the
-kernel ends its children (prctl PR_SET_PDEATHSIG), so that nothing goes on measuring unseen.
+A child that ends is restarted, after a pause that grows each time. When the parent ends for any
+reason, the kernel ends its children (prctl PR_SET_PDEATHSIG), so no probe keeps measuring.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _STEADY_SECONDS = 60.0
-"""A child that ran this long starts again after the shortest pause."""
-_GRACE_SECONDS = 6.0
-"""A probe flushes its spool for up to 5 s on SIGTERM."""
+"""A child that ran this long is restarted after the shortest pause."""
+_GRACE_SECONDS = 3.0
+"""How long a child may take to end after SIGTERM. A probe that is killed then loses nothing: its
+spool is on disk."""
 
 
 def _die_with_parent() -> None:
@@ -32,7 +33,7 @@ def _die_with_parent() -> None:
 async def run_once(
     command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run a command to its end; its exit status and what it said on stderr."""
+    """Run a command to its end; return its exit status and stderr."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -42,11 +43,11 @@ async def run_once(
         preexec_fn=_die_with_parent,
     )
     try:
-        _, said = await process.communicate()
+        _, errors = await process.communicate()
     except asyncio.CancelledError:
         await _end(process)
         raise
-    return process.returncode or 0, said.decode(errors="replace").strip()
+    return process.returncode or 0, errors.decode(errors="replace").strip()
 
 
 async def keep_running(
@@ -55,7 +56,7 @@ async def keep_running(
     log_file: Path,
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Keep a command running until cancelled; what it prints goes to a file."""
+    """Keep a command running until cancelled; its output goes to a file."""
     pause = _FIRST_PAUSE_SECONDS
     clock = asyncio.get_running_loop().time
     while True:
@@ -75,7 +76,7 @@ async def keep_running(
             await _end(process)
             raise
         pause = _FIRST_PAUSE_SECONDS if clock() - began > _STEADY_SECONDS else pause
-        log.warning("%s ended with status %d, see %s; starting again", name, status, log_file)
+        log.warning("%s ended with status %d, see %s; restarting", name, status, log_file)
         await asyncio.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

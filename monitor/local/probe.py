@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local probe of `reachwatch up`: enrolled by a token like any other, run as a child.
+"""The local probe of `reachwatch up`: enrolled by a token like any other, run as a child process.
 
-Whoever starts `up` without `--no-local-probe` agrees to it on their own machine; the notice
-that `up` prints says so before the probe starts.
+Starting `up` without `--no-local-probe` is the consent of the machine's user; `up` prints a
+notice before the probe starts.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import logging
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from monitor.enrolment import new_token
 from monitor.local.children import keep_running, run_once
 from monitor.store.database import wall_clock
-
-if TYPE_CHECKING:
-    from monitor.pipeline import Running
+from monitor.store.registry import Registry
 
 log = logging.getLogger(__name__)
 PROBE = (sys.executable, "-m", "probes")
@@ -30,6 +28,14 @@ NOTICE = (
     "services of the catalogue, and whoever watches this line can see that. "
     "`reachprobe consent` has the whole text; --no-local-probe turns it off."
 )
+
+
+class LocalMonitor(msgspec.Struct, frozen=True):
+    """What a probe on this machine needs of the monitor in this process."""
+
+    registry: Registry
+    public_url: str
+    broker_url: str
 
 
 async def consent_hash() -> str:
@@ -47,38 +53,39 @@ async def consent_hash() -> str:
 
 
 async def enrol_child(
-    running: Running, state: Path, role: str, owner: str, name: str
+    monitor: LocalMonitor, state: Path, role: str, owner: str, name: str
 ) -> str | None:
-    """Enrol a probe whose state is in a directory, unless it is already. None, or what failed."""
+    """Enrol the probe whose state is in a directory, unless it is enrolled; return the error, or
+    None."""
     if (state / "enrolment.json").exists():
         return None
     now = wall_clock()
-    token, text = new_token(running.site.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
-    await running.database.registry.add_token(token)
-    # Not an argument: every user of the machine can read those.
+    token, text = new_token(monitor.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
+    await monitor.registry.add_token(token)
+    # Not an argument: every user of the machine can read arguments.
     environment = {"REACHPROBE_TOKEN": text}
-    status, said = await run_once([*PROBE, "join", "--state", str(state)], environment)
-    return None if status == 0 else f"{name} could not enrol: {said.splitlines()[-1:] or status}"
+    status, errors = await run_once([*PROBE, "join", "--state", str(state)], environment)
+    return None if status == 0 else f"{name} could not enrol: {errors.splitlines()[-1:] or status}"
 
 
 async def local_probe(
-    given: argparse.Namespace, running: Running, data: Path, interval: int, stop: asyncio.Event
+    monitor: LocalMonitor, data: Path, interval: int, catalogue: Path | None, stop: asyncio.Event
 ) -> None:
     """Run the local probe until `stop`."""
     state = data / "probe"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     print(NOTICE.format(interval=interval), file=sys.stderr, flush=True)
-    failed = await enrol_child(running, state, "vantage", "local", "the local probe")
+    failed = await enrol_child(monitor, state, "vantage", "local", "the local probe")
     if failed is not None:
         log.error("%s; the monitor runs without it", failed)
         await stop.wait()
         return
     command = [
         *PROBE, "run", "--state", str(state), "--interval", str(interval),
-        "--broker", running.broker.url, "--accept-risks", await consent_hash(),
+        "--broker", monitor.broker_url, "--accept-risks", await consent_hash(),
     ]  # fmt: skip
-    if given.catalogue is not None:
-        command += ["--catalogue", str(given.catalogue)]
+    if catalogue is not None:
+        command += ["--catalogue", str(catalogue)]
     async with asyncio.TaskGroup() as group:
         child = group.create_task(keep_running("the local probe", command, data / "probe.log"))
         await stop.wait()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.demo import demonstration
+from monitor.pipeline import everything
 from probes.runtime.options import OptionError
 
 
@@ -18,7 +19,9 @@ def given(**values: object) -> argparse.Namespace:
 
 async def test_a_block_that_cannot_be_shown_is_one_line() -> None:
     with pytest.raises(OptionError, match=r"--demo-block: tcp\.reset needs a firewall"):
-        await demonstration.demonstrate(given(demo_block="wechat:64501:tcp.reset"), asyncio.Event())
+        await demonstration.demonstrate(
+            given(demo_block="wechat:64501:tcp.reset"), asyncio.Event(), everything
+        )
 
 
 async def test_the_data_directory_ends_with_the_demonstration(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from monitor.broker.client import connected
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
-from monitor.detector.event_publisher import KEEP_FINAL_SECONDS, EventAnnouncer, retained
+from monitor.detector.event_publisher import KEEP_FINAL_SECONDS, EventPublisher, retained
 from monitor.store.database import Database, open_database
 from monitor.store.records import Conclusions
 from probes.wire import topics
@@ -77,12 +77,12 @@ async def until(
 @contextlib.asynccontextmanager
 async def announcing(
     store: Database, broker: Mosquitto, clock: Callable[[], int], pace: int = 1
-) -> AsyncIterator[EventAnnouncer]:
-    announcer = EventAnnouncer(store, Policy(pace=pace), clock)
+) -> AsyncIterator[EventPublisher]:
+    publisher = EventPublisher(store, Policy(pace=pace), clock)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(announcer.run(broker.url, "monitor", "x"))
+        task = group.create_task(publisher.run(broker.url, "monitor", "x"))
         try:
-            yield announcer
+            yield publisher
         finally:
             task.cancel()
 
@@ -94,12 +94,12 @@ async def test_an_event_is_retained_changed_ended_and_cleared(
     topic = topics.events(*PLACE)
     await conclude(store, OPEN)
     # The pace makes it look twice a second for what has lain its time.
-    async with announcing(store, broker, lambda: now, pace=120) as announcer:
+    async with announcing(store, broker, lambda: now, pace=120) as publisher:
         said = await until(broker, lambda found: topic in found)
         assert said[topic]["state"] == "open"
         assert said[topic]["id"] == OPEN.id
         await conclude(store, CLOSED)
-        await announcer.changed([CLOSED])
+        await publisher.on_change([CLOSED])
         said = await until(broker, lambda found: found[topic]["state"] == "closed")
         assert said[topic]["closed"].endswith(":00.009Z")
         now = NOON + 9 + DAY // 120
@@ -111,11 +111,11 @@ async def test_it_comes_back_after_the_broker_and_says_what_it_missed(
 ) -> None:
     topic = topics.events(*PLACE)
     await conclude(store, OPEN)
-    async with announcing(store, broker, lambda: NOON) as announcer:
+    async with announcing(store, broker, lambda: NOON) as publisher:
         await until(broker, lambda found: topic in found)
         broker.kill()  # it keeps nothing on disk: everything retained is lost
         await conclude(store, CLOSED)
-        await announcer.changed([CLOSED])
+        await publisher.on_change([CLOSED])
         await asyncio.sleep(0.2)
         broker.start()
         said = await until(broker, lambda found: topic in found)
@@ -149,12 +149,12 @@ async def test_nothing_is_sent_twice(store: Database, broker: Mosquitto) -> None
     async with asyncio.TaskGroup() as group:
         listener = group.create_task(listen(ready))
         await ready.wait()
-        async with announcing(store, broker, lambda: NOON) as announcer:
+        async with announcing(store, broker, lambda: NOON) as publisher:
             async with asyncio.timeout(10):
                 while not heard:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.02)
-            await announcer.changed([OPEN])
-            await announcer.changed([])
+            await publisher.on_change([OPEN])
+            await publisher.on_change([])
             await asyncio.sleep(0.3)
         listener.cancel()
     assert len(heard) == 1

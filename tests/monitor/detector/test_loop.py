@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from monitor.commands.replay import events_bytes, fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
-from monitor.detector.loop import LEASE_SECONDS, Detecting, run_detector
+from monitor.detector.loop import LEASE_SECONDS, Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events, count_transitions, list_events
 from monitor.store.reading.measurements import list_judged
@@ -38,9 +38,9 @@ class World:
         self.lags: list[float] = []
         self.detector = self.another("first")
 
-    def another(self, holder: str) -> Detecting:
+    def another(self, holder: str) -> Detector:
         """A process of its own: nothing in memory."""
-        return Detecting(
+        return Detector(
             self.database,
             POLICY,
             holder,
@@ -48,7 +48,7 @@ class World:
             on_change=self._tell,
             observe_lag=self.lags.append,
             poll_seconds=0.01,
-            rest=0,
+            rest_factor=0,
         )
 
     async def _tell(self, events: list[Event]) -> None:
@@ -61,7 +61,7 @@ class World:
     async def settle(self, at: int | None = None) -> None:
         """Let the detector do all that it can, by default when the newest round is just over."""
         self.now = self.newest + INTERVAL + 30_000 if at is None else at
-        while await self.detector.turn():
+        while await self.detector.run_once():
             pass
 
     async def events(self) -> list[Event]:
@@ -225,11 +225,11 @@ async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: Wo
     await world.settle()
     standby = world.another("second")
     await world.arrive(rounds(range(10, 20), BLOCK))
-    assert not await standby.turn()
+    assert not await standby.run_once()
     world.now = world.newest + INTERVAL + 30_000
     assert world.now - world.newest > LEASE_SECONDS * 1000
-    assert await standby.turn()
-    assert not await world.detector.turn()
+    assert await standby.run_once()
+    assert not await world.detector.run_once()
     assert kinds(world.told) == ["likely", "confirmed"]
     assert await events_bytes(world.database) == lines(
         await fold_store(world.database, END, POLICY)
@@ -245,7 +245,7 @@ async def test_one_that_is_stopped_lets_the_lease_go(world: World) -> None:
         await asyncio.sleep(0.05)
         stop.set()
     await world.arrive(rounds(range(10, 20), BLOCK))
-    assert await world.another("second").turn()
+    assert await world.another("second").run_once()
 
 
 async def test_facts_of_a_time_that_was_let_go_change_nothing(
@@ -308,13 +308,8 @@ async def test_run_works_until_it_is_stopped(world: World) -> None:
     await world.arrive(rounds(range(10), BLOCK))
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            run_detector(
-                world.database,
-                POLICY,
-                stop,
-                holder="one",
-                clock=lambda: world.now,
-                on_change=on_change,
+            Detector(world.database, POLICY, "one", lambda: world.now, on_change=on_change).run(
+                stop
             )
         )
         async with asyncio.timeout(10):
@@ -326,9 +321,9 @@ async def test_a_store_that_is_away_is_waited_for(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop, turns = asyncio.Event(), 0
-    real = world.detector.turn
+    real = world.detector.run_once
 
-    async def turn() -> bool:
+    async def run_once() -> bool:
         nonlocal turns
         turns += 1
         if turns < 4:
@@ -336,7 +331,7 @@ async def test_a_store_that_is_away_is_waited_for(
         stop.set()
         return await real()
 
-    monkeypatch.setattr(world.detector, "turn", turn)
+    monkeypatch.setattr(world.detector, "run_once", run_once)
     with caplog.at_level(logging.INFO):
         async with asyncio.timeout(10):
             await world.detector.run(stop)
@@ -354,7 +349,7 @@ async def test_the_present_goes_before_what_comes_very_late(world: World) -> Non
         await world.arrive(rounds([3], people=late, target=name))
         await world.arrive(rounds(fresh, people=few, target=name))
     world.now = START + 128 * INTERVAL + 30_000
-    await world.detector.turn()
+    await world.detector.run_once()
     load = world.database.conclusions.load
     assert [(await load(f"s{n}"))[0] for n in range(3)] == [START + 127 * INTERVAL] * 3  # type: ignore[index]
     judged = []
@@ -362,7 +357,7 @@ async def test_the_present_goes_before_what_comes_very_late(world: World) -> Non
         async with world.database.reading() as connection:
             rows = await list_judged(connection, limit=10_000)
         judged.append(sum(row.probe == late[0].probe for row in rows))
-        await world.detector.turn()
+        await world.detector.run_once()
     assert judged == [1, 2, 3, 3]
     assert await world.database.conclusions.cursor() == await arrived(world)
 

@@ -29,7 +29,7 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     async def ask(places: Sequence[suspicion.Place]) -> None:
         asked.append(places)
 
-    world.detector.on_suspicion = ask
+    world.detector.on_retest = ask
     usual, own = (
         2 * INTERVAL,
         (("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging")),
@@ -46,11 +46,11 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
     assert asked[1:] in ([own], [own, own])
     # A detector that comes back after an hour catches up, and asks nobody about then.
     late = world.another("second")
-    late.on_suspicion = ask
+    late.on_retest = ask
     await world.database.conclusions.clear()
     asked.clear()
     world.now = START + 3_600_000
-    while await late.turn():
+    while await late.run_once():
         pass
     assert asked == []
 
@@ -62,7 +62,7 @@ async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> No
     async def ask(places: Sequence[suspicion.Place]) -> None:
         asked.append(places)
 
-    world.detector.on_suspicion = ask
+    world.detector.on_retest = ask
     usual, at = 5 * INTERVAL, START + 3 * 5 * INTERVAL
     for number in range(3):
         await world.arrive(rounds([number], interval=usual))
@@ -86,7 +86,7 @@ async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -
     async def ask(places: Sequence[suspicion.Place]) -> None:
         raise AssertionError(places)
 
-    world.detector.on_suspicion = ask
+    world.detector.on_retest = ask
     for number in range(8):
         await world.arrive(rounds([number], from_round(3)))
         await world.settle(START + number * INTERVAL + INTERVAL)

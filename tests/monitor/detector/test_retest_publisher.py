@@ -1,4 +1,4 @@
-"""Retests through a real mosquitto: one message a network, with a round that can be kept."""
+"""What is requested and when; published through a real mosquitto, one message a network."""
 
 from __future__ import annotations
 
@@ -11,10 +11,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.broker.client import connected
+from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detector.retest_publisher import LATE, WAITING, RetestAsker, requests
+from monitor.detector.retest_publisher import (
+    CHECK_SECONDS,
+    LATEST_START,
+    MAX_WAITING,
+    RetestPublisher,
+    RetestTracker,
+    requests,
+)
 from probes.wire import topics
 from probes.wire.retest import MOST_TARGETS, decode_retest, encode_retest
+from tests.monitor.detection.worlds import (
+    INTERVAL,
+    TARGET,
+    World,
+    blocked,
+    by_probe,
+    in_network,
+    standard,
+)
+from tests.monitor.detection.worlds import POLICY as WORLD_POLICY
+from tests.monitor.fleet import PEOPLE, rounds
 from tests.world.mosquitto import running_mosquitto
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -27,39 +46,42 @@ def test_one_request_a_network_with_its_targets_in_order() -> None:
     places = [("RU", 1, "b/x"), ("FR", 1, "a/x"), ("RU", 1, "a/x"), ("RU", 1, "b/x")]
     found = list(requests(places, NOON + 5_000, POLICY))
     assert [topic for topic, _ in found] == [topics.retest("FR", 1), topics.retest("RU", 1)]
-    assert [asked.targets for _, asked in found] == [("a/x",), ("a/x", "b/x")]
-    assert {asked.round for _, asked in found} == {NOON}
+    assert [retest.targets for _, retest in found] == [("a/x",), ("a/x", "b/x")]
+    assert {retest.round for _, retest in found} == {NOON}
     assert list(requests([], NOON, POLICY)) == []
 
 
 def test_many_targets_are_several_requests() -> None:
     places = [("RU", 1, f"s{n}/x") for n in range(MOST_TARGETS + 1)]
-    assert [len(asked.targets) for _, asked in requests(places, NOON, POLICY)] == [MOST_TARGETS, 1]
+    assert [len(retest.targets) for _, retest in requests(places, NOON, POLICY)] == [
+        MOST_TARGETS,
+        1,
+    ]
 
 
 @given(now=st.integers(10**12, 2 * 10**12), pace=st.integers(1, 600))
 def test_the_round_has_time_left_whatever_the_hour_and_the_pace(now: int, pace: int) -> None:
-    ((_, asked),) = requests([("RU", 1, "a/x")], now, Policy(pace=pace))
-    assert decode_retest(encode_retest(asked)) == asked
-    left = asked.round + asked.interval_ms - now
-    assert (1 - LATE) * asked.interval_ms - 1 <= left <= 1.5 * asked.interval_ms
+    ((_, retest),) = requests([("RU", 1, "a/x")], now, Policy(pace=pace))
+    assert decode_retest(encode_retest(retest)) == retest
+    left = retest.round + retest.interval_ms - now
+    assert (1 - LATEST_START) * retest.interval_ms - 1 <= left <= 1.5 * retest.interval_ms
 
 
-async def test_asked_where_it_is_suspected_and_nowhere_else(tmp_path: Path) -> None:
+async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
-        asker = RetestAsker(POLICY, lambda: NOON)
+        publisher = RetestPublisher(POLICY, lambda: NOON)
         async with asyncio.TaskGroup() as group, connected(broker.url, "", "") as here:
             await here.subscribe(topics.retest("RU", 64501))
             await here.subscribe(topics.retest("FR", 64503))
-            running = group.create_task(asker.run(broker.url, "", ""))
-            await asker.wanted([("RU", 64501, "wechat/web")])
+            running = group.create_task(publisher.run(broker.url, "", ""))
+            await publisher.on_retest([("RU", 64501, "wechat/web")])
             async with asyncio.timeout(20):
                 message = await anext(here.messages())
             assert message.topic == topics.retest("RU", 64501)
             assert decode_retest(message.payload).targets == ("wechat/web",)
             assert not message.retained
             running.cancel()
-        assert asker.counts() == (1, 1)
+        assert publisher.counts() == (1, 1)
         # Nothing is kept for those who come later.
         async with connected(broker.url, "", "") as late:
             await late.subscribe("reachwatch/v1/retest/#")
@@ -68,33 +90,99 @@ async def test_asked_where_it_is_suspected_and_nowhere_else(tmp_path: Path) -> N
                     raise AssertionError(await anext(late.messages()))
 
 
-async def test_how_many_were_asked_for_lately(tmp_path: Path) -> None:
+async def test_counts_of_recent_requests(tmp_path: Path) -> None:
     now = NOON
     with running_mosquitto(tmp_path / "b") as broker:
-        asker = RetestAsker(POLICY, lambda: now)
+        publisher = RetestPublisher(POLICY, lambda: now)
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(asker.run(broker.url, "", ""))
+            running = group.create_task(publisher.run(broker.url, "", ""))
             for n in (1, 2):
-                await asker.wanted([("RU", 64501, "wechat/web"), ("NL", 1, "wechat/web")])
+                await publisher.on_retest([("RU", 64501, "wechat/web"), ("NL", 1, "wechat/web")])
                 async with asyncio.timeout(20):
-                    while asker.asked < 2 * n:  # noqa: ASYNC110 - nobody tells
+                    while publisher.requested < 2 * n:  # noqa: ASYNC110 - no event to wait for
                         await asyncio.sleep(0.02)
                 now += 1000 * POLICY.retest_window_seconds // 2
-            assert asker.counts() == (4, 2)
+            assert publisher.counts() == (4, 2)
             now += 1000 * POLICY.retest_window_seconds // 2
-            assert asker.counts() == (4, 0)
+            assert publisher.counts() == (4, 0)
             running.cancel()
 
 
-async def test_a_storm_does_not_pile_up_and_old_suspicions_are_dropped(tmp_path: Path) -> None:
+async def test_waiting_requests_are_bounded_and_dropped_when_outdated(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
-        asker = RetestAsker(POLICY, lambda: NOON)
-        await asker.wanted(("RU", n, "a/x") for n in range(2 * WAITING))
+        publisher = RetestPublisher(POLICY, lambda: NOON)
+        await publisher.on_retest(("RU", n, "a/x") for n in range(2 * MAX_WAITING))
         gone = broker.url
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(asker.run(gone, "", ""))
+        running = group.create_task(publisher.run(gone, "", ""))
         async with asyncio.timeout(20):
-            while not asker._waiting.empty():  # noqa: ASYNC110 - nobody tells
+            while not publisher._waiting.empty():  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.05)
         running.cancel()
-    assert asker.asked == 0
+    assert publisher.requested == 0
+
+
+NET = ("RU", 64501, TARGET)
+
+
+def first_failure() -> tuple[World, RetestTracker, int]:
+    """A world after a first failure, an empty tracker, and when the round is folded."""
+    world = World(standard()).quiet().run(1, by_probe({"p-ru64501-0": blocked()}))
+    return world, RetestTracker(WORLD_POLICY), world.state.round + INTERVAL
+
+
+def test_a_first_failure_is_requested_once() -> None:
+    world, tracker, now = first_failure()
+    assert tracker.due(world.state, now, new_round=True) == (NET,)
+    assert tracker.due(world.state, now + 1000, new_round=True) == ()
+    assert RetestTracker(WORLD_POLICY).due(world.state, now, new_round=False) == ()
+
+
+def test_an_old_state_requests_nothing() -> None:
+    world, tracker, now = first_failure()
+    late = WORLD_POLICY.ms(WORLD_POLICY.round_wait_seconds + 2 * WORLD_POLICY.round_close_seconds)
+    assert tracker.due(world.state, world.state.round + late + 1, new_round=True) == ()
+    assert tracker.due(world.state, now, new_round=True) == (NET,)
+
+
+def test_active_controls_of_the_target_are_included() -> None:
+    world, tracker, now = first_failure()
+    (control,) = {p for p in PEOPLE if p.country == "DE"}
+    stored = rounds([0], target=TARGET, start=world.state.round)
+    stored += rounds([0], target="wechat/elsewhere", start=world.state.round)
+    tracker.record_controls("wechat", stored)
+    assert tracker.due(world.state, now, new_round=True) == (NET, ("DE", control.asn, TARGET))
+    # A control that has been silent for longer than the window is left out.
+    world, tracker, now = first_failure()
+    long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.control_window_seconds) - 1
+    tracker.record_controls("wechat", rounds([0], target=TARGET, start=long_ago))
+    assert tracker.due(world.state, now, new_round=True) == (NET,)
+
+
+def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
+    world = World(standard()).quiet().run(2, in_network(64501, blocked()))
+    assert world.only.tier is Tier.LIKELY
+    tracker, since = RetestTracker(WORLD_POLICY), world.state.round
+    times = [
+        at
+        for at in range(since, since + 450_000, 1000)
+        if tracker.due(world.state, at, new_round=False)
+    ]
+    hold = since + WORLD_POLICY.ms(WORLD_POLICY.confirm_typed_seconds)
+    assert len(times) == 1
+    assert (
+        hold - (1 - LATEST_START) * WORLD_POLICY.ms(WORLD_POLICY.retest_round_seconds)
+        <= times[0]
+        < hold
+    )
+    ((_, retest),) = requests([NET], times[0], WORLD_POLICY)
+    assert retest.round == hold, "in that round the quorum will have held for long enough"
+
+
+def test_open_rounds_are_folded_now_and_then() -> None:
+    tracker, look = RetestTracker(WORLD_POLICY), WORLD_POLICY.ms(CHECK_SECONDS)
+    assert tracker.open_rounds_due("wechat", 10**12) <= 10**12
+    assert tracker.open_rounds_due("wechat", 10**12 + 1) == 10**12 + look
+    assert tracker.open_rounds_due("signal", 10**12 + 1) <= 10**12 + 1
+    assert tracker.open_rounds_due("wechat", 10**12 + look) == 10**12 + look
+    assert tracker.open_rounds_due("wechat", 10**12 + look + 1) == 10**12 + 2 * look

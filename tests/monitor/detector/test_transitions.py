@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Change, Event, EventState
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.state import Case, Member, Network, ServiceState
-from monitor.detector.transitions import news
+from monitor.detector.transitions import new_transitions
 from tests.monitor.store.samples import event
 
 OPENED, LIKELY, CONFIRMED, CLOSED = (
@@ -33,24 +33,24 @@ def said(*kinds: str, id: str = A) -> list[tuple[str, str]]:
     return [(id, kind) for kind in kinds]
 
 
-def test_a_new_event_is_news() -> None:
+def test_a_new_event_is_new_transitions() -> None:
     new = told(OPENED, LIKELY)
-    found = news(by_id(new), state(), state(new), [])
+    found = new_transitions(by_id(new), state(), state(new), [])
     assert found.journal == ((A, "opened"), (A, "likely"))
     assert found.events == (new,)
 
 
 def test_only_what_the_journal_lacks_is_written() -> None:
     old, new = told(OPENED, LIKELY), told(OPENED, LIKELY, CONFIRMED)
-    found = news(by_id(new), state(old), state(new), said("opened", "likely"))
+    found = new_transitions(by_id(new), state(old), state(new), said("opened", "likely"))
     assert found.journal == ((A, "confirmed"),)
     assert found.events == (new,)
 
 
-def test_more_evidence_alone_is_no_news() -> None:
+def test_more_evidence_alone_is_no_new_transitions() -> None:
     old = told(OPENED)
     new = replace(old, agreeing=3)
-    assert news(by_id(new), state(old), state(new), said("opened")).events == ()
+    assert new_transitions(by_id(new), state(old), state(new), said("opened")).events == ()
 
 
 def test_what_only_old_facts_say_waits() -> None:
@@ -63,52 +63,54 @@ def test_what_only_old_facts_say_waits() -> None:
     }
     after = replace(state(new), networks=networks)
     for late, kinds in ((limit, 2), (limit + 1, 0)):
-        found = news(by_id(new), state(), after, [], now=new.updated + late)
+        found = new_transitions(by_id(new), state(), after, [], now=new.updated + late)
         assert (len(found.journal), len(found.events)) == (kinds, bool(kinds))
     known = said("opened", "likely")
     more = told(OPENED, LIKELY, CONFIRMED)
-    found = news(by_id(more), state(new), after, known, now=new.updated + limit + 1)
+    found = new_transitions(by_id(more), state(new), after, known, now=new.updated + limit + 1)
     assert found.events == (more,)
 
 
 def test_another_technique_is_told_and_not_journalled() -> None:
     old, new = told(OPENED), told(OPENED, Change(round=2, kind="changed", note="x -> y"))
-    found = news(by_id(new), state(old), state(new), said("opened"))
+    found = new_transitions(by_id(new), state(old), state(new), said("opened"))
     assert (found.journal, found.events) == ((), (new,))
 
 
 def test_closing_is_news_for_who_heard_of_the_opening() -> None:
     old, new = told(OPENED), told(OPENED, CLOSED)
-    found = news(by_id(new), state(old), state(), said("opened"))
+    found = new_transitions(by_id(new), state(old), state(), said("opened"))
     assert (found.journal, found.events) == (((A, "closed"),), (new,))
 
 
-def test_the_past_is_no_news() -> None:
+def test_a_past_event_is_not_published() -> None:
     new = told(OPENED, LIKELY, CONFIRMED, CLOSED)
-    assert news(by_id(new), state(), state(), []) == news({}, state(), state(), [])
+    assert new_transitions(by_id(new), state(), state(), []) == new_transitions(
+        {}, state(), state(), []
+    )
 
 
 def test_drawing_everything_anew_says_nothing_twice() -> None:
     over, running = told(OPENED, CLOSED), told(OPENED, LIKELY, id=B)
     known = said("opened", "closed") + said("opened", "likely", id=B)
-    found = news(by_id(over, running), state(), state(running), known)
+    found = new_transitions(by_id(over, running), state(), state(running), known)
     assert (found.journal, found.events) == ((), ())
 
 
 def test_an_event_that_is_not_over_after_all_is_told_again() -> None:
     new = told(OPENED)
-    found = news(by_id(new), state(), state(new), said("opened", "closed"))
+    found = new_transitions(by_id(new), state(), state(new), said("opened", "closed"))
     assert (found.journal, found.events) == ((), (new,))
 
 
 def test_an_event_that_vanishes_is_retracted_once() -> None:
     old = told(OPENED)
-    found = news({}, state(old), state(), said("opened"))
+    found = new_transitions({}, state(old), state(), said("opened"))
     assert found.journal == ((A, "retracted"),)
     assert [each.state for each in found.events] == [EventState.RETRACTED]
-    again = news({}, state(old), state(), said("opened", "retracted"))
+    again = new_transitions({}, state(old), state(), said("opened", "retracted"))
     assert again.journal == ()
 
 
 def test_an_event_that_nobody_heard_of_may_vanish_silently() -> None:
-    assert news({}, state(told(OPENED)), state(), []).events == ()
+    assert new_transitions({}, state(told(OPENED)), state(), []).events == ()
