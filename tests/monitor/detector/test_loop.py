@@ -1,4 +1,4 @@
-"""The detector's shell over a real store: what arrives, in which order, and who is told."""
+"""The detector's loop over a real store: order of arrival, late facts, leases, publication."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -248,7 +249,7 @@ async def test_one_that_is_stopped_lets_the_lease_go(world: World) -> None:
     assert await world.another("second").run_once()
 
 
-async def test_facts_of_a_time_that_was_let_go_change_nothing(
+async def test_facts_of_a_pruned_time_change_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.arrive(rounds(range(40), from_round(4, 12)))
@@ -258,11 +259,11 @@ async def test_facts_of_a_time_that_was_let_go_change_nothing(
     await world.arrive(rounds([2], people=[Person(7, 64501)]))
     with caplog.at_level(logging.WARNING):
         await world.settle()
-    assert "after its time was let go" in caplog.text
+    assert "which is pruned, are ignored" in caplog.text
     assert await events_bytes(world.database) == before
 
 
-async def test_a_trickle_is_not_looked_at_with_every_message(world: World) -> None:
+async def test_a_service_rests_between_checks(world: World) -> None:
     world.detector.rest = 10**9
     await world.arrive(rounds([0], people=PEOPLE[:1]))
     await world.settle(START)
@@ -284,7 +285,7 @@ async def test_state_of_another_version_is_drawn_anew(
     world.detector = world.another("first")
     with caplog.at_level(logging.WARNING):
         await world.settle()
-    assert "all conclusions are drawn anew" in caplog.text
+    assert "everything is folded again from the start" in caplog.text
     assert await events_bytes(world.database) == before
     assert kinds(world.told) == ["likely"]
 
@@ -298,7 +299,7 @@ async def test_services_are_folded_each_by_itself(world: World) -> None:
     assert await world.database.conclusions.load("signal") is not None
 
 
-async def test_run_works_until_it_is_stopped(world: World) -> None:
+async def test_runs_until_stopped(world: World) -> None:
     stop, seen = asyncio.Event(), asyncio.Event()
     world.now = START + 10 * INTERVAL
 
@@ -317,7 +318,7 @@ async def test_run_works_until_it_is_stopped(world: World) -> None:
         stop.set()
 
 
-async def test_a_store_that_is_away_is_waited_for(
+async def test_waits_for_an_unavailable_store(
     world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop, turns = asyncio.Event(), 0
@@ -336,7 +337,7 @@ async def test_a_store_that_is_away_is_waited_for(
         async with asyncio.timeout(10):
             await world.detector.run(stop)
     assert caplog.text.count("database is locked") == 1
-    assert "the store is back" in caplog.text
+    assert "the store is available again" in caplog.text
 
 
 async def test_the_present_goes_before_what_comes_very_late(world: World) -> None:
@@ -383,3 +384,22 @@ async def test_what_lies_in_a_hole_is_not_read(
     await world.settle()
     assert max(last - first for first, last in asked) <= INTERVAL + POLICY.ms(300)
     assert await folded(world) == START + 9001 * INTERVAL
+
+
+async def test_stops_in_the_middle_of_a_long_fold(world: World) -> None:
+    """Each part of a long history checks for the stop, so that SIGTERM does not wait for all."""
+    await world.arrive(rounds(range(200)))
+    world.now = START + 300 * INTERVAL
+    stop, folds = asyncio.Event(), 0
+    facts = world.database.facts.facts
+
+    async def facts_then_stop(*chosen: Any) -> Sequence[Stored]:
+        nonlocal folds
+        folds += 1
+        stop.set()
+        return await facts(*chosen)
+
+    world.database.facts.facts = facts_then_stop  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        await world.detector.run(stop)
+    assert folds == 1
