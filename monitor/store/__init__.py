@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where facts and conclusions are kept: SQLite by default, PostgreSQL by the same URL scheme."""
+"""Facts and conclusions in SQLite or PostgreSQL; the only room that knows SQL."""

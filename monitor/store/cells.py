@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Verdict rows, and the hourly cells that are counted from them.
 
-A cell is counted anew whenever a verdict in it changes, so judging again or refolding never
-counts twice. Cells of an hour whose facts were pruned are left as they are.
+A cell is recounted whenever a verdict in it changes, so refolding never counts twice. Cells of an
+hour whose facts were pruned are left as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from monitor.store import newest, statements
 from monitor.store.tables import measurement, vantage, verdict
 
 HOUR = 3_600_000
-Place = tuple[int, str, str, int]
+CellKey = tuple[int, str, str, int]
 """(hour, target, country, asn)."""
 
 _encoder = msgspec.json.Encoder()
@@ -53,12 +53,12 @@ async def save_verdicts(
     replaced_after: int | None,
     pruned: int,
 ) -> None:
-    """Write verdicts and count their cells anew.
+    """Write verdicts and recount their cells.
 
     With `replaced_after`, verdicts of the service's later rounds that are not among these are
-    dropped. A verdict of a measurement that is not stored (pruned meanwhile) is left out.
+    deleted. A verdict on a measurement that is not stored (pruned meanwhile) is ignored.
     """
-    touched: set[Place] = set()
+    touched: set[CellKey] = set()
     gone: Sequence[dict[str, object]] = ()
     if replaced_after is not None:
         touched |= await _drop(connection, service, replaced_after, {id for id, _ in verdicts})
@@ -73,8 +73,8 @@ async def save_verdicts(
     await count(connection, (place for place in touched if place[0] >= pruned))
 
 
-async def count(connection: AsyncConnection, places: Iterable[Place]) -> None:
-    """Count the cells of these places from the verdict rows."""
+async def count(connection: AsyncConnection, places: Iterable[CellKey]) -> None:
+    """Recount these cells from the verdict rows."""
     values = [
         {"hour": hour, "until": hour + HOUR, "target": target, "country": country, "asn": asn}
         for hour, target, country, asn in sorted(places)
@@ -86,8 +86,8 @@ async def count(connection: AsyncConnection, places: Iterable[Place]) -> None:
 
 async def _drop(
     connection: AsyncConnection, service: str, after: int, kept: set[str]
-) -> set[Place]:
-    """Delete verdicts of later rounds that are not kept; return the places they were in."""
+) -> set[CellKey]:
+    """Delete verdicts of later rounds that are not kept; return the cells they were in."""
     query = sa.select(
         verdict.c.measurement, verdict.c.round, verdict.c.target, verdict.c.country, verdict.c.asn
     ).where(verdict.c.service == service, verdict.c.round > after)
@@ -99,9 +99,9 @@ async def _drop(
 
 async def _rows(
     connection: AsyncConnection, verdicts: Sequence[tuple[str, Verdict]]
-) -> tuple[list[dict[str, object]], set[Place]]:
+) -> tuple[list[dict[str, object]], set[CellKey]]:
     rows: list[dict[str, object]] = []
-    places: set[Place] = set()
+    places: set[CellKey] = set()
     for chunk in statements.chunks(verdicts):
         query = (
             sa.select(

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the detector concluded: states, checkpoints, verdicts, cells, events, journal, cursor.
 
-`save` is one transaction, so that pages never see an event without its verdicts, and a
-detector that dies goes on exactly where the store is. Knows nothing of how conclusions are
-drawn; facts are only read, to put a verdict beside its network.
+`save` is one transaction: pages never see an event without its verdicts, and a detector that dies
+continues exactly where the store is. Facts are only read, to add the network to a verdict.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ PRUNED = "pruned"
 FRESH_CHECKPOINTS = 48
 """Newest checkpoints of a service that are all kept: two days of hourly ones."""
 DAILY_CHECKPOINTS = 92
-"""Of older ones the first of each day is kept, for so many days: as long as facts are."""
+"""Of older ones the first of each day is kept for this many days: as long as facts are."""
 DAY = 86_400_000
 
 _encoder = msgspec.json.Encoder()
@@ -67,7 +66,7 @@ class ConclusionStore:
         self._engines = engines
         self._now = now
         self._holder: str | None = None
-        """Who leads through this object; None while nobody asked to."""
+        """Whose lease this object holds; None before `lead`."""
 
     async def load(self, service: str) -> tuple[int, bytes] | None:
         """Last folded round and state of a service."""
@@ -96,11 +95,10 @@ class ConclusionStore:
             return await statements.cursor_value(connection, DETECTOR)
 
     async def lead(self, holder: str, seconds: int, now: int) -> bool:
-        """Take or renew the detector's lease; False while another holder's is fresh.
+        """Take or renew the detector's lease; False while another holder's is valid.
 
-        `now` is Unix milliseconds. After this, `save` through this object is refused when
-        somebody else has taken the lease meanwhile: a leader that slept cannot overwrite its
-        successor.
+        `now` is Unix milliseconds. After this, `save` on this object is refused once another
+        process has taken the lease: a suspended leader cannot overwrite its successor.
         """
         values = {"name": DETECTOR, "holder": holder, "expires": now + seconds * 1000, "now": now}
         async with writing(self._engines) as connection:
@@ -109,15 +107,15 @@ class ConclusionStore:
         return taken
 
     async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
-        """Replace what was concluded, and remember the arrival cursor: one transaction."""
+        """Replace the conclusions and store the arrival cursor, in one transaction."""
         async with writing(self._engines) as connection:
-            await self._still_leading(connection)
+            await self._check_lease(connection)
             pruned = await statements.cursor_value(connection, PRUNED)
             for one in conclusions:
                 await self._save_one(connection, one, pruned)
             await connection.execute(_set_cursor, {"name": DETECTOR, "value": cursor})
 
-    async def _still_leading(self, connection: AsyncConnection) -> None:
+    async def _check_lease(self, connection: AsyncConnection) -> None:
         if self._holder is None:
             return
         query = sa.select(lease.c.holder).where(lease.c.name == DETECTOR).with_for_update()
@@ -130,7 +128,7 @@ class ConclusionStore:
         state = {"service": one.service, "round": one.round, "state": packed}
         await connection.execute(_set_state, state)
         await self._save_checkpoints(connection, one)
-        # The journal first: it may name an event that the refold makes disappear.
+        # The journal first: it may name an event that the refold removes.
         await self._save_journal(connection, one)
         if after is not None:
             kept = {each.id for each in one.events}
@@ -163,7 +161,7 @@ class ConclusionStore:
         )
         query = sa.select(checkpoint.c.round).where(mine).order_by(checkpoint.c.round)
         present = [round for (round,) in await connection.execute(query)]
-        for chunk in statements.chunks(superfluous(present)):
+        for chunk in statements.chunks(unneeded_checkpoints(present)):
             await connection.execute(
                 sa.delete(checkpoint).where(mine, checkpoint.c.round.in_(chunk))
             )
@@ -185,10 +183,10 @@ class ConclusionStore:
             )
 
     async def clear(self) -> None:
-        """Forget all conclusions and the cursor; facts and the journal stay.
+        """Delete all conclusions and the cursor; facts and the journal stay.
 
-        What was concluded of facts that have been pruned since cannot be concluded again, so
-        cells of that time and events that ended in it stay as well.
+        Conclusions from facts that were pruned since cannot be drawn again, so cells of that time
+        and events that ended in it stay as well.
         """
         async with writing(self._engines) as connection:
             pruned = await statements.cursor_value(connection, PRUNED)
@@ -201,11 +199,11 @@ class ConclusionStore:
             await connection.execute(sa.delete(cursor).where(cursor.c.name == DETECTOR))
 
 
-def superfluous(rounds: Sequence[int]) -> list[int]:
-    """Checkpoints that need not be kept, of all rounds (ascending) that have one.
+def unneeded_checkpoints(rounds: Sequence[int]) -> list[int]:
+    """Which of these checkpoints (rounds, ascending) to delete.
 
-    The newest stay; of older ones the first of each day, for some days. A late fact then
-    refolds at most a day too much.
+    The newest stay, and of older ones the first of each day for some days. A late fact then
+    refolds at most one day too much.
     """
     older = rounds[:-FRESH_CHECKPOINTS]
     days = [list(group) for _, group in groupby(older, key=lambda each: each // DAY)]

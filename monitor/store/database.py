@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The store behind one database URL: what `--database` opens.
-
-Any number of processes may open the same one; each opens it once and closes it once.
-"""
+"""The store behind one database URL (`--database`). Any number of processes may open the same
+one."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from monitor.store.engines import (
 )
 from monitor.store.facts import FactStore
 from monitor.store.registry import Registry
-from monitor.store.schema import bring_up
+from monitor.store.schema import upgrade_schema
 
 __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
 
@@ -32,7 +30,7 @@ def wall_clock() -> int:
 
 
 class Database:
-    """An open store. Make one with `open_database`."""
+    """An open store; `open_database` makes one."""
 
     def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
         self.engines = engines
@@ -60,7 +58,7 @@ async def open_database(url: str, *, now: Callable[[], int] = wall_clock) -> Dat
     """
     engines = connect(url)
     try:
-        await bring_up(engines)
+        await upgrade_schema(engines)
     except BaseException:
         await engines.close()
         raise
@@ -74,6 +72,6 @@ async def migrate(url: str) -> bool:
     """
     engines = connect(url)
     try:
-        return await bring_up(engines)
+        return await upgrade_schema(engines)
     finally:
         await engines.close()

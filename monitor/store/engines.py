@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections to the database, and what may go wrong with them.
+"""Connections to the database, and how its errors are translated.
 
 SQLite has one writer at a time: all writers of this process share one connection, which takes
 the file's write lock when its transaction begins (BEGIN IMMEDIATE) and waits for other
 processes; a transaction that reads first and writes later could not be retried by SQLite.
 Readers have connections of their own that cannot write. On PostgreSQL one pool serves both.
 
-Everything that the world does to a database (locked, full, gone, not a database) leaves here
-as `StoreUnavailableError` with one line; a mistake of ours (a wrong statement, a broken
-constraint) stays the exception that it is.
+What can go wrong with a database from outside (locked, full, unreachable, not a database) is
+raised as `StoreUnavailableError` with one line. A bug (a wrong statement, a violated constraint)
+stays the exception that it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from monitor.store.records import StoreUnavailableError
 
 LOCK_SECONDS = 10.0
-"""How long a writer waits for another process's transaction before it says `locked`."""
+"""How long a writer waits for another process's transaction before it reports `locked`."""
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 300.0
 """Longest single statement on PostgreSQL: pruning and clearing take minutes, not hours."""
@@ -41,9 +41,8 @@ _SQLITE_OPEN = {
     "journal_size_limit": "67108864",
 }
 _UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "57", "58", "XX")
-"""Classes of SQLSTATE that are the server's or the network's trouble: connection, read-only,
-authorisation, no such database, rolled back, no such table, resources, operator, system,
-internal."""
+"""Classes of SQLSTATE caused by the server or the network: connection, read-only, authorisation, no
+such database, rolled back, no such table, resources, operator, system, internal."""
 
 
 ReadTransaction = AsyncConnection
@@ -51,7 +50,7 @@ ReadTransaction = AsyncConnection
 
 
 class StoreRefusedError(StoreUnavailableError):
-    """Waiting will not help: a wrong URL, a file that is no database, a newer schema."""
+    """Waiting will not help: a wrong URL, a file that is not a database, a newer schema."""
 
 
 class Engines(msgspec.Struct, frozen=True):
@@ -121,7 +120,7 @@ def connect(url: str) -> Engines:
 
 
 def _make_private(path: Path) -> None:
-    """A new file belongs to its owner alone: it holds the hashes of secrets."""
+    """Create the file readable by its owner only: it holds hashes of secrets."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
@@ -130,15 +129,15 @@ def _make_private(path: Path) -> None:
         raise kind(reason) from None
 
 
-class Undoing(sqlite3.Connection):
-    """A connection that undoes its transaction before it closes.
+class RollbackConnection(sqlite3.Connection):
+    """A connection that rolls back before it closes.
 
-    SQLite's own close waits for statements that somebody still holds, such as the traceback of a
-    writer that was cancelled, and the write lock with it: then nobody could write any more.
+    SQLite's own close waits for statements that are still referenced, for example by the
+    traceback of a cancelled writer, and keeps the write lock meanwhile.
     """
 
     def close(self) -> None:
-        """Roll back what is open, and close."""
+        """Roll back an open transaction, then close."""
         with contextlib.suppress(sqlite3.Error):
             if self.in_transaction:
                 self.rollback()
@@ -152,7 +151,11 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) ->
         max_overflow=0,
         pool_timeout=3 * LOCK_SECONDS,
         # isolation_level None: Python's sqlite3 begins nothing by itself.
-        connect_args={"timeout": LOCK_SECONDS, "isolation_level": None, "factory": Undoing},
+        connect_args={
+            "timeout": LOCK_SECONDS,
+            "isolation_level": None,
+            "factory": RollbackConnection,
+        },
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")
@@ -169,8 +172,8 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) ->
     return engine
 
 
-def trouble(error: BaseException) -> str | None:
-    """One line when the world is to blame, None when we are."""
+def unavailable_reason(error: BaseException) -> str | None:
+    """The reason in one line when the database is unavailable; None for a bug of ours."""
     if isinstance(error, sa.exc.TimeoutError):
         return "every connection is in use"
     cause: BaseException | None = error
@@ -193,14 +196,14 @@ def trouble(error: BaseException) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def speaking(place: str) -> AsyncIterator[None]:
-    """Turn the database's trouble inside the block into StoreUnavailableError."""
+async def translated_errors(place: str) -> AsyncIterator[None]:
+    """Raise the database's errors inside the block as StoreUnavailableError."""
     try:
         yield
     except StoreUnavailableError:
         raise
     except Exception as error:
-        if (reason := trouble(error)) is None:
+        if (reason := unavailable_reason(error)) is None:
             raise
         permanent = "file is not a database" in reason
         kind = StoreRefusedError if permanent else StoreUnavailableError
@@ -209,13 +212,13 @@ async def speaking(place: str) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
-    """One transaction that writes: committed at the end of the block, undone by an exception."""
-    async with speaking(engines.place), engines.write.begin() as connection:
+    """One write transaction: committed at the end of the block, rolled back by an exception."""
+    async with translated_errors(engines.place), engines.write.begin() as connection:
         yield connection
 
 
 @contextlib.asynccontextmanager
 async def reading(engines: Engines) -> AsyncIterator[AsyncConnection]:
-    """One transaction that reads: all its statements see the same moment (SQLite)."""
-    async with speaking(engines.place), engines.read.begin() as connection:
+    """One read transaction; on SQLite all its statements see the same moment."""
+    async with translated_errors(engines.place), engines.read.begin() as connection:
         yield connection

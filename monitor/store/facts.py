@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurements and quarantine on SQLite and PostgreSQL: the FactStore.
+"""Measurements and quarantine on SQLite and PostgreSQL.
 
-Knows nothing of what a measurement means. What is read back is decoded from the line as sent;
-role, owner and enrolment come from beside it.
+What is read back is decoded from the line as sent; role, owner and enrolment are columns beside it.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class FactStore:
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._packer = Packer()
-        self._numbers: dict[merge.Spelled, int] = {}
-        """Numbers of vantages and targets that are known to be committed."""
+        self._numbers: dict[merge.DimensionKey, int] = {}
+        """Numbers of vantages and targets that are committed."""
 
     async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
-        """Keep all of it durably or raise: when this returns, an acknowledgement may be sent."""
+        """Store everything durably or raise: when this returns, it may be acknowledged."""
         if not admitted and not quarantined:
             return Added(0, 0, 0)
         first: dict[str, Admitted] = {}
@@ -59,16 +58,18 @@ class FactStore:
             else:
                 first[id] = one
         frames = [self._packer.pack(one.line) for one in first.values()]
-        spelled = [
-            (merge.vantage_of(one.stored), merge.target_of(one.stored)) for one in first.values()
+        keys = [
+            (merge.vantage_key(one.stored), merge.target_key(one.stored)) for one in first.values()
         ]
         async with writing(self._engines) as connection:
             if not self._engines.sqlite:
-                await merge.take_turn(connection)
-            numbers = await self._numbered({word for pair in spelled for word in pair}, connection)
+                await merge.wait_for_turn(connection)
+            numbers = await self._dimension_numbers(
+                {key for pair in keys for key in pair}, connection
+            )
             rows = [
                 merge.row(one, numbers[v], numbers[t], frame)
-                for one, (v, t), frame in zip(first.values(), spelled, frames, strict=True)
+                for one, (v, t), frame in zip(first.values(), keys, frames, strict=True)
             ]
             known = await merge.merge(connection, rows)
             again += [first[id.hex()] for id in known]
@@ -83,20 +84,19 @@ class FactStore:
                 duplicate=len(again) - len(clashing),
                 conflicting=len(clashing),
             )
-            aside = [*quarantined, *map(_set_aside, clashing)]
-            await quarantine.keep(connection, aside)
-            await quarantine.count(connection, _tally(added, quarantined))
+            aside = [*quarantined, *map(_quarantined, clashing)]
+            await quarantine.append(connection, aside)
+            await quarantine.add_to_counters(connection, _tally(added, quarantined))
         self._numbers |= numbers
         return added
 
-    async def _numbered(
-        self, words: set[merge.Spelled], connection: AsyncConnection
-    ) -> dict[merge.Spelled, int]:
-        """Numbers of all words; new ones are made in this transaction and are remembered only
-        once it is committed."""
+    async def _dimension_numbers(
+        self, words: set[merge.DimensionKey], connection: AsyncConnection
+    ) -> dict[merge.DimensionKey, int]:
+        """Numbers of all keys. The caller remembers new ones only once they are committed."""
         known = {word: self._numbers[word] for word in words if word in self._numbers}
         if missing := words - known.keys():
-            known |= await merge.number(connection, missing)
+            known |= await merge.dimension_numbers(connection, missing)
         return known
 
     async def arrivals(self, after: int, limit: int = 10_000) -> Sequence[tuple[int, str, int]]:
@@ -125,7 +125,7 @@ class FactStore:
         stored: list[Stored] = []
         for some in chunks(found):
             stored += [stored_from(row)[0] for row in some]
-            # Decoding 500 lines takes some 20 ms; then others (a broker, a page) may go on.
+            # Decoding 500 lines takes some 20 ms; then other tasks (broker, pages) get a turn.
             await asyncio.sleep(0)
         return stored
 
@@ -154,7 +154,7 @@ class FactStore:
 
 def _targets(service: str | None, *others: str) -> sa.Select[Any]:
     """Numbers of the targets of a service (and of others), or of all: always a list, so that
-    the index on (target, round) is walked target by target."""
+    the index on (target, round) is used target by target."""
     numbers = sa.select(target.c.number)
     return numbers if service is None else numbers.where(target.c.service.in_((service, *others)))
 
@@ -171,7 +171,7 @@ def stored_from(row: Any) -> tuple[Stored, bytes]:
     ), line
 
 
-def _set_aside(one: Admitted) -> Quarantined:
+def _quarantined(one: Admitted) -> Quarantined:
     measured = one.stored.measurement
     return Quarantined(
         probe=measured.probe,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hot path: a batch of rows goes in once, and what was already there comes out.
+"""The hot path: insert a batch of measurement rows, and return those that were already stored.
 
 SQLite takes `INSERT ... ON CONFLICT DO NOTHING` many at once. PostgreSQL takes a binary COPY
 into a temporary table and merges from there inside the same transaction, which keeps 97 % of
 raw COPY speed (measured 2026-11 with batches of 1,000). The caller's transaction is the only
-writer of measurements at that moment: SQLite has its write lock, PostgreSQL `take_turn`.
+writer of measurements at that moment: by SQLite's write lock, or by `wait_for_turn`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from monitor.store.records import Admitted
 from monitor.store.statements import chunks
 from monitor.store.tables import target, vantage
 
-Row = tuple[bytes, int, int, int, int, int, int, bytes]
-Spelled = tuple[Any, ...]
-"""A vantage or a target in full: the columns of its row after the number."""
+MeasurementRow = tuple[bytes, int, int, int, int, int, int, bytes]
+DimensionKey = tuple[Any, ...]
+"""A vantage or a target: the columns of its row after the number."""
 
 TURN_LOCK = 0x5245_4143_4802
 """Key of PostgreSQL's advisory lock around adding ("REACH", 2)."""
@@ -54,8 +54,8 @@ _KNOWN = sa.text(
 ).bindparams(sa.bindparam("ids", expanding=True))
 
 
-def vantage_of(stored: Stored) -> Spelled:
-    """The vantage of a measurement, spelled out."""
+def vantage_key(stored: Stored) -> DimensionKey:
+    """The vantage of a measurement."""
     measured = stored.measurement
     place = measured.vantage
     return (
@@ -69,12 +69,12 @@ def vantage_of(stored: Stored) -> Spelled:
     )
 
 
-def target_of(stored: Stored) -> Spelled:
-    """The target of a measurement, spelled out."""
+def target_key(stored: Stored) -> DimensionKey:
+    """The target of a measurement."""
     return (stored.measurement.target, stored.measurement.service)
 
 
-def row(one: Admitted, vantage_number: int, target_number: int, frame: bytes) -> Row:
+def row(one: Admitted, vantage_number: int, target_number: int, frame: bytes) -> MeasurementRow:
     """The row of a measurement."""
     measured = one.stored.measurement
     return (
@@ -89,17 +89,17 @@ def row(one: Admitted, vantage_number: int, target_number: int, frame: bytes) ->
     )
 
 
-async def take_turn(connection: AsyncConnection) -> None:
+async def wait_for_turn(connection: AsyncConnection) -> None:
     """PostgreSQL: wait until no other collector is adding.
 
     Arrival numbers come from a sequence, which does not wait for commits: without turns a
-    reader could see number 7, remember it, and never see number 6 that commits later. The
-    lock is let go after the commit is visible, so numbers become visible in order.
+    reader could see number 7, remember it, and never see number 6 that commits later. The lock is
+    released after the commit is visible, so numbers become visible in order.
     """
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN_LOCK)))
 
 
-async def merge(connection: AsyncConnection, rows: Sequence[Row]) -> dict[bytes, bytes]:
+async def merge(connection: AsyncConnection, rows: Sequence[MeasurementRow]) -> dict[bytes, bytes]:
     """Insert the rows whose id is new (ids are distinct within `rows`); return id and line, as
     stored before, of the others."""
     if not rows:
@@ -121,26 +121,28 @@ async def merge(connection: AsyncConnection, rows: Sequence[Row]) -> dict[bytes,
     return known
 
 
-async def number(connection: AsyncConnection, words: Iterable[Spelled]) -> dict[Spelled, int]:
-    """Numbers of vantages and targets, made where they are new."""
-    numbers: dict[Spelled, int] = {}
-    sought = sorted(words, key=repr)
+async def dimension_numbers(
+    connection: AsyncConnection, keys: Iterable[DimensionKey]
+) -> dict[DimensionKey, int]:
+    """Numbers of vantages and targets; new ones are inserted."""
+    numbers: dict[DimensionKey, int] = {}
+    ordered = sorted(keys, key=repr)
     for table, length in ((target, 2), (vantage, len(vantage.c) - 1)):
-        for some in chunks([word for word in sought if len(word) == length]):
+        for some in chunks([key for key in ordered if len(key) == length]):
             found = await _numbers(connection, table, some)
-            if missing := [word for word in some if word not in found]:
+            if missing := [key for key in some if key not in found]:
                 names = [column.name for column in table.c if column.name != "number"]
-                rows = [dict(zip(names, word, strict=True)) for word in missing]
+                rows = [dict(zip(names, key, strict=True)) for key in missing]
                 await connection.execute(sa.insert(table), rows)
                 found |= await _numbers(connection, table, missing)
-            numbers |= {word: found[word] for word in some}
+            numbers |= {key: found[key] for key in some}
     return numbers
 
 
 async def _numbers(
-    connection: AsyncConnection, table: sa.Table, words: Sequence[Spelled]
-) -> dict[Spelled, int]:
-    """Numbers of those rows whose first word (probe, or target id) is among those sought."""
+    connection: AsyncConnection, table: sa.Table, keys: Sequence[DimensionKey]
+) -> dict[DimensionKey, int]:
+    """Numbers of the rows whose first column (probe, or target id) occurs in the keys."""
     first = list(table.c)[1]
-    query = sa.select(table).where(first.in_({word[0] for word in words}))
+    query = sa.select(table).where(first.in_({key[0] for key in keys}))
     return {tuple(row[1:]): row[0] for row in await connection.execute(query)}

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch db move FROM TO`: everything from one database to another, all or nothing.
+"""`reachwatch db move`: everything from one database to another, all or nothing.
 
 The destination is written in one transaction: it has everything or stays empty. The source is
 locked against writers meanwhile, and is not changed. Stop the collectors and the detector
-first and give them the new URL afterwards: what is written to the old database later stays
-there.
+first and give them the new URL afterwards: what is written to the old database later is not
+copied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.engines import StoreRefusedError, connect, writing
-from monitor.store.schema import bring_up
+from monitor.store.schema import upgrade_schema
 from monitor.store.tables import metadata
 
 BATCH = 2_000
@@ -29,15 +29,15 @@ async def move(
 ) -> dict[str, int]:
     """Copy every row; return how many there were in each table.
 
-    `progress` hears the table and the rows copied so far. Raises StoreRefusedError when the
-    destination is not empty or is the source, StoreUnavailableError for trouble.
+    `progress` gets the table and the rows copied so far. Raises StoreRefusedError when the
+    destination is not empty or is the source, else StoreUnavailableError.
     """
     here, there = connect(source), connect(destination)
     try:
         if here.write.url == there.write.url:
             raise StoreRefusedError(f"{there.place}: is the source itself")
-        await bring_up(here)
-        await bring_up(there)
+        await upgrade_schema(here)
+        await upgrade_schema(there)
         async with writing(here) as old, writing(there) as new:
             if not here.sqlite:
                 names = ", ".join(metadata.tables)
@@ -82,8 +82,8 @@ async def _copy(
 
 
 async def _last_number(table: sa.Table, connection: AsyncConnection) -> int:
-    """Last number given out, also when its row was pruned: a reader of arrivals would not see
-    a number that is given twice."""
+    """Last number used, even if its row was deleted: a reader of arrivals would miss a number
+    that is used twice."""
     column = table.autoincrement_column
     last = (await connection.execute(sa.select(sa.func.coalesce(sa.func.max(column), 0)))).scalar()
     given: int | None = 0

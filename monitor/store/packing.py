@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measurement lines as zstd frames with a dictionary: what the `line` column holds; and states.
+"""Compression of measurement lines (column `line`) and detector states.
 
-A line is mostly the names of its own fields. The dictionary has them beforehand, which more
-than halves a frame and makes packing cheaper as well. One byte before the frame says which
-dictionary it needs. A dictionary that was ever released is never changed: another one gets
-the next number.
+A line consists mostly of the names of its fields. They are in the dictionary, which more than
+halves a frame and makes compression cheaper. One byte before the frame is the number of its
+dictionary. A released dictionary never changes: another one gets the next number.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ else:
     from backports import zstd
 
 LEVEL = -1
-"""With the dictionary, a line of 1.1 kB: level -1 264 bytes in 3.3 µs, 1 238 in 5.1, 3 228 in
-5.4; without it level 3 gives 333 in 5.2 (measured 2026-11). Packing is the larger part of what
-storing costs, so speed is worth a tenth of the size."""
+"""With the dictionary, a line of 1.1 kB: level -1 264 bytes in 3.3 µs, 1 238 in 5.1, 3 228 in 5.4;
+without it level 3 gives 333 in 5.2 (measured 2026-11). Compression is the larger part of the cost
+of storing, so speed is worth a tenth of the size."""
 STATE_LEVEL = 1
 """A state of 100 networks with 5 vantages each is 420 kB and packs in about a millisecond."""
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -73,8 +72,8 @@ _NEWEST = max(_DICTIONARIES)
 
 
 class Packer:
-    """Packs lines with one compressor: making a new one for each line costs three times as
-    much. Not for two threads at once."""
+    """Packs lines with one compressor: a new one for each line takes three times as long. Not
+    thread-safe."""
 
     def __init__(self) -> None:
         self._compressor = zstd.ZstdCompressor(level=LEVEL, zstd_dict=_DICTIONARIES[_NEWEST])
@@ -86,7 +85,7 @@ class Packer:
 
 
 def unpack(frame: bytes) -> bytes:
-    """Return the line in a frame. Raises ValueError when it is none of ours."""
+    """Return the line in a frame. Raises ValueError when it is not valid."""
     if not frame or (dictionary := _DICTIONARIES.get(frame[0])) is None:
         raise ValueError("stored line: no dictionary of that number; upgrade Reachwatch")
     try:
@@ -100,14 +99,14 @@ def unpack(frame: bytes) -> bytes:
 
 
 def pack_state(state: bytes) -> bytes:
-    """Return a detector's state as one zstd frame: it repeats itself, and 140 of every service
-    are kept."""
+    """Return a detector's state as one zstd frame: it is repetitive, and 140 of every service are
+    kept."""
     return zstd.compress(state, STATE_LEVEL)
 
 
 def unpack_state(frame: bytes) -> bytes:
-    """Return the state in a frame; bytes that are no frame (states were kept plain once) as
-    they are, for whoever decodes them to judge."""
+    """Return the state in a frame. Other bytes (states were once stored plain) are returned as they
+    are; decoding decides whether they are valid."""
     if not frame.startswith(_ZSTD_MAGIC):
         return frame
     try:

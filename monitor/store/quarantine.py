@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quarantine as a ring for each probe, and the counters that outlive it.
+"""Quarantine, bounded for each probe, and the ingest counters.
 
-A hostile or broken probe may send rubbish for ever; the ring keeps what a person needs to see
-what is wrong with it, and the counters keep how much there was.
+A hostile or broken probe may send malformed data for ever. The newest of it is kept for
+diagnosis; the counters keep how much there was.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from monitor.store.tables import quarantine
 from probes.wire.bounds import MAX_PACKET_BYTES
 
 MAX_ROWS = 100
-"""Rows kept for each probe: more than anyone reads, and a day of one bad batch in 15 minutes."""
+"""Rows kept for each probe: a day with one bad batch every 15 minutes."""
 MAX_BYTES = 1 << 20
-"""Payload bytes kept for each probe: with a thousand bad probes the ring stays within 1 GB."""
+"""Payload bytes kept for each probe: 1 GB for a thousand bad probes."""
 MAX_PAYLOAD = MAX_PACKET_BYTES
-"""Longer payloads are cut: nothing longer comes over MQTT."""
+"""Longer payloads are cut; none longer arrives over MQTT."""
 MAX_DETAIL = 1000
-"""Characters of the remark: one line, not a copy of the payload."""
+"""Characters of the detail: one line, not a copy of the payload."""
 
 _COUNT = sa.text(
     "INSERT INTO tally (name, reason, n) VALUES (:name, :reason, :n) "
@@ -31,8 +31,8 @@ _COUNT = sa.text(
 )
 
 
-async def keep(connection: AsyncConnection, quarantined: Sequence[Quarantined]) -> None:
-    """Append to the rings, and let the oldest rows go where a ring is over its caps."""
+async def append(connection: AsyncConnection, quarantined: Sequence[Quarantined]) -> None:
+    """Append rows, and delete the oldest of a probe that is over its limits."""
     if not quarantined:
         return
     await connection.execute(
@@ -71,11 +71,13 @@ async def _trim(connection: AsyncConnection, probe: str) -> None:
 
 
 def _printable(text: str) -> str:
-    """PostgreSQL's text holds neither NUL nor half a surrogate pair."""
+    """Replace what text in PostgreSQL cannot hold: NUL and half surrogate pairs."""
     return "".join(c if c.isprintable() else "�" for c in text)
 
 
-async def count(connection: AsyncConnection, counts: Mapping[tuple[str, str], int]) -> None:
+async def add_to_counters(
+    connection: AsyncConnection, counts: Mapping[tuple[str, str], int]
+) -> None:
     """Add to the counters."""
     if counts:
         await connection.execute(

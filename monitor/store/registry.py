@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Enrolment tokens and enrolled probes.
 
-Keeps hashes and compares them; making secrets and hashing them is the caller's. What makes
-enrolment safe is that the token's last use is taken in the same statement that looks for it.
+Stores and compares hashes; the caller makes secrets and hashes them. Enrolment is safe because
+the statement that finds the token also decrements its uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Registry:
         self._engines = engines
 
     async def add_token(self, token: Token) -> None:
-        """Keep a new token."""
+        """Store a new token."""
         values = {name: getattr(token, name) for name in Token.__struct_fields__}
         async with writing(self._engines) as connection:
             await connection.execute(sa.insert(token_table), values)
@@ -40,15 +40,15 @@ class Registry:
             return [Token(**row._mapping) for row in await connection.execute(query)]
 
     async def revoke_token(self, id: str, now: int) -> bool:
-        """False when there is no such token. The first revocation's time stays."""
+        """Revoke a token; False when there is none. The time of the first revocation stays."""
         return await self._revoke(token_table, id, now)
 
     async def enrol(
         self, token_id: str, secret_sha256: str, probe: Probe, secret_hash: str, now: int
     ) -> Token | None:
-        """Use the token once and keep the probe with the hash of its MQTT secret, atomically;
-        the token's role and owner go to the probe. None when the token is unknown, wrong, used
-        up, expired or revoked, or when the probe's id is taken (the token is then not used)."""
+        """Use the token once and store the probe with the hash of its MQTT secret, atomically; the
+        token's role and owner go to the probe. None when the token is unknown, wrong, used up,
+        expired or revoked, or when the probe's id is taken (the token is then not used)."""
         use = (
             sa.update(token_table)
             .where(
@@ -94,7 +94,7 @@ class Registry:
             return (await connection.execute(query)).scalar()
 
     async def revoke_probe(self, id: str, now: int) -> bool:
-        """False when there is no such probe. The first revocation's time stays."""
+        """Revoke a probe; False when there is none. The time of the first revocation stays."""
         return await self._revoke(probe_table, id, now)
 
     async def saw(
@@ -105,10 +105,10 @@ class Registry:
         country: str | None = None,
         asn: int | None = None,
     ) -> None:
-        """Remember when a probe was last heard, and what it said. An older message that comes
-        late changes nothing; nor does an unknown probe."""
-        said = {"status": status, "country": country, "asn": asn}
-        values = {name: value for name, value in said.items() if value is not None}
+        """Store when a probe last sent something, and its status. An older message that arrives
+        late changes nothing, nor does an unknown probe."""
+        reported = {"status": status, "country": country, "asn": asn}
+        values = {name: value for name, value in reported.items() if value is not None}
         seen = probe_table.c.last_seen
         change = (
             sa.update(probe_table)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bringing a database to the schema that this code knows, from code, under a lock.
+"""Upgrades a database to the schema of this code, under a lock.
 
-Any number of processes may open a new database at once: one makes the schema, the others wait
-and find it made. A database of a newer schema is refused rather than guessed at.
+Any number of processes may open a new database at once: one creates the schema, the others wait.
+A database with a newer schema is refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from monitor.store.engines import LOCK_SECONDS, Engines, StoreRefusedError, speaking, writing
+from monitor.store.engines import (
+    LOCK_SECONDS,
+    Engines,
+    StoreRefusedError,
+    translated_errors,
+    writing,
+)
 from monitor.store.tables import metadata
 
 HEAD = "0003"
@@ -25,21 +31,20 @@ SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""
 _SCRIPTS = Path(__file__).parent / "migrations"
 
-# Alembic keeps its context in module globals, so one migration at a time in this process.
-_turns: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+# Alembic keeps its context in module globals: one migration at a time in this process.
+_locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
     weakref.WeakKeyDictionary()
 )
 
 
-async def bring_up(engines: Engines) -> bool:
-    """Migrate to HEAD; True when there was something to do.
+async def upgrade_schema(engines: Engines) -> bool:
+    """Migrate to HEAD; True when anything was done.
 
-    Raises StoreRefusedError for a database of a newer schema or of somebody else's tables,
-    StoreUnavailableError for trouble.
+    Raises StoreRefusedError for a newer schema or foreign tables, else StoreUnavailableError.
     """
     if engines.sqlite:
-        await _write_ahead(engines)
-    turn = _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        await _enable_write_ahead_log(engines)
+    turn = _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
     async with turn, writing(engines) as connection:
         if not engines.sqlite:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
@@ -50,14 +55,14 @@ async def bring_up(engines: Engines) -> bool:
         return True
 
 
-async def _write_ahead(engines: Engines) -> None:
-    """Switch the file to write-ahead logging, once for its life.
+async def _enable_write_ahead_log(engines: Engines) -> None:
+    """Switch the file to write-ahead logging, once in its life.
 
-    SQLite answers `locked` at once, without its usual waiting, when two connections switch at
-    the same moment; hence the loop.
+    SQLite answers `locked` without waiting when two connections switch at the same moment; hence
+    the loop.
     """
     deadline = asyncio.get_running_loop().time() + LOCK_SECONDS
-    async with speaking(engines.place):
+    async with translated_errors(engines.place):
         while True:
             try:
                 # AUTOCOMMIT: the journal mode cannot change inside a transaction.
@@ -90,7 +95,7 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    # Here, because loading Alembic costs every start more than opening the database does.
+    # Here, because loading Alembic takes longer than opening the database.
     from alembic import command
     from alembic.config import Config
 

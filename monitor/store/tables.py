@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every table of the store, in SQLAlchemy Core, the same on SQLite and PostgreSQL.
 
-Times are Unix milliseconds, UTC. A vantage and a target are spelled out once and referred to
-by number, because a measurement row is written a hundred million times; what pages read
-(verdict, cell, event) says its words in full. This module knows no query and no transaction;
-the schema in a database is made by `monitor/store/migrations`, and one of the tests says that
-both are the same.
+Times are Unix milliseconds, UTC. A vantage and a target are stored once and referred to by
+number, because there are a hundred million measurement rows; what pages read (verdict, cell,
+event) has its texts in full. No query and no transaction is here. `monitor/store/migrations`
+creates the schema, and a test asserts that both are the same.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class HexId(TypeDecorator[str]):
 
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-"""64 bits on both; SQLite numbers rows by itself only under its own word INTEGER."""
+"""64 bits on both; SQLite numbers rows automatically only with its own type INTEGER."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -86,7 +85,7 @@ measurement = sa.Table(
     sqlite_autoincrement=True,
 )
 """`line` is the JSON line as sent, packed (`monitor.store.packing`). `arrival` grows in the
-order of commits and is never used again, so a reader who remembers the last one misses nothing."""
+order of commits and is never reused, so a reader that remembers the last one misses nothing."""
 
 quarantine = sa.Table(
     "quarantine",
@@ -100,7 +99,7 @@ quarantine = sa.Table(
     sa.Index("ix_quarantine_probe_number", "probe", "number"),
     sqlite_autoincrement=True,
 )
-"""A ring for each probe; what the ring let go is still in `tally`."""
+"""The newest rows of each probe; `tally` still counts what was deleted."""
 
 tally = sa.Table(
     "tally",
@@ -110,7 +109,7 @@ tally = sa.Table(
     sa.Column("n", sa.BigInteger, nullable=False),
 )
 """Counters since the database was made, written with what they count: `ingested`, `duplicate`,
-`conflicting` (reason empty) and `quarantined` by reason. They never fall."""
+`conflicting` (reason empty) and `quarantined` by reason. They never decrease."""
 
 # -- conclusions ----------------------------------------------------------------------------
 
@@ -222,8 +221,8 @@ journal = sa.Table(
     sa.UniqueConstraint("event", "transition"),
     sqlite_autoincrement=True,
 )
-"""What was first published, and when (`at`, wall clock). Only ever appended to; replay neither
-reads nor prints it. `reachwatch_block_events_total` is counted from here."""
+"""What was first published, and when (`at`, wall clock). Append-only; replay neither reads nor
+prints it. `reachwatch_block_events_total` is counted from here."""
 
 cursor = sa.Table(
     "cursor",
@@ -231,7 +230,7 @@ cursor = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
-"""`detector`: last arrival folded. `pruned`: facts of rounds before this were let go."""
+"""`detector`: last arrival folded. `pruned`: facts of rounds before this were deleted."""
 
 lease = sa.Table(
     "lease",

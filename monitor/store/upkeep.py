@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch db migrate|prune|size`: what an operator does to a store now and then.
+"""`reachwatch db prune|size`: maintenance of a store.
 
-Pruning lets whole measurements go, with their verdicts, and never an event, a cell, a journal
-entry, or a measurement that some event names as its witness: an event must show its evidence
-for as long as it is shown.
+Pruning deletes whole measurements with their verdicts, but never an event, a cell, a journal
+entry, or a measurement that an event names as a witness: an event keeps its evidence.
 """
 
 from __future__ import annotations
@@ -16,15 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import statements
 from monitor.store.conclusions import PRUNED, event_from
-from monitor.store.database import migrate
 from monitor.store.engines import Engines, connect, reading, writing
-from monitor.store.schema import bring_up
+from monitor.store.schema import upgrade_schema
 from monitor.store.tables import cursor, event, measurement, metadata, target, verdict
 
-__all__ = ["Pruned", "TableSize", "migrate", "prune", "size"]
-
 BATCH = 5_000
-"""Measurements let go in one transaction: some 100 ms, so that collectors hardly wait."""
+"""Measurements deleted in one transaction: some 100 ms, so that collectors hardly wait."""
 _set_cursor = statements.upsert(cursor)
 _SQLITE_BYTES = sa.text(
     "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name "
@@ -37,16 +33,16 @@ _POSTGRES_BYTES = sa.text(
 
 
 class TableSize(msgspec.Struct, frozen=True):
-    """One table: how many rows, how many bytes with its indexes."""
+    """Rows and bytes, indexes included, of one table."""
 
     table: str
     rows: int
     bytes: int | None
-    """None where this build of SQLite cannot tell (no `dbstat`)."""
+    """None where this build of SQLite has no `dbstat`."""
 
 
 class Pruned(msgspec.Struct, frozen=True):
-    """What one pruning did."""
+    """The outcome of one `prune`."""
 
     measurements: int
     witnesses_kept: int
@@ -57,7 +53,7 @@ async def size(url: str) -> Sequence[TableSize]:
     """Rows and bytes of every table, largest first. Raises as `open_database` does."""
     engines = connect(url)
     try:
-        await bring_up(engines)
+        await upgrade_schema(engines)
         async with reading(engines) as connection:
             sizes = await _bytes(connection)
             counted = []
@@ -81,14 +77,13 @@ async def _bytes(connection: AsyncConnection) -> dict[str, int]:
 
 
 async def prune(url: str, before_ms: int) -> Pruned:
-    """Let measurements of rounds before a time go. May run while everything else does.
+    """Delete measurements of rounds before a time. May run beside everything else.
 
-    On SQLite the file does not shrink; its free pages are used again. Raises as
-    `open_database` does.
+    On SQLite the file does not shrink; its free pages are reused. Raises as `open_database` does.
     """
     engines = connect(url)
     try:
-        await bring_up(engines)
+        await upgrade_schema(engines)
         async with writing(engines) as connection:
             mark = max(before_ms, await statements.cursor_value(connection, PRUNED))
             await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
@@ -108,8 +103,8 @@ async def prune(url: str, before_ms: int) -> Pruned:
 async def _batch(
     engines: Engines, number: int, first: int, before: int
 ) -> tuple[int, int, int | None]:
-    """Let go a target's old measurements from a round on, some thousand: (gone, kept, round to
-    go on from, None at the end). Whole rounds, so that the index is walked once."""
+    """Delete some thousand old measurements of a target from a round on; return (deleted, kept,
+    round to continue from or None). Whole rounds, so that the index is read once."""
     old = (
         measurement.c.target == number,
         measurement.c.round >= first,
@@ -117,7 +112,7 @@ async def _batch(
     )
     full = sa.select(measurement.c.round).where(*old).order_by(measurement.c.round)
     async with writing(engines) as connection:
-        # Anew in every batch: the detector may have named another witness meanwhile.
+        # In every batch: the detector may have named another witness meanwhile.
         bodies = (await connection.execute(sa.select(event.c.body))).scalars()
         witnesses = {id for body in bodies for id in event_from(bytes(body)).witnesses}
         last = (await connection.execute(full.limit(1).offset(BATCH - 1))).scalar()

@@ -11,7 +11,7 @@ from monitor.store.conclusions import (
     DAILY_CHECKPOINTS,
     DAY,
     FRESH_CHECKPOINTS,
-    superfluous,
+    unneeded_checkpoints,
 )
 from monitor.store.database import Database, open_database
 from monitor.store.records import StoreUnavailableError
@@ -93,7 +93,7 @@ def test_thinning_is_stable_and_bounded() -> None:
     rounds: list[int] = []
     for hour in range(24 * 200):
         rounds.append(hour * HOUR)
-        gone = set(superfluous(rounds))
+        gone = set(unneeded_checkpoints(rounds))
         rounds = [each for each in rounds if each not in gone]
     assert len(rounds) <= FRESH_CHECKPOINTS + DAILY_CHECKPOINTS
     assert rounds[:-FRESH_CHECKPOINTS] == [day * DAY for day in range(198 - DAILY_CHECKPOINTS, 198)]

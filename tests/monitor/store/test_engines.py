@@ -193,7 +193,7 @@ async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
 
 def test_a_closed_connection_holds_no_lock_whoever_holds_its_statements(tmp_path: Path) -> None:
     file = tmp_path / "store.sqlite"
-    first = sqlite3.connect(file, isolation_level=None, factory=engines.Undoing)
+    first = sqlite3.connect(file, isolation_level=None, factory=engines.RollbackConnection)
     first.execute("CREATE TABLE kept (n)")
     first.execute("BEGIN IMMEDIATE")
     held = first.execute("INSERT INTO kept VALUES (1) RETURNING n")
@@ -238,8 +238,11 @@ async def test_a_postgresql_that_dies_is_said_and_recovers(postgres_server: Post
 
 def test_our_own_mistakes_stay_exceptions() -> None:
     ours = [sqlite3.IntegrityError("UNIQUE"), sqlite3.ProgrammingError("x"), ValueError("y")]
-    assert [engines.trouble(error) for error in ours] == [None, None, None]
-    assert engines.trouble(ConnectionRefusedError(111, "Connection\nrefused")) == (
+    assert [engines.unavailable_reason(error) for error in ours] == [None, None, None]
+    assert engines.unavailable_reason(ConnectionRefusedError(111, "Connection\nrefused")) == (
         "[Errno 111] Connection refused"
     )
-    assert engines.trouble(sqlite3.OperationalError("database is locked")) == "database is locked"
+    assert (
+        engines.unavailable_reason(sqlite3.OperationalError("database is locked"))
+        == "database is locked"
+    )

@@ -14,16 +14,16 @@ from tests.world.postgres import PostgreSQL
 pytestmark = pytest.mark.needs("postgresql")
 
 
-def row(number: int, frame: bytes = b"line") -> merge.Row:
+def row(number: int, frame: bytes = b"line") -> merge.MeasurementRow:
     return (number.to_bytes(16, "big"), 1, 1, NOON, NOON, 60_000, NOON, frame)
 
 
 async def test_merge_gives_back_what_was_there(store: Database) -> None:
     one = admitted(1)
-    words = {merge.vantage_of(one.stored), merge.target_of(one.stored)}
+    words = {merge.vantage_key(one.stored), merge.target_key(one.stored)}
     async with writing(store.engines) as connection:
-        numbers = await merge.number(connection, words)
-        assert await merge.number(connection, words) == numbers
+        numbers = await merge.dimension_numbers(connection, words)
+        assert await merge.dimension_numbers(connection, words) == numbers
         assert await merge.merge(connection, []) == {}
         assert await merge.merge(connection, [row(n) for n in range(1200)]) == {}
     async with writing(store.engines) as connection:
@@ -35,7 +35,7 @@ async def test_merge_gives_back_what_was_there(store: Database) -> None:
 async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
     with pytest.raises(RuntimeError):  # noqa: PT012 - the transaction is the block
         async with writing(store.engines) as connection:
-            await merge.number(connection, {merge.target_of(admitted(1).stored)})
+            await merge.dimension_numbers(connection, {merge.target_key(admitted(1).stored)})
             raise RuntimeError
     # Numbers made in a transaction that was undone must not be remembered by the store.
     await store.facts.add([admitted(1)], [])
@@ -50,7 +50,7 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     await first.facts.add([admitted(1)], [])
     await second.facts.add([admitted(2)], [])
     async with asyncio.TaskGroup() as group, writing(first.engines) as connection:
-        await merge.take_turn(connection)
+        await merge.wait_for_turn(connection)
         await merge.merge(connection, [row(7)])
         waiting = group.create_task(second.facts.add([admitted(3)], []))
         await asyncio.sleep(0.2)

@@ -26,8 +26,8 @@ def test_head_and_known_are_what_the_scripts_say() -> None:
 
 async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
     engines = connect(empty_url)
-    assert await schema.bring_up(engines)
-    assert not await schema.bring_up(engines)
+    assert await schema.upgrade_schema(engines)
+    assert not await schema.upgrade_schema(engines)
     await engines.close()
 
 
@@ -67,7 +67,7 @@ async def test_many_processes_open_a_new_database_at_once(empty_url: str) -> Non
 
 async def test_a_newer_schema_is_refused_and_untouched(empty_url: str) -> None:
     engines = connect(empty_url)
-    await schema.bring_up(engines)
+    await schema.upgrade_schema(engines)
     async with writing(engines) as connection:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     await engines.close()
@@ -106,5 +106,5 @@ async def test_a_migration_that_was_killed_is_done_again(empty_url: str) -> None
         async with writing(engines) as connection:
             await connection.run_sync(schema._upgrade)
             raise PulledPlugError
-    assert await schema.bring_up(engines)
+    assert await schema.upgrade_schema(engines)
     await engines.close()
