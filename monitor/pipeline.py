@@ -52,6 +52,8 @@ from probes.wire.target import Catalogue
 log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 300
+CACHE_SECONDS = 30.0
+"""An answer of the web server is never older than this, before the pace."""
 _REFUSALS = (
     OptionError,
     BrokerError,
@@ -178,6 +180,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
             explanations=explanations,
+            cache_seconds=CACHE_SECONDS / policy.pace,
         )
         async with serving(site, given.http), asyncio.TaskGroup() as group:
             explaining = group.create_task(explanations.run())
@@ -232,6 +235,7 @@ async def everything(
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
                 explanations=explanations,
+                cache_seconds=CACHE_SECONDS / policy.pace,
                 retests_requested=None if retests is None else retests.counts,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)

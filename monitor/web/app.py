@@ -17,6 +17,7 @@ from monitor.web import assets, pages
 from monitor.web.api import endpoints as api
 from monitor.web.api import openapi
 from monitor.web.api.params import BadParameterError
+from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
 from monitor.web.views import snapshot
 
@@ -41,6 +42,7 @@ def make_app(site: Site) -> web.Application:
     """Return the application that serves one site."""
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
+    app[CACHE] = ResponseCache(site.cache_seconds)
     app.on_response_prepare.append(_add_headers)
     router = app.router
     for name, endpoint in api.LISTS:
@@ -115,7 +117,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @web.middleware
 async def _middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Failures become a page (under /api/ a JSON object), never a traceback."""
-    return await _compressed(request, await _respond(request, handler))
+
+    async def respond() -> web.StreamResponse:
+        return await _compressed(request, await _respond(request, handler))
+
+    cache = request.app[CACHE]
+    return await (cache.answer(request, respond) if cache.covers(request) else respond())
 
 
 async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:

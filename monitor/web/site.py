@@ -40,6 +40,8 @@ class Site:
     a process without detector."""
     explanations: ExplanationCache | None = None
     """Explanations of events; None where events cannot be folded again."""
+    cache_seconds: float = 0.0
+    """Longest time that one answer serves several requests; 0: each request gets its own."""
     enrolled_before_ms: int = 0
     """The demonstration dates enrolments back by this much, so that its probes have a vote."""
 

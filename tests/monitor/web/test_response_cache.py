@@ -1,0 +1,128 @@
+"""Answers that are shared: how often a page is made, and how old an answer may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from monitor.web import response_cache
+from monitor.web.response_cache import KEEP_FACTOR, STALE_FACTOR, ResponseCache
+from tests.world.waiting import eventually
+
+
+class Origin:
+    """A web server that makes numbered answers; its clock moves only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now, self.took, self.made = 0.0, 1.0, 0
+        self.status = 200
+        self.gate: asyncio.Event | None = None
+        self.cache = ResponseCache(60.0, lambda: self.now)
+        app = web.Application(middlewares=[self._shared])
+        app.router.add_get("/{path:.*}", self._answer)
+        self.client = TestClient(TestServer(app))
+
+    @web.middleware
+    async def _shared(self, request: web.Request, handler) -> web.StreamResponse:
+        async def make() -> web.StreamResponse:
+            return await handler(request)
+
+        covered = self.cache.covers(request)
+        return await (self.cache.answer(request, make) if covered else make())
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.made += 1
+        text = f"{self.made}"
+        if self.gate is not None:
+            await self.gate.wait()
+        self.now += self.took
+        return web.Response(text=text, status=self.status, headers={"Vary": "Accept-Encoding"})
+
+    async def get(self, path: str = "/", **headers: str) -> str:
+        answer = await self.client.get(path, headers=headers)
+        assert answer.headers["Vary"] == "Accept-Encoding"
+        return await answer.text()
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    made = Origin()
+    async with made.client:
+        yield made
+
+
+async def test_an_answer_lasts_ten_times_what_it_took(origin: Origin) -> None:
+    assert await origin.get() == "1"
+    origin.now += KEEP_FACTOR * origin.took
+    assert await origin.get() == "1"
+    origin.now += 0.001
+    assert await origin.get() == "2"
+
+
+async def test_an_answer_that_took_long_lasts_no_longer_than_allowed(origin: Origin) -> None:
+    origin.took = 50.0
+    assert await origin.get() == "1"
+    origin.now += 60.0
+    assert await origin.get() == "1"
+    origin.now += 0.001
+    assert await origin.get() == "2"
+
+
+async def test_many_at_once_share_one_answer(origin: Origin) -> None:
+    origin.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(origin.get()) for _ in range(20)]
+        await eventually(lambda: origin.made == 1)
+        origin.gate.set()
+    assert {task.result() for task in asked} == {"1"}
+    assert origin.made == 1
+
+
+async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin) -> None:
+    await origin.get()
+    origin.gate = asyncio.Event()
+    origin.now += KEEP_FACTOR + 0.5
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(origin.get())
+        await eventually(lambda: origin.made == 2)
+        assert await origin.get() == "1"
+        origin.now += STALE_FACTOR * KEEP_FACTOR  # now it is too old to be given
+        late = group.create_task(origin.get())
+        await eventually(lambda: bool(origin.cache._first))
+        origin.gate.set()
+    assert (first.result(), late.result()) == ("2", "2")
+
+
+async def test_failures_and_other_queries_are_not_shared(origin: Origin) -> None:
+    origin.status = 503
+    assert [await origin.get(), await origin.get()] == ["1", "2"]
+    origin.status = 200
+    assert [await origin.get("/?a=1"), await origin.get("/?a=2")] == ["3", "4"]
+    assert await origin.get("/?a=1", **{"Accept-Encoding": "identity"}) == "5"
+    assert [await origin.get("/readyz"), await origin.get("/readyz")] == ["6", "7"]
+    assert [await origin.get("/api/v1/whoami"), await origin.get("/api/v1/whoami")] == ["8", "9"]
+
+
+async def test_metrics_are_kept_by_format(origin: Origin) -> None:
+    assert await origin.get("/metrics", Accept="text/plain") == "1"
+    assert await origin.get("/metrics", Accept="application/openmetrics-text") == "2"
+    assert await origin.get("/metrics", Accept="text/plain") == "1"
+
+
+async def test_memory_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_cache, "MAX_ENTRIES", 2)
+    for path in ("/a", "/b", "/c"):
+        await origin.get(path)
+    assert await origin.get("/c") == "3"
+    assert await origin.get("/a") == "4"
+    monkeypatch.setattr(response_cache, "MAX_BYTES", 0)
+    assert [await origin.get("/d"), await origin.get("/d")] == ["5", "6"]
+
+
+async def test_nothing_is_kept_when_no_time_is_allowed(origin: Origin) -> None:
+    origin.cache = ResponseCache(0.0)
+    assert [await origin.get(), await origin.get()] == ["1", "2"]
