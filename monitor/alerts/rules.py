@@ -2,9 +2,8 @@
 """The Prometheus rules: who is woken, by what, and what the message says.
 
 They key on the event's `tier`, which the detector decides; Prometheus adds no judgement of its
-own. "Unblocked" is said by a positive transition (`closed`), never by a series that ended,
-because a series also ends when the monitor dies. All durations come from the Policy, divided
-by its pace.
+own. "Unblocked" follows from a transition (`closed`), never from the end of a series: a series
+also ends when the monitor dies. All durations come from the Policy, divided by its pace.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text that Prometheus scrapes, computed from the store at that moment.
+"""The text that Prometheus scrapes, computed from the store at scrape time.
 
-No counter lives in the process: the store counted while it stored, so that a restart, a second
-collector or a second web server changes nothing. The two histograms of lags and the number of
-retests are the exceptions.
+Counters are in the store, so that they survive restarts and are the same on every web server. The
+two histograms of lags and the number of retests belong to the process.
 """
 
 from __future__ import annotations
@@ -31,34 +30,34 @@ from monitor.metrics import families
 from monitor.metrics.lags import Histogram, Lags
 
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
-"""Stands in for a probability where there is none (imports, which are likely at most): it is no
-reason to wake anybody."""
+"""Used where there is no calibrated probability (imports, which are likely at most); too low to
+page anybody."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one scrape shows."""
+    """The input of one scrape."""
 
     open_events: Sequence[Event] = ()
     transitions: Sequence[tuple[str, str, str, int]] = ()
     """(service, country, transition, count)."""
     services: Sequence[str] = ()
     countries: Sequence[str] = ()
-    """With `services`: the series that are present from 0."""
+    """With `services`: counters that exist from 0."""
     present: Sequence[PresentState] = ()
     vantages: Sequence[tuple[str, str, str]] = ()
     """(country, role, status), one a probe."""
     owners: Mapping[str, int] = {}
-    """How many people and bodies run the vantages of a country."""
+    """Number of owners of the vantages, by country."""
     ended: Sequence[tuple[Event, str]] = ()
-    """Events whose end was published lately, with the transition: closed or retracted."""
+    """Events whose end was published recently, with the transition: closed or retracted."""
     tallies: Sequence[tuple[str, str, int]] = ()
     reasons: Sequence[str] = ()
-    """Quarantine reasons that are present from 0."""
+    """Quarantine reasons whose counters exist from 0."""
     last_received: int | None = None
     retests: int | None = None
-    """Targets that were asked for again; None where this process asks nobody."""
+    """Targets of requested retests; None in a process without detector."""
     last_concluded: int | None = None
-    """Newest round that was judged."""
+    """The newest judged round."""
 
 
 def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
@@ -68,13 +67,13 @@ def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     try:
         encode, content_type = choose_encoder(accept)
     except (ValueError, TypeError, IndexError):
-        # prometheus-client raises for a version that is no number; nobody's header is our bug.
+        # prometheus-client raises for a malformed version in the header.
         encode, content_type = choose_encoder("")
     return encode(registry), content_type
 
 
 class _FamilyCollector:
-    """prometheus-client's Collector: hands out families that are already made."""
+    """prometheus-client's Collector over families that exist already."""
 
     def __init__(self, made: list[Metric]) -> None:
         self._made = made
@@ -137,13 +136,13 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
 
 
 def _confidence(event: Event) -> float:
-    """The calibrated probability; where there is none, a figure by tier that pages nobody."""
+    """The calibrated probability, else the value for the tier."""
     sure = confidence.probability(event)
     return TIER_CONFIDENCE[event.tier] if sure is None else sure / 1000
 
 
 def _events(snapshot: Snapshot) -> Iterable[Metric]:
-    """What is said of single events: those that are open, and those that ended lately."""
+    """Metrics of single events: open ones, and those that ended recently."""
     shown = [event for event in snapshot.open_events if event.inhibited_by is None]
     yield _family(
         families.EVENT_CONFIDENCE,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two histograms that cannot be computed at scrape: how late facts and conclusions are."""
+"""Two histograms that cannot be computed from the store: lags of ingest and of detection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Histogram:
         self.sum = 0.0
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """Count a lag; one that is negative because a clock is wrong counts as none."""
+        """Count a lag; a negative one (wrong clock) counts as 0."""
         seconds = max(0.0, seconds)
         self._counts[bisect.bisect_left(self.bounds, seconds)] += times
         self.sum += seconds * times

@@ -57,9 +57,9 @@ async def listing(request: web.Request) -> web.Response:
         lines = await liveness_lines(
             connection, [probe.id for probe, _ in page], since(site, LIST_ROUNDS), LIST_ROUNDS
         )
-    said = {probe.id: probe.status for probe in await site.database.registry.probes()}
+    status_messages = {probe.id: probe.status for probe in await site.database.registry.probes()}
     rows = [
-        (probe, status, vantage_health(lines.get(probe.id, ()), said.get(probe.id, b"")))
+        (probe, status, vantage_health(lines.get(probe.id, ()), status_messages.get(probe.id, b"")))
         for probe, status in page
     ]
     values = {

@@ -12,6 +12,7 @@ from monitor.detection.model import Change, Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.web.text.words import (
     between,
+    counted,
     country,
     duration_text,
     number,
@@ -91,29 +92,29 @@ def others(event: Event, service: Service | None) -> list[str]:
 def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
     """Reasons against the event, in sentences; never empty. `apart` are the service's functions
     that are not part of it: the headline names the whole service."""
-    said = [
+    sentences = [
         AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
     ]
     if missing := _unconfirmed(event):
-        said.append(missing)
+        sentences.append(missing)
     silent = event.total - event.agreeing
     if silent > 0:
-        said.append(
+        sentences.append(
             f"{number(silent, True)} of {plural(event.total, 'vantage')} there did not see it."
         )
     if event.extent == "partial" and "network_divided" not in event.against:
-        said.append("A part of the service is still reachable there.")
+        sentences.append("A part of the service is still reachable there.")
     if apart:
         its = ", ".join(target.partition("/")[2] for target in event.targets)
         verb = "is" if len(apart) == 1 else "are"
-        said.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
+        sentences.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
     if event.inhibited_by:
-        said.append(
+        sentences.append(
             f"It was withdrawn: {gate(event.inhibited_by)}."
             if event.state is EventState.RETRACTED
             else f"Nobody is paged for it: {gate(event.inhibited_by)}."
         )
-    return said or ["Nothing in the measurements speaks against it."]
+    return sentences or ["Nothing in the measurements speaks against it."]
 
 
 def _unconfirmed(event: Event) -> str:
@@ -134,18 +135,20 @@ def _unconfirmed(event: Event) -> str:
 
 def reasons(event: Event) -> list[str]:
     """Reasons for the event, in sentences."""
-    said = [f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."]
+    sentences = [
+        f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."
+    ]
     owners = max((network.owners for network in event.networks), default=0)
     if owners > 1:
-        said.append(f"They belong to {number(owners)} owners who measure independently.")
+        sentences.append(f"They belong to {number(owners)} owners who measure independently.")
     if event.control == "ok":
-        said.append("The control reached the service in the same rounds.")
+        sentences.append("The control reached the service in the same rounds.")
     total = sum(n for _, n in event.rule_counts)
     if total:
-        said.append(f"{plural(total, 'measurement')} since the onset failed this way.")
+        sentences.append(f"{plural(total, 'measurement')} since the onset failed this way.")
     if event.tier is Tier.CONFIRMED and event.confirmed is not None:
-        said.append(f"It held until it was confirmed on {when(event.confirmed)}.")
-    return said
+        sentences.append(f"It held until it was confirmed on {when(event.confirmed)}.")
+    return sentences
 
 
 def terms(event: Event) -> list[tuple[str, str, int]]:
@@ -235,7 +238,7 @@ def headline(event: Event, service: str) -> str:
 
 def networks(event: Event) -> str:
     """`one network`, `three networks`."""
-    return f"{number(len(event.asns))} network{'s' if len(event.asns) != 1 else ''}"
+    return counted(len(event.asns), "network")
 
 
 def overview(
@@ -246,7 +249,7 @@ def overview(
     confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
     likely = [event for event in opened if event.tier is Tier.LIKELY]
     watching = (
-        f"{number(online, True)} vantage{'s' if online != 1 else ''} in "
+        f"{counted(online, 'vantage', True)} in "
         f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
         f"{'are' if online != 1 else 'is'} watching"
         if online
@@ -255,15 +258,15 @@ def overview(
     if not confirmed and not likely and not online:
         return f"Nobody is watching: no vantage is online, and the last measurement came {age} ago."
     if len(likely) == 1 and not confirmed:
-        said = headline(likely[0], names.get(likely[0].service, likely[0].service))
-        return f"No confirmed block, but {said}"
+        text = headline(likely[0], names.get(likely[0].service, likely[0].service))
+        return f"No confirmed block, but {text}"
     if likely and not confirmed:
         return f"No confirmed block, but {number(len(likely))} that are likely. {watching}."
     if not confirmed:
         return f"No confirmed block. {watching}; the last measurement came {age} ago."
     places = {(event.country, asn) for event in confirmed for asn in event.asns}
     lands = sorted({event.country for event in confirmed})
-    networks = f"{number(len(places))} network{'s' if len(places) != 1 else ''}"
+    networks = counted(len(places), "network")
     where = (
         f"{networks} in {country(lands[0])}"
         if len(lands) == 1

@@ -175,7 +175,7 @@ GATES = {
     "asn_dark": "shut: most vantages of the network are offline",
     "endpoint_stale": "shut: it fails together with its control from two countries",
 }
-VOICES = {
+VANTAGE_OUTCOMES = {
     "": "said nothing",
     "failed": "failed",
     "worked": "worked",
@@ -232,8 +232,8 @@ def rule_comment(id: str) -> str:
     found = rule_named(id)
     if found is None:
         return ""
-    said = _SOURCE.sub("", found.comment).strip()
-    return said if said.endswith((".", "!", "?")) else f"{said}."
+    text = _SOURCE.sub("", found.comment).strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def state_mark(state: State) -> tuple[str, str]:
@@ -339,9 +339,9 @@ def gate(reason: str) -> str:
     return GATES.get(reason, f"shut: {reason}")
 
 
-def voice(said: str) -> str:
-    """What a vantage said in a round."""
-    return VOICES.get(said, said)
+def vantage_outcome(text: str) -> str:
+    """What a vantage contributed in a round."""
+    return VANTAGE_OUTCOMES.get(text, text)
 
 
 def no_vote(reason: str) -> str:
