@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Removes the volunteer's own addresses and names from a measurement before it is stored. Pure.
 
-Block pages, redirects, certificates and host names echo the address of whoever asked. Every string
-and every bytes field is searched, also base64 and JSON of observations that this version does not
-know. The other rule of this file: facts of the catalogue (host names of services) are no secret
-and stay, even if the volunteer's machine is called `signal`.
+Block pages, redirects, certificates and host names repeat the client's address. Every string and
+every bytes field is searched, including base64 and JSON in observations that this version does not
+know. Facts of the catalogue (host names of services) are not secret and stay, even if the
+volunteer's machine is called `signal`.
 """
 
 from __future__ import annotations
@@ -20,44 +20,38 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from probes.privacy.encoded_addresses import Disguises, unpacked, whole, without_hashes
+from probes.privacy.encoded_addresses import (
+    EncodedAddresses,
+    gunzip_start,
+    scrub_across_observations,
+    with_new_hashes,
+)
 from probes.wire.measurement import EndpointRef, Measurement, Software, Vantage
 from probes.wire.observation import Unrecognised
 
 SCRUBBED = "[scrubbed]"
-_BARE = "scrubbed"
-"""Where the wire format allows no brackets."""
-_OF_THE_CATALOGUE = frozenset(
+_PLAIN_MARK = "scrubbed"
+"""The mark where the wire format allows no brackets."""
+_CATALOGUE_FIELDS = frozenset(
     (
-        "endpoint",
-        "name",
-        "sni",
-        "host",
-        "path",
-        "id",
-        "target",
-        "step",
-        "resolver",
-        "protocol",
-        "purpose",
-        "contrast",
-        "failure",
-        "transport",
+        *("endpoint", "name", "sni", "host", "path", "id", "target", "step", "resolver"),
+        *("protocol", "purpose", "contrast", "failure", "transport"),
     )
 )
-"""Fields that repeat the catalogue or are words of ours: own names are not looked for in them."""
-_NO_SECRETS = frozenset(("localhost", "localdomain", "localhost.localdomain", "local", "(none)"))
+"""Fields with texts of the catalogue or constants of ours: they are not searched for own names."""
+_GENERIC_NAMES = frozenset(("localhost", "localdomain", "localhost.localdomain", "local", "(none)"))
 _ICMP_SENDERS = ("icmp_from", "router")
 _CARRIER_NAT = ipaddress.ip_network("100.64.0.0/10")
-_NEIGHBOURS = {4: 24, 6: 48}
-"""Prefix that counts as the volunteer's own network; homes get up to a /48 (RFC 6177)."""
-_HOME_V6 = 64
-"""One link: other addresses in it are the same machine's temporary ones (RFC 8981)."""
+_NETWORK_PREFIX = {4: 24, 6: 48}
+"""Prefix lengths of the volunteer's own network; links get up to a /48 (RFC 6177)."""
+_LINK_PREFIX_V6 = 64
+"""Prefix length of one link: it contains the machine's temporary addresses (RFC 8981)."""
 _DOT = r"(?:[._-]|%2[eE]|&#46;)"
 
 
 def _not_after(characters: str) -> str:
-    """What may not stand before a finding: `11.2.3.4` is not `1.2.3.4`, but `%201.2.3.4` is."""
+    """Return a pattern for what may precede a match: `11.2.3.4` is no match for `1.2.3.4`,
+    `%201.2.3.4` is one."""
     return rf"(?:(?<![{characters}])|(?<=%[0-9A-Fa-f]{{2}}))"
 
 
@@ -69,34 +63,34 @@ _V6_CANDIDATE = re.compile(
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Fit = Callable[[str, str], str]
-_REMEMBERED, _SHORT = 2400, 256
-"""Values remembered as clean, more than a round has, for each says the same again; and the most
-characters of one."""
-_REPEATED = (EndpointRef, Vantage, Software)
+_MAX_REMEMBERED, _MAX_LENGTH = 2400, 256
+"""Number of values remembered as clean, more than occur in a round, because rounds repeat them; and
+the longest that is remembered."""
+_REPEATED_STRUCTS = (EndpointRef, Vantage, Software)
 
 
 def scrub(measurement: Measurement, own: Sequence[str]) -> Measurement:
     """Return the measurement without the volunteer's own addresses, host name and domain.
 
     `own` holds addresses (IPv4, IPv6) and names in any order; loopback addresses and `localhost`
-    name nobody and are left alone. In every spelling they become `[scrubbed]` (also as in
-    `probes.privacy.encoded_addresses`); so does the sender of an ICMP error, private or in an own
-    network."""
-    secrets = _secrets(tuple(own))
-    return whole(measurement, _struct(measurement, secrets), SCRUBBED)
+    identify nobody and stay. Every notation of them becomes `[scrubbed]` (encodings too, see
+    `probes.privacy.encoded_addresses`), and so does the sender of an ICMP error if it is private or
+    in the volunteer's network."""
+    patterns = _own_patterns(tuple(own))
+    return scrub_across_observations(measurement, _struct(measurement, patterns), SCRUBBED)
 
 
-class _Secrets:
-    """Patterns of what must not leave."""
+class _OwnPatterns:
+    """Patterns of the own addresses and names."""
 
     def __init__(self, addresses: frozenset[_Address], names: tuple[str, ...]) -> None:
         self.addresses = addresses
-        self.neighbourhoods = tuple(
-            ipaddress.ip_network(f"{ip}/{_NEIGHBOURS[ip.version]}", strict=False)
+        self.networks = tuple(
+            ipaddress.ip_network(f"{ip}/{_NETWORK_PREFIX[ip.version]}", strict=False)
             for ip in addresses
         )
-        self.homes = tuple(
-            ipaddress.ip_network(f"{ip}/{_HOME_V6}", strict=False)
+        self.links = tuple(
+            ipaddress.ip_network(f"{ip}/{_LINK_PREFIX_V6}", strict=False)
             for ip in addresses
             if ip.version == 6 and ip.is_global
         )
@@ -104,40 +98,40 @@ class _Secrets:
         self.spelled = re.compile("|".join(spellings), re.IGNORECASE) if spellings else None
         named = [rf"{_not_after('0-9A-Za-z')}{re.escape(name)}(?![0-9A-Za-z])" for name in names]
         self.named = re.compile("|".join(named), re.IGNORECASE) if named else None
-        # Four bytes of a private address turn up by chance in any file; of a global one hardly.
+        # The four bytes of a private address occur in files by chance; a global one's hardly ever.
         self.packed = tuple(ip.packed for ip in addresses if ip.version == 6 or ip.is_global)
-        self.disguises = Disguises(addresses, names)
+        self.encoded = EncodedAddresses(addresses, names)
         self._clean: set[Any] = {None, ()}
 
     def all_clean(self, values: tuple[Any, ...]) -> bool:
-        """Nothing in these values of `_Plan.plain` is ours, whichever field they stand in."""
+        """Return whether nothing in these values of `_Plan.plain` is own, in whichever field."""
         return self._clean.issuperset(values) or all(map(self._is_clean, values))
 
     def _is_clean(self, value: Any, *, inside: bool = False) -> bool:
-        """As in the strictest of fields: with names, which some fields are not searched for. What
-        stands inside of a tuple is remembered with the tuple alone."""
+        """Return whether the value is clean in every field: names count too, although some fields
+        are not searched for them. Items of a tuple are remembered only with the tuple."""
         if value in self._clean:
             return True
         length = 0
         if type(value) is str:
-            clean, length = self.text(value, SCRUBBED, names=True) == value, len(value)
+            clean, length = self.clean_text(value, SCRUBBED, names=True) == value, len(value)
         elif type(value) is tuple:
             clean = all(self._is_clean(item, inside=True) for item in value)
             length = sum(len(item) for item in value if type(item) is str)
-        elif isinstance(value, _REPEATED):
+        elif isinstance(value, _REPEATED_STRUCTS):
             clean = _struct(value, self) is value
         else:
-            return True  # a word of an enumeration of ours
-        if clean and not inside and length <= _SHORT:
-            if len(self._clean) >= _REMEMBERED:  # the next round brings back what is still said
+            return True  # a member of an enumeration of ours
+        if clean and not inside and length <= _MAX_LENGTH:
+            if len(self._clean) >= _MAX_REMEMBERED:  # the next round adds what still occurs
                 self._clean = {None, ()}
             self._clean.add(value)
         return clean
 
-    def text(self, value: str, mark: str, names: bool) -> str:
+    def clean_text(self, value: str, mark: str, names: bool) -> str:
         """Return the text without own addresses and, when `names`, without own names."""
         if names:
-            value = self.disguises.struck_out(value, mark)
+            value = self.encoded.remove_from_text(value, mark)
         if self.spelled:
             value = self.spelled.sub(mark, value)
         if ":" in value or "%3" in value or "&#58;" in value:
@@ -150,7 +144,7 @@ class _Secrets:
         if not self.addresses:
             return False
         plain = re.sub(_COLON, ":", candidate).partition("%")[0]
-        # A port may follow without brackets, a sentence's colon may surround it.
+        # A port may follow without brackets; punctuation may surround the address.
         for text in (plain, plain.rpartition(":")[0], plain.strip(":")):
             try:
                 ip = ipaddress.IPv6Address(text)
@@ -158,35 +152,35 @@ class _Secrets:
                 continue
             if ip in self.addresses or (ip.ipv4_mapped or ip) in self.addresses:
                 return True
-            if any(ip in home for home in self.homes):
+            if any(ip in link for link in self.links):
                 return True
         return False
 
-    def octets(self, value: bytes) -> bytes:
-        """Return the bytes without own addresses and names, as text or packed."""
+    def clean_bytes(self, value: bytes) -> bytes:
+        """Return the bytes without own addresses and names, as text or in binary."""
         mark = SCRUBBED.encode()
-        text = self.disguises.octets(value, mark).decode("latin-1")
-        cleaned = self.text(text, SCRUBBED, names=True)
+        text = self.encoded.remove_from_der(value, mark).decode("latin-1")
+        cleaned = self.clean_text(text, SCRUBBED, names=True)
         value = cleaned.encode("latin-1")
         for packed in self.packed:
             value = value.replace(packed, mark)
-        page = unpacked(value)
-        return value if not page or self.octets(page) == page else mark
+        page = gunzip_start(value)
+        return value if not page or self.clean_bytes(page) == page else mark
 
-    def sender(self, value: str, mark: str) -> str:
+    def clean_sender(self, value: str, mark: str) -> str:
         """Return an ICMP sender, or the mark when it is inside the volunteer's network."""
         try:
             ip = ipaddress.ip_address(value.partition("%")[0])
         except ValueError:
-            return self.text(value, mark, names=True)
-        own = any(ip.version == near.version and ip in near for near in self.neighbourhoods)
+            return self.clean_text(value, mark, names=True)
+        own = any(ip.version == near.version and ip in near for near in self.networks)
         carrier = ip.version == 4 and ip in _CARRIER_NAT
         hidden = own or (ip.is_private and not carrier) or ip.is_link_local
         return mark if hidden and not ip.is_loopback else value
 
 
 @functools.lru_cache(maxsize=2)
-def _secrets(own: tuple[str, ...]) -> _Secrets:
+def _own_patterns(own: tuple[str, ...]) -> _OwnPatterns:
     addresses: set[_Address] = set()
     names: set[str] = set()
     for text in own:
@@ -194,19 +188,19 @@ def _secrets(own: tuple[str, ...]) -> _Secrets:
         try:
             ip = ipaddress.ip_address(bare)
         except ValueError:
-            if len(bare) > 1 and bare.lower() not in _NO_SECRETS:
+            if len(bare) > 1 and bare.lower() not in _GENERIC_NAMES:
                 names.add(bare)
             continue
         if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
             ip = ip.ipv4_mapped
         if not (ip.is_loopback or ip.is_unspecified):
             addresses.add(ip)
-    # The longer first, so that a host name goes with its domain.
-    return _Secrets(frozenset(addresses), tuple(sorted(names, key=lambda n: (-len(n), n))))
+    # Longer names first, so that a host name is removed together with its domain.
+    return _OwnPatterns(frozenset(addresses), tuple(sorted(names, key=lambda n: (-len(n), n))))
 
 
 def _spellings(ip: _Address) -> list[str]:
-    """Regular expressions for an address as people and programs write it."""
+    """Regular expressions for the notations of an address."""
     if ip.version == 4:
         octets = [f"0{{0,2}}{octet}" for octet in ip.packed]
         forward, backward = _DOT.join(octets), _DOT.join(reversed(octets))
@@ -226,45 +220,45 @@ def _spellings(ip: _Address) -> list[str]:
     ]
 
 
-def _struct(value: Any, secrets: _Secrets) -> Any:
-    """Return a msgspec struct with every field scrubbed within the bounds of its type."""
+def _struct(value: Any, patterns: _OwnPatterns) -> Any:
+    """Return a msgspec struct with every field scrubbed, within the limits of the field's type."""
     kind: type = type(value)
     if kind is Unrecognised:
-        return msgspec.structs.replace(value, raw=_raw(value.raw, secrets))
+        return msgspec.structs.replace(value, raw=_raw(value.raw, patterns))
     plan = _plan(kind)
     fields = plan.others
-    if plan.plain and not secrets.all_clean(plan.values(value)):
+    if plan.plain and not patterns.all_clean(plan.values(value)):
         fields = plan.plain + plan.others
     changed: dict[str, Any] = {}
     for name, fit in fields:
         old = getattr(value, name)
-        if not old:  # nothing, or nothing in it
+        if not old:  # None or empty
             continue
-        new = _value(old, name, fit, secrets)
+        new = _value(old, name, fit, patterns)
         if new is not old:
             changed[name] = new
-    return msgspec.structs.replace(value, **without_hashes(value, changed)) if changed else value
+    return msgspec.structs.replace(value, **with_new_hashes(value, changed)) if changed else value
 
 
-def _value(old: Any, name: str, fit: _Fit, secrets: _Secrets) -> Any:
+def _value(old: Any, name: str, fit: _Fit, patterns: _OwnPatterns) -> Any:
     if type(old) is str:
-        return _fitted(secrets, old, name, fit)
+        return _fit_text(patterns, old, name, fit)
     if type(old) is tuple:
-        items = tuple([_value(item, name, fit, secrets) for item in old])
+        items = tuple([_value(item, name, fit, patterns) for item in old])
         return old if all(map(operator.is_, items, old)) else items
     if type(old) is bytes:
-        octets = secrets.octets(old)
+        octets = patterns.clean_bytes(old)
         return old if octets == old else octets[: max(len(old), 64)]
     if isinstance(old, msgspec.Struct):
-        return _struct(old, secrets)
+        return _struct(old, patterns)
     return old
 
 
-def _fitted(secrets: _Secrets, old: str, name: str, fit: _Fit) -> str:
-    """Return a field's text without what is ours, cut to what its type allows."""
-    for mark in (SCRUBBED, _BARE):
-        # A field without brackets holds words of ours, such as `udp`, and no names.
-        new = _text(old, name if mark == SCRUBBED else "id", mark, secrets)
+def _fit_text(patterns: _OwnPatterns, old: str, name: str, fit: _Fit) -> str:
+    """Return a field's text without own addresses and names, truncated to its type's limit."""
+    for mark in (SCRUBBED, _PLAIN_MARK):
+        # A field that allows no brackets holds constants, such as `udp`, and no names.
+        new = _text(old, name if mark == SCRUBBED else "id", mark, patterns)
         if new == old:
             return old
         fitted = fit(new, old)
@@ -273,24 +267,25 @@ def _fitted(secrets: _Secrets, old: str, name: str, fit: _Fit) -> str:
     return old
 
 
-def _text(value: str, name: str, mark: str, secrets: _Secrets) -> str:
+def _text(value: str, name: str, mark: str, patterns: _OwnPatterns) -> str:
     if name in _ICMP_SENDERS:
-        return secrets.sender(value, mark)
-    return secrets.text(value, mark, names=name not in _OF_THE_CATALOGUE)
+        return patterns.clean_sender(value, mark)
+    return patterns.clean_text(value, mark, names=name not in _CATALOGUE_FIELDS)
 
 
 _Field = tuple[str, _Fit]
-"""A field's name, and what cuts a text to its type; ids and hashes allow no mark and stay."""
+"""A field's name, and the function that fits a text to its type; ids and hashes stay."""
 
 
 class _Plan(NamedTuple):
-    """The fields of a kind of struct that may hold a text."""
+    """The fields of a struct type that may contain text."""
 
     plain: tuple[_Field, ...]
-    """Texts, and structs that every round repeats. Not who sent an ICMP error: more goes there."""
+    """Texts, and structs that occur in every round, without senders of ICMP errors: those have
+    rules of their own."""
     others: tuple[_Field, ...]
     values: Callable[[Any], tuple[Any, ...]]
-    """Gives the values of the plain fields."""
+    """Returns the values of the plain fields."""
 
 
 @functools.cache
@@ -319,13 +314,13 @@ def _is_plain(described: msgspec.inspect.Type) -> bool:
         case msgspec.inspect.VarTupleType():
             return _is_plain(described.item_type)
         case msgspec.inspect.StructType():
-            return issubclass(described.cls, _REPEATED)
+            return issubclass(described.cls, _REPEATED_STRUCTS)
         case _:
             return isinstance(described, msgspec.inspect.StrType)
 
 
 def _holds_no_text(described: msgspec.inspect.Type) -> bool:
-    """Numbers, and words of an enumeration of ours."""
+    """Whether the type is a number or an enumeration of ours."""
     if isinstance(described, msgspec.inspect.UnionType):
         return all(map(_holds_no_text, described.types))
     return isinstance(
@@ -361,36 +356,38 @@ def _fitter(described: msgspec.inspect.Type) -> _Fit:
     return _keep
 
 
-def _raw(raw: bytes, secrets: _Secrets) -> bytes:
-    """Scrub the JSON of an unknown observation; without a finding it stays byte for byte."""
+def _raw(raw: bytes, patterns: _OwnPatterns) -> bytes:
+    """Scrub the JSON of an unknown observation; without a match it stays byte for byte."""
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return secrets.octets(raw)
-    cleaned = _json(value, "", secrets)
+        return patterns.clean_bytes(raw)
+    cleaned = _json(value, "", patterns)
     return raw if cleaned == value else msgspec.json.encode(cleaned)
 
 
-def _json(value: Any, key: str, secrets: _Secrets) -> Any:
+def _json(value: Any, key: str, patterns: _OwnPatterns) -> Any:
     match value:
         case str():
-            opened = _base64(value, secrets)
-            return opened if opened != value else _text(value, key, SCRUBBED, secrets)
+            opened = _base64(value, patterns)
+            return opened if opened != value else _text(value, key, SCRUBBED, patterns)
         case list():
-            return [_json(item, key, secrets) for item in value]
+            return [_json(item, key, patterns) for item in value]
         case dict():
             return {
-                secrets.text(name, SCRUBBED, names=False): _json(item, name, secrets)
+                patterns.clean_text(name, SCRUBBED, names=False): _json(item, name, patterns)
                 for name, item in value.items()
             }
         case _:
             return value
 
 
-def _base64(value: str, secrets: _Secrets) -> str:
-    """Scrub inside a text that may be base64, as bytes are in JSON."""
+def _base64(value: str, patterns: _OwnPatterns) -> str:
+    """Scrub a text that may be base64, which is how JSON holds bytes."""
     try:
         inner = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         return value
-    return value if (new := secrets.octets(inner)) == inner else base64.b64encode(new).decode()
+    return (
+        value if (new := patterns.clean_bytes(inner)) == inner else base64.b64encode(new).decode()
+    )

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.privacy.encoded_addresses import Disguises, encoded, unpacked
+from probes.privacy.encoded_addresses import EncodedAddresses, encodings, gunzip_start
 from probes.privacy.scrub import scrub
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
@@ -62,8 +62,8 @@ def test_no_base64_of_an_own_address_passes(
     ip: ipaddress.IPv4Address | ipaddress.IPv6Address, before: bytes, after: bytes
 ) -> None:
     word = base64.b64encode(before + ip.compressed.encode() + after).decode()
-    assert "[x]" in Disguises([ip]).struck_out(f"/{word}", "[x]")
-    assert all(len(each) >= min(2, len(ip.compressed) - 2) for each in encoded(ip))
+    assert "[x]" in EncodedAddresses([ip]).remove_from_text(f"/{word}", "[x]")
+    assert all(len(each) >= min(2, len(ip.compressed) - 2) for each in encodings(ip))
 
 
 @pytest.mark.parametrize("own", OWN)
@@ -88,13 +88,13 @@ def test_cut_off_by_our_own_bounds(own: str) -> None:
 
 def test_a_page_that_nobody_wanted_compressed() -> None:
     page = gzip.compress(b"<p>you are " + OWN[0].encode())
-    assert unpacked(page) == b"<p>you are " + OWN[0].encode()
+    assert gunzip_start(page) == b"<p>you are " + OWN[0].encode()
     assert scrubbed(excerpt=page).excerpt == b"[scrubbed]"
     other = gzip.compress(b"<p>hello")
     assert scrubbed(excerpt=other).excerpt == other
     bomb = zlib.compress(bytes(200_000_000), 9, 31)
-    assert len(unpacked(bomb) or b"") == 1 << 16
-    assert unpacked(b"\x1f\x8b\x08 damaged") is None
+    assert len(gunzip_start(bomb) or b"") == 1 << 16
+    assert gunzip_start(b"\x1f\x8b\x08 damaged") is None
 
 
 def test_what_a_filter_knows_of_its_subscriber() -> None:

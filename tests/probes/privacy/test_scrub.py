@@ -300,12 +300,12 @@ whole = st.builds(
 def test_what_is_remembered_as_clean_changes_nothing(measurements, own):
     """The truth is the walk through every field; a memory of four values is renewed often."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scrubbing._Secrets, "all_clean", lambda self, values: False)
+        patch.setattr(scrubbing._OwnPatterns, "all_clean", lambda self, values: False)
         walked = [scrub(m, own) for m in measurements]
-    for remembered in (4, scrubbing._REMEMBERED):
-        scrubbing._secrets.cache_clear()
+    for remembered in (4, scrubbing._MAX_REMEMBERED):
+        scrubbing._own_patterns.cache_clear()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(scrubbing, "_REMEMBERED", remembered)
+            patch.setattr(scrubbing, "_MAX_REMEMBERED", remembered)
             for _ in range(2):
                 assert [scrub(m, own) for m in measurements] == walked
     for before, after in zip(measurements, walked, strict=True):
@@ -316,9 +316,9 @@ def test_long_texts_of_strangers_are_not_remembered():
     long = tuple(f"{number}.{'x' * 900}.example" for number in range(16))
     reply = DNSReply(after_us=1, rcode=0, cnames=long)
     lookup = DNSLookup(endpoint="e", name="n", qtype="A", resolver="system", replies=(reply,))
-    scrubbing._secrets.cache_clear()
+    scrubbing._own_patterns.cache_clear()
     scrubbed(lookup)
-    secrets = scrubbing._secrets(OWN)
-    assert secrets.all_clean((long, *long))
-    assert not secrets._clean.intersection((long, *long))
-    assert "n" in secrets._clean
+    own_patterns = scrubbing._own_patterns(OWN)
+    assert own_patterns.all_clean((long, *long))
+    assert not own_patterns._clean.intersection((long, *long))
+    assert "n" in own_patterns._clean
