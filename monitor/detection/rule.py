@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import Layer, State, Technique, layer_of
 
 F = TypeVar("F")
 
@@ -26,8 +26,6 @@ class Rule(Generic[F]):
     """One named branch of judgement over the facts F of one layer."""
 
     id: str
-    layer: Layer | None
-    """None for rules about the vantage itself."""
     condition: Callable[[F], bool]
     state: State
     comment: str
@@ -37,6 +35,12 @@ class Rule(Generic[F]):
     """Micro-nats; 0 where the rule does not accuse."""
     evidence: tuple[str, ...] = ()
     """Remarks that the verdict carries when this rule decided."""
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer that the id names; None for rules about the vantage itself."""
+        name = layer_of(self.id.removeprefix("imported.").replace("_", "."))
+        return next((layer for layer in Layer if layer == name), None)
 
 
 def first(rules: Sequence[Rule[F]], facts: F) -> Rule[F] | None:

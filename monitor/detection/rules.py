@@ -22,7 +22,6 @@ from monitor.detection.layers.vantage import VANTAGE_RULES
 from monitor.detection.rule import Rule, first
 
 RULES_VERSION = "2"
-
 ALL_RULES: tuple[Rule[Any], ...] = (
     *VANTAGE_RULES,
     *DNS_RULES,

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from monitor.detection.facts.kinds import (
-    Kind,
-)
+from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from monitor.detection.fingerprints import OWN, Fingerprints

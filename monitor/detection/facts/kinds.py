@@ -49,7 +49,6 @@ class Kind(StrEnum):
 
 
 _RCODES = {2: Kind.SERVFAIL, 3: Kind.NXDOMAIN, 5: Kind.DNS_REFUSED}  # RFC 1035, RFC 2136
-
 _COMMON: dict[str, Kind] = {
     Failure.TIMEOUT: Kind.TIMEOUT,
     "timed_out": Kind.TIMEOUT,
@@ -63,7 +62,6 @@ _COMMON: dict[str, Kind] = {
     Failure.PERMISSION_DENIED: Kind.LOCAL,
     Failure.ADDRESS_NOT_AVAILABLE: Kind.LOCAL,
 }
-
 _DNS: dict[str, Kind] = {
     Failure.DNS_NXDOMAIN: Kind.NXDOMAIN,
     Failure.DNS_REFUSED: Kind.DNS_REFUSED,
@@ -77,12 +75,9 @@ _PROHIBITED = {(3, 9), (3, 10), (3, 13), (1, 1), (1, 5), (1, 6)}
 
 # X509_V_ERR of OpenSSL 3: not yet valid, expired; self-signed leaf; hostname, email, IP mismatch.
 _DATE_CODES = (9, 10)
-
 _SELF_SIGNED_LEAF = 18
-
 CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED))
 """Someone else's certificate."""
-
 DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
 """How a handshake dies without a certificate."""
 

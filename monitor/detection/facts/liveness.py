@@ -23,11 +23,7 @@ from monitor.detection.facts.ranges import special_place
 from monitor.detection.facts.view import AddressView, EndpointView, view
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer
-from probes.wire.measurement import (
-    LIVENESS_DOMESTIC,
-    LIVENESS_INTERNATIONAL,
-    Measurement,
-)
+from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
 from probes.wire.protocol import Transport, protocol
 
 CLOCK_TOLERANCE_MS = 3_600_000

@@ -15,13 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from monitor.detection.fingerprints.entry import (
-    ACCUSING,
-    VETO,
-    Fingerprint,
-    address_of,
-    name_of,
-)
+from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint, address_of, name_of
 from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
 from monitor.detection.fingerprints.pattern import Found, found_by
 from probes.wire.observation import HTTPExchange

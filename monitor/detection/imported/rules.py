@@ -41,7 +41,6 @@ def _rule(
 ) -> Rule[RunFacts]:
     return Rule(
         f"imported.{id}",
-        layer,
         lambda f: f.layer is layer and f.kind in kinds,
         _OPEN,
         comment,
@@ -168,7 +167,6 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
     ),
     Rule(
         "imported.unclear",
-        None,
         lambda _: True,
         _OPEN,
         "Half or more of the endpoints fail, in a way that these rules do not know.",

@@ -16,18 +16,14 @@ from monitor.detection.facts.endpoint_context import EndpointContext, Reach, rea
 from monitor.detection.facts.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.http import HTTPFacts
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import AppExchange, HTTPExchange
 
 UDP = "udp"
-
 _HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})")
-
 _LOCATION = re.compile(rb"(?i)\nlocation:[ \t]*([!-~]{1,500})")
-
 _TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
-
 _PAGE_HEADS = (b"<html", b"<!doctype")
 
 
@@ -153,19 +149,15 @@ def page_facts(facts: AppFacts) -> HTTPFacts | None:
     return HTTPFacts(Kind.OK, facts.reach, here=facts.here, status=facts.status, page=facts.page)
 
 
-_APP = Layer.APP
-
 APP_RULES: tuple[Rule[AppFacts], ...] = (
     Rule(
         "app.answer_accused",
-        _APP,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
         "app.answer_lacks",
-        _APP,
         lambda f: f.kind is Kind.OK and bool(f.lacks),
         State.INCONCLUSIVE,
         "It speaks, and its answer lacks what the control is shown: a key of the service's, or the "
@@ -174,14 +166,12 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.spoke",
-        _APP,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "A server of the app's own protocol answered. Whose it is, such an answer does not prove.",
     ),
     Rule(
         "app.repeat_spoke",
-        _APP,
         lambda f: f.repeated,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
@@ -189,7 +179,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.control_fails_too",
-        _APP,
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way, or is answered by something else as well: the service "
@@ -197,7 +186,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.page",
-        _APP,
         lambda f: f.kind is Kind.OTHER and f.web,
         State.INCONCLUSIVE,
         "A page in clear text answers in place of the app's server, and it is no block page that "
@@ -206,7 +194,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.foreign",
-        _APP,
         lambda f: f.kind is Kind.OTHER,
         State.INCONCLUSIVE,
         "Something answers that does not speak the app's protocol.",
@@ -214,7 +201,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.reset",
-        _APP,
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
         "The connection dies by RST after the app's first bytes, twice, where the control is "
@@ -224,7 +210,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.timeout",
-        _APP,
         lambda f: f.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "The connection comes about and the app's first bytes are met with silence, twice, where "
@@ -234,7 +219,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.closed",
-        _APP,
         lambda f: f.kind is Kind.EOF,
         State.INCONCLUSIVE,
         "The connection is closed in an orderly way after the app's first bytes, where the control "
@@ -243,7 +227,6 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.unclear",
-        _APP,
         lambda _: True,
         State.INCONCLUSIVE,
         "The exchange failed in a way that these rules do not know.",

@@ -27,7 +27,7 @@ from monitor.detection.facts.ranges import special_place
 from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.tls import TLSFacts
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import DNSLookup
 
@@ -213,10 +213,7 @@ def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str 
     return None
 
 
-_DNS = Layer.DNS
-
 _UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
-
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
 
 
@@ -227,14 +224,12 @@ def _unvouched(f: LookupFacts) -> bool:
 DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     Rule(
         "dns.answer_proven",
-        _DNS,
         lambda f: f.proven,
         State.OK,
         "An answered address showed a valid certificate for the name (OONI: tls_consistent).",
     ),
     Rule(
         "dns.answer_known",
-        _DNS,
         lambda f: f.known,
         State.OK,
         "The control, or an encrypted resolver, gave one of these addresses too; also when it is "
@@ -242,7 +237,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.no_record",
-        _DNS,
         lambda f: f.kind is Kind.EMPTY and (f.reach is Reach.SAME or f.sibling),
         State.DOWN,
         "No address of this family: for the control neither, or for this resolver only while the "
@@ -250,14 +244,12 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.failure_everywhere",
-        _DNS,
         lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
         State.DOWN,
         "The control's resolver fails in the same way: the name is gone or its servers are down.",
     ),
     Rule(
         "dns.resolver_limits",
-        _DNS,
         lambda f: f.limits and f.kind in _UNANSWERED and not f.sibling,
         State.INCONCLUSIVE,
         "At the same time the resolver failed an innocuous name in the same way: it limits how "
@@ -266,7 +258,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.authority_differs",
-        _DNS,
         lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,
         State.INCONCLUSIVE,
         "Asked from here over an encrypted channel the answer is the same, and the control gets "
@@ -275,7 +266,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.bogon",
-        _DNS,
         lambda f: _unvouched(f) and f.bogon,
         State.BLOCKED,
         "The answer is an address that no public service can have. (fit: dns bogon +1.78)",
@@ -284,7 +274,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.blockpage",
-        _DNS,
         lambda f: _unvouched(f) and f.page is not None,
         State.BLOCKED,
         "The answer leads to a known block page that no control sees. (typed)",
@@ -293,7 +282,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.injected",
-        _DNS,
         lambda f: _unvouched(f) and f.injected and not f.by_name,
         State.BLOCKED,
         "The answer cannot prove itself, and a second reply differed or an address that runs no "
@@ -303,7 +291,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.foreign_certificate",
-        _DNS,
         lambda f: _unvouched(f) and f.others_known and f.foreign and not f.by_name,
         State.BLOCKED,
         "The answered address, which no control sees, shows someone else's certificate. "
@@ -313,7 +300,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.dead_answer",
-        _DNS,
         lambda f: _unvouched(f) and f.dead and not f.by_name,
         State.BLOCKED,
         "The answered addresses, which no control sees, fail, while the control's addresses work "
@@ -324,14 +310,12 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.answer_alone",
-        _DNS,
         lambda f: f.kind is Kind.OK and not f.others_known,
         State.OK,
         "Nobody else gave addresses to compare with.",
     ),
     Rule(
         "dns.answer_unmatched",
-        _DNS,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "Other addresses than the control's, and nothing says that they are wrong: geographic DNS.",
@@ -339,7 +323,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.nxdomain",
-        _DNS,
         lambda f: f.kind is Kind.NXDOMAIN,
         State.BLOCKED,
         "The resolver denies the name. (fit: dns fail_ctrl_ok +1.61)",
@@ -348,7 +331,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.refused",
-        _DNS,
         lambda f: f.kind is Kind.DNS_REFUSED and not f.sibling,
         State.BLOCKED,
         "The resolver refuses this name and answers others; its access list is the confounder. "
@@ -358,7 +340,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.other_family_answered",
-        _DNS,
         lambda f: f.sibling,
         State.OK,
         "Only one query type fails, not by denial: middleboxes that mishandle AAAA do so.",
@@ -366,7 +347,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.servfail",
-        _DNS,
         lambda f: f.kind is Kind.SERVFAIL,
         State.BLOCKED,
         "Server failure for this name only. Broken DNSSEC and geoblocking look the same: 19 % of "
@@ -376,7 +356,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.empty",
-        _DNS,
         lambda f: f.kind is Kind.EMPTY,
         State.BLOCKED,
         "An answer without addresses, where the control gets some. (fit, halved: retired records)",
@@ -385,7 +364,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.timeout",
-        _DNS,
         lambda f: f.kind is Kind.TIMEOUT and f.others and f.attempts >= 2,
         State.BLOCKED,
         "No answer for this name, asked at least twice, while the resolver answered every liveness "
@@ -395,7 +373,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.unclear",
-        _DNS,
         lambda _: True,
         State.INCONCLUSIVE,
         "The lookup failed in a way that loss or a fault of the resolver explains as well.",

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import (
-    EndpointContext,
-    Reach,
-    reach,
-)
-from monitor.detection.facts.kinds import (
-    DEATHS,
-    Kind,
-    http_kind,
-    innocuous_passes,
-    partial_loss,
-)
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.facts.liveness import foreign_host
 from monitor.detection.facts.view import AddressView
 from monitor.detection.fingerprints import redirect_host
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import HTTPExchange
 
@@ -102,11 +92,8 @@ def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:
     return not (answer.title and control.title and answer.title == control.title)
 
 
-_HTTP = Layer.HTTP
-
 LEGAL = 451
 """Unavailable for legal reasons, RFC 7725."""
-
 FORBIDDEN = (403, 410, 429, 503)
 """What servers answer to whom they turn away."""
 
@@ -119,21 +106,18 @@ def _dies(facts: HTTPFacts) -> bool:
 HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     Rule(
         "http.answer_accused",
-        _HTTP,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
         "http.same_answer",
-        _HTTP,
         lambda f: f.kind is Kind.OK and f.same_answer,
         State.OK,
         "The control gets the same answer, whatever it is.",
     ),
     Rule(
         "http.repeat_answered",
-        _HTTP,
         lambda f: f.kind is not Kind.OK and f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
@@ -141,14 +125,12 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.control_fails_too",
-        _HTTP,
         lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way.",
     ),
     Rule(
         "http.blockpage",
-        _HTTP,
         lambda f: f.kind is Kind.OK and f.page is not None,
         State.BLOCKED,
         "A known block page, or a redirect to a known block host, that the control does not get. "
@@ -158,7 +140,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.451",
-        _HTTP,
         lambda f: f.status == LEGAL,
         State.BLOCKED,
         "Status 451 that the control does not get: blocked for legal reasons, by its own word. "
@@ -168,7 +149,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.served_otherwise",
-        _HTTP,
         lambda f: f.kind is Kind.OK and f.tls and f.other_answer and f.status in FORBIDDEN,
         State.OK,
         "Over TLS with the service's own certificate another answer than the control's: the "
@@ -177,7 +157,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.redirect",
-        _HTTP,
         lambda f: f.kind is Kind.OK and f.foreign_redirect and not f.tls,
         State.BLOCKED,
         "In clear text, a redirect to a foreign host that the control does not get. (typed, "
@@ -187,7 +166,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.differs",
-        _HTTP,
         lambda f: f.kind is Kind.OK and not f.tls and f.other_answer and f.status // 100 != 3,
         State.INCONCLUSIVE,
         "In clear text, another status and title than the control's, no redirect within the site, "
@@ -196,14 +174,12 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.answered",
-        _HTTP,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "An answer that nothing speaks against.",
     ),
     Rule(
         "http.reset.host",
-        _HTTP,
         lambda f: f.kind in (Kind.RESET, Kind.EOF) and _dies(f),
         State.BLOCKED,
         "Clear-text HTTP is cut after this host name. (fit: tls reset, halved)",
@@ -212,7 +188,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.timeout.host",
-        _HTTP,
         lambda f: f.kind is Kind.TIMEOUT and _dies(f),
         State.BLOCKED,
         "Clear-text HTTP is met with silence after this host name. (low)",
@@ -221,7 +196,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.unclear",
-        _HTTP,
         lambda _: True,
         State.INCONCLUSIVE,
         "The exchange died after a handshake that was fine, or for every name.",

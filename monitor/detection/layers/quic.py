@@ -23,7 +23,7 @@ from monitor.detection.facts.kinds import (
     tls_kind,
 )
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.measurement import Measurement
 from probes.wire.observation import QUICHandshake
@@ -190,28 +190,22 @@ def _evidence(address: AddressView) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-_QUIC = Layer.QUIC
-
 _ICMP = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED)
-
 QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     Rule(
         "quic.answer_accused",
-        _QUIC,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
         "quic.certificate_valid",
-        _QUIC,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "The handshake was confirmed, with a valid certificate for the name.",
     ),
     Rule(
         "quic.repeat_valid",
-        _QUIC,
         lambda f: f.repeated,
         State.OK,
         "A second attempt from a fresh port shook hands: loss, not a block.",
@@ -219,14 +213,12 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.family_broken",
-        _QUIC,
         lambda f: f.family_dead,
         State.VANTAGE_OFFLINE,
         "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
     ),
     Rule(
         "quic.local",
-        _QUIC,
         lambda f: f.kind is Kind.LOCAL,
         State.INCONCLUSIVE,
         "This machine itself refused, without a word from the network: a local firewall.",
@@ -234,14 +226,12 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.control_fails_too",
-        _QUIC,
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way: closed port, no QUIC there, expired certificate.",
     ),
     Rule(
         "quic.icmp",
-        _QUIC,
         lambda f: f.kind in _ICMP,
         State.INCONCLUSIVE,
         "ICMP says that nothing gets there, where the control gets through. Firewalls of homes and "
@@ -249,7 +239,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.foreign_certificate",
-        _QUIC,
         lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
         State.INCONCLUSIVE,
         "Someone else's certificate over QUIC, where the control sees a valid one. Nobody is known "
@@ -258,7 +247,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.no_quic_here",
-        _QUIC,
         lambda f: f.silent and f.no_quic_here,
         State.INCONCLUSIVE,
         "Our own reflector is met with silence over QUIC as well, and so is everything else that "
@@ -267,7 +255,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.timeout.sni",
-        _QUIC,
         lambda f: f.silent and f.by_name,
         State.BLOCKED,
         "QUIC handshakes are met with silence for the service's name only: another name to the "
@@ -278,7 +265,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.timeout",
-        _QUIC,
         lambda f: f.silent and f.whatever_name,
         State.BLOCKED,
         "QUIC handshakes with this address are met with silence whatever the name, while other "
@@ -288,7 +274,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.untold",
-        _QUIC,
         lambda f: f.silent and f.quic_passes,
         State.BLOCKED,
         "QUIC handshakes with this address are met with silence, while other QUIC passes and the "
@@ -299,7 +284,6 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     ),
     Rule(
         "quic.unclear",
-        _QUIC,
         lambda _: True,
         State.INCONCLUSIVE,
         "The handshake failed in a way that these rules do not know, or silence that nothing else "

@@ -6,19 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import (
-    EndpointContext,
-    Reach,
-    reach,
-)
-from monitor.detection.facts.kinds import (
-    Kind,
-    icmp_evidence,
-    partial_loss,
-    tcp_kind,
-)
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
@@ -64,26 +55,21 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     )
 
 
-_TCP = Layer.TCP
-
 TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     Rule(
         "tcp.answer_accused",
-        _TCP,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: whatever it does says nothing of TCP.",
     ),
     Rule(
         "tcp.connected",
-        _TCP,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "The connection came about.",
     ),
     Rule(
         "tcp.repeat_connected",
-        _TCP,
         lambda f: f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port connected: packet loss or load, not a block.",
@@ -91,14 +77,12 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.family_broken",
-        _TCP,
         lambda f: f.family_dead,
         State.VANTAGE_OFFLINE,
         "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
     ),
     Rule(
         "tcp.local",
-        _TCP,
         lambda f: f.kind is Kind.LOCAL,
         State.INCONCLUSIVE,
         "This machine itself refused, without a word from the network: a local firewall.",
@@ -106,14 +90,12 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.control_fails_too",
-        _TCP,
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way.",
     ),
     Rule(
         "tcp.prohibited",
-        _TCP,
         lambda f: f.kind is Kind.PROHIBITED,
         State.BLOCKED,
         "A router says by ICMP that an administrator forbade it. (typed)",
@@ -122,7 +104,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.reset",
-        _TCP,
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
         "RST in answer to the SYN, where the control connects; closed ports and shed load do so "
@@ -132,7 +113,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.refused",
-        _TCP,
         lambda f: f.kind is Kind.REFUSED,
         State.BLOCKED,
         "Refused, where RST and ICMP cannot be told apart. (fit: tcp fail_ctrl_ok, halved)",
@@ -141,7 +121,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.unreachable",
-        _TCP,
         lambda f: f.kind is Kind.UNREACHABLE,
         State.BLOCKED,
         "ICMP unreachable or no route, where the control connects; routing faults look the same. "
@@ -151,7 +130,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.timeout",
-        _TCP,
         lambda f: f.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "No answer to the SYN and its repeats, where the control connects. A peering fault looks "
@@ -161,7 +139,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     ),
     Rule(
         "tcp.unclear",
-        _TCP,
         lambda _: True,
         State.INCONCLUSIVE,
         "It failed in a way that these rules do not know.",

@@ -20,14 +20,13 @@ from dataclasses import dataclass
 from monitor.detection.facts.endpoint_context import EndpointContext, Reach
 from monitor.detection.facts.kinds import Kind, http_kind
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import LEAST_BYTES, frozen, slow, speed, times_faster
 
 TENTH = 10
 """`throttle.*`: a tenth or less of the paired transfer."""
-
 CLEARLY = 3
 """A control so many times as fast is not slow in the same way."""
 
@@ -149,19 +148,15 @@ def _quick(answer: HTTPExchange, own: Sequence[Transfer], times: int) -> bool:
     return all(frozen(mine) or rate >= times * max(1, speed(mine)) for mine in own)
 
 
-_TLS = Layer.TLS
-
 THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     Rule(
         "throttle.runs",
-        _TLS,
         lambda f: not f.slow,
         State.OK,
         "Bytes come at a usable speed.",
     ),
     Rule(
         "throttle.control_slow_too",
-        _TLS,
         lambda f: f.reach is Reach.SAME,
         State.OK,
         "Slow, and as slow for the control: the service's own trouble.",
@@ -169,7 +164,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.freeze.sni",
-        _TLS,
         lambda f: f.frozen and f.by_name,
         State.THROTTLED,
         "The stream stops dead after its first kilobytes for the service's name, again and again, "
@@ -179,7 +173,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.sni",
-        _TLS,
         lambda f: f.by_name,
         State.THROTTLED,
         "With the service's name bytes come at a tenth or less of what an innocuous name gets from "
@@ -189,7 +182,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.everywhere",
-        _TLS,
         lambda f: f.elsewhere is False,
         State.OK,
         "Slow, whatever the name, and our own host is slow as well: the line is, for everyone.",
@@ -197,7 +189,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.freeze.address",
-        _TLS,
         lambda f: f.frozen and f.whatever_name and f.elsewhere is True,
         State.THROTTLED,
         "Every stream from this address stops dead after its first kilobytes, whatever the name, "
@@ -208,7 +199,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.address",
-        _TLS,
         lambda f: (
             f.whatever_name
             and f.elsewhere is True
@@ -222,7 +212,6 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     ),
     Rule(
         "throttle.slow",
-        _TLS,
         lambda _: True,
         State.OK,
         "Slow, and no pair of transfers says whose doing it is.",

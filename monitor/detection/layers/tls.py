@@ -7,12 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import (
-    AFTER_TRIGGER,
-    EndpointContext,
-    Reach,
-    reach,
-)
+from monitor.detection.facts.endpoint_context import AFTER_TRIGGER, EndpointContext, Reach, reach
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
     DEATHS,
@@ -23,7 +18,7 @@ from monitor.detection.facts.kinds import (
     tls_kind,
 )
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import Contrast
 
@@ -125,8 +120,6 @@ def _tainted(address: AddressView) -> bool:
     return address.tls_innocuous.at_us > first or AFTER_TRIGGER in address.tls_innocuous.evidence
 
 
-_TLS = Layer.TLS
-
 _WORDS = {
     Kind.RESET: "dies by RST",
     Kind.TIMEOUT: "is met with silence",
@@ -142,14 +135,12 @@ _BY_NAME = {
     Kind.EOF: (Technique.TLS_EOF_SNI, 3_700_000),
     Kind.ALERT: (Technique.TLS_ALERT_SNI, 2_500_000),
 }
-
 _BY_ADDRESS = {
     Kind.RESET: (Technique.TLS_RESET_OTHER, 2_400_000),
     Kind.TIMEOUT: (Technique.TLS_TIMEOUT_OTHER, 700_000),
     Kind.EOF: (Technique.TLS_EOF_OTHER, 1_800_000),
     Kind.ALERT: (Technique.TLS_ALERT_OTHER, 1_200_000),
 }
-
 _UNTOLD = {
     Kind.RESET: 2_400_000,
     Kind.TIMEOUT: 500_000,
@@ -162,7 +153,6 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_NAME[kind]
     return Rule(
         f"tls.{kind}.sni",
-        _TLS,
         lambda f: f.kind is kind and f.by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
@@ -176,7 +166,6 @@ def _other(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_ADDRESS[kind]
     return Rule(
         f"tls.{kind}.other",
-        _TLS,
         lambda f: f.kind is kind and f.whatever_name,
         State.BLOCKED,
         f"Every handshake to this address {_WORDS[kind]}, whatever the name, while the control's "
@@ -189,7 +178,6 @@ def _other(kind: Kind) -> Rule[TLSFacts]:
 def _untold(kind: Kind) -> Rule[TLSFacts]:
     return Rule(
         f"tls.{kind}.untold",
-        _TLS,
         lambda f: f.kind is kind,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} and no contrast was measured: by name or by address is not "
@@ -202,21 +190,18 @@ def _untold(kind: Kind) -> Rule[TLSFacts]:
 TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     Rule(
         "tls.answer_accused",
-        _TLS,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
         "tls.certificate_valid",
-        _TLS,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "A valid certificate for the name.",
     ),
     Rule(
         "tls.repeat_valid",
-        _TLS,
         lambda f: f.repeated and not f.some_flows,
         State.OK,
         "A second attempt from a fresh port got a valid certificate: loss, not a block.",
@@ -224,7 +209,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.large_hello",
-        _TLS,
         lambda f: f.classical and not f.some_flows,
         State.OK,
         "The small ClientHello passes where the large one fails: a middlebox that drops what does "
@@ -233,14 +217,12 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.control_fails_too",
-        _TLS,
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way: expired certificate, broken server.",
     ),
     Rule(
         "tls.clock",
-        _TLS,
         lambda f: f.kind is Kind.DATES and (f.same_leaf or f.reach is not Reach.PASSED),
         State.INCONCLUSIVE,
         "The certificate's dates do not fit this machine's clock, and the control is shown the "
@@ -249,7 +231,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.http_response",
-        _TLS,
         lambda f: f.kind is Kind.PLAIN_HTTP,
         State.BLOCKED,
         "Someone answered in clear-text HTTP in place of TLS. (typed)",
@@ -258,7 +239,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.self_signed",
-        _TLS,
         lambda f: f.kind is Kind.SELF_SIGNED,
         State.BLOCKED,
         "A certificate that signed itself, where the control sees a valid one. (fit: tls other)",
@@ -267,7 +247,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.ca_signed",
-        _TLS,
         lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
         State.BLOCKED,
         "A certificate by an unknown authority, for another name, or long expired, where the "
@@ -278,7 +257,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     *(rule(kind) for kind in DEATHS for rule in (_sni, _other, _untold)),
     Rule(
         "tls.unclear",
-        _TLS,
         lambda _: True,
         State.INCONCLUSIVE,
         "The handshake failed in a way that these rules do not know, or never began.",

@@ -8,31 +8,25 @@ from __future__ import annotations
 from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 
-_UDP = Layer.UDP
-
 _TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
-
 UDP_RULES: tuple[Rule[AppFacts], ...] = (
     Rule(
         "udp.answer_accused",
-        _UDP,
         lambda f: f.accused,
         State.INSUFFICIENT,
         "The address comes from a forged DNS answer: it is the DNS that is judged.",
     ),
     Rule(
         "udp.answered",
-        _UDP,
         lambda f: f.kind is Kind.OK,
         State.OK,
         "A server of the protocol answered. Whose it is, such an answer does not prove.",
     ),
     Rule(
         "udp.repeat_answered",
-        _UDP,
         lambda f: f.repeated,
         State.OK,
         "A second attempt from a fresh port was answered: loss, not a block.",
@@ -40,14 +34,12 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.family_broken",
-        _UDP,
         lambda f: f.family_dead,
         State.VANTAGE_OFFLINE,
         "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
     ),
     Rule(
         "udp.local",
-        _UDP,
         lambda f: f.kind is Kind.LOCAL,
         State.INCONCLUSIVE,
         "This machine itself refused, without a word from the network: a local firewall.",
@@ -55,14 +47,12 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.control_fails_too",
-        _UDP,
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
         "The control fails in the same way: the port is closed, or the server gone.",
     ),
     Rule(
         "udp.told",
-        _UDP,
         lambda f: f.kind in _TOLD,
         State.INCONCLUSIVE,
         "ICMP says that it cannot be reached, where the control is answered. Firewalls that "
@@ -71,7 +61,6 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.no_udp_here",
-        _UDP,
         lambda f: f.kind is Kind.TIMEOUT and not f.udp_passes,
         State.INCONCLUSIVE,
         "No answer, and no other host was seen to answer over UDP at this port: many networks let "
@@ -80,7 +69,6 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.timeout",
-        _UDP,
         lambda f: f.kind is Kind.TIMEOUT,
         State.BLOCKED,
         "No answer to the request and its repeats, where the control gets one and other hosts "
@@ -90,7 +78,6 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "udp.unclear",
-        _UDP,
         lambda _: True,
         State.INCONCLUSIVE,
         "Something else answered, or it failed in a way that these rules do not know.",

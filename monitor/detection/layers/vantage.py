@@ -13,7 +13,6 @@ UNSEEN = "vantage.liveness_unseen"
 VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     Rule(
         "vantage.clock_wrong",
-        None,
         lambda s: s.clock_wrong,
         State.INCONCLUSIVE,
         "The clock is wrong by over an hour, or the liveness hosts' certificates are out of date "
@@ -22,7 +21,6 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.tls_interception",
-        None,
         lambda s: s.intercepted,
         State.INCONCLUSIVE,
         "The liveness hosts show someone else's certificate too: an antivirus or an office proxy.",
@@ -30,7 +28,6 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.captive_portal",
-        None,
         lambda s: s.portal and not s.online,
         State.VANTAGE_OFFLINE,
         "A liveness host answers by a foreign redirect or by HTTP in place of TLS: a sign-in page.",
@@ -38,7 +35,6 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.allow_list_network",
-        None,
         lambda s: s.international is False and s.domestic is True,
         State.INCONCLUSIVE,
         "Domestic hosts pass and international ones do not: only listed addresses get through.",
@@ -46,7 +42,6 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.resolver_dead",
-        None,
         lambda s: not s.online and s.resolver_dead,
         State.VANTAGE_OFFLINE,
         "The resolver answers for no name at all.",
@@ -54,14 +49,12 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
     ),
     Rule(
         "vantage.offline",
-        None,
         lambda s: s.international is False,
         State.VANTAGE_OFFLINE,
         "Most liveness hosts fail.",
     ),
     Rule(
         UNSEEN,
-        None,
         lambda s: s.international is None,
         State.INCONCLUSIVE,
         "No liveness was measured beside it.",

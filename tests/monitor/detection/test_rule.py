@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
-from monitor.detection.model import Layer, State
+from monitor.detection.model import State
 from monitor.detection.rule import Rule, first
 
 
 def test_rules_are_frozen() -> None:
-    rule: Rule[int] = Rule("tcp.some", Layer.TCP, lambda f: f > 1, State.OK, "Because.")
+    rule: Rule[int] = Rule("tcp.some", lambda f: f > 1, State.OK, "Because.")
     with pytest.raises(dataclasses.FrozenInstanceError):
         rule.weight = 3  # type: ignore[misc]
     assert (rule.technique, rule.weight, rule.evidence) == (None, 0, ())

@@ -87,7 +87,7 @@ def test_strong_signatures_and_weak_ones() -> None:
 
 def test_first_match_wins() -> None:
     def rule(id: str, want: int) -> Rule[int]:
-        return Rule(id, Layer.TCP, lambda f: f >= want, State.OK, "Because.")
+        return Rule(id, lambda f: f >= want, State.OK, "Because.")
 
     rules = (rule("b", 5), rule("a", 1))
     assert [found.id if (found := first(rules, n)) else None for n in (7, 5, 2, 0)] == [
