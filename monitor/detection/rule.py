@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from monitor.detection.facts.kinds import Kind
 from monitor.detection.model import Layer, State, Technique, layer_of
 
 F = TypeVar("F")
@@ -46,3 +47,34 @@ class Rule(Generic[F]):
 def first(rules: Sequence[Rule[F]], facts: F) -> Rule[F] | None:
     """Return the first rule whose condition holds, or None."""
     return next((rule for rule in rules if rule.condition(facts)), None)
+
+
+def forged_answer(layer: Layer) -> Rule[Any]:
+    """The rule for an address that came from a forged DNS answer."""
+    return Rule(
+        f"{layer}.answer_accused",
+        lambda f: f.accused,
+        State.INSUFFICIENT,
+        "The address comes from a forged DNS answer: only the DNS is judged.",
+    )
+
+
+def family_broken(layer: Layer) -> Rule[Any]:
+    """The rule for an address family that does not work at this vantage."""
+    return Rule(
+        f"{layer}.family_broken",
+        lambda f: f.family_dead,
+        State.VANTAGE_OFFLINE,
+        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
+    )
+
+
+def local_refusal(layer: Layer) -> Rule[Any]:
+    """The rule for a connection that the machine itself refused."""
+    return Rule(
+        f"{layer}.local",
+        lambda f: f.kind is Kind.LOCAL,
+        State.INCONCLUSIVE,
+        "This machine itself refused, and nothing came from the network: a local firewall.",
+        evidence=("local_refusal",),
+    )

@@ -41,6 +41,18 @@ def reach(kind: Kind, control: Iterable[Kind], passed: Iterable[Kind] = (Kind.OK
 
 
 @dataclass(frozen=True)
+class StepFacts:
+    """How one step at one address ended, and how the control fared at this step."""
+
+    kind: Kind
+    reach: Reach
+    here: bool = False
+    """The control passed this step at this very address."""
+    repeated: bool = False
+    """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
+
+
+@dataclass(frozen=True)
 class EndpointContext:
     """One endpoint, and what it is compared with."""
 

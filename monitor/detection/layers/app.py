@@ -12,12 +12,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
 from monitor.detection.facts.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.http import HTTPFacts
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
 
 UDP = "udp"
@@ -28,16 +28,9 @@ _PAGE_HEADS = (b"<html", b"<!doctype")
 
 
 @dataclass(frozen=True)
-class AppFacts:
+class AppFacts(StepFacts):
     """One address, as far as the app's first exchange goes."""
 
-    kind: Kind
-    """OK: it speaks; OTHER: something else answers."""
-    reach: Reach
-    here: bool = False
-    """The control was answered at this very address."""
-    repeated: bool = False
-    """A repeat from a fresh port was answered."""
     accused: bool = False
     """The DNS answer that gave this address is itself judged forged."""
     web: bool = False
@@ -150,12 +143,7 @@ def page_facts(facts: AppFacts) -> HTTPFacts | None:
 
 
 APP_RULES: tuple[Rule[AppFacts], ...] = (
-    Rule(
-        "app.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: it is the DNS that is judged.",
-    ),
+    forged_answer(Layer.APP),
     Rule(
         "app.answer_lacks",
         lambda f: f.kind is Kind.OK and bool(f.lacks),

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
 from monitor.detection.facts.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.facts.liveness import foreign_host
 from monitor.detection.facts.view import AddressView
 from monitor.detection.fingerprints import redirect_host
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, forged_answer
 from probes.wire.observation import HTTPExchange
 
 
 @dataclass(frozen=True)
-class HTTPFacts:
+class HTTPFacts(StepFacts):
     """One address, as far as HTTP goes."""
 
-    kind: Kind
-    reach: Reach
-    here: bool = False
-    repeated: bool = False
     accused: bool = False
     tls: bool = False
     """The answer came over TLS with a valid certificate: it is the service's own."""
@@ -104,12 +100,7 @@ def _dies(facts: HTTPFacts) -> bool:
 
 
 HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
-    Rule(
-        "http.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: it is the DNS that is judged.",
-    ),
+    forged_answer(Layer.HTTP),
     Rule(
         "http.same_answer",
         lambda f: f.kind is Kind.OK and f.same_answer,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
     Kind,
@@ -23,8 +23,8 @@ from monitor.detection.facts.kinds import (
     tls_kind,
 )
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
 from probes.wire.measurement import Measurement
 from probes.wire.observation import QUICHandshake
 
@@ -33,15 +33,9 @@ AFTER_TRIGGER = "after_trigger"
 
 
 @dataclass(frozen=True)
-class QUICFacts:
+class QUICFacts(StepFacts):
     """One address, as far as QUIC goes."""
 
-    kind: Kind
-    reach: Reach
-    here: bool = False
-    """The control shook hands over QUIC at this very address."""
-    repeated: bool = False
-    """A repeat from a fresh port shook hands."""
     accused: bool = False
     """The DNS answer that gave this address is itself judged forged."""
     family_dead: bool = False
@@ -192,12 +186,7 @@ def _evidence(address: AddressView) -> tuple[str, ...]:
 
 _ICMP = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED)
 QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
-    Rule(
-        "quic.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: it is the DNS that is judged.",
-    ),
+    forged_answer(Layer.QUIC),
     Rule(
         "quic.certificate_valid",
         lambda f: f.kind is Kind.OK,
@@ -211,19 +200,8 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "A second attempt from a fresh port shook hands: loss, not a block.",
         evidence=("transient",),
     ),
-    Rule(
-        "quic.family_broken",
-        lambda f: f.family_dead,
-        State.VANTAGE_OFFLINE,
-        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
-    ),
-    Rule(
-        "quic.local",
-        lambda f: f.kind is Kind.LOCAL,
-        State.INCONCLUSIVE,
-        "This machine itself refused, without a word from the network: a local firewall.",
-        evidence=("local_refusal",),
-    ),
+    family_broken(Layer.QUIC),
+    local_refusal(Layer.QUIC),
     Rule(
         "quic.control_fails_too",
         lambda f: f.reach is Reach.SAME,

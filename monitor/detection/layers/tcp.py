@@ -6,25 +6,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
 from monitor.detection.facts.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
 
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
 
 @dataclass(frozen=True)
-class TCPFacts:
+class TCPFacts(StepFacts):
     """One address, as far as TCP goes."""
 
-    kind: Kind
-    reach: Reach
-    here: bool = False
-    """The control reached this very address."""
-    repeated: bool = False
-    """A repeat connected, or a later step was taken here, which needs a connection."""
     family_dead: bool = False
     """No liveness host was reached over this address family."""
     accused: bool = False
@@ -56,12 +50,7 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
 
 
 TCP_RULES: tuple[Rule[TCPFacts], ...] = (
-    Rule(
-        "tcp.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: whatever it does says nothing of TCP.",
-    ),
+    forged_answer(Layer.TCP),
     Rule(
         "tcp.connected",
         lambda f: f.kind is Kind.OK,
@@ -75,19 +64,8 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "A second attempt from a fresh port connected: packet loss or load, not a block.",
         evidence=("transient",),
     ),
-    Rule(
-        "tcp.family_broken",
-        lambda f: f.family_dead,
-        State.VANTAGE_OFFLINE,
-        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
-    ),
-    Rule(
-        "tcp.local",
-        lambda f: f.kind is Kind.LOCAL,
-        State.INCONCLUSIVE,
-        "This machine itself refused, without a word from the network: a local firewall.",
-        evidence=("local_refusal",),
-    ),
+    family_broken(Layer.TCP),
+    local_refusal(Layer.TCP),
     Rule(
         "tcp.control_fails_too",
         lambda f: f.reach is Reach.SAME,

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import AFTER_TRIGGER, EndpointContext, Reach, reach
+from monitor.detection.facts.endpoint_context import (
+    AFTER_TRIGGER,
+    EndpointContext,
+    Reach,
+    StepFacts,
+    reach,
+)
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
     DEATHS,
@@ -18,19 +24,15 @@ from monitor.detection.facts.kinds import (
     tls_kind,
 )
 from monitor.detection.facts.view import AddressView
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, forged_answer
 from probes.wire.observation import Contrast
 
 
 @dataclass(frozen=True)
-class TLSFacts:
+class TLSFacts(StepFacts):
     """One address, as far as TLS goes."""
 
-    kind: Kind
-    reach: Reach
-    here: bool = False
-    repeated: bool = False
     classical: bool = False
     accused: bool = False
     innocuous: Kind | None = None
@@ -188,12 +190,7 @@ def _untold(kind: Kind) -> Rule[TLSFacts]:
 
 
 TLS_RULES: tuple[Rule[TLSFacts], ...] = (
-    Rule(
-        "tls.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: it is the DNS that is judged.",
-    ),
+    forged_answer(Layer.TLS),
     Rule(
         "tls.certificate_valid",
         lambda f: f.kind is Kind.OK,

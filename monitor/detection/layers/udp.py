@@ -8,17 +8,12 @@ from __future__ import annotations
 from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
-from monitor.detection.model import State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
 
 _TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
 UDP_RULES: tuple[Rule[AppFacts], ...] = (
-    Rule(
-        "udp.answer_accused",
-        lambda f: f.accused,
-        State.INSUFFICIENT,
-        "The address comes from a forged DNS answer: it is the DNS that is judged.",
-    ),
+    forged_answer(Layer.UDP),
     Rule(
         "udp.answered",
         lambda f: f.kind is Kind.OK,
@@ -32,19 +27,8 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "A second attempt from a fresh port was answered: loss, not a block.",
         evidence=("transient",),
     ),
-    Rule(
-        "udp.family_broken",
-        lambda f: f.family_dead,
-        State.VANTAGE_OFFLINE,
-        "No liveness host was reached over this address family either: broken IPv6 (or IPv4).",
-    ),
-    Rule(
-        "udp.local",
-        lambda f: f.kind is Kind.LOCAL,
-        State.INCONCLUSIVE,
-        "This machine itself refused, without a word from the network: a local firewall.",
-        evidence=("local_refusal",),
-    ),
+    family_broken(Layer.UDP),
+    local_refusal(Layer.UDP),
     Rule(
         "udp.control_fails_too",
         lambda f: f.reach is Reach.SAME,

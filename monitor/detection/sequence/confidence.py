@@ -22,93 +22,40 @@ LEAST, MOST = 1, 995
 """Per mille: nothing that was fitted to some thousand statements can be surer than this."""
 HELD_MOST = 24
 _HELD_UNIT_MS = 10 * 60_000
-TERMS = (
-    "signature",
-    "signatures",
-    "signatures_fresh",
-    "signatures_half",
-    "signatures_all",
-    "held_signed",
-    "held_many",
-    "two_hours",
-    "three_hours",
-    "four_hours",
-    "held_few",
-    "networks",
-    "three",
-    "half",
-    "nearly_all",
-    "nobody",
-    "inhibited",
-)
-"""What an event says of itself: signatures (of one owner's vantages or of two owners'), for how
-long it has held with them and, without, with nearly all of at least three vantages agreeing or with
-fewer; whether several networks are concerned; how many agree; whether a gate holds."""
-WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
-    Tier.CONFIRMED: (
-        -4149,
-        547,
-        4451,
-        1142,
-        1059,
-        2004,
-        47,
-        130,
-        1284,
-        688,
-        262,
-        -35,
-        2735,
-        -827,
-        2239,
-        1798,
-        -120,
-        815,
-    ),
-    Tier.LIKELY: (
-        -4375,
-        2260,
-        2504,
-        2098,
-        1765,
-        862,
-        -738,
-        -149,
-        -596,
-        -596,
-        -596,
-        -359,
-        2950,
-        755,
-        1374,
-        1380,
-        -292,
-        242,
-    ),
-    Tier.UNCONFIRMED: (
-        -8307,
-        420,
-        416,
-        416,
-        0,
-        0,
-        -48,
-        0,
-        0,
-        0,
-        0,
-        36,
-        652,
-        0,
-        1475,
-        590,
-        -879,
-        -419,
-    ),
+_FITTED: Mapping[str, tuple[int, int, int]] = {
+    "tier": (-4149, -4375, -8307),
+    "signature": (547, 2260, 420),
+    "signatures": (4451, 2504, 416),
+    "signatures_fresh": (1142, 2098, 416),
+    "signatures_half": (1059, 1765, 0),
+    "signatures_all": (2004, 862, 0),
+    "held_signed": (47, -738, -48),
+    "held_many": (130, -149, 0),
+    "two_hours": (1284, -596, 0),
+    "three_hours": (688, -596, 0),
+    "four_hours": (262, -596, 0),
+    "held_few": (-35, -359, 36),
+    "networks": (2735, 2950, 652),
+    "three": (-827, 755, 0),
+    "half": (2239, 1374, 1475),
+    "nearly_all": (1798, 1380, 590),
+    "nobody": (-120, -292, -879),
+    "inhibited": (815, 242, -419),
 }
-"""Milli-logits: what the tier alone says, then one for each of TERMS. Fitted by
+"""Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
 `./scripts/bench confidence --fit` on 2026-11-25 to the simulator's seeds 1 to 3 (three worlds of
-122 days without blocks, 120 blocks), with the detector of that day."""
+122 days without blocks, 120 blocks), with the detector of that day.
+
+The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
+held with signatures, without them with at least three vantages that nearly all agree (`held_many`),
+or with fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
+a gate applies."""
+TERMS = tuple(_FITTED)[1:]
+WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
+    tier: tuple(row[n] for row in _FITTED.values())
+    for n, tier in enumerate((Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED))
+}
+"""Milli-logits of the tier itself, then one for each of TERMS."""
 _STEPS = tuple(round(1000 * math.log((2 * p + 1) / (1999 - 2 * p))) for p in range(1000))
 """Milli-logits from which p + 1 per mille is nearer than p."""
 
