@@ -28,14 +28,7 @@ MIN_ENDED_MS = 10_000
 async def present_states(site: Site, chosen: Filter) -> Sequence[PresentState]:
     """Present states of every target in every network."""
     async with site.database.reading() as connection:
-        sights = await newest_verdicts(connection, recent_since(site), chosen.service)
-    return [
-        row
-        for row in states_now(sights)
-        if chosen.country in (None, row.country)
-        and chosen.asn in (None, row.asn)
-        and chosen.target in (None, row.target)
-    ]
+        return states_now(await newest_verdicts(connection, recent_since(site), chosen))
 
 
 async def window(site: Site, connection: ReadTransaction, service: str) -> strips.Window:

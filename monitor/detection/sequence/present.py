@@ -65,12 +65,27 @@ def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
         if key not in newest or each.round > newest[key].round:
             newest[key] = each
     places: dict[tuple[str, str, int], list[LatestVerdict]] = defaultdict(list)
-    for (target, country, asn, _), each in sorted(newest.items()):
-        places[target, country, asn].append(each)
-    return [_summary(*place, seen) for place, seen in sorted(places.items())]
+    for each in newest.values():
+        places[each.target, each.country, each.asn].append(each)
+    return [_summary(*place, places[place]) for place in sorted(places)]
 
 
 def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
+    if len(seen) == 1:  # most networks have one vantage, and nothing to count
+        (one,) = seen
+        silent = one.verdict.state in _SILENT
+        technique = one.verdict.technique
+        return PresentState(
+            target=target,
+            country=country,
+            asn=asn,
+            state=one.verdict.state,
+            technique=str(technique) if technique else None,
+            rule=one.verdict.rule,
+            vantages=0 if silent else 1,
+            agreeing=0 if silent else 1,
+            round=one.round,
+        )
     speaking = [each for each in seen if each.verdict.state not in _SILENT]
     counts = Counter(each.verdict.state for each in (speaking or seen))
     state = max(counts, key=lambda each: (counts[each], -_ORDER.index(each)))

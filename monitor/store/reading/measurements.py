@@ -93,15 +93,21 @@ async def list_judged(
 
 
 async def newest_verdicts(
-    connection: ReadTransaction, since: int, service: str | None = None
+    connection: ReadTransaction,
+    since: int,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
 ) -> Sequence[LatestVerdict]:
-    """The newest verdict of each vantage on each target, in rounds from `since` on."""
+    """The newest verdict of each vantage on each target, in rounds from `since` on. The filter's
+    own times are not used."""
     v = t.newest_verdict.c
     query = where_equal(
         sa.select(v.target, v.country, v.asn, v.probe, v.round, v.body)
         .where(v.round >= since)
         .order_by(v.target, v.country, v.asn, v.probe),
-        (v.service, service),
+        (v.service, chosen.service),
+        (v.target, chosen.target),
+        (v.country, chosen.country),
+        (v.asn, chosen.asn),
     )
     return [
         LatestVerdict(

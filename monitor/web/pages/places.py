@@ -84,14 +84,14 @@ async def country(request: web.Request) -> web.Response:
     here = PlaceFilter(name=words.country(code), country=code)
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
-        sights = await newest_verdicts(connection, recent_since(site))
+        sights = await newest_verdicts(connection, recent_since(site), Filter(country=code))
         members = [
             (probe, status)
             for probe, status in active(await fleet(site, connection, sights))
             if probe.country == code
         ]
         values = await shared_values(site, connection, here, events, members)
-    rows = [row for row in states_now(sights) if row.country == code]
+    rows = states_now(sights)
     opened = open_events(events)
     values |= {
         "title": words.sentence(here.name),
@@ -114,13 +114,12 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"/as/{asn}")
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
-        sights = await newest_verdicts(connection, recent_since(site))
+        sights = await newest_verdicts(connection, recent_since(site), Filter(asn=asn))
         members = [
             (probe, status)
             for probe, status in active(await fleet(site, connection, sights))
             if probe.asn == asn
         ]
-        sights = [sight for sight in sights if sight.asn == asn]
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}

@@ -69,7 +69,7 @@ async def test_newest_verdict_of_each_vantage(store: Database) -> None:
         found = await newest_verdicts(connection, NOON)
         assert len(found) == 4
         assert {each.round for each in found} == {NOON + 2 * MINUTE}
-        assert len(await newest_verdicts(connection, NOON, "signal")) == 2
+        assert len(await newest_verdicts(connection, NOON, Filter(service="signal"))) == 2
         assert await newest_verdicts(connection, NOON + 3 * MINUTE) == []
 
 
