@@ -143,7 +143,7 @@ def test_a_monitor_that_is_dead_for_an_hour_ends_nothing(tmp_path: Path) -> None
     )
 
 
-def test_closing_is_told_with_the_event(tmp_path: Path) -> None:
+def test_closing_is_reported_with_the_event(tmp_path: Path) -> None:
     series = up() | event("confirmed", 0, 60) | counter("closed", (0, 0), (60, 1))
     series |= ended("closed", 60, 90)
     series[f'reachwatch_block_event_onset_timestamp_seconds{{event_id="{ID}"}}'] = minutes(
@@ -168,7 +168,7 @@ def test_the_counter_alone_tells_a_closing(tmp_path: Path) -> None:
     firing(tmp_path, series, expected | {90: {"ServiceUnblocked": []}})
 
 
-def test_a_closing_while_nobody_scraped_is_told_afterwards(tmp_path: Path) -> None:
+def test_a_closing_without_scrapes_is_reported_later(tmp_path: Path) -> None:
     series = dict.fromkeys(up(), "1x60 stale _x119 1x700")
     series |= event("confirmed", 0, 30)
     series |= dict.fromkeys(counter("closed", (0, 0)), "4x60 stale _x119 5x700")
@@ -200,7 +200,7 @@ def test_no_closing_without_a_transition(tmp_path: Path, values: str) -> None:
     firing(tmp_path, series, {m: {"ServiceUnblocked": [], "BlockRetracted": []} for m in at})
 
 
-def test_a_series_that_ends_says_nothing(tmp_path: Path) -> None:
+def test_the_end_of_a_series_reports_nothing(tmp_path: Path) -> None:
     series = up() | event("confirmed", 0, 20) | counter("closed", (0, 2))
     quiet = {"ServiceUnblocked": [], "BlockRetracted": []}
     firing(tmp_path, series, dict.fromkeys((19, 21, 30, 60), quiet))

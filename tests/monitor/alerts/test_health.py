@@ -17,7 +17,7 @@ CONCLUDED = "reachwatch_last_concluded_round_timestamp_seconds"
 INGESTED = "reachwatch_measurements_ingested_total"
 
 
-def test_a_monitor_that_does_not_answer_is_told(tmp_path: Path) -> None:
+def test_a_monitor_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     firing(
         tmp_path,
         up(0, 30) | {'up{job="reachwatch",instance="a"}': steps((0, 1), (30, 0))},
@@ -42,7 +42,7 @@ def fleet(role: str, online: str) -> dict[str, str]:
     return vantages("RU", role, "online", online)
 
 
-def test_ingest_that_stalls_is_told(tmp_path: Path) -> None:
+def test_stalled_ingest_is_reported(tmp_path: Path) -> None:
     series = up() | fleet("vantage", minutes(3, 0, 45))
     series |= vantages("RU", "vantage", "silent", "_x90 3x700")
     series |= {INGESTED: "0+10x60 600x700"}
@@ -124,6 +124,6 @@ def test_the_dead_mans_switch_always_fires(tmp_path: Path) -> None:
     firing(tmp_path, {"x": "1"}, {0: {"DeadMansSwitch": [{}]}, 90: {"DeadMansSwitch": [{}]}})
 
 
-def test_what_wakes_somebody() -> None:
+def test_alerts_that_page() -> None:
     paging = {alert.name for alert in alerts(Policy()) if alert.severity == "page"}
     assert paging == {"ReachwatchDown", "CollectorIngestStalled", "DetectorLagging"}

@@ -108,7 +108,7 @@ def test_nothing_silences_what_ends_or_what_wakes_for_the_monitor() -> None:
         assert silenced_by(name) == set()
 
 
-def test_a_page_is_silenced_by_nothing_that_tells_nobody_but_the_service_being_down() -> None:
+def test_only_a_service_that_is_down_inhibits_a_page_silently() -> None:
     severities = {alert.name: alert.severity for alert in alerts(Policy())}
     for name, severity in severities.items():
         if severity == "page":
@@ -122,7 +122,7 @@ def test_durations_follow_the_pace() -> None:
     assert (fast["group_wait"], fast["group_interval"]) == ("1s", "10s")
 
 
-def test_only_pages_and_tickets_say_that_they_are_over() -> None:
+def test_only_pages_and_tickets_send_resolved_messages() -> None:
     said = {
         receiver["name"]: hook["send_resolved"]
         for receiver in document(Policy(), URL, URL)["receivers"]

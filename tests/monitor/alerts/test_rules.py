@@ -31,7 +31,7 @@ def test_prometheus_accepts_the_rules(tmp_path: Path, pace: int) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_every_alert_says_what_where_and_what_to_do() -> None:
+def test_every_alert_has_a_summary_links_and_a_first_step() -> None:
     names = [alert.name for alert in alerts(Policy())]
     assert len(set(names)) == len(names)
     for rule in document(Policy(), "https://reach.example/")["groups"][0]["rules"]:
@@ -71,13 +71,13 @@ def test_every_duration_comes_from_the_policy() -> None:
         assert short == max(1000, long // 60)
 
 
-def test_another_pace_is_said_in_every_message() -> None:
+def test_another_pace_is_in_every_message() -> None:
     rules = document(Policy(pace=60), "http://x")["groups"][0]["rules"]
     said = [rule["annotations"]["pace"] for rule in rules if "alert" in rule]
     assert set(said) == {"No real time: every duration is divided by 60."}
 
 
-def test_nothing_but_a_transition_says_reachable_again() -> None:
+def test_only_a_transition_reports_reachable_again() -> None:
     for alert in alerts(Policy()):
         texts = " ".join((alert.summary, alert.description)).lower()
         if alert.kind != "closing":

@@ -87,7 +87,7 @@ def samples(
     }
 
 
-def test_what_has_no_probability_pages_nobody() -> None:
+def test_an_event_without_probability_pages_nobody() -> None:
     imported = event(source="ooni", tier=Tier.LIKELY)
     rows = samples(snapshot=Snapshot(open_events=[imported]))
     values = {v for k, v in rows.items() if k[0] == families.EVENT_CONFIDENCE.name}
@@ -105,7 +105,7 @@ def by_event(name: str) -> dict[str, float]:
     return {dict(labels)["event_id"]: v for (n, labels), v in samples().items() if n == name}
 
 
-def test_the_facts_of_a_message_stand_beside_the_event() -> None:
+def test_the_facts_of_a_message_come_from_the_event() -> None:
     """Of open events and of those that ended lately, never of one that is held back."""
     onsets = by_event(families.EVENT_ONSET.name)
     assert onsets == {"0123456789abcdef": 0.001, "c" * 16: 2, "d" * 16: 0.001}
@@ -160,7 +160,7 @@ def test_retests_are_counted_where_they_are_asked_for_alone() -> None:
     assert name not in samples(snapshot=Snapshot())
 
 
-def test_openmetrics_says_the_same() -> None:
+def test_openmetrics_has_the_same_values() -> None:
     plain, open_ = samples(), samples("application/openmetrics-text; version=1.0.0")
     assert set(plain) <= set(open_) | {k for k in plain if k[0].endswith("_created")}
 

@@ -40,7 +40,9 @@ BUDGET_BYTES = 60_000
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_pages_are_small_secure_and_never_stale(web: Client, path: str) -> None:
+async def test_pages_are_small_with_security_headers_and_revalidated(
+    web: Client, path: str
+) -> None:
     answer = await web.get(path)
     assert answer.status == 200
     assert answer.content_type == "text/html"
@@ -68,7 +70,7 @@ async def _raw(web: Client, path: str) -> bytes:
             return await answer.read()
 
 
-async def test_compressed_bytes_are_the_page(web: Client) -> None:
+async def test_gzip_decompresses_to_the_page(web: Client) -> None:
     packed = await _raw(web, "/api/v1/measurements?limit=1000")
     plain = await web.get("/api/v1/measurements?limit=1000", headers={"Accept-Encoding": "br"})
     assert gzip.decompress(packed) == await plain.read()
@@ -78,7 +80,7 @@ async def test_compressed_bytes_are_the_page(web: Client) -> None:
 @pytest.mark.parametrize(
     "path", [*PAGES, "/metrics", "/healthz", "/readyz", "/api/v1/events", "/static/style.css"]
 )
-async def test_head_is_get_without_the_body(web: Client, path: str) -> None:
+async def test_head_is_get_without_body(web: Client, path: str) -> None:
     got, head = await web.get(path), await web.head(path)
     assert head.status == got.status == 200
     assert await head.read() == b""
@@ -90,7 +92,7 @@ async def test_head_is_get_without_the_body(web: Client, path: str) -> None:
     ["/nothing", "/s/nosuch", "/s/%00", "/s/UPPER", "/e/xyz", f"/e/{'0' * 16}", f"/e/{'0' * 17}",
      f"/m/{'0' * 32}", "/m/", "/static/none.css", "/s/a%2Fb", "/%ff%fe", "/s/" + "a" * 5000],
 )  # fmt: skip
-async def test_what_is_not_there_is_a_page_that_says_so(web: Client, path: str) -> None:
+async def test_not_found_is_a_page(web: Client, path: str) -> None:
     answer = await web.get(path)
     assert answer.status == 404
     assert answer.content_type == "text/html"
@@ -135,7 +137,7 @@ async def test_not_ready_names_its_reasons(tmp_path: Path) -> None:
         assert await answer.text() == "no broker\nno store\n"
 
 
-async def test_metrics_speak_of_the_store(web: Client) -> None:
+async def test_metrics_come_from_the_store(web: Client) -> None:
     text = await (await web.get("/metrics")).text()
     assert 'reachwatch_vantages{country="RU",role="vantage",status="degraded"} 1.0' in text
     assert 'reachwatch_vantages{country="DE",role="vantage",status="silent"} 1.0' in text
@@ -168,7 +170,7 @@ async def test_a_large_body_is_refused(web: Client) -> None:
     assert (await web.post("/api/v1/enrol", data=b"x" * 100_000)).status == 413
 
 
-async def test_nobody_who_asks_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_client_address_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with caplog.at_level("DEBUG"):
         async with serving(site, ("127.0.0.1", port)), aiohttp.ClientSession() as session:

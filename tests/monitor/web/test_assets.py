@@ -11,7 +11,7 @@ from tests.world.site import Client
 
 
 @pytest.mark.parametrize("name", ["style.css", "page.js", "icon.svg"])
-async def test_a_file_is_served_for_ever_by_its_digest(web: Client, name: str) -> None:
+async def test_a_file_is_cacheable_by_its_digest(web: Client, name: str) -> None:
     content = (STATIC / name).read_bytes()
     answer = await web.get(address(name))
     assert await answer.read() == content
@@ -27,7 +27,7 @@ async def test_a_file_is_served_for_ever_by_its_digest(web: Client, name: str) -
 
 
 @pytest.mark.parametrize("name", ["nothing.css", "..%2Fapp.py", "../app.py", "%00", "a/b.css"])
-async def test_nothing_else_is_served(web: Client, name: str) -> None:
+async def test_other_files_are_not_served(web: Client, name: str) -> None:
     assert (await web.get(f"/static/{name}")).status == 404
 
 

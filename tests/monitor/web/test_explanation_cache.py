@@ -63,7 +63,7 @@ async def test_who_is_impatient_gets_it_later() -> None:
     assert desk.asked == [ONE.id, ONE.id]
 
 
-async def test_what_cannot_be_told_is_a_sentence() -> None:
+async def test_an_event_without_explanation_has_a_reason() -> None:
     desk = Desk()
     desk.may.set()
     async with running(desk) as stories:
@@ -73,7 +73,7 @@ async def test_what_cannot_be_told_is_a_sentence() -> None:
         assert await stories.get(replace(ONE, updated=1)) == "the store is away"
 
 
-async def test_only_so_many_are_kept() -> None:
+async def test_the_cache_is_bounded() -> None:
     desk = Desk()
     desk.may.set()
     async with running(desk) as stories:

@@ -40,7 +40,7 @@ def test_rounds_clock_and_software() -> None:
     ]
 
 
-def test_a_silent_one_is_known_by_its_last_status() -> None:
+def test_a_silent_vantage_is_known_by_its_last_status() -> None:
     said = encode_message(
         Status(state="lost", version="0.2", catalogue="c", spool_rows=7, dropped=2)
     )
@@ -51,7 +51,7 @@ def test_a_silent_one_is_known_by_its_last_status() -> None:
     assert known.offset is None
 
 
-def test_of_nothing_nothing_is_known() -> None:
+def test_health_without_any_message() -> None:
     known = fleet.vantage_health([])
     assert known.software == known.catalogue == ""
     assert known.online == 0
@@ -63,7 +63,7 @@ SEEN = CONFIRMED.networks[0]
 WHO = world.PEOPLE[0].id
 
 
-def test_the_list_is_by_vantage_and_of_open_events_alone() -> None:
+def test_the_watchlist_is_by_vantage_and_from_open_events() -> None:
     second = replace(CONFIRMED, id="b" * 16, networks=(replace(SEEN, watch=((WHO, 5), ("q", 9))),))
     found = fleet.watchlist([CONFIRMED, second])
     assert [(line.since, line.event) for line in found[WHO]] == [
@@ -76,7 +76,7 @@ def test_the_list_is_by_vantage_and_of_open_events_alone() -> None:
     assert fleet.watchlist_of_network([second], 1) == []
 
 
-async def test_pages_of_the_vantage_and_of_its_network_say_so(web: Client) -> None:
+async def test_pages_of_vantage_and_network_show_the_watchlist(web: Client) -> None:
     page = await (await web.get(f"/v/{WHO}")).text()
     assert f'href="/e/{world.CONFIRMED}">wechat/web</a>, TLS: fails since' in page
     assert "A filter at home looks the same" in text_of(page)
@@ -87,7 +87,7 @@ async def test_pages_of_the_vantage_and_of_its_network_say_so(web: Client) -> No
     assert "On watch" not in await (await web.get("/as/64503")).text()
 
 
-async def test_the_api_says_for_which_targets(web: Client) -> None:
+async def test_the_api_lists_watched_targets(web: Client) -> None:
     rows = (await (await web.get("/api/v1/vantages")).json())["vantages"]
     watch = {row["id"]: row["watch"] for row in rows}
     assert watch.pop(WHO) == ["wechat/web"]

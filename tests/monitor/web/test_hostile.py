@@ -47,7 +47,7 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_no_page_runs_what_strangers_wrote(web: Client, path: str) -> None:
+async def test_no_page_executes_hostile_text(web: Client, path: str) -> None:
     text = await (await web.get(path)).text()
     page = Page()
     page.feed(text)
@@ -61,7 +61,7 @@ async def test_no_page_runs_what_strangers_wrote(web: Client, path: str) -> None
             assert value.startswith(("/", "#", "https://reach.example/")), value
 
 
-async def test_what_strangers_wrote_is_shown_as_it_is(web: Client) -> None:
+async def test_hostile_text_is_shown_escaped(web: Client) -> None:
     works = world.measurement(world.PEOPLE[3], "wechat/web", 20)
     text = await (await web.get(f"/m/{works.id}")).text()
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -71,7 +71,7 @@ async def test_what_strangers_wrote_is_shown_as_it_is(web: Client) -> None:
     assert "Root &lt;b&gt;of&lt;/b&gt; evil" in text  # an issuer
 
 
-async def test_lists_are_inert(web: Client) -> None:
+async def test_lists_are_escaped(web: Client) -> None:
     answer = await web.get("/api/v1/vantages?format=csv")
     for line in (await answer.text()).splitlines():
         assert ",=HYPER" not in line
@@ -81,7 +81,7 @@ async def test_lists_are_inert(web: Client) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_the_newer_steps_are_inert_and_spelled_out(site: Site, web: Client) -> None:
+async def test_control_characters_are_shown_as_escapes(site: Site, web: Client) -> None:
     evil = f"{world.SCRIPT}\u202eevil\u2066\u200b\u2028"
     where = {"endpoint": evil, "address": "192.0.2.1", "port": 443, "failure": evil}
     bare = {**where, "failure": None}

@@ -24,7 +24,7 @@ async def test_nothing_yet(empty: Site) -> None:
     assert await freshness(empty) == ("Nothing has been measured yet.", False)
 
 
-async def test_a_monitor_that_hears_nothing_says_so(world_file: Path, tmp_path: Path) -> None:
+async def test_missing_measurements_are_reported(world_file: Path, tmp_path: Path) -> None:
     later = world.NOW + 40 * world.MINUTE
     async with opened(world_file, tmp_path, clock=lambda: later) as site, client(site) as web:
         said, stalled = await freshness(site)
@@ -39,7 +39,7 @@ async def test_a_store_that_is_away_is_a_sentence(site: Site, tmp_path: Path) ->
     assert await freshness(site) == ("The store cannot be read at the moment.", True)
 
 
-async def test_a_demonstration_says_so_on_every_page(world_file: Path, tmp_path: Path) -> None:
+async def test_every_page_of_a_demonstration_has_a_notice(world_file: Path, tmp_path: Path) -> None:
     demo = {"demo": "Simulated on this machine.", "policy": Policy(pace=10)}
     async with opened(world_file, tmp_path, **demo) as site, client(site) as web:
         for path in ("/", "/s/wechat", f"/e/{world.CONFIRMED}", "/nothing", "/data"):
@@ -49,7 +49,7 @@ async def test_a_demonstration_says_so_on_every_page(world_file: Path, tmp_path:
             assert "(demonstration)</title>" in text
 
 
-async def test_a_real_site_has_no_band(web: Client) -> None:
+async def test_a_real_site_has_no_notice(web: Client) -> None:
     assert 'class="band"' not in await (await web.get("/")).text()
 
 

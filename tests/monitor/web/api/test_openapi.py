@@ -65,7 +65,7 @@ async def test_it_names_every_route_of_the_api_and_no_other(site: Site) -> None:
     assert described <= routes
 
 
-async def test_the_running_application_answers_as_it_says(web: Client) -> None:
+async def test_the_application_answers_as_documented(web: Client) -> None:
     document = await (await web.get("/api/v1/openapi.json")).json()
     assert document == DOCUMENT
     ids = {"/api/v1/events/{id}": world.CONFIRMED}

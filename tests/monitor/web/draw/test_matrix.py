@@ -32,7 +32,7 @@ def test_without_an_event_nothing_is_called_blocked() -> None:
     assert cell([], None) is None
 
 
-def test_a_cell_says_what_the_event_or_the_rounds_say() -> None:
+def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:
     words = {
         world.CONFIRMED: ("blocked", "blocked (confirmed)"),
         world.LIKELY: ("likely", "likely blocked"),

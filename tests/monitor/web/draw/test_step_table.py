@@ -87,7 +87,7 @@ def test_a_silent_address_that_stays_silent_is_as_it_should_be() -> None:
     assert "injected on the path" in comparisons.sentence
 
 
-def test_the_rung_that_failed_says_it_in_a_sentence() -> None:
+def test_a_failed_step_has_a_sentence() -> None:
     died = tls(A1, Failure.RESET, took_us=12_000)
     (said,) = lines(died, tls(A1, **INNOCUOUS))["tls"]
     assert said.outcome == "fails"
@@ -104,7 +104,7 @@ def test_a_rung_works_when_one_address_does() -> None:
     assert not step_ok("tcp", tcp(A1, Failure.TIMEOUT))
 
 
-def test_contrasts_stand_beside_their_rung_in_words() -> None:
+def test_contrasts_are_beside_their_step() -> None:
     seen = (tls(A1), tls(A1, **INNOCUOUS), tls(A1, **OWN_HOST), tls(A1, **REPEAT))
     (endpoint,) = endpoint_steps(measured(*seen, tls(A1, **CLASSICAL)))
     (row,) = endpoint.steps

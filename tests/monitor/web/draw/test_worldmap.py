@@ -76,7 +76,7 @@ def test_no_line_crosses_the_map() -> None:
     assert re.fullmatch(r"[Mlz\d,-]*", made.land)
 
 
-def test_the_file_is_small_and_says_where_it_is_from() -> None:
+def test_the_map_file_is_small_and_names_its_source() -> None:
     assert worldmap.FILE.stat().st_size < 90_000
     label = worldmap.FILE.with_name("LICENSES").read_text()
     assert "Natural Earth" in label

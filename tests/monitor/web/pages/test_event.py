@@ -55,7 +55,7 @@ async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
     assert "Ended" not in said
 
 
-async def test_a_closed_event_is_told_in_the_past(web: Client) -> None:
+async def test_a_closed_event_is_in_the_past_tense(web: Client) -> None:
     said = await text(web, world.CLOSED)
     assert "WeChat is reachable again in one network in Russia." in said
     assert "(30 min)" in said
@@ -63,7 +63,7 @@ async def test_a_closed_event_is_told_in_the_past(web: Client) -> None:
     assert "No control measured" not in said
 
 
-async def test_a_withdrawn_event_says_why(web: Client) -> None:
+async def test_a_withdrawn_event_gives_the_reason(web: Client) -> None:
     said = await text(web, world.RETRACTED)
     assert "by mistake; that is withdrawn." in said
     assert "Withdrawn: the service fails from the control or in other countries too." in said
@@ -81,7 +81,7 @@ async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
 
 
 @pytest.mark.parametrize("id", [world.LIKELY, world.SINGLE])
-async def test_events_without_witnesses_or_rules_are_pages_too(web: Client, id: str) -> None:
+async def test_events_without_witnesses_or_rules_have_pages(web: Client, id: str) -> None:
     said = await text(web, id)
     assert "What speaks against it" in said
 
@@ -96,7 +96,7 @@ async def test_the_timeline_begins_before_the_onset_and_ends_after_the_end(site:
     assert over.until > (EVENTS[world.CLOSED].closed or 0)
 
 
-async def test_the_newest_witness_stands_beside_its_control(site: Site) -> None:
+async def test_the_newest_witness_is_beside_its_control(site: Site) -> None:
     pair = await page.side_by_side(site, EVENTS[world.CONFIRMED])
     assert pair is not None
     assert pair["vantage"].measurement.id == EVENTS[world.CONFIRMED].witnesses[-1]
@@ -148,7 +148,7 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
         assert f'href="/e/{event.id}/rounds"' in own
 
 
-async def test_facts_that_were_let_go_and_no_event(tmp_path: Path) -> None:
+async def test_pruned_facts_and_unknown_events(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
         async with database.reading() as connection:
             (event,) = await all_events(connection)

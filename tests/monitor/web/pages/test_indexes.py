@@ -33,7 +33,7 @@ async def test_countries(web: Client) -> None:
     assert "Germany: no data; 0 of 1 vantage online" in text
 
 
-async def test_the_map_links_and_says_what_it_shows(web: Client) -> None:
+async def test_the_map_has_links_and_labels(web: Client) -> None:
     for path in ("/", "/c"):
         page = await (await web.get(path)).text()
         picture = page[page.index('<svg class="map"') : page.index("</svg>", page.index("map"))]

@@ -24,7 +24,7 @@ async def text(web: Client, id: str) -> str:
     return text_of(await answer.text())
 
 
-async def test_a_failed_measurement_explains_itself(web: Client) -> None:
+async def test_a_failed_measurement_is_explained(web: Client) -> None:
     said = await text(web, id_of(0))
     assert "WeChat, web, from AS64501 in Russia" in said
     assert "One measurement alone confirms nothing" in said
@@ -36,7 +36,7 @@ async def test_a_failed_measurement_explains_itself(web: Client) -> None:
     assert "blocked (confirmed)" not in said
 
 
-async def test_others_say_what_they_are(web: Client) -> None:
+async def test_other_measurements_show_their_state(web: Client) -> None:
     assert "reachable" in await text(web, id_of(3))
     assert "Measured by a control" in await text(web, id_of(7))
     assert "Liveness: innocuous hosts" in await text(web, id_of(0, "liveness/international"))

@@ -34,7 +34,7 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
         assert link in ids, link
 
 
-async def test_it_is_said_in_plain_words(web: Client) -> None:
+async def test_the_method_page_is_in_plain_words(web: Client) -> None:
     text = text_of(await (await web.get("/method")).text())
     assert "Who has failed for 2 h while others of the network see the service is on watch" in text
     assert "at most, 4 with a typical sign; an alarm needs 7" in text
@@ -56,7 +56,7 @@ async def test_the_same_for_programs(web: Client) -> None:
     assert rows[0]["layer"] == "vantage"
 
 
-def test_every_rule_is_told() -> None:
+def test_every_rule_has_a_text() -> None:
     told = [rule for _, found in method.rules(Policy()) for rule in found]
     assert {rule.id for rule in told} == {rule.id for rule in ALL_RULES} | set(method.WHOLE)
     assert len({rule.id for rule in told}) == len(told)
@@ -73,14 +73,14 @@ def test_every_rule_is_told() -> None:
     assert headings[-1] == "As a whole"
 
 
-def test_weights_in_words_fall() -> None:
+def test_weights_in_words_are_ordered() -> None:
     said = [method.weight(n, Policy()) for n in (4_700_000, 2_500_000, 1_000_000, 500_000, 0)]
     assert [words.split()[0].strip(":") for words in said] == [
         "very", "strong", "fair", "weak", "accuses"
     ]  # fmt: skip
 
 
-def test_every_technique_and_state_is_told() -> None:
+def test_every_technique_and_state_has_a_text() -> None:
     told = method.techniques()
     assert [each.id for each in told] == [str(technique) for technique in Technique]
     for each in told:
@@ -89,7 +89,7 @@ def test_every_technique_and_state_is_told() -> None:
     assert set(method.states()) == set(State)
 
 
-def test_every_value_of_the_policy_is_told_and_paced() -> None:
+def test_every_policy_value_has_a_text_and_follows_the_pace() -> None:
     told = {setting.name: setting for setting in method.settings(Policy(pace=10))}
     assert list(told) == list(Policy.__struct_fields__)
     assert [name for name, setting in told.items() if not setting.said] == []

@@ -23,7 +23,7 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
 
 
-async def test_it_says_what_is_the_case(web: Client) -> None:
+async def test_the_overview_shows_open_events(web: Client) -> None:
     page = await (await web.get("/")).text()
     assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
     assert "<title>What is blocked now · Reachwatch</title>" in page
@@ -38,7 +38,7 @@ async def test_it_says_what_is_the_case(web: Client) -> None:
     assert "by mistake; that is withdrawn" in text
 
 
-async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/")).text()
     assert "<h1>Nothing has been measured yet.</h1>" in page
@@ -51,7 +51,7 @@ async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
     assert "No vantage has enrolled yet." in page
 
 
-def test_what_is_missing_for_a_verdict() -> None:
+def test_gaps_before_a_verdict() -> None:
     control = replace(ROW, role="control")
     other = replace(ROW, id="q", owner="bela")
     assert overview.missing([ROW, other], [control], True) == []

@@ -40,7 +40,7 @@ def say(
     return places.headline(here, events, NAMES, members, judged)
 
 
-def test_what_is_blocked_comes_first() -> None:
+def test_blocked_services_come_first() -> None:
     confirmed, likely = EVENTS[world.CONFIRMED], EVENTS[world.LIKELY]
     assert say(RUSSIA, [likely, confirmed]) == "WeChat is blocked in one network in Russia."
     assert say(NETWORK, [confirmed]) == "WeChat is blocked in AS64501 in Russia."
@@ -54,7 +54,7 @@ def test_what_is_blocked_comes_first() -> None:
     assert say(RUSSIA, [confirmed, second, third]).startswith("Three services are blocked")
 
 
-def test_what_is_not_confirmed_is_said_so() -> None:
+def test_unconfirmed_blocks_are_called_so() -> None:
     likely = EVENTS[world.LIKELY]
     assert say(RUSSIA, [likely]) == "Signal is likely blocked in one network in Russia."
     assert say(RUSSIA, [likely, replace(likely, service="wechat")]) == (
@@ -79,7 +79,7 @@ def test_what_is_not_confirmed_is_said_so() -> None:
          ("online",), True, VANTAGE),
     ],
 )  # fmt: skip
-def test_silence_is_never_called_fine(
+def test_missing_data_is_never_called_reachable(
     said: str, statuses: tuple[str, ...], judged: bool, probe: VantageRow
 ) -> None:
     assert say(RUSSIA, [], *statuses, judged=judged, probe=probe) == said
@@ -87,7 +87,7 @@ def test_silence_is_never_called_fine(
     assert say(RUSSIA, [inhibited], *statuses, judged=judged, probe=probe) == said
 
 
-async def test_strips_of_a_place(site: Site) -> None:
+async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     opened = [EVENTS[world.CONFIRMED]]
     async with site.database.reading() as connection:
         window = await places.common_window(site, connection)
@@ -109,7 +109,7 @@ async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
         assert (await places.common_window(empty, connection)).length == "30 min"
 
 
-async def test_it_says_what_is_blocked_and_by_which_network(web: Client) -> None:
+async def test_a_country_page_names_blocked_services_and_networks(web: Client) -> None:
     page = await (await web.get("/c/RU")).text()
     assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
     assert f'<a href="/e/{world.CONFIRMED}"><span class="mark blocked">' in page
@@ -151,7 +151,7 @@ async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
         ("XK", "Nothing measured here yet"),
     ],
 )
-async def test_what_is_not_known_is_said(web: Client, code: str, said: str) -> None:
+async def test_unknown_states_are_stated(web: Client, code: str, said: str) -> None:
     text = text_of(await (await web.get(f"/c/{code}")).text())
     assert said in text
     assert "Nothing was judged here in the last rounds, so nothing is known of now." in text
@@ -167,7 +167,7 @@ async def test_addresses(web: Client) -> None:
     assert (await web.get("/c/RUS")).status == 404
 
 
-async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/c/RU")).text()
     assert "<h1>Nothing measured here yet: no vantage stands in Russia.</h1>" in page
@@ -176,7 +176,7 @@ async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
     assert token in page
 
 
-async def test_its_links_lead_somewhere(web: Client) -> None:
+async def test_links_lead_to_pages(web: Client) -> None:
     page = await (await web.get("/c/RU")).text()
     links = {part.split('"')[0] for part in page.split('href="')[1:]}
     for link in links:
@@ -200,7 +200,7 @@ def sight(probe: str, *findings: tuple[Layer, bool], target: str = "wechat/web")
     )  # fmt: skip
 
 
-def test_steps_are_told_apart() -> None:
+def test_layers_have_separate_cells() -> None:
     seen = [
         sight("a", (Layer.DNS, False), (Layer.TCP, False), (Layer.TLS, True)),
         sight("b", (Layer.DNS, False), (Layer.TCP, False), (Layer.TLS, False)),
@@ -240,14 +240,14 @@ def test_only_an_event_of_this_network_and_step_calls_it_blocked() -> None:
     assert word([EVENTS[world.INHIBITED]]) == "fails, not confirmed"
 
 
-def test_other_layers_come_when_somebody_saw_them() -> None:
+def test_other_layers_are_added_when_measured() -> None:
     assert places.layers_of([sight("a", (Layer.QUIC, False))]) == [
         Layer.DNS, Layer.TCP, Layer.TLS, Layer.QUIC, Layer.HTTP
     ]  # fmt: skip
     assert places.layers_of([]) == list(places.USUAL)
 
 
-def test_a_verdict_without_findings_says_what_it_says_as_a_whole() -> None:
+def test_a_verdict_without_findings_counts_for_its_layer() -> None:
     bad = Verdict(
         target="a/b", state=State.BLOCKED, layer=Layer.TCP, technique=Technique.TCP_RESET, rule="r"
     )

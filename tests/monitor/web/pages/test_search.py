@@ -21,7 +21,7 @@ from tests.world.site import CONFIRMED, Client
         ("as 64503", "/as/64503"),
     ],
 )
-async def test_one_meaning_leads_to_its_page(web: Client, word: str, place: str) -> None:
+async def test_a_single_match_redirects(web: Client, word: str, place: str) -> None:
     answer = await web.get("/search", params={"q": word}, allow_redirects=False)
     assert answer.status == 302
     assert answer.headers["Location"] == place
@@ -36,7 +36,9 @@ async def test_one_meaning_leads_to_its_page(web: Client, word: str, place: str)
         ("", "Search for a service", 0),
     ],
 )
-async def test_more_meanings_are_listed(web: Client, word: str, heading: str, events: int) -> None:
+async def test_several_matches_are_listed(
+    web: Client, word: str, heading: str, events: int
+) -> None:
     answer = await web.get("/search", params={"q": word})
     assert answer.status == 200
     page = await answer.text()

@@ -12,7 +12,7 @@ from tests.world import site as world
 from tests.world.site import Client
 
 
-async def test_the_question_is_answered_at_once(web: Client) -> None:
+async def test_the_headline_answers_the_question(web: Client) -> None:
     page = await (await web.get("/s/wechat")).text()
     assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
     text = text_of(page)
@@ -29,7 +29,7 @@ async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: 
     assert "Signal may be blocked in Russia; that is not confirmed." in text
 
 
-async def test_a_service_that_nobody_measured(web: Client) -> None:
+async def test_a_service_without_measurements(web: Client) -> None:
     text = text_of(await (await web.get("/s/zulip")).text())
     assert "Nothing measured here yet: no vantage has looked at Zulip." in text
 

@@ -74,7 +74,7 @@ async def test_one_vantage(web: Client, site: Site) -> None:
     assert "198.51.100." not in page
 
 
-async def test_controls_and_those_who_are_gone(web: Client) -> None:
+async def test_controls_and_revoked_vantages(web: Client) -> None:
     control = text_of(await (await web.get(f"/v/{world.PEOPLE[7].id}")).text())
     assert "This control in AS64510 in the Netherlands is online" in control
     assert "yardstick" in control
@@ -87,7 +87,7 @@ async def test_controls_and_those_who_are_gone(web: Client) -> None:
     assert (await web.get("/v/p-xyz")).status == 404
 
 
-async def test_an_empty_monitor_says_how_to_begin(empty: Site) -> None:
+async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/v")).text()
     assert "<h1>Nobody has enrolled yet: no vantage stands anywhere.</h1>" in page

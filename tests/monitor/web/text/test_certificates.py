@@ -11,7 +11,7 @@ from tests.world.pki import Authority
 from tests.world.site import SCRIPT
 
 
-def test_a_certificate_says_who_it_is() -> None:
+def test_a_certificate_is_summarised() -> None:
     leaf = Authority("Evil <b>Root</b>").issue("wechat.test")
     said = summarise_certificate(Certificate(sha256="a" * 64, der=leaf.der))
     assert "wechat.test" in said.names

@@ -18,7 +18,7 @@ def test_the_figure_is_in_per_cent() -> None:
     assert "one new block" in MEANING
 
 
-def test_without_a_figure_it_says_why() -> None:
+def test_a_missing_percentage_has_a_reason() -> None:
     imported, gone = event(network(), source="ooni"), event(network(), state=EventState.RETRACTED)
     for each, why in ((imported, "Imported"), (gone, "withdrawn")):
         assert (percentage(each), terms_text(each)) == ("", [])
@@ -26,7 +26,7 @@ def test_without_a_figure_it_says_why() -> None:
 
 
 @pytest.mark.parametrize("tier", Tier)
-def test_every_term_has_words_and_says_which_way_it_pulls(tier: Tier) -> None:
+def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
     plain = {"against": ("untyped",), "tier": tier}
     seen: set[str] = set()
     for each in (
@@ -49,7 +49,7 @@ def test_every_term_has_words_and_says_which_way_it_pulls(tier: Tier) -> None:
     assert seen == {"tier", *TERMS} - late
 
 
-def test_how_long_it_held_is_told_in_minutes() -> None:
+def test_the_duration_term_is_in_minutes() -> None:
     held = event(bare(), held=70, against=("untyped",))
     assert any("70 minutes" in what for what, _ in terms_text(held))
     longer = replace(held, updated=held.updated + 10**9)

@@ -47,7 +47,7 @@ def test_every_gate_has_words() -> None:
     assert set(event_text.INHIBITED) >= detector.PROVES_WRONG
 
 
-def test_functions_that_are_no_part_of_it_are_said() -> None:
+def test_unaffected_functions_are_named() -> None:
     wechat = next(each for each in world.CATALOGUE.services if each.id == "wechat")
     apart = event_text.others(CONFIRMED, wechat)
     assert apart == ["messaging"]
@@ -96,7 +96,7 @@ def test_headlines(id: str, headline: str) -> None:
     assert event_text.headline(EVENTS[id], "X") == headline
 
 
-def test_leads_say_since_when_or_from_when_to_when() -> None:
+def test_leads_give_the_time() -> None:
     now = world.BLOCKED_SINCE + 134 * world.MINUTE
     lead = event_text.lead(CONFIRMED, now)
     assert lead.startswith("Connections are reset as soon as they name the service, since ")
@@ -129,7 +129,7 @@ def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> N
     assert event_text.doubts(replace(CONFIRMED, against=("brand_new",)))[0] == "Brand new."
 
 
-def test_a_likely_event_says_what_it_waits_for() -> None:
+def test_a_likely_event_names_what_it_lacks() -> None:
     likely = replace(CONFIRMED, tier=Tier.LIKELY, confirmed=None, against=())
     needs = "It is not confirmed: that needs vantages of two owners in one network, and that it"
     assert event_text.doubts(likely) == [f"{needs} holds for 5 min."]
@@ -161,7 +161,7 @@ def test_history_in_words() -> None:
     ]
 
 
-def test_every_difference_that_the_detector_writes_is_told() -> None:
+def test_every_change_of_an_event_has_a_sentence() -> None:
     new = replace(
         CONFIRMED,
         technique="dns.nxdomain",

@@ -58,7 +58,7 @@ def test_sentence(seen: Known, text: str) -> None:
     assert describe_observation(seen)[1].startswith(text)
 
 
-def test_every_kind_is_told() -> None:
+def test_every_kind_of_observation_has_a_sentence() -> None:
     assert {type(seen) for seen, _ in SAID} == set(KNOWN)
 
 
