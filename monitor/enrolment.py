@@ -10,7 +10,6 @@ here; `enrol_answer` and `leave_answer` take and give JSON bytes.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -22,33 +21,15 @@ import msgspec
 
 from monitor.store.records import Probe, StoreUnavailableError, Token
 from monitor.store.registry import Registry
+from probes.wire.enrolment_token import EnrolmentToken, encode_token
 from probes.wire.measurement import Role
 
-TOKEN_PREFIX = "rch1."
 MAX_BODY_BYTES = 4096
 ITERATIONS = 101
 """mosquitto_passwd's default (2.0.21). Our secrets have 256 random bits, so slowness would
 protect nothing and would cost the embedded broker its time."""
 _SALT_BYTES, _HASH_BYTES = 12, 64
 _MAX_ITERATIONS = 1_000_000
-
-
-class TokenError(Exception):
-    """A text that is no token. One line, without the secret."""
-
-
-class TokenText(msgspec.Struct, frozen=True, kw_only=True):
-    """What a volunteer gets, as one line to copy."""
-
-    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    """Base URL of the monitor's web server."""
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-
-    def encode(self) -> str:
-        """Return `rch1.` and the base64url of the JSON."""
-        body = base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
-        return TOKEN_PREFIX + body
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +64,9 @@ def new_token(
         raise ValueError("expires: must be in the future")
     if not owner.isprintable() or len(owner) > 64:
         raise ValueError("owner: must be at most 64 printable characters")
-    text = TokenText(url=url.rstrip("/"), id=secrets.token_hex(6), secret=secrets.token_hex(16))
+    text = EnrolmentToken(
+        url=url.rstrip("/"), id=secrets.token_hex(6), secret=secrets.token_hex(16)
+    )
     token = Token(
         id=text.id,
         secret_sha256=_sha256(text.secret),
@@ -94,20 +77,7 @@ def new_token(
         expires=expires_ms,
         created=now,
     )
-    return token, text.encode()
-
-
-def parse_token(text: str) -> TokenText:
-    """Return what a token's text says. Raises TokenError."""
-    text = text.strip()
-    if not text.startswith(TOKEN_PREFIX):
-        raise TokenError(f"token: must begin with {TOKEN_PREFIX}")
-    body = text.removeprefix(TOKEN_PREFIX)
-    try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-        return msgspec.json.decode(raw, type=TokenText)
-    except (binascii.Error, ValueError, RecursionError):
-        raise TokenError("token: damaged, copy it again completely") from None
+    return token, encode_token(text)
 
 
 async def enrol(

@@ -40,12 +40,13 @@ from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics.lags import Lags
 from monitor.paths import data_directory, database_url, kept_secret, read_secret
-from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
+from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.web.app import make_app
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
+from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.wire.target import Catalogue
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The state directory: small files written atomically, and the lock of the one daemon.
 
-A file is either the old one or the new one, whatever is killed when: write beside it, fsync,
-rename, fsync the directory. What the files mean is known to their owners alone.
+What the files mean is known to the modules that write them.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from probes.runtime.files import replace_file, sync_directory
 
 
 class StateError(Exception):
@@ -30,29 +31,10 @@ def prepare(directory: Path) -> None:
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically and durably. Raises StateError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(path)
-        sync_directory(path.parent)
+        replace_file(path, content, mode)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
         raise StateError(f"{path}: {error.strerror or error}") from None
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames and removals in a directory durable. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

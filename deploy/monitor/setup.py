@@ -125,7 +125,7 @@ def put(path: Path, text: str, mode: int) -> None:
     """Write a file unless it already has this content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        mosquitto.replace(path, text, mode)
+        mosquitto.write(path, text, mode)
 
 
 def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -18,7 +18,6 @@ import logging
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from monitor.broker.access import EVENTS, RETESTS
 from monitor.enrolment import hash_secret
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
+from probes.runtime.files import replace_file
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 
@@ -158,11 +158,11 @@ def write_configuration(directory: Path, layout: Layout, monitor_secret: str) ->
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CONFIGURATION
-    replace(path, configuration(layout), 0o644)
-    replace(directory / ACCESS, access_list(), 0o600)
-    replace(directory / MONITOR, password_file({MONITOR_USER: hash_secret(monitor_secret)}), 0o600)
+    write(path, configuration(layout), 0o644)
+    write(directory / ACCESS, access_list(), 0o600)
+    write(directory / MONITOR, password_file({MONITOR_USER: hash_secret(monitor_secret)}), 0o600)
     if not (directory / PROBES).exists():
-        replace(directory / PROBES, "", 0o600)
+        write(directory / PROBES, "", 0o600)
     if os.geteuid() == 0:
         for name in (ACCESS, MONITOR, PROBES):
             # mosquitto reads them after it has become that user; where there is none, it is
@@ -172,25 +172,9 @@ def write_configuration(directory: Path, layout: Layout, monitor_secret: str) ->
     return path
 
 
-def replace(path: Path, text: str, mode: int) -> None:
-    """Replace a file in one step, durably, keeping owner and group of the old one where we may:
-    mosquitto reads it as a user of its own. Raises OSError."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            with contextlib.suppress(OSError):
-                old = path.stat()
-                os.fchmod(file.fileno(), old.st_mode & 0o777)
-                os.fchown(file.fileno(), old.st_uid, old.st_gid)
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
+def write(path: Path, text: str, mode: int) -> None:
+    """Replace a file that mosquitto reads as a user of its own. Raises OSError."""
+    replace_file(path, text.encode(), mode, keep_owner=True)
 
 
 class Passwords:
@@ -213,7 +197,7 @@ class Passwords:
         text = password_file(self._hashes)
         if text == self._written:
             return False
-        await asyncio.to_thread(replace, self._path, text, 0o600)
+        await asyncio.to_thread(write, self._path, text, 0o600)
         self._written = text
         self._reload()
         return True

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import random
 import ssl
-import time
 from collections.abc import Callable
 
 from monitor.broker.client import broker_of, connected
@@ -22,17 +21,13 @@ from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import FINISH_SECONDS, Ingest, Stores
 from monitor.collector.intake import Arrived, Intake
+from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerError, Connection
 from probes.wire import topics
 
 LOG = logging.getLogger("reachwatch.collector")
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 _STATUS = topics.ALL_STATUS.removesuffix("+")
-
-
-def wall_clock() -> int:
-    """Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 async def run_collector(

@@ -8,19 +8,13 @@ can be read at all, the batch can be acknowledged, so that it does not come for 
 
 from __future__ import annotations
 
-import sys
-
 import msgspec
 
 from monitor.collector import admission
+from probes.runtime.compression import zstd
 from probes.wire import codec
 from probes.wire.codec import BatchHeader, TooNewError, WireError
 from probes.wire.measurement import VERSION, Measurement
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 HEADER_BYTES = 4096
 MAX_BAD_LINES = 20

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
-from monitor.store.database import Database, StoreRefusedError, migrate, open_database, wall_clock
+from monitor.store.database import Database, StoreRefusedError, migrate, open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import rfc3339
+from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 
 

@@ -15,10 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import cast
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from probes.runtime.compression import zstd
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 BROKEN = (OSError, EOFError, zlib.error, zstd.ZstdError)

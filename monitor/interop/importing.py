@@ -19,9 +19,10 @@ from monitor.interop.ooni import reading
 from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import stored
 from monitor.paths import database_url
-from monitor.store.database import Database, StoreRefusedError, open_database, wall_clock
+from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import Admitted, StoreUnavailableError
 from probes.catalogue.load import CatalogueError, load
+from probes.runtime.clock import wall_clock
 
 BATCH = 1000
 """Measurements in one transaction."""

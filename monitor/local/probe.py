@@ -17,8 +17,8 @@ import msgspec
 
 from monitor.enrolment import new_token
 from monitor.local.children import keep_running, run_once
-from monitor.store.database import wall_clock
 from monitor.store.registry import Registry
+from probes.runtime.clock import wall_clock
 
 log = logging.getLogger(__name__)
 PROBE = (sys.executable, "-m", "probes")

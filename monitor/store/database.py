@@ -4,7 +4,6 @@ one."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -20,13 +19,9 @@ from monitor.store.engines import (
 from monitor.store.facts import FactStore
 from monitor.store.registry import Registry
 from monitor.store.schema import upgrade_schema
+from probes.runtime.clock import wall_clock
 
 __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
-
-
-def wall_clock() -> int:
-    """Unix milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 class Database:

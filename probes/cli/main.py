@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,9 @@ from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
 from probes.runtime import mqtt
+from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
+from probes.wire.enrolment_token import TokenError, parse_token
 
 BAD_INPUT = 2
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
@@ -57,6 +58,7 @@ _REFUSALS = (
     ResolverError,
     consent.ConsentError,
     enrolment.EnrolmentError,
+    TokenError,
     state_directory.StateError,
     geo.GeoError,
     tcp.ReflectorError,
@@ -125,7 +127,7 @@ def _once(chosen: Namespace, log: Log) -> int:
 
 
 def _join(chosen: Namespace, log: Log) -> int:
-    token = enrolment.parse_token(chosen.token)
+    token = parse_token(chosen.token)
     state_directory.prepare(chosen.state)
     if (old := enrolment.load(chosen.state)) is not None:
         raise enrolment.EnrolmentError(
@@ -277,7 +279,7 @@ def _run_daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
 
 
 def _status(chosen: Namespace, log: Log) -> int:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = wall_clock()
     if chosen.check:
         found = probe_status.problem(probe_status.load(chosen.state), now_ms)
         if found:

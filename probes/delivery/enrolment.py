@@ -8,8 +8,6 @@ outside the measuring loop. What role or owner a token gives is the collector's 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import http.client
 import ipaddress
 import secrets
@@ -24,10 +22,10 @@ import msgspec
 from probes import state_directory
 from probes.wire.bounds import ProbeId, Text
 from probes.wire.bounds import Token as Wire
+from probes.wire.enrolment_token import EnrolmentToken
 
 FILE = "enrolment.json"
 IDENTITY = "identity.json"
-PREFIX = "rch1."
 ANSWER_LIMIT = 65536
 _VISIBLE = r"^[\x21-\x7e]+\Z"
 """Whoever chooses user and secret also names the broker: no line of theirs may be a command to
@@ -37,15 +35,6 @@ SECONDS = 20.0
 
 class EnrolmentError(Exception):
     """Enrolling or leaving failed. The text is one line and holds no secret."""
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """What `rch1.<base64url(JSON)>` says."""
-
-    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
-    """Base URL of the collector's web server."""
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
-    secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,26 +49,6 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     owner: Text = ""
     url: str = ""
     """Base URL of the collector that enrolled this probe."""
-
-
-def encode_token(token: Token) -> str:
-    """Return the token as text."""
-    return PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(token)).decode().rstrip("=")
-
-
-def parse_token(text: str) -> Token:
-    """Return what a token says. Raises EnrolmentError."""
-    text = text.strip()
-    if not text.startswith(PREFIX):
-        raise EnrolmentError(f"token: must begin with {PREFIX}")
-    body = text.removeprefix(PREFIX)
-    try:
-        raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
-        token = msgspec.json.decode(raw, type=Token)
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
-        raise EnrolmentError("token: damaged, copy it again completely") from None
-    _parts(token.url)
-    return token
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:
@@ -155,7 +124,7 @@ def _reason(status: int, body: bytes) -> str:
     return said or usual.get(status, f"HTTP status {status}")
 
 
-def enrol(token: Token, software: str) -> Enrolment:
+def enrol(token: EnrolmentToken, software: str) -> Enrolment:
     """Exchange the token for credentials. Raises EnrolmentError."""
     body = {"token_id": token.id, "secret": token.secret, "software": software}
     status, answer = _ask(token.url, "/api/v1/enrol", body)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from probes.net.guard import Guard as Guard
+from probes.runtime.clock import wall_clock
 
 
 class ConnectError(OSError):
@@ -304,7 +305,7 @@ class SocketNetwork:
 
     def wall_ms(self) -> int:
         """Unix time in milliseconds."""
-        return time.time_ns() // 1_000_000
+        return wall_clock()
 
     def _socket(
         self, address: str, port: int, kind: int

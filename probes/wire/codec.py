@@ -8,12 +8,12 @@ this version does not know is kept as it came, so a round trip loses nothing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from probes.runtime.compression import zstd
 from probes.wire.bounds import (
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
@@ -29,11 +29,6 @@ from probes.wire.observation import (
     Known,
     Unrecognised,
 )
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 BATCH_VERSION = 1
 _T = TypeVar("_T")

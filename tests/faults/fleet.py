@@ -18,9 +18,11 @@ from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout
 from monitor.enrolment import Enrolled, enrol, new_token
 from monitor.paths import kept_secret
-from monitor.store.database import open_database, wall_clock
+from monitor.store.database import open_database
 from probes.cli import consent
 from probes.delivery import enrolment
+from probes.runtime.clock import wall_clock
+from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, free_port
 from tests.world.waiting import HANG_SECONDS
 
@@ -91,7 +93,7 @@ class Fleet:
             # The text of a token is not kept; its secret is what the text says.
             token, text = new_token("http://127.0.0.1:1", "vantage", "me", 1, now + 60_000, now)
             await database.registry.add_token(token)
-            secret = enrolment.parse_token(text).secret
+            secret = parse_token(text).secret
             enrolled = await enrol(database.registry, token.id, secret, now)
             assert isinstance(enrolled, Enrolled)
             monitor_secret = kept_secret(self.directory / "monitor.secret")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.enrolment import parse_token
+from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import free_port
 
 

@@ -10,15 +10,6 @@ from probes import state_directory
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    state_directory.write(path, b"one")
-    state_directory.write(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(tmp_path) == ["x.json"]
-
-
 def test_a_directory_that_cannot_be_had_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(state_directory.StateError, match="file"):

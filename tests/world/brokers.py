@@ -19,9 +19,10 @@ import aiomqtt
 
 from monitor.broker import EmbeddedBroker
 from monitor.broker.mosquitto import Layout, Passwords, reload_by_pid_file, write_configuration
-from monitor.enrolment import Credentials, Enrolled, enrol, new_token, parse_token
+from monitor.enrolment import Credentials, Enrolled, enrol, new_token
 from monitor.store.database import Database, open_database
 from probes.wire import topics
+from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, free_port
 
 MONITOR_SECRET = "monitor-secret"

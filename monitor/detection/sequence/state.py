@@ -10,16 +10,10 @@ never part of a cycle, and the collector would walk through all of it.
 
 from __future__ import annotations
 
-import sys
-
 import msgspec
 
 from monitor.detection.model import Event, NetworkEvidence, Tier
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from probes.runtime.compression import zstd
 
 STATE_VERSION = 3
 """States of older versions are not read: the history is folded again."""

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.fingerprints.entry import Fingerprint
 from monitor.interop.fingerprints import tables
+from probes.runtime.files import replace_file
 from probes.runtime.options import OptionError
 
 
@@ -47,10 +47,5 @@ def keep(directory: Path, name: str, entries: list[Fingerprint]) -> Path:
     """Write one list in place of what stood under its name; return its path. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(tables.write(entries))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(path, tables.write(entries), 0o644)
     return path

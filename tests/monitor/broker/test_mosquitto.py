@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import stat
 from pathlib import Path
 
@@ -51,19 +50,6 @@ def test_files_are_written_with_modes_and_kept_passwords(tmp_path: Path) -> None
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(
         ["mosquitto.conf", "acl", "monitor.passwd", "probes.passwd"]
     )
-
-
-def test_replace_keeps_mode_and_leaves_nothing_behind_on_failure(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    path.chmod(0o640)
-    mosquitto.replace(path, "new", 0o600)
-    assert path.read_text() == "new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        mosquitto.replace(tmp_path / "folder", "x", 0o600)
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 async def test_mosquitto_listens_where_it_should_and_nowhere_else(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.commands.main import main
 from monitor.commands.upkeep import print_table
-from monitor.enrolment import parse_token
+from probes.wire.enrolment_token import parse_token
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

@@ -12,6 +12,7 @@ import pytest
 from probes.cli import consent
 from probes.delivery import enrolment
 from probes.wire import codec
+from probes.wire.enrolment_token import EnrolmentToken, encode_token
 from tests.world.collector import collecting
 from tests.world.desk import desk
 from tests.world.mosquitto import free_port, running_mosquitto
@@ -166,7 +167,7 @@ async def test_join_run_look_and_leave(tmp_path: Path) -> None:
             )  # fmt: skip
             front.answer("/api/v1/whoami", 200, {"address": "192.0.2.55"})
             front.answer("/api/v1/leave", 200, {})
-            token = enrolment.encode_token(enrolment.Token(url=front.url, id="a", secret="b"))
+            token = encode_token(EnrolmentToken(url=front.url, id="a", secret="b"))
             code, out, err = await reachprobe(
                 ["join", token, *here, "--accept-risks", consent.digest()]
             )

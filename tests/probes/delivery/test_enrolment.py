@@ -1,5 +1,4 @@
 import asyncio
-import base64
 import socket
 import ssl
 import threading
@@ -9,7 +8,8 @@ from typing import Any
 import pytest
 
 from probes.delivery import enrolment
-from probes.delivery.enrolment import Enrolment, EnrolmentError, Token
+from probes.delivery.enrolment import Enrolment, EnrolmentError
+from probes.wire.enrolment_token import EnrolmentToken
 from tests.probes.runtime.test_mqtt import certificate
 from tests.world.desk import desk
 from tests.world.mosquitto import free_port
@@ -25,41 +25,10 @@ GIVEN = {
 }
 
 
-def encoded(text: bytes) -> str:
-    return "rch1." + base64.urlsafe_b64encode(text).decode().rstrip("=")
-
-
-def test_a_token_survives_its_text() -> None:
-    token = Token(url="https://collector.example/base/", id="abc", secret="s~ÿ")
-    assert enrolment.parse_token(f"  {enrolment.encode_token(token)}\n") == token
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "must begin with rch1."),
-        ("rch2.abc", "must begin with rch1."),
-        ("rch1.", "damaged"),
-        ("rch1.%%%", "damaged"),
-        ("rch1.ünicode", "damaged"),
-        (encoded(b"{"), "damaged"),
-        (encoded(b'{"url": "http://x", "id": "a"}'), "damaged"),
-        (encoded(b'{"url": "ftp://x", "id": "a", "secret": "b"}'), "must be an http"),
-        (encoded(b'{"url": "http://x:99999", "id": "a", "secret": "b"}'), "not a URL"),
-        (encoded(b"[" * 100_000), "damaged"),
-    ],
-)
-def test_bad_tokens_are_one_line(text: str, words: str) -> None:
-    with pytest.raises(EnrolmentError) as caught:
-        enrolment.parse_token(text)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
     with desk() as front:
         front.answer("/base/api/v1/enrol", 201, GIVEN)
-        token = Token(url=f"{front.url}/base/", id="abc", secret="once")
+        token = EnrolmentToken(url=f"{front.url}/base/", id="abc", secret="once")
         enrolled = enrolment.enrol(token, "reachprobe/1")
         assert front.asked == [
             (
@@ -98,7 +67,7 @@ def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
     with desk() as front:
         front.answer("/api/v1/enrol", status, body)
         with pytest.raises(EnrolmentError) as caught:
-            enrolment.enrol(Token(url=front.url, id="a", secret="once"), "x")
+            enrolment.enrol(EnrolmentToken(url=front.url, id="a", secret="once"), "x")
     assert words in str(caught.value)
     assert str(caught.value).isprintable()
     assert "once" not in str(caught.value)
@@ -106,7 +75,7 @@ def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
 
 
 def test_nobody_there_is_one_line() -> None:
-    token = Token(url=f"http://127.0.0.1:{free_port()}", id="a", secret="b")
+    token = EnrolmentToken(url=f"http://127.0.0.1:{free_port()}", id="a", secret="b")
     with pytest.raises(EnrolmentError, match="cannot be reached"):
         enrolment.enrol(token, "x")
 
@@ -134,7 +103,7 @@ def test_https_is_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
         thread = threading.Thread(target=answer)
         thread.start()
-        token = Token(url=f"https://localhost:{port}", id="a", secret="b")
+        token = EnrolmentToken(url=f"https://localhost:{port}", id="a", secret="b")
         with pytest.raises(EnrolmentError, match="certificate is not valid"):
             enrolment.enrol(token, "x")
         # The machine's own store counts as well: SSL_CERT_FILE names it.

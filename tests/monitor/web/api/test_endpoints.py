@@ -23,6 +23,7 @@ from monitor.web.api.forms import COLUMNS, rfc3339
 from monitor.web.api.params import BadParameterError
 from monitor.web.app import make_app
 from monitor.web.site import Site
+from probes.wire.enrolment_token import parse_token
 from tests.monitor.store.samples import event as sample
 from tests.world import site as world
 from tests.world.site import HOUR, NOW, Client, site_of
@@ -320,7 +321,7 @@ async def test_a_token_gives_credentials_once_and_they_can_be_given_back(
 ) -> None:
     kept, text = enrolment.new_token("https://reach.example", "vantage", "ada", 1, NOW + HOUR, NOW)
     await site.database.registry.add_token(kept)
-    token = enrolment.parse_token(text)
+    token = parse_token(text)
     body = {"token_id": token.id, "secret": token.secret}
     answer = await web.post("/api/v1/enrol", json=body)
     assert answer.status == 201
