@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring one endpoint: its addresses, time limits and the connections made to them."""
+"""The measurement of one endpoint: its addresses, connections, time limits and size limits."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every name is resolved once in a round, whoever asks: endpoints and targets share the answers.
+"""The lookups of one round. Every name is resolved once; endpoints and targets share the answers.
 
-A lookup begins with its first user and runs in the round's task group, so that a second answer
-may still come while connections are already made. What to ask is decided here: the system
-resolver always, a cheap yardstick beside it, every reference resolver over every transport when
-something is wrong. What the answers mean is not known here.
+A lookup starts with its first user and runs in the round's task group, so that a second answer can
+still arrive while connections are made. Here it is decided whom to ask: always the machine's own
+resolver, one reference resolver beside it, and every reference resolver over every transport when
+something is wrong. Answers are not judged here.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from probes.wire.target import Catalogue
 QTYPES = ("A", "AAAA")
 _UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
 MAX_REFERENCES = 3
-"""Reference resolvers asked about a name that fails: each costs a volunteer two handshakes."""
+"""Reference resolvers asked about a name that fails; each costs the volunteer two handshakes."""
 
 
 @dataclass
 class _Name:
-    """The lookups of one name that have begun."""
+    """The lookups of one name that have started."""
 
     system: list[PendingLookup] = field(default_factory=list)
     references: list[PendingLookup] = field(default_factory=list)
     silent: list[PendingLookup] = field(default_factory=list)
     innocuous: list[PendingLookup] = field(default_factory=list)
-    """An innocuous name at the machine's own resolver, when it gave no answer for this one."""
+    """Of an innocuous name, when the machine's own resolver gave no answer for this one."""
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
@@ -47,7 +47,7 @@ class _Name:
 
 
 class DNSCache:
-    """The lookups of one round."""
+    """Starts the lookups of one round and shares their answers."""
 
     def __init__(
         self,
@@ -68,19 +68,19 @@ class DNSCache:
         self._innocuous = catalogue.sni.innocuous
         self._names: dict[str, _Name] = {}
 
-    async def system(self, name: str, *, yardstick: bool = True) -> tuple[str, ...]:
+    async def system(self, name: str, *, compare: bool = True) -> tuple[str, ...]:
         """Return the addresses that the machine's own resolver gives, IPv4 first.
 
-        With `yardstick` one reference resolver and a silent address are asked at the same time;
-        without, nothing is listened for after the first answer.
+        With `compare` one reference resolver and a silent address are asked at the same time;
+        without it, nothing is read after the first answer.
         """
         entry = self._names.setdefault(name, _Name())
         if not entry.system and self._system:
             for qtype in QTYPES:
                 entry.system.append(
-                    self._begin(name, qtype, self._system, Purpose.SUBJECT, listen=yardstick)
+                    self._begin(name, qtype, self._system, Purpose.SUBJECT, listen=compare)
                 )
-        if yardstick and not entry.references and not entry.silent:
+        if compare and not entry.references and not entry.silent:
             cheapest = next((way for ways in self._references for way in ways), None)
             if cheapest is not None:
                 self._ask_reference(entry, name, "A", cheapest)
@@ -89,7 +89,7 @@ class DNSCache:
                 for way in self._silent
             ]
         answered = await _answers(entry.system)
-        if yardstick and not answered and not entry.innocuous and self._innocuous not in ("", name):
+        if compare and not answered and not entry.innocuous and self._innocuous not in ("", name):
             why, kind = Purpose.CONTRAST, Contrast.INNOCUOUS_NAME
             if await _unanswered(entry.system):
                 entry.innocuous = [
@@ -112,8 +112,8 @@ class DNSCache:
         return await _answers(entry.references)
 
     async def encrypted(self, name: str) -> tuple[str, ...]:
-        """Return the addresses that one reference resolver gives where nobody on the path can
-        answer in its place: over DoH, or over DoT when none has DoH."""
+        """Return the addresses that one reference resolver gives over DoH, or over DoT when none
+        has DoH: nobody on the path can answer in its place."""
         entry = self._names.setdefault(name, _Name())
         every = [way for ways in self._references for way in ways]
         for transport in ("doh", "dot"):
@@ -124,8 +124,8 @@ class DNSCache:
         return await _answers(entry.references)
 
     async def injected(self, name: str) -> bool:
-        """The silent address has answered by now. An injected answer comes at once, so this
-        does not wait for silence to be over."""
+        """Whether the silent address has answered by now. An injected answer comes at once, so
+        this does not wait."""
         for pending in self._names.get(name, _Name()).silent:
             try:
                 async with asyncio.timeout(0):
@@ -141,14 +141,14 @@ class DNSCache:
             entry.references.append(self._begin(name, qtype, way, Purpose.REFERENCE))
 
     def widened(self, name: str) -> bool:
-        """All reference resolvers have been asked about this name already."""
+        """Whether all reference resolvers have been asked about this name."""
         return name in self._names and self._names[name].widened
 
     async def observations(self, name: str, endpoint: str, started_us: int) -> list[DNSLookup]:
         """Return every lookup of the name so far, as observations of this endpoint.
 
-        Waits for the listening windows to end. A lookup that began before the measurement did,
-        for another endpoint, is placed at its start.
+        Waits for the listening windows to end. A lookup that another endpoint started before this
+        measurement is dated to its start.
         """
         entry = self._names.get(name, _Name())
         finished = [await pending.finish() for pending in entry.all()]
@@ -168,7 +168,7 @@ class DNSCache:
         *,
         listen: bool = True,
     ) -> PendingLookup:
-        # Nobody answers at a silent address, so there the window is the whole wait.
+        # Nobody answers at a silent address: only the window is waited for.
         silent = contrast is Contrast.SILENT_ADDRESS
         return begin_lookup(
             self._group,
@@ -186,12 +186,12 @@ class DNSCache:
 
 
 async def _unanswered(lookups: Iterable[PendingLookup]) -> bool:
-    """A resolver that is asked too much gives such answers, or none, to every name."""
+    """Whether the resolver failed in a way in which an overloaded one fails for every name."""
     first = [await pending.first() for pending in tuple(lookups)]
     return any(lookup.failure in _UNANSWERED for lookup in first)
 
 
 async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:
-    """Addresses of what a stub would believe, in the order of asking, none twice."""
+    """Addresses that a stub resolver would accept, in the order of asking, without repeats."""
     first = [await pending.first() for pending in tuple(lookups)]
     return tuple(dict.fromkeys(address for lookup in first for address in lookup.answers))

@@ -144,7 +144,7 @@ class EndpointRun:
         if not name:
             self.system_addresses = (self.endpoint.address,)
             return self.system_addresses
-        self.system_addresses = await self.dns_cache.system(name, yardstick=self.references)
+        self.system_addresses = await self.dns_cache.system(name, compare=self.references)
         if not self.references:
             return self.system_addresses
         widen = self.failed_last_round or not self._allowed(self.system_addresses)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a Measurement within what the wire and one MQTT packet allow.
+"""Keeps a Measurement within the size limits of the wire format and of one MQTT packet.
 
-A hostile far side may present large certificates and bodies at every address. Bytes that were
-already kept are not kept twice, then the largest extras go; facts go last, references first.
+A hostile server may present large certificates and bodies at every address. The bytes of each
+certificate are kept once; then excerpts and certificates beyond a limit go; observations go last,
+those of reference resolvers first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from probes.wire.observation import (
 )
 
 MAX_CERTIFICATE_BYTES = 65536
-"""DER bytes that one measurement carries; a usual chain has 4,000."""
+"""Of certificates in DER that one measurement carries; a usual chain has 4,000."""
 MAX_EXCERPT_BYTES = 16384
 _WITH_BYTES = (TLSHandshake, QUICHandshake, HTTPExchange, AppExchange)
 MAX_LINE = MAX_PACKET_BYTES * 3 // 4
@@ -32,24 +33,24 @@ MAX_LINE = MAX_PACKET_BYTES * 3 // 4
 
 
 def fit_size_limits(measurement: Measurement) -> Measurement:
-    """Return the measurement, without what is too much of it."""
-    seen = _fewer(measurement.observations, MAX_OBSERVATIONS)
-    lighter = _lighter(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)
+    """Return the measurement, reduced to the limits where it exceeds them."""
+    seen = _reduce_count(measurement.observations, MAX_OBSERVATIONS)
+    reduced = _reduce_bytes(seen, MAX_CERTIFICATE_BYTES, MAX_EXCERPT_BYTES)
     kept = measurement
-    if lighter is not measurement.observations:
-        kept = msgspec.structs.replace(measurement, observations=lighter)
+    if reduced is not measurement.observations:
+        kept = msgspec.structs.replace(measurement, observations=reduced)
     if len(encode(kept)) <= MAX_LINE:
         return kept
-    seen = _lighter(seen, 0, 0)
+    seen = _reduce_bytes(seen, 0, 0)
     while True:
         kept = msgspec.structs.replace(measurement, observations=seen)
         if len(encode(kept)) <= MAX_LINE or not seen:
             return kept
-        seen = _fewer(seen, len(seen) // 2)
+        seen = _reduce_count(seen, len(seen) // 2)
 
 
-def _fewer(seen: tuple[AnyObservation, ...], most: int) -> tuple[AnyObservation, ...]:
-    """At most so many observations, in order: references go first, then contrasts."""
+def _reduce_count(seen: tuple[AnyObservation, ...], most: int) -> tuple[AnyObservation, ...]:
+    """At most so many observations, in order: references are dropped first, then contrasts."""
     if len(seen) <= most:
         return seen
     rank = {Purpose.SUBJECT: 0, Purpose.CONTRAST: 1, Purpose.REFERENCE: 2}
@@ -60,14 +61,14 @@ def _fewer(seen: tuple[AnyObservation, ...], most: int) -> tuple[AnyObservation,
     return tuple(seen[i] for i in sorted(order[:most]))
 
 
-def _lighter(
+def _reduce_bytes(
     seen: tuple[AnyObservation, ...], certificate_bytes: int, excerpt_bytes: int
 ) -> tuple[AnyObservation, ...]:
-    """Each certificate's bytes once, and no more bytes of either kind than allowed."""
+    """Keep each certificate's bytes once, and no more bytes of either kind than allowed."""
     if not any(isinstance(observation, _WITH_BYTES) for observation in seen):
         return seen
     carried: set[str] = set()
-    lighter: list[AnyObservation] = []
+    reduced: list[AnyObservation] = []
     for observation in seen:
         match observation:
             case TLSHandshake() | QUICHandshake() if any(c.der for c in observation.chain):
@@ -80,13 +81,13 @@ def _lighter(
                     certificate_bytes -= size
                     carried.add(certificate.sha256)
                     chain.append(certificate)
-                lighter.append(msgspec.structs.replace(observation, chain=tuple(chain)))
+                reduced.append(msgspec.structs.replace(observation, chain=tuple(chain)))
             case HTTPExchange() | AppExchange() if observation.excerpt:
                 if len(observation.excerpt) > excerpt_bytes:
-                    lighter.append(msgspec.structs.replace(observation, excerpt=b""))
+                    reduced.append(msgspec.structs.replace(observation, excerpt=b""))
                 else:
                     excerpt_bytes -= len(observation.excerpt)
-                    lighter.append(observation)
+                    reduced.append(observation)
             case Unrecognised() | _:
-                lighter.append(observation)
-    return tuple(lighter)
+                reduced.append(observation)
+    return tuple(reduced)

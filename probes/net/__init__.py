@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sockets, TLS, QUIC, HTTP and DNS messages: how bytes leave and arrive."""
+"""Sockets, TLS, QUIC, HTTP and DNS messages."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an observation keeps of the certificates that a far side presented."""
+"""What an observation keeps of the certificates that a server presented."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MAX_CHAIN = 10
 MAX_DER_BYTES = 16384
 
 
-def kept(presented: Sequence[bytes], *, whole: bool) -> tuple[Certificate, ...]:
+def observed(presented: Sequence[bytes], *, whole: bool) -> tuple[Certificate, ...]:
     """Return the leaf's hash or, with `whole`, every certificate (DER, leaf first) with its bytes;
-    what is over the bounds of the wire format travels as a hash, or not at all."""
+    what exceeds the limits of the wire format is kept as a hash, or not at all."""
     return tuple(
         Certificate(
             sha256=hashlib.sha256(der).hexdigest(),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Exception to Failure: total, pure, by type and errno, never by a library's text.
 
-The one place where an error of the network becomes a word. Text cannot be told apart later
-and differs between releases; type and errno do not. Knows no socket and draws no conclusion.
+The only place where an error of the network becomes a failure string. Texts differ between releases
+and cannot be distinguished later; type and errno can.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from probes.wire.observation import DNSReply
 UDP_PAYLOAD = 1232
 """EDNS buffer size: no fragments on any usual path (DNS flag day 2020)."""
 MAX_REPLY_BYTES = 16384
-"""Longer replies are not read: nothing that is measured needs them, and reading takes time."""
+"""Longer replies are not parsed: no measurement needs them, and parsing takes time."""
 _MAX_ANSWERS = 64
 _MAX_CNAMES = 16
 _MAX_TTL = 2**31 - 1
@@ -35,9 +35,9 @@ _EDNS = struct.pack("!BHHIH", 0, _OPT, UDP_PAYLOAD, 0, 0)
 _FORMERR, _SERVFAIL, _NXDOMAIN, _NOTIMP, _REFUSED = 1, 2, 3, 4, 5
 _MAX_NAME, _MAX_LABEL = 255, 63
 _MAX_LABELS = 2000
-"""Labels read of one reply; sixty addresses of a name with six labels are 420."""
+"""Limit for the labels of one reply; sixty addresses of a name with six labels have 420."""
 _NO_QUESTION_NEEDED = frozenset((_FORMERR, _SERVFAIL, _NOTIMP, _REFUSED))
-"""Replies with these codes may come without the question: servers that understood nothing of it."""
+"""Replies with these codes may lack the question: the server did not understand it."""
 
 
 _CHARACTERS = tuple(
@@ -52,7 +52,7 @@ _CHARACTERS = tuple(
 
 
 class NameRefusedError(ValueError):
-    """A name that cannot be asked: it is no host name that fits into a DNS message."""
+    """A name that does not fit into a DNS message."""
 
 
 _Name = tuple[bytes, ...]
@@ -71,8 +71,8 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What the bytes of one reply say."""
+class ParsedReply:
+    """What one reply says."""
 
     fault: str = ""
     """Why it is no reply to this query: `malformed`, `oversized`, `wrong_id` or
@@ -84,12 +84,12 @@ class Reading:
 
     @property
     def matches(self) -> bool:
-        """Whether a stub resolver would have believed it."""
+        """Whether a stub resolver would accept it."""
         return not self.fault
 
 
-def query(name: str, qtype: str, *, identity: int | None = None, edns: bool = True) -> Query:
-    """Return the question that a stub resolver would send: recursion desired, EDNS without client
+def build_query(name: str, qtype: str, *, identity: int | None = None, edns: bool = True) -> Query:
+    """Return the query that a stub resolver would send: recursion desired, EDNS without client
     subnet. `qtype` is `A` or `AAAA`; `identity` is the id, random unless given (DoH uses 0).
 
     Raises NameRefusedError.
@@ -119,27 +119,27 @@ def _question(name: str, qtype: str, edns: bool) -> tuple[_Name, bytes]:
     return tuple(map(bytes.lower, labels)), payload
 
 
-def read(payload: bytes, asked: Query, after_us: int) -> Reading:
-    """Return what a reply to `asked` says; `after_us` is when it came."""
+def parse_reply(payload: bytes, asked: Query, after_us: int) -> ParsedReply:
+    """Parse a reply to `asked` that came `after_us` microseconds after it."""
     if len(payload) < 12:
-        return Reading(fault="malformed")
+        return ParsedReply(fault="malformed")
     identity, flags = struct.unpack_from("!HH", payload)
     if identity != asked.id:
-        return Reading(fault="wrong_id")
+        return ParsedReply(fault="wrong_id")
     if len(payload) > MAX_REPLY_BYTES:
-        return Reading(fault="oversized")
+        return ParsedReply(fault="oversized")
     if not flags & _QR or flags & _OPCODE:
-        return Reading(fault="malformed")
+        return ParsedReply(fault="malformed")
     truncated = bool(flags & _TC)
     try:
         message = _parsed(payload, flags, asked)
     except _OversizedError:
-        return Reading(fault="oversized")
+        return ParsedReply(fault="oversized")
     except (struct.error, ValueError):
-        # A truncated reply may end anywhere and still sends a stub to TCP.
-        return Reading(fault="" if truncated else "malformed", truncated=truncated)
+        # A truncated reply may end anywhere; a stub resolver then uses TCP.
+        return ParsedReply(fault="" if truncated else "malformed", truncated=truncated)
     if not message.of_the_question:
-        return Reading(fault="wrong_question")
+        return ParsedReply(fault="wrong_question")
     answers, cnames, ttl, loop = _resolve(message, asked)
     evidence = ["cname_loop"] if loop else []
     if not answers and message.authority_soa:
@@ -149,29 +149,29 @@ def read(payload: bytes, asked: Query, after_us: int) -> Reading:
     reply = DNSReply(
         after_us=after_us, rcode=message.rcode, answers=answers, cnames=cnames, ttl=ttl
     )
-    return Reading(reply=reply, truncated=truncated, evidence=tuple(evidence))
+    return ParsedReply(reply=reply, truncated=truncated, evidence=tuple(evidence))
 
 
 @dataclass
 class _Message:
-    """What of a reply matters here."""
+    """The parts of a reply that a stub resolver uses."""
 
     rcode: int
     of_the_question: bool = False
     aliases: dict[_Name, tuple[_Name, str, int]] = field(default_factory=dict)
-    """By owner: the name that it is an alias of, compared and as written, and the TTL."""
+    """By owner: the target of its CNAME in lower case and as written, and the TTL."""
     addresses: dict[_Name, tuple[list[str], int]] = field(default_factory=dict)
     authority_soa: bool = False
     damaged_tail: bool = False
 
 
 class _OversizedError(Exception):
-    """More names than any honest reply holds."""
+    """More names than any genuine reply holds."""
 
 
 class _Cursor:
-    """A position in a reply, and how many labels it may still read: following one long name from
-    every record of a message of 16 kB would take seconds."""
+    """A position in a reply, with a limit on the labels read: to follow one long name from every
+    record of a message of 16 kB would take seconds."""
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
@@ -217,7 +217,7 @@ class _Cursor:
 
 
 def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
-    """Read what a stub reads. Raises struct.error, ValueError, _OversizedError."""
+    """Parse what a stub resolver reads. Raises struct.error, ValueError, _OversizedError."""
     message = _Message(rcode=flags & 0xF)
     questions, *counts = struct.unpack_from("!4H", payload, 4)
     cursor = _Cursor(payload)
@@ -236,7 +236,7 @@ def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
         except (struct.error, ValueError):
             if section == 0:
                 raise
-            message.damaged_tail = True  # a stub does not read that far
+            message.damaged_tail = True  # a stub resolver does not read that far
     return message
 
 
@@ -268,9 +268,9 @@ def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query)
 def _resolve(
     message: _Message, asked: Query
 ) -> tuple[tuple[str, ...], tuple[str, ...], int | None, bool]:
-    """Follow the aliases from the name asked for, as a stub does, to the addresses at their end.
+    """Follow the CNAMEs from the name asked for, as a stub resolver does, to the addresses.
 
-    Returns addresses, aliases, the smallest TTL on the way, and whether the aliases go in circles.
+    Returns addresses, CNAMEs, the smallest TTL on the way, and whether the CNAMEs form a loop.
     """
     aliases, addresses = message.aliases, message.addresses
     name, chain, seen = asked.name, list[str](), {asked.name}
@@ -299,7 +299,7 @@ def _written(labels: list[bytes]) -> str:
 
 
 def _address_text(rdata: bytes) -> str:
-    """An address record's text; the common kind without detours."""
+    """Return the text of an address record."""
     if len(rdata) == 4:
         return f"{rdata[0]}.{rdata[1]}.{rdata[2]}.{rdata[3]}"
     return canonical_address(ipaddress.ip_address(rdata))
@@ -312,8 +312,8 @@ def canonical_address(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return str(ip)
 
 
-def failure(reply: DNSReply) -> str | None:
-    """Return OONI's word for a reply: None only when it holds addresses."""
+def reply_failure(reply: DNSReply) -> str | None:
+    """Return OONI's failure string for a reply: None only when it holds addresses."""
     if reply.rcode == 0:
         return None if reply.answers else Failure.DNS_NO_ANSWER
     return _FAILURES.get(reply.rcode, Failure.DNS_MISBEHAVING)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One DNS question over one connection: TCP, DoT (RFC 7858) or DoH (RFC 8484, HTTP/2).
 
-Bytes in, bytes out: what the reply says is `probes.net.dns_message`. Errors come up as they are,
-with the phase in which they came, so that "port 853 is dropped" and "its certificate is foreign"
-stay apart. The caller limits the time."""
+Bytes in, bytes out: `probes.net.dns_message` parses the reply. Errors are passed on with the phase
+in which they occurred, so that a dropped port 853 and a foreign certificate stay distinct. The
+caller limits the time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _MAX_RECEIVED = 1 << 20
 
 
 class ExchangeError(Exception):
-    """The far side spoke, but not as it must. `failure` is OONI's word, `evidence` ours."""
+    """The server answered, but not as the protocol demands. `failure` is OONI's string, `evidence`
+    ours."""
 
     def __init__(self, failure: Failure, evidence: str) -> None:
         super().__init__(evidence)
@@ -39,7 +40,7 @@ class ExchangeError(Exception):
 
 @dataclass
 class Phase:
-    """How far an exchange came. Still true after an exception."""
+    """How far an exchange has come; valid after an exception as well."""
 
     name: str = "connect"
     """`connect`, `tls` or `query`."""
@@ -125,7 +126,7 @@ async def _over_http(channel: _Channel, route: ResolverRoute, payload: bytes) ->
         try:
             events = connection.receive_data(chunk)
         except Exception:
-            # The library reads hostile frames here and nothing of ours runs.
+            # Only the library runs here, on hostile frames.
             raise ExchangeError(Failure.HTTP_REQUEST_FAILED, "http_malformed") from None
         for event in events:
             if isinstance(event, h2.events.ConnectionTerminated):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which destinations a probe may dial. Pure.
 
-A catalogue, a resolver's answer or a redirect may name any address; the network asks here, at
-connect time, about the very address that is dialled.
+A catalogue, a resolver's answer or a redirect may name any address. The network asks here at
+connect time, about the address that is dialled.
 """
 
 from __future__ import annotations

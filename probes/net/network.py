@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Network port: the only file of the probe that opens a socket.
 
-Everything that measures gets a `Network` passed in. One address per call, never a host name:
-asyncio loses the errno when it tries several. Whoever calls sets the time limit. The guard on
-destinations (`probes.net.guard`) is asked here, at connect time, for the very address that is
-dialled."""
+Everything that measures receives a `Network`. A call takes one address, never a host name, because
+asyncio loses the errno when it tries several. The caller limits the time. The guard on destinations
+(`probes.net.guard`) is asked here, at connect time, about the address that is dialled.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from probes.runtime.clock import wall_clock
 
 
 class ConnectError(OSError):
-    """A TCP connect that failed, or datagrams that bounced, with the ICMP error that caused it, if
-    one did (IP_RECVERR)."""
+    """A failed TCP connect, or a rejected datagram, with the ICMP error that caused it, if any
+    (IP_RECVERR)."""
 
     icmp_type: int | None = None
     icmp_code: int | None = None
@@ -31,7 +31,7 @@ class ConnectError(OSError):
 
 
 class DestinationRefusedError(Exception):
-    """The guard forbids this address; nothing was sent. The text says which rule."""
+    """The guard forbids this address; nothing was sent. The text names the rule."""
 
 
 class Stream(Protocol):
@@ -61,21 +61,21 @@ class Datagrams(Protocol):
 
 
 class Network(Protocol):
-    """What an experiment may do to the world."""
+    """All that a measurement may do outside this process."""
 
     async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
-        """Open TCP to one address. Raises ConnectError or DestinationRefusedError. With `hops`
-        no packet lives longer: a router that drops one says so by ICMP, as in ConnectError."""
+        """Open TCP to one address. Raises ConnectError or DestinationRefusedError. `hops` is the
+        TTL of every packet: a router that drops one answers by ICMP, as in ConnectError."""
 
     def limit_hops(self, stream: Stream, hops: int) -> None:
-        """Let what an open stream of this network sends from now on live for so many hops. ICMP
-        ends `receive` with EHOSTUNREACH, and `close` is then by RST, at full length of life."""
+        """Set the TTL of what an open stream of this network sends from now on. An ICMP error
+        ends `receive` with EHOSTUNREACH, and `close` then sends a RST with the usual TTL."""
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError.
 
-        With `icmp` every ICMP error ends `send` and `receive` as a ConnectError that tells its
-        type, code and sender; without, only port-unreachable does, as a bare OSError.
+        With `icmp` every ICMP error ends `send` and `receive` as a ConnectError with its type,
+        code and sender; without it, only port-unreachable does, as a plain OSError.
         """
 
     def refusal(self, address: str, port: int) -> str | None:
@@ -103,7 +103,7 @@ _HOPS = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
 _ORIGIN_ICMP = (2, 3)
-# Not blocking from the start: one system call less, and plain numbers are no lookups of an enum.
+# Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 _DATAGRAM_BYTES = 65535
@@ -133,48 +133,48 @@ def _read_icmp(sock: socket.socket, error: ConnectError) -> None:
 class _SocketStream:
     """A Stream over a non-blocking socket, without asyncio's transports (they hide errno)."""
 
-    __slots__ = ("_asked", "_limited", "_loop", "_sock")
+    __slots__ = ("_awaiting_reply", "_limited", "_loop", "_sock")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._sock = sock
         self._limited = False
-        self._asked = False
-        """Something was sent since anything was received."""
+        self._awaiting_reply = False
+        """Something was sent and nothing received since."""
 
     async def send(self, payload: bytes) -> None:
-        await _sent(self._loop, self._sock, payload)
-        self._asked = True
+        await _send_all(self._loop, self._sock, payload)
+        self._awaiting_reply = True
 
     async def receive(self, limit: int = 65536) -> bytes:
         while True:
-            # What was sent just now has no answer yet: to try would be a system call for nothing.
-            if not self._asked:
+            # Nothing can have arrived yet just after sending: trying would waste a system call.
+            if not self._awaiting_reply:
                 try:
                     return self._sock.recv(limit)
                 except BlockingIOError:
                     pass
-            self._asked = False
-            await _ready(self._sock.fileno(), self._loop.add_reader, self._loop.remove_reader)
+            self._awaiting_reply = False
+            await _wait_ready(self._sock.fileno(), self._loop.add_reader, self._loop.remove_reader)
 
     def limit_hops(self, hops: int) -> None:
-        """Let what is sent from now on live for so many hops, and hear of its end."""
+        """Set the TTL of what is sent from now on, and receive ICMP errors."""
         self._limited = True
         self._sock.setsockopt(*_RECVERR[self._sock.family], 1)
         self._sock.setsockopt(*_HOPS[self._sock.family], hops)
 
     def close(self) -> None:
         if self._limited and self._sock.fileno() >= 0:
-            # What was lost on purpose must not be sent again by the kernel.
+            # The kernel must not retransmit what was dropped on purpose.
             self._sock.setsockopt(*_HOPS[self._sock.family], -1)
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._asked = False
+        self._awaiting_reply = False
         self._sock.close()
 
 
 class _SocketDatagrams:
-    """Datagrams over a connected UDP socket, which is watched from the first wait on: whoever asks
-    a nameserver waits twice."""
+    """Datagrams over a connected UDP socket. The socket stays registered with the event loop from
+    the first wait on, because a DNS lookup waits twice."""
 
     __slots__ = ("_icmp", "_loop", "_sock", "_waiting", "_watched")
 
@@ -187,7 +187,7 @@ class _SocketDatagrams:
 
     async def send(self, payload: bytes) -> None:
         try:
-            await _sent(self._loop, self._sock, payload)
+            await _send_all(self._loop, self._sock, payload)
         except OSError as error:
             self._explain(error)
             raise
@@ -211,14 +211,14 @@ class _SocketDatagrams:
         return await self._waiting
 
     def _arrived(self) -> None:
-        """Hand a datagram to who waits for it; when nobody does, leave it and watch no more."""
+        """Give a datagram to the waiting call; without one, leave it and stop watching."""
         if self._waiting is None or self._waiting.done():
             self._unwatch()
             return
         try:
             self._waiting.set_result(self._sock.recv(_DATAGRAM_BYTES))
         except BlockingIOError:
-            pass  # its checksum was wrong
+            pass  # wrong checksum
         except OSError as error:
             self._waiting.set_exception(error)
 
@@ -228,7 +228,7 @@ class _SocketDatagrams:
             self._loop.remove_reader(self._sock.fileno())
 
     def _explain(self, error: OSError) -> None:
-        """Raise the same error with the ICMP error behind it, where that was asked for."""
+        """Raise the same error with the ICMP error that caused it, where that was requested."""
         if self._icmp:
             failed = ConnectError(error.errno, error.strerror)
             _read_icmp(self._sock, failed)
@@ -240,7 +240,7 @@ class _SocketDatagrams:
 
 
 class SocketNetwork:
-    """The Network of the real world.
+    """The Network that uses real sockets.
 
     `bind` is the source address for destinations of its own family; the other family is left
     to the kernel.
@@ -265,8 +265,8 @@ class SocketNetwork:
             sock.setsockopt(level, option, 1)
             if hops is not None:
                 sock.setsockopt(*_HOPS[family], hops)
-            await _connected(loop, sock, destination)
-            # From here on behave like an app: a later ICMP error must not end the connection.
+            await _connect(loop, sock, destination)
+            # From here on as in an app: a later ICMP error must not end the connection.
             sock.setsockopt(level, option, 0)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
@@ -282,7 +282,7 @@ class SocketNetwork:
         return _SocketStream(loop, sock)
 
     def limit_hops(self, stream: Stream, hops: int) -> None:
-        """Let what an open stream sends from now on live for so many hops."""
+        """Set the TTL of what an open stream sends from now on."""
         if not isinstance(stream, _SocketStream):
             raise TypeError(f"not a stream of this network: {stream!r}")
         stream.limit_hops(hops)
@@ -293,7 +293,7 @@ class SocketNetwork:
         try:
             if icmp:
                 sock.setsockopt(*_RECVERR[family], 1)
-            sock.connect(destination)  # sends nothing: it only fixes the far address
+            sock.connect(destination)  # sends nothing: it only sets the destination
         except OSError:
             sock.close()
             raise
@@ -323,7 +323,7 @@ class SocketNetwork:
         try:
             if self._bind is not None and self._bind_family == family:
                 if kind == _STREAM:
-                    # The kernel then picks the port at connect, by the whole four-tuple.
+                    # The kernel then chooses the port at connect, by the whole four-tuple.
                     sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((self._bind, 0))
         except OSError:
@@ -335,24 +335,23 @@ class SocketNetwork:
 _SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
-async def _connected(
+async def _connect(
     loop: asyncio.AbstractEventLoop, sock: socket.socket, destination: _SocketAddress
 ) -> None:
-    """Connect. `loop.sock_connect` would look up again what is an address already. Raises
-    OSError."""
+    """Connect. `loop.sock_connect` would resolve the address once more. Raises OSError."""
     failed = sock.connect_ex(destination)
     if failed == errno.EINPROGRESS:
-        await _ready(sock.fileno(), loop.add_writer, loop.remove_writer)
+        await _wait_ready(sock.fileno(), loop.add_writer, loop.remove_writer)
         failed = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if failed:
         raise OSError(failed, os.strerror(failed))
 
 
-async def _ready(
+async def _wait_ready(
     number: int, watch: Callable[..., object], unwatch: Callable[[int], object]
 ) -> None:
-    """Wait until a descriptor may be read or written: by its number, for of a socket the event loop
-    would make a text to say that it is new."""
+    """Wait until a descriptor may be read or written. It is given by number, because the event loop
+    formats a socket as text for its log."""
     over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     watch(number, _wake, over)
     try:
@@ -366,8 +365,8 @@ def _wake(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-async def _sent(loop: asyncio.AbstractEventLoop, sock: socket.socket, payload: bytes) -> None:
-    """Send all of it: at once when there is room, as nearly always. Raises OSError."""
+async def _send_all(loop: asyncio.AbstractEventLoop, sock: socket.socket, payload: bytes) -> None:
+    """Send all of it, at once when there is room, as nearly always. Raises OSError."""
     try:
         count = sock.send(payload)
     except BlockingIOError:
@@ -377,5 +376,5 @@ async def _sent(loop: asyncio.AbstractEventLoop, sock: socket.socket, payload: b
 
 
 def _family(address: str) -> socket.AddressFamily:
-    """The address family of a textual address that the guard has let through."""
+    """The family of an address that the guard has accepted."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET

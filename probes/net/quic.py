@@ -4,11 +4,11 @@ and time passed into datagrams to send, and knows what it saw.
 
 The library is `aioquic`, the extra `quic`; it is loaded with the first handshake, so that a probe
 without the extra, or without QUIC in its catalogue, does not carry it. The library's own check of
-certificates gives a text in place of a number, so it is told not to check, and the chain is judged
+certificates gives a text in place of a number, so it is switched off, and the chain is verified
 here as OpenSSL does in `probes.net.tls`: same roots, same codes, same order.
 
-Done means confirmed: an answer to something sent after the handshake. A censor may let our first
-datagram and the server's whole flight pass and drop only what we send next.
+A handshake succeeds once it is confirmed by an answer to something sent after it. A censor may let
+our first datagram and the server's whole flight pass and drop only what we send next.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from OpenSSL import crypto
 
-# The library's own log tells strangers' mistakes; what matters of them is in the observation.
+# The library logs errors of the far side; what matters of them is in the observation.
 _silent = logging.getLogger("quic")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
@@ -49,8 +49,8 @@ _BAD_CERTIFICATE = 0x100 + 42
 _CRYPTO_FRAME = 0x06
 _H3_NO_ERROR = 0x100
 MAX_RECEIVED = 262144
-"""Bytes and, beside it, datagrams that one handshake may bring: chains of 30 kB are the longest
-seen. Each datagram costs a millisecond, and whoever floods would hold up all other measurements."""
+"""Bytes (and, below, datagrams) that one handshake may bring. The longest chains seen have 30 kB.
+Each datagram costs a millisecond, so a flood would delay all other measurements."""
 MAX_DATAGRAMS = 512
 _MAX_CODE = 2**53
 """Error codes have 62 bits (RFC 9000 section 16); the wire format takes what JSON does."""
@@ -59,7 +59,7 @@ _UNSPECIFIED, _NOT_YET, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 1, 9, 10, 62, 64
 
 
 class QUICError(Exception):
-    """What the far side sent is nothing that the library could bear; the text names its error."""
+    """The library raised at what the far side sent; the text names its error."""
 
 
 def available() -> bool:
@@ -147,7 +147,7 @@ class QUICClient:
         return self._outgoing(now)
 
     def finish(self, now: float) -> list[bytes]:
-        """Return the goodbye, as an app would say it."""
+        """Close the connection as an app would, and return what to send."""
         if self.verify_code:
             self._connection.close(error_code=_BAD_CERTIFICATE, frame_type=_CRYPTO_FRAME)
         else:
@@ -179,7 +179,7 @@ class QUICClient:
         return payloads
 
     def _follow(self, now: float) -> None:
-        """Learn what the last datagram (or its absence) changed."""
+        """Update the state after a datagram or a timeout."""
         from aioquic.quic.connection import QuicConnectionState
         from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, PingAcknowledged
         from OpenSSL import crypto
@@ -202,7 +202,7 @@ class QUICClient:
                     self.no_version = self.alpn is None and not self._presented()
                 case _:
                     pass
-        # The library tells of a close only when it has drained; the reason stands there at once.
+        # The library reports a close only after draining, but knows the reason at once.
         closed = self._connection._close_event
         if closed is None or self.done:
             return
@@ -214,7 +214,7 @@ class QUICClient:
 
 
 _PEER = ("192.0.2.1", 443)
-"""The library wants an address to compare; the socket is connected to the only one there is."""
+"""The library wants an address to compare; the socket is connected to one only."""
 
 
 def is_alert(code: int) -> bool:
@@ -223,8 +223,8 @@ def is_alert(code: int) -> bool:
 
 
 async def handshake(datagrams: Datagrams, client: QUICClient, clock: Callable[[], float]) -> None:
-    """Run the handshake over a socket and say goodbye. Raises OSError (with what ICMP said) and
-    QUICError; the caller limits the time. Lost datagrams are sent again as the library sees fit.
+    """Run the handshake over a socket and close the connection. Raises OSError (with the ICMP
+    error) and QUICError; the caller limits the time. The library retransmits lost datagrams.
     """
     await _send(datagrams, client.start(clock()))
     while not client.done:
@@ -239,7 +239,7 @@ async def handshake(datagrams: Datagrams, client: QUICClient, clock: Callable[[]
     try:
         await _send(datagrams, client.finish(clock()))
     except OSError:
-        pass  # what there was to see has been seen; this was politeness
+        pass  # the observation is complete
 
 
 async def _send(datagrams: Datagrams, payloads: Sequence[bytes]) -> None:
@@ -281,7 +281,7 @@ def _wrong_name(leaf: crypto.X509, name: str) -> int:
         literal = True
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a certificate without names is a fact, not advice
+            warnings.simplefilter("ignore")  # about a certificate without names
             if literal:
                 identity.verify_certificate_ip_address(leaf.to_cryptography(), name)
             else:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where DNS questions go: one `ResolverRoute` is one resolver over one transport, by address.
+"""Where DNS questions go: a `ResolverRoute` is one resolver over one transport, by address.
 
-It reads the catalogue's resolvers and the machine's resolv.conf, and knows no socket and no DNS
-message. A route never needs a lookup of its own: a DoH or DoT resolver without an address in the
-catalogue gives no route.
+Routes come from the catalogue's resolvers and from the machine's resolv.conf. No route needs a
+lookup of its own: a DoH or DoT resolver without an address in the catalogue gives no route.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ PUBLIC_RESOLVERS = frozenset(
         *("194.242.2.2", "76.76.2.11", "86.54.11.100", "146.112.41.2", "185.222.222.222"),
         *("185.71.138.138", "158.64.1.29", "130.59.31.248", "5.1.66.255", "91.239.100.100"),
         *("95.215.19.53", "103.2.57.5", "77.88.8.8", "77.88.8.1", "223.5.5.5", "120.53.53.53"),
-        # Second addresses as the operators publish them for setting up by hand: Google, Cloudflare,
+        # Second addresses as the operators publish them: Google, Cloudflare,
         # Quad9, OpenDNS, AdGuard, AliDNS, DNSPod, 114DNS. General knowledge, 2026-11-24.
         *("1.1.1.2", "1.1.1.3", "1.0.0.2", "1.0.0.3", "149.112.112.112", "149.112.112.10"),
         *("9.9.9.11", "149.112.112.11", "208.67.222.222", "208.67.220.220", "94.140.14.14"),
@@ -52,11 +51,11 @@ PUBLIC_RESOLVERS = frozenset(
         *("2400:3200::1", "2400:3200:baba::1", "2a02:6b8::feed:0ff", "2a02:6b8:0:1::feed:0ff"),
     )
 )
-"""Resolvers that anyone may use: with one of these, the ISP's own DNS is not what is measured."""
+"""Public resolvers: with one of these the ISP's own DNS is not what is measured."""
 
 
 class ResolverError(ValueError):
-    """A resolver address that is none. The text names it and the reason, in one line."""
+    """Not a resolver address. The text names it and the reason, in one line."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _doh(resolver: Resolver) -> ResolverRoute | None:
 
 
 def silent_routes(catalogue: Catalogue) -> tuple[ResolverRoute, ...]:
-    """Return the addresses that run no DNS: any answer from them is injected on the path."""
+    """Return the routes to addresses that run no DNS: any answer was injected on the path."""
     return tuple(
         ResolverRoute(SILENT, "udp", *parse_authority(silent.address))
         for silent in catalogue.silent
@@ -158,8 +157,8 @@ def system_routes(
     """Return the nameservers that this machine's programs ask, in their order.
 
     `override` (`ADDRESS[:PORT]`, from `--resolver`) replaces them; raises ResolverError when it is
-    malformed. Malformed lines of resolv.conf are skipped, as stubs do; when it names nobody, the
-    nameserver on this machine is asked (resolv.conf(5)).
+    malformed. Malformed lines of resolv.conf are skipped, as stub resolvers do; when it names no
+    nameserver, the one on this machine is used (resolv.conf(5)).
     """
     if override:
         return (ResolverRoute(SYSTEM, "udp", *parse_authority(override)),)
@@ -186,7 +185,7 @@ def system_routes(
 def resolver_class(address: str) -> str:
     """Return `private`, `isp`, `public` or `unknown` for a resolver's address.
 
-    `private` is a box at home or in the office (or this machine): what it asks is not known.
+    `private` is a router at home or in the office, or this machine: its upstream is unknown.
     """
     try:
         ip = ipaddress.ip_address(address.strip("[]"))
@@ -201,5 +200,5 @@ def resolver_class(address: str) -> str:
     if ip.is_multicast or ip.is_unspecified:
         return "unknown"
     if any(ip.version == net.version and ip in net for net in _DOCUMENTATION):
-        return "isp"  # in laboratories these stand for global ones
+        return "isp"  # in the laboratory these stand for global addresses
     return "isp" if ip.is_global else "private"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TLS client with no socket in it, and the few contexts it runs with.
 
-`TLSClient` turns bytes received into bytes to send and knows what it saw: how many bytes went
-each way before it ended, and how. asyncio's own TLS reports a reset and a plain FIN after the
-ClientHello as the same error; here they stay apart. Trust is certifi's roots, or a private CA
-of the catalogue, never the machine's store: what only that store trusts is a fact of its own.
+`TLSClient` turns bytes received into bytes to send, and records how many bytes went each way and
+how the handshake ended. asyncio's own TLS reports a reset and a FIN after the ClientHello as the
+same error; here they differ. Trust is certifi's roots or a private CA of the catalogue, never the
+machine's own store: that only this store trusts a certificate is evidence.
 
 The flags of verification are set explicitly, because Python 3.13 began to set
 VERIFY_X509_STRICT by default and a verdict must not depend on the interpreter.
@@ -24,25 +24,25 @@ from probes.net.network import Stream
 
 PROFILES = ("default", "classical")
 PROFILE_VERSION = "1"
-"""Raised with any change below that changes the bytes of a ClientHello."""
+"""Raise it with every change below that changes the bytes of a ClientHello."""
 SYSTEM_STORE = "system"
-"""In place of a PEM text: the machine's own store, asked only to explain a foreign chain."""
-# What browsers offer for TLS 1.2 (Chrome 140, 2025-09), so that nothing here is conspicuous.
+"""In place of a PEM text: the machine's own store, used only to explain a foreign chain."""
+# What browsers offer for TLS 1.2 (Chrome 140, 2025-09), so that the probe does not stand out.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AESGCM:RSA+AES:!AESCCM:!SHA256:!SHA384"
 _VERIFY_FLAGS = (
     ssl.VerifyFlags.VERIFY_X509_TRUSTED_FIRST | ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
 )
-_TAKES_BACK = ssl.OPENSSL_VERSION_INFO >= (3,)
-"""A context that offered ALPN can offer none again; with OpenSSL 1.1.1 it cannot."""
+_CAN_CLEAR_ALPN = ssl.OPENSSL_VERSION_INFO >= (3,)
+"""Whether a context that offered ALPN can stop to offer it; not with OpenSSL 1.1.1."""
 _HEAD_BYTES = 4096
 MAX_SILENT_BYTES = 1 << 18
-"""Records without a byte of plain text (session tickets, key updates) that are put up with."""
+"""Limit for records without plain text (session tickets, key updates)."""
 MAX_HANDSHAKE_BYTES = 1 << 18
-"""A handshake that has brought so many bytes has no end (HelloRequests, which OpenSSL passes over);
-the longest chain that OpenSSL takes has 100 kB."""
+"""A handshake with more bytes never ends (HelloRequests, which OpenSSL ignores); the longest chain
+that OpenSSL accepts has 100 kB."""
 _RECORD_BYTES = 1 << 14
-"""Room for what is read at once in a handshake: a whole record's content (RFC 8446 section 5.1).
-Four times as much for a moment each time leaves holes in the heap."""
+"""Bytes read at once in a handshake: the content of a whole record (RFC 8446 section 5.1). Larger
+buffers fragment the heap."""
 _ALERT_RECORD = 21
 _RECORD_TYPES = range(20, 25)
 _HTTP = re.compile(rb"HTTP/\d\.\d \d{3}|\s*<(!doctype|html|head)\b", re.IGNORECASE)
@@ -54,20 +54,20 @@ def context_for(
     """Return the shared context of a ClientHello profile and a trust, set to an ALPN list.
 
     `trust_pem` is PEM text that replaces certifi's roots; `verify=False` accepts any
-    certificate. Making a context costs milliseconds, and its roots most of a megabyte, so each
-    is made once and for every ALPN list: a connection takes its own copy of the list when it is
-    wrapped, so wrap before anybody asks for the context again. Raises ssl.SSLError for PEM text
+    certificate. A context takes milliseconds to make and, with its roots, most of a megabyte, so
+    one is shared by all ALPN lists. A connection copies the list when it is wrapped, so wrap before
+    the next call. Raises ssl.SSLError for PEM text
     that holds no certificate.
     """
-    apart = bool(alpn) and not _TAKES_BACK
-    context = _context(profile, trust_pem if verify else "", verify, apart)
-    if alpn or _TAKES_BACK:
+    separate = bool(alpn) and not _CAN_CLEAR_ALPN
+    context = _context(profile, trust_pem if verify else "", verify, separate)
+    if alpn or _CAN_CLEAR_ALPN:
         context.set_alpn_protocols(list(alpn))
     return context
 
 
 @functools.lru_cache(maxsize=64)
-def _context(profile: str, trust_pem: str, verify: bool, apart: bool) -> ssl.SSLContext:
+def _context(profile: str, trust_pem: str, verify: bool, separate: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
@@ -101,7 +101,7 @@ class TLSClient:
     def __init__(self, context: ssl.SSLContext, server_name: str) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        # As bytes a plain name is taken as it is; as text it would go through the idna codec.
+        # Bytes are used as they are; text would go through the idna codec.
         name = server_name.encode() if server_name.isascii() else server_name
         self._object = context.wrap_bio(
             self._incoming, self._outgoing, server_side=False, server_hostname=name or None
@@ -231,7 +231,7 @@ async def handshake(stream: Stream, client: TLSClient) -> None:
                 try:
                     await stream.send(alert)
                 except OSError:
-                    pass  # the first error is the fact; this was politeness
+                    pass  # the first error is what counts
             raise
         if answer:
             await stream.send(answer)

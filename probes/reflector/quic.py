@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reflector's QUIC half: it completes a handshake for any name, and has nothing to say. Needs
-the extra `quic`; it keeps nothing, and never logs who came.
+"""The QUIC part of the reflector: completes a handshake for any name and answers nothing. Needs the
+extra `quic`; stores nothing and never logs an address.
 
-Who writes in another's name makes it send nobody more than it got: an address is first asked to
-come back with a token (Retry, RFC 9000 section 8.1.2), which costs no memory and fewer bytes.
+It cannot be used to amplify traffic to a forged address: a client must first return a token (Retry,
+RFC 9000 section 8.1.2), which costs no memory and fewer bytes than the client sent.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS = 10.0
 ALPN = ("h3", "doq", "hq-interop")
-"""HTTP/3, DNS, and what tests of interoperability speak. To a list without any of them the answer
-is an alert, which is an answer as well."""
-
-
-MOST_EACH = 32
-"""Connections of one household at once: one visitor must not keep out all others."""
+"""HTTP/3, DNS, and the protocol of interoperability tests. A list without any of them gets an
+alert, which is an answer as well."""
+MAX_PER_CLIENT = 32
+"""Connections of one client at once: one client must not lock out the others."""
 _LEAST_FIRST = 1200
 """Bytes of a client's first datagram (RFC 9000 section 14.1)."""
 _LONG_HEADER = 0x80
@@ -39,7 +37,7 @@ class QUICReflectorError(Exception):
 
 
 @asynccontextmanager
-async def reflect(
+async def serve_quic(
     host: str,
     port: int,
     pair: tuple[Path, Path],
@@ -49,14 +47,14 @@ async def reflect(
 ) -> AsyncIterator[None]:
     """Complete QUIC on UDP `host:port` with this certificate and key while the context lasts.
 
-    A connection lasts `connection_seconds` at most; over `max_connections`, or MOST_EACH of one
-    household, newcomers are closed at once. Raises QUICReflectorError.
+    A connection lasts `connection_seconds` at most. Beyond `max_connections`, or MAX_PER_CLIENT of
+    one client, new connections are closed at once. Raises QUICReflectorError.
     """
     configuration = _configuration(pair)
-    made, door = _visitors(connection_seconds, max_connections), _door()
+    protocol, server_type = _protocol(connection_seconds, max_connections), _server_type()
     try:
         _, server = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: door(configuration=configuration, create_protocol=made, retry=True),
+            lambda: server_type(configuration=configuration, create_protocol=protocol, retry=True),
             local_addr=(host, port),
         )
     except (OSError, OverflowError) as error:
@@ -79,13 +77,13 @@ def _configuration(pair: tuple[Path, Path]) -> QuicConfiguration:
         configuration.load_cert_chain(*pair)
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise QUICReflectorError(
-            f"{pair[0]}, {pair[1]}: no PEM certificate and key of it for QUIC ({error})"
+            f"{pair[0]}, {pair[1]}: not a PEM certificate with its key for QUIC ({error})"
         ) from None
     return configuration
 
 
-def household(address: str) -> str:
-    """What counts as one visitor: an IPv4 address, or a /64 of IPv6."""
+def client_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or a /64 of IPv6."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -95,59 +93,59 @@ def household(address: str) -> str:
     return str(ip.ipv4_mapped or ipaddress.ip_network(f"{ip}/64", strict=False))
 
 
-def _door() -> type[QuicServer]:
-    """The class of the server: what comes first must be large enough to be answered, and what the
-    library cannot bear is no affair of the log's."""
+def _server_type() -> type[QuicServer]:
+    """The server class, which ignores first datagrams too small to be answered, and datagrams at
+    which the library raises."""
     from aioquic.asyncio.server import QuicServer
 
-    class Door(QuicServer):
+    class Server(QuicServer):
         def datagram_received(self, data: bytes | str, addr: Any) -> None:
             assert isinstance(data, bytes)
             version = int.from_bytes(data[1:5], "big")
-            stranger = version not in self._configuration.supported_versions
-            if data[:1] >= bytes((_LONG_HEADER,)) and stranger and len(data) < _LEAST_FIRST:
-                return  # RFC 9000 section 6.1: an answer would be larger than what came
+            unsupported = version not in self._configuration.supported_versions
+            if data[:1] >= bytes((_LONG_HEADER,)) and unsupported and len(data) < _LEAST_FIRST:
+                return  # RFC 9000 section 6.1: the answer would be larger
             try:
                 super().datagram_received(data, addr)
             except Exception:
-                # A traceback for each bad datagram would let strangers fill the disk.
+                # Logging a traceback for each bad datagram would let anybody fill the disk.
                 return
 
-    return Door
+    return Server
 
 
-def _visitors(connection_seconds: float, max_connections: int) -> type[QuicConnectionProtocol]:
-    """The class of connections, which count themselves and end in time."""
+def _protocol(connection_seconds: float, max_connections: int) -> type[QuicConnectionProtocol]:
+    """The connection class, which counts its connections and limits their time."""
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.quic.events import ConnectionTerminated, QuicEvent
 
-    inside: set[QuicConnectionProtocol] = set()
-    each: Counter[str] = Counter()
+    connections: set[QuicConnectionProtocol] = set()
+    per_client: Counter[str] = Counter()
 
-    class Visitor(QuicConnectionProtocol):
-        def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)
-            self._too_many = len(inside) >= max_connections
-            self._from = ""
-            inside.add(self)
+    class Connection(QuicConnectionProtocol):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._too_many = len(connections) >= max_connections
+            self._client = ""
+            connections.add(self)
             loop = asyncio.get_running_loop()
-            self._over = loop.call_later(connection_seconds, self.close)
+            self._time_limit = loop.call_later(connection_seconds, self.close)
 
         def datagram_received(self, data: bytes | str, addr: Any) -> None:
-            if not self._from:
-                self._from = household(addr[0])
-                each[self._from] += 1
-                self._too_many = self._too_many or each[self._from] > MOST_EACH
+            if not self._client:
+                self._client = client_of(addr[0])
+                per_client[self._client] += 1
+                self._too_many = self._too_many or per_client[self._client] > MAX_PER_CLIENT
             super().datagram_received(data, addr)
             if self._too_many:
                 self.close()
 
         def quic_event_received(self, event: QuicEvent) -> None:
             if isinstance(event, ConnectionTerminated):
-                self._over.cancel()
-                inside.discard(self)
-                each[self._from] -= 1
-                if each[self._from] <= 0:
-                    del each[self._from]
+                self._time_limit.cancel()
+                connections.discard(self)
+                per_client[self._client] -= 1
+                if per_client[self._client] <= 0:
+                    del per_client[self._client]
 
-    return Visitor
+    return Connection

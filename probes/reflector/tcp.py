@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or,
-asked for `/bytes/N`, so many bytes (two mebibytes at most), to compare speeds.
+"""The reflector: the other end of a contrast. It completes TLS for any name and answers 204, or
+sends N bytes when asked for `/bytes/N` (two mebibytes at most), to compare throughput.
 
-With the extra `quic` it completes QUIC for any name too, on the same port of UDP.
+With the extra `quic` it also completes QUIC for any name, on the same number of UDP port.
 
-A service's name shown to this address, where no service runs, tells a filter by name from one by
-address. It answers no DNS, dials nothing, keeps nothing, and never logs who came.
+A service's name shown to this address, where no service runs, distinguishes a filter by name from
+one by address. The reflector answers no DNS, opens no connection, stores nothing and never logs an
+address.
 
-How a probe must treat its certificate. One certificate serves every name, so it is never valid for
-the service's name, and asking that of it would fail every time. The catalogue's `trust` (PEM of
-this very certificate, or of the CA that signed it) pins it instead: verify the chain against
-`trust` alone and do not verify the name: an `ssl.SSLContext` with `check_hostname = False` and
-`verify_mode = CERT_REQUIRED` that loaded `trust`. A chain that does not verify is someone else's
-certificate, on the way to us as to the service. Without `trust` nothing can be said about the
-certificate; only whether the handshake lived counts.
+How a probe must treat the certificate: one certificate serves every name, so it is never valid for
+the service's name. The catalogue's `trust` (PEM of this certificate, or of the CA that signed it)
+pins it instead: verify the chain against `trust` alone, and not the name (`check_hostname = False`,
+`verify_mode = CERT_REQUIRED`). A chain that does not verify is someone else's. Without `trust` only
+the success of the handshake counts.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ log = logging.getLogger(__name__)
 CERTIFICATE_FILE = "reflector.pem"
 KEY_FILE = "reflector.key"
 CONNECTION_SECONDS = 20.0
-"""One connection at most, its handshake included."""
+"""Limit for one connection, its handshake included."""
 MAX_CONNECTIONS = 256
 _MAX_HEAD = 16384
 _DAYS = 3650
 _ANSWER = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 MAX_BYTES = 1 << 21
-"""Most that one connection is given; a piece goes out when the last one has."""
+"""Limit for one connection; a piece is sent when the last one has left."""
 _PIECE = bytes(16384)
 _BYTES = re.compile(rb"GET /bytes/(\d{1,9}) HTTP/1\.1\r\n")
 
@@ -75,14 +74,14 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
         "-keyout", str(new_key), "-out", str(new_certificate),
     ]  # fmt: skip
     try:
-        # The umask: nobody else may read the key, not even for a moment.
+        # The umask keeps the key private from the first moment.
         made = subprocess.run(
             command, capture_output=True, text=True, timeout=60, umask=0o077, check=False
         )
         if made.returncode:
             last = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ReflectorError(f"openssl could not make a certificate: {last}")
-        # On a full disk openssl writes half a file and says nothing; it must not stay for good.
+        # On a full disk openssl writes half a file without an error: load it before keeping it.
         server_context(new_certificate, new_key)
         state_directory.write(key, new_key.read_bytes())
         state_directory.write(certificate, new_certificate.read_bytes(), 0o644)
@@ -98,26 +97,26 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Return the TLS context of a PEM certificate chain and its key. Raises ReflectorError."""
     for path in (certificate, key):
         if not os.access(path, os.R_OK) or not path.is_file():
-            raise ReflectorError(f"{path}: no file that can be read")
+            raise ReflectorError(f"{path}: not a readable file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # A key with a passphrase would ask on the terminal; an empty one fails at once.
+        # OpenSSL would ask on the terminal for a passphrase; an empty one fails at once.
         context.load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise ReflectorError(
-            f"{certificate}, {key}: no PEM certificate and key of it ({reason})"
+            f"{certificate}, {key}: not a PEM certificate with its key ({reason})"
         ) from None
     return context
 
 
 def offers_quic() -> bool:
-    """The extra `quic` is installed; says so in the log when it is not."""
+    """Whether the extra `quic` is installed; logs a warning when it is not."""
     if quic.available():
         return True
-    log.warning("no QUIC, TLS alone (pip install 'reachwatch[%s]')", quic.EXTRA)
+    log.warning("no QUIC, only TLS (pip install 'reachwatch[%s]')", quic.EXTRA)
     return False
 
 
@@ -132,39 +131,38 @@ async def serve(
     connection_seconds: float = CONNECTION_SECONDS,
     max_connections: int = MAX_CONNECTIONS,
 ) -> None:
-    """Reflect on `host:port` until `stop` is set; `ready` is told the port (0 chooses one).
+    """Serve on `host:port` until `stop` is set; `ready` gets the port (0 chooses one).
 
-    With `quic_pair`, certificate and key, QUIC as well, on the same number of UDP.
-
-    Over `max_connections`, or `quic_reflector.MOST_EACH` of one household, newcomers are closed at
-    once. Raises ReflectorError when the address
-    cannot be had.
+    With `quic_pair` (certificate and key) QUIC is served as well, on the same number of UDP port.
+    Beyond `max_connections`, or `quic_reflector.MAX_PER_CLIENT` of one client, new connections are
+    closed at once. Raises ReflectorError when the address is not available.
     """
-    open_now: set[asyncio.StreamWriter] = set()
-    each: Counter[str] = Counter()
+    connections: set[asyncio.StreamWriter] = set()
+    per_client: Counter[str] = Counter()
 
-    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername") or ("",)
-        visitor = quic_reflector.household(str(peer[0]))
-        if len(open_now) >= max_connections or each[visitor] >= quic_reflector.MOST_EACH:
+        client = quic_reflector.client_of(str(peer[0]))
+        too_many = per_client[client] >= quic_reflector.MAX_PER_CLIENT
+        if too_many or len(connections) >= max_connections:
             writer.transport.abort()
             return
-        open_now.add(writer)
-        each[visitor] += 1
+        connections.add(writer)
+        per_client[client] += 1
         try:
             async with asyncio.timeout(connection_seconds):
                 await _reflect(reader, writer, context)
-        except OSError:  # TimeoutError and ssl.SSLError are OSErrors: what comes is not our affair
+        except OSError:  # TimeoutError and ssl.SSLError as well: the client's errors are not ours
             pass
         finally:
-            open_now.discard(writer)
-            each[visitor] -= 1
-            if not each[visitor]:
-                del each[visitor]
+            connections.discard(writer)
+            per_client[client] -= 1
+            if not per_client[client]:
+                del per_client[client]
             writer.transport.abort()
 
     try:
-        server = await asyncio.start_server(welcome, host, port, limit=_MAX_HEAD)
+        server = await asyncio.start_server(accept, host, port, limit=_MAX_HEAD)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ReflectorError(f"{host}:{port}: {reason}") from None
@@ -172,14 +170,14 @@ async def serve(
         async with contextlib.AsyncExitStack() as stack:
             bound = server.sockets[0].getsockname()[1]
             if quic_pair is not None:
-                beside = quic_reflector.reflect(
+                over_quic = quic_reflector.serve_quic(
                     host,
                     bound,
                     quic_pair,
                     connection_seconds=connection_seconds,
                     max_connections=max_connections,
                 )
-                await stack.enter_async_context(beside)
+                await stack.enter_async_context(over_quic)
             if ready:
                 ready(bound)
             await stop.wait()
@@ -187,7 +185,7 @@ async def serve(
         raise ReflectorError(str(error)) from None
     finally:
         server.close()
-        for writer in tuple(open_now):
+        for writer in tuple(connections):
             writer.transport.abort()
         await asyncio.sleep(0)
 
@@ -195,7 +193,8 @@ async def serve(
 async def _reflect(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext
 ) -> None:
-    """One connection: handshake, requests for bytes or one other, goodbye. Raises OSError."""
+    """Serve one connection: the handshake, any requests for bytes, one other request. Raises
+    OSError."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
 
@@ -204,7 +203,7 @@ async def _reflect(
             writer.write(waiting)
             await writer.drain()
 
-    async def fed() -> bool:
+    async def read_more() -> bool:
         await flush()
         received = await reader.read(_MAX_HEAD)
         if received:
@@ -219,45 +218,45 @@ async def _reflect(
                 tls.do_handshake()
                 break
             except ssl.SSLWantReadError:
-                if not await fed():
+                if not await read_more():
                     return
-        given = 0
+        sent = 0
         while True:
-            head = await _head(tls, fed)
+            head = await _head(tls, read_more)
             if head is None:
                 return
             wanted = _BYTES.match(head)
             if wanted is None:
                 tls.write(_ANSWER)
                 break
-            size = min(int(wanted[1]), MAX_BYTES - given)
-            given += size
+            size = min(int(wanted[1]), MAX_BYTES - sent)
+            sent += size
             tls.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n")
             tls.write(b"Content-Length: %d\r\n\r\n" % size)
             while size > 0:
                 tls.write(_PIECE[:size])
                 size -= len(_PIECE)
                 await flush()
-            if given >= MAX_BYTES:
+            if sent >= MAX_BYTES:
                 break
         try:
-            tls.unwrap()  # our close_notify; the far side's is not waited for
+            tls.unwrap()  # sends close_notify and does not wait for the client's
         except ssl.SSLError:
             pass
     finally:
-        await flush()  # after an error: the alert, as any server sends it
+        await flush()  # after an error this is the alert
     writer.close()
     await writer.wait_closed()
 
 
-async def _head(tls: ssl.SSLObject, fed: Callable[[], Awaitable[bool]]) -> bytes | None:
-    """The head of a request; None when the far side went away. One that is too long is cut."""
+async def _head(tls: ssl.SSLObject, read_more: Callable[[], Awaitable[bool]]) -> bytes | None:
+    """Return the head of a request, cut when too long; None when the client closed."""
     head = b""
     while b"\r\n\r\n" not in head and len(head) < _MAX_HEAD:
         try:
             piece = tls.read(_MAX_HEAD)
         except ssl.SSLWantReadError:
-            if not await fed():
+            if not await read_more():
                 return None
             continue
         if not piece:

@@ -16,7 +16,14 @@ from dataclasses import dataclass, field
 import msgspec
 
 from probes.net import classify
-from probes.net.dns_message import NameRefusedError, Query, Reading, failure, query, read
+from probes.net.dns_message import (
+    NameRefusedError,
+    ParsedReply,
+    Query,
+    build_query,
+    parse_reply,
+    reply_failure,
+)
 from probes.net.dns_transport import ExchangeError, Phase, exchange
 from probes.net.limits import within
 from probes.net.network import Datagrams, DestinationRefusedError, Network
@@ -279,22 +286,24 @@ async def _ask_one(
 async def _over_connection(state: _LookupState, phase: Phase, route: ResolverRoute) -> None:
     """Ask over TCP, DoT or DoH: one connection, one reply, no window (nobody can race TCP)."""
     request = state.request
-    question = query(request.name, request.qtype, identity=0 if route.transport == "doh" else None)
+    question = build_query(
+        request.name, request.qtype, identity=0 if route.transport == "doh" else None
+    )
     payload = await exchange(request.network, route, question.payload, phase)
-    reading = read(payload, question, request.network.clock_us() - phase.asked_us)
-    if reading.reply is None:
-        state.evidence[reading.fault or "truncated"] = None
+    parsed = parse_reply(payload, question, request.network.clock_us() - phase.asked_us)
+    if parsed.reply is None:
+        state.evidence[parsed.fault or "truncated"] = None
         state.settle(Failure.DNS_MISBEHAVING)
     else:
-        _record_reply(state, reading, reading.reply)
+        _record_reply(state, parsed, parsed.reply)
 
 
-def _record_reply(state: _LookupState, reading: Reading, reply: DNSReply) -> None:
+def _record_reply(state: _LookupState, parsed: ParsedReply, reply: DNSReply) -> None:
     """Record a reply that a stub resolver would accept."""
-    state.evidence.update(dict.fromkeys(reading.evidence))
+    state.evidence.update(dict.fromkeys(parsed.evidence))
     state.replies.append(reply)
     if len(state.replies) == 1:
-        state.settle(failure(reply))
+        state.settle(reply_failure(reply))
 
 
 async def _over_udp(state: _LookupState, phase: Phase, pending: PendingLookup) -> None:
@@ -349,18 +358,18 @@ class _Listener:
 
     async def _first_valid(self) -> bool:
         while True:
-            identity, reading = await self._receive()
-            reply = reading.reply
+            identity, parsed = await self._receive()
+            reply = parsed.reply
             if reply and reply.rcode == _FORMERR and self._edns:
                 self._edns = False  # a server older than EDNS (RFC 6891 section 7)
                 self._state.evidence["no_edns"] = None
                 await self._send()
                 continue
             self._believed = identity
-            if reading.truncated:
+            if parsed.truncated:
                 return True
             if reply:
-                _record_reply(self._state, reading, reply)
+                _record_reply(self._state, parsed, reply)
                 return False
 
     async def later_replies(self, window: float) -> None:
@@ -374,7 +383,7 @@ class _Listener:
     async def _collect_later(self) -> None:
         while len(self._state.replies) < _MAX_REPLIES:
             try:
-                identity, reading = await self._receive()
+                identity, parsed = await self._receive()
             except TimeoutError:
                 return  # a flood
             except OSError:
@@ -385,16 +394,16 @@ class _Listener:
                 continue
             if identity != self._believed:
                 self._state.evidence["sent_again_answered"] = None
-            elif reading.reply and not reading.truncated:
-                _record_reply(self._state, reading, reading.reply)
+            elif parsed.reply and not parsed.truncated:
+                _record_reply(self._state, parsed, parsed.reply)
 
     async def _send(self) -> None:
         request = self._state.request
-        question = query(request.name, request.qtype, edns=self._edns)
+        question = build_query(request.name, request.qtype, edns=self._edns)
         self._asked[question.id] = (question, request.network.clock_us())
         await self._sock.send(question.payload)
 
-    async def _receive(self) -> tuple[int, Reading]:
+    async def _receive(self) -> tuple[int, ParsedReply]:
         """Return the next datagram that answers one of our questions, and that question's id."""
         while self._datagrams_read < _MAX_DATAGRAMS:
             payload = await self._sock.receive()
@@ -406,9 +415,11 @@ class _Listener:
                 self._state.evidence["wrong_id"] = None
             else:
                 question, sent_us = self._asked[identity]
-                reading = read(payload, question, self._state.request.network.clock_us() - sent_us)
-                if reading.matches:
-                    return identity, reading
-                self._state.evidence[reading.fault] = None
+                parsed = parse_reply(
+                    payload, question, self._state.request.network.clock_us() - sent_us
+                )
+                if parsed.matches:
+                    return identity, parsed
+                self._state.evidence[parsed.fault] = None
         self._state.evidence["flood"] = None
         raise TimeoutError

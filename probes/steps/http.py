@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that sends one HTTP request over an open connection, clear or TLS.
+"""The HTTP step: sends one request over an open connection, in clear or within TLS.
 
-HTTP/1.1 by h11, h2 when TLS negotiated it. It does not follow redirects, asks like a browser
-does, reads at most MAX_BODY bytes, and keeps an excerpt only of what looked unexpected. What
-came back is hostile text: cut and cleaned here, judged elsewhere.
+HTTP/1.1 by h11, or h2 where TLS negotiated it. The request is a browser's; redirects are not
+followed; at most MAX_BODY bytes are read, and an excerpt is kept only of an unexpected response.
+The response is untrusted text: it is cut and cleaned here.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY = 65536
 MAX_RECEIVED = 262144
-"""An answer that has sent this many bytes has been read enough, whatever they were."""
+"""Reading stops after so many bytes, whatever they are."""
 _MAX_EXCERPT = 2048
 _MAX_TEXT = 512
 _UNEXPECTED_STATUS = frozenset((403, 451))
 _TITLE = re.compile(rb"<title\b[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _TITLE_END = re.compile(rb"</title", re.IGNORECASE)
 _LONGEST_TITLE = 2300
-"""Bytes before the end of a title in which it begins. Searching all of a body that is made of
-`<title>` over and over would hold up every other measurement."""
+"""A title starts at most so many bytes before its end. Searching a whole body that repeats
+`<title>` would delay all other measurements."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 @dataclass
-class _Answer:
-    """What has come back so far; kept also when the exchange dies half-way."""
+class _Response:
+    """What has arrived so far; kept when the exchange fails half-way as well."""
 
     status: int | None = None
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -77,15 +77,15 @@ async def exchange(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> tuple[HTTPExchange, int | None]:
-    """Return what happened, and the answer's Date as Unix time in milliseconds if it had one.
+    """Return the observation, and the response's Date in Unix milliseconds if it had one.
 
     `client` is a finished TLS handshake, or None for clear text. `timeout` is in seconds and
-    covers the whole exchange, so that a far side that drips bytes ends too.
+    covers the whole exchange, so that a server that drips bytes ends as well.
     """
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
     host_value = host_header(host or address, port, 80 if client is None else 443)
     channel = HTTPChannel(stream, client)
-    answer = _Answer()
+    answer = _Response()
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
@@ -115,7 +115,7 @@ async def exchange(
         received_bytes=channel.received_bytes,
     )
     unexpected = client is None or contrast is Contrast.NO_VERIFY
-    return _filled(asked, answer, unexpected=unexpected), _date_ms(answer)
+    return _completed(asked, answer, unexpected=unexpected), _date_ms(answer)
 
 
 def clear_answer(
@@ -128,11 +128,11 @@ def clear_answer(
     path: str,
     at_us: int,
 ) -> HTTPExchange:
-    """Return what a far side said that spoke clear-text HTTP in place of TLS.
+    """Return as an observation the clear-text HTTP that a server sent in place of TLS.
 
     `head` is the first bytes received in the handshake. Nothing is sent.
     """
-    answer = _Answer()
+    answer = _Response()
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
     connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
     connection.send(h11.EndOfMessage())
@@ -141,7 +141,7 @@ def clear_answer(
         _read_events(connection, answer)
     except h11.RemoteProtocolError:
         pass
-    if answer.status is None:  # bare HTML, or a head that was cut off
+    if answer.status is None:  # bare HTML, or an incomplete head
         answer.body[:] = head
     seen = HTTPExchange(
         endpoint=endpoint,
@@ -154,10 +154,10 @@ def clear_answer(
         path=path,
         received_bytes=len(head),
     )
-    return _filled(seen, answer, unexpected=True)
+    return _completed(seen, answer, unexpected=True)
 
 
-async def _exchange_http1(channel: HTTPChannel, answer: _Answer, host: str, path: str) -> None:
+async def _exchange_http1(channel: HTTPChannel, answer: _Response, host: str, path: str) -> None:
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
     request = connection.send(h11.Request(method="GET", target=path, headers=http1_headers(host)))
     connection.send(h11.EndOfMessage())
@@ -175,12 +175,12 @@ async def _exchange_http1(channel: HTTPChannel, answer: _Answer, host: str, path
             raise EOFError
         if channel.received_bytes >= MAX_RECEIVED:
             if answer.status is None:
-                raise h11.RemoteProtocolError("much was said before a status")
+                raise h11.RemoteProtocolError("no status in many bytes")
             return
 
 
-def _read_events(connection: h11.Connection, answer: _Answer) -> None:
-    """Take everything that h11 has understood so far into the answer."""
+def _read_events(connection: h11.Connection, answer: _Response) -> None:
+    """Add to the response everything that h11 has parsed so far."""
     while not answer.complete:
         match connection.next_event():
             case h11.Response() as response:
@@ -196,7 +196,7 @@ def _read_events(connection: h11.Connection, answer: _Answer) -> None:
                 return
 
 
-async def _exchange_h2(channel: HTTPChannel, answer: _Answer, host: str, path: str) -> None:
+async def _exchange_h2(channel: HTTPChannel, answer: _Response, host: str, path: str) -> None:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(client_side=True, header_encoding=None)
     )
@@ -225,30 +225,30 @@ async def _exchange_h2(channel: HTTPChannel, answer: _Answer, host: str, path: s
 
 
 async def _h2_events(
-    channel: HTTPChannel, connection: h2.connection.H2Connection, answer: _Answer
+    channel: HTTPChannel, connection: h2.connection.H2Connection, answer: _Response
 ) -> AsyncIterator[h2.events.Event]:
     while True:
         if channel.received_bytes >= MAX_RECEIVED:
             if answer.status is None:
-                raise h2.exceptions.ProtocolError("much was said before a status")
+                raise h2.exceptions.ProtocolError("no status in many bytes")
             return
         received = await channel.receive()
         if not received:
             raise EOFError
         for event in connection.receive_data(received):
-            if getattr(event, "stream_id", 1) == 1:  # what a server pushes is no answer
+            if getattr(event, "stream_id", 1) == 1:  # pushed streams are not the response
                 yield event
         if waiting := connection.data_to_send():
             await channel.send(waiting)
 
 
-def _filled(base: HTTPExchange, answer: _Answer, *, unexpected: bool) -> HTTPExchange:
-    """Add what came back to what was asked."""
+def _completed(base: HTTPExchange, answer: _Response, *, unexpected: bool) -> HTTPExchange:
+    """Add the response to the observation of the request."""
     location = _clean(answer.header(b"location"))
     odd = (
         unexpected
         or answer.status in _UNEXPECTED_STATUS
-        or _leads_elsewhere(location or "", base.host)
+        or _leaves_domain(location or "", base.host)
     )
     body = bytes(answer.body)
     return msgspec.structs.replace(
@@ -264,7 +264,7 @@ def _filled(base: HTTPExchange, answer: _Answer, *, unexpected: bool) -> HTTPExc
 
 
 def _clean(value: bytes, limit: int = _MAX_TEXT) -> str | None:
-    """Text that the wire format accepts: no control characters, cut; None when empty."""
+    """Return text that the wire format accepts: cut, no control characters; None when empty."""
     text = _UNPRINTABLE.sub(" ", value.decode("utf-8", "replace")).strip()
     return text[:limit] or None
 
@@ -278,14 +278,14 @@ def _title(body: bytes) -> str | None:
         return None
     text = found.group(1).decode("utf-8", "replace")
     if "&" in text:
-        from html import unescape  # its table takes a third of a megabyte, and few titles need it
+        from html import unescape  # a third of a megabyte, needed for few titles
 
         text = unescape(text)
     return _clean(" ".join(text.split()).encode("utf-8", "replace"))
 
 
-def _leads_elsewhere(location: str, host: str) -> bool:
-    """The redirect goes to a host that is neither above nor below the one asked."""
+def _leaves_domain(location: str, host: str) -> bool:
+    """Whether a redirect leads to a host that is no parent and no subdomain of this one."""
     try:
         there = (urlsplit(location).hostname or "").rstrip(".").lower()
     except ValueError:
@@ -296,10 +296,10 @@ def _leads_elsewhere(location: str, host: str) -> bool:
     )
 
 
-def _date_ms(answer: _Answer) -> int | None:
+def _date_ms(answer: _Response) -> int | None:
     try:
         moment = email.utils.parsedate_to_datetime(answer.header(b"date").decode("ascii"))
-        if moment.tzinfo is None:  # `-0000`: without this it would be read in our own zone
+        if moment.tzinfo is None:  # `-0000` would be read as local time
             moment = moment.replace(tzinfo=dt.UTC)
         return int(moment.timestamp() * 1000)
     except (ValueError, TypeError, OverflowError):

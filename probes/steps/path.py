@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""At how many hops does an interference with a ClientHello act: the path step.
+"""The path step: at how many hops an interference with a ClientHello acts.
 
-A connection is opened as ever; only the hello may live for a few hops, one more each time. Where
-it dies on the way a router says so by ICMP; where the interference is, it answers in the server's
-place. The router at that distance tells its address when a SYN dies there (IP_RECVERR). No
-privilege is needed. A hello that is dropped without a word is told by the routers that report a
-dead SYN and no longer a dead hello. Nothing here judges; a network cause never raises.
+Each connection is opened as usual; only the hello gets a limited TTL, one hop more each time. Where
+it expires on the way, a router reports this by ICMP; where the interference acts, it answers in the
+server's place. The router at that distance shows its address when a SYN expires there (IP_RECVERR).
+No privilege is needed. A hello that is dropped silently shows in routers that report an expired SYN
+and no longer an expired hello. Failures of the network never raise.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from probes.wire.observation import PathHop, PathTrace, Purpose
 
 MAX_HOPS = 16
 QUIET = 3
-"""So many hops in a row at which nothing is heard of the hello: farther ones will tell no more,
-when it is silence that is looked for, or when connections do not come about any longer."""
+"""After so many silent hops in a row, farther ones show nothing more: when silence is the
+interference, or when connections fail."""
 PROFILE = "classical"
-"""One small packet a hop."""
+"""Its ClientHello fits into one packet."""
 _TIME_EXCEEDED = (11, 3)  # ICMP (RFC 792), ICMPv6 (RFC 4443)
 _ALERT_RECORD = 21
 _ICMP_ERRNOS = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES)
@@ -44,11 +44,11 @@ async def trace(
     hop: float = 1.0,
     limit: float = 15.0,
 ) -> PathTrace:
-    """Return what came back for hellos of 1, 2, ... hops, until something answered in TLS or ended
-    the connection, or a SYN of so many hops reached a far end.
+    """Return what answered hellos with TTL 1, 2, ..., until something answered in TLS or ended the
+    connection, or a SYN with that TTL reached the server.
 
-    `silent`: the interference is silence, so that growing silence is what there is to see. `hop`
-    is the wait for one answer, `limit` for all of it, in seconds.
+    `silent` says that the interference drops packets silently. `hop` limits the wait for one
+    answer, `limit` the whole step, in seconds.
     """
     begin = network.clock_us()
     hello = tls.TLSClient(tls.context_for(PROFILE, "", False, alpn), sni or address).start()
@@ -57,19 +57,19 @@ async def trace(
         async with asyncio.timeout(limit):
             quiet = 0
             for ttl in range(1, MAX_HOPS + 1):
-                heard = await _say(network, address, port, hello, ttl, hop)
-                if heard == ICMP:
+                response = await _send_hello(network, address, port, hello, ttl, hop)
+                if response == ICMP:
                     quiet = 0
-                    hops.append(PathHop(ttl=ttl, hello=heard))
+                    hops.append(PathHop(ttl=ttl, hello=response))
                     continue
-                router, arrived = await _knock(network, address, port, ttl, hop)
-                hops.append(PathHop(ttl=ttl, router=router, hello=heard))
+                router, arrived = await _send_syn(network, address, port, ttl, hop)
+                hops.append(PathHop(ttl=ttl, router=router, hello=response))
                 quiet += 1
-                ended = arrived or heard not in (None, SILENCE)
-                if ended or (quiet >= QUIET and (silent or heard is None)):
+                ended = arrived or response not in (None, SILENCE)
+                if ended or (quiet >= QUIET and (silent or response is None)):
                     break
     except TimeoutError:
-        pass  # what was seen so far is worth keeping
+        pass  # the hops so far are kept
     return PathTrace(
         endpoint=endpoint,
         purpose=Purpose.CONTRAST,
@@ -82,10 +82,10 @@ async def trace(
     )
 
 
-async def _say(
+async def _send_hello(
     network: Network, address: str, port: int, hello: bytes, ttl: int, wait: float
 ) -> str | None:
-    """What comes back for a hello of so many hops; None when no connection came about."""
+    """Return what answers a hello with this TTL; None when the connection failed."""
     try:
         async with asyncio.timeout(wait * 2):
             stream = await network.connect(address, port)
@@ -109,16 +109,16 @@ async def _say(
     return "alert" if received[0] == _ALERT_RECORD else "answer"
 
 
-async def _knock(
+async def _send_syn(
     network: Network, address: str, port: int, ttl: int, wait: float
 ) -> tuple[str | None, bool]:
-    """Who reports the death of a SYN of so many hops, and whether it lived to be answered."""
+    """Return the router that reports an expired SYN, and whether the SYN was answered."""
     try:
         async with asyncio.timeout(wait):
             (await network.connect(address, port, hops=ttl)).close()
     except ConnectError as error:
-        dead = error.icmp_type in _TIME_EXCEEDED and error.icmp_from is not None
-        return (error.icmp_from if dead else None), False
+        expired = error.icmp_type in _TIME_EXCEEDED and error.icmp_from is not None
+        return (error.icmp_from if expired else None), False
     except (OSError, DestinationRefusedError):
         return None, False
     return None, True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that shakes hands over QUIC with one address, from one fresh UDP port."""
+"""The QUIC step: a handshake with one address, from a new UDP port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def handshake(
     alpn: Sequence[str] = (),
     timeout: float = 10.0,
 ) -> QUICHandshake:
-    """Return what happened. `sni` may be empty: then no name is shown and the certificate must
+    """Return the observation. `sni` may be empty: then no name is shown and the certificate must
     hold the address. `timeout` is in seconds. Needs the extra `quic` (`quic.available`).
     """
     client = quic.QUICClient(sni or address, trust_pem=trust, verify=verify, alpn=alpn)
@@ -66,7 +66,7 @@ async def handshake(
         version=client.version,
         alpn=client.alpn,
         verify_code=client.verify_code,
-        chain=certificates.kept(client.chain(), whole=bool(client.verify_code)),
+        chain=certificates.observed(client.chain(), whole=bool(client.verify_code)),
     )
 
 

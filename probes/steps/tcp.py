@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that opens one TCP connection to one address."""
+"""The TCP step: opens one connection to one address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def connect(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> tuple[TCPConnect, Stream | None]:
-    """Return what happened and, when it connected, the open stream, which the caller closes.
+    """Return the observation and, after a success, the open stream, which the caller closes.
 
     `timeout` is in seconds; ten let a lost SYN be sent three times more.
     """

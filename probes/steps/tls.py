@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The step that shakes hands over one fresh TCP connection."""
+"""The TLS step: a handshake over an open TCP connection."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from probes.net.classify import alert, failure, kernel_errno
 from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
-
-CLOSE_NOTIFY = 0
 
 
 async def handshake(
@@ -32,7 +30,7 @@ async def handshake(
     alpn: Sequence[str] = (),
     timeout: float = 10.0,
 ) -> tuple[TLSHandshake, tls.TLSClient]:
-    """Return what happened and the client, ready for use when there was no failure.
+    """Return the observation and the client, which is ready for use when there was no failure.
 
     `sni` may be empty: then no name is shown and the certificate must hold the address.
     `timeout` is in seconds. The stream stays the caller's to close.
@@ -47,7 +45,7 @@ async def handshake(
         failed = error
     took = network.clock_us() - begin
     refused = isinstance(failed, ssl.SSLCertVerificationError)
-    # A far side that speaks no TLS has sent no alert, whatever its bytes look like.
+    # A server that does not speak TLS has sent no alert, whatever its bytes look like.
     far_alert = None
     if failed is not None and not client.plain_http:
         far_alert = alert(failed)
@@ -75,7 +73,7 @@ async def handshake(
         cipher=client.cipher,
         alpn=client.alpn,
         verify_code=_verify_code(failed, verify),
-        chain=certificates.kept(presented, whole=refused),
+        chain=certificates.observed(presented, whole=refused),
     )
     return observation, client
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A suspicion of the detector's: what it asks the probes of one network to measure again now.
+"""A retest: the detector asks the probes of one network to measure some targets again now.
 
-Travels on `retest/<country>/<asn>`, never retained. Whether to obey is the probe's own matter
-(`probes.rounds.retests`): a broker that lies can cost a volunteer no more than its bounds allow.
+It is published on `retest/<country>/<asn>` and never retained. The probe limits what it does
+(`probes.rounds.retests`), so that a hostile broker cannot exceed the volunteer's limits.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ MOST_BYTES = 4096
 
 
 class Retest(msgspec.Struct, frozen=True, kw_only=True):
-    """Measure these targets once more."""
+    """A request to measure these targets once more."""
 
     v: int = 1
     targets: Annotated[tuple[TargetId, ...], msgspec.Meta(min_length=1, max_length=MOST_TARGETS)]
     round: Millis
-    """The round that the measurements shall bear, a multiple of the interval, so that those of
-    all probes asked are folded together."""
+    """Round of the measurements, a multiple of the interval, so that those of all probes are
+    judged together."""
     interval_ms: Annotated[int, msgspec.Meta(ge=LEAST_INTERVAL_MS, le=MOST_INTERVAL_MS)]
-    """Length of that round: nobody begins after it."""
+    """Length of that round, after which no probe starts."""
 
 
 _decoder = msgspec.json.Decoder(Retest)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a Transfer is read: its speed, whether it froze, and which of two is so many times faster.
+"""How a Transfer is interpreted: its speed, whether it froze, and which of two is faster.
 
-The probe asks these to plan its next turn, the judge to compare; both must mean the same. Integers
-only.
+The probe plans its next transfer by these functions and the judge compares by them, so that both
+mean the same. Integers only.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ from __future__ import annotations
 from probes.wire.observation import Transfer
 
 FROZEN_US = 3_000_000
-"""So long a silence in mid-stream is no lost packet: TCP sends one again within 0.2, 0.6 and
-1.4 s (RFC 6298 with Linux's least time-out)."""
+"""A longer silence in mid-stream is no lost packet: TCP retransmits after 0.2, 0.6 and 1.4 s
+(RFC 6298 with the minimum timeout of Linux)."""
 LEAST_BYTES = 16_384
-"""Fewer bytes say little of a speed: a server sends its first ten segments at once (RFC 6928)."""
+"""Fewer bytes say little about speed: a server sends its first ten segments at once (RFC 6928)."""
 SLOW = 500_000
-"""Bytes a second (4 Mbit/s) below which a transfer is slow: throttling cripples, so it lies far
-below what lines carry. A slow line of its own is told apart by what an innocuous name gets."""
+"""Bytes a second (4 Mbit/s) below which a transfer is slow. Throttling lies far below the capacity
+of lines; a line that is slow itself shows by the transfer of an innocuous name."""
 
 
 def speed(seen: Transfer) -> int:
-    """Bytes a second: as the probe made it out, else over the whole time; 0 when none came."""
+    """Return bytes a second: the probe's rate, else the mean over all of the time; 0 for none."""
     if seen.rate or not seen.took_us:
         return seen.rate
     return seen.received_bytes * 1_000_000 // seen.took_us
 
 
 def frozen(seen: Transfer) -> bool:
-    """It stopped dead in mid-stream: bytes came, then none for seconds, and it never went on to
-    what was wanted."""
+    """Whether the transfer stopped in mid-stream: bytes arrived, then none for seconds, and fewer
+    than were wanted."""
     return (
         seen.received_bytes > 0
         and seen.received_bytes < seen.wanted_bytes
@@ -38,19 +38,19 @@ def frozen(seen: Transfer) -> bool:
 
 
 def slow(seen: Transfer) -> bool:
-    """It died, or bytes flowed slower than SLOW, all in all or the middle one of them."""
+    """Whether the transfer failed, or was slower than SLOW as a whole or at its middle byte."""
     return seen.failure is not None or speed(seen) < SLOW or 0 < seen.pace < SLOW
 
 
-def whole(seen: Transfer) -> bool:
-    """It ended well, and brought enough bytes to tell a speed from."""
+def complete(seen: Transfer) -> bool:
+    """Whether the transfer ended without failure and brought enough bytes to measure a speed."""
     return seen.failure is None and seen.received_bytes >= LEAST_BYTES
 
 
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
-    """`seen` ended well and was at least `times` as fast as `other`, or `other` froze. Faster is
-    the whole of it, or the middle byte, where losses and distance slow the whole of both."""
-    if not whole(seen):
+    """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze. Compares
+    the whole, or the middle byte where losses and distance slow both."""
+    if not complete(seen):
         return False
     if frozen(other) or speed(seen) >= times * max(1, speed(other)):
         return True

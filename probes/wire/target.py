@@ -76,7 +76,7 @@ class Resolver(msgspec.Struct, frozen=True, kw_only=True):
     dot_name: str = ""
     dot_trust: str = ""
     role: str = "reference"
-    """`reference` (a yardstick) or `subject` (measured itself)."""
+    """`reference` (for comparison) or `subject` (measured itself)."""
     source: str = ""
 
 
@@ -88,7 +88,7 @@ class SilentAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LivenessHost(msgspec.Struct, frozen=True, kw_only=True):
-    """An innocuous host that tells whether the vantage is online at all."""
+    """An innocuous host that shows whether the vantage is online at all."""
 
     host: str
     port: int
@@ -103,7 +103,7 @@ class LivenessHost(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SNIContrast(msgspec.Struct, frozen=True, kw_only=True):
-    """The two other corners of the SNI square."""
+    """The innocuous name and the reflector of the SNI contrasts."""
 
     innocuous: str = ""
     address: str = ""

@@ -18,7 +18,7 @@ import pytest
 from benchmarks.probing import catalogue, compare, standins, whole, worker
 from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
 from probes.catalogue.load import load
-from probes.net.dns_message import query, read
+from probes.net.dns_message import build_query, parse_reply
 
 
 def test_processor_time_of_a_process_is_what_it_used() -> None:
@@ -50,19 +50,19 @@ def test_each_repeat_has_its_own_ratio() -> None:
 
 @pytest.mark.parametrize("qtype", ["A", "AAAA"])
 def test_the_nameserver_answers_every_name_and_always_alike(qtype: str) -> None:
-    asked = query("Some.Name.example", qtype)
+    asked = build_query("Some.Name.example", qtype)
     raw = standins.reply(asked.payload, answers=2)
-    reading = read(raw, asked, 1)
+    reading = parse_reply(raw, asked, 1)
     assert reading.matches
     assert reading.reply is not None
     assert len(reading.reply.answers) == (2 if qtype == "A" else 1)
     assert dns.message.from_wire(raw).id == asked.id
-    again = query("some.name.EXAMPLE", qtype)
-    second = read(standins.reply(again.payload, 2), again, 1)
+    again = build_query("some.name.EXAMPLE", qtype)
+    second = parse_reply(standins.reply(again.payload, 2), again, 1)
     assert second.reply is not None
     assert second.reply.answers == reading.reply.answers
-    other = query("other.example", qtype)
-    third = read(standins.reply(other.payload, 2), other, 1)
+    other = build_query("other.example", qtype)
+    third = parse_reply(standins.reply(other.payload, 2), other, 1)
     assert third.reply is not None
     assert third.reply.answers != reading.reply.answers
     # A type that nobody here has: no answer, not a wrong one.

@@ -69,7 +69,7 @@ async def test_second_answers_and_injection_are_kept():
 async def test_liveness_names_ask_the_machines_resolver_alone():
     async with internet({NAME: Address("127.0.0.1")}) as net:
         names = net.dns_cache()
-        assert await names.system(NAME, yardstick=False) == ("127.0.0.1",)
+        assert await names.system(NAME, compare=False) == ("127.0.0.1",)
         lookups = await names.observations(NAME, "e", 0)
         assert {o.resolver for o in lookups} == {"system"}
         assert net.reference.seen == net.silent.seen == []

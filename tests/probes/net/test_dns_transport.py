@@ -9,7 +9,7 @@ import ssl
 import dns.message
 import pytest
 
-from probes.net.dns_message import query
+from probes.net.dns_message import build_query
 from probes.net.dns_transport import ExchangeError, Phase, exchange
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute
@@ -17,7 +17,7 @@ from tests.world.dns_server import SERVER_NAME, Address, DNSServer, HTTPStatus, 
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 NAME = "chat.example"
-QUESTION = query(NAME, "A", identity=0)
+QUESTION = build_query(NAME, "A", identity=0)
 
 
 def route(server: DNSServer, transport: str) -> ResolverRoute:

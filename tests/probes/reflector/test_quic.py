@@ -1,4 +1,4 @@
-"""The reflector's QUIC half, met by the probe's own step."""
+"""The QUIC part of the reflector, against the probe's own QUIC step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from probes.net.network import Guard, SocketNetwork
 from probes.net.quic import QUICClient
-from probes.reflector.quic import QUICReflectorError, household, reflect
+from probes.reflector.quic import QUICReflectorError, client_of, serve_quic
 from probes.reflector.tcp import ReflectorError, make_certificate, serve, server_context
 from probes.steps import quic
 from probes.wire.observation import QUICHandshake
@@ -130,7 +130,7 @@ async def test_what_the_library_cannot_bear_is_not_logged(pair, caplog, monkeypa
 
 
 async def test_one_visitor_does_not_keep_out_the_others(pair, monkeypatch):
-    monkeypatch.setattr("probes.reflector.quic.MOST_EACH", 0)
+    monkeypatch.setattr("probes.reflector.quic.MAX_PER_CLIENT", 0)
     async with reflecting(pair) as port:
         seen = await visit(port, "x.test")
         assert seen.failure is not None
@@ -138,8 +138,8 @@ async def test_one_visitor_does_not_keep_out_the_others(pair, monkeypatch):
 
 
 def test_a_household():
-    assert household("192.0.2.1") == household("::ffff:192.0.2.1") != household("192.0.2.2")
-    assert household("2001:db8:1:2::3%eth0") == household("2001:db8:1:2:f::") != household("::1")
+    assert client_of("192.0.2.1") == client_of("::ffff:192.0.2.1") != client_of("192.0.2.2")
+    assert client_of("2001:db8:1:2::3%eth0") == client_of("2001:db8:1:2:f::") != client_of("::1")
 
 
 async def test_connections_are_bounded_and_end_in_time(pair):
@@ -172,8 +172,8 @@ async def test_taken_port_and_bad_key_are_one_line(pair, tmp_path):
             )
     bad = tmp_path / "bad.key"
     bad.write_text("no key")
-    with pytest.raises(QUICReflectorError, match="no PEM certificate and key"):
-        async with reflect(
+    with pytest.raises(QUICReflectorError, match="not a PEM certificate with its key"):
+        async with serve_quic(
             "127.0.0.1", 0, (pair[0], bad), connection_seconds=1.0, max_connections=1
         ):
             pass

@@ -202,7 +202,7 @@ async def test_connections_are_bounded(credentials):
 
 
 async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch):
-    monkeypatch.setattr("probes.reflector.quic.MOST_EACH", 2)
+    monkeypatch.setattr("probes.reflector.quic.MAX_PER_CLIENT", 2)
     async with reflecting(credentials) as port:
         held = [await LAB.connect("127.0.0.1", port) for _ in range(2)]
         await asyncio.sleep(0.05)
@@ -260,7 +260,7 @@ def test_half_a_certificate_does_not_stay(tmp_path, monkeypatch):
     fake.write_text('#!/bin/sh\nfor word; do case "$word" in *.new) : > "$word";; esac; done\n')
     fake.chmod(0o755)
     monkeypatch.setattr("shutil.which", lambda _: str(fake))
-    with pytest.raises(ReflectorError, match="no PEM certificate"):
+    with pytest.raises(ReflectorError, match="not a PEM certificate"):
         make_certificate(tmp_path / "state")
     assert list((tmp_path / "state").iterdir()) == []
     monkeypatch.undo()

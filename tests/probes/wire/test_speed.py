@@ -6,7 +6,7 @@ import pytest
 
 from probes.wire.failure import Failure
 from probes.wire.observation import Transfer
-from probes.wire.speed import SLOW, frozen, slow, speed, times_faster, whole
+from probes.wire.speed import SLOW, complete, frozen, slow, speed, times_faster
 
 
 def seen(received: int = 65_536, us: int = 65_536, **other: object) -> Transfer:
@@ -56,9 +56,9 @@ def test_frozen(transfer: Transfer, is_frozen: bool):
 
 
 def test_whole():
-    assert whole(seen())
-    assert not whole(seen(1_000))
-    assert not whole(STALLED)
+    assert complete(seen())
+    assert not complete(seen(1_000))
+    assert not complete(STALLED)
 
 
 def test_times_faster():
