@@ -48,8 +48,8 @@ def complete(seen: Transfer) -> bool:
 
 
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
-    """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze. Compares
-    the whole, or the middle byte where losses and distance slow both."""
+    """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze.
+    Compares the whole, or the middle byte where losses and distance slow both."""
     if not complete(seen):
         return False
     if frozen(other) or speed(seen) >= times * max(1, speed(other)):
