@@ -13,7 +13,7 @@ import pytest
 from monitor.commands.explain import Explanation, UntoldError, explain, run, told
 from monitor.commands.replay import events_bytes
 from monitor.detection.policy import Policy
-from monitor.detector.loop import Detecting
+from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
@@ -28,7 +28,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
     """A store in which a detector has lived through a block."""
     made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
     await made.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
-    detector = Detecting(made, Policy(), "one", lambda: START + 10**9)
+    detector = Detector(made, Policy(), "one", lambda: START + 10**9)
     while await detector.turn():
         pass
     yield made

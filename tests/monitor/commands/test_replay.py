@@ -13,7 +13,7 @@ import pytest
 from monitor.commands.replay import FilesError, event_line, events_bytes, read_files, replay, run
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
-from monitor.detector.loop import Detecting
+from monitor.detector.loop import Detector
 from monitor.store.database import open_database
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, from_round, rounds
@@ -59,7 +59,7 @@ async def test_store_emptied_of_conclusions_replays_the_live_events(
     other = await open_database(f"sqlite+aiosqlite:///{tmp_path}/other.sqlite")
     try:
         await live.facts.add(admitted(everything), ())
-        detector = Detecting(live, Policy(), "one", lambda: START + 10**9)
+        detector = Detector(live, Policy(), "one", lambda: START + 10**9)
         while await detector.turn():
             pass
         expected = await events_bytes(live)

@@ -11,7 +11,7 @@ import msgspec
 from monitor.commands.replay import events_bytes, replay
 from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.policy import Policy
-from monitor.detector.loop import Detecting
+from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from tests.monitor.interop.incident import BEGIN, BLOCK_FROM, BLOCK_TO, BLOCKING, incident
 from tests.monitor.interop.test_importing import as_csv, taken, url
@@ -84,7 +84,7 @@ async def test_the_table_says_of_each_network_since_when(tmp_path: Path) -> None
 
 
 async def looked(database: Database, holder: str) -> None:
-    detecting = Detecting(database, Policy(), holder, lambda: START + 10_000 * HOUR)
+    detecting = Detector(database, Policy(), holder, lambda: START + 10_000 * HOUR)
     while await detecting.turn():
         pass
     await detecting.turn()

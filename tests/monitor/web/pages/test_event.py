@@ -13,7 +13,7 @@ import pytest
 
 from monitor.commands.explain import explain
 from monitor.detection.policy import Policy
-from monitor.detector.loop import Detecting
+from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
@@ -110,7 +110,7 @@ async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Cli
     database = await open_database(f"sqlite+aiosqlite:///{path}/store.sqlite")
     try:
         await database.facts.add(admitted(rounds(range(40), from_round(4, 20))), ())
-        detector = Detecting(database, policy, "one", lambda: START + 10**9)
+        detector = Detector(database, policy, "one", lambda: START + 10**9)
         while await detector.turn():
             pass
         stories = ExplanationCache(partial(explain, database))
