@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each endpoint of an imported run went, and how it ended where it did not work.
+"""How far each endpoint of an imported run got, and how it failed.
 
-Kinds are those of our own judge, read from failure strings alone: an import gives no errno, no
-ICMP and no alert. Strings of OONI's first probes are understood as well. What only the device
-itself knows (no memory, no route, stopped by its owner) says nothing of the network.
+Kinds are those of our own judge, from failure strings alone: an import has no errno, no ICMP and no
+alert. Strings of OONI's first probes are known as well. Failures of the device itself (no memory,
+no route, stopped by its owner) mean nothing for the network.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OTHER_WORDS = {
     "dns_temporary_failure": Kind.SERVFAIL,
     "dns_non_recoverable_failure": Kind.SERVFAIL,
 }
-# The device itself: nothing was sent, so nothing is known of the network.
+# Failures of the device itself: nothing was sent.
 _DEVICE = frozenset(
     (
         "network_down",
@@ -69,7 +69,7 @@ _DEVICE_TEXT = (
     "context canceled",
     "operation was canceled",
 )
-# Strings of OONI's tests, not of the network: an answer had come.
+# Strings of OONI's tests about an answer that had arrived.
 _ANSWERED = frozenset(
     (
         "http_unexpected_status_code",
@@ -81,19 +81,19 @@ _ANSWERED = frozenset(
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What one endpoint is judged beside."""
+class RunContext:
+    """What applies to all endpoints of a run."""
 
     own_authority: bool = False
-    """The service has an authority of its own, whose newer roots old probes do not know: a bad
-    certificate says nothing."""
+    """The service has its own certificate authority, and old probes do not know its newer roots: an
+    invalid certificate means nothing."""
     country: str = ""
     fingerprints: Fingerprints = OWN
 
 
 @dataclass
-class Seen:
-    """What was seen of one endpoint, by step."""
+class EndpointObservations:
+    """The observations of one endpoint, by step."""
 
     lookups: list[DNSLookup] = field(default_factory=list)
     connects: list[TCPConnect] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Seen:
     exchanges: list[HTTPExchange | AppExchange] = field(default_factory=list)
 
     def add(self, seen: Known) -> None:
-        """Sort in one observation of the run's own resolver or connections."""
+        """Add one observation of the run's own resolver or connections."""
         match seen:
             case DNSLookup():
                 if seen.resolver == "system":
@@ -118,7 +118,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Ending:
-    """How far one endpoint went."""
+    """How far one endpoint got."""
 
     layer: Layer | None
     """Where it failed; None when it works."""
@@ -126,11 +126,11 @@ class Ending:
     passed: tuple[Layer, ...] = ()
 
 
-def ending(seen: Seen, beside: Beside) -> Ending | None:
-    """How far an endpoint went; None when nothing about it can be said."""
+def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
+    """How far an endpoint got; None when the observations do not show it."""
     passed: list[Layer] = []
     if seen.lookups:
-        if (kind := _lookup(seen, beside)) is not None:
+        if (kind := _lookup(seen, context)) is not None:
             return Ending(Layer.DNS, kind) if kind != Kind.LOCAL else None
         passed.append(Layer.DNS)
     if seen.connects:
@@ -141,17 +141,17 @@ def ending(seen: Seen, beside: Beside) -> Ending | None:
     if seen.handshakes:
         kinds = [_told(each, tls_kind(each)) for each in seen.handshakes]
         if Kind.OK not in kinds:
-            foreign = CERTIFICATE_KINDS if beside.own_authority else ()
+            foreign = CERTIFICATE_KINDS if context.own_authority else ()
             left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
             return _at(Layer.TLS, left, passed)
         passed.append(Layer.TLS)
     if seen.exchanges:
         layer = _spoken(seen)
-        if _page(seen, beside):
+        if _page(seen, context):
             return Ending(layer, PAGE, tuple(passed))
         failures = [each for each in seen.exchanges if not _answered(each)]
         if len(failures) == len(seen.exchanges):
-            return _died(seen, failures, layer, passed, beside)
+            return _died(seen, failures, layer, passed, context)
         passed.append(layer)
     return Ending(None, "", tuple(passed)) if passed else None
 
@@ -162,23 +162,23 @@ def _at(layer: Layer, kinds: Sequence[str], passed: Sequence[Layer]) -> Ending |
 
 
 def _died(
-    seen: Seen,
+    seen: EndpointObservations,
     failures: Sequence[HTTPExchange | AppExchange],
     layer: Layer,
     passed: Sequence[Layer],
-    beside: Beside,
+    context: RunContext,
 ) -> Ending | None:
-    """Failed requests: they also stand for steps that were not recorded by themselves."""
+    """Failed requests, which also represent steps that were not recorded separately."""
     if not passed and all((each.failure or "").startswith("dns_") for each in failures):
         return _at(Layer.DNS, [_resolver(each) for each in failures], passed)
     kinds = [
         _told(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
         for each in failures
-        if not (beside.own_authority and (each.failure or "").startswith("ssl_"))
+        if not (context.own_authority and (each.failure or "").startswith("ssl_"))
     ]
     secure = any(isinstance(each, HTTPExchange) and each.tls for each in failures)
     if layer is Layer.HTTP and secure and Layer.TLS not in passed:
-        layer = Layer.TLS  # no handshake of it was recorded, so it did not come to an end
+        layer = Layer.TLS  # no handshake was recorded, so it was not completed
     return _at(layer, kinds, passed)
 
 
@@ -186,18 +186,18 @@ def _answered(seen: HTTPExchange | AppExchange) -> bool:
     return seen.failure is None or seen.failure in _ANSWERED
 
 
-def _page(seen: Seen, beside: Beside) -> bool:
+def _page(seen: EndpointObservations, context: RunContext) -> bool:
     return any(
         isinstance(each, HTTPExchange)
         and each.failure is None
-        and beside.fingerprints.page(each, beside.country) is not None
+        and context.fingerprints.page(each, context.country) is not None
         for each in seen.exchanges
     )
 
 
-def _spoken(seen: Seen) -> Layer:
-    """Plain HTTP to an address without a name is how OONI speaks to Telegram's data centres: the
-    app's own exchange, since no name could be filtered."""
+def _spoken(seen: EndpointObservations) -> Layer:
+    """The layer of the requests. OONI measures Telegram's data centres by plain HTTP to an address
+    without a name: this is the app's exchange, because there is no name to filter."""
     plain = any(
         isinstance(each, AppExchange) or (not each.tls and each.host.replace(".", "").isdigit())
         for each in seen.exchanges
@@ -205,24 +205,24 @@ def _spoken(seen: Seen) -> Layer:
     return Layer.APP if plain else Layer.HTTP
 
 
-def _lookup(seen: Seen, beside: Beside) -> str | None:
-    """How the lookups of a name failed; None when one gave an address worth trying."""
+def _lookup(seen: EndpointObservations, context: RunContext) -> str | None:
+    """How the lookups of a name failed; None when one gave a usable address."""
     answers = {answer for each in seen.lookups for answer in each.answers}
     proven = any(not each.failure for each in seen.handshakes)
-    known = [beside.fingerprints.answer(answer, beside.country) for answer in sorted(answers)]
+    known = [context.fingerprints.answer(answer, context.country) for answer in sorted(answers)]
     if answers and all(known) and not proven:
-        return PAGE  # it may well connect: there is a server behind it
+        return PAGE  # a connection may succeed: the block page has a server
     reached = proven or any(not each.failure for each in seen.connects)
     if answers:
         forged = not reached and all(special_range(answer) is not None for answer in answers)
         return BOGON if forged else None
     if reached:
-        return None  # another resolver's answer worked; the name itself is not what is filtered
+        return None  # another resolver's answer worked: the name is not filtered
     return _commonest([_resolver(each) for each in seen.lookups])
 
 
 def _resolver(seen: Known) -> str:
-    """How a resolver failed, by a lookup or by a request that never got an address."""
+    """How a resolver failed, according to a lookup or to a request that got no address."""
     if seen.failure == _ANDROID:
         return NO_WORD
     if seen.failure == _BOGON:

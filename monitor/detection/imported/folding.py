@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Imported facts into the detector's series: one pseudo-vantage a network and source.
+"""Imported facts in the detector's series: one pseudo-vantage per network and source.
 
-The same CUSUM as for our own vantages, with other rules around it, because the material is other:
-runs come when volunteers please, many people share one track, and there is no control.
-- An alarm needs much more evidence than one vantage of ours (four failing runs in a row at the
-  least), since nobody can agree with it, and some history of the target working there.
-- The gate is other networks: `likely` needs another network that reached the same target since
-  the onset. Where nobody did, it may be the service: the event stays `unconfirmed` until several
+The CUSUM is that of our own vantages; the rules around it differ, because runs are irregular, many
+volunteers share one track, and there is no control.
+- An alarm needs much more evidence than that of one of our vantages (at least four failing runs in
+  a row), because no other vantage can agree, and a history of the target working there.
+- The gate is other networks: `likely` needs another network that has reached the same target since
+  the onset. Without one the service may be down: the event stays `unconfirmed` until several
   functions of the service have failed for longer than outages last. When the target fails in
-  several other countries as well, nothing counts.
-- A block that comes and goes by the hour is one block: it ends after days without failures.
+  several other countries as well, failures do not count.
+- A block that is on for some hours of each day is one block: it ends after days without failures.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _CERTIFICATE = "tls.mitm"
 
 
 def outcome(fact: Fact) -> str:
-    """What an imported fact says of its target, in the words of the gates."""
+    """The outcome of an imported fact: one of the words of the gates."""
     verdict = fact.verdict
     if verdict.state is State.OK:
         return gates.GOOD
@@ -52,8 +52,8 @@ def outcome(fact: Fact) -> str:
 
 
 def record(network: Network, fact: Fact, policy: Policy) -> None:
-    """Remember the pseudo-vantage and its newest outcome. Its interval is not a schedule but how
-    long a silence says nothing."""
+    """Record the pseudo-vantage and its latest outcome. Its interval is not a schedule: it sets for
+    how long silence means nothing."""
     network.members[fact.source] = Member(
         owner=fact.source,
         enrolled=0,
@@ -64,8 +64,8 @@ def record(network: Network, fact: Fact, policy: Policy) -> None:
 
 
 def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
-    """Fold one fact into the series of its target. There is one a target and not one a layer: runs
-    are few, and the same block shows in another layer whenever a run was cut short."""
+    """Fold one fact into the series of its target. There is one series per target, not one per
+    layer: runs are few, and a block shows in another layer when a run is cut short."""
     said = outcome(fact)
     if said not in (gates.GOOD, gates.BAD):
         return
@@ -108,17 +108,17 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
 
 @functools.lru_cache(maxsize=8)
 def _policies(policy: Policy) -> tuple[Policy, Policy]:
-    """The policy for imported runs, and the same with a light prior. However typed, one run is
-    worth no more than a bare one: nobody else was there to see it."""
+    """The policy for imported runs, and the same with a lighter prior. A run with a typed signature
+    counts no more than one without: no other vantage saw it."""
     heavy = replace(policy, typed_clip_micronats=policy.sample_clip_micronats)
     return heavy, replace(heavy, prior_weight=policy.chronic_weight)
 
 
 def _worse_baseline(track: Track, policy: Policy) -> tuple[Track, Policy]:
-    """The track and the policy with whichever baseline is the worse. The usual one has a prior
-    that weighs as much as a month of thin runs and knows nothing of the last hours: alone it would
-    keep a bad network looking good until chance alarms. The other has a light prior and everything
-    learnt: alone it would make a good network look perfect, and a stray failure look like proof."""
+    """The track and the policy with the worse of two baselines. The usual one has a prior that
+    weighs as much as a month of runs, and leaves out the last hours: alone it would make a bad
+    network look good. The other has a light prior and all samples: alone it would make a good
+    network look perfect, and one failure look like proof."""
     heavy, light = _policies(policy)
     known = track.baseline
     whole = Baseline(
@@ -133,20 +133,20 @@ def _worse_baseline(track: Track, policy: Policy) -> tuple[Track, Policy]:
 
 
 def _with_baseline_of(after: Track, before: Track) -> Track:
-    """A track that was judged beside another baseline, with its own again."""
+    """The track with its own baseline again, after it was updated with another one."""
     return Track(before.baseline, after.last_good, after.last_bad, after.suspicion)
 
 
 def _halved(before: Track, after: Track) -> Track:
-    """Half of what a failure added: nothing in its run shows that the device was online, except
-    that the run was published at all."""
+    """The track with half of what a failure added: nothing in its run shows that the device was
+    online, except that the run was published later."""
     held = after.suspicion
     if held is None:
         return after
     new = copy(held)
     had = before.suspicion.sums if before.suspicion is not None else [0] * len(held.sums)
     new.sums = [
-        # Not less than what counts at all, else a sum would creep towards its bound for ever.
+        # At least the minimum that counts, else a sum would approach its bound for ever.
         old + min(now - old, max((now - old) // 2, cusum.LEAST))
         for old, now in zip(had, held.sums, strict=True)
     ]
@@ -154,7 +154,7 @@ def _halved(before: Track, after: Track) -> Track:
 
 
 def _learnt(track: Track, round: int, failed: bool, policy: Policy) -> Track:
-    """The track after its baseline learnt a run, unless a suspicion has frozen it."""
+    """The track with one more run in its baseline, unless a suspicion has frozen the baseline."""
     held = track.suspicion
     if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
         return track
@@ -201,7 +201,7 @@ def inhibitions(
 
 
 def reached_in_other_network(state: ServiceState, network: Network, since: int) -> bool:
-    """Whether another network of the same source reached the target since then."""
+    """Whether another network of the same source has reached the target since a round."""
     return any(
         track.last_good >= since
         for other in state.networks.values()
@@ -214,8 +214,8 @@ def reached_in_other_network(state: ServiceState, network: Network, since: int) 
 
 
 def _several_targets(state: ServiceState, network: Network) -> bool:
-    """Whether other targets of the service are alarmed in this network too: an endpoint that has
-    moved takes one function with it everywhere and for ever, a block takes the service."""
+    """Whether other targets of the service are alarmed in this network too: a moved endpoint
+    affects one function everywhere, a block affects the service."""
     return any(
         other.target != network.target and _alarmed(other)
         for other in state.networks.values()
@@ -225,13 +225,13 @@ def _several_targets(state: ServiceState, network: Network) -> bool:
 
 
 def reached_elsewhere(state: ServiceState, network: Network) -> bool:
-    """The same for a network that is alarmed, since its onset."""
+    """Whether another network has reached the target since the onset of an alarmed network."""
     onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
     return reached_in_other_network(state, network, min(onsets, default=0))
 
 
 def _worked_before(track: Track, policy: Policy) -> bool:
-    """Whether the target used to work in this network: often enough, and mostly."""
+    """Whether the target used to work in this network, often enough and mostly."""
     known = track.baseline
     total, failed = known.total + known.recent_total, known.failed + known.recent_failed
     return (
@@ -243,24 +243,24 @@ def _worked_before(track: Track, policy: Policy) -> bool:
 def promote(
     state: ServiceState, network: Network, layer: str, round: int, inhibited: bool, policy: Policy
 ) -> None:
-    """Raise the alarm and the tier that a series justifies; a tier never falls while it lasts."""
+    """Raise the alarm and the tier of a series; a tier never falls while the alarm lasts."""
     series = network.layers[layer]
     for probe, track in list(series.tracks.items()):
         held = track.suspicion
         if held is None or max(held.sums) < policy.imported_micronats or inhibited:
             continue
         if track.last_bad != round:
-            continue  # good news raises nothing, whatever is left of the bad
+            continue  # a success raises no alarm, whatever evidence is left
         member = densest(held)
         onset = held.onsets[member]
         if not held.befores[member] or not _worked_before(track, policy):
             continue
         failing = track.last_bad - onset
         if failing < policy.ms(policy.imported_span_seconds):
-            continue  # one sitting of one volunteer, however often they tried
+            continue  # perhaps one volunteer who tried several times
         sure = reached_in_other_network(state, network, onset)
         if not sure and cusum.technique_of(held).startswith(_CERTIFICATE):
-            continue  # a root that this run's software did not know yet looks the same
+            continue  # a root that the run's software did not know yet looks the same
         if not held.alarmed:
             raised = copy(held)
             raised.alarmed = round
@@ -271,9 +271,9 @@ def promote(
 
 
 def lifted(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
-    """Whether the block is over in this network: no failure for days, the service seen again, and
-    often enough for how dense the block was. Where runs are too few to tell, it is over when none
-    of the networks that saw it fails any more."""
+    """Whether the block has ended in this network: no failure for days, and enough successes for
+    the share of failures during the block. With too few runs, it has ended when none of the
+    networks that saw it fails any more."""
     quiet = policy.ms(policy.imported_lift_seconds)
     mine = _alarmed(network)
     if not mine or any(
@@ -300,8 +300,8 @@ def _alarmed(network: Network) -> list[tuple[Track, Suspicion]]:
 
 
 def seen_again(state: ServiceState, network: Network, event: Event) -> int:
-    """Since when the service is seen again where the last of an event's blocks has lifted, a round;
-    not before the last failure in any network of the event."""
+    """The round since which the service is reached again where the last of an event's blocks has
+    ended; not before the last failure in any network of the event."""
     failed = [
         track.last_bad
         for other in state.networks.values()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An imported event as the whole of an incident: what joined it stays named, and its onset is that
-of the network that failed first, even where thin data made it sure only later.
+"""Imported events describe a whole incident: networks that joined stay named, and the onset is that
+of the network that failed first, even if few measurements made it certain only later.
 
-Our own events name who sees the block now, for those who are paged. Imported ones are read
-afterwards: which networks were there, and since when each.
+Our own events name the networks that see the block now, for people who are paged. Imported events
+are read afterwards: which networks were affected, and since when.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from monitor.detection.sequence.state import Suspicion
 
 
 def densest(held: Suspicion) -> int:
-    """The member of the bank for the largest share that explains nearly as much as the best: a
-    stray failure days before is no part of the block, though a thin line goes through both."""
+    """The member of the bank with the largest share that explains nearly as much as the best: an
+    isolated failure days before is no part of the block."""
     best = max(held.sums)
     return max(member for member, each in enumerate(held.sums) if 4 * each >= 3 * best)
 
 
 def dense(held: Suspicion) -> bool:
-    """Whether nearly every run fails: only then does the path's beginning tell the hour."""
+    """Whether nearly every run fails: only then is the beginning of the path precise."""
     return densest(held) == len(held.sums) - 1
 
 
 def whole_incident(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
-    """The event's new form with what its old form knew. When its tier has just risen, only what
-    is as sure as that counts. `sure`: (target, network) of series that may set the onset back."""
+    """The event's new form with what its old form contained. When its tier has just risen, only
+    series of that tier count. `sure`: (target, network) of series that may move the onset back."""
     if rose:
         return new
     known = {(each.target, each.asn): each for each in old.networks}
     joined = [each for each in new.networks if (each.target, each.asn) not in known]
     for each in new.networks:
         before = known.get((each.target, each.asn), each)
-        # Later on, its strays before the block may weigh more than the block that is over.
+        # After the block, isolated failures before it may weigh more than the block itself.
         known[each.target, each.asn] = replace(each, onset=before.onset)
     asns = tuple(sorted({*old.asns, *new.asns}))
     onset = min([old.onset, *(each.onset for each in joined if (each.target, each.asn) in sure)])

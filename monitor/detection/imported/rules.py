@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over an imported run: how most of its failing endpoints fail, in the words of one layer.
+"""Rules for an imported run: how most of its failing endpoints fail.
 
-No rule here accuses: without a control the state is `inconclusive`, with layer and technique
-named. The weights are those that the same signature has beside a
-control, lowered where other things look the same from outside.
+No rule here accuses: without a control the state is `inconclusive`, with layer and technique named.
+The weights are those of the same signature with a control, lowered where other causes look alike.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from monitor.detection.rule import Rule
 _OPEN = State.INCONCLUSIVE
 BOGON = "bogon"
 PAGE = "page"
-"""A known block page, or an answer that is known to lead to one."""
+"""A known block page, or a DNS answer known to lead to one."""
 NO_WORD = "no_word"
-"""Android's resolver: every failure looks the same."""
+"""The failure of Android's resolver, which is the same for every cause."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judgement of one imported run's view of one target: pure and total.
+"""The verdict on one target in one imported run: pure and total.
 
-An endpoint works when one of its addresses passes every step that was tried. The target has
-failed in this run when half or more of the endpoints that were tried have: real blocks spare some
-addresses (Kenya 2024: held in 93 % of measurements during the block and in 0.2 % outside), so
-"all must fail" sees nothing, and a stray failure among a dozen means nothing. IPv6 counts only in
-runs where some IPv6 worked. What OONI concluded is not read.
+An endpoint works when one of its addresses passes every step that was tried. The target has failed
+when half or more of its tried endpoints have failed: real blocks miss some addresses (Kenya 2024:
+true in 93 % of measurements during the block and in 0.2 % outside), and one failure among a dozen
+endpoints means nothing. IPv6 counts only in runs in which some IPv6 worked. OONI's own conclusions
+are not read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import RUN_STEP
-from monitor.detection.imported.endings import Beside, Ending, Seen, ending
+from monitor.detection.imported.endings import Ending, EndpointObservations, RunContext, ending
 from monitor.detection.imported.rules import IMPORT_RULES, RunFacts
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.rule import first
@@ -35,29 +35,29 @@ from probes.wire.observation import (
 from probes.wire.protocol import Transport, protocol
 
 HALF_PER_MILLE = 500
-"""Of the endpoints that were tried: from this share of failures on, the target has failed."""
+"""From this share of failed endpoints on, the target has failed."""
 WORKS = "imported.works"
 EMPTY = "imported.insufficient"
 ALONE = "run_unproven"
-"""Remark: nothing in the whole run was answered, so the device may have been offline."""
+"""Evidence: nothing in the whole run was answered, so the device may have been offline."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What an import says of the whole run (step `ooni.run`)."""
+    """What an import records of the whole run (step `ooni.run`)."""
 
     passed: int = -1
-    """Steps in which anybody answered, whatever the target; -1 when not known."""
+    """Steps that were answered, for any target; -1 when not known."""
     steps: int = 0
     own_authority: bool = False
-    """The service has an authority of its own, whose newer roots old probes do not know: a bad
-    certificate says nothing."""
+    """The service has its own certificate authority, and old probes do not know its newer roots: an
+    invalid certificate means nothing."""
 
 
 _record = msgspec.json.Decoder(Record)
 
 
 def record_of(observations: Iterable[AnyObservation]) -> Record:
-    """What is known of the whole run; nothing when it was not recorded."""
+    """The record of the whole run; empty when there is none."""
     for seen in observations:
         if isinstance(seen, Unrecognised) and seen.step == RUN_STEP:
             try:
@@ -70,14 +70,14 @@ def record_of(observations: Iterable[AnyObservation]) -> Record:
 def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict:
     """The verdict on one imported measurement. Never raises."""
     record = record_of(measurement.observations)
-    beside = Beside(record.own_authority, measurement.vantage.country, fingerprints)
+    context = RunContext(record.own_authority, measurement.vantage.country, fingerprints)
     seen = [
         each
         for each in measurement.observations
         if not isinstance(each, Unrecognised) and each.purpose is Purpose.SUBJECT
     ]
     hosts = {ref.id: ref.host for ref in measurement.endpoints}
-    # Imported runs resolve these names and dial nothing but TCP: that they resolve is all there is.
+    # Imported runs connect over TCP only: of these endpoints only the name can be judged.
     named = {
         ref.id
         for ref in measurement.endpoints
@@ -86,8 +86,8 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
     endings = [
         end
         for id, endpoint in _sorted(seen, hosts).items()
-        if (end := ending(endpoint, beside)) is not None
-        # A name that resolves says nothing of an endpoint that was not tried.
+        if (end := ending(endpoint, context)) is not None
+        # A name that resolves means nothing for an endpoint that was not tried.
         and (end.layer is not None or end.passed != (Layer.DNS,) or id in named)
     ]
     failed = [end for end in endings if end.layer is not None]
@@ -140,16 +140,16 @@ def _passed(layers: Iterable[Layer]) -> tuple[LayerFinding, ...]:
     )
 
 
-def _sorted(seen: Sequence[Known], hosts: dict[str, str]) -> dict[str, Seen]:
-    """Observations by endpoint; a name that several endpoints share is looked up once in a run,
-    and counts for all of them that went on to connect."""
-    endpoints: dict[str, Seen] = {}
+def _sorted(seen: Sequence[Known], hosts: dict[str, str]) -> dict[str, EndpointObservations]:
+    """Observations by endpoint. A name that several endpoints share is looked up once per run, and
+    counts for all of them."""
+    endpoints: dict[str, EndpointObservations] = {}
     v6 = any(_six(each) and each.failure is None for each in seen)
     for each in seen:
         if _six(each) and not v6:
-            # No IPv6 worked in this run: networks without it fail every such address for ever.
+            # No IPv6 worked in this run: the network may have none.
             continue
-        endpoints.setdefault(each.endpoint, Seen()).add(each)
+        endpoints.setdefault(each.endpoint, EndpointObservations()).add(each)
     by_host: dict[str, list[DNSLookup]] = {}
     for id, endpoint in endpoints.items():
         if hosts.get(id):

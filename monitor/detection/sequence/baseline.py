@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a vantage fails when nothing is the matter: hourly counts over a week, lagged.
+"""How often a vantage fails under normal conditions: hourly counts over a week, with a lag.
 
-The lag keeps the beginning of a block out of what is called normal. Whoever alarms must not
-call `learn` (the baseline is frozen then), else a long block would become normal.
+The lag keeps the beginning of a block out of the baseline. `learn` is not called for an alarmed
+vantage, so that a long block does not become normal.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence.state import Baseline
 
 STRETCHES = 28
-"""Older hours are kept in so many coarser stretches of the window: the state stays small."""
+"""The number of longer stretches into which the window is divided, so that the state stays
+small."""
 FLOOR_PER_MILLE = 1
-"""No vantage is so good that one failure would be proof."""
+"""The lowest failure rate: however good a vantage, one failure is no proof."""
 
 
 _COUNT = Struct("<IHH")
@@ -100,10 +101,9 @@ def rate(baseline: Baseline, policy: Policy) -> tuple[int, int]:
 
 
 def chronic(baseline: Baseline, policy: Policy) -> bool:
-    """Whether the vantage fails so often that its failures say nothing.
-
-    Asked of the baseline and also of everything learnt, the lagged hours included, against a
-    light prior: a vantage that was never seen to work must not wait a week to lose its vote.
+    """Whether the vantage fails so often that its failures mean nothing: by the baseline, or by all
+    samples, recent hours included, with a lighter prior. So a vantage that never worked loses its
+    vote within hours.
     """
     failed = baseline.failed + baseline.recent_failed
     if failed * 1000 <= policy.chronic_per_mille * policy.chronic_weight:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How sure an event is: the probability that the service was blocked in that country when the
+"""The confidence of an event: the probability that the service was blocked in that country when the
 event last changed, from the event alone.
 
-A logistic sum of a few things that the event says of itself, in whole milli-logits, so that
-every machine and every replay says the same. The weights were fitted to a made-up world
-(benchmarks/world), whose rates and whose prior are assumptions: see docs/detection.md. Imported
-evidence has no figure, because that world knows nothing of it; nor has what was withdrawn.
+A logistic sum of properties of the event, in integer milli-logits, so that every machine and every
+replay gives the same. The weights were fitted to a simulation (benchmarks/world), whose rates and
+prior are assumptions: see docs/detection.md. Imports and retracted events have no confidence,
+because the simulation has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
 
 LEAST, MOST = 1, 995
-"""Per mille: nothing that was fitted to some thousand statements can be surer than this."""
+"""Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
 HELD_MOST = 24
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
@@ -61,19 +61,19 @@ _STEPS = tuple(round(1000 * math.log((2 * p + 1) / (1999 - 2 * p))) for p in ran
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One thing that an event says of itself."""
+    """One property of an event."""
 
     name: str
     """One of TERMS, or `tier`."""
     value: int
-    """How much of it there is: 0 or 1; for those that begin with `held`, tens of minutes."""
+    """0 or 1; tens of minutes for terms that begin with `held`."""
     logits: int
-    """What it adds, milli-logits: about 2300 make the odds ten times as good."""
+    """What it adds, milli-logits: about 2300 multiply the odds by ten."""
 
 
 def probability(event: Event) -> int | None:
-    """Per mille; None for imported evidence, for what was withdrawn and for a network that is
-    divided without a quorum: none was in the world of the fit."""
+    """Per mille; None for imports, retracted events and a divided network without a quorum: the
+    simulation of the fit has none of them."""
     made_of = terms(event)
     if not made_of:
         return None
@@ -82,8 +82,7 @@ def probability(event: Event) -> int | None:
 
 
 def terms(event: Event) -> tuple[Term, ...]:
-    """What the figure is made of: the tier, then those of TERMS that hold. Empty when there is
-    no figure."""
+    """The terms of the sum: the tier, then those of TERMS that apply. Empty without a figure."""
     if event.source != OWN_SOURCE or event.state is EventState.RETRACTED:
         return ()
     if event.tier is Tier.LIKELY and "network_divided" in event.against:
@@ -97,7 +96,7 @@ def terms(event: Event) -> tuple[Term, ...]:
 
 
 def values(event: Event) -> tuple[int, ...]:
-    """How much there is of each of TERMS."""
+    """The value of each of TERMS."""
     best = [each for each in event.networks if each.tier is event.tier]
     signatures = any(each.typed for each in best)
     signature = "untyped" not in event.against and not signatures
@@ -130,8 +129,8 @@ def values(event: Event) -> tuple[int, ...]:
 
 
 def _held(event: Event) -> int:
-    """Tens of minutes (of the policy's time) from when it rose to its tier, or to `likely` where
-    it is more, to its last change."""
+    """Tens of minutes (in the policy's time) from when it became `likely`, or was opened, to its
+    last change."""
     rose = event.opened
     if event.tier is not Tier.UNCONFIRMED:
         rose = next((c.round for c in event.history if c.kind == "likely"), event.opened)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sequential detector of one vantage in one series: a bank of CUSUMs on typed evidence.
 
-Each member of the bank asks "is the failure rate p1 and no longer p0?" for its own p1, because
-real blocks are partial as often as full. Evidence is integers (micro-nats): a logarithm of
-integer counts is rounded once, and sums of integers do not depend on their order. A member
-whose p1 is not well above the baseline stays silent, so a failure never speaks for health nor a
-success for a block, and chance does not drift towards an alarm. A second CUSUM in the other
-direction says when a block has lifted.
+Each member of the bank tests the failure rate p1 against the baseline p0, for its own p1, because
+many blocks are partial. Evidence is integers (micro-nats): each logarithm of integer counts is
+rounded once, and sums of integers do not depend on their order. A member whose p1 is not well above
+the baseline does not count, so that a failure never lowers a sum, a success never raises one, and
+chance does not drift towards an alarm. A second CUSUM in the other direction detects the end of a
+block.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from monitor.detection.sequence.state import Suspicion, Track
 
 MICRO = 1_000_000
 WITNESSES = 6
-"""Failures that a track remembers by their id."""
+"""Failures whose ids a track keeps."""
 TECHNIQUE_MEMORY = 16
-"""How much evidence by technique is kept, in clips: about a dozen failures. More would cling to
-a name that is no longer true, less would let a mixture flap."""
+"""How much evidence by technique is kept, in clips: about a dozen failures. With more, an outdated
+technique stays too long; with less, the technique of a mixture changes too often."""
 DENSEST_PER_MILLE = 980
-"""Even a full block lets something through now and then."""
+"""Even a full block lets some connections through."""
 TYPED_ENOUGH = 2
 LEAST = 1_000_000
-"""Micro-nats: less than this, left over after a doubt, is nothing."""
+"""Micro-nats: a smaller sum is dropped when evidence is weakened."""
 _HALVE_ABOVE = 8
 
 
@@ -57,8 +57,8 @@ def log(above: int, below: int) -> int:
 
 
 def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
-    """What a failure adds and what a success takes, in micro-nats; (0, 0) when p1 (per mille)
-    is not far enough above the baseline."""
+    """What a failure adds and what a success adds (a negative number), in micro-nats; (0, 0) when
+    p1 (per mille) is not far enough above the baseline."""
     above, below = p0
     if p1 * below < policy.apart_per_mille * above:
         return 0, 0
@@ -66,7 +66,7 @@ def _gains(p0: tuple[int, int], p1: int, policy: Policy) -> tuple[int, int]:
 
 
 def evidence(track: Track, policy: Policy) -> int:
-    """What the track says for a block, in micro-nats, clipped."""
+    """The track's evidence of a block, in micro-nats, clipped."""
     if track.suspicion is None:
         return 0
     return min(policy.clip_micronats, max(track.suspicion.sums))
@@ -132,7 +132,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
         gain = min(clip, gain + typed_gain)
-        # Bounded above, so that an old block does not outlive itself by weeks.
+        # Bounded, so that the evidence of a long block does not last for weeks after its end.
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
@@ -146,7 +146,7 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
 
 
 def note_failure(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
-    """Write into a suspicion (of the caller's own) what a failure of `nats` tells of its kind."""
+    """Count the technique, the rule and the kind of a failure of `nats`. Changes `new`."""
     known = dict(new.techniques)
     known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)
     if sum(known.values()) > TECHNIQUE_MEMORY * policy.clip_micronats:
@@ -165,14 +165,15 @@ def note_failure(new: Suspicion, round: int, failure: Failure, nats: int, policy
 
 
 def _clear_notes(new: Suspicion) -> None:
-    """What a stray failure left behind is no part of what begins now."""
+    """Forget an isolated failure of earlier: it is no part of what begins now."""
     new.techniques, new.rules, new.witnesses = {}, {}, []
     new.strong = new.whole = new.part = new.hits = new.misses = 0
 
 
 def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
-    """What a success adds to the recovery and what a failure takes, micro-nats: both from how
-    dense the block has been, so a half-open block needs more good news than a full one."""
+    """What a success adds to the recovery and what a failure takes from it, in micro-nats. Both
+    follow from the share of failures during the block: after a partial block the recovery takes
+    more successes than after a full one."""
     above, below = p0
     seen = suspicion.hits + suspicion.misses
     dense = 1000 * suspicion.hits // seen if seen else DENSEST_PER_MILLE
@@ -184,7 +185,7 @@ def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
 
 
 def recovered(track: Track, round: int, policy: Policy) -> bool:
-    """Whether a vantage that saw the block has seen enough of the service again."""
+    """Whether a vantage that saw the block has reached the service often enough since."""
     held = track.suspicion
     return (
         held is not None
@@ -195,8 +196,9 @@ def recovered(track: Track, round: int, policy: Policy) -> bool:
 
 
 def recovering(track: Track, policy: Policy) -> bool:
-    """Whether a vantage that saw the block is half convinced that it is over: it speaks no more
-    for the block, whose end a long memory of the rarest share would hide."""
+    """Whether a vantage that saw the block is halfway to its recovery. Its evidence no longer
+    counts: the member with the smallest p1 falls too slowly, and would hide the end of the
+    block."""
     held = track.suspicion
     return (
         held is not None
@@ -206,10 +208,9 @@ def recovering(track: Track, policy: Policy) -> bool:
 
 
 def weaken(track: Track) -> Track:
-    """The track when its evidence has lost its ground (no control, or the service is down
-    elsewhere): what was only suspected is dropped. An alarm stays, and every such measurement
-    halves its strength: one stray failure of a control does not undo an hour of a plain block,
-    and a few in a row leave nothing of it."""
+    """The track after a measurement that weakens its evidence (no control, or the service is down
+    in other countries). A suspicion below an alarm is dropped. An alarm stays, and its sums are
+    halved: one failure of a control does not undo an hour of a clear block, several in a row do."""
     old = track.suspicion
     if old is None or not old.alarmed:
         return Track(track.baseline, track.last_good, track.last_bad, None)
@@ -220,18 +221,18 @@ def weaken(track: Track) -> Track:
 
 
 def typed(suspicion: Suspicion, policy: Policy) -> bool:
-    """Whether enough of its failures carried a signature that natural failures lack, and not by
-    their mere number: of many bare failures a few look typed by chance."""
+    """Whether enough of its failures, in number and in share, have a signature that natural
+    failures lack."""
     return suspicion.strong >= TYPED_ENOUGH and signed(suspicion, policy)
 
 
 def signed(suspicion: Suspicion, policy: Policy) -> bool:
-    """Whether a signature was seen, in a larger share of the failures than chance gives."""
+    """Whether a larger share of the failures than by chance has a signature."""
     return 0 < suspicion.strong * 1000 >= policy.signed_per_mille * suspicion.hits
 
 
 def depth(technique: str) -> int:
-    """How deep in the stack a technique works; -1 when there is none."""
+    """The layer's depth at which a technique works; -1 without a technique."""
     return _DEPTHS.get(technique.partition(".")[0], -1)
 
 
@@ -240,7 +241,7 @@ assert {Technique(each).value.partition(".")[0] for each in Technique} <= _DEPTH
 
 
 def technique_of(suspicion: Suspicion) -> str:
-    """The technique with the most nats, the deepest on ties; empty when none was named."""
+    """The technique with the most evidence, the deepest on ties; empty when none is known."""
     named = {name: nats for name, nats in suspicion.techniques.items() if name}
     return max(named, key=lambda name: (named[name], depth(name), name), default="")
 

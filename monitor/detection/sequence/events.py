@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: alarmed series of one service and country, clustered; the only thing that pages.
+"""Events: the alarmed series of one service and country together. Only events cause pages.
 
-An event opens with the first alarmed series, rises with the best of them, names only the
-networks and targets of that best tier, and ends when they have lifted. One that was never
-confirmed and turns out to be the service's own trouble is retracted, visibly. Times are rounds.
+An event opens with the first alarmed series, has the tier of the best of them, names only the
+networks and targets of that tier, and closes when their blocks have ended. An event that was never
+confirmed and turns out to be a fault of the service is retracted. Times are rounds.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from monitor.detection.sequence.state import Case, PeakSnapshot, ServiceState
 
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
-"""Gates that speak against an event; a dark network only silences it."""
+"""Gates that speak against an event; a network that is offline only says nothing."""
 DIVIDED = "network_divided"
 DOWN = (gates.DOWN, gates.UNKNOWN)
-"""A control fails too, whether or not the vantage's liveness was seen."""
+"""The control fails too, whether or not the vantage's liveness is known."""
 _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 
 
 def event_id(service: str, country: str, opened: int, source: str = OWN_SOURCE) -> str:
-    """The id of an event. Imported evidence has events of its own, so its source counts."""
+    """The id of an event. Imports have their own events, so the source is part of the id."""
     words = [service, country, str(opened)] + ([source] if source != OWN_SOURCE else [])
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
@@ -46,9 +46,9 @@ def update_events(
     rules_version: str = "",
     catalogue_version: str = "",
 ) -> tuple[Event, ...]:
-    """Bring the events of all countries that were heard in this round up to date (in the cases
-    of `state`, this round's own copy) and return those that changed."""
-    # Asked once a round and not once an event: it looks at every vantage of every country.
+    """Update the events of all countries that reported in this round (in the cases of `state`, this
+    round's own copy) and return those that changed."""
+    # Once per round, not once per event: it reads every vantage of every country.
     health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []
@@ -86,7 +86,7 @@ def _close_lifted(
     round: int,
     policy: Policy,
 ) -> Case | None:
-    """End the series that have recovered; what they counted stays with the case."""
+    """Clear the alarms of series whose block has ended; their counts stay with the case."""
     for summary in series_summary.series_summaries(state, country, source, round, policy):
         if summary.key not in touched:
             continue
@@ -97,7 +97,7 @@ def _close_lifted(
             else imported.lifted(state, summary.network, round, policy)
         ):
             if case is not None:
-                # An import is read afterwards: its end is when the service was seen again.
+                # For an import the end is when the service was reached again.
                 ends = None if own else imported.seen_again(state, summary.network, case.event)
                 case = replace(
                     case,
@@ -136,7 +136,7 @@ def _updated_case(
         doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
     if case.event.tier is not Tier.CONFIRMED and top < 3 and doubts >= policy.close_good_rounds:
         for key in sorted({summary.key for summary in seen}):
-            # A network that was not heard in this round is still shared with the old state.
+            # A network that did not report in this round is still shared with the old state.
             network = state.networks[key] = series.copy_for_round(state.networks[key])
             for each in network.layers.values():
                 series.clear_alarms(each, wholly=True)
@@ -177,14 +177,14 @@ def _ended_case(case: Case, how: EventState, round: int, note: str) -> Case:
 def _common_gate(
     mine: Sequence[SeriesSummary], reasons: Mapping[str, str], round: int
 ) -> str | None:
-    """The gate that holds for every network of this round that is alarmed, else None."""
-    # What proves an event wrong first: who lost its liveness as well must not hide that.
+    """The gate that is closed for every alarmed network of this round, else None."""
+    # `max`: gates that speak against the event come before those of networks that are offline.
     words = [_down(summary, round) or reasons.get(summary.key) for summary in mine]
     return max((word for word in words if word), default=None) if all(words) else None
 
 
 def _down(summary: SeriesSummary, round: int) -> str | None:
-    """`service_down` when the control fails too for most of those that saw the block."""
+    """`service_down` when the control fails too for most vantages that saw the block."""
     members = [summary.network.members[probe] for probe in series.alarmed(summary.series)]
     now = [member.outcome for member in members if member.round == round]
     return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
@@ -235,11 +235,11 @@ def _updated_event(
     policy: Policy,
     inhibited: str | None,
 ) -> Event:
-    """The event's new form from what all series say now."""
+    """The event's new form according to all series."""
     old = case.event
     new = not old.targets
     best = [summary for summary in seen if summary.series.rank == top]
-    # Another layer of the same networks may name the technique once it is likely itself.
+    # Another layer of the same networks may give the technique once it is likely itself.
     naming = [
         summary
         for summary in seen
@@ -260,7 +260,7 @@ def _updated_event(
         extent=series_summary.extent(best, old.extent),
         tier=tier,
         closed=None,
-        # Later networks do not move it; the vantages that raised the tier know best.
+        # Only the vantages that raised the tier set the onset, not networks that joined later.
         onset=started.at if rose or foreign else old.onset,
         onset_earliest=started.earliest if rose or foreign else old.onset_earliest,
         onset_latest=started.latest if rose or foreign else old.onset_latest,
@@ -287,7 +287,7 @@ def _updated_event(
 
 
 def _changes(old: Event, new: Event) -> str:
-    """What changed that people would want to know, in one line; empty when nothing did."""
+    """The changes that matter to people, in one line; empty when there are none."""
     parts = []
     if old.technique != new.technique:
         parts.append(f"{old.technique or 'unknown'} -> {new.technique}")
@@ -303,7 +303,7 @@ def _changes(old: Event, new: Event) -> str:
 def _with_change(
     history: tuple[Change, ...], round: int, kind: str, note: str
 ) -> tuple[Change, ...]:
-    """The history with one more entry; when it grows long, old `changed` entries go first."""
+    """The history with one more entry; when it is full, old `changed` entries are removed first."""
     told = (*history, Change(round=round, kind=kind, note=note))
     if len(told) <= MAX_HISTORY:
         return told

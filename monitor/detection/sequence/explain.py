@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the detector said what it said: round by round what each vantage of an event's networks
-added, and which gates held. Pure: it watches the fold that decides, and adds nothing to it.
+"""Why the detector opened an event: per round, what each vantage of the event's networks added, and
+which gates were closed. Pure: it observes the fold and does not change it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Member, Network, Series, ServiceState, Track
 
 NO_VOTE = ("young", "chronic", "lone", "silent", "recovering")
-"""Why what a vantage holds does not count: too young, fails too often anyway, alone for long,
-not heard lately, half convinced that the block is over."""
+"""Why a vantage's evidence does not count: too young, fails too often anyway, without agreement for
+long, not heard lately, halfway to its recovery."""
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,9 +32,9 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     technique: str = ""
     measurement: str = ""
     added: int = 0
-    """Micro-nats that this round added to what it holds, or took."""
+    """Evidence that this round added or removed, micro-nats."""
     holds: int = 0
-    """Micro-nats that it holds after the round, clipped."""
+    """Evidence after the round, micro-nats, clipped."""
     no_vote: str = ""
     """One of NO_VOTE, or empty: then it counts."""
 
@@ -48,9 +48,9 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     layer: str
     voices: tuple[Voice, ...]
     holds: int
-    """Micro-nats of all that count, after the bound on one owner's vantages."""
+    """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int
-    """Micro-nats of the quorum."""
+    """Evidence that the quorum needs, micro-nats."""
     gate: str = ""
     """Why failures of this round did not count (`service_down`, `country_dark`, `asn_dark`,
     `endpoint_stale`); empty when the gates were open."""
@@ -58,12 +58,12 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     """The series' own tier after the round; empty before there is one."""
     likely_since: int = 0
     divided: tuple[str, ...] = ()
-    """Vantages that were taken for a part of the network that is blocked while the rest is not:
-    with them a tier needs no quorum, and nothing is confirmed."""
+    """Vantages that count as a blocked part of the network: with them `likely` needs no quorum, and
+    nothing is confirmed."""
 
 
 class Recorder:
-    """Looks at each round of a fold, and keeps what concerns one event's networks."""
+    """Observes each round of a fold, and keeps what concerns one event's networks."""
 
     def __init__(self, event: Event, policy: Policy, first: int) -> None:
         """`first`: rounds before it are folded but not kept."""
@@ -74,7 +74,7 @@ class Recorder:
     def see(
         self, round: int, facts: Sequence[Fact], reasons: Mapping[str, str], state: ServiceState
     ) -> None:
-        """Note a round that was just folded; `reasons` are its gates by key of a network."""
+        """Record a round that was just folded; `reasons`: its closed gates by key of a network."""
         event = self._event
         by_network: dict[tuple[str, int], dict[str, Fact]] = {}
         for fact in sorted(facts, key=lambda each: (each.started, each.id)):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The detector: a fold over rounds. State and facts of a round in, state and events out.
 
-The unit is one service with all its targets, networks and countries, because gates compare
-them. A round without facts changes nothing but the round, so silence needs no steps: whatever
-depends on time is reckoned from rounds when something is heard again.
+The unit is one service with all its targets, networks and countries, because gates compare them.
+A round without facts changes nothing but the round: what depends on time is computed from rounds at
+the next fact.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from probes.wire.measurement import LIVENESS_TARGETS
 
 
 def initial(service: str) -> ServiceState:
-    """The state of a service that nothing is known of."""
+    """The state of a service before its first round."""
     return ServiceState(service=service, networks={}, cases={})
 
 
@@ -100,8 +100,8 @@ def _newest_catalogue(facts: Sequence[Fact]) -> str:
 
 
 def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
-    """Once in a while forget vantages that have not been heard for longer than a baseline
-    lasts. One that saw a block is kept until somebody else can tell whether it lasts."""
+    """Once an hour, remove vantages that have not reported for longer than the baseline's window.
+    One that saw a block is kept until another vantage can tell whether it lasts."""
     if round - state.swept < policy.ms(policy.baseline_bucket_seconds):
         return
     state.swept = round

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a failure must not count: the service is down, the network is dark, the vantage has no
-vote. Gates look at everybody's newest outcome; they only ever take evidence away.
+"""Gates: when a failure does not count, because the service is down, the network is offline, or the
+vantage has no vote. Gates read the latest outcome of every vantage. They only remove evidence.
 
-Countries are compared, not networks of one country: a block by a whole country is what we look
-for, an outage stops at no border. Of several foreign networks at least two must fail, and more than
-the policy's share. Where only one is known, or all of them fail, two failing vantages there are
-enough: then nobody but the control reaches the service. A failure without a control counts
-here like one whose control failed too: losing a control never opens a gate.
+Countries are compared, not the networks of one country: a whole country may block, but an outage
+does not stop at a border. At least two networks of other countries must fail, and more than the
+policy's share of them. If only one is known, or all of them fail, two failing vantages there are
+enough: then only the control reaches the service. A failure without a control counts here like one
+whose control failed: losing a control never opens a gate.
 
-A limit, chosen because a false accusation costs more than a late one: when two countries begin
-to block in the same hours and few others are watched, they hold each other's gate shut.
+Known limit: when two countries begin to block within hours of each other and few other countries
+are watched, each closes the gate of the other. A false accusation is worse than a late one.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
     "",
 )
 UNSEEN = "unseen"
-"""It fails, and nothing shows whether the vantage was online."""
+"""It fails, and whether the vantage was online is not known."""
 UNKNOWN = "unknown"
-"""The same, and no control bears it out either: both must be thought of it, the worse."""
+"""It fails, and neither liveness nor a control is known: whichever is worse is assumed."""
 FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
 CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
-"""Losing a vantage's liveness must not make its network look less dark, nor the service less
-down: it never opens a gate."""
+"""A vantage without liveness counts as offline and as failing: losing liveness never opens a
+gate."""
 UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
-"""It fails, and the ground for counting that is missing or gone."""
+"""It fails, and the control or the liveness that would make it count is missing or fails too."""
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
-"""Evidence that the vantage itself, or its network as a whole, is the cause."""
+"""Evidence that the vantage itself, or its whole network, is the cause."""
 NO_LIVENESS = "no_liveness"
 
 
 def outcome(fact: Fact) -> str:
-    """What a fact says of its target, in the words of this file."""
+    """The outcome of a fact: one of the words above."""
     unseen = NO_LIVENESS in fact.verdict.evidence
     match fact.verdict.state:
         case State.OK:
@@ -70,30 +70,29 @@ def outcome(fact: Fact) -> str:
 
 
 def unsupported(fact: Fact, inhibited: bool) -> bool:
-    """Whether a fact that accuses nobody takes the ground from what its vantage holds: it fails,
-    and its control or its liveness does not bear it out.
+    """Whether a fact weakens the evidence of its vantage: it fails, and its control or its liveness
+    does not confirm that it counts.
 
-    Where no gate is shut (`inhibited`), not a retest: a control that was asked a short while ago
-    refuses, and that leaves no trace; so neither its failing nor its missing answer takes
-    anything."""
+    While no gate is closed (`inhibited`), a retest never does: a control that was asked shortly
+    before refuses a retest, which leaves no trace."""
     return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
 
 
 def fresh(member: Member, round: int, policy: Policy) -> bool:
-    """Whether a vantage's newest outcome still describes the present round."""
+    """Whether a vantage's latest outcome is still valid in this round."""
     return round - member.round <= max(
         policy.ms(policy.control_window_seconds), 2 * member.interval
     )
 
 
 def reports(member: Member, track: Track, round: int, policy: Policy) -> bool:
-    """Whether a vantage gave a sample of this series lately."""
+    """Whether a vantage has recently given a sample of this series."""
     last = max(track.last_good, track.last_bad)
     return round - last <= max(policy.ms(policy.silent_seconds), 3 * member.interval)
 
 
 def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> bool:
-    """Whether a vantage has been alarmed for long with nobody ever agreeing."""
+    """Whether a vantage has been alarmed for long and no other vantage has ever agreed."""
     held = track.suspicion
     return (
         held is not None
@@ -109,8 +108,8 @@ def may_vote(network: Network, member: Member, track: Track, round: int, policy:
 
 
 def eligible(network: Network, member: Member, round: int, policy: Policy) -> bool:
-    """Whether a vantage may be listened to at all: old enough, in a network that is known. Who
-    may not accuse may not silence others either."""
+    """Whether a vantage counts at all, for accusing and for closing gates: it is old enough, and
+    its network is known."""
     return (
         network.country != UNKNOWN_COUNTRY
         and network.asn != 0
@@ -119,8 +118,8 @@ def eligible(network: Network, member: Member, round: int, policy: Policy) -> bo
 
 
 def _latest_rounds(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
-    """The newest round of each vantage, and in how many networks it was then: whoever moves
-    speaks where it is now, whoever is in two places at once speaks nowhere."""
+    """The latest round of each vantage, and in how many networks it was then. A vantage that moved
+    counts in its new network only; one in two networks at once counts in neither."""
     places: dict[str, tuple[int, int]] = {}
     for network in networks:
         for probe, member in network.members.items():
@@ -131,8 +130,8 @@ def _latest_rounds(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
 
 
 def _counts(network: Network, probe: str, round: int, policy: Policy) -> bool:
-    """Whether a vantage says anything about the service being down just now: it may vote, and
-    its failures are neither chronic nor an old block."""
+    """Whether a vantage counts for the question whether the service is down: it may vote, and its
+    failures are neither chronic nor an old block."""
     member = network.members[probe]
     if member.outcome != GOOD and member.outcome not in FAILING:
         return False
@@ -154,7 +153,8 @@ def _counts(network: Network, probe: str, round: int, policy: Policy) -> bool:
 
 
 def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
-    """Whether a confirmed event, older than the baseline's lag, already accounts for it."""
+    """Whether a confirmed event, older than the baseline's lag, explains this network's
+    failures."""
     case = state.cases.get(f"{network.country} {network.source}")
     return network.asn in explained_networks(case, network.target, round, policy)
 
@@ -162,8 +162,8 @@ def _explained(state: ServiceState, network: Network, round: int, policy: Policy
 def explained_networks(
     case: Case | None, target: str, round: int, policy: Policy
 ) -> Collection[int]:
-    """The networks whose view of a target a confirmed event, older than the baseline's lag,
-    already accounts for."""
+    """The networks whose failures of a target a confirmed event explains that is older than the
+    baseline's lag."""
     if (
         case is None
         or case.event.confirmed is None
@@ -175,8 +175,8 @@ def explained_networks(
 
 
 class CountryHealth(msgspec.Struct, frozen=True):
-    """How a target fares in one country: networks seen, failing, and failing vantages. Those
-    with an old confirmed block are left out."""
+    """The networks of one country that report a target, those that fail, and the failing vantages
+    in them, without networks that have an old confirmed block."""
 
     seen: int = 0
     failed: int = 0
@@ -186,7 +186,7 @@ class CountryHealth(msgspec.Struct, frozen=True):
 def health_by_country(
     state: ServiceState, target: str, round: int, policy: Policy
 ) -> dict[str, CountryHealth]:
-    """How a target fares, by country."""
+    """How many networks reach a target, by country."""
     counts: dict[str, CountryHealth] = {}
     same = _own_networks(state, target)
     places = _latest_rounds(same)
@@ -210,7 +210,7 @@ def health_by_country(
 def fails_in_other_countries(
     counts: Mapping[str, CountryHealth], country: str, policy: Policy
 ) -> bool:
-    """Whether a target fails in the other countries too, by how it fares in each."""
+    """Whether a target fails in the other countries too."""
     others = [health for name, health in counts.items() if name != country]
     seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
     if not failed:
@@ -232,13 +232,13 @@ def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
         for member in network.members.values():
             if fresh(member, round, policy) and eligible(network, member, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome in CUT_OFF)
-    # Of one owner only a few count, those online first: nobody can darken a network alone.
+    # Only a few vantages of one owner count, online ones first: one owner alone cannot close it.
     now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
     return sum(now) * 1000 > policy.dark_per_mille * len(now)
 
 
 def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
-    """Whether the target fails together with its control from two countries at once."""
+    """Whether vantage and control both fail to reach the target in two countries at once."""
     networks = _own_networks(state, target)
     failing = [
         (network.country, probe)
@@ -255,7 +255,7 @@ def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
 
 
 def _own_networks(state: ServiceState, target: str) -> list[Network]:
-    """Where vantages of our own see a target."""
+    """The networks with vantages of our own that measure a target."""
     return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
 
 
@@ -265,9 +265,8 @@ def inhibitions(
     round: int,
     policy: Policy,
 ) -> dict[str, str]:
-    """Why failures of this round must not count, by key of a touched network; a network that
-    is missing passes. Sets `inhibited_until` of the touched networks (which are this round's
-    own copies)."""
+    """The gates that are closed in this round, by key of a touched network. Sets `inhibited_until`
+    of the touched networks, which are this round's own copies."""
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
         counts = health_by_country(state, target, round, policy)
@@ -277,7 +276,7 @@ def inhibitions(
             if network.target != target:
                 continue
             if fails_in_other_countries(counts, network.country, policy):
-                # The middle one: a single vantage must not keep the gate shut for a day.
+                # The median: a single slow vantage must not keep the gate closed for a day.
                 intervals = sorted(m.interval for m in network.members.values())
                 usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
                 wait = max(policy.ms(policy.control_window_seconds), usual)

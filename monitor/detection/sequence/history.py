@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stored measurements, round after round, through judge and detector: the same code for the
-live detector and for replay, so that both say the same.
+"""Stored measurements, round after round, through judge and detector. The live detector and replay
+use the same code, so that both give the same result.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from monitor.detection.sequence.state import ServiceState
 from probes.wire.measurement import Role
 
 MAX_HOLE_MS = 3_600_000
-"""Holes up to this long are read through: one question is cheaper than two."""
+"""Longest gap between rounds that are read in one query: one query is cheaper than two."""
 Observe = Callable[[int, Sequence[Fact], Mapping[str, str], ServiceState], None]
 """Gets a round, its facts, the gates that held by key of a network, and the state after it."""
 
 
 class _ByRound:
-    """Measurements that are looked up by round."""
+    """Measurements, sorted by round."""
 
     def __init__(self, stored: Iterable[Stored]) -> None:
         self._stored = sorted(stored, key=lambda one: one.measurement.round)
@@ -40,10 +40,10 @@ class _ByRound:
 
 
 class Folding:
-    """A fold of one service that is going on, and what it has concluded so far.
+    """A fold of one service in progress, and its results so far.
 
-    `events` holds every touched event in its newest form, `verdicts` what was judged and
-    `checkpoints` the states to keep; whoever saves them may empty all three.
+    `events` holds the latest form of every changed event, `verdicts` the verdicts and `checkpoints`
+    the states to keep. The caller may empty all three after saving them.
     """
 
     def __init__(
@@ -56,10 +56,9 @@ class Folding:
         observe: Observe | None = None,
         pending: bool = False,
     ) -> None:
-        """Go on from a state. `keep`: verdicts and checkpoints are wanted. `observe` is shown
-        every round after it was folded, and changes nothing. `pending`: the rounds are not over,
-        and what is concluded of them will be forgotten
-        (`monitor.detection.judge.control.facts_of`)."""
+        """Continue from a state. `keep`: collect verdicts and checkpoints. `observe` is called
+        after each round and changes nothing. `pending`: the rounds are not complete, and the
+        results are discarded later (`monitor.detection.judge.control.facts_of`)."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
@@ -83,7 +82,7 @@ class Folding:
         for round in rounds:
             if self._keep:
                 self._checkpoint(round)
-            # Of rounds before, only controls are asked: others' rounds cost this one nothing.
+            # Of earlier rounds only controls are needed.
             near = controls.between(round - window, round) + vantages.between(round, round)
             catalogues = {
                 one.measurement.id: one.measurement.catalogue
@@ -112,15 +111,15 @@ class Folding:
                 self.verdicts += [(fact.id, fact.verdict) for fact in facts]
 
     def _checkpoint(self, round: int) -> None:
-        """Keep the state when `round` begins a new stretch: rounds alone decide when."""
+        """Keep the state when `round` begins a new checkpoint period."""
         width = max(1, self.policy.ms(self.policy.checkpoint_seconds))
         if self.state.round >= 0 and self.state.round // width != round // width:
             self.checkpoints.append((self.state.round, states.encode(self.state)))
 
 
 def chunks(rounds: Sequence[int], most: int, policy: Policy) -> Iterator[Sequence[int]]:
-    """Rounds (ascending) in parts of at most `most`, none with a hole wider than the control
-    window: what lies in between need not be read, and may be the liveness of months."""
+    """Rounds (ascending) in chunks of at most `most`, none with a gap much wider than the control
+    window: measurements in a gap need not be read, and may be many."""
     window = policy.ms(policy.control_window_seconds)
     start = 0
     for end in range(1, len(rounds) + 1):

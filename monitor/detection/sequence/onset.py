@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Since when: where the CUSUM paths of the agreeing vantages last left zero.
+"""The onset of a block: the round in which the CUSUM paths of the agreeing vantages last left zero.
 
-The block began after the last success that the first of them saw, and is certain by the time
-the last of them had left zero.
+The block began after the last success of the first of them, at the latest when the path of the last
+of them left zero.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def onset(
     choose: Callable[[Suspicion], int] = leading_member,
 ) -> Onset:
     """Return the onset that (track, interval in ms) pairs agree on; the present round when no
-    track has one. `choose` says which member of the bank tells."""
+    track has one. `choose` selects the member of the bank."""
     seen: list[tuple[int, int]] = []
     for track, interval in tracks:
         if (held := track.suspicion) is None:
@@ -43,7 +43,7 @@ def onset(
     first = min(left for left, _ in seen)
     return Onset(
         at=first,
-        # Of those that failed first, the latest success: the block cannot be older.
+        # The latest success of those that failed first: the block cannot be older.
         earliest=min(first, max(before for left, before in seen if left == first)),
         latest=max(left for left, _ in seen),
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The present state of a target in a network, from the newest verdict of each vantage there.
 
-For pages and gauges only: it has no memory and no threshold but the majority, so it flickers
-where the detector does not. Whether something is *called* blocked is the events' to say.
+For pages and gauges only: it has no memory and no threshold except the majority, so it changes more
+often than the detector. Only events call a service blocked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ORDER = (
     State.VANTAGE_OFFLINE,
     State.INSUFFICIENT,
 )
-"""Which state is named on a tie: the one that more people would want to know of."""
+"""Which state is named on a tie: the more important one."""
 
 
 class LatestVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class LatestVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PresentState(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target looks from a network now."""
+    """The present state of a target in a network."""
 
     target: str
     country: str
@@ -49,7 +49,7 @@ class PresentState(msgspec.Struct, frozen=True, kw_only=True):
     technique: str | None
     rule: str
     vantages: int
-    """Vantages with a verdict that says anything."""
+    """Vantages with a conclusive verdict."""
     agreeing: int
     """Those of them that say this state."""
     round: int
@@ -57,8 +57,8 @@ class PresentState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
-    """Return one row a (target, country, network), in that order. Of several sights of one
-    vantage the newest counts; the order of the input does not matter."""
+    """Return one row per (target, country, network), in that order. Of several verdicts of one
+    vantage the latest counts; the order of the input does not matter."""
     newest: dict[tuple[str, str, int, str], LatestVerdict] = {}
     for each in verdicts:
         key = (each.target, each.country, each.asn, each.probe)

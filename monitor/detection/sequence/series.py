@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One network's view of one target: facts become samples, samples become evidence, evidence
-becomes a tier. Never pooled over networks: a block is an operator's, and its neighbour's
-health must not hide it.
+"""One target in one network: facts become samples, samples become evidence, evidence becomes a
+tier.
+
+Networks are never pooled: each operator blocks by itself, and a network that works must not hide
+one that is blocked.
 """
 
 from __future__ import annotations
@@ -21,32 +23,33 @@ TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
 _DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
-"""Verdicts that accuse."""
+"""States of verdicts that accuse."""
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What a series amounts to in a round."""
+    """The votes of a series in a round."""
 
     voting: tuple[str, ...]
     agreeing: tuple[str, ...]
     """Voting vantages whose evidence reached the threshold."""
     owners: tuple[str, ...]
-    """Of those."""
+    """Owners of the agreeing vantages."""
     typed: bool
-    """Agreeing vantages of enough owners hold typed signatures."""
+    """Agreeing vantages of enough owners have typed signatures."""
     likely: bool
     holds: int = 0
-    """Micro-nats of all that count, after the bound on one owner's vantages."""
+    """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int = 0
-    """Micro-nats of the quorum; of imports, where none counts, those of two runs."""
+    """Evidence that the quorum needs, micro-nats; for imports, which have none, that of two
+    runs."""
     on_watch: tuple[str, ...] = ()
     """Vantages on watch (`monitor.detection.sequence.split`)."""
     divided: tuple[str, ...] = ()
-    """Those of them who are a part of the network that is blocked while the rest is not."""
+    """Those of them that are a blocked part of the network, whose rest is not blocked."""
 
 
 def copy_for_round(network: Network) -> Network:
-    """A copy for this round; tracks and members are replaced in it, never changed."""
+    """A copy for this round, in which tracks and members are replaced, never changed."""
     new = copy(network)
     new.members = dict(network.members)
     new.layers = {
@@ -57,12 +60,12 @@ def copy_for_round(network: Network) -> Network:
 
 
 def probe_of(fact: Fact) -> str:
-    """Whose track a fact belongs to: imported facts have one pseudo-vantage a network."""
+    """The vantage whose track a fact belongs to: imports have one pseudo-vantage per network."""
     return fact.probe if fact.source == OWN_SOURCE else fact.source
 
 
 def record(network: Network, fact: Fact) -> None:
-    """Remember the vantage and its newest outcome."""
+    """Record the vantage and its latest outcome."""
     probe = probe_of(fact)
     known = network.members.get(probe)
     network.members[probe] = Member(
@@ -77,7 +80,7 @@ def record(network: Network, fact: Fact) -> None:
 
 
 def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
-    """Fold one fact into every layer that it speaks of."""
+    """Fold one fact into every layer that it concerns."""
     probe, outcome = probe_of(fact), gates.outcome(fact)
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
@@ -110,7 +113,7 @@ def _mixed(network: Network, probe: str, fact: Fact, inhibited: bool, policy: Po
 
 
 def findings(fact: Fact) -> Iterator[LayerFinding]:
-    """The findings of a verdict; a verdict that names a layer and gives none is one itself."""
+    """The findings of a verdict; a verdict that names a layer without a finding counts as one."""
     verdict = fact.verdict
     yield from verdict.findings
     if verdict.layer is not None and not any(f.blocked for f in verdict.findings):
@@ -165,7 +168,7 @@ def _bad(
 
 
 def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:
-    """The track after its baseline learnt a sample, unless it is frozen."""
+    """The track with one more sample in its baseline, unless the baseline is frozen."""
     held = track.suspicion
     if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
         frozen = not gates.uncorroborated(series, track, round, policy)
@@ -178,7 +181,7 @@ def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Poli
 
 
 def _doubt(network: Network, probe: str) -> None:
-    """Take the ground from what a vantage holds, except where the block is confirmed."""
+    """Weaken a vantage's evidence, except where the block is confirmed."""
     for series in network.layers.values():
         track = series.tracks.get(probe)
         if track is not None and track.suspicion is not None and series.rank < 3:
@@ -186,7 +189,7 @@ def _doubt(network: Network, probe: str) -> None:
 
 
 def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
-    """Count the votes of a series as it is."""
+    """Count the votes of a series."""
     series = network.layers[layer]
     voting, agreeing = [], []
     nats: dict[str, list[int]] = {}
@@ -218,7 +221,7 @@ def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
         needs = _quorum(network, series, voting, len(counted), policy)
         likely = total >= needs
     else:
-        # One pseudo-vantage stands for many volunteers: the evidence of two, unclipped.
+        # One pseudo-vantage stands for many volunteers: it needs the evidence of two, unclipped.
         total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
         needs = 2 * policy.threshold_micronats
         likely = total >= needs
@@ -238,7 +241,7 @@ def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
 def _quorum(
     network: Network, series: Series, voting: Sequence[str], counted: int, policy: Policy
 ) -> int:
-    """Micro-nats that the voting vantages must hold together."""
+    """Evidence that the voting vantages need together, in micro-nats."""
     signed = {
         network.members[probe].owner
         for probe in voting
@@ -253,15 +256,15 @@ def _quorum(
 
 
 def suspected(series: Series) -> bool:
-    """Whether any vantage holds anything against this series."""
+    """Whether any vantage has a suspicion in this series."""
     return any(track.suspicion is not None for track in series.tracks.values())
 
 
 def promote(
     network: Network, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
 ) -> None:
-    """Raise the alarms and the tier that a standing justifies; a tier never falls while the
-    block lasts, only the time that the quorum held starts again."""
+    """Raise the alarms and the tier according to a tally. A tier never falls while the block lasts;
+    only the time for which the quorum has held starts again."""
     series = network.layers[layer]
     if inhibited:
         series.likely_since = series.likely_since if series.rank == 3 else 0
@@ -276,7 +279,7 @@ def promote(
             series.rank = max(series.rank, 1)
     part = {network.members[p].owner for p in tally.divided if p in tally.agreeing}
     if len(part) >= policy.confirm_min_owners:
-        # Without a quorum its time does not run: a part alone is never confirmed.
+        # Without a quorum its time does not run: a blocked part alone is never confirmed.
         series.rank = max(series.rank, 2)
     if not tally.likely or not tally.agreeing:
         series.likely_since = 0
@@ -294,7 +297,7 @@ def promote(
 
 
 def alarmed(series: Series) -> tuple[str, ...]:
-    """The vantages that saw the block."""
+    """The alarmed vantages: those that saw the block."""
     return tuple(
         probe
         for probe, track in sorted(series.tracks.items())
@@ -303,9 +306,9 @@ def alarmed(series: Series) -> tuple[str, ...]:
 
 
 def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
-    """Whether most of the vantages that saw the block, and still report, see the service; also
-    when some do and those that do not are too few to be a block: one vantage with troubles of
-    its own must not keep an event open, and its own baseline frozen, for ever."""
+    """Whether most of the vantages that saw the block, and still report, reach the service again.
+    Also when some do and the others are too few for a block: one vantage with a fault of its own
+    must not keep an event open, and its baseline frozen, for ever."""
     series = network.layers[layer]
     reporting = [
         series.tracks[probe]
@@ -320,8 +323,8 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
 
 
 def _outlived(network: Network, series: Series, round: int, policy: Policy) -> bool:
-    """Whether those that saw the block are long gone and enough others there see the service:
-    volunteers leave, and an event must not stay open for want of its witnesses."""
+    """Whether the vantages that saw the block have long been gone and enough others there reach the
+    service: volunteers leave, and an event must not stay open because of that."""
     saw = [series.tracks[probe] for probe in alarmed(series)]
     last = max((max(track.last_good, track.last_bad) for track in saw), default=round)
     if round - last <= policy.ms(policy.lone_seconds):
@@ -339,8 +342,7 @@ def _outlived(network: Network, series: Series, round: int, policy: Policy) -> b
 
 
 def drop_recovered(network: Network, layer: str, round: int, policy: Policy) -> None:
-    """While nobody agrees, every alarm is its vantage's own, and ends when that one has
-    recovered."""
+    """End the alarms of vantages that have recovered, while no other vantage agrees."""
     series = network.layers[layer]
     if series.rank > 1:
         return
@@ -351,8 +353,8 @@ def drop_recovered(network: Network, layer: str, round: int, policy: Policy) -> 
 
 
 def clear_alarms(series: Series, *, wholly: bool = False) -> None:
-    """End the alarm: the block is over, or (`wholly`) there never was one, and then what
-    others had begun to suspect goes as well."""
+    """End the alarms: the block is over. `wholly`: there was none, so suspicions below an alarm are
+    dropped as well."""
     for probe, track in series.tracks.items():
         held = track.suspicion
         if held is not None and (wholly or held.alarmed):

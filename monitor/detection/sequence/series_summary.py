@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all series of one country say together in one round: the parts an event is made of."""
+"""What all alarmed series of one country say in one round: the parts of an event."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from monitor.detection.sequence.state import Network, Series, ServiceState, Susp
 
 MAX_WITNESSES = 20
 HealthByCountry = Callable[[str], Mapping[str, gates.CountryHealth]]
-"""How a target fares in each country in this round."""
+"""How many networks of each country reach a target in this round."""
 
 
 class SeriesSummary(msgspec.Struct, frozen=True):
-    """One alarmed series with its standing."""
+    """One alarmed series with its tally."""
 
     key: str
     network: Network
@@ -31,11 +31,11 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     series: Series
     tally: Tally
     reached_elsewhere: bool = True
-    """Of an import: another network reached the target since the onset."""
+    """Of an import: another network has reached the target since the onset."""
 
     @property
     def held(self) -> list[Suspicion]:
-        """What the vantages that saw the block hold."""
+        """The suspicions of the vantages that saw the block."""
         tracks = (self.series.tracks[probe] for probe in series.alarmed(self.series))
         return [track.suspicion for track in tracks if track.suspicion is not None]
 
@@ -67,8 +67,8 @@ def series_summaries(
 
 
 def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict[str, int]:
-    """Micro-nats by technique, from vantages that failed lately: a layer that nobody reaches
-    any more does not go on naming the event."""
+    """Evidence by technique, micro-nats, of vantages that failed recently: a layer that is no
+    longer reached stops giving the technique."""
     support: dict[str, int] = {}
     for summary in seen:
         for probe in series.alarmed(summary.series):
@@ -87,8 +87,8 @@ def supported(seen: Sequence[SeriesSummary], round: int, policy: Policy) -> dict
 
 
 def chosen(support: dict[str, int], present: str) -> str:
-    """The technique with the most support, the deepest on ties; the present one stays until
-    another has half as much again."""
+    """The technique with the most support, the deepest on ties. The present one stays until another
+    has more than one and a half times its support."""
     best = max(support, key=lambda t: (support[t], cusum.depth(t), t), default=present)
     if present and 2 * support.get(best, 0) <= 3 * support.get(present, 0):
         return present
@@ -96,10 +96,10 @@ def chosen(support: dict[str, int], present: str) -> str:
 
 
 def extent(seen: Sequence[SeriesSummary], present: str) -> str:
-    """`full` or `partial`, by what the failures of late were; the present one stays until the
-    other has half as many again."""
+    """`full` or `partial`, according to recent failures. The present extent stays until the other
+    has more than one and a half times as many."""
     if all(summary.tally.divided for summary in seen):
-        return "partial"  # a part of the network, whatever of the service
+        return "partial"  # a part of the network
     whole = sum(held.whole for summary in seen for held in summary.held)
     part = sum(held.part for summary in seen for held in summary.held)
     if not present:
@@ -132,7 +132,7 @@ def dense_series(seen: Sequence[SeriesSummary]) -> set[tuple[str, int]]:
 
 
 def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str, int]:
-    """Failures by rule, those of series that have lifted included."""
+    """Failures by rule, including those of series whose block has ended."""
     counts = dict(past)
     for summary in seen:
         for held in summary.held:
@@ -144,7 +144,7 @@ def rule_counts(seen: Sequence[SeriesSummary], past: dict[str, int]) -> dict[str
 def witnesses(
     seen: Sequence[SeriesSummary], past: Sequence[tuple[int, int, str]]
 ) -> list[tuple[int, int, str]]:
-    """The oldest failures that speak for the event."""
+    """The oldest failures that support the event."""
     known = set(past).union(*(held.witnesses for summary in seen for held in summary.held))
     return sorted(known)[:MAX_WITNESSES]
 
@@ -162,7 +162,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
     return NetworkEvidence(
         asn=summary.network.asn,
         target=summary.network.target,
-        # Imports have one series a target: the technique says at which layer it shows.
+        # Imports have one series per target: the technique gives the layer.
         layer=technique.partition(".")[0] if summary.layer == WHOLE else summary.layer,
         technique=technique,
         tier=tier,
@@ -185,7 +185,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
 def against(
     seen: Sequence[SeriesSummary], health: HealthByCountry, policy: Policy
 ) -> tuple[str, ...]:
-    """What speaks against an event, as words for machines, sorted."""
+    """What speaks against an event, as machine-readable words, sorted."""
     best = max(seen, key=lambda summary: len(summary.tally.agreeing))
     network, tally = best.network, best.tally
     others = [

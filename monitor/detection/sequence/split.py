@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When vantages of one network disagree for long: who is on watch, and whether they are a part of
-the network that is blocked while the rest is not.
+"""Vantages of one network that disagree for long: those on watch, and whether they are a blocked
+part of a network whose rest is not blocked.
 
-A quorum asks whether a network is blocked. Operators that block region by region, or exchange by
-exchange, never reach it. So whoever fails for long, and nearly always, while others of the network
-see the service, is on watch; and several of several owners who began together and met the same
-signature are taken for a part of the network. That much two liars can say as well: it is never
-more than likely, and while it lasts nothing is confirmed.
+The quorum decides whether a network is blocked. Operators that block region by region never reach
+it. So a vantage is on watch that fails for long and nearly always while others of its network reach
+the service. Several of them, of several owners, that began together with the same signature count
+as a blocked part of the network. Two liars can claim as much: such an event is at most likely, and
+nothing is confirmed while it lasts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from monitor.detection.sequence.state import Network, Series, Suspicion
 
 def on_watch(network: Network, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
     """The vantages on watch, sorted: alarmed for long, failing nearly always, heard within a day,
-    and when they had failed for so long already others of the network saw the service."""
+    while others of the network still reached the service after they had failed for long."""
     long, memory = policy.ms(policy.split_seconds), policy.ms(policy.lone_seconds)
     found = []
     seeing: Sequence[tuple[int, str]] | None = None
@@ -45,9 +45,9 @@ def on_watch(network: Network, series: Series, round: int, policy: Policy) -> tu
 def divided(
     network: Network, series: Series, watched: Sequence[str], round: int, policy: Policy
 ) -> tuple[str, ...]:
-    """Those on watch, sorted, who are judged as a part of the network: they may vote, hold the
-    same signature, began within some hours of one another, and are of enough owners. The largest
-    such part; none is an empty tuple."""
+    """The vantages on watch, sorted, that are a blocked part of the network: they may vote, have
+    the same signature, began within some hours of one another, and belong to enough owners. The
+    largest such part; empty when there is none."""
     signed: dict[str, list[tuple[int, str]]] = {}
     for probe in watched if len(watched) >= policy.quorum_min_vantages else ():
         track, held = series.tracks[probe], suspicion_of(series, probe)
@@ -74,7 +74,7 @@ def divided(
 
 
 def suspicion_of(series: Series, probe: str) -> Suspicion:
-    """What a vantage that is alarmed holds."""
+    """The suspicion of an alarmed vantage."""
     held = series.tracks[probe].suspicion
     assert held is not None, "alarmed without a suspicion"
     return held
@@ -90,8 +90,8 @@ def _failing_since(held: Suspicion) -> int:
 
 
 def _dense(held: Suspicion, policy: Policy) -> bool:
-    """Whether nearly all of its samples fail: a share of the flows is everybody's, and no part of
-    the network."""
+    """Whether nearly all of its samples fail: where a share of the connections is blocked, all
+    vantages are affected."""
     seen = held.hits + held.misses + held.pending
     return held.hits * 1000 >= policy.split_per_mille * seen
 
@@ -99,7 +99,8 @@ def _dense(held: Suspicion, policy: Policy) -> bool:
 def _reaching(
     network: Network, series: Series, round: int, policy: Policy
 ) -> Sequence[tuple[int, str]]:
-    """(last success, owner) of those who may vote, hold no alarm and were heard within a day."""
+    """(last success, owner) of vantages that may vote, are not alarmed and were heard within a
+    day."""
     memory = policy.ms(policy.lone_seconds)
     return sorted(
         (track.last_good, network.members[probe].owner)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The detector's memory of one service, and its canonical bytes.
+"""The detector's state of one service, and its canonical bytes.
 
-Integers and words only: no float, no clock, nothing of arrival. A quiet vantage costs a few
-numbers; what a suspicion needs is made when the suspicion begins and dropped when it ends.
-Structs are written as arrays and compressed to keep a state small; dictionaries are written in
-key order, so equal states have equal bytes. What there is a great many of is `gc=False`: it is
-never part of a cycle, and the collector would walk through all of it.
+Integers, words and bytes only: no float, no clock, no time of arrival. A vantage without failures
+takes a few numbers; a suspicion is created when it begins and dropped when it ends. Structs are
+written as arrays and compressed, so that a state is small. Dictionaries are written in key order,
+so that equal states have equal bytes. The most frequent structs are `gc=False`: they are never part
+of a cycle, and the garbage collector need not visit them.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Baseline(msgspec.Struct, array_like=True, gc=False):
 
 
 class Suspicion(msgspec.Struct, array_like=True, gc=False):
-    """What one vantage holds against one layer, since its CUSUM path last left zero."""
+    """The evidence of one vantage against one layer, since its CUSUM path last left zero."""
 
     sums: list[int]
-    """Micro-nats, one a member of the bank."""
+    """Micro-nats, one per member of the bank."""
     onsets: list[int]
     """Round at which each member last left zero; 0 while it is there."""
     befores: list[int]
     """Last round that had worked by then; 0 when none had."""
     techniques: dict[str, int] = {}
-    """Micro-nats by technique, halved now and then so that the newest count most."""
+    """Micro-nats by technique, halved from time to time so that recent ones count most."""
     rules: dict[str, int] = {}
     witnesses: list[tuple[int, int, str]] = []
     """(round, started, measurement id) of the first failures."""
@@ -62,7 +62,7 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     """Round at which it became part of an event; 0 before."""
     hits: int = 0
     misses: int = 0
-    """Failures, and successes that were followed by one: how dense the block is."""
+    """Failures, and successes that a failure followed: the share of failures during the block."""
     recovery: int = 0
     """CUSUM of the other direction, micro-nats."""
     pending: int = 0
@@ -86,27 +86,27 @@ class Series(msgspec.Struct, array_like=True):
 
     tracks: dict[str, Track] = {}
     likely_since: int = 0
-    """Round since which the quorum holds without a break; 0 when it does not."""
+    """Round since which the quorum has held without a break; 0 when it does not hold."""
     rank: int = 0
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
 
 
 class Member(msgspec.Struct, array_like=True, gc=False):
-    """A vantage as last heard on one target."""
+    """The latest report of a vantage on one target."""
 
     owner: str
     enrolled: int
     interval: int
     round: int
     outcome: str
-    """`good`, `bad`, `unsupported`, `down`, `offline` or empty (says nothing)."""
+    """One of the outcomes of `monitor.detection.sequence.gates`."""
     failed_at: int = 0
     failed_depth: int = -1
-    """When and how deep its last counted failure was: taints what follows."""
+    """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
 
 
 class Network(msgspec.Struct, array_like=True):
-    """One target seen from one network of one country, by one kind of source."""
+    """One target in one network of one country, by one kind of source."""
 
     target: str
     country: str
@@ -115,12 +115,12 @@ class Network(msgspec.Struct, array_like=True):
     members: dict[str, Member] = {}
     layers: dict[str, Series] = {}
     inhibited_until: int = 0
-    """The service was failing elsewhere; the gate stays shut until this round."""
+    """The service failed in other countries; the gate stays closed until this round."""
 
 
 class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
-    """What an event rested on when most vantages agreed: what it says of itself once it is over,
-    when nobody sees the block any more."""
+    """The evidence of an event when most vantages agreed. A closed event shows this, because at its
+    end no vantage sees the block any more."""
 
     tier: Tier
     agreeing: int
@@ -130,34 +130,34 @@ class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Case(msgspec.Struct, array_like=True):
-    """An open event and what its next form needs beside the series."""
+    """An open event, and what its next update needs in addition to the series."""
 
     event: Event
     doubts: int = 0
     """Consecutive rounds that spoke against it."""
     rules: dict[str, int] = {}
-    """Rule counts of series that have lifted since."""
+    """Rule counts of series whose block has ended."""
     witnesses: list[tuple[int, int, str]] = []
     peak: PeakSnapshot | None = None
-    """Of its present tier, the latest of the fullest; None for imports, which gather their own."""
+    """The latest round of its present tier with the most agreeing vantages; None for imports."""
 
 
 class ServiceState(msgspec.Struct):
-    """Everything that the detector remembers of one service."""
+    """The state of the detector for one service."""
 
     service: str
     version: int = STATE_VERSION
     round: int = -1
     """Last folded round."""
     swept: int = 0
-    """Round at which forgotten vantages were last dropped."""
+    """Round at which vantages that no longer report were last removed."""
     networks: dict[str, Network] = {}
     cases: dict[str, Case] = {}
     """Open events by `country source`."""
 
 
 class StateError(Exception):
-    """Bytes of a state that this version cannot read: conclusions must be drawn anew."""
+    """Bytes of a state that this version cannot read: the history must be folded again."""
 
 
 _encoder = msgspec.msgpack.Encoder(order="deterministic")

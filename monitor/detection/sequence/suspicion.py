@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What should be measured again at once: a few minutes saved when a block begins or ends.
+"""Which targets to measure again at once: retests save minutes when a block begins or ends.
 
-A pure decision after a round: the networks in which a vantage has just failed, or those that saw
-a block have just reached the service again, with bounds, so that neither a noisy vantage nor an
-old block makes volunteers measure all day. Who asks keeps when it asked; nothing of this is
-evidence, and a replay needs none of it. Between two retests of a network's target lies at least
-the censor's residual time: else its echo of the last one would be measured.
+A pure decision after each round: networks in which a vantage has just failed, or in which vantages
+that saw a block have just reached the service again. Limits keep a noisy vantage or an old block
+from causing retests all day. The caller stores when it asked; none of this is evidence, and replay
+does not need it. Two retests of a target in a network are at least the residual time apart, so that
+the second does not measure the censor's reaction to the first.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Asked = Mapping[Place, Sequence[int]]
 def wanted(
     state: ServiceState, policy: Policy, now: int, asked: Asked | None = None
 ) -> tuple[Place, ...]:
-    """The places to measure again at `now`, after the state's last round, most suspicious first
-    in each network and the networks in order. `asked` is what `remembered` keeps. May be called
-    again without a new round: what waits for its confirmation is due at a time of its own."""
+    """The places to measure again at `now`, after the state's last round: by network, the most
+    suspicious target first. `asked` is the result of `remembered`. May be called again without a
+    new round: a retest for a confirmation is due at its own time."""
     asked = asked or {}
     found: dict[tuple[str, int], list[tuple[int, Place]]] = {}
     for place, nats in _suspicions(state, policy, now):
@@ -41,7 +41,7 @@ def wanted(
 def remembered(
     asked: Asked, places: Sequence[Place], now: int, policy: Policy
 ) -> dict[Place, tuple[int, ...]]:
-    """`asked` after these places were asked for at `now`; what is too old to matter is left out."""
+    """`asked` with these places added at `now`, without entries that are too old to matter."""
     oldest = now - policy.ms(policy.retest_window_seconds)
     kept = {
         place: late
@@ -59,7 +59,7 @@ def _may_retest(times: Sequence[int], now: int, policy: Policy) -> bool:
 
 
 def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple[Place, int]]:
-    """(place, micro-nats of its most suspicious vantage) where something has just begun."""
+    """(place, micro-nats of its most suspicious vantage) where a suspicion has just begun."""
     for network in state.networks.values():
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
@@ -72,14 +72,14 @@ def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple
 
 
 def _new_evidence(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
-    """Micro-nats of the vantage that says something new in this round; 0 when none does."""
+    """Micro-nats of the vantage with new evidence in this round; 0 without one."""
     each = network.layers[layer]
     if each.rank > 2:
-        # Confirmed: only its end is news.
+        # Confirmed: only its end is new.
         turned = any(_just_recovered(track, round) for track in each.tracks.values())
         return policy.threshold_micronats if turned else 0
     if each.likely_since:
-        # The quorum is there: what is missing is that it holds, and that shows at its time.
+        # The quorum is reached: a retest is due when it must have held for long enough.
         typed = series.tally(network, layer, round, policy).typed
         hold = policy.confirm_typed_seconds if typed else policy.confirm_untyped_seconds
         due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
@@ -99,7 +99,7 @@ def _new_evidence(network: Network, layer: str, round: int, now: int, policy: Po
 
 
 def _just_recovered(track: Track, round: int) -> bool:
-    """Whether a vantage that saw the block has just reached the service for the first time."""
+    """Whether a vantage that saw the block has reached the service for the first time just now."""
     held = track.suspicion
     return (
         held is not None

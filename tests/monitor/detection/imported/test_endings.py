@@ -6,7 +6,7 @@ import pytest
 
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.fingerprints import Fingerprints
-from monitor.detection.imported.endings import Beside, Ending, Seen, ending
+from monitor.detection.imported.endings import Ending, EndpointObservations, RunContext, ending
 from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
 from monitor.detection.model import Layer
 from probes.wire.observation import HTTPExchange, Known
@@ -15,11 +15,11 @@ from tests.monitor.detection.imported.runs import dial, fetch, handshake, lookup
 GOOD = "203.0.114.99"
 
 
-def end(*found: Known, beside: Beside = Beside()) -> Ending | None:  # noqa: B008 - frozen
-    seen = Seen()
+def end(*found: Known, context: RunContext = RunContext()) -> Ending | None:  # noqa: B008 - frozen
+    seen = EndpointObservations()
     for each in found:
         seen.add(each)
-    return ending(seen, beside)
+    return ending(seen, context)
 
 
 @pytest.mark.parametrize(
@@ -87,17 +87,17 @@ def test_known_addresses_and_pages_of_blocks() -> None:
         def page(self, exchange: HTTPExchange, country: str = "") -> str | None:
             return "sign" if exchange.title == "blocked" else None
 
-    here = Beside(country="KE", fingerprints=Known())
-    assert end(lookup(GOOD), dial(GOOD), beside=here) == Ending(Layer.DNS, PAGE)
-    proven = end(lookup(GOOD), dial(GOOD), handshake(GOOD), beside=here)
+    here = RunContext(country="KE", fingerprints=Known())
+    assert end(lookup(GOOD), dial(GOOD), context=here) == Ending(Layer.DNS, PAGE)
+    proven = end(lookup(GOOD), dial(GOOD), handshake(GOOD), context=here)
     assert proven is not None
     assert proven.layer is None
-    elsewhere = Beside(country="TZ", fingerprints=Known())
-    assert end(lookup(GOOD), dial(GOOD), beside=elsewhere) == Ending(
+    elsewhere = RunContext(country="TZ", fingerprints=Known())
+    assert end(lookup(GOOD), dial(GOOD), context=elsewhere) == Ending(
         None, "", (Layer.DNS, Layer.TCP)
     )
     page = HTTPExchange(endpoint="e", address=GOOD, port=80, host="h", status=200, title="blocked")
-    assert end(page, beside=here) == Ending(Layer.HTTP, PAGE)
+    assert end(page, context=here) == Ending(Layer.HTTP, PAGE)
 
 
 def test_exchanges_with_addresses_are_the_apps() -> None:
@@ -106,8 +106,8 @@ def test_exchanges_with_addresses_are_the_apps() -> None:
 
 
 def test_certificates_of_an_authority_of_its_own() -> None:
-    own = Beside(own_authority=True)
+    own = RunContext(own_authority=True)
     bad = handshake(GOOD, "ssl_unknown_authority")
     assert end(dial(GOOD), bad) == Ending(Layer.TLS, Kind.CA_SIGNED, (Layer.TCP,))
-    assert end(dial(GOOD), bad, beside=own) is None
-    assert end(fetch("ssl_unknown_authority"), beside=own) is None
+    assert end(dial(GOOD), bad, context=own) is None
+    assert end(fetch("ssl_unknown_authority"), context=own) is None
