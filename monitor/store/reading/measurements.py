@@ -55,7 +55,6 @@ async def list_judged(
     *,
     after: tuple[int, str] | None = None,
     limit: int = 100,
-    states: Sequence[str] = (),
 ) -> Sequence[JudgedMeasurement]:
     """Measurements that have a verdict, newest round first, then by descending id."""
     v = t.verdict.c
@@ -72,8 +71,6 @@ async def list_judged(
         query = query.where(v.round >= chosen.since)
     if chosen.until is not None:
         query = query.where(v.round < chosen.until)
-    if states:
-        query = query.where(v.state.in_(states))
     if after is not None:
         round, id = after
         query = query.where(sa.or_(v.round < round, sa.and_(v.round == round, v.measurement < id)))

@@ -1,0 +1,107 @@
+"""No page, list or metric reads all measurements, verdicts or cells: the databases' own plans."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.store.database import Database
+from monitor.store.engines import ReadTransaction, writing
+from monitor.store.reading import counts, events, measurements, progress, vantages
+from monitor.store.records import Filter
+from monitor.store.tables import cell
+from tests.monitor.store.samples import HOUR, NOON
+
+LARGE = ("measurement", "verdict", "cell")
+"""Tables that grow with what the fleet has measured."""
+Read = Callable[[ReadTransaction], Awaitable[Any]]
+WECHAT = ["wechat/messaging", "wechat/web"]
+PROBE = "p-0000000000000001"
+READS: dict[str, Read] = {
+    "newest verdicts": lambda c: measurements.newest_verdicts(c, NOON),
+    "newest verdicts of a network": lambda c: measurements.newest_verdicts(
+        c, NOON, Filter(country="RU", asn=64501)
+    ),
+    "a list of verdicts": lambda c: measurements.list_judged(c),
+    "a service's verdicts": lambda c: measurements.list_judged(c, Filter(service="wechat")),
+    "a target's verdicts": lambda c: measurements.list_judged(c, Filter(target=WECHAT[0])),
+    "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
+    "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
+    "the timeline": lambda c: counts.timeline(c),
+    "a service's timeline": lambda c: counts.timeline(c, Filter(service="wechat")),
+    "a strip of days": lambda c: counts.count_states(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
+    "a strip of minutes": lambda c: counts.count_states(c, WECHAT, NOON, NOON + HOUR, 60_000),
+    "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
+    "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
+    "a service's rounds": lambda c: counts.judged_rounds(c, "wechat", NOON, NOON + HOUR),
+    "clock offsets": lambda c: vantages.clock_offsets(c, NOON),
+    "liveness": lambda c: vantages.liveness_lines(c, [PROBE], NOON, 20),
+    "arrivals": lambda c: progress.recent_arrivals(c, NOON),
+    "the last arrival": lambda c: progress.last_received(c),
+    "unread measurements": lambda c: progress.count_unread(c),
+    "open events": lambda c: events.list_events(c, state="open", published=True),
+    "ended events": lambda c: events.list_ended_events(c, NOON),
+}
+
+
+def _cell(hour: int) -> dict[str, object]:
+    return {
+        "hour": NOON + hour * HOUR,
+        "target": WECHAT[0],
+        "country": "RU",
+        "asn": 64501,
+        "state": "ok",
+        "rule": "tls.ok",
+        "n": 1,
+        "vantages": 1,
+        "all_vantages": 1,
+    }
+
+
+def reads_everything(dialect: str, line: str, ordered: bool) -> bool:
+    """Whether a line of a plan reads a large table to its end. In SQLite a scan that gives rows in
+    the wanted order stops at the LIMIT (`ordered`)."""
+    words = line.replace('"', "").split()
+    if dialect == "sqlite":
+        return words[:1] == ["SCAN"] and words[1] in LARGE and not ordered
+    return "Seq Scan on " in line and any(f"Seq Scan on {table}" in line for table in LARGE)
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_no_large_table_is_read_to_its_end(store: Database, name: str) -> None:
+    asked: list[tuple[str, Any]] = []
+    async with writing(store.engines) as connection:  # more hours than one page of a timeline
+        await connection.execute(sa.insert(cell), [_cell(hour) for hour in range(300)])
+    async with store.reading() as connection:
+        dialect = connection.dialect.name
+        if dialect == "postgresql":
+            # Tables are empty here, where scanning is always cheapest: what is left is a plan
+            # that no index serves.
+            await connection.execute(sa.text("SET enable_seqscan = off"))
+
+        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+            asked.append((statement, parameters))
+
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", note)
+        await READS[name](connection)
+        statements, explain = list(asked), "EXPLAIN " + "QUERY PLAN " * (dialect == "sqlite")
+        assert statements
+        for statement, parameters in statements:
+            rows = await connection.exec_driver_sql(explain + statement, parameters)
+            plan = [str(row[-1]) for row in rows]
+            ordered = "LIMIT" in statement and not any("TEMP B-TREE" in line for line in plan)
+            bad = [line for line in plan if reads_everything(dialect, line, ordered)]
+            assert not bad, "\n".join([statement, *plan])
+        if dialect == "postgresql":
+            await connection.execute(sa.text("RESET enable_seqscan"))
+
+
+async def test_a_scan_is_seen(store: Database) -> None:
+    async with store.reading() as connection:
+        dialect = connection.dialect.name
+        explain = "EXPLAIN " + "QUERY PLAN " * (dialect == "sqlite")
+        rows = await connection.exec_driver_sql(f"{explain} SELECT count(body) FROM verdict")
+        assert any(reads_everything(dialect, str(row[-1]), False) for row in rows)
