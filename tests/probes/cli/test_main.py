@@ -177,8 +177,9 @@ async def test_join_run_look_and_leave(tmp_path: Path) -> None:
             async with tiny_world(tmp_path / "c") as catalogue, collecting(server.port) as c:
                 async with running_probe(state, catalogue, server.url, "--asn", "64501") as run:
                     await c.wait(lambda: len(c.ids) >= 3, 30)
-                    await asyncio.sleep(0.3)
-                    assert (await reachprobe(["status", "--check", *here]))[0] == 0
+                    async with asyncio.timeout(60):
+                        while (await reachprobe(["status", "--check", *here]))[0]:  # noqa: ASYNC110
+                            await asyncio.sleep(0.1)
                     code, out, _ = await reachprobe(["leave", *here])
                     assert (code, state.is_dir()) == (2, True)
                     run.terminate()

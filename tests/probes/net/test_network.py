@@ -156,7 +156,7 @@ async def test_datagrams_arrive_whether_or_not_somebody_waits():
             await near.send(b"hello")
             _, place = far.recvfrom(9)
             waiting = asyncio.ensure_future(near.receive())
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             far.sendto(b"1", place)
             assert await waiting == b"1"
             far.sendto(b"2", place)
@@ -172,7 +172,7 @@ async def test_datagrams_arrive_whether_or_not_somebody_waits():
             assert time.process_time() - used < 0.05
             assert await near.receive() == b"4"
             waiting = asyncio.ensure_future(near.receive())
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0)
             far.sendto(b"5", place)
             assert await waiting == b"5"
         finally:
@@ -236,7 +236,9 @@ async def test_a_stream_of_few_hops_is_closed_by_reset():
         await asyncio.sleep(0.05)
         stream.close()
         stream.close()
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(60):
+            while not ended:  # noqa: ASYNC110 - set by a thread
+                await asyncio.sleep(0.01)
     assert ended == ["reset"]
     with pytest.raises(TypeError, match="not a stream"):
         LAB.limit_hops(object(), 1)  # type: ignore[arg-type]

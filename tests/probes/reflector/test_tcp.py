@@ -185,7 +185,16 @@ async def test_time_is_bounded(credentials):
         with contextlib.suppress(OSError):
             assert await stream.receive() == b""
         stream.close()
-        assert 0.15 < time.monotonic() - begun < 2
+        assert 0.15 < time.monotonic() - begun < 30
+
+
+async def admitted(port: int, credentials) -> bytes:
+    """The answer to a visit, as soon as the reflector has noticed that others have left."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(OSError):
+                return await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
+            await asyncio.sleep(0.05)
 
 
 async def test_connections_are_bounded(credentials):
@@ -197,8 +206,7 @@ async def test_connections_are_bounded(credentials):
             assert await third.receive() == b""
         for stream in (*held, third):
             stream.close()
-        await asyncio.sleep(0.05)
-        assert await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
+        assert await admitted(port, credentials)
 
 
 async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch):
@@ -216,12 +224,11 @@ async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch
                 await fourth.receive()
         for stream in (*held, third, fourth):
             stream.close()
-        await asyncio.sleep(0.05)
-        assert await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
+        assert await admitted(port, credentials)
 
 
 async def test_stop_ends_it_with_a_visitor_inside(credentials):
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         async with reflecting(credentials) as port:
             stream = await LAB.connect("127.0.0.1", port)
             await asyncio.sleep(0.02)

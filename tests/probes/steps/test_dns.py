@@ -159,18 +159,17 @@ async def test_forged_refusal_before_the_real_answer():
 
 
 async def test_first_reply_is_offered_before_the_window_is_over():
-    table = {NAME: Sequence(((0, Address("192.0.2.66")), (0.05, Address("192.0.2.1"))))}
+    table = {NAME: Sequence(((0, Address("192.0.2.66")), (0.2, Address("192.0.2.1"))))}
     async with DNSServer(table) as server, asyncio.TaskGroup() as group:
         begun = time.monotonic()
         pending = begin_lookup(
             group, LAB, endpoint="e", name=NAME, qtype="A", via=route(server),
-            started_us=LAB.clock_us(), window=0.3,
+            started_us=LAB.clock_us(), window=0.6,
         )  # fmt: skip
         first = await pending.first()
-        assert time.monotonic() - begun < 0.2
         assert len(first.replies) == 1
         whole = await pending.finish()
-        assert time.monotonic() - begun >= 0.3
+        assert time.monotonic() - begun >= 0.6
         assert len(whole.replies) == 2
         assert (whole.at_us, whole.took_us) == (first.at_us, first.took_us)
         assert await pending.first() == whole
@@ -388,10 +387,10 @@ async def test_stub_early_answer_through_begin_lookup():
         begun = time.monotonic()
         pending = begin_lookup(
             group, LAB, endpoint="e", name=NAME, qtype="A", via=(route(mute), route(good)),
-            started_us=LAB.clock_us(), window=0.5, timeout=0.2,
+            started_us=LAB.clock_us(), window=2.0, timeout=0.2,
         )  # fmt: skip
         assert (await pending.first()).answers == ("192.0.2.1",)
-        assert time.monotonic() - begun < 0.5
+        assert time.monotonic() - begun < 2.0
         assert (await pending.finish()).answers == ("192.0.2.1",)
 
 
