@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the observations of one measurement say, before any rule is asked."""
+"""What the rules read of a measurement, whatever the layer."""

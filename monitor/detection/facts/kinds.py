@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one step ended, in the few kinds that rules tell apart: observation -> kind, total.
+"""How one step ended, as one of the kinds that the rules distinguish: observation -> kind, total.
 
-A failure string of a newer probe that is not known here becomes OTHER, never an error.
+An unknown failure string, of a newer probe, becomes OTHER, never an error.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Kind(StrEnum):
     TIMEOUT = "timeout"
     RESET = "reset"
     REFUSED = "refused"
-    """RST or ICMP port-unreachable: which of them is not known."""
+    """RST or ICMP port-unreachable; which of them is not known."""
     UNREACHABLE = "unreachable"
     """ICMP, or no route."""
     PROHIBITED = "prohibited"
-    """ICMP that says an administrator forbade it."""
+    """ICMP: prohibited by an administrator."""
     LOCAL = "local"
-    """This machine itself refused: no address, a local firewall, interface down."""
+    """Refused by the machine itself: no address, a local firewall, interface down."""
     EOF = "eof"
     ALERT = "alert"
     SELF_SIGNED = "self_signed"
@@ -79,11 +79,11 @@ _SELF_SIGNED_LEAF = 18
 CERTIFICATE_KINDS = frozenset((Kind.SELF_SIGNED, Kind.CA_SIGNED))
 """Someone else's certificate."""
 DEATHS = (Kind.RESET, Kind.TIMEOUT, Kind.EOF, Kind.ALERT)
-"""How a handshake dies without a certificate."""
+"""How a handshake ends without a certificate."""
 
 
 def dns_kind(lookup: DNSLookup) -> Kind:
-    """How a lookup ended for a stub resolver: by its first reply, else by the failure."""
+    """How a lookup ended for a stub resolver: its first reply, else the failure."""
     if lookup.replies:
         reply = lookup.replies[0]
         if reply.rcode == 0:
@@ -97,8 +97,8 @@ def dns_kind(lookup: DNSLookup) -> Kind:
 def tcp_kind(attempt: TCPConnect) -> Kind:
     """How a connect ended.
 
-    A probe that gives the errno also reads the kernel's error queue, so that ECONNREFUSED
-    without ICMP is an RST; imports give no errno, and there the two stay one.
+    A probe that reports the errno also reads the kernel's error queue, so ECONNREFUSED without ICMP
+    is an RST. Imports have no errno: there RST and ICMP cannot be distinguished.
     """
     if attempt.failure is None:
         return Kind.OK
@@ -130,7 +130,7 @@ def tls_kind(attempt: TLSHandshake) -> Kind:
 
 
 def quic_kind(attempt: QUICHandshake) -> Kind:
-    """How a QUIC handshake ended. ICMP counts as unreachable: a closed port answers so."""
+    """How a QUIC handshake ended. Any ICMP counts as unreachable: a closed port answers so."""
     if attempt.failure is None:
         return Kind.OK
     if attempt.verify_code:
@@ -143,7 +143,7 @@ def quic_kind(attempt: QUICHandshake) -> Kind:
 
 
 def app_kind(exchange: AppExchange) -> Kind:
-    """How an app's first exchange ended; OK only when the far side spoke the protocol."""
+    """How an app's first exchange ended; OK only when the server spoke the protocol."""
     if exchange.failure is None:
         return Kind.OK if exchange.spoke else Kind.OTHER
     if exchange.icmp_type is not None:
@@ -178,7 +178,7 @@ def http_kind(exchange: HTTPExchange) -> Kind:
 
 
 def reached(kind: Kind) -> bool:
-    """True when the far side of a handshake showed a certificate: the path let it through."""
+    """Whether the server of a handshake showed a certificate: nothing on the path prevented it."""
     return kind in (Kind.OK, Kind.SELF_SIGNED, Kind.CA_SIGNED, Kind.DATES)
 
 

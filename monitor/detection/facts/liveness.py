@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Was this vantage online at all, and does anything here change every connection?
+"""The status of a vantage: whether it was online, and whether something changes every connection.
 
-Counted over the endpoints that the liveness measurement lists, not over those observed: what was
-not seen to pass has not passed; and what speaks for the vantage is read from the international
-scope alone. So removing liveness facts never makes a vantage look better.
+The endpoints that the liveness measurement lists are counted, not those observed: an endpoint
+without observations has not passed. Only the international scope can show that the vantage works.
+So missing liveness observations never make a vantage look better.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, M
 from probes.wire.protocol import Transport, protocol
 
 CLOCK_TOLERANCE_MS = 3_600_000
-"""Rounds join within minutes and certificates start within hours: past this both go wrong."""
+"""With a larger offset rounds are joined wrongly and new certificates look invalid."""
 
 
 @dataclass(frozen=True)
 class VantageStatus:
-    """What the liveness hosts say about a vantage."""
+    """What the liveness hosts show about a vantage."""
 
     international: bool | None = None
     """Most international hosts passed; None when they were not measured."""
     domestic: bool | None = None
     quic: bool | None = None
-    """QUIC of other targets passed in the same round
-    (`monitor.detection.layers.quic.quic_passes`); set by whoever has their measurements."""
+    """Whether QUIC of other targets passed in the same round
+    (`monitor.detection.layers.quic.quic_passes`); set by the caller, who has their measurements."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     udp: frozenset[tuple[int, int]] = frozenset()
     """Address families and ports over which a liveness host answered by UDP."""
     special_places: frozenset[str] = frozenset()
-    """Special ranges in which liveness hosts were reached: so in laboratories, and behind
-    tunnels that answer every name with an address of their own (198.18.0.0/15)."""
+    """Special ranges in which liveness hosts were reached: in laboratories, and behind tunnels that
+    answer every name with an address of their own (198.18.0.0/15)."""
     resolver_answers: bool = False
     """The system resolver answered for every liveness name."""
     resolver_dead: bool = False
@@ -61,12 +61,12 @@ class VantageStatus:
 
     @property
     def online(self) -> bool:
-        """The world was reachable from here."""
+        """Whether international hosts were reachable."""
         return self.international is True
 
 
 def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
-    """Return what these liveness measurements (of one probe and round) say."""
+    """Return the status that these liveness measurements (of one probe and round) show."""
     by_scope: dict[str, list[EndpointView]] = {}
     for measurement in liveness:
         if measurement.target in (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC):
@@ -113,7 +113,7 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
 
 
 def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:
-    """The standing beside one measurement, whose own clock offset counts as well."""
+    """The status for one measurement, whose own clock offset counts as well."""
     return replace(here, clock_wrong=True) if _clock_off(subject) else here
 
 
@@ -123,7 +123,8 @@ def _clock_off(measurement: Measurement) -> bool:
 
 
 def _most(listed: list[EndpointView] | None) -> bool | None:
-    """Hosts that are asked over UDP tell whether UDP passes, and are no vote on being online."""
+    """Whether most hosts passed. Hosts measured over UDP do not count: they show whether UDP
+    passes."""
     hosts = [host for host in listed or () if protocol(host.ref.protocol).layer != Layer.UDP]
     if not hosts:
         return None
@@ -131,7 +132,7 @@ def _most(listed: list[EndpointView] | None) -> bool | None:
 
 
 def _passed(host: EndpointView) -> bool:
-    """The host did what its protocol promises, at one address at least."""
+    """Whether the host completed its protocol at one address at least."""
     known, addresses = protocol(host.ref.protocol), host.addresses.values()
     if known.transport is Transport.NONE:
         return any(dns_kind(lookup) is Kind.OK for lookup in host.lookups.values())
@@ -164,7 +165,7 @@ def _answered(address: AddressView) -> bool:
 
 
 def _portal(address: AddressView) -> bool:
-    """What hotels and trains do: someone else answers in place of the host."""
+    """Whether a captive portal answered in place of the host."""
     if address.tls is not None and not address.proven and tls_kind(address.tls) is Kind.PLAIN_HTTP:
         return True
     answer = address.http
@@ -178,10 +179,10 @@ def _portal(address: AddressView) -> bool:
 
 
 def foreign_host(other: str, host: str) -> bool:
-    """True when a redirect leaves the site: neither name is under the other's parent domain.
+    """Whether a redirect leaves the site, which is identified by the last two labels.
 
-    Two labels stand for the site. Public suffixes of two labels make this miss some foreign
-    hosts, never accuse a related one.
+    With public suffixes of two labels some foreign hosts are missed, but no related host is
+    accused.
     """
     if not other:
         return False

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which addresses no public service can have, and what kind of special range they lie in.
+"""Addresses that no public service can have, and the special range in which they lie.
 
-A laboratory or the demonstration lives in such a range itself. There the truth, as the control
-or a proven address shows it, is of that range too, and only answers of another range stand out.
-Documentation addresses stand for the global ones there; of private and loopback space only the
-same neighbourhood counts as the same range.
+Laboratories and the demonstration use such ranges themselves. There the correct address, according
+to the control or a certificate, lies in a special range too, and only answers in another range are
+suspicious. Documentation addresses are used like global ones; in private and loopback space only
+the same prefix counts as the same range.
 """
 
 from __future__ import annotations

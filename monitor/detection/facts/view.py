@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Observations -> facts per endpoint and address. Sorting only; no judgement.
+"""Observations -> views of each endpoint and address. No judgement.
 
-One attempt stands for each step at each address: a success when there was one, so that what
-worked once is never held against the network, else the first failure.
+One attempt represents each step at each address: a success if there was one, so that a network that
+let it pass once is not accused, else the first failure.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class AddressView:
     quic_repeated: bool = False
     quic_innocuous: QUICHandshake | None = None
     tcp_beside: TCPConnect | None = None
-    """TCP and TLS to the same address beside QUIC, as a contrast: only the transport differs."""
+    """TCP and TLS to the same address as QUIC, as a contrast: only the transport differs."""
     tls_beside: TLSHandshake | None = None
     app: AppExchange | None = None
     app_repeated: bool = False
     transfers: list[Transfer] = field(default_factory=list)
-    """In the order made; `contrast` tells the service's name from an innocuous one."""
+    """In the order made; `contrast` distinguishes the service's name from an innocuous one."""
     paths: list[PathTrace] = field(default_factory=list)
     connects: list[TCPConnect] = field(default_factory=list)
     """Every attempt to connect as the app would, repeats included, in their order."""
@@ -94,7 +94,7 @@ class AddressView:
 
     @property
     def tcp_passed(self) -> bool:
-        """A connection came about, by whatever attempt."""
+        """A connection was established, at any attempt."""
         return self.tcp_repeated or (self.tcp is not None and self.tcp.failure is None)
 
     @property
@@ -111,7 +111,7 @@ class EndpointView:
     lookups: dict[str, DNSLookup] = field(default_factory=dict)
     """The system resolver's answer by query type."""
     attempts: dict[str, int] = field(default_factory=dict)
-    """How often the system resolver was asked at least, by query type."""
+    """How often, at least, the system resolver was asked, by query type."""
     references: list[DNSLookup] = field(default_factory=list)
     silent: list[DNSLookup] = field(default_factory=list)
     innocuous_lookups: list[DNSLookup] = field(default_factory=list)
@@ -124,23 +124,23 @@ class EndpointView:
 
     @property
     def seen(self) -> bool:
-        """Something that the app would do was tried."""
+        """A step that the app would take was tried."""
         return bool(self.lookups) or any(address.seen for address in self.addresses.values())
 
     def at(self, address: str, port: int) -> AddressView:
-        """The view of one address, made when new."""
+        """The view of one address, created on first use."""
         return self.addresses.setdefault((address, port), AddressView(address, port))
 
 
 def _better(old: _T | None, new: _T, passed: bool) -> _T:
-    """The attempt that stands: the first success, else the first failure."""
+    """The attempt that represents the step: the first success, else the first failure."""
     return new if old is None or (passed and old.failure is not None) else old
 
 
 def view(measurement: Measurement) -> dict[str, EndpointView]:
     """Return every endpoint of the measurement, in catalogue order, with what was seen of it.
 
-    Endpoints that only observations name come last. Unknown steps are passed over.
+    Endpoints that only observations name come last. Unknown steps are skipped.
     """
     views = {ref.id: EndpointView(ref) for ref in measurement.endpoints}
     for seen in measurement.observations:
@@ -288,14 +288,14 @@ def _add_transfer(endpoint: EndpointView, seen: Transfer) -> None:
 
 
 def answers(lookups: Iterable[DNSLookup]) -> frozenset[str]:
-    """Addresses that a stub resolver would have believed."""
+    """Addresses that a stub resolver would have accepted."""
     return frozenset(
         address for lookup in lookups if dns_kind(lookup) is Kind.OK for address in lookup.answers
     )
 
 
 def proven(views: Sequence[EndpointView], host: str) -> frozenset[str]:
-    """Addresses that proved themselves for a host name, at whatever endpoint of the target."""
+    """Addresses that showed a valid certificate for a host name, at any endpoint of the target."""
     return frozenset(
         address.address
         for endpoint in views

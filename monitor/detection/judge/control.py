@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stored measurements -> Facts: each vantage's measurement judged beside its liveness and the
-controls whose word still holds. This is all that the detector reads; controls never become Facts.
+"""Stored measurements -> Facts: each vantage's measurement, judged with its liveness and the valid
+control measurements. The detector reads nothing else; controls never become Facts.
 
-A control's word holds in its own round, and a scheduled one until the control's next is due. So a
-word that got lost leaves its time unknown: an older one that was better does not step in for it.
-All words that hold count, and one that passes a step is enough. Retests have no schedule: beside
-one stand words of its own round, those of retests before which it was too early to ask again, and
-scheduled ones of the same minute, for a control whose own round is about to begin refuses a retest.
+A control measurement is valid in its own round, and a scheduled one until the control's next is
+due. When the next one is lost, nothing is known of its time: an older, better one does not replace
+it. All valid ones count; one that passes a step is enough. Retests have no schedule. For a retest
+these are valid: measurements of its own round, retests so shortly before that the control could not
+be asked again, and scheduled ones of the same minute, because a control refuses a retest shortly
+before its own round.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
     return by_round
 
 
-def holds(control: Measurement, measurement: Measurement, policy: Policy) -> bool:
-    """Whether a control's word of the same target holds when a measurement's round begins."""
+def is_valid(control: Measurement, measurement: Measurement, policy: Policy) -> bool:
+    """Whether a control measurement of the same target is valid for a measurement."""
     age = measurement.round - control.round
     if age <= 0:
         return age == 0
@@ -50,8 +51,8 @@ def holds(control: Measurement, measurement: Measurement, policy: Policy) -> boo
     if control.retest is not measurement.retest:
         return False
     if control.retest:
-        # Probes obey no sooner (`probes.rounds.retests.RESIDUAL_PART`), less the edges of both
-        # rounds.
+        # Probes accept no retest earlier (`probes.rounds.retests.RESIDUAL_PART`), less the
+        # lengths of both rounds.
         return age < policy.ms(policy.retest_pause_seconds - policy.retest_round_seconds)
     return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
 
@@ -65,8 +66,8 @@ def nearest_controls(
 ) -> list[Control]:
     """Return the controls' measurements of the same target within the window, nearest first.
 
-    `later`: rounds after the measurement's own count as well, as when files are judged. Nothing
-    is asked of when the next was due: for that see `holds`.
+    `later`: rounds after the measurement's own count as well, as for files. Whether they are still
+    valid is not checked: see `is_valid`.
     """
     near = [
         c
@@ -79,12 +80,13 @@ def nearest_controls(
     return [(c, liveness.get((c.probe, c.round), [])) for c in near]
 
 
-class _Beside:
-    """What the measurements of one call share: standings by probe and round, views of controls."""
+class _RoundContext:
+    """What the measurements of one call share: vantage status by probe and round, and the views of
+    controls."""
 
     def __init__(self, ordered: Sequence[Stored]) -> None:
         self._liveness = _liveness(s.measurement for s in ordered)
-        self._standings: dict[_Key, VantageStatus] = {}
+        self._statuses: dict[_Key, VantageStatus] = {}
         self._controls: dict[str, list[Measurement]] = defaultdict(list)
         self._views: dict[str, dict[str, EndpointView]] = {}
         self._targets: dict[_Key, list[Measurement]] = defaultdict(list)
@@ -95,7 +97,7 @@ class _Beside:
                 self._controls[s.measurement.target].append(s.measurement)
 
     def vantage(self, measurement: Measurement) -> VantageStatus:
-        """How the probe stood in that round."""
+        """The status of the probe's vantage in that round."""
         key = measurement.probe, measurement.round
         if key not in self._liveness:
             return NOTHING_KNOWN
@@ -106,15 +108,16 @@ class _Beside:
         return replace(here, quic=quic_passes(others))
 
     def _of_round(self, key: _Key) -> VantageStatus:
-        # Made when asked for: most of a window's rounds are those of others.
-        if key not in self._standings:
-            self._standings[key] = vantage_status(self._liveness[key])
-        return self._standings[key]
+        # Computed on demand: most rounds of the window are those of other probes.
+        if key not in self._statuses:
+            self._statuses[key] = vantage_status(self._liveness[key])
+        return self._statuses[key]
 
     def controls(
         self, measurement: Measurement, policy: Policy, pending: bool
     ) -> list[dict[str, EndpointView]]:
-        """What online controls say whose word holds; `pending`: else the nearest round's."""
+        """The views of online controls that are valid. `pending`: without one, those of the nearest
+        round."""
         window = policy.ms(policy.control_window_seconds)
         online = [
             control
@@ -123,7 +126,7 @@ class _Beside:
             )
             if self.vantage(control).online
         ]
-        chosen = [control for control in online if holds(control, measurement, policy)]
+        chosen = [control for control in online if is_valid(control, measurement, policy)]
         if pending and not chosen:
             chosen = [control for control in online if control.round == online[0].round]
         return [self._view(control) for control in chosen]
@@ -144,12 +147,13 @@ def facts_of(
 ) -> list[Fact]:
     """Return the Facts of one round, sorted by (started, id).
 
-    `stored` holds the measurements of rounds [round - control window, round], in any order and
-    possibly more; both roles, liveness included. `pending`: the round is not over, so until a
-    control has spoken its word before is taken: to guess what to measure again, never to be kept.
+    `stored` holds the measurements of rounds [round - control window, round] (more do no harm) in
+    any order; both roles, liveness included. `pending`: the round is not complete, so until a
+    control has reported its last measurement is used. Such facts only select retests, and are
+    discarded afterwards.
     """
     ordered = sorted(stored, key=lambda s: (s.measurement.started, s.measurement.id))
-    shared = _Beside(ordered)
+    shared = _RoundContext(ordered)
     facts = []
     for s in ordered:
         m = s.measurement

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One endpoint judged: rules applied to each lookup and address, then put together.
+"""The judgement of one endpoint: rules for each lookup and address, then combined.
 
-An outcome is what one rule said; its state is lowered to `inconclusive` where the control did not
-pass the same step, while the rule's technique stays readable.
+An outcome is the result of one rule. Its state becomes `inconclusive` where the control did not
+pass the same step; the rule's technique is kept.
 """
 
 from __future__ import annotations
@@ -40,32 +40,32 @@ from probes.wire.protocol import protocol
 F = TypeVar("F")
 DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 STRONG = 2_000_000
-"""A signature of at least this weight accuses one address by itself, without the control having
-been at that very address."""
+"""A signature of at least this weight accuses an address even if the control did not measure this
+address."""
 _UNCLEAR = ".unclear"
-"""Ends the ids of the rules that take what no other one knows: the verdict says what was seen."""
+"""End of the ids of catch-all rules: the verdict's evidence then says what was seen."""
 _WORKING = (State.OK, State.IMPAIRED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one rule said of one lookup or one address."""
+    """The result of one rule for one lookup or one address."""
 
     layer: Layer
     rule: str
     state: State
-    """After asking the control."""
+    """With the control taken into account."""
     accuses: bool = False
-    """The rule itself says blocked, whatever the control said."""
+    """The rule itself says blocked, whatever the control saw."""
     technique: Technique | None = None
     weight: int = 0
     evidence: tuple[str, ...] = ()
     here: bool = True
     """The control passed this step at this very address (or the step has no address)."""
     partial: bool = False
-    """Some connections die so and others pass."""
+    """Some connections fail so and others pass."""
     slows: bool = False
-    """The rule itself says throttled: the step works, and is slowed to uselessness."""
+    """The rule itself says throttled: the step works, but too slowly to be useful."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ class AddressJudgement:
     @property
     def state(self) -> State:
         """OK, or the state of the first step that was not; insufficient when nothing was seen.
-        A step at which a share of the connections is blocked impairs, and lets the next speak."""
+        After a step at which a share of the connections is blocked the next steps count too, and
+        the state is impaired."""
         for outcome in self.outcomes:
             if outcome.state is not State.OK and not outcome.partial:
                 return outcome.state
@@ -91,7 +92,7 @@ class AddressJudgement:
 
 @dataclass(frozen=True)
 class EndpointJudgement:
-    """One endpoint: its state, and everything that was said of it."""
+    """One endpoint: its state and all outcomes."""
 
     state: State
     works: bool
@@ -101,16 +102,16 @@ class EndpointJudgement:
     forged: frozenset[str] = frozenset()
     """Answered addresses that are judged forged."""
     qtypes: tuple[str, ...] = ()
-    """What the lookups asked for, in their order."""
+    """The query types of the lookups, in their order."""
 
     @property
     def by_qtype(self) -> dict[str, Outcome]:
-        """What was said of the lookup for each query type."""
+        """The outcome of the lookup for each query type."""
         return dict(zip(self.qtypes, self.lookups, strict=False))
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Everything that was said of it."""
+        """All outcomes."""
         return (*self.lookups, *(o for a in self.addresses for o in a.outcomes))
 
 
@@ -150,7 +151,7 @@ def _outcome(
 
 
 def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
-    """Judge one endpoint beside its controls."""
+    """Judge one endpoint with its controls."""
     lookups: list[Outcome] = []
     own: set[str] = set()
     forged: set[str] = set()
@@ -184,7 +185,7 @@ def _judge_address(
         outcomes.append(
             _outcome(TCP_RULES, Layer.TCP, tcp, tcp.reach, tcp.here, tcp.icmp, tcp.some_flows)
         )
-    if (tls := tls_facts(context, address, forged)) is not None and _open(outcomes):
+    if (tls := tls_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         evidence = (
             *(("system_root",) if tls.system_root else ()),
             *((f"blockpage:{tls.page}",) if tls.page else ()),
@@ -194,13 +195,15 @@ def _judge_address(
         outcomes.append(
             _outcome(TLS_RULES, Layer.TLS, tls, tls.reach, tls.here, evidence, tls.some_flows)
         )
-    if (speed := transfer_facts(context, address, forged)) is not None and _open(outcomes):
+    if (speed := transfer_facts(context, address, forged)) is not None and _earlier_steps_work(
+        outcomes
+    ):
         outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
-    if (quic := quic_facts(context, address, forged)) is not None and _open(outcomes):
+    if (quic := quic_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         outcomes.append(
             _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
         )
-    if (http := http_facts(context, address, forged)) is not None and _open(outcomes):
+    if (http := http_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         seen = (
             *((f"blockpage:{http.page}",) if http.page else ()),
             *(("by_service",) if http.tls and http.kind is Kind.OK else ()),
@@ -208,13 +211,13 @@ def _judge_address(
         outcomes.append(
             _outcome(HTTP_RULES, Layer.HTTP, http, http.reach, http.here, seen, http.some_flows)
         )
-    if (app := app_facts(context, address, forged)) is not None and _open(outcomes):
+    if (app := app_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         outcomes.append(_app_outcome(app, over_udp(address)))
     return AddressJudgement(address.address, own, tuple(outcomes))
 
 
 def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
-    """A block page in place of the app's answer is HTTP's to judge."""
+    """A block page in place of the app's answer is judged by the rules of HTTP."""
     if (page := page_facts(facts)) is not None:
         said = (f"blockpage:{facts.page}",)
         return _outcome(HTTP_RULES, Layer.HTTP, page, page.reach, page.here, said)
@@ -223,8 +226,8 @@ def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
     return _outcome(APP_RULES, Layer.APP, facts, facts.reach, facts.here, facts.remarks)
 
 
-def _open(outcomes: Sequence[Outcome]) -> bool:
-    """The steps before let this one speak for itself."""
+def _earlier_steps_work(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the steps before worked, so that this one counts."""
     return all(outcome.state is State.OK or outcome.partial for outcome in outcomes)
 
 
@@ -234,11 +237,11 @@ def _combine(
     addresses: tuple[AddressJudgement, ...],
     forged: frozenset[str],
 ) -> EndpointJudgement:
-    """Put one endpoint together.
+    """Combine the outcomes of one endpoint.
 
-    The protocol's last step may have been taken at one address only (a request is sent once an
-    endpoint), also at one that a reference resolver gave: then it speaks for all. So does the
-    one address whose speed was looked at.
+    The protocol's last step may have been taken at one address only (one request per endpoint),
+    also at an address of a reference resolver: then it counts for all addresses. The same holds for
+    the one address whose speed was measured.
     """
     names = {o.state for o in lookups}
     resolves = not lookups or State.OK in names
@@ -254,9 +257,9 @@ def _combine(
         finished = reached and any(o.state is State.OK or o.partial for o in last)
     reached = reached and (finished or not last)
     if finished and resolves:
-        lookups = tuple(o if o.weight >= STRONG else _doubt(o) for o in lookups)
+        lookups = tuple(o if o.weight >= STRONG else _inconclusive(o) for o in lookups)
         names = {o.state for o in lookups}
-        addresses = tuple(map(_spare, addresses))
+        addresses = tuple(map(_without_weak_accusations, addresses))
         own = [a for a in addresses if a.own]
     states = {a.state for a in (own if resolves else addresses)}
     slowed = next((o.state for a in own for o in a.outcomes if o.slows), None)
@@ -279,21 +282,23 @@ def _combine(
 
 
 def _spoke(judged: AddressJudgement, layer: Layer) -> bool:
-    """A step of this layer was judged here, and not set aside."""
+    """Whether a step of this layer was judged here, with a conclusive state."""
     return any(o.layer is layer and o.state is not State.INSUFFICIENT for o in judged.outcomes)
 
 
-def _spare(judged: AddressJudgement) -> AddressJudgement:
-    """Where other addresses work, one that the control was not at itself may just be a dead
-    server of its own region: only a strong signature accuses it."""
+def _without_weak_accusations(judged: AddressJudgement) -> AddressJudgement:
+    """The judgement where other addresses work. An address that the control did not measure may be
+    a server of another region that is down: only a strong signature accuses it."""
     return replace(
         judged,
-        outcomes=tuple(o if o.here or o.weight >= STRONG else _doubt(o) for o in judged.outcomes),
+        outcomes=tuple(
+            o if o.here or o.weight >= STRONG else _inconclusive(o) for o in judged.outcomes
+        ),
     )
 
 
-def _doubt(outcome: Outcome) -> Outcome:
-    """A weak accusation taken back, because the endpoint works another way."""
+def _inconclusive(outcome: Outcome) -> Outcome:
+    """A weak accusation as inconclusive, because the endpoint works in another way."""
     if outcome.state is not State.BLOCKED:
         return outcome
     remarks = (*outcome.evidence, "weak_sign")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part is blocked, in words: the remarks `partial:...` of a verdict that accuses.
+"""Which part of a target is blocked: the evidence `partial:...` of a verdict that accuses.
 
 `partial:endpoints` with `endpoint:ID` for each that is blocked, `partial:protocol` with
 `protocol:NAME` when the same host answers over others, `partial:addresses` with `address:ADDRESS`,
@@ -18,12 +18,12 @@ from probes.wire.measurement import EndpointRef
 
 Judged = tuple[EndpointRef, EndpointJudgement]
 MOST = 8
-"""Parts that are named one by one."""
+"""Most parts that are named one by one."""
 _FAMILY = {"A": 4, "AAAA": 6}
 
 
 def parts(judged: Sequence[Judged]) -> set[str]:
-    """Return the remarks on what is blocked and what is not; empty when there is no such part."""
+    """Return the evidence on the blocked part; empty when everything or nothing is blocked."""
     found = _endpoints(judged)
     for _, endpoint in judged:
         if endpoint.state is State.IMPAIRED:
@@ -66,7 +66,7 @@ def _addresses(endpoint: EndpointJudgement) -> set[str]:
 
 
 def _whole(blocked: int, own: Sequence[AddressJudgement]) -> bool:
-    """None of this family works, and one of the other does."""
+    """Whether no address of this family works, and one of the other does."""
     works = {
         family(address.address) for address in own if address.state in (State.OK, State.IMPAIRED)
     }

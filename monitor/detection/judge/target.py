@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The judgement of one measurement beside its liveness and its control: pure and total.
+"""The judgement of one measurement with its liveness and its controls: pure and total.
 
-Read from top to bottom: what the control is, what each endpoint says, how they combine into the
-target's state, what the vantage's own standing leaves of it, and which rule gives the name.
+From top to bottom: which controls count, the judgement of each endpoint, the state of the target,
+the rules about the vantage itself, and the outcome that names the verdict.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Control = tuple[Measurement, Sequence[Measurement]]
 """A control's measurement of the same target, with the control's own liveness of that round."""
 OPEN_STATES = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 _BLOCKED_TENTHS = 9
-"""An `any_of` target is blocked from this many tenths of its endpoints on."""
+"""An `any_of` target is blocked when at least so many tenths of its endpoints are."""
 RULE_EMPTY = "target.insufficient"
 RULE_WORKS = "target.works"
 
@@ -55,7 +55,7 @@ def judge_beside(
     chosen: Sequence[dict[str, EndpointView]],
     fingerprints: Fingerprints = OWN,
 ) -> Verdict:
-    """The same from what was made of liveness and controls before: many targets share them."""
+    """The same with the vantage status and the controls' views, which many targets share."""
     views = view(measurement)
     here = with_clock(here, measurement)
     judged = [
@@ -75,14 +75,14 @@ def judge_beside(
     gate = None
     if state not in (State.OK, State.INSUFFICIENT):
         gate = first(VANTAGE_RULES, here)
-    stood = set(gate.evidence) if gate is not None else set()
+    gate_evidence = set(gate.evidence) if gate is not None else set()
     if gate is not None and gate.id == UNSEEN and state is State.DOWN:
-        gate = None  # the control's word needs no liveness, and losing it must not unsay that
+        gate = None  # `down` rests on the control, so missing liveness does not change it
     if gate is not None:
         state = gate.state
     named = _name(state, judged)
     keep_name = gate is None or here.international is None
-    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence} | stood
+    evidence = {e for o in _relevant(state, judged, named) for e in o.evidence} | gate_evidence
     evidence |= _families(judged, here)
     if named and named.accuses and named.layer is Layer.DNS and "on_path" not in evidence:
         evidence |= _local(measurement)
@@ -102,29 +102,29 @@ def judge_beside(
 
 
 def _local(measurement: Measurement) -> set[str]:
-    """The resolver is a box at home or in the office: the lie may be a filter's that its owner
-    wants. One measurement cannot tell; that vantages of several owners must agree is what does."""
+    """Evidence that the resolver is a device at home or in the office, which may filter for its
+    owner. One measurement cannot tell; therefore vantages of several owners must agree."""
     return {"local_resolver"} if measurement.vantage.resolver_class == "private" else set()
 
 
 def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:
-    """Return the views of the nearest round's controls that were online; an offline control does
-    not count, nor does one whose liveness is not known."""
+    """Return the views of the nearest round's controls that were online. Controls without known
+    liveness do not count."""
     chosen: list[Measurement] = []
     for measurement, liveness in controls:
         if chosen and measurement.round != chosen[0].round:
-            break  # nearest first: the others are farther, and not worth a look
+            break  # nearest first: the others are farther away
         if vantage_status(liveness).online:
             chosen.append(measurement)
     return [view(measurement) for measurement in chosen]
 
 
 def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
-    """Return the state of a target from its endpoints, before asking the vantage's standing.
+    """Return the state of a target from its endpoints, before the rules about the vantage.
 
-    Endpoints that are down for the control too leave the count; unseen ones stay in it, so that
-    fewer facts never look more blocked. One that is throttled makes the target so, unless a part
-    of it is blocked: what works slowly works.
+    Endpoints that are down for the control too are not counted. Endpoints without observations are,
+    so that fewer observations never look more blocked. One throttled endpoint makes the target
+    throttled, unless a part of it is blocked.
     """
     states = Counter(e.state for e in judged)
     seen = len(judged) - states[State.INSUFFICIENT]
