@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells probes what is stored: `ack/<probe>`, after the commit, and later for who sends too much.
+"""Acknowledgements to probes (`ack/<probe>`): after the commit, and later for a probe over its
+rate.
 
-An acknowledgement that cannot be published is let go: the probe sends the batch again, it is a
-duplicate, and is acknowledged then. What has been stored is not known here.
+An acknowledgement that cannot be published is dropped: the probe sends the batch again, it is a
+duplicate, and is acknowledged then.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ MAX_SEQUENCES = 1000
 MAX_DELAYED = 100_000
 
 
-class Publishes(Protocol):
-    """What is needed of a connection."""
+class Publisher(Protocol):
+    """The part of a connection that is needed."""
 
     async def publish(self, topic: str, payload: bytes, *, qos: int) -> object:
         """Raises BrokerError."""
 
 
 class Acknowledger:
-    """Publishes acknowledgements when they are due."""
+    """Publisher acknowledgements when they are due."""
 
     def __init__(self, counters: Counters) -> None:
-        self.connection: Publishes | None = None
-        """Set while there is one."""
+        self.connection: Publisher | None = None
+        """None while there is no connection."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int]] = []
         self._pending: set[tuple[str, str, int]] = set()
@@ -42,8 +43,8 @@ class Acknowledger:
         self._closed = False
 
     def pending(self, probe: str, boot: str, sequence: int) -> bool:
-        """Whether this batch is stored and its acknowledgement only waits to be due: the probe
-        sent it again in the meantime, which is not held against it."""
+        """Whether this batch is stored and its acknowledgement is only delayed. A probe that
+        sends it again meanwhile is not charged for it."""
         return (probe, boot, sequence) in self._pending
 
     def add(self, probe: str, boot: str, sequence: int, delay: float) -> None:
@@ -55,7 +56,7 @@ class Acknowledger:
             self._changed.set()
 
     def close(self) -> None:
-        """Publish what is due by now; `run` then ends."""
+        """Publish what is due by now, then let `run` end."""
         self._closed = True
         self._changed.set()
 

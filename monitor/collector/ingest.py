@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of messages into the store: one commit for many batches, and only then acknowledged.
+"""Decoded messages into the store: one commit for many batches, which are acknowledged afterwards.
 
-A store that is away is tried again, with backoff, and said once; meanwhile the intake lets go
-what does not fit. A crash between commit and acknowledgement costs a duplicate. Where messages
-come from is not known here.
+An unavailable store is retried with backoff; meanwhile the intake drops what does not fit. A crash
+between commit and acknowledgement costs a duplicate.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from typing import Protocol, TypeVar
 
 from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
-from monitor.collector.admission import Refused
+from monitor.collector.admission import Rejection
 from monitor.collector.counters import Counters
-from monitor.collector.intake import Arrived, Intake
-from monitor.collector.pacing import Buckets
-from monitor.collector.roster import Roster
-from monitor.collector.unpack import Unpacked, unpack
+from monitor.collector.intake import Intake, Received
+from monitor.collector.roster import RateLimits, Roster
+from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
 from monitor.store.records import Admitted, Quarantined, StoreUnavailableError
 from monitor.store.registry import Registry
@@ -33,14 +31,14 @@ LOG = logging.getLogger("reachwatch.collector")
 GROUP_MEASUREMENTS = 1000
 GROUP_BYTES = 16 << 20
 GROUP_SECONDS = 0.25
-FINISH_SECONDS = 5.0
-"""How long a store that is away is waited for once the collector was asked to stop."""
+FINISH_SECONDS = 3.0
+"""How long an unavailable store is waited for once the collector was asked to stop."""
 MAX_STATUS_BYTES = 4096
-MAX_SAID = 10_000
+MAX_WARNED = 10_000
 _T = TypeVar("_T")
 
 
-class Stores(Protocol):
+class CollectorStore(Protocol):
     """The parts of the store that a collector needs; a `Database` has them."""
 
     @property
@@ -53,27 +51,27 @@ class Stores(Protocol):
 
 
 class _Group:
-    """What one commit holds, and what follows from it."""
+    """One commit and what follows from it."""
 
     def __init__(self) -> None:
         self.admitted: list[Admitted] = []
         self.quarantined: list[Quarantined] = []
         self.acks: list[tuple[str, str, int, float]] = []
         self.bytes = 0
-        self.statuses: dict[str, Arrived] = {}
-        self.heard: dict[str, Admitted] = {}
+        self.statuses: dict[str, Received] = {}
+        self.seen: dict[str, Admitted] = {}
 
     @property
     def full(self) -> bool:
         size = len(self.admitted) + len(self.quarantined)
         return size >= GROUP_MEASUREMENTS or self.bytes >= GROUP_BYTES
 
-    def refuse(self, arrived: Arrived, refused: Refused, payload: bytes) -> None:
+    def quarantine(self, arrived: Received, rejection: Rejection, payload: bytes) -> None:
         self.quarantined.append(
             Quarantined(
                 probe=arrived.probe,
-                reason=refused.reason,
-                detail=refused.detail,
+                reason=rejection.reason,
+                detail=rejection.detail,
                 payload=payload,
                 received=arrived.received,
             )
@@ -81,12 +79,12 @@ class _Group:
 
 
 class Ingest:
-    """Takes from the intake until it is closed and empty."""
+    """Stores messages from the intake until it is closed and empty."""
 
     def __init__(
         self,
         intake: Intake,
-        store: Stores,
+        store: CollectorStore,
         acknowledger: Acknowledger,
         counters: Counters,
         stop: asyncio.Event,
@@ -95,22 +93,22 @@ class Ingest:
         self._intake, self._store, self._acknowledger = intake, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
         self._roster = Roster(store.registry)
-        self.buckets = Buckets()
-        self._said_too_new: set[str] = set()
+        self.rate_limits = RateLimits()
+        self._warned_too_new: set[str] = set()
 
     async def run(self) -> None:
-        """Store and acknowledge. What the store did not take by a while after `stop` stays
-        unacknowledged."""
+        """Store and acknowledge. What the store has not taken within FINISH_SECONDS after `stop`
+        stays unacknowledged."""
         try:
             while (first := await self._intake.get()) is not None:
                 await self._commit(await self._gather(first))
         except StoreUnavailableError as error:
             LOG.warning("stopped with messages unacknowledged, their probes keep them: %s", error)
 
-    async def _gather(self, first: Arrived) -> _Group:
+    async def _gather(self, first: Received) -> _Group:
         group = _Group()
         await self._take(group, first)
-        # A timeout around _take would cancel a query half way; around get it loses nothing.
+        # A timeout around _take could cancel a query half way; around get it loses nothing.
         until = time.monotonic() + GROUP_SECONDS
         while not group.full and (left := until - time.monotonic()) > 0:
             try:
@@ -121,38 +119,38 @@ class Ingest:
             if arrived is None:
                 break
             await self._take(group, arrived)
-            # Decoding is all CPU: the connection must be read meanwhile.
+            # Decoding is all CPU; the connection must be read meanwhile.
             await asyncio.sleep(0)
         return group
 
-    async def _take(self, group: _Group, arrived: Arrived) -> None:
+    async def _take(self, group: _Group, arrived: Received) -> None:
         if arrived.status:
             self._take_status(group, arrived)
             return
-        if self.buckets.exhausted(arrived.probe, time.monotonic()):
+        if self.rate_limits.is_blocked(arrived.probe, time.monotonic()):
             self._counters.dropped += 1
             return
         try:
             unpacked = unpack(arrived.payload)
         except TooNewError as error:
             self._counters.too_new += 1
-            if arrived.probe not in self._said_too_new and len(self._said_too_new) < MAX_SAID:
-                self._said_too_new.add(arrived.probe)
-                LOG.warning("%s sends what only a newer collector knows: %s", arrived.probe, error)
+            if arrived.probe not in self._warned_too_new and len(self._warned_too_new) < MAX_WARNED:
+                self._warned_too_new.add(arrived.probe)
+                LOG.warning("%s sends batches of a newer version: %s", arrived.probe, error)
             return
         header = unpacked.header
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
             return
         size = len(unpacked.measurements) + len(unpacked.bad)
-        delay = self.buckets.take(arrived.probe, size, time.monotonic())
+        delay = self.rate_limits.take(arrived.probe, size, time.monotonic())
         await self._admit(group, arrived, unpacked)
         if header is not None:
             group.acks.append((arrived.probe, header.boot, header.sequence, delay))
 
-    async def _admit(self, group: _Group, arrived: Arrived, unpacked: Unpacked) -> None:
-        probe = await self._patiently(lambda: self._roster.probe(arrived.probe))
+    async def _admit(self, group: _Group, arrived: Received, unpacked: UnpackedBatch) -> None:
+        probe = await self._retry(lambda: self._roster.probe(arrived.probe))
         for bad in unpacked.bad:
-            group.refuse(arrived, Refused(bad.reason, bad.detail), bad.payload)
+            group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
         for measurement, line in unpacked.measurements:
             group.bytes += len(line)
             outcome = admission.admit(measurement, line, probe, arrived.probe, arrived.received)
@@ -166,23 +164,23 @@ class Ingest:
                 )
             if isinstance(outcome, Admitted):
                 group.admitted.append(outcome)
-                group.heard[arrived.probe] = outcome
+                group.seen[arrived.probe] = outcome
             else:
-                group.refuse(arrived, outcome, line)
+                group.quarantine(arrived, outcome, line)
 
-    def _take_status(self, group: _Group, arrived: Arrived) -> None:
+    def _take_status(self, group: _Group, arrived: Received) -> None:
         try:
             if len(arrived.payload) > MAX_STATUS_BYTES:
                 raise WireError(f"{len(arrived.payload)} bytes, at most {MAX_STATUS_BYTES}")
             decode_status(arrived.payload)
             group.statuses[arrived.probe] = arrived
         except WireError as error:
-            refused = Refused(admission.MALFORMED_STATUS, str(error))
-            group.refuse(arrived, refused, arrived.payload)
+            rejection = Rejection(admission.MALFORMED_STATUS, str(error))
+            group.quarantine(arrived, rejection, arrived.payload)
 
     async def _commit(self, group: _Group) -> None:
         if group.admitted or group.quarantined:
-            added = await self._patiently(
+            added = await self._retry(
                 lambda: self._store.facts.add(group.admitted, group.quarantined)
             )
             counters = self._counters
@@ -199,33 +197,33 @@ class Ingest:
                 counters.lag.observe((now - ended) / 1000)
         for ack in group.acks:
             self._acknowledger.add(*ack)
-        await self._say_heard(group)
+        await self._record_seen(group)
 
-    async def _say_heard(self, group: _Group) -> None:
+    async def _record_seen(self, group: _Group) -> None:
         try:
             for probe, arrived in group.statuses.items():
-                await self._roster.saw(
+                await self._roster.record_seen(
                     probe, arrived.received, status=arrived.payload, at_once=True
                 )
-            for probe, one in group.heard.items():
+            for probe, one in group.seen.items():
                 vantage = one.stored.measurement.vantage
-                await self._roster.saw(
+                await self._roster.record_seen(
                     probe, one.received, country=vantage.country, asn=vantage.asn
                 )
         except StoreUnavailableError as error:
-            # The next heartbeat says it again.
+            # The next heartbeat writes it.
             LOG.debug("last seen not written: %s", error)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask the store until it answers. Raises StoreUnavailableError only when it does not,
-        a while after `stop`."""
+    async def _retry(self, ask: Callable[[], Awaitable[_T]]) -> _T:
+        """Call the store until it is available. Raises StoreUnavailableError only FINISH_SECONDS
+        after `stop`."""
         wait, give_up = 0.1, None
         while True:
             try:
                 answer = await ask()
             except StoreUnavailableError as error:
                 if not self._counters.store:
-                    LOG.warning("the store takes nothing, nothing is acknowledged: %s", error)
+                    LOG.warning("the store is unavailable, nothing is acknowledged: %s", error)
                 self._counters.store = str(error)
                 if self._stop.is_set():
                     give_up = give_up or time.monotonic() + FINISH_SECONDS
@@ -239,6 +237,6 @@ class Ingest:
                 wait = min(wait * 2, 5.0)
                 continue
             if self._counters.store:
-                LOG.info("the store is back")
+                LOG.info("the store is available again")
                 self._counters.store = ""
             return answer

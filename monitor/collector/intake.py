@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What has arrived and is not yet stored, in bounded memory.
+"""Messages that arrived and are not yet stored, in bounded memory.
 
-The connection must always be read, or the broker cuts it; so when the store is slow or away
-the newest messages are let go here. They were not acknowledged: their probes send them again.
+The connection must always be read, or the broker closes it. When the store is slow or unavailable
+the newest messages are dropped here. They were not acknowledged: their probes send them again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_BYTES = 32 << 20
 MAX_MESSAGES = 10_000
 
 
-class Arrived(msgspec.Struct, frozen=True, kw_only=True):
+class Received(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a probe."""
 
     probe: str
@@ -33,13 +33,13 @@ class Intake:
 
     def __init__(self, max_bytes: int = MAX_BYTES, max_messages: int = MAX_MESSAGES) -> None:
         self._max_bytes, self._max_messages = max_bytes, max_messages
-        self._waiting: deque[Arrived] = deque()
+        self._waiting: deque[Received] = deque()
         self._bytes = 0
         self._closed = False
         self._changed = asyncio.Event()
 
-    def put(self, arrived: Arrived) -> bool:
-        """Take a message, or let it go (False) when there is no room."""
+    def put(self, arrived: Received) -> bool:
+        """Queue a message; False when there is no room."""
         full = (
             self._bytes + len(arrived.payload) > self._max_bytes
             or len(self._waiting) >= self._max_messages
@@ -52,11 +52,11 @@ class Intake:
         return True
 
     def close(self) -> None:
-        """Nothing more will come; what is there can still be taken."""
+        """Accept no more messages; those in the queue can still be taken."""
         self._closed = True
         self._changed.set()
 
-    async def get(self) -> Arrived | None:
+    async def get(self) -> Received | None:
         """The oldest message, waiting for one; None when it is closed and empty."""
         while not self._waiting:
             if self._closed:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector remembers about probes, so that it does not ask the registry each time.
+"""What the collector remembers of each probe: its registry record, what it named today, its rate.
 
-A revocation or a new probe is seen after a few seconds. Nothing is judged here.
+A revocation or a new probe is noticed within seconds. No judgement is here.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from monitor.store.registry import Registry
 
 KNOWN_SECONDS = 4.0
 UNKNOWN_SECONDS = 1.0
-SAW_SECONDS = 10.0
-"""How often `last_seen` is written for a probe; what it says anew is written at once."""
-NAMED_SECONDS = 86_400.0
+SEEN_SECONDS = 10.0
+"""How often `last_seen` is written for a probe; its status is written at once."""
+DAY_SECONDS = 86_400.0
 MAX_PROBES = 20_000
+RATE = 100.0
+"""Measurements a second in the long run: a probe of 100 targets in 5 minutes makes 0.3."""
+BURST = 5000.0
+"""Measurements at once: a spool that drains after hours offline."""
 
 
 class _Entry:
     def __init__(self, now: float) -> None:
         self.probe: Probe | None = None
         self.asked: float | None = None
-        self.saw: float | None = None
+        self.seen: float | None = None
         self.targets: set[str] = set()
         self.networks: set[tuple[str, int]] = set()
-        self.named_since = now
+        self.day_began = now
 
 
 class Roster:
-    """Probes by id, as the registry had them a moment ago."""
+    """Probes by id, as the registry had them a few seconds ago."""
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry, self._clock = registry, clock
@@ -47,20 +51,20 @@ class Roster:
         return entry.probe
 
     def targets(self, id: str) -> set[str]:
-        """Targets that this probe named today; the caller adds to it."""
-        return self._today(id).targets
+        """Targets that this probe measured today; the caller adds to it."""
+        return self._entry_today(id).targets
 
     def networks(self, id: str) -> set[tuple[str, int]]:
-        """(country, ASN) that this probe named today; the caller adds to it."""
-        return self._today(id).networks
+        """(country, ASN) that this probe was in today; the caller adds to it."""
+        return self._entry_today(id).networks
 
-    def _today(self, id: str) -> _Entry:
+    def _entry_today(self, id: str) -> _Entry:
         entry, now = self._entry(id), self._clock()
-        if now - entry.named_since >= NAMED_SECONDS:
-            entry.targets, entry.networks, entry.named_since = set(), set(), now
+        if now - entry.day_began >= DAY_SECONDS:
+            entry.targets, entry.networks, entry.day_began = set(), set(), now
         return entry
 
-    async def saw(
+    async def record_seen(
         self,
         id: str,
         at: int,
@@ -70,16 +74,16 @@ class Roster:
         asn: int | None = None,
         at_once: bool = False,
     ) -> None:
-        """Pass on that a probe was heard, but not more often than makes sense.
+        """Write when a probe last sent something, at most once in SEEN_SECONDS unless `at_once`.
 
         Raises StoreUnavailableError.
         """
         entry, now = self._entry(id), self._clock()
-        recently = entry.saw is not None and now - entry.saw < SAW_SECONDS
+        recently = entry.seen is not None and now - entry.seen < SEEN_SECONDS
         if recently and not at_once:
             return
-        await self._registry.saw(id, at, status, country, asn)
-        entry.saw = now
+        await self._registry.record_seen(id, at, status, country, asn)
+        entry.seen = now
 
     def _entry(self, id: str) -> _Entry:
         entry = self._entries.pop(id, None) or _Entry(self._clock())
@@ -88,3 +92,36 @@ class Roster:
         if len(self._entries) > MAX_PROBES:
             del self._entries[next(iter(self._entries))]
         return entry
+
+
+class RateLimits:
+    """Token buckets, one a probe. A probe that sends too much gets its acknowledgements later.
+
+    A probe sends a few unacknowledged batches and then waits, so a delayed acknowledgement is
+    backpressure and loses nothing. Batches of a probe that ignores it are dropped beyond a second
+    limit: they were not acknowledged, so the probe keeps them.
+    """
+
+    def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
+        self._rate, self._burst = rate, burst
+        self._levels: dict[str, tuple[float, float]] = {}
+        """Probe -> (tokens, when they were counted)."""
+
+    def is_blocked(self, probe: str, now: float) -> bool:
+        """Whether the probe is a whole burst in debt, so that its batches are dropped unread.
+        `now` is in seconds of any monotonic clock."""
+        return self._tokens(probe, now) <= -self._burst
+
+    def take(self, probe: str, measurements: int, now: float) -> float:
+        """Take tokens for a batch; return the seconds by which to delay its acknowledgement."""
+        tokens = self._tokens(probe, now) - max(1, measurements)
+        self._levels.pop(probe, None)
+        self._levels[probe] = (tokens, now)
+        if len(self._levels) > MAX_PROBES:
+            # Insertion order is that of last use.
+            del self._levels[next(iter(self._levels))]
+        return max(0.0, -tokens / self._rate)
+
+    def _tokens(self, probe: str, now: float) -> float:
+        tokens, counted = self._levels.get(probe, (self._burst, now))
+        return min(self._burst, tokens + (now - counted) * self._rate)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collector's connection to the broker: subscribe, read, hand on, come back by itself.
+"""The collector's connection to the broker: subscribe, read, reconnect.
 
     broker -> intake -> ingest (decode, admit, commit) -> acknowledge -> broker
 
-Sessions are clean and the broker's queue does not matter, because the probes' spools are the
-record. On MQTT 5 any number of collectors share the load through `$share`.
+Sessions are clean and nothing depends on the broker's queue, because probes keep measurements in
+their spools until they are acknowledged. On MQTT 5 any number of collectors share the load
+through `$share`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from collections.abc import Callable
 from monitor.broker.client import broker_of, connected
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import FINISH_SECONDS, Ingest, Stores
-from monitor.collector.intake import Arrived, Intake
+from monitor.collector.ingest import FINISH_SECONDS, CollectorStore, Ingest
+from monitor.collector.intake import Intake, Received
 from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerError, Connection
 from probes.wire import topics
@@ -34,7 +35,7 @@ async def run_collector(
     url: str,
     user: str,
     secret: str,
-    store: Stores,
+    store: CollectorStore,
     counters: Counters,
     stop: asyncio.Event,
     *,
@@ -42,11 +43,10 @@ async def run_collector(
     tls: ssl.SSLContext | None = None,
     clock: Callable[[], int] = wall_clock,
 ) -> None:
-    """Collect until `stop`; then store and acknowledge what is here, and return.
+    """Collect until `stop`; then store and acknowledge what has arrived, and return.
 
-    A broker or store that is away is waited for, and `counters.unready` says so. `shared`
-    splits the load with other collectors where the broker speaks MQTT 5. Raises ValueError
-    for a bad URL.
+    Waits for an unavailable broker or store; `counters.unready` gives the reason. `shared` splits
+    the load with other collectors where the broker speaks MQTT 5. Raises ValueError for a bad URL.
     """
     broker = broker_of(url)
     intake = Intake()
@@ -63,12 +63,12 @@ async def run_collector(
                     LOG.info("collecting from %s", broker.name)
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
-                    await _read_until(stop, connection, intake, counters, clock)
+                    await _read_until_stopped(stop, connection, intake, counters, clock)
                     intake.close()
-                    # The commit in hand ends by itself within this time.
-                    await asyncio.wait([storing], timeout=FINISH_SECONDS + 1)
+                    # The commit in progress ends within this time.
+                    await asyncio.wait([storing], timeout=FINISH_SECONDS + 0.5)
                     acknowledger.close()
-                    await asyncio.wait([acknowledging], timeout=1)
+                    await asyncio.wait([acknowledging], timeout=0.5)
             except BrokerError as error:
                 if not counters.broker or counters.broker == Counters().broker:
                     LOG.warning("no broker: %s", error)
@@ -89,10 +89,10 @@ async def _subscribe(connection: Connection, shared: bool) -> None:
         batches = f"{topics.COLLECTORS_SHARE}{batches}"
     for wanted in (batches, topics.ALL_STATUS):
         if not await connection.subscribe(wanted):
-            raise BrokerError(f"the broker refused the subscription {wanted}")
+            raise BrokerError(f"the broker rejection the subscription {wanted}")
 
 
-async def _read_until(
+async def _read_until_stopped(
     stop: asyncio.Event,
     connection: Connection,
     intake: Intake,
@@ -117,12 +117,12 @@ async def _read(
         if probe is None:
             continue
         if message.retained:
-            # Nothing of ours is retained here: somebody left it on a broker that lets them.
+            # We retain nothing here; some broker let somebody retain a message.
             await connection.publish(message.topic, b"", qos=0, retain=True)
             continue
         status = message.topic.startswith(_STATUS)
         if status and not message.payload:
             continue  # how a retained message is cleared
-        arrived = Arrived(probe=probe, payload=message.payload, received=clock(), status=status)
+        arrived = Received(probe=probe, payload=message.payload, received=clock(), status=status)
         if not intake.put(arrived):
             counters.dropped += 1

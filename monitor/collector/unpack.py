@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One MQTT payload to measurements and what is wrong with it. Pure.
+"""One MQTT payload into measurements and what is malformed in it. Pure.
 
-Any bytes give an `Unpacked`, or `TooNewError` for a batch of a later version, which must wait
-at its probe. What is malformed is kept for the quarantine with its place; whenever the header
-can be read at all, the batch can be acknowledged, so that it does not come for ever.
+Any bytes give an `UnpackedBatch`, or `TooNewError` for a batch of a newer version, which must stay
+at its probe. Malformed parts are kept for the quarantine with their line number. Whenever the
+header can be read, the batch can be acknowledged, so that it is not sent for ever.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from probes.wire.measurement import VERSION, Measurement
 
 HEADER_BYTES = 4096
 MAX_BAD_LINES = 20
-"""Malformed lines of one batch that are kept; the others are counted in the last remark."""
+"""Malformed lines of one batch that are kept; the last one tells how many more there were."""
 
 
-class Bad(msgspec.Struct, frozen=True):
+class Malformed(msgspec.Struct, frozen=True):
     """Bytes for the quarantine."""
 
     reason: str
@@ -29,43 +29,43 @@ class Bad(msgspec.Struct, frozen=True):
     payload: bytes
 
 
-class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was in a payload."""
+class UnpackedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The contents of a payload."""
 
     header: BatchHeader | None
-    """None when not even the header could be read: nothing to acknowledge."""
+    """None when the header could not be read: nothing to acknowledge."""
     measurements: tuple[tuple[Measurement, bytes], ...] = ()
     """(decoded, line as sent)."""
-    bad: tuple[Bad, ...] = ()
+    bad: tuple[Malformed, ...] = ()
 
 
 class _Version(msgspec.Struct, frozen=True):
     v: int = 1
 
 
-def unpack(payload: bytes) -> Unpacked:
-    """Take a payload apart. Raises TooNewError when the batch, or a measurement in it, is of a
-    later version."""
+def unpack(payload: bytes) -> UnpackedBatch:
+    """Unpack a payload. Raises TooNewError when the batch, or a measurement in it, is of a newer
+    version."""
     try:
         batch = codec.decode_batch(payload)
     except TooNewError:
         raise
     except WireError as error:
-        bad = Bad(admission.MALFORMED_BATCH, str(error), payload)
-        return Unpacked(header=salvaged_header(payload), bad=(bad,))
+        bad = Malformed(admission.MALFORMED_BATCH, str(error), payload)
+        return UnpackedBatch(header=readable_header(payload), bad=(bad,))
     good: list[tuple[Measurement, bytes]] = []
-    wrong: list[Bad] = []
+    wrong: list[Malformed] = []
     for number, line in enumerate(batch.lines, 1):
         try:
             good.append((codec.decode(line), line))
         except WireError as error:
-            if _later(line):
+            if _is_newer(line):
                 raise TooNewError(f"line {number}: {error}") from None
-            wrong.append(Bad(admission.MALFORMED_LINE, f"line {number}: {error}", line))
-    return Unpacked(header=batch.header, measurements=tuple(good), bad=_few(wrong))
+            wrong.append(Malformed(admission.MALFORMED_LINE, f"line {number}: {error}", line))
+    return UnpackedBatch(header=batch.header, measurements=tuple(good), bad=_bounded(wrong))
 
 
-def _few(wrong: list[Bad]) -> tuple[Bad, ...]:
+def _bounded(wrong: list[Malformed]) -> tuple[Malformed, ...]:
     if len(wrong) <= MAX_BAD_LINES:
         return tuple(wrong)
     last = wrong[MAX_BAD_LINES - 1]
@@ -73,15 +73,15 @@ def _few(wrong: list[Bad]) -> tuple[Bad, ...]:
     return (*wrong[: MAX_BAD_LINES - 1], msgspec.structs.replace(last, detail=more))
 
 
-def _later(line: bytes) -> bool:
+def _is_newer(line: bytes) -> bool:
     try:
         return msgspec.json.decode(line, type=_Version).v > VERSION
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
-def salvaged_header(payload: bytes) -> BatchHeader | None:
-    """The header of a batch that is malformed after it, when it can be read."""
+def readable_header(payload: bytes) -> BatchHeader | None:
+    """The header of a batch that is malformed after it, if it can be read."""
     try:
         start = zstd.ZstdDecompressor().decompress(payload, HEADER_BYTES)
         return msgspec.json.decode(start.split(b"\n", 1)[0], type=BatchHeader)

@@ -97,7 +97,7 @@ class Registry:
         """Revoke a probe; False when there is none. The time of the first revocation stays."""
         return await self._revoke(probe_table, id, now)
 
-    async def saw(
+    async def record_seen(
         self,
         probe: str,
         at: int,

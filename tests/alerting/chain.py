@@ -181,7 +181,7 @@ class Chain:
 
     async def _heard(self, who: Person) -> None:
         at = now() + (10**7 if who.stays else 0)
-        await self.database.registry.saw(who.id, at, country=who.country, asn=who.asn)
+        await self.database.registry.record_seen(who.id, at, country=who.country, asn=who.asn)
 
     async def live(self) -> None:
         """Measurements arrive, are judged, and vantages are heard."""

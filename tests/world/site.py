@@ -227,7 +227,7 @@ async def fill(database: Database) -> None:
         probe = Probe(id=person.id, owner="", role="", enrolled=START - HOUR)
         await registry.enrol(token.id, token.secret_sha256, probe, "hash", START - HOUR)
         seen = NOW - 4 * HOUR if person.id == SLEEPING else NOW - MINUTE
-        await registry.saw(person.id, seen, country=person.country, asn=person.asn)
+        await registry.record_seen(person.id, seen, country=person.country, asn=person.asn)
     await registry.revoke_probe(GONE, NOW - HOUR)
 
 

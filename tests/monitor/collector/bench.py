@@ -88,7 +88,7 @@ class Memory:
         self.asked += 1
         return self.known.get(id)
 
-    async def saw(
+    async def record_seen(
         self,
         probe: str,
         at: int,

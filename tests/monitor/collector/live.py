@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import aiomqtt
 
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import Stores
+from monitor.collector.ingest import CollectorStore
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
 from probes.wire import topics
@@ -23,7 +23,7 @@ from tests.world.brokers import MONITOR_SECRET, House
 
 @contextlib.asynccontextmanager
 async def collecting(
-    made: House, *, store: Stores | None = None, url: str = ""
+    made: House, *, store: CollectorStore | None = None, url: str = ""
 ) -> AsyncIterator[Counters]:
     """A collector at work, ended politely."""
     counters, stop = Counters(), asyncio.Event()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitor.collector import admission
-from monitor.collector.admission import Refused, admit, within_networks, within_targets
+from monitor.collector.admission import Rejection, admit, within_networks, within_targets
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Admitted, Probe
 from probes.wire.codec import encode
@@ -20,7 +20,7 @@ PROBE = Probe(id=P, owner="ada", role="control", enrolled=7)
 Q = "p-0000000000000002"
 
 
-def judge(one: Measurement, probe: Probe | None = PROBE, topic: str = P) -> Admitted | Refused:
+def judge(one: Measurement, probe: Probe | None = PROBE, topic: str = P) -> Admitted | Rejection:
     return admit(one, encode(one), probe, topic, NOW)
 
 
@@ -67,7 +67,7 @@ DAY = 86_400_000
 )
 def test_refusals(one: Measurement, probe: Probe | None, reason: str) -> None:
     outcome = judge(one, probe)
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, Rejection)
     assert outcome.reason == reason
     assert outcome.detail
     assert "\n" not in outcome.detail
@@ -115,9 +115,9 @@ def test_networks_are_bounded() -> None:
     for asn in range(admission.MAX_NETWORKS):
         assert within_networks(named, Vantage(country="RU", asn=asn)) is None
     assert within_networks(named, Vantage(country="RU", asn=0)) is None
-    refused = within_networks(named, Vantage(country="FR", asn=0))
-    assert refused is not None
-    assert refused.reason == "too_many_networks"
+    rejection = within_networks(named, Vantage(country="FR", asn=0))
+    assert rejection is not None
+    assert rejection.reason == "too_many_networks"
     assert len(named) == admission.MAX_NETWORKS
 
 
@@ -126,7 +126,7 @@ def test_targets_are_bounded() -> None:
     for number in range(admission.MAX_TARGETS):
         assert within_targets(named, f"a/t{number}") is None
     assert within_targets(named, "a/t1") is None
-    refused = within_targets(named, "a/one-more")
-    assert refused is not None
-    assert refused.reason == "too_many_targets"
+    rejection = within_targets(named, "a/one-more")
+    assert rejection is not None
+    assert rejection.reason == "too_many_targets"
     assert len(named) == admission.MAX_TARGETS

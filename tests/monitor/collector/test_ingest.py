@@ -14,8 +14,8 @@ from monitor.collector import ingest as ingest_module
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import Ingest
-from monitor.collector.intake import Arrived, Intake
-from monitor.collector.pacing import Buckets
+from monitor.collector.intake import Intake, Received
+from monitor.collector.roster import RateLimits
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
 from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms, wait_for
 
@@ -37,7 +37,7 @@ class Desk:
 
     def arrive(self, payload: bytes, probe: str = P, *, status: bool = False) -> bool:
         return self.intake.put(
-            Arrived(probe=probe, payload=payload, received=now_ms(), status=status)
+            Received(probe=probe, payload=payload, received=now_ms(), status=status)
         )
 
     @property
@@ -65,7 +65,7 @@ async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
         assert [ack[:3] for ack in made.acked[:10]] == [(P, "b", n) for n in range(10)]
         assert made.acked[10][:3] == (Q, "q", 0)
         assert made.counters.ingested == 101
-        assert made.counters.lag.buckets()[-1][1] == 101
+        assert made.counters.lag.rate_limits()[-1][1] == 101
         assert {(p, c, a) for p, _, c, a in made.memory.said} == {
             (P, "RU", 64501),
             (Q, "RU", 64501),
@@ -120,7 +120,7 @@ async def test_a_later_version_is_not_acknowledged_and_said_once(
         assert made.acked[0][2] == 9
         assert made.counters.too_new == 3
         assert made.reasons == []
-        assert len([r for r in caplog.records if "newer collector" in r.getMessage()]) == 1
+        assert len([r for r in caplog.records if "newer version" in r.getMessage()]) == 1
 
 
 async def test_store_away_no_acknowledgement_one_line_and_recovery(
@@ -178,7 +178,7 @@ async def test_unknown_and_revoked_probes_are_quarantined() -> None:
 
 async def test_a_flood_is_delayed_then_refused_and_others_are_not_concerned() -> None:
     async with desk(P, Q) as made:
-        made.ingest.buckets = Buckets(rate=10, burst=100)
+        made.ingest.rate_limits = RateLimits(rate=10, burst=100)
         for number in range(10):
             made.arrive(batch(sequences=range(number * 50, number * 50 + 50), number=number))
         made.arrive(batch(Q, boot="q"), Q)

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import asyncio
 
-from monitor.collector.intake import Arrived, Intake
+from monitor.collector.intake import Intake, Received
 
 
-def message(size: int) -> Arrived:
-    return Arrived(probe="p", payload=b"x" * size, received=0)
+def message(size: int) -> Received:
+    return Received(probe="p", payload=b"x" * size, received=0)
 
 
 async def test_in_order_then_closed() -> None:

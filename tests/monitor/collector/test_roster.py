@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.collector import roster
-from monitor.collector.roster import Roster
+from monitor.collector.roster import RateLimits, Roster
 from tests.monitor.collector.bench import Memory, P
 
 
@@ -33,12 +35,12 @@ async def test_a_probe_that_enrols_late_is_seen_soon() -> None:
 async def test_last_seen_is_written_seldom_and_statuses_at_once() -> None:
     memory, now = Memory(P), [0.0]
     known = Roster(memory.registry, clock=lambda: now[0])
-    await known.saw(P, 1, country="RU", asn=1)
-    await known.saw(P, 2, country="RU", asn=1)
-    await known.saw(P, 3, status=b"{}", at_once=True)
+    await known.record_seen(P, 1, country="RU", asn=1)
+    await known.record_seen(P, 2, country="RU", asn=1)
+    await known.record_seen(P, 3, status=b"{}", at_once=True)
     assert [status for _, status, _, _ in memory.said] == [None, b"{}"]
-    now[0] = roster.SAW_SECONDS
-    await known.saw(P, 4, country="FR", asn=2)
+    now[0] = roster.SEEN_SECONDS
+    await known.record_seen(P, 4, country="FR", asn=2)
     assert memory.said[-1] == (P, None, "FR", 2)
 
 
@@ -49,9 +51,49 @@ def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:
     assert known.targets(P) == {"a/b"}
     known.networks(P).add(("RU", 1))
     assert known.networks(P) == {("RU", 1)}
-    now[0] = roster.NAMED_SECONDS
+    now[0] = roster.DAY_SECONDS
     assert known.targets(P) == set()
     assert known.networks(P) == set()
     for number in range(roster.MAX_PROBES + 10):
         known.targets(str(number))
     assert len(known._entries) == roster.MAX_PROBES
+
+
+def test_a_burst_is_free_and_more_is_delayed() -> None:
+    rate_limits = RateLimits(rate=10, burst=100)
+    assert rate_limits.take("a", 60, 0.0) == 0
+    assert rate_limits.take("a", 40, 0.0) == 0
+    assert rate_limits.take("a", 50, 0.0) == 5.0
+    assert rate_limits.take("b", 50, 0.0) == 0, "another probe is not concerned"
+    assert rate_limits.take("a", 10, 5.0) == 1.0
+
+
+def test_who_ignores_the_delay_is_not_taken_from() -> None:
+    rate_limits = RateLimits(rate=10, burst=100)
+    taken = 0
+    while not rate_limits.is_blocked("a", 0.0):
+        rate_limits.take("a", 10, 0.0)
+        taken += 10
+    assert taken == 200
+    assert not rate_limits.is_blocked("b", 0.0)
+    assert not rate_limits.is_blocked("a", 1.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 512)), max_size=60))
+def test_long_run_rate_is_kept(steps: list[tuple[float, int]]) -> None:
+    """Whoever waits for each acknowledgement gets the burst, and then the rate."""
+    rate_limits, now, taken = RateLimits(rate=50, burst=500), 0.0, 0
+    for pause, size in steps:
+        now += pause
+        delay = rate_limits.take("a", size, now)
+        assert delay >= 0
+        taken += max(1, size)
+        now += delay
+        assert taken <= 500 + 50 * now + 1e-6
+
+
+def test_memory_of_rates_is_bounded() -> None:
+    rate_limits = RateLimits()
+    for number in range(roster.MAX_PROBES + 50):
+        rate_limits.take(str(number), 1, 0.0)
+    assert len(rate_limits._levels) == roster.MAX_PROBES

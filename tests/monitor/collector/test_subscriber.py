@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.collector.counters import Counters
-from monitor.collector.pacing import Buckets
+from monitor.collector.roster import RateLimits
 from monitor.collector.subscriber import run_collector
 from probes.delivery.publisher import Publisher
 from probes.delivery.spool import Spool
@@ -240,7 +240,9 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
     embedded: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The acknowledgement comes later than the probe's patience: it sends again, in vain."""
-    monkeypatch.setattr("monitor.collector.ingest.Buckets", lambda: Buckets(rate=100, burst=50))
+    monkeypatch.setattr(
+        "monitor.collector.ingest.RateLimits", lambda: RateLimits(rate=100, burst=50)
+    )
     async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
         payloads = [
             batch(probe.id, range(n * 50, n * 50 + 50), number=n, boot="d") for n in range(3)

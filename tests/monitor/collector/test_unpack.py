@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.collector import admission, unpack
-from monitor.collector.unpack import Unpacked
+from monitor.collector.unpack import UnpackedBatch
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_PACKET_BYTES
 from probes.wire.codec import BatchHeader, TooNewError, encode, encode_batch
 from tests.monitor.collector.bench import batch, measurement
@@ -41,7 +41,7 @@ def test_a_good_batch() -> None:
 @example(encode_batch(HEADER, [b""]))
 def test_any_bytes_give_a_value(payload: bytes) -> None:
     got = unpack.unpack(payload)
-    assert isinstance(got, Unpacked)
+    assert isinstance(got, UnpackedBatch)
     assert got.measurements or got.bad
     assert all(bad.reason in admission.REASONS for bad in got.bad)
 

@@ -20,7 +20,7 @@ async def test_collect_detect_and_serve_share_one_database(url: str) -> None:
         until = time.monotonic() + 2
         while time.monotonic() < until:
             await store.facts.arrivals(0, 100)
-            await store.registry.saw("p-1", 1)
+            await store.registry.record_seen("p-1", 1)
             reads += 1
             await asyncio.sleep(0.005)
         assert int(line(detecting)) > 2

@@ -103,10 +103,10 @@ async def test_a_revoked_probe_has_no_secret(store: Database) -> None:
 async def test_saw_keeps_the_newest_word(store: Database) -> None:
     await store.registry.add_token(token())
     await enrol(store)
-    await store.registry.saw(probe().id, 50, status=b"{}", country="RU", asn=4_294_967_295)
-    await store.registry.saw(probe().id, 60)
-    await store.registry.saw(probe().id, 40, status=b"old", country="FR")
-    await store.registry.saw(probe(2).id, 40)
+    await store.registry.record_seen(probe().id, 50, status=b"{}", country="RU", asn=4_294_967_295)
+    await store.registry.record_seen(probe().id, 60)
+    await store.registry.record_seen(probe().id, 40, status=b"old", country="FR")
+    await store.registry.record_seen(probe(2).id, 40)
     found = await store.registry.probe(probe().id)
     assert found is not None
     assert (found.last_seen, found.status) == (60, b"{}")

@@ -56,7 +56,7 @@ async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.Monke
 
 async def test_one_vantage(web: Client, site: Site) -> None:
     status = Status(state="heartbeat", version="9", spool_rows=3, dropped=1)
-    await site.database.registry.saw(
+    await site.database.registry.record_seen(
         world.PEOPLE[0].id, world.NOW - 1000, status=encode_message(status)
     )
     page = await (await web.get(f"/v/{world.PEOPLE[0].id}")).text()
