@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch explain EVENT`: the rounds of an event folded once more, looked at one by one.
+"""`reachwatch explain EVENT`: the rounds of an event, folded again and shown one by one.
 
-The same fold that decided, from the checkpoint before the onset, so what is shown is what was
-reckoned. Nothing is saved.
+It is the fold that decided, from the checkpoint before the onset, so it shows what was computed.
+Nothing is saved.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime as dt
 import sys
 from collections.abc import Sequence
 from itertools import groupby
@@ -17,6 +16,7 @@ from typing import TextIO
 
 import msgspec
 
+from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
@@ -33,10 +33,10 @@ from monitor.store.reading.progress import pruned_before
 from monitor.store.records import StoreUnavailableError
 
 BEFORE_SECONDS = 1800
-"""How long before the onset the story begins."""
+"""How long before the onset the explanation begins."""
 AFTER_SECONDS = 1800
-"""How long after the confirmation (or the first alarm) and after the end it is still told."""
-MOST_ROUNDS = 200
+"""How long it continues after the confirmation (or the first alarm) and after the end."""
+MAX_ROUNDS = 200
 CHUNK_ROUNDS = 48
 _encoder = msgspec.json.Encoder()
 
@@ -47,11 +47,11 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
     moments: tuple[Moment, ...]
     """In order of rounds, then of networks, targets and layers."""
-    untold: int = 0
-    """Rounds in the middle that were folded but are not shown."""
+    skipped_rounds: int = msgspec.field(default=0, name="untold")
+    """Rounds in the middle that were folded but are left out."""
 
 
-class UntoldError(Exception):
+class NotExplainableError(Exception):
     """Why an event cannot be explained, in one line."""
 
 
@@ -60,19 +60,20 @@ async def explain(
     id: str,
     fingerprints: Fingerprints = OWN,
     *,
-    most: int = MOST_ROUNDS,
+    most: int = MAX_ROUNDS,
     brief: bool = False,
 ) -> Explanation:
     """Fold the event's rounds again and keep what each added, at most `most` rounds.
 
-    `brief`: only until a while after the event was confirmed (or opened). Raises UntoldError
-    when there is no such event or its facts were let go, and StoreUnavailableError.
+    `brief`: only until a while after the event was confirmed (or opened). Raises
+    NotExplainableError when there is no such event or its facts were pruned, and
+    StoreUnavailableError.
     """
     async with database.reading() as connection:
         event = await get_event(connection, id)
         pruned = await pruned_before(connection)
     if event is None:
-        raise UntoldError(
+        raise NotExplainableError(
             f"{id}: there is no such event in this store; it holds those of a detector "
             "(`reachwatch detect`, `up`), and none of `replay`"
         )
@@ -87,9 +88,9 @@ async def explain(
     except StateError:
         start = initial(event.service)
     rounds = [r for r, _ in await database.facts.rounds(start.round, event.service) if r <= ends]
-    # The witnesses stay when everything else of their time goes.
+    # Pruning keeps witnesses, so rounds alone do not tell.
     if not rounds or pruned > first:
-        raise UntoldError(f"{id}: its measurements are no longer kept")
+        raise NotExplainableError(f"{id}: its measurements are no longer kept")
     recorder = Recorder(event, policy, first)
     folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
     window = policy.ms(policy.control_window_seconds)
@@ -100,7 +101,7 @@ async def explain(
 
 
 def _shortened(event: Event, moments: Sequence[Moment], policy: Policy, most: int) -> Explanation:
-    """The beginning and the end of a long story: that is where something was decided."""
+    """The beginning and the end of a long explanation, where something was decided."""
     rounds = sorted({moment.round for moment in moments})
     decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
     early = [round for round in rounds if round <= decided][:most]
@@ -111,36 +112,36 @@ def _shortened(event: Event, moments: Sequence[Moment], policy: Policy, most: in
     return Explanation(
         event=event,
         moments=tuple(moment for moment in moments if moment.round in kept),
-        untold=len(rounds) - len(kept),
+        skipped_rounds=len(rounds) - len(kept),
     )
 
 
-def told(explanation: Explanation) -> str:
+def explanation_text(explanation: Explanation) -> str:
     """The explanation as text for a terminal: one table a series."""
     event = explanation.event
     lines = [
         f"event {event.id}: {event.service} in {event.country}, "
         f"{event.technique or 'cause unknown'}, {event.state}, {event.tier}",
-        f"onset {_moment(event.onset)} ({_moment(event.onset_earliest)} to "
-        f"{_moment(event.onset_latest)}), rules {event.rules_version}, pace {event.pace}",
+        f"onset {time_text(event.onset)} ({time_text(event.onset_earliest)} to "
+        f"{time_text(event.onset_latest)}), rules {event.rules_version}, pace {event.pace}",
         "Each vantage: what it holds for a block after the round, in nats (what the round added).",
     ]
-    if explanation.untold:
-        lines.append(f"{explanation.untold} rounds in the middle are not shown.")
+    if explanation.skipped_rounds:
+        lines.append(f"{explanation.skipped_rounds} rounds in the middle are not shown.")
     ordered = sorted(explanation.moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
     for (asn, target, layer), moments in groupby(ordered, lambda m: (m.asn, m.target, m.layer)):
-        lines += ["", f"AS{asn}  {target}  {layer}", *_table(list(moments))]
+        lines += ["", f"AS{asn}  {target}  {layer}", *_series_table(list(moments))]
     return "\n".join(lines) + "\n"
 
 
-def _table(moments: Sequence[Moment]) -> list[str]:
+def _series_table(moments: Sequence[Moment]) -> list[str]:
     probes = sorted({voice.probe for moment in moments for voice in moment.voices})
     rows = [("ROUND", *probes, "TOGETHER", "NEEDED", "GATE", "TIER")]
     for moment in moments:
         by_probe = {voice.probe: voice for voice in moment.voices}
         rows.append(
             (
-                _moment(moment.round),
+                time_text(moment.round),
                 *(_voice(by_probe.get(probe)) for probe in probes),
                 nats(moment.holds),
                 nats(moment.needs),
@@ -148,11 +149,7 @@ def _table(moments: Sequence[Moment]) -> list[str]:
                 (moment.tier or "-") + (", a part" if moment.divided else ""),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return table(rows)
 
 
 def _voice(voice: Voice | None) -> str:
@@ -169,12 +166,8 @@ def nats(micro: int) -> str:
     return f"{micro / 1e6:.1f}"
 
 
-def _moment(milliseconds: int) -> str:
-    return dt.datetime.fromtimestamp(milliseconds / 1000, tz=dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
-    """Run the command with parsed options; its exit status."""
+    """Run the command with parsed options; return the exit status."""
     out = out or sys.stdout
     try:
         database = await open_database(filled_database_url(given))
@@ -182,8 +175,12 @@ async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
             explanation = await explain(database, given.event, load(given.fingerprints))
         finally:
             await database.close()
-    except (UntoldError, StoreUnavailableError) as error:
+    except (NotExplainableError, StoreUnavailableError) as error:
         print(f"reachwatch: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
-    out.write(_encoder.encode(explanation).decode() + "\n" if given.json else told(explanation))
+    out.write(
+        _encoder.encode(explanation).decode() + "\n"
+        if given.json
+        else explanation_text(explanation)
+    )
     return 0

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch judge`: files of Measurement JSON Lines in, one verdict a target out.
+"""`reachwatch judge`: files of Measurement JSON Lines into one verdict a target.
 
-The shell of the pure judge: it reads, joins and prints. A target is judged in its newest round
-in the vantage's file, beside that round's liveness and the nearest control round in the window.
+Reads, joins and prints; the judgement is pure. A target is judged in its newest round in the
+vantage's file, with that round's liveness and the nearest control round in the window.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import BinaryIO, TextIO
 
 import msgspec
 
+from monitor.commands.terminal import table
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.control import nearest_controls
 from monitor.detection.judge.target import judge
@@ -25,23 +26,23 @@ from monitor.interop.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
-MAX_FAULTS = 20
-"""Malformed lines named one by one; the rest are counted."""
+MAX_ERRORS = 20
+"""Malformed lines that are printed; the rest are counted."""
 
 
 @dataclass
 class _Read:
-    """One file, sorted into what the judge needs."""
+    """The measurements of one file by their use."""
 
     subjects: dict[tuple[str, str], Measurement] = field(default_factory=dict)
     """Newest measurement by probe and target."""
     measured: list[Measurement] = field(default_factory=list)
     liveness: dict[tuple[str, int], list[Measurement]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run the command with parsed options; its exit status."""
+    """Run the command with parsed options; return the exit status."""
     names = [n for n in (given.probe, given.control) if n is not None]
     if names.count("-") > 1:
         print("reachwatch: judge: only one of --probe and --control can be -", file=sys.stderr)
@@ -80,28 +81,32 @@ def judge_files(
 ) -> int:
     """Judge every target in the lines of `probe` and print a verdict each, in target order.
 
-    `window_seconds`: how far a control round may lie, before or after. Several probes in one file
-    are judged each by itself. Returns 0; 2 when a line is malformed or a file cannot be read, with
-    a line `file:number: reason` on `err` for each and no verdicts: half a file would read as
+    `window_seconds`: how far away a control round may be, before or after. Several probes in one
+    file are judged separately. Returns 0; 2 when a line is malformed or a file cannot be read, with
+    a line `file:number: reason` on `err` for each and no verdicts: part of a file would give
     `insufficient`.
     """
     label = ["standard input" if n == "-" else n for n in names]
     try:
         subject = _read(probe, label[0])
-        beside = _read(control, label[1]) if control is not None else _Read()
+        controls_read = _read(control, label[1]) if control is not None else _Read()
     except OSError as error:
         err.write(f"reachwatch: {label[0]}: {error.strerror or error}\n")
         return 2
-    if faults := subject.faults + beside.faults:
-        for fault in faults[:MAX_FAULTS]:
-            err.write(f"reachwatch: {fault}\n")
-        if len(faults) > MAX_FAULTS:
-            err.write(f"reachwatch: and {len(faults) - MAX_FAULTS} more malformed lines\n")
+    if errors := subject.errors + controls_read.errors:
+        for text in errors[:MAX_ERRORS]:
+            err.write(f"reachwatch: {text}\n")
+        if len(errors) > MAX_ERRORS:
+            err.write(f"reachwatch: and {len(errors) - MAX_ERRORS} more malformed lines\n")
         return 2
     verdicts = []
     for _, measurement in sorted(subject.subjects.items(), key=lambda item: item[0][::-1]):
         controls = nearest_controls(
-            measurement, beside.measured, beside.liveness, int(window_seconds * 1000), later=True
+            measurement,
+            controls_read.measured,
+            controls_read.liveness,
+            int(window_seconds * 1000),
+            later=True,
         )
         alive = subject.liveness.get((measurement.probe, measurement.round), [])
         quic = quic_passes(
@@ -113,7 +118,7 @@ def judge_files(
         verdicts.append(judge(measurement, alive, controls, fingerprints, quic))
     if not verdicts:
         err.write(f"reachwatch: {label[0]}: no measurement of a target\n")
-    out.writelines(map(_line, verdicts) if as_json else _table(verdicts))
+    out.writelines(map(_line, verdicts) if as_json else _verdict_table(verdicts))
     return 0
 
 
@@ -121,7 +126,7 @@ def _read(lines: Iterable[bytes], name: str) -> _Read:
     read = _Read()
     for number, item in read_lines(lines):
         if isinstance(item, WireError):
-            read.faults.append(f"{name}:{number}: {item}")
+            read.errors.append(f"{name}:{number}: {item}")
         elif item.target in LIVENESS_TARGETS:
             read.liveness.setdefault((item.probe, item.round), []).append(item)
         else:
@@ -154,8 +159,8 @@ def _line(verdict: Verdict) -> str:
 _HEAD = ("TARGET", "STATE", "TECHNIQUE", "RULE", "ENDPOINTS", "ADDRESSES", "EVIDENCE")
 
 
-def _table(verdicts: Sequence[Verdict]) -> Iterable[str]:
-    """Yield the lines of a table: how many of how many failed, and why."""
+def _verdict_table(verdicts: Sequence[Verdict]) -> Iterable[str]:
+    """Yield the lines of a table of verdicts."""
     if not verdicts:
         return
     rows = [_HEAD] + [
@@ -170,7 +175,4 @@ def _table(verdicts: Sequence[Verdict]) -> Iterable[str]:
         )
         for v in verdicts
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip() + "\n"
+    yield from (f"{line}\n" for line in table(rows))

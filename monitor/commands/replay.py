@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch replay`: measurements through the present rules and detector, events out.
+"""`reachwatch replay`: measurements through the current rules and detector into events.
 
-The same fold as the live detector's. Nothing of arrival is read, so the same measurements give
-the same bytes in whatever order they come.
+It is the same fold as the live detector's. Times of arrival are not read, so the same measurements
+give the same bytes in any order.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from typing import BinaryIO, TextIO
 
 import msgspec
 
+from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
@@ -25,7 +25,6 @@ from monitor.detection.sequence.history import Folding, chunks, sort_events
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import filled_database_url
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import all_events
 from monitor.store.reading.progress import list_services
 from monitor.store.records import StoreUnavailableError
 from probes.wire.codec import WireError, read_lines
@@ -33,13 +32,13 @@ from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
 CHUNK_ROUNDS = 200
 FOREVER = 2**62
-MAX_FAULTS = 20
-"""Malformed lines named one by one; the rest are counted."""
+MAX_ERRORS = 20
+"""Malformed lines that are printed; the rest are counted."""
 _encoder = msgspec.json.Encoder()
 
 
 class FilesError(Exception):
-    """Files that are not Measurement JSON Lines: one line for each fault."""
+    """Files that are not Measurement JSON Lines: one line for each error."""
 
 
 def event_line(event: Event) -> bytes:
@@ -52,30 +51,24 @@ def lines(events: Sequence[Event]) -> bytes:
     return b"".join(event_line(event) + b"\n" for event in sort_events(events))
 
 
-async def events_bytes(database: Database) -> bytes:
-    """What the live detector concluded, in the form in which replay prints it."""
-    async with database.reading() as connection:
-        return lines(await all_events(connection))
-
-
 def read_files(files: Iterable[tuple[str, Iterable[bytes]]]) -> list[Stored]:
     """Measurements of (name, lines) pairs as if they had been stored.
 
-    A file knows no tokens: the owner is the probe itself, the role is the one it claims, and
-    its age is no obstacle. The same id twice counts once. Raises FilesError.
+    Without tokens the owner is the probe itself, the role is the claimed one, and every probe is
+    old enough to vote. The same id twice counts once. Raises FilesError.
     """
     found: dict[str, Measurement] = {}
-    faults: list[str] = []
+    errors: list[str] = []
     for name, file in files:
         for number, one in read_lines(file):
             if isinstance(one, WireError):
-                faults.append(f"{name}:{number}: {one}")
+                errors.append(f"{name}:{number}: {one}")
             elif found.setdefault(one.id, one) != one:
-                faults.append(f"{name}:{number}: id {one.id} was there with other contents")
-    if faults:
-        more = len(faults) - MAX_FAULTS
-        told = faults[:MAX_FAULTS] + ([f"and {more} more"] if more > 0 else [])
-        raise FilesError("\n".join(told))
+                errors.append(f"{name}:{number}: id {one.id} occurs twice with different contents")
+    if errors:
+        more = len(errors) - MAX_ERRORS
+        first = errors[:MAX_ERRORS] + ([f"and {more} more"] if more > 0 else [])
+        raise FilesError("\n".join(first))
     return [
         Stored(measurement=m, owner=m.probe, role=m.vantage.role, enrolled=0)
         for m in found.values()
@@ -132,8 +125,8 @@ async def replay(
 ) -> None:
     """Fold everything up to `to_ms` and print the events that changed at or after `from_ms`.
 
-    What is older than `from_ms` is folded too: baselines need it, and an event must not change
-    with the window that somebody looks at. Raises StoreUnavailableError.
+    Older rounds are folded too: baselines need them, and an event must not depend on the period
+    that is printed. Raises StoreUnavailableError.
     """
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
@@ -142,11 +135,11 @@ async def replay(
     else:
         events = fold_files(source, until, policy, fingerprints)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
-    out.write(lines(shown) if as_json else _table(shown, networks).encode())
+    out.write(lines(shown) if as_json else _event_table(shown, networks).encode())
     out.flush()
 
 
-def _table(events: Sequence[Event], networks: bool) -> str:
+def _event_table(events: Sequence[Event], networks: bool) -> str:
     if not events:
         return "no events\n"
     rows = [("EVENT", "SERVICE", "COUNTRY", "NETWORKS", "TECHNIQUE", "TIER", "STATE", "ONSET")]
@@ -159,39 +152,28 @@ def _table(events: Sequence[Event], networks: bool) -> str:
             event.technique or "unknown",
             event.tier.value,
             event.state.value,
-            _moment(event.onset),
+            time_text(event.onset),
         )
         for event in sort_events(events)
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    told = ["", *(_networks(event) if networks else "" for event in sort_events(events))]
-    return "".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        + "\n"
-        + more
-        for row, more in zip(rows, told, strict=True)
-    )
+    details = ["", *(_networks(event) if networks else "" for event in sort_events(events))]
+    return "".join(f"{line}\n{more}" for line, more in zip(table(rows), details, strict=True))
 
 
 def _networks(event: Event) -> str:
-    """What each network of an event saw, and since when; and when it ended. Indented."""
-    end = "" if event.closed is None else f"    ended {_moment(event.closed)}\n"
+    """When an event ended, and what each network saw since when; indented."""
+    end = "" if event.closed is None else f"    ended {time_text(event.closed)}\n"
     return end + "".join(
-        f"    since {_moment(each.onset)}  AS{each.asn}  {each.target}  "
+        f"    since {time_text(each.onset)}  AS{each.asn}  {each.target}  "
         f"{each.technique or 'unknown'}  {each.tier}\n"
         for each in sorted(event.networks, key=lambda each: (each.onset, each.asn, each.target))
     )
 
 
-def _moment(milliseconds: int) -> str:
-    when = dt.datetime.fromtimestamp(milliseconds / 1000, tz=dt.UTC)
-    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 async def run(
     given: argparse.Namespace, out: BinaryIO | None = None, err: TextIO | None = None
 ) -> int:
-    """Run the command with parsed options; its exit status."""
+    """Run the command with parsed options; return the exit status."""
     out, err = out or sys.stdout.buffer, err or sys.stderr
     policy = Policy(pace=given.pace or 1)
     known = load(given.fingerprints)

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands of `reachwatch` that look at or change little and end at once: tokens, probes,
-catalogue, rules, schema, database.
-"""
+"""The short commands of `reachwatch`: tokens, probes, catalogue, rules, schema, database."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.commands.terminal import table
 from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database
@@ -22,7 +20,7 @@ from probes.runtime.options import OptionError
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run one command; its exit status."""
+    """Run one command; return the exit status."""
     match given.command:
         case "rules":
             # Imported here: no other command needs it.
@@ -44,13 +42,13 @@ def run(given: argparse.Namespace) -> int:
             return lint(given.directory)
         case _:
             try:
-                return asyncio.run(_stored(given))
+                return asyncio.run(_with_database(given))
             except (StoreUnavailableError, StoreRefusedError) as error:
                 raise OptionError(str(error)) from None
 
 
 def lint(directory: Path | None) -> int:
-    """Print what is wrong with a catalogue; 1 when anything is."""
+    """Print the problems of a catalogue; return 1 when there are any."""
     import probes.catalogue
     from probes.catalogue.lint import lint as problems_of
 
@@ -60,7 +58,7 @@ def lint(directory: Path | None) -> int:
     return 1 if problems else 0
 
 
-async def _stored(given: argparse.Namespace) -> int:
+async def _with_database(given: argparse.Namespace) -> int:
     url = database_url(given)
     if given.command.startswith("db "):
         return await _db(given, url)
@@ -73,12 +71,12 @@ async def _stored(given: argparse.Namespace) -> int:
                 await _token_list(database)
             case "token revoke":
                 if not await database.registry.revoke_token(given.id, wall_clock()):
-                    raise OptionError(f"token {given.id}: there is none with this id")
+                    raise OptionError(f"token {given.id}: not found")
             case "probes list":
                 await _probes_list(database)
             case "probes revoke":
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
-                    raise OptionError(f"probe {given.id}: there is none with this id")
+                    raise OptionError(f"probe {given.id}: not found")
         return 0
     finally:
         await database.close()
@@ -127,11 +125,11 @@ async def _token_list(database: Database) -> None:
                 state,
             )
         )
-    print_table(rows)
+    print("\n".join(table(rows)))
 
 
 async def _probes_list(database: Database) -> None:
-    rows = [("id", "role", "owner", "country", "network", "last heard", "state")]
+    rows = [("id", "role", "owner", "country", "network", "last seen", "state")]
     rows.extend(
         (
             probe.id,
@@ -144,7 +142,7 @@ async def _probes_list(database: Database) -> None:
         )
         for probe in await database.registry.probes()
     )
-    print_table(rows)
+    print("\n".join(table(rows)))
 
 
 async def _db(given: argparse.Namespace, url: str) -> int:
@@ -154,38 +152,29 @@ async def _db(given: argparse.Namespace, url: str) -> int:
     match given.command:
         case "db migrate":
             changed = await migrate(url)
-            print("brought up to date" if changed else "already up to date")
+            print("upgraded" if changed else "already up to date")
         case "db size":
             rows = [("table", "rows", "bytes")]
             rows.extend(
                 (each.table, f"{each.rows:,}", "" if each.bytes is None else f"{each.bytes:,}")
                 for each in await size(url)
             )
-            print_table(rows)
+            print("\n".join(table(rows)))
         case "db prune":
             pruned = await prune(url, wall_clock() - 1000 * given.older_than)
             print(
-                f"{pruned.measurements:,} measurements let go, "
+                f"{pruned.measurements:,} measurements deleted, "
                 f"{pruned.witnesses_kept:,} kept as witnesses of events"
             )
         case "db move":
-            said = sys.stderr.isatty()
+            on_terminal = sys.stderr.isatty()
 
             def progress(table: str, rows: int) -> None:
-                if said:
+                if on_terminal:
                     print(f"\r{table}: {rows:,} rows\x1b[K", end="", file=sys.stderr, flush=True)
 
             copied = await move(url, given.to, progress)
-            if said:
+            if on_terminal:
                 print(file=sys.stderr)
             print(f"{sum(copied.values()):,} rows copied")
     return 0
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in aligned columns, the first one being the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )

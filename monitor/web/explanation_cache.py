@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-from monitor.commands.explain import Explanation, UntoldError
+from monitor.commands.explain import Explanation, NotExplainableError
 from monitor.detection.model import Event
 from monitor.store.records import StoreUnavailableError
 
@@ -38,7 +38,7 @@ class ExplanationCache:
             key = await self._requests.get()
             try:
                 found: Explanation | str = await self._explain(key[0])
-            except UntoldError as error:
+            except NotExplainableError as error:
                 found = str(error).partition(": ")[2]
             except StoreUnavailableError as error:
                 log.warning("an event cannot be explained: %s", error)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.replay import events_bytes
 from monitor.store.database import open_database
 from tests.acceptance.demo import Demonstration
+from tests.monitor.fleet import events_bytes
 
 FIRST_PAGE_SECONDS = 60
 CONFIRMED_SECONDS = 180

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from monitor.commands.replay import lines
 from monitor.detection.model import Stored
+from monitor.store.database import Database
+from monitor.store.reading.events import all_events
 from monitor.store.records import Admitted
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
@@ -113,3 +116,9 @@ def admitted(stored: Iterable[Stored]) -> list[Admitted]:
         Admitted(stored=each, line=encode(each.measurement), received=each.measurement.started)
         for each in stored
     ]
+
+
+async def events_bytes(database: Database) -> bytes:
+    """What the live detector concluded, in the form in which replay prints it."""
+    async with database.reading() as connection:
+        return lines(await all_events(connection))

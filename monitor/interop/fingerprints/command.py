@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from monitor.commands.upkeep import print_table
+from monitor.commands import terminal
 from monitor.detection.fingerprints.entry import ACCUSING, VETO, Fingerprint
 from monitor.detection.fingerprints.known import ADDRESSES, HOSTS, NAMES, PHRASES
 from monitor.interop.fingerprints import directory, tables
@@ -103,7 +103,7 @@ def _list(path: Path | None) -> int:
             )
             for one in sorted(directory.read(path)[0])
         ]
-    print_table(rows)
+    print("\n".join(terminal.table(rows)))
     print(f"{len(rows) - 1} fingerprints, version of what was loaded: {loaded.version or 'none'}")
     return 0
 

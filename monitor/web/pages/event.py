@@ -132,7 +132,7 @@ async def rounds_page(request: web.Request) -> web.Response:
         "event": event,
         "headline": event_text.headline(event, name),
         "pictures": rounds.pictures(explanation.moments) if explanation else [],
-        "untold": explanation.untold if explanation else 0,
+        "untold": explanation.skipped_rounds if explanation else 0,
         "why_not": "" if explanation else str(found),
     }
     return await render(request, "rounds.html", values)

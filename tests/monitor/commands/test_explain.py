@@ -10,14 +10,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.commands.explain import Explanation, UntoldError, explain, run, told
-from monitor.commands.replay import events_bytes
+from monitor.commands.explain import (
+    Explanation,
+    NotExplainableError,
+    explain,
+    explanation_text,
+    run,
+)
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
-from tests.monitor.fleet import INTERVAL, START, admitted, from_round, rounds
+from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
 
 LIVED = 40
 BLOCK = from_round(4, 20)
@@ -29,7 +34,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
     made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
     await made.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
     detector = Detector(made, Policy(), "one", lambda: START + 10**9)
-    while await detector.turn():
+    while await detector.run_once():
         pass
     yield made
     await made.close()
@@ -50,7 +55,7 @@ async def test_from_before_the_onset_to_after_the_end(store: Database) -> None:
     assert event.closed is not None
     assert moments[-1].round == event.closed - INTERVAL
     assert {voice.said for moment in moments for voice in moment.voices} == {"failed", "worked"}
-    assert explanation.untold == 0
+    assert explanation.skipped_rounds == 0
     assert await events_bytes(store) == before
 
 
@@ -60,7 +65,7 @@ async def test_brief_ends_after_the_decision_and_long_ones_lose_their_middle(
     id = await only(store)
     everything = await explain(store, id)
     short = await explain(store, id, most=10)
-    assert short.untold == len({m.round for m in everything.moments}) - 10
+    assert short.skipped_rounds == len({m.round for m in everything.moments}) - 10
     assert short.moments[0] == everything.moments[0]
     brief = await explain(store, id, brief=True)
     assert set(brief.moments) <= set(everything.moments)
@@ -68,7 +73,7 @@ async def test_brief_ends_after_the_decision_and_long_ones_lose_their_middle(
 
 async def test_as_text(store: Database) -> None:
     explanation = await explain(store, await only(store))
-    text = told(explanation)
+    text = explanation_text(explanation)
     assert "wechat in RU, tls.reset.sni, closed, confirmed" in text
     assert "AS64501  wechat/messaging  tls" in text
     table = text.split("tls\n")[1].splitlines()
@@ -79,12 +84,12 @@ async def test_as_text(store: Database) -> None:
     assert "confirmed" in text
 
 
-async def test_what_cannot_be_told(store: Database) -> None:
-    with pytest.raises(UntoldError, match="no such event"):
+async def test_what_cannot_be_explanation_text(store: Database) -> None:
+    with pytest.raises(NotExplainableError, match="no such event"):
         await explain(store, "0" * 16)
     id = await only(store)
     await prune(store.engines.place, START + 10**9)
-    with pytest.raises(UntoldError, match="no longer kept"):
+    with pytest.raises(NotExplainableError, match="no longer kept"):
         await explain(store, id)
 
 

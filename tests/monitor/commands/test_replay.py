@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from monitor.commands.replay import FilesError, event_line, events_bytes, read_files, replay, run
+from monitor.commands.replay import FilesError, event_line, read_files, replay, run
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import open_database
 from probes.wire.codec import encode
-from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, from_round, rounds
+from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, events_bytes, from_round, rounds
 
 BLOCK = from_round(4, 20)
 
@@ -60,7 +60,7 @@ async def test_store_emptied_of_conclusions_replays_the_live_events(
     try:
         await live.facts.add(admitted(everything), ())
         detector = Detector(live, Policy(), "one", lambda: START + 10**9)
-        while await detector.turn():
+        while await detector.run_once():
             pass
         expected = await events_bytes(live)
         assert b'"tier":"confirmed"' in expected
@@ -157,5 +157,5 @@ def test_same_id_with_other_contents_is_a_fault() -> None:
     other = msgspec.structs.replace(second.measurement, id=first.measurement.id)
     same = [encode(first.measurement)] * 2
     assert len(read_files([("a", same)])) == 1
-    with pytest.raises(FilesError, match=r"b:1: id \w+ was there with other contents"):
+    with pytest.raises(FilesError, match=r"b:1: id \w+ occurs twice with different contents"):
         read_files([("a", same), ("b", [encode(other)])])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from monitor.commands.replay import events_bytes, fold_store, lines
+from monitor.commands.replay import fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import LEASE_SECONDS, Detector
@@ -22,7 +22,16 @@ from monitor.store.reading.measurements import list_judged
 from monitor.store.records import StoreUnavailableError
 from monitor.store.tables import detector_state
 from monitor.store.upkeep import prune
-from tests.monitor.fleet import INTERVAL, PEOPLE, START, Person, admitted, from_round, rounds
+from tests.monitor.fleet import (
+    INTERVAL,
+    PEOPLE,
+    START,
+    Person,
+    admitted,
+    events_bytes,
+    from_round,
+    rounds,
+)
 
 POLICY = Policy()
 BLOCK = from_round(4)

@@ -15,7 +15,7 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from monitor.commands.replay import events_bytes, replay
+from monitor.commands.replay import replay
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
@@ -27,7 +27,7 @@ from probes.wire.measurement import LIVENESS_TARGETS, Role
 from tests.monitor.detection.imported import runs
 from tests.monitor.detection.sequence.test_history_laws import again
 from tests.monitor.detector.test_loop import World
-from tests.monitor.fleet import PEOPLE, START, admitted, rounds
+from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, rounds
 
 TARGET = runs.TARGET
 SERVICE = TARGET.partition("/")[0]

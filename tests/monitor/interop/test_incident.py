@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.commands.replay import events_bytes, replay
+from monitor.commands.replay import replay
 from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
+from tests.monitor.fleet import events_bytes
 from tests.monitor.interop.incident import BEGIN, BLOCK_FROM, BLOCK_TO, BLOCKING, incident
 from tests.monitor.interop.test_importing import as_csv, taken, url
 
@@ -84,11 +85,11 @@ async def test_the_table_says_of_each_network_since_when(tmp_path: Path) -> None
 
 
 async def looked(database: Database, holder: str) -> None:
-    detecting = Detector(database, Policy(), holder, lambda: START + 10_000 * HOUR)
-    while await detecting.turn():
+    detector = Detector(database, Policy(), holder, lambda: START + 10_000 * HOUR)
+    while await detector.run_once():
         pass
-    await detecting.turn()
-    await detecting._resign()
+    await detector.run_once()
+    await detector._release_lease()
 
 
 async def test_a_restart_in_the_middle_and_late_files_change_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from monitor.commands.explain import Explanation, UntoldError
+from monitor.commands.explain import Explanation, NotExplainableError
 from monitor.store.records import StoreUnavailableError
 from monitor.web.explanation_cache import MAX_KEPT, ExplanationCache
 from tests.monitor.store.samples import NOON, event
@@ -67,7 +67,7 @@ async def test_an_event_without_explanation_has_a_reason() -> None:
     desk = Desk()
     desk.may.set()
     async with running(desk) as stories:
-        desk.trouble = UntoldError(f"{ONE.id}: its measurements are no longer kept")
+        desk.trouble = NotExplainableError(f"{ONE.id}: its measurements are no longer kept")
         assert await stories.get(ONE) == "its measurements are no longer kept"
         desk.trouble = StoreUnavailableError("no connection to 10.0.0.1")
         assert await stories.get(replace(ONE, updated=1)) == "the store is away"

@@ -111,7 +111,7 @@ async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Cli
     try:
         await database.facts.add(admitted(rounds(range(40), from_round(4, 20))), ())
         detector = Detector(database, policy, "one", lambda: START + 10**9)
-        while await detector.turn():
+        while await detector.run_once():
             pass
         stories = ExplanationCache(partial(explain, database))
         site = replace(site_of(database), explanations=stories, clock=lambda: START + 3_600_000)
