@@ -148,15 +148,16 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "app.answer_lacks",
         lambda f: f.kind is Kind.OK and bool(f.lacks),
         State.INCONCLUSIVE,
-        "It speaks, and its answer lacks what the control is shown: a key of the service's, or the "
-        "offer of TLS. Someone in between would look so.",
+        "The server speaks the protocol, but its answer lacks what the control gets: a key of the "
+        "service, or the offer of TLS. A man in the middle would look so.",
         evidence=("answer_lacks",),
     ),
     Rule(
         "app.spoke",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "A server of the app's own protocol answered. Whose it is, such an answer does not prove.",
+        "A server of the app's own protocol answered. Such an answer does not prove whose server "
+        "it is.",
     ),
     Rule(
         "app.repeat_spoke",
@@ -169,30 +170,29 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "app.control_fails_too",
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
-        "The control fails in the same way, or is answered by something else as well: the service "
-        "is down, or no longer speaks this protocol there.",
+        "The control fails in the same way, or gets another kind of answer as well: the service is "
+        "down, or no longer speaks this protocol there.",
     ),
     Rule(
         "app.page",
         lambda f: f.kind is Kind.OTHER and f.web,
         State.INCONCLUSIVE,
-        "A page in clear text answers in place of the app's server, and it is no block page that "
-        "we know.",
+        "A page in clear text answers in place of the app's server, and it is no known block page.",
         evidence=("clear_http",),
     ),
     Rule(
         "app.foreign",
         lambda f: f.kind is Kind.OTHER,
         State.INCONCLUSIVE,
-        "Something answers that does not speak the app's protocol.",
+        "The answer is not in the app's protocol.",
         evidence=("foreign_answer",),
     ),
     Rule(
         "app.reset",
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
-        "The connection dies by RST after the app's first bytes, twice, where the control is "
-        "answered. (fit: tls reset, halved)",
+        "The connection is reset (RST) after the app's first bytes, twice, while the control gets "
+        "an answer. (fit: tls reset, halved)",
         Technique.APP_RESET,
         2_400_000,
     ),
@@ -200,8 +200,8 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "app.timeout",
         lambda f: f.kind is Kind.TIMEOUT,
         State.BLOCKED,
-        "The connection comes about and the app's first bytes are met with silence, twice, where "
-        "the control is answered. (low)",
+        "The connection is established, and the app's first bytes get no answer, twice, while the "
+        "control gets one. (low)",
         Technique.APP_TIMEOUT,
         700_000,
     ),
@@ -209,14 +209,14 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "app.closed",
         lambda f: f.kind is Kind.EOF,
         State.INCONCLUSIVE,
-        "The connection is closed in an orderly way after the app's first bytes, where the control "
-        "is answered: servers that are asked too often do so.",
+        "The connection is closed normally after the app's first bytes, while the control gets an "
+        "answer: servers do so that are asked too often.",
         evidence=("closed",),
     ),
     Rule(
         "app.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "The exchange failed in a way that these rules do not know.",
+        "The exchange failed in a way that no other rule covers.",
     ),
 )

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rules of DNS read: one name and query type, and what became of its answers.
+"""One name and query type at the vantage's own resolver: what is read, and the rules.
 
-Rules over one name and query type at the vantage's own resolver.
-
-What works comes first: a valid certificate rehabilitates an answer, so geographic DNS is never
-an accusation. An answer that is merely different accuses nobody.
+Signs that the answer is right come first: a valid certificate confirms an answer, so geographic DNS
+is never an accusation. An answer that is only different accuses nobody.
 """
 
 from __future__ import annotations
@@ -71,17 +69,17 @@ class LookupFacts:
     limits: bool = False
     """At the same time the resolver failed an innocuous name in the same way."""
     authority: bool = False
-    """An encrypted resolver, which nobody on the path can answer for, fails in the same way, and
+    """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
 
     @property
     def excused(self) -> bool:
-        """Nobody needs to have lied."""
+        """The failure has a cause other than a forged answer."""
         return self.limits or self.authority
 
 
 def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
-    """The handshake at an address dies for our name only."""
+    """Whether the handshake at an address fails for our name only."""
     if address.tls is None or (kind := tls_kind(address.tls)) not in DEATHS:
         return False
     return TLSFacts(
@@ -93,7 +91,7 @@ def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
 
 
 def works(address: AddressView) -> bool:
-    """Every step tried with the service's name passed here."""
+    """Whether every step with the service's name passed here."""
     if address.tls is not None and not address.proven:
         return False
     if (
@@ -162,7 +160,7 @@ def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
 
 
 def _foreign(address: AddressView) -> bool:
-    """Someone else's certificate, or HTTP in place of TLS, by whatever handshake."""
+    """Someone else's certificate, or HTTP in place of TLS, in any handshake."""
     if address.proven:
         return False
     kinds = [tls_kind(seen) for seen in (address.tls, address.tls_beside) if seen is not None]
@@ -189,15 +187,15 @@ def _follows_name(endpoint: EndpointView, addresses: Iterable[AddressView]) -> b
 
 
 def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
-    """A public resolver over plain UDP or TCP says what our own resolver says. Silence is too
-    common to count."""
+    """Whether a public resolver over plain UDP or TCP gives the same wrong answer as our own.
+    Missing answers are too common to count."""
     if kind is Kind.TIMEOUT or dns_kind(reference) is not kind:
         return False
     return kind is not Kind.OK or bool(own.intersection(reference.answers))
 
 
 def _page_of(context: EndpointContext, lookup: DNSLookup, own: frozenset[str]) -> str | None:
-    """What the answer is known for: one of its addresses, or a name that it is an alias of."""
+    """The fingerprint of one of the answer's addresses, or of a name that it is an alias of."""
     aliases = lookup.replies[0].cnames if own and lookup.replies else ()
     for text in (*sorted(own), *aliases):
         if (id := context.fingerprints.answer(text, context.country)) is not None:
@@ -232,36 +230,37 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.answer_known",
         lambda f: f.known,
         State.OK,
-        "The control, or an encrypted resolver, gave one of these addresses too; also when it is "
-        "odd, as with names that publish private addresses to everyone (OONI: bogon_in_ctrl).",
+        "The control, or an encrypted resolver, gave one of these addresses too. This also covers "
+        "names that give private addresses to everyone (OONI: bogon_in_ctrl).",
     ),
     Rule(
         "dns.no_record",
         lambda f: f.kind is Kind.EMPTY and (f.reach is Reach.SAME or f.sibling),
         State.DOWN,
-        "No address of this family: for the control neither, or for this resolver only while the "
-        "other family is answered, as home routers do that filter AAAA.",
+        "No address of this family, for the control neither; or the other family is answered, as "
+        "by home routers that filter AAAA.",
     ),
     Rule(
         "dns.failure_everywhere",
         lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
         State.DOWN,
-        "The control's resolver fails in the same way: the name is gone or its servers are down.",
+        "The control's resolver fails in the same way: the name no longer exists or its servers "
+        "are down.",
     ),
     Rule(
         "dns.resolver_limits",
         lambda f: f.limits and f.kind in _UNANSWERED and not f.sibling,
         State.INCONCLUSIVE,
-        "At the same time the resolver failed an innocuous name in the same way: it limits how "
-        "often it is asked, or is in trouble itself.",
+        "At the same time the resolver failed an innocuous name in the same way: it limits its "
+        "queries or is faulty.",
         evidence=("resolver_limits",),
     ),
     Rule(
         "dns.authority_differs",
         lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,
         State.INCONCLUSIVE,
-        "Asked from here over an encrypted channel the answer is the same, and the control gets "
-        "another: the name's own servers answer by country.",
+        "An encrypted resolver gives the same answer here, and the control gets another one: the "
+        "name's own servers answer by country.",
         evidence=("by_authority",),
     ),
     Rule(
@@ -284,8 +283,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.injected",
         lambda f: _unvouched(f) and f.injected and not f.by_name,
         State.BLOCKED,
-        "The answer cannot prove itself, and a second reply differed or an address that runs no "
-        "DNS answered: it was forged on the path. (typed; GFWatch calls the latter zero-error)",
+        "No certificate confirms the answer, and a second reply differed or an address that runs "
+        "no DNS answered: it was forged on the path. (typed; GFWatch calls the latter zero-error)",
         Technique.DNS_INJECTION_OTHER,
         4_700_000,
     ),
@@ -303,8 +302,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         lambda f: _unvouched(f) and f.dead and not f.by_name,
         State.BLOCKED,
         "The answered addresses, which no control sees, fail, while the control's addresses work "
-        "from here: a fault of geographic DNS looks the same, so it weighs little. "
-        "(fit: answer_unmatched +0.58)",
+        "from here. A fault of geographic DNS looks the same, so the weight is low. (fit: "
+        "answer_unmatched +0.58)",
         Technique.DNS_INJECTION_OTHER,
         1_300_000,
     ),
@@ -312,20 +311,20 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.answer_alone",
         lambda f: f.kind is Kind.OK and not f.others_known,
         State.OK,
-        "Nobody else gave addresses to compare with.",
+        "There are no other addresses to compare with.",
     ),
     Rule(
         "dns.answer_unmatched",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "Other addresses than the control's, and nothing says that they are wrong: geographic DNS.",
+        "Other addresses than the control's, with no sign that they are wrong: geographic DNS.",
         evidence=("dns_unproven",),
     ),
     Rule(
         "dns.nxdomain",
         lambda f: f.kind is Kind.NXDOMAIN,
         State.BLOCKED,
-        "The resolver denies the name. (fit: dns fail_ctrl_ok +1.61)",
+        "The resolver says that the name does not exist. (fit: dns fail_ctrl_ok +1.61)",
         Technique.DNS_NXDOMAIN,
         3_700_000,
     ),
@@ -333,8 +332,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.refused",
         lambda f: f.kind is Kind.DNS_REFUSED and not f.sibling,
         State.BLOCKED,
-        "The resolver refuses this name and answers others; its access list is the confounder. "
-        "(low to fit)",
+        "The resolver refuses this name and answers others. An access list of the resolver looks "
+        "the same. (low to fit)",
         Technique.DNS_REFUSED,
         2_500_000,
     ),
@@ -342,7 +341,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.other_family_answered",
         lambda f: f.sibling,
         State.OK,
-        "Only one query type fails, not by denial: middleboxes that mishandle AAAA do so.",
+        "Only one query type fails, and not with NXDOMAIN: some middleboxes mishandle AAAA.",
         evidence=("one_family_unanswered",),
     ),
     Rule(
@@ -367,7 +366,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         lambda f: f.kind is Kind.TIMEOUT and f.others and f.attempts >= 2,
         State.BLOCKED,
         "No answer for this name, asked at least twice, while the resolver answered every liveness "
-        "name. UDP loss is the confounder. (low)",
+        "name. Loss of UDP packets looks the same. (low)",
         Technique.DNS_TIMEOUT,
         500_000,
     ),
@@ -375,6 +374,6 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "The lookup failed in a way that loss or a fault of the resolver explains as well.",
+        "The lookup failed in a way that packet loss or a fault of the resolver explains as well.",
     ),
 )

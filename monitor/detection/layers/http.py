@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over one HTTP exchange. Over TLS with a valid certificate every answer is the service's
-own; in clear text anyone on the path may have written it.
+"""One HTTP exchange: what is read, and the rules.
+
+Over TLS with a valid certificate every answer is the service's own; in clear text anyone on the
+path may have written it.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class HTTPFacts(StepFacts):
     another title."""
     innocuous: Kind | None = None
     some_flows: bool = False
-    """As with handshakes: half or more of several requests died so."""
+    """As with handshakes: half or more of several requests failed so."""
 
 
 def http_facts(context: EndpointContext, address: AddressView, accused: bool) -> HTTPFacts | None:
@@ -91,7 +93,7 @@ def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:
 LEGAL = 451
 """Unavailable for legal reasons, RFC 7725."""
 FORBIDDEN = (403, 410, 429, 503)
-"""What servers answer to whom they turn away."""
+"""Statuses with which servers refuse a client."""
 
 
 def _dies(facts: HTTPFacts) -> bool:
@@ -133,8 +135,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "http.451",
         lambda f: f.status == LEGAL,
         State.BLOCKED,
-        "Status 451 that the control does not get: blocked for legal reasons, by its own word. "
-        "(typed)",
+        "Status 451 (blocked for legal reasons), which the control does not get. (typed)",
         Technique.HTTP_451,
         3_100_000,
     ),
@@ -143,7 +144,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         lambda f: f.kind is Kind.OK and f.tls and f.other_answer and f.status in FORBIDDEN,
         State.OK,
         "Over TLS with the service's own certificate another answer than the control's: the "
-        "service itself turns away who comes from here.",
+        "service itself refuses clients from here.",
         evidence=("by_service",),
     ),
     Rule(
@@ -167,7 +168,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "http.answered",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "An answer that nothing speaks against.",
+        "An answer without any sign of blocking.",
     ),
     Rule(
         "http.reset.host",
@@ -181,7 +182,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "http.timeout.host",
         lambda f: f.kind is Kind.TIMEOUT and _dies(f),
         State.BLOCKED,
-        "Clear-text HTTP is met with silence after this host name. (low)",
+        "Clear-text HTTP gets no answer after this host name. (low)",
         Technique.HTTP_TIMEOUT_HOST,
         1_000_000,
     ),
@@ -189,6 +190,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "http.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "The exchange died after a handshake that was fine, or for every name.",
+        "The exchange failed after a valid handshake, or for every name.",
     ),
 )

@@ -48,18 +48,18 @@ class QUICFacts(StepFacts):
     reflector: Kind | None = None
     """The service's name at an address of ours."""
     elsewhere: bool | None = None
-    """Other QUIC of this vantage and round passed; False: all that was tried met silence; None:
-    none was tried."""
+    """Other QUIC of this vantage and round passed; False: nothing that was tried got an answer;
+    None: none was tried."""
     evidence: tuple[str, ...] = ()
 
     @property
     def silent(self) -> bool:
-        """No handshake came about, and nobody said why."""
+        """The handshake got no answer."""
         return self.kind is Kind.TIMEOUT
 
     @property
     def quic_passes(self) -> bool:
-        """Something over QUIC passes from this vantage."""
+        """Another QUIC handshake passes from this vantage."""
         return self.elsewhere is True or (self.reflector is not None and passed(self.reflector))
 
     @property
@@ -69,14 +69,14 @@ class QUICFacts(StepFacts):
 
     @property
     def by_name(self) -> bool:
-        """Only the service's name is met with silence: another name at the same address is not,
+        """Only the service's name gets no answer: another name at the same address does,
         or our name dies on the way to our own host too, although QUIC passes otherwise."""
         dies = self.reflector is Kind.TIMEOUT and self.elsewhere is True
         return self.innocuous_passes or dies
 
     @property
     def whatever_name(self) -> bool:
-        """Another name at this address is met with silence too, though QUIC passes otherwise.
+        """Another name at this address gets no answer either, though QUIC passes otherwise.
         When that name came second, only with ours passing elsewhere."""
         if self.innocuous is not Kind.TIMEOUT:
             return False
@@ -95,7 +95,7 @@ class QUICFacts(StepFacts):
 
 
 def passed(kind: Kind) -> bool:
-    """The far side was heard: it showed a certificate, or closed by itself."""
+    """The server answered: with a certificate, or by closing the connection."""
     return reached(kind) or kind is Kind.ALERT
 
 
@@ -151,7 +151,7 @@ def _any_passes(seen: Iterable[QUICHandshake]) -> bool | None:
 
 
 def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
-    """The rest of this measurement and, where that saw nothing pass, the rest of the round."""
+    """Whether other QUIC passed in this measurement or, if not, in the rest of the round."""
     others = [
         other
         for endpoint in context.siblings
@@ -169,7 +169,7 @@ def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
 
 
 def _evidence(address: AddressView) -> tuple[str, ...]:
-    """What ICMP or the far side said, and how TCP and TLS fared at the same address."""
+    """What ICMP or the server reported, and whether TCP and TLS worked at the same address."""
     seen, tcp = address.quic, address.tcp_beside
     remarks = [] if seen is None else [*icmp_evidence(seen)]
     if seen is not None and seen.close_code is not None:
@@ -191,13 +191,13 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "quic.certificate_valid",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "The handshake was confirmed, with a valid certificate for the name.",
+        "The handshake was completed, with a valid certificate for the name.",
     ),
     Rule(
         "quic.repeat_valid",
         lambda f: f.repeated,
         State.OK,
-        "A second attempt from a fresh port shook hands: loss, not a block.",
+        "A second attempt from a fresh port completed the handshake: loss, not a block.",
         evidence=("transient",),
     ),
     family_broken(Layer.QUIC),
@@ -212,32 +212,32 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "quic.icmp",
         lambda f: f.kind in _ICMP,
         State.INCONCLUSIVE,
-        "ICMP says that nothing gets there, where the control gets through. Firewalls of homes and "
-        "offices refuse QUIC so, as a closed port does; no technique is known that does.",
+        "ICMP reports that the address is unreachable, while the control's handshake passes. "
+        "Firewalls of homes and offices refuse QUIC so, as a closed port does; no known blocking "
+        "technique does.",
     ),
     Rule(
         "quic.foreign_certificate",
         lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
         State.INCONCLUSIVE,
-        "Someone else's certificate over QUIC, where the control sees a valid one. Nobody is known "
-        "to interfere so; TLS to the same service tells more.",
+        "Someone else's certificate over QUIC, where the control sees a valid one. No known "
+        "blocking technique does so; TLS to the same service shows more.",
         evidence=("foreign_certificate",),
     ),
     Rule(
         "quic.no_quic_here",
         lambda f: f.silent and f.no_quic_here,
         State.INCONCLUSIVE,
-        "Our own reflector is met with silence over QUIC as well, and so is everything else that "
-        "was tried: this network lets no QUIC through, as many homes and offices do.",
+        "Our own reflector gives no answer over QUIC either, and nor does anything else that was "
+        "tried: this network lets no QUIC through, as many homes and offices do.",
         evidence=("no_quic_here",),
     ),
     Rule(
         "quic.timeout.sni",
         lambda f: f.silent and f.by_name,
         State.BLOCKED,
-        "QUIC handshakes are met with silence for the service's name only: another name to the "
-        "same address passes, or our name to our own host dies too though other QUIC passes. "
-        "(typed)",
+        "QUIC handshakes get no answer for the service's name only: another name to the same "
+        "address passes, or our name to our own host fails too while other QUIC passes. (typed)",
         Technique.QUIC_TIMEOUT_SNI,
         3_100_000,
     ),
@@ -245,8 +245,8 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "quic.timeout",
         lambda f: f.silent and f.whatever_name,
         State.BLOCKED,
-        "QUIC handshakes with this address are met with silence whatever the name, while other "
-        "QUIC passes and the control's does. `tcp_works` says that only QUIC is cut off. (low)",
+        "QUIC handshakes with this address get no answer, whatever the name, while other QUIC "
+        "passes and the control's does. `tcp_works` says that only QUIC is blocked. (low)",
         Technique.QUIC_TIMEOUT,
         700_000,
     ),
@@ -254,8 +254,8 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "quic.untold",
         lambda f: f.silent and f.quic_passes,
         State.BLOCKED,
-        "QUIC handshakes with this address are met with silence, while other QUIC passes and the "
-        "control's does; whether by name or by address was not seen, so no technique is named. "
+        "QUIC handshakes with this address get no answer, while other QUIC passes and the "
+        "control's does. Whether by name or by address is not known, so no technique is named. "
         "(low)",
         None,
         500_000,
@@ -264,7 +264,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "quic.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "The handshake failed in a way that these rules do not know, or silence that nothing else "
-        "over QUIC explains: whether any passes here was not seen.",
+        "The handshake failed in a way that no other rule covers, or got no answer while it is not "
+        "known whether any QUIC passes here.",
     ),
 )

@@ -25,7 +25,7 @@ class TCPFacts(StepFacts):
     """The DNS answer that gave this address is itself judged forged."""
     icmp: tuple[str, ...] = ()
     some_flows: bool = False
-    """Half or more of several connections failed so, and others came about."""
+    """Half or more of several connections failed so, and others were established."""
 
 
 def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> TCPFacts | None:
@@ -55,7 +55,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.connected",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "The connection came about.",
+        "The connection was established.",
     ),
     Rule(
         "tcp.repeat_connected",
@@ -76,7 +76,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.prohibited",
         lambda f: f.kind is Kind.PROHIBITED,
         State.BLOCKED,
-        "A router says by ICMP that an administrator forbade it. (typed)",
+        "A router reports by ICMP that an administrator prohibits it. (typed)",
         Technique.TCP_UNREACHABLE,
         3_100_000,
     ),
@@ -84,8 +84,8 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.reset",
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
-        "RST in answer to the SYN, where the control connects; closed ports and shed load do so "
-        "too, for everyone. (fit: tcp fail_ctrl_ok +1.52, halved)",
+        "RST in answer to the SYN, while the control connects. Closed ports and overloaded servers "
+        "do so too, for everyone. (fit: tcp fail_ctrl_ok +1.52, halved)",
         Technique.TCP_RESET,
         2_000_000,
     ),
@@ -93,7 +93,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.refused",
         lambda f: f.kind is Kind.REFUSED,
         State.BLOCKED,
-        "Refused, where RST and ICMP cannot be told apart. (fit: tcp fail_ctrl_ok, halved)",
+        "Refused, where RST and ICMP cannot be distinguished. (fit: tcp fail_ctrl_ok, halved)",
         Technique.TCP_REFUSED,
         1_800_000,
     ),
@@ -101,7 +101,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.unreachable",
         lambda f: f.kind is Kind.UNREACHABLE,
         State.BLOCKED,
-        "ICMP unreachable or no route, where the control connects; routing faults look the same. "
+        "ICMP unreachable or no route, while the control connects. Routing faults look the same. "
         "(low)",
         Technique.TCP_UNREACHABLE,
         1_000_000,
@@ -110,8 +110,8 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.timeout",
         lambda f: f.kind is Kind.TIMEOUT,
         State.BLOCKED,
-        "No answer to the SYN and its repeats, where the control connects. A peering fault looks "
-        "the same, which is why such events wait longer. (low)",
+        "No answer to the SYN and its repeats, while the control connects. A peering fault looks "
+        "the same, so such events take longer to confirm. (low)",
         Technique.TCP_TIMEOUT,
         500_000,
     ),
@@ -119,6 +119,6 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "It failed in a way that these rules do not know.",
+        "It failed in a way that no other rule covers.",
     ),
 )

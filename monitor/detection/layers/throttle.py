@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rules of throttling read: transfers of one address laid side by side.
+"""Transfers from one address: what is read, and the rules: throttled, frozen, or only slow.
 
-The service's name and an innocuous one at the same address, in both orders; where that address
-takes no other name, the two names at our own host; what our own host gave, to tell a slow line;
-and the same endpoint from the control. Still no judgement.
-
-
-Rules over the transfers of one address: throttled, frozen, or merely slow.
-
-Only pairs accuse. A slow line slows every name and our own host, a slow server the control as
-well; neither is anybody's doing that we could name.
+Compared are the service's name and an innocuous one at the same address, in both orders; where the
+address accepts no other name, both names at our own host; our own host, to recognise a slow line;
+and the same endpoint from the control. Only pairs of transfers accuse: a slow line slows every name
+and our own host, and a slow server is slow for the control as well.
 """
 
 from __future__ import annotations
@@ -42,7 +37,7 @@ class TransferFacts:
     here: bool = False
     """The control's transfer was from this very address."""
     frozen: bool = False
-    """More than once the stream stopped dead after its first kilobytes."""
+    """More than once the stream stopped after its first kilobytes."""
     by_name: bool = False
     """An innocuous name got ten times as much, in both orders."""
     whatever_name: bool = False
@@ -84,7 +79,7 @@ def transfer_facts(
 
 
 def _answered_otherwise(context: EndpointContext, own: Sequence[Transfer]) -> bool:
-    """A service that turns somebody away sends a page of another size: no speed compares."""
+    """Whether the service refused the client with another page, whose speed cannot be compared."""
     statuses = {t.status for t in own if t.status is not None}
     there: set[int] = set()
     for address in context.control_addresses:
@@ -153,21 +148,21 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         "throttle.runs",
         lambda f: not f.slow,
         State.OK,
-        "Bytes come at a usable speed.",
+        "Data arrives at a usable speed.",
     ),
     Rule(
         "throttle.control_slow_too",
         lambda f: f.reach is Reach.SAME,
         State.OK,
-        "Slow, and as slow for the control: the service's own trouble.",
+        "Slow, and as slow for the control: the service itself is slow.",
         evidence=("slow_for_control_too",),
     ),
     Rule(
         "throttle.freeze.sni",
         lambda f: f.frozen and f.by_name,
         State.THROTTLED,
-        "The stream stops dead after its first kilobytes for the service's name, again and again, "
-        "while an innocuous name gets everything from the same address. (typed)",
+        "The stream stops after its first kilobytes for the service's name, repeatedly, while an "
+        "innocuous name gets everything from the same address. (typed)",
         Technique.THROTTLE_FREEZE,
         3_700_000,
     ),
@@ -175,8 +170,8 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         "throttle.sni",
         lambda f: f.by_name,
         State.THROTTLED,
-        "With the service's name bytes come at a tenth or less of what an innocuous name gets from "
-        "the same address, in both orders. (typed)",
+        "With the service's name data arrives at a tenth or less of the speed of an innocuous name "
+        "at the same address, in both orders. (typed)",
         Technique.THROTTLE_SNI,
         3_700_000,
     ),
@@ -184,15 +179,15 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         "throttle.everywhere",
         lambda f: f.elsewhere is False,
         State.OK,
-        "Slow, whatever the name, and our own host is slow as well: the line is, for everyone.",
+        "Slow, whatever the name, and our own host is slow as well: the line is slow.",
         evidence=("slow_for_every_name", "slow_elsewhere"),
     ),
     Rule(
         "throttle.freeze.address",
         lambda f: f.frozen and f.whatever_name and f.elsewhere is True,
         State.THROTTLED,
-        "Every stream from this address stops dead after its first kilobytes, whatever the name, "
-        "while our own host and the control's transfer are not cut. (typed, halved)",
+        "Every stream from this address stops after its first kilobytes, whatever the name, while "
+        "our own host and the control's transfer are not cut. (typed, halved)",
         Technique.THROTTLE_FREEZE,
         1_800_000,
         evidence=("whatever_name",),
@@ -214,7 +209,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         "throttle.slow",
         lambda _: True,
         State.OK,
-        "Slow, and no pair of transfers says whose doing it is.",
+        "Slow, and no pair of transfers shows the cause.",
         evidence=("slow",),
     ),
 )

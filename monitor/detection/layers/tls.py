@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over one TLS handshake with the service's name, decided by the SNI square:
-service address and innocuous name; our own reflector and the service's name.
+"""One TLS handshake with the service's name: what is read, and the rules.
+
+Two contrasts show whether the name or the address is blocked: an innocuous name at the service's
+address, and the service's name at our own reflector.
 """
 
 from __future__ import annotations
@@ -38,43 +40,43 @@ class TLSFacts(StepFacts):
     innocuous: Kind | None = None
     reflector: Kind | None = None
     same_leaf: bool = False
-    """The control was shown the very same certificate."""
+    """The control saw the same certificate."""
     system_root: bool = False
     page: str | None = None
     tainted: bool = False
-    """The innocuous name was shown after ours: a censor that goes on blocking the pair of addresses
-    for minutes kills it as well."""
+    """The innocuous name was sent after ours: a censor that blocks the pair of addresses for
+    minutes (residual censorship) blocks it as well."""
     some_flows: bool = False
-    """Half or more of several handshakes died so, others passed, and an innocuous name did always;
-    the control saw none die."""
+    """Half or more of several handshakes failed so, others passed, an innocuous name always passed,
+    and none of the control's failed."""
 
     @property
     def innocuous_passes(self) -> bool:
-        """Another name to the same address gets further than ours."""
+        """Another name at the same address gets further than ours."""
         kind = self.innocuous
         return kind is not None and (reached(kind) or (kind is Kind.ALERT and self.kind != kind))
 
     @property
     def reflector_dies(self) -> bool:
-        """Our name dies on the way to our own host in the same way."""
+        """Our name to our own host fails in the same way."""
         return self.reflector is not None and self.reflector is self.kind
 
     @property
     def by_name(self) -> bool:
-        """The SNI square says: filtered by name."""
+        """The contrasts show filtering by name."""
         return self.innocuous_passes or self.reflector_dies
 
     @property
     def whatever_name(self) -> bool:
-        """The square says: this address, whatever the name. When the innocuous name came second,
-        only with ours passing elsewhere."""
+        """The contrasts show that the address is blocked, whatever the name. When the innocuous
+        name was sent second, only if ours passes at our reflector."""
         passes_elsewhere = self.reflector is not None and reached(self.reflector)
         told = self.innocuous is not None and not self.by_name
         return told and (passes_elsewhere or not self.tainted)
 
     @property
     def residual_possible(self) -> bool:
-        """What looks like the address may be the name, minutes long."""
+        """A block by name, continued for minutes, may look like a block of the address."""
         return self.tainted and self.innocuous is not None and not self.by_name
 
 
@@ -109,13 +111,13 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
 
 
 def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool:
-    """The smaller hello was not tried here, and passed at another address of the endpoint."""
+    """The smaller ClientHello was not tried here, and passed at another address of the endpoint."""
     tried = any(each.contrast is Contrast.CLASSICAL_HELLO for each in address.handshakes)
     return not tried and any(other.tls_classical for other in context.endpoint.addresses.values())
 
 
 def _tainted(address: AddressView) -> bool:
-    """Our name had been shown at this address before the innocuous one was."""
+    """Our name was sent to this address before the innocuous one."""
     if address.tls is None or address.tls_innocuous is None:
         return False
     first = min(shaken.at_us for shaken in address.handshakes)
@@ -123,8 +125,8 @@ def _tainted(address: AddressView) -> bool:
 
 
 _WORDS = {
-    Kind.RESET: "dies by RST",
-    Kind.TIMEOUT: "is met with silence",
+    Kind.RESET: "is reset (RST)",
+    Kind.TIMEOUT: "gets no answer",
     Kind.EOF: "is closed",
     Kind.ALERT: "is refused by a TLS alert",
 }
@@ -158,7 +160,7 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
         lambda f: f.kind is kind and f.by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
-        "address passes, or the service's name to our own host dies too. (fit, typed)",
+        "address passes, or the service's name to our own host fails too. (fit, typed)",
         technique,
         weight,
     )
@@ -182,8 +184,8 @@ def _untold(kind: Kind) -> Rule[TLSFacts]:
         f"tls.{kind}.untold",
         lambda f: f.kind is kind,
         State.BLOCKED,
-        f"The handshake {_WORDS[kind]} and no contrast was measured: by name or by address is not "
-        "known, so no technique is named. (fit, halved)",
+        f"The handshake {_WORDS[kind]} and no contrast was measured: whether by name or by "
+        "address is not known, so no technique is named. (fit, halved)",
         None,
         _UNTOLD[kind],
     )
@@ -208,8 +210,8 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.large_hello",
         lambda f: f.classical and not f.some_flows,
         State.OK,
-        "The small ClientHello passes where the large one fails: a middlebox that drops what does "
-        "not fit one packet (openssl#27601), for every name.",
+        "The small ClientHello passes where the large one fails: a middlebox drops a ClientHello "
+        "that does not fit into one packet (openssl#27601), for every name.",
         evidence=("large_hello",),
     ),
     Rule(
@@ -222,7 +224,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.clock",
         lambda f: f.kind is Kind.DATES and (f.same_leaf or f.reach is not Reach.PASSED),
         State.INCONCLUSIVE,
-        "The certificate's dates do not fit this machine's clock, and the control is shown the "
+        "The certificate is outside its dates by this machine's clock, and the control sees the "
         "same certificate or none.",
         evidence=("clock_wrong",),
     ),
@@ -230,7 +232,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.http_response",
         lambda f: f.kind is Kind.PLAIN_HTTP,
         State.BLOCKED,
-        "Someone answered in clear-text HTTP in place of TLS. (typed)",
+        "An answer in clear-text HTTP in place of TLS. (typed)",
         Technique.TLS_HTTP_RESPONSE,
         3_700_000,
     ),
@@ -238,7 +240,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.mitm.self_signed",
         lambda f: f.kind is Kind.SELF_SIGNED,
         State.BLOCKED,
-        "A certificate that signed itself, where the control sees a valid one. (fit: tls other)",
+        "A self-signed certificate, where the control sees a valid one. (fit: tls other)",
         Technique.TLS_MITM_SELF_SIGNED,
         4_700_000,
     ),
@@ -246,7 +248,7 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.mitm.ca_signed",
         lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
         State.BLOCKED,
-        "A certificate by an unknown authority, for another name, or long expired, where the "
+        "A certificate of an unknown authority, for another name, or long expired, where the "
         "control sees a valid one and the liveness hosts are not intercepted. (fit: tls other)",
         Technique.TLS_MITM_CA_SIGNED,
         4_700_000,
@@ -256,6 +258,6 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "tls.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "The handshake failed in a way that these rules do not know, or never began.",
+        "The handshake failed in a way that no other rule covers, or never began.",
     ),
 )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over one exchange over UDP (STUN). Many homes and offices let no UDP through, so silence
-accuses only where UDP to the same port was seen to pass to somebody else.
+"""The rules for one exchange over UDP (STUN). Many homes and offices let no UDP through, so a
+missing answer accuses only where another host answered over UDP at the same port.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "udp.answered",
         lambda f: f.kind is Kind.OK,
         State.OK,
-        "A server of the protocol answered. Whose it is, such an answer does not prove.",
+        "A server of the protocol answered. Such an answer does not prove whose server it is.",
     ),
     Rule(
         "udp.repeat_answered",
@@ -33,22 +33,22 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "udp.control_fails_too",
         lambda f: f.reach is Reach.SAME,
         State.DOWN,
-        "The control fails in the same way: the port is closed, or the server gone.",
+        "The control fails in the same way: the port is closed, or the server is down.",
     ),
     Rule(
         "udp.told",
         lambda f: f.kind in _TOLD,
         State.INCONCLUSIVE,
-        "ICMP says that it cannot be reached, where the control is answered. Firewalls that "
-        "forbid UDP altogether say so too, and no technique is named for it.",
+        "ICMP reports that it is unreachable, while the control gets an answer. Firewalls that "
+        "prohibit all UDP do so too, so no technique is named.",
         evidence=("udp_refused",),
     ),
     Rule(
         "udp.no_udp_here",
         lambda f: f.kind is Kind.TIMEOUT and not f.udp_passes,
         State.INCONCLUSIVE,
-        "No answer, and no other host was seen to answer over UDP at this port: many networks let "
-        "none through.",
+        "No answer, and no other host answered over UDP at this port: many networks let none "
+        "through.",
         evidence=("no_udp_here",),
     ),
     Rule(
@@ -64,6 +64,6 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "udp.unclear",
         lambda _: True,
         State.INCONCLUSIVE,
-        "Something else answered, or it failed in a way that these rules do not know.",
+        "Something else answered, or it failed in a way that no other rule covers.",
     ),
 )

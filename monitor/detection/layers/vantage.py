@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules over the vantage itself. They stand before every accusation: a vantage that is not online,
-or whose every connection is changed, says nothing about one service.
+"""Rules about the vantage itself, which come before every accusation: a vantage that is offline, or
+whose connections are all changed, shows nothing about one service.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
         "vantage.clock_wrong",
         lambda s: s.clock_wrong,
         State.INCONCLUSIVE,
-        "The clock is wrong by over an hour, or the liveness hosts' certificates are out of date "
-        "for it too.",
+        "The clock is wrong by over an hour, or the liveness hosts' certificates are outside their "
+        "dates too.",
         evidence=("clock_wrong",),
     ),
     Rule(
@@ -30,21 +30,23 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
         "vantage.captive_portal",
         lambda s: s.portal and not s.online,
         State.VANTAGE_OFFLINE,
-        "A liveness host answers by a foreign redirect or by HTTP in place of TLS: a sign-in page.",
+        "A liveness host answers with a redirect to another site or with HTTP in place of TLS: a "
+        "sign-in page.",
         evidence=("captive_portal",),
     ),
     Rule(
         "vantage.allow_list_network",
         lambda s: s.international is False and s.domestic is True,
         State.INCONCLUSIVE,
-        "Domestic hosts pass and international ones do not: only listed addresses get through.",
+        "Domestic hosts pass and international ones do not: the network lets only listed addresses "
+        "through.",
         evidence=("allow_list_network",),
     ),
     Rule(
         "vantage.resolver_dead",
         lambda s: not s.online and s.resolver_dead,
         State.VANTAGE_OFFLINE,
-        "The resolver answers for no name at all.",
+        "The resolver answers for no name.",
         evidence=("resolver_dead",),
     ),
     Rule(
@@ -57,7 +59,7 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
         UNSEEN,
         lambda s: s.international is None,
         State.INCONCLUSIVE,
-        "No liveness was measured beside it.",
+        "Liveness was not measured in the same round.",
         evidence=("no_liveness",),
     ),
 )
