@@ -17,7 +17,8 @@ import h2.connection
 import h2.events
 
 from probes.net import tls
-from probes.net.network import Network, Stream
+from probes.net.http_channel import HTTPChannel
+from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
 from probes.wire.failure import Failure
 
@@ -48,24 +49,11 @@ class Phase:
     """When the phase `query` began, on the network's clock."""
 
 
-@dataclass(frozen=True)
-class _Channel:
-    """A connection, with or without TLS."""
-
-    stream: Stream
-    client: tls.TLSClient | None
-
-    async def send(self, payload: bytes) -> None:
-        if self.client:
-            await tls.send(self.stream, self.client, payload)
-        else:
-            await self.stream.send(payload)
+class _Channel(HTTPChannel):
+    """A connection whose end before the reply is an error."""
 
     async def receive(self) -> bytes:
-        """Return the next bytes; the end of the connection before the answer is an error."""
-        received = await (
-            tls.receive(self.stream, self.client) if self.client else self.stream.receive()
-        )
+        received = await super().receive()
         if not received:
             raise ExchangeError(Failure.EOF, "closed_without_answer")
         return received
@@ -109,7 +97,7 @@ async def _framed(channel: _Channel, payload: bytes) -> bytes:
 
 
 async def _over_http(channel: _Channel, route: ResolverRoute, payload: bytes) -> bytes:
-    if channel.client and channel.client.alpn != "h2":
+    if channel.alpn != "h2":
         raise ExchangeError(Failure.HTTP_REQUEST_FAILED, "no_h2")
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     connection.initiate_connection()

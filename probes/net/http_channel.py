@@ -46,6 +46,11 @@ class HTTPChannel:
         return received
 
     @property
+    def alpn(self) -> str | None:
+        """The application protocol that TLS negotiated, if any."""
+        return self._client.alpn if self._client else None
+
+    @property
     def sent_bytes(self) -> int:
         """Bytes sent on the connection since the handshake."""
         return self._client.sent_bytes - self._base[0] if self._client else self._sent

@@ -27,8 +27,8 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(host: str, path: str = PATH) -> AppRequest:
-    """Return the first exchange with a homeserver; `path` is the catalogue's."""
-    # As a browser's fetch asks: the web client is one.
+    """Return the request to a homeserver; `path` is the catalogue's."""
+    # As a browser's fetch() sends it, for the web client is one.
     hello = (
         f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: keep-alive\r\n"
         "Accept: application/json\r\nUser-Agent: Mozilla/5.0 (Linux; Android 10; K) "

@@ -27,7 +27,7 @@ from probes.protocols.public_keys import Entropy, p256
 from probes.steps.app import MAX_REPLY_BYTES, AppRequest, NoReply, Parsed, Reply, is_http
 
 _VERSIONS = (b"\xf1\x03", b"\xf1\x04")
-"""Of records; inside a hello the bytes are the other way round."""
+"""Of records; inside a hello the byte order is reversed."""
 _HANDSHAKE, _ALERT = 0x16, 0x15
 _RECORD = struct.Struct("!B2sH")
 _CLIENT_HELLO, _SERVER_HELLO = 1, 2
@@ -50,12 +50,12 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(wall_ms: int, entropy: Entropy = os.urandom) -> AppRequest:
-    """The first exchange of the long link; `wall_ms` is Unix time in milliseconds."""
+    """Return a new request of the long link; `wall_ms` is Unix time in milliseconds."""
     return AppRequest(_hello(wall_ms, entropy), _long)
 
 
 def short_link_request(host: str, wall_ms: int, entropy: Entropy = os.urandom) -> AppRequest:
-    """The first exchange of the short link; `host` goes into the Host header."""
+    """Return a new request of the short link; `host` goes into the Host header."""
     body = _hello(wall_ms, entropy)
     head = (
         f"POST /mmtls/{entropy(4).hex()} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n"
@@ -91,7 +91,7 @@ def _long(received: bytes) -> Parsed:
 
 
 def parse(received: bytes) -> Parsed:
-    """Read what came over the long link: the first record decides."""
+    """Parse what came over the long link: the first record decides."""
     if len(received) < _RECORD.size:
         possible = received[:1] in (b"", b"\x15", b"\x16") and b"\xf1".startswith(received[1:2])
         return NoReply.INCOMPLETE if possible else NoReply.FOREIGN
@@ -113,7 +113,7 @@ def parse(received: bytes) -> Parsed:
 
 
 def _short(received: bytes) -> Parsed:
-    """Read an HTTP answer whose body is a record."""
+    """Parse an HTTP response whose body is a record."""
     if len(received) < 12:
         known = b"HTTP/1."[: len(received)]
         return NoReply.INCOMPLETE if received.startswith(known) else NoReply.FOREIGN

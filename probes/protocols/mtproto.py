@@ -25,11 +25,11 @@ from probes.steps.app import AppRequest, NoReply, Parsed, Reply, is_http
 KNOWN_KEYS = {
     0xD09D1D85DE64FD85: "kPublicRSAKeys of tdesktop 006cadcc mtproto_dc_options.cpp",
 }
-"""Fingerprints of Telegram's RSA keys (low 64 bits of SHA-1 over the TL-serialised key) -> source.
+"""Fingerprints of Telegram's RSA keys (low 64 bits of SHA-1 over the TL-serialised key) and source.
 A test computes each from its PEM."""
 _ABRIDGED = b"\xef\xef\xef\xef"
 _START = 64
-# The server takes these first words for other transports (tdesktop isGoodStartNonce).
+# The server takes these first bytes for other transports (tdesktop isGoodStartNonce).
 _OTHER_STARTS = {b"HEAD", b"POST", b"GET ", b"OPTI", b"\xdd" * 4, b"\xee" * 4, b"\x16\x03\x01\x02"}
 _REQ_PQ_MULTI = 0xBE7E8EF1
 _RES_PQ = 0x05162463
@@ -46,11 +46,11 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(wall_ms: int, entropy: Entropy = os.urandom) -> AppRequest:
-    """Return a fresh first exchange; `wall_ms` is Unix time in milliseconds, for the message id."""
+    """Return a new request; `wall_ms` is Unix time in milliseconds, for the message id."""
     start = _start(entropy)
     nonce = entropy(16)
     body = struct.pack("<I", _REQ_PQ_MULTI) + nonce
-    # Seconds in the upper half, a multiple of four: a message of a client.
+    # Seconds in the upper half; a multiple of four marks a client's message.
     message_id = (wall_ms << 32) // 1000 & ~3
     message = _UNENCRYPTED.pack(0, message_id, len(body)) + body
     plain = start + bytes((len(message) // 4,)) + message
@@ -66,7 +66,7 @@ def request(wall_ms: int, entropy: Entropy = os.urandom) -> AppRequest:
 
 
 def _start(entropy: Entropy) -> bytes:
-    """64 bytes: random, but for the name of the transport inside."""
+    """Return 64 random bytes that contain the tag of the transport."""
     while True:
         drawn = entropy(_START)
         if drawn[0] != 0xEF and drawn[:4] not in _OTHER_STARTS and any(drawn[4:8]):
@@ -74,7 +74,7 @@ def _start(entropy: Entropy) -> bytes:
 
 
 def parse(plain: bytes, nonce: bytes) -> Parsed:
-    """Read an answer without its disguise: one packet of the abridged transport."""
+    """Parse a decrypted reply: one packet of the abridged transport."""
     if not plain:
         return NoReply.INCOMPLETE
     words, at = plain[0], 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Entropy = Callable[[int], bytes]
-"""So many random bytes."""
+"""Returns so many random bytes."""
 # SP 800-186: P-256 is y^2 = x^3 - 3x + b, and every point on it is a public key (cofactor 1).
 _P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
 _B256 = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
@@ -39,7 +39,7 @@ def x25519(entropy: Entropy) -> bytes:
         square = (u * u * u + _A25519 * u * u + u) % _P25519
         if not 1 < u < _P25519 or pow(square, (_P25519 - 1) // 2, _P25519) != 1:
             continue
-        for _ in range(3):  # eight times a point lies in the subgroup of the real keys
+        for _ in range(3):  # eight times a point lies in the subgroup of genuine keys
             under = 4 * u * (u * u + _A25519 * u + 1) % _P25519
             u = (u * u - 1) ** 2 * pow(under, -1, _P25519) % _P25519 if under else 0
         if u:

@@ -34,7 +34,7 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(entropy: Entropy = os.urandom) -> AppRequest:
-    """Return a fresh request without attributes, as WebRTC sends it."""
+    """Return a new request without attributes, as WebRTC sends it."""
     transaction = entropy(12)
 
     def read(received: bytes) -> Parsed:
@@ -44,7 +44,7 @@ def request(entropy: Entropy = os.urandom) -> AppRequest:
 
 
 def parse(datagram: bytes, transaction: bytes) -> Parsed:
-    """Read one datagram."""
+    """Parse one datagram."""
     if len(datagram) < _HEAD.size:
         return NoReply.FOREIGN
     kind, length, cookie, answered = _HEAD.unpack_from(datagram)

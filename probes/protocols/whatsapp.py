@@ -35,25 +35,25 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(entropy: Entropy = os.urandom) -> AppRequest:
-    """Return a fresh first exchange."""
+    """Return a new request."""
     hello = field(_CLIENT_HELLO, field(_EPHEMERAL, x25519(entropy)))
     return AppRequest(HEADER + segment(hello), parse)
 
 
 def segment(message: bytes) -> bytes:
-    """A message with its length in front, three bytes."""
+    """Return a message with its length in front, in three bytes."""
     return len(message).to_bytes(_LENGTH, "big") + message
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A protobuf field of bytes; content shorter than 16,384 bytes."""
+    """Return a protobuf field of bytes; the content must be shorter than 16,384 bytes."""
     size = len(content)
     length = bytes((size,)) if size < 128 else bytes((size & 127 | 128, size >> 7))
     return bytes((number << 3 | 2,)) + length + content
 
 
 def parse(received: bytes) -> Parsed:
-    """Read everything received: one segment that holds a ServerHello."""
+    """Parse everything received: one segment that holds a ServerHello."""
     if is_http(received):
         return NoReply.FOREIGN
     length = int.from_bytes(received[:_LENGTH], "big")
@@ -72,7 +72,7 @@ def parse(received: bytes) -> Parsed:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """Fields of bytes, in order, up to the first thing that is none."""
+    """Yield fields of bytes in order, up to the first thing that is none."""
     at = 0
     while at < len(message) and message[at] & 7 == 2:
         number, at = message[at] >> 3, at + 1

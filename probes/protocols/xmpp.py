@@ -25,7 +25,7 @@ async def measure(run: EndpointRun) -> None:
 
 
 def request(domain: str) -> AppRequest:
-    """Return the first exchange with the server of a domain."""
+    """Return the request to the server of a domain."""
     hello = (
         f"<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xml:lang='en' "
         "xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
@@ -34,7 +34,7 @@ def request(domain: str) -> AppRequest:
 
 
 def parse(received: bytes) -> Parsed:
-    """Read everything received."""
+    """Parse everything received."""
     text = received[:MAX_REPLY_BYTES].lstrip()
     if not any(text.startswith(head) or head.startswith(text) for head in _HEADS):
         return NoReply.FOREIGN

@@ -93,7 +93,7 @@ async def over_stream(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> AppExchange:
-    """Return what happened. `client` is a finished TLS handshake over the stream, or None for
+    """Return the observation. `client` is a finished TLS handshake over the stream, or None for
     clear text. `timeout` is in seconds and covers the whole exchange; the stream stays the
     caller's to close. Bytes are counted as the socket saw them, after the handshake."""
     state = _Received()
@@ -164,7 +164,7 @@ async def over_datagrams(
     contrast: Contrast | None = None,
     timeout: float = 10.0,
 ) -> AppExchange:
-    """Return what happened over UDP. The request is sent again after each of the
+    """Return the observation over UDP. The request is sent again after each of the
     `pauses` (seconds) without a reply; foreign datagrams are skipped while there is time."""
     state = _Received()
     failed: BaseException | None = None

@@ -47,62 +47,33 @@ _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS
 
 
 class PendingLookup:
-    """A lookup in progress: its first answer early, and every answer once its window is over.
+    """A lookup in progress: its first answer early, and every answer once its window is over."""
 
-    A round holds hundreds of these, so it keeps futures of those who wait, and no asyncio.Event.
-    """
-
-    __slots__ = ("_final", "_observation", "_waiting_final", "_waiting_first")
+    __slots__ = ("_final", "_first")
 
     def __init__(self) -> None:
-        self._observation: DNSLookup | None = None
-        self._final = False
-        self._waiting_first: list[asyncio.Future[None]] = []
-        self._waiting_final: list[asyncio.Future[None]] = []
+        loop = asyncio.get_running_loop()
+        self._first: asyncio.Future[DNSLookup] = loop.create_future()
+        self._final: asyncio.Future[DNSLookup] = loop.create_future()
 
     async def first(self) -> DNSLookup:
-        """Wait for the first reply or the failure, and return the observation."""
-        if self._observation is None:
-            await _wait(self._waiting_first)
-        return self._get()
+        """Wait for the first reply or the failure, and return the newest observation."""
+        # Shielded: one of several who wait may be cancelled alone.
+        return await asyncio.shield(self._final if self._final.done() else self._first)
 
     async def finish(self) -> DNSLookup:
         """Wait for the end of the window, and return the observation with every reply."""
-        if not self._final:
-            await _wait(self._waiting_final)
-        return self._get()
+        return await asyncio.shield(self._final)
 
     def set_first(self, observation: DNSLookup) -> None:
-        """Make `first` return this."""
-        self._observation = observation
-        _wake(self._waiting_first)
+        """Make `first` return this, unless it has returned another."""
+        if not self._first.done():
+            self._first.set_result(observation)
 
     def set_final(self, observation: DNSLookup) -> None:
         """Make `finish` (and `first`) return this."""
         self.set_first(observation)
-        self._final = True
-        _wake(self._waiting_final)
-
-    def _get(self) -> DNSLookup:
-        if self._observation is None:
-            raise RuntimeError("a lookup ended without an observation")
-        return self._observation
-
-
-async def _wait(waiting: list[asyncio.Future[None]]) -> None:
-    """Wait until the list is woken, each with a future of its own: one may be cancelled alone."""
-    mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    waiting.append(mine)
-    try:
-        await mine
-    finally:
-        waiting.remove(mine)
-
-
-def _wake(waiting: list[asyncio.Future[None]]) -> None:
-    for each in waiting:
-        if not each.done():
-            each.set_result(None)
+        self._final.set_result(observation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def refs(self) -> tuple[EndpointRef, ...]:
-        """What every measurement of this target says of its endpoints."""
+        """Its endpoints as every measurement of this target lists them."""
         return tuple(EndpointRef(id=e.id, protocol=e.protocol, host=e.host) for e in self.endpoints)
 
 
