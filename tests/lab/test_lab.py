@@ -32,7 +32,7 @@ from tests.lab.run import play
 from tests.lab.verdicts import faults
 
 ALL = (*CASES, *MORE)
-AT_ONCE = 8
+AT_ONCE = 4
 """Laboratories side by side: they mostly wait for timeouts."""
 REFUSED = "connection_refused"
 QUICK = (

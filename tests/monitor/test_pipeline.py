@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import pytest
 
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import free_port
+from tests.world.waiting import HANG_SECONDS, wait_until
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def reachwatch(log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
 
 def fetch(url: str, body: bytes | None = None) -> tuple[int, bytes]:
     try:
-        with urllib.request.urlopen(url, data=body, timeout=10) as answer:
+        with urllib.request.urlopen(url, data=body, timeout=HANG_SECONDS) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -49,16 +49,14 @@ def fetch(url: str, body: bytes | None = None) -> tuple[int, bytes]:
 
 
 def wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 40
-    while True:
+    def ready() -> bool:
         assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
         try:
-            if fetch(url)[0] == 200:
-                return
+            return fetch(url)[0] == 200
         except OSError:
-            pass
-        time.sleep(0.1)
+            return False
+
+    wait_until(ready, url, pause=0.1)
 
 
 def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
@@ -100,7 +98,7 @@ def test_a_port_that_is_taken_is_one_line(tmp_path: Path, port: str) -> None:
             [*(sys.executable, "-m", "monitor.commands.main", "up", "--no-local-probe"),
              *("--data", str(tmp_path), "--http", f"127.0.0.1:{places['http']}"),
              *("--mqtt", f"127.0.0.1:{places['mqtt']}")],
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, text=True, check=False, timeout=HANG_SECONDS,
         )  # fmt: skip
     assert run.returncode == 2
     said = [line for line in run.stderr.splitlines() if line.startswith("reachwatch: ")]
@@ -121,7 +119,8 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     ):
         wait(f"{url}/readyz", serve, tmp_path / "serve.log")
         assert f'"url":"{url}"' in fetch(f"{url}/api/v1/openapi.json")[1].decode()
-        time.sleep(1.5)
+        wait_until(lambda: "no broker" in (tmp_path / "collect.log").read_text())
+        wait_until((tmp_path / "detect.log").read_text)
         assert collect.poll() is None
         assert detect.poll() is None
     said = (tmp_path / "collect.log").read_text()

@@ -24,8 +24,10 @@ from monitor.store.database import Database, open_database
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.waiting import HANG_SECONDS, eventually
 
 MONITOR_SECRET = "monitor-secret"
+RELOADING = "Reloading config"
 
 
 def now_ms() -> int:
@@ -77,7 +79,7 @@ class House:
             protocol=aiomqtt.ProtocolVersion.V5
             if self.version == "5"
             else aiomqtt.ProtocolVersion.V311,
-            timeout=5,
+            timeout=HANG_SECONDS,
             **options,
         )
 
@@ -95,7 +97,9 @@ class Ear:
     def __init__(self, client: aiomqtt.Client) -> None:
         self.client = client
 
-    async def heard(self, *, seconds: float = 5, marker: str = "") -> list[tuple[str, bytes]]:
+    async def heard(
+        self, *, seconds: float = HANG_SECONDS, marker: str = ""
+    ) -> list[tuple[str, bytes]]:
         """Everything before a marker that this client (the monitor's) sends to itself."""
         marker = marker or topics.events("marker", "ZZ")
         # amqtt acknowledges before it routes: a marker of another client could be faster.
@@ -104,7 +108,9 @@ class Ear:
         return await until(self.client, marker, seconds)
 
 
-async def until(client: aiomqtt.Client, marker: str, seconds: float = 5) -> list[tuple[str, bytes]]:
+async def until(
+    client: aiomqtt.Client, marker: str, seconds: float = HANG_SECONDS
+) -> list[tuple[str, bytes]]:
     """What a client gets before a message on `marker`."""
     got: list[tuple[str, bytes]] = []
     async with asyncio.timeout(seconds):
@@ -169,15 +175,18 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
         config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")
     )
     await passwords.refresh()
+    with path.open("a") as config_file:
+        config_file.write("log_type information\n")  # it says when it has read its files again
+    log_path = directory / "mosquitto.log"
     with (directory / "mosquitto.log").open("wb") as log:
         process = subprocess.Popen([PROGRAM, "-c", str(path)], stdout=log, stderr=log)
     try:
         await _listening(layout.probes_port, process, directory / "mosquitto.log")
 
         async def renew() -> None:
-            await passwords.refresh()
-            # mosquitto reads its files at the next turn of its loop.
-            await asyncio.sleep(0.15)
+            before = log_path.read_text().count(RELOADING)
+            if await passwords.refresh():
+                await eventually(lambda: log_path.read_text().count(RELOADING) > before)
 
         yield House(
             database,
@@ -188,12 +197,12 @@ async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIte
         )
     finally:
         process.terminate()
-        process.wait(5)
+        process.wait(HANG_SECONDS)
         shutil.rmtree(config)
 
 
 async def _listening(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANG_SECONDS):
         while process.poll() is None:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -13,6 +13,7 @@ from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout, Passwords
 from monitor.store.records import StoreUnavailableError
 from tests.world.brokers import house
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -74,7 +75,10 @@ async def test_doors_are_apart(tmp_path: Path) -> None:
 
 
 class _Gone:
+    asked = 0
+
     async def probes(self) -> list[object]:
+        self.asked += 1
         raise StoreUnavailableError("no store")
 
 
@@ -82,10 +86,11 @@ async def test_keep_passwords_survives_a_store_that_is_away(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = asyncio.Event()
-    passwords = Passwords(tmp_path / "p", _Gone(), lambda: None)  # type: ignore[arg-type]
+    gone = _Gone()
+    passwords = Passwords(tmp_path / "p", gone, lambda: None)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as group:
         group.create_task(mosquitto.keep_passwords(passwords, stop, seconds=0.01))
-        await asyncio.sleep(0.1)
+        await eventually(lambda: gone.asked > 2)
         stop.set()
     said = [r.getMessage() for r in caplog.records if r.name == "reachwatch.mosquitto"]
     assert said == ["mosquitto's passwords cannot be renewed: no store"]

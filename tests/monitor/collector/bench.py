@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from monitor.collector.counters import Counters
@@ -57,6 +57,8 @@ class Memory:
         self.said: list[tuple[str, bytes | None, str | None, int | None]] = []
         self.asked = 0
         self.away = ""
+        self.refused = 0
+        """How often it was asked while it was away."""
         self.slow = 0.0
 
     @property
@@ -101,14 +103,8 @@ class Memory:
 
     def _answer(self) -> None:
         if self.away:
+            self.refused += 1
             raise StoreUnavailableError(self.away)
 
 
-async def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - anything may be waited for
-            await asyncio.sleep(0.005)
-
-
-__all__ = ["Counters", "Memory", "batch", "measurement", "now_ms", "wait_for"]
+__all__ = ["Counters", "Memory", "batch", "measurement", "now_ms"]

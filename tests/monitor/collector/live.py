@@ -17,8 +17,8 @@ from probes.wire.codec import (
     Ack,
     decode_ack,
 )
-from tests.monitor.collector.bench import wait_for
 from tests.world.brokers import MONITOR_SECRET, House
+from tests.world.waiting import HANG_SECONDS, eventually
 
 
 @contextlib.asynccontextmanager
@@ -40,11 +40,11 @@ async def collecting(
             )
         )
         try:
-            await wait_for(lambda: not counters.unready)
+            await eventually(lambda: not counters.unready)
             yield counters
         finally:
             stop.set()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(HANG_SECONDS):
                 await asyncio.wait([task])
 
 
@@ -58,7 +58,7 @@ class Voice:
     async def send(self, payload: bytes) -> None:
         await self.client.publish(topics.measurements(self.id), payload, qos=1)
 
-    async def acked(self, count: int = 1, seconds: float = 5) -> list[int]:
+    async def acked(self, count: int = 1, seconds: float = HANG_SECONDS) -> list[int]:
         got: list[int] = []
         async with asyncio.timeout(seconds):
             while len(got) < count:

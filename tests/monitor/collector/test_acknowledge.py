@@ -7,7 +7,8 @@ from monitor.collector.counters import Counters
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.codec import Ack, decode_ack
-from tests.monitor.collector.bench import P, wait_for
+from tests.monitor.collector.bench import P
+from tests.world.waiting import eventually
 
 
 class Wire:
@@ -33,12 +34,12 @@ async def test_due_now_in_groups_and_later_when_due() -> None:
     acknowledger.add(P, "b", 9, 0.1)
     async with asyncio.TaskGroup() as group:
         group.create_task(acknowledger.run())
-        await wait_for(lambda: len(wire.sent) == 2)
+        await eventually(lambda: len(wire.sent) == 2)
         assert sorted(wire.sent, key=lambda s: s[1].boot) == [
             (topics.ack(P), Ack(boot="b", sequences=(0, 1, 2))),
             (topics.ack(P), Ack(boot="other", sequences=(7,))),
         ]
-        await wait_for(lambda: len(wire.sent) == 3)
+        await eventually(lambda: len(wire.sent) == 3)
         acknowledger.add(P, "b", 10, 60)
         acknowledger.close()
     assert counters.acknowledged == 5, "what is due in a minute stays unsaid"
@@ -56,7 +57,7 @@ async def test_no_connection_and_a_dead_one_let_go() -> None:
         await asyncio.sleep(0.02)
         wire.dead = False
         acknowledger.add(P, "b", 3, 0)
-        await wait_for(lambda: bool(wire.sent))
+        await eventually(lambda: bool(wire.sent))
         acknowledger.close()
     assert wire.sent == [(topics.ack(P), Ack(boot="b", sequences=(3,)))]
     assert counters.acknowledged == 1
@@ -81,5 +82,5 @@ async def test_a_delayed_batch_is_known_until_it_is_said() -> None:
     assert not acknowledger.pending(P, "b", 2)
     async with asyncio.TaskGroup() as group:
         group.create_task(acknowledger.run())
-        await wait_for(lambda: not acknowledger.pending(P, "b", 1))
+        await eventually(lambda: not acknowledger.pending(P, "b", 1))
         acknowledger.close()

@@ -17,7 +17,8 @@ from monitor.collector.ingest import Ingest
 from monitor.collector.intake import Intake, Received
 from monitor.collector.roster import RateLimits
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
-from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms, wait_for
+from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms
+from tests.world.waiting import HANG_SECONDS, eventually
 
 Q = "p-0000000000000002"
 
@@ -60,7 +61,7 @@ async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
         for number in range(10):
             made.arrive(batch(sequences=range(number * 10, number * 10 + 10), number=number))
         made.arrive(batch(Q, sequences=(1,), boot="q"), Q)
-        await wait_for(lambda: len(made.acked) == 11)
+        await eventually(lambda: len(made.acked) == 11)
         assert made.memory.calls == [101]
         assert [ack[:3] for ack in made.acked[:10]] == [(P, "b", n) for n in range(10)]
         assert made.acked[10][:3] == (Q, "q", 0)
@@ -76,7 +77,7 @@ async def test_groups_end_at_a_thousand() -> None:
     async with desk() as made:
         for number in range(6):
             made.arrive(batch(sequences=range(number * 400, number * 400 + 400), number=number))
-        await wait_for(lambda: len(made.acked) == 6)
+        await eventually(lambda: len(made.acked) == 6)
         assert made.memory.calls == [1200, 1200]
 
 
@@ -84,11 +85,11 @@ async def test_duplicates_and_conflicts_are_counted_and_acknowledged() -> None:
     async with desk() as made:
         other = encode(measurement(at=now_ms() - 5000))
         made.arrive(batch())
-        await wait_for(lambda: len(made.acked) == 1)
+        await eventually(lambda: len(made.acked) == 1)
         line = next(iter(made.memory.rows.values()))
         made.arrive(encode_batch(BatchHeader(boot="b", sequence=1), [line]))
         made.arrive(encode_batch(BatchHeader(boot="b", sequence=2), [other]))
-        await wait_for(lambda: len(made.acked) == 3)
+        await eventually(lambda: len(made.acked) == 3)
         assert (made.counters.ingested, made.counters.duplicate) == (1, 1)
         assert made.counters.quarantined["conflicting_id"] == 1
 
@@ -102,7 +103,7 @@ async def test_what_is_refused_is_quarantined_and_acknowledged_beside_its_neighb
             encode(measurement(sequence=2, id="0" * 32)),
         ]
         made.arrive(encode_batch(BatchHeader(boot="b", sequence=0), lines))
-        await wait_for(lambda: len(made.acked) == 1)
+        await eventually(lambda: len(made.acked) == 1)
         assert sorted(made.reasons) == ["foreign_probe", "malformed_line", "wrong_id"]
         assert {one.payload for one in made.memory.quarantine} == set(lines[1:])
         assert made.counters.ingested == 1
@@ -116,7 +117,7 @@ async def test_a_later_version_is_not_acknowledged_and_said_once(
         for number in range(3):
             made.arrive(encode_batch(BatchHeader(v=2, boot="b", sequence=number), []))
         made.arrive(batch(number=9))
-        await wait_for(lambda: len(made.acked) == 1)
+        await eventually(lambda: len(made.acked) == 1)
         assert made.acked[0][2] == 9
         assert made.counters.too_new == 3
         assert made.reasons == []
@@ -132,14 +133,14 @@ async def test_store_away_no_acknowledgement_one_line_and_recovery(
         made.counters.broker = ""
         made.memory.away = "database is locked"
         taken = [made.arrive(batch(sequences=(n,), number=n)) for n in range(3)]
-        await wait_for(lambda: bool(made.counters.store))
+        await eventually(lambda: bool(made.counters.store))
         taken += [made.arrive(batch(sequences=(n,), number=n)) for n in range(3, 20)]
-        await asyncio.sleep(0.4)
+        await eventually(lambda: made.memory.refused > 2)
         assert made.acked == []
         assert made.counters.unready == ("store: database is locked",)
         assert not all(taken), "memory is bounded"
         made.memory.away = ""
-        await wait_for(lambda: len(made.acked) == sum(taken))
+        await eventually(lambda: len(made.acked) == sum(taken))
         assert made.counters.unready == ()
     lines = [r.getMessage() for r in caplog.records if r.name == "reachwatch.collector"]
     assert len(lines) == 2
@@ -149,10 +150,10 @@ async def test_store_away_no_acknowledgement_one_line_and_recovery(
 
 async def test_stopping_without_a_store_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest_module, "FINISH_SECONDS", 0.2)
-    async with asyncio.timeout(3), desk() as made:
+    async with asyncio.timeout(HANG_SECONDS), desk() as made:
         made.memory.away = "gone"
         made.arrive(batch())
-        await wait_for(lambda: bool(made.counters.store))
+        await eventually(lambda: bool(made.counters.store))
     assert made.acked == []
     assert made.memory.rows == {}
 
@@ -163,7 +164,7 @@ async def test_statuses_reach_the_registry_and_bad_ones_the_quarantine() -> None
         made.arrive(hello, status=True)
         made.arrive(b"{", status=True)
         made.arrive(encode_message(Status(state="hello")) + b" " * 5000, status=True)
-        await wait_for(lambda: len(made.memory.quarantine) == 2 and bool(made.memory.said))
+        await eventually(lambda: len(made.memory.quarantine) == 2 and bool(made.memory.said))
         assert made.memory.said == [(P, hello, None, None)]
         assert made.reasons == ["malformed_status"] * 2
         assert made.acked == []
@@ -172,7 +173,7 @@ async def test_statuses_reach_the_registry_and_bad_ones_the_quarantine() -> None
 async def test_unknown_and_revoked_probes_are_quarantined() -> None:
     async with desk(P) as made:
         made.arrive(batch(Q), Q)
-        await wait_for(lambda: len(made.acked) == 1)
+        await eventually(lambda: len(made.acked) == 1)
         assert made.reasons == ["unknown_probe"]
 
 
@@ -182,7 +183,7 @@ async def test_a_flood_is_delayed_then_refused_and_others_are_not_concerned() ->
         for number in range(10):
             made.arrive(batch(sequences=range(number * 50, number * 50 + 50), number=number))
         made.arrive(batch(Q, boot="q"), Q)
-        await wait_for(lambda: any(ack[1] == "q" for ack in made.acked))
+        await eventually(lambda: any(ack[1] == "q" for ack in made.acked))
         delays = [delay for probe, _, _, delay in made.acked if probe == P]
         assert delays[:2] == [0.0, pytest.approx(0.0, abs=0.1)]
         assert delays[3] == pytest.approx(10.0, abs=0.5)

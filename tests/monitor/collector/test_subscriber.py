@@ -23,17 +23,19 @@ from probes.runtime import mqtt
 from probes.wire import topics
 from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.codec import (
+    Ack,
     BatchHeader,
     Status,
     decode_status,
     encode_batch,
     encode_message,
 )
-from tests.monitor.collector.bench import batch, measurement, now_ms, wait_for
+from tests.monitor.collector.bench import batch, measurement, now_ms
 from tests.monitor.collector.live import Voice, collecting, stored, voice
 from tests.monitor.collector.test_unpack import BOMB, DEEP, NUL
 from tests.world.brokers import House, house
 from tests.world.mosquitto import Mosquitto
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -86,9 +88,11 @@ async def test_a_real_probe_delivers_through_it(made: House, tmp_path: Path) -> 
     taken = [await spool.put(measurement(made.one.probe)) for _ in range(7)]
     async with collecting(made) as counters, asyncio.TaskGroup() as group:
         group.create_task(publisher.run())
-        async with asyncio.timeout(10):
-            while (await spool.counts()).pending:  # noqa: ASYNC110 - the disk tells nobody
-                await asyncio.sleep(0.02)
+
+        async def sent() -> bool:
+            return not (await spool.counts()).pending
+
+        await eventually(sent, "everything is sent")
         publisher.finish(1)
     await spool.close()
     assert counters.quarantined.total() == 0
@@ -103,13 +107,12 @@ async def test_status_and_will_reach_the_registry(made: House) -> None:
     will = aiomqtt.Will(topics.status(made.one.user), lost, qos=1)
 
     async def says(wanted: bytes) -> None:
-        async with asyncio.timeout(5):
-            while True:
-                record = await made.database.registry.probe(made.one.user)
-                assert record is not None
-                if record.status == wanted:
-                    break
-                await asyncio.sleep(0.02)
+        async def said() -> bool:
+            record = await made.database.registry.probe(made.one.user)
+            assert record is not None
+            return record.status == wanted
+
+        await eventually(said)
 
     async with collecting(made):
         client = made.client(made.one, will=will)
@@ -145,8 +148,10 @@ async def test_no_acknowledgement_before_the_commit(embedded: House) -> None:
     ):
         await probe.send(batch(probe.id))
         await slow.adding.wait()
-        with pytest.raises(TimeoutError):
-            await probe.acked(seconds=0.3)
+        later = encode_message(Ack(boot="b", sequences=(99,)))
+        async with embedded.client(identifier="another") as monitor:
+            await monitor.publish(topics.ack(probe.id), later, qos=1)
+        assert await probe.acked() == [99]
         slow.release.set()
 
 
@@ -180,7 +185,7 @@ async def _killed_while_storing(made: House, store: object, probe: Voice, payloa
     with pytest.raises(BaseExceptionGroup):  # noqa: PT012 - it dies somewhere inside
         async with collecting(made, store=store):  # type: ignore[arg-type]
             await probe.send(payload)
-            await asyncio.sleep(3)
+            await asyncio.Event().wait()
 
 
 async def test_any_bytes_are_quarantined_and_the_next_is_stored_at_once(embedded: House) -> None:
@@ -194,7 +199,7 @@ async def test_any_bytes_are_quarantined_and_the_next_is_stored_at_once(embedded
             await probe.send(batch(probe.id, (number,), number=number))
             seen: list[int] = []
             while number not in seen:
-                seen += await probe.acked(seconds=1)
+                seen += await probe.acked()
             assert counters.quarantined.total() > before
 
         for payload in (
@@ -214,7 +219,7 @@ async def test_any_bytes_are_quarantined_and_the_next_is_stored_at_once(embedded
         good = set(range(first, first + len(samples)))
         seen: set[int] = set()
         while not good <= seen:
-            seen |= set(await probe.acked(seconds=1))
+            seen |= set(await probe.acked())
         assert await stored(embedded) == max(good)
 
 
@@ -249,7 +254,7 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
         ]
         for payload in payloads:
             await probe.send(payload)
-        await wait_for(lambda: counters.ingested >= 100)
+        await eventually(lambda: counters.ingested >= 100)
         for _ in range(5):
             await probe.send(payloads[1])
         assert await probe.acked(3) == [0, 1, 2]
@@ -302,13 +307,13 @@ async def test_retained_poison_is_ignored_and_cleared(tmp_path: Path) -> None:
         async with collecting(made) as counters, voice(made, made.one) as probe:
             await probe.send(batch(probe.id))
             await probe.acked()
-            await asyncio.sleep(0.1)
             assert counters.quarantined.total() == 0
         async with made.client() as monitor:
             await monitor.subscribe(f"{topics.PREFIX}/status/+", qos=1)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.3):
-                    await anext(aiter(monitor.messages))
+            async with made.client(made.one) as client:
+                await client.publish(topics.status(made.one.user), b"later", qos=1)
+            message = await anext(aiter(monitor.messages))
+            assert message.payload == b"later"
 
 
 async def test_it_comes_back_when_the_broker_does(embedded: House, tmp_path: Path) -> None:
@@ -320,10 +325,10 @@ async def test_it_comes_back_when_the_broker_does(embedded: House, tmp_path: Pat
         async with collecting(embedded, url=broker.url) as counters:
             for turn in range(2):
                 broker.kill()
-                await wait_for(lambda: bool(counters.unready))
+                await eventually(lambda: bool(counters.unready))
                 assert counters.unready[0].startswith("broker: ")
                 broker.start()
-                await wait_for(lambda: not counters.unready, 8)
+                await eventually(lambda: not counters.unready)
                 async with aiomqtt.Client("127.0.0.1", broker.port) as client:
                     await client.subscribe(topics.ack(probe.probe), qos=1)
                     payload = batch(probe.probe, (turn,), number=turn)
@@ -336,10 +341,10 @@ async def test_it_comes_back_when_the_broker_does(embedded: House, tmp_path: Pat
 
 async def test_stopping_finishes_what_has_arrived(embedded: House) -> None:
     async with voice(embedded, embedded.one) as probe:
-        async with collecting(embedded):
+        async with collecting(embedded) as counters:
             for number in range(20):
                 await probe.send(batch(probe.id, (number,), number=number))
-            await asyncio.sleep(0.05)
+            await eventually(lambda: counters.ingested)
         acked = await probe.acked(1)
         assert len(acked) == await stored(embedded) > 0
 

@@ -21,6 +21,7 @@ from monitor.store.records import Conclusions
 from probes.wire import topics
 from tests.monitor.store.samples import NOON, event
 from tests.world.mosquitto import Mosquitto, running_mosquitto
+from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -55,22 +56,26 @@ async def kept(broker: Mosquitto) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     async with connected(broker.url, "reader", "x", purpose="test") as connection:
         await connection.subscribe("reachwatch/v1/events/#")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.2):
-                async for message in connection.messages():
-                    if message.payload:
-                        found[message.topic] = json.loads(message.payload)
-                    else:
-                        found.pop(message.topic, None)
+        marker = topics.events("marker", "ZZ")
+        await connection.publish(marker, b"end")
+        async for message in connection.messages():
+            if message.topic == marker:
+                break
+            if message.payload:
+                found[message.topic] = json.loads(message.payload)
+            else:
+                found.pop(message.topic, None)
     return found
 
 
 async def until(
     broker: Mosquitto, holds: Callable[[dict[str, dict[str, Any]]], bool]
 ) -> dict[str, dict[str, Any]]:
-    async with asyncio.timeout(15):
-        while not holds(said := await kept(broker)):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.05)
+    async def look() -> list[dict[str, dict[str, Any]]]:
+        said = await kept(broker)
+        return [said] if holds(said) else []
+
+    (said,) = await eventually(look)
     return said
 
 
@@ -116,7 +121,6 @@ async def test_it_comes_back_after_the_broker_and_says_what_it_missed(
         broker.kill()  # it keeps nothing on disk: everything retained is lost
         await conclude(store, CLOSED)
         await publisher.on_change([CLOSED])
-        await asyncio.sleep(0.2)
         broker.start()
         said = await until(broker, lambda found: topic in found)
         assert said[topic]["state"] == "closed"
@@ -150,14 +154,15 @@ async def test_nothing_is_sent_twice(store: Database, broker: Mosquitto) -> None
         listener = group.create_task(listen(ready))
         await ready.wait()
         async with announcing(store, broker, lambda: NOON) as publisher:
-            async with asyncio.timeout(10):
-                while not heard:  # noqa: ASYNC110 - another process
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: heard)
             await publisher.on_change([OPEN])
             await publisher.on_change([])
-            await asyncio.sleep(0.3)
+            later = replace(OPEN, id="00000000000000ff", service="signal")
+            await conclude(store, later)
+            await publisher.on_change([later])
+            await eventually(lambda: b"signal" in heard[-1])
         listener.cancel()
-    assert len(heard) == 1
+    assert len(heard) == 2
 
 
 def states(*events: Any, now: int = NOON + 20) -> dict[tuple[str, str], str]:
