@@ -19,7 +19,7 @@ from monitor.detection.layers.throttle import THROTTLE_RULES
 from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.layers.vantage import VANTAGE_RULES
-from monitor.detection.rule import Rule, first
+from monitor.detection.rule import Rule
 
 RULES_VERSION = "2"
 ALL_RULES: tuple[Rule[Any], ...] = (
@@ -34,25 +34,6 @@ ALL_RULES: tuple[Rule[Any], ...] = (
     *APP_RULES,
 )
 """Every rule, for pages that explain one and for the laws in the tests."""
-
-__all__ = [
-    "ALL_RULES",
-    "APP_RULES",
-    "DNS_RULES",
-    "HTTP_RULES",
-    "IMPORT_RULES",
-    "QUIC_RULES",
-    "RULES_VERSION",
-    "TCP_RULES",
-    "THROTTLE_RULES",
-    "TLS_RULES",
-    "UDP_RULES",
-    "VANTAGE_RULES",
-    "Rule",
-    "first",
-    "rule_named",
-    "rules_version",
-]
 
 
 def rules_version(fingerprints: str = "") -> str:

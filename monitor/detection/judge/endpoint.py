@@ -15,26 +15,16 @@ from monitor.detection.facts.endpoint_context import EndpointContext, Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.path import path_remarks
 from monitor.detection.facts.view import AddressView
-from monitor.detection.layers.app import AppFacts, app_facts, over_udp, page_facts
-from monitor.detection.layers.dns import lookup_facts
-from monitor.detection.layers.http import http_facts
-from monitor.detection.layers.quic import quic_facts
-from monitor.detection.layers.tcp import tcp_facts
-from monitor.detection.layers.throttle import transfer_facts
-from monitor.detection.layers.tls import tls_facts
+from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, over_udp, page_facts
+from monitor.detection.layers.dns import DNS_RULES, lookup_facts
+from monitor.detection.layers.http import HTTP_RULES, http_facts
+from monitor.detection.layers.quic import QUIC_RULES, quic_facts
+from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
+from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
+from monitor.detection.layers.tls import TLS_RULES, tls_facts
+from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rules import (
-    APP_RULES,
-    DNS_RULES,
-    HTTP_RULES,
-    QUIC_RULES,
-    TCP_RULES,
-    THROTTLE_RULES,
-    TLS_RULES,
-    UDP_RULES,
-    Rule,
-    first,
-)
+from monitor.detection.rule import Rule, first
 from probes.wire.protocol import protocol
 
 F = TypeVar("F")

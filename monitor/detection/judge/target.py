@@ -17,9 +17,9 @@ from monitor.detection.facts.view import EndpointView, view
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.judge.partial import parts
-from monitor.detection.layers.vantage import UNSEEN
+from monitor.detection.layers.vantage import UNSEEN, VANTAGE_RULES
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
-from monitor.detection.rules import VANTAGE_RULES, first
+from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
 
 Control = tuple[Measurement, Sequence[Measurement]]

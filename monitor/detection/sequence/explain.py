@@ -106,12 +106,20 @@ class Recorder:
             holds = cusum.evidence(track, policy)
             before = self._held.get((key, layer, probe), 0)
             self._held[key, layer, probe] = holds
+            member, fact = network.members[probe], facts.get(probe)
             voices.append(
-                _voice(
-                    probe, network, each, track, facts.get(probe), round, policy,
-                    holds=holds, added=holds - before,
+                Voice(
+                    probe=probe,
+                    owner=member.owner,
+                    said="" if fact is None else _SAID.get(gates.outcome(fact), ""),
+                    rule="" if fact is None else fact.verdict.rule,
+                    technique="" if fact is None else str(fact.verdict.technique or ""),
+                    measurement="" if fact is None else fact.id,
+                    added=holds - before,
+                    holds=holds,
+                    no_vote=_no_vote(network, member, each, track, round, policy),
                 )
-            )  # fmt: skip
+            )
         if round < self._first:
             return
         tier = series.TIERS[each.rank]
@@ -130,32 +138,6 @@ class Recorder:
                 divided=tally.divided,
             )
         )
-
-
-def _voice(
-    probe: str,
-    network: Network,
-    each: Series,
-    track: Track,
-    fact: Fact | None,
-    round: int,
-    policy: Policy,
-    *,
-    holds: int,
-    added: int,
-) -> Voice:
-    member = network.members[probe]
-    return Voice(
-        probe=probe,
-        owner=member.owner,
-        said="" if fact is None else _SAID.get(gates.outcome(fact), ""),
-        rule="" if fact is None else fact.verdict.rule,
-        technique="" if fact is None else str(fact.verdict.technique or ""),
-        measurement="" if fact is None else fact.id,
-        added=added,
-        holds=holds,
-        no_vote=_no_vote(network, member, each, track, round, policy),
-    )
 
 
 _SAID = {

@@ -7,21 +7,16 @@ import re
 import pytest
 
 from monitor.detection.facts.kinds import Kind
+from monitor.detection.layers.app import APP_RULES
+from monitor.detection.layers.dns import DNS_RULES
+from monitor.detection.layers.http import HTTP_RULES
+from monitor.detection.layers.quic import QUIC_RULES
+from monitor.detection.layers.tcp import TCP_RULES
+from monitor.detection.layers.tls import TLS_RULES
+from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.model import Layer, State, Technique, layer_of
-from monitor.detection.rules import (
-    ALL_RULES,
-    APP_RULES,
-    DNS_RULES,
-    HTTP_RULES,
-    QUIC_RULES,
-    RULES_VERSION,
-    TCP_RULES,
-    TLS_RULES,
-    UDP_RULES,
-    Rule,
-    first,
-    rule_named,
-)
+from monitor.detection.rule import Rule, first
+from monitor.detection.rules import ALL_RULES, RULES_VERSION, rule_named
 
 BY_LAYER = {
     Layer.DNS: DNS_RULES,

@@ -12,7 +12,7 @@ from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.facts.view import view
 from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, clear_page, page_facts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import (

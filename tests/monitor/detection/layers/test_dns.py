@@ -13,7 +13,7 @@ from monitor.detection.facts.view import view
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts
 from monitor.detection.model import Verdict
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.measurement import Vantage
 from probes.wire.observation import AnyObservation, Certificate, Contrast, DNSLookup

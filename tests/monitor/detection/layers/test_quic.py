@@ -13,9 +13,9 @@ from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.facts.view import view
 from monitor.detection.judge.target import judge
-from monitor.detection.layers.quic import QUICFacts, quic_facts, quic_passes
+from monitor.detection.layers.quic import QUIC_RULES, QUICFacts, quic_facts, quic_passes
 from monitor.detection.model import State, Verdict
-from monitor.detection.rules import QUIC_RULES, first
+from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation, Certificate, QUICHandshake
 from tests.monitor.detection.scenes import (

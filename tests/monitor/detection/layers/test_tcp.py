@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.tcp import TCP_RULES, TCPFacts
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 
 
 @pytest.mark.parametrize(

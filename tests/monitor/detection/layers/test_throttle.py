@@ -13,7 +13,7 @@ from monitor.detection.facts.view import EndpointView
 from monitor.detection.judge.endpoint import EndpointContext
 from monitor.detection.layers.throttle import THROTTLE_RULES, TransferFacts, transfer_facts
 from monitor.detection.model import Layer, Share, State, Technique, Tier
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from tests.monitor.detection.scenes import (
     A1,

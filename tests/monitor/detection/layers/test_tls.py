@@ -9,7 +9,7 @@ import pytest
 from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import DEATHS, Kind
 from monitor.detection.layers.tls import TLS_RULES, TLSFacts
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 
 
 def decided(kind: Kind, **given: Any) -> str:

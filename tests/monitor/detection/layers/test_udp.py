@@ -10,7 +10,7 @@ from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.layers.udp import UDP_RULES
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.layers.vantage import VANTAGE_RULES
-from monitor.detection.rules import first
+from monitor.detection.rule import first
 
 
 @pytest.mark.parametrize(
