@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -37,6 +38,21 @@ def event_id(service: str, country: str, opened: int, source: str = OWN_SOURCE) 
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class _Round:
+    """What all events of a round share."""
+
+    state: ServiceState
+    """This round's own copy."""
+    at: int
+    touched: Collection[str]
+    """Keys of the networks that reported."""
+    reasons: Mapping[str, str]
+    """Closed gates by key of a network."""
+    health: HealthByCountry
+    policy: Policy
+
+
 def update_events(
     state: ServiceState,
     round: int,
@@ -50,15 +66,16 @@ def update_events(
     round's own copy) and return those that changed."""
     # Once per round, not once per event: it reads every vantage of every country.
     health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
+    now = _Round(state, round, touched, reasons, health, policy)
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []
     for country, source in sorted(places):
         place = f"{country} {source}"
         case = state.cases.get(place)
         before = case.event if case else None
-        case = _close_lifted(state, case, touched, country, source, round, policy)
+        case = _close_lifted(now, case, country, source)
         seen = series_summary.series_summaries(state, country, source, round, policy)
-        after = _updated_case(state, case, seen, round, touched, reasons, health, policy)
+        after = _updated_case(now, case, seen)
         if after is None:
             continue
         event = after.event
@@ -77,18 +94,11 @@ def update_events(
     return tuple(changed)
 
 
-def _close_lifted(
-    state: ServiceState,
-    case: Case | None,
-    touched: Collection[str],
-    country: str,
-    source: str,
-    round: int,
-    policy: Policy,
-) -> Case | None:
+def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> Case | None:
     """Clear the alarms of series whose block has ended; their counts stay with the case."""
+    state, round, policy = now.state, now.at, now.policy
     for summary in series_summary.series_summaries(state, country, source, round, policy):
-        if summary.key not in touched:
+        if summary.key not in now.touched:
             continue
         own = source == OWN_SOURCE
         if (
@@ -111,37 +121,29 @@ def _close_lifted(
     return case
 
 
-def _updated_case(
-    state: ServiceState,
-    case: Case | None,
-    seen: Sequence[SeriesSummary],
-    round: int,
-    touched: Collection[str],
-    reasons: Mapping[str, str],
-    health: HealthByCountry,
-    policy: Policy,
-) -> Case | None:
+def _updated_case(now: _Round, case: Case | None, seen: Sequence[SeriesSummary]) -> Case | None:
     """The case after this round; None when there is neither a case nor a reason for one."""
+    state, round = now.state, now.at
     top = max((summary.series.rank for summary in seen), default=0)
     if case is None:
         if not seen:
             return None
-        return _new_case(state, seen, top, round, health, policy)
+        return _new_case(now, seen, top)
     if top < _RANK[case.event.tier]:
         return _ended_case(case, EventState.CLOSED, round, "vantages that saw it reach the service")
-    mine = [summary for summary in seen if summary.key in touched]
-    inhibited = _common_gate(mine, reasons, round) if mine else case.event.inhibited_by
+    mine = [summary for summary in seen if summary.key in now.touched]
+    inhibited = _common_gate(mine, now.reasons, round) if mine else case.event.inhibited_by
     doubts = case.doubts
     if mine:
         doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
-    if case.event.tier is not Tier.CONFIRMED and top < 3 and doubts >= policy.close_good_rounds:
+    if case.event.tier is not Tier.CONFIRMED and top < 3 and doubts >= now.policy.close_good_rounds:
         for key in sorted({summary.key for summary in seen}):
             # A network that did not report in this round is still shared with the old state.
             network = state.networks[key] = series.copy_for_round(state.networks[key])
             for each in network.layers.values():
                 series.clear_alarms(each, wholly=True)
         return _ended_case(case, EventState.RETRACTED, round, inhibited or "")
-    event = _updated_event(case, seen, top, round, health, policy, inhibited)
+    event = _updated_event(now, case, seen, top, inhibited)
     told = series_summary.witnesses(seen, case.witnesses)
     return Case(event, doubts, case.rules, told, _peak(case.peak, event))
 
@@ -190,14 +192,8 @@ def _down(summary: SeriesSummary, round: int) -> str | None:
     return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
 
 
-def _new_case(
-    state: ServiceState,
-    seen: Sequence[SeriesSummary],
-    top: int,
-    round: int,
-    health: HealthByCountry,
-    policy: Policy,
-) -> Case:
+def _new_case(now: _Round, seen: Sequence[SeriesSummary], top: int) -> Case:
+    state, round, policy = now.state, now.at, now.policy
     network = seen[0].network
     event = Event(
         id=event_id(state.service, network.country, round, network.source),
@@ -222,20 +218,15 @@ def _new_case(
         pace=policy.pace,
     )
     case = Case(event)
-    event = _updated_event(case, seen, top, round, health, policy, None)
+    event = _updated_event(now, case, seen, top, None)
     return Case(event, 0, {}, series_summary.witnesses(seen, []), _peak(None, event))
 
 
 def _updated_event(
-    case: Case,
-    seen: Sequence[SeriesSummary],
-    top: int,
-    round: int,
-    health: HealthByCountry,
-    policy: Policy,
-    inhibited: str | None,
+    now: _Round, case: Case, seen: Sequence[SeriesSummary], top: int, inhibited: str | None
 ) -> Event:
     """The event's new form according to all series."""
+    round, policy = now.at, now.policy
     old = case.event
     new = not old.targets
     best = [summary for summary in seen if summary.series.rank == top]
@@ -271,7 +262,7 @@ def _updated_event(
         witnesses=tuple(id for _, _, id in series_summary.witnesses(seen, case.witnesses)),
         inhibited_by=inhibited,
         networks=tuple(series_summary.network_evidence(summary, round, policy) for summary in seen),
-        against=series_summary.against(best, health, policy),
+        against=series_summary.against(best, now.health, policy),
     )
     if foreign:
         event = whole_incident(old, event, rose, series_summary.dense_series(best))
