@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a volunteer's probe becomes ours: tokens, credentials, revocation.
+"""Enrolment and revocation of probes: tokens and credentials.
 
-A token is a few-times right to enrol; enrolling gives a probe its own name and MQTT secret.
-Secrets are random and are kept only as hashes: the token's as SHA-256, the MQTT secret's in
-mosquitto's `$7$` form (PBKDF2-SHA512), so that one hash serves both brokers. HTTP is not known
-here; `enrol_answer` and `leave_answer` take and give JSON bytes.
+A token is a right to enrol a few times; enrolling gives a probe its own name and MQTT secret.
+Secrets are random and stored only as hashes: the token's as SHA-256, the MQTT secret's in
+mosquitto's `$7$` form (PBKDF2-SHA512), so that one hash serves both brokers. `enrol_answer` and
+`leave_answer` take and return JSON bytes; HTTP is elsewhere.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from probes.wire.measurement import Role
 
 MAX_BODY_BYTES = 4096
 ITERATIONS = 101
-"""mosquitto_passwd's default (2.0.21). Our secrets have 256 random bits, so slowness would
-protect nothing and would cost the embedded broker its time."""
+"""Default of mosquitto_passwd (2.0.21). The secrets have 256 random bits, so slow hashing would
+protect nothing and would cost the embedded broker time."""
 _SALT_BYTES, _HASH_BYTES = 12, 64
 _MAX_ITERATIONS = 1_000_000
 
 
 class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
-    """A probe's credentials, told once. The user name is the probe's id."""
+    """A probe's credentials, returned once. The user name is the probe's id."""
 
     probe: str
     user: str
@@ -42,8 +42,8 @@ class Enrolled(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """Why somebody was not enrolled, or let go, in words for the volunteer."""
+class EnrolmentRefusal(msgspec.Struct, frozen=True):
+    """Why a probe was not enrolled or revoked, in words for the volunteer."""
 
     reason: str
 
@@ -53,8 +53,8 @@ def new_token(
 ) -> tuple[Token, str]:
     """Make a token for `Registry.add_token` and its text, which exists only here.
 
-    `expires_ms` is Unix milliseconds. Raises ValueError for a role, number of uses or time
-    that cannot be.
+    `expires_ms` is Unix milliseconds. Raises ValueError for an invalid role, number of uses, time
+    or owner.
     """
     if role not in tuple(Role):
         raise ValueError(f"role: must be one of {', '.join(Role)}, not {role!r}")
@@ -71,7 +71,7 @@ def new_token(
         id=text.id,
         secret_sha256=_sha256(text.secret),
         role=role,
-        # Nobody named is one owner a token: strangers do not make a quorum with themselves.
+        # Without a name, each token is one owner: strangers cannot form a quorum by themselves.
         owner=owner or f"o-{text.id}",
         uses_left=uses,
         expires=expires_ms,
@@ -82,11 +82,11 @@ def new_token(
 
 async def enrol(
     registry: Registry, token_id: str, secret: str, now: int, *, probe: str = ""
-) -> Enrolled | Refused:
-    """Use a token once and make a probe. `now` is Unix milliseconds.
+) -> Enrolled | EnrolmentRefusal:
+    """Use a token once and enrol a probe. `now` is Unix milliseconds.
 
-    `probe` names it (a demonstration wants the same names each time); else the id is random.
-    Every bad token gets the same answer, so that nobody learns which ids exist.
+    `probe` is its name (a demonstration uses the same names each time); the default is a random
+    id. Every invalid token gets the same answer, so that nobody learns which ids exist.
     Raises StoreUnavailableError.
     """
     name = probe or f"p-{secrets.token_hex(8)}"
@@ -94,31 +94,32 @@ async def enrol(
     record = Probe(id=name, owner="", role="", enrolled=now)
     used = await registry.enrol(token_id, _sha256(secret), record, hash_secret(mqtt_secret), now)
     if used is None:
-        return Refused("the token is unknown, used up, expired or revoked")
+        return EnrolmentRefusal("the token is unknown, used up, expired or revoked")
     return Enrolled(probe=name, user=name, secret=mqtt_secret, role=used.role, owner=used.owner)
 
 
-async def leave(registry: Registry, probe: str, secret: str, now: int) -> Refused | None:
-    """Revoke a probe at its own wish: it proves itself by its MQTT secret. None when done.
+async def leave(registry: Registry, probe: str, secret: str, now: int) -> EnrolmentRefusal | None:
+    """Revoke a probe at its own request; its MQTT secret proves who it is. None when done.
 
     Raises StoreUnavailableError.
     """
     kept = await registry.secret_hash(probe)
     if kept is None or not verify_secret(kept, secret):
-        return Refused("the probe or its secret is not known here")
+        return EnrolmentRefusal("the probe or its secret is unknown")
     await registry.revoke_probe(probe, now)
     return None
 
 
 def hash_secret(secret: str, salt: bytes | None = None) -> str:
-    """Return the MQTT secret's hash as mosquitto's password file has it after the colon."""
+    """Return the hash of an MQTT secret in the form of the password file of mosquitto, after the
+    colon."""
     salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
     digest = _pbkdf2(secret, salt, ITERATIONS)
     return f"$7${ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}"
 
 
 def verify_secret(kept: str, secret: str) -> bool:
-    """Whether the secret has this hash; False also for a hash that is none. Constant time."""
+    """Whether the secret has this hash; False for an invalid hash. Constant time."""
     try:
         empty, kind, iterations, salt, digest = kept.split("$")
         rounds = int(iterations)
@@ -132,11 +133,11 @@ def verify_secret(kept: str, secret: str) -> bool:
 
 
 class Credentials:
-    """The embedded broker's `authenticate`: is this user's secret right, and not revoked?
+    """The embedded broker's `authenticate`: whether a user's secret is right and not revoked.
 
-    The broker asks again about every connected probe every few seconds, so a secret that was
-    right is remembered (as SHA-256), and all revocations are read in one query, at most once
-    in `seconds`.
+    The broker asks again for every connected probe every few seconds, so a secret that was right
+    is remembered (as SHA-256), and all revocations are read in one query, at most once in
+    `seconds`.
     """
 
     def __init__(
@@ -147,45 +148,45 @@ class Credentials:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._registry, self._seconds, self._clock = registry, seconds, clock
-        self._right: dict[str, str] = {}
+        self._verified: dict[str, str] = {}
         self._active: frozenset[str] = frozenset()
-        self._read_at: float | None = None
+        self._refreshed_at: float | None = None
 
     async def __call__(self, user: str, secret: str) -> bool:
         """Raises StoreUnavailableError."""
         digest = _sha256(secret)
-        known = self._right.get(user)
+        known = self._verified.get(user)
         if known is not None and hmac.compare_digest(known, digest):
             await self._refresh()
             if user in self._active:
                 return True
-            del self._right[user]
+            del self._verified[user]
         kept = await self._registry.secret_hash(user)
         if kept is None or not verify_secret(kept, secret):
             return False
-        self._right[user] = digest
+        self._verified[user] = digest
         self._active |= {user}
         return True
 
     async def _refresh(self) -> None:
         now = self._clock()
-        if self._read_at is None or now - self._read_at >= self._seconds:
+        if self._refreshed_at is None or now - self._refreshed_at >= self._seconds:
             probes = await self._registry.probes()
             self._active = frozenset(probe.id for probe in probes if probe.revoked is None)
-            self._read_at = now
+            self._refreshed_at = now
 
 
-_WORD = r"^[!-~]+\Z"
-"""Ids are asked of a database, and PostgreSQL's text holds no NUL."""
+_ID = r"^[!-~]+\Z"
+"""Ids go into database queries, and text in PostgreSQL holds no NUL."""
 
 
 class _EnrolBody(msgspec.Struct, frozen=True, kw_only=True):
-    token_id: Annotated[str, msgspec.Meta(max_length=128, pattern=_WORD)]
+    token_id: Annotated[str, msgspec.Meta(max_length=128, pattern=_ID)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
 class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
-    probe: Annotated[str, msgspec.Meta(max_length=64, pattern=_WORD)]
+    probe: Annotated[str, msgspec.Meta(max_length=64, pattern=_ID)]
     secret: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
@@ -202,7 +203,7 @@ async def enrol_answer(
         return 503, _error("enrol: no broker is configured here, ask the operator")
     try:
         match await enrol(registry, wanted.token_id, wanted.secret, now):
-            case Refused(reason):
+            case EnrolmentRefusal(reason):
                 return 403, _error(reason)
             case Enrolled() as enrolled:
                 answer = {**msgspec.structs.asdict(enrolled), "broker": list(brokers)}
@@ -218,10 +219,10 @@ async def leave_answer(registry: Registry, body: bytes, now: int) -> tuple[int, 
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return 400, _error(f"leave: {error}")
     try:
-        refused = await leave(registry, wanted.probe, wanted.secret, now)
+        refusal = await leave(registry, wanted.probe, wanted.secret, now)
     except StoreUnavailableError:
         return 503, _error("the store is not available, try again in a minute")
-    return (403, _error(refused.reason)) if refused else (200, b"{}")
+    return (403, _error(refusal.reason)) if refusal else (200, b"{}")
 
 
 def _error(reason: str) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a monitor keeps things, from its options: data directory, database URL, secrets."""
+"""Paths and secrets of a monitor from its options: data directory, database URL, secret files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from probes.runtime.options import OptionError
 
 DEFAULT_DATA = Path("reachwatch-data")
 PUBLIC_URL = "http://127.0.0.1:8080"
-"""What links and tokens lead to when nobody says otherwise."""
+"""Base of links and tokens unless another is given."""
 
 
 def data_directory(given: argparse.Namespace) -> Path:
-    """The data directory, made with mode 0700 if it is not there. Raises OptionError."""
+    """The data directory, created with mode 0700 if missing. Raises OptionError."""
     path: Path = given.data or DEFAULT_DATA
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -33,18 +33,18 @@ def database_url(given: argparse.Namespace) -> str:
     return f"sqlite+aiosqlite:///{(data_directory(given) / 'reachwatch.db').resolve()}"
 
 
-def filled_database_url(given: argparse.Namespace) -> str:
-    """The same for a command that only reads: a store in the data directory must be there, for an
-    empty one, made on the way, would answer everything with "nothing". Raises OptionError."""
+def existing_database_url(given: argparse.Namespace) -> str:
+    """The same for a command that only reads: the store in the data directory must exist,
+    because a new empty one would answer everything with "nothing". Raises OptionError."""
     if not given.database:
         path = (given.data or DEFAULT_DATA) / "reachwatch.db"
         if not path.is_file():
-            raise OptionError(f"{path}: there is no store; --data or --database says where it is")
+            raise OptionError(f"{path}: no store there; set --data or --database")
     return database_url(given)
 
 
-def kept_secret(path: Path) -> str:
-    """The secret in a file of mode 0600, made at first. Raises OptionError."""
+def ensure_secret(path: Path) -> str:
+    """The secret in a file of mode 0600, which is created if missing. Raises OptionError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -58,7 +58,7 @@ def kept_secret(path: Path) -> str:
 
 
 def read_secret(path: Path) -> str:
-    """The secret in a file that nobody else may read. Raises OptionError."""
+    """The secret in a file that only its owner may read. Raises OptionError."""
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise OptionError(f"{path}: others may read it; chmod 600 {path}")

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from monitor import logs
 from monitor.broker import mosquitto
-from monitor.broker.embedded import BrokerError, EmbeddedBroker
+from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
 from monitor.commands.explain import explain
@@ -39,7 +39,7 @@ from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics.lags import Lags
-from monitor.paths import data_directory, database_url, kept_secret, read_secret
+from monitor.paths import data_directory, database_url, ensure_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.web.app import make_app
@@ -57,7 +57,7 @@ CACHE_SECONDS = 30.0
 """An answer of the web server is never older than this, before the pace."""
 _REFUSALS = (
     OptionError,
-    BrokerError,
+    EmbeddedBrokerError,
     CatalogueError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -267,7 +267,7 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
         policy=Policy(pace=given.pace or 1),
         catalogue=catalogue,
         interval_seconds=interval,
-        monitor_secret=kept_secret(data / "monitor.secret"),
+        monitor_secret=ensure_secret(data / "monitor.secret"),
     ) as monitor:
         print(f"Reachwatch is on {monitor.public_url}", file=sys.stderr, flush=True)
         if given.no_local_probe:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker inside `reachwatch up`, and the access rules that every broker of ours keeps."""
+"""The broker inside `reachwatch up`, and the access rules of every broker."""
 
-from monitor.broker.embedded import BrokerError, Certificate, EmbeddedBroker
+from monitor.broker.embedded import Certificate, EmbeddedBroker, EmbeddedBrokerError
 
-__all__ = ["BrokerError", "Certificate", "EmbeddedBroker"]
+__all__ = ["Certificate", "EmbeddedBroker", "EmbeddedBrokerError"]

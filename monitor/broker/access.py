@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may write and read which topic, once, for every broker.
+"""Who may publish to and subscribe to which topic, for every broker.
 
-The embedded broker asks these functions about each packet; mosquitto gets the same rules as
-an access list (`monitor.broker.mosquitto`). The monitor's own user may do everything and is never
-asked about here. Nothing in this file knows MQTT packets or connections.
+The embedded broker calls these functions for each packet; mosquitto gets the same rules as an
+access list (`monitor.broker.mosquitto`). The monitor's own user may do everything and is not
+checked here.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ EVENTS = f"{topics.PREFIX}/events/"
 
 
 def may_publish(user: str, topic: str) -> bool:
-    """A probe writes its own batches and its own status, also as its will."""
+    """A probe publishes its own batches and its own status, also as its will."""
     return topic in (topics.measurements(user), topics.status(user))
 
 
 def may_subscribe(user: str, topic_filter: str) -> bool:
     """A probe reads its own acknowledgements, the catalogue, retests and events.
 
-    Retests and events may be narrowed or taken whole (`events/#`); a wildcard above them would
-    overlap with what is not for this probe and is refused, as are `$share` and `$SYS`.
+    Retests and events may be narrowed or taken whole (`events/#`). A wildcard above them would
+    include what is not for this probe and is refused, as are `$share` and `$SYS`.
     """
     if topic_filter in (topics.ack(user), topics.CATALOGUE):
         return True

@@ -37,7 +37,7 @@ QUEUE_LIMIT, TASK_LIMIT = 64, 4096
 """Messages on their way inside amqtt before probes have to wait."""
 
 
-class BrokerError(Exception):
+class EmbeddedBrokerError(Exception):
     """The broker cannot start. The text is one line."""
 
 
@@ -129,8 +129,8 @@ class EmbeddedBroker:
 
     `authenticate(user, secret)` answers for probes, at their connection and every few seconds
     after; the monitor's own user and secret are compared here. `port` 0 takes a free one.
-    Raises BrokerError on entering when the address is taken, or is not loopback and there is
-    no certificate.
+    Raises EmbeddedBrokerError on entering when the address is taken, or is not loopback and
+    there is no certificate.
     """
 
     def __init__(
@@ -165,7 +165,9 @@ class EmbeddedBroker:
     async def __aenter__(self) -> EmbeddedBroker:
         """Bind and serve."""
         if not self._certificate and not _loopback(self.host):
-            raise BrokerError(f"{self.host}: an address that is not loopback needs a certificate")
+            raise EmbeddedBrokerError(
+                f"{self.host}: an address that is not loopback needs a certificate"
+            )
         # amqtt logs client addresses, and tracebacks for clients that do not acknowledge.
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         logging.getLogger("transitions").setLevel(logging.CRITICAL)
@@ -183,7 +185,7 @@ class EmbeddedBroker:
                 server = await asyncio.start_server(self._serve, self.host, self.port, ssl=context)
             except OSError as error:
                 place = f"{self.host}:{self.port}"
-                raise BrokerError(f"{place}: {error.strerror or error}") from None
+                raise EmbeddedBrokerError(f"{place}: {error.strerror or error}") from None
             self.port = int(server.sockets[0].getsockname()[1])
             stack.push_async_callback(self._end, server)
             group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -209,7 +211,9 @@ class EmbeddedBroker:
         try:
             context.load_cert_chain(*self._certificate)
         except OSError as error:
-            raise BrokerError(f"{self._certificate.chain}: {error.strerror or error}") from None
+            raise EmbeddedBrokerError(
+                f"{self._certificate.chain}: {error.strerror or error}"
+            ) from None
         return context
 
     async def _end(self, server: asyncio.Server) -> None:
@@ -307,7 +311,9 @@ class EmbeddedBroker:
                     await asyncio.sleep(SETTLE_SECONDS)
                     break
                 onward, answer = (
-                    gate.judge(connect.user, packet) if own else (gate.judge_monitor(packet), b"")
+                    gate.check_probe_packet(connect.user, packet)
+                    if own
+                    else (gate.check_monitor_packet(packet), b"")
                 )
                 if onward:
                     inner.feed_data(onward)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gate in front of the embedded broker: every packet passes here before amqtt sees it.
+"""Admission to the embedded broker: every packet is checked here before amqtt sees it.
 
-amqtt 0.12 deletes or takes over a session before it has authenticated the newcomer, has no
-limit on packets, watches no keepalive and lets anyone retain. So a connection is admitted
-here (credentials, client id, will), its packets are bounded and judged by
-`monitor.broker.access`, and only what is allowed is fed on. How messages are routed is not
-known here.
+amqtt 0.12 deletes or takes over a session before it has authenticated the new client, has no
+limit on packets, does not enforce keepalives and lets anyone retain. So a connection is admitted
+here (credentials, client id, will), its packets are limited and checked by
+`monitor.broker.access`, and only what is allowed is passed on.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ PACKET_LIMIT = MAX_PACKET_BYTES + 1024
 CONNECT_LIMIT = 16 << 10
 CONNECT_SECONDS = 10.0
 SILENT_SECONDS = 600.0
-"""A client that asked for no keepalive is closed after this long without a packet."""
+"""A client without a keepalive is disconnected after this long without a packet."""
 REFUSED_FILTER = "#/refused"
-"""No valid filter: amqtt answers 0x80 to it and to nothing else of the same SUBSCRIBE."""
+"""Not a valid filter: amqtt answers 0x80 to it alone in a SUBSCRIBE."""
 
 Authenticate = Callable[[str, str], Awaitable[bool]]
 
@@ -38,10 +37,10 @@ async def admit(
     authenticate: Authenticate,
     monitor_user: str,
 ) -> Connect | None:
-    """Read a CONNECT and judge it. None when it was refused, and the refusal is written.
+    """Read a CONNECT and check it. None when it was refused; the refusal is then already written.
 
-    Raises PacketError, TimeoutError, asyncio.IncompleteReadError or OSError for what is no
-    MQTT client at all.
+    Raises PacketError, TimeoutError, asyncio.IncompleteReadError or OSError for anything that is
+    not an MQTT client.
     """
     async with asyncio.timeout(CONNECT_SECONDS):
         connect = packets.parse_connect(await packets.read_packet(reader, CONNECT_LIMIT))
@@ -62,7 +61,7 @@ async def _refusal(connect: Connect, authenticate: Authenticate, monitor_user: s
             LOG.info("refused %r: wrong credentials or revoked", user[:64])
             return packets.REFUSED_CREDENTIALS
     except StoreUnavailableError as error:
-        LOG.warning("cannot ask for credentials: %s", error)
+        LOG.warning("credentials cannot be checked: %s", error)
         return packets.REFUSED_UNAVAILABLE
     if user != monitor_user and connect.will_topic is not None:
         foreign = not access.may_publish(user, connect.will_topic)
@@ -72,11 +71,11 @@ async def _refusal(connect: Connect, authenticate: Authenticate, monitor_user: s
     return 0
 
 
-def judge(user: str, packet: Packet) -> tuple[bytes, bytes]:
-    """What of a probe's packet goes on to the broker, and what is answered in its place.
+def check_probe_packet(user: str, packet: Packet) -> tuple[bytes, bytes]:
+    """What of a probe's packet is passed on to the broker, and what is answered instead.
 
     A publish to a foreign topic is acknowledged and dropped, as mosquitto does on 3.1.1: the
-    missing acknowledgement of the collector shows. Raises PacketError for what ends the
+    missing acknowledgement of the collector reveals it. Raises PacketError for what ends the
     connection.
     """
     match packet.kind:
@@ -102,8 +101,8 @@ def judge(user: str, packet: Packet) -> tuple[bytes, bytes]:
     raise PacketError("unexpected packet")
 
 
-def judge_monitor(packet: Packet) -> bytes:
-    """The monitor's own packets: anything but QoS 2 and `$` topics, which amqtt mishandles."""
+def check_monitor_packet(packet: Packet) -> bytes:
+    """The packets of the monitor: anything but QoS 2 and `$` topics, which amqtt mishandles."""
     if packet.kind not in packets.FROM_CLIENT:
         raise PacketError("unexpected packet")
     if packet.kind == packets.PUBLISH:
@@ -114,6 +113,7 @@ def judge_monitor(packet: Packet) -> bytes:
 
 
 async def next_packet(reader: asyncio.StreamReader, keepalive: int) -> Packet:
-    """The client's next packet; silence for one and a half keepalives is a TimeoutError."""
+    """The next packet of the client. Raises TimeoutError after one and a half keepalives of
+    silence."""
     async with asyncio.timeout(keepalive * 1.5 or SILENT_SECONDS):
         return await packets.read_packet(reader, PACKET_LIMIT)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""mosquitto as our broker: its configuration, access list and password files, from code.
+"""Configuration, access list and password files of mosquitto, generated.
 
 Two listeners, each with its own passwords: one for probes, whose client id is their user name,
-and one for the monitor, whose processes share a user and bring client ids of their own. So a
-probe can neither take over another's connection nor log in where the monitor does. mosquitto
-keeps nothing across a restart and logs no address: the probes' spools are the record.
+and one for the monitor, whose processes share a user and choose client ids. So a probe can neither
+take over another's connection nor log in where the monitor does. mosquitto stores nothing across a
+restart and logs no address: probes keep measurements until they are acknowledged.
 
 The files in `deploy/mosquitto` are `configuration(Layout())` and `access_list(...)`; a test
 compares them.
@@ -50,7 +50,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     monitor_host: str = ""
     """Empty behind a network of the monitor's own (compose); else 127.0.0.1."""
     websockets_port: int = 0
-    """A second door for probes whose network lets only web ports through; 0: none."""
+    """A second listener for probes whose network allows only web ports; 0: none."""
     certificate: str = "/mosquitto/certs/fullchain.pem"
     """Empty: no TLS for probes, as in a laboratory."""
     key: str = "/mosquitto/certs/privkey.pem"
@@ -90,7 +90,7 @@ def configuration(layout: Layout) -> str:
         "",
         "# Probes. The user name is the client id, so no probe can take over another's connection.",
         *_listener(layout, layout.probes_port, layout.probes_host, PROBES),
-        *_door(layout),
+        *_probe_options(layout),
     ]
     if layout.websockets_port:
         lines += [
@@ -98,7 +98,7 @@ def configuration(layout: Layout) -> str:
             "# Probes again, over WebSockets.",
             *_listener(layout, layout.websockets_port, layout.probes_host, PROBES),
             "protocol websockets",
-            *_door(layout),
+            *_probe_options(layout),
         ]
     return "\n".join(lines) + "\n"
 
@@ -114,7 +114,7 @@ def _listener(layout: Layout, port: int, host: str, passwords: str) -> list[str]
     ]
 
 
-def _door(layout: Layout) -> list[str]:
+def _probe_options(layout: Layout) -> list[str]:
     lines = ["use_username_as_clientid true", "max_connections 10000", "max_topic_alias 0"]
     if layout.certificate:
         lines += [

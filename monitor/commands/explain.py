@@ -26,7 +26,7 @@ from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
 from monitor.detection.sequence.state import StateError
 from monitor.interop.fingerprints.directory import load
-from monitor.paths import filled_database_url
+from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import get_event
 from monitor.store.reading.progress import pruned_before
@@ -170,7 +170,7 @@ async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
     """Run the command with parsed options; return the exit status."""
     out = out or sys.stdout
     try:
-        database = await open_database(filled_database_url(given))
+        database = await open_database(existing_database_url(given))
         try:
             explanation = await explain(database, given.event, load(given.fingerprints))
         finally:

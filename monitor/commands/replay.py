@@ -23,7 +23,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks, sort_events
 from monitor.interop.fingerprints.directory import load
-from monitor.paths import filled_database_url
+from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.progress import list_services
 from monitor.store.records import StoreUnavailableError
@@ -185,7 +185,7 @@ async def run(
                 source, given.from_, given.to, given.json, out, policy, known, given.networks
             )
             return 0
-        database = await open_database(filled_database_url(given))
+        database = await open_database(existing_database_url(given))
         try:
             await replay(
                 database, given.from_, given.to, given.json, out, policy, known, given.networks

@@ -20,7 +20,7 @@ from monitor.detection.model import Stored
 from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
-from monitor.paths import filled_database_url
+from monitor.paths import existing_database_url
 from monitor.store.database import StoreRefusedError, open_database
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Filter, StoreUnavailableError
@@ -73,7 +73,7 @@ async def run(
     )
     count = 0
     try:
-        database = await open_database(filled_database_url(given))
+        database = await open_database(existing_database_url(given))
         try:
             with (
                 _opened(given.output, out) as stream,

@@ -17,7 +17,7 @@ from pathlib import Path
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout
 from monitor.enrolment import Enrolled, enrol, new_token
-from monitor.paths import kept_secret
+from monitor.paths import ensure_secret
 from monitor.store.database import open_database
 from probes.cli import consent
 from probes.delivery import enrolment
@@ -96,7 +96,7 @@ class Fleet:
             secret = parse_token(text).secret
             enrolled = await enrol(database.registry, token.id, secret, now)
             assert isinstance(enrolled, Enrolled)
-            monitor_secret = kept_secret(self.directory / "monitor.secret")
+            monitor_secret = ensure_secret(self.directory / "monitor.secret")
             mosquitto.write_configuration(self.directory, self.layout, monitor_secret)
             passwords = mosquitto.Passwords(
                 self.directory / mosquitto.PROBES, database.registry, lambda: None

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor import enrolment
-from monitor.enrolment import Credentials, Enrolled, Refused
+from monitor.enrolment import Credentials, Enrolled, EnrolmentRefusal
 from monitor.store.database import open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
@@ -77,7 +77,7 @@ async def test_enrolling_uses_the_token_once(registry: Registry) -> None:
         *(enrolment.enrol(registry, told.id, told.secret, NOW) for _ in range(2))
     )
     enrolled = next(each for each in both if isinstance(each, Enrolled))
-    assert any(isinstance(each, Refused) for each in both)
+    assert any(isinstance(each, EnrolmentRefusal) for each in both)
     assert enrolled.user == enrolled.probe
     assert (enrolled.role, enrolled.owner) == ("vantage", "ada")
     assert len(base64.urlsafe_b64decode(enrolled.secret + "=")) == 32
@@ -104,7 +104,7 @@ async def test_every_bad_token_gets_the_same_answer(registry: Registry) -> None:
         )
     }
     assert len(answers) == 1
-    assert "Refused" in answers.pop()
+    assert "EnrolmentRefusal" in answers.pop()
 
 
 def test_hash_is_what_mosquitto_makes(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from monitor.paths import (
     data_directory,
     database_url,
-    filled_database_url,
-    kept_secret,
+    ensure_secret,
+    existing_database_url,
     read_secret,
 )
 from probes.runtime.options import OptionError
@@ -37,19 +37,19 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_who_only_reads_makes_no_store(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     with pytest.raises(OptionError, match=r"nowhere/reachwatch.db: there is no store; --data or"):
-        filled_database_url(given(nowhere))
+        existing_database_url(given(nowhere))
     assert not nowhere.exists()
-    assert filled_database_url(given(nowhere, "postgresql+asyncpg://h/d")).endswith("h/d")
+    assert existing_database_url(given(nowhere, "postgresql+asyncpg://h/d")).endswith("h/d")
     nowhere.mkdir()
     (nowhere / "reachwatch.db").write_bytes(b"")
-    assert filled_database_url(given(nowhere)) == database_url(given(nowhere))
+    assert existing_database_url(given(nowhere)) == database_url(given(nowhere))
 
 
 def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "secret"
-    first = kept_secret(path)
+    first = ensure_secret(path)
     assert len(first) > 30
-    assert kept_secret(path) == first
+    assert ensure_secret(path) == first
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from monitor.broker import BrokerError, Certificate, EmbeddedBroker
+from monitor.broker import Certificate, EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.embedded import _Router
 from probes.wire import topics
 from tests.world.brokers import House, until
@@ -31,11 +31,11 @@ async def test_port_in_use_and_foreign_addresses_are_one_line() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(BrokerError, match=r"^127\.0\.0\.1:\d+: .*in use"):
+        with pytest.raises(EmbeddedBrokerError, match=r"^127\.0\.0\.1:\d+: .*in use"):
             async with broker(port=taken.getsockname()[1]):
                 pass
     for host in ("0.0.0.0", "192.0.2.1", "example.org"):
-        with pytest.raises(BrokerError, match="needs a certificate"):
+        with pytest.raises(EmbeddedBrokerError, match="needs a certificate"):
             async with broker(host):
                 pass
 
@@ -59,7 +59,7 @@ async def test_tls(tmp_path: Path) -> None:
         await reader.read()
         writer.close()
         await writer.wait_closed()
-    with pytest.raises(BrokerError, match="missing"):
+    with pytest.raises(EmbeddedBrokerError, match="missing"):
         async with broker(certificate=Certificate(tmp_path / "missing", key)):
             pass
 

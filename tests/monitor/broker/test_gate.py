@@ -23,24 +23,24 @@ def publish(topic: str, flags: int = 0x02) -> Packet:
 
 
 def test_own_topic_passes_unchanged() -> None:
-    assert gate.judge(P, publish(OWN)) == (publish(OWN).encode(), b"")
+    assert gate.check_probe_packet(P, publish(OWN)) == (publish(OWN).encode(), b"")
 
 
 def test_foreign_topic_is_acknowledged_and_dropped() -> None:
-    assert gate.judge(P, publish(FOREIGN)) == (b"", packets.puback(5))
-    assert gate.judge(P, publish(FOREIGN, 0)) == (b"", b"")
+    assert gate.check_probe_packet(P, publish(FOREIGN)) == (b"", packets.puback(5))
+    assert gate.check_probe_packet(P, publish(FOREIGN, 0)) == (b"", b"")
 
 
 def test_retain_and_qos_2_end_the_connection() -> None:
     for flags in (0x03, 0x01, 0x04, 0x06):
         with pytest.raises(PacketError):
-            gate.judge(P, publish(OWN, flags))
+            gate.check_probe_packet(P, publish(OWN, flags))
 
 
 def test_forbidden_filters_are_replaced_one_by_one() -> None:
     wanted = [(topics.ack(P), 1), (topics.ALL_STATUS, 1), (topics.CATALOGUE, 2)]
     raw = packets.subscribe(3, wanted)
-    onward, answer = gate.judge(P, Packet(packets.SUBSCRIBE, 2, raw[2:]))
+    onward, answer = gate.check_probe_packet(P, Packet(packets.SUBSCRIBE, 2, raw[2:]))
     assert answer == b""
     assert packets.parse_subscribe(Packet(8, 2, onward[2:])) == (
         3,
@@ -51,22 +51,22 @@ def test_forbidden_filters_are_replaced_one_by_one() -> None:
 @pytest.mark.parametrize("kind", [0, 1, 2, 5, 6, 7, 9, 11, 13, 15])
 def test_packets_that_no_client_sends(kind: int) -> None:
     with pytest.raises(PacketError):
-        gate.judge(P, Packet(kind, 0, b"\0\1"))
+        gate.check_probe_packet(P, Packet(kind, 0, b"\0\1"))
     with pytest.raises(PacketError):
-        gate.judge_monitor(Packet(kind, 0, b"\0\1"))
+        gate.check_monitor_packet(Packet(kind, 0, b"\0\1"))
 
 
 def test_the_monitor_writes_anywhere_but_not_with_qos_2_or_dollar() -> None:
-    assert gate.judge_monitor(publish(FOREIGN, 0x03)) == publish(FOREIGN, 0x03).encode()
+    assert gate.check_monitor_packet(publish(FOREIGN, 0x03)) == publish(FOREIGN, 0x03).encode()
     for packet in (publish(FOREIGN, 0x04), publish("$SYS/x")):
         with pytest.raises(PacketError):
-            gate.judge_monitor(packet)
+            gate.check_monitor_packet(packet)
 
 
 @given(st.integers(0, 15), st.integers(0, 15), st.binary(max_size=100))
 def test_any_packet_is_judged(kind: int, flags: int, body: bytes) -> None:
     try:
-        onward, answer = gate.judge(P, Packet(kind, flags, body))
+        onward, answer = gate.check_probe_packet(P, Packet(kind, flags, body))
         assert isinstance(onward, bytes)
         assert isinstance(answer, bytes)
     except PacketError:
