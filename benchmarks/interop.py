@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.interop.flat import COLUMNS
-from monitor.interop.importing import Importing
-from monitor.interop.ooni.names import Atlas
+from monitor.interop.importing import Importer
+from monitor.interop.ooni.target_index import TargetIndex
 from monitor.store.database import open_database
 from probes.catalogue.load import load
 
@@ -103,11 +103,11 @@ async def measured(folder: Path, name: str, file: Path, rows: int) -> float:
     rates = []
     try:
         for turn in ("new", "known"):
-            importing = Importing(database, Atlas(load()), io.StringIO())
+            importer = Importer(database, TargetIndex(load()), io.StringIO())
             began, cpu = time.perf_counter(), time.process_time()
-            await importing.file(str(file))
+            await importer.file(str(file))
             spent, took = time.process_time() - cpu, time.perf_counter() - began
-            tally = importing.tally
+            tally = importer.counts
             assert tally.refused == tally.unreadable == 0, "a row of our own was refused"
             assert tally.rows == rows, f"{tally.rows} of {rows} rows"
             rates.append(rows / spent)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch export {ooni,csv,parquet}`: stored measurements for others, as a stream.
+"""`reachwatch export {ooni,csv,parquet}`: stored measurements as a stream.
 
-Only what is stored can be exported, and no volunteer's address ever is. Exit status 0, or 2 with
-one line on stderr.
+No volunteer's address is stored, so none is exported. Exit status 0, or 2 with one line on stderr.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Write = Callable[[Sequence[Stored]], None]
 
 @contextmanager
 def writing(form: str, out: BinaryIO) -> Iterator[Write]:
-    """What writes measurements in a form (`ooni`, `csv` or `parquet`). Raises
+    """Give the function that writes measurements in a format (`ooni`, `csv` or `parquet`). Raises
     ParquetMissingError."""
     match form:
         case "ooni":
@@ -61,7 +60,7 @@ def _text(out: BinaryIO) -> Iterator[TextIO]:
 async def run(
     given: argparse.Namespace, out: BinaryIO | None = None, err: TextIO | None = None
 ) -> int:
-    """Run the command with parsed options; its exit status."""
+    """Run the command with parsed options; return the exit status."""
     err = err or sys.stderr
     wanted = Filter(
         service=given.service,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measurements as flat rows: the columns of OONI's `obs_web` (ooni/data `WebObservation`), for CSV
-and Parquet. One row a DNS answer, connect, handshake or request.
+and Parquet. One row for each DNS answer, connect, handshake or request.
 
-Columns that name owners of addresses, or say what somebody concluded, stay empty: rows hold facts.
+Columns that name owners of addresses or hold somebody's conclusions stay empty: rows hold facts.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from monitor.detection.model import Stored
-from monitor.interop.ooni.own import TEST
+from monitor.interop.ooni.extension import TEST
 from monitor.interop.ooni.writing import report_id
 from monitor.web.api.forms import inert
 from probes.wire.observation import (
@@ -76,11 +76,11 @@ COLUMNS = (
     "failure_str",
     "failure_str_raw",
 )
-Row = dict[str, str]
+FlatRow = dict[str, str]
 
 
-def rows(stored: Stored) -> Iterator[Row]:
-    """The rows of one measurement, with the columns that say something."""
+def rows(stored: Stored) -> Iterator[FlatRow]:
+    """The rows of one measurement, with the columns that have a value."""
     measured, place = stored.measurement, stored.measurement.vantage
     when = dt.datetime.fromtimestamp(measured.started / 1000, dt.UTC)
     base = {
@@ -99,7 +99,7 @@ def rows(stored: Stored) -> Iterator[Row]:
         if isinstance(seen, Unrecognised):
             continue
         failed = seen.failure or ""
-        for layer, said in _said(seen):
+        for layer, said in _columns(seen):
             yield {
                 **base,
                 **{name: str(inert(value)) for name, value in said.items()},
@@ -110,8 +110,8 @@ def rows(stored: Stored) -> Iterator[Row]:
             }
 
 
-def _said(seen: Known) -> Iterator[tuple[str, Row]]:
-    """(layer in OONI's words, columns) of each row that an observation makes."""
+def _columns(seen: Known) -> Iterator[tuple[str, FlatRow]]:
+    """(layer as OONI names it, columns) of each row that an observation makes."""
     match seen:
         case DNSLookup():
             asked = {

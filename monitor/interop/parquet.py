@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flat rows to Parquet, a row group at a time. Needs pyarrow (extra `parquet`), and says so."""
+"""Flat rows to Parquet, one row group at a time. Needs pyarrow (extra `parquet`)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import importlib
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from monitor.interop.flat import COLUMNS, Row
+from monitor.interop.flat import COLUMNS, FlatRow
 
 ROW_GROUP = 50_000
 
 
 class ParquetMissingError(Exception):
-    """pyarrow is not installed; one line that says what to do."""
+    """pyarrow is not installed; one line with the remedy."""
 
 
 class ParquetWriter:
-    """Writes rows to a stream; `close` must be called, else the file has no end."""
+    """Writes rows to a stream; without `close` the file is incomplete."""
 
     def __init__(self, out: BinaryIO) -> None:
         """Raises ParquetMissingError."""
@@ -33,9 +33,9 @@ class ParquetWriter:
         kind = arrow.dictionary(arrow.int32(), arrow.string())
         self._schema = arrow.schema([(name, kind) for name in COLUMNS])
         self._writer: Any = parquet.ParquetWriter(out, self._schema, compression="zstd")
-        self._rows: list[Row] = []
+        self._rows: list[FlatRow] = []
 
-    def write(self, rows: Sequence[Row]) -> None:
+    def write(self, rows: Sequence[FlatRow]) -> None:
         """Add rows."""
         self._rows += rows
         if len(self._rows) >= ROW_GROUP:
@@ -53,7 +53,7 @@ class ParquetWriter:
         self._rows = []
 
     def close(self) -> None:
-        """Write what is left, and the end of the file."""
+        """Write the remaining rows and the end of the file."""
         if self._rows:
             self._flush()
         self._writer.close()

@@ -17,11 +17,11 @@ from monitor.interop.fingerprints import directory, tables
 from probes.runtime.options import OptionError
 
 MAX_LINES = 20
-"""Faults and skipped rows that are named one by one; the rest are counted."""
+"""Malformed and skipped rows that are printed; the rest are counted."""
 
 
 def run(given: argparse.Namespace) -> int:
-    """Run one of the commands; its exit status. Raises OptionError."""
+    """Run one of the commands; return the exit status. Raises OptionError."""
     match given.command:
         case "fingerprints import":
             return _import(given.fingerprints, [Path(name) for name in given.files])
@@ -42,7 +42,7 @@ def _lint(path: Path) -> int:
 
 
 def _import(into: Path, files: list[Path]) -> int:
-    """Take every file or, when one of them is malformed, none."""
+    """Import every file, or none when one of them is malformed."""
     found: list[tuple[Path, tables.Table]] = []
     for path in files:
         try:

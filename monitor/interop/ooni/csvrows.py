@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import Run, text, token
+from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.measurement import Software
 from probes.wire.observation import DNSLookup, DNSReply, HTTPExchange, TCPConnect, TLSHandshake
 
@@ -49,7 +49,7 @@ COLUMNS = (
     "http_failure",
     "http_runtime",
 )
-"""What is read of the columns; others are passed over."""
+"""The columns that are read."""
 REQUIRED = frozenset(COLUMNS) - {
     "test_version",
     "measurement_uid",
@@ -62,15 +62,15 @@ REQUIRED = frozenset(COLUMNS) - {
     "http_runtime",
 }
 SHARED = ("report_id", "input", "test_name", "measurement_start_time")
-"""What all rows of one measurement have in common, and no others."""
+"""What exactly the rows of one measurement share."""
 ENGINES_OF_THE_SYSTEM = frozenset(("", "system", "getaddrinfo", "golang_net_resolver", "unknown"))
 
 
 class RowError(Exception):
-    """A row that is not what it claims to be; the text says which column and why."""
+    """An invalid row; the text gives the column and the reason."""
 
 
-class Row(NamedTuple):
+class ObservationRow(NamedTuple):
     """The columns of one row, as text."""
 
     report_id: str
@@ -103,11 +103,11 @@ class Row(NamedTuple):
 
     @property
     def whose(self) -> tuple[str, ...]:
-        """What rows of one measurement share."""
+        """What the rows of one measurement share."""
         return (self.report_id, self.input, self.test_name, self.measurement_start_time)
 
 
-assert Row._fields == COLUMNS
+assert ObservationRow._fields == COLUMNS
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +163,7 @@ _TRUTHS = {"": None, "1": True, "1.0": True, "0": False, "0.0": False, "t": True
 _TRUTHS |= {"true": True, "false": False, "True": True, "False": False}
 
 
-def _truth(row: Row, column: str) -> bool | None:
+def _truth(row: ObservationRow, column: str) -> bool | None:
     words = getattr(row, column)
     if words not in _TRUTHS:
         raise RowError(f"{column}: {words[:40]!r} is neither true nor false")
@@ -171,7 +171,7 @@ def _truth(row: Row, column: str) -> bool | None:
 
 
 def _seconds(words: str) -> int:
-    """Microseconds of a column of seconds; a time that is no number says nothing."""
+    """Microseconds of a column of seconds; 0 for an invalid one."""
     try:
         micros = float(words) * 1e6 if words else 0.0
     except ValueError:
@@ -179,7 +179,7 @@ def _seconds(words: str) -> int:
     return int(micros) if 0 <= micros < 1e12 else 0
 
 
-def inspect(row: Row) -> None:
+def inspect(row: ObservationRow) -> None:
     """Raise RowError when a row cannot be mapped."""
     if not row.report_id and not row.measurement_uid:
         raise RowError("report_id: empty")
@@ -198,9 +198,9 @@ def inspect(row: Row) -> None:
         raise RowError("tcp_success: without an address and a port")
 
 
-def run_of(rows: Sequence[Row], atlas: Atlas) -> Run:
-    """The run that these rows (of one measurement, each passed by `inspect`) tell of. Their
-    order does not matter, and the same row twice counts once."""
+def run_of(rows: Sequence[ObservationRow], targets_by_name: TargetIndex) -> Run:
+    """The run of these rows (of one measurement, each checked by `inspect`). Their order does not
+    matter, and duplicate rows count once."""
     first = rows[0]
     run = Run(
         report=first.report_id or first.measurement_uid,
@@ -217,36 +217,36 @@ def run_of(rows: Sequence[Row], atlas: Atlas) -> Run:
     # Whoever knows the resolver's network asked somebody for it when the run began.
     run.passed += run.resolver_asn > 0
     ordered = sorted(set(rows))
-    _lookups(run, ordered, atlas)
+    _lookups(run, ordered, targets_by_name)
     for row in ordered:
         # False without a failure is how the columns say that nothing was tried.
         if row.tcp_failure or _TRUTHS[row.tcp_success]:
-            _connect(run, row, atlas)
+            _connect(run, row, targets_by_name)
         if row.tls_failure or row.tls_handshake_time or _TRUTHS[row.tls_success]:
-            _handshake(run, row, atlas)
+            _handshake(run, row, targets_by_name)
         if row.http_request_url:
-            _request(run, row, atlas)
+            _request(run, row, targets_by_name)
     return run
 
 
 def _resolver(words: str) -> int:
-    """The network of a run's resolver; 0 where it says nothing."""
+    """The network of a run's resolver; 0 if unknown."""
     try:
         return as_number(words, "resolver_asn")
     except RowError:
         return 0
 
 
-def _lookups(run: Run, rows: Sequence[Row], atlas: Atlas) -> None:
-    """One lookup a name and engine: each answer has a row of its own."""
-    asked: dict[tuple[str, str], list[Row]] = {}
+def _lookups(run: Run, rows: Sequence[ObservationRow], targets_by_name: TargetIndex) -> None:
+    """One lookup for each name and engine; each answer has a row."""
+    asked: dict[tuple[str, str], list[ObservationRow]] = {}
     for row in rows:
         if row.dns_engine or row.dns_failure or row.dns_answer:
             asked.setdefault((row.hostname, row.dns_engine), []).append(row)
     for (name, engine), found in asked.items():
         answers = {row.dns_answer for row in found if is_address(row.dns_answer)}
         failure = next((row.dns_failure for row in found if row.dns_failure), None)
-        place = atlas.place(name)
+        place = targets_by_name.place(name)
         seen = None
         if place is not None:
             seen = DNSLookup(
@@ -260,12 +260,12 @@ def _lookups(run: Run, rows: Sequence[Row], atlas: Atlas) -> None:
                 if answers or not failure
                 else (),
             )
-        run.note(place, seen, bool(answers))
+        run.add_step(place, seen, bool(answers))
 
 
-def _connect(run: Run, row: Row, atlas: Atlas) -> None:
+def _connect(run: Run, row: ObservationRow, targets_by_name: TargetIndex) -> None:
     port = _port(row.port) if row.port else 0
-    place = atlas.place(row.hostname or row.ip, port)
+    place = targets_by_name.place(row.hostname or row.ip, port)
     seen = None
     if place is not None:
         seen = TCPConnect(
@@ -274,12 +274,12 @@ def _connect(run: Run, row: Row, atlas: Atlas) -> None:
             port=port,
             failure=text(row.tcp_failure) or None,
         )
-    run.note(place, seen, not row.tcp_failure)
+    run.add_step(place, seen, not row.tcp_failure)
 
 
-def _handshake(run: Run, row: Row, atlas: Atlas) -> None:
+def _handshake(run: Run, row: ObservationRow, targets_by_name: TargetIndex) -> None:
     port = _port(row.port) if row.port else 443
-    place = atlas.place(row.hostname or row.ip, port)
+    place = targets_by_name.place(row.hostname or row.ip, port)
     valid = _TRUTHS[row.tls_is_certificate_valid]
     failed = row.tls_failure or ("ssl_invalid_certificate" if valid is False else "")
     seen = None
@@ -301,16 +301,16 @@ def _handshake(run: Run, row: Row, atlas: Atlas) -> None:
                     "issuer": text(row.tls_end_entity_certificate_issuer_common_name),
                 }
             )
-    run.note(place, seen, not failed)
+    run.add_step(place, seen, not failed)
 
 
-def _request(run: Run, row: Row, atlas: Atlas) -> None:
+def _request(run: Run, row: ObservationRow, targets_by_name: TargetIndex) -> None:
     url = _url(row.http_request_url)
     if url is None:
-        run.note(None, None, False)
+        run.add_step(None, None, False)
         return
     scheme, host, port, path = url
-    place = atlas.place(host, port)
+    place = targets_by_name.place(host, port)
     seen: Any = None
     if place is not None:
         literal = is_address(host)
@@ -324,7 +324,7 @@ def _request(run: Run, row: Row, atlas: Atlas) -> None:
             took_us=_seconds(row.http_runtime),
             failure=text(row.http_failure) or None,
         )
-    run.note(place, seen, not row.http_failure)
+    run.add_step(place, seen, not row.http_failure)
 
 
 @lru_cache(maxsize=4096)
@@ -350,7 +350,7 @@ def split_url(words: str) -> tuple[str, str, int, str] | None:
 
 
 def header_of(names: Iterable[str]) -> list[int]:
-    """Where each of COLUMNS stands (-1: missing). Raises RowError naming what is missing."""
+    """The position of each of COLUMNS (-1: missing). Raises RowError naming what is missing."""
     where = {name: index for index, name in enumerate(names)}
     missing = sorted(REQUIRED - where.keys())
     if len(missing) == len(REQUIRED):

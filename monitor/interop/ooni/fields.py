@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fields of OONI's JSON as they are found in the wild: read without trust in their types.
+"""Fields of OONI's JSON, read without trusting their types.
 
-Also takes a measurement out of what Explorer and the API wrap around it.
+Also unwraps a measurement from the JSON of Explorer and the API.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Entry = Mapping[str, Any]
 
 
 def entries(entry: Entry, key: str) -> list[dict[str, Any]]:
-    """The objects in a list; whatever else stands there is passed over."""
+    """The objects in a list; other values are ignored."""
     found = entry.get(key)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -38,15 +38,15 @@ def words(entry: Entry, key: str) -> str:
 
 
 def failure_of(value: object) -> str | None:
-    """A failure in OONI's words; None for success, which old runs wrote as false. What is neither
-    was no success, and is unknown."""
+    """A failure string of OONI; None for success, which old runs wrote as false. Anything else is
+    `unknown_failure`."""
     if isinstance(value, str):
         return text(value) or None
     return None if value is None or value is False else "unknown_failure"
 
 
 def port_of(value: object) -> int | None:
-    """A port; None for what is none."""
+    """A port; None if it is invalid."""
     digits = str(value) if isinstance(value, int | str) else ""
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 5:
         return None
@@ -62,13 +62,13 @@ def address_of(entry: Entry) -> tuple[str, int]:
 
 
 def host_of(resolver: str) -> str:
-    """The host of a resolver that is named by a URL, else its name."""
+    """The host of a resolver given as a URL, else its name."""
     url = split_url(resolver)
     return url[1] if url else resolver
 
 
 def resolver_asn(document: Entry) -> int:
-    """The network of a run's resolver; 0 when it is not known."""
+    """The network of a run's resolver; 0 if unknown."""
     try:
         return as_number(str(document.get("resolver_asn") or "0"), "resolver_asn")
     except RowError:
@@ -76,7 +76,7 @@ def resolver_asn(document: Entry) -> int:
 
 
 def micros(value: object) -> int:
-    """Seconds as microseconds; 0 for what is no time."""
+    """Seconds as microseconds; 0 for an invalid time."""
     if not isinstance(value, int | float) or not 0 <= value < 1e6:
         return 0
     return int(value * 1e6)
@@ -113,7 +113,7 @@ def body_of(response: Entry) -> bytes:
 
 
 def document_of(value: object) -> Entry:
-    """The measurement inside what Explorer and the API wrap around it. Raises RowError."""
+    """The measurement inside the JSON of Explorer or the API. Raises RowError."""
     measurement_id = ""
     for _ in range(4):
         if not isinstance(value, dict):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from monitor.interop.ooni import own
+from monitor.interop.ooni import extension
 from monitor.interop.ooni.csvrows import (
     ENGINES_OF_THE_SYSTEM,
     RowError,
@@ -40,8 +40,8 @@ from monitor.interop.ooni.fields import (
     times,
     words,
 )
-from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import Run, text, token
+from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.measurement import Software
 from probes.wire.observation import (
     Certificate,
@@ -63,10 +63,10 @@ _RCODES = {"dns_nxdomain_error": 3, "dns_servfail_error": 2, "dns_refused_error"
 
 
 class _Names:
-    """Which names led to an address in this run: OONI's connects know only addresses."""
+    """Which names resolved to an address in this run: OONI's connects have addresses only."""
 
-    def __init__(self, keys: Entry, atlas: Atlas) -> None:
-        self._atlas = atlas
+    def __init__(self, keys: Entry, targets_by_name: TargetIndex) -> None:
+        self._atlas = targets_by_name
         self._answered: dict[str, list[str]] = {}
         self._taken: dict[tuple[str, str, int], int] = {}
         for query in entries(keys, "queries"):
@@ -77,7 +77,7 @@ class _Names:
                     names.append(name)
 
     def of(self, address: str, port: int) -> str:
-        """The name that was meant; where several share an address, each in its turn."""
+        """The name of a connect; several names of one address take turns."""
         names = self._answered.get(address)
         if not names:
             return address
@@ -85,17 +85,17 @@ class _Names:
         return min(meant, key=lambda name: self._taken.get((name, address, port), 0))
 
     def took(self, name: str, address: str, port: int) -> None:
-        """Remember that a connect was given to a name."""
+        """Count a connect to a name."""
         key = name, address, port
         self._taken[key] = self._taken.get(key, 0) + 1
 
     def reached(self, name: str) -> list[str]:
-        """Addresses that a name led to."""
+        """Addresses that a name resolved to."""
         return [address for address, names in self._answered.items() if name in names]
 
 
-def run_of(document: Entry, atlas: Atlas) -> Run:
-    """The run that one measurement tells of. Raises RowError."""
+def run_of(document: Entry, targets_by_name: TargetIndex) -> Run:
+    """The run of one measurement. Raises RowError."""
     keys = document.get("test_keys")
     if not isinstance(keys, dict):
         raise RowError("test_keys: missing" if keys is None else "test_keys: not an object")
@@ -121,26 +121,26 @@ def run_of(document: Entry, atlas: Atlas) -> Run:
     )
     # Whoever knows the resolver's network asked somebody for it when the run began.
     run.passed += run.resolver_asn > 0
-    names = _Names(keys, atlas)
+    names = _Names(keys, targets_by_name)
     for entry in entries(keys, "queries"):
-        _lookup(run, entry, atlas)
+        _lookup(run, entry, targets_by_name)
     for entry in entries(keys, "tcp_connect"):
-        _connect(run, entry, names, atlas)
+        _connect(run, entry, names, targets_by_name)
     for entry in entries(keys, "tls_handshakes"):
-        _handshake(run, entry, names, atlas)
+        _handshake(run, entry, names, targets_by_name)
     for entry in entries(keys, "requests"):
-        _request(run, entry, names, atlas)
+        _request(run, entry, names, targets_by_name)
     if keys.get("control_failure", "") is None:
         # The run's own question to OONI's helper was answered: it was online.
         run.passed += 1
-    if name == own.TEST:
-        own.restore(run, keys)
+    if name == extension.TEST:
+        extension.restore(run, keys)
     else:
         run.left = _left(document, keys)
     return run
 
 
-def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
+def _lookup(run: Run, entry: Entry, targets_by_name: TargetIndex) -> None:
     name, failure = words(entry, "hostname"), failure_of(entry.get("failure"))
     engine = words(entry, "engine")
     answers = sorted(
@@ -157,8 +157,8 @@ def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
         if answer.get("answer_type") == "CNAME" and isinstance(answer.get("hostname"), str)
     ]
     ttls = [a["ttl"] for a in entries(entry, "answers") if isinstance(a.get("ttl"), int)]
-    place = atlas.place(name) if name else None
-    run.note(place, None, bool(answers) or failure in _RCODES)
+    place = targets_by_name.place(name) if name else None
+    run.add_step(place, None, bool(answers) or failure in _RCODES)
     if place is None:
         return
     system = engine in ENGINES_OF_THE_SYSTEM
@@ -189,14 +189,14 @@ def _lookup(run: Run, entry: Entry, atlas: Atlas) -> None:
     run.seen.setdefault(place.target, []).append(seen)
 
 
-def _connect(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
+def _connect(run: Run, entry: Entry, names: _Names, targets_by_name: TargetIndex) -> None:
     address, port = words(entry, "ip"), port_of(entry.get("port"))
     status = entry.get("status")
     if not is_address(address) or port is None or not isinstance(status, dict):
         return
     name = names.of(address, port)
     names.took(name, address, port)
-    place = atlas.place(name, port)
+    place = targets_by_name.place(name, port)
     at, took = times(entry)
     failure = failure_of(status.get("failure"))
     if failure is None and status.get("success") is False:
@@ -211,10 +211,10 @@ def _connect(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
             took_us=took,
             failure=failure,
         )
-    run.note(place, seen, failure is None)
+    run.add_step(place, seen, failure is None)
 
 
-def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
+def _handshake(run: Run, entry: Entry, names: _Names, targets_by_name: TargetIndex) -> None:
     if entry.get("network") in ("udp", "quic"):
         return  # over QUIC: another protocol, whose failures say nothing of TLS
     sni, failure = words(entry, "server_name"), failure_of(entry.get("failure"))
@@ -222,7 +222,7 @@ def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
     if not address:  # older runs do not say where they shook hands
         address = next(iter(names.reached(sni)), "")
     name = sni or (names.of(address, port) if address else "")
-    place = atlas.place(name, port) if name else None
+    place = targets_by_name.place(name, port) if name else None
     at, took = times(entry)
     seen: Known | None = None
     if place is not None:
@@ -241,11 +241,11 @@ def _handshake(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
             verify_code=0 if verified else None,
             chain=tuple(_chain(entry, failure is not None)),
         )
-    run.note(place, seen, failure is None)
+    run.add_step(place, seen, failure is None)
 
 
 def _chain(entry: Entry, whole: bool) -> Iterator[Certificate]:
-    """All certificates of a failed handshake, the leaf's hash of a good one."""
+    """All certificates of a failed handshake, only the hash of the leaf of a good one."""
     for each in entries(entry, "peer_certificates")[: _MOST_CERTIFICATES if whole else 1]:
         try:
             der = base64.b64decode(words(each, "data"), validate=True)
@@ -256,14 +256,14 @@ def _chain(entry: Entry, whole: bool) -> Iterator[Certificate]:
             yield Certificate(sha256=hashlib.sha256(der).hexdigest(), der=kept)
 
 
-def _request(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
+def _request(run: Run, entry: Entry, names: _Names, targets_by_name: TargetIndex) -> None:
     request, response = inner(entry, "request"), inner(entry, "response")
     url = split_url(words(request, "url"))
     failure = failure_of(entry.get("failure"))
     if url is None or inner(request, "tor").get("is_tor"):
         return
     scheme, host, port, path = url
-    place = atlas.place(host, port)
+    place = targets_by_name.place(host, port)
     address = address_of(entry)[0]
     if not address:
         address = host if is_address(host) else next(iter(names.reached(host)), "")
@@ -293,12 +293,12 @@ def _request(run: Run, entry: Entry, names: _Names, atlas: Atlas) -> None:
             body_sha256=hashlib.sha256(body).hexdigest() if body else None,
             excerpt=body[:_EXCERPT] if scheme == "http" and body else b"",
         )
-    run.note(place, seen, failure is None)
+    run.add_step(place, seen, failure is None)
 
 
 def _left(document: Entry, keys: Entry) -> dict[str, Any]:
-    """What has no place in our observations. Addresses of a volunteer or of a resolver that may
-    be one's own are not among it."""
+    """What our observations cannot hold, without addresses of a volunteer or of a resolver that may
+    be the volunteer's own."""
     annotations = inner(document, "annotations")
     left = {
         "network_type": text(annotations.get("network_type")),

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OONI files to Measurements, one run after the other: finds out what kind of file it is, and
-refuses what is wrong in it row by row. Memory stays bounded whatever the size of the file.
+"""OONI files to Measurements, run by run: detects the kind of file and rejects invalid rows one by
+one, in bounded memory.
 """
 
 from __future__ import annotations
@@ -14,83 +14,82 @@ from typing import Any, BinaryIO, Protocol, TextIO, cast
 import msgspec
 
 from monitor.interop.ooni import csvrows, keys
-from monitor.interop.ooni.csvrows import Row, RowError
+from monitor.interop.ooni.csvrows import ObservationRow, RowError
 from monitor.interop.ooni.fields import document_of
-from monitor.interop.ooni.names import Atlas
 from monitor.interop.ooni.run import Run, measurements
+from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import Measurement
 
 _LONGEST_FIELD = 1 << 20
 _LONGEST_DOCUMENT = 256 << 20
-"""Longest JSON that is not one measurement a line."""
+"""Longest JSON document that is not one measurement a line."""
 _LONGEST_LINE = 32 << 20
-"""Longest measurement on a line of its own: a few bytes of a compressed file may become any
-number of bytes without a newline."""
+"""Longest line with one measurement: a small compressed file may expand without end."""
 _NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
 class Stream(Protocol):
-    """What is asked of an open file."""
+    """The part of a file object that is needed."""
 
     def peek(self, size: int = ..., /) -> bytes:
         """The next bytes, which stay unread."""
 
     def readline(self, size: int = ..., /) -> bytes:
-        """The next line, or so much of it; nothing at the end."""
+        """The next line, or the first bytes of it; empty at the end."""
 
     def read(self, size: int = ..., /) -> bytes:
         """The next bytes."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A row or measurement that was not taken."""
+    """A rejected row or measurement."""
 
     line: int
     reason: str
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """A run that was understood."""
+class ImportedRun(msgspec.Struct, frozen=True):
+    """A valid run."""
 
     line: int
     """Of its last row."""
     rows: int
     found: tuple[tuple[Measurement, bytes], ...]
-    """Measurements and their lines; none when the run was of no messaging service."""
+    """Measurements and their lines; empty without a service of the catalogue."""
 
 
-class Mentioned(msgspec.Struct, frozen=True):
-    """Nothing but how far the file was read: lines so far."""
+class LinesRead(msgspec.Struct, frozen=True):
+    """The number of lines read so far."""
 
     line: int
 
 
-Item = Taken | Refusal | Mentioned
+Item = ImportedRun | Refusal | LinesRead
 Again = Callable[[], AbstractContextManager[Stream]]
 
 
-def read(again: Again, atlas: Atlas) -> Iterator[Item]:
-    """What is in a file, in its order. `again` opens it from its beginning: a CSV file is read
-    twice, because rows of one measurement may lie anywhere in it. Whatever reading raises goes to
-    the caller."""
+def read(again: Again, targets_by_name: TargetIndex) -> Iterator[Item]:
+    """The items of a file, in order. `again` opens it from the beginning: a CSV file is read twice,
+    because the rows of one measurement may be anywhere in it. Errors while reading are passed
+    on."""
     with again() as stream:
         head = stream.peek(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
         if not head:
             yield Refusal(1, "empty file")
             return
         if head[:1] in (b"{", b"["):
-            yield from _read_json(stream, atlas)
+            yield from _read_json(stream, targets_by_name)
             return
         with _text(stream) as text:
             ends = _ends(text)
     with again() as stream, _text(stream) as text:
-        yield from _read_csv(text, ends, atlas)
+        yield from _read_csv(text, ends, targets_by_name)
 
 
 @contextmanager
 def _text(stream: Stream) -> Iterator[TextIO]:
-    # Bytes that are no UTF-8 must not end the whole file.
+    # Invalid UTF-8 must not end the whole file.
     raw = cast(BinaryIO, stream)
     text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
     try:
@@ -100,7 +99,7 @@ def _text(stream: Stream) -> Iterator[TextIO]:
 
 
 def _table(text: TextIO) -> tuple[Any, list[str], list[int]]:
-    """A CSV reader, the names of its columns, and where ours stand. Raises RowError."""
+    """A CSV reader, its column names, and the positions of ours. Raises RowError."""
     csv.field_size_limit(_LONGEST_FIELD)
     rows = csv.reader(text)
     try:
@@ -111,12 +110,12 @@ def _table(text: TextIO) -> tuple[Any, list[str], list[int]]:
 
 
 def _ends(text: TextIO) -> dict[int, int]:
-    """The line of each measurement's last row, by a hash of what its rows share."""
+    """The last line of each measurement, by a hash of what its rows share."""
     ends: dict[int, int] = {}
     try:
         rows, names, where = _table(text)
     except RowError:
-        return ends  # told when it is read again
+        return ends  # reported in the second reading
     shared = [where[csvrows.COLUMNS.index(name)] for name in csvrows.SHARED]
     while True:
         try:
@@ -129,13 +128,13 @@ def _ends(text: TextIO) -> dict[int, int]:
             ends[hash(tuple([values[index] for index in shared]))] = rows.line_num
 
 
-def _read_csv(text: TextIO, ends: dict[int, int], atlas: Atlas) -> Iterator[Item]:
+def _read_csv(text: TextIO, ends: dict[int, int], targets_by_name: TargetIndex) -> Iterator[Item]:
     try:
         rows, names, where = _table(text)
     except RowError as error:
         yield Refusal(1, str(error))
         return
-    waiting: dict[tuple[str, ...], dict[Row, int]] = {}
+    waiting: dict[tuple[str, ...], dict[ObservationRow, int]] = {}
     while True:
         try:
             values = next(rows)
@@ -150,7 +149,7 @@ def _read_csv(text: TextIO, ends: dict[int, int], atlas: Atlas) -> Iterator[Item
         if len(values) != len(names):
             yield Refusal(line, f"{len(values)} columns in place of {len(names)}")
             continue
-        row = Row._make([values[index] if index >= 0 else "" for index in where])
+        row = ObservationRow._make([values[index] if index >= 0 else "" for index in where])
         mine = waiting.setdefault(row.whose, {})
         if row in mine:
             mine[row] += 1
@@ -162,26 +161,26 @@ def _read_csv(text: TextIO, ends: dict[int, int], atlas: Atlas) -> Iterator[Item
                 yield Refusal(line, str(error))
         if ends.get(hash(row.whose), 0) <= line:
             if mine := waiting.pop(row.whose):
-                run = csvrows.run_of(list(mine), atlas)
-                yield _taken(run, line, sum(mine.values()), atlas)
+                run = csvrows.run_of(list(mine), targets_by_name)
+                yield _taken(run, line, sum(mine.values()), targets_by_name)
             else:
-                yield Mentioned(line)
+                yield LinesRead(line)
 
 
-def _taken(run: Run, line: int, rows: int, atlas: Atlas) -> Taken | Refusal:
+def _taken(run: Run, line: int, rows: int, targets_by_name: TargetIndex) -> ImportedRun | Refusal:
     found = []
-    for each in measurements(run, atlas):
+    for each in measurements(run, targets_by_name):
         raw = encode(each)
         try:
-            # Whatever a stranger wrote, nothing is stored that cannot be read again.
+            # Nothing is stored that cannot be decoded again.
             decode(raw)
         except WireError as error:
             return Refusal(line, f"{each.target}: {error}")
         found.append((each, raw))
-    return Taken(line, rows, tuple(found))
+    return ImportedRun(line, rows, tuple(found))
 
 
-def _read_json(stream: Stream, atlas: Atlas) -> Iterator[Item]:
+def _read_json(stream: Stream, targets_by_name: TargetIndex) -> Iterator[Item]:
     """One measurement a line, or one document (a measurement or a list) over many lines."""
     first = stream.readline(_LONGEST_DOCUMENT)
     while first and not first.strip():
@@ -191,18 +190,18 @@ def _read_json(stream: Stream, atlas: Atlas) -> Iterator[Item]:
     except _NOT_JSON:
         opening = None
     if opening is None:
-        yield from _read_document(first, stream, atlas)
+        yield from _read_document(first, stream, targets_by_name)
         return
-    yield from _document(opening, 1, atlas)
+    yield from _document(opening, 1, targets_by_name)
     for number, line in enumerate(_lines(stream), 2):
         if line is None:
             yield Refusal(number, f"a line of more than {_LONGEST_LINE} bytes")
         elif line.strip():
-            yield from _line(line, number, atlas)
+            yield from _line(line, number, targets_by_name)
 
 
 def _lines(stream: Stream) -> Iterator[bytes | None]:
-    """The lines that are left; None in place of one that is too long to be looked at."""
+    """The remaining lines; None for one that is too long."""
     while line := stream.readline(_LONGEST_LINE):
         if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
             yield line
@@ -212,36 +211,36 @@ def _lines(stream: Stream) -> Iterator[bytes | None]:
         yield None
 
 
-def _read_document(first: bytes, stream: Stream, atlas: Atlas) -> Iterator[Item]:
+def _read_document(first: bytes, stream: Stream, targets_by_name: TargetIndex) -> Iterator[Item]:
     rest = stream.read(_LONGEST_DOCUMENT)
     try:
         whole = msgspec.json.decode(first + rest)
     except _NOT_JSON as error:
-        # JSON Lines whose very first line is broken look so too.
+        # JSON Lines with an invalid first line look the same.
         lines = (first + rest).splitlines()
         if len(lines) > 1 and lines[1][:1] == b"{":
             for number, line in enumerate(lines, 1):
-                yield from _line(line, number, atlas)
+                yield from _line(line, number, targets_by_name)
             return
         yield Refusal(1, f"not JSON: {error}")
         return
-    yield from _document(whole, 1, atlas)
+    yield from _document(whole, 1, targets_by_name)
 
 
-def _line(line: bytes, number: int, atlas: Atlas) -> Iterator[Item]:
+def _line(line: bytes, number: int, targets_by_name: TargetIndex) -> Iterator[Item]:
     try:
         value = msgspec.json.decode(line)
     except _NOT_JSON as error:
         yield Refusal(number, f"not JSON: {error}")
         return
-    yield from _document(value, number, atlas)
+    yield from _document(value, number, targets_by_name)
 
 
-def _document(value: object, number: int, atlas: Atlas) -> Iterator[Item]:
+def _document(value: object, number: int, targets_by_name: TargetIndex) -> Iterator[Item]:
     for each in value if isinstance(value, list) else [value]:
         try:
-            run = keys.run_of(document_of(each), atlas)
+            run = keys.run_of(document_of(each), targets_by_name)
         except RowError as error:
             yield Refusal(number, str(error))
             continue
-        yield _taken(run, number, max(1, run.steps), atlas)
+        yield _taken(run, number, max(1, run.steps), targets_by_name)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One OONI run as it is being mapped, and the Measurements it becomes: one a target of ours.
+"""One OONI run, and the Measurements it becomes: one for each target.
 
-A run of OONI's visits several functions of a service at once; each gets its own Measurement,
-so that each keeps its own series. What OONI concluded is not read. What cannot be mapped is kept
-in an observation of the step `ooni.run`, which also says how much of the whole run passed: that
-is the only sign of life beside a target.
+A run may visit several functions of a service; each gets its own Measurement and so its own
+series. OONI's conclusions are not read. What cannot be mapped is kept in an observation of the
+step `ooni.run`, which also counts how much of the whole run passed: the only sign that the vantage
+was online.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 
 from monitor.detection.imported import ROUND_MS, RUN_STEP
 from monitor.detection.model import Stored
-from monitor.interop.ooni.names import Atlas, Place
+from monitor.interop.ooni.target_index import TargetEndpoint, TargetIndex
 from probes.wire.bounds import MAX_LINE_BYTES, MAX_OBSERVATIONS
 from probes.wire.measurement import VERSION, EndpointRef, Measurement, Role, Software, Vantage
 from probes.wire.observation import AnyObservation, Known, Unrecognised
@@ -31,7 +31,7 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 @dataclass
 class Run:
-    """What identifies a run, and what it saw."""
+    """The identity of a run, and what it observed."""
 
     report: str
     input: str
@@ -46,22 +46,22 @@ class Run:
     software: Software = field(default_factory=lambda: Software(name="ooni"))
     took_us: int = 0
     left: dict[str, Any] = field(default_factory=dict)
-    """What has no place in our observations, for the record."""
+    """What our observations cannot hold, kept for the record."""
     seen: dict[str, list[Known]] = field(default_factory=dict)
     """Observations by target."""
     own: tuple[AnyObservation, ...] | None = None
-    """All observations in order, of a measurement of ours that was exported: nothing is added."""
+    """All observations in order, if it is an export of ours: nothing is added."""
     refs: tuple[EndpointRef, ...] = ()
-    """Its endpoints; the catalogue's otherwise."""
+    """Its endpoints; the default is those of the catalogue."""
     combine: str = ""
     id: str = ""
-    """Its id: in the store that it came from it is known, and no second witness."""
+    """Its id, so that the store it came from recognises it as a duplicate."""
     passed: int = 0
-    """Steps of the whole run in which somebody answered, whatever the target."""
+    """Steps of the whole run that got an answer, whatever the target."""
     steps: int = 0
 
-    def note(self, place: Place | None, seen: Known | None, answered: bool) -> None:
-        """Count a step and keep its observation where it belongs to one of our targets."""
+    def add_step(self, place: TargetEndpoint | None, seen: Known | None, answered: bool) -> None:
+        """Count a step and keep its observation if it belongs to a target."""
         self.steps += 1
         self.passed += answered
         if place is not None and seen is not None:
@@ -69,21 +69,20 @@ class Run:
 
 
 def pseudonym(country: str, asn: int, source: str = SOURCE) -> str:
-    """The probe id of all imported measurements of one network: one pseudo-vantage each."""
+    """The probe id of all imported measurements of a network: one pseudo-vantage each."""
     digest = hashlib.sha256(f"{source}\0{country}\0{asn}".encode()).hexdigest()
     return f"p-{digest[:16]}"
 
 
 def stored(measurement: Measurement) -> Stored:
-    """An imported measurement as the store and the detector take it."""
+    """An imported measurement for the store and the detector."""
     return Stored(
         measurement=measurement, owner=SOURCE, role=Role.VANTAGE, enrolled=0, source=SOURCE
     )
 
 
-def measurements(run: Run, atlas: Atlas) -> list[Measurement]:
-    """The run as Measurements, in the order of their targets; empty when it saw nothing of a
-    service that we know."""
+def measurements(run: Run, targets_by_name: TargetIndex) -> list[Measurement]:
+    """The run as Measurements, ordered by target; empty without a service of the catalogue."""
     vantage = Vantage(
         country=run.country,
         asn=run.asn,
@@ -95,8 +94,8 @@ def measurements(run: Run, atlas: Atlas) -> list[Measurement]:
     for first, target in enumerate(sorted(run.seen)):
         observations = run.own
         if observations is None:
-            # What has no place of its own is kept once a run, not once a target.
-            record = _record(run, target, atlas, {} if first else run.left)
+            # What cannot be mapped is kept once a run, not once a target.
+            record = _record(run, target, targets_by_name, {} if first else run.left)
             observations = (*run.seen[target][: MAX_OBSERVATIONS - 1], record)
         endpoints = {seen.endpoint for seen in run.seen[target]}
         made.append(
@@ -112,8 +111,8 @@ def measurements(run: Run, atlas: Atlas) -> list[Measurement]:
                 vantage=vantage,
                 software=run.software,
                 # Not measured with any catalogue; and its version would make the same run another.
-                combine=run.combine or atlas.combine.get(target, "any_of"),
-                endpoints=run.refs or atlas.refs(target, endpoints)[:MAX_ENDPOINTS],
+                combine=run.combine or targets_by_name.combine.get(target, "any_of"),
+                endpoints=run.refs or targets_by_name.refs(target, endpoints)[:MAX_ENDPOINTS],
                 observations=observations,
             )
         )
@@ -125,7 +124,9 @@ def _id(run: Run, target: str) -> str:
     return hashlib.sha256("\0".join(words).encode()).digest()[:16].hex()
 
 
-def _record(run: Run, target: str, atlas: Atlas, left: dict[str, Any]) -> Unrecognised:
+def _record(
+    run: Run, target: str, targets_by_name: TargetIndex, left: dict[str, Any]
+) -> Unrecognised:
     record: dict[str, Any] = {
         "step": RUN_STEP,
         "passed": run.passed,
@@ -135,7 +136,7 @@ def _record(run: Run, target: str, atlas: Atlas, left: dict[str, Any]) -> Unreco
         "test_name": run.name,
         "test_version": run.version,
     }
-    if target.partition("/")[0] in atlas.own_authority:
+    if target.partition("/")[0] in targets_by_name.own_authority:
         record["own_authority"] = True
     raw = _encoder.encode({**record, "left": left} if left else record)
     if len(raw) > _LONGEST_RECORD:
@@ -148,10 +149,10 @@ _NO_TOKEN = re.compile(r"[^A-Za-z0-9._:+-]")
 
 
 def text(value: object, most: int = 1024) -> str:
-    """A string as the wire format takes it: printable, and not too long."""
+    """A string within the limits of the wire format: printable and short enough."""
     return _UNPRINTABLE.sub("\ufffd", value)[:most] if isinstance(value, str) else ""
 
 
 def token(value: object) -> str:
-    """A short word as the wire format takes it."""
+    """A token within the limits of the wire format."""
     return _NO_TOKEN.sub("-", value)[:64] if isinstance(value, str) else ""

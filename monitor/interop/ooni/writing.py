@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our measurements as OONI's JSON (data_format_version 0.2.0): df-000, 001, 002, 005 and 006.
 
-The target stands in `input` and the test is called `reachwatch`, because it is none of OONI's.
-What OONI has no key for stands beside it (`monitor.interop.ooni.own`). An address of a volunteer
-is in no measurement, so none can be exported; `probe_ip` is 127.0.0.1, as in OONI's own.
+`input` is the target and `test_name` is `reachwatch`, because OONI has no such test. What OONI has
+no key for is in `x_reachwatch` (`monitor.interop.ooni.extension`). No measurement holds a
+volunteer's address, so none can be exported; `probe_ip` is 127.0.0.1, as in OONI's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import msgspec
 
 from monitor.detection.model import Stored
-from monitor.interop.ooni.own import FRAME, KEY, TEST, Frame, kept
+from monitor.interop.ooni.extension import FRAME, KEY, TEST, ExtensionFrame, kept
 from probes.wire.observation import (
     AnyObservation,
     AppExchange,
@@ -55,7 +55,7 @@ def document(stored: Stored) -> Entry:
         "requests": [],
         "network_events": [],
         KEY: [],
-        FRAME: Frame(
+        FRAME: ExtensionFrame(
             id=measured.id,
             target=measured.target,
             combine=measured.combine,

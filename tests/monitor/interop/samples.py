@@ -11,7 +11,7 @@ from typing import Any
 from monitor.interop.flat import COLUMNS
 from monitor.interop.ooni.csvrows import COLUMNS as READ
 from monitor.interop.ooni.csvrows import Row
-from monitor.interop.ooni.names import Atlas
+from monitor.interop.ooni.target_index import TargetIndex
 from probes.catalogue.load import load
 
 DC = ("149.154.175.50", "149.154.167.51", "95.161.76.100")
@@ -19,8 +19,8 @@ DC = ("149.154.175.50", "149.154.167.51", "95.161.76.100")
 
 
 @cache
-def atlas() -> Atlas:
-    return Atlas(load())
+def targets_by_name() -> TargetIndex:
+    return TargetIndex(load())
 
 
 def cells(**more: str) -> dict[str, str]:

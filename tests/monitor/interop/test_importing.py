@@ -15,11 +15,11 @@ from monitor.store.database import open_database
 from tests.monitor.interop.samples import (
     DC,
     as_csv,
-    atlas,
     cells,
     dc_cells,
     document,
     query,
+    targets_by_name,
     web_cells,
 )
 
@@ -86,7 +86,7 @@ async def test_runs_of_other_sites_are_counted(tmp_path: Path) -> None:
 
 
 async def test_many_refusals_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "MAX_TOLD", 3)
+    monkeypatch.setattr(importing, "MAX_REPORTED", 3)
     file = tmp_path / "a.csv"
     file.write_bytes(as_csv([dc_cells("nowhere")] * 10))
     _, _, err = await taken(tmp_path, file)
@@ -125,7 +125,7 @@ async def test_progress_is_shown_on_a_terminal(tmp_path: Path) -> None:
     database = await open_database(url(tmp_path))
     err = Terminal()
     try:
-        await importing.Importing(database, atlas(), err).file(str(file))
+        await importing.Importer(database, targets_by_name(), err).file(str(file))
     finally:
         await database.close()
     assert "line" in err.getvalue()

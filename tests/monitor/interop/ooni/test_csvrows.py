@@ -18,15 +18,24 @@ from monitor.interop.ooni.csvrows import (
 )
 from monitor.interop.ooni.run import measurements
 from probes.wire.observation import DNSLookup, HTTPExchange, TCPConnect, TLSHandshake
-from tests.monitor.interop.samples import DC, READ, Row, atlas, cells, dc_cells, row, web_cells
+from tests.monitor.interop.samples import (
+    DC,
+    READ,
+    ObservationRow,
+    cells,
+    dc_cells,
+    row,
+    targets_by_name,
+    web_cells,
+)
 
 
-def rows(*found: dict[str, str]) -> list[Row]:
-    return [Row._make(each[name] for name in READ) for each in found]
+def rows(*found: dict[str, str]) -> list[ObservationRow]:
+    return [ObservationRow._make(each[name] for name in READ) for each in found]
 
 
 def test_one_row_may_hold_answer_connect_and_handshake() -> None:
-    run = run_of(rows(web_cells(tls_is_certificate_valid="1.0")), atlas())
+    run = run_of(rows(web_cells(tls_is_certificate_valid="1.0")), targets_by_name())
     lookup, connect, shaken = run.seen["telegram/web"]
     assert isinstance(lookup, DNSLookup)
     assert lookup.answers == ("149.154.167.99",)
@@ -39,7 +48,9 @@ def test_one_row_may_hold_answer_connect_and_handshake() -> None:
 
 def test_answers_of_one_name_are_one_lookup() -> None:
     two = rows(web_cells(), web_cells("149.154.167.98"))
-    lookups = [s for s in run_of(two, atlas()).seen["telegram/web"] if isinstance(s, DNSLookup)]
+    lookups = [
+        s for s in run_of(two, targets_by_name()).seen["telegram/web"] if isinstance(s, DNSLookup)
+    ]
     assert [each.answers for each in lookups] == [("149.154.167.98", "149.154.167.99")]
 
 
@@ -58,7 +69,7 @@ def test_failures_are_kept_in_oonis_words() -> None:
                 http_failure="unknown_failure: dial [scrubbed]",
             ),
         ),
-        atlas(),
+        targets_by_name(),
     )
     connect = run.seen["telegram/dc"][0]
     assert connect.failure == "generic_timeout_error"
@@ -75,19 +86,19 @@ def test_failures_are_kept_in_oonis_words() -> None:
 
 def test_a_failed_handshake_is_one_although_the_column_says_success() -> None:
     both = web_cells(tls_failure="connection_reset")
-    seen = run_of(rows(both), atlas()).seen["telegram/web"][-1]
+    seen = run_of(rows(both), targets_by_name()).seen["telegram/web"][-1]
     assert isinstance(seen, TLSHandshake)
     assert seen.failure == "connection_reset"
 
 
 def test_success_columns_that_default_to_false_say_nothing() -> None:
-    run = run_of(rows(cells(ip=DC[0], port="443.0", tcp_success="0.0")), atlas())
+    run = run_of(rows(cells(ip=DC[0], port="443.0", tcp_success="0.0")), targets_by_name())
     assert run.seen == {}
 
 
 def test_requests_to_addresses_have_their_address() -> None:
     asked = cells(hostname=DC[0], http_request_url=f"http://{DC[0]}:443/", http_failure="eof_error")
-    seen = run_of(rows(asked), atlas()).seen["telegram/dc"][0]
+    seen = run_of(rows(asked), targets_by_name()).seen["telegram/dc"][0]
     assert isinstance(seen, HTTPExchange)
     assert (seen.address, seen.port, seen.tls) == (DC[0], 443, False)
     assert seen.endpoint.startswith(f"{DC[0]}:443/")
@@ -95,10 +106,10 @@ def test_requests_to_addresses_have_their_address() -> None:
 
 def test_order_and_repetition_change_nothing() -> None:
     found = rows(web_cells(), *(dc_cells(a, port=p) for a in DC for p in ("80.0", "443.0")))
-    wanted = measurements(run_of(found, atlas()), atlas())
+    wanted = measurements(run_of(found, targets_by_name()), targets_by_name())
     shuffled = [*found, *found]
     random.Random(1).shuffle(shuffled)
-    assert measurements(run_of(shuffled, atlas()), atlas()) == wanted
+    assert measurements(run_of(shuffled, targets_by_name()), targets_by_name()) == wanted
 
 
 @pytest.mark.parametrize(

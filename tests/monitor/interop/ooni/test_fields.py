@@ -26,7 +26,7 @@ from monitor.interop.ooni.fields import (
 from monitor.interop.ooni.keys import run_of
 from monitor.interop.ooni.run import measurements
 from probes.wire.codec import WireError, decode, encode
-from tests.monitor.interop.samples import atlas, cells, document
+from tests.monitor.interop.samples import cells, document, targets_by_name
 
 WORDS = """hostname failure answers ipv4 status ip port address t t0 request response url headers
     headers_list body code ttl server_name peer_certificates data engine query_type
@@ -60,7 +60,9 @@ KEYS = ("queries", "tcp_connect", "tls_handshakes", "requests", "control_failure
 def test_any_document_gives_measurements_or_a_refusal(keys: dict[str, Any]) -> None:
     for name in ("telegram", "reachwatch"):
         try:
-            made = measurements(run_of(document(name, **keys), atlas()), atlas())
+            made = measurements(
+                run_of(document(name, **keys), targets_by_name()), targets_by_name()
+            )
             for each in made:
                 decode(encode(each))
         except (RowError, WireError):
@@ -96,7 +98,7 @@ def test_any_row_is_a_run_or_refused(found: dict[str, str]) -> None:
         inspect(row)
     except RowError:
         return
-    for each in measurements(run_of_rows([row], atlas()), atlas()):
+    for each in measurements(run_of_rows([row], targets_by_name()), targets_by_name()):
         encode(each)
 
 

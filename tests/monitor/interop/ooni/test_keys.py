@@ -24,19 +24,19 @@ from probes.wire.observation import (
 )
 from tests.monitor.interop.samples import (
     DC,
-    atlas,
     connect,
     document,
     handshake,
     query,
     request,
+    targets_by_name,
 )
 
 WEB = "149.154.167.99"
 
 
 def seen(name: str = "telegram", **keys: Any) -> dict[str, list[Known]]:
-    return run_of(document(name, **keys), atlas()).seen
+    return run_of(document(name, **keys), targets_by_name()).seen
 
 
 def test_the_web_layer_of_telegram() -> None:
@@ -115,9 +115,9 @@ def test_what_ooni_concluded_is_kept_and_not_read() -> None:
             facebook_dns_blocking=True,
             client_resolver="192.0.2.53",
         ),
-        atlas(),
+        targets_by_name(),
     )
-    (made,) = measurements(run, atlas())
+    (made,) = measurements(run, targets_by_name())
     record = made.observations[-1]
     assert isinstance(record, Unrecognised)
     left = msgspec.json.decode(record.raw)["left"]
@@ -128,9 +128,9 @@ def test_what_ooni_concluded_is_kept_and_not_read() -> None:
 def test_the_helper_that_answered_is_a_sign_of_life() -> None:
     silent = document("web_connectivity", queries=[query("t.me", failure="dns_timeout")])
     silent["resolver_asn"] = "AS0"
-    assert run_of(silent, atlas()).passed == 0
+    assert run_of(silent, targets_by_name()).passed == 0
     silent["test_keys"]["control_failure"] = None
-    assert run_of(silent, atlas()).passed == 1
+    assert run_of(silent, targets_by_name()).passed == 1
 
 
 def test_strange_entries_are_passed_over() -> None:
@@ -180,4 +180,4 @@ def test_a_broken_body_says_so() -> None:
 )
 def test_a_bad_measurement_is_refused(key: str, value: object, reason: str) -> None:
     with pytest.raises(RowError, match=reason):
-        run_of(document() | {key: value}, atlas())
+        run_of(document() | {key: value}, targets_by_name())

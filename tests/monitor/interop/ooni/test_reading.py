@@ -10,30 +10,32 @@ from contextlib import contextmanager
 
 import pytest
 
-from monitor.interop.ooni.reading import Refusal, Taken, read
+from monitor.interop.ooni.reading import ImportedRun, Refusal, read
 from tests.monitor.interop.samples import (
     DC,
     as_csv,
-    atlas,
     cells,
     connect,
     dc_cells,
     document,
     query,
+    targets_by_name,
     web_cells,
 )
 
 
-def items(raw: bytes) -> list[Taken | Refusal]:
+def items(raw: bytes) -> list[ImportedRun | Refusal]:
     @contextmanager
     def again() -> Iterator[io.BufferedReader]:
         yield io.BufferedReader(io.BytesIO(raw))
 
-    return [each for each in read(again, atlas()) if isinstance(each, Taken | Refusal)]
+    return [
+        each for each in read(again, targets_by_name()) if isinstance(each, ImportedRun | Refusal)
+    ]
 
 
 def found(raw: bytes) -> set[bytes]:
-    return {line for item in items(raw) if isinstance(item, Taken) for _, line in item.found}
+    return {line for item in items(raw) if isinstance(item, ImportedRun) for _, line in item.found}
 
 
 def run(number: int) -> list[dict[str, str]]:
@@ -139,5 +141,5 @@ def test_what_the_wire_does_not_take_is_refused_and_not_stored() -> None:
 def test_runs_of_other_sites_are_counted_and_empty() -> None:
     other = cells(hostname="www.example.org", dns_engine="system", dns_answer="192.0.2.1")
     (only,) = items(as_csv([other, other]))
-    assert isinstance(only, Taken)
+    assert isinstance(only, ImportedRun)
     assert (only.found, only.rows) == ((), 2)

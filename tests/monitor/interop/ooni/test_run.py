@@ -10,14 +10,14 @@ from monitor.interop.ooni.run import Run, measurements, pseudonym, stored, text,
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement, Role
 from probes.wire.observation import TCPConnect, Unrecognised
-from tests.monitor.interop.samples import DC, READ, Row, atlas, dc_cells, web_cells
+from tests.monitor.interop.samples import DC, READ, Row, dc_cells, targets_by_name, web_cells
 
 
 def made(**left: object) -> list[Measurement]:
     cells = [web_cells(), *(dc_cells(address) for address in DC)]
-    run = run_of([Row._make(each[name] for name in READ) for each in cells], atlas())
+    run = run_of([Row._make(each[name] for name in READ) for each in cells], targets_by_name())
     run.left |= left
-    return measurements(run, atlas())
+    return measurements(run, targets_by_name())
 
 
 def test_one_measurement_a_target_that_the_wire_takes() -> None:
@@ -61,8 +61,8 @@ def test_a_record_that_is_too_long_says_how_much_was_left_out() -> None:
 
 def test_nothing_of_ours_makes_no_measurement() -> None:
     run = Run(report="r", input="", name="web_connectivity", started=1, country="KE", asn=1)
-    run.note(None, None, True)
-    assert measurements(run, atlas()) == []
+    run.add_step(None, None, True)
+    assert measurements(run, targets_by_name()) == []
 
 
 def test_imported_measurements_have_one_owner_and_are_old() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.detection.model import Stored
 from monitor.interop.ooni import keys
-from monitor.interop.ooni.own import KEY
+from monitor.interop.ooni.extension import KEY
 from monitor.interop.ooni.run import measurements
 from monitor.interop.ooni.writing import document, line, report_id
 from probes.wire.measurement import EndpointRef, Measurement, Role, Vantage
@@ -24,7 +24,7 @@ from probes.wire.observation import (
     TCPConnect,
     TLSHandshake,
 )
-from tests.monitor.interop.samples import atlas
+from tests.monitor.interop.samples import targets_by_name
 from tests.probes.wire import test_codec as wire
 
 WEB = "web.telegram.org:443/https"
@@ -78,7 +78,7 @@ def stored(*seen: AnyObservation, started: int = 1_800_000_000_123) -> Stored:
 
 def back(one: Stored, **changed: Any) -> Measurement:
     read = msgspec.json.decode(line(one))
-    (made,) = measurements(keys.run_of(read | changed, atlas()), atlas())
+    (made,) = measurements(keys.run_of(read | changed, targets_by_name()), targets_by_name())
     return made
 
 
@@ -136,7 +136,7 @@ def test_without_our_own_keys_oonis_say_as_much_as_they_can() -> None:
         for entry in told["test_keys"][name]:
             del entry[KEY]
     read = msgspec.json.decode(msgspec.json.encode(told))
-    (made,) = measurements(keys.run_of(read, atlas()), atlas())
+    (made,) = measurements(keys.run_of(read, targets_by_name()), targets_by_name())
     assert made.target == "telegram/web"
     kinds = [(type(each), getattr(each, "failure", None)) for each in made.observations[:4]]
     assert kinds == [(type(each), getattr(each, "failure", None)) for each in SEEN[:4]]
@@ -146,6 +146,6 @@ def test_without_our_own_keys_oonis_say_as_much_as_they_can() -> None:
 def test_where_somebody_changed_oonis_keys_those_count(failure: str | None) -> None:
     told = msgspec.json.decode(line(stored(*SEEN[:3])))
     told["test_keys"]["tls_handshakes"][0]["failure"] = failure
-    (made,) = measurements(keys.run_of(told, atlas()), atlas())
+    (made,) = measurements(keys.run_of(told, targets_by_name()), targets_by_name())
     shaken = next(each for each in made.observations if isinstance(each, TLSHandshake))
     assert shaken.failure == failure

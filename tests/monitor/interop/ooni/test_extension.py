@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.interop.ooni.own import FRAME, KEY, kept, restore
+from monitor.interop.ooni.extension import FRAME, KEY, kept, restore
 from monitor.interop.ooni.run import Run
 from probes.wire.observation import TCPConnect, Unrecognised
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.monitor.interop.samples import DC, atlas
+from tests.monitor.interop.samples import DC, targets_by_name
 
 
 @pytest.mark.parametrize(
@@ -27,38 +27,38 @@ from tests.monitor.interop.samples import DC, atlas
     ],
 )
 def test_every_host_of_oonis_tests_has_its_target(name: str, port: int, target: str) -> None:
-    place = atlas().place(name, port)
+    place = targets_by_name().place(name, port)
     assert place is not None
     assert place.target == target
 
 
 def test_other_sites_have_none() -> None:
-    assert atlas().place("www.example.org", 443) is None
-    assert atlas().place("192.0.2.1", 443) is None
+    assert targets_by_name().place("www.example.org", 443) is None
+    assert targets_by_name().place("192.0.2.1", 443) is None
 
 
 def test_endpoints_are_the_catalogues_where_it_has_them() -> None:
-    place = atlas().place(DC[0], 80)
+    place = targets_by_name().place(DC[0], 80)
     assert place is not None
     assert place.endpoint.startswith(f"{DC[0]}:80/")
-    other = atlas().place("telegram.org", 80)
+    other = targets_by_name().place("telegram.org", 80)
     assert other is not None
     assert other.endpoint == "telegram.org:80/http"
-    refs = atlas().refs("telegram/site", {other.endpoint})
+    refs = targets_by_name().refs("telegram/site", {other.endpoint})
     assert [ref.id for ref in refs] == ["telegram.org:443/https", "telegram.org:80/http"]
     assert refs[1].host == "telegram.org"
 
 
 def test_an_endpoint_that_only_ooni_saw_is_spelled_like_ours() -> None:
-    place = atlas().place("149.154.175.50", 8443)
+    place = targets_by_name().place("149.154.175.50", 8443)
     assert place is not None
-    assert atlas().refs("telegram/dc", {place.endpoint})[-1].host == ""
+    assert targets_by_name().refs("telegram/dc", {place.endpoint})[-1].host == ""
 
 
 def test_what_a_name_dials() -> None:
-    assert atlas().dials("e1.whatsapp.net", 5222)
-    assert not atlas().dials("v.whatsapp.net", 5222)
+    assert targets_by_name().dials("e1.whatsapp.net", 5222)
+    assert not targets_by_name().dials("v.whatsapp.net", 5222)
 
 
 def test_services_with_an_authority_of_their_own() -> None:
-    assert atlas().own_authority == {"signal"}
+    assert targets_by_name().own_authority == {"signal"}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What our own measurements hold beyond OONI's keys: one more key, `x_reachwatch`, in each entry.
+"""The key `x_reachwatch` in exported measurements: what OONI's keys cannot hold.
 
-OONI's formats allow keys that begin with `x_`. It holds the observation as our wire format has it
-and its place in the measurement, so that import of an export loses nothing, while everybody else
-reads OONI's keys beside it. Where somebody changed OONI's failure, OONI's keys count instead.
+OONI's formats allow keys that begin with `x_`. This one holds the observation in our wire format
+and its position, so that importing an export loses nothing while others read OONI's keys. If
+OONI's failure was changed, OONI's keys count instead.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ LISTS = ("queries", "tcp_connect", "tls_handshakes", "requests", KEY)
 """Keys of `test_keys` that hold observations; under KEY those that OONI has no key for."""
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """One observation as it was."""
+class ExtensionEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation as it was measured."""
 
     index: Count
     observation: msgspec.Raw = msgspec.Raw(b"null")
     text: str = ""
-    """In its place, for an observation of a kind that we do not know ourselves: byte for byte."""
+    """The observation byte for byte instead, if its kind is unknown here."""
 
 
-class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """What else of a measurement OONI has no key for, under `x_reachwatch_frame`."""
+class ExtensionFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """The rest of a measurement without an OONI key, under `x_reachwatch_frame`."""
 
     id: MeasurementId | None = None
-    """None in exports of before: such a measurement gets an id from its report."""
+    """None in older exports: such a measurement gets an id from its report."""
     target: TargetId
     combine: Token = "any_of"
     endpoints: Annotated[tuple[EndpointRef, ...], msgspec.Meta(max_length=128)] = ()
     started: Millis
-    """OONI's times end at the second."""
+    """OONI's times have no fractions of a second."""
     took_us: Micros = 0
 
 
 FRAME = "x_reachwatch_frame"
-_kept = msgspec.json.Decoder(Kept)
-_frame = msgspec.json.Decoder(Frame)
+_kept = msgspec.json.Decoder(ExtensionEntry)
+_frame = msgspec.json.Decoder(ExtensionFrame)
 _encoder = msgspec.json.Encoder()
 
 
 def restore(run: Run, keys: Mapping[str, Any]) -> None:
-    """Put our own observations in the place of what OONI's keys gave. A measurement without them,
-    or with broken ones, stays as OONI's keys have it."""
+    """Replace what OONI's keys gave by our own observations. Without them, or with malformed ones,
+    the measurement stays as OONI's keys have it."""
     try:
         frame = _frame.decode(_encoder.encode(keys.get(FRAME)))
         found = sorted(_entries(keys), key=lambda pair: pair[0])
@@ -89,8 +89,8 @@ def _entries(keys: Mapping[str, Any]) -> list[tuple[int, AnyObservation]]:
     return found
 
 
-def kept(index: int, seen: AnyObservation) -> Kept:
-    """An observation as it is kept."""
+def kept(index: int, seen: AnyObservation) -> ExtensionEntry:
+    """The entry of an observation."""
     if isinstance(seen, Unrecognised):
-        return Kept(index=index, text=seen.raw.decode())
-    return Kept(index=index, observation=msgspec.Raw(_encoder.encode(seen)))
+        return ExtensionEntry(index=index, text=seen.raw.decode())
+    return ExtensionEntry(index=index, observation=msgspec.Raw(_encoder.encode(seen)))

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which target and endpoint of ours an OONI observation belongs to.
+"""Which target and endpoint of the catalogue an OONI observation belongs to.
 
-OONI names hosts and addresses, we name functions of services by stable ids. The catalogue joins
-the two; here stands only what it does not say: names that services had before, and web sites that
-nobody's app dials but OONI's web tests visit. Nothing of the network is known here.
+OONI names hosts and addresses; the catalogue joins them to targets. Here is only what it does not
+contain: former host names of services, and web sites that no app dials but OONI's web tests visit.
 """
 
 from __future__ import annotations
@@ -59,16 +58,16 @@ _SITES = {
 _PROTOCOLS = {443: "https", 80: "http"}
 
 
-class Place(msgspec.Struct, frozen=True):
-    """Where an observation belongs."""
+class TargetEndpoint(msgspec.Struct, frozen=True):
+    """The target and endpoint of an observation."""
 
     target: str
     endpoint: str
 
 
-class Atlas:
-    """The catalogue, found by what OONI says. `place` is asked once for each observation, so it
-    remembers its answers."""
+class TargetIndex:
+    """The catalogue by host name and address. Results are cached: `place` is called for each
+    observation."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.combine = {target.id: target.combine for target in catalogue.targets}
@@ -77,7 +76,7 @@ class Atlas:
             for service in catalogue.services
             if any(e.trust for target in service.targets for e in target.endpoints)
         )
-        """Services whose certificates come from an authority of their own."""
+        """Services with a certificate authority of their own."""
         self._refs = {
             target.id: {
                 endpoint.id: EndpointRef(
@@ -87,20 +86,20 @@ class Atlas:
             }
             for target in catalogue.targets
         }
-        self._known: dict[str, list[tuple[int, Place]]] = {}
+        self._known: dict[str, list[tuple[int, TargetEndpoint]]] = {}
         for target in catalogue.targets:
             for endpoint in target.endpoints:
                 name = endpoint.host or endpoint.address
-                place = Place(target.id, endpoint.id)
+                place = TargetEndpoint(target.id, endpoint.id)
                 self._known.setdefault(name, []).append((endpoint.port, place))
         for places in self._known.values():
             # OONI's tests dial TCP: of two endpoints at one port, the one over UDP comes last.
             places.sort(key=lambda known: _over_udp(known[1].endpoint))
-        self._answers: dict[tuple[str, int], Place | None] = {}
+        self._answers: dict[tuple[str, int], TargetEndpoint | None] = {}
 
-    def place(self, name: str, port: int = 0) -> Place | None:
-        """The place of a host name or literal address (without brackets), at a port; 0 where a
-        port says nothing, as in DNS. None for what belongs to no messaging service we know."""
+    def place(self, name: str, port: int = 0) -> TargetEndpoint | None:
+        """The target and endpoint of a host name or literal address (without brackets) at a
+        port; port 0 where there is none, as in DNS. None for other services."""
         key = name, port
         if key not in self._answers:
             self._answers[key] = self._look(name.lower().rstrip("."), port)
@@ -110,7 +109,7 @@ class Atlas:
         """Whether the catalogue has an endpoint of this name and port."""
         return any(at == port for at, _ in self._known.get(name, ()))
 
-    def _look(self, name: str, port: int) -> Place | None:
+    def _look(self, name: str, port: int) -> TargetEndpoint | None:
         known = self._known.get(name, [])
         exact = [place for at, place in known if at == port]
         if exact or (known and port == 0):
@@ -122,10 +121,10 @@ class Atlas:
             return None
         at = port or 443
         shown = f"[{name}]" if ":" in name else name
-        return Place(target, f"{shown}:{at}/{_PROTOCOLS.get(at, 'tcp')}")
+        return TargetEndpoint(target, f"{shown}:{at}/{_PROTOCOLS.get(at, 'tcp')}")
 
     def refs(self, target: str, seen: set[str]) -> tuple[EndpointRef, ...]:
-        """Every endpoint of a target, then those that only OONI saw."""
+        """Every endpoint of a target, then those that only OONI measured."""
         known = self._refs.get(target, {})
         return (*known.values(), *(_ref(id) for id in sorted(seen - known.keys())))
 
