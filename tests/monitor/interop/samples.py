@@ -10,7 +10,7 @@ from typing import Any
 
 from monitor.interop.flat import COLUMNS
 from monitor.interop.ooni.csvrows import COLUMNS as READ
-from monitor.interop.ooni.csvrows import Row
+from monitor.interop.ooni.csvrows import ObservationRow
 from monitor.interop.ooni.target_index import TargetIndex
 from probes.catalogue.load import load
 
@@ -41,9 +41,9 @@ def cells(**more: str) -> dict[str, str]:
     return base | more
 
 
-def row(**more: str) -> Row:
+def row(**more: str) -> ObservationRow:
     values = cells(**more)
-    return Row._make(values[name] for name in READ)
+    return ObservationRow._make(values[name] for name in READ)
 
 
 def dc_cells(address: str, failure: str = "", port: str = "443.0", **more: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.interop import exporting, importer, parquet
+from monitor.interop import exporting, importing, parquet
 from monitor.interop.flat import COLUMNS
 from monitor.store.database import open_database
 from tests.monitor.interop.test_importing import as_csv, rows, taken, url
@@ -134,6 +134,6 @@ async def test_parquet_without_pyarrow_is_one_line(
 
 
 async def test_a_bad_store_is_one_line(tmp_path: Path) -> None:
-    assert importer.BATCH > 0
+    assert importing.BATCH > 0
     status, out, err = await exported(tmp_path, "ooni", database="nonsense")
     assert (status, out, err.count("\n")) == (2, b"", 1)

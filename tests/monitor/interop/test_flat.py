@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.csvrows import COLUMNS as READ
-from monitor.interop.ooni.csvrows import FlatRow, inspect
+from monitor.interop.ooni.csvrows import ObservationRow, inspect
 from probes.wire.observation import DNSLookup, DNSReply, TCPConnect, Unrecognised
 from tests.monitor.interop.ooni.test_writing import SEEN, WEB, stored
 
@@ -15,7 +15,7 @@ def test_every_kind_has_its_columns_and_the_import_takes_them() -> None:
     assert all(set(each) <= set(COLUMNS) for each in found)
     assert len(COLUMNS) == 51
     for each in found:
-        inspect(FlatRow._make(each.get(name, "") for name in READ))
+        inspect(ObservationRow._make(each.get(name, "") for name in READ))
     lookup, connect, shaken, asked = found
     assert (lookup["dns_answer"], lookup["dns_engine"]) == ("149.154.167.99", "system")
     assert (connect["tcp_success"], connect["hostname"]) == ("1", "web.telegram.org")

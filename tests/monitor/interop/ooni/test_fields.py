@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monitor.interop.ooni.csvrows import COLUMNS, Row, RowError, inspect
+from monitor.interop.ooni.csvrows import COLUMNS, ObservationRow, RowError, inspect
 from monitor.interop.ooni.csvrows import run_of as run_of_rows
 from monitor.interop.ooni.fields import (
     address_of,
@@ -93,7 +93,7 @@ def test_any_value_is_a_document_or_refused(value: object) -> None:
 
 @given(st.dictionaries(st.sampled_from(COLUMNS), st.text(max_size=8) | st.just("1.0")))
 def test_any_row_is_a_run_or_refused(found: dict[str, str]) -> None:
-    row = Row._make((cells() | found)[name] for name in COLUMNS)
+    row = ObservationRow._make((cells() | found)[name] for name in COLUMNS)
     try:
         inspect(row)
     except RowError:

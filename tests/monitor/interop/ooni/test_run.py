@@ -10,12 +10,21 @@ from monitor.interop.ooni.run import Run, measurements, pseudonym, stored, text,
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement, Role
 from probes.wire.observation import TCPConnect, Unrecognised
-from tests.monitor.interop.samples import DC, READ, Row, dc_cells, targets_by_name, web_cells
+from tests.monitor.interop.samples import (
+    DC,
+    READ,
+    ObservationRow,
+    dc_cells,
+    targets_by_name,
+    web_cells,
+)
 
 
 def made(**left: object) -> list[Measurement]:
     cells = [web_cells(), *(dc_cells(address) for address in DC)]
-    run = run_of([Row._make(each[name] for name in READ) for each in cells], targets_by_name())
+    run = run_of(
+        [ObservationRow._make(each[name] for name in READ) for each in cells], targets_by_name()
+    )
     run.left |= left
     return measurements(run, targets_by_name())
 
