@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The probe's own `/metrics` and `/healthz`, for whoever runs it; off unless asked for.
 
-A few lines of HTTP/1.1 and of Prometheus' text format by hand: a library for eight numbers
-would weigh more than the probe. Numbers come in as a mapping; nothing is counted here.
+A few lines of HTTP/1.1 and of Prometheus' text format by hand: a library would use more memory than
+the rest of the probe. Nothing is counted here.
 """
 
 from __future__ import annotations
@@ -33,15 +33,17 @@ METRICS = (
     ),
     ProbeMetric("reachprobe_dropped_total", "counter", "Measurements that a full spool dropped."),
     ProbeMetric("reachprobe_quarantined_total", "counter", "Measurements that can never be sent."),
-    ProbeMetric("reachprobe_untaken_total", "counter", "Measurements that no disk took."),
-    ProbeMetric("reachprobe_spool_rows", "gauge", "Measurements that wait for acknowledgement."),
+    ProbeMetric(
+        "reachprobe_untaken_total", "counter", "Measurements that the disk failed to store."
+    ),
+    ProbeMetric("reachprobe_spool_rows", "gauge", "Measurements waiting for acknowledgement."),
     ProbeMetric("reachprobe_spool_bytes", "gauge", "Their size in bytes."),
     ProbeMetric(
         "reachprobe_spool_oldest_seconds", "gauge", "Age of the oldest of them, 0 for none."
     ),
-    ProbeMetric("reachprobe_rounds_total", "counter", "Rounds that were finished."),
+    ProbeMetric("reachprobe_rounds_total", "counter", "Completed rounds."),
     ProbeMetric(
-        "reachprobe_retests_total", "counter", "Targets measured again at the monitor's wish."
+        "reachprobe_retests_total", "counter", "Targets measured again at the monitor's request."
     ),
     ProbeMetric("reachprobe_last_round_timestamp_seconds", "gauge", "Start of the last round."),
     ProbeMetric("reachprobe_connected", "gauge", "1 while a broker is connected."),
@@ -59,7 +61,7 @@ def values(
     rounds: int,
     retests: int,
 ) -> dict[str, float]:
-    """The daemon's numbers by the names of METRICS."""
+    """Return the daemon's values by the names of METRICS."""
     return {
         "reachprobe_taken_total": counts.taken,
         "reachprobe_acked_total": counts.acked,
@@ -78,7 +80,7 @@ def values(
 
 
 def render(values: Mapping[str, float]) -> str:
-    """Return the numbers in Prometheus' text format 0.0.4; those without a value are left out."""
+    """Return values in Prometheus' text format 0.0.4, without metrics that have none."""
     lines: list[str] = []
     for metric in METRICS:
         if metric.name in values:
@@ -94,9 +96,8 @@ def render(values: Mapping[str, float]) -> str:
 async def serving(
     address: tuple[str, int], values: Callable[[], Mapping[str, float]], problem: Callable[[], str]
 ) -> AsyncIterator[int]:
-    """Answer at host and port while inside; gives the port. `problem` is '' when all is well.
-
-    Raises OSError when the address cannot be had.
+    """Serve at host and port while inside; yields the port. `problem` returns '' when the probe
+    works. Raises OSError when the address cannot be bound.
     """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

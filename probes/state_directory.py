@@ -20,7 +20,8 @@ class StateError(Exception):
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory (mode 0700) and see that it can be written. Raises StateError."""
+    """Create the directory (mode 0700) if missing, and check that it is writable. Raises
+    StateError."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -39,9 +40,9 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> None:
 
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the daemon's lock: two daemons on one spool would number measurements twice.
+    """Hold the daemon's lock: two daemons on one spool would use the same sequences.
 
-    The kernel drops the lock with the process, however it ends. Raises StateError.
+    The kernel releases the lock when the process ends, however it ends. Raises StateError.
     """
     path = directory / "lock"
     try:
@@ -52,7 +53,9 @@ def locked(directory: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise StateError(f"{directory}: another reachprobe runs with this directory") from None
+        raise StateError(
+            f"{directory}: another reachprobe is running with this directory"
+        ) from None
     try:
         yield
     finally:
@@ -61,12 +64,12 @@ def locked(directory: Path) -> Iterator[None]:
 
 def wipe(directory: Path) -> None:
     """Remove everything that a probe wrote here, and nothing else. Raises StateError."""
-    ours = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
+    names = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
             "reflector.pem", "reflector.key")  # fmt: skip
     try:
         for path in [*directory.iterdir()]:
-            mine = path.name.lstrip(".").startswith((*ours, "spool.db", "geo.table"))
-            if mine and path.is_file():
+            ours = path.name.lstrip(".").startswith((*names, "spool.db", "geo.table"))
+            if ours and path.is_file():
                 path.unlink()
         sync_directory(directory)
     except FileNotFoundError:

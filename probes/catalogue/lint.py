@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an editor of a catalogue must mend before it is published.
+"""What an editor of a catalogue must correct before it is published.
 
-Stricter than `load`: a probe goes on past a key it does not know, the linter does not.
+Stricter than `load`: a probe ignores unknown keys, the linter does not.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from probes.catalogue.table import CatalogueError
 from probes.wire.target import Catalogue
 
 MIN_INTERNATIONAL = 3
-"""Operators of international liveness hosts: with fewer, one operator's bad day, or a block of
-one operator, reads as a vantage that is offline."""
+"""Operators of international liveness hosts: with fewer, an outage or a block of one operator looks
+like a vantage that is offline."""
 MIN_DOMESTIC = 2
 MIN_REFERENCES = 2
 
 
 def lint(directory: Path) -> list[str]:
-    """Return why this catalogue must not be published, one line `file: key: reason` each."""
+    """Return the problems that forbid publication, one line `file: key: reason` each."""
     try:
         _, findings = read(directory)
     except CatalogueError as error:
@@ -30,7 +30,7 @@ def lint(directory: Path) -> list[str]:
 
 
 def advise(directory: Path) -> list[str]:
-    """Return what would make verdicts from this catalogue stronger; nothing here refuses it."""
+    """Return what would make verdicts from this catalogue stronger, none of it required."""
     try:
         catalogue, findings = read(directory)
     except CatalogueError:
@@ -61,9 +61,13 @@ def _coverage(catalogue: Catalogue) -> list[str]:
             f"{MIN_REFERENCES} or more are wanted"
         )
     if not catalogue.silent:
-        lines.append("resolvers.toml: silent: is missing: injected answers are seen less well")
+        lines.append(
+            "resolvers.toml: silent: is missing: injected answers are detected less reliably"
+        )
     if not catalogue.sni.innocuous:
-        lines.append("controls.toml: sni.innocuous: is missing: filters by name cannot be told")
+        lines.append(
+            "controls.toml: sni.innocuous: is missing: filtering by name cannot be detected"
+        )
     return lines
 
 

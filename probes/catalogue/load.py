@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A catalogue directory to a `Catalogue`, or one clear line why not.
+"""Reads a catalogue directory into a `Catalogue`, or raises an error of one line.
 
-Reads files and nothing else: no name is resolved, nothing is dialled, and what a service means
-to people is not known here.
+Only files are read: no name is resolved and nothing is contacted.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def _controls(files: _Files) -> tuple[tuple[LivenessHost, ...], SNIContrast]:
     sni = table.table("sni")
     contrast = SNIContrast() if sni is None else entries.sni_contrast(sni, files.trust)
     table.close()
-    # A host of a protocol that cannot be measured would read as a dead vantage.
+    # A host of a protocol that cannot be measured would look like an offline vantage.
     return tuple(host for host in hosts if host.protocol in PROTOCOLS), contrast
 
 
@@ -116,7 +115,7 @@ def _services(files: _Files) -> tuple[Service, ...]:
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of one catalogue, as far as they were read."""
+    """The files of one catalogue that were read."""
 
     directory: Path
     findings: Findings
@@ -144,7 +143,7 @@ class _Files:
         return found
 
     def table(self, name: str) -> Table | None:
-        """The file as a table; None when it is not there or, with a fault, unreadable."""
+        """The file as a table; None when it does not exist or (with a fault) is unreadable."""
         shown_name = one_line(name)
         if not name.startswith("services/") and not (self.directory / name).exists():
             self.findings.advice.append(f"{shown_name}: is not there")
@@ -165,7 +164,7 @@ class _Files:
             pem = self._bytes(name).decode("ascii")
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
         except UnicodeDecodeError:
-            table.fault(key, f"{shown(named)} is no PEM text")
+            table.fault(key, f"{shown(named)} is not PEM text")
         except ssl.SSLError:
             table.fault(key, f"{shown(named)} holds no valid PEM certificate")
         except ValueError as error:
@@ -202,7 +201,7 @@ class _Files:
 
 
 def _parsed(content: bytes) -> dict[str, object]:
-    """TOML to a table. Raises ValueError with the line where it knows it."""
+    """TOML to a table. Raises ValueError, with the line if it is known."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a catalogue that somebody asked for. Pure; ids are those of services or targets."""
+"""The selected part of a catalogue. Pure; ids are those of services or targets."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def select(
     """Return the catalogue with the chosen targets; resolvers and liveness stay.
 
     `services` and `targets` add up; `only` and `excluded` hold ids of either kind. With none
-    of them everything is chosen. Raises CatalogueError for an id that the catalogue has not,
-    and when nothing is left.
+    of them everything is chosen. Raises CatalogueError for an id that is not in the catalogue, and
+    when nothing is left.
     """
     service_ids = [service.id for service in catalogue.services]
     target_ids = [target.id for target in catalogue.targets]

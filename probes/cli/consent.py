@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volunteer's consent: the risks text, its hash, and the record that it was agreed to.
+"""The volunteer's consent: the risks text, its hash, and the record of the agreement.
 
-Consent holds for one text only: a text with another hash has to be agreed to anew, so that
-nobody runs under words they never saw. Asking people is the command line's business.
+Consent is given to one text only. When the text changes, its hash changes, and the volunteer has
+to agree again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FILE = "consent.json"
 
 
 class ConsentError(Exception):
-    """No consent to the present text. The text is one line that says how to give it."""
+    """There is no consent to the present text. The message is one line that says how to give it."""
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an agreement."""
+    """The record of an agreement."""
 
     hash: str
     agreed: dt.datetime
@@ -31,18 +31,18 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def text() -> str:
-    """The present risks text."""
+    """Return the present risks text."""
     return Path(__file__).with_name("consent.txt").read_text(encoding="utf-8")
 
 
 def digest(words: str | None = None) -> str:
-    """First 16 hex digits of the SHA-256 of the text (by default the present one)."""
+    """Return the first 16 hex digits of the SHA-256 of a text, by default the present one."""
     return hashlib.sha256((text() if words is None else words).encode()).hexdigest()[:16]
 
 
 def agree(directory: Path, given: str, now: dt.datetime) -> None:
-    """Record the agreement to the present text. Raises ConsentError when `given` is the hash
-    of another one, StateError when it cannot be written."""
+    """Record the agreement to the present text. Raises ConsentError when `given` is the hash of
+    another text, StateError when the record cannot be written."""
     if given != digest():
         raise ConsentError(
             f"--accept-risks {given}: the present risks text has another hash; "
@@ -53,7 +53,7 @@ def agree(directory: Path, given: str, now: dt.datetime) -> None:
 
 
 def recorded(directory: Path) -> Agreement | None:
-    """The recorded agreement, to whatever text. Raises ConsentError for a damaged record."""
+    """Return the recorded agreement, to any text. Raises ConsentError for a damaged record."""
     path = directory / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Agreement)

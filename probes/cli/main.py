@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachprobe`: one command a function. Bad input is one line on stderr and exit 2.
+"""`reachprobe`: one function per command. Bad input is one line on stderr and exit code 2.
 
-Wiring only. What is printed on stdout is for people or programs, everything else goes to the
-log on stderr.
+Results are printed on stdout, everything else goes to the log on stderr.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ _REFUSALS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Everything foreseeable that is wrong is one line."""
+    """Run one command and return its exit code. Every expected error is one line on stderr."""
     log = Log()
     try:
         parser = options.build(os.environ)
@@ -92,7 +91,7 @@ def _now() -> dt.datetime:
 
 
 def _out() -> TextIO:
-    """stdout, or nowhere when it was closed before we began."""
+    """stdout, or the null device when stdout was closed before the start."""
     return sys.stdout or open(os.devnull, "w", encoding="utf-8")
 
 
@@ -131,7 +130,7 @@ def _join(chosen: Namespace, log: Log) -> int:
     state_directory.prepare(chosen.state)
     if (old := enrolment.load(chosen.state)) is not None:
         raise enrolment.EnrolmentError(
-            f"{chosen.state}: already enrolled as {old.probe}; `reachprobe leave` first"
+            f"{chosen.state}: already enrolled as {old.probe}; run `reachprobe leave` first"
         )
     if chosen.accept_risks:
         consent.agree(chosen.state, chosen.accept_risks, _now())
@@ -161,8 +160,8 @@ def _run(chosen: Namespace, log: Log) -> int:
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
     if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
         raise OptionError(
-            f"--budget: must be at least {least} (MB a month) for a round a day of these "
-            f"{len(catalogue.targets)} targets and the connection; --only and --except choose fewer"
+            f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
+            f"{len(catalogue.targets)} targets and the connection; choose fewer by --only, --except"
         )
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
@@ -173,7 +172,7 @@ def _run(chosen: Namespace, log: Log) -> int:
     urls = chosen.broker or (enrolled.broker if enrolled else ())
     if not urls:
         raise enrolment.EnrolmentError(
-            "not enrolled: run `reachprobe join TOKEN` first (or name a --broker)"
+            "not enrolled: run `reachprobe join TOKEN` first (or pass --broker)"
         )
     brokers = tuple(_broker("--broker" if chosen.broker else "broker", url) for url in urls)
     with state_directory.locked(chosen.state):
@@ -213,7 +212,7 @@ def _run(chosen: Namespace, log: Log) -> int:
 
 
 def _agreed(chosen: Namespace, log: Log) -> str:
-    """The hash agreed to. Raises ConsentError."""
+    """Return the hash that was agreed to. Raises ConsentError."""
     if chosen.accept_risks == consent.digest():
         try:
             found = consent.recorded(chosen.state)
@@ -223,7 +222,7 @@ def _agreed(chosen: Namespace, log: Log) -> str:
             try:
                 consent.agree(chosen.state, chosen.accept_risks, _now())
             except state_directory.StateError as error:
-                # It was given for this run; a full disk must not keep a probe from starting.
+                # Consent was given for this run: a full disk must not prevent the start.
                 log("consent not recorded", reason=str(error))
         return str(chosen.accept_risks)
     if chosen.accept_risks:
@@ -256,7 +255,7 @@ def keep_memory_low() -> None:
 
 
 def _run_daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Run to the end, and do not wait for threads: a name lookup of the MQTT client cannot be
+    """Run to the end without waiting for threads: a name lookup of the MQTT client cannot be
     interrupted, and everything that matters is on disk."""
     executor = ThreadPoolExecutor(4, thread_name_prefix="daemon")
 
@@ -303,7 +302,7 @@ def _consent(chosen: Namespace, log: Log) -> int:
     if chosen.accept_risks:
         state_directory.prepare(chosen.state)
         consent.agree(chosen.state, chosen.accept_risks, _now())
-        print("recorded", file=_out())
+        print("consent recorded", file=_out())
         return 0
     print(consent.text(), file=_out())
     print(f"To agree: reachprobe consent --accept-risks {consent.digest()}", file=_out())
@@ -326,11 +325,14 @@ def _leave(chosen: Namespace, log: Log) -> int:
             if (enrolled := enrolment.load(chosen.state)) is not None:
                 enrolment.leave(enrolled)
         except enrolment.EnrolmentError as error:
-            # Whoever wants to be gone is gone here, whatever the collector says.
+            # The files are removed in any case, whatever the collector answers.
             failure = str(error)
         state_directory.wipe(chosen.state)
     if failure:
-        print(f"reachprobe: wiped here, but not revoked: {failure}", file=sys.stderr)
+        print(
+            f"reachprobe: files removed here, but credentials not revoked: {failure}",
+            file=sys.stderr,
+        )
         return 1
     print("left: credentials revoked, files removed")
     return 0

@@ -30,7 +30,7 @@ def build(environment: Mapping[str, str]) -> Parser:
         description="Measure whether messaging services are reachable from this network.",
         epilog="Every option can also be set by REACHPROBE_<OPTION> in the environment and by "
         "a TOML file (--config FILE or REACHPROBE_CONFIG), with underscores for dashes. "
-        "The command line beats the environment, which beats the file.",
+        "The command line takes precedence over the environment, the environment over the file.",
     )
     top.add_argument("--version", action="version", version=f"reachprobe {probes.__version__}")
     state_home = environment.get("XDG_STATE_HOME") or "~/.local/state"
@@ -50,7 +50,7 @@ def build(environment: Mapping[str, str]) -> Parser:
         )
         return parser
 
-    once = command("once", "one full round, printed; no broker needed", _measuring)
+    once = command("once", "measure one full round and print it; needs no broker", _measuring)
     once.option(
         "--service",
         "measure only this service (repeatable)",
@@ -70,10 +70,10 @@ def build(environment: Mapping[str, str]) -> Parser:
         "--role", "vantage or control", read=one_of("vantage", "control"), default="vantage"
     )
     join = command("join", "enrol: exchange a token for this probe's own credentials", _consent)
-    join.option("token", "token that the monitor's operator sent", required=True)
+    join.option("token", "token from the operator of the monitor", required=True)
     run = command(
         "run",
-        "the daemon: measure, spool, publish, wait for the acknowledgement",
+        "run the daemon: measure, store, publish, wait for acknowledgements",
         _measuring,
         _consent,
     )
@@ -85,14 +85,14 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--interval",
-        "time from round to round, at most a day",
+        "time between rounds, at most a day",
         read=number(0.1),
         metavar="SECONDS",
         default="300",
     )
     run.option(
         "--budget",
-        "largest traffic a month, 0 for no limit; rounds become rarer to keep within it",
+        "maximum traffic per month, 0 for no limit; rounds become less frequent to stay within it",
         read=number(0),
         metavar="MB",
         default="0",
@@ -104,31 +104,38 @@ def build(environment: Mapping[str, str]) -> Parser:
         "--except", "not these services or targets", read=_identifier, metavar="ID,..", many=True
     )
     run.option(
-        "--metrics", "serve /metrics and /healthz there", read=host_port, metavar="HOST:PORT"
+        "--metrics",
+        "serve /metrics and /healthz at this address",
+        read=host_port,
+        metavar="HOST:PORT",
     )
     run.option(
         "--spool-limit",
-        "size of the spool on disk",
+        "maximum size of the spool on disk",
         read=number(0.1),
         metavar="MB",
         default="50",
     )
-    status = command("status", "does it work?")
+    status = command("status", "show whether the probe works")
     status.option("--json", "print JSON", read=truth)
-    status.option("--check", "print nothing; exit 0 when it works, 1 when not", read=truth)
-    show = command("show", "the last measurements")
-    show.option("--last", "how many", read=positive, metavar="N", default="20")
+    status.option("--check", "print nothing; exit 0 if it works, else 1", read=truth)
+    show = command("show", "show the last measurements")
+    show.option("--last", "number of measurements", read=positive, metavar="N", default="20")
     show.option("--json", "print JSON", read=truth)
-    command("payload", "exactly what leaves this machine")
-    command("consent", "the risks text and its hash; with --accept-risks, agree to it", _consent)
+    command("payload", "print exactly what leaves this machine")
+    command(
+        "consent", "print the risks text and its hash; with --accept-risks, agree to it", _consent
+    )
     update = command(
         "update",
         "read an offline table of countries and networks",
         group=top.group("geo", "offline tables"),
     )
     update.option("--from", "table to read", read=path, metavar="FILE", required=True)
-    command("leave", "revoke this probe and wipe its state")
-    reflector = command("reflector", "the other end for contrasts, beside a control")
+    command("leave", "revoke this probe's credentials and delete its state")
+    reflector = command(
+        "reflector", "run the reflector: the other end of contrasts, beside a control"
+    )
     reflector.option(
         "--listen",
         "address to listen on",

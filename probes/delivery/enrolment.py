@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enrolment: a token becomes this probe's own credentials, and leaving gives them back.
+"""Enrolment: exchanging a token for this probe's own credentials, and revoking them.
 
-The token names the collector and holds a one-time secret; what comes back is kept in the
-state directory with mode 0600 and never printed. HTTP is the standard library's, blocking and
-outside the measuring loop. What role or owner a token gives is the collector's business.
+The token names the collector and contains a one-time secret. The credentials are stored in the
+state directory with mode 0600 and never printed. HTTP is the standard library's; its calls block,
+so they run outside the event loop. The collector decides which role and owner a token gives.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FILE = "enrolment.json"
 IDENTITY = "identity.json"
 ANSWER_LIMIT = 65536
 _VISIBLE = r"^[\x21-\x7e]+\Z"
-"""Whoever chooses user and secret also names the broker: no line of theirs may be a command to
-some service of the volunteer's network."""
+"""Whoever chooses user and secret also chooses the broker's address: no line of theirs may be a
+command to another service in the volunteer's network."""
 SECONDS = 20.0
 
 
@@ -70,8 +70,9 @@ def _ask(
     seconds: float = SECONDS,
     source: str = "",
 ) -> tuple[int, bytes]:
-    """POST JSON (GET without a body); redirects are not followed, the body holds a secret. `source`
-    is the own address to dial from: one family's "any" leaves only that family's addresses."""
+    """POST JSON (GET without a body). Redirects are not followed, because the body contains a
+    secret. `source` is the local address: the wildcard of a family restricts the connection to that
+    family."""
     scheme, host, port, base = _parts(url)
     own = (source, 0) if source else None
     connection: http.client.HTTPConnection
@@ -106,17 +107,17 @@ def _ask(
 
 
 def _reason(status: int, body: bytes) -> str:
-    """What the collector says about its refusal, as one safe line."""
+    """The collector's reason for refusing, as one printable line."""
     try:
         answer: Any = msgspec.json.decode(body)
         words = answer.get("error", "") if isinstance(answer, dict) else ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         words = ""
     usual = {
-        401: "the token or secret is not known there",
-        403: "the token or secret is not known there",
+        401: "the token or secret is unknown to it",
+        403: "the token or secret is unknown to it",
         404: "no enrolment at this address",
-        409: "the token is used up",
+        409: "the token has been used already",
         410: "the token has expired or was revoked",
         429: "too many attempts, wait a while",
     }
@@ -138,16 +139,16 @@ def enrol(token: EnrolmentToken, software: str) -> Enrolment:
             fields["url"] = token.url
         return msgspec.convert(fields, Enrolment)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise EnrolmentError(f"the collector's answer makes no sense: {e}") from None
+        raise EnrolmentError(f"the collector's answer is invalid: {e}") from None
 
 
 def save(directory: Path, enrolment: Enrolment) -> None:
-    """Keep the credentials, mode 0600, durably. Raises StateError."""
+    """Store the credentials durably, with mode 0600. Raises StateError."""
     state_directory.write(directory / FILE, msgspec.json.encode(enrolment) + b"\n", 0o600)
 
 
 def load(directory: Path) -> Enrolment | None:
-    """The kept credentials, None when there are none. Raises EnrolmentError."""
+    """Return the stored credentials, None when there are none. Raises EnrolmentError."""
     path = directory / FILE
     try:
         return msgspec.json.decode(path.read_bytes(), type=Enrolment)
@@ -160,7 +161,7 @@ def load(directory: Path) -> Enrolment | None:
 
 
 def own_identity(directory: Path) -> str:
-    """Probe id of a probe that nobody enrolled (laboratory: `run --broker`), made once.
+    """Return the id of a probe that is not enrolled (laboratory: `run --broker`); created once.
 
     Raises EnrolmentError or StateError.
     """
@@ -180,19 +181,19 @@ def own_identity(directory: Path) -> str:
 
 
 def leave(enrolment: Enrolment) -> None:
-    """Tell the collector to revoke these credentials. Raises EnrolmentError."""
+    """Ask the collector to revoke these credentials. Raises EnrolmentError."""
     if not enrolment.url:
         return
     body = {"probe": enrolment.probe, "user": enrolment.user, "secret": enrolment.secret}
     status, answer = _ask(enrolment.url, "/api/v1/leave", body)
-    # 403, 404, 410: it does not know this probe any more, which is what was wanted.
+    # 403, 404, 410: it no longer knows this probe, which was the purpose.
     if status not in (200, 202, 204, 403, 404, 410):
         raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
 
 
 def seen_from_outside(directory: Path) -> tuple[str, ...]:
-    """The addresses that the collector of this directory's enrolment sees; none when there is no
-    enrolment or it does not tell."""
+    """Return this machine's public addresses, as seen by the collector of the enrolment in this
+    directory; none without an enrolment or an answer."""
     try:
         enrolled = load(directory)
     except EnrolmentError:
@@ -201,12 +202,13 @@ def seen_from_outside(directory: Path) -> tuple[str, ...]:
 
 
 def whoami(url: str, seconds: float = 4.0) -> tuple[str, ...]:
-    """The addresses that the collector sees, IPv4 first; none when it does not tell.
+    """Return this machine's public addresses as the collector sees them, IPv4 first; none without
+    an answer.
 
-    It is asked over both families, where it has both: a service may be reached over the other one,
-    and block pages tell whoever asked. They stay in memory: to look up country and network here,
-    and to strike them out of measurements. Never raises for what the network does; takes twice
-    `seconds` at most.
+    The collector is asked over both address families, because a service may be reached over either
+    and block pages repeat the client's address. The addresses stay in memory: they are used to look
+    up country and network, and to remove them from measurements. Network errors are not raised.
+    Takes at most twice `seconds`.
     """
     found = (_seen(url, seconds, source) for source in ("0.0.0.0", "::"))
     return tuple(dict.fromkeys(address for address in found if address))

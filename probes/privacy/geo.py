@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Address to country and ASN, from a table on this machine: no address is sent anywhere.
+"""Country and ASN of an address, from a table on this machine: no address is sent anywhere.
 
-No table is shipped. The volunteer (or the image's maker) fetches one, and `geo update --from FILE`
-makes the compact form of it in the state directory. Rows are `start end asn country ...`,
+No table is shipped. The volunteer (or whoever builds the image) downloads one, and `geo update
+--from FILE` writes its compact form to the state directory. Rows are `start end asn country ...`,
 separated by tabs (iptoasn.com, ip2asn-combined.tsv) or commas, gzipped or not; what follows the
 country is ignored.
 """
@@ -58,7 +58,7 @@ class Location:
 
 @dataclass(frozen=True)
 class GeoSummary:
-    """What `update` made."""
+    """Version and size of the table that `update` made."""
 
     version: str
     rows_v4: int
@@ -66,7 +66,7 @@ class GeoSummary:
 
 
 class GeoTable:
-    """A compact table, mapped and not read whole. Close it, or use it in a `with`."""
+    """A compact table, memory-mapped. Close it, or use it in a `with` statement."""
 
     def __init__(self, path: Path) -> None:
         """Open a file that `update` made. Raises GeoError."""

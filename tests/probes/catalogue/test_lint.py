@@ -16,7 +16,7 @@ FIRST = ("wechat", "linkedin", "whatsapp", "telegram", "signal")
 def test_the_shipped_catalogue_is_clean() -> None:
     assert lint(SHIPPED) == []
     assert advise(SHIPPED) == [
-        "resolvers.toml: silent: is missing: injected answers are seen less well"
+        "resolvers.toml: silent: is missing: injected answers are detected less reliably"
     ]
 
 
@@ -82,7 +82,7 @@ def test_thin_controls_are_advised_against_but_not_refused(directory: Path) -> N
     assert advise(directory) == [
         "controls.toml: liveness: international hosts of 1 operators, 3 or more are wanted",
         "resolvers.toml: resolver: 1 with role reference, 2 or more are wanted",
-        "resolvers.toml: silent: is missing: injected answers are seen less well",
+        "resolvers.toml: silent: is missing: injected answers are detected less reliably",
     ]
     assert lint(directory) == []
 

@@ -214,7 +214,7 @@ async def test_leaving_wipes_even_when_the_collector_is_gone(tmp_path: Path) -> 
     enrolment.save(tmp_path, given)
     code, _, err = await reachprobe(["leave", "--state", str(tmp_path)])
     assert (code, list(tmp_path.iterdir())) == (1, [])
-    assert "wiped here, but not revoked" in err
+    assert "files removed here, but credentials not revoked" in err
 
 
 async def test_the_reflector_runs_until_sigterm(tmp_path: Path) -> None:
