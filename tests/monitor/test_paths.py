@@ -36,7 +36,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 def test_who_only_reads_makes_no_store(tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
-    with pytest.raises(OptionError, match=r"nowhere/reachwatch.db: no store there; --data or"):
+    with pytest.raises(OptionError, match=r"nowhere/reachwatch.db: no store there; set --data or"):
         existing_database_url(given(nowhere))
     assert not nowhere.exists()
     assert existing_database_url(given(nowhere, "postgresql+asyncpg://h/d")).endswith("h/d")
