@@ -140,7 +140,7 @@ async def test_a_large_hello_that_is_dropped_shows_by_the_small_one():
     assert shakes(seen)[Contrast.CLASSICAL_HELLO] is None
 
 
-async def test_foreign_certificate_is_looked_past_once():
+async def test_one_request_is_sent_past_a_foreign_certificate():
     leaf = Authority("National Filter CA").issue(NAME)
     page = http_answer("200 OK", b"<title>Blocked by order</title>")
     seen, server = await reach(tls_server.tls(leaf.context(), lambda r: page))

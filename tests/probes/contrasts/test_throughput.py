@@ -156,7 +156,7 @@ async def test_a_service_that_gives_other_names_next_to_nothing():
     assert order(seen) == [(*OWN, 0), (*OTHER, 1)]
 
 
-async def test_a_handshake_that_a_full_queue_kept_is_tried_once_more():
+async def test_a_handshake_delayed_by_a_full_queue_is_tried_once_more():
     met: list[bytes] = []
 
     def queued(connection: socket.socket, first: bytes) -> None:

@@ -42,12 +42,12 @@ SUSPECT = [seen(20_000), seen(5_000_000, INNOCUOUS)]
 SLOW = [seen(20_000), seen(25_000, INNOCUOUS), seen(20_000, OURS)]
 
 
-def test_a_single_run_always_looks():
+def test_a_single_run_always_measures():
     assert ThroughputSchedule().mode(NAME, NOW, 0) is ThroughputMode.ON
 
 
 @pytest.mark.parametrize("interval", [60_000, MINUTES, 6 * 3_600_000])
-def test_the_daemon_looks_in_the_same_round_whenever_it_began(interval: int):
+def test_all_daemons_measure_in_the_same_round(interval: int):
     """Once in six hours, or in twelve rounds, and at whatever time the probe was started."""
     every = max(EVERY_MS, EVERY_ROUNDS * interval)
     start = NOW // interval * interval
@@ -75,7 +75,7 @@ def test_endpoints_take_turns():
     assert len(set(first)) > 15
 
 
-def test_a_suspect_is_looked_at_every_round_and_again_when_asked_for():
+def test_a_suspect_is_measured_every_round_and_in_retests():
     looks = ThroughputSchedule()
     looks.mode(NAME, NOW, MINUTES)
     looks.record(NAME, NOW, SUSPECT)

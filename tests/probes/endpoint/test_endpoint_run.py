@@ -1,4 +1,4 @@
-"""Which addresses are dialled, and what one visit records."""
+"""Which addresses are dialled, and what is recorded of one endpoint."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_a_refused_connection_is_tried_once_more_from_a_fresh_port():
             assert len(retest.observations) == 1
 
 
-async def test_remarks_reach_the_recorded_observation():
+async def test_evidence_is_added_to_the_recorded_observation():
     async with (
         internet({}) as net,
         tls_server.serve(tls_server.tls(self_signed("x.test").context())) as server,
@@ -111,7 +111,7 @@ async def test_remarks_reach_the_recorded_observation():
         assert run.observations[-1].evidence == ("system_root",)
 
 
-async def test_steps_over_a_closed_link_do_nothing():
+async def test_steps_over_a_closed_connection_do_nothing():
     async with internet({}) as net:
         run = net.run(endpoint())
         dead = Connection("127.0.0.1", 443, TCPConnect(endpoint="e", address="127.0.0.1", port=443))

@@ -31,7 +31,7 @@ def answer(asked, *rows, rcode=dns.rcode.NOERROR):
     return message
 
 
-def test_question_looks_like_a_stub_resolvers():
+def test_the_query_is_that_of_a_stub_resolver():
     seen = dns.message.from_wire(build_query("Chat.Example.ORG", "AAAA").payload)
     assert seen.flags == dns.flags.RD
     assert seen.edns == 0
@@ -180,7 +180,7 @@ def test_refusal_without_question_counts():
     )
 
 
-def test_truncated_reply_is_told_even_when_cut_in_the_middle():
+def test_a_truncated_reply_is_recognised_even_when_cut_in_the_middle():
     asked = build_query("a.example", "A")
     message = answer(asked, ("a.example", 1, "IN", "A", "192.0.2.1"))
     message.flags |= dns.flags.TC

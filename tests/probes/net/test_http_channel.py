@@ -12,7 +12,7 @@ LAB = SocketNetwork(guard=Guard(allow_private=True))
 CA = Authority()
 
 
-def test_the_port_is_told_when_it_is_not_the_usual_one():
+def test_the_host_header_has_the_port_unless_it_is_the_usual_one():
     assert host_header("a.test", 443, 443) == "a.test"
     assert host_header("a.test", 8443, 443) == "a.test:8443"
     assert host_header("2001:db8::1", 8443, 443) == "[2001:db8::1]:8443"
@@ -26,7 +26,7 @@ def test_no_product_name_of_ours():
     assert h2_headers("a.test", "/x")[1] == (":authority", "a.test")
 
 
-async def test_bytes_are_counted_in_clear_and_behind_the_handshake():
+async def test_bytes_are_counted_in_clear_and_after_the_handshake():
     async with tls_server.serve(tls_server.raw(b"hello")) as server:
         stream = await LAB.connect(server.address, server.port)
         wire = HTTPChannel(stream, None)

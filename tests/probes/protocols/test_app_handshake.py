@@ -1,4 +1,4 @@
-"""The first exchange at every address, repeated from a fresh port when it failed."""
+"""The first exchange at every address, repeated from a new port when it failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def telegram(run: EndpointRun) -> list[AppExchange]:
     return [o for o in run.observations if isinstance(o, AppExchange)]
 
 
-async def test_every_address_is_asked_once():
+async def test_every_address_gets_one_exchange():
     async with (
         talk(app_servers.mtproto, "127.0.0.1") as first,
         talk(app_servers.mtproto, "127.0.0.2", first.port),
@@ -49,12 +49,12 @@ async def test_a_reset_is_repeated_from_a_fresh_port():
     assert {o.failure for o in seen} == {Failure.RESET}
 
 
-async def test_a_retest_speaks_once():
+async def test_a_retest_makes_one_exchange():
     async with talk(reset) as server, internet({"telegram.test": Address("127.0.0.1")}) as net:
         assert len(await telegram(net.run(endpoint(server.port), repeats=False))) == 1
 
 
-async def test_nothing_is_said_where_nothing_listens():
+async def test_no_exchange_where_nothing_listens():
     async with serve(silence, wait_for_bytes=False) as server:
         port = server.port
     async with internet({"telegram.test": Address("127.0.0.1")}) as net:
@@ -65,7 +65,7 @@ async def test_nothing_is_said_where_nothing_listens():
         }
 
 
-async def test_where_no_own_answer_speaks_the_yardsticks_is_asked():
+async def test_where_no_own_address_answers_the_reference_addresses_are_tried():
     async with (
         talk(reset, "127.0.0.66") as forged,
         talk(app_servers.mtproto, "127.0.0.1", forged.port),

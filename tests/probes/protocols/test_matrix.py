@@ -23,7 +23,7 @@ ANSWER = OK + b"Content-Length: %d\r\nServer: x\r\n\r\n" % len(BODY) + BODY
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def test_what_is_said():
+def test_the_request():
     hello = matrix.request("matrix.test").payload
     assert hello.startswith(b"GET /_matrix/client/versions HTTP/1.1\r\nHost: matrix.test\r\n")
     assert hello.endswith(b"\r\n\r\n")
@@ -50,12 +50,12 @@ def test_answers(answer: bytes, said: object):
     assert parse(answer) == said
 
 
-def test_every_beginning_of_an_answer_may_become_one():
+def test_every_part_of_an_answer_is_incomplete():
     assert {parse(ANSWER[:n]) for n in range(len(ANSWER))} == {NoReply.INCOMPLETE}
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_a_reading(noise: bytes):
+def test_any_bytes_can_be_parsed(noise: bytes):
     for head in (b"", OK, CHUNKED, OK + b"Content-Length: 9\r\n\r\n"):
         assert isinstance(parse(head + noise), Reply | NoReply)
 
@@ -86,7 +86,7 @@ async def test_a_homeserver():
     assert said.received_bytes > 60
 
 
-async def test_a_site_that_is_none_is_asked_twice():
+async def test_another_site_gets_two_requests():
     seen = await seen_of(homeserver(b"<html>hello</html>"))
     said = [o for o in seen if isinstance(o, AppExchange)]
     assert [(o.spoke, o.failure, o.contrast) for o in said] == [
@@ -96,7 +96,7 @@ async def test_a_site_that_is_none_is_asked_twice():
     assert said[0].excerpt.startswith(b"HTTP/1.1 200")
 
 
-async def test_without_a_handshake_nothing_is_asked():
+async def test_without_a_handshake_no_request_is_sent():
     seen = await seen_of(reset)
     assert not any(isinstance(o, AppExchange) for o in seen)
     assert any(isinstance(o, TLSHandshake) and o.failure == Failure.RESET for o in seen)

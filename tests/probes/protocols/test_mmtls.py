@@ -1,4 +1,4 @@
-"""WeChat's first exchange on both links: our half of it, and every answer that may come."""
+"""WeChat's first exchange on both links: the request, and every reply that may come."""
 
 from __future__ import annotations
 
@@ -102,6 +102,6 @@ def test_http_around_it():
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_have_a_reading(noise: bytes):
+def test_any_bytes_can_be_parsed(noise: bytes):
     for record in (noise, b"\x16\xf1\x04" + noise, b"\x16\xf1\x04\x00\x30" + noise):
         assert all(isinstance(each, Reply | NoReply) for each in both(record))

@@ -1,4 +1,4 @@
-"""Telegram's first exchange: our half of it, and every answer that may come."""
+"""Telegram's first exchange: the request, and every reply that may come."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def uncovered(hello: bytes) -> bytes:
     return cipher.decryptor().update(hello)
 
 
-def test_what_is_said():
+def test_the_request():
     request = mtproto.request(NOW_MS)
     hello = request.payload
     assert len(hello) == 64 + 1 + 40
@@ -95,13 +95,13 @@ def test_answers():
     assert read(b"", NONCE) is NoReply.INCOMPLETE
 
 
-def test_every_beginning_of_an_answer_may_become_one():
+def test_every_part_of_an_answer_is_incomplete():
     whole = res_pq(NONCE, KEY)
     assert {mtproto.parse(whole[:n], NONCE) for n in range(len(whole))} == {NoReply.INCOMPLETE}
 
 
 @given(st.binary(max_size=600), st.integers(0, 120))
-def test_any_bytes_have_a_reading(noise: bytes, at: int):
+def test_any_bytes_can_be_parsed(noise: bytes, at: int):
     request = mtproto.request(NOW_MS)
     assert isinstance(request.parse(noise), Reply | NoReply)
     bent = bytearray(res_pq(NONCE, KEY))

@@ -131,7 +131,7 @@ async def test_someone_elses_certificate_is_no_reason_for_contrasts():
     }
 
 
-async def test_a_closed_port_is_told_apart():
+async def test_a_closed_port_is_distinguished():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -143,7 +143,7 @@ async def test_a_closed_port_is_told_apart():
     assert shakes(run.observations)[1] == (Contrast.REPEAT, False)
 
 
-async def test_without_the_extra_it_is_said_once_and_nothing_is_sent(
+async def test_without_the_extra_a_warning_is_logged_once_and_nothing_is_sent(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(client, "available", lambda: False)

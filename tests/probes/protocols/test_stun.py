@@ -24,7 +24,7 @@ def message(kind: int = 0x0101, body: bytes = b"", transaction: bytes = ID) -> b
     return struct.pack("!HHI", kind, len(body), 0x2112A442) + transaction + body
 
 
-def test_what_is_said():
+def test_the_request():
     request = stun.request()
     assert len(request.payload) == 20
     assert request.payload[:8] == bytes.fromhex("000100002112a442")

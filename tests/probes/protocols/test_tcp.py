@@ -41,7 +41,7 @@ async def test_a_closed_port_is_tried_twice_and_an_address_needs_no_name():
     assert {o.failure for o in seen} == {"connection_refused"}
 
 
-async def test_an_answer_that_the_yardstick_does_not_give_is_not_believed_alone():
+async def test_an_answer_that_the_reference_resolver_does_not_give_is_compared():
     async with (
         serve(silence, "127.0.0.66", wait_for_bytes=False) as forged,
         serve(silence, "127.0.0.1", forged.port, wait_for_bytes=False),

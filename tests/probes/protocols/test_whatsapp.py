@@ -1,4 +1,4 @@
-"""WhatsApp's first exchange: our half of it, and every answer that may come."""
+"""WhatsApp's first exchange: the request, and every reply that may come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELLO = field(1, bytes(32)) + field(2, bytes(48)) + field(3, bytes(180))
 ANSWER = segment(field(3, HELLO))
 
 
-def test_what_is_said():
+def test_the_request():
     hello = whatsapp.request().payload
     assert hello[:11] == b"WA\x05\x03\x00\x00\x24\x12\x22\x0a\x20"
     x25519.X25519PublicKey.from_public_bytes(hello[11:])
@@ -36,12 +36,12 @@ def test_answers():
     assert parse(b"HTTP/1.1 400 Bad Request") is NoReply.FOREIGN
 
 
-def test_every_beginning_of_an_answer_may_become_one():
+def test_every_part_of_an_answer_is_incomplete():
     assert {parse(ANSWER[:n]) for n in range(len(ANSWER))} == {NoReply.INCOMPLETE}
 
 
 @given(st.binary(max_size=300), st.integers(0, 290))
-def test_any_bytes_have_a_reading(noise: bytes, at: int):
+def test_any_bytes_can_be_parsed(noise: bytes, at: int):
     assert isinstance(parse(noise), Reply | NoReply)
     assert isinstance(parse(segment(noise)), Reply | NoReply)
     assert isinstance(parse(ANSWER[:at] + noise), Reply | NoReply)

@@ -14,7 +14,7 @@ STREAM = b"<?xml version='1.0'?><stream:stream id='1' version='1.0'>"
 TLS = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
-def test_what_is_said():
+def test_the_request():
     hello = xmpp.request("chat.test").payload
     assert b"to='chat.test'" in hello
     assert b"xmlns='jabber:client'" in hello
@@ -42,6 +42,6 @@ def test_answers(answer: bytes, said: object):
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_have_a_reading(noise: bytes):
+def test_any_bytes_can_be_parsed(noise: bytes):
     assert isinstance(parse(noise), Reply | NoReply)
     assert isinstance(parse(STREAM + noise), Reply | NoReply)

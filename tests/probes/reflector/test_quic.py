@@ -45,7 +45,7 @@ async def reflecting(pair, **options):
             stop.set()
 
 
-async def visit(port: int, name: str, **options) -> QUICHandshake:
+async def connect(port: int, name: str, **options) -> QUICHandshake:
     return await quic.handshake(
         LAB,
         endpoint="x",
@@ -61,7 +61,7 @@ async def visit(port: int, name: str, **options) -> QUICHandshake:
 @pytest.mark.parametrize("alpn", [(), ("h3",), ("x", "doq")])
 async def test_any_name_gets_a_handshake_on_the_same_port(pair, name: str, alpn):
     async with reflecting(pair) as port:
-        seen = await visit(port, name, alpn=alpn)
+        seen = await connect(port, name, alpn=alpn)
         assert seen.failure is None
         assert len(seen.chain) == 1
         stream = await LAB.connect("127.0.0.1", port)  # and TLS is there as well
@@ -70,15 +70,15 @@ async def test_any_name_gets_a_handshake_on_the_same_port(pair, name: str, alpn)
 
 async def test_another_protocol_gets_an_answer_as_well(pair):
     async with reflecting(pair) as port:
-        seen = await visit(port, "x.test", alpn=("imap",))
+        seen = await connect(port, "x.test", alpn=("imap",))
         assert seen.close_code == 0x100 + 120
 
 
 async def test_without_the_pin_it_is_a_stranger(pair):
     async with reflecting(pair) as port:
-        seen = await visit(port, "chat.signal.org", verify=True)
+        seen = await connect(port, "chat.signal.org", verify=True)
         assert (seen.failure, seen.verify_code) == ("ssl_unknown_authority", 18)
-        pinned = await visit(port, "x.test", verify=True, trust=pair[0].read_text())
+        pinned = await connect(port, "x.test", verify=True, trust=pair[0].read_text())
         assert pinned.verify_code == 62
 
 
@@ -87,7 +87,7 @@ async def test_survives_garbage_and_says_nothing_of_it(pair, caplog, capfd):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as babbler:
             for word in (b"", b"\xc0", b"\xc0" * 1300, b"\x00" * 1300, b"\x40" * 40):
                 babbler.sendto(word, ("127.0.0.1", port))
-        assert (await visit(port, "x.test")).failure is None
+        assert (await connect(port, "x.test")).failure is None
     assert caplog.text == ""
     assert capfd.readouterr() == ("", "")
 
@@ -127,33 +127,33 @@ async def test_what_the_library_cannot_bear_is_not_logged(pair, caplog, monkeypa
     async with reflecting(pair) as port:
         with monkeypatch.context() as patched:
             patched.setattr("aioquic.asyncio.server.QuicServer.datagram_received", raising)
-            seen = await visit(port, "x.test", timeout=0.5)
+            seen = await connect(port, "x.test", timeout=0.5)
             assert seen.failure == "generic_timeout_error"
-        assert (await visit(port, "x.test")).failure is None
+        assert (await connect(port, "x.test")).failure is None
     assert caplog.text == ""
 
 
-async def test_one_visitor_does_not_keep_out_the_others(pair, monkeypatch):
+async def test_one_client_does_not_lock_out_the_others(pair, monkeypatch):
     monkeypatch.setattr("probes.reflector.quic.MAX_PER_CLIENT", 0)
     async with reflecting(pair) as port:
-        seen = await visit(port, "x.test")
+        seen = await connect(port, "x.test")
         assert seen.failure is not None
         assert seen.received_bytes > 0
 
 
-def test_a_household():
+def test_what_counts_as_one_client():
     assert client_of("192.0.2.1") == client_of("::ffff:192.0.2.1") != client_of("192.0.2.2")
     assert client_of("2001:db8:1:2::3%eth0") == client_of("2001:db8:1:2:f::") != client_of("::1")
 
 
 async def test_connections_are_bounded_and_end_in_time(pair):
     async with reflecting(pair, max_connections=0) as port:
-        seen = await visit(port, "x.test", timeout=1.0)
+        seen = await connect(port, "x.test", timeout=1.0)
         assert seen.failure is not None
         assert seen.received_bytes > 0
     async with reflecting(pair, max_connections=1, connection_seconds=0.2) as port:
         for _ in range(3):
-            assert (await visit(port, "x.test")).failure is None
+            assert (await connect(port, "x.test")).failure is None
             await asyncio.sleep(0.4)
 
 

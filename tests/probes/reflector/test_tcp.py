@@ -62,7 +62,7 @@ def pinned(credentials) -> ssl.SSLContext:
     return context
 
 
-async def visit(port: int, context: ssl.SSLContext, name: str, request: bytes) -> bytes:
+async def connect(port: int, context: ssl.SSLContext, name: str, request: bytes) -> bytes:
     stream = await LAB.connect("127.0.0.1", port)
     try:
         client = tls.TLSClient(context, name)
@@ -79,7 +79,9 @@ async def visit(port: int, context: ssl.SSLContext, name: str, request: bytes) -
 @pytest.mark.parametrize("name", ["szlong.weixin.qq.com", "chat.signal.org", "xn--e1afmkfd.test"])
 async def test_any_name_gets_a_handshake_and_204(credentials, name):
     async with reflecting(credentials) as port:
-        answer = await visit(port, pinned(credentials), name, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await connect(
+            port, pinned(credentials), name, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        )
         assert answer == b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
@@ -131,7 +133,7 @@ async def test_a_connection_gets_so_much_in_all(credentials):
 async def test_without_the_pin_it_is_a_stranger(credentials):
     async with reflecting(credentials) as port:
         with pytest.raises(ssl.SSLCertVerificationError):
-            await visit(port, tls.context_for("default"), "chat.signal.org", b"")
+            await connect(port, tls.context_for("default"), "chat.signal.org", b"")
 
 
 @pytest.mark.parametrize("profile", ["default", "classical"])
@@ -139,7 +141,7 @@ async def test_without_the_pin_it_is_a_stranger(credentials):
 async def test_every_hello_of_the_probe_is_completed(credentials, profile, alpn):
     async with reflecting(credentials) as port:
         context = tls.context_for(profile, verify=False, alpn=alpn)
-        assert (await visit(port, context, "a.test", b"HEAD / HTTP/1.1\r\n\r\n")).startswith(
+        assert (await connect(port, context, "a.test", b"HEAD / HTTP/1.1\r\n\r\n")).startswith(
             b"HTTP/1.1 204 "
         )
 
@@ -163,7 +165,7 @@ async def test_survives_garbage_and_says_nothing_of_it(credentials, caplog, capf
                 await stream.send(payload)
                 await asyncio.sleep(0.01)
             stream.close()
-        answer = await visit(port, pinned(credentials), "a.test", b"x" * 20000)
+        answer = await connect(port, pinned(credentials), "a.test", b"x" * 20000)
         assert answer.startswith(b"HTTP/1.1 204 ")
     assert "127.0.0.1" not in caplog.text + "".join(capfd.readouterr())
 
@@ -189,11 +191,11 @@ async def test_time_is_bounded(credentials):
 
 
 async def admitted(port: int, credentials) -> bytes:
-    """The answer to a visit, as soon as the reflector has noticed that others have left."""
+    """The answer to a connection, once the reflector has noticed that others have closed."""
     async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(OSError):
-                return await visit(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
+                return await connect(port, pinned(credentials), "a.test", b"GET / HTTP/1.1\r\n\r\n")
             await asyncio.sleep(0.05)
 
 
@@ -209,7 +211,7 @@ async def test_connections_are_bounded(credentials):
         assert await admitted(port, credentials)
 
 
-async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch):
+async def test_one_client_does_not_lock_out_the_others(credentials, monkeypatch):
     monkeypatch.setattr("probes.reflector.quic.MAX_PER_CLIENT", 2)
     async with reflecting(credentials) as port:
         held = [await LAB.connect("127.0.0.1", port) for _ in range(2)]
@@ -227,7 +229,7 @@ async def test_one_visitor_does_not_keep_out_the_others(credentials, monkeypatch
         assert await admitted(port, credentials)
 
 
-async def test_stop_ends_it_with_a_visitor_inside(credentials):
+async def test_stop_ends_an_open_connection(credentials):
     async with asyncio.timeout(60):
         async with reflecting(credentials) as port:
             stream = await LAB.connect("127.0.0.1", port)

@@ -190,5 +190,5 @@ def test_other_answers(head: bytes):
     assert not is_http(head)
 
 
-def test_answers_may_be_quoted_unless_said_otherwise():
+def test_replies_may_be_quoted_by_default():
     assert AppRequest(b"hello", lambda _: Reply("x")).quotable

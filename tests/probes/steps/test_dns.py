@@ -406,7 +406,7 @@ LATE = DNSLookup(
 )
 
 
-async def test_who_waits_for_the_first_answer_need_not_wait_for_the_last() -> None:
+async def test_the_first_answer_is_there_before_the_last() -> None:
     pending = PendingLookup()
     async with asyncio.TaskGroup() as group:
         early = [group.create_task(pending.first()) for _ in range(3)]
@@ -420,13 +420,13 @@ async def test_who_waits_for_the_first_answer_need_not_wait_for_the_last() -> No
     assert await pending.first() == LATE
 
 
-async def test_an_end_settles_as_well() -> None:
+async def test_a_final_observation_is_the_first_as_well() -> None:
     pending = PendingLookup()
     pending.set_final(LATE)
     assert await pending.first() == await pending.finish() == LATE
 
 
-async def test_one_that_gives_up_leaves_the_others_waiting() -> None:
+async def test_one_who_stops_waiting_does_not_disturb_the_others() -> None:
     pending = PendingLookup()
     async with asyncio.TaskGroup() as group:
         patient = group.create_task(pending.first())

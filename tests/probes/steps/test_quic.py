@@ -83,7 +83,7 @@ async def test_retry_and_another_version():
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-async def test_a_closed_port_is_told_by_icmp(address: str):
+async def test_a_closed_port_is_known_by_icmp(address: str):
     with socket.socket(
         socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
     ) as closed:
@@ -106,7 +106,7 @@ async def test_a_destination_that_the_guard_refuses_is_not_dialled():
     assert seen.sent_bytes == 0
 
 
-async def test_the_far_sides_close_is_told():
+async def test_the_servers_close_code_is_recorded():
     seen, _ = await tls_handshake(server={"alpn_protocols": ["other"]})
     assert (seen.failure, seen.close_code) == ("ssl_failed_handshake", 0x100 + 120)
     assert seen.received_bytes > 0

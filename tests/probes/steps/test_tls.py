@@ -72,7 +72,7 @@ async def test_classical_profile_is_small():
         (tls_server.raw(b"\x00garbage" * 9), "ssl_failed_handshake", None, None, False),
     ],
 )
-async def test_interference_is_told_apart(
+async def test_kinds_of_interference_are_distinguished(
     behaviour: Behaviour, failure: str, errno: int | None, alert: int | None, plain: bool
 ):
     seen, _ = await tls_handshake(behaviour, timeout=0.4)

@@ -11,7 +11,7 @@ def test_endpoint_ids() -> None:
     assert Endpoint(address="2001:db8::1", port=80, protocol="tcp").id == "[2001:db8::1]:80/tcp"
 
 
-def test_server_name_is_the_host_unless_said_otherwise() -> None:
+def test_server_name_is_the_host_by_default() -> None:
     assert Endpoint(host="a.example", port=443, protocol="tls").server_name == "a.example"
     assert Endpoint(host="a.example", sni="b", port=443, protocol="tls").server_name == "b"
 
