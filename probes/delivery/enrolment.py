@@ -121,8 +121,8 @@ def _reason(status: int, body: bytes) -> str:
         410: "the token has expired or was revoked",
         429: "too many attempts, wait a while",
     }
-    said = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
-    return said or usual.get(status, f"HTTP status {status}")
+    reason = "".join(c for c in words if c.isprintable())[:200] if isinstance(words, str) else ""
+    return reason or usual.get(status, f"HTTP status {status}")
 
 
 def enrol(token: EnrolmentToken, software: str) -> Enrolment:

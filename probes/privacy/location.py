@@ -120,7 +120,7 @@ class LocationTracker:
         self._on_new_address: Callable[[], Awaitable[None]] | None = None
 
     def update(self, outside: Sequence[str] = ()) -> None:
-        """Determine location and own words anew; `outside` are the public addresses, if known."""
+        """Determine location and own words again; `outside` are the public addresses, if known."""
         config = self._config
         self.own = own_words(config.bind, (*outside, *self._addresses))
         self._log.hide = {*filter(is_address, self.own), config.secret} - {""}

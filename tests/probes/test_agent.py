@@ -261,7 +261,7 @@ async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: 
     assert len(collector.ids) == 5
 
 
-async def test_a_flood_of_requests_costs_no_more_than_the_bounds(tmp_path: Path) -> None:
+async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> None:
     """Whoever has taken over the broker asks thousands of times: it is measured once again, and
     the log does not fill."""
     with running_mosquitto(tmp_path / "b") as server:
@@ -294,7 +294,7 @@ async def test_a_flood_of_requests_costs_no_more_than_the_bounds(tmp_path: Path)
     assert events.count("retest refused") == events.count("bad message") == 1
 
 
-async def test_nothing_is_measured_again_that_the_budget_has_no_room_for(tmp_path: Path) -> None:
+async def test_the_budget_refuses_retests_that_it_cannot_pay_for(tmp_path: Path) -> None:
     """Its first round, just measured, is still to be paid for."""
     with running_mosquitto(tmp_path / "b") as server:
         async with (
@@ -347,7 +347,7 @@ async def test_a_budget_that_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     assert b"--budget: must be at least 46 (MB a month)" in err
 
 
-async def test_nobody_reads_stdout_any_more(tmp_path: Path) -> None:
+async def test_a_closed_stdout_does_not_stop_measuring(tmp_path: Path) -> None:
     async with (
         tiny_world(tmp_path / "c") as catalogue,
         running_probe(tmp_path / "s", catalogue, nobody(), interval=0.2) as process,
@@ -364,7 +364,7 @@ async def test_nobody_reads_stdout_any_more(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-async def test_a_full_disk_is_said_and_measuring_goes_on(tmp_path: Path) -> None:
+async def test_a_full_disk_is_logged_and_measuring_continues(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("needs root for a tmpfs of its own")
     state = tmp_path / "s"

@@ -78,7 +78,7 @@ def test_a_directory_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
     assert advise(tmp_path / "none") == []
 
 
-def test_thin_controls_are_advised_against_but_not_refused(directory: Path) -> None:
+def test_few_controls_are_advised_against_but_not_refused(directory: Path) -> None:
     assert advise(directory) == [
         "controls.toml: liveness: international hosts of 1 operators, 3 or more are wanted",
         "resolvers.toml: resolver: 1 with role reference, 2 or more are wanted",

@@ -74,7 +74,7 @@ def test_refusals_are_one_line(status: int, body: object, words: str) -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_nobody_there_is_one_line() -> None:
+def test_an_unreachable_collector_is_one_line() -> None:
     token = EnrolmentToken(url=f"http://127.0.0.1:{free_port()}", id="a", secret="b")
     with pytest.raises(EnrolmentError, match="cannot be reached"):
         enrolment.enrol(token, "x")

@@ -97,7 +97,7 @@ async def rig(directory: Path, url: str) -> AsyncIterator[Rig]:
     await made.spool.close()
 
 
-async def test_a_cycle_is_one_batch_and_is_forgotten_after_the_acknowledgement(
+async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
     tmp_path: Path,
 ) -> None:
     with running_mosquitto(tmp_path / "b") as server:
@@ -143,7 +143,7 @@ async def test_without_acknowledgement_it_is_sent_again_and_kept(tmp_path: Path)
             assert r.publisher.stats.resent > 0
 
 
-async def test_a_collector_that_is_away_costs_one_batch_at_a_time(tmp_path: Path) -> None:
+async def test_without_acknowledgements_one_batch_at_a_time_is_sent_again(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             await collector.wait(lambda: collector.states)
@@ -188,7 +188,7 @@ async def test_a_foreign_boot_or_damaged_acknowledgement_changes_nothing(tmp_pat
             assert (await r.spool.counts()).pending == 1
 
 
-async def test_a_batch_that_is_named_twice_is_forgotten_once(tmp_path: Path) -> None:
+async def test_a_batch_that_is_acknowledged_twice_counts_once(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
             collector.acking = False
@@ -209,7 +209,7 @@ async def test_a_batch_that_is_named_twice_is_forgotten_once(tmp_path: Path) -> 
             await r.drained()
 
 
-async def test_broker_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
+async def test_a_broker_that_is_killed_repeatedly_loses_nothing(tmp_path: Path) -> None:
     server = Mosquitto(tmp_path / "b")
     server.start()
     rng = random.Random(3)
@@ -332,7 +332,7 @@ async def test_a_broker_of_3_1_1_only_is_found_by_trying(
         await server.shutdown()
 
 
-async def test_no_broker_at_all_is_one_line_and_finish_still_works(tmp_path: Path) -> None:
+async def test_an_unreachable_broker_is_one_log_line_and_finish_still_works(tmp_path: Path) -> None:
     async with rig(tmp_path, f"mqtt://127.0.0.1:{free_port()}") as r:
         await r.spool.put(draft())
         await r.logged("refused")
@@ -342,7 +342,7 @@ async def test_no_broker_at_all_is_one_line_and_finish_still_works(tmp_path: Pat
         r.publisher.finish(1)
 
 
-async def test_a_probe_that_vanishes_is_reported_lost(tmp_path: Path) -> None:
+async def test_a_probe_that_disappears_is_reported_lost(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector:
             made = Rig(tmp_path, server.url)

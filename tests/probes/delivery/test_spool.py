@@ -99,7 +99,7 @@ async def test_full_spool_drops_oldest_successes_first_and_failures_last(tmp_pat
     await spool.close()
 
 
-def test_liveness_goes_last_too() -> None:
+def test_liveness_is_dropped_last_too() -> None:
     assert not worth_keeping(draft())
     assert worth_keeping(draft(failure="generic_timeout_error"))
     live = Measurement(
@@ -189,7 +189,7 @@ async def test_only_a_few_damaged_files_are_kept(tmp_path: Path) -> None:
     assert sum("corrupt-" in name for name in os.listdir(tmp_path)) == 2
 
 
-async def test_a_directory_that_vanished_is_said_and_recovered_from(tmp_path: Path) -> None:
+async def test_a_missing_directory_is_an_error_and_recovered_from(tmp_path: Path) -> None:
     place = tmp_path / "state"
     spool = Spool(place, PROBE)
     with pytest.raises(DiskError, match=FILE):

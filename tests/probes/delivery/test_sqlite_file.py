@@ -36,7 +36,7 @@ async def test_a_finished_call_is_on_disk_and_a_failed_one_leaves_nothing(tmp_pa
     await disk.close()
 
 
-async def test_damage_is_set_aside_and_said(tmp_path: Path) -> None:
+async def test_a_damaged_file_is_renamed_and_logged(tmp_path: Path) -> None:
     (tmp_path / "t.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     disk = SQLiteFile(tmp_path / "t.db", prepare, lambda db: None)
     assert await disk.run(add, 1) == 1

@@ -86,7 +86,7 @@ def test_cut_off_by_our_own_bounds(own: str) -> None:
     assert scrubbed(title="served by 93.184.216.3").title == "served by 93.184.216.3"
 
 
-def test_a_page_that_nobody_wanted_compressed() -> None:
+def test_a_page_that_is_compressed_unasked() -> None:
     page = gzip.compress(b"<p>you are " + OWN[0].encode())
     assert gunzip_start(page) == b"<p>you are " + OWN[0].encode()
     assert scrubbed(excerpt=page).excerpt == b"[scrubbed]"
@@ -97,7 +97,7 @@ def test_a_page_that_nobody_wanted_compressed() -> None:
     assert gunzip_start(b"\x1f\x8b\x08 damaged") is None
 
 
-def test_what_a_filter_knows_of_its_subscriber() -> None:
+def test_links_that_name_the_subscriber() -> None:
     told = (
         "http://deny.test/index.php?dpid=20&username=%2B491711234567&userip=93.184.216.34&mac=aa-bb"
     )

@@ -167,7 +167,7 @@ def test_address_fields_and_replies():
     assert reply.cnames == ("x.[scrubbed]",)
 
 
-def test_words_of_ours_and_of_the_catalogue_stay():
+def test_constants_and_facts_of_the_catalogue_stay():
     """A volunteer's machine may be called like a service, or like a word of the wire format."""
     own = ("signal", "udp", "dns", "system", "vantage", "e", V4)
     lookup = DNSLookup(
@@ -178,7 +178,7 @@ def test_words_of_ours_and_of_the_catalogue_stay():
     assert scrub(before, own) is before
 
 
-def test_an_own_address_in_a_word_of_ours_goes_too():
+def test_an_own_address_in_a_constant_is_removed():
     lookup = DNSLookup(
         endpoint=f"{V4}:443/tcp", name="x.example", qtype="A", resolver="system",
         evidence=(f"from-{V4}",),
@@ -212,7 +212,7 @@ def test_unknown_observation_without_finding_stays_byte_for_byte():
     assert scrubbed(Unrecognised(step="smoke", raw=raw)).observations[0].raw == raw
 
 
-def test_nothing_own_changes_nothing():
+def test_without_own_words_nothing_changes():
     before = measured(page(f"{V4} {V6} kallisto"))
     assert scrub(before, ()) is before
     assert scrub(before, ("", "x", "127.0.0.1", "localhost")) is before
@@ -312,7 +312,7 @@ def test_what_is_remembered_as_clean_changes_nothing(measurements, own):
         assert (scrub(before, own) is before) == (after is before)
 
 
-def test_long_texts_of_strangers_are_not_remembered():
+def test_long_texts_are_not_remembered():
     long = tuple(f"{number}.{'x' * 900}.example" for number in range(16))
     reply = DNSReply(after_us=1, rcode=0, cnames=long)
     lookup = DNSLookup(endpoint="e", name="n", qtype="A", resolver="system", replies=(reply,))

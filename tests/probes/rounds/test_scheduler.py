@@ -54,7 +54,7 @@ def test_an_overrun_skips_and_never_overlaps() -> None:
     assert plan.round_ms == START + 2 * INTERVAL
 
 
-def test_a_clock_that_went_back_a_month_starts_anew_and_a_second_changes_nothing() -> None:
+def test_a_clock_that_went_back_a_month_starts_again_and_one_second_changes_nothing() -> None:
     rng = random.Random(1)
     plan = next_round(START - MONTH_MS, INTERVAL, START, rng)
     assert plan.round_ms <= START - MONTH_MS + INTERVAL
