@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of judging and detecting, as values.
+"""The vocabulary of judge and detector, as values.
 
-Everything here is immutable and comes from facts alone: nothing depends on when a measurement
-arrived, only on when it was made.
+Everything here is immutable and derived from measurements alone: from when they were made, never
+from when they arrived.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Technique(StrEnum):
 
 
 def layer_of(technique: str) -> str:
-    """The layer that a technique works in: its first word, and TLS for throttling (which is
+    """The layer at which a technique works: its first part, and TLS for throttling (which is
     measured behind the handshake)."""
     word = technique.partition(".")[0]
     return Layer.TLS.value if word == "throttle" else word
@@ -98,11 +98,11 @@ class Share(msgspec.Struct, frozen=True):
 
 
 class LayerFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """What one rule said of one layer of one measurement: the detector's evidence."""
+    """The result of one rule for one layer of one measurement: the detector's evidence."""
 
     layer: Layer
     blocked: bool
-    """True: this layer interferes. False: this layer was seen to work."""
+    """True: interference at this layer. False: this layer worked."""
     rule: str
     weight: int = 0
     """Log-likelihood weight of the rule in micro-nats: how much likelier this signature is
@@ -110,7 +110,7 @@ class LayerFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgement of one measurement, beside its liveness and its control."""
+    """The judgement of one measurement, with its liveness and its control."""
 
     target: str
     state: State
@@ -123,7 +123,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     """Machine-readable remarks, sorted: `no_control`, `on_path`, `lying_resolver`, ..."""
     findings: tuple[LayerFinding, ...] = ()
-    """One a layer that was seen, shallowest first."""
+    """One per observed layer, shallowest first."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +139,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """One judged measurement of a vantage: all that the detector reads."""
+    """One judged measurement of a vantage: the input of the detector."""
 
     id: str
     probe: str
@@ -187,7 +187,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What one network contributes to an event, for the pages."""
+    """One network's evidence in an event, for the pages."""
 
     asn: int
     target: str

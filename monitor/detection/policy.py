@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every duration and threshold of detecting and alerting, in one frozen object.
 
-`pace` divides all durations, so that a demonstration or a laboratory differs from production
-by one number. Calibration belongs to the simulator; the values here are the starting point of
-reference design section 7. Durations are seconds as written and milliseconds as used.
+`pace` divides all durations, so that a demonstration or a laboratory differs from production by one
+number. The values were calibrated with the simulator (docs/detection.md). Durations are written in
+seconds and used in milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     pace: int = 1
     # durations, seconds before division by the pace
     round_close_seconds: int = 30
-    """A round closes this long after its end when something is still missing."""
+    """A round with missing measurements closes this long after its end."""
     control_window_seconds: int = 300
     """How far back the nearest control round may lie."""
     vantage_min_age_seconds: int = 6 * 3600
@@ -33,86 +33,85 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     silent_seconds: int = 15 * 60
     """A vantage not heard for this long is silent."""
     checkpoint_seconds: int = 3600
-    """How often the state is kept, so that late facts need not refold all history."""
+    """How often the state is kept, so that late facts do not require folding the whole history."""
     residual_seconds: int = 180
-    """How long a censor may go on blocking an address after a trigger: a shallower failure
-    inside that time is the trigger's echo."""
+    """How long a censor may continue to block an address after a trigger: a shallower failure in
+    that time is caused by the trigger."""
     lone_seconds: int = 86400
-    """A vantage that alone sees a block for this long counts no more towards a quorum, and its
-    baseline learns again: it looks like a filter of its own."""
+    """A vantage that alone sees a block for this long no longer counts towards a quorum, and its
+    baseline is updated again: it probably has a filter of its own."""
     split_seconds: int = 2 * 3600
-    """How long vantages of a network must disagree before those who fail are on watch."""
+    """How long vantages of a network must disagree before the failing ones are on watch."""
     split_together_seconds: int = 6 * 3600
-    """Vantages that are blocked as a part of a network began within so long of one another; filters
-    of their own begin when they please."""
+    """Vantages in a blocked part of a network began to fail within this time of each other; filters
+    of their own begin at any time."""
     baseline_bucket_seconds: int = 3600
     round_wait_seconds: int = 300
-    """Longest interval that a round is waited for; slower vantages are late by design."""
+    """Longest interval for which a round waits; slower vantages are always late."""
     retest_pause_seconds: int = 180
     """Least time between two retests of a target in a network; never less than
-    `residual_seconds`, so that no censor's echo of one is measured by the next."""
+    `residual_seconds`, so that a retest does not measure the censor's reaction to the last one."""
     retest_window_seconds: int = 3600
     """Over which retests are counted, and how long an alarm counts as new."""
     retest_round_seconds: int = 60
     """Length of a round that the vantages of one network measure because the detector asked."""
     imported_silence_seconds: int = 86400
-    """How long an imported network's last run still describes it: volunteers come when they
-    please."""
+    """How long the last run of an imported network is valid: runs are irregular."""
     imported_lift_seconds: int = 3 * 86400
-    """An imported block ends only after so long without a failure: those that follow the hours and
-    days of work (exams, curfews) come back after the night and after the weekend."""
+    """An imported block ends only after so long without a failure: blocks during exams or curfews
+    return after the night and after the weekend."""
     imported_span_seconds: int = 3600
-    """Failing runs of an imported network must be spread over so long: half an hour of tries is
-    one volunteer's evening."""
+    """Failing runs of an imported network must be spread over so long: several within half an hour
+    may be one volunteer's."""
     imported_outage_seconds: int = 6 * 3600
-    """Where no other network reaches a target either, it may be an outage until it has lasted for
-    so long (Meta's of 2021-10-04, the longest of a messaging giant in years, took six hours)."""
+    """When no other network reaches a target either, a shorter failure may be an outage (Meta's of
+    2021-10-04, the longest of a large messaging service in years, took six hours)."""
     # alerting, seconds: nothing below is read by the detector
     watch_seconds: int = 30
     """How often Prometheus scrapes and evaluates."""
     page_wait_seconds: int = 60
     """How long Alertmanager waits for what belongs to the same message."""
     page_interval_seconds: int = 10 * 60
-    """How long it waits before it tells a change of something that it told already."""
+    """How long it waits before it sends a change of an alert that it has sent."""
     page_repeat_seconds: int = 86400
-    """How often it tells again what nobody ended."""
+    """How often it repeats an alert that is still firing."""
     heartbeat_seconds: int = 60
-    """How often the dead man's switch is heard."""
+    """How often the dead man's switch reports."""
     likely_hold_seconds: int = 10 * 60
     """How long an event must be likely before a ticket is written."""
     trouble_hold_seconds: int = 5 * 60
-    """How long a trouble of the monitor itself must last before anybody is told."""
+    """How long a fault of the monitor itself must last before an alert is sent."""
     outage_memory_seconds: int = 86400
-    """How long a monitor may be gone and still tell what ended meanwhile; for as long, a vantage
-    that fell silent is missed."""
+    """How long a monitor may be down and still report what ended meanwhile; for as long, a vantage
+    that stopped reporting counts as missing."""
     expected_vantages_seconds: int = 7 * 86400
-    """A country is dark compared with its best moment of this long."""
+    """A country's vantages are compared with their largest number in this time."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
     clip_micronats: int = 7_000_000
     """Most that one vantage counts for."""
     imported_micronats: int = 12_500_000
-    """What the one pseudo-vantage of an imported network must hold before it alarms: four failing
-    runs in a row at the least, also where one in thirty fails anyhow."""
+    """Evidence that an imported network needs for an alarm: at least four failing runs in a row,
+    also where one in thirty fails anyway."""
     sample_clip_micronats: int = 3_500_000
     """Most that one bare failure counts for."""
     typed_clip_micronats: int = 4_000_000
-    """Most that one failure with a typed signature counts for: a single one is never enough, two
-    are, even with some successes between them."""
+    """Most that one failure with a typed signature counts for: one is never enough for an alarm,
+    two are, even with some successes between them."""
     typed_quorum_micronats: int = 10_500_000
     """The least sum for a quorum when vantages of enough owners hold signatures: two failures at
     one vantage and one at another. Without signatures two vantages must be at the threshold."""
     bare_micronats: int = 500_000
-    """What the rules give to the commonest natural failure. Only what a rule gives beyond it is
-    evidence: else every stray failure would speak for a block by its mere weight."""
+    """The weight of the most common natural failure. Only weight above it is evidence; otherwise
+    every isolated failure would be evidence of a block."""
     suspect_micronats: int = 3_000_000
-    """What a vantage must hold for its network to measure again at once: about one failure of a
+    """Evidence of a vantage from which its network measures again at once: about one failure of a
     vantage that hardly ever fails."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
     apart_per_mille: int = 2500
-    """How far above the baseline a share must lie to be tried at a vantage: nearer ones cannot be
-    told from chance, and chance that now and then looks typed would drift upwards for ever."""
+    """How far above the baseline p1 must be to count at a vantage: smaller ones cannot be
+    distinguished from chance, and the sum would drift upwards."""
     prior_failure_per_mille: int = 20
     prior_weight: int = 200
     """Pseudo-counts of the baseline's prior."""
@@ -120,28 +119,28 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A vantage whose baseline fails more often has no vote."""
     quorum_per_mille: int = 410
     quorum_hold_per_mille: int = 850
-    """A quorum that was reached holds until the sum falls below this share of what it took: one
-    success at the edge does not begin the wait for confirmation anew."""
+    """A quorum that was reached holds until the sum falls below this share of it, so that one
+    success does not restart the wait for confirmation."""
     signed_per_mille: int = 340
-    """A vantage is typed when at least this share of its failures carries a signature; of those
-    that are no block a few do so by chance."""
+    """A vantage is typed when at least this share of its failures has a signature; a few natural
+    failures have one by chance."""
     split_per_mille: int = 700
-    """Share of its samples that fails at a vantage on watch. Where half of the flows are blocked,
-    all vantages of a network fail now and then: that is no part of it."""
+    """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
+    vantages of a network fail at times: that is no blocked part of the network."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks failing, the service is down, not blocked."""
     elsewhere_min_networks: int = 2
-    """Fewer failing networks in other countries say nothing: one may be a second block."""
+    """Fewer failing networks in other countries do not count: one may be a second block."""
     chronic_weight: int = 20
-    """Pseudo-counts of the prior against which a vantage's whole history is called chronic."""
+    """Pseudo-counts of the prior that decides whether a vantage fails chronically."""
     dark_per_mille: int = 800
     """Above this share of a network's vantages offline, the network is dark."""
     down_per_mille: int = 660
     """From this share of a service's targets being down, its alerts are explained by that. Read
     by the alert rules alone."""
     page_per_mille: int = 900
-    """A confirmed event wakes somebody from this confidence on; less sure, it is a ticket. Read by
-    the alert rules alone."""
+    """A confirmed event with at least this confidence is a page, otherwise a ticket. Read by the
+    alert rules alone."""
     # counts
     imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm."""
@@ -152,8 +151,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
     owner_vantages: int = 2
-    """Vantages of one owner that count in one network's quorum and darkness, however many it has:
-    nobody outvotes the others by numbers."""
+    """Most vantages of one owner that count in a network's quorum and for the gate of an offline
+    network, so that one owner cannot outvote the others."""
     country_min_vantages: int = 3
     country_min_owners: int = 2
     close_good_rounds: int = 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Known block pages, hosts and addresses: a small set of our own, and what is loaded beside it."""
+"""Known block pages, hosts and addresses: our own small set, and loaded ones."""
 
 from monitor.detection.fingerprints.collection import OWN, Fingerprints, redirect_host
 

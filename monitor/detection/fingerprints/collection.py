@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A set of fingerprints that is asked: is this page, host or address known to block?
+"""A set of fingerprints: whether a page, host or address is known to belong to a block.
 
-A match is only ever evidence beside the control: a page that the control gets too is the
-service's own. The set is a value that is passed in; its version travels with every event, so
-that the same measurements and the same set give the same bytes.
+A match is evidence only in comparison with the control: a page that the control gets too is the
+service's own. The set is passed in as a value and its version is part of every event, so that the
+same measurements and the same set give the same bytes.
 """
 
 from __future__ import annotations
@@ -34,22 +34,23 @@ class _Sign:
 
 
 class Fingerprints:
-    """Our own fingerprints and those that were loaded beside them.
+    """Our own fingerprints and the loaded ones.
 
-    Only those of a provider or a country accuse (`entry.ACCUSING`), in the countries where they
-    are expected; what is known to be mistaken for a block page (`fp`) vetoes every match in the
-    same answer.
+    Only fingerprints of a provider or a country accuse (`entry.ACCUSING`), in the countries where
+    they are expected. A match of a known false positive (`fp`) vetoes all others in the same
+    answer.
     """
 
     def __init__(self, loaded: Iterable[Fingerprint] = ()) -> None:
-        """Take fingerprints that `entry.problem` and `entry.unusable` have nothing against.
+        """`loaded`: fingerprints that pass `entry.problem` and `entry.unusable`.
 
         Raises PatternError.
         """
         ordered = sorted(set(loaded))
         self.size = len(ordered)
         self.version = _digest(ordered) if ordered else ""
-        """Twelve hex digits of what was loaded, whatever its order; empty when nothing was."""
+        """Twelve hex digits of a hash of the loaded set, in any order; empty when nothing is
+        loaded."""
         self._accusing: dict[str, tuple[_Sign, ...]] = {}
         self._vetoes: dict[str, tuple[_Sign, ...]] = {}
         for where in ("body", "header.location", "header.server"):
@@ -73,8 +74,8 @@ class Fingerprints:
             self._answers.pop(answer, None)
 
     def page(self, exchange: HTTPExchange, country: str = "") -> str | None:
-        """Return the fingerprint's id when an answer is a known block page or leads to a known
-        block host, as far as that counts in this country; else None."""
+        """Return the fingerprint's id when an answer is a known block page, or leads to a known
+        block host, in this country; else None."""
         id = self._page(exchange, country)
         return None if id is None or self._vetoed(exchange, country) else id
 
@@ -89,8 +90,8 @@ class Fingerprints:
         return None
 
     def answer(self, text: str, country: str = "") -> str | None:
-        """Return the fingerprint's id of an address, or of a name that an answer was an alias
-        of, that is known to be given in place of what is blocked."""
+        """Return the fingerprint's id of an address, or of an alias in a DNS answer, that is known
+        to replace the answer for blocked names."""
         for id, countries in self._answers.get(text.lower().rstrip("."), ()):
             if not countries or country in countries:
                 return id
@@ -124,8 +125,8 @@ def _first(signs: dict[str, tuple[_Sign, ...]], exchange: HTTPExchange, country:
 
 
 def _texts(exchange: HTTPExchange) -> Iterable[tuple[str, str]]:
-    """What was recorded of an answer. The body's beginning is recorded when the answer looked
-    unexpected; a title that came later in the page is put before it."""
+    """The recorded parts of an answer. The beginning of the body is recorded when the answer looked
+    unexpected; a title from later in the page is added as a text of its own."""
     if exchange.location:
         yield "header.location", exchange.location
     if exchange.server:

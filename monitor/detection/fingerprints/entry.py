@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One fingerprint as data: what it looks like, where it counts, and who says so.
+"""One fingerprint as data: its pattern, the countries where it counts, and its source.
 
-Knows nothing of files: whoever reads one makes these, and `problem` says what is wrong with one.
+Files are read elsewhere; `problem` says what is wrong with an entry.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import re
 import msgspec
 
 SCOPES = ("isp", "nat", "prod", "inst", "vbw", "fp", "injb", "prov", "br", "")
-"""As OONI and the Citizen Lab use them (blocking-fingerprints and filtering-annotations, read
-2026-11-25); some rows say none."""
+"""The scopes of OONI and the Citizen Lab (blocking-fingerprints and filtering-annotations, read
+2026-11-25); some rows have none."""
 ACCUSING = ("isp", "nat")
-"""Scopes that speak of a provider or a country. A product's page (`prod`: a family filter, an
-office's firewall), an institution's, a vague word or a harmless injection accuses nobody."""
+"""Scopes of a provider or a country. A page of a product (`prod`: a family filter, an office
+firewall) or of an institution, a vague text or a harmless injection does not accuse."""
 VETO = "fp"
-"""Scope of what is known to be mistaken for a block page."""
+"""Scope of known false positives."""
 LOCATIONS = ("dns", "body", "header.location", "header.server")
-"""What a probe records: other headers of an answer are not looked at."""
+"""The parts of an answer that a probe records."""
 WAYS = ("full", "prefix", "contains", "regexp")
 MAX_PATTERN = 1024
 LEAST_PATTERN = 4
-"""A shorter text is found in pages of every kind."""
+"""A shorter text occurs in pages of every kind."""
 _NAME = re.compile(r"[A-Za-z0-9_.:#-]{1,120}")
 _HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})+")
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A text, header or address by which something that blocks is recognised."""
+    """A text, header or address that identifies a block."""
 
     id: str
     scope: str = ""
@@ -45,29 +45,29 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 def problem(one: Fingerprint) -> str | None:
-    """Say what is wrong with a fingerprint, naming the field; None when nothing is."""
+    """Return what is wrong with a fingerprint, with the field's name; None when it is valid."""
     if not _NAME.fullmatch(one.id):
-        return f"name: {shown(one.id)}: letters, digits and ._:#- only, at most 120"
+        return f"name: {printable(one.id)}: letters, digits and ._:#- only, at most 120"
     if one.scope not in SCOPES:
-        return f"scope: {shown(one.scope)}: must be one of {', '.join(filter(None, SCOPES))}"
+        return f"scope: {printable(one.scope)}: must be one of {', '.join(filter(None, SCOPES))}"
     if one.how not in WAYS:
-        return f"pattern_type: {shown(one.how)}: must be one of {', '.join(WAYS)}"
+        return f"pattern_type: {printable(one.how)}: must be one of {', '.join(WAYS)}"
     if one.where not in ("dns", "body") and not one.where.startswith("header."):
-        return f"location_found: {shown(one.where)}: must be dns, body or header.NAME"
+        return f"location_found: {printable(one.where)}: must be dns, body or header.NAME"
     if not one.pattern:
         return "pattern: empty"
     if len(one.pattern) > MAX_PATTERN:
         return f"pattern: {len(one.pattern)} characters, at most {MAX_PATTERN}"
     bad = next((c for c in one.countries if not re.fullmatch(r"[A-Z]{2}", c)), None)
     if bad is not None:
-        return f"expected_countries: {shown(bad)}: must be two capital letters"
+        return f"expected_countries: {printable(bad)}: must be two capital letters"
     return None
 
 
 def unusable(one: Fingerprint) -> str | None:
-    """Say why a sound fingerprint cannot be matched against what probes record; else None."""
+    """Return why a valid fingerprint cannot match anything that probes record; else None."""
     if one.where not in LOCATIONS:
-        return f"{shown(one.where)} is not recorded by probes"
+        return f"{printable(one.where)} is not recorded by probes"
     if one.where == "dns":
         if one.how != "full":
             return "DNS answers are compared whole"
@@ -92,6 +92,6 @@ def name_of(text: str) -> str | None:
     return name if len(name) <= 253 and _HOST.fullmatch(name) else None
 
 
-def shown(text: str) -> str:
-    """A value from outside, short and without control characters, for a line of text."""
+def printable(text: str) -> str:
+    """A value of unknown origin, shortened and without control characters."""
     return ascii(text if len(text) <= 60 else text[:57] + "...")

@@ -36,8 +36,8 @@ class Known:
     """`isp` or `nat`."""
     source: str
     countries: tuple[str, ...] = ()
-    """Where it counts; empty: everywhere. A host that nobody but a censor leads to counts
-    everywhere; a name or address in a DNS answer only where it was seen."""
+    """Where it counts; empty: everywhere. A host that only censors redirect to counts everywhere; a
+    name or address in a DNS answer only where it was observed."""
 
 
 def _phrase(id: str, pattern: str, source: str) -> Phrase:
@@ -159,4 +159,4 @@ NAMES: tuple[Known, ...] = (
     ),
     Known("id.xl.alias", "blockpage.xl.co.id", "isp", "ooni.id_51; 2026-11-25", ("ID",)),
 )  # fmt: skip
-"""Names that an answer is an alias of."""
+"""Aliases in DNS answers."""

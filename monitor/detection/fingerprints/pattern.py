@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Patterns of strangers, matched in bounded time.
+"""Patterns of third parties, matched in bounded time.
 
 Python's `re` backtracks: a pattern such as `(a+)+b` in a published list, or two `.*` and a page
-made for them, would hold the detector for minutes. So only a part of the language is understood:
+made for them, would occupy the detector for minutes. So only a part of the language is supported:
 characters, escapes, classes and `.`, each standing for exactly one character, with gaps (`.*`,
 `.+` and their lazy forms) between. What lies between gaps has a fixed length, so that the first
 place where each piece is found is good enough: nothing is ever tried twice, and the time is at

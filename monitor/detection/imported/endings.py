@@ -134,12 +134,12 @@ def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
             return Ending(Layer.DNS, kind) if kind != Kind.LOCAL else None
         passed.append(Layer.DNS)
     if seen.connects:
-        kinds = [_told(each, tcp_kind(each)) for each in seen.connects]
+        kinds = [_kind_of(each, tcp_kind(each)) for each in seen.connects]
         if Kind.OK not in kinds:
             return _at(Layer.TCP, kinds, passed)
         passed.append(Layer.TCP)
     if seen.handshakes:
-        kinds = [_told(each, tls_kind(each)) for each in seen.handshakes]
+        kinds = [_kind_of(each, tls_kind(each)) for each in seen.handshakes]
         if Kind.OK not in kinds:
             foreign = CERTIFICATE_KINDS if context.own_authority else ()
             left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
@@ -157,8 +157,8 @@ def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
 
 
 def _at(layer: Layer, kinds: Sequence[str], passed: Sequence[Layer]) -> Ending | None:
-    told = [kind for kind in kinds if kind != Kind.LOCAL]
-    return Ending(layer, _commonest(told), tuple(passed)) if told else None
+    usable = [kind for kind in kinds if kind != Kind.LOCAL]
+    return Ending(layer, _commonest(usable), tuple(passed)) if usable else None
 
 
 def _died(
@@ -172,7 +172,7 @@ def _died(
     if not passed and all((each.failure or "").startswith("dns_") for each in failures):
         return _at(Layer.DNS, [_resolver(each) for each in failures], passed)
     kinds = [
-        _told(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
+        _kind_of(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
         for each in failures
         if not (context.own_authority and (each.failure or "").startswith("ssl_"))
     ]
@@ -228,12 +228,12 @@ def _resolver(seen: Known) -> str:
     if seen.failure == _BOGON:
         return BOGON
     if isinstance(seen, DNSLookup):
-        return _told(seen, dns_kind(seen))
+        return _kind_of(seen, dns_kind(seen))
     asked = DNSLookup(endpoint=seen.endpoint, name="", qtype="A", resolver="", failure=seen.failure)
-    return _told(asked, dns_kind(asked))
+    return _kind_of(asked, dns_kind(asked))
 
 
-def _told(seen: Known, kind: Kind) -> Kind:
+def _kind_of(seen: Known, kind: Kind) -> Kind:
     failure = seen.failure or ""
     if failure in _DEVICE or any(words in failure for words in _DEVICE_TEXT):
         return Kind.LOCAL

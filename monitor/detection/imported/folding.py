@@ -66,20 +66,20 @@ def record(network: Network, fact: Fact, policy: Policy) -> None:
 def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into the series of its target. There is one series per target, not one per
     layer: runs are few, and a block shows in another layer when a run is cut short."""
-    said = outcome(fact)
-    if said not in (gates.GOOD, gates.BAD):
+    word = outcome(fact)
+    if word not in (gates.GOOD, gates.BAD):
         return
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
-    if said == gates.GOOD:
-        shown, wary = _worse_baseline(track, policy)
-        track = _with_baseline_of(cusum.succeed(shown, fact.round, wary), track)
+    if word == gates.GOOD:
+        judged, strict = _worse_baseline(track, policy)
+        track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
     elif inhibited:
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
     else:
         track = _failed(network, track, fact, policy)
-    series.tracks[fact.source] = _learnt(track, fact.round, said == gates.BAD, policy)
+    series.tracks[fact.source] = _learnt(track, fact.round, word == gates.BAD, policy)
 
 
 def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track:
@@ -101,8 +101,8 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
         part=share.failed * 10 < share.total * _WHOLE_TENTHS
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
-    shown, wary = _worse_baseline(track, policy)
-    after = _with_baseline_of(cusum.fail(shown, round, failure, wary), track)
+    judged, strict = _worse_baseline(track, policy)
+    after = _with_baseline_of(cusum.fail(judged, round, failure, strict), track)
     return _halved(track, after) if alone else after
 
 
@@ -187,8 +187,8 @@ def inhibitions(
     for key in touched:
         network = state.networks[key]
         others = [
-            said
-            for country, said in health.get((network.source, network.target), ())
+            word
+            for country, word in health.get((network.source, network.target), ())
             if country != network.country
         ]
         failed = others.count(gates.BAD)

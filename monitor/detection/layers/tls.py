@@ -71,8 +71,8 @@ class TLSFacts(StepFacts):
         """The contrasts show that the address is blocked, whatever the name. When the innocuous
         name was sent second, only if ours passes at our reflector."""
         passes_elsewhere = self.reflector is not None and reached(self.reflector)
-        told = self.innocuous is not None and not self.by_name
-        return told and (passes_elsewhere or not self.tainted)
+        compared = self.innocuous is not None and not self.by_name
+        return compared and (passes_elsewhere or not self.tainted)
 
     @property
     def residual_possible(self) -> bool:

@@ -144,8 +144,8 @@ def _updated_case(now: _Round, case: Case | None, seen: Sequence[SeriesSummary])
                 series.clear_alarms(each, wholly=True)
         return _ended_case(case, EventState.RETRACTED, round, inhibited or "")
     event = _updated_event(now, case, seen, top, inhibited)
-    told = series_summary.witnesses(seen, case.witnesses)
-    return Case(event, doubts, case.rules, told, _peak(case.peak, event))
+    witnesses = series_summary.witnesses(seen, case.witnesses)
+    return Case(event, doubts, case.rules, witnesses, _peak(case.peak, event))
 
 
 def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
@@ -295,8 +295,8 @@ def _with_change(
     history: tuple[Change, ...], round: int, kind: str, note: str
 ) -> tuple[Change, ...]:
     """The history with one more entry; when it is full, old `changed` entries are removed first."""
-    told = (*history, Change(round=round, kind=kind, note=note))
-    if len(told) <= MAX_HISTORY:
-        return told
-    first = next((i for i, each in enumerate(told) if each.kind == "changed"), 1)
-    return told[:first] + told[first + 1 :]
+    entries = (*history, Change(round=round, kind=kind, note=note))
+    if len(entries) <= MAX_HISTORY:
+        return entries
+    first = next((i for i, each in enumerate(entries) if each.kind == "changed"), 1)
+    return entries[:first] + entries[first + 1 :]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from monitor.detection.fingerprints.entry import Fingerprint, problem, shown, unusable
+from monitor.detection.fingerprints.entry import Fingerprint, printable, problem, unusable
 from monitor.detection.fingerprints.pattern import PatternError, found_by
 
 OONI = (
@@ -94,7 +94,7 @@ def read(name: str, raw: bytes) -> Table:
         elif columns in (LAB_HTTP, LAB_DNS):
             table.origin = "citizenlab"
         else:
-            table.faults.append(f"{name}:1: columns {shown(','.join(columns))}: of no known list")
+            table.faults.append(f"{name}:1: columns {printable(','.join(columns))}: no known list")
             return table
         for line, row in _rows(reader, table, name, len(columns)):
             _take(table, f"{name}:{line}", dict(zip(columns, row, strict=True)))

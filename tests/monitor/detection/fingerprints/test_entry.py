@@ -9,8 +9,8 @@ from monitor.detection.fingerprints.entry import (
     Fingerprint,
     address_of,
     name_of,
+    printable,
     problem,
-    shown,
     unusable,
 )
 
@@ -73,5 +73,5 @@ def test_answers_are_compared_in_one_form() -> None:
 
 
 def test_values_from_outside_are_shown_short_and_plain() -> None:
-    assert shown("\x1b[2J") == "'\\x1b[2J'"
-    assert len(shown("a" * 999)) < 70
+    assert printable("\x1b[2J") == "'\\x1b[2J'"
+    assert len(printable("a" * 999)) < 70

@@ -74,8 +74,8 @@ def test_what_is_written_reads_the_same() -> None:
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"", "f.csv:1: columns '': of no known list"),
-        (b"a,b\n1,2\n", "f.csv:1: columns 'a,b': of no known list"),
+        (b"", "f.csv:1: columns '': no known list"),
+        (b"a,b\n1,2\n", "f.csv:1: columns 'a,b': no known list"),
         (OONI_HEAD + b"x,y\n", "f.csv:2: 2 fields, must be 11"),
         (OONI_HEAD + b'x,"y\n', "f.csv:2: unexpected end of data"),
         (OONI_HEAD + b"\xff\xfe\n", "f.csv:2: not UTF-8"),
