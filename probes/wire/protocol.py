@@ -34,7 +34,7 @@ class Transport(StrEnum):
     """The endpoint is not dialled: its name is resolved."""
 
 
-class Protocol(msgspec.Struct, frozen=True, kw_only=True):
+class Protocol(msgspec.Struct, frozen=True):
     """What is known of one protocol."""
 
     transport: Transport
@@ -63,62 +63,23 @@ class Protocol(msgspec.Struct, frozen=True, kw_only=True):
 # each handshake, 15,000 for a page; for an app's first exchange, its message and the usual answer.
 # On loopback, with one address, small certificates and pages of 6 kB, the interface counted 6,600
 # bytes an endpoint (forty endpoints, a quarter of each of tcp, tls, https, http; 2026-11-25).
+TCP, UDP, NONE = Transport
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
-    "dns": Protocol(
-        transport=Transport.NONE, last_step=DNSLookup, module="dns", usual_bytes=1_200, port=53
-    ),
-    "tcp": Protocol(transport=Transport.TCP, last_step=TCPConnect, module="tcp", usual_bytes=2_000),
-    "tls": Protocol(
-        transport=Transport.TCP, last_step=TLSHandshake, module="tls", usual_bytes=14_000, tls=True
-    ),
-    "https": Protocol(
-        transport=Transport.TCP,
-        last_step=HTTPExchange,
-        module="https",
-        usual_bytes=35_000,
-        tls=True,
-        alpn=("h2", "http/1.1"),
-    ),
-    "http": Protocol(
-        transport=Transport.TCP, last_step=HTTPExchange, module="http", usual_bytes=17_000
-    ),
-    "quic": Protocol(
-        transport=Transport.UDP,
-        last_step=QUICHandshake,
-        module="quic",
-        usual_bytes=10_000,
-        tls=True,
-        alpn=("h3",),
-    ),
-    "mtproto": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="mtproto", usual_bytes=3_000
-    ),
-    "stun": Protocol(
-        transport=Transport.UDP, last_step=AppExchange, module="stun", usual_bytes=1_500
-    ),
-    "whatsapp": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="whatsapp", usual_bytes=3_500
-    ),
-    "mmtls": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="mmtls", usual_bytes=5_000
-    ),
-    "mmtls-http": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="mmtls", usual_bytes=5_500
-    ),
-    "xmpp": Protocol(
-        transport=Transport.TCP, last_step=AppExchange, module="xmpp", usual_bytes=5_000
-    ),
-    "matrix": Protocol(
-        transport=Transport.TCP,
-        last_step=AppExchange,
-        module="matrix",
-        usual_bytes=16_000,
-        tls=True,
-    ),
+    "dns": Protocol(NONE, DNSLookup, "dns", 1_200, port=53),
+    "tcp": Protocol(TCP, TCPConnect, "tcp", 2_000),
+    "tls": Protocol(TCP, TLSHandshake, "tls", 14_000, tls=True),
+    "https": Protocol(TCP, HTTPExchange, "https", 35_000, tls=True, alpn=("h2", "http/1.1")),
+    "http": Protocol(TCP, HTTPExchange, "http", 17_000),
+    "quic": Protocol(UDP, QUICHandshake, "quic", 10_000, tls=True, alpn=("h3",)),
+    "mtproto": Protocol(TCP, AppExchange, "mtproto", 3_000),
+    "stun": Protocol(UDP, AppExchange, "stun", 1_500),
+    "whatsapp": Protocol(TCP, AppExchange, "whatsapp", 3_500),
+    "mmtls": Protocol(TCP, AppExchange, "mmtls", 5_000),
+    "mmtls-http": Protocol(TCP, AppExchange, "mmtls", 5_500),
+    "xmpp": Protocol(TCP, AppExchange, "xmpp", 5_000),
+    "matrix": Protocol(TCP, AppExchange, "matrix", 16_000, tls=True),
 }
-UNKNOWN: Final = Protocol(
-    transport=Transport.TCP, last_step=TCPConnect, module="", usual_bytes=10_000
-)
+UNKNOWN: Final = Protocol(TCP, TCPConnect, "", 10_000)
 """What is assumed of a protocol that a newer catalogue or probe names. Nothing measures it."""
 
 
