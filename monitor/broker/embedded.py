@@ -234,7 +234,7 @@ class EmbeddedBroker:
         while True:
             await asyncio.sleep(self._recheck_seconds)
             for client in list(self._clients.values()):
-                # A store that is away revokes nobody.
+                # While the store is unavailable nobody is revoked.
                 with contextlib.suppress(StoreUnavailableError):
                     if not await self._authenticate(client.user, client.secret):
                         LOG.info("%s: revoked, disconnected", client.user)

@@ -205,17 +205,17 @@ class Passwords:
 
 async def keep_passwords(passwords: Passwords, stop: asyncio.Event, seconds: float = 3.0) -> None:
     """Refresh until `stop`: a new probe can log in, and a revoked one is off, after one turn.
-    A store or disk that is away is said once and tried again."""
-    said = ""
+    Failures of the store or disk are logged once and retried."""
+    reported = ""
     while not stop.is_set():
         try:
             if await passwords.refresh():
                 LOG.info("mosquitto's passwords were renewed")
-            said = ""
+            reported = ""
         except (StoreUnavailableError, OSError) as error:
-            if (line := str(error)) != said:
+            if (line := str(error)) != reported:
                 LOG.warning("mosquitto's passwords cannot be renewed: %s", line)
-                said = line
+                reported = line
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()

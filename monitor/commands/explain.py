@@ -156,9 +156,9 @@ def _voice(voice: Voice | None) -> str:
     if voice is None:
         return "-"
     added = f" ({voice.added / 1e6:+.1f})" if voice.added else ""
-    said = voice.technique or voice.rule if voice.said == "failed" else voice.said
+    outcome = voice.technique or voice.rule if voice.said == "failed" else voice.said
     no_vote = f" [no vote: {voice.no_vote}]" if voice.no_vote else ""
-    return f"{nats(voice.holds)}{added} {said or 'silent'}{no_vote}"
+    return f"{nats(voice.holds)}{added} {outcome or 'silent'}{no_vote}"
 
 
 def nats(micro: int) -> str:

@@ -103,7 +103,7 @@ def _add_servers(top: Parser) -> None:
     )
     serve.option(
         "--mosquitto-pid",
-        "pid file of that mosquitto, which is told to read the passwords again",
+        "pid file of that mosquitto, which is signalled to reload the passwords",
         read=path,
         metavar="FILE",
     )

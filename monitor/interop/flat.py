@@ -99,10 +99,10 @@ def rows(stored: Stored) -> Iterator[FlatRow]:
         if isinstance(seen, Unrecognised):
             continue
         failed = seen.failure or ""
-        for layer, said in _columns(seen):
+        for layer, columns in _columns(seen):
             yield {
                 **base,
-                **{name: str(inert(value)) for name, value in said.items()},
+                **{name: str(inert(value)) for name, value in columns.items()},
                 "failure_class": layer if failed else "ok",
                 "failure_str_full": f"{layer}.{failed}" if failed else "ok",
                 "failure_str": str(inert(failed)),

@@ -75,7 +75,7 @@ class Importer:
 
     async def file(self, name: str) -> None:
         """Import one file. Raises StoreUnavailableError."""
-        told = line = 0
+        rejected = line = 0
         try:
             with files.at_hand(name) as path:
                 for item in reading.read(partial(files.opened, path), self.targets_by_name):
@@ -83,8 +83,8 @@ class Importer:
                     match item:
                         case reading.Refusal(reason=reason):
                             self.counts.refused += 1
-                            told += 1
-                            if told <= MAX_REPORTED:
+                            rejected += 1
+                            if rejected <= MAX_REPORTED:
                                 self._report(f"{name}:{line}: {reason}")
                         case reading.ImportedRun():
                             await self._take(item)
@@ -96,8 +96,8 @@ class Importer:
             self.counts.unreadable += 1
             self._report(f"{name}:{line + 1}: cannot be read on: {error}")
         await self.flush()
-        if told > MAX_REPORTED:
-            self._report(f"{name}: and {told - MAX_REPORTED:,} more refused")
+        if rejected > MAX_REPORTED:
+            self._report(f"{name}: and {rejected - MAX_REPORTED:,} more refused")
 
     async def _take(self, item: reading.ImportedRun) -> None:
         self.counts.rows += item.rows

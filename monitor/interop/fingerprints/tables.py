@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Published lists of fingerprints as CSV -> Fingerprint values, each fault with its place.
 
-Two formats, told apart by their first line: OONI's blocking-fingerprints (HTTP and DNS in the same
+Two formats, recognised by their first line: OONI's blocking-fingerprints (HTTP and DNS in the same
 columns, which are also those that we write) and the Citizen Lab's filtering-annotations v1 (one
 set of columns each for HTTP and for DNS). Columns as of the commits named in
 `monitor.detection.fingerprints.known`. The lists are strangers' data: sizes are bounded, and
@@ -168,7 +168,7 @@ def _from_lab(row: dict[str, str]) -> Fingerprint:
     if "response" in row:
         how, pattern = "full", row["response"]
     if where == "header":
-        # Which header is not said; OONI's own importer reads these as Location too.
+        # The list does not name the header; OONI's own importer reads these as Location too.
         where = "header.location"
         for header in ("Location", "Server"):
             if pattern.startswith(f"{header}: "):

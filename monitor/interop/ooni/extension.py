@@ -82,9 +82,9 @@ def _entries(keys: Mapping[str, Any]) -> list[tuple[int, AnyObservation]]:
             seen = decode_observation(own.index, raw)
             if name != KEY and not isinstance(seen, Unrecognised):
                 status = entry.get("status")
-                said = (status if isinstance(status, dict) else entry).get("failure")
-                if said != seen.failure:
-                    raise WireError(f"{name}: {said!r} where {KEY} has {seen.failure!r}")
+                failure = (status if isinstance(status, dict) else entry).get("failure")
+                if failure != seen.failure:
+                    raise WireError(f"{name}: {failure!r} where {KEY} has {seen.failure!r}")
             found.append((own.index, seen))
     return found
 

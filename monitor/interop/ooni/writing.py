@@ -189,8 +189,8 @@ def _request(seen: HTTPExchange) -> Entry:
     scheme, usual = ("https", 443) if seen.tls else ("http", 80)
     host = f"[{seen.host}]" if ":" in seen.host else seen.host
     at = host if seen.port == usual else f"{host}:{seen.port}"
-    told = (("Location", seen.location), ("Server", seen.server))
-    headers = {name: value for name, value in told if value}
+    known_headers = (("Location", seen.location), ("Server", seen.server))
+    headers = {name: value for name, value in known_headers if value}
     answered = seen.status is not None
     response: Entry = {
         "code": seen.status or 0,
