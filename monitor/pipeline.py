@@ -53,6 +53,8 @@ from probes.wire.target import Catalogue
 log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 300
+READ_SECONDS = 30.0
+"""Longest time that pages, API and metrics wait for the store."""
 CACHE_SECONDS = 30.0
 """An answer of the web server is never older than this, before the pace."""
 _REFUSALS = (
@@ -213,7 +215,7 @@ async def everything(
     They stop after the block, so that probes in it can still deliver while they end.
     """
     fingerprints = load_fingerprints(given.fingerprints)
-    database = await open_database(url)
+    database = await open_database(url, read_seconds=READ_SECONDS)
     lags = Lags()
     counters = Counters(lags.ingest)
     stop = asyncio.Event()
@@ -279,7 +281,12 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
 @contextlib.asynccontextmanager
 async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
     """Run the web server. No access log: it would hold volunteers' addresses."""
-    runner = web.AppRunner(make_app(site), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        make_app(site),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        handler_cancellation=True,  # what nobody waits for any more is not read from the store
+    )
     await runner.setup()
     host, port = address
     try:
@@ -295,7 +302,7 @@ async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _open(given: argparse.Namespace) -> AsyncIterator[Database]:
-    database = await open_database(database_url(given))
+    database = await open_database(database_url(given), read_seconds=READ_SECONDS)
     try:
         yield database
     finally:

@@ -27,7 +27,10 @@ __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
 class Database:
     """An open store; `open_database` makes one."""
 
-    def __init__(self, engines: Engines, now: Callable[[], int]) -> None:
+    def __init__(
+        self, engines: Engines, now: Callable[[], int], read_seconds: float | None = None
+    ) -> None:
+        self._read_seconds = read_seconds
         self.engines = engines
         """For the modules of this folder alone."""
         self.facts = FactStore(engines)
@@ -37,17 +40,20 @@ class Database:
     def reading(self) -> AbstractAsyncContextManager[ReadTransaction]:
         """A transaction for the queries of `monitor.store.reading`; on SQLite all of them see the
         same moment. Raises StoreUnavailableError."""
-        return reading(self.engines)
+        return reading(self.engines, self._read_seconds)
 
     async def close(self) -> None:
         """Close every connection."""
         await self.engines.close()
 
 
-async def open_database(url: str, *, now: Callable[[], int] = wall_clock) -> Database:
+async def open_database(
+    url: str, *, now: Callable[[], int] = wall_clock, read_seconds: float | None = None
+) -> Database:
     """Open the store and bring its schema up to date.
 
-    `now` gives Unix milliseconds for the journal's own time. Raises StoreRefusedError when
+    `now` gives Unix milliseconds for the journal's own time; `read_seconds` limits each
+    transaction of `Database.reading`. Raises StoreRefusedError when
     waiting will not help (bad URL, not a database, newer schema), else StoreUnavailableError;
     both carry one line.
     """
@@ -57,7 +63,7 @@ async def open_database(url: str, *, now: Callable[[], int] = wall_clock) -> Dat
     except BaseException:
         await engines.close()
         raise
-    return Database(engines, now)
+    return Database(engines, now, read_seconds)
 
 
 async def migrate(url: str) -> bool:

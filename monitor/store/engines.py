@@ -13,6 +13,7 @@ stays the exception that it is.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sqlite3
@@ -32,6 +33,9 @@ LOCK_SECONDS = 10.0
 CONNECT_SECONDS = 10.0
 STATEMENT_SECONDS = 300.0
 """Longest single statement on PostgreSQL: pruning and clearing take minutes, not hours."""
+WATCH_STEPS = 10_000
+"""Steps of SQLite's virtual machine, some 0.1 ms, between two looks at the task."""
+_WATCH = "cancellation"
 _SQLITE_OPEN = {
     # FULL: with WAL, NORMAL may lose the last commits on power loss, after their
     # acknowledgement was sent.
@@ -144,6 +148,31 @@ class RollbackConnection(sqlite3.Connection):
         super().close()
 
 
+class _CancellationWatch:
+    """Ends a statement of SQLite when the task that waits for it is cancelled.
+
+    Otherwise the statement goes on in its thread, and closing the connection waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._before = 0
+
+    def begin(self) -> None:
+        """From now on the statements are those of the current task."""
+        self._task = asyncio.current_task()
+        self._before = self._task.cancelling() if self._task else 0
+
+    def end(self) -> None:
+        """The task needs the connection no more."""
+        self._task = None
+
+    def cancelled(self) -> bool:
+        """SQLite asks every WATCH_STEPS steps, in the thread of the connection."""
+        task = self._task
+        return task is not None and task.cancelling() > self._before
+
+
 def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -159,7 +188,9 @@ def _sqlite_engine(url: URL, begin: str, *, connections: int, **pragmas: str) ->
     )
 
     @sa.event.listens_for(engine.sync_engine, "connect")
-    def _on_connect(connection: Any, _record: Any) -> None:
+    def _on_connect(connection: Any, record: Any) -> None:
+        watch = record.info[_WATCH] = _CancellationWatch()
+        connection.run_async(lambda raw: raw.set_progress_handler(watch.cancelled, WATCH_STEPS))
         cursor = connection.cursor()
         for name, value in (_SQLITE_OPEN | pragmas).items():
             cursor.execute(f"PRAGMA {name}={value}")
@@ -218,7 +249,27 @@ async def writing(engines: Engines) -> AsyncIterator[AsyncConnection]:
 
 
 @contextlib.asynccontextmanager
-async def reading(engines: Engines) -> AsyncIterator[AsyncConnection]:
-    """One read transaction; on SQLite all its statements see the same moment."""
-    async with translated_errors(engines.place), engines.read.begin() as connection:
-        yield connection
+async def reading(engines: Engines, seconds: float | None = None) -> AsyncIterator[AsyncConnection]:
+    """One read transaction; on SQLite all its statements see the same moment.
+
+    A statement ends when its task is cancelled, also in the database. `seconds` limits the whole
+    transaction: StoreUnavailableError when they are over.
+    """
+    try:
+        async with (
+            asyncio.timeout(seconds) as limit,
+            translated_errors(engines.place),
+            engines.read.begin() as connection,
+        ):
+            watch = (await connection.get_raw_connection()).info.get(_WATCH)
+            if watch is not None:
+                watch.begin()
+            try:
+                yield connection
+            finally:
+                if watch is not None:
+                    watch.end()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise StoreUnavailableError(f"{engines.place}: no answer within {seconds:g} s") from None

@@ -47,7 +47,9 @@ class ResponseCache:
     def __init__(self, max_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_seconds, self._clock = max_seconds, clock
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
-        self._first: dict[Key, asyncio.Event] = {}
+        self._first: dict[Key, asyncio.Future[bool]] = {}
+        """Requests that make an answer; True when others need not make it themselves: it is kept,
+        or the request went away and another one is the first."""
         self._bytes = 0
 
     def covers(self, request: web.Request) -> bool:
@@ -76,8 +78,7 @@ class ResponseCache:
                     return web.Response(status=entry.status, headers=headers, body=entry.body)
             if (first := self._first.get(key)) is None:
                 return await self._make(key, entry, make)
-            await first.wait()
-            if key not in self._entries:  # it failed, or may not be kept
+            if not await asyncio.shield(first):
                 return await make()
 
     async def _make(
@@ -86,7 +87,8 @@ class ResponseCache:
         old: _Entry | None,
         make: Callable[[], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
-        made = self._first[key] = asyncio.Event()
+        made = self._first[key] = asyncio.get_running_loop().create_future()
+        shared = False
         if old is not None:
             old.making = True
         began = self._clock()
@@ -98,12 +100,16 @@ class ResponseCache:
                 and isinstance(response.body, bytes)
             ):
                 self._keep(key, response, response.body, self._clock() - began)
+                shared = True
             return response
+        except asyncio.CancelledError:
+            shared = True
+            raise
         finally:
             if old is not None:
                 old.making = False
             del self._first[key]
-            made.set()
+            made.set_result(shared)
 
     def _keep(self, key: Key, response: web.Response, body: bytes, took: float) -> None:
         self._drop(key)

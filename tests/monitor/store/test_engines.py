@@ -246,3 +246,34 @@ def test_our_own_mistakes_stay_exceptions() -> None:
         engines.unavailable_reason(sqlite3.OperationalError("database is locked"))
         == "database is locked"
     )
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+
+
+async def test_a_statement_ends_with_its_task(url: str) -> None:
+    store = await open_database(url)
+    began = asyncio.Event()
+
+    async def read() -> None:
+        async with store.reading() as connection:
+            began.set()
+            await connection.execute(sa.text(ENDLESS))
+
+    task = asyncio.create_task(read())
+    await began.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    # Closing would wait for a statement that goes on in its thread, for ever.
+    await store.close()
+
+
+async def test_a_read_that_takes_too_long_is_ended(url: str) -> None:
+    store = await open_database(url, read_seconds=0.2)
+    with pytest.raises(StoreUnavailableError, match=r"no answer within 0\.2 s"):
+        async with store.reading() as connection:
+            await connection.execute(sa.text(ENDLESS))
+    async with store.reading() as connection:  # and the connection serves the next one
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
+    await store.close()

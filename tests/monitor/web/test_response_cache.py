@@ -24,7 +24,7 @@ class Origin:
         self.cache = ResponseCache(60.0, lambda: self.now)
         app = web.Application(middlewares=[self._shared])
         app.router.add_get("/{path:.*}", self._answer)
-        self.client = TestClient(TestServer(app))
+        self.client = TestClient(TestServer(app, handler_cancellation=True))
 
     @web.middleware
     async def _shared(self, request: web.Request, handler) -> web.StreamResponse:
@@ -95,6 +95,18 @@ async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin)
         await eventually(lambda: bool(origin.cache._first))
         origin.gate.set()
     assert (first.result(), late.result()) == ("2", "2")
+
+
+async def test_a_visitor_who_leaves_passes_the_turn_on(origin: Origin) -> None:
+    origin.gate = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(origin.get())
+        await eventually(lambda: origin.made == 1)
+        others = [group.create_task(origin.get()) for _ in range(3)]
+        first.cancel()
+        await eventually(lambda: origin.made == 2)  # one of the others, for all of them
+        origin.gate.set()
+    assert {task.result() for task in others} == {"2"}
 
 
 async def test_failures_and_other_queries_are_not_shared(origin: Origin) -> None:
