@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -223,6 +224,21 @@ def test_a_zip_bomb_is_refused_without_being_inflated() -> None:
     assert len(bomb) < 100_000
     with pytest.raises(WireError, match="after decompression"):
         codec.decode_batch(bomb)
+
+
+def test_a_batch_of_empty_lines_is_refused_without_being_split() -> None:
+    lines = MAX_BATCH_BYTES - 1000
+    payload = codec.encode_batch(BatchHeader(boot="b", sequence=1), [b""] * lines)
+    assert len(payload) < 1000
+    tracemalloc.start()
+    try:
+        with pytest.raises(WireError, match=f"batch of {lines} lines"):
+            codec.decode_batch(payload)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The bytes, and once more what is after the header; a list of the lines would be 64 MB.
+    assert peak < 3 * MAX_BATCH_BYTES
 
 
 def test_read_lines_numbers_what_it_reads() -> None:
