@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the confidence of events is the probability that they are true, in a made-up world:
-`./scripts/bench confidence [--fit] [--picture FILE] [--jobs N]`.
+"""Calibration of the confidence of events in a simulation: `./scripts/bench confidence [--fit]
+[--picture FILE] [--jobs N]`.
 
-Judged is every open event of a country, counted once each time it says something new, and beside
-that once a round. Truth: was the service blocked there in that round. Worlds for the fit and for
-the judgement have different seeds. With `--fit` the weights are fitted anew and printed as they
-stand in monitor/detection/sequence/confidence.py; without, those that stand there are judged.
+Every open event of a country is evaluated at each of its changes, and once per round. The truth is
+whether the service was blocked there in that round. The fit and the evaluation use different seeds.
+With `--fit` the weights are fitted again and printed as in
+monitor/detection/sequence/confidence.py; without, the weights there are evaluated.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.world.calibration import Score, Weights, score, weights
-from benchmarks.world.picture import reliability
 from benchmarks.world.rates import BLOCKING, PEERING_HASTE, RATES
+from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import Counts, false_ones, true_ones
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
@@ -94,7 +94,7 @@ def judged(counts: Counts, by: Weights, picture: str) -> None:
 
 
 def main() -> int:
-    """0; what is missed is said, not punished."""
+    """0, also when a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", action="store_true", help="fit the weights anew first")
     parser.add_argument("--picture", default="", help="write the reliability picture here (SVG)")
@@ -112,8 +112,8 @@ def main() -> int:
         if given.fit:
             print(f"\nfitted to seeds {FIT_SEEDS}; terms: tier, {', '.join(TERMS)}")
             by = weights(gathered(pool, FIT_SEEDS).said)
-            for tier, values in by.items():
-                print(f"    Tier.{tier.name}: {values},")
+            for name, *values in zip(("tier", *TERMS), *by.values(), strict=True):
+                print(f'    "{name}": {tuple(values)},')
         print(f"\njudged on seeds {JUDGED_SEEDS}")
         judged(gathered(pool, JUDGED_SEEDS), by, given.picture)
     return 0

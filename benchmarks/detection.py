@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How quick the detector is, how often it cries wolf, and what it costs, in a made-up world:
+"""Delays, false alarms and cost of the detector in a simulation:
 `./scripts/bench detection [--years N] [--tries N] [--only PART] [--jobs N] [--seed N]`.
 
-Rates are in benchmarks/world/rates.py. Everything but times of the processor follows from the
-seed. Without arguments it takes some minutes.
+Rates are in benchmarks/world/rates.py. Everything except CPU times follows from the seed. Without
+arguments it takes some minutes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
-from benchmarks.world.people import Nature, Settlement, settled
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.report import Goals, alarms, costs, delays, independent, retests
 from benchmarks.world.retesting import Saved, saved
+from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
 
 POLICY = Policy()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A made-up world of vantages and troubles, in which the detector proves itself.
+"""A simulation of vantages and faults that tests the detector.
 
-It makes `Fact`s, as the judge would from measurements, and knows what was really blocked. It
-knows nothing of how the detector concludes: the detector that it drives is the production fold.
+It generates `Fact`s, as the judge would from measurements, and knows what is really blocked. The
+detector is the production fold.
 """

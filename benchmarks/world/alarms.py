@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alarms in a world without a block: every one of them is false. Counted by network, by tier,
-and with the trouble that was behind it."""
+"""False alarms: every alarm in a simulation without a block. Counted by network and tier, with the
+fault that caused it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.world.faults import HOUR_MS
 from benchmarks.world.naive import RULES, Naive
-from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import Scene
-from benchmarks.world.weather import HOUR_MS
+from benchmarks.world.vantages import Settlement
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import confidence
@@ -165,7 +165,7 @@ def behind(scene: Scene, asn: int, round: int) -> str:
     near = {
         (spell.kind, spell.start)
         for at in range(round - _BEHIND_MS, round + 1, HOUR_MS)
-        for spell in scene.weather.between(at, at + HOUR_MS)
+        for spell in scene.faults.between(at, at + HOUR_MS)
         if spell.whom & mine and spell.start <= round
     }
     kinds = Counter(kind for kind, _ in near)

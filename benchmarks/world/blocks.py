@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a censor does: which network, from when, how much of it, with or without a signature."""
+"""Simulated blocks: the network, the beginning, the share of connections, with or without a
+signature."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the confidence of events is the probability that they are true: fit, score, table."""
+"""Calibration of the confidence of events: fit, score, table."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from msgspec.structs import replace as changed
 
 from benchmarks.world.blocks import FULL
-from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES
 from benchmarks.world.scene import Scene
+from benchmarks.world.vantages import Settlement
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial, step

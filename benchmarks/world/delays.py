@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long it takes from a block's first moment to each tier, and to the naive rules.
+"""The delay from the beginning of a block to each tier, and to simple rules.
 
-The fold is pure, so one world is played to many moments, and from each of them a block is tried
-out and forgotten again. Onsets are uniform in time.
+The fold is pure, so one simulation is run to many moments, and from each of them a block is tried
+and discarded. Onsets are uniform in time.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, WARM_DAYS, pages
 from benchmarks.world.blocks import HOUR_MS, Scenario
 from benchmarks.world.naive import RULES, Naive
-from benchmarks.world.people import Nature, Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import START, Scene, decided
+from benchmarks.world.vantages import Nature, Settlement
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial, step

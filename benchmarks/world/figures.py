@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small statistics: percentiles, and how sure a count of rare things is."""
+"""Small statistics: percentiles, and confidence intervals of counts of rare events."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The detector's single CUSUM on independent noise, beside the exact average run length."""
+"""The detector's single CUSUM on independent noise, compared with the exact average run length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from benchmarks.world.markov import run_length
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum
 from monitor.detection.sequence.state import Baseline, Track
@@ -18,7 +17,8 @@ MEMBER_P1 = (300, 800)
 P0 = (50, 100)
 """Stray failures per mille; so many that a sample's clip never comes in."""
 _SURE = 10_000_000
-"""Samples in the baseline: its prior weighs nothing beside them."""
+"""Samples in the baseline: its prior has no weight compared with them."""
+NOTHING = 1e-16
 
 
 @dataclass(frozen=True)
@@ -74,3 +74,28 @@ def _alarm(
         else:
             track = cusum.succeed(track, n, policy)
     return n
+
+
+def run_length(p: float, gain: int, loss: int, threshold: int) -> float:
+    """Mean number of samples until the sum reaches `threshold`, starting at zero, when a sample
+    fails (adds `gain`) with chance `p` and else takes `loss`, never below zero.
+
+    Exact (Brook and Evans 1972). The chain starts again at every return to zero, so one excursion
+    is enough: the mean time between returns, over the chance that an excursion reaches the
+    threshold. The sums are the detector's own integers, so nothing is approximated except that mass
+    below `NOTHING` is dropped.
+    """
+    if gain <= 0 or loss <= 0:
+        raise ValueError(f"gain {gain} and loss {loss} must be positive")
+    mass, spent, reached = {0: 1.0}, 0.0, 0.0
+    while mass:
+        after: dict[int, float] = {}
+        for held, chance in mass.items():
+            spent += chance
+            for moved, share in ((held + gain, p * chance), (held - loss, (1 - p) * chance)):
+                if moved >= threshold:
+                    reached += share
+                elif moved > 0 and share > NOTHING:
+                    after[moved] = after.get(moved, 0.0) + share
+        mass = after
+    return spent / reached

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules that others use, on the same facts, for one network.
+"""Simple rules that others use, on the same facts, for one network.
 
-All of them get what the control passes (measurements with a failing or missing control, or from
-a vantage that is itself offline, are left out), which is kinder than what they get elsewhere.
-`feed` returns the names of the rules that are alarmed after a round.
+Measurements with a failing or missing control, or from an offline vantage, are left out, which
+favours these rules. `feed` returns the names of the rules that are alarmed after a round.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import statistics
 from collections import deque
 from collections.abc import Iterable
 
-from benchmarks.world.weather import HOUR_MS
+from benchmarks.world.faults import HOUR_MS
 from monitor.detection.model import Fact
 from monitor.detection.sequence import gates
 
@@ -69,7 +68,7 @@ class Naive:
             alarmed.add(WINDOW)
         return alarmed
 
-    def _ended_case(self, hour: int) -> None:
+    def _ended(self, hour: int) -> None:
         """Close the hour that is over: one step of the CUSUM on its median."""
         if self._scores:
             at = self._hour * HOUR_MS

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A part of a network: some of its vantages sit behind the box that blocks, the others do not.
-How many such blocks are found within half a day, with the split of a series and without.
+"""Blocks of a part of a network: only some of its vantages are behind the blocking device. How many
+such blocks are found within half a day, with and without the rule for divided networks.
 
-Two vantages that begin to lie together say the same facts: what is found here is also what
-sleepers can bring about.
+Two vantages that begin to lie at the same time produce the same facts, so these figures also show
+what they can cause.
 """
 
 from __future__ import annotations

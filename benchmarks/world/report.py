@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures as tables for people, and beside each goal whether it is reached."""
+"""The figures as tables, and for each goal whether it is reached."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 
 from benchmarks.world.alarms import CONFIRMED, LIKELY
 from benchmarks.world.blocks import Block, Scenario
-from benchmarks.world.moments import days, moments
-from benchmarks.world.people import Settlement
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.scene import ARRIVES_MS, Scene
+from benchmarks.world.trials import days, moments
+from benchmarks.world.vantages import Settlement
 from monitor.detection.model import Event, Fact, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import step

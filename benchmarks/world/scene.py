@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The world going on: round by round, the facts that reach the detector.
+"""One simulation: round by round, the facts that the detector gets.
 
-Everything that lasts (who is on, which trouble reigns) follows from the seed alone, so that a
-scene can be looked at from any round on; chance within a round comes from the given generator.
+What lasts longer than a round (which vantages are on, which faults occur) follows from the seed
+alone, so that a scene can start at any round. Chance within a round comes from a given generator.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import math
 import random
 from collections.abc import Sequence
 
-from benchmarks.world import words
+from benchmarks.world import verdicts
 from benchmarks.world.blocks import Block
-from benchmarks.world.people import Nature, Person, Settlement, populate
+from benchmarks.world.faults import CONTROL, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.weather import CONTROL, HOUR_MS, Spell, draw
+from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from monitor.detection.model import Fact, State, Verdict
 
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000
@@ -42,7 +42,7 @@ class Scene:
         self.people = populate(networks, rates, rng)
         end = START + int(days * 86_400_000)
         self.rounds = (end - START) // interval
-        self.weather = draw(self.people, rates, START, end, rng)
+        self.faults = draw(self.people, rates, START, end, rng)
         self._on: dict[int, list[Person]] = {}
 
     def round(self, n: int) -> int:
@@ -91,7 +91,7 @@ class Scene:
         rng: random.Random,
         blocks: Sequence[Block],
     ) -> list[Fact]:
-        spells = self.weather.between(round, round + interval)
+        spells = self.faults.between(round, round + interval)
         control = self._control(round, interval, spells, rng)
         facts = []
         for person in people:
@@ -112,7 +112,7 @@ class Scene:
                     round=round,
                     started=started,
                     interval=interval,
-                    target=words.TARGET,
+                    target=verdicts.TARGET,
                     verdict=verdict,
                     control=control is not None,
                 )
@@ -142,15 +142,15 @@ class Scene:
         control: bool | None,
     ) -> Verdict:
         if person.nature is Nature.ALWAYS_OK:
-            return words.OK
+            return verdicts.OK
         seen = (
-            words.SNI_RESET
+            verdicts.SNI_RESET
             if person.nature is Nature.ALWAYS_FAIL
             else self._seen(person, started, spells, rng, blocks)
         )
         if seen.state is not State.BLOCKED or control:
             return seen
-        return words.UNCONTROLLED if control is None else words.DOWN
+        return verdicts.UNCONTROLLED if control is None else verdicts.DOWN
 
     def _seen(
         self,
@@ -166,24 +166,24 @@ class Scene:
             if person.index not in spell.whom or not spell.start <= started < spell.end:
                 continue
             if spell.kind == "proxy":
-                return words.PROXY
+                return verdicts.PROXY
             if spell.kind == "clock":
-                return words.CLOCK
+                return verdicts.CLOCK
             if rng.random() < spell.trouble.fails:
                 if rng.random() < spell.trouble.liveness:
-                    return words.OFFLINE
-                return words.FORGED if spell.typed else words.stray(rng, rates.natural_typed)
+                    return verdicts.OFFLINE
+                return verdicts.FORGED if spell.typed else verdicts.stray(rng, rates.natural_typed)
         for block in blocks:
             if not block.concerns(person.index, person.asn):
                 continue
             if rng.random() >= block.rate(started):
                 continue
             if not block.typed:
-                return words.BLACKHOLE
-            return words.SNI_RESET if rng.random() < rates.block_typed else words.UNTOLD
+                return verdicts.BLACKHOLE
+            return verdicts.SNI_RESET if rng.random() < rates.block_typed else verdicts.UNTOLD
         if rng.random() < person.p0:
-            return words.stray(rng, rates.natural_typed)
-        return words.OK
+            return verdicts.stray(rng, rates.natural_typed)
+        return verdicts.OK
 
 
 def decided(facts: Sequence[Fact], expected: int) -> int:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the detector says of a country, with what is true, in worlds with and without blocks.
+"""Statements of the detector and the truth, in simulations with and without blocks.
 
-A statement is an event with one set of terms. It is counted once each time it is said anew, and
-for the rounds that it stands. Numbers are for one service and country a year: false ones from a
-world without blocks, true ones from blocks tried at many moments, as many a year as the prior
-assumes.
+A statement is an event with one set of terms. It is counted at each change, and for the rounds in
+which it holds. Numbers are per year for one service and country: false ones from a simulation
+without blocks, true ones from blocks at many moments, as many per year as the prior assumes.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
-from benchmarks.world.moments import days, moments
-from benchmarks.world.people import settled
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, PEERING_HASTE, RATES, Blocking, Rates
 from benchmarks.world.scene import Scene
+from benchmarks.world.trials import days, moments
+from benchmarks.world.vantages import settled
 from monitor.detection.model import Event, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import confidence

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.world.calibration import chance, score, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
-from benchmarks.world.picture import reliability
+from benchmarks.world.reliability_diagram import reliability
 from benchmarks.world.statements import Said
 from monitor.detection.model import Tier
 from monitor.detection.sequence.confidence import LEAST, MOST, TERMS, WEIGHTS

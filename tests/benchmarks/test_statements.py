@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.world.people import settled
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, Trouble
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.statements import INTERVAL, SIZES, Counts, false_ones, plan, true_ones
+from benchmarks.world.vantages import settled
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.confidence import TERMS

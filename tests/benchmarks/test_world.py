@@ -3,15 +3,15 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from benchmarks.world import words
+from benchmarks.world import verdicts
 from benchmarks.world.alarms import WARM_DAYS, Tally, watch
 from benchmarks.world.blocks import BLACKHOLE, FULL, RAMP
 from benchmarks.world.costs import fleet, measured, same_after_restarts
 from benchmarks.world.delays import town, tried
-from benchmarks.world.people import Nature, populate, settled
+from benchmarks.world.faults import CONTROL
 from benchmarks.world.rates import RATES, Rates, Trouble
 from benchmarks.world.scene import ARRIVES_MS, Scene, decided
-from benchmarks.world.weather import CONTROL
+from benchmarks.world.vantages import Nature, populate, settled
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
 
@@ -118,8 +118,8 @@ def test_blocks_grow_and_carry_their_signature() -> None:
         ]
         for each in (FULL, BLACKHOLE)
     )
-    assert typed.count(words.SNI_RESET) > 250
-    assert set(bare) == {words.BLACKHOLE, words.OK}
+    assert typed.count(verdicts.SNI_RESET) > 250
+    assert set(bare) == {verdicts.BLACKHOLE, verdicts.OK}
 
 
 def test_a_round_is_decided_when_all_are_there_or_its_time_is_up() -> None:

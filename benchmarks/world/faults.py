@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When which trouble befalls whom: spells drawn once from the rates, looked up by time."""
+"""Simulated faults: periods of each kind, drawn once from the rates, looked up by time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.world.people import Person
 from benchmarks.world.rates import MINUTE_MS, YEAR_MS, Rates, Trouble
+from benchmarks.world.vantages import Person
 
 HOUR_MS = 3_600_000
 CONTROL = -1

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.world.independent import compared
-from benchmarks.world.markov import run_length
+from benchmarks.world.independent import compared, run_length
 from monitor.detection.policy import Policy
 
 

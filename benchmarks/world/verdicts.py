@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The verdicts that the world's measurements get, with rules and weights as the judge has them."""
+"""The verdicts of simulated measurements, with the judge's rules and weights."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who measures: vantages in networks of several countries, each with a failure rate of its own."""
+"""Simulated vantages in networks of several countries, each with its own failure rate."""
 
 from __future__ import annotations
 

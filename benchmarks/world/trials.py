@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One world played to many moments: what is tried out at each is forgotten again, since the fold
-is pure."""
+"""One simulation run to many moments: a trial at each is discarded, because the fold is pure."""
 
 from __future__ import annotations
 
