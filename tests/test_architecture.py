@@ -292,3 +292,26 @@ def test_the_repository_names_no_package_registry() -> None:
         )
     ]
     assert bad == []
+
+
+VAGUE_NAMES = {"told", "shown", "said", "kept", "stand", "meet", "take"}
+
+
+def test_each_name_means_one_thing() -> None:
+    """Class names are unique in both packages, and no function has a name that says nothing."""
+    classes: dict[str, list[str]] = {}
+    vague = []
+    for path in SOURCES:
+        name = str(path.relative_to(ROOT))
+        vague += [
+            f"{name}:{node.lineno} {node.name}"
+            for node in nodes(path)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.name.lstrip("_") in VAGUE_NAMES
+        ]
+        tree = nodes(path)[0]
+        for node in tree.body if isinstance(tree, ast.Module) else ():
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append(name)
+    assert vague == []
+    assert {name: files for name, files in classes.items() if len(files) > 1} == {}

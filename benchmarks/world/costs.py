@@ -19,7 +19,7 @@ from benchmarks.world.vantages import Settlement
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial, step
-from monitor.detection.sequence.state import Network, ServiceState, decode, encode
+from monitor.detection.sequence.state import ServiceState, TargetNetwork, decode, encode
 
 VANTAGES = 5
 COUNTRIES = 20
@@ -143,20 +143,22 @@ def _copied(state: ServiceState, copies: int) -> ServiceState:
     for network in state.networks.values():
         for n in range(copies):
             asn = network.asn + n * len(state.networks)
-            new.networks[f"{network.target} {network.country} {asn} {network.source}"] = Network(
-                network.target,
-                network.country,
-                asn,
-                network.source,
-                {f"{probe} {n}": member for probe, member in network.members.items()},
-                {
-                    layer: changed(
-                        each,
-                        tracks={f"{probe} {n}": track for probe, track in each.tracks.items()},
-                    )
-                    for layer, each in network.layers.items()
-                },
-                network.inhibited_until,
+            new.networks[f"{network.target} {network.country} {asn} {network.source}"] = (
+                TargetNetwork(
+                    network.target,
+                    network.country,
+                    asn,
+                    network.source,
+                    {f"{probe} {n}": member for probe, member in network.members.items()},
+                    {
+                        layer: changed(
+                            each,
+                            tracks={f"{probe} {n}": track for probe, track in each.tracks.items()},
+                        )
+                        for layer, each in network.layers.items()
+                    },
+                    network.inhibited_until,
+                )
             )
     return new
 

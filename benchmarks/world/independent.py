@@ -44,7 +44,9 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
     rng = random.Random(f"independent {seed} {p0} {p1}")
     failed = _SURE * p0 // 1000
     baseline = Baseline(_SURE, failed)
-    failure = cusum.Failure(id="f", started=0, rule="sim", weight=0, technique="", part=False)
+    failure = cusum.CountedFailure(
+        id="f", started=0, rule="sim", weight=0, technique="", part=False
+    )
     lengths = [_alarm(baseline, p0 / 1000, failure, single, rng) for _ in range(runs)]
     gain = cusum.evidence(cusum.fail(Track(baseline), 1, failure, single), single)
     high = cusum.fail(cusum.fail(Track(baseline), 1, failure, single), 2, failure, single)
@@ -61,7 +63,7 @@ def compared(p0: int, p1: int, runs: int, policy: Policy, seed: int) -> Compared
 def _alarm(
     baseline: Baseline,
     p0: float,
-    failure: cusum.Failure,
+    failure: cusum.CountedFailure,
     policy: Policy,
     rng: random.Random,
 ) -> int:

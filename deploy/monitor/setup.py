@@ -27,7 +27,7 @@ from monitor.alerts import routing, rules, scraping
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout
 from monitor.detection.policy import Policy
-from monitor.paths import kept_secret
+from monitor.paths import ensure_secret
 from probes.runtime.options import OptionError, positive
 
 AUTHORITY_DAYS = 3650
@@ -81,13 +81,13 @@ def passwords(made: Path) -> None:
     """Create the monitor's secrets for broker and database, and the password of Grafana's admin."""
     for folder in ("monitor", "database", "mosquitto"):
         (made / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = kept_secret(made / "monitor/monitor.secret")
+    secret = ensure_secret(made / "monitor/monitor.secret")
     broker = made / "mosquitto"
     if not (broker / mosquitto.PROBES).exists():
         mosquitto.write_configuration(broker, BROKER, secret)
     put(broker / mosquitto.CONFIGURATION, mosquitto.configuration(BROKER), 0o644)
     put(broker / mosquitto.ACCESS, mosquitto.access_list(), 0o600)
-    database = kept_secret(made / "database/password")
+    database = ensure_secret(made / "database/password")
     options = {
         "database": DATABASE.format(secret=database),
         "mqtt_secret_file": "/made/monitor/monitor.secret",

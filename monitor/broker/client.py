@@ -7,7 +7,7 @@ import secrets
 import ssl
 from contextlib import AbstractAsyncContextManager
 
-from probes.runtime.mqtt import Broker, Connection, connect, parse_broker
+from probes.runtime.mqtt import Broker, BrokerConnection, connect, parse_broker
 
 
 def broker_of(url: str) -> Broker:
@@ -25,7 +25,7 @@ def connected(
     *,
     purpose: str = "monitor",
     tls: ssl.SSLContext | None = None,
-) -> AbstractAsyncContextManager[Connection]:
+) -> AbstractAsyncContextManager[BrokerConnection]:
     """Connect as a client of its own, `purpose` and a random number. `tls` replaces the system's
     roots. Raises ValueError for a bad URL, and BrokerError on entering."""
     client_id = f"{purpose}-{secrets.token_hex(6)}"

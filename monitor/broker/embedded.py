@@ -41,14 +41,14 @@ class EmbeddedBrokerError(Exception):
     """The broker cannot start. The text is one line."""
 
 
-class Certificate(NamedTuple):
+class ListenerCertificate(NamedTuple):
     """Certificate chain and private key of the listener, PEM files."""
 
     chain: Path
     key: Path
 
 
-class Admitted(BaseAuthPlugin):  # type: ignore[misc]
+class GateAuthentication(BaseAuthPlugin):  # type: ignore[misc]
     """amqtt's authentication: whoever reaches it has passed the gate."""
 
     async def authenticate(self, *, session: Session) -> bool | None:
@@ -141,7 +141,7 @@ class EmbeddedBroker:
         monitor_user: str,
         monitor_secret: str,
         *,
-        certificate: Certificate | None = None,
+        certificate: ListenerCertificate | None = None,
         max_connections: int = 2000,
         recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
@@ -176,7 +176,7 @@ class EmbeddedBroker:
             self._router = _Router(
                 BrokerConfig(
                     listeners={"default": ListenerConfig(type=ListenerType.EXTERNAL)},
-                    plugins={f"{__name__}.Admitted": {}},
+                    plugins={f"{__name__}.GateAuthentication": {}},
                 )
             )
             await self._router.start()

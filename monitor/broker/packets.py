@@ -93,23 +93,23 @@ def _field(value: bytes) -> bytes:
     return struct.pack("!H", len(value)) + value
 
 
-class _Cursor:
+class _BodyReader:
     """Reads fields of a body from left to right."""
 
     def __init__(self, body: bytes) -> None:
         self.body, self.at = body, 0
 
-    def take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
         if self.at + size > len(self.body):
             raise PacketError("packet ends early")
         self.at += size
         return self.body[self.at - size : self.at]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
+        return int.from_bytes(self.read(size), "big")
 
     def field(self) -> bytes:
-        return self.take(self.number(2))
+        return self.read(self.number(2))
 
     def text(self) -> str:
         try:
@@ -150,7 +150,7 @@ def parse_connect(packet: Packet) -> Connect:
     but its level, because its body has another form."""
     if packet.kind != CONNECT or packet.flags:
         raise PacketError("the first packet is no CONNECT")
-    cursor = _Cursor(packet.body)
+    cursor = _BodyReader(packet.body)
     name, level = cursor.field(), cursor.number(1)
     if name != b"MQTT" or level < 4:
         raise PacketError("not MQTT 3.1.1")
@@ -177,7 +177,7 @@ def parse_connect(packet: Packet) -> Connect:
 
 def parse_publish(packet: Packet) -> Publish:
     """Return the head of a PUBLISH. Raises PacketError."""
-    cursor, qos = _Cursor(packet.body), packet.flags >> 1 & 3
+    cursor, qos = _BodyReader(packet.body), packet.flags >> 1 & 3
     topic = cursor.text()
     if not topic or "+" in topic or "#" in topic:
         raise PacketError("a topic is empty or has a wildcard")
@@ -186,7 +186,7 @@ def parse_publish(packet: Packet) -> Publish:
 
 def parse_subscribe(packet: Packet) -> tuple[int, list[tuple[str, int]]]:
     """Return packet id and (filter, QoS) of a SUBSCRIBE. Raises PacketError."""
-    cursor = _Cursor(packet.body)
+    cursor = _BodyReader(packet.body)
     packet_id, filters = cursor.number(2), []
     while not cursor.done:
         filters.append((cursor.text(), cursor.number(1)))

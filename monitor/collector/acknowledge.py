@@ -23,7 +23,7 @@ MAX_SEQUENCES = 1000
 MAX_DELAYED = 100_000
 
 
-class Publisher(Protocol):
+class AckPublisher(Protocol):
     """The part of a connection that is needed."""
 
     async def publish(self, topic: str, payload: bytes, *, qos: int) -> object:
@@ -31,10 +31,10 @@ class Publisher(Protocol):
 
 
 class Acknowledger:
-    """Publisher acknowledgements when they are due."""
+    """Publishes acknowledgements when they are due."""
 
     def __init__(self, counters: Counters) -> None:
-        self.connection: Publisher | None = None
+        self.connection: AckPublisher | None = None
         """None while there is no connection."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int]] = []

@@ -107,7 +107,7 @@ class Ingest:
 
     async def _gather(self, first: Received) -> _Group:
         group = _Group()
-        await self._take(group, first)
+        await self._add_message(group, first)
         # A timeout around _take could cancel a query half way; around get it loses nothing.
         until = time.monotonic() + GROUP_SECONDS
         while not group.full and (left := until - time.monotonic()) > 0:
@@ -118,12 +118,12 @@ class Ingest:
                 break
             if arrived is None:
                 break
-            await self._take(group, arrived)
+            await self._add_message(group, arrived)
             # Decoding is all CPU; the connection must be read meanwhile.
             await asyncio.sleep(0)
         return group
 
-    async def _take(self, group: _Group, arrived: Received) -> None:
+    async def _add_message(self, group: _Group, arrived: Received) -> None:
         if arrived.status:
             self._take_status(group, arrived)
             return
@@ -142,7 +142,7 @@ class Ingest:
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
             return
         size = len(unpacked.measurements) + len(unpacked.bad)
-        delay = self.rate_limits.take(arrived.probe, size, time.monotonic())
+        delay = self.rate_limits.charge(arrived.probe, size, time.monotonic())
         await self._admit(group, arrived, unpacked)
         if header is not None:
             group.acks.append((arrived.probe, header.boot, header.sequence, delay))

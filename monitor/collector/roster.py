@@ -112,7 +112,7 @@ class RateLimits:
         `now` is in seconds of any monotonic clock."""
         return self._tokens(probe, now) <= -self._burst
 
-    def take(self, probe: str, measurements: int, now: float) -> float:
+    def charge(self, probe: str, measurements: int, now: float) -> float:
         """Take tokens for a batch; return the seconds by which to delay its acknowledgement."""
         tokens = self._tokens(probe, now) - max(1, measurements)
         self._levels.pop(probe, None)

@@ -23,7 +23,7 @@ from monitor.collector.counters import Counters
 from monitor.collector.ingest import FINISH_SECONDS, CollectorStore, Ingest
 from monitor.collector.intake import Intake, Received
 from probes.runtime.clock import wall_clock
-from probes.runtime.mqtt import BrokerError, Connection
+from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.wire import topics
 
 LOG = logging.getLogger("reachwatch.collector")
@@ -83,7 +83,7 @@ async def run_collector(
         acknowledger.close()
 
 
-async def _subscribe(connection: Connection, shared: bool) -> None:
+async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
     batches = topics.ALL_MEASUREMENTS
     if shared and connection.version == "5":
         batches = f"{topics.COLLECTORS_SHARE}{batches}"
@@ -94,7 +94,7 @@ async def _subscribe(connection: Connection, shared: bool) -> None:
 
 async def _read_until_stopped(
     stop: asyncio.Event,
-    connection: Connection,
+    connection: BrokerConnection,
     intake: Intake,
     counters: Counters,
     clock: Callable[[], int],
@@ -110,7 +110,7 @@ async def _read_until_stopped(
 
 
 async def _read(
-    connection: Connection, intake: Intake, counters: Counters, clock: Callable[[], int]
+    connection: BrokerConnection, intake: Intake, counters: Counters, clock: Callable[[], int]
 ) -> None:
     async for message in connection.messages():
         probe = topics.probe_of(message.topic)

@@ -24,7 +24,7 @@ from monitor.detection.sequence import state as states
 from monitor.detection.sequence.explain import Moment, Recorder, Voice
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
-from monitor.detection.sequence.state import StateError
+from monitor.detection.sequence.state import DetectorStateError
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
@@ -85,7 +85,7 @@ async def explain(
     found = await database.conclusions.checkpoint(event.service, first)
     try:
         start = initial(event.service) if found is None else states.decode(found[1])
-    except StateError:
+    except DetectorStateError:
         start = initial(event.service)
     rounds = [r for r, _ in await database.facts.rounds(start.round, event.service) if r <= ends]
     # Pruning keeps witnesses, so rounds alone do not tell.

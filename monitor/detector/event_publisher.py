@@ -22,7 +22,7 @@ from monitor.store.database import Database
 from monitor.store.reading.events import list_events
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form
-from probes.runtime.mqtt import BrokerError, Connection
+from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.wire import topics
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class EventPublisher:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
 
-    async def _publish(self, connection: Connection) -> None:
+    async def _publish(self, connection: BrokerConnection) -> None:
         async with self._database.reading() as reader:
             events = [
                 *await list_events(reader, published=True, limit=MAX_EVENTS),

@@ -20,7 +20,7 @@ from monitor.detection.sequence import state as states
 from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
-from monitor.detection.sequence.state import ServiceState, StateError
+from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.detector import round_deadline, transitions
 from monitor.detector.retest_publisher import RetestTracker
 from monitor.store.database import Database
@@ -217,7 +217,7 @@ class Detector:
                 stored = await conclusions.load(service)
                 state = initial(service) if stored is None else states.decode(stored[1])
                 loaded[service] = _Progress(state)
-        except StateError as error:
+        except DetectorStateError as error:
             log.warning("%s; everything is folded again from the start", error)
             await conclusions.clear()
             loaded = {service: _Progress(initial(service)) for service in names}

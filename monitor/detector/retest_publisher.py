@@ -21,7 +21,7 @@ from monitor.broker.client import connected
 from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import suspicion
-from monitor.detection.sequence.state import Network, ServiceState, network_key
+from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
 from monitor.detection.sequence.suspicion import Asked, Place
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
@@ -107,14 +107,14 @@ class RetestTracker:
         return self._services.setdefault(service, _Service())
 
 
-def _is_useful(network: Network, length: int, new_round: bool) -> bool:
+def _is_useful(network: TargetNetwork, length: int, new_round: bool) -> bool:
     """Whether a vantage there measures more rarely than every `length` milliseconds, and, without
     a new round, whether a quorum there waits to have held for long enough."""
     rarer = any(member.interval > length for member in network.members.values())
     return rarer and (new_round or any(each.likely_since for each in network.layers.values()))
 
 
-def _network(state: ServiceState, place: Place) -> Network:
+def _network(state: ServiceState, place: Place) -> TargetNetwork:
     country, asn, target = place
     return state.networks[network_key(target, country, asn, OWN_SOURCE)]
 

@@ -87,7 +87,7 @@ class Importer:
                             if rejected <= MAX_REPORTED:
                                 self._report(f"{name}:{line}: {reason}")
                         case reading.ImportedRun():
-                            await self._take(item)
+                            await self._add_run(item)
                     self._progress(name, line)
         except files.FileError as error:
             self.counts.unreadable += 1
@@ -99,7 +99,7 @@ class Importer:
         if rejected > MAX_REPORTED:
             self._report(f"{name}: and {rejected - MAX_REPORTED:,} more refused")
 
-    async def _take(self, item: reading.ImportedRun) -> None:
+    async def _add_run(self, item: reading.ImportedRun) -> None:
         self.counts.rows += item.rows
         self.counts.runs += 1
         self.counts.elsewhere += not item.found

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from probes.catalogue import syntax
-from probes.catalogue.syntax import shown
+from probes.catalogue.syntax import quoted
 from probes.catalogue.table import Check, Table
 from probes.wire.protocol import PROTOCOLS, UNKNOWN, Protocol, Transport, protocol
 from probes.wire.target import (
@@ -53,7 +53,7 @@ def _provenance(table: Table) -> Provenance:
     if not table.has("source"):
         table.note(table.findings.gaps, "source", "is missing")
     if found.confidence not in ("high", "low"):
-        reason = f"expected high or low, got {shown(found.confidence)}"
+        reason = f"expected high or low, got {quoted(found.confidence)}"
         table.note(table.findings.unknown, "confidence", reason)
     return found
 
@@ -75,7 +75,7 @@ def _matches(pattern: str, meaning: str) -> Check:
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"expected {meaning}, got {shown(value)}")
+            raise ValueError(f"expected {meaning}, got {quoted(value)}")
         return value
 
     return check
@@ -87,7 +87,7 @@ def _one_of(*words: str) -> Check:
 
 def _port(value: int) -> int:
     if not 0 <= value <= 65535:
-        raise ValueError(f"expected 1..65535, got {shown(value)}")
+        raise ValueError(f"expected 1..65535, got {quoted(value)}")
     return value
 
 
@@ -95,7 +95,7 @@ def _alpn(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         syntax.text(value)
         if not value.isascii() or len(value) > 255:
-            raise ValueError(f"expected 1 to 255 ASCII characters, got {shown(value)}")
+            raise ValueError(f"expected 1 to 255 ASCII characters, got {quoted(value)}")
     return values
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from probes.catalogue import entries, syntax
-from probes.catalogue.syntax import one_line, shown
+from probes.catalogue.syntax import one_line, quoted
 from probes.catalogue.table import CatalogueError, Findings, Table
 from probes.wire.protocol import PROTOCOLS
 from probes.wire.target import (
@@ -164,11 +164,11 @@ class _Files:
             pem = self._bytes(name).decode("ascii")
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
         except UnicodeDecodeError:
-            table.fault(key, f"{shown(named)} is not PEM text")
+            table.fault(key, f"{quoted(named)} is not PEM text")
         except ssl.SSLError:
-            table.fault(key, f"{shown(named)} holds no valid PEM certificate")
+            table.fault(key, f"{quoted(named)} holds no valid PEM certificate")
         except ValueError as error:
-            table.fault(key, f"{shown(named)} {error}")
+            table.fault(key, f"{quoted(named)} {error}")
         else:
             return pem
         return ""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from probes.catalogue.syntax import shown
+from probes.catalogue.syntax import quoted
 from probes.catalogue.table import CatalogueError
 from probes.wire.target import Catalogue
 
@@ -56,4 +56,4 @@ def _known(what: str, wanted: Iterable[str], ids: list[str]) -> None:
 
             near = difflib.get_close_matches(name, ids, 1)
             hint = f", did you mean {near[0]}?" if near else ""
-            raise CatalogueError(f"no {what} {shown(name)} in this catalogue{hint}")
+            raise CatalogueError(f"no {what} {quoted(name)} in this catalogue{hint}")

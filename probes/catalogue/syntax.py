@@ -18,7 +18,7 @@ MAX_TEXT = 1024
 """Longest text of a catalogue, the same as `probes.wire.bounds.Text`."""
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """Return a value as it can stand in a one-line message: quoted, printable, short."""
     text = ascii(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -36,7 +36,7 @@ def text(value: str) -> str:
     if len(value) > MAX_TEXT:
         raise ValueError(f"has {len(value)} characters, at most {MAX_TEXT}")
     if _UNPRINTABLE.search(value):
-        raise ValueError(f"has control characters: {shown(value)}")
+        raise ValueError(f"has control characters: {quoted(value)}")
     return value
 
 
@@ -45,27 +45,27 @@ def host(value: str) -> str:
     if not value:
         raise ValueError("is empty")
     if not value.isascii():
-        raise ValueError(f"write the name in its ASCII form (xn--…), got {shown(value)}")
+        raise ValueError(f"write the name in its ASCII form (xn--…), got {quoted(value)}")
     name = value.lower()
     if name.endswith("."):
-        raise ValueError(f"write the name without the dot at its end, got {shown(value)}")
+        raise ValueError(f"write the name without the dot at its end, got {quoted(value)}")
     try:
         ipaddress.ip_address(name)
     except ValueError:
         pass
     else:
-        raise ValueError(f"expected a host name, got the address {shown(value)}")
+        raise ValueError(f"expected a host name, got the address {quoted(value)}")
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        raise ValueError(f"not a host name: {shown(value)}")
+        raise ValueError(f"not a host name: {quoted(value)}")
     if labels[-1].isdecimal():
-        raise ValueError(f"neither a host name nor an address: {shown(value)}")
+        raise ValueError(f"neither a host name nor an address: {quoted(value)}")
     for label in labels:
         if label.startswith("xn--"):
             try:
                 label.encode("ascii").decode("idna")
             except UnicodeError:
-                raise ValueError(f"{shown(label)} is no valid IDNA label") from None
+                raise ValueError(f"{quoted(label)} is no valid IDNA label") from None
     return name
 
 
@@ -76,7 +76,7 @@ def address(value: str) -> str:
             raise ValueError
         return str(ipaddress.ip_address(value))
     except ValueError:
-        raise ValueError(f"expected an IPv4 or IPv6 address, got {shown(value)}") from None
+        raise ValueError(f"expected an IPv4 or IPv6 address, got {quoted(value)}") from None
 
 
 def host_or_address(value: str) -> str:
@@ -104,7 +104,7 @@ def split_address(value: str, default_port: int) -> tuple[str, int]:
     if port is None:
         return canonical, default_port
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
-        raise ValueError(f"expected a port 1..65535 after the address, got {shown(value)}")
+        raise ValueError(f"expected a port 1..65535 after the address, got {quoted(value)}")
     return canonical, int(port)
 
 
@@ -120,16 +120,16 @@ def https_url(value: str) -> str:
     """Return a URL as a DoH client may use it. Raises ValueError."""
     text(value)
     if not value.isascii() or " " in value:
-        raise ValueError(f"not a URL: {shown(value)}")
+        raise ValueError(f"not a URL: {quoted(value)}")
     try:
         parts = urlsplit(value)
         name, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise ValueError(f"not a URL: {shown(value)} ({error})") from None
+        raise ValueError(f"not a URL: {quoted(value)} ({error})") from None
     if parts.scheme != "https":
-        raise ValueError(f"expected https://…, got {shown(value)}")
+        raise ValueError(f"expected https://…, got {quoted(value)}")
     if parts.username is not None or parts.fragment or port == 0:
-        raise ValueError(f"no user, fragment or port 0 in this URL: {shown(value)}")
+        raise ValueError(f"no user, fragment or port 0 in this URL: {quoted(value)}")
     host_or_address(name)
     return value
 
@@ -139,6 +139,6 @@ def path(value: str) -> str:
     text(value)
     if not re.fullmatch(r"/[\x21-\x22\x24-\x7e]*", value):
         raise ValueError(
-            f"expected a path that starts with / in printable ASCII, got {shown(value)}"
+            f"expected a path that starts with / in printable ASCII, got {quoted(value)}"
         )
     return value

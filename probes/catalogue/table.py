@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from probes.catalogue.syntax import shown, text
+from probes.catalogue.syntax import quoted, text
 
 _TOML_TIMES = (dt.date, dt.datetime, dt.time)
 """Types that TOML has of its own: msgspec would also take them from strings."""
@@ -70,7 +70,7 @@ class Table:
 
     def where(self, key: str = "") -> str:
         """Return `file: path.key`."""
-        plain = key if re.fullmatch(r"[A-Za-z0-9_.\[\]-]*", key) else shown(key)
+        plain = key if re.fullmatch(r"[A-Za-z0-9_.\[\]-]*", key) else quoted(key)
         inside = ".".join(part for part in (self._path, plain) if part)
         return f"{self.file}: {inside}" if inside else self.file
 
@@ -171,6 +171,6 @@ def _mismatch(error: msgspec.ValidationError, written: Any) -> tuple[str, str]:
 def _written(value: object) -> str:
     """A value of the wrong type, or its type where the value would be long."""
     if isinstance(value, str | int | float):
-        return shown(value)
+        return quoted(value)
     name = {"list": "array", "dict": "object"}.get(type(value).__name__, type(value).__name__)
     return _TYPE_NAMES.get(name, name)

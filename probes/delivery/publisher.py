@@ -199,7 +199,7 @@ class Publisher:
         lasted = asyncio.get_running_loop().time() - begun
         return lasted >= STABLE_SECONDS or self.stats.last_ack_ms != last_ack
 
-    async def _session(self, connection: mqtt.Connection) -> None:
+    async def _session(self, connection: mqtt.BrokerConnection) -> None:
         self._log("connected", transport=connection.transport)
         self.stats.transport = connection.transport
         try:
@@ -243,11 +243,11 @@ class Publisher:
         self._last_batched = min(rows, default=self._last_batched + 1) - 1
         self._batches.clear()
 
-    async def _publish_status(self, connection: mqtt.Connection, state: str) -> None:
+    async def _publish_status(self, connection: mqtt.BrokerConnection, state: str) -> None:
         status = codec.encode_message(self._status(state))
         await connection.publish(topics.status(self._probe), status)
 
-    async def _subscribe_to_retests(self, connection: mqtt.Connection, before: str) -> str:
+    async def _subscribe_to_retests(self, connection: mqtt.BrokerConnection, before: str) -> str:
         """Subscribe to the retests for this probe's present location; return the topic."""
         place = self._location()
         topic = "" if place == UNKNOWN_LOCATION else topics.retest(*place)
@@ -255,13 +255,13 @@ class Publisher:
             await connection.subscribe(topic)
         return topic or before
 
-    async def _send_heartbeats(self, connection: mqtt.Connection, subscribed: str) -> None:
+    async def _send_heartbeats(self, connection: mqtt.BrokerConnection, subscribed: str) -> None:
         while True:
             await asyncio.sleep(self._times.heartbeat)
             await self._publish_status(connection, "heartbeat")
             subscribed = await self._subscribe_to_retests(connection, subscribed)
 
-    async def _receive(self, connection: mqtt.Connection) -> None:
+    async def _receive(self, connection: mqtt.BrokerConnection) -> None:
         async for message in connection.messages():
             try:
                 if message.topic == topics.ack(self._probe):
@@ -299,7 +299,7 @@ class Publisher:
             batch.due = min(batch.due, now + self._times.ack)
         self._changed.set()
 
-    async def _send(self, connection: mqtt.Connection) -> None:
+    async def _send(self, connection: mqtt.BrokerConnection) -> None:
         """Return when finished. Raises BrokerError when the connection is lost."""
         loop = asyncio.get_running_loop()
         while True:
@@ -330,7 +330,7 @@ class Publisher:
         except TimeoutError:
             pass
 
-    async def _send_due(self, connection: mqtt.Connection) -> None:
+    async def _send_due(self, connection: mqtt.BrokerConnection) -> None:
         now = asyncio.get_running_loop().time()
         unanswered = [b for b in self._batches.values() if b.attempts >= UNANSWERED_ATTEMPTS]
         next_unanswered = min(unanswered, key=lambda batch: batch.attempts, default=None)
@@ -342,7 +342,7 @@ class Publisher:
             if next_unanswered is not None and batch.attempts >= UNANSWERED_ATTEMPTS:
                 batch.due = next_unanswered.due
 
-    async def _publish(self, connection: mqtt.Connection, batch: _Batch) -> None:
+    async def _publish(self, connection: mqtt.BrokerConnection, batch: _Batch) -> None:
         delay = min(self._times.ack * 1.6**batch.attempts, self._times.ack_most)
         batch.due = asyncio.get_running_loop().time() + delay * self._rng.uniform(1.0, 1.3)
         self.stats.resent += batch.attempts > 0

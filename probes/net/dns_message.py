@@ -210,7 +210,7 @@ class _Cursor:
         self.at = after or at
         return labels
 
-    def take(self, form: str) -> tuple[int, ...]:
+    def unpack(self, form: str) -> tuple[int, ...]:
         values = struct.unpack_from(form, self.payload, self.at)
         self.at += struct.calcsize(form)
         return values
@@ -223,7 +223,7 @@ def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
     cursor = _Cursor(payload)
     same = []
     for _ in range(min(questions, 2)):
-        name, (qtype, qclass) = _folded(cursor.name()), cursor.take("!2H")
+        name, (qtype, qclass) = _folded(cursor.name()), cursor.unpack("!2H")
         same.append((name, qtype, qclass) == (asked.name, asked.qtype, _IN))
     message.of_the_question = same == [True] or (
         not questions and message.rcode in _NO_QUESTION_NEEDED
@@ -243,7 +243,7 @@ def _parsed(payload: bytes, flags: int, asked: Query) -> _Message:
 def _take_record(message: _Message, cursor: _Cursor, section: int, asked: Query) -> None:
     """Read one record of section 0 (answer), 1 (authority) or 2 (additional)."""
     owner = _folded(cursor.name())
-    kind, rdclass, ttl, length = cursor.take("!2HIH")
+    kind, rdclass, ttl, length = cursor.unpack("!2HIH")
     begin, end = cursor.at, cursor.at + length
     rdata = cursor.payload[begin:end]
     if len(rdata) != length:

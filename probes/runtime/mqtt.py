@@ -181,7 +181,7 @@ class _Client(aiomqtt.Client):
         await asyncio.sleep(0)
 
 
-class Connection:
+class BrokerConnection:
     """An open connection; every method raises BrokerError when it has died."""
 
     def __init__(self, client: _Client, broker: Broker, version: str) -> None:
@@ -247,7 +247,7 @@ async def connect(
     tls: ssl.SSLContext | None = None,
     limits: Limits = NO_LIMITS,
     connack_seconds: float = CONNACK_SECONDS,
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[BrokerConnection]:
     """Connect with a clean session, give the connection, and send DISCONNECT at the end (the
     broker then drops the will).
 
@@ -275,7 +275,7 @@ async def connect(
     assert client is not None
     client.timeout = PUBLISH_SECONDS
     try:
-        yield Connection(client, broker, version)
+        yield BrokerConnection(client, broker, version)
     finally:
         client.timeout = 1.0
         with contextlib.suppress(aiomqtt.MqttError, OSError):

@@ -92,7 +92,7 @@ def _fields(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str]]:
     for field in msgspec.structs.fields(struct):
         entry = shown.get(field.name, {})
         kinds = [_kind(part) for part in entry.get("anyOf", [entry])]
-        default = "required" if field.required else f"`{_shown(field.default)}`"
+        default = "required" if field.required else f"`{_default_text(field.default)}`"
         yield field.name, " or ".join(dict.fromkeys(kinds)), default
 
 
@@ -104,7 +104,7 @@ def _kind(entry: dict[str, Any]) -> str:
     return f"array of {_kind(entry['items'])}" if "items" in entry else kind
 
 
-def _shown(default: object) -> str:
+def _default_text(default: object) -> str:
     if isinstance(default, msgspec.Struct):
         return "{}"
     if default == ():

@@ -26,14 +26,14 @@ from monitor.detection.imported.verdict import ALONE
 from monitor.detection.model import OWN_SOURCE, Event, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates
-from monitor.detection.sequence.cusum import Failure
+from monitor.detection.sequence.cusum import CountedFailure
 from monitor.detection.sequence.state import (
     Baseline,
     Member,
-    Network,
     Series,
     ServiceState,
     Suspicion,
+    TargetNetwork,
     Track,
 )
 
@@ -51,7 +51,7 @@ def outcome(fact: Fact) -> str:
     return gates.BAD if blocked and verdict.state in _FAILED else gates.SILENT
 
 
-def record(network: Network, fact: Fact, policy: Policy) -> None:
+def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the pseudo-vantage and its latest outcome. Its interval is not a schedule: it sets for
     how long silence means nothing."""
     network.members[fact.source] = Member(
@@ -63,7 +63,7 @@ def record(network: Network, fact: Fact, policy: Policy) -> None:
     )
 
 
-def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into the series of its target. There is one series per target, not one per
     layer: runs are few, and a block shows in another layer when a run is cut short."""
     word = outcome(fact)
@@ -82,7 +82,7 @@ def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> Non
     series.tracks[fact.source] = _learnt(track, fact.round, word == gates.BAD, policy)
 
 
-def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track:
+def _failed(network: TargetNetwork, track: Track, fact: Fact, policy: Policy) -> Track:
     verdict, round = fact.verdict, fact.round
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
@@ -92,7 +92,7 @@ def _failed(network: Network, track: Track, fact: Fact, policy: Policy) -> Track
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
     alone = ALONE in verdict.evidence
     share = verdict.endpoints
-    failure = Failure(
+    failure = CountedFailure(
         id=fact.id,
         started=fact.started,
         rule=lead.rule if lead is not None else verdict.rule,
@@ -200,7 +200,7 @@ def inhibitions(
     return reasons
 
 
-def reached_in_other_network(state: ServiceState, network: Network, since: int) -> bool:
+def reached_in_other_network(state: ServiceState, network: TargetNetwork, since: int) -> bool:
     """Whether another network of the same source has reached the target since a round."""
     return any(
         track.last_good >= since
@@ -213,7 +213,7 @@ def reached_in_other_network(state: ServiceState, network: Network, since: int) 
     )
 
 
-def _several_targets(state: ServiceState, network: Network) -> bool:
+def _several_targets(state: ServiceState, network: TargetNetwork) -> bool:
     """Whether other targets of the service are alarmed in this network too: a moved endpoint
     affects one function everywhere, a block affects the service."""
     return any(
@@ -224,7 +224,7 @@ def _several_targets(state: ServiceState, network: Network) -> bool:
     )
 
 
-def reached_elsewhere(state: ServiceState, network: Network) -> bool:
+def reached_elsewhere(state: ServiceState, network: TargetNetwork) -> bool:
     """Whether another network has reached the target since the onset of an alarmed network."""
     onsets = [held.onsets[densest(held)] for _, held in _alarmed(network)]
     return reached_in_other_network(state, network, min(onsets, default=0))
@@ -241,7 +241,12 @@ def _worked_before(track: Track, policy: Policy) -> bool:
 
 
 def promote(
-    state: ServiceState, network: Network, layer: str, round: int, inhibited: bool, policy: Policy
+    state: ServiceState,
+    network: TargetNetwork,
+    layer: str,
+    round: int,
+    inhibited: bool,
+    policy: Policy,
 ) -> None:
     """Raise the alarm and the tier of a series; a tier never falls while the alarm lasts."""
     series = network.layers[layer]
@@ -270,7 +275,7 @@ def promote(
         series.rank = max(series.rank, 2 if likely else 1)
 
 
-def lifted(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
+def lifted(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether the block has ended in this network: no failure for days, and enough successes for
     the share of failures during the block. With too few runs, it has ended when none of the
     networks that saw it fails any more."""
@@ -290,7 +295,7 @@ def lifted(state: ServiceState, network: Network, round: int, policy: Policy) ->
     )
 
 
-def _alarmed(network: Network) -> list[tuple[Track, Suspicion]]:
+def _alarmed(network: TargetNetwork) -> list[tuple[Track, Suspicion]]:
     return [
         (track, track.suspicion)
         for series in network.layers.values()
@@ -299,7 +304,7 @@ def _alarmed(network: Network) -> list[tuple[Track, Suspicion]]:
     ]
 
 
-def seen_again(state: ServiceState, network: Network, event: Event) -> int:
+def seen_again(state: ServiceState, network: TargetNetwork, event: Event) -> int:
     """The round since which the service is reached again where the last of an event's blocks has
     ended; not before the last failure in any network of the event."""
     failed = [

@@ -36,7 +36,7 @@ LEAST = 1_000_000
 _HALVE_ABOVE = 8
 
 
-class Failure(msgspec.Struct, frozen=True, kw_only=True):
+class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
     """One counted failure of one layer, as the detector sees it."""
 
     id: str
@@ -110,7 +110,7 @@ def _after_success(old: Suspicion, track: Track, round: int, policy: Policy) -> 
     return new
 
 
-def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
+def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> Track:
     """The track of a voting vantage after a failure that control and gates let count."""
     p0 = baseline.rate(track.baseline, policy)
     bank = policy.p1_per_mille
@@ -145,7 +145,9 @@ def fail(track: Track, round: int, failure: Failure, policy: Policy) -> Track:
     return Track(track.baseline, track.last_good, round, new)
 
 
-def note_failure(new: Suspicion, round: int, failure: Failure, nats: int, policy: Policy) -> None:
+def note_failure(
+    new: Suspicion, round: int, failure: CountedFailure, nats: int, policy: Policy
+) -> None:
     """Count the technique, the rule and the kind of a failure of `nats`. Changes `new`."""
     known = dict(new.techniques)
     known[failure.technique] = known.get(failure.technique, 0) + max(1, nats)

@@ -12,7 +12,7 @@ import msgspec
 from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
-from monitor.detection.sequence.state import Member, Network, Series, ServiceState, Track
+from monitor.detection.sequence.state import Member, Series, ServiceState, TargetNetwork, Track
 
 NO_VOTE = ("young", "chronic", "lone", "silent", "recovering")
 """Why a vantage's evidence does not count: too young, fails too often anyway, without agreement for
@@ -88,7 +88,7 @@ class Recorder:
                 if series.suspected(each):
                     self._note(round, key, network, layer, here, reasons.get(key, ""))
 
-    def _concerned(self, network: Network) -> bool:
+    def _concerned(self, network: TargetNetwork) -> bool:
         event = self._event
         return (
             (network.country, network.source) == (event.country, event.source)
@@ -97,7 +97,13 @@ class Recorder:
         )
 
     def _note(
-        self, round: int, key: str, network: Network, layer: str, facts: dict[str, Fact], gate: str
+        self,
+        round: int,
+        key: str,
+        network: TargetNetwork,
+        layer: str,
+        facts: dict[str, Fact],
+        gate: str,
     ) -> None:
         policy, each = self._policy, network.layers[layer]
         tally = series.tally(network, layer, round, policy)
@@ -152,7 +158,7 @@ _SAID = {
 
 
 def _no_vote(
-    network: Network, member: Member, each: Series, track: Track, round: int, policy: Policy
+    network: TargetNetwork, member: Member, each: Series, track: Track, round: int, policy: Policy
 ) -> str:
     if not gates.reports(member, track, round, policy):
         return "silent"

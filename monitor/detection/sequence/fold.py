@@ -15,7 +15,7 @@ from monitor.detection.imported import folding as imported
 from monitor.detection.model import OWN_SOURCE, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import events, gates, series
-from monitor.detection.sequence.state import Network, Series, ServiceState, network_key
+from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, network_key
 from probes.wire.measurement import LIVENESS_TARGETS
 
 
@@ -50,7 +50,7 @@ def step(
     catalogue = _newest_catalogue(facts)
     ordered = sorted(facts, key=_by_start)
     _sweep(new, round, policy)
-    touched: dict[str, Network] = {}
+    touched: dict[str, TargetNetwork] = {}
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if key not in touched:
@@ -58,7 +58,7 @@ def step(
             touched[key] = new.networks[key] = (
                 series.copy_for_round(known)
                 if known is not None
-                else Network(fact.target, fact.country, fact.asn, fact.source, {}, {})
+                else TargetNetwork(fact.target, fact.country, fact.asn, fact.source, {}, {})
             )
         if fact.source == OWN_SOURCE:
             series.record(touched[key], fact)

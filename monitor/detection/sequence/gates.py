@@ -21,7 +21,14 @@ import msgspec
 from monitor.detection.model import OWN_SOURCE, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline
-from monitor.detection.sequence.state import Case, Member, Network, Series, ServiceState, Track
+from monitor.detection.sequence.state import (
+    Case,
+    Member,
+    Series,
+    ServiceState,
+    TargetNetwork,
+    Track,
+)
 
 GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
     "good",
@@ -102,12 +109,14 @@ def uncorroborated(series: Series, track: Track, round: int, policy: Policy) -> 
     )
 
 
-def may_vote(network: Network, member: Member, track: Track, round: int, policy: Policy) -> bool:
+def may_vote(
+    network: TargetNetwork, member: Member, track: Track, round: int, policy: Policy
+) -> bool:
     """Whether a vantage's failures may count in this series at all."""
     return eligible(network, member, round, policy) and not baseline.chronic(track.baseline, policy)
 
 
-def eligible(network: Network, member: Member, round: int, policy: Policy) -> bool:
+def eligible(network: TargetNetwork, member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage counts at all, for accusing and for closing gates: it is old enough, and
     its network is known."""
     return (
@@ -117,7 +126,7 @@ def eligible(network: Network, member: Member, round: int, policy: Policy) -> bo
     )
 
 
-def _latest_rounds(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
+def _latest_rounds(networks: Collection[TargetNetwork]) -> dict[str, tuple[int, int]]:
     """The latest round of each vantage, and in how many networks it was then. A vantage that moved
     counts in its new network only; one in two networks at once counts in neither."""
     places: dict[str, tuple[int, int]] = {}
@@ -129,7 +138,7 @@ def _latest_rounds(networks: Collection[Network]) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _counts(network: Network, probe: str, round: int, policy: Policy) -> bool:
+def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> bool:
     """Whether a vantage counts for the question whether the service is down: it may vote, and its
     failures are neither chronic nor an old block."""
     member = network.members[probe]
@@ -152,7 +161,7 @@ def _counts(network: Network, probe: str, round: int, policy: Policy) -> bool:
     return True
 
 
-def _explained(state: ServiceState, network: Network, round: int, policy: Policy) -> bool:
+def _explained(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether a confirmed event, older than the baseline's lag, explains this network's
     failures."""
     case = state.cases.get(f"{network.country} {network.source}")
@@ -223,7 +232,7 @@ def fails_in_other_countries(
     )
 
 
-def dark(networks: Collection[Network], round: int, policy: Policy) -> bool:
+def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> bool:
     """Whether most vantages of these networks are offline."""
     if not any(m.outcome in CUT_OFF for network in networks for m in network.members.values()):
         return False
@@ -254,7 +263,7 @@ def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
     return len({country for country, probe in failing if places[probe] == (round, 1)}) >= 2
 
 
-def _own_networks(state: ServiceState, target: str) -> list[Network]:
+def _own_networks(state: ServiceState, target: str) -> list[TargetNetwork]:
     """The networks with vantages of our own that measure a target."""
     return [n for n in state.networks.values() if n.target == target and n.source == OWN_SOURCE]
 

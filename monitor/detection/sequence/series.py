@@ -16,8 +16,8 @@ import msgspec
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates, split
-from monitor.detection.sequence.cusum import Failure
-from monitor.detection.sequence.state import Baseline, Member, Network, Series, Track
+from monitor.detection.sequence.cusum import CountedFailure
+from monitor.detection.sequence.state import Baseline, Member, Series, TargetNetwork, Track
 
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
@@ -48,7 +48,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that are a blocked part of the network, whose rest is not blocked."""
 
 
-def copy_for_round(network: Network) -> Network:
+def copy_for_round(network: TargetNetwork) -> TargetNetwork:
     """A copy for this round, in which tracks and members are replaced, never changed."""
     new = copy(network)
     new.members = dict(network.members)
@@ -64,7 +64,7 @@ def probe_of(fact: Fact) -> str:
     return fact.probe if fact.source == OWN_SOURCE else fact.source
 
 
-def record(network: Network, fact: Fact) -> None:
+def record(network: TargetNetwork, fact: Fact) -> None:
     """Record the vantage and its latest outcome."""
     probe = probe_of(fact)
     known = network.members.get(probe)
@@ -79,7 +79,7 @@ def record(network: Network, fact: Fact) -> None:
     )
 
 
-def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) -> None:
     """Fold one fact into every layer that it concerns."""
     probe, outcome = probe_of(fact), gates.outcome(fact)
     if gates.unsupported(fact, inhibited):
@@ -92,7 +92,7 @@ def update(network: Network, fact: Fact, inhibited: bool, policy: Policy) -> Non
         _mixed(network, probe, fact, inhibited, policy)
 
 
-def _mixed(network: Network, probe: str, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, policy: Policy) -> None:
     member = network.members[probe]
     echo = fact.started - member.failed_at <= policy.ms(policy.residual_seconds)
     deepest = -1
@@ -120,25 +120,25 @@ def findings(fact: Fact) -> Iterator[LayerFinding]:
         yield LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)
 
 
-def _tracked(network: Network, probe: str) -> set[str]:
+def _tracked(network: TargetNetwork, probe: str) -> set[str]:
     return {name for name, series in network.layers.items() if probe in series.tracks}
 
 
-def _track(network: Network, layer: str, probe: str) -> tuple[Series, Track]:
+def _track(network: TargetNetwork, layer: str, probe: str) -> tuple[Series, Track]:
     series = network.layers.get(layer)
     if series is None:
         series = network.layers[layer] = Series({})
     return series, series.tracks.get(probe) or Track(Baseline())
 
 
-def _good(network: Network, layer: str, probe: str, round: int, policy: Policy) -> None:
+def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Policy) -> None:
     series, track = _track(network, layer, probe)
     track = cusum.succeed(track, round, policy)
     series.tracks[probe] = _learnt(series, track, round, False, policy)
 
 
 def _bad(
-    network: Network,
+    network: TargetNetwork,
     finding: LayerFinding,
     probe: str,
     fact: Fact,
@@ -153,7 +153,7 @@ def _bad(
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     if alarmed or gates.may_vote(network, network.members[probe], track, round, policy):
         named = verdict.technique if verdict.layer == finding.layer else None
-        failure = Failure(
+        failure = CountedFailure(
             id=fact.id,
             started=fact.started,
             rule=finding.rule,
@@ -180,7 +180,7 @@ def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Poli
     return Track(learnt, track.last_good, track.last_bad, held)
 
 
-def _doubt(network: Network, probe: str) -> None:
+def _doubt(network: TargetNetwork, probe: str) -> None:
     """Weaken a vantage's evidence, except where the block is confirmed."""
     for series in network.layers.values():
         track = series.tracks.get(probe)
@@ -188,7 +188,7 @@ def _doubt(network: Network, probe: str) -> None:
             series.tracks[probe] = cusum.weaken(track)
 
 
-def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
+def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:
     """Count the votes of a series."""
     series = network.layers[layer]
     voting, agreeing = [], []
@@ -239,7 +239,7 @@ def tally(network: Network, layer: str, round: int, policy: Policy) -> Tally:
 
 
 def _quorum(
-    network: Network, series: Series, voting: Sequence[str], counted: int, policy: Policy
+    network: TargetNetwork, series: Series, voting: Sequence[str], counted: int, policy: Policy
 ) -> int:
     """Evidence that the voting vantages need together, in micro-nats."""
     signed = {
@@ -261,7 +261,7 @@ def suspected(series: Series) -> bool:
 
 
 def promote(
-    network: Network, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
+    network: TargetNetwork, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
 ) -> None:
     """Raise the alarms and the tier according to a tally. A tier never falls while the block lasts;
     only the time for which the quorum has held starts again."""
@@ -305,7 +305,7 @@ def alarmed(series: Series) -> tuple[str, ...]:
     )
 
 
-def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
+def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
     """Whether most of the vantages that saw the block, and still report, reach the service again.
     Also when some do and the others are too few for a block: one vantage with a fault of its own
     must not keep an event open, and its baseline frozen, for ever."""
@@ -322,7 +322,7 @@ def lifted(network: Network, layer: str, round: int, policy: Policy) -> bool:
     return 2 * well > len(reporting) or (well > 0 and few)
 
 
-def _outlived(network: Network, series: Series, round: int, policy: Policy) -> bool:
+def _outlived(network: TargetNetwork, series: Series, round: int, policy: Policy) -> bool:
     """Whether the vantages that saw the block have long been gone and enough others there reach the
     service: volunteers leave, and an event must not stay open because of that."""
     saw = [series.tracks[probe] for probe in alarmed(series)]
@@ -341,7 +341,7 @@ def _outlived(network: Network, series: Series, round: int, policy: Policy) -> b
     return enough and len(set(owners)) >= policy.confirm_min_owners
 
 
-def drop_recovered(network: Network, layer: str, round: int, policy: Policy) -> None:
+def drop_recovered(network: TargetNetwork, layer: str, round: int, policy: Policy) -> None:
     """End the alarms of vantages that have recovered, while no other vantage agrees."""
     series = network.layers[layer]
     if series.rank > 1:

@@ -15,7 +15,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series, split
 from monitor.detection.sequence.onset import Onset, onset
 from monitor.detection.sequence.series import Tally
-from monitor.detection.sequence.state import Network, Series, ServiceState, Suspicion
+from monitor.detection.sequence.state import Series, ServiceState, Suspicion, TargetNetwork
 
 MAX_WITNESSES = 20
 HealthByCountry = Callable[[str], Mapping[str, gates.CountryHealth]]
@@ -26,7 +26,7 @@ class SeriesSummary(msgspec.Struct, frozen=True):
     """One alarmed series with its tally."""
 
     key: str
-    network: Network
+    network: TargetNetwork
     layer: str
     series: Series
     tally: Tally

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates
-from monitor.detection.sequence.state import Network, Series, Suspicion
+from monitor.detection.sequence.state import Series, Suspicion, TargetNetwork
 
 
-def on_watch(network: Network, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
+def on_watch(network: TargetNetwork, series: Series, round: int, policy: Policy) -> tuple[str, ...]:
     """The vantages on watch, sorted: alarmed for long, failing nearly always, heard within a day,
     while others of the network still reached the service after they had failed for long."""
     long, memory = policy.ms(policy.split_seconds), policy.ms(policy.lone_seconds)
@@ -43,7 +43,7 @@ def on_watch(network: Network, series: Series, round: int, policy: Policy) -> tu
 
 
 def divided(
-    network: Network, series: Series, watched: Sequence[str], round: int, policy: Policy
+    network: TargetNetwork, series: Series, watched: Sequence[str], round: int, policy: Policy
 ) -> tuple[str, ...]:
     """The vantages on watch, sorted, that are a blocked part of the network: they may vote, have
     the same signature, began within some hours of one another, and belong to enough owners. The
@@ -97,7 +97,7 @@ def _dense(held: Suspicion, policy: Policy) -> bool:
 
 
 def _reaching(
-    network: Network, series: Series, round: int, policy: Policy
+    network: TargetNetwork, series: Series, round: int, policy: Policy
 ) -> Sequence[tuple[int, str]]:
     """(last success, owner) of vantages that may vote, are not alarmed and were heard within a
     day."""

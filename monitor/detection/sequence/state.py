@@ -105,7 +105,7 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
 
 
-class Network(msgspec.Struct, array_like=True):
+class TargetNetwork(msgspec.Struct, array_like=True):
     """One target in one network of one country, by one kind of source."""
 
     target: str
@@ -151,12 +151,12 @@ class ServiceState(msgspec.Struct):
     """Last folded round."""
     swept: int = 0
     """Round at which vantages that no longer report were last removed."""
-    networks: dict[str, Network] = {}
+    networks: dict[str, TargetNetwork] = {}
     cases: dict[str, Case] = {}
     """Open events by `country source`."""
 
 
-class StateError(Exception):
+class DetectorStateError(Exception):
     """Bytes of a state that this version cannot read: the history must be folded again."""
 
 
@@ -174,9 +174,11 @@ def decode(raw: bytes) -> ServiceState:
     try:
         state = _decoder.decode(zstd.decompress(raw))
     except (msgspec.DecodeError, zstd.ZstdError, KeyError, ValueError) as error:
-        raise StateError(f"detector state: {error}") from None
+        raise DetectorStateError(f"detector state: {error}") from None
     if state.version != STATE_VERSION:
-        raise StateError(f"detector state: version {state.version}, this is {STATE_VERSION}")
+        raise DetectorStateError(
+            f"detector state: version {state.version}, this is {STATE_VERSION}"
+        )
     return state
 
 

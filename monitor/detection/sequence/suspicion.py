@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
-from monitor.detection.sequence.state import Network, ServiceState, Track
+from monitor.detection.sequence.state import ServiceState, TargetNetwork, Track
 
 Place = tuple[str, int, str]
 """Country, network, target."""
@@ -71,7 +71,7 @@ def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple
             yield (network.country, network.asn, network.target), nats
 
 
-def _new_evidence(network: Network, layer: str, round: int, now: int, policy: Policy) -> int:
+def _new_evidence(network: TargetNetwork, layer: str, round: int, now: int, policy: Policy) -> int:
     """Micro-nats of the vantage with new evidence in this round; 0 without one."""
     each = network.layers[layer]
     if each.rank > 2:

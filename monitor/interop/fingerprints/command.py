@@ -43,7 +43,7 @@ def _lint(path: Path) -> int:
 
 def _import(into: Path, files: list[Path]) -> int:
     """Import every file, or none when one of them is malformed."""
-    found: list[tuple[Path, tables.Table]] = []
+    found: list[tuple[Path, tables.FingerprintTable]] = []
     for path in files:
         try:
             with path.open("rb") as file:

@@ -63,7 +63,7 @@ _LISTED = re.compile(r"'([^'\[\]]*)'")
 
 
 @dataclass
-class Table:
+class FingerprintTable:
     """What a file held."""
 
     origin: str = ""
@@ -75,9 +75,9 @@ class Table:
     """What is malformed: `place: reason`. A file with any is not to be taken."""
 
 
-def read(name: str, raw: bytes) -> Table:
+def read(name: str, raw: bytes) -> FingerprintTable:
     """Return what the bytes of a file hold; `name` stands in the faults. Never raises."""
-    table = Table()
+    table = FingerprintTable()
     if len(raw) > MAX_BYTES:
         table.faults.append(f"{name}: {len(raw)} bytes, at most {MAX_BYTES}")
         return table
@@ -97,7 +97,7 @@ def read(name: str, raw: bytes) -> Table:
             table.faults.append(f"{name}:1: columns {printable(','.join(columns))}: no known list")
             return table
         for line, row in _rows(reader, table, name, len(columns)):
-            _take(table, f"{name}:{line}", dict(zip(columns, row, strict=True)))
+            _add_row(table, f"{name}:{line}", dict(zip(columns, row, strict=True)))
     except csv.Error as error:
         table.faults.append(f"{name}:{reader.line_num}: {error}")
     _tell_apart(table)
@@ -117,7 +117,7 @@ def write(entries: Iterable[Fingerprint]) -> bytes:
 
 
 def _rows(
-    reader: Iterator[list[str]], table: Table, name: str, width: int
+    reader: Iterator[list[str]], table: FingerprintTable, name: str, width: int
 ) -> Iterator[tuple[int, list[str]]]:
     count, line = 0, 2
     for row in reader:
@@ -134,7 +134,7 @@ def _rows(
         yield here, row
 
 
-def _take(table: Table, place: str, row: dict[str, str]) -> None:
+def _add_row(table: FingerprintTable, place: str, row: dict[str, str]) -> None:
     one = _from_ooni(row) if table.origin == "ooni" else _from_lab(row)
     if (wrong := problem(one)) is not None:
         table.faults.append(f"{place}: {wrong}")
@@ -191,7 +191,7 @@ def _countries(listed: Iterable[str]) -> tuple[str, ...]:
     return () if "ZZ" in named else tuple(sorted(named))
 
 
-def _tell_apart(table: Table) -> None:
+def _tell_apart(table: FingerprintTable) -> None:
     """Published lists use some names twice: the later one gets a number."""
     seen: dict[str, int] = {}
     for index, one in enumerate(table.entries):

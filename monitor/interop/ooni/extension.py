@@ -89,7 +89,7 @@ def _entries(keys: Mapping[str, Any]) -> list[tuple[int, AnyObservation]]:
     return found
 
 
-def kept(index: int, seen: AnyObservation) -> ExtensionEntry:
+def extension_entry(index: int, seen: AnyObservation) -> ExtensionEntry:
     """The entry of an observation."""
     if isinstance(seen, Unrecognised):
         return ExtensionEntry(index=index, text=seen.raw.decode())

@@ -29,7 +29,7 @@ _LONGEST_LINE = 32 << 20
 _NOT_JSON = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
-class Stream(Protocol):
+class PeekableFile(Protocol):
     """The part of a file object that is needed."""
 
     def peek(self, size: int = ..., /) -> bytes:
@@ -66,7 +66,7 @@ class LinesRead(msgspec.Struct, frozen=True):
 
 
 Item = ImportedRun | Refusal | LinesRead
-Again = Callable[[], AbstractContextManager[Stream]]
+Again = Callable[[], AbstractContextManager[PeekableFile]]
 
 
 def read(again: Again, targets_by_name: TargetIndex) -> Iterator[Item]:
@@ -88,7 +88,7 @@ def read(again: Again, targets_by_name: TargetIndex) -> Iterator[Item]:
 
 
 @contextmanager
-def _text(stream: Stream) -> Iterator[TextIO]:
+def _text(stream: PeekableFile) -> Iterator[TextIO]:
     # Invalid UTF-8 must not end the whole file.
     raw = cast(BinaryIO, stream)
     text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
@@ -180,7 +180,7 @@ def _taken(run: Run, line: int, rows: int, targets_by_name: TargetIndex) -> Impo
     return ImportedRun(line, rows, tuple(found))
 
 
-def _read_json(stream: Stream, targets_by_name: TargetIndex) -> Iterator[Item]:
+def _read_json(stream: PeekableFile, targets_by_name: TargetIndex) -> Iterator[Item]:
     """One measurement a line, or one document (a measurement or a list) over many lines."""
     first = stream.readline(_LONGEST_DOCUMENT)
     while first and not first.strip():
@@ -200,7 +200,7 @@ def _read_json(stream: Stream, targets_by_name: TargetIndex) -> Iterator[Item]:
             yield from _line(line, number, targets_by_name)
 
 
-def _lines(stream: Stream) -> Iterator[bytes | None]:
+def _lines(stream: PeekableFile) -> Iterator[bytes | None]:
     """The remaining lines; None for one that is too long."""
     while line := stream.readline(_LONGEST_LINE):
         if len(line) < _LONGEST_LINE or line.endswith(b"\n"):
@@ -211,7 +211,9 @@ def _lines(stream: Stream) -> Iterator[bytes | None]:
         yield None
 
 
-def _read_document(first: bytes, stream: Stream, targets_by_name: TargetIndex) -> Iterator[Item]:
+def _read_document(
+    first: bytes, stream: PeekableFile, targets_by_name: TargetIndex
+) -> Iterator[Item]:
     rest = stream.read(_LONGEST_DOCUMENT)
     try:
         whole = msgspec.json.decode(first + rest)

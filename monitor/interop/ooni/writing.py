@@ -15,7 +15,7 @@ from typing import Any, assert_never
 import msgspec
 
 from monitor.detection.model import Stored
-from monitor.interop.ooni.extension import FRAME, KEY, TEST, ExtensionFrame, kept
+from monitor.interop.ooni.extension import FRAME, KEY, TEST, ExtensionFrame, extension_entry
 from probes.wire.observation import (
     AnyObservation,
     AppExchange,
@@ -66,7 +66,7 @@ def document(stored: Stored) -> Entry:
     }
     for index, seen in enumerate(measured.observations):
         name, entry = _entry(seen)
-        own = kept(index, seen)
+        own = extension_entry(index, seen)
         keys[name].append(own if name == KEY else {**entry, "transaction_id": index, KEY: own})
     return {
         "annotations": {

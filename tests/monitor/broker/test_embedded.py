@@ -11,7 +11,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from monitor.broker import Certificate, EmbeddedBroker, EmbeddedBrokerError
+from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, ListenerCertificate
 from monitor.broker.embedded import _Router
 from probes.wire import topics
 from tests.world.brokers import House, until
@@ -23,7 +23,9 @@ async def anybody(user: str, secret: str) -> bool:
     return secret == "s"
 
 
-def broker(host: str = "127.0.0.1", port: int = 0, **options: Certificate) -> EmbeddedBroker:
+def broker(
+    host: str = "127.0.0.1", port: int = 0, **options: ListenerCertificate
+) -> EmbeddedBroker:
     return EmbeddedBroker(host, port, anybody, "monitor", "m", **options)
 
 
@@ -47,7 +49,7 @@ async def test_tls(tmp_path: Path) -> None:
     chain.write_text(leaf.chain_pem)
     key.write_text(leaf.key_pem)
     context = ssl.create_default_context(cadata=authority.pem)
-    async with broker(certificate=Certificate(chain, key)) as running:
+    async with broker(certificate=ListenerCertificate(chain, key)) as running:
         assert running.url == f"mqtts://127.0.0.1:{running.port}"
         async with aiomqtt.Client(
             "127.0.0.1", running.port, username="p-1", password="s", tls_context=context
@@ -60,7 +62,7 @@ async def test_tls(tmp_path: Path) -> None:
         writer.close()
         await writer.wait_closed()
     with pytest.raises(EmbeddedBrokerError, match="missing"):
-        async with broker(certificate=Certificate(tmp_path / "missing", key)):
+        async with broker(certificate=ListenerCertificate(tmp_path / "missing", key)):
             pass
 
 

@@ -61,18 +61,18 @@ def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:
 
 def test_a_burst_is_free_and_more_is_delayed() -> None:
     rate_limits = RateLimits(rate=10, burst=100)
-    assert rate_limits.take("a", 60, 0.0) == 0
-    assert rate_limits.take("a", 40, 0.0) == 0
-    assert rate_limits.take("a", 50, 0.0) == 5.0
-    assert rate_limits.take("b", 50, 0.0) == 0, "another probe is not concerned"
-    assert rate_limits.take("a", 10, 5.0) == 1.0
+    assert rate_limits.charge("a", 60, 0.0) == 0
+    assert rate_limits.charge("a", 40, 0.0) == 0
+    assert rate_limits.charge("a", 50, 0.0) == 5.0
+    assert rate_limits.charge("b", 50, 0.0) == 0, "another probe is not concerned"
+    assert rate_limits.charge("a", 10, 5.0) == 1.0
 
 
 def test_who_ignores_the_delay_is_not_taken_from() -> None:
     rate_limits = RateLimits(rate=10, burst=100)
     taken = 0
     while not rate_limits.is_blocked("a", 0.0):
-        rate_limits.take("a", 10, 0.0)
+        rate_limits.charge("a", 10, 0.0)
         taken += 10
     assert taken == 200
     assert not rate_limits.is_blocked("b", 0.0)
@@ -85,7 +85,7 @@ def test_long_run_rate_is_kept(steps: list[tuple[float, int]]) -> None:
     rate_limits, now, taken = RateLimits(rate=50, burst=500), 0.0, 0
     for pause, size in steps:
         now += pause
-        delay = rate_limits.take("a", size, now)
+        delay = rate_limits.charge("a", size, now)
         assert delay >= 0
         taken += max(1, size)
         now += delay
@@ -95,5 +95,5 @@ def test_long_run_rate_is_kept(steps: list[tuple[float, int]]) -> None:
 def test_memory_of_rates_is_bounded() -> None:
     rate_limits = RateLimits()
     for number in range(roster.MAX_PROBES + 50):
-        rate_limits.take(str(number), 1, 0.0)
+        rate_limits.charge(str(number), 1, 0.0)
     assert len(rate_limits._levels) == roster.MAX_PROBES

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Change, Event, EventState
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.state import Case, Member, Network, ServiceState
+from monitor.detection.sequence.state import Case, Member, ServiceState, TargetNetwork
 from monitor.detector.transitions import new_transitions
 from tests.monitor.store.samples import event
 
@@ -56,7 +56,7 @@ def test_more_evidence_alone_is_no_new_transitions() -> None:
 def test_what_only_old_facts_say_waits() -> None:
     new, limit = told(OPENED, LIKELY), Policy().ms(Policy().silent_seconds)
     networks = {
-        str(n): Network(
+        str(n): TargetNetwork(
             "wechat/messaging", "RU", 64501, "probe", {"p": Member("o", 0, interval, 0, "bad")}
         )
         for n, interval in enumerate((60_000, 60_000, 10**12))

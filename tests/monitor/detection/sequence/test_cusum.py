@@ -9,7 +9,7 @@ from monitor.detection.model import Technique
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.cusum import (
     WITNESSES,
-    Failure,
+    CountedFailure,
     depth,
     evidence,
     fail,
@@ -30,8 +30,8 @@ MINUTE = 60_000
 
 def failure(
     weight: int = 0, technique: str = "tcp.timeout", part: bool = False, n: int = 0
-) -> Failure:
-    return Failure(
+) -> CountedFailure:
+    return CountedFailure(
         id=f"{n:032x}", started=n, rule="r", weight=weight, technique=technique, part=part
     )
 

@@ -16,10 +16,10 @@ from monitor.detection.sequence.gates import (
 from monitor.detection.sequence.state import (
     Baseline,
     Member,
-    Network,
     Series,
     ServiceState,
     Suspicion,
+    TargetNetwork,
     Track,
 )
 from tests.monitor.detection.worlds import (
@@ -204,7 +204,7 @@ def test_a_member_is_fresh_for_a_window_or_two_intervals() -> None:
     ],
 )
 def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> None:
-    network = Network(TARGET, country, asn, "probe")
+    network = TargetNetwork(TARGET, country, asn, "probe")
     member = Member("o", START - age, INTERVAL, START, gates.GOOD)
     track = Track(Baseline(2000, failed))
     assert may_vote(network, member, track, START, POLICY) is vote

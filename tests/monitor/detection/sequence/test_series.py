@@ -18,7 +18,7 @@ from monitor.detection.sequence.series import (
     tally,
     update,
 )
-from monitor.detection.sequence.state import Network, Track
+from monitor.detection.sequence.state import TargetNetwork, Track
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -39,12 +39,12 @@ from tests.monitor.detection.worlds import (
 FULL = POLICY.threshold_micronats
 
 
-def network(source: str = "probe") -> Network:
-    return Network(TARGET, "RU", 64501, source, {}, {})
+def network(source: str = "probe") -> TargetNetwork:
+    return TargetNetwork(TARGET, "RU", 64501, source, {}, {})
 
 
 def say(
-    place: Network,
+    place: TargetNetwork,
     n: int,
     *said: Verdict,
     people: list[Vantage] | None = None,
@@ -58,11 +58,11 @@ def say(
         update(place, one, inhibited, POLICY)
 
 
-def track(place: Network, layer: str = "tls", n: int = 0) -> Track:
+def track(place: TargetNetwork, layer: str = "tls", n: int = 0) -> Track:
     return place.layers[layer].tracks[f"p-ru64501-{n}"]
 
 
-def rise(place: Network, n: int, layer: str = "tls", inhibited: bool = False) -> int:
+def rise(place: TargetNetwork, n: int, layer: str = "tls", inhibited: bool = False) -> int:
     at = START + n * INTERVAL
     promote(place, layer, tally(place, layer, at, POLICY), at, inhibited, POLICY)
     return place.layers[layer].rank

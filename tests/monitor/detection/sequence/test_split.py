@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import EventState, State, Technique, Tier, Verdict
 from monitor.detection.sequence import confidence, split
-from monitor.detection.sequence.state import Network
+from monitor.detection.sequence.state import TargetNetwork
 from tests.monitor.detection.worlds import (
     INJECTED,
     INTERVAL,
@@ -39,7 +39,7 @@ def saying(verdict: Verdict | None, *numbers: int) -> Script:
     return by_probe(dict.fromkeys(names(*numbers), verdict))
 
 
-def network(world: World) -> Network:
+def network(world: World) -> TargetNetwork:
     (found,) = [each for each in world.state.networks.values() if each.asn == 64501]
     return found
 

@@ -9,12 +9,12 @@ import pytest
 from monitor.detection.sequence.state import (
     Baseline,
     Case,
+    DetectorStateError,
     Member,
-    Network,
     Series,
     ServiceState,
-    StateError,
     Suspicion,
+    TargetNetwork,
     Track,
     decode,
     encode,
@@ -40,7 +40,7 @@ def test_equal_states_have_equal_bytes_whatever_their_order() -> None:
         track = Track(
             Baseline(4, 5, 2, 3, 1, b"hours", b"stretches"), 6, 7, Suspicion([1], [2], [3])
         )
-        network = Network(
+        network = TargetNetwork(
             "a/b",
             "RU",
             1,
@@ -91,7 +91,7 @@ def stored(value: object) -> bytes:
     ],
 )
 def test_what_cannot_be_read_is_said(raw: bytes) -> None:
-    with pytest.raises(StateError, match=r"^detector state: "):
+    with pytest.raises(DetectorStateError, match=r"^detector state: "):
         decode(raw)
 
 

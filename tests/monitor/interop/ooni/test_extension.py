@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.interop.ooni.extension import FRAME, KEY, kept, restore
+from monitor.interop.ooni.extension import FRAME, KEY, extension_entry, restore
 from monitor.interop.ooni.run import Run
 from probes.wire.observation import TCPConnect, Unrecognised
 
@@ -23,7 +23,7 @@ def keys(**more: Any) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(
         {
             FRAME: {"target": "a/b", "started": 1234, "combine": "all_of"},
-            KEY: [{"index": 1, "text": kept(1, ODD).text}],
+            KEY: [{"index": 1, "text": extension_entry(1, ODD).text}],
             "tcp_connect": [
                 {
                     "status": {"failure": "eof_error"},
