@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.facts.endpoint_context import (
+    AFTER_TRIGGER,
+    EndpointContext,
+    Reach,
+    StepFacts,
+    reach,
+)
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
     Kind,
@@ -27,9 +33,6 @@ from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
 from probes.wire.measurement import Measurement
 from probes.wire.observation import QUICHandshake
-
-AFTER_TRIGGER = "after_trigger"
-"""Beside an innocuous name: ours had died here a short while before."""
 
 
 @dataclass(frozen=True)
