@@ -33,10 +33,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Under scripts/test, install the Debian packages that the selected tests need."""
-    if not os.environ.get("REACHWATCH_INSTALL"):
-        return
     marks = [mark for item in session.items for mark in item.iter_markers("needs")]
     packages = sorted({package for mark in marks for package in mark.args})
+    listed = (ROOT / "tests/packages.txt").read_text().split()
+    if unlisted := [package for package in packages if package not in listed]:
+        raise pytest.UsageError(f"not in tests/packages.txt: {', '.join(unlisted)}")
+    if not packages or not os.environ.get("REACHWATCH_INSTALL"):
+        return
     with (ROOT / "scripts/packages").open() as lock:  # one worker at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(

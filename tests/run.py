@@ -143,7 +143,11 @@ def main() -> int:
         left += [f"file {path}" for path in sorted(own.iterdir())]
     left += [f"namespace {name}" for name in sorted(namespaces() - before_names)]
     left += [f"work tree {line}" for line in sorted(changes(root) - before_tree)]
-    print(f"after: {len(left)} things left behind, {time.monotonic() - began:.0f} s")
+    used = os.times()
+    print(
+        f"after: {len(left)} things left behind, {time.monotonic() - began:.0f} s, "
+        f"{used.children_user + used.children_system:.0f} s of processor time"
+    )
     for line in left:
         print(f"left behind: {line}")
     return status or (1 if left else 0)

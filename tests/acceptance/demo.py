@@ -41,7 +41,7 @@ class Demonstration:
     def __exit__(self, *_: object) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.status = self.process.wait(30)
+            self.status = self.process.wait(120)
         finally:
             if self.process.poll() is None:
                 self.process.kill()
@@ -49,7 +49,7 @@ class Demonstration:
 
     def get(self, path: str) -> str:
         """Body of a page."""
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=120) as answer:
             return str(answer.read().decode())
 
     def events(self, query: str = "") -> list[dict[str, Any]]:

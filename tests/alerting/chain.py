@@ -33,13 +33,12 @@ from monitor.store.records import Conclusions, Probe, Token
 from probes.wire.measurement import Role
 from tests.monitor.store.samples import admitted, verdict
 from tests.world.mosquitto import free_port
+from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACE = 600
 HOUR = 3600 / PACE
 POLICY = Policy(pace=PACE)
-PATIENCE = 30.0
-"""How long a loaded machine may take for what is due within a second or two."""
 PUBLIC_URL = "https://reach.example"
 
 
@@ -52,7 +51,7 @@ T = TypeVar("T")
 
 async def until(what: str, look: Callable[[], Awaitable[T | None]]) -> T:
     """The first thing that `look` finds."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HANG_SECONDS
     while True:
         found = await look()
         if found is not None:
@@ -93,7 +92,7 @@ class Program:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(HANG_SECONDS)
             except subprocess.TimeoutExpired:
                 self.kill()
 

@@ -90,7 +90,7 @@ class Fleet:
         )  # fmt: skip
         self._monitor("collect", *reading)
         self._monitor("detect", *reading, "--pace", str(self.pace), *self._detecting)
-        self.wait(lambda: self.get("/readyz") == "ready\n", 120, "the centre")
+        self.wait(lambda: self.get("/readyz") == "ready\n", 300, "the centre")
         members = [(s, f"{s}-{n}", o) for s in NETWORKS for n, o in enumerate(OWNERS)]
         members.append(("control", "centre", "centre"))
         for space, name, owner in members:

@@ -22,7 +22,7 @@ from tests.lab.plan import Plan, Service, draw
 from tests.lab.run import UNSHARE
 from tests.lab.world import ROOT, World
 
-LIMIT_SECONDS = 420
+LIMIT_SECONDS = 560
 PACE = 10
 """Not more: what a measurement takes (three seconds for second answers alone) is not divided."""
 INTERVAL = 300 // PACE
@@ -97,7 +97,7 @@ def main(seed: int, folder: Path, how: str, last: str) -> None:
             f"mqtt://127.0.0.1:{MONITOR_PORT}", "monitor", str(folder / "secret"), str(heard),
             wait_for="ready",
         )  # fmt: skip
-        fleet.wait(lambda: fleet.rounds() >= 1, 120, "a quiet round")
+        fleet.wait(lambda: fleet.rounds() >= 1, 300, "a quiet round")
         record["quiet"] = fleet.events()
         time.sleep((LATE - time.time() / INTERVAL) % 1 * INTERVAL)
         world.interfere({"tls": {"name": hit.host.name, "act": "reset"}})

@@ -18,6 +18,7 @@ TECHNIQUES = ("dns.nxdomain", "tcp.reset", "tls.reset.sni")
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.rest,
+    pytest.mark.timeout(1600),
     pytest.mark.needs(*PACKAGES, "mosquitto", "prometheus", "prometheus-alertmanager"),
 ]
 

@@ -20,8 +20,9 @@ from tests.lab.plan import Plan, Service, draw
 from tests.lab.run import UNSHARE
 from tests.lab.world import ROOT, World
 
-LIMIT_SECONDS = 560
-"""For a hang alone."""
+LIMIT_SECONDS = 1500
+HANG_SECONDS = 300
+"""For a hang alone, as the limit of the whole."""
 QUIET_ROUNDS = 3
 
 
@@ -110,12 +111,14 @@ def main(seed: int, folder: Path) -> None:
         fleet.start()
         fleet.start_alerting()
         took["start"] = time.monotonic() - began
-        took["quiet"] = fleet.wait(lambda: fleet.rounds() >= QUIET_ROUNDS, 120, "quiet rounds")
+        took["quiet"] = fleet.wait(
+            lambda: fleet.rounds() >= QUIET_ROUNDS, HANG_SECONDS, "quiet rounds"
+        )
         record["quiet"] = fleet.events()
         block(world, plan)
-        took["confirmed"] = fleet.wait(confirmed, 150, "the events")
+        took["confirmed"] = fleet.wait(confirmed, HANG_SECONDS, "the events")
         record["blocked"] = fleet.events()
-        took["paged"] = fleet.wait(lambda: all(p for p, _ in heard()), 60, "the pages")
+        took["paged"] = fleet.wait(lambda: all(p for p, _ in heard()), HANG_SECONDS, "the pages")
         record["pages"] = {e["id"]: fleet.get(f"/e/{e['id']}") for e in record["blocked"]}
         record["overview"] = fleet.get("/")
         record["metrics"] = fleet.get("/metrics")
@@ -124,9 +127,11 @@ def main(seed: int, folder: Path) -> None:
         }
         world.run("isp", "nft", "flush", "ruleset")
         took["closed"] = fleet.wait(
-            lambda: all(e["state"] == "closed" for e in fleet.events()), 150, "the end"
+            lambda: all(e["state"] == "closed" for e in fleet.events()), HANG_SECONDS, "the end"
         )
-        took["told"] = fleet.wait(lambda: all(ends for _, ends in heard()), 60, "the closings")
+        took["told"] = fleet.wait(
+            lambda: all(ends for _, ends in heard()), HANG_SECONDS, "the closings"
+        )
         record["lifted"] = fleet.events()
     finally:
         world.close()

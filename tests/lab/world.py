@@ -26,6 +26,7 @@ from tests.lab.interferer import APP_PORT, DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
 from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, speakers, unbound
 from tests.lab.trust import Authority, self_sign
+from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACES = ("probe", "isp", "transit", "internet", "control", "other")
@@ -335,7 +336,7 @@ class World:
 
     def _wait(self, server: subprocess.Popen[str], address: str, port: int) -> None:
         """Wait until a server listens."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + HANG_SECONDS
         while time.monotonic() < until:
             if listens(server.pid, address, port):
                 return
@@ -352,7 +353,7 @@ class World:
             process.send_signal(signal.SIGTERM)
         for process in self._running:
             try:
-                process.wait(3)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -23,6 +23,8 @@ from typing import Any
 
 import websocket
 
+from tests.world.waiting import HANG_SECONDS
+
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -38,7 +40,6 @@ FLAGS = (
     "--proxy-bypass-list=127.0.0.1",
     "--remote-debugging-port=0",
 )
-START_SECONDS = 30.0
 
 
 def executable() -> str | None:
@@ -50,7 +51,9 @@ class Tab:
     """One tab: commands go out, answers are awaited, events are kept in order."""
 
     def __init__(self, address: str) -> None:
-        self._socket = websocket.create_connection(address, timeout=20, suppress_origin=True)
+        self._socket = websocket.create_connection(
+            address, timeout=HANG_SECONDS, suppress_origin=True
+        )
         self._numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -137,7 +140,9 @@ class Browser:
     def tab(self) -> Iterator[Tab]:
         """A new tab."""
         root = f"ws://127.0.0.1:{self._port}"
-        main = websocket.create_connection(f"{root}{self._path}", timeout=20, suppress_origin=True)
+        main = websocket.create_connection(
+            f"{root}{self._path}", timeout=HANG_SECONDS, suppress_origin=True
+        )
         try:
             main.send(
                 json.dumps(
@@ -159,7 +164,7 @@ class Browser:
     @classmethod
     def at(cls, active_port_file: Path, process: subprocess.Popen[bytes]) -> Browser:
         """Wait for the file in which Chromium writes its port and path."""
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + HANG_SECONDS
         while time.monotonic() < until:
             if process.poll() is not None:
                 raise RuntimeError(f"chromium ended with {process.returncode}")
@@ -191,7 +196,7 @@ def chromium() -> Iterator[Browser]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(HANG_SECONDS)
         except subprocess.TimeoutExpired:
             pass
         with contextlib.suppress(ProcessLookupError):

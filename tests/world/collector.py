@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import aiomqtt
 
 from probes.wire import codec, topics
+from tests.world.waiting import HANG_SECONDS
 
 
 class FakeCollector:
@@ -32,7 +33,7 @@ class FakeCollector:
         """Collect until cancelled, across restarts of the broker."""
         while True:
             with contextlib.suppress(aiomqtt.MqttError):
-                async with aiomqtt.Client("127.0.0.1", port, timeout=2) as client:
+                async with aiomqtt.Client("127.0.0.1", port, timeout=HANG_SECONDS) as client:
                     await client.subscribe([(topics.ALL_MEASUREMENTS, 1), (topics.ALL_STATUS, 1)])
                     async for message in client.messages:
                         await self._take(client, message)
@@ -58,7 +59,7 @@ class FakeCollector:
                 await client.publish(topics.ack(probe), codec.encode_message(ack), qos=1)
         self._changed.set()
 
-    async def wait(self, condition: object, seconds: float = 40) -> None:
+    async def wait(self, condition: object, seconds: float = HANG_SECONDS) -> None:
         """Wait until `condition()` holds, looking whenever something arrives."""
         assert callable(condition)
         async with asyncio.timeout(seconds):

@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.world.waiting import HANG_SECONDS
+
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
@@ -79,7 +81,7 @@ class Mosquitto:
             self._process = subprocess.Popen(
                 [PROGRAM, "-v", "-c", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
                 # Somebody else's listener would answer as well: ours must still be alive.
@@ -95,10 +97,10 @@ class Mosquitto:
             self._process.send_signal(number)
         if self._process is not None:
             try:
-                self._process.wait(5)
+                self._process.wait(HANG_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(5)
+                self._process.wait(HANG_SECONDS)
             self._process = None
 
     def stop(self) -> None:
@@ -109,7 +111,7 @@ class Mosquitto:
         """SIGKILL, then wait: everything that it queued is lost."""
         self._end(signal.SIGKILL)
 
-    async def wait_logged(self, text: str, seconds: float = 5) -> None:
+    async def wait_logged(self, text: str, seconds: float = HANG_SECONDS) -> None:
         """Wait until a line of the log contains `text`."""
         async with asyncio.timeout(seconds):
             while text not in self.log.read_text(errors="replace"):  # noqa: ASYNC110 - a file

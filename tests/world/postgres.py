@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from tests.world.mosquitto import free_port
+from tests.world.waiting import HANG_SECONDS
 
 
 def _programs() -> Path:
@@ -64,7 +65,7 @@ class PostgreSQL:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANG_SECONDS,
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
@@ -107,7 +108,7 @@ class PostgreSQL:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANG_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             with contextlib.suppress(RuntimeError):
                 self._run("pg_isready", "-q", "-h", str(self.directory), "-p", str(port))
@@ -136,10 +137,10 @@ class PostgreSQL:
             if self._process.poll() is None:
                 self._process.send_signal(number)
             try:
-                self._process.wait(10)
+                self._process.wait(HANG_SECONDS)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-                self._process.wait(10)
+                self._process.wait(HANG_SECONDS)
             self._process = None
 
     def stop(self) -> None:

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from monitor.local import children
+from tests.world.waiting import eventually, wait_until
 
 
 def alive(pid: int) -> bool:
@@ -21,11 +21,11 @@ def alive(pid: int) -> bool:
 
 
 async def wait_for(path: Path, lines: int) -> list[int]:
-    async with asyncio.timeout(20):
-        while True:
-            if path.exists() and len(found := path.read_text().split()) >= lines:
-                return [int(word) for word in found]
-            await asyncio.sleep(0.05)
+    def written() -> list[int]:
+        found = path.read_text().split() if path.exists() else []
+        return [int(word) for word in found] if len(found) >= lines else []
+
+    return await eventually(written)
 
 
 async def test_a_child_that_ends_is_started_again(tmp_path: Path) -> None:
@@ -60,14 +60,9 @@ def test_children_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         f"pathlib.Path('{tmp_path}/log')))"
     )
     parent = subprocess.Popen([sys.executable, "-c", program])
-    deadline = time.monotonic() + 20
-    while not (pids.exists() and pids.read_text().strip()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: pids.exists() and pids.read_text().strip())
     pid = int(pids.read_text())
     assert alive(pid)
     os.kill(parent.pid, signal.SIGKILL)
     parent.wait()
-    while alive(pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not alive(pid))

@@ -14,6 +14,7 @@ from probes.cli import consent
 from tests.monitor.test_pipeline import fetch, reachwatch, wait
 from tests.world.mosquitto import free_port
 from tests.world.tiny import tiny_world
+from tests.world.waiting import HANG_SECONDS
 
 
 async def test_the_hash_is_that_of_the_present_text() -> None:
@@ -40,7 +41,7 @@ async def test_up_measures_through_its_local_probe_and_says_so(tmp_path: Path) -
             process = subprocess.Popen(words, stdout=out, stderr=out, env=environment)
         try:
             wait(f"{url}/readyz", process, log)
-            deadline = time.monotonic() + 40
+            deadline = time.monotonic() + HANG_SECONDS
             while b"reachwatch_measurements_ingested_total 0.0" in (
                 body := fetch(f"{url}/metrics")[1]
             ):
@@ -51,7 +52,7 @@ async def test_up_measures_through_its_local_probe_and_says_so(tmp_path: Path) -
             assert "nothing can be called blocked yet" in page
             assert "reachwatch token new --role control" in page
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(HANG_SECONDS) == 0
         finally:
             if process.poll() is None:
                 process.kill()

@@ -96,9 +96,9 @@ async def test_locked_for_three_seconds_only_waits(sqlite_url: str, tmp_path: Pa
         line(other)
         began = time.monotonic()
         assert await store.facts.arrivals(0) == []
-        assert time.monotonic() - began < 1, "a reader waited for a writer"
+        read = time.monotonic() - began
         assert await store.facts.add([admitted(1)], []) == Added(1, 0, 0)
-        assert time.monotonic() - began > 2
+        assert read < (time.monotonic() - began) / 2, "a reader waited for a writer"
     await store.close()
 
 
