@@ -28,7 +28,7 @@ async def test_a_failed_measurement_is_explained(web: Client) -> None:
     said = await text(web, id_of(0))
     assert "WeChat, web, from AS64501 in Russia" in said
     assert "One measurement alone confirms nothing" in said
-    assert "The handshake dies by RST for the service" in said
+    assert "The handshake is reset (RST) for the service" in said
     assert "forged on the path, not by the far end" in said
     assert "reset 12 ms after our hello that named web.wechat.test" in said
     assert "2 certificates shown" in said
