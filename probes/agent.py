@@ -32,7 +32,7 @@ from probes.privacy.scrub import scrub
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
-from probes.rounds.round import Setup, measure_again, measure_round
+from probes.rounds.round import Setup, measure_retest, measure_round
 from probes.rounds.traffic_budget import TrafficBudget
 from probes.state_directory import StateError
 from probes.wire import codec
@@ -89,7 +89,7 @@ class Agent:
         pause = pause_ms(config.interval_ms, setup.timeouts.residual)
         self._retests = RetestRunner(
             RetestLimits({target.id: target for target in self._targets}, pause),
-            self._measure_again,
+            self._measure_retest,
             measuring=self._measuring,
             now_ms=setup.network.wall_ms,
             rng=self._rng,
@@ -248,7 +248,7 @@ class Agent:
     def _on_retest(self, request: Retest) -> None:
         self._retests.submit(request, self._budget.affordable_retests() - self._retests.waiting)
 
-    async def _measure_again(self, planned: PlannedRetest) -> None:
+    async def _measure_retest(self, planned: PlannedRetest) -> None:
         async def emit(draft: Measurement) -> None:
             self._failures.update(failed_endpoints(draft))
             clean = scrub(draft, self._location.own)
@@ -260,7 +260,7 @@ class Agent:
 
         self._publisher.round_opened(planned.round_ms)
         try:
-            await measure_again(
+            await measure_retest(
                 self._setup,
                 planned.targets,
                 round_ms=planned.round_ms,

@@ -89,7 +89,7 @@ async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
         batches = f"{topics.COLLECTORS_SHARE}{batches}"
     for wanted in (batches, topics.ALL_STATUS):
         if not await connection.subscribe(wanted):
-            raise BrokerError(f"the broker rejection the subscription {wanted}")
+            raise BrokerError(f"the broker refused the subscription {wanted}")
 
 
 async def _read_until_stopped(

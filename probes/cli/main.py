@@ -36,7 +36,7 @@ from probes.delivery.sqlite_file import DiskError
 from probes.log import Log, LogHandler, printable
 from probes.net.resolvers import ResolverError
 from probes.privacy import geo
-from probes.privacy.location import locate, own_words
+from probes.privacy.location import locate, own_identifiers
 from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
@@ -114,7 +114,7 @@ def _once(chosen: Namespace, log: Log) -> int:
         bind=chosen.bind or None,
         resolver=chosen.resolver or None,
         allow_private=chosen.allow_private,
-        own=own_words(chosen.bind, outside),
+        own=own_identifiers(chosen.bind, outside),
         stdout=_out(),
         stderr=sys.stderr,
     )

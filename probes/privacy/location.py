@@ -33,7 +33,9 @@ MAX_PREVIOUS = 16
 _HOST_LOCAL = re.compile(r"\|--\s+(\d+\.\d+\.\d+\.\d+)\s+/32 host LOCAL")
 
 
-def own_words(bind: str = "", outside: Iterable[str] = (), proc: Path = PROC) -> tuple[str, ...]:
+def own_identifiers(
+    bind: str = "", outside: Iterable[str] = (), proc: Path = PROC
+) -> tuple[str, ...]:
     """Return the addresses of this machine's interfaces, the one it measures from (`bind`), those
     that the collector sees (`outside`), and its names; no loopback addresses."""
     words = {bind, *outside, platform.node(), platform.node().partition(".")[0]}
@@ -122,7 +124,7 @@ class LocationTracker:
     def update(self, outside: Sequence[str] = ()) -> None:
         """Determine location and own words again; `outside` are the public addresses, if known."""
         config = self._config
-        self.own = own_words(config.bind, (*outside, *self._addresses))
+        self.own = own_identifiers(config.bind, (*outside, *self._addresses))
         self._log.hide = {*filter(is_address, self.own), config.secret} - {""}
         self._on_change(
             locate(

@@ -33,8 +33,9 @@ MAX_CLOCK_ROUNDS = 2
 """The clocks of monitor and probe may differ by this many of the request's rounds. Requests that
 are farther off are refused: the monitor would not combine their measurements with the others."""
 RESIDUAL_PART = 0.54
-"""Part of the probe's interval between two retests of a target, at most nine tenths of the residual
-time. The detector waits for all of it, and a message may arrive faster than the one before it."""
+"""Shortest pause between two retests of a target, as a part of the probe's interval: nine tenths
+of 180 s (residual blocking) in 300 s. The detector waits for all of the 180 s between its
+requests; the tenth is room for messages that travel at uneven speed."""
 
 
 class PlannedRetest(msgspec.Struct, frozen=True):

@@ -133,7 +133,7 @@ async def measure_round(
                 workers.create_task(_work(this, remaining, workers, emit))
 
 
-async def measure_again(
+async def measure_retest(
     setup: Setup,
     targets: Sequence[Target],
     *,

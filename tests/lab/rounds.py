@@ -29,7 +29,7 @@ RESIDUAL = 5.0
 PROBE, EPOCH = "p-" + "5" * 16, "laboratory"
 
 
-def measure_again(world: World, into: Path, rounds: int) -> subprocess.Popen[str]:
+def measure_retest(world: World, into: Path, rounds: int) -> subprocess.Popen[str]:
     """Start the rounds in the vantage's namespace, writing the last one to a file."""
     arguments = [
         sys.executable, "-m", "tests.lab.rounds",

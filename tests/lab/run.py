@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.lab.cases import BY_NAME
 from tests.lab.plan import draw
-from tests.lab.rounds import measure_again
+from tests.lab.rounds import measure_retest
 from tests.lab.trouble import disturb, origin, twist
 from tests.lab.world import ROOT, World, command
 
@@ -62,7 +62,7 @@ def main(seed: int, number: int, folder: Path) -> None:
         promised = BY_NAME[case]
         files = {"probe": folder / "probe.jsonl", "control": folder / "control.jsonl"}
         runs = {
-            "probe": measure_again(world, files["probe"], promised.rounds)
+            "probe": measure_retest(world, files["probe"], promised.rounds)
             if promised.rounds > 1
             else world.measure(
                 "probe",

@@ -15,7 +15,7 @@ from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.log import Log
 from probes.privacy import geo
-from probes.privacy.location import LocationTracker, is_address, locate, own_words
+from probes.privacy.location import LocationTracker, is_address, locate, own_identifiers
 from probes.wire.measurement import Role, Vantage
 from tests.world.desk import desk
 
@@ -64,7 +64,7 @@ def test_own_words_from_proc(tmp_path: Path) -> None:
         "00000000000000000000000000000001 01 80 10 80       lo\n"
         "20010db8000000000000000000000007 02 40 00 00     eth0\n"
     )
-    words = own_words("10.9.9.9", ["198.51.100.4"], tmp_path)
+    words = own_identifiers("10.9.9.9", ["198.51.100.4"], tmp_path)
     assert {"10.1.2.3", "2001:db8::7", "10.9.9.9", "198.51.100.4"} <= set(words)
     assert not {"127.0.0.1", "::1", "10.1.2.255", "", "localhost"} & set(words)
 
@@ -72,7 +72,7 @@ def test_own_words_from_proc(tmp_path: Path) -> None:
 @pytest.mark.needs("iproute2")
 def test_own_words_under_the_systemd_unit_s_proc() -> None:
     """The shipped unit has ProcSubset=pid; without addresses nothing could be removed."""
-    look = "from probes.privacy.location import own_words; print(*own_words())"
+    look = "from probes.privacy.location import own_identifiers; print(*own_identifiers())"
     script = (
         "mount -t proc -o subset=pid proc /proc && ip link set lo up && "
         "ip addr add 192.0.2.77/32 dev lo && ip -6 addr add 2001:db8::77/128 dev lo && "
@@ -86,7 +86,7 @@ def test_own_words_under_the_systemd_unit_s_proc() -> None:
 
 
 def test_the_real_proc_is_read() -> None:
-    assert all(word for word in own_words())
+    assert all(word for word in own_identifiers())
     assert is_address("::1")
     assert not is_address("host")
 

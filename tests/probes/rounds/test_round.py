@@ -15,7 +15,7 @@ import pytest
 from probes.endpoint.timeouts import Timeouts
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints
-from probes.rounds.round import measure_again, measure_round, round_bound_seconds
+from probes.rounds.round import measure_retest, measure_round, round_bound_seconds
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement, Vantage
 from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshake, Transfer
@@ -249,7 +249,7 @@ async def test_a_retest_sends_the_name_once_and_a_failure_reverses_the_order():
 
 async def run_again(net: Internet, targets: list[Target]) -> list[Measurement]:
     emitted: list[Measurement] = []
-    await measure_again(
+    await measure_retest(
         net.setup(), targets, round_ms=120_000, interval_ms=60_000, emit=emitted.append,
         rng=random.Random(1),
     )  # fmt: skip
