@@ -101,8 +101,8 @@ def admit(
         return Rejection(WRONG_ID, f"id {measurement.id}, its epoch and sequence give {expected}")
     if _uses_reserved_name(measurement.target):
         return Rejection(RESERVED_TARGET, f"{measurement.target} is a reserved name")
-    if rejection := _time_error(measurement, probe.enrolled, now):
-        return rejection
+    if (wrong := _time_error(measurement, probe.enrolled, now)) is not None:
+        return wrong
     return Admitted(
         stored=Stored(
             measurement=measurement, owner=probe.owner, role=role, enrolled=probe.enrolled

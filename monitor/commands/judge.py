@@ -18,7 +18,7 @@ import msgspec
 
 from monitor.commands.terminal import table
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge.control import nearest_controls
+from monitor.detection.judge.round_facts import nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.quic import quic_passes
 from monitor.detection.model import Verdict

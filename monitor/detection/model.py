@@ -209,12 +209,12 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A service blocked in a country: the only thing that pages anyone. Times are Unix
-    milliseconds of rounds, never of arrival. The form of the API
-    is made by `monitor.web.api.forms`."""
+    """A service blocked in a country: the only thing that alerts anyone. Times are Unix
+    milliseconds of rounds, never of arrival. `monitor.web.api.forms` makes the API's form."""
 
     id: str
-    """First 16 hex digits of SHA-256(service, country, first alarmed round)."""
+    """First 16 hex digits of SHA-256(service, country, first alarmed round); for imported
+    measurements the name of the import comes first."""
     service: str
     country: str
     targets: tuple[str, ...]

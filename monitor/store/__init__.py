@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Facts and conclusions in SQLite or PostgreSQL; the only room that knows SQL."""
+"""Facts and conclusions in SQLite or PostgreSQL; the only package that contains SQL."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The newest verdict of each vantage on each target: written with the verdicts, read by whatever
-shows the present.
+"""Writes the newest verdict of each vantage on each target, in the transaction that writes the
+verdicts; `monitor.store.reading.newest` reads it.
 
 Of two verdicts on one target by one probe the later round counts and, in one round, the larger
 measurement id, so that the order of arrival does not matter.

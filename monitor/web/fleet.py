@@ -13,7 +13,7 @@ from monitor.detection.model import Event, EventState, State
 from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.store.reading.vantages import VantageRow, clock_offsets, list_vantages
 from monitor.web.site import Site
 from probes.wire import codec
@@ -41,14 +41,14 @@ def is_heard(site: Site, row: VantageRow) -> bool:
 def probe_statuses(
     site: Site,
     rows: Iterable[VantageRow],
-    sights: Iterable[LatestVerdict],
+    verdicts: Iterable[LatestVerdict],
     offsets: Mapping[str, int],
 ) -> Sequence[tuple[VantageRow, str]]:
     """Each probe with `revoked`, `silent`, `degraded` or `online`. A degraded probe sends, but was
     offline in all its recent measurements, or its clock is wrong by over MAX_CLOCK_ERROR_MS."""
     states: dict[str, set[State]] = defaultdict(set)
-    for sight in sights:
-        states[sight.probe].add(sight.verdict.state)
+    for one in verdicts:
+        states[one.probe].add(one.verdict.state)
     rows_with_status = []
     for row in rows:
         if row.revoked is not None:
@@ -67,14 +67,14 @@ def probe_statuses(
 
 
 async def fleet(
-    site: Site, connection: ReadTransaction, sights: Sequence[LatestVerdict] | None = None
+    site: Site, connection: ReadTransaction, verdicts: Sequence[LatestVerdict] | None = None
 ) -> Sequence[tuple[VantageRow, str]]:
     """Every probe ever enrolled, with its status."""
     rows = await list_vantages(connection)
-    if sights is None:
-        sights = await newest_verdicts(connection, recent_since(site))
+    if verdicts is None:
+        verdicts = await newest_verdicts(connection, recent_since(site))
     offsets = await clock_offsets(connection, recent_since(site))
-    return probe_statuses(site, rows, sights, offsets)
+    return probe_statuses(site, rows, verdicts, offsets)
 
 
 def active(probes: Probes, role: str | None = None) -> list[tuple[VantageRow, str]]:

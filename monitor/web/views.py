@@ -13,7 +13,7 @@ from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import count_states, judged_rounds
 from monitor.store.reading.events import count_transitions, list_ended_events, list_events
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.store.reading.progress import ingest_counters, last_folded_round, last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
@@ -59,8 +59,8 @@ async def snapshot(site: Site) -> Snapshot:
         opened = await list_events(connection, state="open", published=True, limit=1000)
         transitions = await count_transitions(connection)
         tallies = await ingest_counters(connection)
-        sights = await newest_verdicts(connection, recent_since(site))
-        probes = await fleet(site, connection, sights)
+        verdicts = await newest_verdicts(connection, recent_since(site))
+        probes = await fleet(site, connection, verdicts)
         last = await last_received(connection)
         concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
@@ -74,7 +74,7 @@ async def snapshot(site: Site) -> Snapshot:
         transitions=transitions,
         services=[service.id for service in site.catalogue.services],
         countries=sorted({row.country for row, _ in active if row.role == "vantage"}),
-        present=[row for row in states_now(sights) if row.target in known],
+        present=[row for row in states_now(verdicts) if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in active],
         owners=_owners(row for row, _ in active if row.role == "vantage"),
         ended=ended,

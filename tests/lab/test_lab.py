@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from monitor.detection.all_rules import rule_named
 from monitor.detection.judge import endpoint as endpoint_module
 from monitor.detection.judge import target as judge_module
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique, Verdict
 from monitor.detection.rule import Rule
-from monitor.detection.rules import rule_named
 from probes.wire.codec import read_lines
 from probes.wire.measurement import Measurement
 from probes.wire.observation import TCPConnect

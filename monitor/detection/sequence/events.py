@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events: the alarmed series of one service and country together. Only events cause pages.
+"""Events: the alarmed series of one service and country together. Only events alert anyone.
 
 An event opens with the first alarmed series, has the tier of the best of them, names only the
 networks and targets of that tier, and closes when their blocks have ended. An event that was never

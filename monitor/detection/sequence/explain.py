@@ -14,7 +14,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Member, Series, ServiceState, TargetNetwork, Track
 
-NO_VOTE = ("young", "chronic", "lone", "silent", "recovering")
+NO_VOTE = ("young", "unlocated", "chronic", "lone", "silent", "recovering")
 """Why a vantage's evidence does not count: too young, fails too often anyway, without agreement for
 long, not heard lately, halfway to its recovery."""
 
@@ -163,7 +163,7 @@ def _no_vote(
     if not gates.reports(member, track, round, policy):
         return "silent"
     if not gates.eligible(network, member, round, policy):
-        return "young"
+        return "young" if gates.is_located(network) else "unlocated"
     if not gates.may_vote(network, member, track, round, policy):
         return "chronic"
     if gates.uncorroborated(each, track, round, policy):

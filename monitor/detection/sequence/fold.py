@@ -36,8 +36,8 @@ def step(
     """Fold the facts of one round; return the new state and the events that changed.
 
     The given state is not changed. The order of the facts does not matter. Rounds must be
-    folded in ascending order: ValueError otherwise. `shut` receives the gates that held: why
-    failures did not count, by key of a network.
+    folded in ascending order: ValueError otherwise. `closed_gates` receives, by key of
+    a target in a network, the gate that is closed: why failures did not count.
     """
     if round <= state.round:
         raise ValueError(f"{state.service}: round {round} after round {state.round}")

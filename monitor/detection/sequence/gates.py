@@ -119,11 +119,13 @@ def may_vote(
 def eligible(network: TargetNetwork, member: Member, round: int, policy: Policy) -> bool:
     """Whether a vantage counts at all, for accusing and for closing gates: it is old enough, and
     its network is known."""
-    return (
-        network.country != UNKNOWN_COUNTRY
-        and network.asn != 0
-        and round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
-    )
+    old_enough = round - member.enrolled >= policy.ms(policy.vantage_min_age_seconds)
+    return old_enough and is_located(network)
+
+
+def is_located(network: TargetNetwork) -> bool:
+    """Whether the country and the network number are known."""
+    return network.country != UNKNOWN_COUNTRY and network.asn != 0
 
 
 def _latest_rounds(networks: Collection[TargetNetwork]) -> dict[str, tuple[int, int]]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from monitor.detection.all_rules import rules_version
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge.control import facts_of
+from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Fact, Stored, Verdict
 from monitor.detection.policy import Policy
-from monitor.detection.rules import rules_version
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import step
 from monitor.detection.sequence.state import ServiceState
@@ -58,7 +58,7 @@ class Folding:
     ) -> None:
         """Continue from a state. `keep`: collect verdicts and checkpoints. `observe` is called
         after each round and changes nothing. `pending`: the rounds are not complete, and the
-        results are discarded later (`monitor.detection.judge.control.facts_of`)."""
+        results are discarded later (`monitor.detection.judge.round_facts.facts_of`)."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}

@@ -11,7 +11,7 @@ from aiohttp import web
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import states_now
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.web.api import endpoints as api
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
@@ -25,9 +25,9 @@ async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
     site = request.app[SITE]
     async with site.database.reading() as connection:
-        sights = await newest_verdicts(connection, recent_since(site))
+        verdicts = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
-    countries, rows = country_matrix(site.catalogue.services, states_now(sights), opened)
+    countries, rows = country_matrix(site.catalogue.services, states_now(verdicts), opened)
     cells = {id: cells for id, _, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
@@ -53,17 +53,17 @@ async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
     site = request.app[SITE]
     async with site.database.reading() as connection:
-        sights = await newest_verdicts(connection, recent_since(site))
+        verdicts = await newest_verdicts(connection, recent_since(site))
         opened = await list_events(connection, state="open", limit=500)
-        probes = await fleet(site, connection, sights)
-    rows = country_matrix(site.catalogue.services, states_now(sights), opened)
+        probes = await fleet(site, connection, verdicts)
+    rows = country_matrix(site.catalogue.services, states_now(verdicts), opened)
     vantages = active(probes, "vantage")
     places = worldmap.places(rows[0], rows[1], vantages, opened)
     networks: dict[str, set[int]] = {}
     for probe, _ in vantages:
         networks.setdefault(probe.country, set()).add(probe.asn)
-    for sight in sights:
-        networks.setdefault(sight.country, set()).add(sight.asn)
+    for one in verdicts:
+        networks.setdefault(one.country, set()).add(one.asn)
     listed = [
         {
             "place": place,

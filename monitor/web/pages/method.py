@@ -19,10 +19,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from monitor.detection.all_rules import ALL_RULES, RULES_VERSION
 from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
-from monitor.detection.rules import ALL_RULES, RULES_VERSION
 from monitor.detection.sequence.confidence import TERMS
 from monitor.web.api.forms import inert
 from monitor.web.render import render

@@ -13,7 +13,7 @@ from monitor.detection.model import Event
 from monitor.detection.sequence.present import states_now
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips, worldmap
@@ -35,8 +35,8 @@ async def page(request: web.Request) -> web.Response:
     async with site.database.reading() as connection:
         opened = await list_events(connection, state="open", limit=500)
         latest = await list_events(connection, limit=100)
-        sights = await newest_verdicts(connection, recent_since(site))
-        probes = await fleet(site, connection, sights)
+        verdicts = await newest_verdicts(connection, recent_since(site))
+        probes = await fleet(site, connection, verdicts)
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
         drawn = [(event, await event_drawing(site, connection, event)) for event in shown[:STRIPS]]
@@ -45,7 +45,7 @@ async def page(request: web.Request) -> web.Response:
     controls = [probe for probe in online if probe.role == "control"]
     names = site.service_names
     ended = [event for event in latest if event.state != "open"]
-    table = country_matrix(site.catalogue.services, states_now(sights), opened)
+    table = country_matrix(site.catalogue.services, states_now(verdicts), opened)
     values = {
         "title": "What is blocked now",
         "headline": event_text.overview(

@@ -26,7 +26,7 @@ from monitor.detection.sequence.present import LatestVerdict, states_now
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
@@ -84,19 +84,19 @@ async def country(request: web.Request) -> web.Response:
     here = PlaceFilter(name=words.country(code), country=code)
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
-        sights = await newest_verdicts(connection, recent_since(site), Filter(country=code))
+        verdicts = await newest_verdicts(connection, recent_since(site), Filter(country=code))
         members = [
             (probe, status)
-            for probe, status in active(await fleet(site, connection, sights))
+            for probe, status in active(await fleet(site, connection, verdicts))
             if probe.country == code
         ]
         values = await shared_values(site, connection, here, events, members)
-    rows = states_now(sights)
+    rows = states_now(verdicts)
     opened = open_events(events)
     values |= {
         "title": words.sentence(here.name),
         "code": code,
-        "headline": "Every vantage says in which country it stands."
+        "headline": "Every vantage has stated its country."
         if code == UNKNOWN and not members and not events
         else headline(here, opened, site.service_names, members, bool(rows)),
         "matrix": network_matrix(site.catalogue.services, rows, opened),
@@ -114,29 +114,29 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPMovedPermanently(f"/as/{asn}")
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
-        sights = await newest_verdicts(connection, recent_since(site), Filter(asn=asn))
+        verdicts = await newest_verdicts(connection, recent_since(site), Filter(asn=asn))
         members = [
             (probe, status)
-            for probe, status in active(await fleet(site, connection, sights))
+            for probe, status in active(await fleet(site, connection, verdicts))
             if probe.asn == asn
         ]
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}
-            | {sight.country for sight in sights}
+            | {one.country for one in verdicts}
         )
         name = f"AS{asn} in {words.country(countries[0])}" if len(countries) == 1 else f"AS{asn}"
         here = PlaceFilter(name=name, asns=(asn,))
         values = await shared_values(site, connection, here, events, members)
-    layers = layers_of(sights)
+    layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {
         "title": name,
         "asn": asn,
-        "headline": headline(here, opened, site.service_names, members, bool(sights)),
+        "headline": headline(here, opened, site.service_names, members, bool(verdicts)),
         "countries": countries,
         "layers": layers,
-        "rows": layer_table(sights, layers, opened, asn, site.service_names),
+        "rows": layer_table(verdicts, layers, opened, asn, site.service_names),
         "watch": watchlist_of_network(opened, asn),
     }
     return await render(request, "network.html", values)
@@ -274,14 +274,14 @@ def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
     return f"{words.counted(networks, 'network')} in {here.name}"
 
 
-def layers_of(sights: Iterable[LatestVerdict]) -> Sequence[Layer]:
+def layers_of(verdicts: Iterable[LatestVerdict]) -> Sequence[Layer]:
     """The layers of the table, shallowest first."""
-    seen = {finding.layer for sight in sights for finding in findings(sight.verdict)}
+    seen = {finding.layer for one in verdicts for finding in findings(one.verdict)}
     return [layer for layer in Layer if layer in seen or layer in USUAL]
 
 
 def layer_table(
-    sights: Iterable[LatestVerdict],
+    verdicts: Iterable[LatestVerdict],
     layers: Sequence[Layer],
     opened: Sequence[Event],
     asn: int,
@@ -289,8 +289,8 @@ def layer_table(
 ) -> list[LayerRow]:
     """One row a function, by country and service."""
     by_target: dict[tuple[str, str], list[LatestVerdict]] = defaultdict(list)
-    for sight in sights:
-        by_target[sight.country, sight.target].append(sight)
+    for one in verdicts:
+        by_target[one.country, one.target].append(one)
     rows = []
     for (country, target), seen in by_target.items():
         service = target.partition("/")[0]
@@ -312,9 +312,7 @@ def layer_cell(
 ) -> LayerCell | None:
     """One cell; None where nobody saw this step, or nobody could judge it. What fails is called
     blocked only as far as an event says so."""
-    here = [
-        finding for sight in seen for finding in findings(sight.verdict) if finding.layer is layer
-    ]
+    here = [finding for one in seen for finding in findings(one.verdict) if finding.layer is layer]
     if not here:
         return None
     failing = [finding for finding in here if finding.blocked]

@@ -12,7 +12,7 @@ from aiohttp import web
 
 import monitor
 from monitor.collector.admission import REASONS
-from monitor.detection.rules import RULES_VERSION
+from monitor.detection.all_rules import RULES_VERSION
 from monitor.metrics.lags import Histogram
 from monitor.store.reading.progress import (
     MAX_ARRIVALS,

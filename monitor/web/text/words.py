@@ -10,8 +10,8 @@ import re
 
 from babel import Locale
 
+from monitor.detection.all_rules import rule_named
 from monitor.detection.model import State, Tier
-from monitor.detection.rules import rule_named
 from monitor.web.text.certificates import safe_text
 
 STATES = {
@@ -185,6 +185,7 @@ VANTAGE_OUTCOMES = {
 }
 NO_VOTES = {
     "young": "too young to count",
+    "unlocated": "country or network unknown, does not count",
     "chronic": "fails too often to count",
     "lone": "alone for too long to count",
     "silent": "not heard lately, does not count",

@@ -6,9 +6,18 @@ import ast
 from pathlib import Path
 
 DETECTION = Path(__file__).parents[3] / "monitor" / "detection"
-FLOORS = ("model policy", "fingerprints", "facts", "rule", "layers", "rules", "judge", "sequence")
+FLOORS = (
+    "model policy",
+    "fingerprints",
+    "facts",
+    "rule",
+    "layers",
+    "all_rules",
+    "judge",
+    "sequence",
+)
 """From the bottom. What reads imports (`imported`) stands beside them: the rules of a run below
-`rules`, the fold of runs within `sequence`."""
+`all_rules`, the fold of runs within `sequence`."""
 PACKAGE = "monitor.detection."
 
 

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, verdict
 from tests.monitor.store.stage import acting
 

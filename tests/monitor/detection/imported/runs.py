@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from monitor.detection.imported import ROUND_MS, RUN_STEP
-from monitor.detection.judge.control import facts_of
+from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial, step

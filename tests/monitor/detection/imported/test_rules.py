@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from monitor.detection.all_rules import rule_named
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.imported.rules import BOGON, IMPORT_RULES, NO_WORD, PAGE, RunFacts
 from monitor.detection.model import Layer, State
 from monitor.detection.rule import first
-from monitor.detection.rules import rule_named
 
 
 def test_ids_are_unique_comments_present_and_none_accuses_without_a_control() -> None:

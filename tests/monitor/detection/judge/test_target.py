@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.all_rules import rule_named
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Layer, Share, State, Technique
-from monitor.detection.rules import rule_named
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
 from probes.wire.observation import AnyObservation, Certificate

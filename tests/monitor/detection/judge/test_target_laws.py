@@ -10,9 +10,9 @@ import hypothesis.strategies as st
 import msgspec
 from hypothesis import given
 
+from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, layer_of
-from monitor.detection.rules import ALL_RULES
 from probes.wire.codec import decode, encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State
-from monitor.detection.rules import ALL_RULES
 from probes.wire.codec import decode, encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import EndpointRef, Measurement

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from monitor.detection.all_rules import RULES_VERSION
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.fingerprints.entry import Fingerprint
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
-from monitor.detection.rules import RULES_VERSION
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks, sort_events

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.detection.judge.control import facts_of
+from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import Event, Fact, State, Stored, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates

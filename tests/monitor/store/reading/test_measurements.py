@@ -13,7 +13,6 @@ from monitor.store.reading.measurements import (
     get_verdict,
     list_judged,
     list_measurements_of_probe,
-    newest_verdicts,
     stream_measurements,
 )
 from monitor.store.records import Filter
@@ -60,16 +59,6 @@ async def test_judged_measurements_are_paged_by_round_and_id(store: Database) ->
         assert one is not None
         assert one.rule == "tls.ok"
         assert await get_verdict(connection, "0" * 32) is None
-
-
-async def test_newest_verdict_of_each_vantage(store: Database) -> None:
-    await judged_store(store)
-    async with store.reading() as connection:
-        found = await newest_verdicts(connection, NOON)
-        assert len(found) == 4
-        assert {each.round for each in found} == {NOON + 2 * MINUTE}
-        assert len(await newest_verdicts(connection, NOON, Filter(service="signal"))) == 2
-        assert await newest_verdicts(connection, NOON + 3 * MINUTE) == []
 
 
 async def test_measurements_of_one_probe(store: Database) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction, writing
-from monitor.store.reading import counts, events, measurements, progress, vantages
+from monitor.store.reading import counts, events, measurements, newest, progress, vantages
 from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON
@@ -21,8 +21,8 @@ Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
 PROBE = "p-0000000000000001"
 READS: dict[str, Read] = {
-    "newest verdicts": lambda c: measurements.newest_verdicts(c, NOON),
-    "newest verdicts of a network": lambda c: measurements.newest_verdicts(
+    "newest verdicts": lambda c: newest.newest_verdicts(c, NOON),
+    "newest verdicts of a network": lambda c: newest.newest_verdicts(
         c, NOON, Filter(country="RU", asn=64501)
     ),
     "a list of verdicts": lambda c: measurements.list_judged(c),

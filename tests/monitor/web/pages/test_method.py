@@ -9,9 +9,9 @@ import re
 
 import msgspec
 
+from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.model import State, Technique
 from monitor.detection.policy import Policy
-from monitor.detection.rules import ALL_RULES
 from monitor.web.pages import method
 from monitor.web.text import event_text, words
 from tests.monitor.web.pages.test_overview import text_of

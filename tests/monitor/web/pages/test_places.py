@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.sequence.present import LatestVerdict, states_now
 from monitor.store.reading.events import list_events
-from monitor.store.reading.measurements import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import recent_since
@@ -147,7 +147,7 @@ async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
         ("DE", "No vantage in Germany can be relied on now"),
         ("NL", "No vantage stands in the Netherlands: what stands there is a control"),
         ("JP", "Nothing measured here yet: no vantage stands in Japan."),
-        ("ZZ", "Every vantage says in which country it stands."),
+        ("ZZ", "Every vantage has stated its country."),
         ("XK", "Nothing measured here yet"),
     ],
 )

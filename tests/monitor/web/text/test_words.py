@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.model import State, Technique, Tier
-from monitor.detection.rules import ALL_RULES
 from monitor.web.text import words
 from probes.wire.failure import Failure
 

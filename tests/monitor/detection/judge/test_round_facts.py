@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.judge.control import facts_of, nearest_controls
+from monitor.detection.judge.round_facts import facts_of, nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Fact, State, Stored
 from monitor.detection.policy import Policy

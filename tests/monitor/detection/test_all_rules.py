@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from monitor.detection.all_rules import ALL_RULES, RULES_VERSION, rule_named
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import APP_RULES
 from monitor.detection.layers.dns import DNS_RULES
@@ -16,7 +17,6 @@ from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.rule import Rule, first
-from monitor.detection.rules import ALL_RULES, RULES_VERSION, rule_named
 
 BY_LAYER = {
     Layer.DNS: DNS_RULES,
