@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from probes.runtime import mqtt
+if TYPE_CHECKING:  # the client library is loaded by the daemon alone
+    from probes.runtime import mqtt
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,18 +19,16 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import probes
 from probes import state_directory
 from probes import status as probe_status
-from probes.agent import Agent
 from probes.catalogue.load import CatalogueError, load
 from probes.catalogue.selection import select
 from probes.cli import consent, options, status
 from probes.cli.once import once, open_network, software
 from probes.cli.stdout_report import StdoutReport, discard_stdout
-from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log, LogHandler, printable
@@ -40,10 +38,13 @@ from probes.privacy.location import locate, own_identifiers
 from probes.reflector import tcp
 from probes.rounds import scheduler, traffic_budget
 from probes.rounds.round import Setup, round_bound_seconds
-from probes.runtime import mqtt
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
+
+if TYPE_CHECKING:
+    from probes.config import AgentConfig
+    from probes.runtime import mqtt
 
 BAD_INPUT = 2
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
@@ -143,6 +144,9 @@ def _join(chosen: Namespace, log: Log) -> int:
 
 
 def _broker(source: str, url: str) -> mqtt.Broker:
+    # Only the daemon loads the MQTT client: paho imports much that `once` and others never use.
+    from probes.runtime import mqtt
+
     try:
         return mqtt.parse_broker(url)
     except ValueError as error:
@@ -150,6 +154,8 @@ def _broker(source: str, url: str) -> mqtt.Broker:
 
 
 def _run(chosen: Namespace, log: Log) -> int:
+    from probes.config import AgentConfig  # as in `_broker`
+
     if chosen.interval < MIN_INTERVAL and not chosen.allow_private:
         raise OptionError(
             f"--interval: must be at least {MIN_INTERVAL:g} seconds "
@@ -231,6 +237,8 @@ def _agreed(chosen: Namespace, log: Log) -> str:
 
 
 async def _run_agent(config: AgentConfig, setup: Setup, log: Log) -> None:
+    from probes.agent import Agent  # as in `_broker`
+
     report = StdoutReport(log)
     report.report_latest(config.directory)
     agent = Agent(config, setup, log=log, report=report)

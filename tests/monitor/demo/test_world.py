@@ -26,6 +26,7 @@ from monitor.demo.world import (
     script,
 )
 from probes.catalogue.load import load
+from probes.catalogue.selection import select
 from probes.cli.once import once
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement, Role, Vantage
@@ -168,8 +169,7 @@ async def _measured(directory: Path, vantage: DemoVantage) -> list[Measurement]:
     """What the ordinary probe sees from a vantage."""
     out = io.StringIO()
     await once(
-        load(directory),
-        services=["wechat"],
+        select(load(directory), services=["wechat"]),
         json_out=True,
         vantage=Vantage(country=vantage.country, asn=vantage.asn, role=Role(vantage.role)),
         bind=vantage.bind,

@@ -74,11 +74,11 @@ class Rig:
         return self.moved
 
     async def logged(self, words: str) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while words not in self.log.getvalue():  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.02)
 
-    async def drained(self, seconds: float = 60) -> None:
+    async def drained(self, seconds: float = 300) -> None:
         async with asyncio.timeout(seconds):
             while (await self.spool.counts()).pending:  # noqa: ASYNC110 - no event to wait for
                 await asyncio.sleep(0.02)
