@@ -19,15 +19,8 @@ settings.register_profile("long", deadline=None, max_examples=100)
 settings.load_profile("quick")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file is a lane's work as a whole, for its fixtures' sake, but for tests marked `slow`:
-    these begin first, each of them by itself, unless they name a group."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            own = item.get_closest_marker("slow") is not None
-            name = item.nodeid if own else str(item.path.relative_to(ROOT))
-            item.add_marker(pytest.mark.xdist_group(name))
+    """Files with tests marked `slow` begin first: the run is over when the last of them is."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
 LANES = 6
-"""Workers of pytest-xdist: the tests wait more than they compute. Those of a group share one."""
+"""Workers of pytest-xdist: the tests wait more than they compute. A file stays on one worker, for
+the sake of its fixtures: a laboratory is played once."""
 NOTHING_SELECTED = 5
 """Exit status of pytest."""
 REAPED_SECONDS = 20
@@ -88,7 +89,7 @@ def run_all(scratch: Path, environment: dict[str, str], arguments: list[str]) ->
     """Run what the arguments say, or the quick run; pytest's exit status, the worst of all."""
     pytest = [sys.executable, "-m", "pytest", "-q"]
     rest = arguments[:1] == ["--rest"]
-    lanes = ["-n", str(LANES), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    lanes = ["-n", str(LANES), "--dist", "loadfile", "--no-loadscope-reorder"]
     if rest:
         chosen = "rest or hypothesis"
         lanes += ["--hypothesis-profile=long", *arguments[1:]]

@@ -60,7 +60,6 @@ pytestmark = [
     pytest.mark.lab,
     pytest.mark.slow,
     pytest.mark.needs(*PACKAGES),
-    pytest.mark.xdist_group("laboratory"),
 ]
 
 
