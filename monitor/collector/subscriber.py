@@ -22,6 +22,7 @@ from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import FINISH_SECONDS, CollectorStore, Ingest
 from monitor.collector.intake import Intake, Received
+from probes.runtime.cancellation import raise_if_cancelled
 from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerConnection, BrokerError
 from probes.wire import topics
@@ -106,6 +107,7 @@ async def _read_until_stopped(
             await stop.wait()
             reader.cancel()
     except* BrokerError as died:
+        raise_if_cancelled()
         raise died.exceptions[0] from None
 
 

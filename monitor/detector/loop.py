@@ -9,6 +9,7 @@ or another process continues exactly where the store is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -118,10 +119,9 @@ class Detector:
                     log.warning("detector waits for the store: %s", error)
                 reason = str(error)
             if not busy:
-                try:
-                    await asyncio.wait_for(stop.wait(), self.poll_seconds)
-                except TimeoutError:
-                    pass
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self.poll_seconds):
+                        await stop.wait()
         if self._services is not None:
             await self._release_lease()
 

@@ -19,6 +19,7 @@ from probes.delivery.spool import Spool, SpoolRow
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.runtime import mqtt
+from probes.runtime.cancellation import raise_if_cancelled
 from probes.wire import codec, topics
 from probes.wire.bounds import MAX_BATCH_LINES, MAX_PACKET_BYTES
 from probes.wire.retest import Retest, decode_retest
@@ -222,6 +223,7 @@ class Publisher:
             self._log(
                 "connection lost", every=REPEAT_LOG_SECONDS, reason=str(group_error.exceptions[0])
             )
+        raise_if_cancelled()
 
     def _use_smaller_batches(self) -> None:
         """If the connection was lost repeatedly over one batch, the batch may exceed a limit that

@@ -13,9 +13,10 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomqtt
@@ -31,6 +32,7 @@ CONNACK_SECONDS = 5.0
 PUBLISH_SECONDS = 60.0
 """A slow line needs this long for a large batch."""
 KEEPALIVE_SECONDS = 30
+T = TypeVar("T")
 _silent = logging.getLogger("probes.runtime.mqtt.paho")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
@@ -168,6 +170,16 @@ class _Client(aiomqtt.Client):
         if getattr(reason_code, "is_failure", False):
             self.refusal = str(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:
+        # asyncio.wait_for loses a cancellation that arrives together with the result (Python 3.11,
+        # https://github.com/python/cpython/issues/86296): the task would then never end.
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(None if seconds == math.inf else seconds):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("Operation timed out") from None
 
     async def drop(self) -> None:
         """Close the socket, whatever state the client is in."""

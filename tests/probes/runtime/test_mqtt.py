@@ -304,3 +304,19 @@ async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
                     async for _ in reader.messages():
                         waiting += 1
             assert waiting == 256
+
+
+async def test_a_cancellation_that_arrives_with_the_answer_is_kept() -> None:
+    client = mqtt._Client("127.0.0.1", 1)
+    answered = asyncio.Event()
+    waiting = asyncio.create_task(client._wait_for(answered.wait(), 60))
+    await asyncio.sleep(0)
+    answered.set()
+    # asyncio.wait_for would run the wait as a task.
+    while len(asyncio.all_tasks()) > 2:  # noqa: ASYNC110 - no event to wait for
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    with pytest.raises(aiomqtt.MqttError, match="timed out"):
+        await client._wait_for(asyncio.Event().wait(), 0.01)
