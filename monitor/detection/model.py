@@ -253,3 +253,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     against: tuple[str, ...] = ()
     """What speaks against it, as machine-readable remarks (`few_vantages`, `untyped`, ...)."""
     history: tuple[Change, ...] = ()
+
+    @property
+    def stands(self) -> bool:
+        """Whether it counts as a block: nothing explains it, or it was confirmed before. What
+        vantages elsewhere say later is shown beside a confirmed event, and does not hide it."""
+        return self.inhibited_by is None or self.tier is Tier.CONFIRMED

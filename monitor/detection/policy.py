@@ -128,9 +128,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
     vantages of a network fail at times: that is no blocked part of the network."""
     elsewhere_per_mille: int = 300
-    """Above this share of other networks failing, the service is down, not blocked."""
+    """Above this share of other networks, and of the owners of vantages there, failing, the service
+    is down, not blocked."""
     elsewhere_min_networks: int = 2
     """Fewer failing networks in other countries do not count: one may be a second block."""
+    elsewhere_min_owners: int = 3
+    """Fewer owners of failing vantages do not count: two strangers must not silence others."""
     chronic_weight: int = 20
     """Pseudo-counts of the prior that decides whether a vantage fails chronically."""
     dark_per_mille: int = 800

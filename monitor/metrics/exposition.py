@@ -143,7 +143,7 @@ def _confidence(event: Event) -> float:
 
 def _events(snapshot: Snapshot) -> Iterable[Metric]:
     """Metrics of single events: open ones, and those that ended recently."""
-    shown = [event for event in snapshot.open_events if event.inhibited_by is None]
+    shown = [event for event in snapshot.open_events if event.stands]
     yield _family(
         families.EVENT_CONFIDENCE,
         (

@@ -3,10 +3,12 @@
 vantage has no vote. Gates read the latest outcome of every vantage. They only remove evidence.
 
 Countries are compared, not the networks of one country: a whole country may block, but an outage
-does not stop at a border. At least two networks of other countries must fail, and more than the
-policy's share of them. If only one is known, or all of them fail, two failing vantages there are
-enough: then only the control reaches the service. A failure without a control counts here like one
-whose control failed: losing a control never opens a gate.
+does not stop at a border. A gate that speaks for others must not belong to a few of them: it closes
+when more than the policy's share of the networks of other countries fail, more than the same share
+of the owners there, and at least as many owners as could confirm a block. So a pair of strangers
+closes nothing, and with more honest vantages it closes by chance ever more rarely. Only a vantage
+with a vote and with known liveness counts: a missing liveness is no evidence. A failure without a
+control counts here like one whose control failed: losing a control never opens a gate.
 
 Known limit: when two countries begin to block within hours of each other and few other countries
 are watched, each closes the gate of the other. A false accusation is worse than a late one.
@@ -42,10 +44,10 @@ UNSEEN = "unseen"
 """It fails, and whether the vantage was online is not known."""
 UNKNOWN = "unknown"
 """It fails, and neither liveness nor a control is known: whichever is worse is assumed."""
-FAILING = frozenset((BAD, UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+FAILING = frozenset((BAD, UNSUPPORTED, DOWN))
+"""It fails, and the vantage was online."""
 CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
-"""A vantage without liveness counts as offline and as failing: losing liveness never opens a
-gate."""
+"""In its own network a vantage without liveness counts as offline."""
 UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
 """It fails, and the control or the liveness that would make it count is missing or fails too."""
 UNKNOWN_COUNTRY = "ZZ"
@@ -186,12 +188,18 @@ def explained_networks(
 
 
 class CountryHealth(msgspec.Struct, frozen=True):
-    """The networks of one country that report a target, those that fail, and the failing vantages
-    in them, without networks that have an old confirmed block."""
+    """How well the networks of a country reach a target, without those that have an old confirmed
+    block."""
 
     seen: int = 0
+    """Networks that report it."""
     failed: int = 0
-    vantages: int = 0
+    """Networks in which most vantages fail."""
+    unproven: int = 0
+    """Networks in which most vantages fail, and their control fails or is missing."""
+    owners: Mapping[str, tuple[int, int]] = {}
+    """By owner: vantages that report it, and that fail. Of each network at most the policy's number
+    of one owner."""
 
 
 def health_by_country(
@@ -202,36 +210,54 @@ def health_by_country(
     same = _own_networks(state, target)
     places = _latest_rounds(same)
     for network in same:
-        speaking = [
-            probe
-            for probe, member in network.members.items()
-            if places[probe] == (member.round, 1) and _counts(network, probe, round, policy)
-        ]
-        if not speaking or _explained(state, network, round, policy):
+        owned: dict[str, list[str]] = {}
+        for probe, member in network.members.items():
+            if places[probe] == (member.round, 1) and _counts(network, probe, round, policy):
+                owned.setdefault(member.owner, []).append(member.outcome)
+        if not owned or _explained(state, network, round, policy):
             continue
-        failing = sum(network.members[p].outcome in FAILING for p in speaking)
-        most = 2 * failing > len(speaking)
-        had = counts.get(network.country, CountryHealth())
+        had = counts.get(network.country) or CountryHealth()
+        owners, said = dict(had.owners), list[str]()
+        for owner, outcomes in owned.items():
+            # Those that reach the target first: one owner alone must not close a gate.
+            some = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
+            speaking, failing = owners.get(owner, (0, 0))
+            owners[owner] = speaking + len(some), failing + sum(each in FAILING for each in some)
+            said += some
         counts[network.country] = CountryHealth(
-            had.seen + 1, had.failed + most, had.vantages + (failing if most else 0)
+            had.seen + 1,
+            had.failed + (2 * sum(each in FAILING for each in said) > len(said)),
+            had.unproven + (2 * sum(each in UNPROVEN for each in said) > len(said)),
+            owners,
         )
     return counts
 
 
 def fails_in_other_countries(
     counts: Mapping[str, CountryHealth], country: str, policy: Policy
-) -> bool:
-    """Whether a target fails in the other countries too."""
+) -> str:
+    """Why a target does not count as blocked in a country: it fails in other countries too
+    (`service_down`), for most of them together with its control (`endpoint_stale`). Empty when it
+    does not."""
     others = [health for name, health in counts.items() if name != country]
     seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
-    if not failed:
-        return False
-    if failed == seen:
-        return sum(each.vantages for each in others) >= policy.quorum_min_vantages
+    if failed < min(seen, policy.elsewhere_min_networks) or not _above_share(failed, seen, policy):
+        return ""
+    owned: dict[str, tuple[int, int]] = {}
+    for health in others:
+        for owner, (speaking, failing) in health.owners.items():
+            had = owned.get(owner, (0, 0))
+            owned[owner] = had[0] + speaking, had[1] + failing
+    owners = sum(2 * failing > speaking for speaking, failing in owned.values())
+    if owners < policy.elsewhere_min_owners or not _above_share(owners, len(owned), policy):
+        return ""
     return (
-        failed >= policy.elsewhere_min_networks
-        and failed * 1000 > policy.elsewhere_per_mille * seen
+        "endpoint_stale" if 2 * sum(each.unproven for each in others) > failed else "service_down"
     )
+
+
+def _above_share(failed: int, seen: int, policy: Policy) -> bool:
+    return failed * 1000 > policy.elsewhere_per_mille * seen
 
 
 def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> bool:
@@ -246,23 +272,6 @@ def dark(networks: Collection[TargetNetwork], round: int, policy: Policy) -> boo
     # Only a few vantages of one owner count, online ones first: one owner alone cannot close it.
     now = [each for all_of in owned.values() for each in sorted(all_of)[: policy.owner_vantages]]
     return sum(now) * 1000 > policy.dark_per_mille * len(now)
-
-
-def stale(state: ServiceState, target: str, round: int, policy: Policy) -> bool:
-    """Whether vantage and control both fail to reach the target in two countries at once."""
-    networks = _own_networks(state, target)
-    failing = [
-        (network.country, probe)
-        for network in networks
-        for probe, member in network.members.items()
-        if member.round == round
-        and member.outcome in UNPROVEN
-        and eligible(network, member, round, policy)
-    ]
-    if len(failing) < 2:
-        return False
-    places = _latest_rounds(networks)
-    return len({country for country, probe in failing if places[probe] == (round, 1)}) >= 2
 
 
 def _own_networks(state: ServiceState, target: str) -> list[TargetNetwork]:
@@ -281,12 +290,12 @@ def inhibitions(
     reasons: dict[str, str] = {}
     for target in sorted({state.networks[key].target for key in touched}):
         counts = health_by_country(state, target, round, policy)
-        outdated = stale(state, target, round, policy)
         for key in touched:
             network = state.networks[key]
             if network.target != target:
                 continue
-            if fails_in_other_countries(counts, network.country, policy):
+            elsewhere = fails_in_other_countries(counts, network.country, policy)
+            if elsewhere:
                 # The median: a single slow vantage must not keep the gate closed for a day.
                 intervals = sorted(m.interval for m in network.members.values())
                 usual = intervals[(len(intervals) - 1) // 2] if intervals else 0
@@ -296,7 +305,5 @@ def inhibitions(
                 mine = [n for n in _own_networks(state, target) if n.country == network.country]
                 reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):
-                reasons[key] = "service_down"
-            elif outdated:
-                reasons[key] = "endpoint_stale"
+                reasons[key] = elsewhere or "service_down"
     return reasons

@@ -66,7 +66,7 @@ def cell(rows: Sequence[PresentState], event: Event | None) -> Cell | None:
     """The state of a service in a place: the tier of its open event, else the worst state."""
     if not rows:
         return None
-    if event is not None and event.inhibited_by is None:
+    if event is not None and event.stands:
         partial = event.extent == "partial" and event.tier is Tier.CONFIRMED
         return {
             "kind": "impaired" if partial else words.TIER_KINDS[event.tier],

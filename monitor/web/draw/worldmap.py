@@ -166,7 +166,7 @@ def places(
             made.append(_place(country, cells))
     events: dict[str, list[Event]] = {}
     for event in opened:
-        if event.inhibited_by is None and event.country not in countries:
+        if event.stands and event.country not in countries:
             events.setdefault(event.country, []).append(event)
     for country, mine in events.items():
         worst = min(mine, key=lambda event: _TIERS.index(event.tier))

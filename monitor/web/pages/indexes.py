@@ -109,13 +109,7 @@ def countries_headline(opened: Sequence[Event], known: int) -> str:
 
 
 def _confirmed(opened: Sequence[Event], key: Any) -> int:
-    return len(
-        {
-            key(event)
-            for event in opened
-            if event.tier is Tier.CONFIRMED and event.inhibited_by is None
-        }
-    )
+    return len({key(event) for event in opened if event.tier is Tier.CONFIRMED})
 
 
 def _is(n: int) -> str:

@@ -38,7 +38,7 @@ async def page(request: web.Request) -> web.Response:
         verdicts = await newest_verdicts(connection, recent_since(site))
         probes = await fleet(site, connection, verdicts)
         last = await last_received(connection)
-        shown = sorted(opened, key=lambda e: (RANK[e.tier], e.inhibited_by is not None, e.onset))
+        shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         drawn = [(event, await event_drawing(site, connection, event)) for event in shown[:STRIPS]]
     online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
@@ -49,7 +49,7 @@ async def page(request: web.Request) -> web.Response:
     values = {
         "title": "What is blocked now",
         "headline": event_text.overview(
-            [event for event in shown if event.inhibited_by is None],
+            [event for event in shown if event.stands],
             names,
             len(vantages),
             len({probe.country for probe in vantages}),

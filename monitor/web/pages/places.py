@@ -228,7 +228,7 @@ def headline(
 ) -> str:
     """The answer in one sentence (two where nothing is blocked). `opened` are the events of
     here, `judged` whether any recent verdict is."""
-    live = [event for event in opened if event.inhibited_by is None]
+    live = [event for event in opened if event.stands]
     if confirmed := [event for event in live if event.tier is Tier.CONFIRMED]:
         return f"{_blocked(confirmed, names)} blocked in {_where(here, confirmed)}."
     if len(live) == 1:
@@ -300,7 +300,7 @@ def layer_table(
             if event.service == service
             and event.country == country
             and target in event.targets
-            and event.inhibited_by is None
+            and event.stands
         ]
         cells = tuple(layer_cell(seen, layer, mine, asn) for layer in layers)
         rows.append(LayerRow(country, target, names.get(service, service), cells))

@@ -73,7 +73,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
     if (
         row.state in words.UNCONFIRMED
         and event is not None
-        and event.inhibited_by is None
+        and event.stands
         and row.asn in event.asns
         and row.target in event.targets
     ):
@@ -83,7 +83,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
 
 def headline(name: str, opened: list[Event], countries: int) -> str:
     """The answer in one sentence."""
-    live = [event for event in opened if event.inhibited_by is None]
+    live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))

@@ -109,11 +109,13 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
         verb = "is" if len(apart) == 1 else "are"
         sentences.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
     if event.inhibited_by:
-        sentences.append(
-            f"It was withdrawn: {gate(event.inhibited_by)}."
-            if event.state is EventState.RETRACTED
-            else f"Nobody is paged for it: {gate(event.inhibited_by)}."
-        )
+        if event.state is EventState.RETRACTED:
+            said = "It was withdrawn"
+        elif event.stands:
+            said = "It stays, because it was confirmed before; but at present"
+        else:
+            said = "Nobody is paged for it"
+        sentences.append(f"{said}: {gate(event.inhibited_by)}.")
     return sentences or ["Nothing in the measurements speaks against it."]
 
 

@@ -173,7 +173,7 @@ GATES = {
     "service_down": "shut: the service fails in other countries too",
     "country_dark": "shut: most vantages of the country are offline",
     "asn_dark": "shut: most vantages of the network are offline",
-    "endpoint_stale": "shut: it fails together with its control from two countries",
+    "endpoint_stale": "shut: it fails together with its control in other countries",
 }
 VANTAGE_OUTCOMES = {
     "": "said nothing",

@@ -40,7 +40,7 @@ def event(**changes: object) -> Event:
 
 
 SNAPSHOT = Snapshot(
-    open_events=[event(), event(id="f" * 16, inhibited_by="service_down")],
+    open_events=[event(), event(id="f" * 16, tier=Tier.LIKELY, inhibited_by="service_down")],
     transitions=[("wechat", "RU", "opened", 2)],
     services=["wechat", "signal"],
     countries=["RU", "FR"],
@@ -99,6 +99,14 @@ def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
     assert sorted(dict(labels)["asn"] for _, labels in rows) == ["64501", "64502"]
     assert set(rows.values()) == {(probability(event()) or 0) / 1000}
     assert {dict(labels)["event_id"] for _, labels in rows} == {"0123456789abcdef"}
+
+
+def test_a_confirmed_event_stays_when_a_gate_closes_later() -> None:
+    """Otherwise its alert would end, though the block goes on."""
+    marked = event(inhibited_by="service_down")
+    rows = samples(snapshot=Snapshot(open_events=[marked]))
+    names = {name for name, labels in rows if ("event_id", marked.id) in labels}
+    assert {families.EVENT_CONFIDENCE.name, families.EVENT_ONSET.name} <= names
 
 
 def by_event(name: str) -> dict[str, float]:

@@ -152,7 +152,7 @@ def test_blocked_without_control_is_no_evidence_even_if_the_verdict_says_so() ->
 
 
 def test_endpoint_failing_with_its_control_in_two_countries_is_stale() -> None:
-    people = [*vantages(3), *vantages(1, "KZ", 64510), *vantages(1, "TR", 64520)]
+    people = [*vantages(3), *vantages(2, "KZ", 64510), *vantages(1, "TR", 64520)]
     said = {64501: BLACKHOLE, 64510: DOWN, 64520: DOWN}
     world = World(people).quiet().run(10, lambda n, who: said[who.asn])
     assert world.events == {}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from monitor.detection.model import State, Verdict
@@ -31,6 +33,7 @@ from tests.monitor.detection.worlds import (
     START,
     TARGET,
     UNCONTROLLED,
+    UNSEEN,
     Vantage,
     World,
     blocked,
@@ -42,6 +45,7 @@ from tests.monitor.detection.worlds import (
 )
 
 HOUR = 3_600_000
+UNKNOWN = says(State.INCONCLUSIVE, "no_control", "no_liveness")
 
 
 @pytest.mark.parametrize(
@@ -103,12 +107,16 @@ def failing(n: int, verdict: Verdict = BLACKHOLE) -> dict[tuple[str, int], Verdi
     [
         (0, 1, 0, False),  # nobody to compare with: the control alone must tell
         (1, 1, 1, False),  # one failing vantage abroad says nothing
-        (1, 2, 1, True),  # nobody but the control reaches the service
-        (2, 1, 1, False),
-        (2, 1, 2, True),
+        (1, 2, 1, False),  # nor do two strangers, though they are all that there is
+        (1, 3, 1, True),  # nobody but the control reaches the service
+        (2, 1, 2, False),
+        (2, 2, 1, False),
+        (2, 2, 2, True),
         (3, 1, 1, False),  # a third is above the share, but it may be a second block
-        (3, 1, 2, True),
-        (7, 1, 2, False),
+        (3, 1, 2, False),
+        (3, 1, 3, True),
+        (3, 2, 2, True),
+        (7, 2, 2, False),
         (7, 1, 3, True),
     ],
 )
@@ -124,8 +132,14 @@ def test_networks_of_the_same_country_are_not_elsewhere() -> None:
 
 
 def test_losing_the_control_elsewhere_does_not_open_the_gate() -> None:
-    assert reasons(failing(2, UNCONTROLLED), fleet(2))[64501] == "service_down"
-    assert reasons(failing(2, says(State.INCONCLUSIVE)), fleet(2))[64501] == "service_down"
+    assert reasons(failing(2, UNCONTROLLED), fleet(2, 2))[64501] == "endpoint_stale"
+    assert reasons(failing(2, says(State.INCONCLUSIVE)), fleet(2, 2))[64501] == "service_down"
+
+
+@pytest.mark.parametrize("verdict", [UNSEEN, UNKNOWN])
+def test_missing_liveness_elsewhere_is_no_evidence(verdict: Verdict) -> None:
+    assert 64501 not in reasons(failing(3, verdict), fleet(3, 3))
+    assert 64501 not in reasons(failing(3, verdict), fleet(4, 3))
 
 
 def test_vantages_abroad_that_always_fail_shut_no_gate() -> None:
@@ -149,7 +163,7 @@ def test_old_confirmed_block_abroad_shuts_no_gate() -> None:
 
 
 def test_gate_stays_shut_for_a_window() -> None:
-    people = fleet(2)
+    people = fleet(2, 2)
     world = World(people).quiet().run(1, lambda n, who: BLACKHOLE)
     world.run(1, in_network(64501, BLACKHOLE))
     network = next(n for n in world.state.networks.values() if n.asn == 64501)
@@ -157,10 +171,11 @@ def test_gate_stays_shut_for_a_window() -> None:
     assert all(series.rank == 0 for series in network.layers.values())
 
 
-def test_stale_endpoint_needs_two_countries() -> None:
+def test_stale_endpoint_needs_a_share_of_networks_and_owners() -> None:
     people = fleet(7)
-    assert reasons(failing(1, DOWN), people) == {}
-    assert reasons(failing(2, DOWN), people)[64501] == "endpoint_stale"
+    assert 64501 not in reasons(failing(2, DOWN), people)
+    assert reasons(failing(3, DOWN), people)[64501] == "endpoint_stale"
+    assert reasons(failing(3, DOWN), [replace(p, owner="one") for p in people]) == {}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +238,13 @@ def test_elsewhere_of_an_unknown_target_is_empty() -> None:
     assert health_by_country(ServiceState(service="a"), "a/b", START, POLICY) == {}
 
 
+def test_one_owner_in_a_third_of_all_networks_closes_no_gate() -> None:
+    people = [replace(p, owner="one") if p.asn % 100 < 3 else p for p in fleet(7)]
+    assert reasons(failing(3, DOWN), people) == {}
+    many = fleet(7) + [Vantage(f"p-{n}", "one", "FR", 64600) for n in range(20)]
+    assert reasons(failing(1, DOWN), many) == {}
+
+
 def silenced(liars: list[Vantage], verdict: Verdict) -> bool:
     """Whether liars keep a plain block in RU from being confirmed."""
     people = [*vantages(3), *vantages(3, "FR", 64503)]
@@ -235,6 +257,41 @@ def silenced(liars: list[Vantage], verdict: Verdict) -> bool:
 
 NEW = START + 80 * INTERVAL
 PLACES = (("DE", 65001), ("JP", 65002), ("BR", 65003), ("KE", 65004))
+
+
+LIES = [DOWN, says(State.INCONCLUSIVE), UNCONTROLLED, blocked(), UNSEEN, UNKNOWN]
+
+
+@pytest.mark.parametrize("verdict", LIES)
+@pytest.mark.parametrize("owners", [("liar", "liar"), ("liar", "another")])
+def test_two_vantages_in_two_countries_silence_nobody(
+    verdict: Verdict, owners: tuple[str, str]
+) -> None:
+    """Of one owner or of two, with or without liveness, control or age."""
+    places = zip(owners, PLACES, strict=False)
+    assert not silenced([Vantage(f"p-{c}", o, c, asn) for o, (c, asn) in places], verdict)
+
+
+@pytest.mark.parametrize("verdict", LIES)
+def test_two_strangers_are_not_the_world(verdict: Verdict) -> None:
+    """Also where nobody else is abroad."""
+    liars = [Vantage(f"p-{c}", f"o-{c}", c, asn) for c, asn in PLACES[:2]]
+    world = World(vantages(3)).quiet(80)
+    for _ in range(12):
+        facts = [fact(p, world.round, blocked()) for p in world.people]
+        world.feed([*facts, *(fact(liar, world.round, verdict) for liar in liars)])
+    events = [event for event in world.events.values() if event.country == "RU"]
+    assert [event.tier for event in events] == ["confirmed"]
+
+
+def test_a_confirmed_event_is_marked_by_an_outage_elsewhere_and_stays() -> None:
+    people = [*vantages(3), *vantages(3, "FR", 64503), *vantages(3, "DE", 64504)]
+    world = World(people).quiet(80).run(6, in_network(64501, blocked()))
+    world.run(20, lambda n, who: blocked() if who.asn == 64501 else DOWN)
+    event = next(event for event in world.events.values() if event.country == "RU")
+    assert (event.tier, event.state) == ("confirmed", "open")
+    assert event.inhibited_by == "endpoint_stale"
+    assert event.stands
 
 
 @pytest.mark.parametrize("verdict", [DOWN, says(State.INCONCLUSIVE), UNCONTROLLED, blocked()])
@@ -262,7 +319,7 @@ def test_nobody_outvotes_others_by_numbers() -> None:
 
 
 def test_one_long_interval_does_not_keep_the_gate_shut() -> None:
-    people = fleet(2)
+    people = fleet(2, 2)
     world = World(people).quiet()
     slow = Vantage("p-slow", "slow")
     world.feed(

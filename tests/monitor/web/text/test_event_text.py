@@ -41,6 +41,7 @@ def test_every_remark_that_the_detector_makes_has_a_sentence() -> None:
 
 def test_every_gate_has_words() -> None:
     made = _strings(gates.inhibitions, ast.Assign) | _strings(detector._down, ast.Return)
+    made |= _strings(gates.fails_in_other_countries, ast.Return)
     made = {word for word in made if "_" in word}
     assert "service_down" in made
     assert made == set(event_text.INHIBITED)
@@ -121,6 +122,8 @@ def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> N
         "Nothing in the measurements speaks against it."
     ]
     assert any("Nobody is paged" in said for said in event_text.doubts(EVENTS[world.INHIBITED]))
+    marked = replace(CONFIRMED, inhibited_by="service_down")
+    assert any("It stays" in said for said in event_text.doubts(marked))
     withdrawn = event_text.doubts(EVENTS[world.RETRACTED])
     assert any("was withdrawn" in said for said in withdrawn)
     assert not any("paged" in said for said in withdrawn)
