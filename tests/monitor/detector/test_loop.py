@@ -213,7 +213,7 @@ async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: Worl
     await world.arrive(rounds(range(8), from_round(4), own))
     await world.settle()
     assert kinds(world.told)[-1] == "likely"
-    foreign = [who for who in PEOPLE if who.asn == 64503]
+    foreign = [*(who for who in PEOPLE if who.asn == 64503), Person(6, 64503, "FR")]
     await world.arrive(rounds(range(8), from_round(4, asn=64503), foreign))
     await world.settle()
     assert await world.events() == []
