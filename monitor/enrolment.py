@@ -28,6 +28,9 @@ MAX_BODY_BYTES = 4096
 ITERATIONS = 101
 """Default of mosquitto_passwd (2.0.21). The secrets have 256 random bits, so slow hashing would
 protect nothing and would cost the embedded broker time."""
+NOBODY = "anonymous"
+"""The owner of all tokens without a name, together: whoever gets several of them is still one, and
+cannot confirm anything alone."""
 _SALT_BYTES, _HASH_BYTES = 12, 64
 _MAX_ITERATIONS = 1_000_000
 
@@ -71,8 +74,7 @@ def new_token(
         id=text.id,
         secret_sha256=_sha256(text.secret),
         role=role,
-        # Without a name, each token is one owner: strangers cannot form a quorum by themselves.
-        owner=owner or f"o-{text.id}",
+        owner=owner or NOBODY,
         uses_left=uses,
         expires=expires_ms,
         created=now,

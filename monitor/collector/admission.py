@@ -105,7 +105,11 @@ def admit(
         return wrong
     return Admitted(
         stored=Stored(
-            measurement=measurement, owner=probe.owner, role=role, enrolled=probe.enrolled
+            measurement=measurement,
+            owner=probe.owner,
+            role=role,
+            enrolled=probe.enrolled,
+            received=now,
         ),
         line=line,
         received=now,

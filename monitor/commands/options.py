@@ -253,7 +253,8 @@ def _add_upkeep(top: Parser) -> None:
     )
     new.option(
         "--owner",
-        "who runs the probe; two owners must agree before anything is confirmed",
+        "who runs the probe; two or three owners must agree before anything is confirmed, and all "
+        "probes without one count as one owner",
         metavar="NAME",
         default="",
     )

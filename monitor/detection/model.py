@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The vocabulary of judge and detector, as values.
 
-Everything here is immutable and derived from measurements alone: from when they were made, never
-from when they arrived.
+Everything here is immutable and derived from what is stored: the measurements, their owners and
+when they arrived.
 """
 
 from __future__ import annotations
@@ -136,6 +136,9 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """When the probe was enrolled, Unix milliseconds; given as a fact, so replay needs no clock."""
     source: str = "probe"
     """`probe`, or the name of an import such as `ooni`."""
+    received: int = 0
+    """When it arrived, Unix milliseconds; 0 when nobody knows (a file): then it counts as having
+    arrived when it was made."""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +162,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Version of the catalogue that it was measured with."""
     retest: bool = False
     """Measured because the detector asked: its interval is not the vantage's own."""
+    received: int = 0
+    """When it arrived, as in `Stored`."""
 
 
 class Tier(StrEnum):

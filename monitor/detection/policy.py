@@ -28,6 +28,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline_lag_seconds: int = 3 * 3600
     confirm_typed_seconds: int = 5 * 60
     confirm_untyped_seconds: int = 45 * 60
+    timely_seconds: int = 15 * 60
+    """A failure that arrives later after it was measured comes from a spool: it is evidence of when
+    a block began, and confirms none."""
     close_good_seconds: int = 5 * 60
     """How long the vantages that saw a block must see the service before it closes."""
     silent_seconds: int = 15 * 60
@@ -42,6 +45,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     baseline is updated again: it probably has a filter of its own."""
     split_seconds: int = 2 * 3600
     """How long vantages of a network must disagree before the failing ones are on watch."""
+    split_share_per_mille: int = 20
+    """The least share of the voting vantages that is a part of a network: in a large one, some
+    filters of their own begin within hours of each other."""
     split_together_seconds: int = 6 * 3600
     """Vantages in a blocked part of a network began to fail within this time of each other; filters
     of their own begin at any time."""
@@ -107,6 +113,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     suspect_micronats: int = 3_000_000
     """Evidence of a vantage from which its network measures again at once: about one failure of a
     vantage that hardly ever fails."""
+    suspect_per_mille: int = 40
+    """And the share of the network's vantages that must have it: twice of what fails at any time,
+    so that in a large network isolated failures do not use up the retests."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
     apart_per_mille: int = 2500
@@ -153,6 +162,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Times that a network is asked for a target within the window."""
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
+    confirm_most_owners: int = 3
+    """Owners that must agree for a confirmation: the quorum's share of the vantages that count,
+    between these two. So from five such vantages on it takes three."""
     owner_vantages: int = 2
     """Most vantages of one owner that count in a network's quorum and for the gate of an offline
     network, so that one owner cannot outvote the others."""

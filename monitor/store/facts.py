@@ -30,7 +30,12 @@ _LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 SELECT_STORED = (
     sa.select(
-        measurement.c.line, vantage.c.owner, vantage.c.role, vantage.c.enrolled, vantage.c.source
+        measurement.c.line,
+        measurement.c.received,
+        vantage.c.owner,
+        vantage.c.role,
+        vantage.c.enrolled,
+        vantage.c.source,
     )
     .select_from(measurement)
     .join(vantage, vantage.c.number == measurement.c.vantage)
@@ -168,6 +173,7 @@ def stored_from(row: Any) -> tuple[Stored, bytes]:
         role=Role(row.role),
         enrolled=row.enrolled,
         source=row.source,
+        received=row.received,
     ), line
 
 

@@ -22,7 +22,7 @@ class Admitted(msgspec.Struct, frozen=True, kw_only=True):
     line: bytes
     """The JSON line as sent: never re-serialised."""
     received: int
-    """Unix milliseconds; for lags only, the detector never reads it."""
+    """Unix milliseconds."""
 
 
 class Quarantined(msgspec.Struct, frozen=True, kw_only=True):

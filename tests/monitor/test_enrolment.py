@@ -50,11 +50,11 @@ def test_a_token_says_what_it_should_and_the_store_gets_no_secret() -> None:
     assert parse_token(f" {text}\n").secret == body["secret"]
 
 
-def test_strangers_are_one_owner_a_token() -> None:
+def test_tokens_without_a_name_are_one_owner_together() -> None:
+    """Or one person with two tokens could confirm a block."""
     one, _ = enrolment.new_token("u", "vantage", "", 1, NOW + 1, NOW)
     two, _ = enrolment.new_token("u", "vantage", "", 1, NOW + 1, NOW)
-    assert one.owner
-    assert one.owner != two.owner
+    assert one.owner == two.owner == enrolment.NOBODY
 
 
 @pytest.mark.parametrize(

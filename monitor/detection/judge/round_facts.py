@@ -178,6 +178,7 @@ def facts_of(
                 else judge_beside(m, shared.vantage(m), controls, fingerprints),
                 control=bool(controls),
                 source=s.source,
+                received=s.received,
             )
         )
     return facts

@@ -48,6 +48,8 @@ class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Empty when the verdict named none for this layer."""
     part: bool
     """Only a part of the target failed."""
+    heard: int = 0
+    """When it arrived, Unix ms; 0 when that was too late to confirm anything."""
 
 
 @functools.lru_cache(maxsize=65536)
@@ -142,6 +144,7 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
         if new.recovery == 0:
             new.misses, new.pending, new.good_rounds = new.misses + new.pending, 0, 0
     new.hits += 1
+    new.heard = failure.heard
     return Track(track.baseline, track.last_good, round, new)
 
 

@@ -120,7 +120,7 @@ def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
         left = series.copy_for_round(network)
         left.members = {p: m for p, m in network.members.items() if p not in gone}
         left.layers = {
-            name: Series(tracks, each.likely_since, each.rank)
+            name: Series(tracks, each.likely_since, each.known_since, each.rank)
             for name, each in network.layers.items()
             if (tracks := {p: t for p, t in each.tracks.items() if p not in gone})
         }

@@ -34,6 +34,10 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Voting vantages whose evidence reached the threshold."""
     owners: tuple[str, ...]
     """Owners of the agreeing vantages."""
+    owners_needed: int = 0
+    """How many owners must agree for a confirmation."""
+    heard: tuple[int, ...] = ()
+    """When the newest failure of each of these owners arrived, of those that arrived in time."""
     typed: bool
     """Agreeing vantages of enough owners have typed signatures."""
     likely: bool
@@ -53,7 +57,7 @@ def copy_for_round(network: TargetNetwork) -> TargetNetwork:
     new = copy(network)
     new.members = dict(network.members)
     new.layers = {
-        name: Series(dict(series.tracks), series.likely_since, series.rank)
+        name: Series(dict(series.tracks), series.likely_since, series.known_since, series.rank)
         for name, series in network.layers.items()
     }
     return new
@@ -160,11 +164,18 @@ def _bad(
             weight=max(0, finding.weight),
             technique=str(named or ""),
             part=verdict.state is not State.BLOCKED,
+            heard=_timely_arrival(fact, policy),
         )
         track = cusum.fail(track, round, failure, policy)
     else:
         track = Track(track.baseline, track.last_good, round, None)
     series.tracks[probe] = _learnt(series, track, round, True, policy)
+
+
+def _timely_arrival(fact: Fact, policy: Policy) -> int:
+    """When a fact arrived, Unix ms; 0 when it was in a spool for too long."""
+    arrived = fact.received or fact.started
+    return arrived if arrived - fact.started <= policy.ms(policy.timely_seconds) else 0
 
 
 def _learnt(series: Series, track: Track, round: int, failed: bool, policy: Policy) -> Track:
@@ -192,7 +203,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     """Count the votes of a series."""
     series = network.layers[layer]
     voting, agreeing = [], []
-    nats: dict[str, list[int]] = {}
+    nats: dict[str, int] = {}
     for probe, track in sorted(series.tracks.items()):
         member = network.members[probe]
         if not gates.reports(member, track, round, policy):
@@ -203,20 +214,30 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             continue
         voting.append(probe)
         held = 0 if cusum.recovering(track, policy) else cusum.evidence(track, policy)
-        nats.setdefault(member.owner, []).append(held)
+        nats[probe] = held
         if held >= policy.threshold_micronats:
             agreeing.append(probe)
-    owners = {network.members[probe].owner for probe in agreeing}
+    owners: dict[str, int] = {}
+    for probe in agreeing:
+        owner, heard = network.members[probe].owner, split.suspicion_of(series, probe).heard
+        owners[owner] = max(owners.get(owner, 0), heard)
     typed = {
         network.members[probe].owner
         for probe in agreeing
         if cusum.typed(split.suspicion_of(series, probe), policy)
     }
     on_watch: tuple[str, ...] = ()
+    part: tuple[str, ...] = ()
+    counted: list[int] = []
     if network.source == OWN_SOURCE:
         on_watch = split.on_watch(network, series, round, policy)
-        most = policy.owner_vantages
-        counted = [each for owned in nats.values() for each in sorted(owned)[-most:]]
+        part = split.divided(network, series, on_watch, len(voting), round, policy)
+        if part:
+            rest = [probe for probe in voting if probe not in part]
+            fair = _counted(network, rest, nats, policy)
+            if rest and sum(fair) >= _quorum(network, series, rest, len(fair), policy):
+                part = ()  # the whole network is blocked, whatever began before
+        counted = _counted(network, voting, nats, policy)
         total = sum(counted)
         needs = _quorum(network, series, voting, len(counted), policy)
         likely = total >= needs
@@ -229,13 +250,31 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         voting=tuple(voting),
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
+        owners_needed=_owners_needed(len(counted), policy),
+        heard=tuple(sorted(heard for heard in owners.values() if heard)),
         typed=len(typed) >= policy.confirm_min_owners,
         likely=likely,
         holds=total,
         needs=needs,
         on_watch=on_watch,
-        divided=split.divided(network, series, on_watch, round, policy),
+        divided=part,
     )
+
+
+def _counted(
+    network: TargetNetwork, voting: Sequence[str], nats: dict[str, int], policy: Policy
+) -> list[int]:
+    """The evidence that counts, in micro-nats: of each owner's vantages those with the most."""
+    owned: dict[str, list[int]] = {}
+    for probe in voting:
+        owned.setdefault(network.members[probe].owner, []).append(nats[probe])
+    return [each for some in owned.values() for each in sorted(some)[-policy.owner_vantages :]]
+
+
+def _owners_needed(counted: int, policy: Policy) -> int:
+    """How many owners must agree for a confirmation, where so many vantages count."""
+    share = -(-policy.quorum_per_mille * counted // 1000)
+    return min(policy.confirm_most_owners, max(policy.confirm_min_owners, share))
 
 
 def _quorum(
@@ -267,7 +306,8 @@ def promote(
     only the time for which the quorum has held starts again."""
     series = network.layers[layer]
     if inhibited:
-        series.likely_since = series.likely_since if series.rank == 3 else 0
+        if series.rank < 3:
+            series.likely_since = series.known_since = 0
         return
     for probe in tally.agreeing:
         held = split.suspicion_of(series, probe)
@@ -282,16 +322,23 @@ def promote(
         # Without a quorum its time does not run: a blocked part alone is never confirmed.
         series.rank = max(series.rank, 2)
     if not tally.likely or not tally.agreeing:
-        series.likely_since = 0
+        series.likely_since = series.known_since = 0
         return
     series.likely_since = series.likely_since or round
     series.rank = max(series.rank, 2)
+    if len(tally.heard) < tally.owners_needed:
+        series.known_since = 0
+        return
+    series.known_since = series.known_since or tally.heard[0]
     hold = policy.confirm_typed_seconds if tally.typed else policy.confirm_untyped_seconds
+    # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
+    # arrives from one round is spread over as much as a round of retests lasts.
+    waited = tally.heard[-1] - series.known_since
     if (
         network.source == OWN_SOURCE
         and not tally.divided
-        and len(tally.owners) >= policy.confirm_min_owners
         and round - series.likely_since >= policy.ms(hold)
+        and waited >= policy.ms(hold - policy.retest_round_seconds)
     ):
         series.rank = 3
 
@@ -359,5 +406,5 @@ def clear_alarms(series: Series, *, wholly: bool = False) -> None:
         held = track.suspicion
         if held is not None and (wholly or held.alarmed):
             series.tracks[probe] = Track(track.baseline, track.last_good, track.last_bad, None)
-    series.likely_since = 0
+    series.likely_since = series.known_since = 0
     series.rank = 0

@@ -43,11 +43,16 @@ def on_watch(network: TargetNetwork, series: Series, round: int, policy: Policy)
 
 
 def divided(
-    network: TargetNetwork, series: Series, watched: Sequence[str], round: int, policy: Policy
+    network: TargetNetwork,
+    series: Series,
+    watched: Sequence[str],
+    voting: int,
+    round: int,
+    policy: Policy,
 ) -> tuple[str, ...]:
     """The vantages on watch, sorted, that are a blocked part of the network: they may vote, have
-    the same signature, began within some hours of one another, and belong to enough owners. The
-    largest such part; empty when there is none."""
+    the same signature, began within some hours of one another, belong to enough owners, and are a
+    share of the `voting` ones. The largest such part; empty when there is none."""
     signed: dict[str, list[tuple[int, str]]] = {}
     for probe in watched if len(watched) >= policy.quorum_min_vantages else ():
         track, held = series.tracks[probe], suspicion_of(series, probe)
@@ -67,7 +72,8 @@ def divided(
                 sorted(p for _, p in those[first : bisect_left(those, (failing_since + window,))])
             )
             owners = {network.members[probe].owner for probe in part}
-            enough = len(part) >= policy.quorum_min_vantages
+            least = max(policy.quorum_min_vantages * 1000, policy.split_share_per_mille * voting)
+            enough = len(part) * 1000 >= least
             if enough and len(owners) >= policy.confirm_min_owners and len(part) > len(best):
                 best = part
     return best

@@ -15,7 +15,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 3
+STATE_VERSION = 4
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
@@ -70,6 +70,8 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     good_since: int = 0
     good_rounds: int = 0
     good_last: int = 0
+    heard: int = 0
+    """When its newest failure arrived, Unix ms; 0 when that came too late to confirm anything."""
 
 
 class Track(msgspec.Struct, array_like=True, gc=False):
@@ -87,6 +89,9 @@ class Series(msgspec.Struct, array_like=True):
     tracks: dict[str, Track] = {}
     likely_since: int = 0
     """Round since which the quorum has held without a break; 0 when it does not hold."""
+    known_since: int = 0
+    """When the first failure arrived with which enough owners held the quorum; 0 when they do
+    not."""
     rank: int = 0
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
 

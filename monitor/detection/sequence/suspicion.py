@@ -85,17 +85,17 @@ def _new_evidence(network: TargetNetwork, layer: str, round: int, now: int, poli
         due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
         return policy.threshold_micronats if now >= due else 0
     young = policy.ms(policy.retest_window_seconds)
-    return max(
-        (
-            cusum.evidence(track, policy)
-            for probe, track in each.tracks.items()
-            if (held := track.suspicion) is not None
-            and track.last_bad == round
-            and not (held.alarmed and round - held.alarmed >= young)
-            and gates.may_vote(network, network.members[probe], track, round, policy)
-        ),
-        default=0,
+    found = sorted(
+        nats
+        for probe, track in each.tracks.items()
+        if (held := track.suspicion) is not None
+        and track.last_bad == round
+        and not (held.alarmed and round - held.alarmed >= young)
+        and (nats := cusum.evidence(track, policy)) >= policy.suspect_micronats
+        and gates.may_vote(network, network.members[probe], track, round, policy)
     )
+    enough = len(found) * 1000 >= policy.suspect_per_mille * len(each.tracks)
+    return found[-1] if found and enough else 0
 
 
 def _just_recovered(track: Track, round: int) -> bool:

@@ -129,9 +129,11 @@ def _unconfirmed(event: Event) -> str:
     policy = Policy(pace=event.pace)
     untyped = "untyped" in event.against
     hold = policy.confirm_untyped_seconds if untyped else policy.confirm_typed_seconds
+    owners = f"{number(policy.confirm_min_owners)} or {number(policy.confirm_most_owners)}"
     return (
-        f"It is not confirmed: that needs vantages of {number(policy.confirm_min_owners)} owners "
-        f"in one network, and that it holds for {duration_text(policy.ms(hold))}."
+        f"It is not confirmed: that needs vantages of {owners} owners in one network, and that it "
+        f"holds for {duration_text(policy.ms(hold))}, by the times at which their measurements "
+        "arrived as well."
     )
 
 

@@ -106,6 +106,7 @@ def fact(
     interval: int = INTERVAL,
     control: bool | None = None,
     started: int | None = None,
+    received: int = 0,
 ) -> Fact:
     word = f"{who.probe} {target} {round} {started}"
     offset = int(hashlib.sha256(who.probe.encode()).hexdigest()[:4], 16) * interval // 200_000
@@ -123,6 +124,7 @@ def fact(
         verdict=verdict,
         control=verdict is not UNCONTROLLED if control is None else control,
         source=who.source,
+        received=received,
     )
 
 

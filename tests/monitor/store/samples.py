@@ -63,7 +63,13 @@ def admitted(
         ),
     )
     return Admitted(
-        stored=Stored(measurement=measured, owner=owner, role=role, enrolled=NOON - 9 * HOUR),
+        stored=Stored(
+            measurement=measured,
+            owner=owner,
+            role=role,
+            enrolled=NOON - 9 * HOUR,
+            received=at + 500,
+        ),
         line=encode(measured),
         received=at + 500,
     )

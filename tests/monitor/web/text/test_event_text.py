@@ -134,12 +134,16 @@ def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> N
 
 def test_a_likely_event_names_what_it_lacks() -> None:
     likely = replace(CONFIRMED, tier=Tier.LIKELY, confirmed=None, against=())
-    needs = "It is not confirmed: that needs vantages of two owners in one network, and that it"
-    assert event_text.doubts(likely) == [f"{needs} holds for 5 min."]
-    assert (
-        event_text.doubts(replace(likely, against=("untyped",)))[1] == f"{needs} holds for 45 min."
-    )
-    assert event_text.doubts(replace(likely, pace=10)) == [f"{needs} holds for 30 s."]
+
+    def needs(hold: str) -> str:
+        return (
+            "It is not confirmed: that needs vantages of two or three owners in one network, and "
+            f"that it holds for {hold}, by the times at which their measurements arrived as well."
+        )
+
+    assert event_text.doubts(likely) == [needs("5 min")]
+    assert event_text.doubts(replace(likely, against=("untyped",)))[1] == needs("45 min")
+    assert event_text.doubts(replace(likely, pace=10)) == [needs("30 s")]
     for other in (
         CONFIRMED,
         replace(likely, tier=Tier.UNCONFIRMED),

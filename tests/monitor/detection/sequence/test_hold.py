@@ -1,0 +1,158 @@
+"""A block is confirmed when its quorum has held for long enough twice: in the time of the rounds,
+and in the time at which the failures arrived. And who must agree for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.detection.model import Tier, Verdict
+from tests.monitor.detection.worlds import (
+    BLACKHOLE,
+    INTERVAL,
+    POLICY,
+    Vantage,
+    World,
+    blocked,
+    fact,
+    in_network,
+    ok,
+    vantages,
+)
+
+HOLD = POLICY.ms(POLICY.confirm_typed_seconds)
+UNTYPED_HOLD = POLICY.ms(POLICY.confirm_untyped_seconds)
+TIMELY = POLICY.ms(POLICY.timely_seconds)
+HOUR = 12
+"""Rounds."""
+
+
+def warm(n: int) -> World:
+    return World([*vantages(n), *vantages(3, "FR", 64503)]).quiet(80)
+
+
+def lie(world: World, liars: list[Vantage], arrives: int | None, verdict: Verdict) -> None:
+    """One more round, in which liars report a block; their facts arrive then, or in time."""
+    world.feed(
+        fact(
+            who,
+            world.round,
+            verdict if who in liars else ok(),
+            received=(arrives or 0) if who in liars else 0,
+        )
+        for who in world.people
+    )
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+@pytest.mark.parametrize("older", [0, TIMELY // 2, 10 * TIMELY])
+def test_rounds_of_the_past_that_arrive_at_once_confirm_nothing(
+    verdict: Verdict, older: int
+) -> None:
+    """Two that have waited for their vote send an hour of rounds at once."""
+    world = warm(2)
+    liars = world.people[:2]
+    at = world.round + 12 * INTERVAL + older
+    for _ in range(12):
+        lie(world, liars, at, verdict)
+    assert world.only.tier is Tier.LIKELY
+
+
+def test_they_must_go_on_for_as_long_as_anybody() -> None:
+    world = warm(2)
+    liars = world.people[:2]
+    at = world.round + 12 * INTERVAL
+    for _ in range(12):
+        lie(world, liars, at, blocked())
+    lie(world, liars, at + 1000, blocked())
+    assert world.only.tier is Tier.LIKELY
+    lie(world, liars, world.round + HOLD, blocked())
+    lie(world, liars, world.round + HOLD, blocked())
+    assert world.only.tier is Tier.CONFIRMED
+
+
+def test_what_comes_from_a_spool_confirms_nothing_and_tells_when_it_began() -> None:
+    """Three were cut off from the monitor as well, and deliver later, little by little."""
+    world = warm(3)
+    began = world.round
+    for _ in range(2 * HOUR):
+        lie(world, world.people[:3], world.round + 4 * TIMELY, blocked())
+    assert world.only.tier is Tier.LIKELY
+    world.run(1, in_network(64501, blocked()))
+    assert world.only.tier is Tier.LIKELY
+    world.run(1, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+    assert world.only.onset == began
+
+
+def test_others_in_time_and_one_from_a_spool_do_not_confirm() -> None:
+    world = warm(2)
+    for _ in range(HOUR):
+        world.feed(
+            fact(
+                who,
+                world.round,
+                blocked() if who.country == "RU" else ok(),
+                received=world.round + 4 * TIMELY if who is world.people[0] else 0,
+            )
+            for who in world.people
+        )
+    assert world.only.tier is Tier.LIKELY
+
+
+@pytest.mark.parametrize(
+    ("n", "failing", "confirmed"),
+    [(2, 2, True), (3, 2, True), (4, 2, True), (5, 2, False), (5, 3, True), (12, 5, True)],
+)
+def test_from_five_vantages_on_three_owners_must_agree(
+    n: int, failing: int, confirmed: bool
+) -> None:
+    world = warm(n)
+    liars = world.people[:failing]
+    for _ in range(HOUR):
+        lie(world, liars, None, blocked())
+    assert (world.only.tier is Tier.CONFIRMED) is confirmed
+
+
+def test_more_vantages_of_the_same_two_owners_do_not_ask_for_a_third() -> None:
+    people = [replace(who, owner=f"o-{n % 2}") for n, who in enumerate(vantages(8))]
+    world = World([*people, *vantages(3, "FR", 64503)]).quiet(80)
+    world.run(4, in_network(64501, blocked()))
+    assert world.only.tier is Tier.CONFIRMED
+
+
+def test_two_and_the_stray_failures_of_a_third_do_not_confirm() -> None:
+    """Two of five sleepers, and a third that fails one time in sixteen: nobody is accused."""
+    world = warm(5)
+    for n in range(4 * HOUR):
+        lie(world, world.people[: 3 if n % 16 == 0 else 2], None, BLACKHOLE)
+    assert Tier.CONFIRMED not in {event.tier for event in world.events.values()}
+
+
+@given(
+    st.lists(st.integers(0, 40 * INTERVAL), min_size=24, max_size=24),
+    st.integers(1, 12),
+    st.sampled_from((blocked(), BLACKHOLE)),
+)
+def test_two_never_confirm_sooner_than_they_waited(
+    late: list[int], rounds: int, verdict: Verdict
+) -> None:
+    """Whatever their rounds say: less than the hold after their first failure arrived, no event of
+    two sleepers is confirmed."""
+    world = warm(2)
+    liars, first, last = world.people[:2], 2**63, 0
+    for n in range(rounds):
+        arrivals = [world.round + late[2 * n], world.round + late[2 * n + 1]]
+        arrivals = [max(each, world.round + INTERVAL) for each in arrivals]
+        first, last = min([first, *arrivals]), max([last, *arrivals])
+        world.feed(
+            fact(who, world.round, verdict, started=world.round, received=at)
+            for who, at in zip(liars, arrivals, strict=True)
+        )
+        hold = HOLD if verdict is not BLACKHOLE else UNTYPED_HOLD
+        if last - first < hold - POLICY.ms(POLICY.retest_round_seconds):
+            assert Tier.CONFIRMED not in {event.tier for event in world.events.values()}
