@@ -43,6 +43,8 @@ class ImportCounts:
     differing: int = 0
     elsewhere: int = 0
     """Runs without a service of the catalogue."""
+    unsupported: dict[str, int] = field(default_factory=dict)
+    """Runs of tests that are not read, by test."""
     refused: int = 0
     unreadable: int = 0
 
@@ -56,6 +58,9 @@ class ImportCounts:
             parts.append(f"{self.differing:,} known with other contents (the first stays)")
         if self.elsewhere:
             parts.append(f"{self.elsewhere:,} runs of no service in the catalogue")
+        if self.unsupported:
+            tests = ", ".join(f"{name} {n:,}" for name, n in sorted(self.unsupported.items()))
+            parts.append(f"runs of tests that are not supported: {tests}")
         if self.refused:
             parts.append(f"{self.refused:,} refused")
         return "; ".join(parts)
@@ -86,6 +91,8 @@ class Importer:
                             rejected += 1
                             if rejected <= MAX_REPORTED:
                                 self._report(f"{name}:{line}: {reason}")
+                        case reading.Unsupported(test=test):
+                            self.counts.unsupported[test] = self.counts.unsupported.get(test, 0) + 1
                         case reading.ImportedRun():
                             await self._add_run(item)
                     self._progress(name, line)

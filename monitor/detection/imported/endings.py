@@ -9,7 +9,7 @@ no route, stopped by its owner) mean nothing for the network.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from monitor.detection.facts.kinds import (
@@ -22,17 +22,21 @@ from monitor.detection.facts.kinds import (
 )
 from monitor.detection.facts.ranges import special_range
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
+from monitor.detection.imported.record import Helper
+from monitor.detection.imported.rules import BOGON, FOREIGN, NO_WORD, PAGE
 from monitor.detection.model import Layer
 from probes.wire.observation import (
     AppExchange,
     DNSLookup,
     HTTPExchange,
     Known,
+    Purpose,
     TCPConnect,
     TLSHandshake,
 )
 
+DOWN = "down"
+"""Kind of an ending whose step fails for OONI's helper too."""
 _ANDROID = "android_dns_cache_no_data"
 _BOGON = "dns_bogon_error"
 # Strings of df-007 that our own probe does not use, and of OONI's first probes ("legacy" there),
@@ -89,13 +93,47 @@ class RunContext:
     invalid certificate means nothing."""
     country: str = ""
     fingerprints: Fingerprints = OWN
+    helper: Helper = field(default_factory=Helper)
+
+
+@dataclass
+class NameObservations:
+    """What a run observed of one name, whatever the port."""
+
+    lookups: list[DNSLookup] = field(default_factory=list)
+    """Of the system's resolver. Other resolvers' are for comparison, and not the run's own."""
+    proven: set[str] = field(default_factory=set)
+    """Addresses that completed TLS with a certificate of this name."""
+    strangers: set[str] = field(default_factory=set)
+    """Addresses that showed a certificate which is not this name's."""
+
+    @property
+    def answers(self) -> set[str]:
+        """What the system's resolver answered."""
+        return {answer for each in self.lookups for answer in each.answers}
+
+    def add(self, seen: Known) -> None:
+        """Add one observation of the name."""
+        match seen:
+            case DNSLookup():
+                if seen.purpose is Purpose.SUBJECT and seen.resolver == "system":
+                    self.lookups.append(seen)
+            case TLSHandshake() if seen.address:
+                if not seen.failure:
+                    self.proven.add(seen.address)
+                elif tls_kind(seen) in CERTIFICATE_KINDS:
+                    self.strangers.add(seen.address)
+            case HTTPExchange() if seen.tls and seen.address and not seen.failure:
+                self.proven.add(seen.address)
+            case _:
+                pass
 
 
 @dataclass
 class EndpointObservations:
     """The observations of one endpoint, by step."""
 
-    lookups: list[DNSLookup] = field(default_factory=list)
+    name: NameObservations = field(default_factory=NameObservations)
     connects: list[TCPConnect] = field(default_factory=list)
     handshakes: list[TLSHandshake] = field(default_factory=list)
     exchanges: list[HTTPExchange | AppExchange] = field(default_factory=list)
@@ -103,9 +141,6 @@ class EndpointObservations:
     def add(self, seen: Known) -> None:
         """Add one observation of the run's own resolver or connections."""
         match seen:
-            case DNSLookup():
-                if seen.resolver == "system":
-                    self.lookups.append(seen)
             case TCPConnect():
                 self.connects.append(seen)
             case TLSHandshake():
@@ -113,7 +148,30 @@ class EndpointObservations:
             case HTTPExchange() | AppExchange():
                 self.exchanges.append(seen)
             case _:
-                pass  # no import makes others
+                pass  # lookups are the name's; no import makes others
+
+    def of_answers(self, answers: Collection[str]) -> EndpointObservations:
+        """Only what went to these addresses, if anything did."""
+        mine = EndpointObservations(
+            self.name,
+            [each for each in self.connects if each.address in answers],
+            [each for each in self.handshakes if each.address in answers],
+            [
+                each
+                for each in self.exchanges
+                if not isinstance(each, HTTPExchange) or each.address in answers
+            ],
+        )
+        return mine if mine.connects or mine.handshakes or mine.exchanges else self
+
+    def without(self, broken: Callable[[Known], bool]) -> EndpointObservations:
+        """Without the steps that failed for the helper too."""
+        return EndpointObservations(
+            self.name,
+            [each for each in self.connects if not broken(each)],
+            [each for each in self.handshakes if not broken(each)],
+            [each for each in self.exchanges if not broken(each)],
+        )
 
 
 @dataclass(frozen=True)
@@ -121,18 +179,57 @@ class Ending:
     """How far one endpoint got."""
 
     layer: Layer | None
-    """Where it failed; None when it works."""
+    """Where it failed; None when it works, or is DOWN."""
     kind: str = ""
     passed: tuple[Layer, ...] = ()
+    contradicted: bool = False
+    """The system's resolver failed or lied, and TLS passed at an address that it did not give."""
 
 
 def ending(seen: EndpointObservations, context: RunContext) -> Ending | None:
-    """How far an endpoint got; None when the observations do not show it."""
+    """How far an endpoint got; None when the observations do not show it.
+
+    An app uses what the system's resolver answers: where that resolver answered, only connections
+    to its answers count. Those to other addresses show whether the answers can be believed.
+    """
     passed: list[Layer] = []
-    if seen.lookups:
-        if (kind := _lookup(seen, context)) is not None:
-            return Ending(Layer.DNS, kind) if kind != Kind.LOCAL else None
+    if seen.name.lookups:
+        if (kind := _lookup(seen.name, context)) == DOWN:
+            return Ending(None, DOWN)
+        if kind is not None:
+            proven = seen.name.proven - seen.name.answers
+            return Ending(Layer.DNS, kind, (), bool(proven)) if kind != Kind.LOCAL else None
         passed.append(Layer.DNS)
+        seen = seen.of_answers(seen.name.answers)
+    found = _connected(seen, passed, context)
+    if found is None or found.layer is None:
+        return found
+    there = seen.without(lambda each: _fails_for(context.helper, each))
+    found = _connected(there, passed, context)
+    return Ending(None, DOWN) if found is None or found.layer is None else found
+
+
+def _fails_for(helper: Helper, seen: Known) -> bool:
+    """Whether a step failed that fails for the helper too: the site is broken there."""
+    if not seen.failure or not isinstance(seen, TCPConnect | TLSHandshake | HTTPExchange):
+        return False
+    at = f"[{seen.address}]" if ":" in seen.address else seen.address
+    at = f"{at}:{seen.port}"
+    if isinstance(seen, TCPConnect):
+        return helper.tcp.get(at) is False
+    if helper.tcp.get(at) is False or helper.tls.get(at) is False:
+        return True
+    host = seen.sni if isinstance(seen, TLSHandshake) else seen.host
+    # Before version 0.5 its request alone says how its handshake went.
+    request = isinstance(seen, HTTPExchange) or not helper.tls
+    return request and helper.http is False and host == helper.name
+
+
+def _connected(
+    seen: EndpointObservations, before: Sequence[Layer], context: RunContext
+) -> Ending | None:
+    """How far the connections to an endpoint got."""
+    passed = list(before)
     if seen.connects:
         kinds = [_kind_of(each, tcp_kind(each)) for each in seen.connects]
         if Kind.OK not in kinds:
@@ -205,20 +302,36 @@ def _spoken(seen: EndpointObservations) -> Layer:
     return Layer.APP if plain else Layer.HTTP
 
 
-def _lookup(seen: EndpointObservations, context: RunContext) -> str | None:
-    """How the lookups of a name failed; None when one gave a usable address."""
-    answers = {answer for each in seen.lookups for answer in each.answers}
-    proven = any(not each.failure for each in seen.handshakes)
+def _lookup(name: NameObservations, context: RunContext) -> str | None:
+    """How the system's resolver failed a name; None when it gave an address that may be the
+    service's, DOWN when the helper's resolver fails it too."""
+    answers, helper = name.answers, context.helper
+    expected = helper.name == name.lookups[0].name
+    if not answers:
+        if expected and helper.dns_failure and not helper.addresses and not name.proven:
+            return DOWN
+        return _commonest([_resolver(each) for each in name.lookups])
+    if answers & name.proven or (expected and answers & set(helper.addresses)):
+        return None
     known = [context.fingerprints.answer(answer, context.country) for answer in sorted(answers)]
-    if answers and all(known) and not proven:
+    if all(known):
         return PAGE  # a connection may succeed: the block page has a server
-    reached = proven or any(not each.failure for each in seen.connects)
-    if answers:
-        forged = not reached and all(special_range(answer) is not None for answer in answers)
-        return BOGON if forged else None
-    if reached:
-        return None  # another resolver's answer worked: the name is not filtered
-    return _commonest([_resolver(each) for each in seen.lookups])
+    if all(special_range(answer) is not None for answer in answers):
+        return BOGON  # the same, and 0.0.0.0 connects to the device itself
+    if _not_served(helper, answers) or (answers & name.strangers and name.proven):
+        return FOREIGN
+    return None
+
+
+def _not_served(helper: Helper, answers: Collection[str]) -> bool:
+    """Whether the helper, which reaches the site at its own addresses, could not complete TLS at
+    any of these."""
+    here = {at: works for at, works in helper.tls.items() if _host(at) in answers}
+    return bool(here) and not any(here.values()) and any(helper.tls.values())
+
+
+def _host(at: str) -> str:
+    return at.rpartition(":")[0].strip("[]")
 
 
 def _resolver(seen: Known) -> str:

@@ -17,6 +17,8 @@ _OPEN = State.INCONCLUSIVE
 BOGON = "bogon"
 PAGE = "page"
 """A known block page, or a DNS answer known to lead to one."""
+FOREIGN = "foreign"
+"""A DNS answer that cannot prove itself, where another one can."""
 NO_WORD = "no_word"
 """The failure of Android's resolver, which is the same for every cause."""
 
@@ -28,6 +30,8 @@ class RunFacts:
     layer: Layer
     kind: str
     """A `Kind`, or one of the words above."""
+    contradicted: bool = False
+    """At an address that the run's own resolver did not give, TLS passed."""
 
 
 def _rule(
@@ -57,6 +61,19 @@ def _family(
     )
 
 
+def _contradicted(kind: str, technique: Technique | None, weight: int) -> Rule[RunFacts]:
+    return Rule(
+        f"imported.dns_{kind}_contradicted",
+        lambda f: f.layer is Layer.DNS and f.kind == kind and f.contradicted,
+        _OPEN,
+        f"The resolver answers so ({kind}), and in the same run TLS passes at an address that "
+        "another resolver or OONI's helper gave: the service works, the resolver's answer does "
+        "not. (fit: dns failure, control ok +1.61)",
+        technique,
+        weight,
+    )
+
+
 IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
     _rule(
         "dns_bogon",
@@ -74,6 +91,27 @@ IMPORT_RULES: tuple[Rule[RunFacts], ...] = (
         "Every answer is an address that is known to be given in place of what is blocked.",
         Technique.DNS_INJECTION_BLOCKPAGE,
         4_100_000,
+    ),
+    _rule(
+        "dns_foreign",
+        Layer.DNS,
+        (FOREIGN,),
+        "No answer of the resolver can complete TLS as this name, and an address that another "
+        "resolver or OONI's helper gave can. (fit: TLS inconsistent, not in control 0.9)",
+        Technique.DNS_INJECTION_OTHER,
+        4_100_000,
+    ),
+    *(
+        _contradicted(kind, technique, weight)
+        for kind, technique, weight in (
+            (Kind.NXDOMAIN, Technique.DNS_NXDOMAIN, 3_700_000),
+            (Kind.DNS_REFUSED, Technique.DNS_REFUSED, 3_700_000),
+            (Kind.SERVFAIL, Technique.DNS_SERVFAIL, 3_000_000),
+            (Kind.EMPTY, Technique.DNS_EMPTY, 3_700_000),
+            # A resolver may be slow, and Android says the same of a slow one.
+            (Kind.TIMEOUT, Technique.DNS_TIMEOUT, 2_000_000),
+            (NO_WORD, None, 2_000_000),
+        )
     ),
     *_family(
         Layer.DNS,

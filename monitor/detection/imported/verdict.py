@@ -13,18 +13,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported import RUN_STEP
-from monitor.detection.imported.endings import Ending, EndpointObservations, RunContext, ending
+from monitor.detection.imported.endings import (
+    DOWN,
+    Ending,
+    EndpointObservations,
+    NameObservations,
+    RunContext,
+    ending,
+)
+from monitor.detection.imported.record import VPN, Helper, RunRecord, record_of
 from monitor.detection.imported.rules import IMPORT_RULES, RunFacts
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
 from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (
-    AnyObservation,
-    DNSLookup,
     HTTPExchange,
     Known,
     Purpose,
@@ -34,6 +37,8 @@ from probes.wire.observation import (
 )
 from probes.wire.protocol import Transport, protocol
 
+STRONG = 2_000_000
+"""Micro-nats of a rule that names interference; what weighs less also happens by itself."""
 HALF_PER_MILLE = 500
 """From this share of failed endpoints on, the target has failed."""
 WORKS = "imported.works"
@@ -42,40 +47,26 @@ ALONE = "run_unproven"
 """Evidence: nothing in the whole run was answered, so the device may have been offline."""
 
 
-class Record(msgspec.Struct, frozen=True):
-    """What an import records of the whole run (step `ooni.run`)."""
-
-    passed: int = -1
-    """Steps that were answered, for any target; -1 when not known."""
-    steps: int = 0
-    own_authority: bool = False
-    """The service has its own certificate authority, and old probes do not know its newer roots: an
-    invalid certificate means nothing."""
-
-
-_record = msgspec.json.Decoder(Record)
-
-
-def record_of(observations: Iterable[AnyObservation]) -> Record:
-    """The record of the whole run; empty when there is none."""
-    for seen in observations:
-        if isinstance(seen, Unrecognised) and seen.step == RUN_STEP:
-            try:
-                return _record.decode(seen.raw)
-            except msgspec.DecodeError:
-                break
-    return Record()
+OVER_VPN = "imported.vpn"
+DOWN_TOO = "imported.down"
+HELPER = "helper_reaches"
+"""Evidence: OONI's helper reached the site at the same time."""
+CONTRADICTED = "answer_contradicted"
+"""Evidence: TLS passed at an address that the run's own resolver did not give."""
 
 
 def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict:
     """The verdict on one imported measurement. Never raises."""
     record = record_of(measurement.observations)
-    context = RunContext(record.own_authority, measurement.vantage.country, fingerprints)
-    seen = [
-        each
-        for each in measurement.observations
-        if not isinstance(each, Unrecognised) and each.purpose is Purpose.SUBJECT
-    ]
+    if record.network_type == VPN:
+        # Its traffic leaves from another network than the one that the run names, or from a
+        # tunnel inside it: whatever it saw is not what the network does.
+        return Verdict(
+            target=measurement.target, state=State.INSUFFICIENT, rule=OVER_VPN, evidence=("vpn",)
+        )
+    helper = record.helper or Helper()
+    context = RunContext(record.own_authority, measurement.vantage.country, fingerprints, helper)
+    seen = [each for each in measurement.observations if not isinstance(each, Unrecognised)]
     hosts = {ref.id: ref.host for ref in measurement.endpoints}
     # Imported runs connect over TCP only: of these endpoints only the name can be judged.
     named = {
@@ -90,8 +81,12 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
         # A name that resolves means nothing for an endpoint that was not tried.
         and (end.layer is not None or end.passed != (Layer.DNS,) or id in named)
     ]
+    down = any(end.kind == DOWN for end in endings)
+    endings = [end for end in endings if end.kind != DOWN]
     failed = [end for end in endings if end.layer is not None]
     share = Share(len(endings), len(failed))
+    if not endings and down:
+        return Verdict(target=measurement.target, state=State.DOWN, rule=DOWN_TOO)
     if not endings:
         return Verdict(target=measurement.target, state=State.INSUFFICIENT, rule=EMPTY)
     if len(failed) * 1000 < HALF_PER_MILLE * len(endings):
@@ -104,13 +99,14 @@ def judge(measurement: Measurement, fingerprints: Fingerprints = OWN) -> Verdict
             evidence=("some_failed",) if failed else (),
             findings=_passed(layers),
         )
-    return _failed(measurement.target, failed, share, record.passed == 0)
+    return _failed(measurement.target, failed, share, record)
 
 
-def _failed(target: str, failed: Sequence[Ending], share: Share, alone: bool) -> Verdict:
+def _failed(target: str, failed: Sequence[Ending], share: Share, record: RunRecord) -> Verdict:
     ways = Counter((end.layer, end.kind) for end in failed if end.layer is not None)
     layer, kind = max(ways, key=lambda way: (ways[way], list(Layer).index(way[0]), way[1]))
-    rule = first(IMPORT_RULES, RunFacts(layer, kind))
+    contradicted = any(e.contradicted for e in failed if (e.layer, e.kind) == (layer, kind))
+    rule = first(IMPORT_RULES, RunFacts(layer, kind, contradicted))
     assert rule is not None, "the last rule matches everything"
     before = {
         passed
@@ -119,16 +115,22 @@ def _failed(target: str, failed: Sequence[Ending], share: Share, alone: bool) ->
         for passed in end.passed
         if passed is not layer
     }
-    evidence = ("no_control", ALONE) if alone else ("no_control",)
+    helped = record.helper is not None and record.helper.reaches()
+    words = {
+        HELPER if helped else "no_control": True,
+        ALONE: record.passed == 0,
+        CONTRADICTED: contradicted,
+    }
     finding = LayerFinding(layer=layer, blocked=True, rule=rule.id, weight=rule.weight)
     return Verdict(
         target=target,
-        state=State.INCONCLUSIVE,
+        # The helper is a control of the site, in another country; a weak sign still may be chance.
+        state=State.BLOCKED if helped and rule.weight >= STRONG else State.INCONCLUSIVE,
         layer=layer,
         technique=rule.technique,
         rule=rule.id,
         endpoints=share,
-        evidence=evidence,
+        evidence=tuple(sorted(word for word, holds in words.items() if holds)),
         findings=(*_passed(before), finding),
     )
 
@@ -141,22 +143,19 @@ def _passed(layers: Iterable[Layer]) -> tuple[LayerFinding, ...]:
 
 
 def _sorted(seen: Sequence[Known], hosts: dict[str, str]) -> dict[str, EndpointObservations]:
-    """Observations by endpoint. A name that several endpoints share is looked up once per run, and
-    counts for all of them."""
+    """Observations by endpoint, each with those of its name."""
     endpoints: dict[str, EndpointObservations] = {}
+    names: dict[str, NameObservations] = {}
     v6 = any(_six(each) and each.failure is None for each in seen)
     for each in seen:
         if _six(each) and not v6:
             # No IPv6 worked in this run: the network may have none.
             continue
-        endpoints.setdefault(each.endpoint, EndpointObservations()).add(each)
-    by_host: dict[str, list[DNSLookup]] = {}
-    for id, endpoint in endpoints.items():
-        if hosts.get(id):
-            by_host.setdefault(hosts[id], []).extend(endpoint.lookups)
-    for id, endpoint in endpoints.items():
-        if not endpoint.lookups and hosts.get(id):
-            endpoint.lookups = by_host[hosts[id]]
+        # A name that several endpoints share is looked up once, and counts for all of them.
+        name = names.setdefault(hosts.get(each.endpoint) or each.endpoint, NameObservations())
+        name.add(each)
+        if each.purpose is Purpose.SUBJECT:
+            endpoints.setdefault(each.endpoint, EndpointObservations(name)).add(each)
     return endpoints
 
 

@@ -15,10 +15,18 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from monitor.interop.ooni.run import Run, text, token
+from monitor.interop.ooni import extension
+from monitor.interop.ooni.run import TESTS, Run, UnsupportedTestError, text, token
 from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.measurement import Software
-from probes.wire.observation import DNSLookup, DNSReply, HTTPExchange, TCPConnect, TLSHandshake
+from probes.wire.observation import (
+    DNSLookup,
+    DNSReply,
+    HTTPExchange,
+    Purpose,
+    TCPConnect,
+    TLSHandshake,
+)
 
 COLUMNS = (
     "report_id",
@@ -180,11 +188,14 @@ def _seconds(words: str) -> int:
 
 
 def inspect(row: ObservationRow) -> None:
-    """Raise RowError when a row cannot be mapped."""
+    """Raise RowError when a row cannot be mapped, and UnsupportedTestError for a test that is not
+    read."""
     if not row.report_id and not row.measurement_uid:
         raise RowError("report_id: empty")
     if not row.test_name:
         raise RowError("test_name: empty")
+    if row.test_name not in TESTS and row.test_name != extension.TEST:
+        raise UnsupportedTestError(text(row.test_name, 64))
     moment(row.measurement_start_time)
     country_code(row.probe_cc)
     as_number(row.probe_asn)
@@ -212,7 +223,8 @@ def run_of(rows: Sequence[ObservationRow], targets_by_name: TargetIndex) -> Run:
         version=first.test_version,
         resolver_asn=_resolver(first.resolver_asn),
         software=Software(name="ooni", version=token(first.test_version)),
-        left={"network_type": text(first.network_type), "uid": text(first.measurement_uid)},
+        network_type=text(first.network_type, 64),
+        left={"uid": text(first.measurement_uid)},
     )
     # Whoever knows the resolver's network asked somebody for it when the run began.
     run.passed += run.resolver_asn > 0
@@ -251,6 +263,7 @@ def _lookups(run: Run, rows: Sequence[ObservationRow], targets_by_name: TargetIn
         if place is not None:
             seen = DNSLookup(
                 endpoint=place.endpoint,
+                purpose=Purpose.SUBJECT if engine in ENGINES_OF_THE_SYSTEM else Purpose.REFERENCE,
                 name=text(name),
                 qtype="ANY",
                 resolver="system" if engine in ENGINES_OF_THE_SYSTEM else token(engine),

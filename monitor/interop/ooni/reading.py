@@ -15,13 +15,12 @@ import msgspec
 
 from monitor.interop.ooni import csvrows, keys
 from monitor.interop.ooni.csvrows import ObservationRow, RowError
-from monitor.interop.ooni.fields import document_of
-from monitor.interop.ooni.run import Run, measurements
+from monitor.interop.ooni.document import document_of
+from monitor.interop.ooni.run import Run, UnsupportedTestError, measurements
 from monitor.interop.ooni.target_index import TargetIndex
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import Measurement
 
-_LONGEST_FIELD = 1 << 20
 _LONGEST_DOCUMENT = 256 << 20
 """Longest JSON document that is not one measurement a line."""
 _LONGEST_LINE = 32 << 20
@@ -59,13 +58,21 @@ class ImportedRun(msgspec.Struct, frozen=True):
     """Measurements and their lines; empty without a service of the catalogue."""
 
 
+class Unsupported(msgspec.Struct, frozen=True):
+    """A run of a test that is not read."""
+
+    line: int
+    test: str
+    reason: str
+
+
 class LinesRead(msgspec.Struct, frozen=True):
     """The number of lines read so far."""
 
     line: int
 
 
-Item = ImportedRun | Refusal | LinesRead
+Item = ImportedRun | Refusal | Unsupported | LinesRead
 Again = Callable[[], AbstractContextManager[PeekableFile]]
 
 
@@ -100,7 +107,6 @@ def _text(stream: PeekableFile) -> Iterator[TextIO]:
 
 def _table(text: TextIO) -> tuple[Any, list[str], list[int]]:
     """A CSV reader, its column names, and the positions of ours. Raises RowError."""
-    csv.field_size_limit(_LONGEST_FIELD)
     rows = csv.reader(text)
     try:
         names = next(rows, [])
@@ -149,6 +155,7 @@ def _read_csv(text: TextIO, ends: dict[int, int], targets_by_name: TargetIndex) 
         if len(values) != len(names):
             yield Refusal(line, f"{len(values)} columns in place of {len(names)}")
             continue
+        other: UnsupportedTestError | None = None
         row = ObservationRow._make([values[index] if index >= 0 else "" for index in where])
         mine = waiting.setdefault(row.whose, {})
         if row in mine:
@@ -159,10 +166,14 @@ def _read_csv(text: TextIO, ends: dict[int, int], targets_by_name: TargetIndex) 
                 mine[row] = 1
             except RowError as error:
                 yield Refusal(line, str(error))
+            except UnsupportedTestError as error:
+                other = error
         if ends.get(hash(row.whose), 0) <= line:
             if mine := waiting.pop(row.whose):
                 run = csvrows.run_of(list(mine), targets_by_name)
                 yield _taken(run, line, sum(mine.values()), targets_by_name)
+            elif other is not None:
+                yield Unsupported(line, str(other), other.reason())
             else:
                 yield LinesRead(line)
 
@@ -244,5 +255,8 @@ def _document(value: object, number: int, targets_by_name: TargetIndex) -> Itera
             run = keys.run_of(document_of(each), targets_by_name)
         except RowError as error:
             yield Refusal(number, str(error))
+            continue
+        except UnsupportedTestError as error:
+            yield Unsupported(number, str(error), error.reason())
             continue
         yield _taken(run, number, max(1, run.steps), targets_by_name)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from monitor.detection.imported import ROUND_MS, RUN_STEP
+from monitor.detection.imported.record import Helper
 from monitor.detection.model import Stored
 from monitor.interop.ooni.target_index import TargetEndpoint, TargetIndex
 from probes.wire.bounds import MAX_LINE_BYTES, MAX_OBSERVATIONS
@@ -24,9 +25,20 @@ from probes.wire.measurement import VERSION, EndpointRef, Measurement, Role, Sof
 from probes.wire.observation import AnyObservation, Known, Unrecognised
 
 SOURCE = "ooni"
+TESTS = ("facebook_messenger", "signal", "telegram", "web_connectivity", "whatsapp")
+"""OONI's tests that are read. Others (speed, middleboxes, circumvention tools) measure no service,
+or not as its app does."""
 MAX_ENDPOINTS = 128
 _LONGEST_RECORD = MAX_LINE_BYTES // 2
 _encoder = msgspec.json.Encoder(order="deterministic")
+
+
+class UnsupportedTestError(Exception):
+    """A run of a test that is not read; the text is its name."""
+
+    def reason(self) -> str:
+        """One line for people."""
+        return f"OONI's test {self} is not supported (supported: {', '.join(TESTS)})"
 
 
 @dataclass
@@ -45,6 +57,9 @@ class Run:
     resolver_asn: int = 0
     software: Software = field(default_factory=lambda: Software(name="ooni"))
     took_us: int = 0
+    network_type: str = ""
+    """`wifi`, `mobile`, `vpn`, ... as the device says."""
+    helper: Helper | None = None
     left: dict[str, Any] = field(default_factory=dict)
     """What our observations cannot hold, kept for the record."""
     seen: dict[str, list[Known]] = field(default_factory=dict)
@@ -136,6 +151,10 @@ def _record(
         "test_name": run.name,
         "test_version": run.version,
     }
+    if run.network_type:
+        record["network_type"] = run.network_type
+    if run.helper is not None:
+        record["helper"] = run.helper
     if target.partition("/")[0] in targets_by_name.own_authority:
         record["own_authority"] = True
     raw = _encoder.encode({**record, "left": left} if left else record)

@@ -18,6 +18,7 @@ GOOD = "203.0.114.99"
 def end(*found: Known, context: RunContext = RunContext()) -> Ending | None:  # noqa: B008 - frozen
     seen = EndpointObservations()
     for each in found:
+        seen.name.add(each)
         seen.add(each)
     return ending(seen, context)
 

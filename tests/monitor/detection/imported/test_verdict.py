@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.imported.verdict import ALONE, judge, record_of
+from monitor.detection.imported.record import record_of
+from monitor.detection.imported.verdict import ALONE, CONTRADICTED, judge
 from monitor.detection.model import Layer, State, Technique, Verdict
 from probes.wire.measurement import EndpointRef, Measurement, Vantage
 from probes.wire.observation import AnyObservation, TCPConnect
@@ -73,7 +74,10 @@ def test_an_address_that_no_service_can_have_is_forged() -> None:
         lookup("192.168.7.222"), dial("192.168.7.222", "generic_timeout_error"), fetch("x")
     )
     assert verdict.technique is Technique.DNS_INJECTION_BOGON
-    assert web(lookup("192.168.7.222"), dial("192.168.7.222")).state is State.OK
+    # The server of a block page may have such an address, and a device connects to itself.
+    for forged in ("192.168.7.222", "0.0.0.0", "127.0.0.1", "::"):
+        assert web(lookup(forged), dial(forged)).technique is Technique.DNS_INJECTION_BOGON
+    assert web(lookup("10.0.0.7"), dial("10.0.0.7"), handshake("10.0.0.7")).state is State.OK
     assert web(lookup("192.168.7.222", GOOD), dial(GOOD, "eof_error")).layer is Layer.TCP
 
 
@@ -94,8 +98,30 @@ def test_what_a_resolver_says(failure: str, technique: Technique | None, rule: s
     assert (verdict.layer, verdict.technique, verdict.rule) == (Layer.DNS, technique, rule)
 
 
-def test_another_resolvers_answer_that_works_is_enough() -> None:
-    assert web(lookup(failure="dns_nxdomain_error"), dial(GOOD), handshake(GOOD)).state is State.OK
+OTHER = "203.0.114.98"
+"""An address that the system's resolver does not give."""
+
+
+def test_another_resolvers_answer_that_works_proves_that_the_systems_fails() -> None:
+    failed = web(lookup(failure="dns_nxdomain_error"), dial(OTHER), handshake(OTHER))
+    assert (failed.layer, failed.technique) == (Layer.DNS, Technique.DNS_NXDOMAIN)
+    assert failed.rule == "imported.dns_nxdomain_contradicted"
+    assert CONTRADICTED in failed.evidence
+    alone = web(lookup(failure="dns_nxdomain_error"), fetch("dns_nxdomain_error"))
+    assert alone.findings[-1].weight < failed.findings[-1].weight
+    assert CONTRADICTED not in alone.evidence
+    # Where TCP alone connects, nothing proves whose address it is.
+    assert web(lookup(failure="dns_nxdomain_error"), dial(OTHER)).rule == "imported.dns_nxdomain"
+
+
+def test_connections_to_other_addresses_are_not_the_apps() -> None:
+    other = (dial(OTHER), handshake(OTHER))
+    lied = web(lookup(GOOD), dial(GOOD), handshake(GOOD, "ssl_invalid_hostname"), *other)
+    assert (lied.technique, lied.rule) == (Technique.DNS_INJECTION_OTHER, "imported.dns_foreign")
+    dead = web(lookup(GOOD), dial(GOOD, "generic_timeout_error"), *other)
+    assert dead.technique is Technique.TCP_TIMEOUT
+    works = web(lookup(GOOD), dial(GOOD), handshake(GOOD), dial(OTHER, "connection_reset"))
+    assert works.state is State.OK
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from monitor.interop.ooni.csvrows import RowError
-from monitor.interop.ooni.fields import document_of
+from monitor.interop.ooni.document import document_of
 from monitor.interop.ooni.keys import run_of
-from monitor.interop.ooni.run import measurements
+from monitor.interop.ooni.run import UnsupportedTestError, measurements
 from probes.wire.observation import (
     DNSLookup,
     HTTPExchange,
@@ -172,7 +172,6 @@ def test_a_broken_body_says_so() -> None:
         ("test_keys", None, "test_keys: missing"),
         ("test_keys", 5, "test_keys: not an object"),
         ("test_name", "", "test_name: missing"),
-        ("report_id", None, "report_id: missing"),
         ("measurement_start_time", "x", "is no time"),
         ("probe_asn", "ASX", "no AS number"),
         ("probe_cc", 7, "no country code"),
@@ -181,3 +180,20 @@ def test_a_broken_body_says_so() -> None:
 def test_a_bad_measurement_is_refused(key: str, value: object, reason: str) -> None:
     with pytest.raises(RowError, match=reason):
         run_of(document() | {key: value}, targets_by_name())
+
+
+def test_a_run_that_was_never_submitted_goes_by_its_uid() -> None:
+    bare = document(queries=[query("t.me", WEB)]) | {"report_id": None}
+    wrapped = document_of({"measurement_uid": "u-1", "raw_measurement": bare})
+    own = bare | {"id": "i-1"}
+    reports = [run_of(each, targets_by_name()).report for each in (wrapped, own, bare, bare)]
+    assert reports[:2] == ["u-1", "i-1"]
+    assert reports[2] == reports[3]
+    later = bare | {"measurement_start_time": "2026-01-01 00:00:04"}
+    assert run_of(later, targets_by_name()).report != reports[2]
+
+
+def test_a_test_that_is_not_read_is_called_that() -> None:
+    with pytest.raises(UnsupportedTestError) as refused:
+        run_of(document("ndt"), targets_by_name())
+    assert refused.value.reason().startswith("OONI's test ndt is not supported (supported: face")
