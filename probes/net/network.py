@@ -176,13 +176,16 @@ class _SocketDatagrams:
     """Datagrams over a connected UDP socket. The socket stays registered with the event loop from
     the first wait on, because a DNS lookup waits twice."""
 
-    __slots__ = ("_icmp", "_loop", "_sock", "_waiting", "_watched")
+    __slots__ = ("_arrival", "_icmp", "_loop", "_sock", "_waiting", "_watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, icmp: bool) -> None:
         self._loop = loop
         self._sock = sock
         self._icmp = icmp
-        self._waiting: asyncio.Future[bytes] | None = None
+        self._arrival: bytes | OSError | None = None
+        """Read from the socket and not yet returned. It is kept here and not in `_waiting`, because
+        a call that is cancelled in the same pass of the event loop loses the future's result."""
+        self._waiting: asyncio.Future[None] | None = None
         self._watched = False
 
     async def send(self, payload: bytes) -> None:
@@ -200,27 +203,34 @@ class _SocketDatagrams:
             raise
 
     async def _received(self) -> bytes:
-        try:
-            return self._sock.recv(_DATAGRAM_BYTES)
-        except BlockingIOError:
-            pass
-        self._waiting = self._loop.create_future()
-        if not self._watched:
-            self._loop.add_reader(self._sock.fileno(), self._arrived)
-            self._watched = True
-        return await self._waiting
+        if self._arrival is None:
+            try:
+                return self._sock.recv(_DATAGRAM_BYTES)
+            except BlockingIOError:
+                pass
+            self._waiting = self._loop.create_future()
+            if not self._watched:
+                self._loop.add_reader(self._sock.fileno(), self._arrived)
+                self._watched = True
+            await self._waiting
+        arrival, self._arrival = self._arrival, None
+        if isinstance(arrival, OSError):
+            raise arrival
+        assert arrival is not None
+        return arrival
 
     def _arrived(self) -> None:
-        """Give a datagram to the waiting call; without one, leave it and stop watching."""
+        """Keep a datagram for the waiting call; without one, leave it and stop watching."""
         if self._waiting is None or self._waiting.done():
             self._unwatch()
             return
         try:
-            self._waiting.set_result(self._sock.recv(_DATAGRAM_BYTES))
+            self._arrival = self._sock.recv(_DATAGRAM_BYTES)
         except BlockingIOError:
-            pass  # wrong checksum
+            return  # wrong checksum
         except OSError as error:
-            self._waiting.set_exception(error)
+            self._arrival = error
+        self._waiting.set_result(None)
 
     def _unwatch(self) -> None:
         if self._watched:

@@ -8,8 +8,8 @@ At most MAX_REPLY_BYTES are read. Of a reply that is not the app's the first 256
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -18,6 +18,7 @@ import msgspec
 
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
+from probes.net.limits import within
 from probes.net.network import ConnectError, Datagrams, DestinationRefusedError, Network, Stream
 from probes.wire.observation import AppExchange, Contrast, Purpose
 
@@ -101,7 +102,7 @@ async def over_stream(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             await _send(stream, client, request.payload)
             state.sent_bytes = len(request.payload)
             await _receive_reply(stream, client, request, state)
@@ -170,7 +171,7 @@ async def over_datagrams(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             datagrams = await network.datagrams(address, port, icmp=True)
             try:
                 await _exchange_datagrams(datagrams, request, state, pauses)
@@ -202,13 +203,12 @@ async def over_datagrams(
 async def _exchange_datagrams(
     datagrams: Datagrams, request: AppRequest, state: _Received, pauses: Sequence[float]
 ) -> None:
-    loop, count = asyncio.get_running_loop(), 0
+    count = 0
     for pause in (*pauses, None):
         await datagrams.send(request.payload)
         state.sent_bytes += len(request.payload)
-        until = None if pause is None else loop.time() + pause
         try:
-            async with asyncio.timeout_at(until):
+            with nullcontext() if pause is None else within(pause):
                 while not isinstance(state.parsed, Reply):
                     if count >= MAX_PIECES:
                         return

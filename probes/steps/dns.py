@@ -237,7 +237,7 @@ async def _ask_one(
         if route.transport == "udp":
             await _over_udp(state, phase, pending)
         else:
-            async with asyncio.timeout(request.timeout):
+            with within(request.timeout):
                 await _over_connection(state, phase, route)
     except NameRefusedError:
         state.settle(unknown_failure("name_refused"))

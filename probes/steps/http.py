@@ -8,7 +8,6 @@ The response is untrusted text: it is cut and cleaned here.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 import email.utils
 import hashlib
@@ -28,6 +27,7 @@ import msgspec
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
+from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
@@ -89,7 +89,7 @@ async def exchange(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             if protocol == "h2":
                 await _exchange_h2(channel, answer, host_value, path)
             else:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from probes.net import certificates, quic
 from probes.net.classify import certificate_failure, failure, kernel_errno
+from probes.net.limits import within
 from probes.net.network import ConnectError, DestinationRefusedError, Network
 from probes.wire.failure import Failure, unknown_failure
 from probes.wire.observation import Contrast, Purpose, QUICHandshake
@@ -35,7 +35,7 @@ async def handshake(
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
-        async with asyncio.timeout(timeout):
+        with within(timeout):
             datagrams = await network.datagrams(address, port, icmp=True)
             try:
                 await quic.handshake(datagrams, client, lambda: network.clock_us() / 1e6)

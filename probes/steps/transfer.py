@@ -27,6 +27,7 @@ import h11
 from probes.net import tls
 from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
+from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, Progress, Purpose, Transfer
 from probes.wire.speed import SLOW
@@ -205,7 +206,7 @@ class _MeteredStream:
     async def receive(self, limit: int = 16384) -> bytes:
         if self._enough(self._network.clock_us()):
             raise _EnoughError
-        async with asyncio.timeout(self._limits.silence):
+        with within(self._limits.silence):
             received = await self._stream.receive(min(limit, 16384))
         if received:
             self.meter.received(self._network.clock_us(), len(received))

@@ -89,6 +89,23 @@ async def test_cancellation_before_the_time_is_no_timeout():
         await task
 
 
+async def test_what_arrives_in_the_pass_in_which_the_time_ends_is_in_time():
+    """As after a pause of the whole machine: the event loop finds both at once, arrivals first."""
+    loop = asyncio.get_running_loop()
+    arrival: asyncio.Future[str] = loop.create_future()
+
+    async def body() -> str:
+        with within(60):
+            return await arrival
+
+    task = asyncio.create_task(body())
+    await asyncio.sleep(0)
+    (queue,) = limits._queues[loop].values()
+    arrival.set_result("here")
+    queue._limits[-1].expire()
+    assert await task == "here"
+
+
 async def test_limits_that_are_over_are_forgotten():
     for _ in range(100):
         with within(30):

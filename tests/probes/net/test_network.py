@@ -144,6 +144,25 @@ async def test_datagram_to_a_closed_port_is_refused_by_icmp():
     datagrams.close()
 
 
+async def test_a_datagram_that_arrives_while_its_receiver_is_cancelled_is_kept():
+    """Both in one pass of the event loop, as on a busy machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        near = await LAB.datagrams(*far.getsockname())
+        await near.send(b"?")
+        _, sender = far.recvfrom(9)
+        waiting = asyncio.create_task(near.receive())
+        await asyncio.sleep(0)
+        far.sendto(b"forged", sender)
+        far.sendto(b"genuine", sender)
+        near._arrived()  # type: ignore[attr-defined]
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert [await near.receive(), await near.receive()] == [b"forged", b"genuine"]
+        near.close()
+
+
 async def test_datagrams_arrive_whether_or_not_somebody_waits():
     """Each once and in order; a wait that was given up takes none away, and while nobody waits
     the event loop is not kept busy with what has arrived."""
