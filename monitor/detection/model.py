@@ -90,6 +90,17 @@ def layer_of(technique: str) -> str:
     return Layer.TLS.value if word == "throttle" else word
 
 
+def specificity(technique: Technique | None) -> int:
+    """How much a technique says: 0 for none; 1 for one that leaves the cause open (`*.other`, or
+    the beginning of another id, as `quic.timeout`); 2 for all others."""
+    if technique is None:
+        return 0
+    open_ended = technique.endswith(".other") or any(
+        other.startswith(f"{technique}.") for other in Technique
+    )
+    return 1 if open_ended else 2
+
+
 class Share(msgspec.Struct, frozen=True):
     """How many of how many failed."""
 

@@ -84,6 +84,11 @@ class EndpointContext:
         key = (address.address, address.port)
         return [control.addresses[key] for control in self.controls if key in control.addresses]
 
+    def compared(self, address: AddressView, proof: bool = False) -> list[AddressView]:
+        """What an address is compared with where no control tried it: the addresses of its family
+        that controls tried, and with `proof`, when the sign itself shows interference, all."""
+        return [p for p in self.control_addresses if proof or p.family == address.family]
+
     def control_fails(self, kind: Kind, attempts: Callable[[AddressView], Iterable[Kind]]) -> bool:
         """Whether an attempt of a control ended in this way at any address: then the server does
         this at times."""

@@ -112,6 +112,19 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
     )
 
 
+def control_view(control: Measurement, status: VantageStatus) -> dict[str, EndpointView]:
+    """What a control that is online saw, without the addresses of a family that does not work
+    there: it has not tried them, whatever its machine said."""
+    views = view(control)
+    for endpoint in views.values():
+        endpoint.addresses = {
+            key: address
+            for key, address in endpoint.addresses.items()
+            if address.family in status.families or _passed_here(address)
+        }
+    return views
+
+
 def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:
     """The status for one measurement, whose own clock offset counts as well."""
     return replace(here, clock_wrong=True) if _clock_off(subject) else here
@@ -143,6 +156,8 @@ def _passed(host: EndpointView) -> bool:
             return any(
                 (address.proven or not known.tls) and _answered(address) for address in addresses
             )
+        case Layer.APP:
+            return any(map(_spoke, addresses))
         case _:
             return any(address.tcp_passed for address in addresses)
 

@@ -16,7 +16,7 @@ from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.path import path_remarks
 from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, over_udp, page_facts
-from monitor.detection.layers.dns import DNS_RULES, lookup_facts
+from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts, needed_layer
 from monitor.detection.layers.http import HTTP_RULES, http_facts
 from monitor.detection.layers.quic import QUIC_RULES, quic_facts
 from monitor.detection.layers.tcp import TCP_RULES, tcp_facts
@@ -30,7 +30,7 @@ from probes.wire.protocol import protocol
 F = TypeVar("F")
 DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
 STRONG = 2_000_000
-"""A signature of at least this weight accuses an address even if the control did not measure this
+"""A signature of more than this weight accuses an address even if the control did not measure this
 address."""
 _UNCLEAR = ".unclear"
 """End of the ids of catch-all rules: the verdict's evidence then says what was seen."""
@@ -66,18 +66,31 @@ class AddressJudgement:
     own: bool
     """The vantage's own resolver (or the catalogue) gave it."""
     outcomes: tuple[Outcome, ...]
+    needed: Layer
+    """The step that every address of this protocol must pass to count as working."""
 
     @property
     def state(self) -> State:
-        """OK, or the state of the first step that was not; insufficient when nothing was seen.
-        After a step at which a share of the connections is blocked the next steps count too, and
-        the state is impaired."""
+        """OK, or the state of the first step that was not; insufficient when the needed step was
+        not tried. After a step at which a share of the connections is blocked the next steps count
+        too, and the state is impaired."""
         for outcome in self.outcomes:
             if outcome.state is not State.OK and not outcome.partial:
                 return outcome.state
         if any(outcome.state is State.BLOCKED for outcome in self.outcomes):
             return State.IMPAIRED
-        return State.OK if self.outcomes else State.INSUFFICIENT
+        return State.OK if self.tried else State.INSUFFICIENT
+
+    @property
+    def tried(self) -> bool:
+        """The needed step was tried."""
+        return any(outcome.layer is self.needed for outcome in self.outcomes)
+
+    @property
+    def begun(self) -> bool:
+        """Every step that was tried passed, and the needed one was not tried."""
+        passed = all(outcome.state is State.OK for outcome in self.outcomes)
+        return bool(self.outcomes) and passed and not self.tried
 
 
 @dataclass(frozen=True)
@@ -147,12 +160,9 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
     forged: set[str] = set()
     for qtype in sorted(context.endpoint.lookups):
         facts = lookup_facts(context, qtype)
-        evidence = (
-            *(("on_path",) if facts.on_path and not facts.excused else ()),
-            *(("lying_resolver",) if facts.lying_resolver and not facts.excused else ()),
-            *((f"blockpage:{facts.page}",) if facts.page else ()),
-        )
-        said = _outcome(DNS_RULES, Layer.DNS, facts, facts.reach, evidence=evidence)
+        said = _outcome(DNS_RULES, Layer.DNS, facts, facts.reach)
+        if said.accuses:
+            said = replace(said, evidence=said.evidence + _origin(facts))
         lookups.append(said)
         answered = context.endpoint.lookups[qtype].answers
         (forged if said.accuses else own).update(answered)
@@ -165,6 +175,15 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
         if address.seen
     )
     return _combine(context, tuple(lookups), addresses, frozenset(forged - own))
+
+
+def _origin(facts: LookupFacts) -> tuple[str, ...]:
+    """Where a forged answer came from, and to which block page it leads."""
+    return (
+        *(("on_path",) if facts.on_path else ()),
+        *(("lying_resolver",) if facts.lying_resolver else ()),
+        *((f"blockpage:{facts.page}",) if facts.page else ()),
+    )
 
 
 def _judge_address(
@@ -203,7 +222,7 @@ def _judge_address(
         )
     if (app := app_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         outcomes.append(_app_outcome(app, over_udp(address)))
-    return AddressJudgement(address.address, own, tuple(outcomes))
+    return AddressJudgement(address.address, own, tuple(outcomes), needed_layer(context.endpoint))
 
 
 def _app_outcome(facts: AppFacts, udp: bool) -> Outcome:
@@ -230,8 +249,10 @@ def _combine(
     """Combine the outcomes of one endpoint.
 
     The protocol's last step may have been taken at one address only (one request per endpoint),
-    also at an address of a reference resolver: then it counts for all addresses. The same holds for
-    the one address whose speed was measured.
+    also at an address of a reference resolver: then it counts for all addresses that passed the
+    step that each needs. The same holds for the one address whose speed was measured. An address
+    where that step was not tried has not worked; as long as no last step was tried at all, it keeps
+    the endpoint from being blocked as a whole.
     """
     names = {o.state for o in lookups}
     resolves = not lookups or State.OK in names
@@ -240,7 +261,8 @@ def _combine(
         addresses = ()
     last = [o for a in addresses for o in a.outcomes if o.layer is last_layer]
     own = [a for a in addresses if a.own or (resolves and _spoke(a, Layer.HTTP))]
-    reached = any(a.state in _WORKING for a in own)
+    reached = any(a.state in _WORKING for a in own if a.own)
+    begun = not last and any(a.begun for a in own)
     if last_layer is Layer.DNS:
         reached = finished = State.OK in names
     else:
@@ -256,7 +278,7 @@ def _combine(
     reached = reached or slowed is not None
     finished = finished and slowed is None
     if State.BLOCKED in names or states & {State.BLOCKED, State.IMPAIRED}:
-        state = State.IMPAIRED if reached and resolves else State.BLOCKED
+        state = State.IMPAIRED if (reached or begun) and resolves else State.BLOCKED
     elif slowed is not None and resolves:
         state = slowed
     elif reached and resolves:
@@ -282,7 +304,7 @@ def _without_weak_accusations(judged: AddressJudgement) -> AddressJudgement:
     return replace(
         judged,
         outcomes=tuple(
-            o if o.here or o.weight >= STRONG else _inconclusive(o) for o in judged.outcomes
+            o if o.here or o.weight > STRONG else _inconclusive(o) for o in judged.outcomes
         ),
     )
 

@@ -16,8 +16,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from monitor.detection.facts.liveness import VantageStatus, vantage_status
-from monitor.detection.facts.view import EndpointView, view
+from monitor.detection.facts.liveness import VantageStatus, control_view, vantage_status
+from monitor.detection.facts.view import EndpointView
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.target import Control, judge_beside
@@ -133,7 +133,7 @@ class _RoundContext:
 
     def _view(self, control: Measurement) -> dict[str, EndpointView]:
         if control.id not in self._views:
-            self._views[control.id] = view(control)
+            self._views[control.id] = control_view(control, self.vantage(control))
         return self._views[control.id]
 
 

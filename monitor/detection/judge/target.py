@@ -7,18 +7,24 @@ the rules about the vantage itself, and the outcome that names the verdict.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.facts.endpoint_context import endpoint_context
-from monitor.detection.facts.liveness import VantageStatus, vantage_status, with_clock
+from monitor.detection.facts.liveness import (
+    VantageStatus,
+    control_view,
+    vantage_status,
+    with_clock,
+)
 from monitor.detection.facts.view import EndpointView, view
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.judge.partial import parts
 from monitor.detection.layers.vantage import UNSEEN, VANTAGE_RULES
-from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict
+from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
 from monitor.detection.rule import first
 from probes.wire.measurement import Measurement
 
@@ -110,13 +116,15 @@ def _local(measurement: Measurement) -> set[str]:
 def online_controls(controls: Sequence[Control]) -> list[dict[str, EndpointView]]:
     """Return the views of the nearest round's controls that were online. Controls without known
     liveness do not count."""
-    chosen: list[Measurement] = []
+    chosen: list[dict[str, EndpointView]] = []
+    nearest: int | None = None
     for measurement, liveness in controls:
-        if chosen and measurement.round != chosen[0].round:
+        if nearest is not None and measurement.round != nearest:
             break  # nearest first: the others are farther away
-        if vantage_status(liveness).online:
-            chosen.append(measurement)
-    return [view(measurement) for measurement in chosen]
+        if (status := vantage_status(liveness)).online:
+            nearest = measurement.round
+            chosen.append(control_view(measurement, status))
+    return chosen
 
 
 def combine(how: str, judged: Sequence[EndpointJudgement]) -> State:
@@ -169,13 +177,23 @@ def _name(state: State, judged: Sequence[EndpointJudgement]) -> Outcome | None:
     return None
 
 
+_PLACES = defaultdict(lambda: len(ALL_RULES), {r.id: n for n, r in enumerate(ALL_RULES)})
+"""A layer's rules stand in the order in which they decide, the more specific ones first."""
+
+
 def _leading(pool: Sequence[Outcome]) -> Outcome:
+    """The outcome that speaks for several of one layer: what names a technique before what names
+    none, then the most frequent, then the most specific."""
     # An address that is cut off over TCP as well is named by TCP, where that was tried by itself.
     pool = [o for o in pool if "tcp_fails_too" not in o.evidence] or pool
     deepest = max(DEPTH[o.layer] for o in pool)
     pool = [o for o in pool if DEPTH[o.layer] == deepest]
+    pool = [o for o in pool if o.technique is not None] or pool
     count = Counter(o.rule for o in pool)
-    return max(pool, key=lambda o: (count[o.rule], o.weight, o.rule))
+    return max(
+        pool,
+        key=lambda o: (count[o.rule], specificity(o.technique), o.weight, -_PLACES[o.rule]),
+    )
 
 
 def _relevant(
@@ -204,11 +222,11 @@ def _failed(judged: Sequence[EndpointJudgement]) -> int:
 
 def _addresses(judged: Sequence[EndpointJudgement]) -> Share:
     """Addresses of all endpoints. Forged answers count as failed; those of a broken address
-    family are counted and have failed as well."""
+    family are counted and have failed as well. An address where nothing failed has not."""
     total = failed = 0
     for endpoint in judged:
         dialled = {a.address for a in endpoint.addresses}
-        states = [a.state for a in endpoint.addresses if a.outcomes]
+        states = [State.OK if a.begun else a.state for a in endpoint.addresses if a.outcomes]
         undialled = len(endpoint.forged - dialled)
         total += len(states) + undialled
         failed += sum(s not in (State.OK, State.IMPAIRED) for s in states) + undialled

@@ -25,9 +25,10 @@ from monitor.detection.facts.ranges import special_place
 from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.tls import TLSFacts
-from monitor.detection.model import State, Technique
+from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import DNSLookup
+from probes.wire.protocol import Transport, protocol
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ class LookupFacts:
     the name, so the address need not be wrong."""
     on_path: bool = False
     """A second, different reply came, or an address without DNS answered, or public resolvers
-    over plain UDP lie as well."""
+    over plain UDP give the same wrong answer, although not to a control or over TLS."""
     lying_resolver: bool = False
-    """Others over plain UDP answer well, so it is the resolver itself."""
+    """It answered, and others over plain UDP answer well, so it is the resolver itself."""
     injected: bool = False
     """The strict part of on_path: a second reply or an answer from a silent address."""
     sibling: bool = False
@@ -90,8 +91,19 @@ def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
     ).by_name
 
 
-def works(address: AddressView) -> bool:
-    """Whether every step with the service's name passed here."""
+def needed_layer(endpoint: EndpointView) -> Layer:
+    """The step that every address of an endpoint must pass to count as working: the handshake where
+    a certificate proves the server, else the last step of its protocol."""
+    known = protocol(endpoint.ref.protocol)
+    return Layer.TLS if known.tls and known.transport is Transport.TCP else Layer(known.layer)
+
+
+def works(address: AddressView, needed: Layer) -> bool:
+    """Whether every step with the service's name passed here, the needed one included."""
+    if needed is not Layer.TCP and not any(
+        (address.tls, address.http, address.quic, address.app, address.proven)
+    ):
+        return False  # it was only connected to
     if address.tls is not None and not address.proven:
         return False
     if (
@@ -123,7 +135,10 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     )
     plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
-    alike = any(_lies_alike(q, kind, own) for q in plain)
+    proven, known = bool(own & context.proven), bool(own & context.known)
+    alike = any(
+        _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
+    )
     others_known = honest or bool(context.known - own)
     trusted = {
         special_place(a) for a in context.known | context.proven
@@ -132,18 +147,18 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         kind=kind,
         reach=reach(kind, control),
         attempts=endpoint.attempts.get(qtype, 1),
-        proven=bool(own & context.proven),
-        known=bool(own & context.known),
+        proven=proven,
+        known=known,
         bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
         others_known=others_known,
         page=_page_of(context, lookup, own)
         or (_page_at(context, addresses) if others_known else None),
         foreign=any(map(_foreign, addresses)),
-        dead=_dead(addresses, others, context.vantage),
+        dead=_dead(addresses, others, context.vantage, needed_layer(endpoint)),
         by_name=any(name_filtered(address, endpoint) for address in addresses)
         or _follows_name(endpoint, addresses),
-        on_path=silent or second or (alike and not honest),
-        lying_resolver=not silent and not second and honest,
+        on_path=silent or second or (alike and not honest and not proven and not known),
+        lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,
         injected=silent or second,
         sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
         others=context.vantage.resolver_answers,
@@ -168,13 +183,20 @@ def _foreign(address: AddressView) -> bool:
     return any(kind in (*CERTIFICATE_KINDS, Kind.PLAIN_HTTP) for kind in kinds)
 
 
-def _dead(own: list[AddressView], others: list[AddressView], here: VantageStatus) -> bool:
+def _dead(
+    own: list[AddressView], others: list[AddressView], here: VantageStatus, needed: Layer
+) -> bool:
     """Every answered address fails, and a trusted one of the same family works from here; an
     address family that is broken here says nothing."""
     tried = [address for address in own if address.family in here.families]
     families = {address.family for address in tried}
-    working = any(works(address) for address in others if address.family in families)
-    return bool(tried) and not any(map(works, own)) and working
+    working = any(works(address, needed) for address in others if address.family in families)
+    return bool(tried) and working and not any(_may_work(address, needed) for address in own)
+
+
+def _may_work(address: AddressView, needed: Layer) -> bool:
+    """It works, or the step that would show it was not tried."""
+    return works(address, needed) or (works(address, Layer.TCP) and not address.tls)
 
 
 def _follows_name(endpoint: EndpointView, addresses: Iterable[AddressView]) -> bool:
@@ -192,6 +214,22 @@ def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
     if kind is Kind.TIMEOUT or dns_kind(reference) is not kind:
         return False
     return kind is not Kind.OK or bool(own.intersection(reference.answers))
+
+
+def _proven_false(context: EndpointContext, reference: DNSLookup) -> bool:
+    """Whether a public resolver's answer over plain UDP or TCP was changed on the way: an encrypted
+    resolver gives another one here, or the same resolver does to a control."""
+    there = [q for control in context.controls for q in control.references]
+    trusted = [
+        q
+        for q in (*context.endpoint.references, *there)
+        if q.qtype == reference.qtype
+        and (q.transport in ENCRYPTED or (q.resolver == reference.resolver and q in there))
+    ]
+    return any(
+        dns_kind(q) is Kind.OK and not set(q.answers).intersection(reference.answers)
+        for q in trusted
+    )
 
 
 def _page_of(context: EndpointContext, lookup: DNSLookup, own: frozenset[str]) -> str | None:

@@ -117,11 +117,12 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     """Return the facts of QUIC at one address; None when it was not tried."""
     if address.quic is None:
         return None
-    here = [p for p in context.at_controls(address) if p.quic]
-    seen = here or [p for p in context.control_addresses if p.quic]
-    kinds = [Kind.OK if p.quic_repeated else quic_kind(p.quic) for p in seen if p.quic is not None]
     kind = quic_kind(address.quic)
     innocuous, reflector = address.quic_innocuous, context.endpoint.quic_reflector
+    proof = innocuous is not None and passed(quic_kind(innocuous))
+    here = [p for p in context.at_controls(address) if p.quic]
+    seen = here or [p for p in context.compared(address, proof) if p.quic]
+    kinds = [Kind.OK if p.quic_repeated else quic_kind(p.quic) for p in seen if p.quic is not None]
     tainted = innocuous is not None and (
         innocuous.at_us > address.quic.at_us or AFTER_TRIGGER in innocuous.evidence
     )

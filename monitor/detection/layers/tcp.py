@@ -34,7 +34,8 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         return None
     kind = tcp_kind(address.tcp)
     here = [tcp_kind(p.tcp) for p in context.at_controls(address) if p.tcp is not None]
-    seen = here or [tcp_kind(p.tcp) for p in context.control_addresses if p.tcp is not None]
+    proof = kind is Kind.PROHIBITED
+    seen = here or [tcp_kind(p.tcp) for p in context.compared(address, proof) if p.tcp is not None]
     return TCPFacts(
         kind=kind,
         reach=reach(kind, seen),

@@ -117,18 +117,22 @@ def _compared_with_control(
         transfers = [t for p in addresses for t in p.transfers if t.contrast is None]
         if transfers:
             clearly = any(_beats(t, own, CLEARLY) for t in transfers)
-            return _reach(clearly), any(_beats(t, own, TENTH) for t in transfers), addresses is here
+            failed = all(t.failure is not None and not frozen(t) for t in transfers)
+            tenth = any(_beats(t, own, TENTH) for t in transfers)
+            return _reach(clearly, failed), tenth, addresses is here
     answers = [p.http for p in everywhere if p.http is not None]
     answered = [a for a in answers if http_kind(a) is Kind.OK]
     if not answers:
         return Reach.UNKNOWN, False, False
     # A page too small to tell a speed was at least had without trouble.
     clearly = any(_quick(a, own, CLEARLY) or _small(a) for a in answered)
-    return _reach(clearly), any(_quick(a, own, TENTH) for a in answered), False
+    tenth = any(_quick(a, own, TENTH) for a in answered)
+    return _reach(clearly, failed=not answered), tenth, False
 
 
-def _reach(passed: bool) -> Reach:
-    return Reach.PASSED if passed else Reach.SAME
+def _reach(passed: bool, failed: bool) -> Reach:
+    """A control that failed in another way was not as slow."""
+    return Reach.PASSED if passed else Reach.DIFFERENT if failed else Reach.SAME
 
 
 def _small(answer: HTTPExchange) -> bool:

@@ -85,8 +85,12 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     if address.tls is None:
         return None
     kind = tls_kind(address.tls)
+    innocuous = tls_kind(address.tls_innocuous) if address.tls_innocuous else None
+    reflector = tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None
+    by_name = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector).by_name
     here = [p for p in context.at_controls(address) if p.tls is not None]
-    seen = here or [p for p in context.control_addresses if p.tls is not None]
+    proof = kind not in DEATHS or by_name
+    seen = here or [p for p in context.compared(address, proof) if p.tls is not None]
     kinds = [Kind.OK if p.proven else tls_kind(p.tls) for p in seen if p.tls is not None]
     leaf = address.tls.chain[0].sha256 if address.tls.chain else ""
     return TLSFacts(
@@ -96,8 +100,8 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         repeated=address.tls_repeated or (address.http is not None and address.http.tls),
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
-        innocuous=tls_kind(address.tls_innocuous) if address.tls_innocuous else None,
-        reflector=tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None,
+        innocuous=innocuous,
+        reflector=reflector,
         same_leaf=bool(leaf)
         and any(p.tls.chain[0].sha256 == leaf for p in seen if p.tls and p.tls.chain),
         system_root="system_root" in address.tls.evidence,
@@ -222,11 +226,19 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.clock",
-        lambda f: f.kind is Kind.DATES and (f.same_leaf or f.reach is not Reach.PASSED),
+        lambda f: f.kind is Kind.DATES and f.same_leaf,
         State.INCONCLUSIVE,
-        "The certificate is outside its dates by this machine's clock, and the control sees the "
-        "same certificate or none.",
+        "The certificate is outside its dates by this machine's clock, and the control accepts "
+        "the same certificate.",
         evidence=("clock_wrong",),
+    ),
+    Rule(
+        "tls.dates",
+        lambda f: f.kind is Kind.DATES and f.reach is not Reach.PASSED,
+        State.INCONCLUSIVE,
+        "The certificate is outside its dates by this machine's clock, and no control saw a valid "
+        "one: the clock may be wrong, or the certificate.",
+        evidence=("certificate_dates",),
     ),
     Rule(
         "tls.http_response",

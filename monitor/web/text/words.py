@@ -108,6 +108,7 @@ EVIDENCE = {
     "by_authority": "the name's own servers answer so from there",
     "by_service": "the service itself says so, with its own certificate",
     "captive_portal": "a sign-in page stands in the way",
+    "certificate_dates": "the certificate is outside its dates by the vantage's clock",
     "clear_http": "a page in clear text came in place of the app's answer",
     "clock_wrong": "the vantage's clock is wrong",
     "closed": "the far side closed the connection",

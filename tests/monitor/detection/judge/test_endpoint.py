@@ -10,17 +10,21 @@ from monitor.detection.facts.endpoint_context import endpoint_context
 from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.facts.view import view
 from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
+from monitor.detection.judge.target import judge
 from monitor.detection.model import State
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
+from tests.monitor.detection.app_scenes import CHAT, app
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     A3,
+    CONTROL_PROBE,
     DNS,
     FORGED,
     HTTPS,
     INNOCUOUS,
+    REPEAT,
     TLS,
     V6,
     alive,
@@ -43,6 +47,7 @@ def judged(*seen: AnyObservation, at: Any = TLS, v6: bool = True) -> EndpointJud
         *(tcp(a, at=at) for a in (A1, A2, V6)),
         *(tls(a, at=at) for a in (A1, A2, V6)),
         http(A1, at=HTTPS),
+        *((app(A1), app(A2)) if at is CHAT else ()),
     )
     views = view(measured(*seen, endpoints=(at,)))
     beyond, _ = control(*fine, endpoints=(at,))
@@ -115,3 +120,37 @@ def test_one_request_speaks_for_the_endpoint() -> None:
 
 def test_forged_answers_are_counted_even_when_not_dialled() -> None:
     assert judged(dns("10.0.0.1")).forged == {"10.0.0.1"}
+
+
+def test_a_connection_alone_is_no_address_that_works() -> None:
+    """The deeper step was tried at the address of another resolver only."""
+    for at, deeper in ((HTTPS, (tls(A2, at=HTTPS), http(A2, at=HTTPS))), (CHAT, (app(A2),))):
+        seen = (dns(A1, at=at), tcp(A1, at=at), tcp(A2, at=at), *deeper)
+        said = judged(*seen, at=at)
+        assert (said.state, [a.begun for a in said.addresses]) == (
+            State.INSUFFICIENT,
+            [True, False],
+        )
+    assert judged(dns(A1, at=CHAT), tcp(A1, at=CHAT), app(A1), at=CHAT).state is State.OK
+
+
+def test_a_family_that_no_control_tried_accuses_nobody() -> None:
+    """The control has no IPv6: its machine says so, and that is no failure of the service."""
+    seen = (
+        dns(A1),
+        SIX,
+        tcp(A1),
+        tls(A1),
+        tcp(V6, Failure.REFUSED, errno=111),
+        tcp(V6, Failure.REFUSED, errno=111, **REPEAT),
+    )
+    unreachable = tcp(V6, Failure.NETWORK_UNREACHABLE, errno=101)
+    for there, v6, state in (
+        ((tcp(V6), tls(V6)), True, State.IMPAIRED),
+        ((unreachable,), False, State.OK),
+        ((), False, State.OK),
+    ):
+        beyond, _ = control(dns(A1), SIX, tcp(A1), tls(A1), *there)
+        said = judge(measured(*seen), alive(), [(beyond, alive(probe=CONTROL_PROBE, v6=v6))])
+        assert said.state is state
+        assert "control_fails" not in said.evidence

@@ -18,6 +18,8 @@ from tests.monitor.detection.scenes import (
     A3,
     FORGED,
     INNOCUOUS,
+    OWN_HOST,
+    REFLECTOR,
     SILENT,
     TLS,
     V6,
@@ -244,6 +246,41 @@ def test_where_a_forged_answer_is_from(seen: tuple[AnyObservation, ...], remark:
     assert said.layer is Layer.DNS
     assert remark in said.evidence
     assert len({"on_path", "lying_resolver"} & set(said.evidence)) == 1
+
+
+def test_where_it_is_from_is_said_of_what_is_forged_alone() -> None:
+    gone = dns(failure=Failure.DNS_NXDOMAIN)
+    public = reference(failure=Failure.DNS_NXDOMAIN)
+    origins = {"on_path", "lying_resolver"}
+    # It exists nowhere: nobody forges anything.
+    everywhere = verdict(gone, public, beside=[control(gone)])
+    assert (everywhere.state, everywhere.evidence) == (State.DOWN, ())
+    # Two resolvers deny the name; that someone on the path does needs one who cannot be forged.
+    assert not origins & set(verdict(gone, public).evidence)
+    assert "on_path" in verdict(gone, public, reference(A1, transport="doh")).evidence
+    # The same public resolver has an answer for the control.
+    beside = [control(dns(A1), reference(A1), tcp(A1), tls(A1))]
+    assert "on_path" in verdict(gone, public, beside=beside).evidence
+    # Who says nothing does not lie.
+    silent = dns(failure=Failure.TIMEOUT, evidence=("sent_again",))
+    assert not origins & set(verdict(silent, reference(A1)).evidence)
+
+
+def test_of_several_the_most_specific_technique_names() -> None:
+    """As many of each: neither the order of the alphabet nor that of the addresses decides."""
+    for one, other in ((A1, A2), (A2, A1)):
+        shown = (foreign(one, 18), foreign(other, 20))
+        said = verdict(GOOD_DNS, *OK_TCP, *shown)
+        assert said.technique is Technique.TLS_MITM_SELF_SIGNED
+        page = (tls(REFLECTOR, **OWN_HOST), tls(one, RESET), tls(other, TIMEOUT))
+        innocuous = (tls(one, **INNOCUOUS), tls(other, TIMEOUT, **INNOCUOUS))
+        said = verdict(GOOD_DNS, *OK_TCP, *page, *innocuous)
+        assert said.technique is Technique.TLS_RESET_SNI
+    # One address had its contrast, of the others the cause is not known.
+    many = ("11.0.0.1", "11.0.0.2", "11.0.0.3")
+    seen = [o for a in many for o in (tcp(a), tls(a, RESET))]
+    said = verdict(dns(*many), *seen, tls(many[1], **INNOCUOUS))
+    assert (said.technique, said.rule) == (Technique.TLS_RESET_SNI, "tls.reset.sni")
 
 
 def test_a_dead_answer_while_the_others_work() -> None:

@@ -169,7 +169,7 @@ def test_no_transfer_no_facts() -> None:
             False,
             False,
         ),
-        (((http(A1, Failure.TIMEOUT, at=HTTPS),),), Reach.SAME, False, False),
+        (((http(A1, Failure.TIMEOUT, at=HTTPS),),), Reach.DIFFERENT, False, False),
     ],
 )
 def test_the_control(beside: Any, reach: Reach, tenth: bool, here: bool) -> None:
