@@ -2,9 +2,9 @@
 """Throughput of one endpoint: transfers with the service's name and with an innocuous one from the
 same address, in both orders, and from our own host where that helps.
 
-Turn 0 shows the service's name. If it is slow, turn 1 shows an innocuous name. When that is much
-faster, turn 2 is innocuous and turn 3 the service's; where the two pairs disagree, turns 4 and 5
-decide. When it is as slow, our own host follows: if that is fast, turns 2 and 3 are made as well;
+Turn 0 shows the service's name. If it is slow or dies, turn 1 shows an innocuous name. When that is
+much faster, turn 2 is innocuous and turn 3 the service's; where the two pairs disagree, turns 4 and
+5 decide. When it is as slow, our own host follows: if that is fast, turns 2 and 3 are made as well;
 otherwise the line itself is slow and nothing more is transferred.
 """
 
@@ -18,7 +18,7 @@ from probes.endpoint.endpoint_run import Connection, EndpointRun, ThroughputMode
 from probes.net.resolvers import parse_authority
 from probes.steps import transfer
 from probes.wire.observation import Contrast, HTTPExchange, Purpose, Transfer
-from probes.wire.speed import SLOW, slow, speed, times_faster
+from probes.wire.speed import SLOW, dead, slow, speed, times_faster
 
 TENTH = 10
 MARGIN = 13
@@ -41,7 +41,7 @@ async def measure(
     if run.throughput is ThroughputMode.IF_SLOW and not unexpectedly_slow(answered, round_trip_us):
         return
     first = await _service(run, address, 0, FIRST)
-    if first is None or not slow(first):
+    if first is None or not (slow(first) or dead(first)):
         return
     least = speed(first) if first.failure is None else 0
     later = replace(LATER, enough=max(SLOW, MARGIN * least))

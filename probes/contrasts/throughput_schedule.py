@@ -4,7 +4,7 @@
 A single run (`once`) measures it at every endpoint. The daemon does so every six hours, or every
 twelfth round where rounds are rare; all probes choose the same round for an endpoint, so that the
 control's throughput is there to compare with. While an endpoint looks throttled it is measured in
-every round. An exchange that was unexpectedly slow is a further reason, once an hour.
+every round. An exchange that failed or was unexpectedly slow is a further reason, once an hour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import Enum
 
 from probes.endpoint.endpoint_run import ThroughputMode
 from probes.wire.observation import AnyObservation, Contrast, HTTPExchange, Transfer
-from probes.wire.speed import slow, times_faster
+from probes.wire.speed import dead, slow, times_faster
 
 EVERY_MS = 6 * 3_600_000
 EVERY_ROUNDS = 12
@@ -26,7 +26,6 @@ SUSPECT_TIMES = 5
 _SLOW_BYTES_PER_SECOND = 100_000
 _SERVER_US = 500_000
 """Time that a server may need to generate a page."""
-_STALLED_BYTES = 1024
 
 
 class ThroughputOutcome(Enum):
@@ -84,19 +83,19 @@ def outcome(transfers: Iterable[Transfer]) -> ThroughputOutcome:
     ordered = list(transfers)
     subject = [seen for seen in ordered if seen.contrast is None]
     others = [seen for seen in ordered if seen.contrast is not None]
-    if not subject or not all(map(slow, subject)):
+    if not subject or not all(slow(seen) or dead(seen) for seen in subject):
         return ThroughputOutcome.FINE
     suspect = any(times_faster(o, s, SUSPECT_TIMES) for o in others for s in subject)
     return ThroughputOutcome.SUSPECT if suspect else ThroughputOutcome.SLOW
 
 
 def unexpectedly_slow(exchange: HTTPExchange | None, round_trip_us: int) -> bool:
-    """Whether an app's own exchange stalled after its first bytes, or took far longer than its
-    round trips explain. `round_trip_us` is that of the connection, in microseconds."""
+    """Whether an app's own exchange failed after its handshake, or took far longer than its round
+    trips explain. `round_trip_us` is that of the connection, in microseconds."""
     if exchange is None:
         return False
     if exchange.failure is not None:
-        return exchange.received_bytes >= _STALLED_BYTES
+        return True
     if exchange.contrast is Contrast.NO_VERIFY:
         return False
     left_us = exchange.took_us - 4 * round_trip_us - _SERVER_US

@@ -7,11 +7,15 @@ mean the same. Integers only.
 
 from __future__ import annotations
 
+from probes.wire.failure import Failure
 from probes.wire.observation import Transfer
 
 FROZEN_US = 3_000_000
 """A longer silence in mid-stream is no lost packet: TCP retransmits after 0.2, 0.6 and 1.4 s
 (RFC 6298 with the minimum timeout of Linux)."""
+BEGUN_BYTES = 4_096
+"""Fewer bytes are no answer that began: session tickets of TLS 1.3 and settings of HTTP/2 arrive
+before the first request is answered."""
 LEAST_BYTES = 16_384
 """Fewer bytes say little about speed: a server sends its first ten segments at once (RFC 6928)."""
 SLOW = 500_000
@@ -27,19 +31,24 @@ def speed(seen: Transfer) -> int:
 
 
 def frozen(seen: Transfer) -> bool:
-    """Whether the transfer stopped in mid-stream: bytes arrived, then none for seconds, and fewer
-    than were wanted."""
+    """Whether the transfer stopped in mid-stream: the first kilobytes of the answer arrived, then
+    nothing for seconds, and less than was wanted."""
     return (
-        seen.received_bytes > 0
-        and seen.received_bytes < seen.wanted_bytes
+        BEGUN_BYTES <= seen.received_bytes < seen.wanted_bytes
         and seen.silence_us >= FROZEN_US
-        and seen.failure is not None
+        and seen.failure == Failure.TIMEOUT
     )
 
 
+def dead(seen: Transfer) -> bool:
+    """Whether the connection died: it was reset or closed, or no answer came."""
+    return seen.failure is not None and not frozen(seen)
+
+
 def slow(seen: Transfer) -> bool:
-    """Whether the transfer failed, or was slower than SLOW as a whole or at its middle byte."""
-    return seen.failure is not None or speed(seen) < SLOW or 0 < seen.pace < SLOW
+    """Whether bytes arrived more slowly than SLOW, as a whole or at the middle byte, or stopped in
+    mid-stream."""
+    return not dead(seen) and (frozen(seen) or speed(seen) < SLOW or 0 < seen.pace < SLOW)
 
 
 def complete(seen: Transfer) -> bool:
@@ -48,10 +57,10 @@ def complete(seen: Transfer) -> bool:
 
 
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
-    """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze.
+    """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze or died.
     Compares the whole, or the middle byte where losses and distance slow both."""
     if not complete(seen):
         return False
-    if frozen(other) or speed(seen) >= times * max(1, speed(other)):
+    if frozen(other) or dead(other) or speed(seen) >= times * max(1, speed(other)):
         return True
     return speed(seen) >= speed(other) and 0 < times * other.pace <= seen.pace

@@ -17,6 +17,7 @@ from probes.wire.observation import (
     QUICHandshake,
     TCPConnect,
     TLSHandshake,
+    Transfer,
 )
 
 
@@ -175,6 +176,11 @@ def http_kind(exchange: HTTPExchange) -> Kind:
     if exchange.failure is None:
         return Kind.OK if exchange.status is not None else Kind.OTHER
     return _COMMON.get(exchange.failure, Kind.OTHER)
+
+
+def transfer_kind(seen: Transfer) -> Kind:
+    """How a transfer ended; OK for one that was not cut short by a failure."""
+    return Kind.OK if seen.failure is None else _COMMON.get(seen.failure, Kind.OTHER)
 
 
 def reached(kind: Kind) -> bool:

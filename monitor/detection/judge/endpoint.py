@@ -56,6 +56,8 @@ class Outcome:
     """Some connections fail so and others pass."""
     slows: bool = False
     """The rule itself says throttled: the step works, but too slowly to be useful."""
+    cuts: bool = False
+    """The connection dies after its handshake, in place of the app's own step."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,9 @@ def _judge_address(
     if (speed := transfer_facts(context, address, forged)) is not None and _earlier_steps_work(
         outcomes
     ):
-        outcomes.append(_outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here))
+        said = _outcome(THROTTLE_RULES, Layer.TLS, speed, speed.reach, speed.here)
+        cuts = said.accuses and speed.dead is not None
+        outcomes.append(replace(said, cuts=cuts))
     if (quic := quic_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         outcomes.append(
             _outcome(QUIC_RULES, Layer.QUIC, quic, quic.reach, quic.here, quic.evidence)
@@ -259,7 +263,7 @@ def _combine(
     last_layer = Layer(protocol(context.endpoint.ref.protocol).layer)
     if last_layer is Layer.DNS:
         addresses = ()
-    last = [o for a in addresses for o in a.outcomes if o.layer is last_layer]
+    last = [o for a in addresses for o in a.outcomes if o.layer is last_layer or o.cuts]
     own = [a for a in addresses if a.own or (resolves and _spoke(a, Layer.HTTP))]
     reached = any(a.state in _WORKING for a in own if a.own)
     begun = not last and any(a.begun for a in own)

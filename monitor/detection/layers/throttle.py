@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transfers from one address: what is read, and the rules: throttled, frozen, or only slow.
+"""Transfers from one address: what is read, and the rules: throttled, frozen, cut, or only slow.
+
+Slow is slow and dead is dead: a connection that is reset, closed or not answered after its
+handshake is no throttled one. Whether it dies so for the service's name only, pairs of transfers
+tell as well.
 
 Compared are the service's name and an innocuous one at the same address, in both orders; where the
 address accepts no other name, both names at our own host; our own host, to recognise a slow line;
@@ -9,16 +13,17 @@ and our own host, and a slow server is slow for the control as well.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.detection.facts.endpoint_context import EndpointContext, Reach
-from monitor.detection.facts.kinds import Kind, http_kind
+from monitor.detection.facts.kinds import Kind, http_kind, transfer_kind
 from monitor.detection.facts.view import AddressView
 from monitor.detection.model import State, Technique
 from monitor.detection.rule import Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
-from probes.wire.speed import LEAST_BYTES, frozen, slow, speed, times_faster
+from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, speed, times_faster
 
 TENTH = 10
 """`throttle.*`: a tenth or less of the paired transfer."""
@@ -32,6 +37,8 @@ class TransferFacts:
 
     slow: bool
     """Every transfer with the service's name was."""
+    dead: Kind | None = None
+    """How the transfers with the service's name died, when all did; None otherwise."""
     reach: Reach = Reach.UNKNOWN
     """PASSED: the control was clearly faster; SAME: it was as slow."""
     here: bool = False
@@ -39,9 +46,9 @@ class TransferFacts:
     frozen: bool = False
     """More than once the stream stopped after its first kilobytes."""
     by_name: bool = False
-    """An innocuous name got ten times as much, in both orders."""
+    """An innocuous name got ten times as much, or an answer where ours got none, in both orders."""
     whatever_name: bool = False
-    """Innocuous names were as slow, in both orders."""
+    """Innocuous names were as slow or died as well, in both orders."""
     elsewhere: bool | None = None
     """Our own host gave an innocuous name ten times as much; None when it was not asked."""
     control_tenth: bool = False
@@ -67,15 +74,22 @@ def transfer_facts(
         reach=reach,
         control_tenth=control_tenth,
         here=here,
-        slow=all(map(slow, own)),
+        slow=all(slow(t) or dead(t) for t in own),
+        dead=_death(own),
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
         by_name=agreeing >= 2 and 2 * agreeing > len(pairs),
         whatever_name=len(innocuous) >= 2
         and len(own) >= 2
-        and all(map(slow, innocuous))
+        and all(slow(t) or dead(t) for t in innocuous)
         and not agreeing,
         elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
     )
+
+
+def _death(own: Sequence[Transfer]) -> Kind | None:
+    """How the transfers died. With one that was slow, what is common to them is not known."""
+    kinds = Counter(transfer_kind(t) for t in own)
+    return kinds.most_common(1)[0][0] if all(map(dead, own)) else None
 
 
 def _answered_otherwise(context: EndpointContext, own: Sequence[Transfer]) -> bool:
@@ -117,7 +131,7 @@ def _compared_with_control(
         transfers = [t for p in addresses for t in p.transfers if t.contrast is None]
         if transfers:
             clearly = any(_beats(t, own, CLEARLY) for t in transfers)
-            failed = all(t.failure is not None and not frozen(t) for t in transfers)
+            failed = all(map(dead, transfers))
             tenth = any(_beats(t, own, TENTH) for t in transfers)
             return _reach(clearly, failed), tenth, addresses is here
     answers = [p.http for p in everywhere if p.http is not None]
@@ -153,6 +167,30 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         lambda f: not f.slow,
         State.OK,
         "Data arrives at a usable speed.",
+    ),
+    *(
+        Rule(
+            f"tls.{kind}.sni_late",
+            lambda f, kind=kind: f.dead is kind and f.by_name,
+            State.BLOCKED,
+            f"The handshake passes, and the connection {word} before the service's answer: an "
+            "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
+            technique,
+            weight,
+        )
+        for kind, word, technique, weight in (
+            (Kind.RESET, "is reset (RST)", Technique.TLS_RESET_SNI, 2_400_000),
+            (Kind.EOF, "is closed", Technique.TLS_EOF_SNI, 2_100_000),
+            (Kind.TIMEOUT, "falls silent", Technique.TLS_TIMEOUT_SNI, 2_100_000),
+        )
+    ),
+    Rule(
+        "throttle.dead",
+        lambda f: f.dead is not None,
+        State.OK,
+        "The connections died: there was no speed to compare. Whether the service answers is "
+        "judged by its own exchange.",
+        evidence=("transfer_died",),
     ),
     Rule(
         "throttle.control_slow_too",

@@ -148,6 +148,7 @@ EVIDENCE = {
     "tcp_fails_too": "the address is cut off over TCP as well",
     "tcp_works": "over TCP the same address works",
     "tls_fails_too": "TLS over TCP fails there as well",
+    "transfer_died": "the connections of the speed test died",
     "tls_interception": "every connection shows somebody else's certificate",
     "transient": "it worked when tried again",
     "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",

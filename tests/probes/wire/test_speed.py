@@ -6,7 +6,7 @@ import pytest
 
 from probes.wire.failure import Failure
 from probes.wire.observation import Transfer
-from probes.wire.speed import SLOW, complete, frozen, slow, speed, times_faster
+from probes.wire.speed import SLOW, complete, dead, frozen, slow, speed, times_faster
 
 
 def seen(received: int = 65_536, us: int = 65_536, **other: object) -> Transfer:
@@ -36,7 +36,7 @@ def test_slow():
     assert not slow(seen())
     assert slow(seen(SLOW - 1, 1_000_000))
     assert not slow(seen(SLOW, 1_000_000))
-    assert slow(seen(failure=Failure.RESET))
+    assert slow(STALLED)
     assert slow(seen(pace=SLOW - 1))
     assert not slow(seen(pace=SLOW))
 
@@ -49,10 +49,23 @@ def test_slow():
         (seen(16_000, silence_us=1_000_000, failure=Failure.TIMEOUT), False),
         (seen(16_000, silence_us=4_000_000), False),
         (seen(70_000, silence_us=4_000_000, failure=Failure.TIMEOUT), False),
+        (seen(600, silence_us=4_000_000, failure=Failure.TIMEOUT), False),
+        (seen(16_000, silence_us=4_000_000, failure=Failure.RESET), False),
     ],
 )
 def test_frozen(transfer: Transfer, is_frozen: bool):
     assert frozen(transfer) is is_frozen
+
+
+@pytest.mark.parametrize("received", [0, 600, 30_000])
+@pytest.mark.parametrize("failure", [Failure.RESET, Failure.EOF, Failure.TIMEOUT])
+def test_dead_is_not_slow(received: int, failure: Failure):
+    """Session tickets may have arrived, or a part of the answer."""
+    ended = seen(received, failure=failure)
+    assert dead(ended)
+    assert not slow(ended)
+    assert times_faster(seen(), ended, 10)
+    assert not dead(STALLED)
 
 
 def test_whole():

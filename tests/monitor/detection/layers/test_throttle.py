@@ -102,6 +102,36 @@ def test_the_speed_of_one_address_speaks_for_all() -> None:
     assert said.addresses == Share(2, 1)
 
 
+@pytest.mark.parametrize("received", [0, 700])
+@pytest.mark.parametrize(
+    ("failure", "technique"),
+    [
+        (Failure.RESET, Technique.TLS_RESET_SNI),
+        (Failure.EOF, Technique.TLS_EOF_SNI),
+        (Failure.TIMEOUT, Technique.TLS_TIMEOUT_SNI),
+    ],
+)
+def test_dead_is_not_throttled(failure: Failure, technique: Technique, received: int) -> None:
+    """The connection dies after the server's first bytes, before anything is delivered."""
+    died = {"failure": failure, "size": received, "silence_us": 4_000_000}
+    asked = secure(*series(died, {"rate": FAST}), status=failure)
+    other = (tcp(A2, at=HTTPS), tls(A2, at=HTTPS))  # asked nothing after its handshake
+    said = verdict(dns(A1, A2, at=HTTPS), *asked[1:], *other, **GIVEN)
+    assert (said.state, said.technique) == (State.BLOCKED, technique)
+    # Whatever the name, and for the control: no speed, no name, nobody accused.
+    whatever = secure(*series(died, died), elsewhere(FAST), status=failure)
+    assert verdict(*whatever, **GIVEN).state is State.INCONCLUSIVE
+    assert verdict(
+        *asked, **GIVEN | {"beside": [control(*asked, endpoints=(HTTPS,))]}
+    ).state not in (
+        State.BLOCKED,
+        State.THROTTLED,
+    )
+    # It answered the app all the same.
+    said = verdict(*secure(*series(died, died)), **GIVEN)
+    assert (said.state, said.evidence) == (State.OK, ("transfer_died",))
+
+
 def test_a_blocked_endpoint_outweighs_a_throttled_one() -> None:
     slow = secure(*series({"rate": SLOW}, {"rate": FAST}))
     beside = control(
