@@ -46,6 +46,8 @@ FOLDER = Path(__file__).parent / "golden"
 SHARED = FOLDER / "shared.json"
 """What controls saw, and liveness, by a short hash: most cases share it."""
 SEED = 1
+_TIMED = ("throttle.", "pace.", "tls.late_", "benign.hangs_up")
+"""Cases whose transfers are kept."""
 AT_ONCE = 6
 _STEPS = {
     "tcp": tcp_facts,
@@ -172,7 +174,7 @@ def names() -> list[str]:
 def make(plan: Plan, case: str, folder: Path, shared: dict[str, Any]) -> dict[str, Any]:
     """A golden entry from a laboratory that was played; its liveness goes into `shared`."""
     victim = plan.service(plan.victims[case])
-    normal = Normaliser(plan, victim, speeds=case.startswith(("throttle.", "pace.")))
+    normal = Normaliser(plan, victim, speeds=case.startswith(_TIMED))
     both = {}
     for space in ("probe", "control"):
         lines = (folder / f"{space}.jsonl").read_bytes().splitlines()

@@ -172,6 +172,32 @@ def splice(client: socket.socket) -> None:
                 pairs[sock].sendall(chunk)
 
 
+_DATA_RECORD = 23
+"""Of a TLS 1.3 client the first is the end of its handshake, the second its request."""
+
+
+def let_in(client: socket.socket) -> None:
+    """Pass bytes both ways until the client sends its first request within TLS."""
+    with socket.create_connection(original(client), timeout=PATIENCE) as server:
+        seen, requests = b"", 0
+        while True:
+            ready, _, _ = select.select([client, server], [], [], PATIENCE)
+            if not ready or (server in ready and not (chunk := server.recv(65536))):
+                return
+            if server in ready:
+                client.sendall(chunk)
+            if client in ready:
+                if not (chunk := client.recv(65536)):
+                    return
+                seen += chunk
+            while len(seen) >= 5 and len(seen) >= (end := 5 + int.from_bytes(seen[3:5], "big")):
+                requests += seen[0] == _DATA_RECORD
+                if requests > 1:
+                    return
+                server.sendall(seen[:end])
+                seen = seen[end:]
+
+
 def reset(client: socket.socket) -> None:
     """Close with RST."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -218,6 +244,12 @@ def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
         time.sleep(PATIENCE)
     elif order["act"] == "eof":
         client.recv(16384)
+    elif order["act"].startswith("late_"):
+        let_in(client)
+        if order["act"] == "late_reset":
+            reset(client)
+        elif order["act"] == "late_drop":
+            time.sleep(PATIENCE)
     elif order["act"] == "alert":
         client.recv(16384)
         client.sendall(bytes((21, 3, 3, 0, 2, 2, 40)))  # fatal handshake_failure, RFC 8446

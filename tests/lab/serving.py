@@ -39,6 +39,10 @@ class Twist:
     """It answers 451 to whoever comes from the vantage's network."""
     forbidden_there: str = ""
     """It answers 403 to whoever comes from the vantage's network."""
+    hangs_up: str = ""
+    """It closes each connection after the request."""
+    hangs_up_there: str = ""
+    """It does so to whoever comes from the vantage's network."""
     refused_there: str = ""
     """Its name's servers refuse whoever asks from the vantage's network."""
     retired: str = ""
@@ -54,6 +58,8 @@ class Twist:
 
 
 STRAIGHT = Twist()
+_HANG_UP = 444
+"""nginx closes the connection without an answer."""
 FROM_THERE = '"^(10[.]1[.]|fd01:)"'
 """Addresses of the vantage's network, as a regular expression of nginx."""
 PAGE_BYTES = 400_000
@@ -144,6 +150,7 @@ def nginx(
         if host in hosts(plan, twist.strict):
             refuse = [f"listen {a}:{host.port} ssl default_server;" for a in listen]
             blocks.append([*refuse, "ssl_reject_handshake on;"])
+        lines += [f"return {_HANG_UP};"] if host in hosts(plan, twist.hangs_up) else []
         if host.protocol == "https" and host not in law:
             lines += [_long_page(folder, host.name)]
         else:
@@ -168,8 +175,12 @@ def nginx(
 
 def away(plan: Plan, twist: Twist, host: Host) -> list[int]:
     """The status with which a host turns away who comes from the vantage's network."""
-    law, forbidden = hosts(plan, twist.law_there), hosts(plan, twist.forbidden_there)
-    return [451] if host in law else [403] if host in forbidden else []
+    statuses = {
+        451: twist.law_there,
+        403: twist.forbidden_there,
+        _HANG_UP: twist.hangs_up_there,
+    }
+    return [status for status, id in statuses.items() if host in hosts(plan, id)]
 
 
 def speakers(plan: Plan, twist: Twist) -> list[tuple[str, str, int]]:

@@ -38,6 +38,8 @@ _TWISTS = {
     "benign.dead_address": "dead",
     "benign.forbidden_there": "forbidden_there",
     "benign.authority": "refused_there",
+    "benign.hangs_up": "hangs_up",
+    "benign.hangs_up_there": "hangs_up_there",
     "benign.law_there": "law_there",
     "benign.strict": "strict",
     "trap.strict": "strict",

@@ -60,7 +60,8 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         return None
     kind = app_kind(seen)
     here = [p for p in context.at_controls(address) if p.app is not None]
-    proof = kind in (Kind.OK, Kind.OTHER)
+    once = seen.transport == "tls"  # at one address of the endpoint
+    proof = once or kind in (Kind.OK, Kind.OTHER)
     others = here or [p for p in context.compared(address, proof) if p.app is not None]
     kinds = [Kind.OK if p.app_repeated else app_kind(p.app) for p in others if p.app is not None]
     page = clear_page(seen, context.endpoint.ref.host)

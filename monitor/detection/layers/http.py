@@ -46,8 +46,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         return None
     kind = http_kind(answer)
     here = [p.http for p in context.at_controls(address) if p.http is not None]
-    proof = kind is Kind.OK
-    seen = here or [p.http for p in context.compared(address, proof) if p.http is not None]
+    seen = here or [p.http for p in context.control_addresses if p.http is not None]
     good = [c for c in seen if http_kind(c) is Kind.OK]
     return HTTPFacts(
         kind=kind,

@@ -63,6 +63,15 @@ CASES: tuple[Case, ...] = (
         evidence=("lying_resolver", "local_resolver"),
         resolver=HOUSE,
     ),
+    Case("benign.hangs_up", "down", ("http.control_fails_too",), None, ("https",)),
+    Case(
+        "benign.hangs_up_there",
+        "inconclusive",
+        ("http.unclear",),
+        None,
+        ("https",),
+        evidence=("transfer_died",),
+    ),
     Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),
     Case("benign.strict", "ok", WORKS, None, TLS),
     Case(

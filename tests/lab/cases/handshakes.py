@@ -14,4 +14,14 @@ CASES: tuple[Case, ...] = (
     Case("tls.address_reset", "blocked", ("tls.reset.other",), "tls.reset.other"),
     Case("tls.address_eof", "blocked", ("tls.eof.other",), "tls.eof.other"),
     Case("tls.address_alert", "blocked", ("tls.alert.other",), "tls.alert.other"),
+    *(
+        Case(
+            f"tls.late_{act}",
+            "blocked",
+            (f"tls.{kind}.sni_late",),
+            f"tls.{kind}.sni",
+            ("https",),
+        )
+        for act, kind in (("reset", "reset"), ("eof", "eof"), ("drop", "timeout"))
+    ),
 )
