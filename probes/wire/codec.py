@@ -108,25 +108,34 @@ class _Loose(msgspec.Struct, frozen=True, kw_only=True):
 _KNOWN_STEPS = frozenset(kind.STEP for kind in KNOWN)
 _FIELDS = tuple(Measurement.__struct_fields__)
 _annotations = msgspec.structs.fields(Measurement)
-Envelope = msgspec.defstruct(
-    "Envelope",
-    [
-        (
-            f.name,
-            Annotated[tuple[msgspec.Raw, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)]
-            if f.name == "observations"
-            else f.type,
-            *(() if f.default is msgspec.NODEFAULT else (f.default,)),
-        )
-        for f in _annotations
-    ],
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-)
+
+
+def _with_observations(name: str, kind: Any) -> Any:
+    """A struct like Measurement whose observations are of another type."""
+    several = Annotated[tuple[kind, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)]
+    return msgspec.defstruct(
+        name,
+        [
+            (
+                f.name,
+                several if f.name == "observations" else f.type,
+                *(() if f.default is msgspec.NODEFAULT else (f.default,)),
+            )
+            for f in _annotations
+        ],
+        frozen=True,
+        kw_only=True,
+        omit_defaults=True,
+    )
+
+
+Envelope = _with_observations("Envelope", msgspec.Raw)
 """A Measurement whose observations are not decoded yet."""
 _encoder = msgspec.json.Encoder()
 _envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Envelope)
+_known_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    _with_observations("KnownMeasurement", Known)
+)
 _observation_decoder: msgspec.json.Decoder[Known] = msgspec.json.Decoder(Known)
 _step_decoder = msgspec.json.Decoder(_Loose)
 _header_decoder = msgspec.json.Decoder(BatchHeader)
@@ -153,6 +162,12 @@ def decode(line: bytes) -> Measurement:
     """
     if len(line) > MAX_LINE_BYTES:
         raise WireError(f"line of {len(line)} bytes, at most {MAX_LINE_BYTES}")
+    try:
+        # At once: a third of the time that one observation after the other takes.
+        known = _known_decoder.decode(line)
+        return Measurement(**{name: getattr(known, name) for name in _FIELDS})
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # a step that this version does not know, or an error, whose place is found below
     try:
         envelope = _envelope_decoder.decode(line)
         values = {name: getattr(envelope, name) for name in _FIELDS}
