@@ -161,6 +161,18 @@ def _quick(answer: HTTPExchange, own: Sequence[Transfer], times: int) -> bool:
     return all(frozen(mine) or rate >= times * max(1, speed(mine)) for mine in own)
 
 
+def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[TransferFacts]:
+    return Rule(
+        f"tls.{kind}.sni_late",
+        lambda f: f.dead is kind and f.by_name,
+        State.BLOCKED,
+        f"The handshake passes, and the connection {word} before the service's answer, while an "
+        "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
+        technique,
+        weight,
+    )
+
+
 THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     Rule(
         "throttle.runs",
@@ -168,22 +180,9 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         State.OK,
         "Data arrives at a usable speed.",
     ),
-    *(
-        Rule(
-            f"tls.{kind}.sni_late",
-            lambda f, kind=kind: f.dead is kind and f.by_name,
-            State.BLOCKED,
-            f"The handshake passes, and the connection {word} before the service's answer: an "
-            "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
-            technique,
-            weight,
-        )
-        for kind, word, technique, weight in (
-            (Kind.RESET, "is reset (RST)", Technique.TLS_RESET_SNI, 2_400_000),
-            (Kind.EOF, "is closed", Technique.TLS_EOF_SNI, 2_100_000),
-            (Kind.TIMEOUT, "falls silent", Technique.TLS_TIMEOUT_SNI, 2_100_000),
-        )
-    ),
+    _late(Kind.RESET, "is reset (RST)", Technique.TLS_RESET_SNI, 2_400_000),
+    _late(Kind.EOF, "is closed", Technique.TLS_EOF_SNI, 2_100_000),
+    _late(Kind.TIMEOUT, "falls silent", Technique.TLS_TIMEOUT_SNI, 2_100_000),
     Rule(
         "throttle.dead",
         lambda f: f.dead is not None,
