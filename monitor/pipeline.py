@@ -271,7 +271,7 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
         interval_seconds=interval,
         monitor_secret=ensure_secret(data / "monitor.secret"),
     ) as monitor:
-        print(f"Reachwatch is on {monitor.public_url}", file=sys.stderr, flush=True)
+        print(f"Reachwatch is running at {monitor.public_url}", file=sys.stderr, flush=True)
         if given.no_local_probe:
             await stop.wait()
         else:

@@ -127,7 +127,7 @@ class Agent:
                 port = await stack.enter_async_context(
                     metrics.serving(self._config.metrics, self._metrics, self._problem)
                 )
-                self._log("metrics", port=port)
+                self._log("serving metrics", port=port)
             self._location.update()
             await self._update_counts()
             async with asyncio.TaskGroup() as group:
@@ -164,7 +164,7 @@ class Agent:
             self._set(next_round_ms=plan.start_ms)
             self._retests.own_rounds = last or 0, plan.round_ms
             if not self._rounds:
-                self._log("next", seconds=round((plan.start_ms - clock()) / 1000, 1))
+                self._log("next round", seconds=round((plan.start_ms - clock()) / 1000, 1))
             while (left := plan.start_ms - clock()) > 0:
                 if left > 2 * self._interval_ms:
                     # The clock went back meanwhile.
@@ -288,13 +288,13 @@ class Agent:
         month = self._budget.month_bytes(interval)
         if interval != self._interval_ms or self._rounds <= 1:
             self._log(
-                "traffic",
+                "expected traffic",
                 measured=self._rounds > 0,
                 megabytes_a_month=round(month / 1e6, 1),
                 interval_seconds=interval / 1000,
             )
         if 0 < config.budget_bytes < month:
-            self._log("the traffic budget is too small for a round a day", every=86_400.0)
+            self._log("the traffic budget is too small for one round a day", every=86_400.0)
         self._interval_ms = interval
         self._set(interval_ms=interval, month_bytes=month)
 
@@ -334,12 +334,16 @@ class Agent:
 
     def _disk_failed(self, error: DiskError) -> None:
         self._trouble = str(error)
-        self._log("disk error, measuring continues", every=60.0, reason=str(error))
+        self._log(
+            "disk error: measuring continues, measurements may be lost",
+            every=60.0,
+            reason=str(error),
+        )
 
     def _disk_works(self) -> None:
         if self._trouble:
             self._trouble = ""
-            self._log("disk works again", not_stored=self._not_stored)
+            self._log("the disk works again", not_stored=self._not_stored)
 
     def _set(self, **fields: object) -> None:
         self._probe_status = msgspec.structs.replace(self._probe_status, **fields)

@@ -68,7 +68,7 @@ def requested_file(given: argparse.Namespace) -> str:
     """The file that the options of `reachwatch rules` ask for. Raises OptionError."""
     policy = Policy(pace=given.pace or 1)
     if given.alertmanager and given.prometheus:
-        raise OptionError("--alertmanager, --prometheus: one file at a time")
+        raise OptionError("--alertmanager and --prometheus: give only one of them")
     if (given.webhook or given.heartbeat) and not given.alertmanager:
         raise OptionError("--webhook, --heartbeat: only with --alertmanager")
     if given.alertmanager:

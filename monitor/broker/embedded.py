@@ -288,7 +288,7 @@ class EmbeddedBroker:
                 StreamReaderAdapter(inner), _Writer(writer), "default"
             )
         except Exception as error:  # amqtt's own faults end one connection, not the broker
-            LOG.warning("a connection failed inside the broker: %r", error)
+            LOG.warning("internal error of the broker on one connection: %r", error)
 
     async def _pump(
         self,
@@ -323,7 +323,7 @@ class EmbeddedBroker:
                 if own:
                     await self._router.room_for(name)
         except PacketError as error:
-            LOG.warning("%s: disconnected, %s", connect.user, error)
+            LOG.warning("%s: disconnected: %s", connect.user, error)
         except (TimeoutError, asyncio.IncompleteReadError, OSError):
             pass  # gone: amqtt publishes its will
         await self._settle(name)

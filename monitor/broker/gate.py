@@ -58,7 +58,7 @@ async def _refusal(connect: Connect, authenticate: Authenticate, monitor_user: s
         return packets.REFUSED_ACCESS
     try:
         if not await authenticate(user, secret):
-            LOG.info("refused %r: wrong credentials or revoked", user[:64])
+            LOG.info("refused %r: credentials are wrong or revoked", user[:64])
             return packets.REFUSED_CREDENTIALS
     except StoreUnavailableError as error:
         LOG.warning("credentials cannot be checked: %s", error)
@@ -66,7 +66,7 @@ async def _refusal(connect: Connect, authenticate: Authenticate, monitor_user: s
     if user != monitor_user and connect.will_topic is not None:
         foreign = not access.may_publish(user, connect.will_topic)
         if foreign or connect.will_retain or connect.will_qos > 1:
-            LOG.warning("refused %s: its will is not allowed", user)
+            LOG.warning("refused %s: its will message is not allowed", user)
             return packets.REFUSED_ACCESS
     return 0
 
@@ -84,10 +84,10 @@ def check_probe_packet(user: str, packet: Packet) -> tuple[bytes, bytes]:
             if publish.qos > 1:
                 raise PacketError("QoS 2 is not used here")
             if publish.retain:
-                raise PacketError("a probe may not retain")
+                raise PacketError("a probe may not send retained messages")
             if access.may_publish(user, publish.topic):
                 return packet.encode(), b""
-            LOG.warning("%s: publish to a foreign topic dropped", user)
+            LOG.warning("%s: dropped a message to a topic that it may not publish to", user)
             return b"", packets.puback(publish.packet_id) if publish.qos else b""
         case packets.SUBSCRIBE:
             packet_id, filters = packets.parse_subscribe(packet)

@@ -210,11 +210,11 @@ async def keep_passwords(passwords: Passwords, stop: asyncio.Event, seconds: flo
     while not stop.is_set():
         try:
             if await passwords.refresh():
-                LOG.info("mosquitto's passwords were renewed")
+                LOG.info("mosquitto's password file was updated")
             reported = ""
         except (StoreUnavailableError, OSError) as error:
             if (line := str(error)) != reported:
-                LOG.warning("mosquitto's passwords cannot be renewed: %s", line)
+                LOG.warning("mosquitto's password file cannot be updated: %s", line)
                 reported = line
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -101,7 +101,7 @@ class _BodyReader:
 
     def read(self, size: int) -> bytes:
         if self.at + size > len(self.body):
-            raise PacketError("packet ends early")
+            raise PacketError("packet is truncated")
         self.at += size
         return self.body[self.at - size : self.at]
 
@@ -149,7 +149,7 @@ def parse_connect(packet: Packet) -> Connect:
     """Return the CONNECT. Raises PacketError; a later protocol level is returned with nothing
     but its level, because its body has another form."""
     if packet.kind != CONNECT or packet.flags:
-        raise PacketError("the first packet is no CONNECT")
+        raise PacketError("the first packet is not CONNECT")
     cursor = _BodyReader(packet.body)
     name, level = cursor.field(), cursor.number(1)
     if name != b"MQTT" or level < 4:

@@ -103,7 +103,10 @@ class Ingest:
             while (first := await self._intake.get()) is not None:
                 await self._commit(await self._gather(first))
         except StoreUnavailableError as error:
-            LOG.warning("stopped with messages unacknowledged, their probes keep them: %s", error)
+            LOG.warning(
+                "stopped before all messages were acknowledged; probes send them again: %s",
+                error,
+            )
 
     async def _gather(self, first: Received) -> _Group:
         group = _Group()
@@ -136,7 +139,9 @@ class Ingest:
             self._counters.too_new += 1
             if arrived.probe not in self._warned_too_new and len(self._warned_too_new) < MAX_WARNED:
                 self._warned_too_new.add(arrived.probe)
-                LOG.warning("%s sends batches of a newer version: %s", arrived.probe, error)
+                LOG.warning(
+                    "%s sends batches in a newer version of the format: %s", arrived.probe, error
+                )
             return
         header = unpacked.header
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
@@ -212,7 +217,7 @@ class Ingest:
                 )
         except StoreUnavailableError as error:
             # The next heartbeat writes it.
-            LOG.debug("last seen not written: %s", error)
+            LOG.debug("time of last contact not stored: %s", error)
 
     async def _retry(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Call the store until it is available. Raises StoreUnavailableError only FINISH_SECONDS

@@ -72,7 +72,7 @@ async def run_collector(
                     await asyncio.wait([acknowledging], timeout=0.5)
             except BrokerError as error:
                 if not counters.broker or counters.broker == Counters().broker:
-                    LOG.warning("no broker: %s", error)
+                    LOG.warning("cannot use the broker: %s", error)
                 counters.broker = str(error)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):

@@ -74,8 +74,8 @@ async def explain(
         pruned = await pruned_before(connection)
     if event is None:
         raise NotExplainableError(
-            f"{id}: there is no such event in this store; it holds those of a detector "
-            "(`reachwatch detect`, `up`), and none of `replay`"
+            f"{id}: no such event in this store, which contains the events of a detector "
+            "(`reachwatch detect`, `up`) but not those of `replay`"
         )
     policy = Policy(pace=event.pace)
     first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
@@ -124,7 +124,7 @@ def explanation_text(explanation: Explanation) -> str:
         f"{event.technique or 'cause unknown'}, {event.state}, {event.tier}",
         f"onset {time_text(event.onset)} ({time_text(event.onset_earliest)} to "
         f"{time_text(event.onset_latest)}), rules {event.rules_version}, pace {event.pace}",
-        "Each vantage: what it holds for a block after the round, in nats (what the round added).",
+        "For each vantage: its evidence of a block after the round, in nats (change in the round).",
     ]
     if explanation.skipped_rounds:
         lines.append(f"{explanation.skipped_rounds} rounds in the middle are not shown.")
@@ -136,7 +136,7 @@ def explanation_text(explanation: Explanation) -> str:
 
 def _series_table(moments: Sequence[Moment]) -> list[str]:
     probes = sorted({voice.probe for moment in moments for voice in moment.voices})
-    rows = [("ROUND", *probes, "TOGETHER", "NEEDED", "GATE", "TIER")]
+    rows = [("ROUND", *probes, "TOTAL", "NEEDED", "GATE", "TIER")]
     for moment in moments:
         by_probe = {voice.probe: voice for voice in moment.voices}
         rows.append(
@@ -146,7 +146,7 @@ def _series_table(moments: Sequence[Moment]) -> list[str]:
                 nats(moment.holds),
                 nats(moment.needs),
                 moment.gate or "open",
-                (moment.tier or "-") + (", a part" if moment.divided else ""),
+                (moment.tier or "-") + (", part of the network" if moment.divided else ""),
             )
         )
     return table(rows)
@@ -158,7 +158,7 @@ def _voice(voice: Voice | None) -> str:
     added = f" ({voice.added / 1e6:+.1f})" if voice.added else ""
     outcome = voice.technique or voice.rule if voice.said == "failed" else voice.said
     no_vote = f" [no vote: {voice.no_vote}]" if voice.no_vote else ""
-    return f"{nats(voice.holds)}{added} {outcome or 'silent'}{no_vote}"
+    return f"{nats(voice.holds)}{added} {outcome or 'no measurement'}{no_vote}"
 
 
 def nats(micro: int) -> str:

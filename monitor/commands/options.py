@@ -28,7 +28,7 @@ def build() -> Parser:
         "and how sure are we?",
         epilog="Every option can also be set by REACHWATCH_<OPTION> in the environment and by a "
         "TOML file (--config FILE or REACHWATCH_CONFIG), with underscores for dashes. "
-        "The command line beats the environment, which beats the file.",
+        "The command line takes precedence over the environment, the environment over the file.",
     )
     top.add_argument("--version", action="version", version=f"reachwatch {monitor.__version__}")
     _add_servers(top)
@@ -43,9 +43,9 @@ def build() -> Parser:
 def _add_servers(top: Parser) -> None:
     up = top.command(
         "up",
-        "everything in one process: embedded broker and store, "
-        "collector, detector, pages, and one local probe as a child process, which "
-        "contacts the services of the catalogue from this machine",
+        "run everything in one process: embedded broker and store, collector, detector, web "
+        "pages, and one local probe as a child process, which contacts the services in the "
+        "catalogue from this machine",
     )
     _store(up)
     _site(up)
@@ -54,16 +54,16 @@ def _add_servers(top: Parser) -> None:
     _retests(up)
     up.option(
         "--mqtt",
-        "where the embedded broker listens (default: 127.0.0.1:1883, or a free port when that "
-        "one is taken)",
+        "where the embedded broker listens (default: 127.0.0.1:1883, or a free port if that "
+        "one is in use)",
         read=host_port,
         metavar="HOST:PORT",
     )
-    up.option("--no-local-probe", "start no probe here", read=truth)
+    up.option("--no-local-probe", "do not start a local probe", read=truth)
     up.option(
         "--demo",
-        "a simulated internet on loopback with ten probes and a scripted block; nothing outside "
-        "this machine is contacted",
+        "run a simulated internet on loopback with ten probes and a scripted block; nothing "
+        "outside this machine is contacted",
         read=truth,
     )
     up.option(
@@ -72,38 +72,38 @@ def _add_servers(top: Parser) -> None:
         metavar="SERVICE:ASN:TECHNIQUE",
     )
     collect = top.command(
-        "collect", "take measurements from the broker into the store; any number of these may run"
+        "collect", "store measurements from the broker; any number of collectors may run"
     )
     _store(collect)
     _broker(collect)
     detect = top.command(
-        "detect", "turn stored measurements into events; one leads, others stand by"
+        "detect", "detect events in stored measurements; of several detectors, only one is active"
     )
     _store(detect)
     _broker(detect)
     _pace(detect)
     _retests(detect)
     _fingerprints(detect)
-    serve = top.command("serve", "pages, API, metrics and enrolment")
+    serve = top.command("serve", "serve web pages, API, metrics and enrolment")
     _store(serve)
     _site(serve)
     _pace(serve)
-    _fingerprints(serve, "explain events with the imported fingerprints in here too")
+    _fingerprints(serve, "also use the imported fingerprints in DIR to explain events")
     serve.option(
         "--broker",
-        "broker URL given to probes that enrol; may be repeated",
+        "broker URL given to probes when they enrol (repeatable)",
         metavar="URL",
         many=True,
     )
     serve.option(
         "--mosquitto-passwords",
-        "keep this password file of a mosquitto up to date",
+        "password file of mosquitto to keep up to date",
         read=path,
         metavar="FILE",
     )
     serve.option(
         "--mosquitto-pid",
-        "pid file of that mosquitto, which is signalled to reload the passwords",
+        "PID file of mosquitto, which is signalled to reload the passwords",
         read=path,
         metavar="FILE",
     )
@@ -115,55 +115,57 @@ def _add_offline(top: Parser) -> None:
     )
     judge.option(
         "--probe",
-        "Measurement JSON Lines of a vantage; - is standard input",
+        "measurements of a vantage (JSON Lines); - is standard input",
         metavar="FILE",
         required=True,
     )
-    judge.option("--control", "Measurement JSON Lines of a control", metavar="FILE")
+    judge.option("--control", "measurements of a control (JSON Lines)", metavar="FILE")
     judge.option(
         "--window",
-        "how far the nearest control round may lie",
+        "maximum time between a round and the nearest round of the control",
         read=duration,
         metavar="SECONDS",
         default="300",
     )
-    judge.option("--json", "JSON Lines in place of a table", read=truth)
+    judge.option("--json", "print JSON Lines instead of a table", read=truth)
     _fingerprints(judge)
     replay = top.command(
         "replay",
-        "fold stored (or given) measurements through the present rules and detector and print "
-        "the events",
+        "run measurements from the store or from files through the current rules and detector, "
+        "and print the events",
     )
     _store(replay)
     _pace(replay)
     _fingerprints(replay)
     replay.option("--from", "first round", read=moment, metavar="T")
     replay.option("--to", "last round", read=moment, metavar="T")
-    replay.option("--json", "JSON Lines in place of a table", read=truth)
-    replay.option("--networks", "in the table, say of each network since when", read=truth)
+    replay.option("--json", "print JSON Lines instead of a table", read=truth)
+    replay.option(
+        "--networks", "also list the networks of each event with their onsets", read=truth
+    )
     replay.add_argument(
         "files",
         nargs="*",
         metavar="FILE",
-        help="Measurement JSON Lines in place of the store; - is standard input",
+        help="measurements (JSON Lines) to use instead of the store; - is standard input",
     )
     explain = top.command(
-        "explain", "show round by round what each vantage added to an event, and which gates held"
+        "explain", "show round by round the evidence of each vantage, and which gates were closed"
     )
     _store(explain)
     _fingerprints(explain)
     explain.add_argument("event", metavar="EVENT", help="id of an event")
-    explain.option("--json", "JSON in place of tables", read=truth)
+    explain.option("--json", "print JSON instead of tables", read=truth)
 
 
 def _add_printed_files(top: Parser) -> None:
     rules = top.command(
-        "rules", "print the Prometheus rules, or another file of the alerting chain"
+        "rules", "print the alert rules, or the configuration of Prometheus or Alertmanager"
     )
     _pace(rules)
     rules.option(
         "--public-url",
-        "base of the links",
+        "base URL of the links in alerts",
         read=http_url,
         metavar="URL",
         default="http://127.0.0.1:8080",
@@ -173,27 +175,27 @@ def _add_printed_files(top: Parser) -> None:
         "where the runbooks are published (default: deploy/runbooks, in the source tree)",
         metavar="URL",
     )
-    rules.option("--alertmanager", "print Alertmanager's configuration", read=truth)
-    rules.option("--prometheus", "print Prometheus' own configuration", read=truth)
+    rules.option("--alertmanager", "print the configuration of Alertmanager", read=truth)
+    rules.option("--prometheus", "print the configuration of Prometheus", read=truth)
     rules.option(
         "--webhook",
-        "with --alertmanager: where pages, tickets and closing messages are posted",
+        "with --alertmanager: URL that receives pages, tickets and closing messages",
         read=http_url,
         metavar="URL",
     )
     rules.option(
         "--heartbeat",
-        "with --alertmanager: who raises the alarm when alerting falls silent",
+        "with --alertmanager: URL of a service that raises an alarm when alerting stops",
         read=http_url,
         metavar="URL",
     )
     schema = top.command("schema", "print the JSON Schema of a Measurement")
-    schema.option("--markdown", "the data dictionary in place of the schema", read=truth)
-    lint = top.group("catalogue", "the catalogue of services").command(
-        "lint", "print what is wrong with a catalogue; exit 1 when anything is"
+    schema.option("--markdown", "print the data dictionary instead of the schema", read=truth)
+    lint = top.group("catalogue", "check a catalogue of services").command(
+        "lint", "print the errors in a catalogue; exit with status 1 if there are any"
     )
     lint.add_argument(
-        "directory", type=path, nargs="?", metavar="DIR", help="default: the one shipped"
+        "directory", type=path, nargs="?", metavar="DIR", help="default: the built-in catalogue"
     )
 
 
@@ -201,48 +203,50 @@ def _add_fingerprints(top: Parser) -> None:
     known = top.group("fingerprints", "known block pages and addresses")
     read = known.command(
         "import",
-        "read lists that OONI (blocking-fingerprints) or the Citizen Lab (filtering-annotations) "
-        "published as CSV into a directory that --fingerprints names",
+        "import CSV lists published by OONI (blocking-fingerprints) or the Citizen Lab "
+        "(filtering-annotations) into the directory given by --fingerprints",
     )
-    _fingerprints(read, "directory to write to; it is made when it is not there", required=True)
+    _fingerprints(read, "directory to write to; created if it does not exist", required=True)
     read.add_argument("files", nargs="+", metavar="FILE", help="a published CSV file")
-    listed = known.command("list", "print what ships with the detector and what was imported")
-    _fingerprints(listed, "what was imported")
-    lint = known.command("lint", "print what is wrong with a directory; exit 1 when anything is")
-    _fingerprints(lint, "what was imported", required=True)
+    listed = known.command("list", "print the built-in and the imported fingerprints")
+    _fingerprints(listed, "directory with imported fingerprints")
+    lint = known.command(
+        "lint", "print the errors in a directory; exit with status 1 if there are any"
+    )
+    _fingerprints(lint, "directory with imported fingerprints", required=True)
 
 
 def _add_exchange(top: Parser) -> None:
-    ooni = top.group("import", "measurements that others made into the store").command(
+    ooni = top.group("import", "import measurements of other projects into the store").command(
         "ooni",
-        "OONI measurements (JSON, JSON Lines, as Explorer wraps them) of web_connectivity, "
-        "whatsapp, telegram, signal and facebook_messenger, or OONI observations (CSV in the shape "
-        "of obs_web), plain, .gz or .zst; what is wrong is named line by line and left out, and "
-        "what is there already is not added again",
+        "import OONI measurements (JSON or JSON Lines, also as returned by OONI Explorer) of "
+        "web_connectivity, whatsapp, telegram, signal and facebook_messenger, or OONI observations "
+        "(CSV in the columns of obs_web); plain, .gz or .zst. Malformed rows are reported and "
+        "skipped; measurements that are already stored are not added again",
     )
     _store(ooni)
     _catalogue(ooni)
     ooni.add_argument("files", nargs="+", metavar="FILE", help="a file; - is standard input")
-    export = top.group("export", "stored measurements for others; no volunteer's address is in any")
+    export = top.group("export", "export stored measurements; none contains a volunteer's address")
     for name, text in (
-        ("ooni", "OONI's measurement JSON (data_format_version 0.2.0), one a line"),
-        ("csv", "flat rows in the columns of OONI's obs_web"),
+        ("ooni", "measurements as OONI JSON (data_format_version 0.2.0), one per line"),
+        ("csv", "CSV rows in the columns of OONI's obs_web"),
         ("parquet", "the same rows as Parquet (extra `parquet`)"),
     ):
         one = export.command(name, text)
         _store(one)
-        one.option("--service", "only of this service", metavar="ID")
-        one.option("--target", "only of this target", metavar="ID")
+        one.option("--service", "only this service", metavar="ID")
+        one.option("--target", "only this target", metavar="ID")
         one.option("--country", "only from this country", read=country, metavar="CC")
         one.option("--asn", "only from this network", read=asn, metavar="N")
         one.option("--since", "first round, e.g. 2026-05-04", read=moment, metavar="T")
         one.option("--until", "last round", read=moment, metavar="T")
-        one.option("--output", "where to (default: standard output)", read=path, metavar="FILE")
+        one.option("--output", "output file (default: standard output)", read=path, metavar="FILE")
 
 
 def _add_upkeep(top: Parser) -> None:
-    token = top.group("token", "rights to enrol a probe")
-    new = token.command("new", "make a token and print it, once")
+    token = top.group("token", "create, list or revoke enrolment tokens")
+    new = token.command("new", "create a token and print it; it is not shown again")
     _store(new)
     new.option(
         "--role",
@@ -258,35 +262,47 @@ def _add_upkeep(top: Parser) -> None:
         metavar="NAME",
         default="",
     )
-    new.option("--uses", "how many probes", read=positive, metavar="N", default="1")
-    new.option("--expires", "e.g. 24h or 7d", read=duration, metavar="DURATION", default="7d")
-    new.option("--public-url", "where probes reach this monitor", metavar="URL")
-    _store(token.command("list", "all tokens"))
-    revoke = token.command("revoke", "a token can no longer be used")
+    new.option(
+        "--uses", "number of probes that may enrol with it", read=positive, metavar="N", default="1"
+    )
+    new.option(
+        "--expires",
+        "lifetime of the token, e.g. 24h",
+        read=duration,
+        metavar="DURATION",
+        default="7d",
+    )
+    new.option("--public-url", "URL at which probes reach this monitor", metavar="URL")
+    _store(token.command("list", "list all tokens"))
+    revoke = token.command("revoke", "revoke a token, so that no more probes can enrol with it")
     _store(revoke)
     revoke.add_argument("id", metavar="ID")
-    probes = top.group("probes", "enrolled probes")
-    _store(probes.command("list", "all probes"))
-    revoke = probes.command("revoke", "a probe may no longer send")
+    probes = top.group("probes", "list or revoke enrolled probes")
+    _store(probes.command("list", "list all probes"))
+    revoke = probes.command("revoke", "revoke a probe, so that it can send no more measurements")
     _store(revoke)
     revoke.add_argument("id", metavar="ID")
-    db = top.group("db", "the store")
+    db = top.group("db", "maintain the database")
     _store(db.command("migrate", "bring the schema up to date"))
-    _store(db.command("size", "rows and bytes of each table"))
-    prune = db.command("prune", "delete old full measurements; events and hourly counts stay")
+    _store(db.command("size", "print the rows and bytes of each table"))
+    prune = db.command("prune", "delete old measurements; events and hourly counts are kept")
     _store(prune)
     prune.option(
-        "--older-than", "age of what is deleted", read=duration, metavar="DURATION", default="90d"
+        "--older-than",
+        "delete measurements older than this",
+        read=duration,
+        metavar="DURATION",
+        default="90d",
     )
     move = db.command("move", "copy everything into another, empty database")
     _store(move)
-    move.option("--to", "SQLAlchemy URL of the other", metavar="URL", required=True)
+    move.option("--to", "SQLAlchemy URL of the empty database", metavar="URL", required=True)
 
 
 def _store(parser: Parser) -> None:
     parser.option(
         "--data",
-        "where the store and secrets are (default: ./reachwatch-data)",
+        "directory of the store and the secrets (default: ./reachwatch-data)",
         read=path,
         metavar="DIR",
     )
@@ -300,16 +316,16 @@ def _store(parser: Parser) -> None:
 def _site(parser: Parser) -> None:
     parser.option(
         "--http",
-        "pages, API and metrics",
+        "address of the web pages, API and metrics",
         read=host_port,
         metavar="HOST:PORT",
         default="127.0.0.1:8080",
     )
-    parser.option("--public-url", "base of permalinks and of the tokens' address", metavar="URL")
+    parser.option("--public-url", "base URL of permalinks and of enrolment tokens", metavar="URL")
     _catalogue(parser)
     parser.option(
         "--interval",
-        "interval of the vantages' rounds (default: 300; 60 with --demo, before the pace)",
+        "interval between rounds of the vantages (default: 300; with --demo 60, divided by --pace)",
         read=positive,
         metavar="SECONDS",
     )
@@ -318,7 +334,7 @@ def _site(parser: Parser) -> None:
 def _catalogue(parser: Parser) -> None:
     parser.option(
         "--catalogue",
-        "catalogue of services (default: the one shipped)",
+        "catalogue of services (default: the built-in catalogue)",
         read=path,
         metavar="DIR",
     )
@@ -327,7 +343,7 @@ def _catalogue(parser: Parser) -> None:
 def _pace(parser: Parser) -> None:
     parser.option(
         "--pace",
-        "divide every duration of detecting and alerting by N (default: 1; 10 with --demo); "
+        "divide all durations in detection and alerting by N (default: 1; 10 with --demo); "
         "for demonstrations and laboratories",
         read=positive,
         metavar="N",
@@ -335,7 +351,7 @@ def _pace(parser: Parser) -> None:
 
 
 def _retests(parser: Parser) -> None:
-    parser.option("--no-retests", "never ask probes to measure a target again at once", read=truth)
+    parser.option("--no-retests", "never ask probes for retests", read=truth)
 
 
 def _broker(parser: Parser) -> None:
@@ -346,7 +362,7 @@ def _broker(parser: Parser) -> None:
         default="mqtt://127.0.0.1:1883",
     )
     parser.option(
-        "--mqtt-user", "the monitor's user on the broker", metavar="NAME", default="monitor"
+        "--mqtt-user", "user name of the monitor at the broker", metavar="NAME", default="monitor"
     )
     parser.option(
         "--mqtt-secret-file",
@@ -358,7 +374,7 @@ def _broker(parser: Parser) -> None:
 
 def _fingerprints(
     parser: Parser,
-    text: str = "judge with the imported fingerprints in here too",
+    text: str = "also use the imported fingerprints in DIR",
     *,
     required: bool = False,
 ) -> None:

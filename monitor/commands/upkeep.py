@@ -95,8 +95,8 @@ async def _token_new(given: argparse.Namespace, database: Database) -> int:
     print(text)
     if sys.stderr.isatty():
         print(
-            f"Shown once. On the probe's machine: reachprobe join TOKEN. It leads to {url}, "
-            f"serves {given.uses} time(s) and ends {rfc3339(token.expires)}.",
+            "This token is not shown again. On the probe's machine, run: reachprobe join TOKEN. "
+            f"It enrols at {url}, {given.uses} time(s), and expires {rfc3339(token.expires)}.",
             file=sys.stderr,
         )
     return 0
@@ -164,7 +164,7 @@ async def _db(given: argparse.Namespace, url: str) -> int:
             pruned = await prune(url, wall_clock() - 1000 * given.older_than)
             print(
                 f"{pruned.measurements:,} measurements deleted, "
-                f"{pruned.witnesses_kept:,} kept as witnesses of events"
+                f"{pruned.witnesses_kept:,} kept as evidence of events"
             )
         case "db move":
             on_terminal = sys.stderr.isatty()

@@ -69,7 +69,9 @@ async def demonstrate(
             demo=WORDS,
             enrolled_before_ms=ENROLLED_BEFORE_MS,
         ) as monitor:
-            print(f"The demonstration is on {monitor.public_url}", file=sys.stderr, flush=True)
+            print(
+                f"The demonstration is running at {monitor.public_url}", file=sys.stderr, flush=True
+            )
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_fleet(monitor, world, data, interval))]
                 tasks.append(group.create_task(_run_script(world, block, policy.pace)))
@@ -94,13 +96,13 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int) -> None:
     if block is None:
         print("Nothing will be blocked.", file=sys.stderr, flush=True)
         return
-    text = f"In {START_AFTER_SECONDS // pace} s {block.service} is blocked in AS{block.asn} "
+    text = f"In {START_AFTER_SECONDS // pace} s {block.service} will be blocked in AS{block.asn} "
     text += f"({block.technique}), for {LIFT_AFTER_SECONDS // pace} s."
     print(text, file=sys.stderr, flush=True)
     await script(
         world, block, pace=pace, start_after=START_AFTER_SECONDS, lift_after=LIFT_AFTER_SECONDS
     )
-    print("The block is lifted.", file=sys.stderr, flush=True)
+    print("The block has been lifted.", file=sys.stderr, flush=True)
 
 
 async def _fleet(monitor: LocalMonitor, world: World, data: Path, interval: float) -> None:

@@ -116,7 +116,7 @@ class Detector:
                 # What was not saved is folded again from the stored state.
                 self._services, busy = None, False
                 if str(error) != reason:
-                    log.warning("detector waits for the store: %s", error)
+                    log.warning("waiting for the store: %s", error)
                 reason = str(error)
             if not busy:
                 with contextlib.suppress(TimeoutError):
@@ -218,7 +218,7 @@ class Detector:
                 state = initial(service) if stored is None else states.decode(stored[1])
                 loaded[service] = _Progress(state)
         except DetectorStateError as error:
-            log.warning("%s; everything is folded again from the start", error)
+            log.warning("%s; all measurements are processed again from the start", error)
             await conclusions.clear()
             loaded = {service: _Progress(initial(service)) for service in names}
         self._cursor = self._read = await conclusions.cursor()
@@ -252,14 +252,23 @@ class Detector:
         if found is not None:
             start = states.decode(found[1])
         elif pruned:
-            log.warning("%s: late facts for round %d, which is pruned, are ignored", service, late)
+            log.warning(
+                "%s: late measurements for round %d are ignored: that time was pruned",
+                service,
+                late,
+            )
             return False
         last = progress.state.round
         rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
         folding = Folding(start, self.policy, fingerprints=self.fingerprints)
         # Events that were open then may have changed since: they are saved as they were then.
         folding.events = {case.event.id: case.event for case in start.cases.values()}
-        log.info("%s: late facts for round %d, folding again after %d", service, late, start.round)
+        log.info(
+            "%s: late measurements for round %d: processing again after %d",
+            service,
+            late,
+            start.round,
+        )
         await self._fold(folding, [r for r in rounds if r <= last])
         await self._save(service, progress, folding, refolded_after=start.round)
         return True
@@ -348,7 +357,7 @@ class Detector:
 
     async def _renew_lease(self) -> None:
         if not await self._take_lease():
-            raise StoreUnavailableError("another detector leads now")
+            raise StoreUnavailableError("another detector is active now")
 
     async def _save(
         self,

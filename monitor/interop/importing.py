@@ -55,9 +55,11 @@ class ImportCounts:
             f"{self.known:,} known"
         ]
         if self.differing:
-            parts.append(f"{self.differing:,} known with other contents (the first stays)")
+            parts.append(
+                f"{self.differing:,} known with different contents (the first one is kept)"
+            )
         if self.elsewhere:
-            parts.append(f"{self.elsewhere:,} runs of no service in the catalogue")
+            parts.append(f"{self.elsewhere:,} runs for no service in the catalogue")
         if self.unsupported:
             tests = ", ".join(f"{name} {n:,}" for name, n in sorted(self.unsupported.items()))
             parts.append(f"runs of tests that are not supported: {tests}")
@@ -101,7 +103,7 @@ class Importer:
             self._report(str(error))
         except files.BROKEN as error:
             self.counts.unreadable += 1
-            self._report(f"{name}:{line + 1}: cannot be read on: {error}")
+            self._report(f"{name}:{line + 1}: cannot be read any further: {error}")
         await self.flush()
         if rejected > MAX_REPORTED:
             self._report(f"{name}: and {rejected - MAX_REPORTED:,} more refused")

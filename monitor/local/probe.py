@@ -25,8 +25,8 @@ PROBE = (sys.executable, "-m", "probes")
 TOKEN_LIFE_MS = 3_600_000
 NOTICE = (
     "A local probe measures from this machine every {interval} s: it contacts the messaging "
-    "services of the catalogue, and whoever watches this line can see that. "
-    "`reachprobe consent` has the whole text; --no-local-probe turns it off."
+    "services in the catalogue, and anyone who monitors this connection can see that. "
+    "`reachprobe consent` describes the risks; --no-local-probe turns the probe off."
 )
 
 
@@ -77,7 +77,7 @@ async def local_probe(
     print(NOTICE.format(interval=interval), file=sys.stderr, flush=True)
     failed = await enrol_child(monitor, state, "vantage", "local", "the local probe")
     if failed is not None:
-        log.error("%s; the monitor runs without it", failed)
+        log.error("%s; the monitor runs without the local probe", failed)
         await stop.wait()
         return
     command = [

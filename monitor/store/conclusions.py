@@ -120,7 +120,7 @@ class ConclusionStore:
             return
         query = sa.select(lease.c.holder).where(lease.c.name == DETECTOR).with_for_update()
         if (holder := (await connection.execute(query)).scalar()) != self._holder:
-            raise StoreUnavailableError(f"{self._engines.place}: {holder} leads detection now")
+            raise StoreUnavailableError(f"{self._engines.place}: detector {holder} is active now")
 
     async def _save_one(self, connection: AsyncConnection, one: Conclusions, pruned: int) -> None:
         after = one.refolded_after

@@ -88,7 +88,9 @@ def parse(url: str) -> URL:
     match parsed.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             if not parsed.database or parsed.database == ":memory:" or "file:" in parsed.database:
-                raise StoreRefusedError("database URL: SQLite needs a file, as several share it")
+                raise StoreRefusedError(
+                    "database URL: SQLite needs a file, because several processes share it"
+                )
             return parsed.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres" | "postgresql+asyncpg":
             return parsed.set(drivername="postgresql+asyncpg")

@@ -35,7 +35,7 @@ async def move(
     here, there = connect(source), connect(destination)
     try:
         if here.write.url == there.write.url:
-            raise StoreRefusedError(f"{there.place}: is the source itself")
+            raise StoreRefusedError(f"{there.place}: is the source, not another database")
         await upgrade_schema(here)
         await upgrade_schema(there)
         async with writing(here) as old, writing(there) as new:

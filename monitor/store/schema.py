@@ -83,12 +83,12 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
     if "alembic_version" not in names:
         foreign = names if connection.dialect.name == "sqlite" else names & set(metadata.tables)
         if foreign:
-            raise StoreRefusedError(f"{place}: holds tables of something else: {min(foreign)}")
+            raise StoreRefusedError(f"{place}: contains tables of another program: {min(foreign)}")
         return None
     present = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     if present is not None and present not in KNOWN:
         raise StoreRefusedError(
-            f"{place}: schema {present} is not known here (newest known: {HEAD}); "
+            f"{place}: schema {present} is unknown to this version (newest known: {HEAD}); "
             "upgrade Reachwatch"
         )
     return present

@@ -134,12 +134,12 @@ class _Files:
                 if name.endswith(".toml")
             )
         except FileNotFoundError:
-            raise CatalogueError(f"{place}: no folder services in it") from None
+            raise CatalogueError(f"{place}: contains no folder 'services'") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise CatalogueError(f"{place}: cannot be read: {reason}") from None
         if not found:
-            raise CatalogueError(f"{place}/services: no file *.toml in it")
+            raise CatalogueError(f"{place}/services: contains no *.toml file")
         return found
 
     def table(self, name: str) -> Table | None:
@@ -187,7 +187,7 @@ class _Files:
         path = self.directory / name
         try:
             if not path.exists():
-                raise ValueError("is not there")
+                raise ValueError("does not exist")
             if not path.is_file():
                 raise ValueError("is not a file")
             with path.open("rb") as stream:

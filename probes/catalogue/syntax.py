@@ -65,7 +65,7 @@ def host(value: str) -> str:
             try:
                 label.encode("ascii").decode("idna")
             except UnicodeError:
-                raise ValueError(f"{quoted(label)} is no valid IDNA label") from None
+                raise ValueError(f"{quoted(label)} is not a valid IDNA label") from None
     return name
 
 
@@ -129,7 +129,7 @@ def https_url(value: str) -> str:
     if parts.scheme != "https":
         raise ValueError(f"expected https://…, got {quoted(value)}")
     if parts.username is not None or parts.fragment or port == 0:
-        raise ValueError(f"no user, fragment or port 0 in this URL: {quoted(value)}")
+        raise ValueError(f"a URL must not have a user, a fragment or port 0: {quoted(value)}")
     host_or_address(name)
     return value
 

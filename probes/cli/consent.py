@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volunteer's consent: the risks text, its hash, and the record of the agreement.
+"""The volunteer's consent: the consent text, its hash, and the record of the agreement.
 
 Consent is given to one text only. When the text changes, its hash changes, and the volunteer has
 to agree again.
@@ -31,7 +31,7 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def text() -> str:
-    """Return the present risks text."""
+    """Return the current consent text."""
     return Path(__file__).with_name("consent.txt").read_text(encoding="utf-8")
 
 
@@ -45,8 +45,8 @@ def agree(directory: Path, given: str, now: dt.datetime) -> None:
     another text, StateError when the record cannot be written."""
     if given != digest():
         raise ConsentError(
-            f"--accept-risks {given}: the present risks text has another hash; "
-            "read it with `reachprobe consent`"
+            f"--accept-risks {given}: not the hash of the current consent text; "
+            "read the text with `reachprobe consent`"
         )
     agreement = Agreement(hash=given, agreed=now.astimezone(dt.UTC).replace(microsecond=0))
     state_directory.write(directory / FILE, msgspec.json.encode(agreement) + b"\n")
@@ -74,6 +74,6 @@ def require(directory: Path) -> str:
         )
     if found.hash != digest():
         raise ConsentError(
-            "the risks text has changed: read `reachprobe consent`, then pass --accept-risks HASH"
+            "the consent text has changed: read `reachprobe consent`, then pass --accept-risks HASH"
         )
     return found.hash

@@ -50,7 +50,7 @@ BAD_INPUT = 2
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
 _PUBLIC_ADDRESS_UNKNOWN = (
     "the addresses and names of this machine are removed; its public address is not known here: "
-    "look for it before you share this output"
+    "before you share this output, check that it does not occur"
 )
 _REFUSALS = (
     OptionError,
@@ -167,7 +167,7 @@ def _run(chosen: Namespace, log: Log) -> int:
     if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
         raise OptionError(
             f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
-            f"{len(catalogue.targets)} targets and the connection; choose fewer by --only, --except"
+            f"{len(catalogue.targets)} targets and the connection; use --only or --except"
         )
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
@@ -320,7 +320,7 @@ def _consent(chosen: Namespace, log: Log) -> int:
 
 def _geo_update(chosen: Namespace, log: Log) -> int:
     made = geo.update(chosen.from_, chosen.state)
-    print(f"table {made.version}: {made.rows_v4} rows of IPv4, {made.rows_v6} of IPv6")
+    print(f"table {made.version}: {made.rows_v4} rows for IPv4, {made.rows_v6} for IPv6")
     return 0
 
 
@@ -342,7 +342,7 @@ def _leave(chosen: Namespace, log: Log) -> int:
             file=sys.stderr,
         )
         return 1
-    print("left: credentials revoked, files removed")
+    print("credentials revoked, files removed")
     return 0
 
 
@@ -366,7 +366,7 @@ def _reflector(chosen: Namespace, log: Log) -> int:
             context=context,
             quic_pair=(certificate, key) if tcp.offers_quic() else None,
             stop=stop,
-            ready=lambda bound: log("reflecting", port=bound, certificate=str(certificate)),
+            ready=lambda bound: log("reflector started", port=bound, certificate=str(certificate)),
         )
 
     asyncio.run(work())

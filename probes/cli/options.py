@@ -79,7 +79,7 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--broker",
-        "mqtt://, mqtts://, ws:// or wss:// URL in place of the enrolled one",
+        "broker to use instead of the enrolled one: mqtt://, mqtts://, ws:// or wss:// URL",
         metavar="URL",
         many=True,
     )
@@ -98,10 +98,18 @@ def build(environment: Mapping[str, str]) -> Parser:
         default="0",
     )
     run.option(
-        "--only", "only these services or targets", read=_identifier, metavar="ID,..", many=True
+        "--only",
+        "measure only these services or targets",
+        read=_identifier,
+        metavar="ID,..",
+        many=True,
     )
     run.option(
-        "--except", "not these services or targets", read=_identifier, metavar="ID,..", many=True
+        "--except",
+        "do not measure these services or targets",
+        read=_identifier,
+        metavar="ID,..",
+        many=True,
     )
     run.option(
         "--metrics",
@@ -118,23 +126,26 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     status = command("status", "show whether the probe works")
     status.option("--json", "print JSON", read=truth)
-    status.option("--check", "print nothing; exit 0 if it works, else 1", read=truth)
+    status.option(
+        "--check", "print nothing; exit with status 0 if the probe works, otherwise 1", read=truth
+    )
     show = command("show", "show the last measurements")
     show.option("--last", "number of measurements", read=positive, metavar="N", default="20")
     show.option("--json", "print JSON", read=truth)
-    command("payload", "print exactly what leaves this machine")
+    command("payload", "print exactly what is sent from this machine")
     command(
-        "consent", "print the risks text and its hash; with --accept-risks, agree to it", _consent
+        "consent", "print the risks and their hash; with --accept-risks, agree to them", _consent
     )
     update = command(
         "update",
-        "read an offline table of countries and networks",
-        group=top.group("geo", "offline tables"),
+        "install an offline table of countries and networks",
+        group=top.group("geo", "manage the offline table of countries and networks"),
     )
-    update.option("--from", "table to read", read=path, metavar="FILE", required=True)
+    update.option("--from", "table to install", read=path, metavar="FILE", required=True)
     command("leave", "revoke this probe's credentials and delete its state")
     reflector = command(
-        "reflector", "run the reflector: the other end of contrasts, beside a control"
+        "reflector",
+        "run the reflector, a server next to a control that probes compare services with",
     )
     reflector.option(
         "--listen",
@@ -145,18 +156,18 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     reflector.option(
         "--certificate",
-        "PEM certificate (default: one made in the state directory)",
+        "PEM certificate (default: created in the state directory)",
         read=path,
         metavar="FILE",
     )
-    reflector.option("--key", "its PEM key", read=path, metavar="FILE")
+    reflector.option("--key", "PEM key of the certificate", read=path, metavar="FILE")
     return top
 
 
 def _measuring(parser: Parser) -> None:
     parser.option(
         "--catalogue",
-        "catalogue directory (default: the one shipped)",
+        "catalogue directory (default: the built-in catalogue)",
         read=path,
         metavar="DIR",
     )
@@ -167,20 +178,20 @@ def _measuring(parser: Parser) -> None:
         metavar="CC",
         default="",
     )
-    parser.option("--asn", "AS number of its network (default: looked up)", read=asn, metavar="N")
+    parser.option("--asn", "AS number of this network (default: looked up)", read=asn, metavar="N")
     parser.option(
-        "--bind", "own address to measure from", read=ip_address, metavar="ADDRESS", default=""
+        "--bind", "local address to measure from", read=ip_address, metavar="ADDRESS", default=""
     )
     parser.option(
         "--resolver",
-        "resolver in place of resolv.conf's",
+        "DNS resolver to use instead of those in resolv.conf",
         read=_resolver,
         metavar="ADDRESS:PORT",
         default="",
     )
     parser.option(
         "--allow-private",
-        "laboratory: allow private addresses and short intervals",
+        "for laboratories only: allow private addresses and short intervals",
         read=truth,
     )
 
@@ -188,7 +199,7 @@ def _measuring(parser: Parser) -> None:
 def _consent(parser: Parser) -> None:
     parser.option(
         "--accept-risks",
-        "agree to the text of `reachprobe consent`",
+        "agree to the risks; HASH is printed by `reachprobe consent`",
         read=_hash,
         metavar="HASH",
         default="",

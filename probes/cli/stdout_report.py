@@ -39,7 +39,7 @@ class StdoutReport:
             self._out.write(f'{{"event": "taken", "id": "{stored.id}"}}\n')
             self._out.flush()
         except (OSError, ValueError):
-            self._log("stdout is closed, measuring continues")
+            self._log("stdout was closed: measuring continues")
             self._out = None
             discard_stdout()
 

@@ -144,7 +144,8 @@ class Publisher:
         for broker in self._brokers:
             if broker.exposed:
                 self._log(
-                    "connection not encrypted: others can read the secret", broker=broker.name
+                    "connection not encrypted: others on the network can read the secret",
+                    broker=broker.name,
                 )
         wait = self._times.backoff
         while not self._finishing():
@@ -236,7 +237,7 @@ class Publisher:
         if not suspects or self._limit <= MIN_LIMIT_BYTES:
             return
         self._limit = max(MIN_LIMIT_BYTES, min(len(batch.payload) for batch in suspects) // 2)
-        self._log("smaller batches", bytes=self._limit)
+        self._log("batches made smaller", bytes=self._limit)
         self._rebuild_batches()
 
     def _rebuild_batches(self) -> None:
@@ -274,7 +275,10 @@ class Publisher:
                     self._on_retest(decode_retest(message.payload))
             except codec.WireError as error:
                 self._log(
-                    "bad message", every=REPEAT_LOG_SECONDS, topic=message.topic, reason=str(error)
+                    "invalid message",
+                    every=REPEAT_LOG_SECONDS,
+                    topic=message.topic,
+                    reason=str(error),
                 )
 
     async def _acknowledged(self, sequences: Sequence[int]) -> None:

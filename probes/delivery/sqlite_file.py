@@ -196,7 +196,7 @@ class SQLiteFile:
         if self._full_since:
             db.execute(f"PRAGMA max_page_count={MAX_PAGE_COUNT}")
             self._full_since = 0.0
-            self.messages.append("disk has room again")
+            self.messages.append("the disk has free space again")
 
 
 def _stop_growth(db: sqlite3.Connection) -> None:

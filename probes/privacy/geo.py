@@ -199,12 +199,12 @@ def _packed(cells: list[str]) -> tuple[int, bytes]:
         raise ValueError(f"{start} is after {end}")
     asn = _ASN.fullmatch(cells[2].strip())
     if not asn or int(asn[1]) >= 1 << 32:
-        raise ValueError(f"{cells[2][:40]!r} is no AS number")
+        raise ValueError(f"{cells[2][:40]!r} is not an AS number")
     country = cells[3].strip()
     if country.lower() in _NO_COUNTRY:
         country = UNKNOWN_COUNTRY
     elif not _COUNTRY.fullmatch(country):
-        raise ValueError(f"{country[:40]!r} is no two-letter country")
+        raise ValueError(f"{country[:40]!r} is not a two-letter country code")
     row = start.packed + end.packed + int(asn[1]).to_bytes(4, "big")
     return start.version, row + country.upper().encode()
 
@@ -213,7 +213,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
-        raise ValueError(f"{text[:60]!r} is no IP address") from None
+        raise ValueError(f"{text[:60]!r} is not an IP address") from None
     if isinstance(ip, ipaddress.IPv6Address) and ip.scope_id:
         raise ValueError(f"{text[:60]!r} has a zone")
     return ip

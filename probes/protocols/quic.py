@@ -39,7 +39,7 @@ async def measure(run: EndpointRun) -> None:
 @functools.cache
 def _warn_once() -> None:
     log.warning(
-        "endpoints of protocol quic are skipped: this probe has no QUIC "
+        "endpoints of protocol quic are skipped: QUIC is not installed "
         "(pip install 'reachwatch[%s]')",
         quic.EXTRA,
     )

@@ -116,7 +116,9 @@ def offers_quic() -> bool:
     """Whether the extra `quic` is installed; logs a warning when it is not."""
     if quic.available():
         return True
-    log.warning("no QUIC, only TLS (pip install 'reachwatch[%s]')", quic.EXTRA)
+    log.warning(
+        "serving TLS only: QUIC is not installed (pip install 'reachwatch[%s]')", quic.EXTRA
+    )
     return False
 
 

@@ -168,7 +168,7 @@ class RetestRunner:
                     planned.append(self._queue.get_nowait())
                 for each in _merged(self._in_time(planned)):
                     names = ",".join(target.id for target in each.targets)
-                    self._log("measuring again", targets=names)
+                    self._log("retest", targets=names)
                     await self._measure(each)
                     self.measured += len(each.targets)
                 self.waiting -= sum(len(each.targets) for each in planned)

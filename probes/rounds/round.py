@@ -194,7 +194,7 @@ async def _work(
 
     for target in remaining:
         if asyncio.get_running_loop().time() >= this.closes_at:
-            log.warning("%s: not measured, the round's time is over", target.id)
+            log.warning("%s: not measured, the time limit of the round was reached", target.id)
             continue
         await this.listening.acquire()
         measured = await _measure_endpoints(this, target)
@@ -338,16 +338,20 @@ async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
     async with this.slots:
         left = this.closes_at - asyncio.get_running_loop().time()
         if left <= 0:
-            log.warning("%s: %s not measured, the round's time is over", target, endpoint.id)
+            log.warning(
+                "%s: %s not measured, the time limit of the round was reached", target, endpoint.id
+            )
             return
         run.begun = True
         try:
             with within(run.timeouts.endpoint):
                 await measure(run)
         except TimeoutError:
-            log.warning("%s: %s cut off after %g s", target, endpoint.id, run.timeouts.endpoint)
+            log.warning("%s: %s aborted after %g s", target, endpoint.id, run.timeouts.endpoint)
         except Exception:
             # A bug of ours: loud in the log, and the other endpoints keep their round.
-            log.exception("%s: measuring %s failed, this is a bug", target, endpoint.id)
+            log.exception(
+                "%s: measuring %s failed because of a bug in this program", target, endpoint.id
+            )
         finally:
             this.setup.throughput_schedule.record(run.id, this.round_ms, run.observations)

@@ -161,7 +161,9 @@ class _Client(aiomqtt.Client):
         properties: Any = None,
     ) -> None:
         if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError("it hung up before answering"))
+            self._connected.set_exception(
+                aiomqtt.MqttError("the broker closed the connection before it answered")
+            )
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
     def _on_publish(

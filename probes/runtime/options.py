@@ -100,7 +100,7 @@ class Parser(argparse.ArgumentParser):
         child = self.group(name, text)
         child.set_defaults(command=child.path, chosen=child)
         child.add_argument(
-            "--config", metavar="FILE", default="", help="TOML file with the same options"
+            "--config", metavar="FILE", default="", help="TOML file that sets these options"
         )
         return child
 

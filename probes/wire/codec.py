@@ -47,7 +47,7 @@ class BatchHeader(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = BATCH_VERSION
     boot: Token
-    """Random name of this start of the probe; `sequence` counts within it."""
+    """Random id of this run of the daemon; `sequence` counts within it."""
     sequence: Count
     """Number of the batch."""
     key: Token = ""
@@ -68,25 +68,25 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 
     v: int = 1
     boot: Token
-    """Start of the probe that the batches belong to."""
+    """Run of the daemon that the batches belong to."""
     sequences: Annotated[tuple[Count, ...], msgspec.Meta(max_length=4096)]
     """Numbers of the batches."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """State of a probe, sent at its start and end, every minute, and (`lost`) as MQTT will."""
+    """State of a probe, sent at its start and end, every minute, and (`lost`) as the MQTT will."""
 
     v: int = 1
     state: Token
     """`hello`, `heartbeat`, `goodbye` or `lost`."""
     boot: Token = ""
-    """Random name of this start of the probe."""
+    """Random id of this run of the daemon."""
     version: Token = ""
     """Version of the probe."""
     catalogue: Token = ""
     """Version of its catalogue."""
     consent: Token = ""
-    """Hash of the text of risks that the volunteer agreed to."""
+    """Hash of the consent text that the volunteer agreed to."""
     spool_rows: Count = 0
     """Measurements in the spool."""
     spool_oldest_seconds: Count = 0

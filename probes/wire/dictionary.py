@@ -37,7 +37,7 @@ _STRUCTS: tuple[tuple[type[msgspec.Struct], ModuleType], ...] = (
 _MEANINGS = {
     "purpose": "Why the step was taken.",
     "contrast": "The change, if the purpose is `contrast`.",
-    "address": "Address that was dialled.",
+    "address": "Address that the step was sent to.",
     "sni": "Server name in the ClientHello.",
     "errno": "Error number of the operating system, if any.",
     "sent_bytes": "Bytes sent.",

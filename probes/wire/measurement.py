@@ -42,7 +42,7 @@ class Role(StrEnum):
     VANTAGE = "vantage"
     """Measures a network in which services may be blocked."""
     CONTROL = "control"
-    """Measures where nobody interferes, for comparison."""
+    """Measures in a network without interference, for comparison."""
 
 
 class Vantage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

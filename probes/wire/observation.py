@@ -278,7 +278,7 @@ class AppExchange(
     transport: Token = "tcp"
     """`tcp`, `tls` or `udp`."""
     spoke: bool = False
-    """The response is valid for this protocol, as far as this can be told without an account."""
+    """The response is valid for this protocol, as far as can be determined without an account."""
     reply: Token | None = None
     """Kind of response, such as `res_pq`."""
     sent_bytes: Count = 0

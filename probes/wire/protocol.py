@@ -31,7 +31,7 @@ class Transport(StrEnum):
     TCP = "tcp"
     UDP = "udp"
     NONE = "none"
-    """The endpoint is not dialled: its name is resolved."""
+    """No connection is made to the endpoint: only its name is resolved."""
 
 
 class Protocol(msgspec.Struct, frozen=True):

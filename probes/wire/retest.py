@@ -48,5 +48,5 @@ def decode_retest(payload: bytes) -> Retest:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(str(error)) from None
     if retest.round % retest.interval_ms:
-        raise WireError(f"round {retest.round} is no multiple of {retest.interval_ms} ms")
+        raise WireError(f"round {retest.round} is not a multiple of {retest.interval_ms} ms")
     return retest

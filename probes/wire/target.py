@@ -14,7 +14,7 @@ COMBINE = ("any_of", "all_of")
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What is dialled: a host or an address, a port, a protocol and what to say there."""
+    """What a probe connects to: a host or an address, a port, a protocol and what to send."""
 
     port: int
     protocol: str

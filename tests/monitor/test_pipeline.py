@@ -119,10 +119,10 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     ):
         wait(f"{url}/readyz", serve, tmp_path / "serve.log")
         assert f'"url":"{url}"' in fetch(f"{url}/api/v1/openapi.json")[1].decode()
-        wait_until(lambda: "no broker" in (tmp_path / "collect.log").read_text())
+        wait_until(lambda: "cannot use the broker" in (tmp_path / "collect.log").read_text())
         wait_until((tmp_path / "detect.log").read_text)
         assert collect.poll() is None
         assert detect.poll() is None
     said = (tmp_path / "collect.log").read_text()
-    assert "no broker" in said
+    assert "cannot use the broker" in said
     assert "Traceback" not in said + (tmp_path / "detect.log").read_text()

@@ -78,7 +78,7 @@ async def test_from_a_round_to_the_collector_and_a_clean_end(tmp_path: Path) -> 
                 "--country", "fr", "--asn", "64503", "--metrics", "127.0.0.1:0",
             ) as process,
         ):  # fmt: skip
-            port = int((await line_of(process.stderr, b'"metrics"'))["port"])
+            port = int((await line_of(process.stderr, b'"serving metrics"'))["port"])
             await collector.wait(lambda: len(collector.ids) >= 6, SECONDS)
             _, body = await ask(port, b"GET /metrics HTTP/1.1\r\n\r\n")
             assert b"\nreachprobe_connected 1\n" in body
@@ -99,7 +99,7 @@ async def test_from_a_round_to_the_collector_and_a_clean_end(tmp_path: Path) -> 
     # One cycle is one batch.
     assert all(len({codec.decode(x).round for x in b.lines}) == 1 for b in collector.batches)
     assert any(len(b.lines) == 3 for b in collector.batches)
-    assert {line["event"] for line in log} >= {"round", "traffic", "stopped"}
+    assert {line["event"] for line in log} >= {"round", "expected traffic", "stopped"}
     left = status.load(state)
     assert left is not None
     assert (left.stopped, left.spool_rows, left.taken) == (True, 0, len(taken))
@@ -188,7 +188,7 @@ async def test_kill_9_of_probe_and_broker_loses_nothing(tmp_path: Path) -> None:
 
 async def test_a_round_is_not_measured_twice_by_a_restart(tmp_path: Path) -> None:
     async with tiny_world(tmp_path / "c") as catalogue:
-        for awaited in (b'"round"', b'"next"'):
+        for awaited in (b'"round"', b'"next round"'):
             async with running_probe(
                 tmp_path / "s", catalogue, nobody(), interval=30_000
             ) as process:
@@ -247,7 +247,7 @@ async def test_what_the_detector_asks_again_is_measured_and_delivered(tmp_path: 
                     (topics.retest("FR", 64503), encode_retest(wanted)),
                 ):
                     await detector.publish(topic, payload, qos=1)
-            await line_of(process.stderr, b"measuring again")
+            await line_of(process.stderr, b'"retest"')
             await collector.wait(lambda: len(collector.ids) >= 5, SECONDS)
             process.terminate()
             await ended(process)
@@ -290,8 +290,8 @@ async def test_a_flood_of_requests_stays_within_the_limits(tmp_path: Path) -> No
     assert code == 0
     assert len(collector.ids) == 5, "three of its own round, one retest with its liveness"
     events = [line["event"] for line in log]
-    assert events.count("measuring again") == 1
-    assert events.count("retest refused") == events.count("bad message") == 1
+    assert events.count("retest") == 1
+    assert events.count("retest refused") == events.count("invalid message") == 1
 
 
 async def test_the_budget_refuses_retests_that_it_cannot_pay_for(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ async def test_a_closed_stdout_does_not_stop_measuring(tmp_path: Path) -> None:
     ):
         await line_of(process.stdout, b"taken")
         process._transport.get_pipe_transport(1).close()  # type: ignore[attr-defined]
-        await line_of(process.stderr, b"stdout is closed")
+        await line_of(process.stderr, b"stdout was closed")
         await line_of(process.stderr, b'"round"')
         process.terminate()
         assert process.stderr is not None
@@ -388,11 +388,11 @@ async def test_a_full_disk_is_logged_and_measuring_continues(tmp_path: Path) -> 
         )
         try:
             await line_of(process.stderr, b"consent not recorded")
-            await line_of(process.stderr, b"disk error, measuring continues")
+            await line_of(process.stderr, b"disk error: measuring continues")
             (tmp_path / "s.go").touch()
             await line_of(process.stdout, b"taken")
         finally:
             process.terminate()
         code, _, log = await ended(process)
     assert code == 0, log
-    assert "disk works again" in {line["event"] for line in log}
+    assert "the disk works again" in {line["event"] for line in log}

@@ -36,7 +36,7 @@ def _lint(path: Path) -> int:
     for fault in faults:
         print(fault)
     if not entries and not faults:
-        print(f"{path}: no list in it (`reachwatch fingerprints import` writes NAME.csv)")
+        print(f"{path}: contains no list (`reachwatch fingerprints import` writes NAME.csv)")
         return 1
     return 1 if faults else 0
 
@@ -64,8 +64,9 @@ def _import(into: Path, files: list[Path]) -> int:
         _tell(table.skipped, "rows that cannot be used")
         role = Counter(map(_role, table.entries))
         print(
-            f"{kept}: {len(table.entries)} taken ({role['accuses']} accuse, {role['vetoes']} veto, "
-            f"{role['silent']} accuse nobody), {len(table.skipped)} skipped"
+            f"{kept}: {len(table.entries)} imported ({role['accuses']} show a block, "
+            f"{role['vetoes']} cancel matches, {role['silent']} have no effect), "
+            f"{len(table.skipped)} skipped"
         )
     return 0
 
@@ -104,7 +105,7 @@ def _list(path: Path | None) -> int:
             for one in sorted(directory.read(path)[0])
         ]
     print("\n".join(terminal.table(rows)))
-    print(f"{len(rows) - 1} fingerprints, version of what was loaded: {loaded.version or 'none'}")
+    print(f"{len(rows) - 1} fingerprints, version of the imported set: {loaded.version or 'none'}")
     return 0
 
 

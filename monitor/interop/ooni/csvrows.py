@@ -125,10 +125,10 @@ def moment(words: str) -> int:
     try:
         when = dt.datetime.fromisoformat(words)
     except ValueError:
-        raise RowError(f"measurement_start_time: {words[:40]!r} is no time") from None
+        raise RowError(f"measurement_start_time: {words[:40]!r} is not a time") from None
     when = when.replace(tzinfo=dt.UTC) if when.tzinfo is None else when
     if when.year < 2012:  # OONI's first measurements
-        raise RowError(f"measurement_start_time: {words[:40]!r} is before OONI")
+        raise RowError(f"measurement_start_time: {words[:40]!r} is before OONI existed")
     return int(when.timestamp() * 1000)
 
 
@@ -136,7 +136,7 @@ def moment(words: str) -> int:
 def country_code(words: str) -> str:
     """An ISO 3166-1 code in capitals. Raises RowError."""
     if len(words) != 2 or not (words.isascii() and words.isalpha()):
-        raise RowError(f"probe_cc: {words[:40]!r} is no country code")
+        raise RowError(f"probe_cc: {words[:40]!r} is not a country code")
     return words.upper()
 
 
@@ -145,7 +145,7 @@ def as_number(words: str, column: str = "probe_asn") -> int:
     """An autonomous system's number from `AS123`, `123` or `123.0`. Raises RowError."""
     digits = words.removeprefix("AS").removesuffix(".0")
     if not (digits.isascii() and digits.isdigit()) or int(digits) > 4_294_967_295:
-        raise RowError(f"{column}: {words[:40]!r} is no AS number")
+        raise RowError(f"{column}: {words[:40]!r} is not an AS number")
     return int(digits)
 
 
@@ -153,7 +153,7 @@ def as_number(words: str, column: str = "probe_asn") -> int:
 def _port(words: str) -> int:
     digits = words.removesuffix(".0")
     if not (digits.isascii() and digits.isdigit()) or int(digits) > 65535:
-        raise RowError(f"port: {words[:40]!r} is no port")
+        raise RowError(f"port: {words[:40]!r} is not a port")
     return int(digits)
 
 
@@ -200,7 +200,7 @@ def inspect(row: ObservationRow) -> None:
     country_code(row.probe_cc)
     as_number(row.probe_asn)
     if row.ip and not is_address(row.ip):
-        raise RowError(f"ip: {row.ip[:60]!r} is no address")
+        raise RowError(f"ip: {row.ip[:60]!r} is not an address")
     if row.port:
         _port(row.port)
     for column in ("tcp_success", "tls_success", "tls_is_certificate_valid"):

@@ -257,4 +257,4 @@ def document_of(value: object) -> dict[str, Any]:
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise RowError(f"body: {error}") from None
         value = inside
-    raise RowError("no OONI measurement: no test_keys")
+    raise RowError("not an OONI measurement: no test_keys")

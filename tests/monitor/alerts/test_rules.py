@@ -125,7 +125,7 @@ def test_each_file(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--alertmanager", "--prometheus"], "one file at a time"),
+        (["--alertmanager", "--prometheus"], "give only one of them"),
         (["--webhook", URL], "only with --alertmanager"),
         (["--alertmanager", "--webhook", "ftp://x"], "must be an http:// or https:// URL"),
         (["--alertmanager", "--webhook", 'http://x"\n'], "must be an http:// or https:// URL"),

@@ -93,7 +93,7 @@ async def test_keep_passwords_survives_a_store_that_is_away(
         await eventually(lambda: gone.asked > 2)
         stop.set()
     said = [r.getMessage() for r in caplog.records if r.name == "reachwatch.mosquitto"]
-    assert said == ["mosquitto's passwords cannot be renewed: no store"]
+    assert said == ["mosquitto's password file cannot be updated: no store"]
 
 
 async def test_passwords_are_written_only_when_something_changed(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ async def test_as_text(store: Database) -> None:
     assert "AS64501  wechat/messaging  tls" in text
     table = text.split("tls\n")[1].splitlines()
     assert table[0].split()[0] == "ROUND"
-    assert table[0].split()[-4:] == ["TOGETHER", "NEEDED", "GATE", "TIER"]
+    assert table[0].split()[-4:] == ["TOTAL", "NEEDED", "GATE", "TIER"]
     assert "(+" in table[1]
     assert "tls.reset.sni" in table[1]
     assert "confirmed" in text
@@ -103,6 +103,6 @@ async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) 
     missing = argparse.Namespace(**values, event="f" * 16, json=False)
     assert await run(missing, out) == 2
     assert capsys.readouterr().err == (
-        f"reachwatch: {'f' * 16}: there is no such event in this store; it holds those of a "
-        "detector (`reachwatch detect`, `up`), and none of `replay`\n"
+        f"reachwatch: {'f' * 16}: no such event in this store, which contains the events of a "
+        "detector (`reachwatch detect`, `up`) but not those of `replay`\n"
     )

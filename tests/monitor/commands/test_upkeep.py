@@ -58,7 +58,7 @@ def test_database_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         capsys, "db", "move", "--to", f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db", *data
     )
     assert status == 2
-    assert "is the source itself" in said
+    assert "is the source, not another database" in said
 
 
 def test_a_file_that_is_no_database_is_said_so(

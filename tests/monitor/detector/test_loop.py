@@ -268,7 +268,7 @@ async def test_facts_of_a_pruned_time_change_nothing(
     await world.arrive(rounds([2], people=[Person(7, 64501)]))
     with caplog.at_level(logging.WARNING):
         await world.settle()
-    assert "which is pruned, are ignored" in caplog.text
+    assert "are ignored: that time was pruned" in caplog.text
     assert await events_bytes(world.database) == before
 
 
@@ -294,7 +294,7 @@ async def test_state_of_another_version_is_drawn_anew(
     world.detector = world.another("first")
     with caplog.at_level(logging.WARNING):
         await world.settle()
-    assert "everything is folded again from the start" in caplog.text
+    assert "all measurements are processed again from the start" in caplog.text
     assert await events_bytes(world.database) == before
     assert kinds(world.told) == ["likely"]
 

@@ -63,7 +63,7 @@ async def test_bad_rows_are_named_and_counted_and_the_rest_goes_in(tmp_path: Pat
     file.write_bytes(as_csv([*rows(1), dc_cells("nowhere"), *rows(2)]))
     status, out, err = await taken(tmp_path, file)
     assert status == 2
-    assert err == f"reachwatch: {file}:6: ip: 'nowhere' is no address\n"
+    assert err == f"reachwatch: {file}:6: ip: 'nowhere' is not an address\n"
     assert out.startswith("8 observations in 2 runs: 4 measurements new")
     assert "1 refused" in out
 
@@ -74,7 +74,7 @@ async def test_the_same_run_in_another_form_stays_what_it_was(tmp_path: Path) ->
     whole.write_text(json.dumps(document(queries=[query("web.telegram.org", "149.154.167.99")])))
     assert (await taken(tmp_path, flat))[0] == 0
     status, out, _ = await taken(tmp_path, whole)
-    assert (status, "1 known with other contents" in out) == (0, True)
+    assert (status, "1 known with different contents" in out) == (0, True)
 
 
 async def test_runs_of_other_sites_are_counted(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ async def test_runs_of_other_sites_are_counted(tmp_path: Path) -> None:
     other = cells(hostname="www.example.org", dns_engine="system", dns_answer="192.0.2.1")
     file.write_bytes(as_csv([other]))
     status, out, _ = await taken(tmp_path, file)
-    assert (status, "1 runs of no service in the catalogue" in out) == (0, True)
+    assert (status, "1 runs for no service in the catalogue" in out) == (0, True)
 
 
 async def test_many_refusals_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ async def test_files_that_cannot_be_read_are_one_line_each(tmp_path: Path) -> No
     status, out, err = await taken(tmp_path, tmp_path / "none", cut, rotten, good)
     assert status == 2
     assert len(err.splitlines()) == 3
-    assert "rotten.gz:1: cannot be read on: " in err
+    assert "rotten.gz:1: cannot be read any further: " in err
     assert "2 measurements new" in out
 
 

@@ -180,7 +180,7 @@ async def test_one_leads_until_its_lease_runs_out(store: Database, url: str) -> 
     assert await other.conclusions.lead("b", 10, NOON + 15_000)
     # The one that slept wakes and cannot overwrite what its successor says.
     await other.conclusions.save([concluded(state=b"b")], 3)
-    with pytest.raises(StoreUnavailableError, match="b leads"):
+    with pytest.raises(StoreUnavailableError, match="detector b is active"):
         await store.conclusions.save([concluded(state=b"a")], 2)
     assert await store.conclusions.load("wechat") == (NOON, b"b")
     assert not await store.conclusions.lead("a", 10, NOON + 15_001)

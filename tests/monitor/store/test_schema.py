@@ -72,7 +72,7 @@ async def test_a_newer_schema_is_refused_and_untouched(empty_url: str) -> None:
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     await engines.close()
     for _ in range(2):
-        with pytest.raises(StoreRefusedError, match="schema 9999 is not known") as caught:
+        with pytest.raises(StoreRefusedError, match="schema 9999 is unknown") as caught:
             await open_database(empty_url)
         assert "\n" not in str(caught.value)
 
@@ -82,7 +82,7 @@ async def test_somebody_elses_file_is_refused(sqlite_url: str, tmp_path: Path) -
     connection.execute("CREATE TABLE bookmarks (url)")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreRefusedError, match="something else: bookmarks"):
+    with pytest.raises(StoreRefusedError, match="another program: bookmarks"):
         await open_database(sqlite_url)
 
 
@@ -91,7 +91,7 @@ async def test_tables_with_our_names_and_no_history_are_refused(empty_url: str) 
     async with writing(engines) as connection:
         await connection.execute(sa.text("CREATE TABLE probe (id INTEGER)"))
     await engines.close()
-    with pytest.raises(StoreRefusedError, match="something else: probe"):
+    with pytest.raises(StoreRefusedError, match="another program: probe"):
         await open_database(empty_url)
 
 

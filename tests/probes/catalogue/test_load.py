@@ -62,7 +62,7 @@ BROKEN: list[tuple[str, str, str, str]] = [
      f"{W}: target[0].endpoint[0].path: expected a path that starts with / in printable ASCII, "
      "got 'x'"),
     (W, 'protocol = "tcp"', 'protocol = "tls"\ntrust = "ca.pem"',
-     f"{W}: target[0].endpoint[0].trust: 'ca.pem' is not there"),
+     f"{W}: target[0].endpoint[0].trust: 'ca.pem' does not exist"),
     (W, "verified = 2026-11-24", 'verified = "today"',
      f"{W}: target[0].endpoint[0].verified: expected a date (YYYY-MM-DD), got 'today'"),
     (W, 'source = "here"', 'source = ""', f"{W}: target[0].endpoint[0].source: is empty"),
@@ -111,12 +111,12 @@ def test_the_directory_itself_may_be_wrong(directory: Path, tmp_path: Path) -> N
     for place, reason in (
         (tmp_path / "nowhere", "nowhere: no such directory"),
         (directory / "controls.toml", "controls.toml: not a directory"),
-        (directory / "services", "services: no folder services in it"),
+        (directory / "services", "services: contains no folder 'services'"),
     ):
         with pytest.raises(CatalogueError, match=f"{reason}$"):
             load(place)
     (directory / W).unlink()
-    with pytest.raises(CatalogueError, match=r"services: no file \*\.toml in it$"):
+    with pytest.raises(CatalogueError, match=r"services: contains no \*\.toml file$"):
         load(directory)
 
 

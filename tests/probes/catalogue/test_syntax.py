@@ -50,7 +50,7 @@ def test_a_host_name_comes_back_in_lower_case(host: str) -> None:
         ("a" * 64 + ".example", "not a host name"),
         ("a." * 130 + "example", "not a host name"),
         ("пример.рф", "ASCII form"),
-        ("xn--a-ecp.ru", "no valid IDNA label"),
+        ("xn--a-ecp.ru", "not a valid IDNA label"),
         ("a.example.", "without the dot"),
         ("192.0.2.1", "got the address"),
         ("::1", "got the address"),

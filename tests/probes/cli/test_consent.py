@@ -38,7 +38,7 @@ def test_agreeing_is_recorded_with_hash_and_time(tmp_path: Path) -> None:
 
 
 def test_another_hash_is_no_consent(tmp_path: Path) -> None:
-    with pytest.raises(consent.ConsentError, match="another hash"):
+    with pytest.raises(consent.ConsentError, match="not the hash of the current"):
         consent.agree(tmp_path, "0" * 16, NOW)
     assert consent.recorded(tmp_path) is None
 

@@ -65,5 +65,5 @@ def test_a_closed_stdout_does_not_end_the_probe() -> None:
         process.stdin.close()
         words = process.stderr.read()
     assert process.returncode == 0
-    assert words.count("stdout is closed, measuring continues") == 1
+    assert words.count("stdout was closed: measuring continues") == 1
     assert words.rstrip().endswith("still here")

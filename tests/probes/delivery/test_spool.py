@@ -236,7 +236,7 @@ async def main(place):
     assert balanced(counts)
     assert counts.dropped == before, counts
     assert (place / BALLAST).exists()
-    assert "disk has room again" in spool.messages
+    assert "the disk has free space again" in spool.messages
     await spool.close()
     print("fine", put, lost)
 """

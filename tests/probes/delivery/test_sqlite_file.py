@@ -81,5 +81,5 @@ async def test_rows_are_freed_when_the_disk_is_full(tmp_path: Path) -> None:
 
     assert await disk.run(full) == 11
     assert freed == [10]
-    assert disk.messages[-1] == "disk has room again"
+    assert disk.messages[-1] == "the disk has free space again"
     await disk.close()

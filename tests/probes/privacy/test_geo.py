@@ -75,16 +75,16 @@ def test_version_is_that_of_the_source(tmp_path):
     ("row", "reason"),
     [
         ("1.2.3.4\t1.2.3.5\t1", "3 columns, not start, end, asn, country"),
-        ("16777216\t16777471\t1\tUS", "'16777216' is no IP address"),
+        ("16777216\t16777471\t1\tUS", "'16777216' is not an IP address"),
         ("1.2.3.4\t::1\t1\tUS", "1.2.3.4 and ::1 are of two families"),
         ("1.2.3.5\t1.2.3.4\t1\tUS", "1.2.3.5 is after 1.2.3.4"),
-        ("1.2.3.4\t1.2.3.5\tx\tUS", "'x' is no AS number"),
-        ("1.2.3.4\t1.2.3.5\t4294967296\tUS", "'4294967296' is no AS number"),
-        ("1.2.3.4\t1.2.3.5\t1\tUSA", "'USA' is no two-letter country"),
+        ("1.2.3.4\t1.2.3.5\tx\tUS", "'x' is not an AS number"),
+        ("1.2.3.4\t1.2.3.5\t4294967296\tUS", "'4294967296' is not an AS number"),
+        ("1.2.3.4\t1.2.3.5\t1\tUSA", "'USA' is not a two-letter country code"),
         ("fe80::1%e\tfe80::2%e\t1\tUS", "'fe80::1%e' has a zone"),
         ("1.0.0.128\t1.0.0.130\t1\tUS", "overlaps line 1"),
         ("x" * 5000, "longer than 4096 bytes"),
-        ("\x00\t\x1b\t1\tUS", r"'\x00' is no IP address"),
+        ("\x00\t\x1b\t1\tUS", r"'\x00' is not an IP address"),
     ],
 )
 def test_bad_row_names_file_line_and_reason(tmp_path, row, reason):

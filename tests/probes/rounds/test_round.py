@@ -161,7 +161,7 @@ async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
     async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
         setup = net.setup(timeouts=replace(TIMEOUTS, subject=60.0, endpoint=0.4))
         (cut,) = await run(net, [target("wechat/slow", endpoint(server.port))], setup=setup)
-    assert "cut off after 0.4 s" in caplog.text
+    assert "aborted after 0.4 s" in caplog.text
     assert [o.failure for o in cut.observations if isinstance(o, TCPConnect)] == [None]
     assert any(isinstance(o, DNSLookup) for o in cut.observations)
 
@@ -176,7 +176,7 @@ async def test_a_round_ends_within_its_bound(caplog, monkeypatch):
             emitted = await run(net, targets, setup=net.setup(timeouts=timeouts))
     assert bound < 4
     assert len(emitted) < 40
-    assert "the round's time is over" in caplog.text
+    assert "the time limit of the round was reached" in caplog.text
 
 
 def test_bound_is_that_of_the_work_or_of_the_limit():

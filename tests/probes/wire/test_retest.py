@@ -21,7 +21,7 @@ def test_there_and_back() -> None:
     [
         (b"wechat/web", b"wechat", "$.targets"),
         (b'["wechat/web"]', b"[]", "$.targets"),
-        (b"120000", b"120001", "no multiple"),
+        (b"120000", b"120001", "not a multiple"),
         (b"60000", b"999", "$.interval_ms"),
         (b"60000", b"300001", "$.interval_ms"),
         (b'"round":', b'"rounds":', "`round`"),

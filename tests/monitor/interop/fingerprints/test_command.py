@@ -29,7 +29,8 @@ def test_import_list_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     status, out, err = run(capsys, "fingerprints", "import", *names, *into)
     assert status == 0
     assert out.splitlines()[0] == (
-        f"{tmp_path}/known/ooni-h.csv: 8 taken (5 accuse, 1 veto, 2 accuse nobody), 1 skipped"
+        f"{tmp_path}/known/ooni-h.csv: 8 imported (5 show a block, "
+        "1 cancel matches, 2 have no effect), 1 skipped"
     )
     assert err == (
         f"reachwatch: {tmp_path}/h.csv:4: ooni.be_1: 'header.via' is not recorded by probes\n"
@@ -87,7 +88,9 @@ def test_lint_of_a_directory_without_a_list_says_so(
     (tmp_path / "known.toml").write_text("")
     status, out, _ = run(capsys, "fingerprints", "lint", "--fingerprints", str(tmp_path))
     assert status == 1
-    assert out == f"{tmp_path}: no list in it (`reachwatch fingerprints import` writes NAME.csv)\n"
+    assert (
+        out == f"{tmp_path}: contains no list (`reachwatch fingerprints import` writes NAME.csv)\n"
+    )
 
 
 def test_judge_and_replay_use_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

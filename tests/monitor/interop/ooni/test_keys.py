@@ -157,7 +157,7 @@ def test_what_is_wrapped_is_unwrapped() -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}, {"body": 5}, {"body": {"body": {"x": 1}}}])
 def test_what_is_no_measurement_is_refused(value: object) -> None:
-    with pytest.raises(RowError, match="no OONI measurement"):
+    with pytest.raises(RowError, match="not an OONI measurement"):
         document_of(value)
 
 
@@ -172,9 +172,9 @@ def test_a_broken_body_says_so() -> None:
         ("test_keys", None, "test_keys: missing"),
         ("test_keys", 5, "test_keys: not an object"),
         ("test_name", "", "test_name: missing"),
-        ("measurement_start_time", "x", "is no time"),
-        ("probe_asn", "ASX", "no AS number"),
-        ("probe_cc", 7, "no country code"),
+        ("measurement_start_time", "x", "is not a time"),
+        ("probe_asn", "ASX", "not an AS number"),
+        ("probe_cc", 7, "not a country code"),
     ],
 )
 def test_a_bad_measurement_is_refused(key: str, value: object, reason: str) -> None:

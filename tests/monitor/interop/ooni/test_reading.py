@@ -56,7 +56,7 @@ def test_bad_rows_are_refused_one_by_one_with_their_lines() -> None:
     raw = b"".join([*good, b"1,2,3\n", b'"never closed'])
     told = [item for item in items(raw) if isinstance(item, Refusal)]
     assert [item.line for item in told] == [6, 11, 12]
-    assert told[0].reason == "ip: 'nowhere' is no address"
+    assert told[0].reason == "ip: 'nowhere' is not an address"
     assert told[1].reason == "3 columns in place of 51"
     assert len(found(raw)) == 4
 
@@ -73,7 +73,7 @@ def test_bytes_that_are_no_text_do_not_end_the_file() -> None:
         (b" \n", "empty file"),
         (b"a,b\n1,2\n", "(CSV): its first line names no column of obs_web"),
         (b"{", "not JSON"),
-        (b"[1]", "no OONI measurement"),
+        (b"[1]", "not an OONI measurement"),
         (b"\x00\x01\x02", "neither OONI's JSON nor OONI observations (CSV): not UTF-8"),
         ("input,ip".encode("utf-16"), "(CSV): not UTF-8"),
         (b"input,ip\n", "not OONI observations: no column dns_answer, "),
