@@ -152,6 +152,19 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     arrived when it was made."""
 
 
+class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The same, with the measurement as it was sent."""
+
+    arrival: int
+    """Its number in the store."""
+    line: bytes
+    owner: str
+    role: Role
+    enrolled: int
+    source: str = "probe"
+    received: int = 0
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One judged measurement of a vantage: the input of the detector."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.detection.fingerprints import OWN, Fingerprints
@@ -20,27 +21,29 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.fold import initial
-from monitor.detection.sequence.history import Folding, chunks
+from monitor.detection.sequence.history import Folding
 from monitor.detection.sequence.state import DetectorStateError, ServiceState
-from monitor.detector import round_deadline, transitions
+from monitor.detector import transitions
 from monitor.detector.retest_publisher import RetestTracker
+from monitor.detector.round_deadline import Reports, deadline
+from monitor.detector.round_reader import LIVENESS, RoundReader, Rounds
 from monitor.store.database import Database
 from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services, pruned_before
 from monitor.store.records import Conclusions, StoreUnavailableError
-from probes.wire.measurement import LIVENESS_TARGETS
 
 log = logging.getLogger(__name__)
 
-LEASE_SECONDS = 15
+LEASE_SECONDS = 6
 """How long after its last renewal a dead leader is replaced."""
 POLL_SECONDS = 0.5
-CHUNK_ROUNDS = 48
-"""Rounds that are read, folded and saved at once when the detector is far behind."""
 MAX_OPEN_ROUNDS = 4
 """Open rounds that are folded for retests. No honest fleet has more at a time."""
 REST_FACTOR = 8.0
 """After new arrivals were processed, a service rests for this many times the time it took."""
+RECENT_STATES = 8
+"""States of a service that are kept in memory: late facts of the last rounds are then folded from
+the round before them, and not from the checkpoint of the last hour."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
 OnRetest = Callable[[Sequence[suspicion.Place]], Awaitable[None]]
 
@@ -66,6 +69,8 @@ class _Progress:
     """When it may be folded again next."""
     rest_until: float = 0.0
     """No check before this: a large fleet must not cause one with every message."""
+    recent: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=RECENT_STATES))
+    """The last saved states, encoded, each with its round."""
 
 
 @dataclass
@@ -96,10 +101,14 @@ class Detector:
     """Last arrival that was read."""
     _leased_at: int = 0
     _retests: RetestTracker = field(init=False, repr=False)
+    _reader: RoundReader = field(init=False, repr=False)
+    _reports: Reports = field(init=False, repr=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def __post_init__(self) -> None:
         self._retests = RetestTracker(self.policy)
+        self._reader = RoundReader(self.database.facts, self.policy, self.fingerprints)
+        self._reports = Reports(self.policy)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Detect until `stop` is set. Waits while the store is unavailable."""
@@ -134,9 +143,8 @@ class Detector:
         if self._services is None:
             self._services = await self._load()
         await self._read_arrivals(self._services)
-        folded = False
-        for service, progress in sorted(self._services.items()):
-            folded |= await self._process(service, progress)
+        folded = await self._refold_recent(self._services)
+        folded |= await self._advance(self._services)
         folded |= await self._refold_oldest(self._services)
         behind = any(progress.late is not None for progress in self._services.values())
         if self._cursor != self._read and not behind:
@@ -145,27 +153,21 @@ class Detector:
             self._cursor = self._read
         return folded
 
-    async def _process(self, service: str, progress: _Progress) -> bool:
-        loop = asyncio.get_running_loop()
-        began, folded = loop.time(), False
-        rested = began >= progress.rest_until
-        if rested and progress.late is not None and self._is_recent(progress.state, progress.late):
-            folded = await self._refold(service, progress, progress.late)
-        if self.clock() >= progress.next_check or (progress.has_arrivals and rested):
-            advanced = await self._advance(service, progress)
-            folded, rested = folded or advanced, True
-        await self._request_retests(progress.state, new_round=folded)
-        if rested:
-            self._set_rest(progress, began)
+    async def _refold_recent(self, services: Mapping[str, _Progress]) -> bool:
+        """Fold again the services with late facts of their last rounds."""
+        loop, folded = asyncio.get_running_loop(), False
+        for service, progress in sorted(services.items()):
+            late, began = progress.late, loop.time()
+            if late is None or began < progress.rest_until or not self._is_recent(progress, late):
+                continue
+            folded |= await self._refold(service, progress, late)
+            await self._request_retests(progress.state, new_round=True)
+            progress.rest_until = loop.time() + self.rest_factor * (loop.time() - began)
         return folded
 
-    def _is_recent(self, state: ServiceState, late: int) -> bool:
+    def _is_recent(self, progress: _Progress, late: int) -> bool:
         """Whether a late round is so recent that it is folded before new rounds are."""
-        return state.round - late <= 2 * self.policy.ms(self.policy.checkpoint_seconds)
-
-    def _set_rest(self, progress: _Progress, began: float) -> None:
-        ended = asyncio.get_running_loop().time()
-        progress.rest_until = ended + self.rest_factor * (ended - began)
+        return progress.state.round - late <= 2 * self.policy.ms(self.policy.checkpoint_seconds)
 
     async def _refold_oldest(self, services: dict[str, _Progress]) -> bool:
         """Fold again the service that has waited longest of those with old late facts: one at
@@ -176,7 +178,7 @@ class Detector:
             for service, progress in services.items()
             if progress.late is not None
             and began >= progress.refold_from
-            and not self._is_recent(progress.state, progress.late)
+            and not self._is_recent(progress, progress.late)
         ]
         if not waiting:
             return False
@@ -222,36 +224,44 @@ class Detector:
             await conclusions.clear()
             loaded = {service: _Progress(initial(service)) for service in names}
         self._cursor = self._read = await conclusions.cursor()
+        self._reports.add(await self.database.facts.arrived(self._recent()))
         return loaded
 
+    def _recent(self) -> int:
+        """First round that matters for who has delivered: older ones wait for nobody."""
+        longest = deadline(0, 2**62, self.policy)
+        return self.clock() - longest - self.policy.ms(self.policy.control_window_seconds)
+
     async def _read_arrivals(self, services: dict[str, _Progress]) -> None:
-        """Read which service new measurements arrived for."""
-        while batch := await self.database.facts.arrivals(self._read):
-            for _, target, round in batch:
-                if target in LIVENESS_TARGETS:
-                    reached: Iterable[_Progress] = services.values()
-                else:
-                    name = target.partition("/")[0]
-                    reached = [services.setdefault(name, _Progress(initial(name)))]
-                for progress in reached:
-                    progress.has_arrivals = True
-                    if round <= progress.state.round:
-                        progress.late = (
-                            round if progress.late is None else min(progress.late, round)
-                        )
-            self._read = batch[-1][0]
+        """Read what new measurements arrived for."""
+        recent = self._recent()
+        news = await self.database.facts.news(self._read, recent)
+        self._reports.forget(recent)
+        self._reports.add(news.recent)
+        for target, round in news.earliest:
+            name = target.partition("/")[0]
+            if name == LIVENESS:
+                reached: Iterable[_Progress] = services.values()
+            else:
+                reached = [services.setdefault(name, _Progress(initial(name)))]
+            for progress in reached:
+                progress.has_arrivals = True
+                if round <= progress.state.round:
+                    progress.late = round if progress.late is None else min(progress.late, round)
+        self._read = news.last
 
     async def _refold(self, service: str, progress: _Progress, late: int) -> bool:
-        """Fold again from the newest checkpoint before a late fact's round; False when facts of
+        """Fold again from the newest known state before a late fact's round; False when facts of
         that time were already pruned."""
         progress.late = None
-        found = await self.database.conclusions.checkpoint(service, late)
-        start = initial(service)
+        raw = next((raw for round, raw in reversed(progress.recent) if round < late), None)
+        if raw is None:
+            found = await self.database.conclusions.checkpoint(service, late)
+            raw = None if found is None else found[1]
+        start = initial(service) if raw is None else states.decode(raw)
         async with self.database.reading() as connection:
             pruned = await pruned_before(connection)
-        if found is not None:
-            start = states.decode(found[1])
-        elif pruned:
+        if start.round + 1 < pruned:  # some of the rounds to fold again are gone
             log.warning(
                 "%s: late measurements for round %d are ignored: that time was pruned",
                 service,
@@ -269,52 +279,94 @@ class Detector:
             late,
             start.round,
         )
-        await self._fold(folding, [r for r in rounds if r <= last])
-        await self._save(service, progress, folding, refolded_after=start.round)
-        return True
-
-    async def _advance(self, service: str, progress: _Progress) -> bool:
-        """Fold the rounds that are over, in order; True when there was one."""
-        waiting = await self.database.facts.rounds(progress.state.round, service)
-        ends = {round: round + interval for round, interval in waiting}
-        closed = await self._closed_rounds(service, progress, waiting)
-        progress.has_arrivals = False
-        if not closed:
-            await self._fold_open_rounds(service, progress, [round for round, _ in waiting])
-            return False
-        folding = Folding(progress.state, self.policy, fingerprints=self.fingerprints)
-        before = progress.state
-        for start in range(0, len(closed), CHUNK_ROUNDS):
-            chunk = closed[start : start + CHUNK_ROUNDS]
-            await self._fold(folding, chunk)
-            more = start + CHUNK_ROUNDS < len(closed)
-            await self._save(service, progress, folding, before=before, publish_later=more)
-            await self._renew_lease()
-        now = self.clock()
-        for round in closed:
-            if self.observe_lag is not None:
-                self.observe_lag(max(0, now - ends[round]) / 1000)
-        await self._fold_open_rounds(
-            service, progress, [round for round, _ in waiting[len(closed) :]]
+        for part in self._reader.parts({service: [r for r in rounds if r <= last]}):
+            await self._fold({service: folding}, part)
+        await self._save(
+            {service: progress},
+            {service: folding},
+            {service: progress.state},
+            refolded_after=start.round,
         )
         return True
 
+    async def _advance(self, services: Mapping[str, _Progress]) -> bool:
+        """Fold the rounds that are over, in order, all services together; True when there was
+        one."""
+        loop = asyncio.get_running_loop()
+        began, now = loop.time(), self.clock()
+        checked = {
+            service: progress
+            for service, progress in sorted(services.items())
+            if now >= progress.next_check
+            or (progress.has_arrivals and began >= progress.rest_until)
+        }
+        closed: dict[str, list[int]] = {}
+        opened: dict[str, list[int]] = {}
+        ends: dict[str, dict[int, int]] = {}
+        for service, progress in checked.items():
+            waiting = await self.database.facts.rounds(progress.state.round, service)
+            ends[service] = {round: round + interval for round, interval in waiting}
+            over = self._closed_rounds(service, progress, waiting)
+            opened[service] = [round for round, _ in waiting[len(over) :]]
+            progress.has_arrivals = False
+            if over:
+                closed[service] = over
+            await self._pause()
+        await self._fold_closed({service: services[service] for service in closed}, closed)
+        now = self.clock()
+        for service, over in closed.items():
+            for round in over:
+                if self.observe_lag is not None:
+                    self.observe_lag(max(0, now - ends[service][round]) / 1000)
+        await self._fold_open_rounds(checked, opened)
+        for service, progress in services.items():
+            await self._request_retests(progress.state, new_round=service in closed)
+        rest = self.rest_factor * (loop.time() - began)
+        for progress in checked.values():
+            progress.rest_until = loop.time() + rest
+        return bool(closed)
+
+    async def _fold_closed(self, services: Mapping[str, _Progress], closed: Rounds) -> None:
+        """Fold and save rounds part by part; a service's events are published with its last one."""
+        before = {service: progress.state for service, progress in services.items()}
+        foldings = {
+            service: Folding(progress.state, self.policy, fingerprints=self.fingerprints)
+            for service, progress in services.items()
+        }
+        for part in self._reader.parts(closed):
+            await self._fold(foldings, part)
+            await self._save(
+                {service: services[service] for service in part},
+                {service: foldings[service] for service in part},
+                {s: before[s] for s, some in part.items() if some[-1] == closed[s][-1]},
+            )
+
     async def _fold_open_rounds(
-        self, service: str, progress: _Progress, waiting: Sequence[int]
+        self, services: Mapping[str, _Progress], waiting: Mapping[str, Sequence[int]]
     ) -> None:
         """Request retests from rounds that are not over, without saving the conclusions: a slow or
         silent probe must not delay retests by the others."""
+        if self.on_retest is None:
+            return
         now = self.clock()
-        begun = [round for round in waiting if round <= now]
-        if self.on_retest is None or not 0 < len(begun) <= MAX_OPEN_ROUNDS:
-            return
-        if (due := self._retests.open_rounds_due(service, now)) > now:
-            progress.next_check = min(progress.next_check, due)
-            return
-        folding = Folding(progress.state, self.policy, fingerprints=self.fingerprints, pending=True)
-        for round in begun:
-            await self._fold(folding, [round])
-            await self._request_retests(folding.state, new_round=True)
+        due: dict[str, list[int]] = {}
+        for service, progress in services.items():
+            begun = [round for round in waiting[service] if round <= now]
+            if not 0 < len(begun) <= MAX_OPEN_ROUNDS:
+                continue
+            if (at := self._retests.open_rounds_due(service, now)) > now:
+                progress.next_check = min(progress.next_check, at)
+            else:
+                due[service] = begun
+        foldings = {
+            service: Folding(services[service].state, self.policy, fingerprints=self.fingerprints)
+            for service in due
+        }
+        for round in sorted({round for some in due.values() for round in some}):
+            mine = {service: [round] for service, some in due.items() if round in some}
+            await self._fold(foldings, mine, pending=True)
+            for service in mine:
+                await self._request_retests(foldings[service].state, new_round=True)
 
     async def _request_retests(self, state: ServiceState, *, new_round: bool) -> None:
         """Request retests where a block may have just begun or ended."""
@@ -323,77 +375,85 @@ class Detector:
             if due:
                 await self.on_retest(due)
 
-    async def _closed_rounds(
+    def _closed_rounds(
         self, service: str, progress: _Progress, waiting: Sequence[tuple[int, int]]
     ) -> list[int]:
         """The waiting rounds up to the first that is not over; sets when to check again."""
         closed: list[int] = []
-        window = self.policy.ms(self.policy.control_window_seconds)
         progress.next_check = 2**63
         for round, interval in waiting:
-            until = round_deadline.deadline(round, interval, self.policy)
-            if self.clock() < until:
-                near = await self.database.facts.facts(round - window, round, service)
-                if not round_deadline.delivered(round, near):
-                    progress.next_check = until
-                    break
+            until = deadline(round, interval, self.policy)
+            if self.clock() < until and not self._reports.delivered(service, round):
+                progress.next_check = until
+                break
             closed.append(round)
         return closed
 
-    async def _fold(self, folding: Folding, rounds: Sequence[int]) -> None:
-        window = self.policy.ms(self.policy.control_window_seconds)
-        service = folding.state.service
-        for chunk in chunks(rounds, CHUNK_ROUNDS, self.policy):
-            if self._stop.is_set():
-                raise _StoppedError
-            stored = await self.database.facts.facts(chunk[0] - window, chunk[-1], service)
-            self._retests.record_controls(service, stored)
-            # In a thread: in `up` the same event loop serves the pages.
-            work = asyncio.get_running_loop().run_in_executor(None, folding.fold, chunk, stored)
-            while not (await asyncio.wait({work}, timeout=LEASE_SECONDS / 3))[0]:
-                await self._renew_lease()
-            await work
-            await self._renew_lease()
+    async def _fold(
+        self, foldings: Mapping[str, Folding], rounds: Rounds, *, pending: bool = False
+    ) -> None:
+        controls = await self._reader.fold(foldings, rounds, self._pause, pending=pending)
+        self._retests.record_controls(controls)
 
-    async def _renew_lease(self) -> None:
+    async def _pause(self) -> None:
+        """Between parts of the work: stop when asked to, and stay the leader."""
+        if self._stop.is_set():
+            raise _StoppedError
         if not await self._take_lease():
             raise StoreUnavailableError("another detector is active now")
 
     async def _save(
         self,
-        service: str,
-        progress: _Progress,
-        folding: Folding,
+        services: Mapping[str, _Progress],
+        foldings: Mapping[str, Folding],
+        published: Mapping[str, ServiceState],
         *,
-        before: ServiceState | None = None,
         refolded_after: int | None = None,
-        publish_later: bool = False,
     ) -> None:
-        """Save the conclusions of a fold; then, unless more rounds follow at once, publish."""
-        conclusions = self.database.conclusions
-        before = before or progress.state
-        new = transitions.NewTransitions((), ())
-        if not publish_later:
-            ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
-            async with self.database.reading() as connection:
-                known = await published_transitions(connection, ids)
-            new = transitions.new_transitions(
-                folding.events, before, folding.state, known, now=self.clock(), policy=self.policy
+        """Save the conclusions of a fold in one transaction, then publish the events of the
+        services in `published`, which gives the state that they were last published with."""
+        saved: list[Conclusions] = []
+        changed: list[Event] = []
+        for service, folding in foldings.items():
+            new = transitions.NewTransitions((), ())
+            if service in published:
+                new = await self._transitions(folding, published[service])
+                changed += new.events
+            raw = states.encode(folding.state)
+            saved.append(
+                Conclusions(
+                    service=service,
+                    round=folding.state.round,
+                    state=raw,
+                    checkpoints=tuple(folding.checkpoints),
+                    refolded_after=refolded_after,
+                    events=tuple(folding.events.values()),
+                    verdicts=tuple(folding.verdicts),
+                    journal=new.journal,
+                )
             )
-        saved = Conclusions(
-            service=service,
-            round=folding.state.round,
-            state=states.encode(folding.state),
-            checkpoints=tuple(folding.checkpoints),
-            refolded_after=refolded_after,
-            events=tuple(folding.events.values()),
-            verdicts=tuple(folding.verdicts),
-            journal=new.journal,
+        await self.database.conclusions.save(saved, self._cursor)
+        for one, (service, folding) in zip(saved, foldings.items(), strict=True):
+            progress = services[service]
+            progress.state = folding.state
+            if refolded_after is not None:
+                progress.recent = deque(
+                    (each for each in progress.recent if each[0] <= refolded_after),
+                    maxlen=RECENT_STATES,
+                )
+            progress.recent.append((one.round, one.state))
+            folding.checkpoints, folding.verdicts = [], []
+            if service in published:
+                folding.events = {}
+        if changed and self.on_change is not None:
+            await self.on_change(changed)
+
+    async def _transitions(
+        self, folding: Folding, before: ServiceState
+    ) -> transitions.NewTransitions:
+        ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
+        async with self.database.reading() as connection:
+            known = await published_transitions(connection, ids)
+        return transitions.new_transitions(
+            folding.events, before, folding.state, known, now=self.clock(), policy=self.policy
         )
-        await conclusions.save((saved,), self._cursor)
-        progress.state = folding.state
-        folding.checkpoints, folding.verdicts = [], []
-        if not publish_later:
-            folding.events = {}
-            if new.events and self.on_change is not None:
-                await self.on_change(list(new.events))

@@ -58,12 +58,12 @@ class RetestTracker:
     policy: Policy
     _services: dict[str, _Service] = field(default_factory=dict)
 
-    def record_controls(self, service: str, stored: Iterable[Stored]) -> None:
+    def record_controls(self, stored: Iterable[Stored]) -> None:
         """Remember what controls measure."""
-        controls = self._of(service).controls
         for one in stored:
             m = one.measurement
             if one.role is Role.CONTROL and m.target not in LIVENESS_TARGETS:
+                controls = self._of(m.service).controls
                 place = m.vantage.country, m.vantage.asn, m.target
                 controls[place] = max(m.round, controls.get(place, 0))
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Stored
+from monitor.detection.model import Stored, StoredLine
 from monitor.store import merge, quarantine
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import Packer, unpack
-from monitor.store.records import Added, Admitted, Quarantined
+from monitor.store.records import Added, Admitted, Arrived, News, Quarantined
 from monitor.store.statements import chunks
 from monitor.store.tables import measurement, target, vantage
 from probes.wire.codec import decode
@@ -26,6 +26,7 @@ from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 
 CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
+LINES_AT_ONCE = 1000
 _LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 SELECT_STORED = (
@@ -116,6 +117,64 @@ class FactStore:
         async with reading(self._engines) as connection:
             return [(a, t, r) for a, t, r in await connection.execute(query)]
 
+    async def news(self, after: int, recent_round: int) -> News:
+        """What arrived after a number; the measurements of rounds from `recent_round` on one by
+        one, of older ones only the earliest round of each target."""
+        m = measurement.c
+        async with reading(self._engines) as connection:
+            newest = (await connection.execute(sa.select(sa.func.max(m.arrival)))).scalar() or 0
+            new = sa.and_(m.arrival > after, m.arrival <= newest)
+            rounds = (
+                sa.select(m.target, sa.func.min(m.round).label("round"))
+                .where(new)
+                .group_by(m.target)
+                .subquery()
+            )
+            earliest = sa.select(target.c.id, rounds.c.round).join(
+                rounds, rounds.c.target == target.c.number
+            )
+            return News(
+                last=max(after, newest),
+                earliest=tuple((t, r) for t, r in await connection.execute(earliest)),
+                recent=await _arrived(connection, recent_round, new),
+            )
+
+    async def arrived(self, first_round: int) -> Sequence[Arrived]:
+        """All measurements of rounds from one on."""
+        async with reading(self._engines) as connection:
+            return await _arrived(connection, first_round, sa.true())
+
+    async def lines(
+        self, first_round: int, last_round: int, services: Collection[str], role: Role
+    ) -> AsyncGenerator[Sequence[StoredLine], None]:
+        """Lines as sent of rounds first..last (both included) of some services (`liveness` is one)
+        and of one role: some at a time, in any order. Reading goes on while the caller works, so
+        that the lines of a large round are never in memory together. A caller that may stop before
+        the end closes the generator (`contextlib.aclosing`)."""
+        vantages = sa.select(vantage.c.number).where(vantage.c.role == role.value)
+        query = SELECT_STORED.add_columns(measurement.c.arrival).where(
+            measurement.c.target.in_(
+                sa.select(target.c.number).where(target.c.service.in_(services))
+            ),
+            measurement.c.round.between(first_round, last_round),
+            measurement.c.vantage.in_(vantages),
+        )
+        async with reading(self._engines) as connection:
+            found = await connection.stream(query)
+            async for rows in found.partitions(LINES_AT_ONCE):
+                yield [
+                    StoredLine(
+                        arrival=row.arrival,
+                        line=unpack(row.line),
+                        owner=row.owner,
+                        role=role,
+                        enrolled=row.enrolled,
+                        source=row.source,
+                        received=row.received,
+                    )
+                    for row in rows
+                ]
+
     async def facts(
         self, first_round: int, last_round: int, service: str | None = None
     ) -> Sequence[Stored]:
@@ -155,6 +214,31 @@ class FactStore:
         async with reading(self._engines) as connection:
             found = (await connection.execute(SELECT_STORED.where(measurement.c.id == id))).first()
         return None if found is None else stored_from(found)
+
+
+async def _arrived(
+    connection: AsyncConnection, first_round: int, which: sa.ColumnElement[bool]
+) -> tuple[Arrived, ...]:
+    m, v = measurement.c, vantage.c
+    query = (
+        sa.select(v.probe, v.role, v.country, v.asn, target.c.id, m.round, m.interval_ms)
+        .select_from(measurement)
+        .join(vantage, v.number == m.vantage)
+        .join(target, target.c.number == m.target)
+        .where(which, m.target.in_(_targets(None)), m.round >= first_round)
+    )
+    return tuple(
+        Arrived(
+            probe=probe,
+            role=Role(role),
+            country=country,
+            asn=asn,
+            target=id,
+            round=round,
+            interval_ms=interval,
+        )
+        for probe, role, country, asn, id, round, interval in await connection.execute(query)
+    )
 
 
 def _targets(service: str | None, *others: str) -> sa.Select[Any]:

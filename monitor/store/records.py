@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.detection.model import Event, Stored, Verdict
+from probes.wire.measurement import Role
 
 
 class StoreUnavailableError(Exception):
@@ -43,6 +44,29 @@ class Added(msgspec.Struct, frozen=True):
     duplicate: int
     conflicting: int
     """Same id, other bytes: the first stays, the other goes to quarantine."""
+
+
+class Arrived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a stored measurement without reading its line."""
+
+    probe: str
+    role: Role
+    country: str
+    asn: int
+    target: str
+    round: int
+    interval_ms: int
+
+
+class News(msgspec.Struct, frozen=True, kw_only=True):
+    """What was stored after an arrival number."""
+
+    last: int
+    """Number of the newest arrival."""
+    earliest: tuple[tuple[str, int], ...]
+    """(target, earliest round) of what arrived."""
+    recent: tuple[Arrived, ...]
+    """What arrived of recent rounds."""
 
 
 class Conclusions(msgspec.Struct, frozen=True, kw_only=True):

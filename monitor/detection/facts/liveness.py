@@ -108,7 +108,7 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
         portal=any(_portal(address) for address in everywhere),
         dates=dates,
         clock_wrong=dates
-        or any(_clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
+        or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
     )
 
 
@@ -127,10 +127,11 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
 
 def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:
     """The status for one measurement, whose own clock offset counts as well."""
-    return replace(here, clock_wrong=True) if _clock_off(subject) else here
+    return replace(here, clock_wrong=True) if clock_off(subject) else here
 
 
-def _clock_off(measurement: Measurement) -> bool:
+def clock_off(measurement: Measurement) -> bool:
+    """Whether the probe's clock was far off during a measurement."""
     offset = measurement.clock_offset_ms
     return offset is not None and abs(offset) > CLOCK_TOLERANCE_MS
 

@@ -13,18 +13,32 @@ before its own round.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from monitor.detection.facts.liveness import VantageStatus, control_view, vantage_status
+from monitor.detection.facts.liveness import (
+    VantageStatus,
+    clock_off,
+    control_view,
+    vantage_status,
+)
 from monitor.detection.facts.view import EndpointView
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
+from monitor.detection.judge.known_verdicts import (
+    KnownVerdicts,
+    digest,
+    measurement_of,
+    recognise,
+)
 from monitor.detection.judge.target import Control, judge_beside
 from monitor.detection.layers.quic import quic_passes
-from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored
+from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
 from monitor.detection.policy import Policy
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Role
+from probes.wire.codec import WireError, decode, encode
+from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role
+from probes.wire.observation import QUICHandshake
 from probes.wire.protocol import protocol
 
 _Key = tuple[str, int]
@@ -80,61 +94,223 @@ def nearest_controls(
     return [(c, liveness.get((c.probe, c.round), [])) for c in near]
 
 
-class _RoundContext:
-    """What the measurements of one call share: vantage status by probe and round, and the views of
-    controls."""
+class _Controls:
+    """The valid controls' measurements of a target in a round."""
 
-    def __init__(self, ordered: Sequence[Stored]) -> None:
+    def __init__(
+        self,
+        chosen: Sequence[tuple[Measurement, bytes]],
+        views: Sequence[dict[str, EndpointView]],
+    ) -> None:
+        """`chosen`: each with the digest of its vantage's status."""
+        self.views = views
+        self.key = digest(*((recognise(encode(one)) or one, status) for one, status in chosen))
+
+
+class RoundJudge:
+    """Judges the measurements of some rounds, of any number of services, one after the other.
+
+    What many of them share is given first: liveness and the controls' measurements, from the
+    control window before the first round on. Nothing else is kept but the Facts.
+    """
+
+    def __init__(
+        self,
+        shared: Iterable[Stored],
+        policy: Policy,
+        fingerprints: Fingerprints = OWN,
+        known: KnownVerdicts | None = None,
+        *,
+        pending: bool = False,
+    ) -> None:
+        """`known`: verdicts with the same fingerprints that were reached before. `pending`: the
+        rounds are not complete, so until a control has reported its last measurement is used."""
+        self._policy, self._fingerprints, self._pending = policy, fingerprints, pending
+        self._known = KnownVerdicts() if known is None else known
+        ordered = sorted(shared, key=lambda s: (s.measurement.started, s.measurement.id))
         self._liveness = _liveness(s.measurement for s in ordered)
-        self._statuses: dict[_Key, VantageStatus] = {}
-        self._controls: dict[str, list[Measurement]] = defaultdict(list)
+        self._statuses: dict[_Key, tuple[VantageStatus, bytes]] = {}
+        self._by_target: dict[str, list[Measurement]] = defaultdict(list)
+        self._controls: dict[tuple[str, int], _Controls] = {}
         self._views: dict[str, dict[str, EndpointView]] = {}
-        self._targets: dict[_Key, list[Measurement]] = defaultdict(list)
         for s in ordered:
-            if s.measurement.target not in LIVENESS_TARGETS:
-                self._targets[s.measurement.probe, s.measurement.round].append(s.measurement)
             if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
-                self._controls[s.measurement.target].append(s.measurement)
+                self._by_target[s.measurement.target].append(s.measurement)
+        self._facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
+        self._quic: dict[tuple[str, int, str], list[Measurement]] = defaultdict(list)
+        """Measurements with QUIC by probe, round and service: each is judged beside the others."""
+        self._waiting: list[Stored] = []
 
-    def vantage(self, measurement: Measurement) -> VantageStatus:
-        """The status of the probe's vantage in that round."""
-        key = measurement.probe, measurement.round
-        if key not in self._liveness:
-            return NOTHING_KNOWN
-        here = self._of_round(key)
-        if not any(protocol(ref.protocol).layer == Layer.QUIC for ref in measurement.endpoints):
-            return here
-        others = [m for m in self._targets[key] if m.target != measurement.target]
-        return replace(here, quic=quic_passes(others))
+    def add(self, one: Stored | StoredLine) -> None:
+        """Judge a measurement; those of controls and of liveness are ignored, and so is a line
+        that is no measurement."""
+        if one.role is Role.CONTROL:
+            return
+        if isinstance(one, StoredLine):
+            if one.source == OWN_SOURCE and (seen := recognise(one.line)) is not None:
+                if seen.target in LIVENESS_TARGETS:
+                    return
+                if not _has_quic(seen.endpoints) and not _speaks_quic(seen):
+                    self._add_recognised(one, seen)
+                    return
+            if (read := read_line(one)) is None:
+                return
+            one = read
+        m = one.measurement
+        if m.target in LIVENESS_TARGETS:
+            return
+        listed = _has_quic(m.endpoints)
+        if listed or any(isinstance(seen, QUICHandshake) for seen in m.observations):
+            self._quic[m.probe, m.round, m.service].append(m)
+        if listed:
+            self._waiting.append(one)
+        else:
+            self._add_in_full(one, self.vantage(m.probe, m.round))
 
-    def _of_round(self, key: _Key) -> VantageStatus:
-        # Computed on demand: most rounds of the window are those of other probes.
-        if key not in self._statuses:
-            self._statuses[key] = vantage_status(self._liveness[key])
-        return self._statuses[key]
+    def add_all(self, some: Iterable[Stored | StoredLine]) -> None:
+        """`add` for each."""
+        for one in some:
+            self.add(one)
 
-    def controls(
-        self, measurement: Measurement, policy: Policy, pending: bool
-    ) -> list[dict[str, EndpointView]]:
-        """The views of online controls that are valid. `pending`: without one, those of the nearest
-        round."""
-        window = policy.ms(policy.control_window_seconds)
+    def facts(self) -> Mapping[tuple[str, int], list[Fact]]:
+        """Return the Facts since the last call by service and round, each sorted by (started,
+        id)."""
+        for one in self._waiting:
+            m = one.measurement
+            # Without liveness nothing is known of the vantage, and QUIC alone is no liveness.
+            here = self.vantage(m.probe, m.round)
+            if (m.probe, m.round) in self._liveness:
+                beside = self._quic[m.probe, m.round, m.service]
+                here = replace(here, quic=quic_passes(o for o in beside if o.target != m.target))
+            self._add_in_full(one, here)
+        self._waiting = []
+        self._quic.clear()
+        facts, self._facts = self._facts, defaultdict(list)
+        for some in facts.values():
+            some.sort(key=lambda fact: (fact.started, fact.id))
+        return facts
+
+    def vantage(self, probe: str, round: int) -> VantageStatus:
+        """The status of a probe's vantage in a round, QUIC excepted."""
+        return self._status(probe, round)[0]
+
+    def _status(self, probe: str, round: int) -> tuple[VantageStatus, bytes]:
+        key = probe, round
+        if (found := self._statuses.get(key)) is None:
+            seen = self._liveness.get(key)
+            status = NOTHING_KNOWN if seen is None else vantage_status(seen)
+            found = self._statuses[key] = (status, digest(status))
+        return found
+
+    def _add_recognised(self, one: StoredLine, seen: Any) -> None:
+        """Judge by what was judged before, else in full."""
+        here, here_key = self._status(seen.probe, seen.round)
+        controls = self._controls_of(seen)
+        key = digest(
+            seen.target,
+            seen.combine,
+            seen.endpoints,
+            seen.observations,
+            seen.vantage.country,
+            seen.vantage.resolver_class,
+            clock_off(seen),
+            here_key,
+            controls.key,
+        )
+        if (verdict := self._known.get(key)) is None:
+            verdict = judge_beside(measurement_of(seen), here, controls.views, self._fingerprints)
+            self._known.put(key, verdict)
+        self._note(one, seen, verdict, controls)
+
+    def _add_in_full(self, one: Stored, here: VantageStatus) -> None:
+        m = one.measurement
+        controls = self._controls_of(m)
+        if one.source != OWN_SOURCE:
+            verdict = imported.judge(m, self._fingerprints)
+        else:
+            verdict = judge_beside(m, here, controls.views, self._fingerprints)
+        self._note(one, m, verdict, controls)
+
+    def _note(
+        self, one: Stored | StoredLine, m: Any, verdict: Verdict, controls: _Controls
+    ) -> None:
+        fact = Fact(
+            id=m.id,
+            probe=m.probe,
+            owner=one.owner,
+            country=m.vantage.country,
+            asn=m.vantage.asn,
+            enrolled=one.enrolled,
+            round=m.round,
+            started=m.started,
+            interval=m.interval_ms,
+            retest=m.retest,
+            target=m.target,
+            verdict=verdict,
+            control=bool(controls.views),
+            source=one.source,
+            catalogue=m.catalogue,
+            received=one.received,
+        )
+        self._facts[m.target.partition("/")[0], m.round].append(fact)
+
+    def _controls_of(self, measurement: Any) -> _Controls:
+        """The online controls that are valid for a measurement. `pending`: without one, those of
+        the nearest round."""
+        if measurement.retest:  # which are valid depends on when it began
+            return self._chosen(measurement)
+        key = measurement.target, measurement.round
+        if (found := self._controls.get(key)) is None:
+            found = self._controls[key] = self._chosen(measurement)
+        return found
+
+    def _chosen(self, measurement: Any) -> _Controls:
+        window = self._policy.ms(self._policy.control_window_seconds)
         online = [
             control
             for control, _ in nearest_controls(
-                measurement, self._controls[measurement.target], {}, window
+                measurement, self._by_target.get(measurement.target, ()), {}, window
             )
-            if self.vantage(control).online
+            if self.vantage(control.probe, control.round).online
         ]
-        chosen = [control for control in online if is_valid(control, measurement, policy)]
-        if pending and not chosen:
+        chosen = [control for control in online if is_valid(control, measurement, self._policy)]
+        if self._pending and not chosen:
             chosen = [control for control in online if control.round == online[0].round]
-        return [self._view(control) for control in chosen]
+        return _Controls(
+            [(each, self._status(each.probe, each.round)[1]) for each in chosen],
+            [self._view(each) for each in chosen],
+        )
 
     def _view(self, control: Measurement) -> dict[str, EndpointView]:
         if control.id not in self._views:
-            self._views[control.id] = control_view(control, self.vantage(control))
+            self._views[control.id] = control_view(
+                control, self.vantage(control.probe, control.round)
+            )
         return self._views[control.id]
+
+
+def read_line(one: StoredLine) -> Stored | None:
+    """The measurement in a stored line; None when the line is no measurement."""
+    try:
+        measurement = decode(one.line)
+    except WireError:
+        return None
+    return Stored(
+        measurement=measurement,
+        owner=one.owner,
+        role=one.role,
+        enrolled=one.enrolled,
+        source=one.source,
+        received=one.received,
+    )
+
+
+def _has_quic(endpoints: Sequence[EndpointRef]) -> bool:
+    return any(protocol(ref.protocol).layer == Layer.QUIC for ref in endpoints)
+
+
+def _speaks_quic(recognised: Any) -> bool:
+    return any(type(seen).__name__ == QUICHandshake.__name__ for seen in recognised.observations)
 
 
 def facts_of(
@@ -145,40 +321,19 @@ def facts_of(
     *,
     pending: bool = False,
 ) -> list[Fact]:
-    """Return the Facts of one round, sorted by (started, id).
+    """Return the Facts of one round of one service, sorted by (started, id).
 
     `stored` holds the measurements of rounds [round - control window, round] (more do no harm) in
-    any order; both roles, liveness included. `pending`: the round is not complete, so until a
-    control has reported its last measurement is used. Such facts only select retests, and are
-    discarded afterwards.
+    any order; both roles, liveness included. `pending`: the round is not complete; such facts only
+    select retests, and are discarded afterwards.
     """
-    ordered = sorted(stored, key=lambda s: (s.measurement.started, s.measurement.id))
-    shared = _RoundContext(ordered)
-    facts = []
-    for s in ordered:
-        m = s.measurement
-        if s.role is Role.CONTROL or m.round != round or m.target in LIVENESS_TARGETS:
-            continue
-        controls = shared.controls(m, policy, pending)
-        facts.append(
-            Fact(
-                id=m.id,
-                probe=m.probe,
-                owner=s.owner,
-                country=m.vantage.country,
-                asn=m.vantage.asn,
-                enrolled=s.enrolled,
-                round=m.round,
-                started=m.started,
-                interval=m.interval_ms,
-                retest=m.retest,
-                target=m.target,
-                verdict=imported.judge(m, fingerprints)
-                if s.source != OWN_SOURCE
-                else judge_beside(m, shared.vantage(m), controls, fingerprints),
-                control=bool(controls),
-                source=s.source,
-                received=s.received,
-            )
-        )
-    return facts
+    judge = RoundJudge(
+        (s for s in stored if s.role is Role.CONTROL or s.measurement.target in LIVENESS_TARGETS),
+        policy,
+        fingerprints,
+        pending=pending,
+    )
+    for one in stored:
+        if one.measurement.round == round:
+            judge.add(one)
+    return [fact for facts in judge.facts().values() for fact in facts]

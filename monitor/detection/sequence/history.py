@@ -8,8 +8,6 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from msgspec.structs import replace
-
 from monitor.detection.all_rules import rules_version
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.round_facts import facts_of
@@ -80,35 +78,31 @@ class Folding:
         vantages = _ByRound(one for one in stored if one.role is not Role.CONTROL)
         window = self.policy.ms(self.policy.control_window_seconds)
         for round in rounds:
-            if self._keep:
-                self._checkpoint(round)
             # Of earlier rounds only controls are needed.
             near = controls.between(round - window, round) + vantages.between(round, round)
-            catalogues = {
-                one.measurement.id: one.measurement.catalogue
-                for one in near
-                if one.measurement.catalogue
-            }
-            facts = [
-                replace(fact, catalogue=catalogues[fact.id]) if fact.id in catalogues else fact
-                for fact in facts_of(
-                    near, round, self.policy, self._fingerprints, pending=self._pending
-                )
-            ]
-            closed_gates: dict[str, str] = {}
-            self.state, touched = step(
-                self.state,
+            self.fold_facts(
                 round,
-                facts,
-                self.policy,
-                rules_version=self._rules_version,
-                closed_gates=closed_gates,
+                facts_of(near, round, self.policy, self._fingerprints, pending=self._pending),
             )
-            if self._observe is not None:
-                self._observe(round, facts, closed_gates, self.state)
-            self.events.update({event.id: event for event in touched})
-            if self._keep:
-                self.verdicts += [(fact.id, fact.verdict) for fact in facts]
+
+    def fold_facts(self, round: int, facts: Sequence[Fact]) -> None:
+        """Fold one round, later than the state's, of which the facts are known."""
+        if self._keep:
+            self._checkpoint(round)
+        closed_gates: dict[str, str] = {}
+        self.state, touched = step(
+            self.state,
+            round,
+            facts,
+            self.policy,
+            rules_version=self._rules_version,
+            closed_gates=closed_gates,
+        )
+        if self._observe is not None:
+            self._observe(round, facts, closed_gates, self.state)
+        self.events.update({event.id: event for event in touched})
+        if self._keep:
+            self.verdicts += [(fact.id, fact.verdict) for fact in facts]
 
     def _checkpoint(self, round: int) -> None:
         """Keep the state when `round` begins a new checkpoint period."""

@@ -145,12 +145,12 @@ def test_active_controls_of_the_target_are_included() -> None:
     (control,) = {p for p in PEOPLE if p.country == "DE"}
     stored = rounds([0], target=TARGET, start=world.state.round)
     stored += rounds([0], target="wechat/elsewhere", start=world.state.round)
-    tracker.record_controls("wechat", stored)
+    tracker.record_controls(stored)
     assert tracker.due(world.state, now, new_round=True) == (NET, ("DE", control.asn, TARGET))
     # A control that has been silent for longer than the window is left out.
     world, tracker, now = first_failure()
     long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.control_window_seconds) - 1
-    tracker.record_controls("wechat", rounds([0], target=TARGET, start=long_ago))
+    tracker.record_controls(rounds([0], target=TARGET, start=long_ago))
     assert tracker.due(world.state, now, new_round=True) == (NET,)
 
 

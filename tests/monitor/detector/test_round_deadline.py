@@ -7,10 +7,29 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
-from monitor.detector.round_deadline import deadline, delivered
+from monitor.detector.round_deadline import Reports, deadline
+from monitor.store.records import Arrived
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one, rounds
 
 POLICY = Policy()
+
+
+def delivered(round: int, stored: Iterable[Stored]) -> bool:
+    reports = Reports(POLICY)
+    reports.add(
+        Arrived(
+            probe=m.probe,
+            role=each.role,
+            country=m.vantage.country,
+            asn=m.vantage.asn,
+            target=m.target,
+            round=m.round,
+            interval_ms=m.interval_ms,
+        )
+        for each in stored
+        if (m := each.measurement)
+    )
+    return reports.delivered(TARGET.partition("/")[0], round)
 
 
 @pytest.mark.parametrize(

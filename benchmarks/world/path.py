@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a measurement costs on its whole way through the detector, from the stored fact to the saved
+conclusion: rounds of a fleet are stored, the clock passes their end, and the detector concludes
+them."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.size.rounds import CONTROLS, TARGETS, Rounds
+from monitor.detection.policy import Policy
+from monitor.detector.loop import Detector
+from monitor.store.database import Database, open_database
+
+START = 1_800_000_000_000
+WARM_ROUNDS = 2
+"""Rounds before those that are measured: the first has no state and no earlier control."""
+
+
+@dataclass(frozen=True)
+class PathCost:
+    """Of one round of a fleet, median of the measured rounds."""
+
+    vantages: int
+    targets: int
+    measurements: int
+    observations: float
+    """Of a measurement, on average."""
+    seconds: float
+    """From the end of the round's wait until its conclusions are saved, on one core."""
+    microseconds: float
+    """CPU time for a measurement."""
+    peak: float
+    """Bytes of the process at its largest."""
+
+
+async def _store(database: Database, rounds: Rounds, number: int) -> tuple[int, int]:
+    measurements = observations = 0
+    for batch in rounds.made(number):
+        await database.facts.add(batch, ())
+        measurements += len(batch)
+        observations += sum(len(one.stored.measurement.observations) for one in batch)
+    return measurements, observations
+
+
+async def _concluded(detector: Detector) -> None:
+    while await detector.run_once():
+        pass
+
+
+async def measured(url: str, vantages: int, counted: int, policy: Policy) -> PathCost:
+    """Store rounds one after the other and conclude each once it is over."""
+    rounds = Rounds(vantages, START)
+    database = await open_database(url, now=lambda: START)
+    now = START
+    detector = Detector(database, policy, "bench", lambda: now, rest_factor=0.0)
+    spent: list[tuple[float, float]] = []
+    measurements = observations = 0
+    try:
+        for number in range(WARM_ROUNDS + counted):
+            now = START + number * rounds.interval_ms
+            measurements, observations = await _store(database, rounds, number)
+            now += 2 * rounds.interval_ms
+            began, used = time.perf_counter(), time.process_time()
+            await _concluded(detector)
+            if number >= WARM_ROUNDS:
+                spent.append((time.perf_counter() - began, time.process_time() - used))
+    finally:
+        await database.close()
+    seconds, cpu = sorted(spent)[len(spent) // 2]
+    return PathCost(
+        vantages + CONTROLS,
+        len(TARGETS),
+        measurements,
+        observations / measurements,
+        seconds,
+        1e6 * cpu / measurements,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+    )
+
+
+def on_sqlite(vantages: int, counted: int, policy: Policy) -> PathCost:
+    """The same over a new SQLite file."""
+    with tempfile.TemporaryDirectory(prefix="reachwatch-path-") as folder:
+        url = f"sqlite+aiosqlite:///{Path(folder) / 'path.db'}"
+        return asyncio.run(measured(url, vantages, counted, policy))

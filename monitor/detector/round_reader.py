@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stored rounds of several services, read, judged and folded: each line is read and decoded once,
+and what services share (liveness, the status of the vantages) once for all of them.
+
+The live detector, `replay` and `explain` all read with this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.known_verdicts import KnownVerdicts
+from monitor.detection.judge.round_facts import RoundJudge, read_line
+from monitor.detection.model import Fact, Stored, StoredLine
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.history import Folding, chunks
+from monitor.store.facts import FactStore
+from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
+
+LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
+FACTS_AT_ONCE = 5_000
+"""Facts that are folded before other tasks get a turn: some 100 ms."""
+MAX_FACTS = 20_000
+"""About as many are in memory at a time, unless one round has more."""
+MAX_ROUNDS = 200
+Rounds = Mapping[str, Sequence[int]]
+"""Rounds by service, ascending."""
+Pause = Callable[[], Awaitable[None]]
+"""Called between parts of the work; what it raises ends the work."""
+
+
+async def no_pause() -> None:
+    """A Pause that does nothing."""
+
+
+class RoundReader:
+    """Folds stored rounds. Remembers verdicts, and how many rounds are a good amount of work."""
+
+    def __init__(self, facts: FactStore, policy: Policy, fingerprints: Fingerprints = OWN) -> None:
+        self._facts, self._policy, self._fingerprints = facts, policy, fingerprints
+        self._known = KnownVerdicts()
+        self._size = 1
+
+    def parts(self, rounds: Rounds) -> Iterable[Rounds]:
+        """Cut rounds into parts to be folded one after the other."""
+        ordered = sorted({round for some in rounds.values() for round in some})
+        while ordered:
+            part = next(iter(chunks(ordered, self._size, self._policy)))
+            ordered = ordered[len(part) :]
+            mine = {
+                service: [round for round in some if part[0] <= round <= part[-1]]
+                for service, some in rounds.items()
+            }
+            yield {service: some for service, some in mine.items() if some}
+
+    async def fold(
+        self,
+        foldings: Mapping[str, Folding],
+        rounds: Rounds,
+        pause: Pause = no_pause,
+        *,
+        pending: bool = False,
+    ) -> list[Stored]:
+        """Fold these rounds of each service; return the controls' measurements.
+
+        `pending`: the rounds are not complete, and the results are discarded later.
+        """
+        if not rounds:
+            return []
+        first = min(some[0] for some in rounds.values())
+        last = max(some[-1] for some in rounds.values())
+        window = self._policy.ms(self._policy.control_window_seconds)
+        controls = await self._decoded(
+            first - window, last, [*rounds, LIVENESS], Role.CONTROL, pause
+        )
+        alive = await self._decoded(first, last, [LIVENESS], Role.VANTAGE, pause)
+        judge = RoundJudge(
+            [*controls, *alive], self._policy, self._fingerprints, self._known, pending=pending
+        )
+        async with aclosing(self._facts.lines(first, last, list(rounds), Role.VANTAGE)) as found:
+            async for lines in found:
+                await _in_thread(judge.add_all, lines)
+                await pause()
+        facts = await _in_thread(judge.facts)
+        for service, some in rounds.items():
+            for part in _parts(service, some, facts):
+                await _in_thread(_fold, foldings[service], part)
+                await pause()
+        self._learn(sum(map(len, facts.values())))
+        return controls
+
+    def _learn(self, facts: int) -> None:
+        if facts < MAX_FACTS // 2:
+            self._size = min(2 * self._size, MAX_ROUNDS)
+        elif facts > MAX_FACTS:
+            self._size = max(1, self._size // 2)
+
+    async def _decoded(
+        self, first: int, last: int, services: Sequence[str], role: Role, pause: Pause
+    ) -> list[Stored]:
+        decoded: list[Stored] = []
+        async with aclosing(self._facts.lines(first, last, services, role)) as found:
+            async for lines in found:
+                decoded += await _in_thread(_read_lines, lines)
+                await pause()
+        return decoded
+
+
+def _read_lines(lines: Iterable[StoredLine]) -> list[Stored]:
+    return [one for line in lines if (one := read_line(line)) is not None]
+
+
+def _parts(
+    service: str, rounds: Sequence[int], facts: Mapping[tuple[str, int], Sequence[Fact]]
+) -> Iterable[list[tuple[int, Sequence[Fact]]]]:
+    """Rounds with their facts, some thousand facts at a time."""
+    part: list[tuple[int, Sequence[Fact]]] = []
+    size = 0
+    for round in rounds:
+        mine = facts.get((service, round), ())
+        part.append((round, mine))
+        size += len(mine)
+        if size >= FACTS_AT_ONCE:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _fold(folding: Folding, part: Iterable[tuple[int, Sequence[Fact]]]) -> None:
+    for round, facts in part:
+        folding.fold_facts(round, facts)
+
+
+_in_thread = asyncio.to_thread
+"""In `up` the same event loop serves the pages."""

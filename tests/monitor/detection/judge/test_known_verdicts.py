@@ -1,0 +1,180 @@
+"""What looks the same is judged once, and nobody can tell: the verdict is that of the whole."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from monitor.detection.judge import known_verdicts
+from monitor.detection.judge.known_verdicts import KnownVerdicts, digest, measurement_of, recognise
+from monitor.detection.judge.round_facts import RoundJudge, facts_of
+from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
+from monitor.detection.policy import Policy
+from probes.wire.codec import encode
+from probes.wire.measurement import Measurement, Role
+from probes.wire.observation import AnyObservation, Transfer
+from tests.monitor.detection.judge.test_target_laws import (
+    combines,
+    controls,
+    distinct,
+    livenesses,
+    seen,
+)
+from tests.monitor.detection.scenes import (
+    A1,
+    HTTPS,
+    INNOCUOUS,
+    TLS,
+    alive,
+    control,
+    dns,
+    measured,
+    tcp,
+    tls,
+    transfer,
+)
+
+POLICY = Policy()
+PLAIN = (dns(A1), tcp(A1), tls(A1))
+
+
+def stored(measurement: Measurement, role: Role = Role.VANTAGE) -> Stored:
+    return Stored(measurement=measurement, owner="someone", role=role, enrolled=0)
+
+
+def line(one: Stored) -> StoredLine:
+    return StoredLine(
+        arrival=1,
+        line=encode(one.measurement),
+        owner=one.owner,
+        role=one.role,
+        enrolled=one.enrolled,
+        source=one.source,
+    )
+
+
+def other_times(measurement: Measurement, seed: int) -> Measurement:
+    """The same with other values of what no rule reads."""
+    rng = random.Random(seed)
+
+    def changed(one: Any) -> Any:
+        new = {
+            f.name: rng.randrange(100_000)
+            for f in msgspec.structs.fields(one)
+            if f.name in known_verdicts.UNREAD and isinstance(f.default, int)
+        }
+        if hasattr(one, "replies"):
+            new["replies"] = tuple(
+                replace(reply, after_us=rng.randrange(9_000), ttl=rng.randrange(900))
+                for reply in one.replies
+            )
+        return replace(one, **new)
+
+    return replace(
+        measurement,
+        id=f"{seed:032x}",
+        sequence=seed,
+        observations=tuple(map(changed, measurement.observations)),
+    )
+
+
+def judged(shared: Sequence[Stored], subjects: Sequence[Stored | StoredLine]) -> list[Verdict]:
+    judge = RoundJudge(shared, POLICY)
+    judge.add_all(subjects)
+    found: list[Fact] = [fact for facts in judge.facts().values() for fact in facts]
+    return [fact.verdict for fact in sorted(found, key=lambda fact: fact.id)]
+
+
+@given(seen, livenesses, controls, combines, st.booleans())
+def test_a_verdict_of_before_is_that_of_the_whole(
+    observations: list[AnyObservation],
+    liveness: list[Measurement],
+    beside: list[tuple[Measurement, list[Measurement]]],
+    how: str,
+    contrasts: bool,
+) -> None:
+    if not contrasts:
+        observations = [
+            one
+            for one in observations
+            if getattr(one, "contrast", None) is None and not isinstance(one, Transfer)
+        ]
+    subject = measured(*distinct(observations), endpoints=(TLS, HTTPS), combine=how)
+    variants = [stored(other_times(subject, seed)) for seed in range(3)]
+    shared = [stored(one) for one in liveness]
+    for there, alive_there in beside:
+        there = replace(there, target=subject.target)
+        shared += [stored(one, Role.CONTROL) for one in (there, *alive_there)]
+    whole = [facts_of([*shared, one], subject.round, POLICY)[0].verdict for one in variants]
+    assert judged(shared, list(map(line, variants))) == whole
+    if not contrasts:
+        assert whole[1:] == whole[:-1], "a rule reads what is said to be unread"
+
+
+def test_what_is_compared_is_read_in_full() -> None:
+    plain = recognise(encode(measured(*PLAIN)))
+    assert plain is not None
+    assert not hasattr(plain.observations[0], "took_us")
+    for one in (tls(A1, **INNOCUOUS), transfer(A1, at=HTTPS)):
+        assert recognise(encode(measured(*PLAIN, one))) is None
+    for broken in (b"", b"{}", b"\xff", b"[" * 5000):
+        assert recognise(broken) is None
+
+
+def test_what_is_recognised_is_a_measurement_again() -> None:
+    subject = measured(*PLAIN)
+    again = measurement_of(recognise(encode(subject)))
+    assert (again.id, again.target, again.endpoints) == (
+        subject.id,
+        subject.target,
+        subject.endpoints,
+    )
+    assert recognise(encode(again)) == recognise(encode(subject))
+
+
+def test_the_same_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from monitor.detection.judge import round_facts
+
+    count = 0
+    real = round_facts.judge_beside
+
+    def counted(*given: Any) -> Verdict:
+        nonlocal count
+        count += 1
+        return real(*given)
+
+    monkeypatch.setattr(round_facts, "judge_beside", counted)
+    there, alive_there = control()
+    shared = [stored(one, Role.CONTROL) for one in (there, *alive_there)]
+    shared += map(stored, alive())
+    same = [line(stored(other_times(measured(*PLAIN), seed))) for seed in range(50)]
+    assert {verdict.state for verdict in judged(shared, same)} == {State.OK}
+    assert count == 1
+    # Another vantage, which is offline, and one elsewhere are not the same.
+    offline = [*shared[:-3], *map(stored, alive(international=[False] * 3))]
+    assert judged(offline, same[:1])[0].state is State.OK
+    assert count == 2
+
+
+def test_a_digest_tells_apart_what_differs() -> None:
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest(frozenset("abcdef")) == digest(frozenset("fedcba"))
+
+
+def test_memory_is_bounded_and_keeps_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(known_verdicts, "MOST", 20)
+    known = KnownVerdicts()
+    verdict = Verdict(target="a/b", state=State.OK, rule="target.works")
+    known.put(b"first", verdict)
+    for number in range(100):
+        assert known.get(b"first") is verdict
+        known.put(str(number).encode(), verdict)
+    assert known.get(b"5") is None
+    assert known.get(b"99") is verdict
