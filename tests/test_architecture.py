@@ -62,7 +62,7 @@ def inside(folder: str) -> list[Path]:
 
 
 def test_probe_is_free_of_the_monitor_and_its_weight() -> None:
-    banned = {"monitor", "sqlalchemy", "aiohttp", "prometheus_client", "amqtt", "jinja2"}
+    banned = {"monitor", "sqlalchemy", "aiohttp", "prometheus_client", "jinja2"}
     assert offenders(inside("probes"), banned) == []
 
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The broker inside `reachwatch up`: amqtt in this process, behind our own gate.
+"""The broker inside `reachwatch up`: the sockets, clocks and limits around `router`.
 
-MQTT 3.1.1, enough for hundreds of probes because messages are batches; a fleet beyond one
-machine uses mosquitto. It keeps no queue across connections: the probes' spools are the
-record. amqtt sees only admitted clients and allowed packets, on an external listener.
+MQTT 3.1.1 and 5 for hundreds of probes up to some thousands, because messages are batches; a fleet
+beyond one machine uses mosquitto. Nobody's address is kept or logged.
+
+What a client cannot do to others: send faster than the broker reads it (RATE_BYTES), make the
+broker keep what it does not read (PROBE_QUEUE_BYTES), or occupy a connection without credentials
+for longer than CONNECT_SECONDS. While the monitor itself reads too slowly, probes are not read.
 """
 
 from __future__ import annotations
@@ -13,28 +16,46 @@ import contextlib
 import ipaddress
 import logging
 import ssl
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from amqtt.adapters import StreamReaderAdapter, WriterAdapter  # type: ignore[import-untyped]
-from amqtt.broker import Broker  # type: ignore[import-untyped]
-from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType  # type: ignore[import-untyped]
-from amqtt.plugins.base import BaseAuthPlugin  # type: ignore[import-untyped]
-from amqtt.session import Session  # type: ignore[import-untyped]
-
-from monitor.broker import gate, packets
-from monitor.broker.gate import LOG, Authenticate
-from monitor.broker.packets import Connect, PacketError
+from monitor.broker.connection import ServerConnection
+from monitor.broker.packets import Connect, Publish
+from monitor.broker.properties import PacketError, Reason
+from monitor.broker.router import Client, Router
+from monitor.listener import Ended, Listener, connection_limit
+from monitor.seldom_log import SeldomLog
 from monitor.store.records import StoreUnavailableError
 
+MAX_CONNECTIONS = 10_000
+MAX_PER_ADDRESS = 500
+"""Probes behind one address: a provider's NAT, a university."""
+MAX_WAITING = 512
+"""Connections whose CONNECT has not arrived. The oldest goes when there are more: a client sends
+its CONNECT at once."""
+CONNECT_SECONDS = 10.0
+SWEEP_SECONDS = 1.0
 RECHECK_SECONDS = 4.0
 """How often the credentials of connected probes are asked for again: a revoked probe is off
 within ten seconds."""
-DRAIN_SECONDS = 20.0
-SETTLE_SECONDS = 2.0
-QUEUE_LIMIT, TASK_LIMIT = 64, 4096
-"""Messages on their way inside amqtt before probes have to wait."""
+AUTHENTICATIONS_AT_ONCE = 16
+RATE_BYTES = 512 << 10
+"""Bytes a second that are read of one probe in the long run."""
+BURST_BYTES = 8 << 20
+"""Bytes that are read at once: a spool that drains."""
+PACKET_COST_BYTES = 4096
+"""What a packet counts besides its bytes."""
+PROBE_QUEUE_BYTES = 1 << 20
+MONITOR_SLOW_BYTES, MONITOR_QUEUE_BYTES = 8 << 20, 64 << 20
+"""Unread by a client of the monitor: from here on probes wait; it is disconnected."""
+STALL_SECONDS = 20.0
+"""A client of the monitor that reads nothing for this long is disconnected."""
+RESUMED_AT_ONCE = 32
+CLOSE_SECONDS = 1.0
+
+Authenticate = Callable[[str, str], Awaitable[bool]]
 
 
 class EmbeddedBrokerError(Exception):
@@ -48,84 +69,143 @@ class ListenerCertificate(NamedTuple):
     key: Path
 
 
-class GateAuthentication(BaseAuthPlugin):  # type: ignore[misc]
-    """amqtt's authentication: whoever reaches it has passed the gate."""
+class _Link(asyncio.Protocol):
+    """One connection: a transport, the protocol's state, and a client once it is admitted."""
 
-    async def authenticate(self, *, session: Session) -> bool | None:
-        """Yes."""
-        return True
+    def __init__(self, broker: EmbeddedBroker, ended: Ended) -> None:
+        self._broker, self._ended = broker, ended
+        self._loop = asyncio.get_running_loop()
+        self.transport: asyncio.Transport
+        self.connection = ServerConnection()
+        self.client: Client | None = None
+        self.active = self._loop.time()
+        """When the client sent something, or could have."""
+        self.silence = CONNECT_SECONDS
+        """Seconds without a byte after which it is disconnected."""
+        self.stalled: float | None = None
+        """Since when the client has read nothing of a long queue."""
+        self._credit, self._counted = float(BURST_BYTES), self.active
+        self._paused = False
+        self._task: asyncio.Task[None] | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._broker.opened(self)
 
-class _Router(Broker):  # type: ignore[misc]
-    """amqtt's broker, except that retained messages go to subscribers alone.
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        self._broker.lost(self)
+        self._ended()
 
-    amqtt sends the retained messages of everybody's filters to every client that connects,
-    and iterates over the subscriptions while it does so.
-    """
+    def data_received(self, data: bytes) -> None:
+        self.active = self._loop.time()
+        self._credit -= len(data)
+        self._receive(data)
 
-    async def _publish_retained_messages_for_subscription(
-        self, subscription: tuple[str, int], session: Session
-    ) -> None:
-        if any(s is session for s, _ in self._subscriptions.get(subscription[0], ())):
-            await super()._publish_retained_messages_for_subscription(subscription, session)
-
-    def pending(self, client: str) -> int:
-        """Messages taken from this client and not yet routed."""
-        session, _ = self._sessions.get(client, (None, None))
-        return session.delivered_message_queue.qsize() if session else 0
-
-    async def room_for(self, client: str) -> None:
-        """Wait while so much is on its way that probes should not add to it."""
-        while (  # noqa: ASYNC110 - amqtt has no event for it
-            self._broadcast_queue.qsize() > QUEUE_LIMIT
-            or len(self._tasks_queue) > TASK_LIMIT
-            or self.pending(client) > QUEUE_LIMIT
-        ):
-            await asyncio.sleep(0.01)
-
-
-class _Writer(WriterAdapter):  # type: ignore[misc]
-    """The way back to a client; one that does not read for long is cut off."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self._writer = writer
-
-    def write(self, data: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(data)
-
-    async def drain(self) -> None:
+    def _receive(self, data: bytes) -> None:
+        published = False
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._writer.drain()
-        except (TimeoutError, OSError):
-            self._writer.transport.abort()
+            while events := self.connection.receive(data):
+                data = b""
+                for event in events:
+                    if self.client is not None:
+                        self._credit -= PACKET_COST_BYTES
+                        published |= isinstance(event, Publish)
+                        self._broker.router.handle(self.client, event)
+                    elif isinstance(event, Connect):
+                        self._pause()
+                        self._task = self._loop.create_task(self._admit(event))
+                        return
+        except PacketError as error:
+            self._broker.log.info("a connection is closed: %s", error)
+            self.connection.close(error.reason)
+            self.end()
+        self._broker.flush()
+        self.flush()
+        if self.client is not None and not self.client.trusted:
+            self._slow_down(published)
 
-    def get_peer_info(self) -> tuple[str, int]:
-        """Nobody's address: amqtt would log it."""
-        return "client", 0
+    async def _admit(self, connect: Connect) -> None:
+        reason = await self._broker.judge(connect)
+        if self.transport.is_closing():
+            return
+        if reason is not Reason.SUCCESS:
+            self.connection.refuse(reason)
+            self.end()
+            return
+        self.client, keepalive = self._broker.admitted(self, connect)
+        self.silence = keepalive * 1.5
+        self.active = self._loop.time()
+        self._broker.flush()
+        self.resume()
+        # What the client sent behind its CONNECT.
+        self._receive(b"")
 
-    def get_ssl_info(self) -> ssl.SSLObject | None:
-        return None
+    def _slow_down(self, published: bool) -> None:
+        now = self._loop.time()
+        earned = (now - self._counted) * RATE_BYTES
+        self._credit, self._counted = min(BURST_BYTES, self._credit + earned), now
+        if published and self._broker.monitor_is_slow:
+            self._pause()
+            self._broker.wait_for_the_monitor(self)
+        elif self._credit < 0:
+            self._pause()
+            self._loop.call_later(-self._credit / RATE_BYTES, self.resume)
 
-    async def close(self) -> None:
-        self._writer.close()
+    def _pause(self) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
 
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.active = self._loop.time()
+            self.transport.resume_reading()
 
-class _Client:
-    """One admitted connection."""
+    def flush(self) -> None:
+        """Write what the connection has to say."""
+        if (output := self.connection.take_output()) and not self.transport.is_closing():
+            self.transport.write(output)
+        if self.client is None or self.transport.is_closing():
+            return
+        unread = self.transport.get_write_buffer_size() + self.connection.waiting_bytes
+        if unread > (MONITOR_QUEUE_BYTES if self.client.trusted else PROBE_QUEUE_BYTES):
+            self._broker.log.warning("%s reads too slowly, disconnected", self.client.user)
+            self.transport.abort()
+        elif self.client.trusted:
+            self._broker.is_slow(self, unread > MONITOR_SLOW_BYTES)
 
-    def __init__(self, user: str, secret: str, writer: asyncio.StreamWriter) -> None:
-        self.user, self.secret, self.writer = user, secret, writer
-        self.ended = asyncio.Event()
+    def pause_writing(self) -> None:
+        self.stalled = self._loop.time()
 
-    def close(self) -> None:
-        """End it; its will is published."""
-        self.writer.transport.abort()
+    def resume_writing(self) -> None:
+        self.stalled = None
+        self.flush()
+
+    def end(self) -> None:
+        """Close the connection once everything is written."""
+        if not self.transport.is_closing():
+            self.flush()
+            self.transport.close()
+            self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+    def sweep(self, now: float) -> None:
+        """Disconnect a client that has been silent, or has read nothing, for too long."""
+        waited = self._paused and self.client is not None
+        if not waited and now - self.active > self.silence:
+            self.connection.close(Reason.KEEP_ALIVE_TIMEOUT)
+            self.flush()
+            self.transport.abort()
+        elif self.stalled is not None and now - self.stalled > STALL_SECONDS:
+            self.transport.abort()
 
 
 class EmbeddedBroker:
-    """An MQTT 3.1.1 broker in this process, as an async context manager.
+    """An MQTT broker in this process, as an async context manager.
 
     `authenticate(user, secret)` answers for probes, at their connection and every few seconds
     after; the monitor's own user and secret are compared here. `port` 0 takes a free one.
@@ -142,19 +222,26 @@ class EmbeddedBroker:
         monitor_secret: str,
         *,
         certificate: ListenerCertificate | None = None,
-        max_connections: int = 2000,
+        max_connections: int = MAX_CONNECTIONS,
         recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
         self.host, self.port = host, port
         self._ask = authenticate
         self._monitor_user, self._monitor_secret = monitor_user, monitor_secret
         self._certificate = certificate
+        self.log = SeldomLog(logging.getLogger("reachwatch.broker"))
         self._max_connections, self._recheck_seconds = max_connections, recheck_seconds
-        self._clients: dict[str, _Client] = {}
-        self._serving: set[asyncio.Task[Any]] = set()
+        self._at_once = asyncio.Semaphore(AUTHENTICATIONS_AT_ONCE)
+        self._links: dict[Client, _Link] = {}
+        self._unadmitted: dict[_Link, None] = {}
+        self._open: set[_Link] = set()
+        self._changed: set[Client] = set()
+        self._slow: set[_Link] = set()
+        self._waiting: dict[_Link, None] = {}
         self._stack = contextlib.AsyncExitStack()
-        self._ending = False
-        self._router: _Router
+        self._closed = asyncio.Event()
+        self._listener: Listener
+        self.router: Router
 
     @property
     def url(self) -> str:
@@ -168,29 +255,27 @@ class EmbeddedBroker:
             raise EmbeddedBrokerError(
                 f"{self.host}: an address that is not loopback needs a certificate"
             )
-        # amqtt logs client addresses, and tracebacks for clients that do not acknowledge.
-        logging.getLogger("amqtt").setLevel(logging.CRITICAL)
-        logging.getLogger("transitions").setLevel(logging.CRITICAL)
+        clock = asyncio.get_running_loop().time
+        self.router = Router(
+            self._monitor_user, self._changed.add, self._end_client, clock, self.log
+        )
+        self._listener = Listener(
+            "broker",
+            lambda ended: _Link(self, ended),
+            max_connections=connection_limit(self._max_connections),
+            max_per_address=MAX_PER_ADDRESS,
+            tls=self._tls(),
+        )
+        try:
+            self.port = await self._listener.start(self.host, self.port)
+        except OSError as error:
+            place = f"{self.host}:{self.port}"
+            raise EmbeddedBrokerError(f"{place}: {error.strerror or error}") from None
         async with contextlib.AsyncExitStack() as stack:
-            context = self._tls()
-            self._router = _Router(
-                BrokerConfig(
-                    listeners={"default": ListenerConfig(type=ListenerType.EXTERNAL)},
-                    plugins={f"{__name__}.GateAuthentication": {}},
-                )
-            )
-            await self._router.start()
-            stack.push_async_callback(self._router.shutdown)
-            try:
-                server = await asyncio.start_server(self._serve, self.host, self.port, ssl=context)
-            except OSError as error:
-                place = f"{self.host}:{self.port}"
-                raise EmbeddedBrokerError(f"{place}: {error.strerror or error}") from None
-            self.port = int(server.sockets[0].getsockname()[1])
-            stack.push_async_callback(self._end, server)
+            stack.push_async_callback(self._close)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            recheck = group.create_task(self._recheck())
-            stack.callback(recheck.cancel)
+            for task in (self._sweep(), self._recheck()):
+                stack.callback(group.create_task(task).cancel)
             self._stack = stack.pop_all()
         return self
 
@@ -200,8 +285,25 @@ class EmbeddedBroker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        """Close every connection and the listener."""
+        """Close every connection and the listener, within CLOSE_SECONDS."""
         return await self._stack.__aexit__(kind, error, trace)
+
+    async def _close(self) -> None:
+        self._listener.close()
+        for link in list(self._open):
+            link.connection.close(Reason.SERVER_SHUTTING_DOWN)
+            link.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._all_closed()
+        for link in list(self._open):
+            link.transport.abort()
+        await self._all_closed()
+
+    async def _all_closed(self) -> None:
+        while self._open:
+            self._closed.clear()
+            await self._closed.wait()
 
     def _tls(self) -> ssl.SSLContext | None:
         if self._certificate is None:
@@ -216,127 +318,111 @@ class EmbeddedBroker:
             ) from None
         return context
 
-    async def _end(self, server: asyncio.Server) -> None:
-        self._ending = True
-        server.close()
-        for task in self._serving:
-            task.cancel()
-        if self._serving:
-            await asyncio.wait(self._serving)
-        await server.wait_closed()
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = loop.time()
+            for link in list(self._open):
+                link.sweep(now)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self._recheck_seconds)
+            for client in self.router.clients:
+                # While the store is unavailable nobody is revoked.
+                with contextlib.suppress(StoreUnavailableError):
+                    if not await self._authenticate(client.user, client.secret):
+                        self.log.info("%s: revoked, disconnected", client.user)
+                        client.connection.close(Reason.NOT_AUTHORIZED)
+                        self._end_client(client)
 
     async def _authenticate(self, user: str, secret: str) -> bool:
         if user == self._monitor_user:
             return secret == self._monitor_secret
         return await self._ask(user, secret)
 
-    async def _recheck(self) -> None:
-        while True:
-            await asyncio.sleep(self._recheck_seconds)
-            for client in list(self._clients.values()):
-                # While the store is unavailable nobody is revoked.
-                with contextlib.suppress(StoreUnavailableError):
-                    if not await self._authenticate(client.user, client.secret):
-                        LOG.info("%s: revoked, disconnected", client.user)
-                        client.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._serving.add(task)
+    async def judge(self, connect: Connect) -> Reason:
+        """Whether a client is let in: SUCCESS, or why not."""
+        if connect.level not in (4, 5):
+            return Reason.UNSUPPORTED_VERSION
+        user, secret = connect.user, connect.secret
+        if not user or not secret:
+            return Reason.NOT_AUTHORIZED
         try:
-            if len(self._serving) <= self._max_connections:
-                connect = await gate.admit(reader, writer, self._authenticate, self._monitor_user)
-                if connect is not None:
-                    await self._hold(connect, reader, writer)
-        except (PacketError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            LOG.debug("connection closed: %s", error)
-        except asyncio.CancelledError:
-            # The broker ends. asyncio's streams of 3.11 report a cancelled callback as an error.
-            if not self._ending:
-                raise
-        finally:
-            self._serving.discard(task)
-            writer.close()
+            async with self._at_once:
+                if not await self._authenticate(user, secret):
+                    self.log.info("refused %r: credentials are wrong or revoked", user[:64])
+                    return Reason.BAD_CREDENTIALS
+        except StoreUnavailableError as error:
+            self.log.warning("credentials cannot be checked: %s", error)
+            return Reason.SERVER_UNAVAILABLE
+        return self.router.refusal(connect)
 
-    async def _hold(
-        self, connect: Connect, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        assert connect.user is not None
-        assert connect.secret is not None
-        # A probe's client id is its user name, whatever it says: it cannot take over another.
-        own = connect.user != self._monitor_user
-        name = connect.user if own else f"monitor/{connect.client_id.hex() or id(writer)}"
-        while (previous := self._clients.get(name)) is not None:
-            previous.close()
-            await previous.ended.wait()
-        client = self._clients[name] = _Client(connect.user, connect.secret, writer)
-        inner = asyncio.StreamReader()
-        inner.feed_data(connect.admitted(name))
-        try:
-            async with asyncio.TaskGroup() as group:
-                pump = group.create_task(self._pump(name, connect, reader, writer, inner))
-                await self._route(inner, writer)
-                pump.cancel()
-        finally:
-            del self._clients[name]
-            client.ended.set()
+    def opened(self, link: _Link) -> None:
+        """A connection was made."""
+        self._open.add(link)
+        self._unadmitted[link] = None
+        if len(self._unadmitted) > MAX_WAITING:
+            oldest = next(iter(self._unadmitted))
+            del self._unadmitted[oldest]
+            oldest.transport.abort()
 
-    async def _route(self, inner: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._router.external_connected(
-                StreamReaderAdapter(inner), _Writer(writer), "default"
-            )
-        except Exception as error:  # amqtt's own faults end one connection, not the broker
-            LOG.warning("internal error of the broker on one connection: %r", error)
+    def admitted(self, link: _Link, connect: Connect) -> tuple[Client, int]:
+        """Let a client in; its keepalive in seconds."""
+        self._unadmitted.pop(link, None)
+        client, keepalive = self.router.join(connect, link.connection)
+        self._links[client] = link
+        limit = MONITOR_SLOW_BYTES if client.trusted else PROBE_QUEUE_BYTES
+        link.transport.set_write_buffer_limits(high=limit)
+        return client, keepalive
 
-    async def _pump(
-        self,
-        name: str,
-        connect: Connect,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        inner: asyncio.StreamReader,
-    ) -> None:
-        """Feed what is allowed to amqtt until the client goes, politely or not."""
-        assert connect.user is not None
-        own = connect.user != self._monitor_user
-        try:
-            while True:
-                packet = await gate.next_packet(reader, connect.keepalive)
-                if packet.kind == packets.DISCONNECT:
-                    await self._settle(name)
-                    inner.feed_data(packet.encode())
-                    # An end of stream right behind it would count as a loss.
-                    await asyncio.sleep(SETTLE_SECONDS)
-                    break
-                onward, answer = (
-                    gate.check_probe_packet(connect.user, packet)
-                    if own
-                    else (gate.check_monitor_packet(packet), b"")
-                )
-                if onward:
-                    inner.feed_data(onward)
-                if answer and not writer.is_closing():
-                    writer.write(answer)
-                await asyncio.sleep(0)
-                if own:
-                    await self._router.room_for(name)
-        except PacketError as error:
-            LOG.warning("%s: disconnected: %s", connect.user, error)
-        except (TimeoutError, asyncio.IncompleteReadError, OSError):
-            pass  # gone: amqtt publishes its will
-        await self._settle(name)
-        inner.feed_eof()
+    def lost(self, link: _Link) -> None:
+        """A connection has ended."""
+        self._open.discard(link)
+        self._unadmitted.pop(link, None)
+        self._waiting.pop(link, None)
+        if link.client is not None:
+            self._links.pop(link.client, None)
+            self.router.leave(link.client)
+            self.flush()
+        self.is_slow(link, False)
+        self._closed.set()
 
-    async def _settle(self, name: str) -> None:
-        """Let amqtt take what was fed: it forgets the rest of a session that ends."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
-                for _ in range(5):
-                    await asyncio.sleep(0)
-                while self._router.pending(name):  # noqa: ASYNC110 - amqtt has no event for it
-                    await asyncio.sleep(0.005)
+    def _end_client(self, client: Client) -> None:
+        if (link := self._links.get(client)) is not None:
+            link.end()
+
+    def flush(self) -> None:
+        """Write to every client that something was delivered to."""
+        while self._changed:
+            if (link := self._links.get(self._changed.pop())) is not None:
+                link.flush()
+
+    @property
+    def monitor_is_slow(self) -> bool:
+        """A client of the monitor has much to read yet."""
+        return bool(self._slow)
+
+    def is_slow(self, link: _Link, slow: bool) -> None:
+        """Note whether a client of the monitor reads too slowly."""
+        if slow:
+            self._slow.add(link)
+        elif link in self._slow:
+            self._slow.discard(link)
+            self._resume_waiting()
+
+    def wait_for_the_monitor(self, link: _Link) -> None:
+        """Read this probe no further until the monitor has caught up."""
+        self._waiting[link] = None
+
+    def _resume_waiting(self) -> None:
+        if self._slow or not self._waiting:
+            return
+        for link in list(self._waiting)[:RESUMED_AT_ONCE]:
+            del self._waiting[link]
+            link.resume()
+        asyncio.get_running_loop().call_later(0.01, self._resume_waiting)
 
 
 def _loopback(host: str) -> bool:

@@ -102,8 +102,6 @@ class Ear:
     ) -> list[tuple[str, bytes]]:
         """Everything before a marker that this client (the monitor's) sends to itself."""
         marker = marker or topics.events("marker", "ZZ")
-        # amqtt acknowledges before it routes: a marker of another client could be faster.
-        await asyncio.sleep(0.05)
         await self.client.publish(marker, b"end", qos=1)
         return await until(self.client, marker, seconds)
 
@@ -133,11 +131,12 @@ async def enrolled_probe(database: Database) -> Enrolled:
 
 @contextlib.asynccontextmanager
 async def house(kind: str, directory: Path) -> AsyncIterator[House]:
-    """`embedded`, `mosquitto-5` or `mosquitto-3.1.1`."""
+    """`embedded-5`, `embedded-3.1.1`, `mosquitto-5` or `mosquitto-3.1.1`; the number says what the
+    clients speak. `embedded` alone is with 5."""
     database = await open_database(f"sqlite+aiosqlite:///{directory}/store.sqlite")
     try:
         one, two = await enrolled_probe(database), await enrolled_probe(database)
-        make = _embedded if kind == "embedded" else _mosquitto
+        make = _embedded if kind.startswith("embedded") else _mosquitto
         async with make(kind, directory, database) as made:
             made.one, made.two = one, two
             yield made
@@ -154,7 +153,8 @@ async def _embedded(kind: str, directory: Path, database: Database) -> AsyncIter
     async with EmbeddedBroker(
         "127.0.0.1", 0, credentials, "monitor", MONITOR_SECRET, recheck_seconds=0.3
     ) as broker:
-        yield House(database, "3.1.1", broker.port, broker.port, nothing)
+        version = kind.removeprefix("embedded").removeprefix("-") or "5"
+        yield House(database, version, broker.port, broker.port, nothing)
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,8 @@ import pytest
 from tests.world.brokers import House, house
 
 KINDS = (
-    "embedded",
+    "embedded-5",
+    "embedded-3.1.1",
     pytest.param("mosquitto-5", marks=pytest.mark.needs("mosquitto")),
     pytest.param("mosquitto-3.1.1", marks=pytest.mark.needs("mosquitto")),
 )

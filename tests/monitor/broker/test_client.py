@@ -20,16 +20,14 @@ def test_a_bad_url_is_one_line() -> None:
         client.connected("http://a", "", "")
 
 
-@pytest.mark.parametrize(("kind", "version"), [("embedded", "3.1.1"), ("mosquitto-5", "5")])
-async def test_the_best_version_is_found_and_messages_arrive(
-    kind: str, version: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("kind", ["embedded", "mosquitto-5"])
+async def test_the_best_version_is_found_and_messages_arrive(kind: str, tmp_path: Path) -> None:
     async with (
         house(kind, tmp_path) as made,
         client.connected(made.monitor_url, "monitor", MONITOR_SECRET) as one,
         client.connected(made.monitor_url, "monitor", MONITOR_SECRET) as two,
     ):
-        assert one.version == version
+        assert one.version == "5"
         event = topics.events("wechat", "RU")
         await two.publish(event, b"kept", qos=1, retain=True)
         await one.subscribe(f"{topics.PREFIX}/events/#")

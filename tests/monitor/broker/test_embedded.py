@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
+import time
 from pathlib import Path
 
 import aiomqtt
 import pytest
 
-from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, ListenerCertificate
-from monitor.broker.embedded import _Router
+from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, ListenerCertificate, packets
+from monitor.broker import embedded as embedded_module
+from monitor.broker.properties import field
 from probes.wire import topics
-from tests.world.brokers import House, until
+from tests.world.brokers import MONITOR_SECRET, House, until
 from tests.world.pki import Authority
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, eventually
 
 
 async def anybody(user: str, secret: str) -> bool:
@@ -66,22 +69,6 @@ async def test_tls(tmp_path: Path) -> None:
             pass
 
 
-async def test_mqtt_5_is_answered_at_once(embedded: House) -> None:
-    """amqtt alone never answers: the client would wait out its timeout."""
-    client = aiomqtt.Client(
-        "127.0.0.1",
-        embedded.probes_port,
-        username=embedded.one.user,
-        password=embedded.one.secret,
-        protocol=aiomqtt.ProtocolVersion.V5,
-        timeout=HANG_SECONDS,
-    )
-    async with asyncio.timeout(30):
-        with pytest.raises(aiomqtt.MqttError, match="nsupported"):
-            await client.__aenter__()
-    await asyncio.sleep(0.05)
-
-
 async def test_rubbish_and_half_packets_hurt_nobody(embedded: House) -> None:
     async with embedded.ear() as ear, embedded.client(embedded.two) as other:
         for rubbish in (b"", b"\x00" * 100, b"\x10\xff\xff\xff\xff", b"\x10\x05ab", b"GET / "):
@@ -95,7 +82,6 @@ async def test_rubbish_and_half_packets_hurt_nobody(embedded: House) -> None:
 
 
 async def test_a_stranger_with_a_probes_id_does_not_end_its_session(embedded: House) -> None:
-    """amqtt deletes the session of a client id before it asks for the secret."""
     async with embedded.client() as monitor, embedded.client(embedded.one) as client:
         await client.subscribe(topics.ack(embedded.one.user), qos=1)
         with pytest.raises(aiomqtt.MqttError):
@@ -114,7 +100,6 @@ async def test_takeover_by_itself_says_lost_before_the_new_hello(embedded: House
         async with embedded.client(embedded.one, will=will) as newer:
             await newer.subscribe(topics.ack(embedded.one.user), qos=1)
             await newer.publish(status, b"hello", qos=1)
-            await asyncio.sleep(1.2)  # amqtt tidies up old sessions once a second
             await ear.client.publish(topics.ack(embedded.one.user), b"x", qos=1)
             assert await until(newer, topics.ack(embedded.one.user)) == []
         said = [payload for topic, payload in await ear.heard() if topic == status]
@@ -124,7 +109,6 @@ async def test_takeover_by_itself_says_lost_before_the_new_hello(embedded: House
 
 
 async def test_a_burst_before_goodbye_arrives_whole(embedded: House) -> None:
-    """amqtt forgets what is queued in a session that ends."""
     own = topics.measurements(embedded.one.user)
     async with embedded.ear() as ear:
         async with embedded.client(embedded.one) as client:
@@ -137,7 +121,6 @@ async def test_a_burst_before_goodbye_arrives_whole(embedded: House) -> None:
 
 
 async def test_a_crowd_connects_and_subscribes_while_events_are_retained(embedded: House) -> None:
-    """amqtt iterates over its subscriptions while it sends; nobody may lose a message."""
     async with embedded.client() as monitor:
         for number in range(20):
             await monitor.publish(topics.events(f"s{number}", "RU"), b"open", qos=1, retain=True)
@@ -179,16 +162,6 @@ async def test_a_connecting_client_gets_no_retained_message_it_did_not_ask_for(
             assert await until(two, topics.ack(embedded.two.user)) == []
 
 
-def test_what_we_rely_on_in_amqtt_is_there() -> None:
-    """Private parts of amqtt that a release might move (pinned <0.13)."""
-    for name in (
-        "external_connected",
-        "_publish_retained_messages_for_subscription",
-        "_handle_client_session",
-    ):
-        assert callable(getattr(_Router, name))
-
-
 async def test_it_logs_no_address_and_no_secret(
     embedded: House, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,7 +171,207 @@ async def test_it_logs_no_address_and_no_secret(
             pass
     async with embedded.client(embedded.one) as client:
         await client.publish(topics.ack("x"), b"forged", qos=1)
-    ours = [r.getMessage() for r in caplog.records if r.name.startswith(("reachwatch", "amqtt"))]
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("reachwatch")]
     assert any("credentials are wrong" in line for line in ours)
     assert any("may not publish to" in line for line in ours)
     assert not any("127.0.0.1" in line or "secret" in line for line in ours)
+
+
+def packet(kind: int, body: bytes, flags: int = 0) -> bytes:
+    return packets.Packet(kind, flags, body).encode()
+
+
+def hello(user: str, secret: str = "s") -> bytes:
+    head = b"\x00\x04MQTT\x04\xc2\x00\x3c"
+    return packet(1, head + field(user) + field(user) + field(secret))
+
+
+async def speak(port: int, *sent: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A client by hand, so that it can misbehave."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"".join(sent))
+    return reader, writer
+
+
+async def end(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+async def test_a_client_that_falls_silent_is_disconnected_and_its_will_published() -> None:
+    """Half-open: nothing arrives any more, not even the end of the connection."""
+    async with broker() as running, monitor_of(running) as monitor:
+        await monitor.subscribe(topics.ALL_STATUS, qos=1)
+        will = aiomqtt.Will(topics.status("p-1"), b"lost", qos=1)
+        client = aiomqtt.Client(
+            "127.0.0.1", running.port, username="p-1", password="s", will=will, keepalive=3600
+        )
+        async with client:
+            for link in running._open:
+                if link.client is not None and not link.client.trusted:
+                    assert link.silence == 600 * 1.5, "a longer keepalive is not granted"
+                    link.active -= link.silence
+            assert (await anext(aiter(monitor.messages))).payload == b"lost"
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client._disconnected
+        await until_gone(running, 1)
+
+
+def monitor_of(running: EmbeddedBroker) -> aiomqtt.Client:
+    return aiomqtt.Client(
+        "127.0.0.1", running.port, username="monitor", password="m", timeout=HANG_SECONDS
+    )
+
+
+async def until_gone(running: EmbeddedBroker, left: int) -> None:
+    await eventually(lambda: running._listener.connections == left)
+
+
+async def test_whoever_connects_and_says_nothing_takes_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded_module, "MAX_WAITING", 5)
+    async with broker() as running:
+        silent = [await speak(running.port) for _ in range(20)]
+        async with aiomqtt.Client(
+            "127.0.0.1", running.port, username="p-1", password="s", timeout=HANG_SECONDS
+        ) as client:
+            await client.publish(topics.status("p-1"), b"x", qos=1)
+            await until_gone(running, 5)  # the client, and four that are silent
+            for link in running._open:
+                if link.client is None:
+                    link.active -= embedded_module.CONNECT_SECONDS
+            await until_gone(running, 1)
+        for _, writer in silent:
+            await end(writer)
+
+
+async def test_a_probe_that_reads_nothing_is_cut_off_and_others_are_served() -> None:
+    """What it does not read is bounded: the broker's memory is not its."""
+    topic = topics.retest("RU", 1)
+    subscribe = packet(8, b"\x00\x01" + field(topic) + b"\x00", 2)
+    async with broker() as running, monitor_of(running) as monitor:
+        _, deaf = await speak(running.port, hello("p-1"), subscribe)
+        reader, writer = await speak(running.port, hello("p-2"), subscribe)
+        await reader.readexactly(4 + 5)
+        await eventually(lambda: len(running.router.clients) == 3)
+        reading = asyncio.create_task(reader.read())
+        sent = 0
+        while len(running.router.clients) == 3:
+            # Each fills the kernel's buffers first.
+            await monitor.publish(topic, b"x" * 200_000, qos=1)
+            sent += 1
+            assert sent < 300
+        assert [client.user for client in running.router.clients] == ["monitor", "p-2"]
+        await monitor.publish(topic, b"last", qos=1)
+        writer.write(b"\xe0\x00")
+        assert (await reading).endswith(b"last")
+        await end(writer)
+        await end(deaf)
+
+
+async def test_while_the_monitor_reads_nothing_probes_wait_and_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded_module, "MONITOR_SLOW_BYTES", 1 << 20)
+    everything = packet(8, b"\x00\x01" + field(topics.ALL_MEASUREMENTS) + b"\x00", 2)
+    own = field(topics.measurements("p-1"))
+    async with broker() as running:
+        slow = packet(
+            1, b"\x00\x04MQTT\x04\xc2\x00\x3c" + field("c") + field("monitor") + field("m")
+        )
+        reader, writer = await speak(running.port, slow, everything)
+        await reader.readexactly(4 + 5)
+        _, probe = await speak(running.port, hello("p-1"))
+        sizes = 0
+        for _ in range(30):
+            probe.write(packet(3, own + b"x" * 200_000))
+            sizes += 200_000
+        await eventually(lambda: running.monitor_is_slow)
+        await eventually(lambda: running._waiting)
+        (link,) = running._slow
+        assert link.transport.get_write_buffer_size() < 4 << 20
+        got = 0
+        while got < sizes:
+            got += len(await reader.read(1 << 20))
+        assert not running.monitor_is_slow
+        await end(probe)
+        await end(writer)
+
+
+async def test_one_probe_is_not_read_faster_than_its_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_module, "BURST_BYTES", 50 * embedded_module.PACKET_COST_BYTES)
+    monkeypatch.setattr(embedded_module, "RATE_BYTES", 1)
+    own = topics.measurements("p-1")
+    async with broker() as running, monitor_of(running) as monitor:
+        await monitor.subscribe(topics.ALL_MEASUREMENTS, qos=1)
+        _, writer = await speak(running.port, hello("p-1"))
+        await eventually(lambda: len(running.router.clients) == 2)
+        for _ in range(10):
+            writer.write(packet(3, field(own) + b"x") * 1000)
+        messages = aiter(monitor.messages)
+        for _ in range(50):
+            await anext(messages)
+        async with aiomqtt.Client(
+            "127.0.0.1", running.port, username="p-2", password="s", timeout=HANG_SECONDS
+        ) as other:
+            await other.publish(topics.measurements("p-2"), b"y", qos=1)
+        got = [(await anext(messages)).payload]
+        while got[-1] != b"y":
+            got.append((await anext(messages)).payload)
+        # What asyncio had read already (256 KiB) is served, the rest stays with its sender.
+        assert len(got) < 9_000
+        await end(writer)
+
+
+@pytest.mark.needs("mosquitto-clients")
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+async def test_mosquittos_own_clients(version: str, embedded: House) -> None:
+    one = embedded.one
+    common = ["-h", "127.0.0.1", "-p", str(embedded.probes_port), "-V", version]
+    monitor = [*common, "-u", "monitor", "-P", MONITOR_SECRET]
+    topic = topics.measurements(one.user)
+    listening = await asyncio.create_subprocess_exec(
+        "stdbuf", "-oL", "mosquitto_sub", *monitor, "-t", topics.ALL_MEASUREMENTS, "-q", "2",
+        "-C", "2", "-v", "-d",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert listening.stdout is not None
+    while b"Subscribed" not in await listening.stdout.readline():
+        pass
+
+    async def publish(*more: str) -> tuple[int | None, bytes]:
+        sending = await asyncio.create_subprocess_exec(
+            "mosquitto_pub", *common, "-u", one.user, "-P", one.secret, "-i", "any", *more,
+            stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await sending.communicate()
+        return sending.returncode, out + err
+
+    for qos in "01":
+        assert await publish("-t", topic, "-q", qos, "-m", f"with {qos}") == (0, b"")
+    got = (await listening.communicate())[0].decode()
+    assert f"{topic} with 0" in got
+    assert f"{topic} with 1" in got
+    foreign = await publish("-t", topics.ack(one.user), "-q", "1", "-m", "x")
+    assert (b"Not authorized" in foreign[1]) is (version == "mqttv5")
+    refused = await publish("-t", topic, "-q", "2", "-m", "x")
+    assert refused[0] != 0 or refused[1], "QoS 2 is not served"
+
+
+async def test_it_ends_at_once_with_clients_of_every_kind() -> None:
+    running = broker()
+    async with running:
+        opened = [
+            await speak(running.port),
+            await speak(running.port, b"\x10"),
+            await speak(running.port, hello("p-1")),
+            await speak(running.port, hello("p-2"), packet(3, b"\x00\x01")[:3]),
+        ]
+        await eventually(lambda: len(running.router.clients) == 2)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2.0
+    for reader, writer in opened:
+        await reader.read()
+        await end(writer)

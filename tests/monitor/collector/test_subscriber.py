@@ -40,7 +40,7 @@ from tests.world.waiting import eventually
 pytestmark = pytest.mark.needs("mosquitto")
 
 
-@pytest.fixture(params=["embedded", "mosquitto-5", "mosquitto-3.1.1"])
+@pytest.fixture(params=["embedded-5", "embedded-3.1.1", "mosquitto-5", "mosquitto-3.1.1"])
 async def made(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     async with house(request.param, tmp_path) as running:
         yield running
@@ -286,10 +286,11 @@ async def test_two_collectors_share_the_load(tmp_path: Path) -> None:
         assert min(one.ingested, two.ingested) > 5
 
 
-async def test_two_collectors_on_a_broker_without_sharing_store_once(embedded: House) -> None:
+async def test_two_collectors_that_do_not_share_store_once(embedded: House) -> None:
+    plain = f"{embedded.monitor_url}?version=3.1.1"
     async with (
-        collecting(embedded) as one,
-        collecting(embedded) as two,
+        collecting(embedded, url=plain) as one,
+        collecting(embedded, url=plain) as two,
         voice(embedded, embedded.one) as probe,
     ):
         for number in range(10):

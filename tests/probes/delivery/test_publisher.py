@@ -19,6 +19,7 @@ from probes.wire.measurement import Measurement
 from tests.probes.delivery.test_spool import PROBE, balanced, draft
 from tests.world.collector import FakeCollector, collecting
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.older_broker import only_3_1_1
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -304,32 +305,24 @@ async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> No
             assert "batches made smaller" in r.log.getvalue()
 
 
+@pytest.mark.parametrize("silent", [False, True])
 async def test_a_broker_of_3_1_1_only_is_found_by_trying(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from amqtt.broker import Broker as EmbeddedBroker
-
     defaults = mqtt.connect.__wrapped__.__kwdefaults__ | {"connack_seconds": 0.5}
     monkeypatch.setattr(mqtt.connect.__wrapped__, "__kwdefaults__", defaults)
-    port = free_port()
-    plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
-    server = EmbeddedBroker(
-        {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-            "plugins": {plugin: {"allow_anonymous": True}},
-        }
-    )
-    await server.start()
-    try:
-        async with collecting(port) as collector, rig(tmp_path, f"mqtt://127.0.0.1:{port}") as r:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            only_3_1_1(server.port, silent=silent) as port,
+            collecting(server.port) as collector,
+            rig(tmp_path, f"mqtt://127.0.0.1:{port}") as r,
+        ):
             await collector.wait(lambda: collector.states)
             await r.spool.put(draft())
             r.publisher.round_closed()
             await r.drained()
             assert r.publisher.stats.transport == "mqtt+3.1.1"
             assert "unreachable" not in r.log.getvalue()
-    finally:
-        await server.shutdown()
 
 
 async def test_an_unreachable_broker_is_one_log_line_and_finish_still_works(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import aiomqtt
 import pytest
-from amqtt.broker import Broker as EmbeddedBroker
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from probes.runtime import mqtt
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.older_broker import only_3_1_1
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -145,26 +145,19 @@ async def test_a_server_that_hangs_up_or_keeps_silent() -> None:
     assert mishaps == []
 
 
-async def test_the_embedded_broker_takes_3_1_1_only() -> None:
-    port = free_port()
-    plugin = "amqtt.plugins.authentication.AnonymousAuthPlugin"
-    server = EmbeddedBroker(
-        {
-            "listeners": {"default": {"type": "tcp", "bind": f"127.0.0.1:{port}"}},
-            "plugins": {plugin: {"allow_anonymous": True}},
-        }
-    )
-    await server.start()
-    try:
-        broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{port}")
-        async with connect(broker, "3.1.1") as alive:
-            await alive.subscribe("t")
-            await alive.publish("t", b"x")
-            async for message in alive.messages():
-                assert message == mqtt.Message("t", b"x")
-                break
-    finally:
-        await server.shutdown()
+async def test_a_broker_of_3_1_1_only_refuses_5_and_takes_3_1_1(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path) as server:
+        async with only_3_1_1(server.port) as port:
+            broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{port}")
+            with pytest.raises(mqtt.BrokerError):
+                async with connect(broker):
+                    pass
+            async with connect(broker, "3.1.1") as alive:
+                await alive.subscribe("t")
+                await alive.publish("t", b"x")
+                async for message in alive.messages():
+                    assert message == mqtt.Message("t", b"x")
+                    break
 
 
 # paho leaves a socket whose TLS handshake failed to the garbage collector.
