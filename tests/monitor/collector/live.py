@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiomqtt
 
@@ -12,6 +12,7 @@ from monitor.collector.counters import Counters
 from monitor.collector.ingest import CollectorStore
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
+from probes.runtime.clock import wall_clock
 from probes.wire import topics
 from probes.wire.codec import (
     Ack,
@@ -23,7 +24,11 @@ from tests.world.waiting import HANG_SECONDS, eventually
 
 @contextlib.asynccontextmanager
 async def collecting(
-    made: House, *, store: CollectorStore | None = None, url: str = ""
+    made: House,
+    *,
+    store: CollectorStore | None = None,
+    url: str = "",
+    clock: Callable[[], int] = wall_clock,
 ) -> AsyncIterator[Counters]:
     """A collector at work, ended politely."""
     counters, stop = Counters(), asyncio.Event()
@@ -37,6 +42,7 @@ async def collecting(
                 counters,
                 stop,
                 shared=True,
+                clock=clock,
             )
         )
         try:
