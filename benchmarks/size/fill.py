@@ -29,7 +29,9 @@ from monitor.detection.model import (
     Verdict,
 )
 from monitor.store.database import open_database
+from monitor.store.newest import COLUMNS as NEWEST_COLUMNS
 from monitor.store.packing import Packer
+from monitor.store.reading.vantages import list_vantages
 from probes.catalogue.load import load
 from probes.wire.codec import encode
 from probes.wire.measurement import (
@@ -42,7 +44,10 @@ from probes.wire.measurement import (
 from probes.wire.observation import TCPConnect, TLSHandshake
 
 HOUR, DAY = 3_600_000, 86_400_000
+HEARD_MS = 60_000
+"""How long ago every probe was last heard."""
 RECENT_ROUNDS = 8
+OPEN_EVENTS = 40
 CHUNK = 20_000
 COLUMNS = {
     "vantage": "number probe owner role enrolled country asn source",
@@ -61,6 +66,12 @@ _CELLS = (
     "min(technique), count(*), count(DISTINCT probe), count(DISTINCT probe) FROM verdict "
     "GROUP BY 1, target, country, asn, state, rule"
 )
+_NEWEST = (
+    f"INSERT INTO newest_verdict ({', '.join(NEWEST_COLUMNS)}) "
+    f"SELECT {', '.join(NEWEST_COLUMNS)} FROM verdict "
+    "WHERE round = (SELECT max(round) FROM verdict)"
+)
+_REVISIONS = "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM newest_verdict"
 
 
 @dataclass(frozen=True)
@@ -136,15 +147,27 @@ class Fleet:
                         )
                     yield (*fact, lines[target]), judged
 
+    def witnesses(self, n: int) -> list[str]:
+        """The newest measurements of the first target by `n` vantages."""
+        before = (len(self.rounds()) - 1) * len(self.probes)
+        return [
+            measurement_id(self.probes[k][0], "bench", (before + k) * len(self.targets) + 2)
+            for k in range(2, 2 + n)
+        ]
+
     def _state(self, target: str, asn: int, at: int) -> State:
         if target.startswith("wechat/") and asn == self.asns[0][1] and at > self.now - 3 * DAY:
             return State.BLOCKED
         return State.INCONCLUSIVE if self.rng.random() < 0.02 else State.OK
 
     def events(self) -> list[Event]:
-        """One confirmed event that is open, and a hundred that are over."""
+        """Forty confirmed events that are open, and a hundred that are over."""
         made = [self._event("wechat", *self.asns[0], self.now - 3 * DAY, None)]
         services = sorted({t.partition("/")[0] for t in self.targets[1:]})
+        for k in range(1, OPEN_EVENTS):
+            onset = self.now - DAY * (1 + k * (self.size.days - 2) // OPEN_EVENTS)
+            place = self.asns[(11 * k) % len(self.asns)]
+            made.append(self._event(services[k % len(services)], *place, onset, None))
         for k in range(100):
             onset = self.now - DAY * (4 + k * (self.size.days - 8) // 100)
             place = self.asns[(7 * k + 1) % len(self.asns)]
@@ -270,8 +293,14 @@ class PostgreSQLRows:
 
 
 async def fill(url: str, size: Size, now: int) -> Fleet:
-    """Make the store and everything in it; returns the fleet, for what to ask for."""
-    await (await open_database(url)).close()
+    """Make the store and everything in it; returns the fleet, for what to ask for. A store that is
+    full already is left as it is."""
+    database = await open_database(url)
+    async with database.reading() as connection:
+        there = await list_vantages(connection)
+    await database.close()
+    if there:
+        return Fleet(size, max(each.last_seen or 0 for each in there) + HEARD_MS)
     rows: SQLiteRows | PostgreSQLRows
     if url.startswith("sqlite"):
         rows = SQLiteRows(url)
@@ -287,7 +316,7 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
     await rows.add(
         "probe",
         [
-            (p, f"owner-{n % 90}", role, began, c, a, now - 60_000, b"", "")
+            (p, f"owner-{n % 90}", role, began, c, a, now - HEARD_MS, b"", "")
             for n, (p, c, a, role) in places
         ],
     )
@@ -318,5 +347,5 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
             if at is not None
         ],
     )
-    await rows.finish([_CELLS])
+    await rows.finish([_CELLS, _NEWEST, _REVISIONS])
     return fleet

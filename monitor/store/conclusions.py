@@ -28,6 +28,7 @@ from monitor.store.tables import (
     journal,
     lease,
     newest_verdict,
+    revision,
     verdict,
 )
 
@@ -46,6 +47,10 @@ _set_cursor = statements.upsert(cursor)
 _set_state = statements.upsert(detector_state)
 _set_checkpoint = statements.upsert(checkpoint)
 _set_event = statements.upsert(event)
+_advance = sa.text(
+    "INSERT INTO revision (service, number) VALUES (:service, 1) "
+    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
+)
 _append_journal = sa.text(
     "INSERT INTO journal (at, event, service, country, transition) "
     "VALUES (:at, :event, :service, :country, :transition) "
@@ -113,6 +118,7 @@ class ConclusionStore:
             pruned = await statements.cursor_value(connection, PRUNED)
             for one in conclusions:
                 await self._save_one(connection, one, pruned)
+                await connection.execute(_advance, {"service": one.service})
             await connection.execute(_set_cursor, {"name": DETECTOR, "value": cursor})
 
     async def _check_lease(self, connection: AsyncConnection) -> None:
@@ -197,6 +203,7 @@ class ConclusionStore:
                 sa.delete(event).where(sa.or_(event.c.updated >= pruned, event.c.state == "open"))
             )
             await connection.execute(sa.delete(cursor).where(cursor.c.name == DETECTOR))
+            await connection.execute(sa.update(revision).values(number=revision.c.number + 1))
 
 
 def unneeded_checkpoints(rounds: Sequence[int]) -> list[int]:

@@ -232,6 +232,15 @@ cursor = sa.Table(
 )
 """`detector`: last arrival folded. `pruned`: facts of rounds before this were deleted."""
 
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+"""Grows in every transaction that changes the conclusions about a service, and is never reset: who
+keeps them in memory reads again only what changed."""
+
 lease = sa.Table(
     "lease",
     metadata,

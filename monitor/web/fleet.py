@@ -10,26 +10,16 @@ import msgspec
 
 from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.model import Event, EventState, State
-from monitor.detection.sequence.present import LatestVerdict
-from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount
-from monitor.store.reading.newest import newest_verdicts
-from monitor.store.reading.vantages import VantageRow, clock_offsets, list_vantages
+from monitor.store.reading.vantages import VantageRow
+from monitor.web.present import Present
 from monitor.web.site import Site
 from probes.wire import codec
 
-RECENT_ROUNDS = 4
-"""A verdict describes the present state for this many intervals."""
 MAX_CLOCK_ERROR_MS = 30_000
 """A larger clock error puts measurements into other rounds than those of the control."""
 Probes = Sequence[tuple[VantageRow, str]]
 """Probes with their status."""
-
-
-def recent_since(site: Site) -> int:
-    """The first round (Unix ms) that counts as the present."""
-    span = max(RECENT_ROUNDS * site.interval_seconds * 1000, site.policy.ms(900))
-    return site.clock() - span
 
 
 def is_heard(site: Site, row: VantageRow) -> bool:
@@ -38,43 +28,22 @@ def is_heard(site: Site, row: VantageRow) -> bool:
     return row.last_seen is not None and site.clock() - row.last_seen <= silent
 
 
-def probe_statuses(
-    site: Site,
-    rows: Iterable[VantageRow],
-    verdicts: Iterable[LatestVerdict],
-    offsets: Mapping[str, int],
-) -> Sequence[tuple[VantageRow, str]]:
-    """Each probe with `revoked`, `silent`, `degraded` or `online`. A degraded probe sends, but was
-    offline in all its recent measurements, or its clock is wrong by over MAX_CLOCK_ERROR_MS."""
-    states: dict[str, set[State]] = defaultdict(set)
-    for one in verdicts:
-        states[one.probe].add(one.verdict.state)
+def fleet(site: Site, present: Present) -> Probes:
+    """Every probe that ever enrolled with `revoked`, `silent`, `degraded` or `online`. A degraded
+    probe sends, but was offline in all its recent measurements, or its clock is wrong by over
+    MAX_CLOCK_ERROR_MS."""
     rows_with_status = []
-    for row in rows:
+    for row in present.vantages:
         if row.revoked is not None:
             status = "revoked"
         elif not is_heard(site, row):
             status = "silent"
-        elif (
-            states[row.id] == {State.VANTAGE_OFFLINE}
-            or abs(offsets.get(row.id, 0)) > MAX_CLOCK_ERROR_MS
-        ):
+        elif row.id in present.offline or abs(present.offsets.get(row.id, 0)) > MAX_CLOCK_ERROR_MS:
             status = "degraded"
         else:
             status = "online"
         rows_with_status.append((row, status))
     return rows_with_status
-
-
-async def fleet(
-    site: Site, connection: ReadTransaction, verdicts: Sequence[LatestVerdict] | None = None
-) -> Sequence[tuple[VantageRow, str]]:
-    """Every probe ever enrolled, with its status."""
-    rows = await list_vantages(connection)
-    if verdicts is None:
-        verdicts = await newest_verdicts(connection, recent_since(site))
-    offsets = await clock_offsets(connection, recent_since(site))
-    return probe_statuses(site, rows, verdicts, offsets)
 
 
 def active(probes: Probes, role: str | None = None) -> list[tuple[VantageRow, str]]:

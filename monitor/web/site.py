@@ -13,7 +13,11 @@ from monitor.metrics.lags import Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.explanation_cache import ExplanationCache
+from monitor.web.present import PresentReader
 from probes.wire.target import Catalogue, Service
+
+RECENT_ROUNDS = 4
+"""A verdict describes the present state for this many intervals."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,6 +48,17 @@ class Site:
     """Longest time that one answer serves several requests; 0: each request gets its own."""
     enrolled_before_ms: int = 0
     """The demonstration dates enrolments back by this much, so that its probes have a vote."""
+    present: PresentReader = dataclasses.field(init=False)
+    """What is concluded and who stands where at the moment, in memory."""
+
+    def __post_init__(self) -> None:
+        reader = PresentReader(self.database, self.recent_since, self.cache_seconds)
+        object.__setattr__(self, "present", reader)
+
+    def recent_since(self) -> int:
+        """The first round (Unix ms) that counts as the present."""
+        span = max(RECENT_ROUNDS * self.interval_seconds * 1000, self.policy.ms(900))
+        return self.clock() - span
 
     @property
     def token_options(self) -> str:

@@ -8,27 +8,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.collector.admission import REASONS
 from monitor.detection.model import Event
-from monitor.detection.sequence.present import PresentState, states_now
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import count_states, judged_rounds
-from monitor.store.reading.events import count_transitions, list_ended_events, list_events
-from monitor.store.reading.newest import newest_verdicts
+from monitor.store.reading.events import (
+    count_transitions,
+    list_ended_events,
+    opened_in_journal,
+)
 from monitor.store.reading.progress import ingest_counters, last_folded_round, last_received
 from monitor.store.reading.vantages import VantageRow
-from monitor.store.records import Filter
 from monitor.web.draw import strips
-from monitor.web.fleet import fleet, recent_since
+from monitor.web.fleet import active, fleet
 from monitor.web.site import Site
 
 MIN_ENDED_MS = 10_000
 """An ended event stays in the metrics at least this long, so that several scrapes see it."""
-
-
-async def present_states(site: Site, chosen: Filter) -> Sequence[PresentState]:
-    """Present states of every target in every network."""
-    async with site.database.reading() as connection:
-        return states_now(await newest_verdicts(connection, recent_since(site), chosen))
 
 
 async def window(site: Site, connection: ReadTransaction, service: str) -> strips.Window:
@@ -55,12 +50,11 @@ async def event_strip(
 
 async def snapshot(site: Site) -> Snapshot:
     """Everything for one scrape."""
+    present = await site.present.get()
     async with site.database.reading() as connection:
-        opened = await list_events(connection, state="open", published=True, limit=1000)
+        published = await opened_in_journal(connection, [event.id for event in present.opened])
         transitions = await count_transitions(connection)
         tallies = await ingest_counters(connection)
-        verdicts = await newest_verdicts(connection, recent_since(site))
-        probes = await fleet(site, connection, verdicts)
         last = await last_received(connection)
         concluded = await last_folded_round(connection)
         # Twice as long as the counters' own window in the rules, which this one must outlast.
@@ -68,15 +62,15 @@ async def snapshot(site: Site) -> Snapshot:
         ended = await list_ended_events(connection, site.clock() - max(span, MIN_ENDED_MS))
     # A label comes only from what we know ourselves: a probe may name targets that nobody has.
     known = {target.id for service in site.catalogue.services for target in service.targets}
-    active = [(row, status) for row, status in probes if status != "revoked"]
+    standing = active(fleet(site, present))
     return Snapshot(
-        open_events=opened,
+        open_events=[event for event in present.opened if event.id in published],
         transitions=transitions,
         services=[service.id for service in site.catalogue.services],
-        countries=sorted({row.country for row, _ in active if row.role == "vantage"}),
-        present=[row for row in states_now(verdicts) if row.target in known],
-        vantages=[(row.country, row.role, status) for row, status in active],
-        owners=_owners(row for row, _ in active if row.role == "vantage"),
+        countries=sorted({row.country for row, _ in standing if row.role == "vantage"}),
+        present=[row for row in present.states() if row.target in known],
+        vantages=[(row.country, row.role, status) for row, status in standing],
+        owners=_owners(row for row, _ in standing if row.role == "vantage"),
         ended=ended,
         tallies=tallies,
         reasons=REASONS,

@@ -28,7 +28,7 @@ _ORDER = (
 """Which state is named on a tie: the more important one."""
 
 
-class LatestVerdict(msgspec.Struct, frozen=True, kw_only=True):
+class LatestVerdict(msgspec.Struct, frozen=True):
     """One vantage's newest verdict."""
 
     target: str

@@ -109,6 +109,15 @@ async def count_transitions(connection: ReadTransaction) -> Sequence[tuple[str, 
     return [(a, b, c, n) for a, b, c, n in await connection.execute(query)]
 
 
+async def opened_in_journal(connection: ReadTransaction, ids: Sequence[str]) -> set[str]:
+    """Those of these events whose opening was published; only they may alert people."""
+    return {
+        id
+        for id, transition in await published_transitions(connection, ids)
+        if transition == "opened"
+    }
+
+
 async def published_transitions(
     connection: ReadTransaction, ids: Collection[str]
 ) -> set[tuple[str, str]]:

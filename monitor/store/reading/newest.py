@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +16,14 @@ from monitor.store.records import Filter
 from monitor.store.statements import where_equal
 
 _verdict = msgspec.json.Decoder(Verdict)
+
+
+async def revisions(connection: ReadTransaction) -> Mapping[str, int]:
+    """A number for each service that was ever judged; it grows whenever the conclusions about the
+    service change."""
+    r = t.revision.c
+    rows = await connection.execute(sa.select(r.service, r.number))
+    return {row.service: row.number for row in rows}
 
 
 async def newest_verdicts(
@@ -35,14 +43,11 @@ async def newest_verdicts(
         (v.country, chosen.country),
         (v.asn, chosen.asn),
     )
-    return [
-        LatestVerdict(
-            target=target,
-            country=country,
-            asn=asn,
-            probe=probe,
-            round=round,
-            verdict=_verdict.decode(body),
-        )
-        for target, country, asn, probe, round, body in await connection.execute(query)
-    ]
+    decoded: dict[bytes, Verdict] = {}
+    found = []
+    for target, country, asn, probe, round, body in await connection.execute(query):
+        # Of the thousands of verdicts on one target most are the same.
+        if (verdict := decoded.get(body)) is None:
+            verdict = decoded[body] = _verdict.decode(body)
+        found.append(LatestVerdict(target, country, asn, probe, round, verdict))
+    return found

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.packing import unpack
+from monitor.store.statements import chunks
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 _INTERNATIONAL = (
@@ -66,8 +67,16 @@ async def liveness_lines(
     return found
 
 
+class ClockReading(msgspec.Struct, frozen=True):
+    """What a probe's newest liveness measurement says about its clock."""
+
+    measurement: str
+    offset: int | None
+    """Milliseconds; None when the probe could not determine it."""
+
+
 class _Offset(msgspec.Struct):
-    """The one field of a line that `clock_offsets` needs."""
+    """The one field of a line that `clock_readings` needs."""
 
     clock_offset_ms: int | None = None
 
@@ -75,20 +84,30 @@ class _Offset(msgspec.Struct):
 _offset = msgspec.json.Decoder(_Offset)
 
 
-async def clock_offsets(connection: ReadTransaction, since: int) -> Mapping[str, int]:
-    """Clock error in milliseconds by probe, from its newest liveness measurement in rounds from
-    `since` on. Probes that could not determine it are missing."""
+async def clock_readings(
+    connection: ReadTransaction,
+    since: int,
+    known: Mapping[str, ClockReading] = {},
+) -> Mapping[str, ClockReading]:
+    """By probe, from its newest liveness measurement in rounds from `since` on. Only lines of
+    measurements that are not `known` are read."""
     m, v = t.measurement.c, t.vantage.c
     query = (
-        sa.select(v.probe, m.line)
+        sa.select(v.probe, m.id)
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since)
         .order_by(m.round, m.started, m.id)
     )
-    newest = {row.probe: row.line for row in await connection.execute(query)}
-    found = {probe: _offset.decode(unpack(line)) for probe, line in sorted(newest.items())}
-    return {
-        probe: each.clock_offset_ms
-        for probe, each in found.items()
-        if each.clock_offset_ms is not None
+    newest = {row.probe: row.id for row in await connection.execute(query)}
+    found = {
+        probe: reading
+        for probe, reading in known.items()
+        if newest.get(probe) == reading.measurement
     }
+    missing = {id: probe for probe, id in newest.items() if probe not in found}
+    for chunk in chunks(sorted(missing)):
+        lines = sa.select(m.id, m.line).where(m.id.in_(chunk))
+        for id, line in await connection.execute(lines):
+            offset = _offset.decode(unpack(line)).clock_offset_ms
+            found[missing[id]] = ClockReading(id, offset)
+    return found

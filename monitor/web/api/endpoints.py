@@ -12,11 +12,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from monitor.detection.model import Event
+from monitor.detection.sequence.present import PresentState
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
 from monitor.store.reading.events import get_event, list_events
 from monitor.store.reading.measurements import list_judged
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.web.api.forms import (
     as_csv,
     bucket_form,
@@ -26,7 +29,6 @@ from monitor.web.api.forms import (
     vantage_form,
 )
 from monitor.web.api.params import (
-    MAX_LIMIT,
     BadParameterError,
     after_of,
     chosen,
@@ -35,8 +37,8 @@ from monitor.web.api.params import (
     text_key,
 )
 from monitor.web.fleet import fleet, watchlist
+from monitor.web.present import Present
 from monitor.web.site import SITE
-from monitor.web.views import present_states
 
 
 def paged(
@@ -136,22 +138,36 @@ async def timeline(request: web.Request) -> web.Response:
     return answer(request, "timeline", [bucket_form(row) for row in page], following)
 
 
+def open_events(present: Present, wanted: Filter) -> list[Event]:
+    """The open events that pass a filter; its `until` and `since` select those that were open at
+    some time between the two."""
+    return [
+        event
+        for event in present.opened
+        if wanted.service in (None, event.service)
+        and wanted.country in (None, event.country)
+        and (wanted.target is None or wanted.target in event.targets)
+        and (wanted.asn is None or wanted.asn in event.asns)
+        and (wanted.until is None or event.onset < wanted.until)
+    ]
+
+
 async def services(request: web.Request) -> web.Response:
     """Every service of the catalogue, its targets, open events and present states."""
     site = request.app[SITE]
     wanted = chosen(request)
-    rows = await present_states(site, wanted)
-    async with site.database.reading() as connection:
-        opened = await list_events(connection, wanted, state="open", limit=MAX_LIMIT)
+    present = await site.present.get()
+    opened = open_events(present, wanted)
+    states: dict[str, list[PresentState]] = defaultdict(list)
+    for row in present.states(wanted):
+        states[row.target.partition("/")[0]].append(row)
     listed: list[dict[str, Any]] = [
         {
             "id": service.id,
             "name": service.name,
             "targets": [target.id for target in service.targets],
             "open_events": [event.id for event in opened if event.service == service.id],
-            "states": [
-                present_form(row) for row in rows if row.target.startswith(f"{service.id}/")
-            ],
+            "states": [present_form(row) for row in states[service.id]],
         }
         for service in site.catalogue.services
         if wanted.service in (None, service.id)
@@ -175,9 +191,8 @@ async def _places(
 ) -> web.Response:
     site = request.app[SITE]
     wanted = chosen(request)
-    async with site.database.reading() as connection:
-        probes = await fleet(site, connection)
-        opened = await list_events(connection, wanted, state="open", limit=MAX_LIMIT)
+    present = await site.present.get()
+    probes, opened = fleet(site, present), open_events(present, wanted)
     places: dict[tuple[Any, ...], list[tuple[VantageRow, str]]] = defaultdict(list)
     for probe, status in probes:
         if (
@@ -211,9 +226,8 @@ async def vantages(request: web.Request) -> web.Response:
     (it has failed for long while others of its network see them). Never an address."""
     site = request.app[SITE]
     wanted = chosen(request)
-    async with site.database.reading() as connection:
-        rows = await fleet(site, connection)
-        watched = watchlist(await list_events(connection, state="open", limit=MAX_LIMIT))
+    present = await site.present.get()
+    rows, watched = fleet(site, present), watchlist(present.opened)
     listed = (
         (row.id, vantage_form(row, status, (line.target for line in watched.get(row.id, ()))))
         for row, status in rows

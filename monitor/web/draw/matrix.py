@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from monitor.detection.model import Event, State, Tier
@@ -21,19 +21,15 @@ Column = TypeVar("Column", str, int)
 def matrix(
     services: Iterable[Service],
     columns: Sequence[Column],
-    column_of: Callable[[PresentState], Column],
-    rows: Iterable[PresentState],
+    states: Mapping[tuple[str, Column], Collection[State]],
     events: Mapping[tuple[str, Column], Event],
 ) -> list[tuple[str, str, list[Cell | None]]]:
     """(service id, name, a cell for each column) of the services with any state, the worst
-    first. `events` are the open events by service and column."""
-    places: dict[tuple[str, Column], list[PresentState]] = defaultdict(list)
-    for row in rows:
-        places[row.target.partition("/")[0], column_of(row)].append(row)
+    first. `states` of its targets, and the open events, by service and column."""
     listed = []
     for service in services:
         keys = [(service.id, column) for column in columns]
-        cells = [cell(places[key], events.get(key)) for key in keys]
+        cells = [cell(states.get(key, ()), events.get(key)) for key in keys]
         if any(cells):
             worst = min(each["rank"] for each in cells if each)
             listed.append((worst, service.id, service.name, cells))
@@ -42,12 +38,14 @@ def matrix(
 
 
 def country_matrix(
-    services: Iterable[Service], rows: Sequence[PresentState], opened: Iterable[Event]
+    services: Iterable[Service],
+    states: Mapping[tuple[str, str], Collection[State]],
+    opened: Iterable[Event],
 ) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
-    """The countries, and the matrix over them."""
-    countries = sorted({row.country for row in rows})
+    """The countries, and the matrix over them; `states` by service and country."""
+    countries = sorted({country for _, country in states})
     events = {(event.service, event.country): event for event in opened}
-    return countries, matrix(services, countries, lambda row: row.country, rows, events)
+    return countries, matrix(services, countries, states, events)
 
 
 def network_matrix(
@@ -59,12 +57,16 @@ def network_matrix(
     for event in opened:
         for asn in event.asns:
             events.setdefault((event.service, asn), event)
-    return networks, matrix(services, networks, lambda row: row.asn, rows, events)
+    states: dict[tuple[str, int], set[State]] = defaultdict(set)
+    for row in rows:
+        states[row.target.partition("/")[0], row.asn].add(row.state)
+    return networks, matrix(services, networks, states, events)
 
 
-def cell(rows: Sequence[PresentState], event: Event | None) -> Cell | None:
-    """The state of a service in a place: the tier of its open event, else the worst state."""
-    if not rows:
+def cell(found: Collection[State], event: Event | None) -> Cell | None:
+    """A service in a place: the tier of its open event, else the worst of the states of its
+    targets."""
+    if not found:
         return None
     if event is not None and event.stands:
         partial = event.extent == "partial" and event.tier is Tier.CONFIRMED
@@ -75,7 +77,7 @@ def cell(rows: Sequence[PresentState], event: Event | None) -> Cell | None:
             "event": event.id,
         }
     # Without an event nothing is called blocked, and what fails is not called reachable.
-    states = [State.INCONCLUSIVE if row.state in words.UNCONFIRMED else row.state for row in rows]
+    states = {State.INCONCLUSIVE if each in words.UNCONFIRMED else each for each in found}
     order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
     state = next(each for each in order if each in states)
     rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5

@@ -3,19 +3,17 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.sequence.present import states_now
-from monitor.store.reading.events import list_events
-from monitor.store.reading.newest import newest_verdicts
 from monitor.web.api import endpoints as api
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
-from monitor.web.fleet import active, fleet, recent_since
+from monitor.web.fleet import active, fleet
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
@@ -24,10 +22,9 @@ from monitor.web.text import words
 async def services(request: web.Request) -> web.Response:
     """Render all services, those that are blocked somewhere first."""
     site = request.app[SITE]
-    async with site.database.reading() as connection:
-        verdicts = await newest_verdicts(connection, recent_since(site))
-        opened = await list_events(connection, state="open", limit=500)
-    countries, rows = country_matrix(site.catalogue.services, states_now(verdicts), opened)
+    present = await site.present.get()
+    opened = present.opened
+    countries, rows = country_matrix(site.catalogue.services, present.kinds(), opened)
     cells = {id: cells for id, _, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
@@ -52,25 +49,23 @@ async def services(request: web.Request) -> web.Response:
 async def countries(request: web.Request) -> web.Response:
     """Render all countries that have a vantage, a measurement or an event."""
     site = request.app[SITE]
-    async with site.database.reading() as connection:
-        verdicts = await newest_verdicts(connection, recent_since(site))
-        opened = await list_events(connection, state="open", limit=500)
-        probes = await fleet(site, connection, verdicts)
-    rows = country_matrix(site.catalogue.services, states_now(verdicts), opened)
-    vantages = active(probes, "vantage")
+    present = await site.present.get()
+    opened = present.opened
+    rows = country_matrix(site.catalogue.services, present.kinds(), opened)
+    vantages = active(fleet(site, present), "vantage")
     places = worldmap.places(rows[0], rows[1], vantages, opened)
-    networks: dict[str, set[int]] = {}
+    total = Counter(probe.country for probe, _ in vantages)
+    online = Counter(probe.country for probe, status in vantages if status == "online")
+    networks: dict[str, set[int]] = defaultdict(set)
     for probe, _ in vantages:
-        networks.setdefault(probe.country, set()).add(probe.asn)
-    for one in verdicts:
-        networks.setdefault(one.country, set()).add(one.asn)
+        networks[probe.country].add(probe.asn)
+    for state in present.states():
+        networks[state.country].add(state.asn)
     listed = [
         {
             "place": place,
-            "online": sum(
-                status == "online" for probe, status in vantages if probe.country == place.country
-            ),
-            "total": sum(probe.country == place.country for probe, _ in vantages),
+            "online": online[place.country],
+            "total": total[place.country],
             "networks": sorted(networks.get(place.country, ())),
             "events": [event for event in opened if event.country == place.country],
         }

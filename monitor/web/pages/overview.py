@@ -10,15 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event
-from monitor.detection.sequence.present import states_now
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
-from monitor.store.reading.newest import newest_verdicts
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips, worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
-from monitor.web.fleet import active, fleet, recent_since
+from monitor.web.fleet import active, fleet
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
@@ -32,11 +30,10 @@ STRIPS = 60
 async def page(request: web.Request) -> web.Response:
     """Render the overview."""
     site = request.app[SITE]
+    present = await site.present.get()
+    opened, probes = present.opened, fleet(site, present)
     async with site.database.reading() as connection:
-        opened = await list_events(connection, state="open", limit=500)
         latest = await list_events(connection, limit=100)
-        verdicts = await newest_verdicts(connection, recent_since(site))
-        probes = await fleet(site, connection, verdicts)
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
         drawn = [(event, await event_drawing(site, connection, event)) for event in shown[:STRIPS]]
@@ -45,7 +42,7 @@ async def page(request: web.Request) -> web.Response:
     controls = [probe for probe in online if probe.role == "control"]
     names = site.service_names
     ended = [event for event in latest if event.state != "open"]
-    table = country_matrix(site.catalogue.services, states_now(verdicts), opened)
+    table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
         "title": "What is blocked now",
         "headline": event_text.overview(

@@ -22,7 +22,7 @@ from monitor.detection.model import (
     Verdict,
     layer_of,
 )
-from monitor.detection.sequence.present import LatestVerdict, states_now
+from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
 from monitor.store.reading.events import list_events
@@ -30,7 +30,7 @@ from monitor.store.reading.newest import newest_verdicts
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
-from monitor.web.fleet import Probes, active, fleet, recent_since, watchlist_of_network
+from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
@@ -82,16 +82,12 @@ async def country(request: web.Request) -> web.Response:
     if code not in words.COUNTRIES and code != UNKNOWN:
         raise web.HTTPNotFound(reason="No country has this code.")
     here = PlaceFilter(name=words.country(code), country=code)
+    present = await site.present.get()
+    members = [each for each in active(fleet(site, present)) if each[0].country == code]
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
-        verdicts = await newest_verdicts(connection, recent_since(site), Filter(country=code))
-        members = [
-            (probe, status)
-            for probe, status in active(await fleet(site, connection, verdicts))
-            if probe.country == code
-        ]
         values = await shared_values(site, connection, here, events, members)
-    rows = states_now(verdicts)
+    rows = present.states(Filter(country=code))
     opened = open_events(events)
     values |= {
         "title": words.sentence(here.name),
@@ -112,14 +108,10 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No network has this number.")
     if request.match_info["asn"] != str(asn):
         raise web.HTTPMovedPermanently(f"/as/{asn}")
+    members = [each for each in active(fleet(site, await site.present.get())) if each[0].asn == asn]
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
-        verdicts = await newest_verdicts(connection, recent_since(site), Filter(asn=asn))
-        members = [
-            (probe, status)
-            for probe, status in active(await fleet(site, connection, verdicts))
-            if probe.asn == asn
-        ]
+        verdicts = await newest_verdicts(connection, site.recent_since(), Filter(asn=asn))
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}

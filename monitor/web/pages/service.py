@@ -18,7 +18,7 @@ from monitor.web.draw.matrix import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import words
-from monitor.web.views import present_states, window
+from monitor.web.views import window
 
 
 async def page(request: web.Request) -> web.Response:
@@ -33,7 +33,7 @@ async def page(request: web.Request) -> web.Response:
         opened = {event.country: event for event in events if event.state == "open"}
         chosen = await window(site, connection, service.id)
         rows = await count_states(connection, targets, chosen.since, chosen.until, chosen.width)
-    now = await present_states(site, Filter(service=service.id))
+    now = (await site.present.get()).states(Filter(service=service.id))
     by_country: dict[str, list[StateCount]] = defaultdict(list)
     for row in rows:
         by_country[row.country].append(row)
@@ -49,7 +49,7 @@ async def page(request: web.Request) -> web.Response:
             {
                 "country": country,
                 "event": opened.get(country),
-                "cell": cell(places[country], opened.get(country)),
+                "cell": cell({row.state for row in places[country]}, opened.get(country)),
                 "strip": drawn,
                 "networks": sorted(networks),
             }

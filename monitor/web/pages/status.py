@@ -129,6 +129,7 @@ async def health_of(site: Site) -> Health:
     now = site.clock()
     interval = site.interval_seconds * 1000
     span = max(site.policy.ms(LOOK_BACK_SECONDS), 3 * interval)
+    probes = fleet(site, await site.present.get())
     async with site.database.reading() as connection:
         arrivals = await recent_arrivals(connection, now - span)
         last = await last_received(connection)
@@ -136,7 +137,6 @@ async def health_of(site: Site) -> Health:
         folded = await folded_rounds(connection)
         waiting = await count_unread(connection)
         detecting = await has_detector(connection, now)
-        probes = await fleet(site, connection)
         stored = await store_bytes(connection)
         kind = connection.dialect.name
     if len(arrivals) == MAX_ARRIVALS:

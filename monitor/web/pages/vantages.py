@@ -9,10 +9,8 @@ from itertools import groupby
 
 from aiohttp import web
 
-from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import list_measurements_of_probe
 from monitor.store.reading.vantages import VantageRow, liveness_lines
-from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.fleet import (
     MAX_CLOCK_ERROR_MS,
@@ -36,24 +34,22 @@ PAGE_ROUNDS = 288
 """Liveness rounds shown on the page of one vantage."""
 MAX_MEASUREMENTS = 60
 """Measurements shown on the page of one vantage."""
-MAX_EVENTS = 500
-"""Open events of its country that are searched for the vantage's watchlist."""
 
 
 async def listing(request: web.Request) -> web.Response:
     """Render all vantages, those who have left last."""
     site = request.app[SITE]
+    probes = sorted(
+        fleet(site, await site.present.get()),
+        key=lambda each: (
+            each[1] == "revoked", each[0].role, each[0].country, each[0].asn, each[0].id
+        ),
+    )  # fmt: skip
+    ids = [probe.id for probe, _ in probes]
+    after = request.query.get("after", "")
+    first = ids.index(after) + 1 if after in ids else 0
+    page = probes[first : first + PAGE_ROWS]
     async with site.database.reading() as connection:
-        probes = sorted(
-            await fleet(site, connection),
-            key=lambda each: (
-                each[1] == "revoked", each[0].role, each[0].country, each[0].asn, each[0].id
-            ),
-        )  # fmt: skip
-        ids = [probe.id for probe, _ in probes]
-        after = request.query.get("after", "")
-        first = ids.index(after) + 1 if after in ids else 0
-        page = probes[first : first + PAGE_ROWS]
         lines = await liveness_lines(
             connection, [probe.id for probe, _ in page], since(site, LIST_ROUNDS), LIST_ROUNDS
         )
@@ -76,18 +72,16 @@ async def page(request: web.Request) -> web.Response:
     """Render one vantage."""
     site = request.app[SITE]
     id = request.match_info["vantage"]
+    present = await site.present.get()
+    found = next((each for each in fleet(site, present) if each[0].id == id), None)
+    if found is None:
+        raise web.HTTPNotFound(reason="No vantage has this id.")
+    probe, status = found
     async with site.database.reading() as connection:
-        probes = await fleet(site, connection)
-        found = next((each for each in probes if each[0].id == id), None)
-        if found is None:
-            raise web.HTTPNotFound(reason="No vantage has this id.")
-        probe, status = found
         lines = await liveness_lines(connection, [id], since(site, PAGE_ROUNDS), PAGE_ROUNDS)
         measurements = await list_measurements_of_probe(
             connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS
         )
-        here = Filter(country=probe.country)
-        opened = await list_events(connection, here, state="open", limit=MAX_EVENTS)
     registered = await site.database.registry.probe(id)
     known = vantage_health(lines.get(id, ()), registered.status if registered else b"")
     window, strip = liveness(site, known)
@@ -100,7 +94,7 @@ async def page(request: web.Request) -> web.Response:
         "clock": clock(known),
         "window": window,
         "strip": strip,
-        "watch": watchlist(opened).get(id, ()),
+        "watch": watchlist(present.opened).get(id, ()),
         "measurements": [
             (
                 round,

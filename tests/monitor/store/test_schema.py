@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
-from monitor.store.reading.newest import newest_verdicts
+from monitor.store.reading.newest import newest_verdicts, revisions
 from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, verdict
 from tests.monitor.store.stage import acting
 
@@ -39,12 +39,14 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
     async with writing(store.engines) as connection:
         await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
         await connection.execute(sa.text("DROP TABLE newest_verdict"))
+        await connection.execute(sa.text("DROP TABLE revision"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     await store.close()
     store = await open_database(empty_url)
     assert len(await store.facts.arrivals(0)) == 2
     async with store.reading() as reader:
         assert [each.round for each in await newest_verdicts(reader, NOON)] == [NOON + MINUTE]
+        assert await revisions(reader) == {"wechat": 1}
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert "ix_verdict_round_measurement" in {each["name"] for each in names}
     await store.close()

@@ -8,6 +8,7 @@ from monitor.detection.model import EventState, State, Verdict
 from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.reading.vantages import VantageRow
 from monitor.web import fleet
+from monitor.web.present import Present, service_present
 from monitor.web.site import Site
 from probes.wire.codec import Status, encode, encode_message
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
@@ -110,8 +111,14 @@ def status(site: Site, row: VantageRow, *states: State, offset: int | None = Non
         )
         for n, state in enumerate(states)
     ]  # fmt: skip
-    offsets = {} if offset is None else {"p": offset}
-    ((_, found),) = fleet.probe_statuses(site, [row], sights, offsets)
+    judged = service_present(1, sights)
+    present = Present(
+        revision=1,
+        vantages=[row],
+        offsets={} if offset is None else {"p": offset},
+        offline=judged.offline - judged.heard,
+    )
+    ((_, found),) = fleet.fleet(site, present)
     return found
 
 
@@ -129,8 +136,7 @@ async def test_statuses(site: Site) -> None:
 
 
 async def test_the_fleet_of_the_store(site: Site) -> None:
-    async with site.database.reading() as connection:
-        found = {row.id: status for row, status in await fleet.fleet(site, connection)}
+    found = {row.id: status for row, status in fleet.fleet(site, await site.present.get())}
     assert found[world.PEOPLE[4].id] == found[world.OFFLINE] == "degraded"
     assert found[world.SLEEPING] == "silent"
     assert found[world.GONE] == "revoked"

@@ -6,17 +6,9 @@ import dataclasses
 
 from msgspec.structs import replace
 
-from monitor.detection.model import State
-from monitor.store.records import Filter
 from monitor.web import views
 from monitor.web.site import Site
 from tests.world import site as world
-
-
-async def test_presents_are_filtered(site: Site) -> None:
-    rows = await views.present_states(site, Filter(country="RU", asn=64501, target="wechat/web"))
-    assert [(row.state, row.agreeing, row.vantages) for row in rows] == [(State.BLOCKED, 3, 3)]
-    assert await views.present_states(site, Filter(service="telegram")) == []
 
 
 async def test_a_snapshot_leaves_out_who_was_revoked(site: Site) -> None:

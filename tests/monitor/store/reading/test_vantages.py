@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.store.database import Database
-from monitor.store.reading.vantages import clock_offsets, liveness_lines
+from monitor.store.reading.vantages import clock_readings, liveness_lines
 from monitor.store.records import Admitted
 from probes.wire.codec import decode, encode
 from tests.monitor.store.samples import (
@@ -37,9 +37,14 @@ async def test_the_newest_clock_of_each_probe_counts(store: Database) -> None:
         [],
     )
     async with store.reading() as connection:
-        found = await clock_offsets(connection, NOON)
-        assert found == {f"p-{1:016x}": -12, f"p-{2:016x}": 45_000}
-        assert await clock_offsets(connection, NOON + 2 * MINUTE) == {}
+        found = await clock_readings(connection, NOON)
+        offsets = {probe: each.offset for probe, each in found.items()}
+        assert offsets == {f"p-{1:016x}": -12, f"p-{2:016x}": 45_000, f"p-{3:016x}": None}
+        assert await clock_readings(connection, NOON, found) == found
+        first = f"p-{1:016x}"
+        older = {first: replace(found[first], measurement="0" * 32, offset=7)}
+        assert await clock_readings(connection, NOON, older) == found
+        assert await clock_readings(connection, NOON + 2 * MINUTE, found) == {}
 
 
 async def test_newest_liveness_lines(store: Database) -> None:

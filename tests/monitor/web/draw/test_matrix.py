@@ -5,7 +5,6 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.model import State
-from monitor.detection.sequence.present import PresentState
 from monitor.web.draw.matrix import cell, country_matrix
 from monitor.web.site import Site
 from tests.world import site as world
@@ -13,20 +12,13 @@ from tests.world import site as world
 EVENTS = {event.id: event for event in world.events()}
 
 
-def row(state: State, target: str = "wechat/web", asn: int = 1) -> PresentState:
-    return PresentState(
-        target=target, country="RU", asn=asn, state=state, technique=None, rule="r",
-        vantages=1, agreeing=1, round=0,
-    )  # fmt: skip
-
-
 def test_without_an_event_nothing_is_called_blocked() -> None:
     for state in (State.BLOCKED, State.IMPAIRED, State.THROTTLED):
-        made = cell([row(state), row(State.OK)], None)
+        made = cell([state, State.OK], None)
         assert made is not None
         assert made["word"] == "cause unclear"
         assert made["event"] is None
-    inhibited = cell([row(State.BLOCKED)], EVENTS[world.INHIBITED])
+    inhibited = cell([State.BLOCKED], EVENTS[world.INHIBITED])
     assert inhibited is not None
     assert inhibited["word"] == "cause unclear"
     assert cell([], None) is None
@@ -39,10 +31,10 @@ def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:
         world.SINGLE: ("single", "seen from one vantage only"),
     }
     for id, (kind, word) in words.items():
-        made = cell([row(State.OK)], EVENTS[id])
+        made = cell([State.OK], EVENTS[id])
         assert made is not None
         assert (made["kind"], made["word"]) == (kind, word)
-    part = cell([row(State.OK)], replace(EVENTS[world.CONFIRMED], extent="partial"))
+    part = cell([State.OK], replace(EVENTS[world.CONFIRMED], extent="partial"))
     assert part is not None
     assert part["kind"] == "impaired"
     for state, word in (
@@ -51,13 +43,13 @@ def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:
         (State.VANTAGE_OFFLINE, "vantage offline"),
         (State.INSUFFICIENT, "no data"),
     ):
-        made = cell([row(state)], None)
+        made = cell([state], None)
         assert made is not None
         assert made["word"] == word
 
 
 async def test_the_matrix_puts_what_is_blocked_first(site: Site) -> None:
-    rows = [row(State.OK, "signal/messaging"), row(State.OK), row(State.OK, "telegram/web")]
-    countries, listed = country_matrix(site.catalogue.services, rows, [EVENTS[world.CONFIRMED]])
+    states = {(service, "RU"): {State.OK} for service in ("signal", "wechat", "telegram")}
+    countries, listed = country_matrix(site.catalogue.services, states, [EVENTS[world.CONFIRMED]])
     assert countries == ["RU"]
     assert [name for _, name, _ in listed] == ["WeChat", "Signal", "Telegram"]

@@ -6,12 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
-from monitor.detection.sequence.present import LatestVerdict, states_now
-from monitor.store.reading.events import list_events
-from monitor.store.reading.newest import newest_verdicts
+from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Filter
 from monitor.web.draw.matrix import network_matrix
-from monitor.web.fleet import recent_since
 from monitor.web.pages import places
 from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
@@ -127,11 +125,9 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
 
 
 async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
-    async with site.database.reading() as connection:
-        sights = await newest_verdicts(connection, recent_since(site))
-        opened = await list_events(connection, state="open")
-    rows = [row for row in states_now(sights) if row.country == "RU"]
-    here = [event for event in opened if event.country == "RU"]
+    present = await site.present.get()
+    rows = present.states(Filter(country="RU"))
+    here = [event for event in present.opened if event.country == "RU"]
     networks, listed = network_matrix(site.catalogue.services, rows, here)
     assert networks == [64501, 64502]
     words = {name: [cell["word"] if cell else None for cell in cells] for _, name, cells in listed}

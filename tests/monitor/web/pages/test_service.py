@@ -5,11 +5,19 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.detection.model import State, Tier
+from monitor.detection.sequence.present import PresentState
 from monitor.web.pages import service
-from tests.monitor.web.draw.test_matrix import EVENTS, row
+from tests.monitor.web.draw.test_matrix import EVENTS
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client
+
+
+def row(state: State, target: str = "wechat/web", asn: int = 1) -> PresentState:
+    return PresentState(
+        target=target, country="RU", asn=asn, state=state, technique=None, rule="r",
+        vantages=1, agreeing=1, round=0,
+    )  # fmt: skip
 
 
 async def test_the_headline_answers_the_question(web: Client) -> None:

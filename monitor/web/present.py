@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The present, kept in memory: open events, states of targets in networks, vantages.
+
+Each is read again only when it has changed: what is concluded when the number of its service has
+grown (`monitor.store.reading.newest.revisions`), vantages after a few seconds. So a page costs the
+same however large the fleet is, also in a web server that runs apart from the detector.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from monitor.detection.model import Event, State
+from monitor.detection.sequence.present import LatestVerdict, PresentState, states_now
+from monitor.store.database import Database
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.events import list_events
+from monitor.store.reading.newest import newest_verdicts, revisions
+from monitor.store.reading.vantages import (
+    ClockReading,
+    VantageRow,
+    clock_readings,
+    list_vantages,
+)
+from monitor.store.records import Filter
+
+CHECK_SECONDS = 0.25
+"""What was concluded is looked up at most this often."""
+VANTAGES_SECONDS = 2.0
+"""Vantages report all the time: they are read at most this often."""
+CLOCKS_SECONDS = 10.0
+"""What liveness measurements say about the clocks of vantages is read at most this often."""
+MAX_EVENTS = 1000
+"""Open events that pages and metrics show."""
+
+
+class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest verdicts on one service."""
+
+    number: int
+    """Of its conclusions, from `revisions`."""
+    oldest: int
+    """Oldest round among the verdicts; they are read again when it is the present no more."""
+    states: Sequence[PresentState] = ()
+    """By target, country, network."""
+    by_country: Mapping[str, Sequence[PresentState]] = {}
+    kinds: Mapping[str, frozenset[State]] = {}
+    """Which states there are, by country."""
+    counts: Mapping[State, int] = {}
+    offline: frozenset[str] = frozenset()
+    """Probes with a verdict that says that the vantage was offline."""
+    heard: frozenset[str] = frozenset()
+    """Probes with any other verdict."""
+
+
+def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePresent:
+    """Sum up the newest verdicts on a service."""
+    states = states_now(verdicts)
+    by_country: dict[str, list[PresentState]] = defaultdict(list)
+    for row in states:
+        by_country[row.country].append(row)
+    off = State.VANTAGE_OFFLINE
+    return ServicePresent(
+        number=number,
+        oldest=min((each.round for each in verdicts), default=2**63),
+        states=states,
+        by_country=by_country,
+        kinds={place: frozenset(row.state for row in rows) for place, rows in by_country.items()},
+        counts=Counter(row.state for row in states),
+        offline=frozenset(each.probe for each in verdicts if each.verdict.state is off),
+        heard=frozenset(each.probe for each in verdicts if each.verdict.state is not off),
+    )
+
+
+class Present(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known at one moment."""
+
+    revision: int
+    """Another one whenever anything else here differs, vantages and clock excepted."""
+    services: Mapping[str, ServicePresent] = {}
+    opened: Sequence[Event] = ()
+    """Open events, newest onset first."""
+    vantages: Sequence[VantageRow] = ()
+    """Every probe that ever enrolled, by country, network and id."""
+    offsets: Mapping[str, int] = {}
+    """Clock error in milliseconds by probe, where it is known."""
+    offline: frozenset[str] = frozenset()
+    """Probes whose newest verdicts all say that they were offline."""
+
+    def kinds(self) -> Mapping[tuple[str, str], frozenset[State]]:
+        """Which states there are, by service and country."""
+        return {
+            (name, place): states
+            for name, service in self.services.items()
+            for place, states in service.kinds.items()
+        }
+
+    def states(self, chosen: Filter = Filter()) -> Sequence[PresentState]:  # noqa: B008 - frozen
+        """States of targets in networks, by target, country and network. The filter's times are
+        not used."""
+        names = [chosen.service] if chosen.service is not None else sorted(self.services)
+        if chosen.target is not None:
+            names = [name for name in names if name == chosen.target.partition("/")[0]]
+        found: list[PresentState] = []
+        for name in names:
+            if (service := self.services.get(name)) is None:
+                continue
+            found += (
+                service.states
+                if chosen.country is None
+                else service.by_country.get(chosen.country, ())
+            )
+        return [
+            row
+            for row in found
+            if chosen.target in (None, row.target) and chosen.asn in (None, row.asn)
+        ]
+
+
+class PresentReader:
+    """Keeps the `Present` of a store. `since` gives the first round (Unix ms) that counts as the
+    present; `max_seconds` limits the age of everything, 0 for none."""
+
+    def __init__(
+        self,
+        database: Database,
+        since: Callable[[], int],
+        max_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database, self._since, self._clock = database, since, clock
+        self._check_seconds = min(CHECK_SECONDS, max_seconds)
+        self._vantages_seconds = min(VANTAGES_SECONDS, max_seconds)
+        self._present = Present(revision=0)
+        self._clocks_seconds = min(CLOCKS_SECONDS, max_seconds)
+        self._clocks: Mapping[str, ClockReading] = {}
+        self._checked = self._listed = self._timed = float("-inf")
+        self._turn = asyncio.Lock()
+
+    async def get(self) -> Present:
+        """The present, read from the store as far as it has changed. Raises
+        StoreUnavailableError."""
+        if not self._is_young(self._checked, self._check_seconds):
+            # One request reads, the others wait for it. When its client goes away, so does its
+            # statement, and the next one reads.
+            asked = self._clock()
+            async with self._turn:
+                if self._checked < asked:
+                    async with self._database.reading() as connection:
+                        await self._refresh(connection)
+        return self._present
+
+    def _is_young(self, at: float, seconds: float) -> bool:
+        return self._clock() - at < seconds
+
+    async def _refresh(self, connection: ReadTransaction) -> None:
+        began, since = self._clock(), self._since()
+        numbers = await revisions(connection)
+        before = self._present
+        services = {name: each for name, each in before.services.items() if name in numbers}
+        changed = not before.revision or len(services) < len(before.services)
+        opened, offline = before.opened, before.offline
+        for name, number in numbers.items():
+            known = services.get(name)
+            if known is None or known.number != number or known.oldest < since:
+                verdicts = await newest_verdicts(connection, since, Filter(service=name))
+                services[name], changed = service_present(number, verdicts), True
+                await asyncio.sleep(0)
+        vantages = before.vantages
+        if not self._is_young(self._listed, self._vantages_seconds):
+            vantages = await list_vantages(connection)
+            self._listed = began
+        if not self._is_young(self._timed, self._clocks_seconds):
+            self._clocks = await clock_readings(connection, since, self._clocks)
+            self._timed = began
+        if changed:
+            opened = await list_events(connection, state="open", limit=MAX_EVENTS)
+            silent = frozenset().union(*(each.offline for each in services.values()))
+            offline = silent.difference(*(each.heard for each in services.values()))
+        self._present = Present(
+            revision=before.revision + changed,
+            services=services,
+            opened=opened,
+            vantages=vantages,
+            offsets={
+                probe: one.offset for probe, one in self._clocks.items() if one.offset is not None
+            },
+            offline=offline,
+        )
+        self._checked = began

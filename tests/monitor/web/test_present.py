@@ -1,0 +1,125 @@
+"""What is kept in memory of the present: read again when it has changed, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.detection.model import State
+from monitor.store.database import Database, open_database
+from monitor.store.records import Filter
+from monitor.web.present import PresentReader
+from tests.monitor.store.samples import (
+    MINUTE,
+    NOON,
+    admitted,
+    concluded,
+    judged_store,
+    verdict,
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Any:
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    await judged_store(database)
+    yield database
+    await database.close()
+
+
+def reads(store: Database) -> list[str]:
+    """The statements that the store is asked from now on."""
+    asked: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    sa.event.listen(store.engines.read.sync_engine, "before_cursor_execute", note)
+    return asked
+
+
+async def conclude(store: Database, number: int, state: State, at: int = NOON + 3 * MINUTE) -> None:
+    row = admitted(number, probe=1, at=at)
+    await store.facts.add([row], [])
+    await store.conclusions.save([concluded(verdicts=(verdict(row, state),))], number)
+
+
+async def test_states_are_filtered(store: Database) -> None:
+    present = await PresentReader(store, lambda: NOON, 0).get()
+    assert len(present.states()) == 4
+    ((first, second), (here,)) = (
+        present.states(Filter(service="wechat")),
+        present.states(Filter(target="signal/messaging", country="RU", asn=64501)),
+    )
+    assert [(first.country, first.state), (second.country, second.state)] == [
+        ("FR", State.OK),
+        ("RU", State.BLOCKED),
+    ]
+    assert (here.target, here.state, here.vantages) == ("signal/messaging", State.BLOCKED, 1)
+    assert present.states(Filter(service="telegram")) == []
+    assert present.kinds()["wechat", "RU"] == {State.BLOCKED}
+
+
+async def test_only_services_with_new_conclusions_are_read_again(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 0)
+    before = await reader.get()
+    asked = reads(store)
+    assert (await reader.get()).revision == before.revision
+    assert not [each for each in asked if "newest_verdict" in each]
+    await conclude(store, 90, State.OK)
+    after = await reader.get()
+    assert len([each for each in asked if "newest_verdict" in each]) == 1
+    assert after.revision == before.revision + 1
+    assert after.services["signal"] is before.services["signal"]
+    assert after.states(Filter(service="wechat", country="RU"))[0].state is State.OK
+
+
+async def test_what_is_over_is_not_the_present(store: Database) -> None:
+    since = NOON
+    reader = PresentReader(store, lambda: since, 0)
+    await conclude(store, 91, State.DOWN)
+    assert len((await reader.get()).states()) == 4
+    since = NOON + 3 * MINUTE
+    (left,) = (await reader.get()).states()
+    assert left.state is State.DOWN
+
+
+async def test_a_store_that_is_judged_again_from_the_start_is_empty_meanwhile(
+    store: Database,
+) -> None:
+    reader = PresentReader(store, lambda: NOON, 0)
+    assert (await reader.get()).states()
+    await store.conclusions.clear()
+    assert (await reader.get()).states() == []
+    await conclude(store, 92, State.OK)
+    assert len((await reader.get()).states()) == 1
+
+
+async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 0)
+    await conclude(store, 93, State.VANTAGE_OFFLINE)
+    assert (await reader.get()).offline == frozenset()  # Signal still answers
+    row = admitted(94, probe=1, at=NOON + 3 * MINUTE, target="signal/messaging")
+    await store.facts.add([row], [])
+    said = verdict(row, State.VANTAGE_OFFLINE)
+    await store.conclusions.save([concluded(service="signal", verdicts=(said,))], 94)
+    assert (await reader.get()).offline == {f"p-{1:016x}"}
+
+
+async def test_within_its_age_nothing_is_asked(store: Database) -> None:
+    now = 100.0
+    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
+    before = await reader.get()
+    await conclude(store, 95, State.OK)
+    asked = reads(store)
+    assert await reader.get() is before
+    assert asked == []
+    now += 0.3
+    assert (await reader.get()).revision == before.revision + 1
+    assert not [each for each in asked if "FROM probe" in each]
+    now += 2.0
+    await reader.get()
+    assert [each for each in asked if "FROM probe" in each]
