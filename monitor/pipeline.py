@@ -55,7 +55,7 @@ MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 300
 READ_SECONDS = 30.0
 """Longest time that pages, API and metrics wait for the store."""
-CACHE_SECONDS = 30.0
+CACHE_SECONDS = 10.0
 """An answer of the web server is never older than this, before the pace."""
 _REFUSALS = (
     OptionError,

@@ -27,7 +27,7 @@ from monitor.store.reading.vantages import (
     clock_readings,
     list_vantages,
 )
-from monitor.store.records import Filter
+from monitor.store.records import Filter, StoreUnavailableError
 
 CHECK_SECONDS = 0.25
 """What was concluded is looked up at most this often."""
@@ -141,6 +141,7 @@ class PresentReader:
         self._clocks: Mapping[str, ClockReading] = {}
         self._checked = self._listed = self._timed = float("-inf")
         self._turn = asyncio.Lock()
+        self._behind: asyncio.Task[None] | None = None
 
     async def get(self) -> Present:
         """The present, read from the store as far as it has changed. Raises
@@ -154,6 +155,28 @@ class PresentReader:
                     async with self._database.reading() as connection:
                         await self._refresh(connection)
         return self._present
+
+    def revision(self) -> int:
+        """That of the present as it was last read; reads it anew behind this when that is long
+        ago."""
+        if self._behind is None and not self._is_young(self._checked, self._check_seconds):
+            self._behind = asyncio.create_task(self._get_behind())
+        return self._present.revision
+
+    async def _get_behind(self) -> None:
+        try:
+            await self.get()
+        except StoreUnavailableError:
+            pass  # whoever needs it finds out
+        finally:
+            self._behind = None
+
+    async def close(self) -> None:
+        """Give up what is being read behind `revision`."""
+        if self._behind is not None:
+            self._behind.cancel()
+            await asyncio.gather(self._behind, return_exceptions=True)
+            self._behind = None  # the task may not even have begun
 
     def _is_young(self, at: float, seconds: float) -> bool:
         return self._clock() - at < seconds

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """One answer for many requests: a page is made once however many people ask for it at the moment.
 
-An answer is kept for KEEP_FACTOR times as long as it took to make, and never longer than the site
-allows. So making one page again and again takes at most a tenth of the process's time, and an
-answer that costs nothing is never old. While an old answer is made anew, others get the old one.
+An answer is given for as long as nothing new was concluded. After that, and every few seconds for
+what changes with the clock, it is given once more while a new one is made behind it, so that
+nobody waits. A request waits only when there is no answer that is young enough. An answer is not
+made again before KEEP_FACTOR times as long as it took have passed: one page, however often it is
+asked for, takes at most a tenth of the process's time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -17,9 +20,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDict
 
+log = logging.getLogger(__name__)
 KEEP_FACTOR = 10.0
-STALE_FACTOR = 2.0
-"""An answer older than this many times its own lifetime is not given while a new one is made."""
 MAX_BYTES = 32 << 20
 """Bodies of all kept answers; the least recently used go first."""
 MAX_ENTRIES = 2000
@@ -29,28 +31,42 @@ PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami")
 Key = tuple[str, str]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Entry:
     status: int
     headers: CIMultiDict[str]
     body: bytes
+    revision: int
+    """Of what was concluded when the answer was begun."""
     made: float
     """Monotonic seconds."""
-    lifetime: float
-    making: bool = False
-    """Some request is making a newer one."""
+    took: float
+    """Seconds."""
 
 
 class ResponseCache:
-    """Answers by path and query. `max_seconds`: no answer is kept longer; 0 keeps none."""
+    """Answers by path and query. No answer is given `max_seconds` after it was made; 0 keeps none.
+    `revision` gives a number that changes whenever something is concluded."""
 
-    def __init__(self, max_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._max_seconds, self._clock = max_seconds, clock
+    def __init__(
+        self,
+        max_seconds: float,
+        revision: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_seconds, self._revision, self._clock = max_seconds, revision, clock
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._first: dict[Key, asyncio.Future[bool]] = {}
-        """Requests that make an answer; True when others need not make it themselves: it is kept,
+        """Answers that are being made; True when others need not make it themselves: it is kept,
         or the request went away and another one is the first."""
+        self._behind: set[asyncio.Task[object]] = set()
         self._bytes = 0
+
+    async def close(self) -> None:
+        """Give up what is being made behind answers that were given."""
+        for task in self._behind:
+            task.cancel()
+        await asyncio.gather(*self._behind, return_exceptions=True)
 
     def covers(self, request: web.Request) -> bool:
         """Whether answers to such a request may be shared."""
@@ -69,29 +85,38 @@ class ResponseCache:
         key = (request.path_qs, f"{packed} {negotiated}")
         while True:
             entry = self._entries.get(key)
-            if entry is not None:
-                age = self._clock() - entry.made
-                busy = entry.making and age <= STALE_FACTOR * entry.lifetime
-                if age <= entry.lifetime or busy:
-                    self._entries.move_to_end(key)
-                    headers = CIMultiDict(entry.headers)
-                    return web.Response(status=entry.status, headers=headers, body=entry.body)
+            if entry is not None and self._clock() - entry.made <= self._max_seconds:
+                self._entries.move_to_end(key)
+                if self._is_due(entry) and key not in self._first:
+                    self._make_behind(key, make)
+                headers = CIMultiDict(entry.headers)
+                return web.Response(status=entry.status, headers=headers, body=entry.body)
             if (first := self._first.get(key)) is None:
-                return await self._make(key, entry, make)
+                return await self._make(key, make)
             if not await asyncio.shield(first):
                 return await make()
 
+    def _is_due(self, entry: _Entry) -> bool:
+        age = self._clock() - entry.made
+        old = age > self._max_seconds / 2 or entry.revision != self._revision()
+        return old and age > KEEP_FACTOR * entry.took
+
+    def _make_behind(self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]) -> None:
+        task: asyncio.Task[object] = asyncio.create_task(self._make(key, make))
+        self._behind.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[object]) -> None:
+        self._behind.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an answer could not be made again", exc_info=error)
+
     async def _make(
-        self,
-        key: Key,
-        old: _Entry | None,
-        make: Callable[[], Awaitable[web.StreamResponse]],
+        self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         made = self._first[key] = asyncio.get_running_loop().create_future()
         shared = False
-        if old is not None:
-            old.making = True
-        began = self._clock()
+        began, revision = self._clock(), self._revision()
         try:
             response = await make()
             if (
@@ -99,24 +124,23 @@ class ResponseCache:
                 and response.status == 200
                 and isinstance(response.body, bytes)
             ):
-                self._keep(key, response, response.body, self._clock() - began)
+                self._keep(key, response, response.body, revision, self._clock() - began)
                 shared = True
             return response
         except asyncio.CancelledError:
             shared = True
             raise
         finally:
-            if old is not None:
-                old.making = False
             del self._first[key]
             made.set_result(shared)
 
-    def _keep(self, key: Key, response: web.Response, body: bytes, took: float) -> None:
+    def _keep(
+        self, key: Key, response: web.Response, body: bytes, revision: int, took: float
+    ) -> None:
         self._drop(key)
         headers = CIMultiDict(response.headers)
         headers.popall("Content-Length", None)
-        lifetime = min(self._max_seconds, KEEP_FACTOR * took)
-        self._entries[key] = _Entry(response.status, headers, body, self._clock(), lifetime)
+        self._entries[key] = _Entry(response.status, headers, body, revision, self._clock(), took)
         self._bytes += len(body)
         while self._bytes > MAX_BYTES or len(self._entries) > MAX_ENTRIES:
             self._drop(next(iter(self._entries)))

@@ -20,6 +20,7 @@ from tests.monitor.store.samples import (
     judged_store,
     verdict,
 )
+from tests.world.waiting import eventually
 
 
 @pytest.fixture
@@ -123,3 +124,17 @@ async def test_within_its_age_nothing_is_asked(store: Database) -> None:
     now += 2.0
     await reader.get()
     assert [each for each in asked if "FROM probe" in each]
+
+
+async def test_the_revision_is_read_behind_whoever_asks_for_it(store: Database) -> None:
+    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
+    now = 100.0
+    assert reader.revision() == 0
+    await eventually(lambda: reader.revision() == 1)
+    now += 0.3
+    await conclude(store, 96, State.OK)
+    assert reader.revision() == 1
+    await reader.close()  # given up: nothing was read
+    assert reader.revision() == 1
+    await eventually(lambda: reader.revision() == 2)
+    await reader.close()

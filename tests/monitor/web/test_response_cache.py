@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from monitor.web import response_cache
-from monitor.web.response_cache import KEEP_FACTOR, STALE_FACTOR, ResponseCache
+from monitor.web.response_cache import KEEP_FACTOR, ResponseCache
 from tests.world.waiting import eventually
 
 
@@ -20,14 +20,18 @@ class Origin:
     def __init__(self) -> None:
         self.now, self.took, self.made = 0.0, 1.0, 0
         self.status = 200
+        self.asked: list[str] = []
         self.gate: asyncio.Event | None = None
-        self.cache = ResponseCache(60.0, lambda: self.now)
+        self.revision = 1
+        self.cache = ResponseCache(60.0, lambda: self.revision, lambda: self.now)
         app = web.Application(middlewares=[self._shared])
         app.router.add_get("/{path:.*}", self._answer)
         self.client = TestClient(TestServer(app, handler_cancellation=True))
 
     @web.middleware
     async def _shared(self, request: web.Request, handler) -> web.StreamResponse:
+        self.asked.append(request.path)
+
         async def make() -> web.StreamResponse:
             return await handler(request)
 
@@ -53,23 +57,42 @@ async def origin() -> AsyncIterator[Origin]:
     made = Origin()
     async with made.client:
         yield made
+        await made.cache.close()
 
 
-async def test_an_answer_lasts_ten_times_what_it_took(origin: Origin) -> None:
+async def test_an_answer_lasts_until_something_is_concluded(origin: Origin) -> None:
     assert await origin.get() == "1"
+    origin.now += 30.0
+    assert [await origin.get(), await origin.get()] == ["1", "1"]
+    origin.revision += 1
+    assert await origin.get() == "1"  # nobody waits: the next answer is made behind this one
+    await eventually(lambda: origin.made == 2)
+    assert await origin.get() == "2"
+
+
+async def test_an_answer_is_made_again_after_half_of_its_time(origin: Origin) -> None:
+    await origin.get()
+    origin.now += 30.001
+    assert await origin.get() == "1"
+    await eventually(lambda: origin.made == 2)
+    assert await origin.get() == "2"
+
+
+async def test_no_answer_is_older_than_allowed(origin: Origin) -> None:
+    await origin.get()
+    origin.now += 60.001
+    assert await origin.get() == "2"
+
+
+async def test_making_one_page_takes_at_most_a_tenth_of_the_time(origin: Origin) -> None:
+    await origin.get()
+    origin.revision += 1
     origin.now += KEEP_FACTOR * origin.took
-    assert await origin.get() == "1"
+    assert [await origin.get(), await origin.get()] == ["1", "1"]
+    assert origin.made == 1
     origin.now += 0.001
-    assert await origin.get() == "2"
-
-
-async def test_an_answer_that_took_long_lasts_no_longer_than_allowed(origin: Origin) -> None:
-    origin.took = 50.0
-    assert await origin.get() == "1"
-    origin.now += 60.0
-    assert await origin.get() == "1"
-    origin.now += 0.001
-    assert await origin.get() == "2"
+    await origin.get()
+    await eventually(lambda: origin.made == 2)
 
 
 async def test_many_at_once_share_one_answer(origin: Origin) -> None:
@@ -85,16 +108,26 @@ async def test_many_at_once_share_one_answer(origin: Origin) -> None:
 async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin) -> None:
     await origin.get()
     origin.gate = asyncio.Event()
-    origin.now += KEEP_FACTOR + 0.5
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(origin.get())
-        await eventually(lambda: origin.made == 2)
-        assert await origin.get() == "1"
-        origin.now += STALE_FACTOR * KEEP_FACTOR  # now it is too old to be given
-        late = group.create_task(origin.get())
-        await eventually(lambda: bool(origin.cache._first))
-        origin.gate.set()
-    assert (first.result(), late.result()) == ("2", "2")
+    origin.now += 40.0
+    assert [await origin.get(), await origin.get()] == ["1", "1"]
+    await eventually(lambda: origin.made == 2)
+    origin.now += 20.001  # now it is too old to be given
+    late = asyncio.create_task(origin.get())
+    await eventually(lambda: len(origin.asked) == 4)
+    assert not late.done()
+    origin.gate.set()
+    assert await late == "2"
+
+
+async def test_what_is_made_behind_an_answer_ends_with_the_server(origin: Origin) -> None:
+    await origin.get()
+    origin.gate = asyncio.Event()
+    origin.now += 40.0
+    await origin.get()
+    await eventually(lambda: origin.made == 2)
+    (task,) = origin.cache._behind
+    await origin.cache.close()
+    assert task.cancelled()
 
 
 async def test_a_visitor_who_leaves_passes_the_turn_on(origin: Origin) -> None:
@@ -136,5 +169,5 @@ async def test_memory_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_nothing_is_kept_when_no_time_is_allowed(origin: Origin) -> None:
-    origin.cache = ResponseCache(0.0)
+    origin.cache = ResponseCache(0.0, lambda: 1)
     assert [await origin.get(), await origin.get()] == ["1", "2"]
