@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Verdict
-from monitor.store import newest, statements
+from monitor.store import newest, service_hours, statements
 from monitor.store.tables import measurement, vantage, verdict
 
 HOUR = 3_600_000
@@ -75,13 +75,15 @@ async def save_verdicts(
 
 async def count(connection: AsyncConnection, places: Iterable[CellKey]) -> None:
     """Recount these cells from the verdict rows."""
+    kept = sorted(places)
     values = [
         {"hour": hour, "until": hour + HOUR, "target": target, "country": country, "asn": asn}
-        for hour, target, country, asn in sorted(places)
+        for hour, target, country, asn in kept
     ]
     if values:
         await connection.execute(_forget_cells, values)
         await connection.execute(_count_cells, values)
+        await service_hours.sum_up(connection, kept)
 
 
 async def _drop(

@@ -29,6 +29,7 @@ from monitor.store.tables import (
     lease,
     newest_verdict,
     revision,
+    service_hour,
     verdict,
 )
 
@@ -198,7 +199,9 @@ class ConclusionStore:
             pruned = await statements.cursor_value(connection, PRUNED)
             for table in (detector_state, checkpoint, verdict, newest_verdict):
                 await connection.execute(sa.delete(table))
-            await connection.execute(sa.delete(cell).where(cell.c.hour >= cells.hour_of(pruned)))
+            for table in (cell, service_hour):
+                first = cells.hour_of(pruned)
+                await connection.execute(sa.delete(table).where(table.c.hour >= first))
             await connection.execute(
                 sa.delete(event).where(sa.or_(event.c.updated >= pruned, event.c.state == "open"))
             )

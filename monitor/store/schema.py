@@ -23,9 +23,9 @@ from monitor.store.engines import (
 )
 from monitor.store.tables import metadata
 
-HEAD = "0004"
+HEAD = "0005"
 """Newest revision under `migrations/versions`."""
-KNOWN = ("0001", "0002", "0003", "0004")
+KNOWN = ("0001", "0002", "0003", "0004", "0005")
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""

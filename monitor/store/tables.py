@@ -147,7 +147,7 @@ newest_verdict = sa.Table(
     sa.Column("measurement", HexId, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("ix_newest_verdict_service", "service"),
-    sa.Index("ix_newest_verdict_country_asn", "country", "asn"),
+    sa.Index("ix_newest_verdict_asn", "asn"),
 )
 """The newest verdict of each vantage on each target, written with the verdicts. It is as large as
 the fleet, however long the fleet has measured: what shows the present reads this table."""
@@ -166,12 +166,29 @@ cell = sa.Table(
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("vantages", sa.Integer, nullable=False),
     sa.Column("all_vantages", sa.Integer, nullable=False),
-    sa.Index("ix_cell_target_hour", "target", "hour"),
+    sa.Index("ix_cell_target_country_asn_hour", "target", "country", "asn", "hour"),
 )
 """Histogram of the verdicts of one hour: `hour` is its first millisecond, `n` counts
 measurements with this state and rule and `vantages` the probes that made them; `all_vantages`
 counts the probes of the whole (hour, target, country, asn), because one probe may be in
 several rows. Cells serve pages; the detector never reads them."""
+
+service_hour = sa.Table(
+    "service_hour",
+    metadata,
+    sa.Column("country", sa.Text, primary_key=True),
+    sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kinds", sa.Integer, nullable=False),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("judged", sa.BigInteger, nullable=False),
+    sa.Column("failing", sa.BigInteger, nullable=False),
+    sa.Column("vantages", sa.BigInteger, nullable=False),
+    sa.Index("ix_service_hour_service_asn_hour", "service", "asn", "hour"),
+)
+"""Cells of the last days summed up by service and network, and by service and country (`asn` -1);
+`monitor.store.service_hours` says what the columns count."""
 
 detector_state = sa.Table(
     "detector_state",

@@ -10,7 +10,7 @@ from monitor.collector.admission import REASONS
 from monitor.detection.model import Event
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import count_states, judged_rounds
+from monitor.store.reading.counts import StateCount, count_series, judged_rounds
 from monitor.store.reading.events import (
     count_transitions,
     list_ended_events,
@@ -26,26 +26,37 @@ MIN_ENDED_MS = 10_000
 """An ended event stays in the metrics at least this long, so that several scrapes see it."""
 
 
-async def window(site: Site, connection: ReadTransaction, service: str) -> strips.Window:
-    """The time window of a service's strips: up to `strips.longest`, as far as it was measured."""
+async def common_window(site: Site, connection: ReadTransaction) -> strips.Window:
+    """The time window of the strips of several services."""
+    return await window(site, connection, None)
+
+
+async def window(site: Site, connection: ReadTransaction, service: str | None) -> strips.Window:
+    """The time window of a service's strips (None: of all services together): up to
+    `strips.longest`, as far as it was measured."""
     now = site.clock()
     span = strips.longest(site.policy)
     oldest, newest = await judged_rounds(connection, service, now - span, now)
     return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
 
 
-async def event_strip(
-    site: Site,
-    connection: ReadTransaction,
-    event: Event,
-    chosen: strips.Window,
-    asns: Sequence[int],
-) -> strips.Strip:
-    """The states of an event's targets in some of its networks."""
-    rows = await count_states(
-        connection, event.targets, chosen.since, chosen.until, chosen.width, event.country, asns
-    )
-    return strips.strip(rows, chosen, site.interval_seconds * 1000)
+async def event_strips(
+    site: Site, connection: ReadTransaction, events: Sequence[Event], chosen: strips.Window
+) -> Mapping[str, strips.Strip]:
+    """By event, the states of its targets in its networks."""
+    series: dict[tuple[str, str, int], list[str]] = defaultdict(list)
+    for event in events:
+        for target in event.targets:
+            for asn in event.asns:
+                series[target, event.country, asn].append(event.id)
+    counts: dict[str, list[StateCount]] = defaultdict(list)
+    for row in await count_series(
+        connection, list(series), chosen.since, chosen.until, chosen.width
+    ):
+        for id in series[row.target, row.country, row.asn]:
+            counts[id].append(row)
+    interval = site.interval_seconds * 1000
+    return {event.id: strips.strip(counts[event.id], chosen, interval) for event in events}
 
 
 async def snapshot(site: Site) -> Snapshot:

@@ -18,7 +18,8 @@ from monitor.detection.model import State
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
-from monitor.store.statements import where_equal
+from monitor.store.service_hours import EVERY_NETWORK
+from monitor.store.statements import chunks, where_equal
 
 HOUR_MS = 3_600_000
 
@@ -138,14 +139,16 @@ def _chosen_cells(chosen: Filter) -> list[sa.ColumnElement[bool]]:
 
 
 async def judged_rounds(
-    connection: ReadTransaction, service: str, since: int, until: int
+    connection: ReadTransaction, service: str | None, since: int, until: int
 ) -> tuple[int | None, int | None]:
-    """Oldest and newest judged round of a service in a period; None when there is none."""
+    """Oldest and newest judged round of a service (None: of any) in a period; None when there is
+    none."""
     v = t.verdict.c
-    query = sa.select(v.round).where(v.service == service, v.round >= since, v.round < until)
-    oldest = await connection.scalar(query.order_by(v.round).limit(1))
-    newest = await connection.scalar(query.order_by(v.round.desc()).limit(1))
-    return oldest, newest
+    query = where_equal(sa.select(v.round), (v.service, service))
+    query = query.where(v.round >= since, v.round < until)
+    ends = [query.order_by(order).limit(1).scalar_subquery() for order in (v.round, v.round.desc())]
+    row = (await connection.execute(sa.select(*ends))).one()
+    return row[0], row[1]
 
 
 async def count_states(
@@ -174,6 +177,98 @@ async def count_states(
     )
     rows = await connection.execute(_in_networks(query, source, country, asns))
     return [StateCount(int(a), b, c, d, State(e), int(n)) for a, b, c, d, e, n in rows]
+
+
+SERIES_CHUNK = 100
+"""Series in one statement: three parameters each."""
+
+
+async def count_series(
+    connection: ReadTransaction,
+    series: Sequence[tuple[str, str, int]],
+    since: int,
+    until: int,
+    width: int,
+) -> Sequence[StateCount]:
+    """As `count_states`, of these series (target, country, network) alone: each is read by a
+    seek in the index, however many others there are."""
+    hourly = width >= HOUR_MS
+    source = t.cell.c if hourly else t.verdict.c
+    at = source.hour if hourly else source.round
+    count = sa.func.sum(source.n) if hourly else sa.func.count()
+    words = (source.target, source.country, source.asn, source.state)
+    found: list[StateCount] = []
+    for chunk in chunks(series, SERIES_CHUNK):
+        wanted = (
+            sa.values(
+                sa.column("target", sa.Text),
+                sa.column("country", sa.Text),
+                sa.column("asn", sa.BigInteger),
+            )
+            .data(list(chunk))
+            .cte("wanted")
+        )
+        query = (
+            sa.select(at, *words, count)
+            .select_from(wanted)
+            .join(
+                t.cell if hourly else t.verdict,
+                sa.and_(
+                    source.target == wanted.c.target,
+                    source.country == wanted.c.country,
+                    source.asn == wanted.c.asn,
+                ),
+            )
+            .where(at >= since, at < until)
+            .group_by(at, *words)
+        )
+        found += [
+            StateCount((when - since) // width * width + since, a, b, c, State(d), int(n))
+            for when, a, b, c, d, n in await connection.execute(query)
+        ]
+    return found
+
+
+class ServiceHour(msgspec.Struct, frozen=True):
+    """One hour of a service in a network, or in a whole country."""
+
+    service: str
+    country: str
+    asn: int
+    """EVERY_NETWORK for the country."""
+    hour: int
+    kinds: int
+    """Kinds of its series (a target in a network): bits of `monitor.store.service_hours.KINDS`."""
+    n: int
+    """Verdicts."""
+    judged: int
+    """Those that are conclusive."""
+    failing: int
+    """Those that found it blocked, throttled or impaired."""
+    vantages: int
+    """Probes that measured the service; a country's are those of its networks together."""
+
+
+async def service_hours(
+    connection: ReadTransaction,
+    services: Sequence[str],
+    since: int,
+    until: int,
+    *,
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Sequence[ServiceHour]:
+    """Hours that begin between `since` and `until` (excluded), oldest first. Without `asns`, of
+    whole countries. Kept are KEPT_HOURS."""
+    c = t.service_hour.c
+    query = (
+        sa.select(*(c[name] for name in ServiceHour.__struct_fields__))
+        .where(c.service.in_(services), c.asn.in_(asns or (EVERY_NETWORK,)))
+        .where(c.hour >= since, c.hour < until)
+        .order_by(c.hour, c.service, c.country, c.asn)
+    )
+    rows = await connection.execute(where_equal(query, (c.country, country)))
+    return [ServiceHour(*row) for row in rows]
 
 
 async def count_vantages(

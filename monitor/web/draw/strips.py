@@ -8,16 +8,18 @@ the state of the earlier one. A missing round leaves a gap.
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
 
 from monitor.detection.model import State
 from monitor.detection.policy import Policy
-from monitor.store.reading.counts import StateCount
+from monitor.store.reading.counts import ServiceHour, StateCount
+from monitor.store.service_hours import KINDS
 from monitor.web.text import words
 
 SLICES = 96
@@ -57,6 +59,11 @@ class Window(msgspec.Struct, frozen=True):
     def width(self) -> int:
         """Milliseconds of one slice."""
         return max(1, (self.until - self.since) // self.slices)
+
+    @property
+    def hourly(self) -> bool:
+        """Whether hours can be drawn in it: no slice is shorter."""
+        return self.width >= HOUR_MS and self.since % HOUR_MS == 0
 
     @property
     def length(self) -> str:
@@ -116,31 +123,72 @@ def window(
     return Window(until - span, until, slices)
 
 
+class _Slice:
+    """What is known of one slice: kinds of its series, verdicts, conclusive and failing ones."""
+
+    def __init__(self) -> None:
+        self.kinds: set[str] = set()
+        self.n = self.judged = self.failing = 0
+
+
 def strip(counts: Iterable[StateCount], window: Window, interval: int) -> Strip:
     """Return the strip of the states in a window; `interval` in ms. States are counted by series
     (network and target), so that a block of one series is not averaged away by the others."""
-    totals: list[Counter[str]] = [Counter() for _ in range(window.slices)]
-    series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in range(window.slices)]
+    slices = [_Slice() for _ in range(window.slices)]
+    series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in slices]
     for each in counts:
-        if window.since <= each.begin < window.until:
-            index = min(window.slices - 1, (each.begin - window.since) // window.width)
-            totals[index][_KIND[each.state]] += each.n
-            key = each.asn, each.target
-            series[index].setdefault(key, Counter())[_KIND[each.state]] += each.n
-    kinds = _fill_gaps([_slice_kind(each.values()) for each in series], window, interval)
+        if (index := _index(window, each.begin)) is None:
+            continue
+        kind = _KIND[each.state]
+        series[index].setdefault((each.asn, each.target), Counter())[kind] += each.n
+        one = slices[index]
+        one.n += each.n
+        one.judged += each.n * (kind != "none")
+        one.failing += each.n * (kind in ("blocked", "impaired"))
+    for one, counted in zip(slices, series, strict=True):
+        one.kinds = {_series_kind(count) for count in counted.values()}
+    return _drawn(slices, window, interval)
+
+
+def hourly_strip(hours: Iterable[ServiceHour], window: Window, interval: int) -> Strip:
+    """The same from sums of hours, for a window whose slices are hours or longer."""
+    slices = [_Slice() for _ in range(window.slices)]
+    for each in hours:
+        if (index := _index(window, each.hour)) is not None:
+            one = slices[index]
+            one.kinds |= _kinds(each.kinds)
+            one.n += each.n
+            one.judged += each.judged
+            one.failing += each.failing
+    return _drawn(slices, window, interval)
+
+
+@functools.cache
+def _kinds(bits: int) -> frozenset[str]:
+    return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
+
+
+def _index(window: Window, at: int) -> int | None:
+    if not window.since <= at < window.until:
+        return None
+    return min(window.slices - 1, (at - window.since) // window.width)
+
+
+def _drawn(slices: Sequence[_Slice], window: Window, interval: int) -> Strip:
+    kinds = _fill_gaps([_slice_kind(one.kinds) for one in slices], window, interval)
     runs: list[StripRun] = []
-    for index, (kind, count) in enumerate(zip(kinds, totals, strict=True)):
+    for index, (kind, one) in enumerate(zip(kinds, slices, strict=True)):
         begin = window.since + index * window.width
         end = begin + window.width
         if runs and runs[-1].kind == kind:
             last = runs[-1]
             runs[-1] = StripRun(
-                kind, last.word, last.x, last.width + 1, last.begin, end, last.n + count.total()
+                kind, last.word, last.x, last.width + 1, last.begin, end, last.n + one.n
             )
         else:
-            runs.append(StripRun(kind, _WORD[kind], index, 1, begin, end, count.total()))
-    total = sum(n for count in totals for kind, n in count.items() if kind != "none")
-    failing = sum(count["blocked"] + count["impaired"] for count in totals)
+            runs.append(StripRun(kind, _WORD[kind], index, 1, begin, end, one.n))
+    total = sum(one.judged for one in slices)
+    failing = sum(one.failing for one in slices)
     text = f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked"
     return Strip(
         runs=tuple(runs),
@@ -173,9 +221,9 @@ def _fill_gaps(kinds: Sequence[str | None], window: Window, interval: int) -> li
     return filled
 
 
-def _slice_kind(series: Iterable[Counter[str]]) -> str | None:
-    """The kind of a slice; None where nothing was measured."""
-    kinds = {_series_kind(count) for count in series}
+def _slice_kind(found: Collection[str]) -> str | None:
+    """The kind of a slice from those of its series; None where nothing was measured."""
+    kinds = set(found)
     if len(kinds) > 1:
         kinds.discard("none")
     if len(kinds) <= 1:

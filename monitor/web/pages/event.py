@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
@@ -21,7 +22,7 @@ from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import confidence_text, event_text
 from monitor.web.text.words import rule_comment as comment
-from monitor.web.views import event_strip
+from monitor.web.views import event_strips
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -88,7 +89,6 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
     """A strip for each affected network, from before the onset to after the end."""
     now, interval = site.clock(), site.interval_seconds * 1000
     end = event_text.ended(event)
-    made = []
     async with site.database.reading() as connection:
         _, newest = await judged_rounds(connection, event.service, event.onset, now)
         last = now if end is not None else min(now, (newest or now) + interval)
@@ -97,10 +97,8 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
         until = last if end is None else min(now, end + margin)
         since = event.onset - margin
         chosen = strips.Window(since, until) if until > since else strips.Window(since, since + 1)
-        for asn in event.asns:
-            drawn = await event_strip(site, connection, event, chosen, (asn,))
-            made.append((f"AS{asn}", drawn))
-    return made
+        alone = [replace(event, id=f"AS{asn}", asns=(asn,)) for asn in event.asns]
+        return list((await event_strips(site, connection, alone, chosen)).items())
 
 
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:

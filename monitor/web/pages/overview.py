@@ -9,18 +9,16 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.detection.model import Event
-from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
-from monitor.web.draw import strips, worldmap
+from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import SITE
 from monitor.web.text import event_text, words
-from monitor.web.views import event_strip, window
+from monitor.web.views import common_window, event_strips
 
 CHANGES = 8
 STRIPS = 60
@@ -36,7 +34,9 @@ async def page(request: web.Request) -> web.Response:
         latest = await list_events(connection, limit=100)
         last = await last_received(connection)
         shown = sorted(opened, key=lambda e: (RANK[e.tier], not e.stands, e.onset))
-        drawn = [(event, await event_drawing(site, connection, event)) for event in shown[:STRIPS]]
+        chosen = await common_window(site, connection)
+        strip_of = await event_strips(site, connection, shown[:STRIPS], chosen)
+    drawn = [(event, (strip_of[event.id], chosen)) for event in shown[:STRIPS]]
     online = [probe for probe, status in active(probes) if status == "online"]
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
@@ -64,14 +64,6 @@ async def page(request: web.Request) -> web.Response:
         "names": names,
     }
     return await render(request, "overview.html", values)
-
-
-async def event_drawing(
-    site: Site, connection: ReadTransaction, event: Event
-) -> tuple[strips.Strip, strips.Window]:
-    """The recent strip of an event's networks, and its window."""
-    chosen = await window(site, connection, event.service)
-    return await event_strip(site, connection, event, chosen, event.asns), chosen
 
 
 def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:

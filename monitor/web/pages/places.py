@@ -24,7 +24,13 @@ from monitor.detection.model import (
 )
 from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import StateCount, count_states, count_vantages, judged_rounds
+from monitor.store.reading.counts import (
+    ServiceHour,
+    StateCount,
+    count_states,
+    count_vantages,
+    service_hours,
+)
 from monitor.store.reading.events import list_events
 from monitor.store.reading.newest import newest_verdicts
 from monitor.store.records import Filter
@@ -34,6 +40,7 @@ from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
+from monitor.web.views import common_window
 
 MAX_EVENTS = 100
 MAX_ASN = 2**32 - 1
@@ -158,19 +165,6 @@ def open_events(events: Iterable[Event]) -> list[Event]:
     return [event for event in events if event.state is EventState.OPEN]
 
 
-async def common_window(site: Site, connection: ReadTransaction) -> strips.Window:
-    """One time window for the strips of all services."""
-    now = site.clock()
-    since = now - strips.longest(site.policy)
-    extents = [
-        await judged_rounds(connection, service.id, since, now)
-        for service in site.catalogue.services
-    ]
-    oldest = min((first for first, _ in extents if first is not None), default=None)
-    newest = max((last for _, last in extents if last is not None), default=None)
-    return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
-
-
 async def service_strips(
     site: Site,
     connection: ReadTransaction,
@@ -179,24 +173,49 @@ async def service_strips(
     opened: Sequence[Event],
 ) -> list[dict[str, Any]]:
     """A strip for each service that was measured here, those with an open event first."""
-    targets = [target.id for target in site.catalogue.targets]
-    rows = await count_states(
-        connection, targets, window.since, window.until, window.width, here.country, here.asns
-    )
-    by_service: dict[str, list[StateCount]] = defaultdict(list)
-    for row in rows:
-        by_service[row.target.partition("/")[0]].append(row)
+    drawn = await _strips_by_service(site, connection, window, here)
     made = [
         {
             "id": service.id,
             "name": service.name,
-            "strip": strips.strip(by_service[service.id], window, site.interval_seconds * 1000),
+            "strip": drawn[service.id],
             "events": [event for event in opened if event.service == service.id],
         }
         for service in site.catalogue.services
-        if service.id in by_service
+        if service.id in drawn
     ]
     return sorted(made, key=lambda row: (not row["events"], row["name"].lower()))
+
+
+async def _strips_by_service(
+    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
+) -> dict[str, strips.Strip]:
+    interval = site.interval_seconds * 1000
+    if window.hourly:
+        hours: dict[str, list[ServiceHour]] = defaultdict(list)
+        for hour in await _hours(site, connection, window, here):
+            hours[hour.service].append(hour)
+        return {id: strips.hourly_strip(rows, window, interval) for id, rows in hours.items()}
+    targets = [target.id for target in site.catalogue.targets]
+    counts: dict[str, list[StateCount]] = defaultdict(list)
+    for row in await count_states(
+        connection, targets, window.since, window.until, window.width, here.country, here.asns
+    ):
+        counts[row.target.partition("/")[0]].append(row)
+    return {id: strips.strip(rows, window, interval) for id, rows in counts.items()}
+
+
+async def _hours(
+    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
+) -> Sequence[ServiceHour]:
+    return await service_hours(
+        connection,
+        [service.id for service in site.catalogue.services],
+        window.since,
+        window.until,
+        country=here.country,
+        asns=here.asns,
+    )
 
 
 async def vantage_coverage(
@@ -204,11 +223,32 @@ async def vantage_coverage(
 ) -> strips.VantageCoverage:
     """How many vantages measured here, over the same time as the strips."""
     slots = strips.coverage_window(window, site.interval_seconds * 1000)
-    targets = [target.id for target in site.catalogue.targets]
-    counts = await count_vantages(
-        connection, targets, slots.since, slots.until, slots.width, here.country, here.asns
-    )
+    if slots.hourly:
+        counts = most_vantages(await _hours(site, connection, window, here), slots)
+    else:
+        counts = await count_vantages(
+            connection,
+            [target.id for target in site.catalogue.targets],
+            slots.since,
+            slots.until,
+            slots.width,
+            here.country,
+            here.asns,
+        )
     return strips.coverage_strip(counts, slots)
+
+
+def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping[int, int]:
+    """Vantages by number of the slot: those that measured the most measured service in the best
+    hour. A network of two countries has those of both."""
+    together: dict[tuple[int, str], int] = defaultdict(int)
+    for each in hours:
+        together[each.hour, each.service] += each.vantages
+    counts: dict[int, int] = defaultdict(int)
+    for (hour, _), n in together.items():
+        slot = (hour - slots.since) // slots.width
+        counts[slot] = max(n, counts[slot])
+    return counts
 
 
 def headline(

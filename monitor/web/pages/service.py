@@ -10,15 +10,17 @@ from aiohttp import web
 
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import PresentState
-from monitor.store.reading.counts import StateCount, count_states
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import ServiceHour, StateCount, count_states, service_hours
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.render import render
-from monitor.web.site import SITE
+from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.views import window
+from probes.wire.target import Service
 
 
 async def page(request: web.Request) -> web.Response:
@@ -27,33 +29,26 @@ async def page(request: web.Request) -> web.Response:
     service = site.service(request.match_info["service"])
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
-    targets = [target.id for target in service.targets]
+    interval = site.interval_seconds * 1000
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.state == "open"}
         chosen = await window(site, connection, service.id)
-        rows = await count_states(connection, targets, chosen.since, chosen.until, chosen.width)
+        drawn = await strips_by_country(site, connection, service, chosen)
     now = (await site.present.get()).states(Filter(service=service.id))
-    by_country: dict[str, list[StateCount]] = defaultdict(list)
-    for row in rows:
-        by_country[row.country].append(row)
     places: dict[str, list[PresentState]] = defaultdict(list)
     for present in now:
         places[present.country].append(present)
-    countries: list[dict[str, Any]] = []
-    for country in sorted(by_country.keys() | places.keys()):
-        drawn = strips.strip(by_country[country], chosen, site.interval_seconds * 1000)
-        networks = {row.asn for row in places[country]}
-        networks |= {row.asn for row in by_country[country]}
-        countries.append(
-            {
-                "country": country,
-                "event": opened.get(country),
-                "cell": cell({row.state for row in places[country]}, opened.get(country)),
-                "strip": drawn,
-                "networks": sorted(networks),
-            }
-        )
+    countries: list[dict[str, Any]] = [
+        {
+            "country": country,
+            "event": opened.get(country),
+            "cell": cell({row.state for row in places[country]}, opened.get(country)),
+            "strip": drawn.get(country) or strips.strip((), chosen, interval),
+            "networks": sorted({row.asn for row in places[country]}),
+        }
+        for country in sorted(drawn.keys() | places.keys())
+    ]
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
     values = {
         "title": service.name,
@@ -65,6 +60,23 @@ async def page(request: web.Request) -> web.Response:
         "window": chosen,
     }
     return await render(request, "service.html", values)
+
+
+async def strips_by_country(
+    site: Site, connection: ReadTransaction, service: Service, window: strips.Window
+) -> dict[str, strips.Strip]:
+    """A strip for each country in which the service was measured."""
+    interval = site.interval_seconds * 1000
+    if window.hourly:
+        hours: dict[str, list[ServiceHour]] = defaultdict(list)
+        for hour in await service_hours(connection, [service.id], window.since, window.until):
+            hours[hour.country].append(hour)
+        return {place: strips.hourly_strip(rows, window, interval) for place, rows in hours.items()}
+    counts: dict[str, list[StateCount]] = defaultdict(list)
+    targets = [target.id for target in service.targets]
+    for row in await count_states(connection, targets, window.since, window.until, window.width):
+        counts[row.country].append(row)
+    return {place: strips.strip(rows, window, interval) for place, rows in counts.items()}
 
 
 def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:

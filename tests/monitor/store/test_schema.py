@@ -11,8 +11,9 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.reading.counts import service_hours
 from monitor.store.reading.newest import newest_verdicts, revisions
-from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, verdict
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 from tests.monitor.store.stage import acting
 
 
@@ -40,6 +41,9 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
         await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
         await connection.execute(sa.text("DROP TABLE newest_verdict"))
         await connection.execute(sa.text("DROP TABLE revision"))
+        await connection.execute(sa.text("DROP TABLE service_hour"))
+        await connection.execute(sa.text("DROP INDEX ix_cell_target_country_asn_hour"))
+        await connection.execute(sa.text("CREATE INDEX ix_cell_target_hour ON cell (target, hour)"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     await store.close()
     store = await open_database(empty_url)
@@ -47,6 +51,8 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
     async with store.reading() as reader:
         assert [each.round for each in await newest_verdicts(reader, NOON)] == [NOON + MINUTE]
         assert await revisions(reader) == {"wechat": 1}
+        (hour,) = await service_hours(reader, ["wechat"], NOON, NOON + HOUR, country="RU")
+        assert (hour.n, hour.vantages) == (2, 1)
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert "ix_verdict_round_measurement" in {each["name"] for each in names}
     await store.close()

@@ -27,7 +27,7 @@ async def test_strips_of_an_event(site: Site) -> None:
     async with site.database.reading() as connection:
         chosen = await views.window(site, connection, "wechat")
         assert chosen.length == "3 h"
-        drawn = await views.event_strip(site, connection, event, chosen, event.asns)
+        (drawn,) = (await views.event_strips(site, connection, [event], chosen)).values()
         assert [run.kind for run in drawn.runs] == ["none", "ok", "blocked"]
         assert (drawn.failing, drawn.total) == (36, 72)
         nowhere = await views.window(site, connection, "zulip")

@@ -15,16 +15,17 @@ from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON
 
-LARGE = ("measurement", "verdict", "cell")
+LARGE = ("measurement", "verdict", "cell", "service_hour", "newest_verdict")
 """Tables that grow with what the fleet has measured."""
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
+SERIES = [(target, "RU", 64501) for target in WECHAT]
 PROBE = "p-0000000000000001"
 READS: dict[str, Read] = {
-    "newest verdicts": lambda c: newest.newest_verdicts(c, NOON),
-    "newest verdicts of a network": lambda c: newest.newest_verdicts(
-        c, NOON, Filter(country="RU", asn=64501)
+    "newest verdicts of a service": lambda c: newest.newest_verdicts(
+        c, NOON, Filter(service="wechat")
     ),
+    "newest verdicts of a network": lambda c: newest.newest_verdicts(c, NOON, Filter(asn=64501)),
     "a list of verdicts": lambda c: measurements.list_judged(c),
     "a service's verdicts": lambda c: measurements.list_judged(c, Filter(service="wechat")),
     "a target's verdicts": lambda c: measurements.list_judged(c, Filter(target=WECHAT[0])),
@@ -36,6 +37,16 @@ READS: dict[str, Read] = {
     "a strip of minutes": lambda c: counts.count_states(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
+    "hours of countries": lambda c: counts.service_hours(c, ["wechat"], NOON, NOON + HOUR),
+    "hours of a country": lambda c: counts.service_hours(
+        c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"
+    ),
+    "hours of a network": lambda c: counts.service_hours(
+        c, ["wechat", "signal"], NOON, NOON + HOUR, asns=(64501,)
+    ),
+    "series by the hour": lambda c: counts.count_series(c, SERIES, NOON, NOON + 99 * HOUR, HOUR),
+    "series by the minute": lambda c: counts.count_series(c, SERIES, NOON, NOON + HOUR, 60_000),
+    "rounds of all services": lambda c: counts.judged_rounds(c, None, NOON, NOON + HOUR),
     "a service's rounds": lambda c: counts.judged_rounds(c, "wechat", NOON, NOON + HOUR),
     "clocks": lambda c: vantages.clock_readings(c, NOON),
     "revisions": newest.revisions,

@@ -7,11 +7,14 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Event, Layer, LayerFinding, State, Technique, Verdict
 from monitor.detection.sequence.present import LatestVerdict
+from monitor.store.reading.counts import ServiceHour
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
+from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.pages import places
 from monitor.web.site import Site
+from monitor.web.views import common_window
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client
@@ -88,7 +91,7 @@ def test_missing_data_is_never_called_reachable(
 async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     opened = [EVENTS[world.CONFIRMED]]
     async with site.database.reading() as connection:
-        window = await places.common_window(site, connection)
+        window = await common_window(site, connection)
         assert window.length == "3 h"
         rows = await places.service_strips(site, connection, window, NETWORK, opened)
         watched = await places.vantage_coverage(site, connection, window, NETWORK)
@@ -104,7 +107,7 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
 
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
     async with empty.database.reading() as connection:
-        assert (await places.common_window(empty, connection)).length == "30 min"
+        assert (await common_window(empty, connection)).length == "30 min"
 
 
 async def test_a_country_page_names_blocked_services_and_networks(web: Client) -> None:
@@ -283,3 +286,13 @@ async def test_an_empty_monitor(empty: Site) -> None:
         answer = await web.get("/as/64501")
         assert answer.status == 200
         assert "no vantage stands in AS64501" in await answer.text()
+
+
+def test_coverage_of_hours_counts_the_most_measured_service() -> None:
+    def hour(service: str, asn: int, at: int, vantages: int) -> ServiceHour:
+        return ServiceHour(service, "RU", asn, at * world.HOUR, 1, 1, 1, 0, vantages)
+
+    hours = [hour("a", 1, 0, 2), hour("a", 2, 0, 3), hour("b", 1, 0, 4), hour("a", 1, 1, 1)]
+    window = strips.Window(0, 4 * world.HOUR, 2)
+    assert places.most_vantages(hours, window) == {0: 5}
+    assert places.most_vantages([], window) == {}

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of the hourly cells by service and place, from which strips of the last days are drawn.
+
+A strip of a service in a country is made of thousands of cells (targets × networks × states), and
+pages draw dozens of strips; the sum has one row an hour. What a strip shows of an hour is which
+kinds its series (a target in a network) have, so kinds are kept as a set of bits: the set of a
+country is the union of those of its networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.detection.model import State
+
+HOUR_MS = 3_600_000
+EVERY_NETWORK = -1
+"""As `asn`: all networks of the country together."""
+KEPT_HOURS = 72
+"""The longest strip is of 48 hours (`monitor.web.draw.strips.SPANS`), until the newest round."""
+KINDS = ("ok", "blocked", "impaired", "down", "unclear", "mixed", "none")
+"""Kinds of a series in an hour; the position is the bit in `service_hour.kinds`. A series is of
+the kind that three quarters of its verdicts have, else it is mixed; none: nothing conclusive."""
+_STATES = {
+    "ok": (State.OK,),
+    "blocked": (State.BLOCKED,),
+    "impaired": (State.IMPAIRED, State.THROTTLED),
+    "down": (State.DOWN,),
+    "unclear": (State.INCONCLUSIVE,),
+}
+CellKey = tuple[int, str, str, int]
+"""(hour, target, country, asn)."""
+
+
+def _counts() -> str:
+    """One column a kind: verdicts of this kind."""
+    return ", ".join(
+        f"sum(CASE WHEN c.state IN ({', '.join(repr(state.value) for state in states)}) "
+        f"THEN c.n ELSE 0 END) AS {kind}"
+        for kind, states in _STATES.items()
+    )
+
+
+def _bits() -> str:
+    """The kinds of all series of a group, as a set of bits."""
+    most = {kind: f"judged > 0 AND {kind} * 4 >= judged * 3" for kind in _STATES}
+    when = [*most.values(), f"judged > 0 AND NOT ({' OR '.join(most.values())})", "judged = 0"]
+    return " + ".join(
+        f"{1 << bit} * max(CASE WHEN {condition} THEN 1 ELSE 0 END)"
+        for bit, condition in enumerate(when)
+    )
+
+
+def insert_hours(chosen: str) -> str:
+    """The statement that sums up the cells `c` of targets `t` that are chosen."""
+    judged = " + ".join(_STATES)
+    union = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS)))
+    return (
+        "INSERT INTO service_hour "
+        "(country, asn, service, hour, kinds, n, judged, failing, vantages) "
+        "WITH counted AS (SELECT c.country, c.asn, t.service, c.hour, c.target, sum(c.n) AS n, "
+        f"max(c.all_vantages) AS vantages, {_counts()} FROM target t JOIN cell c "
+        f"ON c.target = t.id WHERE {chosen} "
+        "GROUP BY c.country, c.asn, t.service, c.hour, c.target), "
+        f"series AS (SELECT counted.*, {judged} AS judged FROM counted), "
+        f"networks AS (SELECT country, asn, service, hour, {_bits()} AS kinds, sum(n) AS n, "
+        "sum(judged) AS judged, sum(blocked + impaired) AS failing, max(vantages) AS vantages "
+        "FROM series GROUP BY country, asn, service, hour) "
+        "SELECT country, asn, service, hour, kinds, n, judged, failing, vantages FROM networks "
+        f"UNION ALL SELECT country, {EVERY_NETWORK}, service, hour, {union}, sum(n), "
+        "sum(judged), sum(failing), sum(vantages) FROM networks GROUP BY country, service, hour"
+    )
+
+
+_sum_up = sa.text(
+    insert_hours("c.hour = :hour AND c.country = :country AND t.service = :service")
+    + " ON CONFLICT (country, asn, service, hour) DO UPDATE SET kinds = excluded.kinds, "
+    "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
+    "vantages = excluded.vantages"
+)
+_forget = sa.text(
+    "DELETE FROM service_hour WHERE country = :country AND asn = :asn AND service = :service "
+    "AND (hour = :hour OR hour < :oldest)"
+)
+
+
+async def sum_up(connection: AsyncConnection, places: Iterable[CellKey]) -> None:
+    """Sum up the hours in which these cells were counted anew."""
+    networks = {
+        (hour, target.partition("/")[0], country, asn) for hour, target, country, asn in places
+    }
+    countries = {(hour, service, country) for hour, service, country, _ in networks}
+    networks |= {(*place, EVERY_NETWORK) for place in countries}
+    if not networks:
+        return
+    await connection.execute(
+        _forget,
+        [
+            {
+                "hour": hour,
+                "oldest": hour - KEPT_HOURS * HOUR_MS,
+                "service": service,
+                "country": country,
+                "asn": asn,
+            }
+            for hour, service, country, asn in sorted(networks)
+        ],
+    )
+    await connection.execute(
+        _sum_up,
+        [
+            {"hour": hour, "service": service, "country": country}
+            for hour, service, country in sorted(countries)
+        ],
+    )

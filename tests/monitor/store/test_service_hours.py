@@ -1,0 +1,101 @@
+"""Hourly sums by service and place, on both databases."""
+
+from __future__ import annotations
+
+from monitor.detection.model import State
+from monitor.store.database import Database
+from monitor.store.reading.counts import count_states, service_hours
+from monitor.store.service_hours import EVERY_NETWORK, KEPT_HOURS, KINDS
+from monitor.web.draw import strips
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
+
+TARGETS = ("wechat/messaging", "wechat/web")
+SAID = {
+    ("RU", 64501): (State.BLOCKED, State.BLOCKED, State.BLOCKED, State.OK),
+    ("RU", 64502): (State.OK, State.VANTAGE_OFFLINE, State.THROTTLED, State.IMPAIRED),
+    ("FR", 64503): (State.INSUFFICIENT, State.DOWN, State.INCONCLUSIVE, State.OK),
+}
+"""By network, the verdicts of four rounds of the first target; the second is always reachable."""
+
+
+async def judge(store: Database, at: int = NOON, refolded_after: int | None = None) -> None:
+    rows, said = [], []
+    for place, ((country, asn), states) in enumerate(SAID.items()):
+        for round, state in enumerate(states):
+            for target in TARGETS:
+                number = len(rows) + at // HOUR % 1000 * 100
+                when = at + round * 10 * MINUTE
+                row = admitted(
+                    number, probe=place, target=target, at=when, country=country, asn=asn
+                )
+                rows.append(row)
+                said.append(verdict(row, state if target == TARGETS[0] else State.OK))
+    await store.facts.add(rows, [])
+    conclusions = concluded(verdicts=tuple(said), refolded_after=refolded_after)
+    await store.conclusions.save([conclusions], len(rows))
+
+
+def names(bits: int) -> set[str]:
+    return {kind for bit, kind in enumerate(KINDS) if bits >> bit & 1}
+
+
+async def test_networks_and_countries_are_summed_up(store: Database) -> None:
+    await judge(store)
+    async with store.reading() as connection:
+        found = await service_hours(connection, ["wechat"], NOON, NOON + HOUR)
+        mine = await service_hours(
+            connection, ["wechat"], NOON, NOON + HOUR, country="RU", asns=(64501, 64502)
+        )
+        assert await service_hours(connection, ["signal"], NOON, NOON + HOUR) == []
+        assert await service_hours(connection, ["wechat"], NOON + 1, NOON + HOUR) == []
+    france, russia = found
+    assert (russia.country, russia.asn, russia.hour) == ("RU", EVERY_NETWORK, NOON)
+    assert names(russia.kinds) == {"blocked", "ok", "mixed"}
+    assert (russia.n, russia.judged, russia.failing, russia.vantages) == (16, 15, 5, 2)
+    assert names(france.kinds) == {"ok", "mixed"}
+    assert (france.n, france.judged, france.failing, france.vantages) == (8, 7, 0, 1)
+    assert [(each.asn, names(each.kinds)) for each in mine] == [
+        (64501, {"blocked", "ok"}),
+        (64502, {"mixed", "ok"}),
+    ]
+
+
+async def test_a_strip_of_sums_is_the_strip_of_the_cells(store: Database) -> None:
+    for hour in (0, 1, 3):
+        await judge(store, NOON + hour * HOUR)
+    window = strips.Window(NOON - 20 * HOUR, NOON + 4 * HOUR, 24)
+    async with store.reading() as connection:
+        for country in ("RU", "FR"):
+            hours = await service_hours(
+                connection, ["wechat"], window.since, window.until, country=country
+            )
+            cells = await count_states(
+                connection, TARGETS, window.since, window.until, HOUR, country
+            )
+            drawn = strips.hourly_strip(hours, window, 10 * MINUTE)
+            assert drawn == strips.strip(cells, window, 10 * MINUTE)
+            assert [run.kind for run in drawn.runs].count("none") == 2
+
+
+async def test_an_hour_that_is_judged_again_is_summed_up_again(store: Database) -> None:
+    await judge(store)
+    await judge(store, refolded_after=NOON - MINUTE)
+    async with store.reading() as connection:
+        found = await service_hours(connection, ["wechat"], NOON, NOON + HOUR)
+    assert [each.n for each in found] == [8, 16]
+    await store.conclusions.save([concluded(refolded_after=NOON - MINUTE)], 99)
+    async with store.reading() as connection:
+        assert await service_hours(connection, ["wechat"], NOON, NOON + HOUR) == []
+
+
+async def test_old_hours_are_dropped(store: Database) -> None:
+    await judge(store)
+    last = NOON + KEPT_HOURS * HOUR
+    await judge(store, last)
+    async with store.reading() as connection:
+        found = await service_hours(connection, ["wechat"], NOON, last + HOUR)
+        assert {each.hour for each in found} == {NOON, last}
+    await judge(store, last + HOUR)
+    async with store.reading() as connection:
+        found = await service_hours(connection, ["wechat"], NOON, last + 2 * HOUR)
+        assert {each.hour for each in found} == {last, last + HOUR}
