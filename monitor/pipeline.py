@@ -294,10 +294,11 @@ async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
     except OSError as error:
         await runner.cleanup()
         raise OptionError(f"--http: {host}:{port}: {error.strerror or error}") from None
-    try:
-        yield
-    finally:
-        await runner.cleanup()
+    async with site.background.running():
+        try:
+            yield
+        finally:
+            await runner.cleanup()
 
 
 @contextlib.asynccontextmanager

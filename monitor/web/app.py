@@ -42,8 +42,7 @@ def make_app(site: Site) -> web.Application:
     """Return the application that serves one site."""
     app = web.Application(middlewares=[_middleware], client_max_size=MAX_BODY_BYTES)
     app[SITE] = site
-    app[CACHE] = ResponseCache(site.cache_seconds, site.present.revision)
-    app.on_shutdown.append(_give_up)
+    app[CACHE] = ResponseCache(site.cache_seconds, site.present.revision, site.background)
     app.on_response_prepare.append(_add_headers)
     router = app.router
     for name, endpoint in api.LISTS:
@@ -60,11 +59,6 @@ def make_app(site: Site) -> web.Application:
     router.add_get("/static/{name:[a-zA-Z0-9.-]{1,60}}", assets.serve)
     pages.add_routes(app)
     return app
-
-
-async def _give_up(app: web.Application) -> None:
-    await app[CACHE].close()
-    await app[SITE].present.close()
 
 
 async def _metrics(request: web.Request) -> web.Response:

@@ -27,7 +27,8 @@ from monitor.store.reading.vantages import (
     clock_readings,
     list_vantages,
 )
-from monitor.store.records import Filter, StoreUnavailableError
+from monitor.store.records import Filter
+from monitor.web.background import Background
 
 CHECK_SECONDS = 0.25
 """What was concluded is looked up at most this often."""
@@ -131,9 +132,11 @@ class PresentReader:
         database: Database,
         since: Callable[[], int],
         max_seconds: float,
+        background: Background,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database, self._since, self._clock = database, since, clock
+        self._background = background
         self._check_seconds = min(CHECK_SECONDS, max_seconds)
         self._vantages_seconds = min(VANTAGES_SECONDS, max_seconds)
         self._present = Present(revision=0)
@@ -141,7 +144,8 @@ class PresentReader:
         self._clocks: Mapping[str, ClockReading] = {}
         self._checked = self._listed = self._timed = float("-inf")
         self._turn = asyncio.Lock()
-        self._behind: asyncio.Task[None] | None = None
+        self._asked: float | None = None
+        """Value of `_checked` when somebody last began to read behind `revision`."""
 
     async def get(self) -> Present:
         """The present, read from the store as far as it has changed. Raises
@@ -157,26 +161,12 @@ class PresentReader:
         return self._present
 
     def revision(self) -> int:
-        """That of the present as it was last read; reads it anew behind this when that is long
-        ago."""
-        if self._behind is None and not self._is_young(self._checked, self._check_seconds):
-            self._behind = asyncio.create_task(self._get_behind())
+        """That of the present as it was last read. When that is long ago, it is read anew behind
+        this."""
+        asked = self._checked
+        if self._asked != asked and not self._is_young(self._checked, self._check_seconds):
+            self._asked = asked if self._background.start(self.get) else None
         return self._present.revision
-
-    async def _get_behind(self) -> None:
-        try:
-            await self.get()
-        except StoreUnavailableError:
-            pass  # whoever needs it finds out
-        finally:
-            self._behind = None
-
-    async def close(self) -> None:
-        """Give up what is being read behind `revision`."""
-        if self._behind is not None:
-            self._behind.cancel()
-            await asyncio.gather(self._behind, return_exceptions=True)
-            self._behind = None  # the task may not even have begun
 
     def _is_young(self, at: float, seconds: float) -> bool:
         return self._clock() - at < seconds

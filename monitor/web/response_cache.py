@@ -11,7 +11,7 @@ asked for, takes at most a tenth of the process's time.
 from __future__ import annotations
 
 import asyncio
-import logging
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDict
 
-log = logging.getLogger(__name__)
+from monitor.web.background import Background
+
 KEEP_FACTOR = 10.0
 MAX_BYTES = 32 << 20
 """Bodies of all kept answers; the least recently used go first."""
@@ -46,27 +47,23 @@ class _Entry:
 
 class ResponseCache:
     """Answers by path and query. No answer is given `max_seconds` after it was made; 0 keeps none.
-    `revision` gives a number that changes whenever something is concluded."""
+    `revision` gives a number that changes whenever something is concluded; `background` makes the
+    next answer behind one that is given."""
 
     def __init__(
         self,
         max_seconds: float,
         revision: Callable[[], int],
+        background: Background,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_seconds, self._revision, self._clock = max_seconds, revision, clock
+        self._background = background
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._first: dict[Key, asyncio.Future[bool]] = {}
         """Answers that are being made; True when others need not make it themselves: it is kept,
         or the request went away and another one is the first."""
-        self._behind: set[asyncio.Task[object]] = set()
         self._bytes = 0
-
-    async def close(self) -> None:
-        """Give up what is being made behind answers that were given."""
-        for task in self._behind:
-            task.cancel()
-        await asyncio.gather(*self._behind, return_exceptions=True)
 
     def covers(self, request: web.Request) -> bool:
         """Whether answers to such a request may be shared."""
@@ -88,7 +85,7 @@ class ResponseCache:
             if entry is not None and self._clock() - entry.made <= self._max_seconds:
                 self._entries.move_to_end(key)
                 if self._is_due(entry) and key not in self._first:
-                    self._make_behind(key, make)
+                    self._background.start(functools.partial(self._make, key, make))
                 headers = CIMultiDict(entry.headers)
                 return web.Response(status=entry.status, headers=headers, body=entry.body)
             if (first := self._first.get(key)) is None:
@@ -100,16 +97,6 @@ class ResponseCache:
         age = self._clock() - entry.made
         old = age > self._max_seconds / 2 or entry.revision != self._revision()
         return old and age > KEEP_FACTOR * entry.took
-
-    def _make_behind(self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]) -> None:
-        task: asyncio.Task[object] = asyncio.create_task(self._make(key, make))
-        self._behind.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[object]) -> None:
-        self._behind.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("an answer could not be made again", exc_info=error)
 
     async def _make(
         self, key: Key, make: Callable[[], Awaitable[web.StreamResponse]]

@@ -12,6 +12,7 @@ from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
+from monitor.web.background import Background
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.present import PresentReader
 from probes.wire.target import Catalogue, Service
@@ -48,11 +49,15 @@ class Site:
     """Longest time that one answer serves several requests; 0: each request gets its own."""
     enrolled_before_ms: int = 0
     """The demonstration dates enrolments back by this much, so that its probes have a vote."""
+    background: Background = dataclasses.field(init=False, default_factory=Background)
+    """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)
     """What is concluded and who stands where at the moment, in memory."""
 
     def __post_init__(self) -> None:
-        reader = PresentReader(self.database, self.recent_since, self.cache_seconds)
+        reader = PresentReader(
+            self.database, self.recent_since, self.cache_seconds, self.background
+        )
         object.__setattr__(self, "present", reader)
 
     def recent_since(self) -> int:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store.database import Database, open_database
 from monitor.store.records import Filter
+from monitor.web.background import Background
 from monitor.web.present import PresentReader
 from tests.monitor.store.samples import (
     MINUTE,
@@ -49,7 +50,7 @@ async def conclude(store: Database, number: int, state: State, at: int = NOON + 
 
 
 async def test_states_are_filtered(store: Database) -> None:
-    present = await PresentReader(store, lambda: NOON, 0).get()
+    present = await PresentReader(store, lambda: NOON, 0, Background()).get()
     assert len(present.states()) == 4
     ((first, second), (here,)) = (
         present.states(Filter(service="wechat")),
@@ -65,7 +66,7 @@ async def test_states_are_filtered(store: Database) -> None:
 
 
 async def test_only_services_with_new_conclusions_are_read_again(store: Database) -> None:
-    reader = PresentReader(store, lambda: NOON, 0)
+    reader = PresentReader(store, lambda: NOON, 0, Background())
     before = await reader.get()
     asked = reads(store)
     assert (await reader.get()).revision == before.revision
@@ -80,7 +81,7 @@ async def test_only_services_with_new_conclusions_are_read_again(store: Database
 
 async def test_what_is_over_is_not_the_present(store: Database) -> None:
     since = NOON
-    reader = PresentReader(store, lambda: since, 0)
+    reader = PresentReader(store, lambda: since, 0, Background())
     await conclude(store, 91, State.DOWN)
     assert len((await reader.get()).states()) == 4
     since = NOON + 3 * MINUTE
@@ -91,7 +92,7 @@ async def test_what_is_over_is_not_the_present(store: Database) -> None:
 async def test_a_store_that_is_judged_again_from_the_start_is_empty_meanwhile(
     store: Database,
 ) -> None:
-    reader = PresentReader(store, lambda: NOON, 0)
+    reader = PresentReader(store, lambda: NOON, 0, Background())
     assert (await reader.get()).states()
     await store.conclusions.clear()
     assert (await reader.get()).states() == []
@@ -100,7 +101,7 @@ async def test_a_store_that_is_judged_again_from_the_start_is_empty_meanwhile(
 
 
 async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database) -> None:
-    reader = PresentReader(store, lambda: NOON, 0)
+    reader = PresentReader(store, lambda: NOON, 0, Background())
     await conclude(store, 93, State.VANTAGE_OFFLINE)
     assert (await reader.get()).offline == frozenset()  # Signal still answers
     row = admitted(94, probe=1, at=NOON + 3 * MINUTE, target="signal/messaging")
@@ -112,7 +113,7 @@ async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database
 
 async def test_within_its_age_nothing_is_asked(store: Database) -> None:
     now = 100.0
-    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
+    reader = PresentReader(store, lambda: NOON, 30.0, Background(), clock=lambda: now)
     before = await reader.get()
     await conclude(store, 95, State.OK)
     asked = reads(store)
@@ -127,14 +128,13 @@ async def test_within_its_age_nothing_is_asked(store: Database) -> None:
 
 
 async def test_the_revision_is_read_behind_whoever_asks_for_it(store: Database) -> None:
-    reader = PresentReader(store, lambda: NOON, 30.0, clock=lambda: now)
+    background = Background()
+    reader = PresentReader(store, lambda: NOON, 30.0, background, clock=lambda: now)
     now = 100.0
-    assert reader.revision() == 0
-    await eventually(lambda: reader.revision() == 1)
-    now += 0.3
-    await conclude(store, 96, State.OK)
-    assert reader.revision() == 1
-    await reader.close()  # given up: nothing was read
-    assert reader.revision() == 1
-    await eventually(lambda: reader.revision() == 2)
-    await reader.close()
+    assert reader.revision() == 0  # and nobody reads
+    async with background.running():
+        await eventually(lambda: reader.revision() == 1)
+        now += 0.3
+        await conclude(store, 96, State.OK)
+        assert reader.revision() == 1
+        await eventually(lambda: reader.revision() == 2)

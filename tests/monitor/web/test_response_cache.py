@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from monitor.web import response_cache
+from monitor.web.background import Background
 from monitor.web.response_cache import KEEP_FACTOR, ResponseCache
 from tests.world.waiting import eventually
 
@@ -23,7 +24,8 @@ class Origin:
         self.asked: list[str] = []
         self.gate: asyncio.Event | None = None
         self.revision = 1
-        self.cache = ResponseCache(60.0, lambda: self.revision, lambda: self.now)
+        self.background = Background()
+        self.cache = ResponseCache(60.0, lambda: self.revision, self.background, lambda: self.now)
         app = web.Application(middlewares=[self._shared])
         app.router.add_get("/{path:.*}", self._answer)
         self.client = TestClient(TestServer(app, handler_cancellation=True))
@@ -55,9 +57,8 @@ class Origin:
 @pytest.fixture
 async def origin() -> AsyncIterator[Origin]:
     made = Origin()
-    async with made.client:
+    async with made.client, made.background.running():
         yield made
-        await made.cache.close()
 
 
 async def test_an_answer_lasts_until_something_is_concluded(origin: Origin) -> None:
@@ -119,17 +120,6 @@ async def test_while_a_new_answer_is_made_others_get_the_old_one(origin: Origin)
     assert await late == "2"
 
 
-async def test_what_is_made_behind_an_answer_ends_with_the_server(origin: Origin) -> None:
-    await origin.get()
-    origin.gate = asyncio.Event()
-    origin.now += 40.0
-    await origin.get()
-    await eventually(lambda: origin.made == 2)
-    (task,) = origin.cache._behind
-    await origin.cache.close()
-    assert task.cancelled()
-
-
 async def test_a_visitor_who_leaves_passes_the_turn_on(origin: Origin) -> None:
     origin.gate = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -169,5 +159,5 @@ async def test_memory_is_bounded(origin: Origin, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_nothing_is_kept_when_no_time_is_allowed(origin: Origin) -> None:
-    origin.cache = ResponseCache(0.0, lambda: 1)
+    origin.cache = ResponseCache(0.0, lambda: 1, origin.background)
     assert [await origin.get(), await origin.get()] == ["1", "2"]
