@@ -168,6 +168,10 @@ class PresentReader:
             self._asked = asked if self._background.start(self.get) else None
         return self._present.revision
 
+    def forget_vantages(self) -> None:
+        """Read the vantages anew when they are next wanted."""
+        self._checked = self._listed = float("-inf")
+
     def _is_young(self, at: float, seconds: float) -> bool:
         return self._clock() - at < seconds
 

@@ -65,6 +65,11 @@ class ResponseCache:
         or the request went away and another one is the first."""
         self._bytes = 0
 
+    def clear(self) -> None:
+        """Forget every answer."""
+        self._entries.clear()
+        self._bytes = 0
+
     def covers(self, request: web.Request) -> bool:
         """Whether answers to such a request may be shared."""
         return (

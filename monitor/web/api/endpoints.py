@@ -38,6 +38,7 @@ from monitor.web.api.params import (
 )
 from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
+from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE
 
 
@@ -262,6 +263,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
     status, body = await enrol_answer(
         site.database.registry, await request.read(), enrolled, site.brokers
     )
+    _forget_vantages(request)
     return web.Response(status=status, body=body, content_type="application/json")
 
 
@@ -269,4 +271,11 @@ async def leave(request: web.Request) -> web.Response:
     """Revoke a probe at its own wish."""
     site = request.app[SITE]
     status, body = await leave_answer(site.database.registry, await request.read(), site.clock())
+    _forget_vantages(request)
     return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _forget_vantages(request: web.Request) -> None:
+    """Who enrols looks at the pages next."""
+    request.app[SITE].present.forget_vantages()
+    request.app[CACHE].clear()
