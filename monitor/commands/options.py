@@ -200,7 +200,7 @@ def _add_printed_files(top: Parser) -> None:
 
 
 def _add_fingerprints(top: Parser) -> None:
-    known = top.group("fingerprints", "known block pages and addresses")
+    known = top.group("fingerprints", "import, list or check known block pages and addresses")
     read = known.command(
         "import",
         "import CSV lists published by OONI (blocking-fingerprints) or the Citizen Lab "

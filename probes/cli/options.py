@@ -145,7 +145,7 @@ def build(environment: Mapping[str, str]) -> Parser:
     command("leave", "revoke this probe's credentials and delete its state")
     reflector = command(
         "reflector",
-        "run the reflector, a server next to a control that probes compare services with",
+        "run the reflector: a server next to a control, for comparison measurements",
     )
     reflector.option(
         "--listen",
