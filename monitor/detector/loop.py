@@ -428,7 +428,7 @@ class Detector:
                     checkpoints=tuple(folding.checkpoints),
                     refolded_after=refolded_after,
                     events=tuple(folding.events.values()),
-                    verdicts=tuple(folding.verdicts),
+                    facts=tuple(folding.facts),
                     journal=new.journal,
                 )
             )
@@ -442,7 +442,7 @@ class Detector:
                     maxlen=RECENT_STATES,
                 )
             progress.recent.append((one.round, one.state))
-            folding.checkpoints, folding.verdicts = [], []
+            folding.checkpoints, folding.facts = [], []
             if service in published:
                 folding.events = {}
         if changed and self.on_change is not None:

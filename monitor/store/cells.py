@@ -13,9 +13,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Verdict
+from monitor.detection.model import Fact
 from monitor.store import newest, service_hours, statements
-from monitor.store.tables import measurement, vantage, verdict
+from monitor.store.tables import measurement, verdict
 
 HOUR = 3_600_000
 CellKey = tuple[int, str, str, int]
@@ -48,24 +48,24 @@ def hour_of(round: int) -> int:
 async def save_verdicts(
     connection: AsyncConnection,
     service: str,
-    verdicts: Sequence[tuple[str, Verdict]],
+    facts: Sequence[Fact],
     *,
     replaced_after: int | None,
     pruned: int,
 ) -> None:
-    """Write verdicts and recount their cells.
+    """Write the verdicts of facts and recount their cells.
 
     With `replaced_after`, verdicts of the service's later rounds that are not among these are
-    deleted. A verdict on a measurement that is not stored (pruned meanwhile) is ignored.
+    deleted. A verdict on a measurement that was pruned meanwhile is ignored.
     """
     touched: set[CellKey] = set()
     gone: Sequence[dict[str, object]] = ()
     if replaced_after is not None:
-        touched |= await _drop(connection, service, replaced_after, {id for id, _ in verdicts})
+        touched |= await _drop(connection, service, replaced_after, {fact.id for fact in facts})
         gone = await newest.forget(connection, service, replaced_after)
-    rows, places = await _rows(connection, verdicts)
-    touched |= places
-    if rows:
+    facts = await _without_pruned(connection, facts, pruned)
+    touched |= {(hour_of(f.round), f.target, f.country, f.asn) for f in facts}
+    if rows := _rows(facts):
         await connection.execute(_set_verdict, rows)
         await newest.record(connection, rows)
     if gone:
@@ -99,42 +99,40 @@ async def _drop(
     return {(hour_of(row.round), row.target, row.country, row.asn) for row in gone}
 
 
-async def _rows(
-    connection: AsyncConnection, verdicts: Sequence[tuple[str, Verdict]]
-) -> tuple[list[dict[str, object]], set[CellKey]]:
+async def _without_pruned(
+    connection: AsyncConnection, facts: Sequence[Fact], pruned: int
+) -> Sequence[Fact]:
+    old = [fact.id for fact in facts if fact.round < pruned]
+    if not old:
+        return facts
+    left: set[str] = set()  # witnesses of events
+    for chunk in statements.chunks(old):
+        query = sa.select(measurement.c.id).where(measurement.c.id.in_(chunk))
+        left.update((await connection.execute(query)).scalars())
+    return [fact for fact in facts if fact.round >= pruned or fact.id in left]
+
+
+def _rows(facts: Sequence[Fact]) -> list[dict[str, object]]:
+    bodies: dict[int, bytes] = {}
     rows: list[dict[str, object]] = []
-    places: set[CellKey] = set()
-    for chunk in statements.chunks(verdicts):
-        query = (
-            sa.select(
-                measurement.c.id,
-                measurement.c.round,
-                vantage.c.probe,
-                vantage.c.country,
-                vantage.c.asn,
-            )
-            .join(vantage, vantage.c.number == measurement.c.vantage)
-            .where(measurement.c.id.in_([id for id, _ in chunk]))
+    for fact in facts:
+        one = fact.verdict
+        if (body := bodies.get(id(one))) is None:  # many facts share a verdict
+            body = bodies[id(one)] = _encoder.encode(one)
+        rows.append(
+            {
+                "measurement": bytes.fromhex(fact.id),
+                "target": one.target,
+                "service": one.target.partition("/")[0],
+                "country": fact.country,
+                "asn": fact.asn,
+                "probe": fact.probe,
+                "round": fact.round,
+                "state": one.state.value,
+                "layer": one.layer.value if one.layer else None,
+                "technique": one.technique.value if one.technique else None,
+                "rule": one.rule,
+                "body": body,
+            }
         )
-        beside = {row.id: row for row in await connection.execute(query)}
-        for id, one in chunk:
-            if (fact := beside.get(id)) is None:
-                continue
-            places.add((hour_of(fact.round), one.target, fact.country, fact.asn))
-            rows.append(
-                {
-                    "measurement": bytes.fromhex(id),
-                    "target": one.target,
-                    "service": one.target.partition("/")[0],
-                    "country": fact.country,
-                    "asn": fact.asn,
-                    "probe": fact.probe,
-                    "round": fact.round,
-                    "state": one.state.value,
-                    "layer": one.layer.value if one.layer else None,
-                    "technique": one.technique.value if one.technique else None,
-                    "rule": one.rule,
-                    "body": _encoder.encode(one),
-                }
-            )
-    return rows, places
+    return rows

@@ -148,7 +148,7 @@ class ConclusionStore:
         if one.events:
             await connection.execute(_set_event, [_event_row(each) for each in one.events])
         await cells.save_verdicts(
-            connection, one.service, one.verdicts, replaced_after=after, pruned=pruned
+            connection, one.service, one.facts, replaced_after=after, pruned=pruned
         )
 
     async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> None:

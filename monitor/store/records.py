@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from monitor.detection.model import Event, Stored, Verdict
+from monitor.detection.model import Event, Fact, Stored
 from probes.wire.measurement import Role
 
 
@@ -83,8 +83,8 @@ class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
     replaced."""
     events: tuple[Event, ...] = ()
     """Events touched, in their newest form."""
-    verdicts: tuple[tuple[str, Verdict], ...] = ()
-    """(measurement id, verdict)."""
+    facts: tuple[Fact, ...] = ()
+    """What was judged; their verdicts are saved."""
     journal: tuple[tuple[str, str], ...] = ()
     """(event id, transition) as first published; never rewritten, so counters never decrease."""
 

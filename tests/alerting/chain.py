@@ -141,7 +141,7 @@ class Chain:
         said = [verdict(row, states[row.stored.measurement.probe]) for row in rows]
         service = target.partition("/")[0]
         await self._save(
-            Conclusions(service=service, round=now(), state=b"state", verdicts=tuple(said))
+            Conclusions(service=service, round=now(), state=b"state", facts=tuple(said))
         )
 
     def _measured(self, who: Person, target: str) -> Any:

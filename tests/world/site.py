@@ -24,10 +24,10 @@ from monitor.detection.model import (
     Change,
     Event,
     EventState,
+    Fact,
     NetworkEvidence,
     Stored,
     Tier,
-    Verdict,
 )
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
@@ -37,6 +37,7 @@ from monitor.web.app import make_app
 from monitor.web.site import Site
 from probes.wire.codec import encode
 from probes.wire.measurement import Role, measurement_id
+from tests.monitor.store.samples import fact_of
 from tests.world.scenery import (
     BLOCKED_FROM,
     BLOCKED_SINCE,
@@ -186,14 +187,17 @@ async def fill(database: Database) -> None:
                     Admitted(stored=stored, line=encode(made), received=made.started + 2_000)
                 )
     await database.facts.add(admitted, [])
-    by_service: dict[str, list[tuple[str, Verdict]]] = {"wechat": [], "signal": [], "telegram": []}
+    by_service: dict[str, list[Fact]] = {"wechat": [], "signal": [], "telegram": []}
     for number in range(ROUNDS):
         for person in PEOPLE:
             if person.role is Role.VANTAGE:
                 for target in MEASURED:
                     said = verdict(person, target, number)
-                    id = measurement_id(person.id, target, number)
-                    by_service[target.partition("/")[0]].append((id, said))
+                    made = measurement(person, target, number)
+                    stored = Stored(
+                        measurement=made, owner=person.owner, role=person.role, enrolled=0
+                    )
+                    by_service[said.target.partition("/")[0]].append(fact_of(stored, said))
     await database.conclusions.save(
         [
             Conclusions(
@@ -201,10 +205,10 @@ async def fill(database: Database) -> None:
                 round=START + ROUNDS * INTERVAL,
                 state=b"state",
                 events=tuple(event for event in events() if event.service == service),
-                verdicts=tuple(verdicts),
+                facts=tuple(facts),
                 journal=tuple((e.id, "opened") for e in events() if e.service == service),
             )
-            for service, verdicts in by_service.items()
+            for service, facts in by_service.items()
         ],
         len(admitted),
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from monitor.detection.all_rules import rules_version
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.round_facts import facts_of
-from monitor.detection.model import Event, Fact, Stored, Verdict
+from monitor.detection.model import Event, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import step
@@ -40,7 +40,7 @@ class _ByRound:
 class Folding:
     """A fold of one service in progress, and its results so far.
 
-    `events` holds the latest form of every changed event, `verdicts` the verdicts and `checkpoints`
+    `events` holds the latest form of every changed event, `facts` what was folded and `checkpoints`
     the states to keep. The caller may empty all three after saving them.
     """
 
@@ -54,13 +54,13 @@ class Folding:
         observe: Observe | None = None,
         pending: bool = False,
     ) -> None:
-        """Continue from a state. `keep`: collect verdicts and checkpoints. `observe` is called
+        """Continue from a state. `keep`: collect facts and checkpoints. `observe` is called
         after each round and changes nothing. `pending`: the rounds are not complete, and the
         results are discarded later (`monitor.detection.judge.round_facts.facts_of`)."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
-        self.verdicts: list[tuple[str, Verdict]] = []
+        self.facts: list[Fact] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self._keep = keep
         self._observe = observe
@@ -102,7 +102,7 @@ class Folding:
             self._observe(round, facts, closed_gates, self.state)
         self.events.update({event.id: event for event in touched})
         if self._keep:
-            self.verdicts += [(fact.id, fact.verdict) for fact in facts]
+            self.facts += facts
 
     def _checkpoint(self, round: int) -> None:
         """Keep the state when `round` begins a new checkpoint period."""

@@ -46,7 +46,7 @@ async def test_together_is_like_each_by_itself(store: Database) -> None:
         alone.fold(every, await store.facts.facts(0, 2**60, name))
         assert folding.state == alone.state
         assert folding.events == alone.events
-        assert folding.verdicts == alone.verdicts
+        assert folding.facts == alone.facts
         assert folding.events
 
 

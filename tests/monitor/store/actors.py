@@ -15,7 +15,7 @@ from monitor.store import merge
 from monitor.store.database import open_database
 from monitor.store.engines import writing
 from monitor.store.records import StoreUnavailableError
-from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, id_of, verdict
+from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, fact_of, id_of, verdict
 
 
 def say(line: object) -> None:
@@ -59,10 +59,9 @@ async def detector(url: str, seconds: str) -> None:
     while time.monotonic() < until:
         arrived = await store.facts.arrivals(last, 200)
         facts = await store.facts.facts(NOON, NOON + MINUTE, "wechat")
-        said = tuple(verdict(admitted(0))[1:] for _ in facts)
-        pairs = tuple((one.measurement.id, each[0]) for one, each in zip(facts, said, strict=True))
+        said = [fact_of(one, verdict(admitted(0)).verdict) for one in facts]
         last = arrived[-1][0] if arrived else last
-        await store.conclusions.save([concluded(verdicts=pairs[-200:])], last)
+        await store.conclusions.save([concluded(facts=tuple(said[-200:]))], last)
         saves += 1
     await store.close()
     say(saves)

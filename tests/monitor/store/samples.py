@@ -8,6 +8,7 @@ from typing import Any
 from monitor.detection.model import (
     Event,
     EventState,
+    Fact,
     Layer,
     State,
     Stored,
@@ -79,15 +80,35 @@ def id_of(one: Admitted) -> str:
     return one.stored.measurement.id
 
 
-def verdict(one: Admitted, state: State = State.OK, rule: str = "tls.ok") -> tuple[str, Verdict]:
+def fact_of(stored: Stored, verdict: Verdict) -> Fact:
+    """What the detector makes of a measurement and its verdict."""
+    m = stored.measurement
+    return Fact(
+        id=m.id,
+        probe=m.probe,
+        owner=stored.owner,
+        country=m.vantage.country,
+        asn=m.vantage.asn,
+        enrolled=stored.enrolled,
+        round=m.round,
+        started=m.started,
+        interval=m.interval_ms,
+        target=m.target,
+        verdict=verdict,
+        control=True,
+    )
+
+
+def verdict(one: Admitted, state: State = State.OK, rule: str = "tls.ok") -> Fact:
     bad = state is State.BLOCKED
-    return id_of(one), Verdict(
+    said = Verdict(
         target=one.stored.measurement.target,
         state=state,
         layer=Layer.TLS if bad else None,
         technique=Technique.TLS_RESET_SNI if bad else None,
         rule=rule,
     )
+    return fact_of(one.stored, said)
 
 
 def event(id: str = "00000000000000aa", **changes: Any) -> Event:
@@ -136,7 +157,7 @@ async def judged_store(store: Database) -> Sequence[str]:
             for row in rows
             if row.stored.measurement.service == service
         )
-        await store.conclusions.save([concluded(service=service, verdicts=said)], len(rows))
+        await store.conclusions.save([concluded(service=service, facts=said)], len(rows))
     return [id_of(r) for r in sorted(rows, key=lambda r: (r.stored.measurement.round, id_of(r)))][
         ::-1
     ]
@@ -154,7 +175,7 @@ async def fill_blocked(store: Database) -> None:
         verdict(row, State.BLOCKED if row.stored.measurement.vantage.asn == 64501 else State.OK)
         for row in rows
     )
-    await store.conclusions.save([concluded(verdicts=said)], len(rows))
+    await store.conclusions.save([concluded(facts=said)], len(rows))
 
 
 async def fill_three_probes(store: Database) -> None:
@@ -171,7 +192,7 @@ async def fill_three_probes(store: Database) -> None:
     ]
     await store.facts.add([*rows, *alive], [])
     said = tuple(verdict(row, State.BLOCKED) for row in rows)
-    await store.conclusions.save([concluded(verdicts=said)], len(rows))
+    await store.conclusions.save([concluded(facts=said)], len(rows))
 
 
 TARGETS = ["wechat/messaging"]

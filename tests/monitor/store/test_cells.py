@@ -6,8 +6,10 @@ import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.database import Database
+from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Admitted
 from monitor.store.tables import cell
+from monitor.store.upkeep import prune
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
 Cells = dict[tuple[int, str, int, str], tuple[int, int, int]]
@@ -36,7 +38,7 @@ async def test_cells_count_measurements_and_vantages(store: Database) -> None:
         verdict(one, State.BLOCKED, "tls.reset.sni") if n % 3 == 1 else verdict(one)
         for n, one in enumerate(rows)
     )
-    await store.conclusions.save([concluded(verdicts=said)], 1)
+    await store.conclusions.save([concluded(facts=said)], 1)
     second = NOON + HOUR
     assert await cells(store) == {
         (NOON, "RU", 64501, "tls.ok"): (2, 1, 2),
@@ -55,7 +57,7 @@ async def test_cells_count_measurements_and_vantages(store: Database) -> None:
 async def test_in_any_order_and_twice_gives_the_same_cells(store: Database) -> None:
     rows = fleet()
     await store.facts.add(rows, [])
-    await store.conclusions.save([concluded(verdicts=tuple(map(verdict, rows)))], 1)
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], 1)
     wanted = await cells(store)
     await store.conclusions.clear()
     assert await cells(store) == {}
@@ -63,24 +65,30 @@ async def test_in_any_order_and_twice_gives_the_same_cells(store: Database) -> N
     dice.shuffle(rows)
     for start in (0, 4, 2, 8, 6):
         part = tuple(verdict(one) for one in rows[start : start + 4])
-        await store.conclusions.save([concluded(verdicts=part)], 1)
+        await store.conclusions.save([concluded(facts=part)], 1)
     assert await cells(store) == wanted
 
 
 async def test_a_changed_or_dropped_verdict_leaves_its_old_cell(store: Database) -> None:
     one, two = admitted(1), admitted(2, at=NOON + MINUTE)
     await store.facts.add([one, two], [])
-    await store.conclusions.save([concluded(verdicts=(verdict(one), verdict(two)))], 1)
-    changed = concluded(verdicts=(verdict(one, State.BLOCKED, "r"),), refolded_after=NOON - 1)
+    await store.conclusions.save([concluded(facts=(verdict(one), verdict(two)))], 1)
+    changed = concluded(facts=(verdict(one, State.BLOCKED, "r"),), refolded_after=NOON - 1)
     await store.conclusions.save([changed], 1)
     assert await cells(store) == {(NOON, "RU", 64501, "r"): (1, 1, 1)}
     await store.conclusions.save([concluded(refolded_after=NOON - 1)], 1)
     assert await cells(store) == {}
 
 
-async def test_a_verdict_of_an_unknown_measurement_is_left_out(store: Database) -> None:
-    one, many = admitted(1), [admitted(n) for n in range(2, 1100)]
-    await store.facts.add(many, [])
-    said = tuple(verdict(each) for each in [one, *many])
-    await store.conclusions.save([concluded(verdicts=said)], 1)
-    assert await cells(store) == {(NOON, "RU", 64501, "tls.ok"): (1098, 1, 1)}
+async def test_a_verdict_on_what_was_pruned_meanwhile_is_left_out(
+    store: Database, url: str
+) -> None:
+    old = [admitted(n, at=NOON - MINUTE) for n in range(600)]
+    new = [admitted(n) for n in range(1000, 1020)]
+    await store.facts.add([*old, *new], [])
+    await prune(url, NOON)
+    said = tuple(verdict(each) for each in [*old, *new])
+    await store.conclusions.save([concluded(facts=said)], 1)
+    async with store.reading() as connection:
+        assert len(await list_judged(connection, limit=1000)) == len(new)
+    assert await cells(store) == {(NOON, "RU", 64501, "tls.ok"): (20, 1, 1)}

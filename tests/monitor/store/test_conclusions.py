@@ -118,7 +118,7 @@ async def test_a_refold_drops_what_it_no_longer_says(store: Database) -> None:
     await store.facts.add(rows, [])
     await store.conclusions.save(
         [
-            concluded(events=(old, changed, gone), verdicts=tuple(judged(one) for one in rows)),
+            concluded(events=(old, changed, gone), facts=tuple(judged(one) for one in rows)),
             concluded(service="signal", events=(foreign,)),
         ],
         1,
@@ -126,7 +126,7 @@ async def test_a_refold_drops_what_it_no_longer_says(store: Database) -> None:
     again = concluded(
         refolded_after=NOON,
         events=(changed,),
-        verdicts=(judged(rows[1], State.BLOCKED), judged(rows[2])),
+        facts=(judged(rows[1], State.BLOCKED), judged(rows[2])),
         journal=(("c" * 16, "retracted"),),
     )
     await store.conclusions.save([again], 2)
@@ -155,7 +155,7 @@ async def test_clear_leaves_facts_and_journal(store: Database) -> None:
             concluded(
                 checkpoints=((NOON, b"x"),),
                 events=(event(),),
-                verdicts=(judged(rows[0]),),
+                facts=(judged(rows[0]),),
                 journal=((event().id, "opened"),),
             )
         ],

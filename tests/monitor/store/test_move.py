@@ -37,7 +37,7 @@ async def filled(url: str) -> Database:
             concluded(
                 checkpoints=((NOON, b"x"),),
                 events=(event(),),
-                verdicts=tuple(map(verdict, rows)),
+                facts=tuple(map(verdict, rows)),
                 journal=((event().id, "opened"),),
             )
         ],

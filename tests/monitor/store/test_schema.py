@@ -36,7 +36,7 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None
     store = await open_database(empty_url)
     rows = [admitted(1), admitted(2, at=NOON + MINUTE)]
     await store.facts.add(rows, ())
-    await store.conclusions.save([concluded(verdicts=tuple(map(verdict, rows)))], 2)
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], 2)
     async with writing(store.engines) as connection:
         await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
         await connection.execute(sa.text("DROP TABLE newest_verdict"))

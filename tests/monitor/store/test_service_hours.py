@@ -31,7 +31,7 @@ async def judge(store: Database, at: int = NOON, refolded_after: int | None = No
                 rows.append(row)
                 said.append(verdict(row, state if target == TARGETS[0] else State.OK))
     await store.facts.add(rows, [])
-    conclusions = concluded(verdicts=tuple(said), refolded_after=refolded_after)
+    conclusions = concluded(facts=tuple(said), refolded_after=refolded_after)
     await store.conclusions.save([conclusions], len(rows))
 
 

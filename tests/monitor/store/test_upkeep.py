@@ -22,7 +22,7 @@ async def test_prune_lets_old_measurements_go_and_keeps_witnesses(
     witnesses = (id_of(old[2]), id_of(old[22]))
     seen = event(witnesses=witnesses, updated=NOON)
     await store.conclusions.save(
-        [concluded(verdicts=said, events=(seen,), journal=((seen.id, "opened"),))], 1
+        [concluded(facts=said, events=(seen,), journal=((seen.id, "opened"),))], 1
     )
     before = await cells(store)
     pruned = await upkeep.prune(url, NOON + HOUR)
@@ -34,7 +34,7 @@ async def test_prune_lets_old_measurements_go_and_keeps_witnesses(
     assert len(await entries(store)) == 1
     assert await cells(store) == before
     # Judging what is left again does not count the hour that was pruned anew.
-    await store.conclusions.save([concluded(verdicts=(verdict(old[2]),))], 1)
+    await store.conclusions.save([concluded(facts=(verdict(old[2]),))], 1)
     assert await cells(store) == before
     assert await upkeep.prune(url, NOON + HOUR) == upkeep.Pruned(0, 2)
 
@@ -45,7 +45,7 @@ async def test_clear_keeps_what_cannot_be_concluded_again(store: Database, url: 
     ended = event("a" * 16, state=EventState.CLOSED, closed=NOON, updated=NOON)
     later = event("b" * 16, updated=NOON + HOUR)
     await store.conclusions.save(
-        [concluded(verdicts=tuple(map(verdict, rows)), events=(ended, later))], 1
+        [concluded(facts=tuple(map(verdict, rows)), events=(ended, later))], 1
     )
     await upkeep.prune(url, NOON + HOUR)
     await store.conclusions.clear()

@@ -46,7 +46,7 @@ def reads(store: Database) -> list[str]:
 async def conclude(store: Database, number: int, state: State, at: int = NOON + 3 * MINUTE) -> None:
     row = admitted(number, probe=1, at=at)
     await store.facts.add([row], [])
-    await store.conclusions.save([concluded(verdicts=(verdict(row, state),))], number)
+    await store.conclusions.save([concluded(facts=(verdict(row, state),))], number)
 
 
 async def test_states_are_filtered(store: Database) -> None:
@@ -107,7 +107,7 @@ async def test_a_vantage_is_offline_when_all_its_verdicts_say_so(store: Database
     row = admitted(94, probe=1, at=NOON + 3 * MINUTE, target="signal/messaging")
     await store.facts.add([row], [])
     said = verdict(row, State.VANTAGE_OFFLINE)
-    await store.conclusions.save([concluded(service="signal", verdicts=(said,))], 94)
+    await store.conclusions.save([concluded(service="signal", facts=(said,))], 94)
     assert (await reader.get()).offline == {f"p-{1:016x}"}
 
 

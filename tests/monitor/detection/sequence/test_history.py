@@ -39,7 +39,7 @@ def test_measurements_become_events_and_verdicts() -> None:
     assert (found.tier, found.rules_version) == ("confirmed", RULES_VERSION)
     assert found.catalogue_version == ""
     # A verdict for each measurement of a vantage; none for controls or liveness.
-    assert len(folding.verdicts) == 16 * 5
+    assert len(folding.facts) == 16 * 5
     assert folding.state.round == START + 15 * INTERVAL
 
 
@@ -50,7 +50,7 @@ def test_order_and_cuts_do_not_matter() -> None:
     other = folded(stored, cuts=5)
     assert states.encode(one.state) == states.encode(other.state)
     assert one.events == other.events
-    assert one.verdicts == other.verdicts
+    assert one.facts == other.facts
 
 
 def test_version_of_the_catalogue_reaches_the_event() -> None:
@@ -104,7 +104,7 @@ def test_replay_keeps_no_verdicts() -> None:
     stored = rounds(range(70))
     folding = Folding(initial("wechat"), POLICY, keep=False)
     folding.fold(all_rounds(stored), stored)
-    assert (folding.verdicts, folding.checkpoints) == ([], [])
+    assert (folding.facts, folding.checkpoints) == ([], [])
 
 
 def test_order_of_events() -> None:
