@@ -188,6 +188,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Measured because the detector asked: its interval is not the vantage's own."""
     received: int = 0
     """When it arrived, as in `Stored`."""
+    resolver: int = 0
+    """Of an import: the number of the resolver's network; 0 when it is not known."""
+    method: str = ""
+    """Of an import: name and version of the test that measured."""
 
 
 class Tier(StrEnum):
@@ -235,6 +239,9 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     watch: tuple[tuple[str, int], ...] = ()
     """(probe, round since which it fails) of vantages on watch: they have failed for long while
     others of the network see the service."""
+    spans: tuple[tuple[int, int, int], ...] = ()
+    """Of an import: when it failed, as (first failure, last failure, reached again); the last is 0
+    while it is not reached again. Between two spans it was reached."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     imported_outage_seconds: int = 6 * 3600
     """When no other network reaches a target either, a shorter failure may be an outage (Meta's of
     2021-10-04, the longest of a large messaging service in years, took six hours)."""
+    imported_together_seconds: int = 3600
+    """Runs of two imported networks in the same hour: within so long of each other."""
+    imported_memory_seconds: int = 90 * 86400
+    """How long an imported network without a run is remembered. Its history counts in runs, and
+    some networks have one a week."""
     # alerting, seconds: nothing below is read by the detector
     watch_seconds: int = 30
     """How often Prometheus scrapes and evaluates."""
@@ -153,7 +158,20 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     page_per_mille: int = 900
     """A confirmed event with at least this confidence is a page, otherwise a ticket. Read by the
     alert rules alone."""
+    imported_dense_per_mille: int = 300
+    """Share of an imported network's runs that must have failed since the onset: a few failures
+    among many runs are somebody's device. A block by school hours leaves the nights."""
     # counts
+    imported_window: int = 336
+    """Runs in the baseline of an imported network: a week of two an hour."""
+    imported_lag: int = 24
+    """Its latest runs, which are not in its baseline yet, so that a block that grows slowly does
+    not become normal."""
+    imported_many: int = 12
+    """So many failures since the onset need not be dense: a block may grow slowly."""
+    imported_together: int = 3
+    """Failing runs in the same hours as other networks of an open event from which a network needs
+    less evidence."""
     imported_history: int = 8
     """Runs of an imported network that must have worked before any failure there may alarm."""
     retest_targets: int = 8

@@ -15,12 +15,12 @@ volunteers share one track, and there is no control.
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 
 from msgspec.structs import replace
 
-from monitor.detection.imported import WHOLE
+from monitor.detection.imported import WHOLE, memory
 from monitor.detection.imported.gathering import densest
 from monitor.detection.imported.verdict import ALONE
 from monitor.detection.model import OWN_SOURCE, Event, Fact, State
@@ -29,6 +29,7 @@ from monitor.detection.sequence import baseline, cusum, gates
 from monitor.detection.sequence.cusum import CountedFailure
 from monitor.detection.sequence.state import (
     Baseline,
+    ImportedRuns,
     Member,
     Series,
     ServiceState,
@@ -54,40 +55,58 @@ def outcome(fact: Fact) -> str:
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the pseudo-vantage and its latest outcome. Its interval is not a schedule: it sets for
     how long silence means nothing."""
+    word = outcome(fact)
     network.members[fact.source] = Member(
         owner=fact.source,
         enrolled=0,
         interval=policy.ms(policy.imported_silence_seconds) // 3,
         round=fact.round,
-        outcome=outcome(fact),
+        outcome=word,
     )
+    if word in (gates.GOOD, gates.BAD):
+        runs = network.runs or ImportedRuns()
+        network.runs = memory.note_method(runs, fact, word == gates.BAD)
 
 
-def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) -> None:
+def update(
+    state: ServiceState, network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy
+) -> None:
     """Fold one fact into the series of its target. There is one series per target, not one per
     layer: runs are few, and a block shows in another layer when a run is cut short."""
-    word = outcome(fact)
-    if word not in (gates.GOOD, gates.BAD):
+    word, runs = outcome(fact), network.runs
+    if word not in (gates.GOOD, gates.BAD) or runs is None:
         return
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
+    alarmed = track.suspicion is not None and track.suspicion.alarmed > 0
+    together = _others_fail(state, network, fact.round, policy)
     if word == gates.GOOD:
-        judged, strict = _worse_baseline(track, policy)
+        runs, taken = memory.works(runs, fact, policy)
+        judged, strict = _worse_baseline(_without(track, taken), policy)
         track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
-    elif inhibited:
+    elif inhibited or (not alarmed and memory.vetoed(runs, fact.method)):
+        network.runs = memory.veto(runs, fact.method, fact.round)
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
     else:
-        track = _failed(network, track, fact, policy)
-    series.tracks[fact.source] = _learnt(track, fact.round, word == gates.BAD, policy)
+        track, runs = _failed(network, track, memory.fails(runs, fact.round), fact, policy)
+    if together:
+        runs = memory.note_together(runs, word == gates.BAD)
+    network.runs = runs if track.suspicion is not None else memory.forget(runs)
+    # What fails when others of a known block fail is no part of what is normal here.
+    if not (together and word == gates.BAD):
+        track = _learnt(track, word == gates.BAD, policy)
+    series.tracks[fact.source] = track
 
 
-def _failed(network: TargetNetwork, track: Track, fact: Fact, policy: Policy) -> Track:
+def _failed(
+    network: TargetNetwork, track: Track, runs: ImportedRuns, fact: Fact, policy: Policy
+) -> tuple[Track, ImportedRuns]:
     verdict, round = fact.verdict, fact.round
     alarmed = track.suspicion is not None and track.suspicion.alarmed
     member = network.members[fact.source]
     if not alarmed and not gates.may_vote(network, member, track, round, policy):
-        return Track(track.baseline, track.last_good, round, None)
+        return Track(track.baseline, track.last_good, round, None), runs
     blocked = [finding for finding in verdict.findings if finding.blocked]
     lead = max(blocked, key=lambda finding: finding.weight, default=None)
     alone = ALONE in verdict.evidence
@@ -101,9 +120,41 @@ def _failed(network: TargetNetwork, track: Track, fact: Fact, policy: Policy) ->
         part=share.failed * 10 < share.total * _WHOLE_TENTHS
         or verdict.state in (State.IMPAIRED, State.THROTTLED),
     )
+    failure = memory.contradicted(runs, fact, failure, policy)
     judged, strict = _worse_baseline(track, policy)
     after = _with_baseline_of(cusum.fail(judged, round, failure, strict), track)
-    return _halved(track, after) if alone else after
+    if alone:
+        return _halved(track, after), runs
+    if failure.weight and after.suspicion is not None:
+        bare = cusum.fail(judged, round, replace(failure, weight=0), strict).suspicion
+        without = bare.sums if bare is not None else [0] * len(after.suspicion.sums)
+        extra = tuple(a - b for a, b in zip(after.suspicion.sums, without, strict=True))
+        runs = memory.note_signature(runs, fact, failure, extra, policy)
+    return after, runs
+
+
+def _without(track: Track, taken: Sequence[int]) -> Track:
+    """The track without evidence that turned out to be none."""
+    if track.suspicion is None or not any(taken):
+        return track
+    new = copy(track.suspicion)
+    new.sums = [max(0, had - each) for had, each in zip(new.sums, taken, strict=True)]
+    new.onsets = [onset if had else 0 for onset, had in zip(new.onsets, new.sums, strict=True)]
+    return replace(track, suspicion=new)
+
+
+def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
+    """Whether another network of an open event of this country has failed within the hour."""
+    if f"{network.country} {network.source}" not in state.cases:
+        return False
+    hour = round - policy.ms(policy.imported_together_seconds)
+    return any(
+        track.last_bad >= hour
+        for other in state.networks.values()
+        if (other.source, other.country) == (network.source, network.country)
+        and other.asn != network.asn
+        for track, _ in _alarmed(other)
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -116,15 +167,14 @@ def _policies(policy: Policy) -> tuple[Policy, Policy]:
 
 def _worse_baseline(track: Track, policy: Policy) -> tuple[Track, Policy]:
     """The track and the policy with the worse of two baselines. The usual one has a prior that
-    weighs as much as a month of runs, and leaves out the last hours: alone it would make a bad
-    network look good. The other has a light prior and all samples: alone it would make a good
-    network look perfect, and one failure look like proof."""
+    weighs as much as a month of runs: alone it would make a bad network look good. The other has a
+    light prior: alone it would make a good network look perfect, and one failure look like proof.
+    While the history is short, the latest runs count in it too."""
     heavy, light = _policies(policy)
     known = track.baseline
-    whole = Baseline(
-        known.total + known.recent_total,
-        known.failed + known.recent_failed,
-    )
+    whole = Baseline(known.total, known.failed)
+    if known.total < 2 * policy.imported_lag:
+        whole = Baseline(known.total + known.recent_total, known.failed + known.recent_failed)
     above, below = baseline.rate(known, heavy)
     more, of = baseline.rate(whole, light)
     if more * below <= above * of:
@@ -153,63 +203,91 @@ def _halved(before: Track, after: Track) -> Track:
     return Track(after.baseline, after.last_good, after.last_bad, new)
 
 
-def _learnt(track: Track, round: int, failed: bool, policy: Policy) -> Track:
+def _learnt(track: Track, failed: bool, policy: Policy) -> Track:
     """The track with one more run in its baseline, unless a suspicion has frozen the baseline."""
     held = track.suspicion
     if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
         return track
-    learnt = baseline.learn(track.baseline, round, failed, policy)
-    return Track(learnt, track.last_good, track.last_bad, held)
+    return replace(track, baseline=memory.learn(track.baseline, failed, policy))
 
 
 def inhibitions(
     state: ServiceState, touched: Collection[str], round: int, policy: Policy
 ) -> dict[str, str]:
     """`service_down` for the touched imported networks whose target fails in several networks of
-    other countries, and in too large a share of them."""
+    other countries, and in too large a share of them: for all tests together, or for each test that
+    fails here. A moved service fails for old versions of a test alone, wherever they still run."""
     reasons: dict[str, str] = {}
-    places = {
-        (network.source, network.target)
-        for network in map(state.networks.__getitem__, touched)
-        if network.source != OWN_SOURCE
-    }
-    if not places:
-        return reasons
-    health: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for other in state.networks.values():
-        if (place := (other.source, other.target)) in places:
-            health.setdefault(place, []).extend(
-                (other.country, member.outcome)
-                for member in other.members.values()
-                if round - member.round <= policy.ms(policy.imported_outage_seconds)
-                and member.outcome in (gates.GOOD, gates.BAD)
-            )
     for key in touched:
         network = state.networks[key]
+        if network.source == OWN_SOURCE or network.runs is None:
+            continue
+        failing = [name for name, (_, bad, _) in network.runs.methods.items() if bad == round]
         others = [
-            word
-            for country, word in health.get((network.source, network.target), ())
-            if country != network.country
+            other
+            for other in state.networks.values()
+            if (other.source, other.target) == (network.source, network.target)
+            and other.country != network.country
+            and not _long_blocked(other, round, policy)
         ]
-        failed = others.count(gates.BAD)
-        if (
-            failed >= policy.elsewhere_min_networks
-            and failed * 1000 > policy.elsewhere_per_mille * len(others)
+        if failing and (
+            _fail_there([_latest(other, round, policy) for other in others], policy)
+            or all(
+                _fail_there([_latest(other, round, policy, name) for other in others], policy)
+                for name in failing
+            )
         ):
             reasons[key] = "service_down"
     return reasons
 
 
+def _fail_there(outcomes: Collection[bool | None], policy: Policy) -> bool:
+    failed = sum(works is False for works in outcomes)
+    known = sum(works is not None for works in outcomes)
+    return failed >= policy.elsewhere_min_networks and (
+        failed * 1000 > policy.elsewhere_per_mille * known
+    )
+
+
+def _latest(
+    network: TargetNetwork, round: int, policy: Policy, method: str | None = None
+) -> bool | None:
+    """Whether the latest run worked, of one test or of all; None when it is too old. A failure that
+    a gate did not let count stays until that test works again."""
+    runs = network.runs
+    if runs is None:
+        return None
+    if method is None:
+        good = max((good for good, _, _ in runs.methods.values()), default=0)
+        bad = max((bad for _, bad, _ in runs.methods.values()), default=0)
+    else:
+        good, bad, vetoed = runs.methods.get(method, (0, 0, 0))
+        if vetoed > good and round - vetoed <= policy.ms(policy.baseline_seconds):
+            return False
+    if round - max(good, bad) > policy.ms(policy.imported_outage_seconds):
+        return None
+    return good >= bad
+
+
+def _long_blocked(network: TargetNetwork, round: int, policy: Policy) -> bool:
+    """Whether a block here is older than any outage: its failures say nothing of the service."""
+    outage = policy.ms(policy.imported_outage_seconds)
+    return any(round - held.alarmed > outage for _, held in _alarmed(network))
+
+
 def reached_in_other_network(state: ServiceState, network: TargetNetwork, since: int) -> bool:
-    """Whether another network of the same source has reached the target since a round."""
+    """Whether another network of the same source has reached the target since a round, with a test
+    that fails here."""
+    mine = network.runs.methods if network.runs is not None else {}
+    failing = {name for name, (_, bad, _) in mine.items() if bad >= since}
     return any(
-        track.last_good >= since
+        good >= since and (name in failing or not failing)
         for other in state.networks.values()
         if other.source == network.source
         and other.target == network.target
         and (other.asn, other.country) != (network.asn, network.country)
-        for series in other.layers.values()
-        for track in series.tracks.values()
+        and other.runs is not None
+        for name, (good, _, _) in other.runs.methods.items()
     )
 
 
@@ -240,6 +318,13 @@ def _worked_before(track: Track, policy: Policy) -> bool:
     )
 
 
+def _dense_enough(held: Suspicion, policy: Policy) -> bool:
+    """Whether enough of the runs since the onset failed, or so many that it is no chance."""
+    runs = held.hits + held.misses
+    dense = held.hits * 1000 >= policy.imported_dense_per_mille * runs
+    return dense or held.hits >= policy.imported_many
+
+
 def promote(
     state: ServiceState,
     network: TargetNetwork,
@@ -252,7 +337,12 @@ def promote(
     series = network.layers[layer]
     for probe, track in list(series.tracks.items()):
         held = track.suspicion
-        if held is None or max(held.sums) < policy.imported_micronats or inhibited:
+        # In the hours of a known block in other networks, less is needed.
+        joins = memory.fails_together(network.runs, policy)
+        needs = policy.threshold_micronats if joins else policy.imported_micronats
+        if held is None or max(held.sums) < needs or inhibited:
+            continue
+        if not joins and not _dense_enough(held, policy):
             continue
         if track.last_bad != round:
             continue  # a success raises no alarm, whatever evidence is left
@@ -269,10 +359,22 @@ def promote(
         if not held.alarmed:
             raised = copy(held)
             raised.alarmed = round
+            if joins:
+                # What joins a block did not begin before it: an older failure is another matter.
+                first = _first_span(state, network)
+                raised.onsets = [max(each, first) for each in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
         outlasted = failing >= policy.ms(policy.imported_outage_seconds)
         likely = sure or (outlasted and _several_targets(state, network))
         series.rank = max(series.rank, 2 if likely else 1)
+
+
+def _first_span(state: ServiceState, network: TargetNetwork) -> int:
+    """When the network first failed during the open event of its country."""
+    case = state.cases.get(f"{network.country} {network.source}")
+    since = case.event.onset if case is not None else 0
+    spans = network.runs.spans if network.runs is not None else ()
+    return next((max(first, since) for first, last, _ in spans if last >= since), 0)
 
 
 def lifted(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
@@ -304,17 +406,12 @@ def _alarmed(network: TargetNetwork) -> list[tuple[Track, Suspicion]]:
     ]
 
 
-def seen_again(state: ServiceState, network: TargetNetwork, event: Event) -> int:
-    """The round since which the service is reached again where the last of an event's blocks has
-    ended; not before the last failure in any network of the event."""
-    failed = [
-        track.last_bad
-        for other in state.networks.values()
-        if (other.source, other.country) == (event.source, event.country)
-        and other.asn in event.asns
-        and other.target in event.targets
-        for series in other.layers.values()
-        for track in series.tracks.values()
-        if track.suspicion is None or track.suspicion.alarmed
-    ]
-    return max([*failed, *(max(held.good_since, t.last_bad) for t, held in _alarmed(network))])
+def seen_again(network: TargetNetwork, event: Event) -> int:
+    """The round since which the service is reached again where it failed last; `network` has just
+    reached it. Where few measure, it may be seen days later that an earlier block has ended."""
+    spans = {(each.asn, each.target): each.spans[-1] for each in event.networks if each.spans}
+    if network.runs is not None and network.runs.spans:
+        spans[network.asn, network.target] = network.runs.spans[-1]
+    failed = max((last for _, last, _ in spans.values()), default=event.onset)
+    again = [again for _, last, again in spans.values() if last == failed and again]
+    return min(again, default=failed)

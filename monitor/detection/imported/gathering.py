@@ -13,7 +13,7 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from monitor.detection.model import Event
-from monitor.detection.sequence.state import Suspicion
+from monitor.detection.sequence.state import ImportedRuns, Suspicion
 
 
 def densest(held: Suspicion) -> int:
@@ -28,6 +28,18 @@ def dense(held: Suspicion) -> bool:
     return densest(held) == len(held.sums) - 1
 
 
+def spans_since(
+    runs: ImportedRuns | None, suspicions: Collection[Suspicion]
+) -> tuple[tuple[int, int, int], ...]:
+    """When a network failed since the onset (`NetworkEvidence.spans`)."""
+    onset = min((held.onsets[densest(held)] for held in suspicions), default=0)
+    return tuple(
+        (max(first, onset), last, again)
+        for first, last, again in (runs.spans if runs is not None else ())
+        if last >= onset
+    )
+
+
 def whole_incident(old: Event, new: Event, rose: bool, sure: Collection[tuple[str, int]]) -> Event:
     """The event's new form with what its old form contained. When its tier has just risen, only
     series of that tier count. `sure`: (target, network) of series that may move the onset back."""
@@ -38,7 +50,11 @@ def whole_incident(old: Event, new: Event, rose: bool, sure: Collection[tuple[st
     for each in new.networks:
         before = known.get((each.target, each.asn), each)
         # After the block, isolated failures before it may weigh more than the block itself.
-        known[each.target, each.asn] = replace(each, onset=before.onset)
+        began = each.spans[0][0] if each.spans else 0
+        earlier = tuple(span for span in before.spans if span[1] < began)
+        known[each.target, each.asn] = replace(
+            each, onset=before.onset, spans=(*earlier, *each.spans)
+        )
     asns = tuple(sorted({*old.asns, *new.asns}))
     onset = min([old.onset, *(each.onset for each in joined if (each.target, each.asn) in sure)])
     first = new.onset_earliest if new.onset == onset else onset

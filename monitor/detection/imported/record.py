@@ -49,9 +49,16 @@ class RunRecord(msgspec.Struct, frozen=True):
     own_authority: bool = False
     """The service has its own certificate authority, and old probes do not know its newer roots: an
     invalid certificate means nothing."""
+    test_name: str = ""
     test_version: str = ""
     network_type: str = ""
     helper: Helper | None = None
+
+    @property
+    def method(self) -> str:
+        """Name and version of the test. An old version may fail everywhere, because the service has
+        moved on, and then only runs of the same version can be compared."""
+        return f"{self.test_name} {self.test_version}".strip()
 
 
 _record = msgspec.json.Decoder(RunRecord)

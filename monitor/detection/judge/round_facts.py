@@ -26,6 +26,7 @@ from monitor.detection.facts.liveness import (
 from monitor.detection.facts.view import EndpointView
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
+from monitor.detection.imported.record import record_of
 from monitor.detection.judge.known_verdicts import (
     KnownVerdicts,
     digest,
@@ -234,6 +235,7 @@ class RoundJudge:
     def _note(
         self, one: Stored | StoredLine, m: Any, verdict: Verdict, controls: _Controls
     ) -> None:
+        foreign = one.source != OWN_SOURCE
         fact = Fact(
             id=m.id,
             probe=m.probe,
@@ -251,6 +253,8 @@ class RoundJudge:
             source=one.source,
             catalogue=m.catalogue,
             received=one.received,
+            resolver=m.vantage.resolver_asn if foreign else 0,
+            method=record_of(m.observations).method if foreign else "",
         )
         self._facts[m.target.partition("/")[0], m.round].append(fact)
 

@@ -108,7 +108,7 @@ def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> 
         ):
             if case is not None:
                 # For an import the end is when the service was reached again.
-                ends = None if own else imported.seen_again(state, summary.network, case.event)
+                ends = None if own else imported.seen_again(summary.network, case.event)
                 case = replace(
                     case,
                     event=replace(case.event, closed=ends),

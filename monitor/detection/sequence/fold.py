@@ -73,7 +73,7 @@ def step(
         if fact.source == OWN_SOURCE:
             series.update(touched[key], fact, key in reasons, policy)
         else:
-            imported.update(touched[key], fact, key in reasons, policy)
+            imported.update(new, touched[key], fact, key in reasons, policy)
     for key, network in sorted(touched.items()):
         for layer, each in network.layers.items():
             if network.source != OWN_SOURCE:
@@ -106,8 +106,10 @@ def _sweep(state: ServiceState, round: int, policy: Policy) -> None:
         return
     state.swept = round
     oldest = round - policy.ms(policy.baseline_seconds) - policy.ms(policy.baseline_lag_seconds)
+    forgotten = round - policy.ms(policy.imported_memory_seconds)
     for key, network in list(state.networks.items()):
-        gone = {probe for probe, member in network.members.items() if member.round < oldest}
+        last = oldest if network.source == OWN_SOURCE else min(oldest, forgotten)
+        gone = {probe for probe, member in network.members.items() if member.round < last}
         if not gone:
             continue
         needed = {

@@ -9,7 +9,7 @@ import msgspec
 
 from monitor.detection.imported import WHOLE
 from monitor.detection.imported.folding import reached_elsewhere
-from monitor.detection.imported.gathering import dense, densest
+from monitor.detection.imported.gathering import dense, densest, spans_since
 from monitor.detection.model import OWN_SOURCE, NetworkEvidence
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series, split
@@ -179,6 +179,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         watch=tuple(
             (probe, split.failing_since(summary.series, probe)) for probe in summary.tally.on_watch
         ),
+        spans=spans_since(summary.network.runs, summary.held) if summary.layer == WHOLE else (),
     )
 
 

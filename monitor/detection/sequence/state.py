@@ -110,6 +110,26 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
 
 
+class ImportedRuns(msgspec.Struct, array_like=True):
+    """What is remembered of the imported runs of one target in one network, beside the track
+    (`monitor.detection.imported.memory`). Values are replaced, never changed. Times are rounds."""
+
+    methods: dict[str, tuple[int, int, int]] = {}
+    """By test and version: (last success, last failure, last failure that a gate did not let
+    count)."""
+    resolvers: dict[str, int] = {}
+    """Last success by the network of the resolver, of the last hour."""
+    signed: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    """Failures of the last hour with a DNS signature: (round, network of the resolver, what the
+    signature added to each member of the bank)."""
+    spans: tuple[tuple[int, int, int], ...] = ()
+    """As in `NetworkEvidence`, since the suspicion began."""
+    again: tuple[int, int] = (0, 0)
+    """Successes since the last failure: (the first of them, how many)."""
+    together: tuple[int, int] = (0, 0)
+    """Runs in hours in which other networks of an open event failed: (failures, successes)."""
+
+
 class TargetNetwork(msgspec.Struct, array_like=True):
     """One target in one network of one country, by one kind of source."""
 
@@ -121,6 +141,8 @@ class TargetNetwork(msgspec.Struct, array_like=True):
     layers: dict[str, Series] = {}
     inhibited_until: int = 0
     """The service failed in other countries; the gate stays closed until this round."""
+    runs: ImportedRuns | None = None
+    """None for our own vantages."""
 
 
 class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):

@@ -93,6 +93,7 @@ def measurement(
     asn: int = 64500,
     country: str = "KE",
     target: str = TARGET,
+    resolver: int = 0,
 ) -> Measurement:
     refs = [EndpointRef(id=endpoint(a), protocol="tcp") for a in ADDRESSES]
     if target == WEB:
@@ -104,10 +105,15 @@ def measurement(
         target=target,
         round=started - started % ROUND_MS,
         started=started,
-        vantage=Vantage(country=country, asn=asn),
+        vantage=Vantage(country=country, asn=asn, resolver_asn=resolver),
         endpoints=tuple(refs),
         observations=tuple(seen),
     )
+
+
+def of_test(name: str = "telegram", version: str = "0.3.1") -> dict[str, str]:
+    """The test of a run, for its record."""
+    return {"test_name": name, "test_version": version}
 
 
 def stored(one: Measurement) -> Stored:
@@ -131,7 +137,7 @@ class World:
                 found = [
                     stored(
                         measurement(
-                            [*dc(fails(hour, asn)), record(9)],
+                            [*dc(fails(hour, asn)), record(9, **of_test())],
                             START + hour * HOUR + half * HOUR // 2 + n * 1000,
                             asn,
                             country,

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
+from monitor.detection.imported import ROUND_MS
 from monitor.detection.imported.folding import outcome, reached_in_other_network
 from monitor.detection.model import EventState, Fact, State, Tier, Verdict
+from probes.wire.observation import AnyObservation
 from tests.monitor.detection.imported.runs import (
     HOUR,
     POLICY,
     START,
+    WEB,
     World,
     dc,
+    dial,
+    handshake,
+    lookup,
     measurement,
+    of_test,
     record,
     stored,
 )
 
+GOOD = "203.0.114.99"
 QUIET = 48
 BLOCKED = 64500
 
@@ -115,7 +125,7 @@ def test_a_sitting_of_one_volunteer_is_no_block() -> None:
     world = quiet()
     for n in range(8):
         at = START + QUIET * HOUR + n * 300_000
-        world.update([stored(measurement([*dc(6), record(9)], at))])
+        world.update([stored(measurement([*dc(6), record(9, **of_test())], at))])
     world.hour += 1
     assert world.run(48).events == {}
 
@@ -135,11 +145,11 @@ def test_runs_that_show_no_life_count_half() -> None:
     world = quiet()
     for n in range(5):
         at = START + QUIET * HOUR + n * HOUR
-        world.update([stored(measurement([*dc(6), record(0)], at))])
+        world.update([stored(measurement([*dc(6), record(0, **of_test())], at))])
     assert world.events == {}
     for n in range(5, 12):
         at = START + QUIET * HOUR + n * HOUR
-        world.update([stored(measurement([*dc(6), record(0)], at))])
+        world.update([stored(measurement([*dc(6), record(0, **of_test())], at))])
     assert world.only.onset == START + QUIET * HOUR
 
 
@@ -153,7 +163,7 @@ def test_a_network_that_was_sure_later_but_failed_first_sets_the_onset() -> None
     # The first network is heard twice, and then not for some hours.
     for half in range(2):
         at = START + QUIET * HOUR + half * HOUR // 2
-        world.update([stored(measurement([*dc(6), record(9)], at))])
+        world.update([stored(measurement([*dc(6), record(9, **of_test())], at))])
     world.networks = [("KE", 64501), ("KE", 64502)]
     world.hour += 2
     world.run(4, two)
@@ -164,6 +174,180 @@ def test_a_network_that_was_sure_later_but_failed_first_sets_the_onset() -> None
     assert event.asns == (64500, 64501)
     assert event.onset == START + QUIET * HOUR
     assert "one_network" not in event.against
+
+
+def single(world: World, hour: float, *seen: AnyObservation, **more: Any) -> None:
+    """One run at an hour of the world."""
+    at = START + int(hour * HOUR)
+    world.update([stored(measurement([*(seen or dc(6)), record(9, **of_test())], at, **more))])
+
+
+def test_a_few_failures_among_many_runs_are_no_block() -> None:
+    """Four failures in seventeen runs, each with a signature, opened an event."""
+    world = World()
+    for n in range(QUIET + 17):
+        forged = n - QUIET in (0, 5, 10, 15)
+        seen = [lookup("10.10.34.35")] if forged else [lookup(GOOD), dial(GOOD)]
+        single(world, n, *seen, asn=BLOCKED, target=WEB)
+        single(world, n + 0.1, lookup(GOOD), dial(GOOD), asn=64501, target=WEB)
+    assert world.events == {}
+
+
+@pytest.mark.parametrize("after", [-0.4, 0.4])
+@pytest.mark.parametrize("same", [True, False])
+def test_a_signature_that_the_same_resolver_contradicts_within_the_hour_is_none(
+    after: float, same: bool
+) -> None:
+    """Forged answers in every other run, and good ones shortly before or after, from the same
+    resolver or another."""
+    world, good = World(), [lookup(GOOD), dial(GOOD), handshake(GOOD)]
+    for n in range(24):
+        single(world, n, *good, asn=BLOCKED, target=WEB, resolver=BLOCKED)
+        single(world, n + 0.1, *good, asn=64501, target=WEB, resolver=64501)
+    forged = {"asn": BLOCKED, "target": WEB, "resolver": BLOCKED}
+    genuine = forged | {"resolver": BLOCKED if same else 64999}
+    runs = [(0.0, lookup("10.10.34.35"), forged), (after, None, genuine)]
+    for n in range(4):
+        for offset, seen, more in sorted(runs, key=lambda run: run[0]):
+            single(world, 26 + 2 * n + offset, *([seen] if seen else good), **more)
+        single(world, 26.8 + 2 * n, *good, asn=64501, target=WEB, resolver=64501)
+    if same:
+        assert world.events == {}
+    else:
+        assert world.only.technique == "dns.injection.bogon"
+
+
+LAGGARD, NEW = "0.2.0", "0.2.1"
+COUNTRIES = (("KE", 64500), ("KE", 64501), ("TZ", 64510), ("TZ", 64511), ("UG", 64520))
+
+
+def moved_service(laggard_runs: bool) -> World:
+    """A service moves: the old version of a test fails everywhere, and volunteers update, except
+    those of one network. `laggard_runs`: it has runs while the others still fail."""
+    world = World(networks=COUNTRIES)
+
+    def runs(hour: int, failing: bool, who: Iterable[tuple[str, int]], version: str) -> None:
+        found = [
+            stored(
+                measurement(
+                    [*dc(6 if failing else 0), record(9, **of_test("signal", version))],
+                    START + hour * HOUR + n,
+                    asn,
+                    country,
+                )
+            )
+            for n, (country, asn) in enumerate(who)
+        ]
+        world.update(found)
+
+    for hour in range(24):
+        runs(hour, False, COUNTRIES, LAGGARD)
+    for hour in range(24, 36):
+        runs(hour, True, COUNTRIES if laggard_runs else COUNTRIES[1:], LAGGARD)
+    for hour in range(36, 36 + 72):
+        runs(2 * hour, False, COUNTRIES[1:], NEW)
+        runs(2 * hour + 1, True, COUNTRIES[:1], LAGGARD)
+    return world
+
+
+@pytest.mark.parametrize("laggard_runs", [True, False])
+def test_after_a_fault_of_all_the_world_those_who_lag_behind_are_not_accused(
+    laggard_runs: bool,
+) -> None:
+    assert moved_service(laggard_runs).events == {}
+
+
+@pytest.mark.parametrize(("version", "tier"), [("0.3.1", Tier.LIKELY), ("0.4.0", Tier.UNCONFIRMED)])
+def test_only_the_same_test_shows_that_another_network_works(version: str, tier: Tier) -> None:
+    world = quiet()
+    for n in range(6):
+        single(world, QUIET + n, asn=BLOCKED)
+        works = measurement(
+            [*dc(0), record(9, **of_test(version=version))],
+            START + int((QUIET + n + 0.5) * HOUR),
+            64501,
+        )
+        world.update([stored(works)])
+    assert world.only.tier is tier
+
+
+def test_a_network_that_worked_again_after_a_veto_can_be_accused() -> None:
+    world = World(networks=COUNTRIES).run(QUIET).run(12, lambda hour, asn: 6).run(12)
+    assert world.events == {}
+    world.run(6, in_network(BLOCKED))  # type: ignore[arg-type]
+    assert (world.only.asns, world.only.tier) == ((BLOCKED,), Tier.LIKELY)
+
+
+@pytest.mark.parametrize("hours", [6, 36, 24 * 10])
+def test_networks_with_few_runs_are_heard(hours: int) -> None:
+    """Eight runs that worked are a history, whether they took two days or three months."""
+    world = World(networks=(("KE", 64501), ("KE", 64502)))
+    for n in range(10 + 6):
+        world.hour = n * hours
+        world.run(1)
+        single(world, n * hours + 0.7, *dc(6 if n >= 10 else 0), asn=BLOCKED)
+    event = world.only
+    assert (event.asns, event.onset) == ((BLOCKED,), round_of(10 * hours + 0.7))
+
+
+def round_of(hour: float) -> int:
+    at = START + int(hour * HOUR)
+    return at - at % ROUND_MS
+
+
+def test_a_network_that_fails_in_the_hours_of_a_known_block_needs_less() -> None:
+    """Two networks are blocked by school hours; one has a run every six hours, which alone is too
+    little."""
+
+    def school(hour: int) -> bool:
+        return hour >= QUIET and 5 <= hour % 24 < 14
+
+    def days(networks: tuple[int, ...]) -> World:
+        world = World(networks=(("KE", 64501), ("KE", 64502)))
+        for hour in range(QUIET + 24 * 6):
+            world.hour = hour
+            world.run(1, lambda hour, asn: 6 if asn in networks and school(hour) else 0)
+            if hour % 6 == 2:
+                single(world, hour + 0.8, *dc(6 if school(hour) else 0), asn=BLOCKED)
+        return world
+
+    assert days(()).events == {}
+    assert days((64501,)).only.asns == (BLOCKED, 64501)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_block_that_creeps_does_not_become_normal(seed: int) -> None:
+    """Over ten days; it is found before it takes a third of the runs."""
+    chance = random.Random(seed)
+
+    def creeping(hour: int, asn: int) -> int:
+        share = min(1.0, max(0, hour - QUIET) / (24 * 10))
+        return 6 if asn == BLOCKED and chance.random() < share else 0
+
+    world = quiet().run(24 * 10, creeping)
+    event = world.only
+    assert event.asns == (BLOCKED,)
+    assert event.opened - START < (QUIET + 24 * 10 / 3) * HOUR
+
+
+def test_each_network_has_its_spans_and_the_event_ends_with_the_last() -> None:
+    def by_day(hour: int, asn: int) -> int:
+        day, hour = divmod(hour - QUIET, 24)
+        if asn == BLOCKED:
+            return 6 if 0 <= day < 3 and 5 <= hour < 15 else 0
+        return 6 if asn == 64501 and 0 <= day < 2 else 0
+
+    world = quiet().run(24 * 8, by_day)
+    event = world.only
+    assert event.state is EventState.CLOSED
+    spans = {each.asn: each.spans for each in event.networks}
+
+    def at(hours: float) -> int:
+        return START + int((QUIET + hours) * HOUR)
+
+    days = [(at(24 * d + 5), at(24 * d + 14.5), at(24 * d + 15)) for d in range(3)]
+    assert spans == {BLOCKED: tuple(days), 64501: ((at(0), at(47.5), at(48)),)}
+    assert event.closed == at(48 + 15)
 
 
 def test_outcomes() -> None:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered of an imported network's runs, and its baseline, which counts in runs.
+
+Volunteers measure when they like: some networks have fifty runs a day, some one a week. A history
+of days would never hear the second kind. All functions return new values.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from monitor.detection.model import Fact
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.cusum import CountedFailure
+from monitor.detection.sequence.state import Baseline, ImportedRuns
+
+MAX_METHODS = 16
+MAX_SPANS = 128
+"""More are joined, the oldest first: a block by school hours over half a year."""
+_DNS = "dns."
+
+
+def learn(known: Baseline, failed: bool, policy: Policy) -> Baseline:
+    """The baseline with one more run. `hours` holds the latest runs, a byte each, which are not in
+    the window yet; a full window is halved."""
+    recent = known.hours + bytes([failed])
+    total, bad = known.total, known.failed
+    if len(recent) > policy.imported_lag:
+        total, bad, recent = total + 1, bad + recent[0], recent[1:]
+    if total > policy.imported_window:
+        total, bad = total // 2, bad // 2
+    return Baseline(total, bad, len(recent), sum(recent), 0, recent)
+
+
+def note_method(runs: ImportedRuns, fact: Fact, failed: bool) -> ImportedRuns:
+    """With the outcome of a run by its test and version. Of too many, the one that was used least
+    recently is forgotten."""
+    good, bad, vetoed = runs.methods.get(fact.method, (0, 0, 0))
+    now = (good, fact.round, vetoed) if failed else (fact.round, bad, vetoed)
+    methods = {**runs.methods, fact.method: now}
+    if len(methods) > MAX_METHODS:
+        del methods[min(methods, key=lambda name: (max(methods[name][:2]), name))]
+    return replace(runs, methods=methods)
+
+
+def veto(runs: ImportedRuns, method: str, round: int) -> ImportedRuns:
+    """With a failure of a test that a gate did not let count."""
+    good, bad, _ = runs.methods.get(method, (0, 0, 0))
+    return replace(runs, methods={**runs.methods, method: (good, bad, round)})
+
+
+def vetoed(runs: ImportedRuns | None, method: str) -> bool:
+    """Whether the test has not worked here since a gate did not let its failure count: it may still
+    be the same fault, which others have left behind."""
+    good, _, last = runs.methods.get(method, (0, 0, 0)) if runs else (0, 0, 0)
+    return last > 0 and last >= good
+
+
+def works(runs: ImportedRuns, fact: Fact, policy: Policy) -> tuple[ImportedRuns, tuple[int, ...]]:
+    """After a success, and what it takes from each member of the bank: the signatures that the same
+    resolver showed in the last hour and now does not."""
+    first, count = runs.again
+    again = (first, count + 1) if count else (fact.round, 1)
+    spans = runs.spans
+    if spans and not spans[-1][2] and again[1] >= policy.close_good_rounds:
+        spans = (*spans[:-1], (spans[-1][0], spans[-1][1], again[0]))
+    recent = _recent(runs, fact.round, policy)
+    taken = [extra for _, resolver, extra in recent if resolver == fact.resolver != 0]
+    left = tuple(each for each in recent if each[1] != fact.resolver or not fact.resolver)
+    resolvers = runs.resolvers
+    if fact.resolver:
+        hour = fact.round - policy.ms(policy.imported_together_seconds)
+        resolvers = {asn: last for asn, last in resolvers.items() if last >= hour}
+        resolvers[str(fact.resolver)] = fact.round
+    new = replace(runs, again=again, spans=spans, signed=left, resolvers=resolvers)
+    return new, tuple(map(sum, zip(*taken, strict=True)))
+
+
+def fails(runs: ImportedRuns, round: int) -> ImportedRuns:
+    """After a failure: the last span goes on, or another begins."""
+    spans = runs.spans
+    if spans and not spans[-1][2]:
+        spans = (*spans[:-1], (spans[-1][0], round, 0))
+    else:
+        spans = (*spans, (round, round, 0))
+    if len(spans) > MAX_SPANS:
+        spans = ((spans[0][0], *spans[1][1:]), *spans[2:])
+    return replace(runs, spans=spans, again=(0, 0))
+
+
+def contradicted(
+    runs: ImportedRuns, fact: Fact, failure: CountedFailure, policy: Policy
+) -> CountedFailure:
+    """The failure without the weight of its DNS signature where the same resolver answered well
+    within the hour before."""
+    if not fact.resolver or not failure.technique.startswith(_DNS):
+        return failure
+    since = fact.round - runs.resolvers.get(str(fact.resolver), 0)
+    near = since <= policy.ms(policy.imported_together_seconds)
+    return replace(failure, weight=0) if near else failure
+
+
+def note_signature(
+    runs: ImportedRuns, fact: Fact, failure: CountedFailure, extra: tuple[int, ...], policy: Policy
+) -> ImportedRuns:
+    """With what the DNS signature of a failure added, until the hour is over."""
+    if not fact.resolver or not failure.technique.startswith(_DNS) or not any(extra):
+        return runs
+    recent = _recent(runs, fact.round, policy)
+    return replace(runs, signed=(*recent, (fact.round, fact.resolver, extra)))
+
+
+def _recent(
+    runs: ImportedRuns, round: int, policy: Policy
+) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
+    hour = round - policy.ms(policy.imported_together_seconds)
+    return tuple(each for each in runs.signed if each[0] >= hour)
+
+
+def note_together(runs: ImportedRuns, failed: bool) -> ImportedRuns:
+    """With a run in an hour in which other networks of an open event failed."""
+    bad, good = runs.together
+    return replace(runs, together=(bad + failed, good + (not failed)))
+
+
+def fails_together(runs: ImportedRuns | None, policy: Policy) -> bool:
+    """Whether the network fails in the same hours as others of an open event, and mostly then."""
+    bad, good = runs.together if runs else (0, 0)
+    return bad >= policy.imported_together and bad > good
+
+
+def forget(runs: ImportedRuns) -> ImportedRuns:
+    """After a suspicion was dropped: what belonged to it."""
+    return replace(runs, signed=(), spans=(), together=(0, 0))
