@@ -28,12 +28,12 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
+from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
 from monitor.store.newest import COLUMNS as NEWEST_COLUMNS
-from monitor.store.packing import Packer
 from monitor.store.reading.vantages import list_vantages
 from probes.catalogue.load import load
-from probes.wire.codec import encode
+from probes.wire.codec import encode, encode_batch
 from probes.wire.measurement import (
     LIVENESS_INTERNATIONAL,
     EndpointRef,
@@ -48,12 +48,13 @@ HEARD_MS = 60_000
 """How long ago every probe was last heard."""
 RECENT_ROUNDS = 8
 OPEN_EVENTS = 40
-CHUNK = 20_000
+CHUNK = 200
 COLUMNS = {
     "vantage": "number probe owner role enrolled country asn source",
     "target": "number id service",
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
-    "measurement": "id vantage target round started interval_ms received line",
+    "batch": "first_arrival last_arrival first_round received body",
+    "measurement": "arrival round started vantage target interval_ms id",
     "verdict": "measurement target service country asn probe round state layer technique rule body",
     "event": "id service country state tier onset opened updated closed body",
     "journal": "at event service country transition",
@@ -86,6 +87,15 @@ class Size:
     interval_ms: int = 1_800_000
 
 
+@dataclass
+class Round:
+    """Rows of one probe and round."""
+
+    facts: list[tuple[Any, ...]]
+    verdicts: list[tuple[Any, ...]]
+    batch: tuple[Any, ...] = ()
+
+
 class Fleet:
     """Who measures what, and what each round leaves in the store."""
 
@@ -114,38 +124,45 @@ class Fleet:
         past = {(recent[-1] - span * k // older) // step * step for k in range(1, older + 1)}
         return sorted({*recent, *past})
 
-    def rows(self) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...] | None]]:
-        """Each measurement with its verdict (None for controls and liveness)."""
+    def rounds_of_probes(self) -> Iterator[Round]:
+        """What each probe sends in each round: one batch."""
         bodies = {
             (target, state): msgspec.json.encode(_verdict(target, state))
             for target in self.targets
             for state in (State.OK, State.BLOCKED, State.INCONCLUSIVE)
         }
-        lines: dict[str, bytes] = {}
-        packer = Packer()
+        payload = b""
         sequence = 0
         for at in self.rounds():
             newest = at > self.now - 2 * self.size.interval_ms
             for number, (probe, country, asn, role) in enumerate(self.probes, 1):
+                first = sequence + 1
+                made = Round([], [])
+                lines = []
                 for index, target in enumerate(self.targets, 1):
                     sequence += 1
                     id = bytes.fromhex(measurement_id(probe, "bench", sequence))
-                    if newest or target not in lines:
-                        lines[target] = packer.pack(
-                            encode(_measurement(id, probe, target, at, asn))
-                        )
-                    fact = (id, number, index, at, at + 900, self.size.interval_ms, at + 9000)
-                    judged = None
+                    if newest or not payload:
+                        lines.append(encode(_measurement(id, probe, target, at, asn)))
+                    made.facts.append(
+                        (sequence, at, at + 900, number, index, self.size.interval_ms, id)
+                    )
                     if role == "vantage" and index > 1:
                         state = self._state(target, asn, at)
                         bad = state is State.BLOCKED
-                        judged = (
-                            *(id, target, target.partition("/")[0], country, asn, probe, at),
-                            *(state.value, "tls" if bad else None),
-                            *("tls.reset.sni" if bad else None, f"rule.{state.value}"),
-                            bodies[target, state],
+                        made.verdicts.append(
+                            (
+                                *(id, target, target.partition("/")[0], country, asn, probe, at),
+                                *(state.value, "tls" if bad else None),
+                                *("tls.reset.sni" if bad else None, f"rule.{state.value}"),
+                                bodies[target, state],
+                            )
                         )
-                    yield (*fact, lines[target]), judged
+                # The lines of older rounds are not read by what is measured: one batch for all.
+                if lines:
+                    payload = encode_batch(HEADER, lines, LEVEL)
+                made.batch = (first, sequence, at, at + 9000, payload)
+                yield made
 
     def witnesses(self, n: int) -> list[str]:
         """The newest measurements of the first target by `n` vantages."""
@@ -321,11 +338,13 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
         ],
     )
     await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
-    made, count = fleet.rows(), 0
+    made, count = fleet.rounds_of_probes(), 0
     while chunk := list(islice(made, CHUNK)):
-        count += len(chunk)
-        await rows.add("measurement", [fact for fact, _ in chunk])
-        await rows.add("verdict", [judged for _, judged in chunk if judged is not None])
+        await rows.add("batch", [each.batch for each in chunk])
+        facts = [fact for each in chunk for fact in each.facts]
+        count += len(facts)
+        await rows.add("measurement", facts)
+        await rows.add("verdict", [judged for each in chunk for judged in each.verdicts])
     await rows.add("tally", [("ingested", "", count)])
     events = fleet.events()
     await rows.add(

@@ -112,7 +112,8 @@ class Importer:
         self.counts.rows += item.rows
         self.counts.runs += 1
         self.counts.elsewhere += not item.found
-        now = wall_clock()
+        # One time for all that is stored together, so that it shares batches.
+        now = self._batch[0].received if self._batch else wall_clock()
         self._batch += [
             Admitted(stored=stored(measurement), line=line, received=now)
             for measurement, line in item.found

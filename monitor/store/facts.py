@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measurements and quarantine on SQLite and PostgreSQL.
 
-What is read back is decoded from the line as sent; role, owner and enrolment are columns beside it.
+A batch is stored as it came, and one narrow row for each of its measurements. What is read back is
+decoded from the line as sent; role, owner and enrolment are beside it, with the vantage.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
@@ -16,23 +18,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
 from monitor.store import merge, quarantine
+from monitor.store.batches import FIRST_ARRIVAL, batches_of, lines_of, read_lines
 from monitor.store.engines import Engines, reading, writing
-from monitor.store.packing import Packer, unpack
-from monitor.store.records import Added, Admitted, Arrived, News, Quarantined
+from monitor.store.records import Added, Admitted, AdmittedBatch, Arrived, News, Quarantined
 from monitor.store.statements import chunks
-from monitor.store.tables import measurement, target, vantage
-from probes.wire.codec import decode
+from monitor.store.tables import batch, measurement, target, vantage
+from probes.wire.codec import WireError, decode
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 
+LOG = logging.getLogger("reachwatch.store")
 CONFLICT = "conflicting_id"
 """Reason in quarantine for a known id with other bytes."""
-LINES_AT_ONCE = 1000
 _LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
 
 SELECT_STORED = (
     sa.select(
-        measurement.c.line,
-        measurement.c.received,
+        FIRST_ARRIVAL.label("first_arrival"),
+        measurement.c.arrival,
+        vantage.c.probe,
         vantage.c.owner,
         vantage.c.role,
         vantage.c.enrolled,
@@ -41,6 +44,7 @@ SELECT_STORED = (
     .select_from(measurement)
     .join(vantage, vantage.c.number == measurement.c.vantage)
 )
+"""Rows that `read_stored` takes."""
 
 
 class FactStore:
@@ -48,50 +52,37 @@ class FactStore:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._packer = Packer()
         self._numbers: dict[merge.DimensionKey, int] = {}
         """Numbers of vantages and targets that are committed."""
 
     async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
-        """Store everything durably or raise: when this returns, it may be acknowledged."""
-        if not admitted and not quarantined:
+        """Store measurements that arrived without a batch; the rest is as in `add_batches`."""
+        return await self.add_batches(list(batches_of(admitted)), quarantined)
+
+    async def add_batches(
+        self, batches: Sequence[AdmittedBatch], quarantined: Sequence[Quarantined]
+    ) -> Added:
+        """Store everything durably or raise: when this returns, it may be acknowledged. Of a batch
+        without a new measurement nothing is kept."""
+        if not batches and not quarantined:
             return Added(0, 0, 0)
-        first: dict[str, Admitted] = {}
-        again: list[Admitted] = []
-        for one in admitted:
-            if (id := one.stored.measurement.id) in first:
-                again.append(one)
-            else:
-                first[id] = one
-        frames = [self._packer.pack(one.line) for one in first.values()]
-        keys = [
-            (merge.vantage_key(one.stored), merge.target_key(one.stored)) for one in first.values()
-        ]
+        keys = set().union(*map(merge.dimension_keys, batches))
         async with writing(self._engines) as connection:
             if not self._engines.sqlite:
                 await merge.wait_for_turn(connection)
-            numbers = await self._dimension_numbers(
-                {key for pair in keys for key in pair}, connection
-            )
-            rows = [
-                merge.row(one, numbers[v], numbers[t], frame)
-                for one, (v, t), frame in zip(first.values(), keys, frames, strict=True)
-            ]
-            known = await merge.merge(connection, rows)
-            again += [first[id.hex()] for id in known]
-            lines = {id.hex(): unpack(frame) for id, frame in known.items()}
-            clashing = [
-                one
-                for one in again
-                if one.line != lines.get(id := one.stored.measurement.id, first[id].line)
-            ]
+            numbers = await self._dimension_numbers(keys, connection)
+            last = await merge.last_arrival(connection)
+            incoming = merge.Incoming(batches, numbers, last)
+            known = await merge.merge(connection, incoming.rows, last)
+            if kept := incoming.batch_rows(known):
+                await connection.execute(sa.insert(batch), kept)
+            clashing, repeats = await _clashing(connection, incoming, known)
             added = Added(
-                new=len(first) - len(known),
-                duplicate=len(again) - len(clashing),
+                new=len(incoming.rows) - len(known),
+                duplicate=repeats - len(clashing),
                 conflicting=len(clashing),
             )
-            aside = [*quarantined, *map(_quarantined, clashing)]
-            await quarantine.append(connection, aside)
+            await quarantine.append(connection, [*quarantined, *clashing])
             await quarantine.add_to_counters(connection, _tally(added, quarantined))
         self._numbers |= numbers
         return added
@@ -152,7 +143,7 @@ class FactStore:
         that the lines of a large round are never in memory together. A caller that may stop before
         the end closes the generator (`contextlib.aclosing`)."""
         vantages = sa.select(vantage.c.number).where(vantage.c.role == role.value)
-        query = SELECT_STORED.add_columns(measurement.c.arrival).where(
+        query = SELECT_STORED.where(
             measurement.c.target.in_(
                 sa.select(target.c.number).where(target.c.service.in_(services))
             ),
@@ -160,19 +151,20 @@ class FactStore:
             measurement.c.vantage.in_(vantages),
         )
         async with reading(self._engines) as connection:
-            found = await connection.stream(query)
-            async for rows in found.partitions(LINES_AT_ONCE):
+            rows = {row.arrival: row for row in await connection.execute(query)}
+            places = [(row.first_arrival, row.arrival) for row in rows.values()]
+            async for some in read_lines(connection, places):
                 yield [
                     StoredLine(
-                        arrival=row.arrival,
-                        line=unpack(row.line),
-                        owner=row.owner,
+                        arrival=arrival,
+                        line=line,
+                        owner=rows[arrival].owner,
                         role=role,
-                        enrolled=row.enrolled,
-                        source=row.source,
-                        received=row.received,
+                        enrolled=rows[arrival].enrolled,
+                        source=rows[arrival].source,
+                        received=some.received,
                     )
-                    for row in rows
+                    for arrival, line in some.lines
                 ]
 
     async def facts(
@@ -183,15 +175,10 @@ class FactStore:
         query = SELECT_STORED.where(
             measurement.c.target.in_(_targets(service, _LIVENESS)),
             measurement.c.round.between(first_round, last_round),
-        ).order_by(measurement.c.round, measurement.c.started, measurement.c.id)
+        )
         async with reading(self._engines) as connection:
-            found = (await connection.execute(query)).all()
-        stored: list[Stored] = []
-        for some in chunks(found):
-            stored += [stored_from(row)[0] for row in some]
-            # Decoding 500 lines takes some 20 ms; then other tasks (broker, pages) get a turn.
-            await asyncio.sleep(0)
-        return stored
+            rows = (await connection.execute(query)).all()
+            return sorted(await read_stored(connection, rows), key=_by_round)
 
     async def rounds(self, after: int, service: str | None = None) -> Sequence[tuple[int, int]]:
         """Distinct (round, longest interval in ms) greater than `after`, ascending; of one
@@ -206,14 +193,20 @@ class FactStore:
             return [(r, i) for r, i in await connection.execute(query)]
 
     async def measurement(self, id: str) -> tuple[Stored, bytes] | None:
-        """One measurement and its line as sent."""
+        """One measurement and its line as sent; None also when the line cannot be decoded."""
         try:
             bytes.fromhex(id)
         except ValueError:
             return None
         async with reading(self._engines) as connection:
             found = (await connection.execute(SELECT_STORED.where(measurement.c.id == id))).first()
-        return None if found is None else stored_from(found)
+            if found is None:
+                return None
+            async for some in read_lines(connection, [(found.first_arrival, found.arrival)]):
+                for _, line in some.lines:
+                    stored = stored_from(found, line, some.received)
+                    return None if stored is None else (stored, line)
+        return None
 
 
 async def _arrived(
@@ -248,28 +241,94 @@ def _targets(service: str | None, *others: str) -> sa.Select[Any]:
     return numbers if service is None else numbers.where(target.c.service.in_((service, *others)))
 
 
-def stored_from(row: Any) -> tuple[Stored, bytes]:
-    """The measurement in a row of SELECT_STORED, and its line as sent."""
-    line = unpack(row.line)
+def stored_from(row: Any, line: bytes, received: int) -> Stored | None:
+    """The measurement of a row of SELECT_STORED, its line, and when its batch arrived. None when
+    the line cannot be decoded: admission has read its envelope alone."""
+    try:
+        measured = decode(line)
+    except WireError as error:
+        LOG.info("a stored line of %s cannot be decoded: %s", row.probe, error)
+        return None
     return Stored(
-        measurement=decode(line),
+        measurement=measured,
         owner=row.owner,
         role=Role(row.role),
         enrolled=row.enrolled,
         source=row.source,
-        received=row.received,
-    ), line
-
-
-def _quarantined(one: Admitted) -> Quarantined:
-    measured = one.stored.measurement
-    return Quarantined(
-        probe=measured.probe,
-        reason=CONFLICT,
-        detail=f"id {measured.id} is stored with other bytes",
-        payload=one.line,
-        received=one.received,
+        received=received,
     )
+
+
+async def read_stored(connection: AsyncConnection, rows: Sequence[Any]) -> list[Stored]:
+    """The measurements of rows of SELECT_STORED, in order of arrival; those that cannot be decoded
+    are left out."""
+    by_arrival = {row.arrival: row for row in rows}
+    stored: list[Stored] = []
+    async for some in read_lines(connection, ((row.first_arrival, row.arrival) for row in rows)):
+        for arrival, line in some.lines:
+            if (one := stored_from(by_arrival[arrival], line, some.received)) is not None:
+                stored.append(one)
+        # Decoding a batch takes some milliseconds; then other tasks (broker, pages) get a turn.
+        await asyncio.sleep(0)
+    return stored
+
+
+def _by_round(one: Stored) -> tuple[int, int, str]:
+    measured = one.measurement
+    return measured.round, measured.started, measured.id
+
+
+async def _clashing(
+    connection: AsyncConnection, incoming: merge.Incoming, known: dict[bytes, merge.LinePlace]
+) -> tuple[list[Quarantined], int]:
+    """Lines with other bytes than the stored line of the same id, and how many lines have an id
+    that is stored."""
+    repeats = [(row[-1], row[0]) for row in incoming.rows if row[-1] in known] if known else []
+    repeats += incoming.again
+    if not repeats:
+        return [], 0
+    bodies = await _bodies(connection, {first for first, _ in known.values()})
+    unpacked: dict[bytes, Sequence[bytes]] = {}
+
+    def line(payload: bytes, place: int) -> bytes:
+        if payload not in unpacked:
+            unpacked[payload] = lines_of(payload)
+        return unpacked[payload][place]
+
+    clashing = []
+    for id, arrival in repeats:
+        again, place = incoming.line_at(arrival)
+        if id in known:
+            first, before = known[id]
+            stored, there = bodies[first], before - first
+        else:
+            one, there = incoming.first_line(id)
+            stored = one.payload
+        # A batch that is sent again is the same bytes: nothing needs to be decompressed.
+        if (stored, there) != (again.payload, place) and line(stored, there) != (
+            line(again.payload, place)
+        ):
+            probe = next(entry.probe for at, entry in again.entries if at == place)
+            clashing.append(
+                Quarantined(
+                    probe=probe,
+                    reason=CONFLICT,
+                    detail=f"id {id.hex()} is stored with other bytes",
+                    payload=line(again.payload, place),
+                    received=again.received,
+                )
+            )
+    return clashing, len(repeats)
+
+
+async def _bodies(connection: AsyncConnection, firsts: set[int]) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    for some in chunks(sorted(firsts)):
+        query = sa.select(batch.c.first_arrival, batch.c.body).where(
+            batch.c.first_arrival.in_(some)
+        )
+        found |= {first: bytes(body) for first, body in await connection.execute(query)}
+    return found
 
 
 def _tally(added: Added, quarantined: Sequence[Quarantined]) -> Counter[tuple[str, str]]:

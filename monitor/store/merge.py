@@ -1,47 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hot path: insert a batch of measurement rows, and return those that were already stored.
+"""The hot path: insert a group of batches and their rows, and find what was already stored.
 
-SQLite takes `INSERT ... ON CONFLICT DO NOTHING` many at once. PostgreSQL takes a binary COPY
-into a temporary table and merges from there inside the same transaction, which keeps 97 % of
-raw COPY speed (measured 2026-11 with batches of 1,000). The caller's transaction is the only
-writer of measurements at that moment: by SQLite's write lock, or by `wait_for_turn`.
+SQLite takes one INSERT of many rows at a time. With a statement a row (`executemany`) its thread
+would give up and take back Python's lock for each, and wait up to 5 ms for it while the event loop
+is busy. PostgreSQL takes a binary COPY into a temporary table and merges from there inside the same
+transaction. The caller's transaction is the only writer of measurements at that moment: by
+SQLite's write lock, or by `wait_for_turn`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Stored
-from monitor.store.records import Admitted
+from monitor.store.records import AdmittedBatch
 from monitor.store.statements import chunks
-from monitor.store.tables import target, vantage
+from monitor.store.tables import batch, measurement, target, vantage
 
-MeasurementRow = tuple[bytes, int, int, int, int, int, int, bytes]
+LinePlace = tuple[int, int]
+"""Where a line is: first arrival number of its batch, arrival number of its row."""
+MeasurementRow = tuple[int, int, int, int, int, int, bytes]
+"""A row of `measurement`, in the order of its columns."""
 DimensionKey = tuple[Any, ...]
 """A vantage or a target: the columns of its row after the number."""
 
 TURN_LOCK = 0x5245_4143_4802
 """Key of PostgreSQL's advisory lock around adding ("REACH", 2)."""
-_COLUMNS = (
-    "id",
-    "vantage",
-    "target",
-    "round",
-    "started",
-    "interval_ms",
-    "received",
-    "line",
-)
+_COLUMNS = tuple(column.name for column in measurement.columns)
 _NAMES = ", ".join(_COLUMNS)
-_INSERT = (
-    f"INSERT INTO measurement ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
+_ROWS_AT_ONCE = (512, 64, 8, 1)
+"""Rows of one statement: few enough statements to be prepared once each."""
+_VALUES = f"({', '.join('?' * len(_COLUMNS))})"
+_INSERTS = {
+    rows: f"INSERT INTO measurement ({_NAMES}) VALUES {', '.join([_VALUES] * rows)} "
     "ON CONFLICT (id) DO NOTHING"
-)
-_LAST_ARRIVAL = "SELECT coalesce(max(arrival), 0) FROM measurement"
+    for rows in _ROWS_AT_ONCE
+}
 _TEMPORARY = (
     f"CREATE TEMPORARY TABLE IF NOT EXISTS incoming ON COMMIT DELETE ROWS AS "
     f"SELECT {_NAMES} FROM measurement WITH NO DATA"
@@ -49,80 +48,149 @@ _TEMPORARY = (
 _MERGE = (
     f"INSERT INTO measurement ({_NAMES}) SELECT {_NAMES} FROM incoming ON CONFLICT (id) DO NOTHING"
 )
+_LAST = sa.select(batch.c.last_arrival).order_by(batch.c.first_arrival.desc()).limit(1)
 _KNOWN = sa.text(
-    "SELECT id, line FROM measurement WHERE id IN :ids AND arrival <= :last"
+    "SELECT id, (SELECT max(first_arrival) FROM batch WHERE first_arrival <= arrival), arrival "
+    "FROM measurement WHERE id IN :ids AND arrival <= :last"
 ).bindparams(sa.bindparam("ids", expanding=True))
 
 
-def vantage_key(stored: Stored) -> DimensionKey:
-    """The vantage of a measurement."""
-    measured = stored.measurement
-    place = measured.vantage
-    return (
-        measured.probe,
-        stored.owner,
-        stored.role.value,
-        stored.enrolled,
-        place.country,
-        place.asn,
-        stored.source,
-    )
+class Incoming:
+    """The rows of a group of batches, with the arrival numbers that they get."""
+
+    def __init__(
+        self,
+        batches: Sequence[AdmittedBatch],
+        numbers: Mapping[DimensionKey, int],
+        last: int,
+    ) -> None:
+        """`numbers` has every key of `dimension_keys`; `last` is the last arrival number given."""
+        self.batches = batches
+        self.firsts: list[int] = []
+        """First arrival number of each batch."""
+        self.rows: list[MeasurementRow] = []
+        """With distinct ids."""
+        self.again: list[tuple[bytes, int]] = []
+        """(id, arrival number) of lines whose id occurs before them in the group."""
+        self._arrivals: dict[bytes, int] = {}
+        arrival = last + 1
+        for each in batches:
+            self.firsts.append(arrival)
+            self._add(each, arrival, numbers)
+            arrival += each.lines
+
+    def _add(self, batch: AdmittedBatch, first: int, numbers: Mapping[DimensionKey, int]) -> None:
+        arrivals, rows = self._arrivals, self.rows
+        vantages = {
+            (key[0], key[4], key[5]): numbers[key]
+            for key in dimension_keys(batch)
+            if len(key) == len(vantage.c) - 1
+        }
+        for place, one in batch.entries:
+            id, arrival = bytes.fromhex(one.id), first + place
+            if arrivals.setdefault(id, arrival) != arrival:
+                self.again.append((id, arrival))
+                continue
+            where, name = one.vantage, one.target
+            rows.append(
+                (
+                    arrival,
+                    one.round,
+                    one.started,
+                    vantages[one.probe, where.country, where.asn],
+                    numbers[name, one.service],
+                    one.interval_ms,
+                    id,
+                )
+            )
+
+    def batch_rows(self, known: Mapping[bytes, LinePlace]) -> list[dict[str, object]]:
+        """Rows of the batches in which at least one measurement is new."""
+        new = (row[0] for row in self.rows if row[-1] not in known)
+        kept = sorted({bisect_right(self.firsts, arrival) - 1 for arrival in new})
+        return [
+            {
+                "first_arrival": self.firsts[index],
+                "last_arrival": self.firsts[index] + self.batches[index].lines - 1,
+                "first_round": min(one.round for _, one in self.batches[index].entries),
+                "received": self.batches[index].received,
+                "body": self.batches[index].payload,
+            }
+            for index in kept
+        ]
+
+    def line_at(self, arrival: int) -> tuple[AdmittedBatch, int]:
+        """The batch of a row, and the place of its line there."""
+        index = bisect_right(self.firsts, arrival) - 1
+        return self.batches[index], arrival - self.firsts[index]
+
+    def first_line(self, id: bytes) -> tuple[AdmittedBatch, int]:
+        """The same, of the first line in the group with this id."""
+        return self.line_at(self._arrivals[id])
 
 
-def target_key(stored: Stored) -> DimensionKey:
-    """The target of a measurement."""
-    return (stored.measurement.target, stored.measurement.service)
-
-
-def row(one: Admitted, vantage_number: int, target_number: int, frame: bytes) -> MeasurementRow:
-    """The row of a measurement."""
-    measured = one.stored.measurement
-    return (
-        bytes.fromhex(measured.id),
-        vantage_number,
-        target_number,
-        measured.round,
-        measured.started,
-        measured.interval_ms,
-        one.received,
-        frame,
-    )
+def dimension_keys(batch: AdmittedBatch) -> set[DimensionKey]:
+    """Vantages and targets of a batch."""
+    keys: set[DimensionKey] = set()
+    vantages = set()
+    for _, one in batch.entries:
+        keys.add((one.target, one.service))
+        vantages.add((one.probe, one.vantage.country, one.vantage.asn))
+    for probe, country, asn in vantages:
+        keys.add((probe, batch.owner, batch.role, batch.enrolled, country, asn, batch.source))
+    return keys
 
 
 async def wait_for_turn(connection: AsyncConnection) -> None:
     """PostgreSQL: wait until no other collector is adding.
 
-    Arrival numbers come from a sequence, which does not wait for commits: without turns a
-    reader could see number 7, remember it, and never see number 6 that commits later. The lock is
-    released after the commit is visible, so numbers become visible in order.
+    Arrival numbers are given before the commit: without turns two collectors would give the same
+    ones, and a reader could see number 7, remember it, and never see number 6 that commits later.
+    The lock is released after the commit is visible, so numbers become visible in order.
     """
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TURN_LOCK)))
 
 
-async def merge(connection: AsyncConnection, rows: Sequence[MeasurementRow]) -> dict[bytes, bytes]:
-    """Insert the rows whose id is new (ids are distinct within `rows`); return id and line, as
-    stored before, of the others."""
+async def last_arrival(connection: AsyncConnection) -> int:
+    """The last arrival number that was given; 0 when none was."""
+    return int((await connection.execute(_LAST)).scalar() or 0)
+
+
+async def merge(
+    connection: AsyncConnection, rows: Sequence[MeasurementRow], last: int
+) -> dict[bytes, LinePlace]:
+    """Insert the rows whose id is new (ids are distinct within `rows`, arrival numbers greater than
+    `last`); return id and place of the others, as stored before."""
     if not rows:
         return {}
-    last = (await connection.exec_driver_sql(_LAST_ARRIVAL)).scalar_one()
     if connection.dialect.name == "sqlite":
-        inserted = (await connection.exec_driver_sql(_INSERT, list(rows))).rowcount
+        inserted = await _insert(connection, rows)
     else:
         await connection.exec_driver_sql(_TEMPORARY)
         raw = (await connection.get_raw_connection()).driver_connection
         assert raw is not None
         await raw.copy_records_to_table("incoming", records=rows, columns=_COLUMNS)
         inserted = (await connection.exec_driver_sql(_MERGE)).rowcount
-    known: dict[bytes, bytes] = {}
+    known: dict[bytes, LinePlace] = {}
     if inserted < len(rows):
-        for some in chunks([each[0] for each in rows]):
+        for some in chunks([row[-1] for row in rows]):
             found = await connection.execute(_KNOWN, {"ids": some, "last": last})
-            known |= {bytes(id): bytes(line) for id, line in found}
+            known |= {bytes(id): (first, arrival) for id, first, arrival in found}
     return known
 
 
+async def _insert(connection: AsyncConnection, rows: Sequence[MeasurementRow]) -> int:
+    start = inserted = 0
+    while start < len(rows):
+        size = next(size for size in _ROWS_AT_ONCE if size <= len(rows) - start)
+        values = tuple(chain.from_iterable(rows[start : start + size]))
+        inserted += (await connection.exec_driver_sql(_INSERTS[size], values)).rowcount
+        start += size
+    return inserted
+
+
 async def dimension_numbers(
-    connection: AsyncConnection, keys: Iterable[DimensionKey]
+    connection: AsyncConnection, keys: Collection[DimensionKey]
 ) -> dict[DimensionKey, int]:
     """Numbers of vantages and targets; new ones are inserted."""
     numbers: dict[DimensionKey, int] = {}
@@ -140,7 +208,7 @@ async def dimension_numbers(
 
 
 async def _numbers(
-    connection: AsyncConnection, table: sa.Table, keys: Sequence[DimensionKey]
+    connection: AsyncConnection, table: sa.Table, keys: Iterable[DimensionKey]
 ) -> dict[DimensionKey, int]:
     """Numbers of the rows whose first column (probe, or target id) occurs in the keys."""
     first = list(table.c)[1]

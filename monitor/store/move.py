@@ -16,9 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.engines import StoreRefusedError, connect, writing
 from monitor.store.schema import upgrade_schema
-from monitor.store.tables import metadata
+from monitor.store.tables import batch, metadata
 
 BATCH = 2_000
+BATCH_OF_BATCHES = 200
+"""They are some 40 kB each."""
 
 
 def _ignore(_table: str, _rows: int) -> None: ...
@@ -63,7 +65,8 @@ async def _copy(
     progress: Callable[[str, int], None],
 ) -> int:
     key = sa.tuple_(*table.primary_key.columns)
-    query = sa.select(table).order_by(*table.primary_key.columns).limit(BATCH)
+    most = BATCH_OF_BATCHES if table is batch else BATCH
+    query = sa.select(table).order_by(*table.primary_key.columns).limit(most)
     count = 0
     rows = (await old.execute(query)).all()
     while rows:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.detection.model import Event, Fact, Stored
+from probes.wire.codec import Envelope
 from probes.wire.measurement import Role
 
 
@@ -17,11 +18,28 @@ class StoreUnavailableError(Exception):
 
 
 class Admitted(msgspec.Struct, frozen=True, kw_only=True):
-    """A measurement line that passed admission."""
+    """A decoded measurement to store, with its line: what an import has."""
 
     stored: Stored
     line: bytes
     """The JSON line as sent: never re-serialised."""
+    received: int
+    """Unix milliseconds."""
+
+
+class AdmittedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as it arrived, and which of its lines passed admission."""
+
+    payload: bytes
+    """As sent: `probes.wire.codec.decode_batch` gives its lines."""
+    lines: int
+    """How many lines it has."""
+    entries: tuple[tuple[int, Envelope], ...]
+    """(place, envelope) of each admitted line, in ascending order; places begin at 0."""
+    owner: str
+    role: str
+    enrolled: int
+    source: str = "probe"
     received: int
     """Unix milliseconds."""
 

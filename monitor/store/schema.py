@@ -8,11 +8,14 @@ A database with a newer schema is refused.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import weakref
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.engines import (
     LOCK_SECONDS,
@@ -21,11 +24,12 @@ from monitor.store.engines import (
     translated_errors,
     writing,
 )
+from monitor.store.migrations.batching import bring_over
 from monitor.store.tables import metadata
 
-HEAD = "0005"
+HEAD = "0006"
 """Newest revision under `migrations/versions`."""
-KNOWN = ("0001", "0002", "0003", "0004", "0005")
+KNOWN = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""
@@ -45,14 +49,22 @@ async def upgrade_schema(engines: Engines) -> bool:
     if engines.sqlite:
         await _enable_write_ahead_log(engines)
     turn = _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-    async with turn, writing(engines) as connection:
+    async with turn:
+        async with _migrating(engines) as connection:
+            present = await connection.run_sync(_revision, engines.place)
+            if present != HEAD:
+                await connection.run_sync(_upgrade)
+        await bring_over(lambda: _migrating(engines), engines.place)
+    return present != HEAD
+
+
+@contextlib.asynccontextmanager
+async def _migrating(engines: Engines) -> AsyncIterator[AsyncConnection]:
+    """A transaction in which no other process migrates."""
+    async with writing(engines) as connection:
         if not engines.sqlite:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
-        present = await connection.run_sync(_revision, engines.place)
-        if present == HEAD:
-            return False
-        await connection.run_sync(_upgrade)
-        return True
+        yield connection
 
 
 async def _enable_write_ahead_log(engines: Engines) -> None:
@@ -94,7 +106,7 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
     return present
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def _upgrade(connection: sa.Connection, revision: str = HEAD) -> None:
     # Here, because loading Alembic takes longer than opening the database.
     from alembic import command
     from alembic.config import Config
@@ -102,4 +114,4 @@ def _upgrade(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every table of the store, in SQLAlchemy Core, the same on SQLite and PostgreSQL.
 
-Times are Unix milliseconds, UTC. A vantage and a target are stored once and referred to by
+Times are Unix milliseconds, UTC. Of a measurement there is one narrow row, and its line is in the
+batch that it arrived in. A vantage and a target are stored once and referred to by
 number, because there are a hundred million measurement rows; what pages read (verdict, cell,
 event) has its texts in full. No query and no transaction is here. `monitor/store/migrations`
 creates the schema, and a test asserts that both are the same.
@@ -67,25 +68,39 @@ target = sa.Table(
     sa.Column("service", sa.Text, nullable=False, index=True),
 )
 
+batch = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("first_arrival", BIG, primary_key=True, autoincrement=False),
+    sa.Column("last_arrival", sa.BigInteger, nullable=False),
+    sa.Column("first_round", sa.BigInteger, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    # What `prune` asks for.
+    sa.Index("ix_batch_first_round", "first_round"),
+)
+"""A batch byte for byte as it arrived (`probes.wire.codec.decode_batch`), so that its signature can
+be verified for as long as it is kept. The newest one is never deleted: its `last_arrival` is the
+last number that was given. `first_round` is the oldest round in it."""
+
 measurement = sa.Table(
     "measurement",
     metadata,
-    sa.Column("arrival", BIG, primary_key=True, autoincrement=True),
-    sa.Column("id", HexId, nullable=False, unique=True),
-    sa.Column("vantage", sa.ForeignKey(vantage.c.number), nullable=False),
-    sa.Column("target", sa.ForeignKey(target.c.number), nullable=False),
+    sa.Column("arrival", BIG, primary_key=True, autoincrement=False),
     sa.Column("round", sa.BigInteger, nullable=False),
     sa.Column("started", sa.BigInteger, nullable=False),
-    sa.Column("interval_ms", sa.BigInteger, nullable=False),
-    sa.Column("received", sa.BigInteger, nullable=False),
-    sa.Column("line", sa.LargeBinary, nullable=False),
+    sa.Column("vantage", sa.Integer, nullable=False),
+    sa.Column("target", sa.Integer, nullable=False),
+    sa.Column("interval_ms", sa.Integer, nullable=False),
+    sa.Column("id", HexId, nullable=False, unique=True),
     # Facts of a service in a range of rounds, and the rounds there are: both are answered by
     # seeks, one a target, in this index.
     sa.Index("ix_measurement_target_round", "target", "round", "interval_ms"),
-    sqlite_autoincrement=True,
 )
-"""`line` is the JSON line as sent, packed (`monitor.store.packing`). `arrival` grows in the
-order of commits and is never reused, so a reader that remembers the last one misses nothing."""
+"""`arrival` grows in the order of commits and is never used twice, so a reader that remembers the
+last one misses nothing. It is the `first_arrival` of its batch plus the place of its line there:
+lines that were refused, or known before, leave gaps. Numbers of vantages and targets are not
+declared as foreign keys: checking them costs PostgreSQL more than the row itself."""
 
 quarantine = sa.Table(
     "quarantine",

@@ -17,10 +17,13 @@ from monitor.store import statements
 from monitor.store.conclusions import PRUNED, event_from
 from monitor.store.engines import Engines, connect, reading, writing
 from monitor.store.schema import upgrade_schema
-from monitor.store.tables import cursor, event, measurement, metadata, target, verdict
+from monitor.store.tables import batch, cursor, event, measurement, metadata, verdict
 
-BATCH = 5_000
-"""Measurements deleted in one transaction: some 100 ms, so that collectors hardly wait."""
+BATCHES = 64
+VERDICTS = 5_000
+"""How many are deleted in one transaction: some 100 ms, so that collectors hardly wait."""
+_batches = batch.alias("batches")
+_NEWEST_BATCH = sa.select(sa.func.max(_batches.c.first_arrival)).scalar_subquery()
 _set_cursor = statements.upsert(cursor)
 _SQLITE_BYTES = sa.text(
     "SELECT s.tbl_name, sum(d.pgsize) FROM dbstat d JOIN sqlite_schema s ON s.name = d.name "
@@ -79,7 +82,8 @@ async def _bytes(connection: AsyncConnection) -> dict[str, int]:
 async def prune(url: str, before_ms: int) -> Pruned:
     """Delete measurements of rounds before a time. May run beside everything else.
 
-    On SQLite the file does not shrink; its free pages are reused. Raises as `open_database` does.
+    A batch is deleted with its last measurement. On SQLite the file does not shrink; its free pages
+    are reused. Raises as `open_database` does.
     """
     engines = connect(url)
     try:
@@ -87,40 +91,76 @@ async def prune(url: str, before_ms: int) -> Pruned:
         async with writing(engines) as connection:
             mark = max(before_ms, await statements.cursor_value(connection, PRUNED))
             await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
-        async with reading(engines) as connection:
-            targets = (await connection.execute(sa.select(target.c.number))).scalars().all()
         gone = kept = 0
-        for number in targets:
-            first: int | None = 0
-            while first is not None:
-                went, stayed, first = await _batch(engines, number, first, before_ms)
-                gone, kept = gone + went, kept + stayed
+        after: int | None = 0
+        while after is not None:
+            went, stayed, after = await _prune_batches(engines, after, before_ms)
+            gone, kept = gone + went, kept + stayed
+        first: int | None = 0
+        while first is not None:
+            first = await _prune_verdicts(engines, first, before_ms)
         return Pruned(gone, kept)
     finally:
         await engines.close()
 
 
-async def _batch(
-    engines: Engines, number: int, first: int, before: int
-) -> tuple[int, int, int | None]:
-    """Delete some thousand old measurements of a target from a round on; return (deleted, kept,
-    round to continue from or None). Whole rounds, so that the index is read once."""
-    old = (
-        measurement.c.target == number,
-        measurement.c.round >= first,
-        measurement.c.round < before,
+async def _prune_batches(engines: Engines, after: int, before: int) -> tuple[int, int, int | None]:
+    """Delete old measurements of some batches after an arrival number; return (deleted, kept,
+    arrival number to continue after or None). Measurements of a batch are neighbours, so that a
+    range is deleted and nothing is looked for."""
+    query = (
+        sa.select(batch.c.first_arrival, batch.c.last_arrival)
+        .where(batch.c.first_round < before, batch.c.first_arrival > after)
+        .order_by(batch.c.first_arrival)
+        .limit(BATCHES)
     )
-    full = sa.select(measurement.c.round).where(*old).order_by(measurement.c.round)
     async with writing(engines) as connection:
-        # In every batch: the detector may have named another witness meanwhile.
-        bodies = (await connection.execute(sa.select(event.c.body))).scalars()
-        witnesses = {id for body in bodies for id in event_from(bytes(body)).witnesses}
-        last = (await connection.execute(full.limit(1).offset(BATCH - 1))).scalar()
-        until = before if last is None else last + 1
-        query = sa.select(measurement.c.id).where(*old, measurement.c.round < until)
-        found = (await connection.execute(query)).scalars().all()
-        gone = [id for id in found if id not in witnesses]
-        for chunk in statements.chunks(gone):
-            await connection.execute(sa.delete(verdict).where(verdict.c.measurement.in_(chunk)))
-            await connection.execute(sa.delete(measurement).where(measurement.c.id.in_(chunk)))
-    return len(gone), len(found) - len(gone), None if last is None else until
+        found = (await connection.execute(query)).all()
+        if not found:
+            return 0, 0, None
+        first, last = found[0].first_arrival, found[-1].last_arrival
+        old = (measurement.c.arrival.between(first, last), measurement.c.round < before)
+        kept = await _witnesses(connection, *old)
+        gone = sa.delete(measurement).where(*old, measurement.c.arrival.not_in(kept))
+        deleted = (await connection.execute(gone)).rowcount
+        await connection.execute(
+            sa.delete(batch).where(
+                batch.c.first_arrival.between(first, last),
+                batch.c.first_round < before,
+                batch.c.first_arrival != _NEWEST_BATCH,
+                ~sa.exists().where(
+                    measurement.c.arrival.between(batch.c.first_arrival, batch.c.last_arrival)
+                ),
+            )
+        )
+    return deleted, len(kept), found[-1].first_arrival
+
+
+async def _witnesses(connection: AsyncConnection, *old: sa.ColumnElement[bool]) -> list[int]:
+    """Arrival numbers of those measurements that events name. Asked in every transaction: the
+    detector may have named another one meanwhile."""
+    bodies = (await connection.execute(sa.select(event.c.body))).scalars()
+    witnesses = sorted({id for body in bodies for id in event_from(bytes(body)).witnesses})
+    found: list[int] = []
+    for some in statements.chunks(witnesses):
+        query = sa.select(measurement.c.arrival).where(measurement.c.id.in_(some), *old)
+        found += (await connection.execute(query)).scalars()
+    return found
+
+
+async def _prune_verdicts(engines: Engines, first: int, before: int) -> int | None:
+    """Delete some thousand verdicts whose measurement is gone, from a round on; return the round to
+    continue from or None."""
+    old = (verdict.c.round >= first, verdict.c.round < before)
+    nth = sa.select(verdict.c.round).where(*old).order_by(verdict.c.round).offset(VERDICTS).limit(1)
+    async with writing(engines) as connection:
+        following = (await connection.execute(nth)).scalar()
+        until = before if following is None else following + 1
+        await connection.execute(
+            sa.delete(verdict).where(
+                verdict.c.round >= first,
+                verdict.c.round < until,
+                ~sa.exists().where(measurement.c.id == verdict.c.measurement),
+            )
+        )
+    return None if following is None else until

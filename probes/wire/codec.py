@@ -15,14 +15,21 @@ import msgspec
 
 from probes.runtime.compression import zstd
 from probes.wire.bounds import (
+    ASN,
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
     MAX_LINE_BYTES,
     MAX_OBSERVATIONS,
     Count,
+    Country,
+    MeasurementId,
+    Micros,
+    Millis,
+    ProbeId,
+    TargetId,
     Token,
 )
-from probes.wire.measurement import Measurement
+from probes.wire.measurement import VERSION, Measurement
 from probes.wire.observation import (
     KNOWN,
     AnyObservation,
@@ -61,6 +68,35 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     header: BatchHeader
     lines: tuple[bytes, ...]
+
+
+class EnvelopeVantage(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a `Vantage` that the store keeps."""
+
+    country: Country = "ZZ"
+    asn: ASN = 0
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a Measurement by which it is admitted and found again. The others, its
+    observations among them, are known to be JSON and nothing more."""
+
+    v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)] = VERSION
+    id: MeasurementId
+    probe: ProbeId
+    target: TargetId
+    round: Millis
+    interval_ms: Millis = 0
+    started: Millis
+    took_us: Micros = 0
+    epoch: Token = ""
+    sequence: Count = 0
+    vantage: EnvelopeVantage = EnvelopeVantage()
+
+    @property
+    def service(self) -> str:
+        """The part of the target before the slash."""
+        return self.target.partition("/")[0]
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,10 +165,11 @@ def _with_observations(name: str, kind: Any) -> Any:
     )
 
 
-Envelope = _with_observations("Envelope", msgspec.Raw)
+Undecoded = _with_observations("Undecoded", msgspec.Raw)
 """A Measurement whose observations are not decoded yet."""
 _encoder = msgspec.json.Encoder()
-_envelope_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Envelope)
+_undecoded_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Undecoded)
+_envelope_decoder = msgspec.json.Decoder(Envelope)
 _known_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     _with_observations("KnownMeasurement", Known)
 )
@@ -152,7 +189,7 @@ def encode(measurement: Measurement) -> bytes:
         msgspec.Raw(o.raw if isinstance(o, Unrecognised) else _encoder.encode(o))
         for o in measurement.observations
     )
-    return _encoder.encode(Envelope(**values))
+    return _encoder.encode(Undecoded(**values))
 
 
 def decode(line: bytes) -> Measurement:
@@ -169,14 +206,42 @@ def decode(line: bytes) -> Measurement:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # a step that this version does not know, or an error, whose place is found below
     try:
-        envelope = _envelope_decoder.decode(line)
-        values = {name: getattr(envelope, name) for name in _FIELDS}
+        undecoded = _undecoded_decoder.decode(line)
+        values = {name: getattr(undecoded, name) for name in _FIELDS}
         values["observations"] = tuple(
-            decode_observation(index, raw) for index, raw in enumerate(envelope.observations)
+            decode_observation(index, raw) for index, raw in enumerate(undecoded.observations)
         )
         return Measurement(**values)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError(str(error)) from None
+
+
+def decode_envelope(line: bytes) -> Envelope:
+    """Return the envelope of the Measurement in one JSON line. Whether the rest of the line is
+    valid, only `decode` tells.
+
+    Raises WireError with the path of the offending field.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise WireError(f"line of {len(line)} bytes, at most {MAX_LINE_BYTES}")
+    return _decoded(_envelope_decoder, line)
+
+
+def envelope_of(measurement: Measurement) -> Envelope:
+    """The envelope of a decoded Measurement."""
+    place = measurement.vantage
+    return Envelope(
+        id=measurement.id,
+        probe=measurement.probe,
+        target=measurement.target,
+        round=measurement.round,
+        interval_ms=measurement.interval_ms,
+        started=measurement.started,
+        took_us=measurement.took_us,
+        epoch=measurement.epoch,
+        sequence=measurement.sequence,
+        vantage=EnvelopeVantage(country=place.country, asn=place.asn),
+    )
 
 
 def decode_observation(index: int, raw: msgspec.Raw) -> AnyObservation:
@@ -192,9 +257,9 @@ def decode_observation(index: int, raw: msgspec.Raw) -> AnyObservation:
         raise WireError(f"observations[{index}]: {error}") from None
 
 
-def encode_batch(header: BatchHeader, lines: Sequence[bytes]) -> bytes:
-    """Return header and lines, one a line, compressed with zstd."""
-    return zstd.compress(b"\n".join((_encoder.encode(header), *lines)), 9)
+def encode_batch(header: BatchHeader, lines: Sequence[bytes], level: int = 9) -> bytes:
+    """Return header and lines, one a line, compressed with zstd at a level."""
+    return zstd.compress(b"\n".join((_encoder.encode(header), *lines)), level)
 
 
 def decode_batch(payload: bytes) -> Batch:

@@ -86,7 +86,7 @@ def _words(kind: type) -> str:
 
 def _fields(struct: type[msgspec.Struct]) -> Iterator[tuple[str, str, str]]:
     # The envelope is a Measurement whose observations need no tagged union.
-    described = codec.Envelope if struct is Measurement else struct
+    described = codec.Undecoded if struct is Measurement else struct
     components = msgspec.json.schema_components((described,))[1]
     shown = components[described.__name__].get("properties", {})
     for field in msgspec.structs.fields(struct):

@@ -14,11 +14,11 @@ from probes.wire import codec, observation
 def schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12) as Python values."""
     _, components = msgspec.json.schema_components(
-        (codec.Envelope, *observation.KNOWN), ref_template="#/$defs/{name}"
+        (codec.Undecoded, *observation.KNOWN), ref_template="#/$defs/{name}"
     )
     # Python's \Z is ECMA's $, which JSON Schema's patterns are written in.
     defs = json.loads(json.dumps(components).replace("\\\\Z", "$"))
-    defs["Measurement"] = defs.pop(codec.Envelope.__name__)
+    defs["Measurement"] = defs.pop(codec.Undecoded.__name__)
     steps = sorted(kind.STEP for kind in observation.KNOWN)
     defs["Unrecognised"] = {
         "title": "Unrecognised",

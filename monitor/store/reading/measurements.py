@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
-from monitor.store.facts import SELECT_STORED, stored_from
+from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.records import Filter
 from monitor.store.statements import where_equal
 
@@ -131,8 +131,7 @@ async def stream_measurements(
     """
     m = t.measurement.c
     query = where_equal(
-        SELECT_STORED.add_columns(m.arrival)
-        .join(t.target, t.target.c.number == m.target)
+        SELECT_STORED.join(t.target, t.target.c.number == m.target)
         .order_by(m.arrival)
         .limit(chunk),
         (t.target.c.service, chosen.service),
@@ -148,7 +147,9 @@ async def stream_measurements(
     while True:
         async with database.reading() as connection:
             rows = (await connection.execute(query.where(m.arrival > last))).all()
+            stored = await read_stored(connection, rows)
         if not rows:
             return
         last = rows[-1].arrival
-        yield [stored_from(row)[0] for row in rows]
+        if stored:
+            yield stored

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.store import tables as t
+from monitor.store.batches import FIRST_ARRIVAL
 from monitor.store.conclusions import DETECTOR, PRUNED
 from monitor.store.engines import ReadTransaction
 from monitor.store.statements import cursor_value
@@ -36,8 +37,12 @@ async def recent_arrivals(connection: ReadTransaction, since: int) -> Sequence[A
     MAX_ARRIVALS."""
     m = t.measurement.c
     query = (
-        sa.select(m.started, m.received, m.round, t.target.c.service)
-        .select_from(t.measurement.join(t.target, t.target.c.number == m.target))
+        sa.select(m.started, t.batch.c.received, m.round, t.target.c.service)
+        .select_from(
+            t.measurement.join(t.target, t.target.c.number == m.target).join(
+                t.batch, t.batch.c.first_arrival == FIRST_ARRIVAL
+            )
+        )
         .order_by(m.arrival.desc())
         .limit(MAX_ARRIVALS)
     )
@@ -47,7 +52,7 @@ async def recent_arrivals(connection: ReadTransaction, since: int) -> Sequence[A
 
 async def last_received(connection: ReadTransaction) -> int | None:
     """When the newest measurement arrived; None when there is none."""
-    query = sa.select(t.measurement.c.received).order_by(t.measurement.c.arrival.desc()).limit(1)
+    query = sa.select(t.batch.c.received).order_by(t.batch.c.first_arrival.desc()).limit(1)
     value = await connection.scalar(query)
     return None if value is None else int(value)
 

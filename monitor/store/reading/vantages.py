@@ -10,9 +10,8 @@ import msgspec
 import sqlalchemy as sa
 
 from monitor.store import tables as t
+from monitor.store.batches import FIRST_ARRIVAL, all_lines
 from monitor.store.engines import ReadTransaction
-from monitor.store.packing import unpack
-from monitor.store.statements import chunks
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 _INTERNATIONAL = (
@@ -51,19 +50,21 @@ async def liveness_lines(
         partition_by=v.probe, order_by=(m.round.desc(), m.started.desc(), m.id)
     )
     ranked = (
-        sa.select(v.probe, m.line, rank.label("rank"))
+        sa.select(v.probe, FIRST_ARRIVAL.label("first"), m.arrival, rank.label("rank"))
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since, v.probe.in_(probes))
         .subquery()
     )
     query = (
-        sa.select(ranked.c.probe, ranked.c.line)
+        sa.select(ranked.c.probe, ranked.c.first, ranked.c.arrival)
         .where(ranked.c.rank <= most)
         .order_by(ranked.c.probe, ranked.c.rank)
     )
+    rows = (await connection.execute(query)).all()
+    lines = await all_lines(connection, ((first, arrival) for _, first, arrival in rows))
     found: dict[str, list[bytes]] = defaultdict(list)
-    for probe, line in await connection.execute(query):
-        found[probe].append(unpack(line))
+    for probe, _, arrival in rows:
+        found[probe].append(lines[arrival])
     return found
 
 
@@ -93,21 +94,26 @@ async def clock_readings(
     measurements that are not `known` are read."""
     m, v = t.measurement.c, t.vantage.c
     query = (
-        sa.select(v.probe, m.id)
+        sa.select(v.probe, m.id, FIRST_ARRIVAL.label("first"), m.arrival)
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since)
         .order_by(m.round, m.started, m.id)
     )
-    newest = {row.probe: row.id for row in await connection.execute(query)}
+    newest = {row.probe: row for row in await connection.execute(query)}
     found = {
         probe: reading
         for probe, reading in known.items()
-        if newest.get(probe) == reading.measurement
+        if probe in newest and newest[probe].id == reading.measurement
     }
-    missing = {id: probe for probe, id in newest.items() if probe not in found}
-    for chunk in chunks(sorted(missing)):
-        lines = sa.select(m.id, m.line).where(m.id.in_(chunk))
-        for id, line in await connection.execute(lines):
-            offset = _offset.decode(unpack(line)).clock_offset_ms
-            found[missing[id]] = ClockReading(id, offset)
+    missing = {probe: row for probe, row in newest.items() if probe not in found}
+    lines = await all_lines(connection, ((row.first, row.arrival) for row in missing.values()))
+    for probe, row in missing.items():
+        found[probe] = ClockReading(row.id, _offset_of(lines.get(row.arrival, b"")))
     return found
+
+
+def _offset_of(line: bytes) -> int | None:
+    try:
+        return _offset.decode(line).clock_offset_ms
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # admission has read the envelope alone

@@ -6,36 +6,46 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.store import merge
+from monitor.store.batches import batches_of
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
-from tests.monitor.store.samples import NOON, admitted
+from monitor.store.tables import batch
+from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.world.postgres import PostgreSQL
 
 pytestmark = pytest.mark.needs("postgresql")
 
 
-def row(number: int, frame: bytes = b"line") -> merge.MeasurementRow:
-    return (number.to_bytes(16, "big"), 1, 1, NOON, NOON, 60_000, NOON, frame)
+def row(number: int, arrival: int) -> merge.MeasurementRow:
+    return (arrival, NOON, NOON, 1, 1, 60_000, number.to_bytes(16, "big"))
 
 
 async def test_merge_gives_back_what_was_there(store: Database) -> None:
     one = admitted(1)
-    words = {merge.vantage_key(one.stored), merge.target_key(one.stored)}
+    (made,) = batches_of([one])
+    words = merge.dimension_keys(made)
     async with writing(store.engines) as connection:
         numbers = await merge.dimension_numbers(connection, words)
         assert await merge.dimension_numbers(connection, words) == numbers
-        assert await merge.merge(connection, []) == {}
-        assert await merge.merge(connection, [row(n) for n in range(1200)]) == {}
+        await connection.execute(
+            sa.insert(batch).values(
+                first_arrival=1, last_arrival=1200, first_round=NOON, received=NOON, body=b""
+            )
+        )
+        assert await merge.merge(connection, [], 0) == {}
+        assert await merge.merge(connection, [row(n, n + 1) for n in range(1200)], 0) == {}
     async with writing(store.engines) as connection:
-        again = [row(n, b"other") for n in range(700, 1300)]
-        known = await merge.merge(connection, again)
-    assert known == {row(n)[0]: b"line" for n in range(700, 1200)}
+        assert await merge.last_arrival(connection) == 1200
+        again = [row(n, 2000 + n) for n in range(700, 1300)]
+        known = await merge.merge(connection, again, 1200)
+    assert known == {row(n, 0)[-1]: (1, n + 1) for n in range(700, 1200)}
 
 
 async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
     with pytest.raises(RuntimeError):  # noqa: PT012 - the transaction is the block
         async with writing(store.engines) as connection:
-            await merge.dimension_numbers(connection, {merge.target_key(admitted(1).stored)})
+            (made,) = batches_of([admitted(1)])
+            await merge.dimension_numbers(connection, merge.dimension_keys(made))
             raise RuntimeError
     # Numbers made in a transaction that was undone must not be remembered by the store.
     await store.facts.add([admitted(1)], [])
@@ -51,7 +61,12 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     await second.facts.add([admitted(2)], [])
     async with asyncio.TaskGroup() as group, writing(first.engines) as connection:
         await merge.wait_for_turn(connection)
-        await merge.merge(connection, [row(7)])
+        last = await merge.last_arrival(connection)
+        (made,) = batches_of([admitted(7)])
+        numbers = await merge.dimension_numbers(connection, merge.dimension_keys(made))
+        incoming = merge.Incoming([made], numbers, last)
+        await merge.merge(connection, incoming.rows, last)
+        await connection.execute(sa.insert(batch), incoming.batch_rows({}))
         waiting = group.create_task(second.facts.add([admitted(3)], []))
         await asyncio.sleep(0.2)
         assert not waiting.done()
@@ -61,7 +76,7 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
     assert len(numbers) == 4
     async with first.reading() as connection:
         newest = sa.text("SELECT id FROM measurement ORDER BY arrival DESC LIMIT 1")
-        assert (await connection.execute(newest)).scalar() != row(7)[0]
+        assert (await connection.execute(newest)).scalar() == (bytes.fromhex(id_of(admitted(3))))
     await first.close()
     await second.close()
     postgres_server.drop(url)

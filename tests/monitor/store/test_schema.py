@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.migrations import batching
+from monitor.store.migrations.packed_lines import _DICTIONARIES
 from monitor.store.reading.counts import service_hours
 from monitor.store.reading.newest import newest_verdicts, revisions
-from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
+from monitor.store.records import Added, Admitted, StoreUnavailableError
+from probes.runtime.compression import zstd
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, id_of, verdict
 from tests.monitor.store.stage import acting
 
 
@@ -32,29 +41,133 @@ async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
     await engines.close()
 
 
-async def test_a_store_of_an_older_schema_keeps_its_rows(empty_url: str) -> None:
+async def old_store(url: str, revision: str, rows: Sequence[Admitted]) -> None:
+    """A store of an older schema, as that version wrote it: one packed line a measurement, and
+    verdicts."""
+    engines = connect(url)
+    async with writing(engines) as connection:
+        await connection.run_sync(schema._upgrade, revision)
+        await connection.execute(
+            sa.text(
+                "INSERT INTO vantage (probe, owner, role, enrolled, country, asn, source) "
+                "VALUES ('p-0', 'ada', 'vantage', 7, 'RU', 64501, 'probe')"
+            )
+        )
+        await connection.execute(sa.text("INSERT INTO target (id, service) VALUES ('t/t', 't')"))
+        state = "INSERT INTO detector_state (service, round, state) VALUES ('t', 1, :state)"
+        await connection.execute(sa.text(state), {"state": b"state"})
+        await connection.execute(
+            sa.text(
+                "INSERT INTO cell (hour, target, country, asn, state, rule, n, vantages, "
+                "all_vantages) VALUES (:hour, 't/t', 'RU', 64501, 'ok', 'tls.ok', :n, 1, 1)"
+            ),
+            {"hour": NOON, "n": len(rows)},
+        )
+        for arrival, row in enumerate(rows, 11):
+            one = row.stored.measurement
+            packed = zstd.compress(row.line, 1, zstd_dict=_DICTIONARIES[1])
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO measurement (arrival, id, vantage, target, round, started, "
+                    "interval_ms, received, line) VALUES (:arrival, :id, 1, 1, :round, :started, "
+                    ":interval, :received, :line)"
+                ),
+                {
+                    # Numbers that were never used, as PostgreSQL's sequences leave them.
+                    "arrival": arrival + 5 * (arrival > 13),
+                    "id": bytes.fromhex(one.id),
+                    "round": one.round,
+                    "started": one.started,
+                    "interval": one.interval_ms,
+                    "received": row.received,
+                    "line": b"\x01" + packed,
+                },
+            )
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO verdict (measurement, target, service, country, asn, probe, "
+                    "round, state, rule, body) VALUES (:id, 't/t', 't', 'RU', 64501, 'p-0', "
+                    ":round, 'ok', 'tls.ok', :body)"
+                ),
+                {
+                    "id": bytes.fromhex(one.id),
+                    "round": one.round,
+                    "body": msgspec.json.encode(verdict(row).verdict),
+                },
+            )
+    await engines.close()
+
+
+@pytest.mark.parametrize("revision", [each for each in schema.KNOWN if each < "0006"])
+async def test_a_store_of_an_older_schema_keeps_its_rows(
+    empty_url: str, revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "CHUNK", 7)
+    rows = [admitted(n, at=NOON + n // 10 * MINUTE) for n in range(30)]
+    await old_store(empty_url, revision, rows)
     store = await open_database(empty_url)
-    rows = [admitted(1), admitted(2, at=NOON + MINUTE)]
-    await store.facts.add(rows, ())
-    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], 2)
-    async with writing(store.engines) as connection:
-        await connection.execute(sa.text("DROP INDEX ix_verdict_round_measurement"))
-        await connection.execute(sa.text("DROP TABLE newest_verdict"))
-        await connection.execute(sa.text("DROP TABLE revision"))
-        await connection.execute(sa.text("DROP TABLE service_hour"))
-        await connection.execute(sa.text("DROP INDEX ix_cell_target_country_asn_hour"))
-        await connection.execute(sa.text("CREATE INDEX ix_cell_target_hour ON cell (target, hour)"))
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
-    await store.close()
-    store = await open_database(empty_url)
-    assert len(await store.facts.arrivals(0)) == 2
+    arrivals = [number for number, _, _ in await store.facts.arrivals(0)]
+    assert arrivals == [11, 12, 13, *range(19, 46)]
+    for row in rows:
+        found = await store.facts.measurement(id_of(row))
+        assert found is not None
+        assert (found[0].measurement, found[1]) == (row.stored.measurement, row.line)
     async with store.reading() as reader:
-        assert [each.round for each in await newest_verdicts(reader, NOON)] == [NOON + MINUTE]
-        assert await revisions(reader) == {"wechat": 1}
-        (hour,) = await service_hours(reader, ["wechat"], NOON, NOON + HOUR, country="RU")
-        assert (hour.n, hour.vantages) == (2, 1)
+        newest = await newest_verdicts(reader, NOON)
+        # Since 0003 they are written with the verdicts.
+        expected = [NOON + 2 * MINUTE] if revision < "0003" else []
+        assert [each.round for each in newest] == expected
+        assert await revisions(reader) == ({"t": 1} if revision < "0004" else {})
+        if revision < "0005":
+            (hour,) = await service_hours(reader, ["t"], NOON, NOON + HOUR, country="RU")
+            assert (hour.n, hour.vantages) == (30, 1)
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert "ix_verdict_round_measurement" in {each["name"] for each in names}
+        assert not await reader.run_sync(lambda c: sa.inspect(c).has_table(batching.UNBATCHED))
+    # It goes on where it stopped: known lines are known, the next number follows the last.
+    assert await store.facts.add([*rows, admitted(99)], ()) == Added(1, 30, 0)
+    assert (await store.facts.arrivals(45))[0][0] > 45
+    await store.close()
+
+
+async def test_bringing_over_goes_on_after_a_kill(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "CHUNK", 7)
+    rows = [admitted(n) for n in range(30)]
+    await old_store(empty_url, "0005", rows)
+    real, calls = batching._store, 0
+
+    async def dies(connection: AsyncConnection, part: Sequence[Any]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise StoreUnavailableError("the plug")
+        await real(connection, part)
+
+    monkeypatch.setattr(batching, "_store", dies)
+    with pytest.raises(StoreUnavailableError, match="plug"):
+        await open_database(empty_url)
+    async with asyncio.TaskGroup() as group:  # and several at once do nothing twice
+        opened = [group.create_task(open_database(empty_url)) for _ in range(3)]
+    store = opened[0].result()
+    facts = await store.facts.facts(0, 2**60)
+    assert {one.measurement.id for one in facts} == set(map(id_of, rows))
+    for each in opened:
+        await each.result().close()
+
+
+async def test_a_damaged_line_is_lost_alone(empty_url: str) -> None:
+    rows = [admitted(n) for n in range(3)]
+    await old_store(empty_url, "0005", rows)
+    engines = connect(empty_url)
+    async with writing(engines) as connection:
+        damage = "UPDATE measurement SET line = :line WHERE arrival = 12"
+        await connection.execute(sa.text(damage), {"line": b"\x01junk"})
+    await engines.close()
+    store = await open_database(empty_url)
+    facts = await store.facts.facts(0, 2**60)
+    assert {one.measurement.id for one in facts} == {id_of(rows[0]), id_of(rows[2])}
     await store.close()
 
 

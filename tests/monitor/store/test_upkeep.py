@@ -13,7 +13,8 @@ from tests.monitor.store.test_conclusions import entries, stored_events, verdict
 async def test_prune_lets_old_measurements_go_and_keeps_witnesses(
     store: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "BATCH", 3)
+    monkeypatch.setattr(upkeep, "BATCHES", 3)
+    monkeypatch.setattr(upkeep, "VERDICTS", 3)
     old = [admitted(n, at=NOON + n % 4) for n in range(20)]
     old += [admitted(n, at=NOON, target="signal/chat") for n in range(20, 25)]
     young = [admitted(n, at=NOON + HOUR) for n in range(25, 30)]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+
+from monitor.store import batches
+from monitor.store.batches import HEADER, all_lines, batches_of, lines_of
+from monitor.store.database import Database
+from monitor.store.reading.measurements import stream_measurements
+from monitor.store.records import Added, Admitted, AdmittedBatch, Filter
+from monitor.store.tables import batch
+from monitor.store.upkeep import prune
+from probes.wire.bounds import MAX_BATCH_LINES
+from probes.wire.codec import BatchHeader, encode_batch, envelope_of
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, id_of
+from tests.monitor.store.test_facts import held
+
+SIGNED = BatchHeader(boot="b", sequence=3, key="k", signature="s")
+
+
+def arrived(
+    rows: list[Admitted], *, refused: int = 0, header: BatchHeader = SIGNED
+) -> AdmittedBatch:
+    """A batch of these rows, after some lines that admission refused."""
+    lines = [b"{}"] * refused + [one.line for one in rows]
+    return AdmittedBatch(
+        payload=encode_batch(header, lines),
+        lines=len(lines),
+        entries=tuple(
+            (place, envelope_of(one.stored.measurement)) for place, one in enumerate(rows, refused)
+        ),
+        owner="ada",
+        role="vantage",
+        enrolled=rows[0].stored.enrolled,
+        received=NOON + 500,
+    )
+
+
+async def bodies(store: Database) -> list[bytes]:
+    async with store.reading() as connection:
+        query = sa.select(batch.c.body).order_by(batch.c.first_arrival)
+        return [bytes(body) for body in (await connection.execute(query)).scalars()]
+
+
+async def test_a_batch_is_kept_byte_for_byte(store: Database) -> None:
+    rows = [admitted(n) for n in range(3)]
+    sent = arrived(rows, refused=2)
+    assert await store.facts.add_batches([sent], []) == Added(3, 0, 0)
+    assert await bodies(store) == [sent.payload]
+    for one in rows:
+        assert await store.facts.measurement(id_of(one)) == (one.stored, one.line)
+    assert [number for number, _, _ in await store.facts.arrivals(0)] == [3, 4, 5]
+
+
+async def test_a_batch_that_is_sent_again_costs_nothing(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = arrived([admitted(n) for n in range(3)]), arrived([admitted(7)])
+    await store.facts.add_batches([first], [])
+    with monkeypatch.context() as patched:
+        patched.delattr(batches, "decode_batch")  # the same bytes need not be unpacked
+        assert await store.facts.add_batches([first, second], []) == Added(1, 3, 0)
+    assert await bodies(store) == [first.payload, second.payload]
+
+
+async def test_of_a_partly_known_batch_only_the_rest_is_new(store: Database) -> None:
+    rows = [admitted(n) for n in range(4)]
+    other = replace(admitted(1, took=9), line=admitted(1, took=9).line)
+    await store.facts.add_batches([arrived(rows[:2])], [])
+    mixed = arrived([rows[0], other, rows[2], rows[3], rows[3]])
+    assert await store.facts.add_batches([mixed], []) == Added(2, 2, 1)
+    assert await held(store, other.stored.measurement.probe) == [("conflicting_id", other.line)]
+    for one in rows:
+        assert await store.facts.measurement(id_of(one)) == (one.stored, one.line)
+
+
+async def test_a_line_with_a_good_envelope_and_bad_observations_is_left_out(
+    store: Database,
+) -> None:
+    good, bad = admitted(1), admitted(2)
+    bad = replace(bad, line=bad.line.replace(b'"port":443', b'"port":"\\u0000"'))
+    await store.facts.add_batches([arrived([good, bad])], [])
+    assert await store.facts.measurement(id_of(bad)) is None
+    assert await store.facts.facts(0, 2**60) == [good.stored]
+    assert [part async for part in stream_measurements(store, Filter())] == [[good.stored]]
+
+
+async def test_a_batch_goes_with_its_last_measurement(store: Database, url: str) -> None:
+    old = arrived([admitted(1), admitted(2)])
+    across = arrived([admitted(3), admitted(4, at=NOON + HOUR)])
+    young = arrived([admitted(5, at=NOON + HOUR)])
+    await store.facts.add_batches([old, across, young], [])
+    assert (await prune(url, NOON + MINUTE)).measurements == 3
+    assert await bodies(store) == [across.payload, young.payload]
+    assert (await prune(url, NOON + 2 * HOUR)).measurements == 2
+    # The newest stays: it has the last arrival number.
+    assert await bodies(store) == [young.payload]
+
+
+async def test_lines_of_a_batch_that_was_pruned_are_missing(store: Database) -> None:
+    await store.facts.add([admitted(1)], [])
+    async with store.reading() as connection:
+        assert await all_lines(connection, [(1, 1), (400, 401)]) == {1: admitted(1).line}
+
+
+def test_imported_measurements_share_batches_within_limits() -> None:
+    rows = [admitted(n) for n in range(MAX_BATCH_LINES + 3)]
+    rows += [admitted(n, owner="eve") for n in range(3)]
+    made = list(batches_of(rows))
+    assert [each.lines for each in made] == [MAX_BATCH_LINES, 3, 3]
+    assert [each.owner for each in made] == ["ada", "ada", "eve"]
+    assert [line for each in made for line in lines_of(each.payload)] == [one.line for one in rows]
+    large = [replace(admitted(n), line=b" " * (1 << 20)) for n in range(5)]
+    assert [each.lines for each in batches_of(large)] == [3, 2]
+    assert list(batches_of([])) == []
+
+
+def test_a_damaged_batch_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="stored batch: "):
+        lines_of(encode_batch(HEADER, [b"{}"])[:-3])
