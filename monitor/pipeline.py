@@ -110,12 +110,22 @@ def _first(group: BaseException) -> BaseException:
 
 async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Measurements from the broker into the store, acknowledged once committed."""
+    catalogue = load(given.catalogue)
     async with _open(given) as database:
-        secret = _broker_secret(given)
-        counters = Counters()
         await run_collector(
-            given.broker, given.mqtt_user, secret, database, counters, stop, shared=True
+            given.broker,
+            given.mqtt_user,
+            _broker_secret(given),
+            database,
+            Counters(),
+            stop,
+            shared=True,
+            known_targets=_target_ids(catalogue),
         )
+
+
+def _target_ids(catalogue: Catalogue) -> frozenset[str]:
+    return frozenset(target.id for target in catalogue.targets)
 
 
 async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
@@ -244,7 +254,15 @@ async def everything(
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.
             async with serving(site, given.http), asyncio.TaskGroup() as group:
-                group.create_task(run_collector(*own, database, counters, stop, shared=False))
+                collecting = run_collector(
+                    *own,
+                    database,
+                    counters,
+                    stop,
+                    shared=False,
+                    known_targets=_target_ids(catalogue),
+                )
+                group.create_task(collecting)
                 detector = publishers.detector(fingerprints, lags.detection.observe)
                 group.create_task(detector.run(stop))
                 background = publishers.start(group, *own)

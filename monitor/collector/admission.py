@@ -2,14 +2,18 @@
 """Whether a decoded measurement may enter the store: its probe, id and time. Pure.
 
 The topic tells which probe sent it, because the broker lets a probe write only there; role, owner
-and enrolment come from the registry, never from the payload. Targets of other catalogue versions
-are accepted, within limits.
+and enrolment come from the registry, never from the payload. Names
+that a probe may choose become rows, labels and topics, so they come from closed lists: targets from
+the monitor's catalogue, countries from ISO 3166.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
+from monitor.collector.countries import COUNTRIES
 from monitor.detection.model import Stored
 from monitor.store.records import Admitted, Probe
 from probes.wire.measurement import (
@@ -34,6 +38,10 @@ WRONG_ROUND = "wrong_round"
 TOO_MANY_TARGETS = "too_many_targets"
 TOO_MANY_NETWORKS = "too_many_networks"
 RESERVED_TARGET = "reserved_target"
+UNKNOWN_TARGET = "unknown_target"
+UNKNOWN_COUNTRY = "unknown_country"
+OVER_QUOTA = "over_quota"
+"""Of a whole batch, which is not acknowledged: its probe keeps it for the next day."""
 CONFLICTING_ID = "conflicting_id"
 """Known id, other bytes: detected by the store, which keeps the first."""
 REASONS = (
@@ -51,6 +59,9 @@ REASONS = (
     TOO_MANY_TARGETS,
     TOO_MANY_NETWORKS,
     RESERVED_TARGET,
+    UNKNOWN_TARGET,
+    UNKNOWN_COUNTRY,
+    OVER_QUOTA,
     CONFLICTING_ID,
 )
 """Every reason for quarantine: a closed list, because it is a label of a metric."""
@@ -85,10 +96,16 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 def admit(
-    measurement: Measurement, line: bytes, probe: Probe | None, topic_probe: str, now: int
+    measurement: Measurement,
+    line: bytes,
+    probe: Probe | None,
+    topic_probe: str,
+    now: int,
+    known_targets: Container[str] | None = None,
 ) -> Admitted | Rejection:
     """Check one measurement. `probe` is the registry's record of `topic_probe`, None without one;
-    `now` is the time of arrival, Unix milliseconds."""
+    `now` is the time of arrival, Unix milliseconds; `known_targets` are those of the catalogue,
+    None where any is accepted."""
     if measurement.probe != topic_probe:
         return Rejection(FOREIGN_PROBE, f"the measurement names {measurement.probe}")
     match _role_of(probe):
@@ -101,6 +118,14 @@ def admit(
         return Rejection(WRONG_ID, f"id {measurement.id}, its epoch and sequence give {expected}")
     if _uses_reserved_name(measurement.target):
         return Rejection(RESERVED_TARGET, f"{measurement.target} is a reserved name")
+    if measurement.vantage.country not in COUNTRIES:
+        return Rejection(UNKNOWN_COUNTRY, f"country {measurement.vantage.country}")
+    if (
+        known_targets is not None
+        and measurement.target not in known_targets
+        and measurement.target not in LIVENESS_TARGETS
+    ):
+        return Rejection(UNKNOWN_TARGET, f"{measurement.target} is not in this catalogue")
     if (wrong := _time_error(measurement, probe.enrolled, now)) is not None:
         return wrong
     return Admitted(

@@ -28,6 +28,8 @@ class Counters:
         self.dropped = 0
         """Batches dropped unacknowledged because memory was full or the probe was far over its
         rate: their probes send them again."""
+        self.over_quota = 0
+        """Batches refused because the probe's quota of the day is used up: its probe keeps them."""
         self.lag = lag if lag is not None else Histogram()
         """Seconds from the end of a measurement to its commit."""
         self.broker: str = "not connected yet"

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Protocol, TypeVar
 
 from monitor.collector import admission
@@ -20,7 +20,8 @@ from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.admission import Rejection
 from monitor.collector.counters import Counters
 from monitor.collector.intake import Intake, Received
-from monitor.collector.roster import RateLimits, Roster
+from monitor.collector.rates import DailyQuota, RateLimits
+from monitor.collector.roster import Roster
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
 from monitor.store.records import Admitted, Quarantined, StoreUnavailableError
@@ -89,11 +90,13 @@ class Ingest:
         counters: Counters,
         stop: asyncio.Event,
         clock: Callable[[], int],
+        known_targets: Container[str] | None = None,
     ) -> None:
         self._intake, self._store, self._acknowledger = intake, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
         self._roster = Roster(store.registry)
-        self.rate_limits = RateLimits()
+        self.rate_limits, self.quota = RateLimits(), DailyQuota()
+        self._known_targets = known_targets
         self._warned_too_new: set[str] = set()
 
     async def run(self) -> None:
@@ -130,8 +133,13 @@ class Ingest:
         if arrived.status:
             self._take_status(group, arrived)
             return
-        if self.rate_limits.is_blocked(arrived.probe, time.monotonic()):
+        now = time.monotonic()
+        if self.rate_limits.is_blocked(arrived.probe, now):
             self._counters.dropped += 1
+            return
+        if self.quota.is_exhausted(arrived.probe, now):
+            self._counters.over_quota += 1
+            self.quota.report_once(arrived.probe, lambda: self._refuse(group, arrived), now)
             return
         try:
             unpacked = unpack(arrived.payload)
@@ -146,11 +154,17 @@ class Ingest:
         header = unpacked.header
         if header and self._acknowledger.pending(arrived.probe, header.boot, header.sequence):
             return
-        size = len(unpacked.measurements) + len(unpacked.bad)
-        delay = self.rate_limits.charge(arrived.probe, size, time.monotonic())
+        delay = self.rate_limits.charge(arrived.probe, unpacked.cost, now)
+        self.quota.charge(arrived.probe, unpacked.bytes, now)
         await self._admit(group, arrived, unpacked)
         if header is not None:
             group.acks.append((arrived.probe, header.boot, header.sequence, delay))
+
+    def _refuse(self, group: _Group, arrived: Received) -> None:
+        """Report a probe whose quota of the day is used up: one row and one line a day."""
+        reason = f"more than {self.quota.most >> 20} MiB in a day"
+        LOG.warning("%s sent %s: its batches are refused until the day ends", arrived.probe, reason)
+        group.quarantine(arrived, Rejection(admission.OVER_QUOTA, reason), b"")
 
     async def _admit(self, group: _Group, arrived: Received, unpacked: UnpackedBatch) -> None:
         probe = await self._retry(lambda: self._roster.probe(arrived.probe))
@@ -158,7 +172,9 @@ class Ingest:
             group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
         for measurement, line in unpacked.measurements:
             group.bytes += len(line)
-            outcome = admission.admit(measurement, line, probe, arrived.probe, arrived.received)
+            outcome = admission.admit(
+                measurement, line, probe, arrived.probe, arrived.received, self._known_targets
+            )
             if isinstance(outcome, Admitted):
                 named = self._roster.targets(arrived.probe)
                 networks = self._roster.networks(arrived.probe)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collector remembers of each probe: its registry record, what it named today, its rate.
+"""What the collector remembers of each probe: its registry record and what it named today.
 
 A revocation or a new probe is noticed within seconds. No judgement is here.
 """
@@ -18,10 +18,6 @@ SEEN_SECONDS = 10.0
 """How often `last_seen` is written for a probe; its status is written at once."""
 DAY_SECONDS = 86_400.0
 MAX_PROBES = 20_000
-RATE = 100.0
-"""Measurements a second in the long run: a probe of 100 targets in 5 minutes makes 0.3."""
-BURST = 5000.0
-"""Measurements at once: a spool that drains after hours offline."""
 
 
 class _Entry:
@@ -92,36 +88,3 @@ class Roster:
         if len(self._entries) > MAX_PROBES:
             del self._entries[next(iter(self._entries))]
         return entry
-
-
-class RateLimits:
-    """Token buckets, one a probe. A probe that sends too much gets its acknowledgements later.
-
-    A probe sends a few unacknowledged batches and then waits, so a delayed acknowledgement is
-    backpressure and loses nothing. Batches of a probe that ignores it are dropped beyond a second
-    limit: they were not acknowledged, so the probe keeps them.
-    """
-
-    def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
-        self._rate, self._burst = rate, burst
-        self._levels: dict[str, tuple[float, float]] = {}
-        """Probe -> (tokens, when they were counted)."""
-
-    def is_blocked(self, probe: str, now: float) -> bool:
-        """Whether the probe is a whole burst in debt, so that its batches are dropped unread.
-        `now` is in seconds of any monotonic clock."""
-        return self._tokens(probe, now) <= -self._burst
-
-    def charge(self, probe: str, measurements: int, now: float) -> float:
-        """Take tokens for a batch; return the seconds by which to delay its acknowledgement."""
-        tokens = self._tokens(probe, now) - max(1, measurements)
-        self._levels.pop(probe, None)
-        self._levels[probe] = (tokens, now)
-        if len(self._levels) > MAX_PROBES:
-            # Insertion order is that of last use.
-            del self._levels[next(iter(self._levels))]
-        return max(0.0, -tokens / self._rate)
-
-    def _tokens(self, probe: str, now: float) -> float:
-        tokens, counted = self._levels.get(probe, (self._burst, now))
-        return min(self._burst, tokens + (now - counted) * self._rate)

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from monitor.broker.client import broker_of, connected
 from monitor.collector.acknowledge import Acknowledger
@@ -41,18 +41,20 @@ async def run_collector(
     stop: asyncio.Event,
     *,
     shared: bool,
+    known_targets: Container[str] | None = None,
     tls: ssl.SSLContext | None = None,
     clock: Callable[[], int] = wall_clock,
 ) -> None:
     """Collect until `stop`; then store and acknowledge what has arrived, and return.
 
     Waits for an unavailable broker or store; `counters.unready` gives the reason. `shared` splits
-    the load with other collectors where the broker speaks MQTT 5. Raises ValueError for a bad URL.
+    the load with other collectors where the broker speaks MQTT 5. Measurements of targets that are
+    not in `known_targets` are quarantined; None accepts any. Raises ValueError for a bad URL.
     """
     broker = broker_of(url)
     intake = Intake()
     acknowledger = Acknowledger(counters)
-    ingest = Ingest(intake, store, acknowledger, counters, stop, clock)
+    ingest = Ingest(intake, store, acknowledger, counters, stop, clock, known_targets)
     async with asyncio.TaskGroup() as group:
         storing = group.create_task(ingest.run())
         acknowledging = group.create_task(acknowledger.run())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from monitor.collector import admission
+from monitor.collector.rates import MALFORMED_UNITS, units
 from probes.runtime.compression import zstd
 from probes.wire import codec
 from probes.wire.codec import BatchHeader, TooNewError, WireError
@@ -37,6 +38,10 @@ class UnpackedBatch(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[tuple[Measurement, bytes], ...] = ()
     """(decoded, line as sent)."""
     bad: tuple[Malformed, ...] = ()
+    bytes: int = 0
+    """Decompressed."""
+    cost: int = MALFORMED_UNITS
+    """For the rate of its probe (`monitor.collector.rates`)."""
 
 
 class _Version(msgspec.Struct, frozen=True):
@@ -62,7 +67,14 @@ def unpack(payload: bytes) -> UnpackedBatch:
             if _is_newer(line):
                 raise TooNewError(f"line {number}: {error}") from None
             wrong.append(Malformed(admission.MALFORMED_LINE, f"line {number}: {error}", line))
-    return UnpackedBatch(header=batch.header, measurements=tuple(good), bad=_bounded(wrong))
+    size = sum(map(len, batch.lines))
+    return UnpackedBatch(
+        header=batch.header,
+        measurements=tuple(good),
+        bad=_bounded(wrong),
+        bytes=size,
+        cost=units(len(batch.lines), size),
+    )
 
 
 def _bounded(wrong: list[Malformed]) -> tuple[Malformed, ...]:

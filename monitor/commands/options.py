@@ -76,6 +76,7 @@ def _add_servers(top: Parser) -> None:
     )
     _store(collect)
     _broker(collect)
+    _catalogue(collect)
     detect = top.command(
         "detect", "detect events in stored measurements; of several detectors, only one is active"
     )

@@ -120,6 +120,7 @@ class Fleet:
             "collector": [
                 *self.collector,
                 *("--database", self.database),
+                *("--catalogue", str(self._catalogue)),
                 *("--broker", f"mqtt://127.0.0.1:{self.layout.monitor_port}"),
                 *("--mqtt-secret-file", str(self.directory / "monitor.secret")),
             ],

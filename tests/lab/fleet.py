@@ -88,7 +88,7 @@ class Fleet:
             "--mosquitto-passwords", f"{layout.directory}/{PROBES}",
             "--mosquitto-pid", layout.pid_file,
         )  # fmt: skip
-        self._monitor("collect", *reading)
+        self._monitor("collect", *reading, "--catalogue", str(self._world.catalogue))
         self._monitor("detect", *reading, "--pace", str(self.pace), *self._detecting)
         self.wait(lambda: self.get("/readyz") == "ready\n", 300, "the centre")
         members = [(s, f"{s}-{n}", o) for s in NETWORKS for n, o in enumerate(OWNERS)]

@@ -45,6 +45,9 @@ QUARANTINE = {
     "wrong_round": "of a round that does not fit its time",
     "too_many_targets": "of more targets than one probe may name",
     "too_many_networks": "from more networks than one probe can be in",
+    "unknown_target": "of a target that is not in the monitor's catalogue",
+    "unknown_country": "from a country that does not exist",
+    "over_quota": "of a probe that sent more than a day's quota",
     "reserved_target": "of a target whose name is reserved",
     "conflicting_id": "with a known id and other content",
 }

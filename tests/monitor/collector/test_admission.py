@@ -130,3 +130,19 @@ def test_targets_are_bounded() -> None:
     assert rejection is not None
     assert rejection.reason == "too_many_targets"
     assert len(named) == admission.MAX_TARGETS
+
+
+def test_names_come_from_closed_lists() -> None:
+    """A target or country that a stranger made up becomes no row, label or topic."""
+    known = frozenset({"wechat/messaging"})
+
+    def outcome(**fields: object) -> str:
+        one = measurement(at=NOW, **fields)
+        found = admission.admit(one, b"", PROBE, one.probe, NOW, known)
+        return found.reason if isinstance(found, Rejection) else ""
+
+    assert outcome() == ""
+    assert outcome(target="liveness/domestic") == ""
+    assert outcome(target="made-up/by-somebody") == "unknown_target"
+    for country, reason in (("XQ", "unknown_country"), ("ZZ", ""), ("XK", "")):
+        assert outcome(vantage=Vantage(country=country, asn=1)) == reason

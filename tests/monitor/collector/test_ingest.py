@@ -15,7 +15,7 @@ from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.counters import Counters
 from monitor.collector.ingest import Ingest
 from monitor.collector.intake import Intake, Received
-from monitor.collector.roster import RateLimits
+from monitor.collector.rates import DailyQuota, RateLimits
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
 from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms
 from tests.world.waiting import HANG_SECONDS, eventually
@@ -63,8 +63,9 @@ async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
         made.arrive(batch(Q, sequences=(1,), boot="q"), Q)
         await eventually(lambda: len(made.acked) == 11)
         assert made.memory.calls == [101]
-        assert [ack[:3] for ack in made.acked[:10]] == [(P, "b", n) for n in range(10)]
-        assert made.acked[10][:3] == (Q, "q", 0)
+        own = [ack[:3] for ack in made.acked if ack[0] == P]
+        assert own == [(P, "b", n) for n in range(10)]
+        assert made.acked[1][:3] == (Q, "q", 0), "probes are served in turn"
         assert made.counters.ingested == 101
         assert made.counters.lag.buckets()[-1][1] == 101
         assert {(p, c, a) for p, _, c, a in made.memory.said} == {
@@ -183,10 +184,28 @@ async def test_a_flood_is_delayed_then_refused_and_others_are_not_concerned() ->
         for number in range(10):
             made.arrive(batch(sequences=range(number * 50, number * 50 + 50), number=number))
         made.arrive(batch(Q, boot="q"), Q)
-        await eventually(lambda: any(ack[1] == "q" for ack in made.acked))
+        await eventually(lambda: len(made.acked) - 1 + made.counters.dropped == 10)
         delays = [delay for probe, _, _, delay in made.acked if probe == P]
         assert delays[:2] == [0.0, pytest.approx(0.0, abs=0.1)]
         assert delays[3] == pytest.approx(10.0, abs=0.5)
         assert len(delays) in (4, 5)
         assert made.counters.dropped == 10 - len(delays)
-        assert made.acked[-1] == (Q, "q", 0, 0.0)
+        assert made.acked[1] == (Q, "q", 0, 0.0)
+
+
+async def test_what_goes_over_the_quota_of_a_day_stays_with_its_probe(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Refused once visibly, and never acknowledged: it is not lost."""
+    async with desk(P, Q) as made:
+        made.ingest.quota = DailyQuota(most=5000)
+        for number in range(40):
+            made.arrive(batch(sequences=(number,), number=number))
+            if number < 3:
+                made.arrive(batch(Q, sequences=(number,), number=number, boot="q"), Q)
+        await eventually(lambda: len(made.acked) - 3 + made.counters.over_quota == 40)
+        await eventually(lambda: "over_quota" in made.reasons)
+        assert 5 < made.counters.over_quota < 40
+        assert made.reasons == ["over_quota"]
+        assert caplog.text.count("in a day") == 1
+        assert sum(ack[0] == Q for ack in made.acked) == 3

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import msgspec
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monitor.collector import roster
-from monitor.collector.roster import RateLimits, Roster
+from monitor.collector.roster import Roster
 from tests.monitor.collector.bench import Memory, P
 
 
@@ -57,43 +55,3 @@ def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:
     for number in range(roster.MAX_PROBES + 10):
         known.targets(str(number))
     assert len(known._entries) == roster.MAX_PROBES
-
-
-def test_a_burst_is_free_and_more_is_delayed() -> None:
-    rate_limits = RateLimits(rate=10, burst=100)
-    assert rate_limits.charge("a", 60, 0.0) == 0
-    assert rate_limits.charge("a", 40, 0.0) == 0
-    assert rate_limits.charge("a", 50, 0.0) == 5.0
-    assert rate_limits.charge("b", 50, 0.0) == 0, "another probe is not concerned"
-    assert rate_limits.charge("a", 10, 5.0) == 1.0
-
-
-def test_who_ignores_the_delay_is_not_taken_from() -> None:
-    rate_limits = RateLimits(rate=10, burst=100)
-    taken = 0
-    while not rate_limits.is_blocked("a", 0.0):
-        rate_limits.charge("a", 10, 0.0)
-        taken += 10
-    assert taken == 200
-    assert not rate_limits.is_blocked("b", 0.0)
-    assert not rate_limits.is_blocked("a", 1.0)
-
-
-@given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 512)), max_size=60))
-def test_long_run_rate_is_kept(steps: list[tuple[float, int]]) -> None:
-    """Whoever waits for each acknowledgement gets the burst, and then the rate."""
-    rate_limits, now, taken = RateLimits(rate=50, burst=500), 0.0, 0
-    for pause, size in steps:
-        now += pause
-        delay = rate_limits.charge("a", size, now)
-        assert delay >= 0
-        taken += max(1, size)
-        now += delay
-        assert taken <= 500 + 50 * now + 1e-6
-
-
-def test_memory_of_rates_is_bounded() -> None:
-    rate_limits = RateLimits()
-    for number in range(roster.MAX_PROBES + 50):
-        rate_limits.charge(str(number), 1, 0.0)
-    assert len(rate_limits._levels) == roster.MAX_PROBES

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor.collector.counters import Counters
-from monitor.collector.roster import RateLimits
+from monitor.collector.rates import RateLimits
 from monitor.collector.subscriber import run_collector
 from probes.delivery.publisher import Publisher
 from probes.delivery.spool import Spool
