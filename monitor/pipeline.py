@@ -42,6 +42,7 @@ from monitor.metrics.lags import Lags
 from monitor.paths import data_directory, database_url, ensure_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
+from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.site import Site
@@ -137,7 +138,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
         broker = (given.broker, given.mqtt_user, _broker_secret(given))
         async with asyncio.TaskGroup() as group:
             running = publishers.start(group, *broker)
-            await publishers.detector(fingerprints).run(stop)
+            await publishers.detector(fingerprints, shard=given.shard or ALL).run(stop)
             for task in running:
                 task.cancel()
 
@@ -160,7 +161,10 @@ class _Publishers:
         return running
 
     def detector(
-        self, fingerprints: Fingerprints, observe_lag: Callable[[float], None] | None = None
+        self,
+        fingerprints: Fingerprints,
+        observe_lag: Callable[[float], None] | None = None,
+        shard: Shard = ALL,
     ) -> Detector:
         """The detector whose conclusions these publish."""
         return Detector(
@@ -172,6 +176,7 @@ class _Publishers:
             observe_lag=observe_lag,
             on_retest=None if self.retests is None else self.retests.on_retest,
             fingerprints=fingerprints,
+            shard=shard,
         )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import monitor
+from monitor.store.shard import shard
 from probes.runtime.options import (
     Parser,
     asn,
@@ -78,13 +79,21 @@ def _add_servers(top: Parser) -> None:
     _broker(collect)
     _catalogue(collect)
     detect = top.command(
-        "detect", "detect events in stored measurements; of several detectors, only one is active"
+        "detect",
+        "detect events in stored measurements; of several detectors of one part, one is active",
     )
     _store(detect)
     _broker(detect)
     _pace(detect)
     _retests(detect)
     _fingerprints(detect)
+    detect.option(
+        "--shard",
+        "process only part I of N of the services, so that N detectors share the work; a second "
+        "detector of the same part is on standby (default: 1/1)",
+        read=shard,
+        metavar="I/N",
+    )
     serve = top.command("serve", "serve web pages, API, metrics and enrolment")
     _store(serve)
     _site(serve)

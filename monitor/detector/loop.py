@@ -31,6 +31,7 @@ from monitor.store.database import Database
 from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services, pruned_before
 from monitor.store.records import Conclusions, StoreUnavailableError
+from monitor.store.shard import ALL, Shard
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ class Detector:
     fingerprints: Fingerprints = OWN
     poll_seconds: float = POLL_SECONDS
     rest_factor: float = REST_FACTOR
+    shard: Shard = ALL
+    """The services that this detector works on."""
     _services: dict[str, _Progress] | None = field(default=None, repr=False)
     _cursor: int = 0
     """Last arrival whose conclusions are all saved."""
@@ -197,7 +200,7 @@ class Detector:
         now = self.clock()
         if self._services is not None and 0 <= now - self._leased_at < LEASE_SECONDS * 1000 // 3:
             return True
-        if await self.database.conclusions.lead(self.holder, LEASE_SECONDS, now):
+        if await self.database.conclusions.lead(self.holder, LEASE_SECONDS, now, self.shard):
             self._leased_at = now
             return True
         return False
@@ -205,7 +208,7 @@ class Detector:
     async def _release_lease(self) -> None:
         """Release the lease, so that the next leader need not wait until it expires."""
         try:
-            await self.database.conclusions.lead(self.holder, 0, self.clock())
+            await self.database.conclusions.lead(self.holder, 0, self.clock(), self.shard)
         except StoreUnavailableError:
             pass  # it expires by itself
 
@@ -213,7 +216,7 @@ class Detector:
         conclusions = self.database.conclusions
         loaded: dict[str, _Progress] = {}
         async with self.database.reading() as connection:
-            names = await list_services(connection)
+            names = list(filter(self.shard.has, await list_services(connection)))
         try:
             for service in names:
                 stored = await conclusions.load(service)
@@ -221,7 +224,7 @@ class Detector:
                 loaded[service] = _Progress(state)
         except DetectorStateError as error:
             log.warning("%s; all measurements are processed again from the start", error)
-            await conclusions.clear()
+            await conclusions.clear(None if self.shard == ALL else names)
             loaded = {service: _Progress(initial(service)) for service in names}
         self._cursor = self._read = await conclusions.cursor()
         self._reports.add(await self.database.facts.arrived(self._recent()))
@@ -242,8 +245,10 @@ class Detector:
             name = target.partition("/")[0]
             if name == LIVENESS:
                 reached: Iterable[_Progress] = services.values()
-            else:
+            elif self.shard.has(name):
                 reached = [services.setdefault(name, _Progress(initial(name)))]
+            else:
+                continue
             for progress in reached:
                 progress.has_arrivals = True
                 if round <= progress.state.round:

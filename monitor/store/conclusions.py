@@ -7,7 +7,7 @@ continues exactly where the store is. Facts are only read, to add the network to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import groupby
 
 import msgspec
@@ -19,6 +19,7 @@ from monitor.store import cells, statements
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import pack_state, unpack_state
 from monitor.store.records import Conclusions, StoreUnavailableError
+from monitor.store.shard import ALL, PATTERN, Shard
 from monitor.store.tables import (
     cell,
     checkpoint,
@@ -30,17 +31,19 @@ from monitor.store.tables import (
     newest_verdict,
     revision,
     service_hour,
+    target,
     verdict,
 )
 
-DETECTOR = "detector"
 PRUNED = "pruned"
-"""Names in `cursor`."""
+"""Name in `cursor`, beside those of detectors."""
 FRESH_CHECKPOINTS = 48
 """Newest checkpoints of a service that are all kept: two days of hourly ones."""
 DAILY_CHECKPOINTS = 92
 """Of older ones the first of each day is kept for this many days: as long as facts are."""
 DAY = 86_400_000
+LEASE_LOCK = 0x5245_4143_4803
+"""Key of PostgreSQL's advisory lock around taking a lease ("REACH", 3)."""
 
 _encoder = msgspec.json.Encoder()
 _event_decoder = msgspec.json.Decoder(Event)
@@ -58,7 +61,11 @@ _append_journal = sa.text(
     "ON CONFLICT (event, transition) DO NOTHING"
 )
 _take_lease = sa.text(
-    "INSERT INTO lease (name, holder, expires) VALUES (:name, :holder, :expires) "
+    "INSERT INTO lease (name, holder, expires) "
+    "SELECT CAST(:name AS TEXT), CAST(:holder AS TEXT), CAST(:expires AS BIGINT) "
+    # Detectors that share the work otherwise would work on the same services.
+    "WHERE NOT EXISTS (SELECT 1 FROM lease WHERE name LIKE :every AND name NOT LIKE :these "
+    "AND expires > :now) "
     "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, expires = excluded.expires "
     "WHERE lease.holder = excluded.holder OR lease.expires <= :now"
 )
@@ -73,6 +80,7 @@ class ConclusionStore:
         self._now = now
         self._holder: str | None = None
         """Whose lease this object holds; None before `lead`."""
+        self._shard = ALL
 
     async def load(self, service: str) -> tuple[int, bytes] | None:
         """Last folded round and state of a service."""
@@ -96,20 +104,31 @@ class ConclusionStore:
         return None if found is None else (found.round, unpack_state(bytes(found.state)))
 
     async def cursor(self) -> int:
-        """The arrival number up to which facts have been folded; 0 at first."""
+        """The arrival number up to which the facts of this shard have been folded; 0 at first."""
         async with reading(self._engines) as connection:
-            return await statements.cursor_value(connection, DETECTOR)
+            mine = await statements.cursor_value(connection, self._shard.name)
+            return max(mine, await statements.folded_arrivals(connection))
 
-    async def lead(self, holder: str, seconds: int, now: int) -> bool:
-        """Take or renew the detector's lease; False while another holder's is valid.
+    async def lead(self, holder: str, seconds: int, now: int, shard: Shard = ALL) -> bool:
+        """Take or renew the lease on a shard; False while another holder's is valid, or one on a
+        part of another number of parts.
 
         `now` is Unix milliseconds. After this, `save` on this object is refused once another
         process has taken the lease: a suspended leader cannot overwrite its successor.
         """
-        values = {"name": DETECTOR, "holder": holder, "expires": now + seconds * 1000, "now": now}
+        values = {
+            "name": shard.name,
+            "holder": holder,
+            "expires": now + seconds * 1000,
+            "now": now,
+            "every": PATTERN,
+            "these": shard.pattern,
+        }
         async with writing(self._engines) as connection:
+            if not self._engines.sqlite:  # where two that exclude each other could begin at once
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LEASE_LOCK)))
             taken = (await connection.execute(_take_lease, values)).rowcount == 1
-        self._holder = holder
+        self._holder, self._shard = holder, shard
         return taken
 
     async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
@@ -120,12 +139,12 @@ class ConclusionStore:
             for one in conclusions:
                 await self._save_one(connection, one, pruned)
                 await connection.execute(_advance, {"service": one.service})
-            await connection.execute(_set_cursor, {"name": DETECTOR, "value": cursor})
+            await connection.execute(_set_cursor, {"name": self._shard.name, "value": cursor})
 
     async def _check_lease(self, connection: AsyncConnection) -> None:
         if self._holder is None:
             return
-        query = sa.select(lease.c.holder).where(lease.c.name == DETECTOR).with_for_update()
+        query = sa.select(lease.c.holder).where(lease.c.name == self._shard.name).with_for_update()
         if (holder := (await connection.execute(query)).scalar()) != self._holder:
             raise StoreUnavailableError(f"{self._engines.place}: detector {holder} is active now")
 
@@ -189,23 +208,32 @@ class ConclusionStore:
                 },
             )
 
-    async def clear(self) -> None:
-        """Delete all conclusions and the cursor; facts and the journal stay.
+    async def clear(self, services: Collection[str] | None = None) -> None:
+        """Delete all conclusions (those of some services) and the cursor of the shard; facts and
+        the journal stay.
 
         Conclusions from facts that were pruned since cannot be drawn again, so cells of that time
         and events that ended in it stay as well.
         """
         async with writing(self._engines) as connection:
             pruned = await statements.cursor_value(connection, PRUNED)
-            for table in (detector_state, checkpoint, verdict, newest_verdict):
-                await connection.execute(sa.delete(table))
-            for table in (cell, service_hour):
-                first = cells.hour_of(pruned)
-                await connection.execute(sa.delete(table).where(table.c.hour >= first))
-            await connection.execute(
-                sa.delete(event).where(sa.or_(event.c.updated >= pruned, event.c.state == "open"))
-            )
-            await connection.execute(sa.delete(cursor).where(cursor.c.name == DETECTOR))
+            first = cells.hour_of(pruned)
+            kept = {
+                cell: cell.c.hour < first,
+                service_hour: service_hour.c.hour < first,
+                event: sa.and_(event.c.updated < pruned, event.c.state != "open"),
+            }
+            for table in (detector_state, checkpoint, verdict, newest_verdict, *kept):
+                query = sa.delete(table)
+                if table in kept:
+                    query = query.where(sa.not_(kept[table]))
+                if services is not None and table is cell:
+                    mine = sa.select(target.c.id).where(target.c.service.in_(services))
+                    query = query.where(cell.c.target.in_(mine))
+                elif services is not None:
+                    query = query.where(table.c.service.in_(services))
+                await connection.execute(query)
+            await connection.execute(sa.delete(cursor).where(cursor.c.name == self._shard.name))
             await connection.execute(sa.update(revision).values(number=revision.c.number + 1))
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.shard import PATTERN, folded
 from monitor.store.tables import cursor
 
 _T = TypeVar("_T")
@@ -40,6 +41,12 @@ async def cursor_value(connection: AsyncConnection, name: str) -> int:
     """A value of the table `cursor`; 0 when it was never set."""
     query = sa.select(cursor.c.value).where(cursor.c.name == name)
     return int((await connection.execute(query)).scalar() or 0)
+
+
+async def folded_arrivals(connection: AsyncConnection) -> int:
+    """The arrival number up to which all services have been folded; 0 at first."""
+    query = sa.select(cursor.c.name, cursor.c.value).where(cursor.c.name.like(PATTERN))
+    return folded(dict((await connection.execute(query)).all()))
 
 
 def where_equal(query: _Query, *pairs: tuple[sa.ColumnElement[Any], object | None]) -> _Query:

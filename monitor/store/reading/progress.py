@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL
-from monitor.store.conclusions import DETECTOR, PRUNED
+from monitor.store.conclusions import PRUNED
 from monitor.store.engines import ReadTransaction
-from monitor.store.statements import cursor_value
+from monitor.store.shard import PATTERN
+from monitor.store.statements import cursor_value, folded_arrivals
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 MAX_ARRIVALS = 5_000
@@ -86,12 +87,12 @@ async def last_folded_round(connection: ReadTransaction) -> int | None:
 async def count_unread(connection: ReadTransaction) -> int:
     """Stored measurements that the detector has not read yet."""
     newest = await connection.scalar(sa.select(sa.func.max(t.measurement.c.arrival)))
-    return max(0, int(newest or 0) - await cursor_value(connection, DETECTOR))
+    return max(0, int(newest or 0) - await folded_arrivals(connection))
 
 
 async def has_detector(connection: ReadTransaction, now: int) -> bool:
     """Whether some process holds the detector's lease."""
-    query = sa.select(t.lease.c.expires).where(t.lease.c.name == DETECTOR)
+    query = sa.select(sa.func.max(t.lease.c.expires)).where(t.lease.c.name.like(PATTERN))
     expires = await connection.scalar(query)
     return expires is not None and int(expires) > now
 

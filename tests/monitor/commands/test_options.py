@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from monitor.commands.options import build
+from monitor.store.shard import Shard
 from probes.runtime.options import OptionError, Parser
 from tests.probes.runtime.every_option import read_every_way
 
@@ -39,6 +40,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "networks": ("true", True),
     "no_local_probe": ("true", True),
     "no_retests": ("true", True),
+    "shard": ("1/2", Shard(1, 2)),
     "older_than": ("2w", 14 * 86400),
     "output": ("x.csv", Path("x.csv")),
     "owner": ("Ann", "Ann"),

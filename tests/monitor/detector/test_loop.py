@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events, count_transitions, list_events
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import StoreUnavailableError
+from monitor.store.shard import Shard
 from monitor.store.tables import detector_state
 from monitor.store.upkeep import prune
 from probes.wire.measurement import Role
@@ -420,3 +422,24 @@ async def test_stops_in_the_middle_of_a_long_fold(world: World) -> None:
     async with asyncio.timeout(20):
         await world.detector.run(stop)
     assert reads == 1
+
+
+async def test_parts_of_the_services_conclude_what_one_detector_concludes(world: World) -> None:
+    names = [f"s{n}/chat" for n in range(6)]
+    for name in names:
+        await world.arrive(rounds(range(12), BLOCK, target=name))
+    parts = [replace(world.another(f"part {n}"), shard=Shard(n, 2)) for n in (1, 2)]
+    world.now = world.newest + INTERVAL + 30_000
+    for part in parts:
+        assert await part.run_once()
+    assert not await world.another("whole").run_once()
+    load = world.database.conclusions.load
+    assert all([await load(name.partition("/")[0]) for name in names])
+    live = await events_bytes(world.database)
+    assert live == lines(await fold_store(world.database, END, POLICY)) != b""
+    # One detector goes on where the parts were, and folds nothing again.
+    for part in parts:
+        await part._release_lease()
+    world.detector = world.another("whole")
+    assert not await world.detector.run_once()
+    assert await events_bytes(world.database) == live
