@@ -32,6 +32,7 @@ from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
 from monitor.store.newest import COLUMNS as NEWEST_COLUMNS
 from monitor.store.reading.vantages import list_vantages
+from monitor.store.service_hours import KEPT_HOURS, insert_hours
 from probes.catalogue.load import load
 from probes.wire.codec import encode, encode_batch
 from probes.wire.measurement import (
@@ -72,6 +73,7 @@ _NEWEST = (
     f"SELECT {', '.join(NEWEST_COLUMNS)} FROM verdict "
     "WHERE round = (SELECT max(round) FROM verdict)"
 )
+_HOURS = insert_hours(f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR}")
 _REVISIONS = "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM newest_verdict"
 
 
@@ -366,5 +368,5 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
             if at is not None
         ],
     )
-    await rows.finish([_CELLS, _NEWEST, _REVISIONS])
+    await rows.finish([_CELLS, _HOURS, _NEWEST, _REVISIONS])
     return fleet

@@ -22,6 +22,8 @@ from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
 from monitor.web.site import Site
 
+LARGE_FLEET = 100
+"""With more vantages than this the shortest strips have slices of an hour."""
 MIN_ENDED_MS = 10_000
 """An ended event stays in the metrics at least this long, so that several scrapes see it."""
 
@@ -37,7 +39,9 @@ async def window(site: Site, connection: ReadTransaction, service: str | None) -
     now = site.clock()
     span = strips.longest(site.policy)
     oldest, newest = await judged_rounds(connection, service, now - span, now)
-    return strips.window(now, oldest, newest, site.policy, site.interval_seconds * 1000)
+    large = len((await site.present.get()).vantages) > LARGE_FLEET
+    interval = site.interval_seconds * 1000
+    return strips.window(now, oldest, newest, site.policy, interval, large=large)
 
 
 async def event_strips(

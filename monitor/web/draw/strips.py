@@ -24,6 +24,8 @@ from monitor.web.text import words
 
 SLICES = 96
 HOUR_MS = 3_600_000
+LARGE_SPAN_MS = 6 * HOUR_MS
+"""The shortest window of a large fleet."""
 SPANS = (1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
 """Possible lengths in seconds, divided by the pace: the shortest that holds all rounds is used."""
 _KIND = {
@@ -102,12 +104,19 @@ def longest(policy: Policy) -> int:
 
 
 def window(
-    now: int, oldest: int | None, newest: int | None, policy: Policy, interval: int
+    now: int,
+    oldest: int | None,
+    newest: int | None,
+    policy: Policy,
+    interval: int,
+    *,
+    large: bool = False,
 ) -> Window:
     """The window that shows the rounds from `oldest` to `newest` (Unix ms).
 
     It ends with the interval (ms) of the newest round, or now when that is long ago, so that the
-    gap is visible. In windows of a day or more a slice is an hour.
+    gap is visible. In windows of a day or more a slice is an hour; in a `large` fleet, whose
+    verdicts are too many to be counted for each page, always.
     """
     until = now
     if newest is not None:
@@ -116,9 +125,11 @@ def window(
             until = now
     spans = [policy.ms(each) for each in SPANS]
     need = until - oldest if oldest is not None else 0
-    span = next((each for each in spans if each >= need), spans[-1])
-    slices = span // HOUR_MS if span >= 24 * HOUR_MS else SLICES
-    if span >= 24 * HOUR_MS:
+    shortest = LARGE_SPAN_MS if large else 0
+    span = next((each for each in spans if each >= max(need, shortest)), spans[-1])
+    hourly = span >= (LARGE_SPAN_MS if large else 24 * HOUR_MS)
+    slices = span // HOUR_MS if hourly else SLICES
+    if hourly:
         until += -until % HOUR_MS
     return Window(until - span, until, slices)
 
