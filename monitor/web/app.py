@@ -85,6 +85,7 @@ async def _store_errors(site: Site) -> tuple[str, ...]:
     try:
         async with asyncio.timeout(READY_SECONDS), site.database.reading() as connection:
             await ingest_counters(connection)
+        await site.present.get()  # the first visitor does not wait for it
     except TimeoutError:
         return (f"store: no answer within {READY_SECONDS:g} s",)
     except (StoreUnavailableError, OSError):

@@ -141,6 +141,9 @@ class PresentReader:
         self._vantages_seconds = min(VANTAGES_SECONDS, max_seconds)
         self._present = Present(revision=0)
         self._clocks_seconds = min(CLOCKS_SECONDS, max_seconds)
+        self._services: dict[str, ServicePresent] = {}
+        self._changed = False
+        """Whether services were read again since `_present` was made."""
         self._clocks: Mapping[str, ClockReading] = {}
         self._checked = self._listed = self._timed = float("-inf")
         self._turn = asyncio.Lock()
@@ -179,14 +182,20 @@ class PresentReader:
         began, since = self._clock(), self._since()
         numbers = await revisions(connection)
         before = self._present
-        services = {name: each for name, each in before.services.items() if name in numbers}
-        changed = not before.revision or len(services) < len(before.services)
+        # What was read stays, also when whoever asked for it goes away in the middle.
+        services = self._services
+        changed = self._changed = (
+            self._changed or not before.revision or not services.keys() <= numbers.keys()
+        )
+        for name in services.keys() - numbers.keys():
+            del services[name]
         opened, offline = before.opened, before.offline
         for name, number in numbers.items():
             known = services.get(name)
             if known is None or known.number != number or known.oldest < since:
                 verdicts = await newest_verdicts(connection, since, Filter(service=name))
-                services[name], changed = service_present(number, verdicts), True
+                services[name] = service_present(number, verdicts)
+                changed = self._changed = True
                 await asyncio.sleep(0)
         vantages = before.vantages
         if not self._is_young(self._listed, self._vantages_seconds):
@@ -201,7 +210,7 @@ class PresentReader:
             offline = silent.difference(*(each.heard for each in services.values()))
         self._present = Present(
             revision=before.revision + changed,
-            services=services,
+            services=dict(services),
             opened=opened,
             vantages=vantages,
             offsets={
@@ -209,4 +218,4 @@ class PresentReader:
             },
             offline=offline,
         )
-        self._checked = began
+        self._checked, self._changed = began, False

@@ -56,6 +56,14 @@ class PresentState(msgspec.Struct, frozen=True, kw_only=True):
     """Newest round looked at."""
 
 
+def worst(rows: Sequence[PresentState], limit: int) -> Sequence[PresentState]:
+    """At most `limit` of the rows, the most important states; their order stays."""
+    if len(rows) <= limit:
+        return rows
+    ranked = sorted(range(len(rows)), key=lambda n: (_ORDER.index(rows[n].state), n))
+    return [rows[n] for n in sorted(ranked[:limit])]
+
+
 def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
     """Return one row per (target, country, network), in that order. Of several verdicts of one
     vantage the latest counts; the order of the input does not matter."""

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from monitor.detection.model import Event
-from monitor.detection.sequence.present import PresentState
+from monitor.detection.sequence.present import PresentState, worst
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
 from monitor.store.reading.events import get_event, list_events
@@ -29,6 +29,7 @@ from monitor.web.api.forms import (
     vantage_form,
 )
 from monitor.web.api.params import (
+    MAX_LIMIT,
     BadParameterError,
     after_of,
     chosen,
@@ -40,6 +41,9 @@ from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE
+
+MAX_STATES = 100
+"""States of one service in the list of all services."""
 
 
 def paged(
@@ -154,11 +158,14 @@ def open_events(present: Present, wanted: Filter) -> list[Event]:
 
 
 async def services(request: web.Request) -> web.Response:
-    """Every service of the catalogue, its targets, open events and present states."""
+    """Every service of the catalogue, its targets, open events and present states. Of a service
+    with more than 100 states (1000 when one service or target is chosen) the worst are listed;
+    `states_total` counts all, and `country` and `asn` choose among them."""
     site = request.app[SITE]
     wanted = chosen(request)
     present = await site.present.get()
     opened = open_events(present, wanted)
+    most = MAX_STATES if wanted.service is None and wanted.target is None else MAX_LIMIT
     states: dict[str, list[PresentState]] = defaultdict(list)
     for row in present.states(wanted):
         states[row.target.partition("/")[0]].append(row)
@@ -168,7 +175,8 @@ async def services(request: web.Request) -> web.Response:
             "name": service.name,
             "targets": [target.id for target in service.targets],
             "open_events": [event.id for event in opened if event.service == service.id],
-            "states": [present_form(row) for row in states[service.id]],
+            "states": [present_form(row) for row in worst(states[service.id], most)],
+            "states_total": len(states[service.id]),
         }
         for service in site.catalogue.services
         if wanted.service in (None, service.id)

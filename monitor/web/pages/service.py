@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.detection.sequence.present import PresentState
+from monitor.detection.sequence.present import PresentState, worst
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, StateCount, count_states, service_hours
 from monitor.store.reading.events import list_events
@@ -21,6 +21,9 @@ from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.views import window
 from probes.wire.target import Service
+
+MAX_ROWS = 200
+"""States in networks on the page; in a large fleet the worst."""
 
 
 async def page(request: web.Request) -> web.Response:
@@ -36,6 +39,7 @@ async def page(request: web.Request) -> web.Response:
         chosen = await window(site, connection, service.id)
         drawn = await strips_by_country(site, connection, service, chosen)
     now = (await site.present.get()).states(Filter(service=service.id))
+    rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
     for present in now:
         places[present.country].append(present)
@@ -55,7 +59,8 @@ async def page(request: web.Request) -> web.Response:
         "service": service,
         "headline": headline(service.name, list(opened.values()), len(countries)),
         "countries": countries,
-        "present": [(row, state_mark(row, opened.get(row.country))) for row in now],
+        "present": [(row, state_mark(row, opened.get(row.country))) for row in rows],
+        "hidden": len(now) - len(rows),
         "events": sorted(events, key=lambda e: (e.state != "open", RANK[e.tier], -e.onset)),
         "window": chosen,
     }

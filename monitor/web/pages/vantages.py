@@ -26,7 +26,7 @@ from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
 
-PAGE_ROWS = 200
+PAGE_ROWS = 50
 """Vantages a page of the list."""
 LIST_ROUNDS = 12
 """Liveness rounds shown in the list."""

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.detection.model import State, Technique, Verdict
-from monitor.detection.sequence.present import LatestVerdict, states_now
+from monitor.detection.sequence.present import LatestVerdict, states_now, worst
 
 
 def sight(
@@ -88,3 +88,11 @@ def test_the_order_does_not_matter(sights: list[LatestVerdict], random: object) 
     for row in rows:
         assert row.agreeing <= row.vantages
         assert (row.vantages == 0) == (row.state in (State.VANTAGE_OFFLINE, State.INSUFFICIENT))
+
+
+def test_the_worst_rows_are_chosen_and_stay_in_order() -> None:
+    states = [State.OK, State.DOWN, State.VANTAGE_OFFLINE, State.BLOCKED, State.OK]
+    rows = states_now(sight(state, asn=n) for n, state in enumerate(states))
+    assert [row.asn for row in worst(rows, 3)] == [0, 1, 3]
+    assert worst(rows, 5) is rows
+    assert worst(rows, 0) == []

@@ -182,10 +182,22 @@ async def test_places_and_services(web: Client) -> None:
     services = (await get(web, "services?service=wechat"))["services"]
     assert [row["id"] for row in services] == ["wechat"]
     assert services[0]["open_events"] == [world.SINGLE, world.CONFIRMED]
+    assert services[0]["states_total"] == len(services[0]["states"]) > 1
     states = {(s["target"], s["asn"]): s["state"] for s in services[0]["states"]}
     assert states["wechat/web", 64501] == "blocked"
     assert states["wechat/messaging", 64501] == "ok"
     assert len((await get(web, "services?target=zulip/web"))["services"]) == 1
+
+
+async def test_of_many_states_the_worst_are_listed(
+    web: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "MAX_STATES", 1)
+    listed = {row["id"]: row for row in (await get(web, "services"))["services"]}
+    assert [state["state"] for state in listed["wechat"]["states"]] == ["blocked"]
+    assert listed["wechat"]["states_total"] > 1
+    (alone,) = (await get(web, "services?service=wechat"))["services"]
+    assert len(alone["states"]) == alone["states_total"]
 
 
 async def test_vantages_have_a_status_and_no_address(web: Client) -> None:

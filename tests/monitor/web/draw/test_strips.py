@@ -109,6 +109,17 @@ def test_the_window_is_as_long_as_there_is_something_to_see() -> None:
     assert strips.longest(Policy(pace=10)) == 48 * hour // 10
 
 
+def test_a_large_fleet_has_slices_of_an_hour_from_the_start() -> None:
+    now = 1_800_000_000_000
+    young = window(now, now - 20 * MINUTE, now, Policy(), ROUND, large=True)
+    assert (young.length, young.slices, young.hourly) == ("6 h", 6, True)
+    assert young.until % (60 * MINUTE) == 0
+    longer = window(now, now - 500 * MINUTE, now, Policy(), ROUND, large=True)
+    assert (longer.length, longer.slices) == ("12 h", 12)
+    fast = window(now, now - 100_000, now, Policy(pace=30), 6_000, large=True)
+    assert not fast.hourly
+
+
 def test_the_window_ends_with_the_newest_round_unless_that_is_long_ago() -> None:
     policy, now = Policy(), 1_800_000_000_000
     assert window(now, now - hourly(1), now - 7 * MINUTE, policy, ROUND).until == now - 2 * MINUTE
