@@ -192,7 +192,7 @@ async def test_places_and_services(web: Client) -> None:
 async def test_of_many_states_the_worst_are_listed(
     web: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "MAX_STATES", 1)
+    monkeypatch.setattr(api, "MAX_STATES", 1)
     listed = {row["id"]: row for row in (await get(web, "services"))["services"]}
     assert [state["state"] for state in listed["wechat"]["states"]] == ["blocked"]
     assert listed["wechat"]["states_total"] > 1
