@@ -28,7 +28,8 @@ _EVENT_ANNOTATIONS = {
     "when_resolved": NOT_UNBLOCKED,
 }
 _SEEN = (
-    f"Seen by {promql.VANTAGES_TEXT} vantages in {promql.NETWORKS_TEXT} since {promql.SINCE_TEXT}. "
+    f"Seen by {promql.VANTAGES_TEXT} vantages in {promql.NETWORKS_TEXT}"
+    f"{promql.SCOPE_TEXT} since {promql.SINCE_TEXT}. "
     f"How: {promql.TECHNIQUE_TEXT}."
 )
 _ID = f"max by ({promql.EVENT})"
@@ -49,9 +50,9 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news.
             keep_seconds=policy.silent_seconds,
-            summary="{{ $labels.service }} is blocked in {{ $labels.country }} "
-            f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
-            description=f"{_SEEN} Vantages of at least {policy.confirm_min_owners} owners agree, "
+            summary=f"{{{{ $labels.service }}}}{promql.FUNCTIONS_TEXT} is blocked in "
+            f"{{{{ $labels.country }}}} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            description=f"{_SEEN} Vantages of several owners agree, "
             "and the control reaches the service.",
             first="Open the event's page, read the evidence against it and two witnesses of "
             "different owners; then inform the people who follow this service or country.",
@@ -66,8 +67,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
-            summary="{{ $labels.service }} is likely blocked in {{ $labels.country }} "
-            f"({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            summary=f"{{{{ $labels.service }}}}{promql.FUNCTIONS_TEXT} is likely blocked in "
+            f"{{{{ $labels.country }}}} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Not certain enough to page anybody: there may still be "
             "another cause.",
             first="Nothing at night. The event's page says what is missing for a confirmation.",

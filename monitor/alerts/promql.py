@@ -16,6 +16,8 @@ from monitor.metrics import families
 CONFIDENCE = f"event:{families.EVENT_CONFIDENCE.name}:held"
 ONSET = f"event:{families.EVENT_ONSET.name}:held"
 VOTES = f"event:{families.EVENT_VANTAGES.name}:held"
+SCOPE = f"event:{families.EVENT_NETWORKS.name}:held"
+FUNCTIONS = f"event:{families.EVENT_FUNCTIONS.name}:held"
 ENDED = f"event:{families.EVENT_ENDED.name}:held"
 ONLINE_BY_COUNTRY = f"country:{families.VANTAGES.name}:online"
 ONLINE_RATIO = f"country:{families.VANTAGES.name}:online_ratio"
@@ -61,6 +63,8 @@ def recordings(policy: Policy) -> Sequence[Recording]:
         keep_while_down(CONFIDENCE, _largest(families.EVENT_CONFIDENCE)),
         keep_while_down(ONSET, _largest(families.EVENT_ONSET)),
         keep_while_down(VOTES, _largest(families.EVENT_VANTAGES)),
+        keep_while_down(SCOPE, _largest(families.EVENT_NETWORKS)),
+        keep_while_down(FUNCTIONS, _largest(families.EVENT_FUNCTIONS)),
         paged(policy),
         # Held as well, so that a restart of the monitor does not tell an end twice.
         keep_while_down(ENDED, _largest(families.EVENT_ENDED)),
@@ -152,6 +156,21 @@ def _list_samples(expr: str, text: str, label: str = "kind") -> str:
 _AT = '.UTC.Format "2006-01-02 15:04 UTC"'
 _EVENT = f"{CONFIDENCE}{{event_id=%q}}"
 NETWORKS_TEXT = _list_samples(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
+_OF_FUNCTIONS = f"max by (function) ({FUNCTIONS}{{event_id=%q}})"
+FUNCTIONS_TEXT = (
+    f"{{{{ with query (printf `{_OF_FUNCTIONS}` $labels.event_id) }}}} "
+    f"({_list_samples(_OF_FUNCTIONS, '$each.Labels.function', 'function')}){{{{ end }}}}"
+)
+"""` (web)` when others of the service are not concerned, else nothing."""
+_BLOCKED, _MEASURED = (
+    f'max({SCOPE}{{event_id=%q, kind="{kind}"}})' for kind in ("blocked", "measured")
+)
+SCOPE_TEXT = (
+    f"{{{{ with query (printf `{_MEASURED}` $labels.event_id) }}}} "
+    f"({_list_samples(_BLOCKED, '$each.Value')} of {_list_samples(_MEASURED, '$each.Value')} "
+    "networks measured){{ end }}"
+)
+"""` (1 of 2 networks measured)`."""
 TECHNIQUE_TEXT = _list_samples(
     f"count by (technique) ({_EVENT})", "or $each.Labels.technique `unknown`", "technique"
 )

@@ -206,6 +206,8 @@ class EventState(StrEnum):
     """Where an event is in its life."""
 
     OPEN = "open"
+    CLEARING = "clearing"
+    """Most vantages that saw it reach the service again; too few measurements yet to close it."""
     CLOSED = "closed"
     RETRACTED = "retracted"
 
@@ -244,6 +246,13 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     while it is not reached again. Between two spans it was reached."""
 
 
+class Votes(msgspec.Struct, frozen=True):
+    """How many of how many voting vantages see a block."""
+
+    agreeing: int = 0
+    total: int = 0
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A service blocked in a country: the only thing that alerts anyone. Times are Unix
     milliseconds of rounds, never of arrival. `monitor.web.api.forms` makes the API's form."""
@@ -270,7 +279,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     updated: int
     """Last round that changed the event."""
     agreeing: int
-    """Vantages that see it now or, once it has closed, when most did."""
+    """Vantages that see it now or, when none does or it ends, when most did."""
     total: int
     """Voting vantages of the networks concerned, at that time."""
     control: str
@@ -289,6 +298,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     against: tuple[str, ...] = ()
     """What speaks against it, as machine-readable remarks (`few_vantages`, `untyped`, ...)."""
     history: tuple[Change, ...] = ()
+    peak: Votes = Votes()
+    """When most vantages saw it, at its present tier."""
+    now: Votes = Votes()
+    """At its last change."""
+    networks_measured: int = 0
+    """Networks of the country in which its targets are measured."""
+    targets_measured: int = 0
+    """Targets of the service that are measured in the country."""
+
+    @property
+    def ongoing(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in (EventState.OPEN, EventState.CLEARING)
 
     @property
     def stands(self) -> bool:

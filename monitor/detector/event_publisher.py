@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from monitor.broker.client import connected
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.store.database import Database
 from monitor.store.reading.events import list_events
@@ -92,7 +92,7 @@ def retained(events: Sequence[Event], now: int, keep_ms: int) -> dict[tuple[str,
     """What should be retained for each (service, country): the open event, else the final
     state of the newest one that ended less than `keep_ms` ago."""
     chosen: dict[tuple[str, str], Event] = {}
-    for event in sorted(events, key=lambda each: (each.state is EventState.OPEN, each.updated)):
-        if event.state is EventState.OPEN or now - event.updated < keep_ms:
+    for event in sorted(events, key=lambda each: (each.ongoing, each.updated)):
+        if event.ongoing or now - event.updated < keep_ms:
             chosen[event.service, event.country] = event
     return {place: msgspec.json.encode(event_form(event)) for place, event in chosen.items()}

@@ -52,8 +52,7 @@ def new_transitions(
     changed: list[Event] = []
     for event in sorted(touched.values(), key=lambda each: (each.opened, each.id)):
         if (event.id, "opened") not in published and (
-            event.state is not EventState.OPEN
-            or (now is not None and _is_outdated(event, after, now, policy))
+            not event.ongoing or (now is not None and _is_outdated(event, after, now, policy))
         ):
             continue
         kinds = [change.kind for change in event.history if change.kind in TRANSITIONS]
@@ -64,9 +63,7 @@ def new_transitions(
             has_changed = earlier.history != event.history or bool(unpublished)
         else:
             # Not in the state before: either new, or published as over and open again.
-            reopened = event.state is EventState.OPEN and bool(
-                _FINAL & {w for i, w in published if i == event.id}
-            )
+            reopened = event.ongoing and bool(_FINAL & {w for i, w in published if i == event.id})
             has_changed = bool(unpublished) or reopened
         if has_changed:
             changed.append(event)

@@ -166,6 +166,26 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
         ),
     )
     yield _family(
+        families.EVENT_NETWORKS,
+        (
+            ((event.id, kind), count)
+            for event in shown
+            for kind, count in (
+                ("blocked", len(event.asns)),
+                ("measured", max(len(event.asns), event.networks_measured)),
+            )
+        ),
+    )
+    yield _family(
+        families.EVENT_FUNCTIONS,
+        (
+            ((event.id, target.partition("/")[2]), 1)
+            for event in shown
+            for target in event.targets
+            if event.targets_measured > len(event.targets)
+        ),
+    )
+    yield _family(
         families.EVENT_ENDED,
         (
             (

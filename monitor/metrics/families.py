@@ -38,6 +38,18 @@ EVENT_VANTAGES = MetricFamily(
     "Voting vantages in the networks of an open block event, and how many of them agree.",
     ("event_id", "kind"),
 )
+EVENT_NETWORKS = MetricFamily(
+    "reachwatch_block_event_networks",
+    "gauge",
+    "Networks of an open event, and those of the country in which its targets are measured.",
+    ("event_id", "kind"),
+)
+EVENT_FUNCTIONS = MetricFamily(
+    "reachwatch_block_event_functions",
+    "gauge",
+    "1 for each function of an open event, where others of the service are measured as well.",
+    ("event_id", "function"),
+)
 EVENT_ENDED = MetricFamily(
     "reachwatch_block_event_ended_timestamp_seconds",
     "gauge",
@@ -127,6 +139,8 @@ ALL: tuple[MetricFamily, ...] = (
     EVENT_CONFIDENCE,
     EVENT_ONSET,
     EVENT_VANTAGES,
+    EVENT_NETWORKS,
+    EVENT_FUNCTIONS,
     EVENT_ENDED,
     EVENTS,
     TARGET_STATE,

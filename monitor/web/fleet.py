@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from monitor.detection.facts.liveness import vantage_status
-from monitor.detection.model import Event, EventState, State
+from monitor.detection.model import Event, State
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.present import Present
@@ -127,7 +127,7 @@ def watchlist(events: Iterable[Event]) -> Mapping[str, Sequence[WatchedTarget]]:
     """By vantage, the oldest first; from the open events among these."""
     found: dict[str, list[WatchedTarget]] = defaultdict(list)
     for event in events:
-        for network in event.networks if event.state is EventState.OPEN else ():
+        for network in event.networks if event.ongoing else ():
             for probe, since in network.watch:
                 found[probe].append(
                     WatchedTarget(

@@ -200,6 +200,17 @@ def recovered(track: Track, round: int, policy: Policy) -> bool:
     )
 
 
+def turned(track: Track, policy: Policy) -> bool:
+    """Whether a vantage that saw the block reaches the service again, as far as one measurement
+    after a full block can tell."""
+    held = track.suspicion
+    return (
+        held is not None
+        and 2 * held.recovery >= policy.threshold_micronats
+        and track.last_good > track.last_bad
+    )
+
+
 def recovering(track: Track, policy: Policy) -> bool:
     """Whether a vantage that saw the block is halfway to its recovery. Its evidence no longer
     counts: the member with the smallest p1 falls too slowly, and would hide the end of the

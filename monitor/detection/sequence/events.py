@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from monitor.detection.imported import folding as imported
 from monitor.detection.imported.gathering import whole_incident
-from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier
+from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
 from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSummary
@@ -26,6 +26,7 @@ from monitor.detection.sequence.state import Case, PeakSnapshot, ServiceState
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
 """Gates that speak against an event; a network that is offline only says nothing."""
+_MINOR = frozenset(("changed", "clearing", "again"))
 DIVIDED = "network_divided"
 DOWN = (gates.DOWN, gates.UNKNOWN)
 """The control fails too, whether or not the vantage's liveness is known."""
@@ -87,7 +88,7 @@ def update_events(
                 catalogue_version=catalogue_version or event.catalogue_version,
             )
             changed.append(event)
-        if event.state is EventState.OPEN:
+        if event.ongoing:
             state.cases[place] = replace(after, event=event)
         else:
             del state.cases[place]
@@ -97,6 +98,7 @@ def update_events(
 def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> Case | None:
     """Clear the alarms of series whose block has ended; their counts stay with the case."""
     state, round, policy = now.state, now.at, now.policy
+    lifted = []
     for summary in series_summary.series_summaries(state, country, source, round, policy):
         if summary.key not in now.touched:
             continue
@@ -106,12 +108,13 @@ def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> 
             if own
             else imported.lifted(state, summary.network, round, policy)
         ):
+            lifted.append(summary)
             if case is not None:
                 # For an import the end is when the service was reached again.
                 ends = None if own else imported.seen_again(summary.network, case.event)
                 case = replace(
                     case,
-                    event=replace(case.event, closed=ends),
+                    event=replace(case.event, closed=ends, now=_votes(lifted)),
                     rules=series_summary.rule_counts([summary], case.rules),
                     witnesses=series_summary.witnesses([summary], case.witnesses),
                 )
@@ -144,16 +147,26 @@ def _updated_case(now: _Round, case: Case | None, seen: Sequence[SeriesSummary])
                 series.clear_alarms(each, wholly=True)
         return _ended_case(case, EventState.RETRACTED, round, inhibited or "")
     event = _updated_event(now, case, seen, top, inhibited)
+    peak = _peak(case.peak, event)
     witnesses = series_summary.witnesses(seen, case.witnesses)
-    return Case(event, doubts, case.rules, witnesses, _peak(case.peak, event))
+    return Case(_with_votes(event, peak), doubts, case.rules, witnesses, peak)
 
 
 def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
     if event.source != OWN_SOURCE:
         return None
-    if old is not None and old.tier is event.tier and old.agreeing > event.agreeing:
+    votes = event.now
+    if old is not None and old.tier is event.tier and old.agreeing > votes.agreeing:
         return old
-    return PeakSnapshot(event.tier, event.agreeing, event.total, event.networks, event.against)
+    return PeakSnapshot(event.tier, votes.agreeing, votes.total, event.networks, event.against)
+
+
+def _with_votes(event: Event, peak: PeakSnapshot | None) -> Event:
+    """The event with the numbers of then and of now. `agreeing` and `total` are those on which it
+    rests: of now, while it is open and any vantage sees it, else of then."""
+    then = event.now if peak is None else Votes(peak.agreeing, peak.total)
+    rests = event.now if event.state is EventState.OPEN and event.now.agreeing else then
+    return replace(event, agreeing=rests.agreeing, total=rests.total, peak=then)
 
 
 def _ended_case(case: Case, how: EventState, round: int, note: str) -> Case:
@@ -219,7 +232,8 @@ def _new_case(now: _Round, seen: Sequence[SeriesSummary], top: int) -> Case:
     )
     case = Case(event)
     event = _updated_event(now, case, seen, top, None)
-    return Case(event, 0, {}, series_summary.witnesses(seen, []), _peak(None, event))
+    peak = _peak(None, event)
+    return Case(_with_votes(event, peak), 0, {}, series_summary.witnesses(seen, []), peak)
 
 
 def _updated_event(
@@ -256,14 +270,15 @@ def _updated_event(
         onset_earliest=started.earliest if rose or foreign else old.onset_earliest,
         onset_latest=started.latest if rose or foreign else old.onset_latest,
         confirmed=round if rose and tier is Tier.CONFIRMED else old.confirmed,
-        agreeing=len({probe for summary in best for probe in summary.tally.agreeing}),
-        total=len({probe for summary in best for probe in summary.tally.voting}),
+        state=EventState.CLEARING if _clearing(best, now) else EventState.OPEN,
+        now=_votes(best),
         rule_counts=tuple(sorted(series_summary.rule_counts(seen, case.rules).items())),
         witnesses=tuple(id for _, _, id in series_summary.witnesses(seen, case.witnesses)),
         inhibited_by=inhibited,
         networks=tuple(series_summary.network_evidence(summary, round, policy) for summary in seen),
         against=series_summary.against(best, now.health, policy),
     )
+    event = replace(event, **_measured(now, event))
     if foreign:
         event = whole_incident(old, event, rose, series_summary.dense_series(best))
     history = old.history
@@ -271,10 +286,47 @@ def _updated_event(
         history = _with_change(history, round, "opened", event.technique)
     elif note := _changes(old, event):
         history = _with_change(history, round, "changed", note)
+    if event.state is not old.state:
+        clears = event.state is EventState.CLEARING
+        history = _with_change(history, round, "clearing" if clears else "again", "")
     if rose and tier is not Tier.UNCONFIRMED:
         part = tier is Tier.LIKELY and DIVIDED in event.against
         history = _with_change(history, round, tier.value, DIVIDED if part else "")
     return replace(event, history=history)
+
+
+def _votes(seen: Sequence[SeriesSummary]) -> Votes:
+    return Votes(
+        agreeing=len({probe for summary in seen for probe in summary.tally.agreeing}),
+        total=len({probe for summary in seen for probe in summary.tally.voting}),
+    )
+
+
+def _clearing(seen: Sequence[SeriesSummary], now: _Round) -> bool:
+    """Whether the service is reached again in all these series. Imports have no such state: their
+    runs are too rare."""
+    return all(
+        summary.network.source == OWN_SOURCE
+        and series.clearing(summary.network, summary.layer, now.at, now.policy)
+        for summary in seen
+    )
+
+
+def _measured(now: _Round, event: Event) -> dict[str, int]:
+    """In how many networks of the country the event's targets are measured, and how many targets of
+    the service: the event's scope is told by them."""
+    networks, targets = set(), set()
+    for network in now.state.networks.values():
+        if (network.country, network.source) != (event.country, event.source):
+            continue
+        if any(gates.fresh(member, now.at, now.policy) for member in network.members.values()):
+            targets.add(network.target)
+            if network.target in event.targets:
+                networks.add(network.asn)
+    return {
+        "networks_measured": len(networks | set(event.asns)),
+        "targets_measured": len(targets | set(event.targets)),
+    }
 
 
 def _changes(old: Event, new: Event) -> str:
@@ -294,9 +346,9 @@ def _changes(old: Event, new: Event) -> str:
 def _with_change(
     history: tuple[Change, ...], round: int, kind: str, note: str
 ) -> tuple[Change, ...]:
-    """The history with one more entry; when it is full, old `changed` entries are removed first."""
+    """The history with one more entry; when it is full, old minor entries are removed first."""
     entries = (*history, Change(round=round, kind=kind, note=note))
     if len(entries) <= MAX_HISTORY:
         return entries
-    first = next((i for i, each in enumerate(entries) if each.kind == "changed"), 1)
+    first = next((i for i, each in enumerate(entries) if each.kind in _MINOR), 1)
     return entries[:first] + entries[first + 1 :]

@@ -352,16 +352,30 @@ def alarmed(series: Series) -> tuple[str, ...]:
     )
 
 
+def clearing(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
+    """Whether most of the vantages that saw the block, and still report, reach the service in their
+    latest rounds; `lifted` takes longer."""
+    reporting = _reporting(network, network.layers[layer], round, policy)
+    return 2 * sum(cusum.turned(track, policy) for track in reporting) > len(reporting)
+
+
+def _reporting(
+    network: TargetNetwork, series: Series, round: int, policy: Policy
+) -> Sequence[Track]:
+    """The tracks of the vantages that saw the block and still report."""
+    return [
+        series.tracks[probe]
+        for probe in alarmed(series)
+        if gates.reports(network.members[probe], series.tracks[probe], round, policy)
+    ]
+
+
 def lifted(network: TargetNetwork, layer: str, round: int, policy: Policy) -> bool:
     """Whether most of the vantages that saw the block, and still report, reach the service again.
     Also when some do and the others are too few for a block: one vantage with a fault of its own
     must not keep an event open, and its baseline frozen, for ever."""
     series = network.layers[layer]
-    reporting = [
-        series.tracks[probe]
-        for probe in alarmed(series)
-        if gates.reports(network.members[probe], series.tracks[probe], round, policy)
-    ]
+    reporting = _reporting(network, series, round, policy)
     if not reporting:
         return _outlived(network, series, round, policy)
     well = sum(cusum.recovered(track, round, policy) for track in reporting)

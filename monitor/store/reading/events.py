@@ -15,6 +15,7 @@ from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 
 _event = msgspec.json.Decoder(Event)
+ONGOING = (EventState.OPEN, EventState.CLEARING)
 CHUNK = 500
 """Events decoded at once when a filter needs their body."""
 
@@ -30,7 +31,8 @@ async def list_events(
 ) -> Sequence[Event]:
     """Events, newest onset first, then by descending id.
 
-    `since` and `until` select events that were open at some time between the two (`until`
+    The state `open` selects those that are clearing as well: they have not ended. `since` and
+    `until` select events that were open at some time between the two (`until`
     excluded). `published` selects events that are in the journal; everything that alerts people
     uses it.
     """
@@ -39,15 +41,17 @@ async def list_events(
         sa.select(e.body).order_by(e.onset.desc(), e.id.desc()),
         (e.service, chosen.service),
         (e.country, chosen.country),
-        (e.state, state),
+        (e.state, None if state == EventState.OPEN else state),
     )
+    if state == EventState.OPEN:
+        query = query.where(e.state.in_(ONGOING))
     if published:
         opened = sa.select(t.journal.c.event).where(t.journal.c.transition == "opened")
         query = query.where(e.id.in_(opened))
     if chosen.since is not None:
         # A retracted event has no closing time: its last change ended it.
         ended = sa.func.coalesce(e.closed, e.updated)
-        query = query.where(sa.or_(e.state == EventState.OPEN, ended >= chosen.since))
+        query = query.where(sa.or_(e.state.in_(ONGOING), ended >= chosen.since))
     if chosen.until is not None:
         query = query.where(e.onset < chosen.until)
     found: list[Event] = []

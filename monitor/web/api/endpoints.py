@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, EventState
 from monitor.detection.sequence.present import PresentState, worst
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
@@ -79,10 +79,11 @@ def answer(
 
 
 async def events(request: web.Request) -> web.Response:
-    """Block events, newest onset first; `state=open|closed|retracted` chooses."""
+    """Block events, newest onset first; `state=open|clearing|closed|retracted`
+    chooses; `open` includes what is clearing."""
     state = request.query.get("state")
-    if state is not None and state not in ("open", "closed", "retracted"):
-        raise BadParameterError(f"state: must be open, closed or retracted, not {state[:40]!r}")
+    if state is not None and state not in tuple(EventState):
+        raise BadParameterError(f"state: must be {', '.join(EventState)}, not {state[:40]!r}")
     limit = limit_of(request)
     async with request.app[SITE].database.reading() as connection:
         rows = await list_events(

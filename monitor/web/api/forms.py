@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import TimelineCell
@@ -51,6 +51,11 @@ def event_form(event: Event) -> dict[str, Any]:
         "closed": rfc3339(event.closed),
         "confidence": None if sure is None else sure / 1000,
         "vantages": {"agreeing": event.agreeing, "total": event.total},
+        "scope": {
+            "functions": [target.partition("/")[2] for target in event.targets],
+            "networks": {"blocked": len(event.asns), "watched": event.networks_measured},
+            "vantages": {"peak": _votes(event.peak), "now": _votes(event.now)},
+        },
         "control": event.control,
         "rule_counts": dict(event.rule_counts),
         "witnesses": list(event.witnesses),
@@ -64,6 +69,10 @@ def event_form(event: Event) -> dict[str, Any]:
             for change in event.history
         ],
     }
+
+
+def _votes(votes: Votes) -> str:
+    return f"{votes.agreeing}/{votes.total}"
 
 
 def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
@@ -131,7 +140,9 @@ def vantage_form(row: VantageRow, status: str, watched: Iterable[str] = ()) -> d
 
 
 _EVENTS = """id service targets country asns technique extent state tier onset onset_earliest
-    onset_latest opened confirmed closed confidence vantages.agreeing vantages.total control
+    onset_latest opened confirmed closed confidence vantages.agreeing vantages.total
+    scope.functions scope.networks.blocked scope.networks.watched scope.vantages.peak
+    scope.vantages.now control
     rule_counts witnesses inhibited_by source policy.name policy.pace rules_version
     catalogue_version history"""
 _SERVICES = """service name target country asn state technique rule vantages.agreeing

@@ -139,7 +139,7 @@ _STATE = {
     "name": "state",
     "in": "query",
     "description": "Only events in this state.",
-    "schema": {"type": "string", "enum": ["open", "closed", "retracted"]},
+    "schema": {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},
 }
 
 

@@ -41,7 +41,7 @@ async def page(request: web.Request) -> web.Response:
     vantages = [probe for probe in online if probe.role == "vantage"]
     controls = [probe for probe in online if probe.role == "control"]
     names = site.service_names
-    ended = [event for event in latest if event.state != "open"]
+    ended = [event for event in latest if not event.ongoing]
     table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
         "title": "What is blocked now",

@@ -14,7 +14,6 @@ from aiohttp import web
 
 from monitor.detection.model import (
     Event,
-    EventState,
     Layer,
     LayerFinding,
     State,
@@ -155,14 +154,14 @@ async def shared_values(
         "window": window,
         "watched": await vantage_coverage(site, connection, window, here),
         "members": members,
-        "events": sorted(events, key=lambda event: (event.state != "open", -event.onset)),
+        "events": sorted(events, key=lambda event: (not event.ongoing, -event.onset)),
         "names": site.service_names,
     }
 
 
 def open_events(events: Iterable[Event]) -> list[Event]:
     """Those that are open."""
-    return [event for event in events if event.state is EventState.OPEN]
+    return [event for event in events if event.ongoing]
 
 
 async def service_strips(

@@ -18,7 +18,7 @@ from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
+from monitor.web.text import event_text, words
 from monitor.web.views import window
 from probes.wire.target import Service
 
@@ -35,7 +35,7 @@ async def page(request: web.Request) -> web.Response:
     interval = site.interval_seconds * 1000
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
-        opened = {event.country: event for event in events if event.state == "open"}
+        opened = {event.country: event for event in events if event.ongoing}
         chosen = await window(site, connection, service.id)
         drawn = await strips_by_country(site, connection, service, chosen)
     now = (await site.present.get()).states(Filter(service=service.id))
@@ -61,7 +61,7 @@ async def page(request: web.Request) -> web.Response:
         "countries": countries,
         "present": [(row, state_mark(row, opened.get(row.country))) for row in rows],
         "hidden": len(now) - len(rows),
-        "events": sorted(events, key=lambda e: (e.state != "open", RANK[e.tier], -e.onset)),
+        "events": sorted(events, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
         "window": chosen,
     }
     return await render(request, "service.html", values)
@@ -102,6 +102,8 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     """The answer in one sentence."""
     live = [event for event in opened if event.stands]
     confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
+    if len(confirmed) == 1:
+        return event_text.headline(confirmed[0], name)
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)

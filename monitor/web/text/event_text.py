@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.web.text.words import (
     between,
@@ -50,6 +50,8 @@ INHIBITED = {
 }
 """Gates of `monitor.detection.sequence.gates`."""
 TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
+FUNCTIONS = {"web": "web client", "site": "website", "api": "API", "dc": "data centres"}
+"""What people call functions of the catalogue whose id is no usual word."""
 _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 
@@ -65,7 +67,7 @@ def extent(word: str) -> str:
 
 def ended(event: Event) -> int | None:
     """When an event ended; None while it is open."""
-    if event.state is EventState.OPEN:
+    if event.ongoing:
         return None
     return event.closed if event.closed is not None else event.updated
 
@@ -104,6 +106,11 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
         )
     if event.extent == "partial" and "network_divided" not in event.against:
         sentences.append("A part of the service is still reachable there.")
+    if event.state is EventState.CLEARING:
+        sentences.append(
+            f"Now {event.now.agreeing} of {plural(event.now.total, 'vantage')} see it: most of "
+            "those that saw it reach the service again. It ends when that has lasted."
+        )
     if apart:
         its = ", ".join(target.partition("/")[2] for target in event.targets)
         verb = "is" if len(apart) == 1 else "are"
@@ -187,6 +194,10 @@ def _change(change: Change) -> str:
             return "Likely: enough vantages agree."
         case "confirmed":
             return "Confirmed: it held."
+        case "clearing":
+            return "Clearing: most of the vantages that saw it reach the service again."
+        case "again":
+            return "It goes on: they fail again."
         case "closed":
             return "Ended: the vantages that saw it reach the service again."
         case "retracted":
@@ -212,32 +223,59 @@ def _part(part: str) -> str:
 def confidence_summary(event: Event) -> str:
     """`confirmed: 4 of 4 vantages, control fine`."""
     control = "control fine" if event.control == "ok" else "no control"
-    return f"{TIERS[event.tier]}: {event.agreeing} of {plural(event.total, 'vantage')}, {control}"
+    now = ""
+    if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
+        now = f" at its height, {event.now.agreeing} of {event.now.total} now"
+    votes = f"{event.agreeing} of {plural(event.total, 'vantage')}{now}"
+    return f"{TIERS[event.tier]}: {votes}, {control}"
+
+
+def subject(event: Event, service: str) -> str:
+    """What is concerned: the service, or its functions when others of it are measured there too."""
+    if event.targets_measured <= len(event.targets):
+        return service
+    names = [target.partition("/")[2] for target in event.targets]
+    its = [FUNCTIONS.get(name, name.replace("-", " ")) for name in names]
+    return f"{service}'s {' and '.join([', '.join(its[:-1]), its[-1]] if its[1:] else its)}"
+
+
+def place(event: Event) -> str:
+    """Where: `in one network in Russia`, `in one of two networks measured in Russia`."""
+    if event.networks_measured > len(event.asns):
+        where = (
+            f"{number(len(event.asns))} of {counted(event.networks_measured, 'network')} measured"
+        )
+    else:
+        where = networks(event)
+    return f"in {where} in {country(event.country)}"
 
 
 def headline(event: Event, service: str) -> str:
     """The event in one sentence."""
-    part = "a part of " if "network_divided" in event.against else ""
-    place = f"in {part}{networks(event)} in {country(event.country)}"
+    service, where = subject(event, service), place(event)
+    if "network_divided" in event.against:
+        where = where.replace("in ", "in a part of ", 1)
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED:
-            return f"{service} seemed blocked {place} to one vantage; that is withdrawn."
+            return f"{service} seemed blocked {where} to one vantage; that is withdrawn."
         case EventState.RETRACTED, _:
-            return f"{service} was called likely blocked {place} by mistake; that is withdrawn."
+            return f"{service} was called likely blocked {where} by mistake; that is withdrawn."
         case EventState.CLOSED, Tier.UNCONFIRMED:
-            return f"{service} works again {place} for the one vantage that could not reach it."
+            return f"{service} works again {where} for the one vantage that could not reach it."
         case EventState.CLOSED, _:
-            return f"{service} is reachable again {place}."
-        case _ if event.inhibited_by is not None:
-            return f"{service} fails {place}, but is not called blocked."
+            return f"{service} is reachable again {where}."
+        case EventState.CLEARING, Tier.CONFIRMED:
+            return f"{service} is becoming reachable again {where}; the block has not ended yet."
+        case _ if not event.stands:
+            return f"{service} fails {where}, but is not called blocked."
         case _, Tier.CONFIRMED if event.extent == "partial":
-            return f"A part of {service} is blocked {place}."
+            return f"A part of {service} is blocked {where}."
         case _, Tier.CONFIRMED:
-            return f"{service} is blocked {place}."
+            return f"{service} is blocked {where}."
         case _, Tier.LIKELY:
-            return f"{service} is likely blocked {place}."
+            return f"{service} is likely blocked {where}."
         case _:
-            return f"{service} seems blocked {place}, seen from one vantage only."
+            return f"{service} seems blocked {where}, seen from one vantage only."
 
 
 def networks(event: Event) -> str:
@@ -277,6 +315,8 @@ def overview(
         else f"{networks} of {number(len(lands))} countries"
     )
     services = sorted({event.service for event in confirmed})
+    if len(confirmed) == 1:
+        return headline(confirmed[0], names.get(services[0], services[0]))
     if len(services) == 1:
         name = names.get(services[0], services[0])
         part = all(event.extent == "partial" for event in confirmed)

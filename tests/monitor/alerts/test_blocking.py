@@ -33,13 +33,18 @@ WHEN_RESOLVED = (
 
 def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None:
     series = up() | event("confirmed", 0, asns=(64502, 64501))
+    networks = f'reachwatch_block_event_networks{{event_id="{ID}",kind="%s"}}'
+    series |= {networks % "blocked": minutes(2, 0), networks % "measured": minutes(3, 0)}
+    for function in ("web", "api"):
+        name = f'reachwatch_block_event_functions{{event_id="{ID}",function="{function}"}}'
+        series[name] = minutes(1, 0)
     expected = {
         "exp_labels": {"severity": "page", "kind": "block", **EVENT},
         "exp_annotations": {
-            "summary": "wechat is blocked in RU (AS64501, AS64502): tls.reset.sni",
-            "description": "Seen by 3 of 4 vantages in AS64501, AS64502 since 2026-09-21 14:13 "
-            "UTC. How: tls.reset.sni. Vantages of at least 2 owners agree, and the control "
-            "reaches the service.",
+            "summary": "wechat (api, web) is blocked in RU (AS64501, AS64502): tls.reset.sni",
+            "description": "Seen by 3 of 4 vantages in AS64501, AS64502 (2 of 3 networks measured) "
+            "since 2026-09-21 14:13 UTC. How: tls.reset.sni. Vantages of several owners agree, and "
+            "the control reaches the service.",
             "first": "Open the event's page, read the evidence against it and two witnesses of "
             "different owners; then inform the people who follow this service or country.",
             "evidence_url": f"https://reach.example/e/{ID}",

@@ -104,7 +104,7 @@ async def test_a_block_is_found_told_and_closed_as_its_rounds_arrive(world: Worl
     (event,) = await world.events()
     assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert (event.country, event.asns, event.technique) == ("RU", (64501,), "tls.reset.sni")
-    assert kinds(world.told) == ["likely", "confirmed", "closed"]
+    assert kinds(world.told) == ["likely", "confirmed", "clearing", "closed"]
     assert await world.journal() == ["closed", "confirmed", "likely", "opened"]
     assert len(world.lags) == 20
     assert max(world.lags[1:]) == 0

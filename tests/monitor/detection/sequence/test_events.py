@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import hashlib
 
-from monitor.detection.model import EventState, State, Technique, Tier
+from monitor.detection.model import EventState, State, Technique, Tier, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.events import MAX_HISTORY, event_id
 from tests.monitor.detection.worlds import (
@@ -54,14 +54,59 @@ def test_what_is_over_says_what_it_rested_on_when_most_agreed() -> None:
     for _ in range(12):
         world.run(1, lambda n, who: ok())
         forms.append(world.only)
-    # While it ends it says how it is just now; its record is not that nobody ever saw it.
-    assert (EventState.OPEN, 0) in {(form.state, form.agreeing) for form in forms}
+    # While it ends it says how it was and how it is; its record is not that nobody ever saw it.
+    between = [form for form in forms if form.state is EventState.CLEARING]
+    assert between
+    assert {form.agreeing for form in forms} == {3}
+    assert between[-1].now == Votes(0, 3)
+    assert {form.peak for form in between} == {Votes(3, 3)}
+    assert confidence.probability(between[-1]) is not None
     over = forms[-1]
+    assert over.now == Votes(0, 3)
+    assert [change.kind for change in over.history][-2:] == ["clearing", "closed"]
     assert over.state is EventState.CLOSED
     assert (over.agreeing, over.total) == (3, 3)
     assert (over.networks, over.against) == (peak.networks, peak.against)
     assert sure is not None
     assert (confidence.probability(over) or 0) >= sure - 20
+
+
+def test_what_seems_to_end_and_goes_on_is_open_again() -> None:
+    world = World(standard(), interval=60_000).quiet(10).run(12, in_network(64501, blocked()))
+    world.run(2, lambda n, who: ok())
+    assert world.only.state is EventState.CLEARING
+    assert world.only.ongoing
+    world.run(2, in_network(64501, blocked()))
+    assert (world.only.state, world.only.agreeing) == (EventState.OPEN, 3)
+    kinds = [change.kind for change in world.only.history]
+    assert kinds == ["opened", "likely", "confirmed", "clearing", "again"]
+
+
+def test_one_good_round_of_a_partial_block_is_no_sign_of_its_end() -> None:
+    world = World(standard()).quiet(10)
+    world.run(36, lambda n, who: blocked() if who.asn == 64501 and n % 2 else ok())
+    assert {event.state for event in world.emitted} == {EventState.OPEN}
+
+
+def test_the_scope_is_told() -> None:
+    """One of two functions, in one of two networks that measure it; a third measures the other."""
+    people = [*standard(), *vantages(1, asn=64509)]
+    world = World(people).quiet(3)
+    for _ in range(6):
+        world.feed(
+            fact(
+                who,
+                world.round,
+                blocked() if (who.asn, target) == (64501, TARGET) else ok(),
+                target=target,
+            )
+            for who in people
+            for target in (TARGET, OTHER)
+            if (who.asn, target) != (64509, TARGET)
+        )
+    event = world.only
+    assert event.targets == (TARGET,)
+    assert (len(event.asns), event.networks_measured, event.targets_measured) == (1, 2, 2)
 
 
 def test_countries_have_events_of_their_own() -> None:

@@ -63,10 +63,10 @@ def test_untyped_block_is_likely_soon_and_confirmed_after_the_long_hold() -> Non
 def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough() -> None:
     world = World(standard()).quiet().run(4, in_network(64501, blocked()))
     world.quiet(1)
-    assert world.only.state is EventState.OPEN
+    assert world.only.state is EventState.CLEARING
     world.quiet(2)
     assert (world.only.state, world.only.tier) == (EventState.CLOSED, Tier.CONFIRMED)
-    assert world.kinds() == ["opened", "likely", "confirmed", "closed"]
+    assert world.kinds() == ["opened", "likely", "confirmed", "clearing", "closed"]
     assert world.only.closed == world.state.round - INTERVAL
     assert world.state.cases == {}
     world.quiet(20)

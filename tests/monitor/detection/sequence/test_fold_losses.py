@@ -178,7 +178,7 @@ def test_an_event_that_ended_took_its_evidence_along() -> None:
     the next failure finds the one before still held, and another vantage agrees."""
     had = told("reset - -", "reset - -", "ok - -", "ok - -", "reset reset -")
     has = [["uncontrolled", *had[0][1:]], *had[1:]]
-    assert course(had)[1][:2] == ["opened", "closed"]
+    assert course(had)[1][:3] == ["opened", "clearing", "closed"]
     assert course(had)[0][-1] < course(has)[0][-1]
 
 

@@ -71,5 +71,5 @@ async def test_every_list_is_linked_twice(web: Client) -> None:
     for name, _ in api.LISTS:
         assert f'href="/api/v1/{name}"' in page
         assert f'href="/api/v1/{name}?format=csv"' in page
-    assert "<code>state=open|closed|retracted</code>" in page
+    assert "<code>state=open|clearing|closed|retracted</code>" in page
     assert "`" not in page

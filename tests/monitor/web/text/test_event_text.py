@@ -9,7 +9,7 @@ import itertools
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Change, Event, EventState, Tier
+from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.sequence import events as detector
 from monitor.detection.sequence import gates, series_summary
 from monitor.web.text import event_text
@@ -225,3 +225,27 @@ def test_terms_are_parts_of_ten() -> None:
             assert term
             assert said
             assert 0 <= parts <= 10
+
+
+def test_the_headline_says_exactly_what_is_concerned() -> None:
+    """A web client that is cut off while messaging works is not the service; nor one network the
+    country."""
+    event = replace(CONFIRMED, targets=("wechat/web",), asns=(64501,))
+    scoped = replace(event, targets_measured=2, networks_measured=2)
+    assert event_text.headline(scoped, "WeChat") == (
+        "WeChat's web client is blocked in one of two networks measured in Russia."
+    )
+    whole = replace(event, targets_measured=1, networks_measured=1)
+    assert event_text.headline(whole, "WeChat") == "WeChat is blocked in one network in Russia."
+    two = replace(scoped, targets=("wechat/api", "wechat/web"), targets_measured=3)
+    assert event_text.subject(two, "WeChat") == "WeChat's API and web client"
+
+
+def test_an_event_that_clears_tells_the_numbers_of_then_and_of_now() -> None:
+    event = replace(
+        CONFIRMED, state=EventState.CLEARING, agreeing=3, total=3, now=Votes(0, 3), peak=Votes(3, 3)
+    )
+    assert "becoming reachable again" in event_text.headline(event, "WeChat")
+    said = event_text.confidence_summary(event)
+    assert said == "confirmed: 3 of 3 vantages at its height, 0 of 3 now, control fine"
+    assert any(each.startswith("Now 0 of 3 vantages see it") for each in event_text.doubts(event))
