@@ -221,7 +221,9 @@ class ConclusionStore:
             kept = {
                 cell: cell.c.hour < first,
                 service_hour: service_hour.c.hour < first,
-                event: sa.and_(event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))),
+                event: sa.and_(
+                    event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))
+                ),
             }
             for table in (detector_state, checkpoint, verdict, newest_verdict, *kept):
                 query = sa.delete(table)
