@@ -18,7 +18,7 @@ import resource
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from monitor.seldom_log import SeldomLog
 
@@ -32,6 +32,7 @@ RESERVED_DESCRIPTORS = 128
 """For the store, files, logs and outgoing connections."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Ended = Callable[[], None]
 MakeProtocol = Callable[[Ended], asyncio.Protocol]
 
@@ -53,7 +54,7 @@ class Listener:
     """Accepts connections and gives each to a protocol of its own.
 
     `make` gets a function that the protocol calls when its connection has ended. `max_per_address`
-    counts an IPv6 /64 as one address; loopback is not limited by it, for there a proxy connects.
+    counts an IPv6 /64 as one address; loopback and `proxies` are not limited by it.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Listener:
         max_connections: int,
         max_per_address: int,
         tls: ssl.SSLContext | None = None,
+        proxies: Sequence[Network] = (),
     ) -> None:
+        self._proxies = tuple(proxies)
         self._name, self._make, self._tls = name, make, tls
         self._max_connections, self._max_per_address = max_connections, max_per_address
         self._log = SeldomLog(logging.getLogger("reachwatch.listener"))
@@ -116,7 +119,7 @@ class Listener:
             self._admit(accepted, address)
 
     def _admit(self, accepted: socket.socket, address: tuple[str, int]) -> None:
-        key = _network(address)
+        key = one_address(address[0], self._proxies)
         if self.connections >= self._max_connections or (
             key and self._addresses[key] >= self._max_per_address
         ):
@@ -198,14 +201,14 @@ def _bound(family: int, kind: int, protocol: int, address: object) -> socket.soc
     return listening
 
 
-def _network(address: tuple[str, int]) -> str:
-    """What counts as one address; empty for loopback."""
+def one_address(text: str, exempt: Sequence[Network] = ()) -> str:
+    """What counts as one address; empty for loopback and what is exempt."""
     try:
-        found = ipaddress.ip_address(address[0].partition("%")[0])
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return address[0]
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is None:
-            return "" if found.is_loopback else str(int(found) >> 64)
+        return text
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
-    return "" if found.is_loopback else str(found)
+    if found.is_loopback or any(found in network for network in exempt):
+        return ""
+    return str(found) if found.version == 4 else str(int(found) >> 64)

@@ -18,13 +18,13 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
-from monitor import logs
+from monitor import http_server, logs
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.collector.counters import Counters
@@ -37,6 +37,7 @@ from monitor.detector.loop import Detector
 from monitor.detector.retest_publisher import RetestPublisher
 from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
+from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics.lags import Lags
 from monitor.paths import data_directory, database_url, ensure_secret, read_secret
@@ -66,8 +67,6 @@ _REFUSALS = (
     StoreUnavailableError,
 )
 DEFAULT_MQTT_PORT = 1883
-SHUTDOWN_SECONDS = 2.0
-"""How long requests in progress may take once the web server was asked to stop."""
 
 
 async def run(given: argparse.Namespace) -> int:
@@ -200,7 +199,10 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             explanations=explanations,
             cache_seconds=CACHE_SECONDS / policy.pace,
         )
-        async with serving(site, given.http), asyncio.TaskGroup() as group:
+        async with (
+            _serving("--http", make_app(site), given.http, given.proxy),
+            asyncio.TaskGroup() as group,
+        ):
             explaining = group.create_task(explanations.run())
             if given.mosquitto_passwords is not None:
                 reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
@@ -258,7 +260,10 @@ async def everything(
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.
-            async with serving(site, given.http), asyncio.TaskGroup() as group:
+            async with (
+                _serving("--http", make_app(site), given.http, given.proxy),
+                asyncio.TaskGroup() as group,
+            ):
                 collecting = run_collector(
                     *own,
                     database,
@@ -302,26 +307,16 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving(site: Site, address: tuple[str, int]) -> AsyncIterator[None]:
-    """Run the web server. No access log: it would hold volunteers' addresses."""
-    runner = web.AppRunner(
-        make_app(site),
-        access_log=None,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-        handler_cancellation=True,  # what nobody waits for any more is not read from the store
-    )
-    await runner.setup()
+async def _serving(
+    option: str, app: web.Application, address: tuple[str, int], proxies: Sequence[Network] = ()
+) -> AsyncIterator[None]:
     host, port = address
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise OptionError(f"--http: {host}:{port}: {error.strerror or error}") from None
-    async with site.background.running():
+    async with contextlib.AsyncExitStack() as stack:
         try:
-            yield
-        finally:
-            await runner.cleanup()
+            await stack.enter_async_context(http_server.serving(app, host, port, proxies))
+        except OSError as error:
+            raise OptionError(f"{option}: {host}:{port}: {error.strerror or error}") from None
+        yield
 
 
 @contextlib.asynccontextmanager

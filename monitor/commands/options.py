@@ -13,6 +13,7 @@ from probes.runtime.options import (
     host_port,
     http_url,
     moment,
+    network,
     one_of,
     path,
     positive,
@@ -332,6 +333,14 @@ def _site(parser: Parser) -> None:
         default="127.0.0.1:8080",
     )
     parser.option("--public-url", "base URL of permalinks and of enrolment tokens", metavar="URL")
+    parser.option(
+        "--proxy",
+        "address or network of a reverse proxy whose X-Forwarded-For names the caller; may be "
+        "repeated. One on this machine needs no naming",
+        read=network,
+        metavar="ADDRESS",
+        many=True,
+    )
     _catalogue(parser)
     parser.option(
         "--interval",

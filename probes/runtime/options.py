@@ -297,6 +297,14 @@ def ip_address(text: str) -> str:
         raise ValueError(f"must be an IP address, not {text!r}") from None
 
 
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """An IP address or a network, e.g. 192.0.2.0/24."""
+    try:
+        return ipaddress.ip_network(text.strip("[]"))
+    except ValueError:
+        raise ValueError(f"must be an IP address or network, not {text!r}") from None
+
+
 def http_url(text: str) -> str:
     """An `http://` or `https://` URL, in the characters that a URL has."""
     if not re.fullmatch(r"https?://[^\s\"'\\{}<>]+", text) or not text.isascii():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import resource
 import socket
 import ssl
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from monitor import listener
-from monitor.listener import Ended, Listener, connection_limit
+from monitor.listener import Ended, Listener, connection_limit, one_address
 from tests.world.pki import Authority
 from tests.world.waiting import eventually
 
@@ -96,7 +97,7 @@ async def test_one_address_cannot_take_every_place(
     held: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of 127/8 is loopback; here it stands for addresses of strangers."""
-    monkeypatch.setattr(listener, "_network", lambda address: address[0])
+    monkeypatch.setattr(listener, "one_address", lambda address, exempt: address)
     async with listening(per_address=2) as (made, port):
         held += [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
         await eventually(lambda: made.connections == 2)
@@ -105,15 +106,12 @@ async def test_one_address_cannot_take_every_place(
 
 
 def test_what_counts_as_one_address() -> None:
-    network = listener._network
-    assert (
-        network(("127.0.0.9", 1)) == network(("::1", 1)) == network(("::ffff:127.0.0.1", 1)) == ""
-    )
-    assert (
-        network(("192.0.2.1", 1)) == network(("::ffff:192.0.2.1", 1)) != network(("192.0.2.2", 1))
-    )
-    assert network(("2001:db8::1", 1)) == network(("2001:db8::2:1", 1))
-    assert network(("2001:db8::1", 1)) != network(("2001:db8:0:1::1", 1))
+    for loopback in ("127.0.0.9", "::1", "::ffff:127.0.0.1"):
+        assert one_address(loopback) == ""
+    assert one_address("192.0.2.1") == one_address("::ffff:192.0.2.1") != one_address("192.0.2.2")
+    assert one_address("2001:db8::1") == one_address("2001:db8::2:1")
+    assert one_address("2001:db8::1") != one_address("2001:db8:0:1::1")
+    assert one_address("192.0.2.1", [ipaddress.ip_network("192.0.2.0/24")]) == ""
 
 
 async def test_out_of_descriptors_is_said_once_and_passes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "owner": ("Ann", "Ann"),
     "pace": ("4", 4),
     "probe": ("a.jsonl", "a.jsonl"),
+    "proxy": ("10.0.0.0/8,::1", (ip_network("10.0.0.0/8"), ip_network("::1"))),
     "prometheus": ("true", True),
     "public_url": ("https://w.example", "https://w.example"),
     "role": ("control", "control"),

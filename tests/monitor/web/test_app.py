@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from monitor.pipeline import serving
+from monitor.http_server import serving
+from monitor.web.app import make_app
 from monitor.web.site import Site
 from tests.world import site as world
-from tests.world.mosquitto import free_port
 from tests.world.site import Client
 
 PAGES = [
@@ -171,9 +171,11 @@ async def test_a_large_body_is_refused(web: Client) -> None:
 
 
 async def test_no_client_address_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    port = free_port()
     with caplog.at_level("DEBUG"):
-        async with serving(site, ("127.0.0.1", port)), aiohttp.ClientSession() as session:
+        async with (
+            serving(make_app(site), "127.0.0.1", 0) as port,
+            aiohttp.ClientSession() as session,
+        ):
             for path in ("/api/v1/whoami", "/", "/api/v1/events?asn=x"):
                 async with session.get(f"http://127.0.0.1:{port}{path}") as answer:
                     await answer.read()
