@@ -31,6 +31,7 @@ from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
 from probes.rounds.round import Setup, measure_retest, measure_round
 from probes.rounds.traffic_budget import TrafficBudget
@@ -59,7 +60,8 @@ class Agent:
         self._config, self._setup, self._log, self._report = config, setup, log, report
         self._rng = random.Random()
         self._boot = secrets.token_hex(8)
-        self._targets = setup.catalogue.targets
+        self._profile = Profile(setup.catalogue, setup.probe, config.full)
+        self._targets = targets = setup.catalogue.targets
         self._spool = Spool(config.directory, setup.probe, limit_bytes=config.spool_bytes)
         nameserver = setup.system[0].address if setup.system else ""
         self._location = LocationTracker(
@@ -88,7 +90,7 @@ class Agent:
         self._measuring = asyncio.Lock()
         pause = pause_ms(config.interval_ms, setup.timeouts.residual)
         self._retests = RetestRunner(
-            RetestLimits({target.id: target for target in self._targets}, pause),
+            RetestLimits({target.id: target for target in targets}, pause),
             self._measure_retest,
             measuring=self._measuring,
             now_ms=setup.network.wall_ms,
@@ -98,7 +100,7 @@ class Agent:
         self._stop = asyncio.Event()
         self._counts = SpoolCounts()
         self._failures: dict[str, int] = {}
-        self._budget = TrafficBudget(config.budget_bytes, setup.catalogue)
+        self._budget = TrafficBudget(config.budget_bytes, self._profile, config.interval_ms)
         self._interval_ms = config.interval_ms
         self._not_stored = self._rounds = self._published_bytes = 0
         self._trouble = ""
@@ -108,7 +110,7 @@ class Agent:
             probe=setup.probe,
             version=setup.software.version,
             catalogue=setup.catalogue.version,
-            targets=len(self._targets),
+            targets=len(targets),
             country=setup.vantage.country,
             asn=setup.vantage.asn,
             updated_ms=now,
@@ -160,7 +162,7 @@ class Agent:
         self._plan_interval()
         await self._location.first_answer()
         while True:
-            plan = scheduler.next_round(clock(), self._interval_ms, last, self._rng)
+            plan = self._plan_round(last)
             self._set(next_round_ms=plan.start_ms)
             self._retests.own_rounds = last or 0, plan.round_ms
             if not self._rounds:
@@ -168,7 +170,7 @@ class Agent:
             while (left := plan.start_ms - clock()) > 0:
                 if left > 2 * self._interval_ms:
                     # The clock went back meanwhile.
-                    plan = scheduler.next_round(clock(), self._interval_ms, None, self._rng)
+                    plan = self._plan_round(None)
                 await asyncio.sleep(min(left / 1000, 30.0))
             last = plan.round_ms
             if self._budget.overdrawn():
@@ -178,6 +180,11 @@ class Agent:
                 self._retests.own_rounds = plan.round_ms, plan.round_ms + plan.interval_ms
                 await self._run_round(plan)
             self._plan_interval()
+
+    def _plan_round(self, last: int | None) -> scheduler.Plan:
+        now, interval = self._setup.network.wall_ms(), self._interval_ms
+        phase = scheduler.phase_ms(self._setup.probe, interval)
+        return scheduler.next_round(now, interval, last, self._rng, phase)
 
     async def _deliver(self) -> None:
         await self._location.first_answer()
@@ -193,6 +200,9 @@ class Agent:
 
     async def _run_round(self, plan: scheduler.Plan) -> None:
         began = time.monotonic()
+        profile = self._profile
+        # The first round shows everything, so that somebody who starts a probe need not wait.
+        due = profile.due(plan.round_ms, plan.interval_ms) if self._rounds else list(self._targets)
         failed: dict[str, int] = {}
         broken: set[str] = set()
         spent = lines = 0
@@ -211,13 +221,16 @@ class Agent:
             await self._store(clean)
 
         self._publisher.round_opened(plan.round_ms)
-        self._retests.unfinished = {target.id for target in self._targets}
+        self._retests.unfinished = {target.id for target in due}
         try:
             await measure_round(
                 self._setup,
-                self._targets,
+                due,
                 round_ms=plan.round_ms,
                 interval_ms=plan.interval_ms,
+                intervals=profile.intervals(plan.interval_ms),
+                lean=not profile.full,
+                reserve=[each for each in self._targets if each not in due],
                 emit=emit,
                 rng=self._rng,
                 history=self._failures,
@@ -227,7 +240,7 @@ class Agent:
             self._retests.unfinished.clear()
             self._publisher.round_closed()
         took = time.monotonic() - began
-        self._failures = failed
+        self._failures.update(failed)
         self._rounds += 1
         # Batches that were sent again count as well.
         published = self._publisher.stats.published_bytes
@@ -239,7 +252,7 @@ class Agent:
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
         )
-        self._log("round", seconds=round(took, 1), targets=len(self._targets), failing=len(broken))
+        self._log("round", seconds=round(took, 1), targets=len(due), failing=len(broken))
         await self._update_counts()
         await self._save()
 

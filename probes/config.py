@@ -17,7 +17,10 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     directory: Path
     interval_ms: int
+    full: bool = False
+    """Every target in every round, at every address; the lean profile otherwise."""
     budget_bytes: float = 0.0
+    """Most traffic in a month, 0 for no limit."""
     spool_bytes: int = 50_000_000
     country: str = ""
     asn: int | None = None

@@ -22,6 +22,7 @@ from probes.wire.measurement import (
     Role,
     Vantage,
     measurement_id,
+    round_grid_ms,
 )
 
 MALFORMED_BATCH = "malformed_batch"
@@ -76,8 +77,8 @@ LEAST_INTERVAL_MS, MOST_INTERVAL_MS = 100, 86_400_000
 """Of a daemon; the least is for laboratories. A claimed interval of years would stay fresh for
 years."""
 SINGLE_ROUND_MS = 1000
-"""Rounds of a measurement without an interval begin on whole seconds. All others begin on multiples
-of the interval, so a probe cannot make a round of its own for every measurement."""
+"""Rounds of a measurement without an interval begin on whole seconds. All others begin on the grid
+of their interval, so a probe cannot make a round of its own for every measurement."""
 BEFORE_ENROLMENT_MS = 86_400_000
 """How much older than its probe a measurement may be; beyond that the clock is wrong. A new probe
 cannot rewrite the past."""
@@ -179,8 +180,11 @@ def _round_error(measurement: Measurement) -> str:
     round, interval = measurement.round, measurement.interval_ms
     if interval and not LEAST_INTERVAL_MS <= interval <= MOST_INTERVAL_MS:
         return f"interval of {interval} ms"
-    if round % (interval or SINGLE_ROUND_MS):
-        return f"round {round} is not a multiple of {interval or SINGLE_ROUND_MS} ms"
+    grid = round_grid_ms(interval) if interval else SINGLE_ROUND_MS
+    if grid < LEAST_INTERVAL_MS:
+        return f"interval of {interval} ms"
+    if round % grid:
+        return f"round {round} is not a multiple of {grid} ms"
     return ""
 
 

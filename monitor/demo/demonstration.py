@@ -135,7 +135,7 @@ async def _probe(
         "--state", str(state),
         "--catalogue", str(world.catalogue_dir),
         "--broker", monitor.broker_url,
-        "--interval", f"{interval:g}",
+        "--interval", f"{interval:g}", "--full",
         "--country", vantage.country,
         "--asn", str(vantage.asn),
         "--bind", vantage.bind,

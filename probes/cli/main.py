@@ -36,8 +36,10 @@ from probes.net.resolvers import ResolverError
 from probes.privacy import geo
 from probes.privacy.location import locate, own_identifiers
 from probes.reflector import tcp
-from probes.rounds import scheduler, traffic_budget
+from probes.rounds import scheduler
+from probes.rounds.profile import Profile
 from probes.rounds.round import Setup, round_bound_seconds
+from probes.rounds.traffic_budget import least_budget
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
@@ -48,6 +50,10 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 MIN_INTERVAL, MAX_INTERVAL = 30.0, 86_400.0
+LEAN_INTERVAL, FULL_INTERVAL = 1800.0, 300.0
+"""Seconds between rounds by default."""
+LEAN_BUDGET = 1000.0
+"""MB a month by default."""
 _PUBLIC_ADDRESS_UNKNOWN = (
     "the addresses and names of this machine are removed; its public address is not known here: "
     "before you share this output, check that it does not occur"
@@ -156,15 +162,23 @@ def _broker(source: str, url: str) -> mqtt.Broker:
 def _run(chosen: Namespace, log: Log) -> int:
     from probes.config import AgentConfig  # as in `_broker`
 
-    if chosen.interval < MIN_INTERVAL and not chosen.allow_private:
+    enrolled = enrolment.load(chosen.state)
+    # A control is what others are compared with.
+    full = chosen.full or (enrolled is not None and enrolled.role == "control")
+    interval = chosen.interval or (FULL_INTERVAL if full else LEAN_INTERVAL)
+    if interval < MIN_INTERVAL and not chosen.allow_private:
         raise OptionError(
             f"--interval: must be at least {MIN_INTERVAL:g} seconds "
             "(less only in a laboratory, with --allow-private)"
         )
-    if chosen.interval > MAX_INTERVAL:
+    if interval > MAX_INTERVAL:
         raise OptionError(f"--interval: must be at most {MAX_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
-    if 0 < chosen.budget < (least := math.ceil(traffic_budget.least_budget(catalogue) / 1e6)):
+    budget = chosen.budget
+    if budget is None:
+        budget = 0.0 if full or chosen.interval else LEAN_BUDGET
+    least = math.ceil(least_budget(Profile(catalogue, "", full)) / 1e6)
+    if 0 < budget < least:
         raise OptionError(
             f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
             f"{len(catalogue.targets)} targets and the connection; use --only or --except"
@@ -174,7 +188,6 @@ def _run(chosen: Namespace, log: Log) -> int:
     )
     state_directory.prepare(chosen.state)
     agreed = _agreed(chosen, log)
-    enrolled = enrolment.load(chosen.state)
     urls = chosen.broker or (enrolled.broker if enrolled else ())
     if not urls:
         raise enrolment.EnrolmentError(
@@ -192,8 +205,9 @@ def _run(chosen: Namespace, log: Log) -> int:
         )
         config = AgentConfig(
             directory=chosen.state,
-            interval_ms=max(1, round(chosen.interval * 1000)),
-            budget_bytes=chosen.budget * 1e6,
+            interval_ms=max(1, round(interval * 1000)),
+            full=full,
+            budget_bytes=budget * 1e6,
             spool_bytes=int(chosen.spool_limit * 1e6),
             country=chosen.country,
             asn=chosen.asn,

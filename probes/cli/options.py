@@ -85,17 +85,22 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--interval",
-        "time between rounds, at most a day",
+        "time between rounds, at most a day (default: 1800; 300 with --full)",
         read=number(0.1),
         metavar="SECONDS",
-        default="300",
+    )
+    run.option(
+        "--full",
+        "measure everything in every round, at every address: for controls, and for those who do "
+        "not pay for traffic",
+        read=truth,
     )
     run.option(
         "--budget",
-        "maximum traffic per month, 0 for no limit; rounds become less frequent to stay within it",
+        "maximum traffic per month, 0 for no limit; rounds become less frequent to stay within it "
+        "(default: 1000; 0 with --full or --interval)",
         read=number(0),
         metavar="MB",
-        default="0",
     )
     run.option(
         "--only",

@@ -104,6 +104,11 @@ class EndpointRun:
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
+    lean: bool = False
+    """Dial one address of each family, another one in each round. When anything fails, the caller
+    sets this to False and measures again: that dials the others."""
+    turn: int = 0
+    """Chooses the address of a lean run."""
     observations: list[AnyObservation] = field(default_factory=list)
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
     """(server's clock, ours) in Unix milliseconds, from HTTP Date headers over verified TLS or
@@ -185,12 +190,18 @@ class EndpointRun:
         gets one IPv6 address, so that the lack of a route is on record."""
         new = dict.fromkeys(a for a in candidates if a not in self._dialled)
         allowed = self._allowed(new)
-        v4 = [a for a in allowed if ":" not in a][:MAX_PER_FAMILY]
-        v6 = [a for a in allowed if ":" in a][:MAX_PER_FAMILY]
+        v4 = self._of_family([a for a in allowed if ":" not in a])
+        v6 = self._of_family([a for a in allowed if ":" in a])
         if v6 and not await self._has_route(v6[0]):
             v6 = v6[:1] if self.once("no_ipv6") else []
         self._dialled.update(v4, v6)
         return (*v4, *v6)
+
+    def _of_family(self, addresses: Sequence[str]) -> Sequence[str]:
+        if not self.lean or not addresses:
+            return addresses[:MAX_PER_FAMILY]
+        own = sorted(set(addresses).intersection(self.system_addresses)) or addresses
+        return [own[self.turn % len(own)]]
 
     async def _has_route(self, address: str) -> bool:
         """Whether the kernel has a route: connecting a UDP socket sends nothing."""

@@ -23,10 +23,15 @@ def failed_endpoints(measurement: Measurement) -> dict[str, int]:
     ended = max(measurement.started + measurement.took_us // 1000, 1)
     for seen in measurement.observations:
         if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT:
-            foreign = isinstance(seen, AppExchange) and not seen.spoke
-            died = (seen.failure is not None or foreign) and not _no_such_family(seen)
-            failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), ended if died else 0)
+            when = ended if has_failed(seen) else 0
+            failed[seen.endpoint] = max(failed.get(seen.endpoint, 0), when)
     return failed
+
+
+def has_failed(seen: Observation) -> bool:
+    """Whether a step failed for another reason than that the machine has no IPv6."""
+    foreign = isinstance(seen, AppExchange) and not seen.spoke
+    return (seen.failure is not None or foreign) and not _no_such_family(seen)
 
 
 def _no_such_family(seen: Observation) -> bool:

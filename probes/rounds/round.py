@@ -26,6 +26,7 @@ from probes.net.limits import within
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
 from probes.protocols import registry
+from probes.rounds.last_failures import failed_endpoints, has_failed
 from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_anything
 from probes.wire.measurement import (
     VERSION,
@@ -33,7 +34,7 @@ from probes.wire.measurement import (
     Software,
     Vantage,
 )
-from probes.wire.observation import AnyObservation
+from probes.wire.observation import AnyObservation, Observation, Purpose
 from probes.wire.target import Catalogue, Target
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,11 @@ class _Round:
     setup: Setup
     dns_cache: DNSCache
     round_ms: int
+    intervals: Mapping[str, int]
+    """Interval of each target in milliseconds, by id; that of the round without an entry."""
     interval_ms: int
     history: Mapping[str, int]
+    lean: bool
     slots: asyncio.Semaphore
     listening: asyncio.Semaphore
     """Targets that are being measured or whose lookups still listen for second answers."""
@@ -83,6 +87,10 @@ class _Round:
     without them the round ends sooner."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
+
+    def interval_of(self, target: Target) -> int:
+        """Interval of a target in milliseconds."""
+        return self.intervals.get(target.id, self.interval_ms)
 
 
 def round_bound_seconds(
@@ -110,27 +118,42 @@ async def measure_round(
     interval_ms: int,
     emit: Emit,
     rng: random.Random,
+    intervals: Mapping[str, int] | None = None,
+    lean: bool = False,
+    reserve: Sequence[Target] = (),
     history: Mapping[str, int] | None = None,
     limit_seconds: float | None = None,
 ) -> None:
     """Measure liveness, then every target once, and emit each Measurement when it is complete.
 
     `round_ms` is the round's start in Unix milliseconds, `interval_ms` is 0 for a single run.
+    `intervals` are those of targets that are measured less often, by id. `lean`: an endpoint that
+    did not fail in its last round is dialled at one address of each family, at the others only
+    when that one fails. `reserve` are targets that are not due: those of a service are measured as
+    well when one of its endpoints fails that did not fail before.
     `history` holds the endpoints (by id) that failed in the last round, and when: see
     `probes.rounds.last_failures`. No endpoint begins after `limit_seconds`, by default
     that of the setup.
     Id, epoch and sequence of the measurements are blank.
     """
-    order = list(targets)
-    rng.shuffle(order)
+    suspected: set[str] = set()
+
+    async def notice(measurement: Measurement) -> None:
+        failed = failed_endpoints(measurement)
+        if any(when and not this.history.get(id) for id, when in failed.items()):
+            suspected.add(_service_of(measurement.target))
+        await _emit(measurement, emit)
+
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms, history, limit_seconds)
+        this = _begin(
+            setup, lookups, round_ms, interval_ms, history, limit_seconds, intervals, lean
+        )
         for measurement in await _measure_liveness(this, rng):
             await _emit(measurement, emit)
-        remaining = iter(order)
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(min(CONCURRENCY, len(order))):
-                workers.create_task(_work(this, remaining, workers, emit))
+        await _measure_all(this, targets, notice, rng)
+        if this.online:
+            further = [each for each in reserve if _service_of(each.id) in suspected]
+            await _measure_all(this, further, notice, rng)
 
 
 async def measure_retest(
@@ -159,6 +182,11 @@ async def measure_retest(
             await _emit(dated, emit)
 
 
+def _service_of(target: str) -> str:
+    """The service in a target's id."""
+    return target.partition("/")[0]
+
+
 def _begin(
     setup: Setup,
     lookups: asyncio.TaskGroup,
@@ -166,6 +194,8 @@ def _begin(
     interval_ms: int,
     history: Mapping[str, int] | None = None,
     limit_seconds: float | None = None,
+    intervals: Mapping[str, int] | None = None,
+    lean: bool = False,
 ) -> _Round:
     timeouts = setup.timeouts
     limit = timeouts.round if limit_seconds is None else limit_seconds
@@ -173,12 +203,25 @@ def _begin(
         setup=setup,
         dns_cache=DNSCache(lookups, setup.network, setup.catalogue, setup.system, timeouts),
         round_ms=round_ms,
+        intervals=intervals or {},
         interval_ms=interval_ms,
         history=history or {},
+        lean=lean,
         slots=asyncio.Semaphore(CONCURRENCY),
         listening=asyncio.Semaphore(CONCURRENCY * LISTENING),
         closes_at=asyncio.get_running_loop().time() + limit,
     )
+
+
+async def _measure_all(
+    this: _Round, targets: Sequence[Target], emit: Emit, rng: random.Random
+) -> None:
+    order = list(targets)
+    rng.shuffle(order)
+    remaining = iter(order)
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(CONCURRENCY, len(order))):
+            workers.create_task(_work(this, remaining, workers, emit))
 
 
 async def _work(
@@ -270,10 +313,12 @@ async def _measure_endpoints(
             contrasts=not plain,
             repeats=not retest,
             references=not liveness and this.online,
+            lean=this.lean and not retest and not this.history.get(endpoint.id),
+            turn=this.round_ms // (this.interval_ms or 1),
             throughput=ThroughputMode.OFF
             if liveness or not this.online
             else this.setup.throughput_schedule.mode(
-                endpoint.id, this.round_ms, this.interval_ms, retest=retest
+                endpoint.id, this.round_ms, this.interval_of(target), retest=retest
             ),
         )
         for endpoint in target.endpoints
@@ -307,7 +352,7 @@ async def _finish(this: _Round, measured: _MeasuredTarget) -> Measurement:
             probe=this.setup.probe,
             target=target.id,
             round=this.round_ms,
-            interval_ms=this.interval_ms,
+            interval_ms=this.interval_of(target),
             started=measured.started,
             monotonic_us=measured.started_us,
             took_us=measured.took_us,
@@ -346,6 +391,10 @@ async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
         try:
             with within(run.timeouts.endpoint):
                 await measure(run)
+                if run.lean and endpoint.host and _failed(run):
+                    # No conclusion may rest on one address alone.
+                    run.lean = False
+                    await measure(run)
         except TimeoutError:
             log.warning("%s: %s aborted after %g s", target, endpoint.id, run.timeouts.endpoint)
         except Exception:
@@ -355,3 +404,11 @@ async def _run_endpoint(this: _Round, run: EndpointRun, target: str) -> None:
             )
         finally:
             this.setup.throughput_schedule.record(run.id, this.round_ms, run.observations)
+
+
+def _failed(run: EndpointRun) -> bool:
+    return not run.system_addresses or any(
+        has_failed(seen)
+        for seen in run.observations
+        if isinstance(seen, Observation) and seen.purpose is Purpose.SUBJECT
+    )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """When the next round is due, and what rounds cost. Pure: time and chance are arguments.
 
-Rounds start at multiples of the interval, so that vantages and controls with the same interval (or
-a multiple of it) share them. Each probe adds a random delay, so that probes do not all connect to a
+Each probe has its own place in the interval, its phase, so that the vantages of a network take
+turns and a block is noticed soon after it begins. Phases are whole minutes, so that probes in the
+same minute share a round. Each probe adds a random delay, so that they do not all connect to a
 service in the same second. A traffic budget lengthens the interval to a multiple of itself.
 """
 
@@ -10,11 +11,11 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+import zlib
 
 import msgspec
 
-from probes.wire.measurement import Measurement
+from probes.wire.measurement import Measurement, round_grid_ms
 from probes.wire.observation import (
     AppExchange,
     HTTPExchange,
@@ -24,8 +25,6 @@ from probes.wire.observation import (
     TLSHandshake,
     Transfer,
 )
-from probes.wire.protocol import protocol
-from probes.wire.target import Catalogue, Target
 
 DAY_MS = 86_400_000
 MONTH_MS = 30 * DAY_MS
@@ -50,36 +49,45 @@ class Plan(msgspec.Struct, frozen=True):
     interval_ms: int
 
 
+def phase_ms(probe: str, interval_ms: int) -> int:
+    """Return the place of a probe in the interval, a multiple of the grid of rounds."""
+    grid = round_grid_ms(interval_ms)
+    return zlib.crc32(probe.encode()) % (interval_ms // grid) * grid
+
+
 def next_round(
-    now_ms: int, interval_ms: int, last_round_ms: int | None, rng: random.Random
+    now_ms: int,
+    interval_ms: int,
+    last_round_ms: int | None,
+    rng: random.Random,
+    phase: int = 0,
 ) -> Plan:
     """Return the next round to measure, never the same round twice.
 
-    `last_round_ms` is the last round begun, None before the first, which starts at once. After a
-    round that took longer than its interval the next one starts late or is skipped. A clock that
-    went back by more than an interval starts again from the present time.
+    Rounds start at multiples of the interval, plus `phase`. `last_round_ms` is the last round
+    begun, None before the first, which starts at once. After a round that took longer than its
+    interval the next one starts late or is skipped. A clock that went back by more than an interval
+    starts again from the present time.
     """
-    slot = now_ms // interval_ms * interval_ms
+    slot = _slot(now_ms, interval_ms, phase)
     if last_round_ms is None:
         return Plan(slot, now_ms, interval_ms)
     if last_round_ms - interval_ms <= slot <= last_round_ms:
-        slot = last_round_ms // interval_ms * interval_ms + interval_ms
+        slot = _slot(last_round_ms, interval_ms, phase) + interval_ms
     elif now_ms - slot > LATEST * interval_ms:
         slot += interval_ms
     jitter = int(rng.uniform(0, min(SPREAD * interval_ms, SPREAD_MOST_MS)))
     return Plan(slot, max(now_ms, slot + jitter), interval_ms)
 
 
+def _slot(at_ms: int, interval_ms: int, phase: int) -> int:
+    """The start of the round that holds this time."""
+    return (at_ms - phase) // interval_ms * interval_ms + phase
+
+
 def limit_seconds(interval_ms: int) -> float:
     """Return the seconds after which a round begins no further endpoint."""
     return min(max(LIMIT * interval_ms / 1000, LIMIT_LEAST), LIMIT_MOST)
-
-
-def guessed_bytes(catalogue: Catalogue, targets: Sequence[Target]) -> int:
-    """Return the expected traffic of one round in bytes, from the catalogue alone."""
-    names = [host.protocol for host in catalogue.liveness]
-    names += [endpoint.protocol for target in targets for endpoint in target.endpoints]
-    return sum(protocol(name).usual_bytes for name in names)
 
 
 def sent_bytes(line_bytes: int) -> int:
@@ -110,8 +118,8 @@ def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:
     """Return the interval, or the multiple of it in which the income (bytes per millisecond, see
     `probes.rounds.traffic_budget`) pays for a round.
 
-    Only few multiples are used (1, 2, 3, 4, 6, 8, 12, ...), so that rounds stay on one grid
-    although their costs differ. At most a day: when a round a day costs more than the income,
+    Only few multiples are used (1, 2, 3, 4, 6, 8, 12, ...), so that the interval does not change
+    with every round's cost. At most a day: when a round a day costs more than the income,
     rounds are skipped.
     """
     needed = math.inf if income <= 0 else round_bytes / income / interval_ms

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from probes.rounds import scheduler
-from probes.wire.target import Catalogue
+from probes.rounds.profile import Profile
 
 HOUR_MS = 3_600_000
 CONNECTION_BYTES_PER_MONTH = 45_000_000
@@ -31,9 +31,9 @@ _NEWEST_WEIGHT = 0.2
 unusual round little."""
 
 
-def least_budget(catalogue: Catalogue) -> float:
+def least_budget(profile: Profile) -> float:
     """Return the smallest monthly budget, in bytes, with which anything can be measured."""
-    guess = scheduler.guessed_bytes(catalogue, catalogue.targets)
+    guess = profile.guessed_bytes(scheduler.DAY_MS)
     return float(CONNECTION_BYTES_PER_MONTH + MIN_ROUNDS_PER_MONTH * guess)
 
 
@@ -45,13 +45,17 @@ class TrafficBudget:
     """The balance of the budget. Amounts are bytes; `clock` returns monotonic milliseconds."""
 
     def __init__(
-        self, budget: float, catalogue: Catalogue, clock: Callable[[], float] = _monotonic_ms
+        self,
+        budget: float,
+        profile: Profile,
+        interval_ms: int,
+        clock: Callable[[], float] = _monotonic_ms,
     ) -> None:
-        """`budget` is bytes per month, 0 for no limit."""
-        self.round_bytes = float(scheduler.guessed_bytes(catalogue, catalogue.targets))
+        """`budget` is bytes per month, 0 for no limit; `interval_ms` is that of the rounds."""
+        self.round_bytes = float(profile.guessed_bytes(interval_ms))
         """Expected cost of a round."""
-        self._retest_bytes = scheduler.guessed_bytes(catalogue, ())
-        self._targets = max(1, len(catalogue.targets))
+        self._retest_bytes = profile.guessed_liveness_bytes()
+        self._targets = max(1, len(profile.due(0, interval_ms)))
         self._budget, self._clock, self._now_ms = budget, clock, clock()
         self._balance = 0.0
         self._rounds = 0

@@ -9,6 +9,7 @@ they wait at the probe until it is upgraded.
 from __future__ import annotations
 
 import hashlib
+import math
 from enum import StrEnum
 from typing import Annotated
 
@@ -34,6 +35,15 @@ VERSION = 1
 LIVENESS_INTERNATIONAL = "liveness/international"
 LIVENESS_DOMESTIC = "liveness/domestic"
 LIVENESS_TARGETS = (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC)
+
+
+ROUND_GRID_MS = 60_000
+
+
+def round_grid_ms(interval_ms: int) -> int:
+    """The rounds of a daemon with this interval start at multiples of so many milliseconds: a
+    minute, or the largest part of one that divides the interval."""
+    return math.gcd(interval_ms, ROUND_GRID_MS)
 
 
 class Role(StrEnum):
@@ -95,7 +105,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """`service/function`, or `liveness/international` or `liveness/domestic`."""
     round: Millis
     """Start of the round, Unix time in milliseconds. In the daemon it is a multiple of
-    `interval_ms`, so that vantages and controls with the same interval share rounds."""
+    `round_grid_ms(interval_ms)`: vantages that measure in the same minute share a round."""
     interval_ms: Millis = 0
     """Interval between rounds; 0 for a single run (`once`)."""
     started: Millis

@@ -49,6 +49,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     id: str
     endpoints: tuple[Endpoint, ...]
     combine: str = "any_of"
+    core: bool = False
+    """Whether the lean profile measures it in every round (`probes.rounds.profile`)."""
 
     @functools.cached_property
     def refs(self) -> tuple[EndpointRef, ...]:

@@ -105,7 +105,7 @@ class Fleet:
             if space == "control":
                 resolver = self._world.plan.reference.v4[0]
             self._probe(
-                space, name, "run", "--allow-private", "--interval", str(self.interval),
+                space, name, "run", "--allow-private", "--interval", str(self.interval), "--full",
                 "--catalogue", str(self._world.catalogue), "--resolver", f"{resolver}:53",
                 "--accept-risks", agreed,
                 "--country", "RU" if space in NETWORKS else "NL",

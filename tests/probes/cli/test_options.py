@@ -24,6 +24,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "except": ("line,zalo", ("line", "zalo")),
     "from": ("t.csv", Path("t.csv")),
     "interval": ("60", 60.0),
+    "full": ("true", True),
     "json": ("true", True),
     "key": ("k.pem", Path("k.pem")),
     "last": ("3", 3),

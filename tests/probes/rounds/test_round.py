@@ -23,6 +23,7 @@ from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Targe
 from tests.world import tls_server
 from tests.world.dns_server import Address
 from tests.world.loopback import TIMEOUTS, Internet, internet
+from tests.world.mosquitto import free_port
 from tests.world.pki import Authority
 from tests.world.tls_server import http_answer
 
@@ -116,6 +117,49 @@ async def test_names_are_resolved_once_a_round():
     async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
         await run(net, [target(f"wechat/{n}", endpoint(server.port)) for n in "abcd"])
         assert sorted(q[2] for q in net.system.seen) == ["A", "AAAA"]
+
+
+async def test_a_lean_round_dials_the_other_addresses_only_after_a_failure():
+    table = TABLE | {"wechat.test": Address("127.0.0.1", "127.0.0.2")}
+    port = free_port()
+    async with (
+        tls_server.serve(GOOD, port=port),
+        internet(table) as net,
+    ):
+        dialled = []
+        for number in range(2):
+            seen = await run(
+                net,
+                [target("wechat/a", endpoint(port))],
+                round_ms=1_795_521_600_000 + number * 60_000,
+                lean=True,
+            )
+            subject = [
+                o.address
+                for o in seen[-1].observations
+                if isinstance(o, TCPConnect) and o.contrast is None
+            ]
+            dialled.append(subject)
+    # Only one of them answers: the round that takes the other one dials both.
+    assert sorted(map(len, dialled)) == [1, 2]
+    assert ["127.0.0.1"] in dialled
+
+
+async def test_a_new_failure_brings_in_the_other_functions_of_its_service():
+    async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
+        broken = target("wechat/a", endpoint(free_port()))
+        others = [
+            target("wechat/b", endpoint(server.port)),
+            target("line/b", endpoint(server.port)),
+        ]
+        first = await run(net, [broken], reserve=others, intervals={"wechat/b": 240_000})
+        assert [(m.target, m.interval_ms) for m in first[-2:]] == [
+            ("wechat/a", 60_000),
+            ("wechat/b", 240_000),
+        ]
+        # It is no news any more.
+        again = await run(net, [broken], reserve=others, history=failed_endpoints(first[-2]))
+        assert again[-1].target == "wechat/a"
 
 
 async def test_emit_may_be_a_coroutine():
@@ -305,6 +349,7 @@ from probes.wire.observation import HTTPExchange, Purpose
 from tests.probes.rounds.test_round import DATE, GOOD, endpoint, target
 from tests.world import tls_server
 from tests.world.dns_server import Address
+from tests.world.mosquitto import free_port
 from tests.world.loopback import internet
 
 async def main():

@@ -8,16 +8,15 @@ from hypothesis import strategies as st
 from probes.rounds.scheduler import (
     MONTH_MS,
     SPREAD,
-    guessed_bytes,
     limit_seconds,
     month_bytes,
     next_round,
+    phase_ms,
     spent_bytes,
     within_budget,
 )
-from probes.wire.measurement import Measurement
+from probes.wire.measurement import Measurement, round_grid_ms
 from probes.wire.observation import HTTPExchange, PathHop, PathTrace, TCPConnect, TLSHandshake
-from probes.wire.target import Catalogue, Endpoint, LivenessHost, Target
 
 INTERVAL = 300_000
 START = 1_795_500_000_000
@@ -42,6 +41,27 @@ def test_rounds_are_aligned_new_and_jittered(now: int, interval: int, late: int,
     assert plan.start_ms >= now
     assert plan.start_ms - max(now, plan.round_ms) <= SPREAD * interval
     assert plan.round_ms <= now + interval
+
+
+@given(
+    now=st.integers(10**9, 4 * 10**12),
+    interval=st.sampled_from([100, 6_000, 60_000, 200_000, 300_000, 1_800_000, 86_400_000]),
+    number=st.integers(0, 999),
+)
+def test_each_probe_has_its_own_place_in_the_interval(now: int, interval: int, number: int) -> None:
+    phase = phase_ms(f"p-{number:016x}", interval)
+    first = next_round(now, interval, None, random.Random(1), phase)
+    second = next_round(now, interval, first.round_ms, random.Random(1), phase)
+    assert first.round_ms <= now < first.round_ms + interval
+    assert second.round_ms == first.round_ms + interval
+    assert first.round_ms % interval == phase % interval
+    assert first.round_ms % round_grid_ms(interval) == 0
+
+
+def test_places_are_spread_over_the_interval() -> None:
+    places = {phase_ms(f"p-{number:016x}", 1_800_000) for number in range(500)}
+    assert len(places) == 30
+    assert {phase_ms(f"p-{number:016x}", 60_000) for number in range(50)} == {0}
 
 
 def test_an_overrun_skips_and_never_overlaps() -> None:
@@ -86,15 +106,7 @@ def test_the_budget_stretches_to_a_multiple() -> None:
     assert month_bytes(1e6, INTERVAL) == 8_640_000_000
 
 
-def test_traffic_is_guessed_and_then_counted() -> None:
-    endpoints = (
-        Endpoint(host="a", port=443, protocol="https"),
-        Endpoint(host="a", port=5222, protocol="mtproto"),
-    )
-    target = Target(id="a/b", endpoints=endpoints)
-    host = LivenessHost(host="x", port=443, protocol="tls", scope="international")
-    catalogue = Catalogue(version="", services=(), liveness=(host,))
-    assert 40_000 < guessed_bytes(catalogue, [target]) < 200_000
+def test_traffic_is_counted() -> None:
     seen = (
         TCPConnect(endpoint="e", address="192.0.2.1", port=443),
         TLSHandshake(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.rounds import scheduler
+from probes.rounds.profile import Profile
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget, least_budget
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 
@@ -20,7 +21,8 @@ LIVENESS = LivenessHost(host="x", port=443, protocol="tls", scope="international
 CATALOGUE = Catalogue(
     version="", services=(Service(id="a", name="A", targets=TARGETS),), liveness=(LIVENESS,)
 )
-GUESS = scheduler.guessed_bytes(CATALOGUE, TARGETS)
+PROFILE = Profile(CATALOGUE, "p", full=True)
+GUESS = PROFILE.guessed_bytes(INTERVAL_MS)
 
 
 class Month:
@@ -28,7 +30,7 @@ class Month:
 
     def __init__(self, monthly: float) -> None:
         self.now = 1_800_000_000_000
-        self.budget = TrafficBudget(monthly, CATALOGUE, lambda: self.now)
+        self.budget = TrafficBudget(monthly, PROFILE, INTERVAL_MS, lambda: self.now)
         self.spent = self.rounds = self.retests = 0
         self.most_expensive = 0.0
         self.rng = random.Random(1)
@@ -87,10 +89,11 @@ def test_no_limit() -> None:
 def test_retests_get_what_rounds_leave_and_an_expensive_one_is_paid_for() -> None:
     clock_ms = [0.0]
     rounds = scheduler.month_bytes(GUESS, INTERVAL_MS)
-    budget = TrafficBudget(CONNECTION_BYTES_PER_MONTH + 2 * rounds, CATALOGUE, lambda: clock_ms[0])
+    monthly = CONNECTION_BYTES_PER_MONTH + 2 * rounds
+    budget = TrafficBudget(monthly, PROFILE, INTERVAL_MS, lambda: clock_ms[0])
     assert budget.affordable_retests() == 0
     clock_ms[0] += 3_600_000
-    each = GUESS / 100 + scheduler.guessed_bytes(CATALOGUE, ())
+    each = GUESS / 100 + PROFILE.guessed_liveness_bytes()
     assert budget.affordable_retests() == 12 * 2 * GUESS / each
     clock_ms[0] += 36_000_000
     assert budget.affordable_retests() == 12 * 2 * GUESS / each, "what is saved is an hour's"
@@ -102,7 +105,7 @@ def test_retests_get_what_rounds_leave_and_an_expensive_one_is_paid_for() -> Non
 
 
 def test_a_restart_does_not_forget_the_round_before() -> None:
-    month = Month(least_budget(CATALOGUE))
+    month = Month(least_budget(PROFILE))
     month.budget.charge_earlier_round(3_600_000)
     assert month.budget.overdrawn()
     month.now += scheduler.DAY_MS
