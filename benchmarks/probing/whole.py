@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import json
 import os
+import statistics
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -31,15 +32,19 @@ from benchmarks.probing import standins
 from benchmarks.probing.accounting import Spread, cpu_seconds, rss_mb
 from probes.catalogue.load import load
 from probes.cli import consent
+from probes.cli.main import FULL_INTERVAL, LEAN_INTERVAL
+from probes.rounds.profile import REST_ROUNDS
+from probes.rounds.scheduler import MONTH_MS
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 
 ROOT = Path(__file__).resolve().parents[2]
 RESOLVER = "127.0.0.53"
 ANSWERS = 2
 """IPv4 addresses of each name, and one IPv6 address."""
-INTERVAL = 15
-"""Seconds between the rounds here; the shipped interval is 300."""
-SHIPPED_INTERVAL = 300
-GOAL_SHARE, GOAL_RSS = 0.01, 45.0
+INTERVAL = 30
+"""Seconds between the rounds here."""
+GOAL_SHARE, GOAL_RSS, GOAL_MONTH = 0.01, 45.0, 1000.0
+"""Part of a core; MB of memory; MB of traffic a month."""
 _ROUND_SECONDS = 90.0
 
 
@@ -66,11 +71,14 @@ class Daemon:
     """Targets of the last round in which something failed: should be none."""
     seconds: tuple[float, ...]
     """Processor time of each round, with everything until the next one."""
+    traffic: tuple[int, ...]
+    """Bytes of IP packets and their headers of each round, sent and received, the first included:
+    in that one everything is measured."""
     rss: tuple[float, ...]
     """MB after each round."""
 
 
-async def measure(rounds: int, hidden: str, python: str) -> Daemon:
+async def measure(rounds: int, hidden: str, python: str, full: bool) -> Daemon:
     """Run the daemon by `python` for so many rounds, the first not counted, without the `hidden`
     packages. Needs the namespace."""
     with tempfile.TemporaryDirectory() as name:
@@ -88,7 +96,7 @@ async def measure(rounds: int, hidden: str, python: str) -> Daemon:
         async with (
             standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
             standins.nameservers([(RESOLVER, 53), *speaking], silent, ANSWERS),
-            _daemon(folder, bundle, hidden, python) as (pid, lines),
+            _daemon(folder, bundle, hidden, python, full) as (pid, lines),
         ):
             return await _watch(
                 pid,
@@ -101,14 +109,14 @@ async def measure(rounds: int, hidden: str, python: str) -> Daemon:
 
 @contextlib.asynccontextmanager
 async def _daemon(
-    folder: Path, bundle: Path, hidden: str, python: str
+    folder: Path, bundle: Path, hidden: str, python: str, full: bool
 ) -> AsyncIterator[tuple[int, asyncio.StreamReader]]:
     process = await asyncio.create_subprocess_exec(
         *(python, "-c", _START, str(bundle), hidden, "run"),
         *("--catalogue", str(folder / "catalogue"), "--state", str(folder / "state")),
         *("--resolver", f"{RESOLVER}:53", "--interval", str(INTERVAL), "--allow-private"),
         *("--broker", "mqtt://127.0.0.1:9", "--country", "FR", "--asn", "64501"),
-        *("--accept-risks", consent.digest()),
+        *("--accept-risks", consent.digest(), *(["--full"] if full else [])),
         cwd=ROOT,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
@@ -128,6 +136,7 @@ async def _watch(
 ) -> Daemon:
     """Read the daemon's log; take its use at the end of each round."""
     used: list[float] = []
+    traffic = [_interface_bytes()]
     rss: list[float] = []
     failing = 0
     while len(used) <= rounds:
@@ -139,10 +148,19 @@ async def _watch(
         if said.get("event") != "round":
             continue
         used.append(cpu_seconds(pid))
+        traffic.append(_interface_bytes())
         rss.append(rss_mb(pid))
         failing = int(str(said.get("failing", 0)))
     seconds = tuple(b - a for a, b in itertools.pairwise(used))
-    return Daemon(targets, endpoints, failing, seconds, tuple(rss))
+    counted = tuple(b - a for a, b in itertools.pairwise(traffic))
+    return Daemon(targets, endpoints, failing, seconds, counted, tuple(rss))
+
+
+def _interface_bytes() -> int:
+    """What the loopback interface of this namespace has carried: each packet once. (/sys shows the
+    interfaces of the namespace that it was mounted in.)"""
+    lines = Path("/proc/self/net/dev").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.split()[0] == "lo:")
 
 
 def _json(line: bytes) -> dict[str, object]:
@@ -153,22 +171,46 @@ def _json(line: bytes) -> dict[str, object]:
     return said if isinstance(said, dict) else {}
 
 
-def report(found: Daemon) -> list[str]:
+def month_bytes(found: Daemon, full: bool) -> int:
+    """The traffic of a month at the shipped interval, the connection to the broker included. A lean
+    round measures everything once in `REST_ROUNDS` rounds, the core alone in the others."""
+    usual = statistics.median(found.traffic[1:])
+    if full:
+        interval = FULL_INTERVAL
+    else:
+        interval = LEAN_INTERVAL
+        usual += (found.traffic[0] - usual) / REST_ROUNDS
+    rounds = MONTH_MS / 1000 / interval
+    return int(rounds * usual) + CONNECTION_BYTES_PER_MONTH
+
+
+def report(found: Daemon, full: bool) -> list[str]:
     """Lines with the figures and the goals."""
     spread = Spread(found.seconds)
-    share = spread.median / SHIPPED_INTERVAL
+    interval = FULL_INTERVAL if full else LEAN_INTERVAL
+    share = spread.median / interval
+    month = month_bytes(found, full) / 1e6
+    limit = "" if full else f" (goal <= {GOAL_MONTH:.0f}: {_met(month <= GOAL_MONTH)})"
+    usual, first = statistics.median(found.traffic[1:]) / 1e6, found.traffic[0] / 1e6
     return [
+        "Every target in every round, at every address:" if full else "The lean profile:",
+        f"Traffic of a round: {usual:.2f} MB, of the first, with every target, {first:.2f} MB; "
+        f"every {interval:.0f} s, a month: {month:.0f} MB{limit}",
         f"{found.targets} targets, {found.endpoints} endpoints; failing in the last round: "
         f"{found.failing}",
-        f"A round takes {spread} s of processor; every {SHIPPED_INTERVAL} s: {share:.2%} of a core "
-        f"(goal <= {GOAL_SHARE:.0%}: {'met' if share <= GOAL_SHARE else 'MISSED'})",
+        f"A round takes {spread} s of processor; every {interval:.0f} s: {share:.2%} of a core "
+        f"(goal <= {GOAL_SHARE:.0%}: {_met(share <= GOAL_SHARE)})",
         f"Memory after {len(found.rss)} rounds: {found.rss[-1]:.1f} MB, after the first "
         f"{found.rss[0]:.1f}, most {max(found.rss):.1f} "
-        f"(goal <= {GOAL_RSS:.0f}: {'met' if found.rss[-1] <= GOAL_RSS else 'MISSED'})",
+        f"(goal <= {GOAL_RSS:.0f}: {_met(found.rss[-1] <= GOAL_RSS)})",
     ]
 
 
-async def run(rounds: int, hidden: str, python: str) -> int:
+def _met(reached: bool) -> str:
+    return "met" if reached else "MISSED"
+
+
+async def run(rounds: int, hidden: str, python: str, full: bool) -> int:
     """Make the namespace, measure in it, and print; its exit status."""
     script = (
         "ip link set lo up && ip route add local 0.0.0.0/0 dev lo && "
@@ -176,15 +218,17 @@ async def run(rounds: int, hidden: str, python: str) -> int:
     )
     process = await asyncio.create_subprocess_exec(
         *("unshare", "-n", "sh", "-c", script, "sh"),
-        *(sys.executable, __file__, str(rounds), hidden, python),
+        *(sys.executable, __file__, str(rounds), hidden, python, "full" if full else "lean"),
     )
     return await process.wait()
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, inside the namespace."""
-    rounds, hidden, python = arguments
-    print("\n".join(report(asyncio.run(measure(int(rounds), hidden, python)))), flush=True)
+    rounds, hidden, python, profile = arguments
+    full = profile == "full"
+    found = asyncio.run(measure(int(rounds), hidden, python, full))
+    print("\n".join(report(found, full)), flush=True)
     return 0
 
 

@@ -105,8 +105,9 @@ class EndpointRun:
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
     lean: bool = False
-    """Dial one address of each family, another one in each round. When anything fails, the caller
-    sets this to False and measures again: that dials the others."""
+    """Dial one address, another one in each round, and read only the beginning of a page. When
+    anything fails, the caller sets this to False and measures again: that dials the other
+    addresses."""
     turn: int = 0
     """Chooses the address of a lean run."""
     observations: list[AnyObservation] = field(default_factory=list)
@@ -190,18 +191,24 @@ class EndpointRun:
         gets one IPv6 address, so that the lack of a route is on record."""
         new = dict.fromkeys(a for a in candidates if a not in self._dialled)
         allowed = self._allowed(new)
-        v4 = self._of_family([a for a in allowed if ":" not in a])
-        v6 = self._of_family([a for a in allowed if ":" in a])
+        v4 = [a for a in allowed if ":" not in a]
+        v6 = [a for a in allowed if ":" in a]
         if v6 and not await self._has_route(v6[0]):
             v6 = v6[:1] if self.once("no_ipv6") else []
+        elif self.lean:
+            # Of both families in turn: a name with both costs no more than one with IPv4 alone.
+            v4, v6 = ([], self._one(v6)) if not v4 or (v6 and self.turn % 2) else (v4, [])
+        if self.lean:
+            v4 = self._one(v4)
+        v4, v6 = v4[:MAX_PER_FAMILY], v6[:MAX_PER_FAMILY]
         self._dialled.update(v4, v6)
         return (*v4, *v6)
 
-    def _of_family(self, addresses: Sequence[str]) -> Sequence[str]:
-        if not self.lean or not addresses:
-            return addresses[:MAX_PER_FAMILY]
+    def _one(self, addresses: list[str]) -> list[str]:
+        """One of the addresses, another in each round; of the machine's own resolver if it gave
+        one."""
         own = sorted(set(addresses).intersection(self.system_addresses)) or addresses
-        return [own[self.turn % len(own)]]
+        return [own[self.turn // 2 % len(own)]] if own else []
 
     async def _has_route(self, address: str) -> bool:
         """Whether the kernel has a route: connecting a UDP socket sends nothing."""
@@ -349,6 +356,7 @@ class EndpointRun:
                 purpose=purpose,
                 contrast=contrast,
                 timeout=self.timeout(purpose),
+                max_body=http.LEAN_BODY if self.lean else http.MAX_BODY,
             )
         finally:
             connection.close()

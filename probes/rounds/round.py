@@ -128,8 +128,8 @@ async def measure_round(
 
     `round_ms` is the round's start in Unix milliseconds, `interval_ms` is 0 for a single run.
     `intervals` are those of targets that are measured less often, by id. `lean`: an endpoint that
-    did not fail in its last round is dialled at one address of each family, at the others only
-    when that one fails. `reserve` are targets that are not due: those of a service are measured as
+    did not fail in its last round is dialled at one address, at the others only when that one
+    fails. `reserve` are targets that are not due: those of a service are measured as
     well when one of its endpoints fails that did not fail before.
     `history` holds the endpoints (by id) that failed in the last round, and when: see
     `probes.rounds.last_failures`. No endpoint begins after `limit_seconds`, by default

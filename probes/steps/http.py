@@ -21,6 +21,7 @@ import h2.connection
 import h2.errors
 import h2.events
 import h2.exceptions
+import h2.settings
 import h11
 import msgspec
 
@@ -31,11 +32,13 @@ from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
-MAX_BODY = 65536
+MAX_BODY, LEAN_BODY = 65536, 4096
+"""Bytes of a body that are read at most, and in a lean run: enough for a title or a block page."""
 MAX_RECEIVED = 262144
 """Reading stops after so many bytes, whatever they are."""
 _MAX_EXCERPT = 2048
 _MAX_TEXT = 512
+_WINDOW = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
 _UNEXPECTED_STATUS = frozenset((403, 451))
 _TITLE = re.compile(rb"<title\b[^>]{0,200}>(.{0,2000}?)</title", re.IGNORECASE | re.DOTALL)
 _TITLE_END = re.compile(rb"</title", re.IGNORECASE)
@@ -53,13 +56,16 @@ class _Response:
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
     complete: bool = False
+    max_body: int = MAX_BODY
+    truncated: bool = False
 
     def header(self, name: bytes) -> bytes:
         return next((value for key, value in self.headers if key.lower() == name), b"")
 
     def add(self, chunk: bytes) -> None:
-        self.body += chunk[: MAX_BODY - len(self.body)]
-        self.complete = self.complete or len(self.body) >= MAX_BODY
+        self.body += chunk[: self.max_body - len(self.body)]
+        self.truncated = len(self.body) >= self.max_body
+        self.complete = self.complete or self.truncated
 
 
 async def exchange(
@@ -76,16 +82,18 @@ async def exchange(
     purpose: Purpose = Purpose.SUBJECT,
     contrast: Contrast | None = None,
     timeout: float = 10.0,
+    max_body: int = MAX_BODY,
 ) -> tuple[HTTPExchange, int | None]:
     """Return the observation, and the response's Date in Unix milliseconds if it had one.
 
     `client` is a finished TLS handshake, or None for clear text. `timeout` is in seconds and
-    covers the whole exchange, so that a server that drips bytes ends as well.
+    covers the whole exchange, so that a server that drips bytes ends as well. Of the body at most
+    `max_body` bytes are read.
     """
     protocol = "h2" if client is not None and client.alpn == "h2" else "http/1.1"
     host_value = host_header(host or address, port, 80 if client is None else 443)
     channel = HTTPChannel(stream, client)
-    answer = _Response()
+    answer = _Response(max_body=max_body)
     failed: BaseException | None = None
     begin = network.clock_us()
     try:
@@ -200,6 +208,9 @@ async def _exchange_h2(channel: HTTPChannel, answer: _Response, host: str, path:
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(client_side=True, header_encoding=None)
     )
+    # With the default window, 64 kB would be on their way before a lean run has read what it wants.
+    connection.local_settings.update({_WINDOW: min(answer.max_body, 65535)})
+    connection.local_settings.acknowledge()
     connection.initiate_connection()
     connection.send_headers(1, h2_headers(host, path), end_stream=True)
     await channel.send(connection.data_to_send())
@@ -258,6 +269,7 @@ def _completed(base: HTTPExchange, answer: _Response, *, unexpected: bool) -> HT
         title=_title(body),
         server=_clean(answer.header(b"server")),
         body_bytes=len(body),
+        body_truncated=answer.truncated,
         body_sha256=hashlib.sha256(body).hexdigest() if body else None,
         excerpt=body[:_MAX_EXCERPT] if odd else b"",
     )

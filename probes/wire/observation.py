@@ -179,6 +179,9 @@ class HTTPExchange(
     title: Text | None = None
     server: Text | None = None
     body_bytes: Count = 0
+    """Bytes of the body that were read."""
+    body_truncated: bool = False
+    """Reading ended at the probe's limit: length and hash are those of the beginning."""
     body_sha256: Hash | None = None
     excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
     """At most 2,048 bytes of the body, only if the response looked unexpected."""

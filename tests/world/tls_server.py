@@ -267,5 +267,7 @@ def _speak_h2(
                 pairs += [(k.lower(), v) for k, v in fields]
                 far.send_headers(event.stream_id, pairs, end_stream=not body)
                 if body:
-                    far.send_data(event.stream_id, body[:16384], end_stream=True)
+                    part = body[: min(16384, far.local_flow_control_window(event.stream_id))]
+                    whole = len(part) == len(body[:16384])
+                    far.send_data(event.stream_id, part, end_stream=whole)
         pump(lambda: write(far.data_to_send()) and None)

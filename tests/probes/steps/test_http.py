@@ -12,7 +12,7 @@ import pytest
 
 from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
-from probes.steps.http import MAX_BODY, MAX_RECEIVED, clear_answer, exchange
+from probes.steps.http import LEAN_BODY, MAX_BODY, MAX_RECEIVED, clear_answer, exchange
 from probes.wire.codec import decode, encode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import Contrast, HTTPExchange
@@ -236,6 +236,19 @@ async def test_a_date_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.undo()
         time.tzset()
     assert date == 1795521600000
+
+
+@pytest.mark.parametrize("alpn", [None, ("http/1.1",), ("h2",)])
+async def test_only_the_beginning_of_a_page_is_read(alpn: tuple[str, ...] | None):
+    body = b"<title>t</title>" + b"z" * 200_000
+    behaviour = tls_server.clear_http("200 OK", body)
+    if alpn is not None:
+        behaviour = tls_server.tls(LEAF.context(alpn), lambda _: http_answer("200 OK", body))
+    seen, _, _ = await ask(behaviour, alpn=alpn, max_body=LEAN_BODY)
+    assert (seen.failure, seen.status, seen.title) == (None, 200, "t")
+    assert (seen.body_bytes, seen.body_truncated) == (LEAN_BODY, True)
+    if alpn == ("h2",):
+        assert seen.received_bytes < 2 * LEAN_BODY
 
 
 async def test_whoever_says_much_before_a_status_is_left():
