@@ -246,7 +246,10 @@ class Agent:
         published = self._publisher.stats.published_bytes
         spent += max(0, published - self._published_bytes - scheduler.sent_bytes(lines))
         self._published_bytes = published
-        self._budget.spend_round(spent)
+        if due == self._targets and not profile.full:
+            self._budget.spend(spent)  # of no use for what the next rounds will cost
+        else:
+            self._budget.spend_round(spent)
         self._set(
             last_round_ms=plan.round_ms,
             last_round_took_ms=int(took * 1000),

@@ -38,8 +38,10 @@ log = logging.getLogger(__name__)
 LEASE_SECONDS = 6
 """How long after its last renewal a dead leader is replaced."""
 POLL_SECONDS = 0.5
-MAX_OPEN_ROUNDS = 4
+MAX_OPEN_ROUNDS = 12
 """Open rounds that are folded for retests. No honest fleet has more at a time."""
+REMEMBERED_SECONDS = 7200
+"""Whoever measures at least this often is expected on time after a restart as well."""
 REST_FACTOR = 8.0
 """After new arrivals were processed, a service rests for this many times the time it took."""
 RECENT_STATES = 8
@@ -227,7 +229,8 @@ class Detector:
             await conclusions.clear(None if self.shard == ALL else names)
             loaded = {service: _Progress(initial(service)) for service in names}
         self._cursor = self._read = await conclusions.cursor()
-        self._reports.add(await self.database.facts.arrived(self._recent()))
+        since = self._recent() - self.policy.ms(REMEMBERED_SECONDS)
+        self._reports.add(await self.database.facts.arrived(since))
         return loaded
 
     def _recent(self) -> int:

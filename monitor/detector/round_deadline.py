@@ -25,6 +25,9 @@ def deadline(round: int, interval: int, policy: Policy) -> int:
 class Reports:
     """Who has delivered what lately: decides whether a round is complete before its deadline.
 
+    Each vantage has its own place in the interval, so that a round holds the measurements of those
+    in the same minute. Who measured a target before is expected again one interval later.
+
     Only when a round is folded depends on this, never what is concluded from it. Of a retest the
     store's rows do not say that it is one; here it is a measurement in the length of a round of
     retests by a probe that otherwise measures more rarely.
@@ -35,6 +38,12 @@ class Reports:
         self._retest_ms = policy.ms(policy.retest_round_seconds)
         self._rounds: dict[str, dict[int, dict[_Pair, Arrived]]] = {}
         """By service (or `liveness`) and round."""
+        self._expected: dict[str, dict[int, set[_Pair]]] = {}
+        """By service and the round in which they measure next."""
+        self._next: dict[_Pair, int] = {}
+        """That round, by probe and target."""
+        self._on_time: set[tuple[str, int]] = set()
+        """(service, round) in which somebody measured who was expected."""
         self._longest: dict[str, int] = {}
         """Each probe's longest interval."""
 
@@ -45,37 +54,59 @@ class Reports:
             rounds = self._rounds.setdefault(service, {})
             rounds.setdefault(one.round, {})[one.probe, one.target] = one
             self._longest[one.probe] = max(one.interval_ms, self._longest.get(one.probe, 0))
+            if not self._is_retest(one):
+                self._expect(service, one)
+
+    def _expect(self, service: str, one: Arrived) -> None:
+        pair = one.probe, one.target
+        before = self._next.get(pair)
+        if before is not None and before <= one.round:
+            self._on_time.add((service, one.round))
+        if before is not None and before >= one.round + one.interval_ms:
+            return  # it came late
+        expected = self._expected.setdefault(service, {})
+        if before is not None:
+            expected.get(before, set()).discard(pair)
+        self._next[pair] = one.round + one.interval_ms
+        expected.setdefault(one.round + one.interval_ms, set()).add(pair)
 
     def forget(self, before: int) -> None:
-        """Forget rounds before this one."""
+        """Forget rounds before this one, and those who were expected then."""
         for service, rounds in self._rounds.items():
             self._rounds[service] = {r: some for r, some in rounds.items() if r >= before}
+        for expected in self._expected.values():
+            for round in [r for r in expected if r < before]:
+                for pair in expected.pop(round):
+                    del self._next[pair]
+        self._on_time = {each for each in self._on_time if each[1] >= before}
 
     def delivered(self, service: str, round: int) -> bool:
-        """Whether every probe that was active within the control window before a round of a
-        service, and is due, has delivered this round.
+        """Whether everybody who was expected in this round of a service, or in the control window
+        before it, has delivered.
 
-        False without earlier rounds: then only the deadline decides. In a round of retests the
-        requested vantages are due: those of the networks that answer, and controls.
+        False when nobody was expected: then only the deadline decides. In a round of retests the
+        requested vantages are expected: those of the networks that answer, and controls.
         """
         here: dict[_Pair, Arrived] = {}
         before: list[Arrived] = []
-        for some in (self._rounds.get(service, {}), self._rounds.get(_LIVENESS, {})):
+        missing = False
+        for each in (service, _LIVENESS):
+            some = self._rounds.get(each, {})
             here |= some.get(round, {})
             for earlier, reports in some.items():
                 if round - self._window <= earlier < round:
                     before += reports.values()
+            missing |= any(
+                pairs and round - self._window <= expected <= round
+                for expected, pairs in self._expected.get(each, {}).items()
+            )
         retested = [one for one in here.values() if self._is_retest(one)]
-        due: set[_Pair] = set()
+        asked = _due_by_retest(before, retested) if retested else set()
         if len(retested) < len(here) or not here:
-            due = {
-                (one.probe, one.target)
-                for one in before
-                if one.round + one.interval_ms <= round and not self._is_retest(one)
-            }
-        if retested:
-            due |= _due_by_retest(before, retested)
-        return bool(due) and due <= here.keys()
+            complete = not missing and (service, round) in self._on_time
+        else:
+            complete = bool(asked)
+        return complete and asked <= here.keys()
 
     def _is_retest(self, one: Arrived) -> bool:
         return one.interval_ms == self._retest_ms < self._longest[one.probe]

@@ -4,7 +4,7 @@
 Each probe has its own place in the interval, its phase, so that the vantages of a network take
 turns and a block is noticed soon after it begins. Phases are whole minutes, so that probes in the
 same minute share a round. Each probe adds a random delay, so that they do not all connect to a
-service in the same second. A traffic budget lengthens the interval to a multiple of itself.
+service in the same second. A traffic budget lengthens the interval.
 """
 
 from __future__ import annotations
@@ -115,17 +115,19 @@ def month_bytes(round_bytes: float, interval_ms: int) -> int:
 
 
 def within_budget(interval_ms: int, round_bytes: float, income: float) -> int:
-    """Return the interval, or the multiple of it in which the income (bytes per millisecond, see
+    """Return the interval, or the longer one in which the income (bytes per millisecond, see
     `probes.rounds.traffic_budget`) pays for a round.
 
-    Only few multiples are used (1, 2, 3, 4, 6, 8, 12, ...), so that the interval does not change
-    with every round's cost. At most a day: when a round a day costs more than the income,
+    Only few lengths are used (four a doubling, in whole minutes), so that the interval does not
+    change with every round's cost. At most a day: when a round a day costs more than the income,
     rounds are skipped.
     """
-    needed = math.inf if income <= 0 else round_bytes / income / interval_ms
-    most = max(1, DAY_MS // interval_ms)
-    times = 1
-    while times < min(needed, most):
-        power_of_two = times & (times - 1) == 0
-        times = max(times + 1, times * 3 // 2 if power_of_two else times * 4 // 3)
-    return interval_ms * min(times, most)
+    needed = math.inf if income <= 0 else round_bytes / income
+    step, stretched = 0, interval_ms
+    while stretched < min(needed, DAY_MS):
+        step += 1
+        doublings, quarters = divmod(step, 4)
+        exact = interval_ms * (4 + quarters) * 2**doublings // 4
+        grid = round_grid_ms(interval_ms)
+        stretched = -(-exact // grid) * grid
+    return max(interval_ms, min(stretched, DAY_MS))

@@ -77,6 +77,30 @@ def test_newcomers_and_the_future_do_not_matter() -> None:
     assert delivered(START + INTERVAL, old + rounds([2], people=PEOPLE[:1]))
 
 
+def in_minute(minute: int, numbers: Iterable[int], person: Person, every: int) -> list[Stored]:
+    """Rounds of one person, who begins in this minute and measures every so many."""
+    start = START + minute * INTERVAL
+    return rounds(numbers, people=[person], start=start, interval=every * INTERVAL)
+
+
+def test_each_in_its_own_minute_is_waited_for_in_that_minute_alone() -> None:
+    first, second = PEOPLE[:2]
+    before = in_minute(0, [0], first, 30) + in_minute(7, [0], second, 30)
+    one_later, two_later = in_minute(0, [1], first, 30), in_minute(7, [1], second, 30)
+    assert delivered(START + 30 * INTERVAL, before + one_later)
+    assert not delivered(START + 30 * INTERVAL, before + one_later[1:])
+    assert delivered(START + 37 * INTERVAL, before + one_later + two_later)
+    assert not delivered(START + 37 * INTERVAL, before + one_later + two_later[1:])
+
+
+def test_who_misses_a_round_is_waited_for_only_so_long() -> None:
+    missing, other = PEOPLE[:2]
+    before = in_minute(0, [0], missing, 30) + in_minute(0, range(13), other, 3)
+    assert not delivered(START + 30 * INTERVAL, before)
+    assert not delivered(START + 33 * INTERVAL, before)
+    assert delivered(START + 36 * INTERVAL, before)
+
+
 USUAL = 5 * INTERVAL
 ASKED, BYSTANDERS, CONTROL = PEOPLE[:3], PEOPLE[3:5], PEOPLE[5:]
 

@@ -93,14 +93,15 @@ def test_a_round_has_a_limit() -> None:
     assert [limit_seconds(ms) for ms in (1000, INTERVAL, 86_400_000)] == [10.0, 240.0, 600.0]
 
 
-def test_the_budget_stretches_to_a_multiple() -> None:
+def test_the_budget_lengthens_the_interval_by_few_steps() -> None:
     assert within_budget(INTERVAL, 1e6, math.inf) == INTERVAL
     assert within_budget(INTERVAL, 1e6, 1e6 / INTERVAL) == INTERVAL
-    found = [within_budget(INTERVAL, 1e6, 1e6 / INTERVAL / n) for n in range(1, 400)]
-    assert [n // INTERVAL for n in sorted(set(found))] == [
-        1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 288,
-    ]  # fmt: skip
-    assert all(stretched >= n * INTERVAL for n, stretched in enumerate(found[:288], 1))
+    needed = [INTERVAL * n / 10 for n in range(10, 2880)]
+    found = [within_budget(INTERVAL, 1e6, 1e6 / each) for each in needed]
+    assert found == sorted(found)
+    assert all(a <= b <= 1.35 * a for a, b in zip(needed, found, strict=True))
+    assert len(set(found)) < 40
+    assert all(each % 60_000 == 0 for each in found)
     assert within_budget(INTERVAL, 1e9, 1e-9) == within_budget(INTERVAL, 1.0, 0) == 86_400_000
     assert within_budget(86_400_000, 1e9, 1e-9) == 86_400_000
     assert month_bytes(1e6, INTERVAL) == 8_640_000_000
