@@ -54,7 +54,7 @@ from probes.wire.target import Catalogue
 
 log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
-INTERVAL_SECONDS = 300
+INTERVAL_SECONDS = 1800
 READ_SECONDS = 30.0
 """Longest time that pages, API and metrics wait for the store."""
 CACHE_SECONDS = 10.0
@@ -303,7 +303,7 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
         if given.no_local_probe:
             await stop.wait()
         else:
-            await local_probe(monitor, data, interval, given.catalogue, stop)
+            await local_probe(monitor, data, given.interval, given.catalogue, stop)
 
 
 @contextlib.asynccontextmanager

@@ -202,7 +202,8 @@ class Agent:
         began = time.monotonic()
         profile = self._profile
         # The first round shows everything, so that somebody who starts a probe need not wait.
-        due = profile.due(plan.round_ms, plan.interval_ms) if self._rounds else list(self._targets)
+        everything = profile.full or not self._rounds
+        due = self._targets if everything else profile.due(plan.round_ms, plan.interval_ms)
         failed: dict[str, int] = {}
         broken: set[str] = set()
         spent = lines = 0
@@ -246,8 +247,8 @@ class Agent:
         published = self._publisher.stats.published_bytes
         spent += max(0, published - self._published_bytes - scheduler.sent_bytes(lines))
         self._published_bytes = published
-        if due == self._targets and not profile.full:
-            self._budget.spend(spent)  # of no use for what the next rounds will cost
+        if everything and not profile.full:
+            self._budget.spend(spent)  # the next rounds will cost less
         else:
             self._budget.spend_round(spent)
         self._set(

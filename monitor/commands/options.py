@@ -344,7 +344,7 @@ def _site(parser: Parser) -> None:
     _catalogue(parser)
     parser.option(
         "--interval",
-        "interval between rounds of the vantages (default: 300; with --demo 60, divided by --pace)",
+        "interval between the vantages' rounds (default: 1800; with --demo 60 divided by --pace)",
         read=positive,
         metavar="SECONDS",
     )

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PROBE = (sys.executable, "-m", "probes")
 TOKEN_LIFE_MS = 3_600_000
 NOTICE = (
-    "A local probe measures from this machine every {interval} s: it contacts the messaging "
+    "A local probe measures from this machine{often}: it contacts the messaging "
     "services in the catalogue, and anyone who monitors this connection can see that. "
     "`reachprobe consent` describes the risks; --no-local-probe turns the probe off."
 )
@@ -69,21 +69,28 @@ async def enrol_child(
 
 
 async def local_probe(
-    monitor: LocalMonitor, data: Path, interval: int, catalogue: Path | None, stop: asyncio.Event
+    monitor: LocalMonitor,
+    data: Path,
+    interval: int | None,
+    catalogue: Path | None,
+    stop: asyncio.Event,
 ) -> None:
-    """Run the local probe until `stop`."""
+    """Run the local probe until `stop`, at its own default interval when none is given."""
     state = data / "probe"
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    print(NOTICE.format(interval=interval), file=sys.stderr, flush=True)
+    often = "" if interval is None else f" every {interval} s"
+    print(NOTICE.format(often=often), file=sys.stderr, flush=True)
     failed = await enrol_child(monitor, state, "vantage", "local", "the local probe")
     if failed is not None:
         log.error("%s; the monitor runs without the local probe", failed)
         await stop.wait()
         return
     command = [
-        *PROBE, "run", "--state", str(state), "--interval", str(interval),
+        *PROBE, "run", "--state", str(state),
         "--broker", monitor.broker_url, "--accept-risks", await consent_hash(),
     ]  # fmt: skip
+    if interval is not None:
+        command += ["--interval", str(interval)]
     if catalogue is not None:
         command += ["--catalogue", str(catalogue)]
     async with asyncio.TaskGroup() as group:

@@ -162,32 +162,32 @@ def _broker(source: str, url: str) -> mqtt.Broker:
 def _run(chosen: Namespace, log: Log) -> int:
     from probes.config import AgentConfig  # as in `_broker`
 
-    enrolled = enrolment.load(chosen.state)
-    # A control is what others are compared with.
-    full = chosen.full or (enrolled is not None and enrolled.role == "control")
-    interval = chosen.interval or (FULL_INTERVAL if full else LEAN_INTERVAL)
-    if interval < MIN_INTERVAL and not chosen.allow_private:
+    if chosen.interval and chosen.interval < MIN_INTERVAL and not chosen.allow_private:
         raise OptionError(
             f"--interval: must be at least {MIN_INTERVAL:g} seconds "
             "(less only in a laboratory, with --allow-private)"
         )
-    if interval > MAX_INTERVAL:
+    if chosen.interval and chosen.interval > MAX_INTERVAL:
         raise OptionError(f"--interval: must be at most {MAX_INTERVAL:g} seconds, a day")
     catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
-    budget = chosen.budget
-    if budget is None:
-        budget = 0.0 if full or chosen.interval else LEAN_BUDGET
-    least = math.ceil(least_budget(Profile(catalogue, "", full)) / 1e6)
-    if 0 < budget < least:
+    least = math.ceil(least_budget(Profile(catalogue, "", chosen.full)) / 1e6)
+    if chosen.budget and chosen.budget < least:
         raise OptionError(
             f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
-            f"{len(catalogue.targets)} targets and the connection; use --only or --except"
+            f"{len(catalogue.targets)} targets and the connection; choose fewer by --only, --except"
         )
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
     )
     state_directory.prepare(chosen.state)
     agreed = _agreed(chosen, log)
+    enrolled = enrolment.load(chosen.state)
+    # A control is what others are compared with.
+    full = chosen.full or (enrolled is not None and enrolled.role == "control")
+    interval = chosen.interval or (FULL_INTERVAL if full else LEAN_INTERVAL)
+    budget = chosen.budget
+    if budget is None:
+        budget = 0.0 if full or chosen.interval else LEAN_BUDGET
     urls = chosen.broker or (enrolled.broker if enrolled else ())
     if not urls:
         raise enrolment.EnrolmentError(

@@ -195,20 +195,22 @@ class EndpointRun:
         v6 = [a for a in allowed if ":" in a]
         if v6 and not await self._has_route(v6[0]):
             v6 = v6[:1] if self.once("no_ipv6") else []
-        elif self.lean:
-            # Of both families in turn: a name with both costs no more than one with IPv4 alone.
-            v4, v6 = ([], self._one(v6)) if not v4 or (v6 and self.turn % 2) else (v4, [])
+        elif self.lean and v4 and v6:
+            # Both families in turn: such a name costs no more than one with IPv4 alone.
+            v4, v6 = ([], v6) if self.turn % 2 else (v4, [])
+            return self._dial(self._one(v4 or v6, self.turn // 2))
         if self.lean:
-            v4 = self._one(v4)
-        v4, v6 = v4[:MAX_PER_FAMILY], v6[:MAX_PER_FAMILY]
-        self._dialled.update(v4, v6)
-        return (*v4, *v6)
+            return self._dial([*self._one(v4, self.turn), *self._one(v6, self.turn)])
+        return self._dial([*v4[:MAX_PER_FAMILY], *v6[:MAX_PER_FAMILY]])
 
-    def _one(self, addresses: list[str]) -> list[str]:
-        """One of the addresses, another in each round; of the machine's own resolver if it gave
-        one."""
+    def _dial(self, chosen: Sequence[str]) -> tuple[str, ...]:
+        self._dialled.update(chosen)
+        return tuple(chosen)
+
+    def _one(self, addresses: Sequence[str], turn: int) -> list[str]:
+        """One of the addresses, if there are any: of the machine's own resolver if it gave one."""
         own = sorted(set(addresses).intersection(self.system_addresses)) or addresses
-        return [own[self.turn // 2 % len(own)]] if own else []
+        return [own[turn % len(own)]] if own else []
 
     async def _has_route(self, address: str) -> bool:
         """Whether the kernel has a route: connecting a UDP socket sends nothing."""

@@ -52,15 +52,15 @@ class Profile(msgspec.Struct, frozen=True):
             for target, core in self._targets()
         }
 
-    def due(self, round_ms: int, interval_ms: int) -> list[Target]:
+    def due(self, round_ms: int, interval_ms: int) -> tuple[Target, ...]:
         """The targets that the round starting at `round_ms` measures."""
         intervals = self.intervals(interval_ms)
         number = round_ms // interval_ms
-        return [
+        return tuple(
             target
             for target, _ in self._targets()
             if (number + self._offset(target)) % (intervals[target.id] // interval_ms) == 0
-        ]
+        )
 
     def guessed_bytes(self, interval_ms: int) -> int:
         """The expected traffic of a round in bytes, from the catalogue alone."""

@@ -49,7 +49,7 @@ def test_vantages_take_different_rounds() -> None:
 
 def test_full_measures_everything_and_costs_more() -> None:
     full, lean = Profile(CATALOGUE, "p", full=True), Profile(CATALOGUE, "p")
-    assert full.due(0, INTERVAL) == list(CATALOGUE.targets)
+    assert full.due(0, INTERVAL) == CATALOGUE.targets
     assert set(full.intervals(INTERVAL).values()) == {INTERVAL}
     assert full.guessed_bytes(INTERVAL) > 4 * lean.guessed_bytes(INTERVAL)
 
