@@ -16,21 +16,24 @@ from typing import TextIO
 
 import msgspec
 
+from monitor.commands.measurement_files import FilesError, read_files
+from monitor.commands.replay import FOREVER, fold_files, fold_store
 from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.explain import Moment, Recorder, Voice
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
-from monitor.detection.sequence.state import DetectorStateError
+from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import get_event
 from monitor.store.reading.progress import pruned_before
 from monitor.store.records import StoreUnavailableError
+from probes.wire.measurement import LIVENESS_TARGETS
 
 BEFORE_SECONDS = 1800
 """How long before the onset the explanation begins."""
@@ -55,6 +58,13 @@ class NotExplainableError(Exception):
     """Why an event cannot be explained, in one line."""
 
 
+class NoSuchEventError(NotExplainableError):
+    """No detector has saved the event."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(f"{id}: no such event")
+
+
 async def explain(
     database: Database,
     id: str,
@@ -73,10 +83,7 @@ async def explain(
         event = await get_event(connection, id)
         pruned = await pruned_before(connection)
     if event is None:
-        raise NotExplainableError(
-            f"{id}: no such event in this store, which contains the events of a detector "
-            "(`reachwatch detect`, `up`) but not those of `replay`"
-        )
+        raise NoSuchEventError(id)
     policy = Policy(pace=event.pace)
     first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
     ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
@@ -87,15 +94,56 @@ async def explain(
         start = initial(event.service) if found is None else states.decode(found[1])
     except DetectorStateError:
         start = initial(event.service)
-    rounds = [r for r, _ in await database.facts.rounds(start.round, event.service) if r <= ends]
-    # Pruning keeps witnesses, so rounds alone do not tell.
-    if not rounds or pruned > first:
+    if pruned > first:  # pruning keeps witnesses, so rounds alone do not tell
         raise NotExplainableError(f"{id}: its measurements are no longer kept")
-    recorder = Recorder(event, policy, first)
+    return await _fold_again(database, event, start, ends, policy, fingerprints, most)
+
+
+async def explain_replayed(
+    source: Database | Sequence[Stored],
+    id: str,
+    policy: Policy,
+    fingerprints: Fingerprints = OWN,
+    *,
+    most: int = MAX_ROUNDS,
+) -> Explanation:
+    """Explain an event that `replay` finds in a store or among measurements, whether or not a
+    detector has looked at them. Raises NotExplainableError and StoreUnavailableError."""
+    if isinstance(source, Database):
+        events = await fold_store(source, FOREVER, policy, fingerprints)
+    else:
+        events = await asyncio.to_thread(fold_files, source, FOREVER, policy, fingerprints)
+    event = next((each for each in events if each.id == id), None)
+    if event is None:
+        raise NoSuchEventError(id)
+    ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
+    start = initial(event.service)
+    return await _fold_again(source, event, start, ends, policy, fingerprints, most)
+
+
+async def _fold_again(
+    source: Database | Sequence[Stored],
+    event: Event,
+    start: ServiceState,
+    ends: int,
+    policy: Policy,
+    fingerprints: Fingerprints,
+    most: int,
+) -> Explanation:
+    recorder = Recorder(event, policy, event.onset_earliest - policy.ms(BEFORE_SECONDS))
     folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
+    if not isinstance(source, Database):
+        mine = [one for one in source if one.measurement.service == event.service]
+        live = [one for one in source if one.measurement.target in LIVENESS_TARGETS]
+        rounds = sorted({one.measurement.round for one in mine if one.measurement.round <= ends})
+        await asyncio.to_thread(folding.fold, rounds, [*mine, *live])
+        return _shortened(event, recorder.moments, policy, most)
+    rounds = [r for r, _ in await source.facts.rounds(start.round, event.service) if r <= ends]
+    if not rounds:
+        raise NotExplainableError(f"{event.id}: its measurements are no longer kept")
     window = policy.ms(policy.control_window_seconds)
     for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
-        stored = await database.facts.facts(chunk[0] - window, chunk[-1], event.service)
+        stored = await source.facts.facts(chunk[0] - window, chunk[-1], event.service)
         await asyncio.to_thread(folding.fold, chunk, stored)
     return _shortened(event, recorder.moments, policy, most)
 
@@ -166,16 +214,34 @@ def nats(micro: int) -> str:
     return f"{micro / 1e6:.1f}"
 
 
+async def _explain_stored(
+    given: argparse.Namespace, policy: Policy, known: Fingerprints
+) -> Explanation:
+    """An event that a detector has saved; else one that a replay of the store finds."""
+    database = await open_database(existing_database_url(given))
+    try:
+        return await explain(database, given.event, known)
+    except NoSuchEventError:
+        return await explain_replayed(database, given.event, policy, known)
+    finally:
+        await database.close()
+
+
 async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
     """Run the command with parsed options; return the exit status."""
     out = out or sys.stdout
+    known, policy = load(given.fingerprints), Policy(pace=given.pace or 1)
     try:
-        database = await open_database(existing_database_url(given))
-        try:
-            explanation = await explain(database, given.event, load(given.fingerprints))
-        finally:
-            await database.close()
-    except (NotExplainableError, StoreUnavailableError) as error:
+        if given.files:
+            read = read_files(given.files)
+            explanation = await explain_replayed(read.stored, given.event, policy, known)
+        else:
+            explanation = await _explain_stored(given, policy, known)
+    except NoSuchEventError as error:
+        where = "what `replay` finds in these files" if given.files else "the store or its replay"
+        print(f"reachwatch: {error} in {where}", file=sys.stderr)
+        return 2
+    except (FilesError, NotExplainableError, StoreUnavailableError) as error:
         print(f"reachwatch: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     out.write(

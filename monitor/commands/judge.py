@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch judge`: files of Measurement JSON Lines into one verdict a target.
+"""`reachwatch judge`: files of measurements into one verdict a target.
 
 Reads, joins and prints; the judgement is pure. A target is judged in its newest round in the
-vantage's file, with that round's liveness and the nearest control round in the window.
+vantage's file, with that round's liveness and the nearest control round in the window. OONI's
+measurements are recognised by their keys, and judged as imports: each by itself.
 """
 
 from __future__ import annotations
@@ -12,16 +13,24 @@ import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 import msgspec
 
+from monitor.commands.measurement_files import (
+    FilesError,
+    MeasurementFiles,
+    is_ooni,
+    read_files,
+)
 from monitor.commands.terminal import table
 from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.round_facts import nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.quic import quic_passes
 from monitor.detection.model import Verdict
+from monitor.interop import files
 from monitor.interop.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
@@ -49,9 +58,18 @@ def run(given: argparse.Namespace) -> int:
         return 2
     with contextlib.ExitStack() as stack:
         try:
-            opened = [_open(name, stack) for name in names]
-        except OSError as error:
-            print(f"reachwatch: {error.filename}: {error.strerror}", file=sys.stderr)
+            paths = [stack.enter_context(files.at_hand(name)) for name in names]
+            known = load(given.fingerprints)
+            if is_ooni(paths[0]):
+                if given.control is not None:
+                    raise FilesError("judge: --control does not apply to OONI's measurements")
+                read = read_files(paths[:1])
+                read.unsupported = {each.replace(paths[0], names[0]) for each in read.unsupported}
+                return judge_imported(read, given.json, sys.stdout, sys.stderr, known)
+            opened = [stack.enter_context(files.opened(path)) for path in paths]
+        except (FilesError, files.FileError, *files.BROKEN) as error:
+            for line in str(error).splitlines():
+                print(f"reachwatch: {line}", file=sys.stderr)
             return 2
         return judge_files(
             opened[0],
@@ -61,12 +79,29 @@ def run(given: argparse.Namespace) -> int:
             sys.stdout,
             sys.stderr,
             names=tuple(names),
-            fingerprints=load(given.fingerprints),
+            fingerprints=known,
         )
 
 
-def _open(name: str, stack: contextlib.ExitStack) -> BinaryIO:
-    return sys.stdin.buffer if name == "-" else stack.enter_context(open(name, "rb"))
+def judge_imported(
+    read: MeasurementFiles,
+    as_json: bool,
+    out: TextIO,
+    err: TextIO,
+    fingerprints: Fingerprints = OWN,
+) -> int:
+    """Judge the newest of OONI's runs at each target in each network. Returns 0, and 2 when there
+    are only runs of tests that are not read."""
+    newest: dict[tuple[str, str], Measurement] = {}
+    for one in sorted(read.stored, key=lambda s: (s.measurement.started, s.measurement.id)):
+        newest[one.measurement.target, one.measurement.probe] = one.measurement
+    for line in sorted(read.unsupported):
+        err.write(f"reachwatch: {line}\n")
+    verdicts = [imported.judge(newest[key], fingerprints) for key in sorted(newest)]
+    if not verdicts and not read.unsupported:
+        err.write("reachwatch: judge: no run of a service in the catalogue\n")
+    out.writelines(map(_line, verdicts) if as_json else _verdict_table(verdicts))
+    return 0 if verdicts or not read.unsupported else 2
 
 
 def judge_files(

@@ -126,7 +126,7 @@ def _add_offline(top: Parser) -> None:
     )
     judge.option(
         "--probe",
-        "measurements of a vantage (JSON Lines); - is standard input",
+        "measurements of a vantage (JSON Lines), or OONI's; - is standard input",
         metavar="FILE",
         required=True,
     )
@@ -152,20 +152,31 @@ def _add_offline(top: Parser) -> None:
     replay.option("--to", "last round", read=moment, metavar="T")
     replay.option("--json", "print JSON Lines instead of a table", read=truth)
     replay.option(
-        "--networks", "also list the networks of each event with their onsets", read=truth
+        "--networks",
+        "also list the networks of each event with their onsets, and those that could not be "
+        "judged",
+        read=truth,
     )
     replay.add_argument(
         "files",
         nargs="*",
         metavar="FILE",
-        help="measurements (JSON Lines) to use instead of the store; - is standard input",
+        help="measurements (JSON Lines, or OONI's; plain, .gz or .zst) to use instead of the "
+        "store; - is standard input",
     )
     explain = top.command(
         "explain", "show round by round the evidence of each vantage, and which gates were closed"
     )
     _store(explain)
     _fingerprints(explain)
+    _pace(explain)
     explain.add_argument("event", metavar="EVENT", help="id of an event")
+    explain.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="explain an event that `replay` finds in these files",
+    )
     explain.option("--json", "print JSON instead of tables", read=truth)
 
 

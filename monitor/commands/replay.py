@@ -10,35 +10,33 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import groupby
 from typing import BinaryIO, TextIO
 
 import msgspec
 
+from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import Event, Stored
+from monitor.detection.model import Event, NetworkEvidence, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
+from monitor.detection.sequence.heard import HeardNetwork, heard_networks
 from monitor.detection.sequence.history import Folding, chunks, sort_events
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.progress import list_services
 from monitor.store.records import StoreUnavailableError
-from probes.wire.codec import WireError, read_lines
-from probes.wire.measurement import LIVENESS_TARGETS, Measurement
+from monitor.web.api.forms import event_form, rfc3339
+from probes.wire.measurement import LIVENESS_TARGETS
 
 CHUNK_ROUNDS = 200
+MAX_NAMED = 10
+"""Networks of a target and country that are named."""
 FOREVER = 2**62
-MAX_ERRORS = 20
-"""Malformed lines that are printed; the rest are counted."""
 _encoder = msgspec.json.Encoder()
-
-
-class FilesError(Exception):
-    """Files that are not Measurement JSON Lines: one line for each error."""
 
 
 def event_line(event: Event) -> bytes:
@@ -51,34 +49,38 @@ def lines(events: Sequence[Event]) -> bytes:
     return b"".join(event_line(event) + b"\n" for event in sort_events(events))
 
 
-def read_files(files: Iterable[tuple[str, Iterable[bytes]]]) -> list[Stored]:
-    """Measurements of (name, lines) pairs as if they had been stored.
+def printed(events: Sequence[Event]) -> bytes:
+    """Events as JSON Lines in the API's form, with what each network saw and when."""
+    forms = [event_form(event) | {"networks": _seen(event)} for event in sort_events(events)]
+    return b"".join(_encoder.encode(form) + b"\n" for form in forms)
 
-    Without tokens the owner is the probe itself, the role is the claimed one, and every probe is
-    old enough to vote. The same id twice counts once. Raises FilesError.
-    """
-    found: dict[str, Measurement] = {}
-    errors: list[str] = []
-    for name, file in files:
-        for number, one in read_lines(file):
-            if isinstance(one, WireError):
-                errors.append(f"{name}:{number}: {one}")
-            elif found.setdefault(one.id, one) != one:
-                errors.append(f"{name}:{number}: id {one.id} occurs twice with different contents")
-    if errors:
-        more = len(errors) - MAX_ERRORS
-        first = errors[:MAX_ERRORS] + ([f"and {more} more"] if more > 0 else [])
-        raise FilesError("\n".join(first))
+
+def _seen(event: Event) -> list[dict[str, object]]:
     return [
-        Stored(measurement=m, owner=m.probe, role=m.vantage.role, enrolled=0)
-        for m in found.values()
+        {
+            "asn": each.asn,
+            "target": each.target,
+            "technique": each.technique,
+            "tier": each.tier,
+            "onset": rfc3339(each.onset),
+            "spans": [
+                {"from": rfc3339(first), "to": rfc3339(last), "again": rfc3339(again or None)}
+                for first, last, again in each.spans
+            ],
+        }
+        for each in sorted(event.networks, key=lambda each: (each.asn, each.target))
     ]
 
 
 def fold_files(
-    stored: Sequence[Stored], until: int, policy: Policy, fingerprints: Fingerprints = OWN
+    stored: Sequence[Stored],
+    until: int,
+    policy: Policy,
+    fingerprints: Fingerprints = OWN,
+    heard: list[HeardNetwork] | None = None,
 ) -> list[Event]:
-    """The events that follow from these measurements up to a round."""
+    """The events that follow from these measurements up to a round. `heard` receives the networks
+    that the detector has heard."""
     services: dict[str, list[Stored]] = defaultdict(list)
     liveness = [one for one in stored if one.measurement.target in LIVENESS_TARGETS]
     for one in stored:
@@ -89,13 +91,20 @@ def fold_files(
         folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         folding.fold(sorted({one.measurement.round for one in mine}), [*mine, *liveness])
         events += folding.events.values()
+        if heard is not None:
+            heard += heard_networks(folding.state, policy)
     return events
 
 
 async def fold_store(
-    database: Database, until: int, policy: Policy, fingerprints: Fingerprints = OWN
+    database: Database,
+    until: int,
+    policy: Policy,
+    fingerprints: Fingerprints = OWN,
+    heard: list[HeardNetwork] | None = None,
 ) -> list[Event]:
-    """The events that follow from all stored measurements up to a round.
+    """The events that follow from all stored measurements up to a round; `heard` as in
+    `fold_files`.
 
     Raises StoreUnavailableError.
     """
@@ -110,6 +119,8 @@ async def fold_store(
             stored = await database.facts.facts(chunk[0] - window, chunk[-1], service)
             folding.fold(chunk, stored)
         events += folding.events.values()
+        if heard is not None:
+            heard += heard_networks(folding.state, policy)
     return events
 
 
@@ -122,21 +133,48 @@ async def replay(
     policy: Policy | None = None,
     fingerprints: Fingerprints = OWN,
     networks: bool = False,
+    err: TextIO | None = None,
 ) -> None:
     """Fold everything up to `to_ms` and print the events that changed at or after `from_ms`.
 
     Older rounds are folded too: baselines need them, and an event must not depend on the period
-    that is printed. Raises StoreUnavailableError.
+    that is printed. Without events, why there are none goes to `err` with `as_json`, else to
+    `out`. Raises StoreUnavailableError.
     """
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
+    heard: list[HeardNetwork] = []
     if isinstance(source, Database):
-        events = await fold_store(source, until, policy, fingerprints)
+        events = await fold_store(source, until, policy, fingerprints, heard)
     else:
-        events = fold_files(source, until, policy, fingerprints)
+        events = fold_files(source, until, policy, fingerprints, heard)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
-    out.write(lines(shown) if as_json else _event_table(shown, networks).encode())
+    reasons = heard_text(heard) if networks or not events else ""
+    if not shown and events:
+        reasons = "the events are older than --from\n"
+    text = _event_table(shown, networks) + ("" if as_json else reasons)
+    out.write(printed(shown) if as_json else text.encode())
     out.flush()
+    if as_json and not shown and err is not None:
+        err.write(f"no events: {reasons}")
+
+
+def heard_text(heard: Sequence[HeardNetwork]) -> str:
+    """Which networks could be judged and what was missing in the others, a line for each target in
+    a country."""
+    if not heard:
+        return "no measurement of a service was found\n"
+    lines = []
+    for (target, country), some in groupby(sorted(heard), lambda each: (each.target, each.country)):
+        places = list(some)
+        unheard = [each for each in places if each.missing]
+        count = f"{len(places)} network{'s' if len(places) > 1 else ''}"
+        line = f"{target} in {country}: {count}, {len(places) - len(unheard)} judged"
+        names = [f"AS{each.asn} {each.missing}" for each in unheard[:MAX_NAMED]]
+        more = len(unheard) - len(names)
+        names += [f"and {more} more"] if more else []
+        lines.append(f"{line}; {', '.join(names)}\n" if names else f"{line}\n")
+    return "".join(lines)
 
 
 def _event_table(events: Sequence[Event], networks: bool) -> str:
@@ -165,9 +203,18 @@ def _networks(event: Event) -> str:
     end = "" if event.closed is None else f"    ended {time_text(event.closed)}\n"
     return end + "".join(
         f"    since {time_text(each.onset)}  AS{each.asn}  {each.target}  "
-        f"{each.technique or 'unknown'}  {each.tier}\n"
+        f"{each.technique or 'unknown'}  {each.tier}{_pauses(each)}\n"
         for each in sorted(event.networks, key=lambda each: (each.onset, each.asn, each.target))
     )
+
+
+def _pauses(each: NetworkEvidence) -> str:
+    """The end of a network's last span, and in how many spans it failed."""
+    if not each.spans:
+        return ""
+    _, last, again = each.spans[-1]
+    end = f"  to {time_text(last)}" if again else ""
+    return end + (f"  {len(each.spans)} times" if len(each.spans) > 1 else "")
 
 
 async def run(
@@ -179,16 +226,25 @@ async def run(
     known = load(given.fingerprints)
     try:
         if given.files:
-            named = ((name, _opened(name)) for name in given.files)
-            source = read_files(named)
+            read = read_files(given.files)
+            for line in sorted(read.unsupported):
+                print(f"reachwatch: {line}", file=err)
             await replay(
-                source, given.from_, given.to, given.json, out, policy, known, given.networks
+                read.stored,
+                given.from_,
+                given.to,
+                given.json,
+                out,
+                policy,
+                known,
+                given.networks,
+                err,
             )
             return 0
         database = await open_database(existing_database_url(given))
         try:
             await replay(
-                database, given.from_, given.to, given.json, out, policy, known, given.networks
+                database, given.from_, given.to, given.json, out, policy, known, given.networks, err
             )
         finally:
             await database.close()
@@ -197,12 +253,3 @@ async def run(
             print(f"reachwatch: {line}", file=err)
         return 2
     return 0
-
-
-def _opened(name: str) -> list[bytes]:
-    if name == "-":
-        return sys.stdin.buffer.readlines()
-    try:
-        return Path(name).read_bytes().splitlines()
-    except OSError as error:
-        raise FilesError(f"{name}: {error.strerror}") from None

@@ -204,10 +204,15 @@ def _halved(before: Track, after: Track) -> Track:
 
 
 def _learnt(track: Track, failed: bool, policy: Policy) -> Track:
-    """The track with one more run in its baseline, unless a suspicion has frozen the baseline."""
+    """The track with one more run in its baseline, unless a suspicion has frozen the baseline: one
+    that began before anything had worked here cannot open an event, and freezes nothing."""
     held = track.suspicion
-    if held is not None and (held.alarmed or max(held.sums) >= policy.threshold_micronats):
+    if held is not None and any(held.befores) and max(held.sums) >= policy.threshold_micronats:
         return track
+    if held is not None and held.alarmed:
+        return track
+    if held is not None and not failed and not any(held.befores):
+        track = replace(track, suspicion=None)
     return replace(track, baseline=memory.learn(track.baseline, failed, policy))
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.model import Event, Fact
+from monitor.detection.imported import folding as imported
+from monitor.detection.model import OWN_SOURCE, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Member, Series, ServiceState, TargetNetwork, Track
@@ -60,6 +61,10 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     divided: tuple[str, ...] = ()
     """Vantages that count as a blocked part of the network: with them `likely` needs no quorum, and
     nothing is confirmed."""
+
+
+def _outcome(fact: Fact) -> str:
+    return gates.outcome(fact) if fact.source == OWN_SOURCE else imported.outcome(fact)
 
 
 class Recorder:
@@ -117,7 +122,7 @@ class Recorder:
                 Voice(
                     probe=probe,
                     owner=member.owner,
-                    said="" if fact is None else _SAID.get(gates.outcome(fact), ""),
+                    said="" if fact is None else _SAID.get(_outcome(fact), ""),
                     rule="" if fact is None else fact.verdict.rule,
                     technique="" if fact is None else str(fact.verdict.technique or ""),
                     measurement="" if fact is None else fact.id,

@@ -44,8 +44,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     holds: int = 0
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int = 0
-    """Evidence that the quorum needs, micro-nats; for imports, which have none, that of two
-    runs."""
+    """Evidence that the quorum needs, micro-nats; for imports, which have none, that of an
+    alarm."""
     on_watch: tuple[str, ...] = ()
     """Vantages on watch (`monitor.detection.sequence.split`)."""
     divided: tuple[str, ...] = ()
@@ -242,9 +242,9 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs = _quorum(network, series, voting, len(counted), policy)
         likely = total >= needs
     else:
-        # One pseudo-vantage stands for many volunteers: it needs the evidence of two, unclipped.
+        # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
         total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
-        needs = 2 * policy.threshold_micronats
+        needs = policy.imported_micronats
         likely = total >= needs
     return Tally(
         voting=tuple(voting),

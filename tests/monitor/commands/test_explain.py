@@ -22,6 +22,7 @@ from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
 from monitor.store.upkeep import prune
+from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
 
 LIVED = 40
@@ -93,9 +94,11 @@ async def test_what_cannot_be_explanation_text(store: Database) -> None:
         await explain(store, id)
 
 
+VALUES = {"data": None, "fingerprints": None, "pace": None}
+
+
 async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    url = store.engines.place
-    values = {"database": url, "data": None, "fingerprints": None}
+    values = {**VALUES, "database": store.engines.place, "files": []}
     given = argparse.Namespace(**values, event=await only(store), json=True)
     out = io.StringIO()
     assert await run(given, out) == 0
@@ -103,6 +106,31 @@ async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) 
     missing = argparse.Namespace(**values, event="f" * 16, json=False)
     assert await run(missing, out) == 2
     assert capsys.readouterr().err == (
-        f"reachwatch: {'f' * 16}: no such event in this store, which contains the events of a "
-        "detector (`reachwatch detect`, `up`) but not those of `replay`\n"
+        f"reachwatch: {'f' * 16}: no such event in the store or its replay\n"
     )
+
+
+async def test_what_replay_finds_is_explained_without_a_detector(
+    store: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_detector = await explain(store, await only(store))
+    url = f"sqlite+aiosqlite:///{tmp_path}/other.sqlite"
+    other = await open_database(url)
+    await other.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
+    await other.close()
+    out = io.StringIO()
+    named = {"event": by_detector.event.id, "json": True}
+    assert await run(argparse.Namespace(**VALUES, **named, database=url, files=[]), out) == 0
+    assert msgspec.json.decode(out.getvalue(), type=Explanation) == by_detector
+    file = tmp_path / "all.jsonl"
+    lines = [encode(one.measurement) + b"\n" for one in rounds(range(LIVED), BLOCK)]
+    file.write_bytes(b"".join(lines))
+    # In a file every probe is its own owner, and old enough: the event is the same one.
+    given = {**VALUES, "database": None, "files": [str(file)]}
+    out = io.StringIO()
+    assert await run(argparse.Namespace(**given, **named), out) == 0
+    by_file = msgspec.json.decode(out.getvalue(), type=Explanation)
+    assert by_file.event.onset == by_detector.event.onset
+    assert by_file.moments[0].round == by_detector.moments[0].round
+    assert await run(argparse.Namespace(**given, event="f" * 16, json=True), out) == 2
+    assert capsys.readouterr().err.endswith("no such event in what `replay` finds in these files\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.commands.judge import judge_files
+from monitor.commands.judge import judge_files, run
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
@@ -31,6 +32,7 @@ from tests.monitor.detection.scenes import (
     tcp,
     tls,
 )
+from tests.monitor.interop.samples import document, query, request
 
 BLOCKED = (dns(A1), tcp(A1, Failure.TIMEOUT))
 FINE = (dns(A1), tcp(A1), tls(A1))
@@ -217,3 +219,44 @@ def test_bad_arguments_are_one_line(arguments: tuple[str, ...], words: bytes) ->
     assert done.stdout == b""
     assert done.stderr.count(b"\n") == 1
     assert words in done.stderr
+
+
+def of_ooni(tmp_path: Path, *documents: dict[str, Any], **more: object) -> argparse.Namespace:
+    file = tmp_path / "ooni.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in documents))
+    values = {"control": None, "window": 300.0, "json": True, "fingerprints": None}
+    return argparse.Namespace(**values | {"probe": str(file)} | more)
+
+
+def test_oonis_measurements_are_judged_each_by_its_newest_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = query("t.me", "149.154.167.99")
+    works = {"queries": [good], "requests": [request("https://t.me/")]}
+    fails = {
+        "queries": [query("t.me", failure="dns_nxdomain_error")],
+        "requests": [request("https://t.me/", "dns_nxdomain_error")],
+    }
+    older = document(**works)
+    newer = document(**fails) | {"measurement_start_time": "2026-01-02 00:00:03", "report_id": None}
+    other = document(**works) | {"probe_asn": "AS64501", "report_id": "another"}
+    assert run(of_ooni(tmp_path, newer, older, other)) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted((each["target"], each["state"], each["technique"]) for each in told) == [
+        ("telegram/links", "inconclusive", "dns.nxdomain"),
+        ("telegram/links", "ok", None),
+    ]
+
+
+def test_oonis_measurements_without_a_verdict_say_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(of_ooni(tmp_path, document("ndt"))) == 2
+    assert "ooni.jsonl: OONI's test ndt is not supported (supported: " in capsys.readouterr().err
+    site = document("web_connectivity", queries=[query("www.example.org", "192.0.2.1")])
+    assert run(of_ooni(tmp_path, site)) == 0
+    assert capsys.readouterr().err == "reachwatch: judge: no run of a service in the catalogue\n"
+    assert run(of_ooni(tmp_path, site | {"probe_cc": 7})) == 2
+    assert "ooni.jsonl:1: probe_cc: " in capsys.readouterr().err
+    assert run(of_ooni(tmp_path, site, control=str(tmp_path / "ooni.jsonl"))) == 2
+    assert "--control does not apply" in capsys.readouterr().err

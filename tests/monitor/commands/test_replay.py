@@ -6,15 +6,27 @@ import argparse
 import io
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from monitor.commands.replay import FilesError, event_line, read_files, replay, run
+from monitor.commands.replay import (
+    FOREVER,
+    event_line,
+    fold_files,
+    fold_store,
+    heard_text,
+    lines,
+    replay,
+    run,
+)
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.heard import HeardNetwork
 from monitor.detector.loop import Detector
 from monitor.store.database import open_database
+from monitor.web.api.forms import event_form, rfc3339
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, events_bytes, from_round, rounds
 
@@ -46,8 +58,8 @@ async def replayed(stored: list[Stored], *, as_json: bool = True, **span: int | 
     return out.getvalue()
 
 
-def decoded(lines: bytes) -> list[Event]:
-    return [msgspec.json.decode(line, type=Event) for line in lines.splitlines()]
+def decoded(lines: bytes) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for line in lines.splitlines()]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -66,13 +78,9 @@ async def test_store_emptied_of_conclusions_replays_the_live_events(
         assert b'"tier":"confirmed"' in expected
         random.Random(seed).shuffle(everything)
         await other.facts.add(admitted(everything), ())
-        out = io.BytesIO()
-        await replay(other, None, None, True, out)
-        assert out.getvalue() == expected
+        assert lines(await fold_store(other, FOREVER, Policy())) == expected
         await live.conclusions.clear()
-        out = io.BytesIO()
-        await replay(live, None, None, True, out)
-        assert out.getvalue() == expected
+        assert lines(await fold_store(live, FOREVER, Policy())) == expected
     finally:
         await live.close()
         await other.close()
@@ -98,12 +106,43 @@ async def test_table_for_people() -> None:
     assert lines[0].split()[:4] == ["EVENT", "SERVICE", "COUNTRY", "NETWORKS"]
     assert "AS64501" in lines[1]
     assert "tls.reset.sni" in lines[1]
-    assert await replayed(rounds(range(3)), as_json=False) == b"no events\n"
 
 
-async def test_line_of_an_event_is_its_canonical_encoding() -> None:
-    printed = await replayed(rounds(range(20), BLOCK))
-    assert b"".join(event_line(event) + b"\n" for event in decoded(printed)) == printed
+async def test_json_has_the_form_of_the_api_and_the_networks() -> None:
+    everything = rounds(range(20), BLOCK)
+    (event,) = fold_files(everything, FOREVER, Policy())
+    (printed,) = decoded(await replayed(everything))
+    networks = printed.pop("networks")
+    assert printed == msgspec.to_builtins(event_form(event))
+    assert printed["onset"] == rfc3339(START + 4 * INTERVAL)
+    assert 0.5 < printed["confidence"] <= 1
+    assert [(each["asn"], each["target"]) for each in networks] == [(64501, "wechat/messaging")]
+    assert networks[0]["onset"] == printed["onset"]
+    decoded_again = msgspec.json.decode(event_line(event), type=Event)
+    assert decoded_again == event
+
+
+async def test_no_events_says_why() -> None:
+    quiet = rounds(range(3))
+    text = (await replayed(quiet, as_json=False)).decode().splitlines()
+    assert text[0] == "no events"
+    assert text[1].startswith("wechat/messaging in ")
+    out, err = io.BytesIO(), io.StringIO()
+    await replay(quiet, None, None, True, out, err=err)
+    assert out.getvalue() == b""
+    assert err.getvalue().startswith("no events: wechat/messaging in ")
+    assert await replayed([], as_json=False) == (
+        b"no events\nno measurement of a service was found\n"
+    )
+    late = await replayed(rounds(range(20), BLOCK), as_json=False, from_ms=START + 10**9)
+    assert late == b"no events\nthe events are older than --from\n"
+
+
+def test_networks_that_were_not_judged_are_named_up_to_a_number() -> None:
+    heard = [HeardNetwork("a/b", "KE", n, "ooni", "3 of 8 runs that worked") for n in range(1, 13)]
+    (line,) = heard_text([*heard, HeardNetwork("a/b", "KE", 99, "ooni")]).splitlines()
+    assert line.startswith("a/b in KE: 13 networks, 1 judged; AS1 3 of 8 runs that worked, AS2 ")
+    assert line.endswith("AS10 3 of 8 runs that worked, and 2 more")
 
 
 async def test_command_reads_files_and_standard_order_does_not_matter(tmp_path: Path) -> None:
@@ -119,7 +158,7 @@ async def test_command_reads_files_and_standard_order_does_not_matter(tmp_path: 
     assert outs[0] == outs[1]
     # In a file the owner is the probe and the role is the one it claims.
     (event,) = decoded(outs[0])
-    assert event.tier == "confirmed"
+    assert event["tier"] == "confirmed"
 
 
 async def test_command_reads_the_store_of_the_options(tmp_path: Path) -> None:
@@ -150,12 +189,3 @@ async def test_missing_file_and_bad_store_give_one_line(tmp_path: Path) -> None:
     told = err.getvalue().splitlines()
     assert told[0] == f"reachwatch: {tmp_path}/none.jsonl: No such file or directory"
     assert len(told) == 2
-
-
-def test_same_id_with_other_contents_is_a_fault() -> None:
-    first, second = rounds([0])[0], rounds([1])[0]
-    other = msgspec.structs.replace(second.measurement, id=first.measurement.id)
-    same = [encode(first.measurement)] * 2
-    assert len(read_files([("a", same)])) == 1
-    with pytest.raises(FilesError, match=r"b:1: id \w+ occurs twice with different contents"):
-        read_files([("a", same), ("b", [encode(other)])])

@@ -6,7 +6,6 @@ replay says the same, as often as it is asked.
 from __future__ import annotations
 
 import asyncio
-import io
 import random
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from monitor.commands.replay import replay
+from monitor.commands.replay import FOREVER, fold_store, lines
 from monitor.detection.model import Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
@@ -69,9 +68,7 @@ def straight(stored: Sequence[Stored], policy: Policy) -> ServiceState:
 
 
 async def replayed(database: Database) -> bytes:
-    out = io.BytesIO()
-    await replay(database, None, None, True, out)
-    return out.getvalue()
+    return lines(await fold_store(database, FOREVER, Policy()))
 
 
 async def delivered(stored: Sequence[Stored], rng: random.Random, place: Path) -> None:

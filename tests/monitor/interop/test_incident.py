@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.commands.replay import replay
+from monitor.commands.replay import FOREVER, fold_store, lines, replay
 from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
@@ -23,12 +23,10 @@ START = int(BEGIN.timestamp() * 1000)
 
 async def replayed(folder: Path) -> bytes:
     database = await open_database(url(folder))
-    out = io.BytesIO()
     try:
-        await replay(database, None, None, True, out)
+        return lines(await fold_store(database, FOREVER, Policy()))
     finally:
         await database.close()
-    return out.getvalue()
 
 
 async def test_one_event_with_its_onset_and_end_the_same_bytes_in_any_order(
@@ -76,10 +74,14 @@ async def test_the_table_says_of_each_network_since_when(tmp_path: Path) -> None
         await replay(database, None, None, False, out, networks=True)
     finally:
         await database.close()
-    _, event, ended, *networks = out.getvalue().decode().splitlines()
+    _, event, ended, *rest = out.getvalue().decode().splitlines()
+    networks, heard = rest[:2], rest[2:]
     assert "AS64500" in event
     assert ended.startswith("    ended 2026-03-10T")
-    assert len(networks) == 2
+    assert heard == [
+        "telegram/dc in KE: 3 networks, 3 judged",
+        "telegram/web in KE: 3 networks, 3 judged",
+    ]
     assert all(line.startswith("    since 2026-03-07T0") for line in networks)
     assert {"telegram/dc", "telegram/web"} == {line.split()[3] for line in networks}
 

@@ -116,7 +116,10 @@ def test_judge_and_replay_use_them(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "g.csv").write_bytes(row())
     run(capsys, "fingerprints", "import", str(tmp_path / "f.csv"), str(tmp_path / "g.csv"), *into)
     assert json.loads(run(capsys, *judge, *into)[1])["technique"] is None
-    assert run(capsys, "replay", str(probe), *into)[:2] == (0, "no events\n")
+    assert run(capsys, "replay", str(probe), *into)[:2] == (
+        0,
+        "no events\nsrv/chat in ID: 1 network, 0 judged; AS0 country or network not known\n",
+    )
     (tmp_path / "known" / "h.csv").write_bytes(row(scope="world"))
     for words in (judge, ("replay", str(probe))):
         status, out, err = run(capsys, *words, *into)
