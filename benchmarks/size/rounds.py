@@ -115,7 +115,7 @@ class Rounds:
         stored = Stored(
             measurement=measurement, owner=f"owner-{probe}", role=role, enrolled=at - 10**10
         )
-        return Admitted(stored=stored, line=encode(measurement), received=started + 2_000)
+        return Admitted(stored=stored, line=encode(measurement), received=at + 60 * probe + 2_000)
 
 
 def _targets() -> list[tuple[str, str, tuple[EndpointRef, ...]]]:

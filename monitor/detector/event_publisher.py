@@ -43,9 +43,8 @@ class EventPublisher:
         self._sent: dict[tuple[str, str], bytes] = {}
 
     async def on_change(self, events: Sequence[Event]) -> None:
-        """The detector's `on_change`: publish soon."""
-        if events:
-            self._wake.set()
+        """The detector's `on_change`: publish soon, also when it is not known what has changed."""
+        self._wake.set()
 
     async def run(self, url: str, user: str, secret: str) -> None:
         """Publish until cancelled; reconnects by itself."""

@@ -83,8 +83,9 @@ class Detector:
     `holder` names this process in the lease. `clock` gives Unix milliseconds and decides only
     when a round is over, never what is concluded from it. `observe_lag` gets the seconds from a
     round's end until its conclusions are saved. `on_change` gets events whose state, tier,
-    technique, targets or networks changed, after they were saved; an exception in it ends the
-    loop. `on_retest` gets what should be measured again at once.
+    technique, targets or networks changed, after they were saved, and none when this detector
+    takes over; an exception in it ends the loop. `on_retest` gets what should be measured again at
+    once.
     """
 
     database: Database
@@ -147,6 +148,8 @@ class Detector:
             return False
         if self._services is None:
             self._services = await self._load()
+            if self.on_change is not None:
+                await self.on_change([])  # the leader before may have saved and not published
         await self._read_arrivals(self._services)
         folded = await self._refold_recent(self._services)
         folded |= await self._advance(self._services)
