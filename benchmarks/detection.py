@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.world import blocks
+from benchmarks.world import blocks, crowd
 from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
@@ -29,7 +29,17 @@ from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
 
 POLICY = Policy()
-PARTS = ("independent", "cost", "delays", "retests", "parts", "alarms", "liars")
+PARTS = (
+    "independent",
+    "cost",
+    "delays",
+    "retests",
+    "parts",
+    "alarms",
+    "liars",
+    "strangers",
+    "fleets",
+)
 SIZES = (3, 3, 5)
 LIAR_SIZES = (5, 5)
 SHARE_LYING = 0.4
@@ -103,6 +113,16 @@ def divided(job: tuple[int, int, int]) -> tuple[tuple[int, int], Mapping[str, Pa
     return (size, behind), parted(
         size, behind, seed=seed, tries=TRIES_A_WORLD, policy=POLICY, rates=STEADY
     )
+
+
+def stranger(plan: crowd.Plan) -> tuple[str, crowd.Outcomes]:
+    return crowd.tried(plan, POLICY, STEADY)
+
+
+def fleet(job: tuple[int, int, int, int]) -> tuple[str, crowd.Outcomes]:
+    size, countries, tries, seed = job
+    some = crowd.fleet(size, countries, tries=tries, seed=seed, policy=POLICY)
+    return f"{size:,} vantages in {countries} countries", some
 
 
 def parts_of(
@@ -184,6 +204,19 @@ def main() -> int:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             thirds = [(size, size // 3, each) for size in (6, 10) for each in tried_in]
             print("\n" + "\n".join(table(parts_of(every(divided, thirds)))))
+        if "strangers" in parts:
+            plans = [
+                (*plan, typed, each, TRIES_A_WORLD)
+                for typed in (True, False)
+                for plan in crowd.PLANS
+                for each in range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            ]
+            title = "Strangers that begin to lie together; rounds of 300 s"
+            print("\n" + "\n".join(crowd.table(title, every(stranger, plans))))
+        if "fleets" in parts:
+            sizes = [(*each, max(4, min(40, 20_000 // each[0])), seed) for each in crowd.FLEETS]
+            title = "A full typed block of one network, 2 % of all vantages failing at any time"
+            print("\n" + "\n".join(crowd.table(title, every(fleet, sizes))))
         honest = None
         if "alarms" in parts:
             honest = added(every(watched, worlds(settled(SIZES), given.years, seed)))

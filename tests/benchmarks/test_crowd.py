@@ -1,0 +1,32 @@
+"""Sleepers and fleets of the simulation, in worlds that are small enough for a test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.world.crowd import Outcomes, fleet, line, sleepers, table
+from benchmarks.world.rates import RATES
+from monitor.detection.policy import Policy
+
+STEADY = replace(RATES, online_day=1.0, online_night=1.0)
+
+
+def test_two_sleepers_of_five_confirm_nothing_and_three_do() -> None:
+    two = sleepers(5, 2, "accuse", seed=3, tries=2, policy=Policy(), rates=STEADY)
+    three = sleepers(5, 3, "accuse", seed=3, tries=2, policy=Policy(), rates=STEADY)
+    assert (two.tries, two.reached[3]) == (2, 0)
+    assert three.reached[3] == 2
+
+
+def test_fleets_of_every_size_find_the_block() -> None:
+    for size, countries in ((10, 3), (60, 6)):
+        found = fleet(size, countries, tries=2, seed=1, policy=Policy())
+        assert found.reached[3] == found.tries == 2
+        assert max(found.minutes) < 30
+
+
+def test_rows_of_the_same_name_are_added() -> None:
+    some = Outcomes(2, [0, 2, 1, 1], [10.0, float("inf")])
+    said = table("title", [("a", some), ("a", some), ("b", some)])
+    assert len(said) == 4
+    assert said[2] == line("a", Outcomes(4, [0, 4, 2, 2], [10.0, float("inf")] * 2))
