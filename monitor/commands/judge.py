@@ -24,11 +24,11 @@ from monitor.commands.measurement_files import (
     read_files,
 )
 from monitor.commands.terminal import table
+from monitor.detection.facts.background import background
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.round_facts import nearest_controls
 from monitor.detection.judge.target import judge
-from monitor.detection.layers.quic import quic_passes
 from monitor.detection.model import Verdict
 from monitor.interop import files
 from monitor.interop.fingerprints.directory import load
@@ -144,13 +144,13 @@ def judge_files(
             later=True,
         )
         alive = subject.liveness.get((measurement.probe, measurement.round), [])
-        quic = quic_passes(
+        others = background(
             m
             for m in subject.measured
             if (m.probe, m.round) == (measurement.probe, measurement.round)
             and m.target != measurement.target
         )
-        verdicts.append(judge(measurement, alive, controls, fingerprints, quic))
+        verdicts.append(judge(measurement, alive, controls, fingerprints, others))
     if not verdicts:
         err.write(f"reachwatch: {label[0]}: no measurement of a target\n")
     out.writelines(map(_line, verdicts) if as_json else _verdict_table(verdicts))

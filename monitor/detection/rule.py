@@ -59,6 +59,19 @@ def forged_answer(layer: Layer) -> Rule[Any]:
     )
 
 
+def background_fails(layer: Layer, *kinds: Kind) -> Rule[Any]:
+    """The rule for a weak sign where others fail in the same round as well."""
+    return Rule(
+        f"{layer}.background",
+        lambda f: f.troubled and f.kind in kinds,
+        State.INCONCLUSIVE,
+        "Of the targets and liveness hosts that this vantage reached in this round, a tenth or "
+        "more needed a second attempt: losses, a full table of connections or a limit explain a "
+        "failure without proof as well.",
+        evidence=("background_fails",),
+    )
+
+
 def family_broken(layer: Layer) -> Rule[Any]:
     """The rule for an address family that does not work at this vantage."""
     return Rule(

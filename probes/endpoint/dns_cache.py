@@ -10,21 +10,23 @@ something is wrong. Answers are not judged here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import PendingLookup, begin_lookup
-from probes.wire.failure import Failure
+from probes.steps.dns import UNANSWERED, PendingLookup, begin_lookup
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
 QTYPES = ("A", "AAAA")
-_UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
+_AGAIN_PART = 0.75
+"""Part of the time limit that is left for the second try when the first question is sent again:
+both end at the same time (`probes.steps.dns`)."""
 MAX_REFERENCES = 3
 """Reference resolvers asked about a name that fails; each costs the volunteer two handshakes."""
 
@@ -33,17 +35,21 @@ MAX_REFERENCES = 3
 class _Name:
     """The lookups of one name that have started."""
 
-    system: list[PendingLookup] = field(default_factory=list)
+    system: dict[str, PendingLookup] = field(default_factory=dict)
+    """By query type."""
+    again: dict[str, PendingLookup] = field(default_factory=dict)
+    """The same from a fresh port, once an answer is in doubt."""
     references: list[PendingLookup] = field(default_factory=list)
     silent: list[PendingLookup] = field(default_factory=list)
     innocuous: list[PendingLookup] = field(default_factory=list)
-    """Of an innocuous name, when the machine's own resolver gave no answer for this one."""
+    """Of an innocuous name, once before and once after this one is asked again."""
     asked: set[tuple[str, ResolverRoute]] = field(default_factory=set)
     """Questions to reference resolvers."""
     widened: bool = False
 
     def all(self) -> Iterable[PendingLookup]:
-        return (*self.system, *self.references, *self.silent, *self.innocuous)
+        tried = (*self.system.values(), *self.again.values())
+        return (*tried, *self.references, *self.silent, *self.innocuous)
 
 
 class DNSCache:
@@ -77,8 +83,13 @@ class DNSCache:
         entry = self._names.setdefault(name, _Name())
         if not entry.system and self._system:
             for qtype in QTYPES:
-                entry.system.append(
-                    self._begin(name, qtype, self._system, Purpose.SUBJECT, listen=compare)
+                entry.system[qtype] = self._begin(
+                    name,
+                    qtype,
+                    self._system,
+                    Purpose.SUBJECT,
+                    listen=compare,
+                    on_doubt=partial(self._ask_again, entry, name, qtype, compare),
                 )
         if compare and not entry.references and not entry.silent:
             cheapest = next((way for ways in self._references for way in ways), None)
@@ -88,14 +99,43 @@ class DNSCache:
                 self._begin(name, "A", way, Purpose.CONTRAST, Contrast.SILENT_ADDRESS)
                 for way in self._silent
             ]
-        answered = await _answers(entry.system)
-        if compare and not answered and not entry.innocuous and self._innocuous not in ("", name):
+        answered = [await self._answered(entry, qtype) for qtype in QTYPES]
+        return tuple(dict.fromkeys(address for each in answered for address in each))
+
+    async def _answered(self, entry: _Name, qtype: str) -> tuple[str, ...]:
+        """Addresses by the first try or, when that was not answered, by the second."""
+        if (pending := entry.system.get(qtype)) is None:
+            return ()
+        first = await pending.first()
+        if first.failure in UNANSWERED and qtype in entry.again:
+            first = await entry.again[qtype].first()
+        return first.answers
+
+    def _ask_again(self, entry: _Name, name: str, qtype: str, compare: bool) -> None:
+        """Ask from a fresh port, because a table of connections may be full or a packet lost; and
+        with `compare` an innocuous name beside it, before and after: a resolver that limits its
+        queries or is faulty fails that one as well."""
+        beside = compare and not entry.innocuous and self._innocuous not in ("", name)
+
+        def ask_innocuous() -> None:
             why, kind = Purpose.CONTRAST, Contrast.INNOCUOUS_NAME
-            if await _unanswered(entry.system):
-                entry.innocuous = [
+            if beside:
+                entry.innocuous.append(
                     self._begin(self._innocuous, "A", self._system, why, kind, listen=False)
-                ]
-        return answered
+                )
+
+        ask_innocuous()
+        entry.again[qtype] = self._begin(
+            name,
+            qtype,
+            self._system,
+            Purpose.SUBJECT,
+            Contrast.REPEAT,
+            listen=compare,
+            timeout=_AGAIN_PART * self._timeouts.dns,
+        )
+        ask_innocuous()
+        entry.again[qtype].relay(entry.system[qtype])
 
     async def references(self, name: str, *, widen: bool = False) -> tuple[str, ...]:
         """Return the addresses that reference resolvers give: the one already asked, or with
@@ -167,6 +207,8 @@ class DNSCache:
         contrast: Contrast | None = None,
         *,
         listen: bool = True,
+        timeout: float | None = None,
+        on_doubt: Callable[[], None] | None = None,
     ) -> PendingLookup:
         # Nobody answers at a silent address: only the window is waited for.
         silent = contrast is Contrast.SILENT_ADDRESS
@@ -181,14 +223,9 @@ class DNSCache:
             purpose=purpose,
             contrast=contrast,
             window=self._timeouts.window if listen else 0.0,
-            timeout=self._timeouts.window if silent else self._timeouts.dns,
+            timeout=self._timeouts.window if silent else timeout or self._timeouts.dns,
+            on_doubt=on_doubt,
         )
-
-
-async def _unanswered(lookups: Iterable[PendingLookup]) -> bool:
-    """Whether the resolver failed in a way in which an overloaded one fails for every name."""
-    first = [await pending.first() for pending in tuple(lookups)]
-    return any(lookup.failure in _UNANSWERED for lookup in first)
 
 
 async def _answers(lookups: Iterable[PendingLookup]) -> tuple[str, ...]:

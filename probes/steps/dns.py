@@ -10,7 +10,7 @@ network never raise.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -42,17 +42,24 @@ _MAX_EVIDENCE = 16
 _MAX_DATAGRAMS = 64
 """Datagrams read for one question; more is a flood."""
 _FORMERR = 1
+UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
+"""How a resolver fails that is overloaded, limits its queries or loses packets."""
 _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS_MISBEHAVING))
 """Answers after which a stub asks its next nameserver (glibc 2.41, resolv/res_send.c, 2025)."""
 
 
 class PendingLookup:
-    """A lookup in progress: its first answer early, and every answer once its window is over."""
+    """A lookup in progress: its first answer early, and every answer once its window is over.
 
-    __slots__ = ("_final", "_first")
+    `on_doubt` is called once, as soon as the question has to be sent again or was not answered: now
+    the name may be asked from another port, and another name beside it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_final", "_first", "_on_doubt")
+
+    def __init__(self, on_doubt: Callable[[], None] | None = None) -> None:
         loop = asyncio.get_running_loop()
+        self._on_doubt = on_doubt
         self._first: asyncio.Future[DNSLookup] = loop.create_future()
         self._final: asyncio.Future[DNSLookup] = loop.create_future()
 
@@ -65,10 +72,27 @@ class PendingLookup:
         """Wait for the end of the window, and return the observation with every reply."""
         return await asyncio.shield(self._final)
 
+    def doubt(self) -> None:
+        """The question has to be sent again, or was not answered."""
+        if self._on_doubt is not None:
+            on_doubt, self._on_doubt = self._on_doubt, None
+            on_doubt()
+
     def set_first(self, observation: DNSLookup) -> None:
         """Make `first` return this, unless it has returned another."""
         if not self._first.done():
+            if observation.failure in UNANSWERED:
+                self.doubt()
             self._first.set_result(observation)
+
+    def relay(self, other: PendingLookup) -> None:
+        """Make the other's `first` return an answer of this one, when that comes earlier."""
+
+        def answered(first: asyncio.Future[DNSLookup]) -> None:
+            if not first.cancelled() and first.result().failure not in UNANSWERED:
+                other.set_first(first.result())
+
+        self._first.add_done_callback(answered)
 
     def set_final(self, observation: DNSLookup) -> None:
         """Make `finish` (and `first`) return this."""
@@ -89,6 +113,7 @@ class _Request:
     contrast: Contrast | None
     window: float
     timeout: float
+    pending: PendingLookup
 
 
 @dataclass(slots=True)
@@ -167,22 +192,23 @@ def begin_lookup(
     contrast: Contrast | None = None,
     window: float = WINDOW,
     timeout: float = TIMEOUT,
+    on_doubt: Callable[[], None] | None = None,
 ) -> PendingLookup:
     """Start a lookup in the caller's task group, which also waits for its window to end.
 
     `qtype` is `A` or `AAAA`, `started_us` the start of the measurement on the network's clock;
-    `window` and `timeout` are seconds. `took_us` of the observation ends with the first reply or
-    the failure, not with the window.
+    `window` and `timeout` are seconds, `on_doubt` as in `PendingLookup`. `took_us` of the
+    observation ends with the first reply or the failure, not with the window.
 
     A sequence of routes is asked in order, as a stub resolver asks its nameservers: the next one
     when one is silent, unreachable, or answers REFUSED or SERVFAIL. The observation is then the
     first usable answer, or what the first nameserver did; `evidence` says what those before did
     (`ns1_generic_timeout_error`). `timeout` holds for each.
     """
+    pending = PendingLookup(on_doubt)
     request = _Request(
-        network, endpoint, name, qtype, started_us, purpose, contrast, window, timeout
+        network, endpoint, name, qtype, started_us, purpose, contrast, window, timeout, pending
     )
-    pending = PendingLookup()
     if isinstance(via, ResolverRoute):
         group.create_task(_ask_one(request, via, pending))
     else:
@@ -320,6 +346,7 @@ class _Listener:
                 with within(part * self._state.request.timeout):
                     return await self._first_valid()
             except TimeoutError:
+                self._state.request.pending.doubt()
                 if number < last:
                     self._state.evidence["sent_again"] = None
         if "malformed" in self._state.evidence or "oversized" in self._state.evidence:

@@ -73,10 +73,18 @@ def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
 def lie(sock: socket.socket, order: dict[str, Any]) -> None:
     """Answer the name falsely, pass other questions on to the resolver."""
     lied = asked = 0
+    hushed_until = 0.0
     while True:
         payload, sender = sock.recvfrom(4096)
         asked += 1
-        false = forged(dns.message.from_wire(payload), order)
+        query = dns.message.from_wire(payload)
+        false = forged(query, order)
+        if "hush" in order:
+            if false is not None and not hushed_until:
+                hushed_until = time.monotonic() + order["hush"]
+            if time.monotonic() < hushed_until:
+                continue
+            false = None
         if asked <= order.get("patience", 0):  # so many questions are answered, whatever they are
             false = None
         if false is not None:

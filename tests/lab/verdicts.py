@@ -17,8 +17,10 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
         wrong.append(f"judged {sorted(verdicts)} of {record['targets']}")
     for target, said in sorted(verdicts.items()):
         expected = {case.state if target == record["victim"] else "ok"}
+        if target == record["victim"] and case.or_state:
+            expected |= {case.or_state}
         if case.everyone:  # what does not need the broken part may still work
-            expected |= {case.state}
+            expected |= {case.state, *filter(None, (case.or_state,))}
         if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})

@@ -142,6 +142,10 @@ class DNSServer:
     secure: bool = False
     """Whether DoT and DoH listen as well (they need a certificate, made once a process)."""
     seen: list[tuple[str, str, str, int]] = field(default_factory=list)
+    dead_flows: int = 0
+    """Over UDP the first so many source ports are never answered, as with a full NAT table."""
+    ports: list[int] = field(default_factory=list)
+    """The source ports over UDP, in order of their first question."""
     udp_port: int = 0
     tcp_port: int = 0
     dot_port: int = 0
@@ -300,8 +304,12 @@ class _UDP(asyncio.DatagramProtocol):
         self._group.create_task(self._answer(wire, sender))
 
     async def _answer(self, wire: bytes, sender) -> None:
-        elapsed = 0.0
+        elapsed, ports = 0.0, self._server.ports
+        if sender[1] not in ports:
+            ports.append(sender[1])
         for delay, payload in self._server.replies("udp", wire):
+            if ports.index(sender[1]) < self._server.dead_flows:
+                return
             await asyncio.sleep(delay - elapsed)
             elapsed = delay
             self._transport.sendto(payload, sender)

@@ -5,7 +5,7 @@ results, and the same endpoint as controls saw it. No judgement here."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.detection.facts.kinds import Kind
@@ -50,6 +50,8 @@ class StepFacts:
     """The control passed this step at this very address."""
     repeated: bool = False
     """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
+    troubled: bool = field(default=False, kw_only=True)
+    """Other connections of this vantage die at random in this round."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from monitor.detection.facts.background import RoundBackground, background
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
     Kind,
@@ -38,8 +39,12 @@ class VantageStatus:
     """Most international hosts passed; None when they were not measured."""
     domestic: bool | None = None
     quic: bool | None = None
-    """Whether QUIC of other targets passed in the same round
-    (`monitor.detection.layers.quic.quic_passes`); set by the caller, who has their measurements."""
+    """Whether QUIC of others passed in the same round."""
+    resolver_troubled: bool = False
+    """The resolver fails innocuous names, or answers others only when it is asked again
+    (`monitor.detection.facts.background`)."""
+    flows_troubled: bool = False
+    """Connections of others die at random."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     udp: frozenset[tuple[int, int]] = frozenset()
@@ -87,7 +92,11 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
     named = [host for host in hosts if host.ref.host]
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
     dates = dated > 0 and dated >= valid
+    alive = background(liveness)
     return VantageStatus(
+        quic=alive.quic,
+        resolver_troubled=alive.resolver_troubled,
+        flows_troubled=alive.flows_troubled,
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
         families=frozenset(address.family for address in addresses if _passed_here(address)),
@@ -123,6 +132,17 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
             if address.family in status.families or _passed_here(address)
         }
     return views
+
+
+def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:
+    """The status for one measurement, with the background of the round: the liveness hosts and the
+    targets beside the one that is judged."""
+    return replace(
+        here,
+        quic=round_.quic,
+        resolver_troubled=here.resolver_troubled or round_.resolver_troubled,
+        flows_troubled=here.flows_troubled or round_.flows_troubled,
+    )
 
 
 def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:

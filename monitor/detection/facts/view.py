@@ -110,8 +110,8 @@ class EndpointView:
     ref: EndpointRef
     lookups: dict[str, DNSLookup] = field(default_factory=dict)
     """The system resolver's answer by query type."""
-    attempts: dict[str, int] = field(default_factory=dict)
-    """How often, at least, the system resolver was asked, by query type."""
+    asked_again: set[str] = field(default_factory=set)
+    """Query types that the system resolver was asked once more, from a fresh port."""
     references: list[DNSLookup] = field(default_factory=list)
     silent: list[DNSLookup] = field(default_factory=list)
     innocuous_lookups: list[DNSLookup] = field(default_factory=list)
@@ -188,8 +188,8 @@ def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
         old = endpoint.lookups.get(seen.qtype)
         if old is None or (dns_kind(seen) is Kind.OK and dns_kind(old) is not Kind.OK):
             endpoint.lookups[seen.qtype] = seen
-        sent = 2 if "sent_again" in seen.evidence else 1
-        endpoint.attempts[seen.qtype] = endpoint.attempts.get(seen.qtype, 0) + sent
+        if seen.contrast is Contrast.REPEAT:
+            endpoint.asked_again.add(seen.qtype)
     elif seen.purpose is Purpose.REFERENCE:
         endpoint.references.append(seen)
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
+
+from monitor.detection.facts.background import RoundBackground, background
 from monitor.detection.facts.liveness import (
     VantageStatus,
+    beside,
     clock_off,
     control_view,
     vantage_status,
@@ -33,13 +36,11 @@ from monitor.detection.judge.known_verdicts import (
     measurement_of,
     recognise,
 )
-from monitor.detection.judge.target import Control, judge_beside
-from monitor.detection.layers.quic import quic_passes
+from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
 from monitor.detection.policy import Policy
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role
-from probes.wire.observation import QUICHandshake
 from probes.wire.protocol import protocol
 
 _Key = tuple[str, int]
@@ -138,9 +139,14 @@ class RoundJudge:
             if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
                 self._by_target[s.measurement.target].append(s.measurement)
         self._facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
-        self._quic: dict[tuple[str, int, str], list[Measurement]] = defaultdict(list)
-        """Measurements with QUIC by probe, round and service: each is judged beside the others."""
+        self._backgrounds: dict[tuple[str, int, str], RoundBackground] = defaultdict(
+            RoundBackground
+        )
+        """Of the targets of a service, by probe, round and service. Other services do not count,
+        so that a service is judged alike whichever are read with it."""
         self._waiting: list[Stored] = []
+        self._accusing: list[tuple[Stored | StoredLine, Fact]] = []
+        """Those whose verdict may rest on what the service's other targets show."""
 
     def add(self, one: Stored | StoredLine) -> None:
         """Judge a measurement; those of controls and of liveness are ignored, and so is a line
@@ -151,7 +157,8 @@ class RoundJudge:
             if one.source == OWN_SOURCE and (seen := recognise(one.line)) is not None:
                 if seen.target in LIVENESS_TARGETS:
                     return
-                if not _has_quic(seen.endpoints) and not _speaks_quic(seen):
+                if not _has_quic(seen.endpoints):
+                    self._tally(seen)
                     self._add_recognised(one, seen)
                     return
             if (read := read_line(one)) is None:
@@ -160,10 +167,8 @@ class RoundJudge:
         m = one.measurement
         if m.target in LIVENESS_TARGETS:
             return
-        listed = _has_quic(m.endpoints)
-        if listed or any(isinstance(seen, QUICHandshake) for seen in m.observations):
-            self._quic[m.probe, m.round, m.service].append(m)
-        if listed:
+        self._tally(m)
+        if _has_quic(m.endpoints):
             self._waiting.append(one)
         else:
             self._add_in_full(one, self.vantage(m.probe, m.round))
@@ -177,22 +182,46 @@ class RoundJudge:
         """Return the Facts since the last call by service and round, each sorted by (started,
         id)."""
         for one in self._waiting:
-            m = one.measurement
-            # Without liveness nothing is known of the vantage, and QUIC alone is no liveness.
-            here = self.vantage(m.probe, m.round)
-            if (m.probe, m.round) in self._liveness:
-                beside = self._quic[m.probe, m.round, m.service]
-                here = replace(here, quic=quic_passes(o for o in beside if o.target != m.target))
-            self._add_in_full(one, here)
+            self._add_in_full(one, self._beside_others(one.measurement))
         self._waiting = []
-        self._quic.clear()
+        for accusing, fact in self._accusing:
+            self._judge_again(accusing, fact)
+        self._accusing = []
+        self._backgrounds.clear()
         facts, self._facts = self._facts, defaultdict(list)
         for some in facts.values():
             some.sort(key=lambda fact: (fact.started, fact.id))
         return facts
 
+    def _tally(self, m: Any) -> None:
+        key = m.probe, m.round, m.target.partition("/")[0]
+        self._backgrounds[key] += background([m])
+
+    def _beside_others(self, m: Measurement) -> VantageStatus:
+        """The vantage's status, with what the service's other targets show in the round."""
+        here = self.vantage(m.probe, m.round)
+        if (m.probe, m.round) not in self._liveness:
+            # Nothing is known of the vantage, and other targets are no liveness.
+            return here
+        others = self._backgrounds[m.probe, m.round, m.service] - background([m])
+        return beside(here, background(self._liveness[m.probe, m.round]) + others)
+
+    def _judge_again(self, one: Stored | StoredLine, fact: Fact) -> None:
+        """Replace a fact that accuses when the service's other targets are in trouble as well."""
+        if isinstance(one, StoredLine):
+            if (read := read_line(one)) is None:
+                return
+            one = read
+        m = one.measurement
+        if (here := self._beside_others(m)) == self.vantage(m.probe, m.round):
+            return
+        views = self._controls_of(m).views
+        verdict = judge_beside(m, here, views, self._fingerprints)
+        facts = self._facts[m.service, m.round]
+        facts[facts.index(fact)] = msgspec.structs.replace(fact, verdict=verdict)
+
     def vantage(self, probe: str, round: int) -> VantageStatus:
-        """The status of a probe's vantage in a round, QUIC excepted."""
+        """The status of a probe's vantage in a round, by its liveness alone."""
         return self._status(probe, round)[0]
 
     def _status(self, probe: str, round: int) -> tuple[VantageStatus, bytes]:
@@ -257,6 +286,8 @@ class RoundJudge:
             method=record_of(m.observations).method if foreign else "",
         )
         self._facts[m.target.partition("/")[0], m.round].append(fact)
+        if not foreign and verdict.state in OPEN_STATES:
+            self._accusing.append((one, fact))
 
     def _controls_of(self, measurement: Any) -> _Controls:
         """The online controls that are valid for a measurement. `pending`: without one, those of
@@ -311,10 +342,6 @@ def read_line(one: StoredLine) -> Stored | None:
 
 def _has_quic(endpoints: Sequence[EndpointRef]) -> bool:
     return any(protocol(ref.protocol).layer == Layer.QUIC for ref in endpoints)
-
-
-def _speaks_quic(recognised: Any) -> bool:
-    return any(type(seen).__name__ == QUICHandshake.__name__ for seen in recognised.observations)
 
 
 def facts_of(

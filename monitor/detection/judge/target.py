@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.facts.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.facts.endpoint_context import endpoint_context
 from monitor.detection.facts.liveness import (
     VantageStatus,
+    beside,
     control_view,
     vantage_status,
     with_clock,
@@ -42,16 +43,16 @@ def judge(
     liveness: Sequence[Measurement] = (),
     controls: Sequence[Control] = (),
     fingerprints: Fingerprints = OWN,
-    quic: bool | None = None,
+    others: RoundBackground = NO_BACKGROUND,
 ) -> Verdict:
     """Return the verdict on one measurement of a vantage.
 
     `liveness`: the liveness measurements of the same probe and round. `controls`: the same target
     seen by controls, nearest round first; of those that are online themselves, all of the nearest
-    round count, and one that passes a step is enough. `quic`: whether QUIC of other targets passed
-    in that round (`monitor.detection.layers.quic.quic_passes`). Never raises.
+    round count, and one that passes a step is enough. `others`: the background that the vantage's
+    other targets of that round show. Never raises.
     """
-    here = replace(vantage_status(liveness), quic=quic)
+    here = beside(vantage_status(liveness), background(liveness) + others)
     return judge_beside(measurement, here, online_controls(controls), fingerprints)
 
 

@@ -17,7 +17,7 @@ from monitor.detection.facts.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.http import HTTPFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
 
 UDP = "udp"
@@ -74,6 +74,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         web=page is not None,
         page=context.page(page) if page is not None else None,
         status=(page.status or 0) if page is not None else 0,
+        troubled=context.vantage.flows_troubled,
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
         lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
@@ -189,6 +190,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "The answer is not in the app's protocol.",
         evidence=("foreign_answer",),
     ),
+    background_fails(Layer.APP, Kind.RESET, Kind.TIMEOUT),
     Rule(
         "app.reset",
         lambda f: f.kind is Kind.RESET,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from monitor.detection.facts.background import UNANSWERED
 from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.facts.kinds import (
     CERTIFICATE_KINDS,
@@ -26,7 +27,7 @@ from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.tls import TLSFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule
+from monitor.detection.rule import Rule, background_fails
 from probes.wire.observation import DNSLookup
 from probes.wire.protocol import Transport, protocol
 
@@ -37,7 +38,6 @@ class LookupFacts:
 
     kind: Kind
     reach: Reach
-    attempts: int = 1
     proven: bool = False
     """An answered address showed a valid certificate for the name."""
     known: bool = False
@@ -68,7 +68,13 @@ class LookupFacts:
     others: bool = False
     """The resolver answers for the liveness names."""
     limits: bool = False
-    """At the same time the resolver failed an innocuous name in the same way."""
+    """At the same time the resolver failed an innocuous name as well, or answered it only when it
+    was asked again."""
+    asked_again: bool = False
+    """It was asked again from a fresh port."""
+    troubled: bool = False
+    """It fails innocuous names of the round, or answers others only when it is asked again; or, for
+    a missing answer, other flows of this vantage die at random."""
     authority: bool = False
     """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
@@ -139,6 +145,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     alike = any(
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )
+    sibling = any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype)
     others_known = honest or bool(context.known - own)
     trusted = {
         special_place(a) for a in context.known | context.proven
@@ -146,7 +153,6 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     return LookupFacts(
         kind=kind,
         reach=reach(kind, control),
-        attempts=endpoint.attempts.get(qtype, 1),
         proven=proven,
         known=known,
         bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
@@ -160,11 +166,22 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         on_path=silent or second or (alike and not honest and not proven and not known),
         lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,
         injected=silent or second,
-        sibling=any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype),
+        sibling=sibling,
         others=context.vantage.resolver_answers,
-        limits=any(dns_kind(q) is kind for q in endpoint.innocuous_lookups),
+        limits=any(map(_failed_at_first, endpoint.innocuous_lookups)),
+        asked_again=qtype in endpoint.asked_again,
+        troubled=not sibling and _troubled(context, kind),
         authority=_authority(endpoint, kind, qtype),
     )
+
+
+def _troubled(context: EndpointContext, kind: Kind) -> bool:
+    here = context.vantage
+    return here.resolver_troubled or (kind is Kind.TIMEOUT and here.flows_troubled)
+
+
+def _failed_at_first(lookup: DNSLookup) -> bool:
+    return dns_kind(lookup) in UNANSWERED or "sent_again" in lookup.evidence
 
 
 def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:
@@ -249,7 +266,6 @@ def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str 
     return None
 
 
-_UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
 
 
@@ -287,12 +303,13 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.resolver_limits",
-        lambda f: f.limits and f.kind in _UNANSWERED and not f.sibling,
+        lambda f: f.limits and f.kind in UNANSWERED and not f.sibling,
         State.INCONCLUSIVE,
-        "At the same time the resolver failed an innocuous name in the same way: it limits its "
-        "queries or is faulty.",
+        "At the same time the resolver failed an innocuous name too: it limits its queries or is "
+        "faulty.",
         evidence=("resolver_limits",),
     ),
+    background_fails(Layer.DNS, *UNANSWERED),
     Rule(
         "dns.authority_differs",
         lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,
@@ -367,6 +384,14 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         3_700_000,
     ),
     Rule(
+        "dns.asked_once",
+        lambda f: f.kind in UNANSWERED and not f.asked_again and not f.sibling,
+        State.INCONCLUSIVE,
+        "The resolver was not asked again from a fresh port: a table of connections that is full, "
+        "or one lost packet, explains it as well.",
+        evidence=("asked_once",),
+    ),
+    Rule(
         "dns.refused",
         lambda f: f.kind is Kind.DNS_REFUSED and not f.sibling,
         State.BLOCKED,
@@ -401,10 +426,10 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.timeout",
-        lambda f: f.kind is Kind.TIMEOUT and f.others and f.attempts >= 2,
+        lambda f: f.kind is Kind.TIMEOUT and f.others,
         State.BLOCKED,
-        "No answer for this name, asked at least twice, while the resolver answered every liveness "
-        "name. Loss of UDP packets looks the same. (low)",
+        "No answer for this name, also from a fresh port, while the resolver answered every "
+        "liveness name. Loss of UDP packets looks the same. (low)",
         Technique.DNS_TIMEOUT,
         500_000,
     ),

@@ -15,7 +15,7 @@ from monitor.detection.facts.liveness import foreign_host
 from monitor.detection.facts.view import AddressView
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import HTTPExchange
 
 
@@ -54,6 +54,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         here=any(http_kind(c) is Kind.OK for c in here),
         repeated=address.http_repeated,
         accused=accused,
+        troubled=context.vantage.flows_troubled,
         tls=answer.tls and address.proven,
         status=answer.status or 0,
         # Over TLS that proved itself the page is the service's own, whatever it says.
@@ -178,6 +179,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         Technique.HTTP_RESET_HOST,
         2_400_000,
     ),
+    background_fails(Layer.HTTP, Kind.TIMEOUT),
     Rule(
         "http.timeout.host",
         lambda f: f.kind is Kind.TIMEOUT and _dies(f),

@@ -5,7 +5,7 @@ The first datagrams contain the service's name, and anyone on the path can read 
 them (Russia since 2023, China since 2024). But many homes and offices drop all of UDP 443. So
 missing answers count as blocking only when another QUIC handshake passed from the same vantage in
 the same round: with our reflector, another address or endpoint of the target, or another target
-(`quic_passes`; the caller sets `Standing.quic`).
+(`VantageStatus.quic`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ from monitor.detection.facts.kinds import (
 )
 from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
-from probes.wire.measurement import Measurement
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    family_broken,
+    forged_answer,
+    local_refusal,
+)
 from probes.wire.observation import QUICHandshake
 
 
@@ -102,17 +107,6 @@ def passed(kind: Kind) -> bool:
     return reached(kind) or kind is Kind.ALERT
 
 
-def quic_passes(measured: Iterable[Measurement]) -> bool | None:
-    """Return whether QUIC passed in these measurements of one vantage and round: False when all
-    that was tried met silence, None when none was. Names and contrasts do not matter."""
-    return _any_passes(
-        seen
-        for measurement in measured
-        for seen in measurement.observations
-        if isinstance(seen, QUICHandshake)
-    )
-
-
 def quic_facts(context: EndpointContext, address: AddressView, accused: bool) -> QUICFacts | None:
     """Return the facts of QUIC at one address; None when it was not tried."""
     if address.quic is None:
@@ -134,6 +128,7 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         here=any(p.quic_repeated or _passed(p.quic) for p in here),
         repeated=address.quic_repeated,
         accused=accused,
+        troubled=context.vantage.flows_troubled,
         family_dead=context.family_dead(address),
         innocuous=quic_kind(innocuous) if innocuous else None,
         tainted=tainted,
@@ -168,7 +163,10 @@ def _elsewhere(context: EndpointContext, address: AddressView) -> bool | None:
     ]
     if any(other.quic_repeated for other in others):
         return True
-    found = {_any_passes(each for each in seen if each is not None), context.vantage.quic}
+    found = {
+        _any_passes(each for each in seen if each is not None),
+        context.vantage.quic,
+    }
     return True if True in found else False if False in found else None
 
 
@@ -236,6 +234,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "tried: this network lets no QUIC through, as many homes and offices do.",
         evidence=("no_quic_here",),
     ),
+    background_fails(Layer.QUIC, Kind.TIMEOUT),
     Rule(
         "quic.timeout.sni",
         lambda f: f.silent and f.by_name,

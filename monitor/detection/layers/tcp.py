@@ -10,7 +10,13 @@ from monitor.detection.facts.endpoint_context import EndpointContext, Reach, Ste
 from monitor.detection.facts.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    family_broken,
+    forged_answer,
+    local_refusal,
+)
 
 _CUT = (Kind.RESET, Kind.TIMEOUT, Kind.PROHIBITED, Kind.UNREACHABLE)
 
@@ -41,6 +47,7 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         reach=reach(kind, seen),
         here=Kind.OK in here,
         repeated=address.tcp_repeated or address.tls is not None or address.http is not None,
+        troubled=context.vantage.flows_troubled,
         family_dead=context.family_dead(address),
         accused=accused,
         icmp=icmp_evidence(address.tcp),
@@ -81,6 +88,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         Technique.TCP_UNREACHABLE,
         3_100_000,
     ),
+    background_fails(Layer.TCP, Kind.RESET, Kind.REFUSED, Kind.TIMEOUT),
     Rule(
         "tcp.reset",
         lambda f: f.kind is Kind.RESET,

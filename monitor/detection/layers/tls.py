@@ -27,7 +27,7 @@ from monitor.detection.facts.kinds import (
 )
 from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, forged_answer
+from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import Contrast
 
 
@@ -98,6 +98,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         reach=reach(kind, kinds),
         here=any(p.proven for p in here),
         repeated=address.tls_repeated or (address.http is not None and address.http.tls),
+        troubled=context.vantage.flows_troubled,
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
         innocuous=innocuous,
@@ -265,7 +266,11 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         Technique.TLS_MITM_CA_SIGNED,
         4_700_000,
     ),
-    *(rule(kind) for kind in DEATHS for rule in (_sni, _other, _untold)),
+    # What dies by name needs no quiet background, unless it is silence.
+    *(_sni(kind) for kind in DEATHS if kind is not Kind.TIMEOUT),
+    background_fails(Layer.TLS, Kind.RESET, Kind.TIMEOUT, Kind.EOF),
+    _sni(Kind.TIMEOUT),
+    *(rule(kind) for kind in DEATHS for rule in (_other, _untold)),
     Rule(
         "tls.unclear",
         lambda _: True,

@@ -9,7 +9,13 @@ from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.rule import Rule, family_broken, forged_answer, local_refusal
+from monitor.detection.rule import (
+    Rule,
+    background_fails,
+    family_broken,
+    forged_answer,
+    local_refusal,
+)
 
 _TOLD = (Kind.UNREACHABLE, Kind.PROHIBITED, Kind.REFUSED, Kind.RESET)
 UDP_RULES: tuple[Rule[AppFacts], ...] = (
@@ -51,6 +57,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "through.",
         evidence=("no_udp_here",),
     ),
+    background_fails(Layer.UDP, Kind.TIMEOUT),
     Rule(
         "udp.timeout",
         lambda f: f.kind is Kind.TIMEOUT,

@@ -105,6 +105,8 @@ EVIDENCE = {
     "after_trigger": "shown soon after the service's name had died there",
     "allow_list_network": "only listed addresses get through in this network",
     "answer_lacks": "the answer lacks what the control is shown",
+    "asked_once": "the resolver was not asked again from another port",
+    "background_fails": "other connections of this vantage fail at times as well",
     "by_authority": "the name's own servers answer so from there",
     "by_service": "the service itself says so, with its own certificate",
     "captive_portal": "a sign-in page stands in the way",

@@ -40,6 +40,8 @@ class Case:
     """How wrong the probe's clock is, as libfaketime takes it; its own process alone."""
     rounds: int = 1
     """The probe measures so often, each time knowing what failed before; the last one counts."""
+    or_state: str = ""
+    """Chance decides between this state of the victim and the first."""
     everyone: bool = False
     """It concerns every service: there is no bystander, though some may not feel it."""
 

@@ -8,6 +8,8 @@ from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
+HUSH_SECONDS = 7
+"""Longer than a lookup and its second try."""
 LARGE_BYTES = 1100
 """Packets to servers that are larger are dropped by somebody on the path."""
 
@@ -20,6 +22,14 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             alive = (*plan.international, plan.echo, plan.domestic)
             order = {"name": EVERY, "upstream": plan.resolver, "whole_path": False}
             world.interfere({"dns": order | {"rcode": "REFUSED", "patience": 2 * len(alive)}})
+        case "hush":
+            # Asked for the victim it says nothing, to anybody, until the second try is over.
+            order = {"name": victim.host.name, "upstream": plan.resolver, "whole_path": False}
+            world.interfere({"dns": order | {"hush": HUSH_SECONDS}})
+        case "flows":
+            # A full table: of four source ports one is not forwarded, whatever is sent from it.
+            for over in ("udp", "tcp"):
+                world.nft(f"add rule inet c f iifname pr1 {over} sport & 6 == 2 drop")
         case "house_filter":
             order = {"name": victim.host.name, "upstream": plan.resolver, "whole_path": False}
             world.interfere({"dns": order | {"address": "0.0.0.0", "address6": "::"}})

@@ -55,6 +55,11 @@ def both(failure: str, **other: Any) -> tuple[AnyObservation, ...]:
     return (GOOD_DNS, *OK_TCP, tls(A1, failure, **other), tls(A2, failure, **other))
 
 
+def asked_twice(failure: str) -> tuple[AnyObservation, ...]:
+    """From two ports."""
+    return dns(failure=failure), dns(failure=failure, **REPEAT)
+
+
 def plain(*seen: AnyObservation) -> tuple[AnyObservation, ...]:
     return (dns(A1, at=HTTP), tcp(A1, at=HTTP), *seen)
 
@@ -75,10 +80,10 @@ FORGED_TLS = (tcp(FORGED), foreign(FORGED, 62))
 
 BLOCKED: dict[Technique, tuple[tuple[AnyObservation, ...], dict[str, Any]]] = {
     Technique.DNS_NXDOMAIN: ((dns(failure=Failure.DNS_NXDOMAIN),), {}),
-    Technique.DNS_REFUSED: ((dns(failure=Failure.DNS_REFUSED),), {}),
-    Technique.DNS_SERVFAIL: ((dns(failure=Failure.DNS_SERVFAIL),), {}),
+    Technique.DNS_REFUSED: (asked_twice(Failure.DNS_REFUSED), {}),
+    Technique.DNS_SERVFAIL: (asked_twice(Failure.DNS_SERVFAIL), {}),
     Technique.DNS_EMPTY: ((dns(),), {}),
-    Technique.DNS_TIMEOUT: ((dns(failure=TIMEOUT, evidence=("sent_again",)),), {}),
+    Technique.DNS_TIMEOUT: (asked_twice(TIMEOUT), {}),
     Technique.DNS_INJECTION_BOGON: ((dns("10.10.10.10"),), {}),
     Technique.DNS_INJECTION_BLOCKPAGE: (
         (

@@ -82,9 +82,52 @@ async def test_a_dropped_name_times_out():
         lookups = await names.observations(NAME, "e", 0)
         own = [o for o in lookups if o.resolver == "system"]
         assert {o.failure for o in own if o.contrast is None} == {"generic_timeout_error"}
-        (beside,) = (o for o in own if o.contrast is not None)
-        assert (beside.contrast, beside.name) == (Contrast.INNOCUOUS_NAME, "innocuous.test")
-        assert beside.failure == "dns_nxdomain_error"
+        again = [o for o in own if o.contrast is Contrast.REPEAT]
+        assert {(o.qtype, o.failure) for o in again} == {
+            ("A", "generic_timeout_error"),
+            ("AAAA", "generic_timeout_error"),
+        }
+        beside = [o for o in own if o.contrast is Contrast.INNOCUOUS_NAME]
+        assert [(o.name, o.failure) for o in beside] == [
+            ("innocuous.test", "dns_nxdomain_error")
+        ] * 2
+        # Beside the second question, not when all is over.
+        ended = min(o.at_us + o.took_us for o in own if o.failure == "generic_timeout_error")
+        assert all(abs(o.at_us - again[0].at_us) < 50_000 and o.at_us < ended for o in beside)
+
+
+async def test_who_is_refused_is_asked_again_from_a_fresh_port_at_once():
+    async with internet({NAME: Rcode("REFUSED")}) as net:
+        names = net.dns_cache()
+        assert await names.system(NAME) == ()
+        seen = [(name, qtype) for _, name, qtype, _ in net.system.seen]
+        assert sorted(seen) == [
+            ("innocuous.test", "A"),
+            ("innocuous.test", "A"),
+            (NAME, "A"),
+            (NAME, "A"),
+            (NAME, "AAAA"),
+            (NAME, "AAAA"),
+        ]
+        assert len(set(net.system.ports)) == len(net.system.ports) == 6
+
+
+async def test_a_flow_that_dies_is_no_missing_answer():
+    """A resend from the same port would die as well; the answer to the second port is used as soon
+    as it comes."""
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        net.system.dead_flows = 2
+        names = net.dns_cache()
+        assert await names.system(NAME) == ("127.0.0.1",)
+        answered_us = net.network.clock_us()
+        lookups = await names.observations(NAME, "e", names._started_us)
+        first, again = (
+            next(o for o in lookups if (o.resolver, o.qtype, o.contrast) == ("system", "A", kind))
+            for kind in (None, Contrast.REPEAT)
+        )
+        assert (first.failure, again.failure) == ("generic_timeout_error", None)
+        ended = answered_us - names._started_us
+        assert again.at_us + again.took_us <= ended < first.at_us + first.took_us
 
 
 async def test_a_denied_name_asks_for_no_other():

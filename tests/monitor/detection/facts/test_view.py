@@ -80,13 +80,15 @@ def test_resolvers_are_kept_apart() -> None:
     one = view(
         measured(
             dns(A1, evidence=("sent_again",)),
+            dns(qtype="AAAA", failure=TIMEOUT),
+            dns(qtype="AAAA", failure=TIMEOUT, **REPEAT),
             dns(A2, resolver="other"),
             reference(A2),
             reference(A2, **SILENT),
         )
     )[TLS.id]
-    assert set(one.lookups) == {"A"}
-    assert one.attempts == {"A": 2}
+    assert set(one.lookups) == {"A", "AAAA"}
+    assert one.asked_again == {"AAAA"}
     assert len(one.references) == 1
     assert len(one.silent) == 1
     assert answers(one.lookups.values()) == {A1}

@@ -20,6 +20,7 @@ from tests.monitor.detection.scenes import (
     INNOCUOUS,
     OWN_HOST,
     REFLECTOR,
+    REPEAT,
     SILENT,
     TLS,
     V6,
@@ -316,16 +317,17 @@ def test_no_contrast_names_no_technique() -> None:
 
 
 def test_bare_dns_timeouts_need_a_resolver_that_answers_others() -> None:
-    lost = dns(failure=TIMEOUT, evidence=("sent_again",))
-    assert verdict(lost).technique is Technique.DNS_TIMEOUT
-    assert verdict(dns(failure=TIMEOUT)).state is State.INCONCLUSIVE
+    lost = (dns(failure=TIMEOUT), dns(failure=TIMEOUT, **REPEAT))
+    assert verdict(*lost).technique is Technique.DNS_TIMEOUT
+    once = verdict(dns(failure=TIMEOUT, evidence=("sent_again",)))
+    assert (once.state, once.evidence) == (State.INCONCLUSIVE, ("asked_once",))
     shaky = alive()
     shaky[0] = measured(
         *shaky[0].observations,
         endpoints=(*shaky[0].endpoints, endpoint("tls", "l9.example")),
         target=shaky[0].target,
     )
-    assert verdict(lost, liveness=shaky).state is State.INCONCLUSIVE
+    assert verdict(*lost, liveness=shaky).state is State.INCONCLUSIVE
 
 
 def hosts(count: int) -> list[Any]:

@@ -8,12 +8,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
+from monitor.detection.facts.background import RoundBackground, background
 from monitor.detection.facts.endpoint_context import Reach, endpoint_context
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.facts.view import view
 from monitor.detection.judge.target import judge
-from monitor.detection.layers.quic import QUIC_RULES, QUICFacts, quic_facts, quic_passes
+from monitor.detection.layers.quic import QUIC_RULES, QUICFacts, quic_facts
 from monitor.detection.model import State, Verdict
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
@@ -58,6 +59,11 @@ def facts(
     return quic_facts(case, mine.at(A1, 443), False)
 
 
+def quic_known(passes: bool | None) -> RoundBackground:
+    """Whether QUIC of other targets passed."""
+    return RoundBackground(quic_passed=passes is True, quic_silent=passes is False)
+
+
 def verdict(*seen: AnyObservation, beside: Any = None, **other: Any) -> Verdict:
     given = {"endpoints": (QUIC,)} | other
     known = given.pop("quic", None)
@@ -66,7 +72,7 @@ def verdict(*seen: AnyObservation, beside: Any = None, **other: Any) -> Verdict:
         measured(dns(A1, at=QUIC), *seen, **given),
         alive() if liveness is None else liveness,
         [GOOD] if beside is None else beside,
-        quic=known,
+        others=quic_known(known),
     )
 
 
@@ -146,7 +152,10 @@ def test_elsewhere(
     rest: tuple[AnyObservation, ...], known: bool | None, elsewhere: bool | None
 ) -> None:
     got = facts(
-        quic(A1, TIMEOUT), *rest, endpoints=(QUIC, SECOND), standing=VantageStatus(quic=known)
+        quic(A1, TIMEOUT),
+        *rest,
+        endpoints=(QUIC, SECOND),
+        standing=VantageStatus(quic=known),
     )
     assert got is not None
     assert got.elsewhere is elsewhere
@@ -155,10 +164,11 @@ def test_elsewhere(
 def test_passes() -> None:
     silent = measured(quic(A1, TIMEOUT), endpoints=(QUIC,))
     good = measured(quic(A1), endpoints=(QUIC,))
-    assert quic_passes([]) is None
-    assert quic_passes([measured(tls(A1))]) is None
-    assert quic_passes([silent]) is False
-    assert quic_passes([silent, good]) is True
+    assert background([]).quic is None
+    assert background([measured(tls(A1))]).quic is None
+    assert background([silent]).quic is False
+    assert background([silent, good]).quic is True
+    assert (background([silent, good]) - background([good])).quic is False
 
 
 def test_no_quic_here_is_said_and_nobody_accused() -> None:
@@ -272,7 +282,9 @@ BOTH = control(
 
 def whole(seen: list[QUICHandshake], known: bool | None) -> Verdict:
     names = [dns(A1, A2, at=at) for at in (QUIC, SECOND)]
-    return judge(measured(*names, *seen, endpoints=(QUIC, SECOND)), alive(), [BOTH], quic=known)
+    return judge(
+        measured(*names, *seen, endpoints=(QUIC, SECOND)), alive(), [BOTH], others=quic_known(known)
+    )
 
 
 @given(st.lists(handshakes, max_size=10), st.sampled_from([None, False, True]))
@@ -344,6 +356,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ("quic.timeout", SILENCE, {"innocuous": SILENCE, "tainted": True, "reflector": OK}),
         ("quic.untold", SILENCE, {"innocuous": SILENCE, "tainted": True, "elsewhere": True}),
         ("quic.timeout.sni", SILENCE, {"innocuous": OK, "tainted": True}),
+        ("quic.background", SILENCE, {"innocuous": OK, "troubled": True}),
         ("quic.untold", SILENCE, {"elsewhere": True}),
         ("quic.untold", SILENCE, {"reflector": OK}),
         # Nothing else over QUIC was seen: nobody is accused.
