@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a decoded measurement may enter the store: its probe, id and time. Pure.
+"""Whether a measurement may enter the store: its probe, id and time. Pure.
+
+Only the envelope is read. Observations that are not valid are left out by whoever reads them:
+decoding them here as well would cost more than everything else that the collector does.
 
 The topic tells which probe sent it, because the broker lets a probe write only there; role, owner
 and enrolment come from the registry, never from the payload. Names
@@ -14,16 +17,9 @@ from collections.abc import Container
 import msgspec
 
 from monitor.collector.countries import COUNTRIES
-from monitor.detection.model import Stored
-from monitor.store.records import Admitted, Probe
-from probes.wire.measurement import (
-    LIVENESS_TARGETS,
-    Measurement,
-    Role,
-    Vantage,
-    measurement_id,
-    round_grid_ms,
-)
+from monitor.store.records import Probe
+from probes.wire.codec import Envelope, EnvelopeVantage
+from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id, round_grid_ms
 
 MALFORMED_BATCH = "malformed_batch"
 MALFORMED_LINE = "malformed_line"
@@ -67,6 +63,8 @@ REASONS = (
 )
 """Every reason for quarantine: a closed list, because it is a label of a metric."""
 
+_ROLES = frozenset(role.value for role in Role)
+_RESERVED = frozenset(each.partition("/")[0] for each in LIVENESS_TARGETS)
 MAX_AHEAD_MS = 5 * 60_000
 """A clock further ahead is wrong: its rounds would be in the future."""
 MAX_AGE_MS = 90 * 86_400_000
@@ -97,69 +95,40 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 def admit(
-    measurement: Measurement,
-    line: bytes,
+    envelope: Envelope,
     probe: Probe | None,
     topic_probe: str,
     now: int,
     known_targets: Container[str] | None = None,
-) -> Admitted | Rejection:
-    """Check one measurement. `probe` is the registry's record of `topic_probe`, None without one;
-    `now` is the time of arrival, Unix milliseconds; `known_targets` are those of the catalogue,
-    None where any is accepted."""
-    if measurement.probe != topic_probe:
-        return Rejection(FOREIGN_PROBE, f"the measurement names {measurement.probe}")
-    match _role_of(probe):
-        case Rejection() as rejection:
-            return rejection
-        case (probe, role):
-            pass
-    expected = measurement_id(measurement.probe, measurement.epoch, measurement.sequence)
-    if measurement.id != expected:
-        return Rejection(WRONG_ID, f"id {measurement.id}, its epoch and sequence give {expected}")
-    if _uses_reserved_name(measurement.target):
-        return Rejection(RESERVED_TARGET, f"{measurement.target} is a reserved name")
-    if measurement.vantage.country not in COUNTRIES:
-        return Rejection(UNKNOWN_COUNTRY, f"country {measurement.vantage.country}")
-    if (
-        known_targets is not None
-        and measurement.target not in known_targets
-        and measurement.target not in LIVENESS_TARGETS
-    ):
-        return Rejection(UNKNOWN_TARGET, f"{measurement.target} is not in this catalogue")
-    if (wrong := _time_error(measurement, probe.enrolled, now)) is not None:
-        return wrong
-    return Admitted(
-        stored=Stored(
-            measurement=measurement,
-            owner=probe.owner,
-            role=role,
-            enrolled=probe.enrolled,
-            received=now,
-        ),
-        line=line,
-        received=now,
-    )
-
-
-def _role_of(probe: Probe | None) -> tuple[Probe, Role] | Rejection:
+) -> Rejection | None:
+    """Check one measurement; None when it is admitted. `probe` is the registry's record of
+    `topic_probe`, None without one; `now` is the time of arrival, Unix milliseconds;
+    `known_targets` are those of the catalogue, None where any is accepted."""
+    if envelope.probe != topic_probe:
+        return Rejection(FOREIGN_PROBE, f"the measurement names {envelope.probe}")
     if probe is None:
         return Rejection(UNKNOWN_PROBE, "not enrolled here")
     if probe.revoked is not None:
         return Rejection(REVOKED_PROBE, "revoked")
-    try:
-        return probe, Role(probe.role)
-    except ValueError:
+    if probe.role not in _ROLES:
         return Rejection(UNKNOWN_ROLE, f"role {probe.role[:40]!r}")
+    expected = measurement_id(envelope.probe, envelope.epoch, envelope.sequence)
+    if envelope.id != expected:
+        return Rejection(WRONG_ID, f"id {envelope.id}, its epoch and sequence give {expected}")
+    if envelope.service in _RESERVED and envelope.target not in LIVENESS_TARGETS:
+        return Rejection(RESERVED_TARGET, f"{envelope.target} is a reserved name")
+    if envelope.vantage.country not in COUNTRIES:
+        return Rejection(UNKNOWN_COUNTRY, f"country {envelope.vantage.country}")
+    if (
+        known_targets is not None
+        and envelope.target not in known_targets
+        and envelope.target not in LIVENESS_TARGETS
+    ):
+        return Rejection(UNKNOWN_TARGET, f"{envelope.target} is not in this catalogue")
+    return _time_error(envelope, probe.enrolled, now)
 
 
-def _uses_reserved_name(target: str) -> bool:
-    """Whether it uses the reserved name of liveness without being it."""
-    names = {each.partition("/")[0] for each in LIVENESS_TARGETS}
-    return target.partition("/")[0] in names and target not in LIVENESS_TARGETS
-
-
-def _time_error(measurement: Measurement, enrolled: int, now: int) -> Rejection | None:
+def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | None:
     """An impossible time. The clock of the probe is wrong; NTP corrects it."""
     ahead = max(measurement.started, measurement.round) - now
     if ahead > MAX_AHEAD_MS:
@@ -176,7 +145,7 @@ def _time_error(measurement: Measurement, enrolled: int, now: int) -> Rejection 
     return None
 
 
-def _round_error(measurement: Measurement) -> str:
+def _round_error(measurement: Envelope) -> str:
     round, interval = measurement.round, measurement.interval_ms
     if interval and not LEAST_INTERVAL_MS <= interval <= MOST_INTERVAL_MS:
         return f"interval of {interval} ms"
@@ -188,7 +157,7 @@ def _round_error(measurement: Measurement) -> str:
     return ""
 
 
-def within_networks(named: set[tuple[str, int]], place: Vantage) -> Rejection | None:
+def within_networks(named: set[tuple[str, int]], place: EnvelopeVantage) -> Rejection | None:
     """Add the network of a probe; reject it once there are too many."""
     network = place.country, place.asn
     if network not in named:

@@ -24,9 +24,9 @@ from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.collector.roster import Roster
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
-from monitor.store.records import Admitted, Quarantined, StoreUnavailableError
+from monitor.store.records import AdmittedBatch, Quarantined, StoreUnavailableError
 from monitor.store.registry import Registry
-from probes.wire.codec import TooNewError, WireError, decode_status
+from probes.wire.codec import Envelope, EnvelopeVantage, TooNewError, WireError, decode_status
 
 LOG = logging.getLogger("reachwatch.collector")
 GROUP_MEASUREMENTS = 1000
@@ -55,17 +55,25 @@ class _Group:
     """One commit and what follows from it."""
 
     def __init__(self) -> None:
-        self.admitted: list[Admitted] = []
+        self.admitted: list[AdmittedBatch] = []
+        self.measurements = 0
         self.quarantined: list[Quarantined] = []
         self.acks: list[tuple[str, str, int, float]] = []
         self.bytes = 0
         self.statuses: dict[str, Received] = {}
-        self.seen: dict[str, Admitted] = {}
+        self.seen: dict[str, tuple[int, EnvelopeVantage]] = {}
+        """Probe -> (when it was heard, where it is)."""
 
     @property
     def full(self) -> bool:
-        size = len(self.admitted) + len(self.quarantined)
+        size = self.measurements + len(self.quarantined)
         return size >= GROUP_MEASUREMENTS or self.bytes >= GROUP_BYTES
+
+    def admit(self, arrived: Received, batch: AdmittedBatch) -> None:
+        self.admitted.append(batch)
+        self.measurements += len(batch.entries)
+        self.bytes += len(batch.payload)
+        self.seen[arrived.probe] = (arrived.received, batch.entries[-1][1].vantage)
 
     def quarantine(self, arrived: Received, rejection: Rejection, payload: bytes) -> None:
         self.quarantined.append(
@@ -103,12 +111,18 @@ class Ingest:
         """Store and acknowledge. What the store has not taken within FINISH_SECONDS after `stop`
         stays unacknowledged."""
         try:
-            while (first := await self._intake.get()) is not None:
-                await self._commit(await self._gather(first))
-        except StoreUnavailableError as error:
+            async with asyncio.TaskGroup() as tasks:
+                committing: asyncio.Task[None] | None = None
+                while (first := await self._intake.get()) is not None:
+                    # The next group is unpacked while the one before it is committed.
+                    group = await self._gather(first)
+                    if committing is not None:
+                        await committing
+                    committing = tasks.create_task(self._commit(group))
+        except* StoreUnavailableError as errors:
             LOG.warning(
                 "stopped before all messages were acknowledged; probes send them again: %s",
-                error,
+                errors.exceptions[0],
             )
 
     async def _gather(self, first: Received) -> _Group:
@@ -170,24 +184,34 @@ class Ingest:
         probe = await self._retry(lambda: self._roster.probe(arrived.probe))
         for bad in unpacked.bad:
             group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
-        for measurement, line in unpacked.measurements:
-            group.bytes += len(line)
-            outcome = admission.admit(
-                measurement, line, probe, arrived.probe, arrived.received, self._known_targets
-            )
-            if isinstance(outcome, Admitted):
-                named = self._roster.targets(arrived.probe)
-                networks = self._roster.networks(arrived.probe)
-                outcome = (
-                    admission.within_targets(named, measurement.target)
-                    or admission.within_networks(networks, measurement.vantage)
-                    or outcome
+        entries: list[tuple[int, Envelope]] = []
+        named = self._roster.targets(arrived.probe)
+        networks = self._roster.networks(arrived.probe)
+        for place, envelope in unpacked.entries:
+            rejection = (
+                admission.admit(
+                    envelope, probe, arrived.probe, arrived.received, self._known_targets
                 )
-            if isinstance(outcome, Admitted):
-                group.admitted.append(outcome)
-                group.seen[arrived.probe] = outcome
+                or admission.within_targets(named, envelope.target)
+                or admission.within_networks(networks, envelope.vantage)
+            )
+            if rejection is None:
+                entries.append((place, envelope))
             else:
-                group.quarantine(arrived, outcome, line)
+                group.quarantine(arrived, rejection, unpacked.lines[place])
+        if entries and probe is not None:
+            group.admit(
+                arrived,
+                AdmittedBatch(
+                    payload=arrived.payload,
+                    lines=len(unpacked.lines),
+                    entries=tuple(entries),
+                    owner=probe.owner,
+                    role=probe.role,
+                    enrolled=probe.enrolled,
+                    received=arrived.received,
+                ),
+            )
 
     def _take_status(self, group: _Group, arrived: Received) -> None:
         try:
@@ -202,7 +226,7 @@ class Ingest:
     async def _commit(self, group: _Group) -> None:
         if group.admitted or group.quarantined:
             added = await self._retry(
-                lambda: self._store.facts.add(group.admitted, group.quarantined)
+                lambda: self._store.facts.add_batches(group.admitted, group.quarantined)
             )
             counters = self._counters
             counters.ingested += added.new
@@ -212,10 +236,10 @@ class Ingest:
                 counters.quarantined[admission.CONFLICTING_ID] += added.conflicting
             counters.quarantined.update(one.reason for one in group.quarantined)
             now = self._clock()
-            for one in group.admitted:
-                measured = one.stored.measurement
-                ended = measured.started + measured.took_us // 1000
-                counters.lag.observe((now - ended) / 1000)
+            for batch in group.admitted:
+                for _, measured in batch.entries:
+                    ended = measured.started + measured.took_us // 1000
+                    counters.lag.observe((now - ended) / 1000)
         for ack in group.acks:
             self._acknowledger.add(*ack)
         await self._record_seen(group)
@@ -226,10 +250,9 @@ class Ingest:
                 await self._roster.record_seen(
                     probe, arrived.received, status=arrived.payload, at_once=True
                 )
-            for probe, one in group.seen.items():
-                vantage = one.stored.measurement.vantage
+            for probe, (received, place) in group.seen.items():
                 await self._roster.record_seen(
-                    probe, one.received, country=vantage.country, asn=vantage.asn
+                    probe, received, country=place.country, asn=place.asn
                 )
         except StoreUnavailableError as error:
             # The next heartbeat writes it.

@@ -14,8 +14,8 @@ from monitor.collector import admission
 from monitor.collector.rates import MALFORMED_UNITS, units
 from probes.runtime.compression import zstd
 from probes.wire import codec
-from probes.wire.codec import BatchHeader, TooNewError, WireError
-from probes.wire.measurement import VERSION, Measurement
+from probes.wire.codec import BatchHeader, Envelope, TooNewError, WireError
+from probes.wire.measurement import VERSION
 
 HEADER_BYTES = 4096
 MAX_BAD_LINES = 20
@@ -35,8 +35,10 @@ class UnpackedBatch(msgspec.Struct, frozen=True, kw_only=True):
 
     header: BatchHeader | None
     """None when the header could not be read: nothing to acknowledge."""
-    measurements: tuple[tuple[Measurement, bytes], ...] = ()
-    """(decoded, line as sent)."""
+    lines: tuple[bytes, ...] = ()
+    """As sent."""
+    entries: tuple[tuple[int, Envelope], ...] = ()
+    """(place among the lines, envelope) of those that have a valid envelope."""
     bad: tuple[Malformed, ...] = ()
     bytes: int = 0
     """Decompressed."""
@@ -58,19 +60,21 @@ def unpack(payload: bytes) -> UnpackedBatch:
     except WireError as error:
         bad = Malformed(admission.MALFORMED_BATCH, str(error), payload)
         return UnpackedBatch(header=readable_header(payload), bad=(bad,))
-    good: list[tuple[Measurement, bytes]] = []
+    good: list[tuple[int, Envelope]] = []
     wrong: list[Malformed] = []
-    for number, line in enumerate(batch.lines, 1):
+    for place, line in enumerate(batch.lines):
         try:
-            good.append((codec.decode(line), line))
+            good.append((place, codec.decode_envelope(line)))
         except WireError as error:
+            detail = f"line {place + 1}: {error}"
             if _is_newer(line):
-                raise TooNewError(f"line {number}: {error}") from None
-            wrong.append(Malformed(admission.MALFORMED_LINE, f"line {number}: {error}", line))
+                raise TooNewError(detail) from None
+            wrong.append(Malformed(admission.MALFORMED_LINE, detail, line))
     size = sum(map(len, batch.lines))
     return UnpackedBatch(
         header=batch.header,
-        measurements=tuple(good),
+        lines=batch.lines,
+        entries=tuple(good),
         bad=_bounded(wrong),
         bytes=size,
         cost=units(len(batch.lines), size),

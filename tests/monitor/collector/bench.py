@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.collector.counters import Counters
-from monitor.store.records import Added, Admitted, Probe, Quarantined, StoreUnavailableError
-from probes.wire.codec import BatchHeader, encode, encode_batch
+from monitor.store.records import Added, AdmittedBatch, Probe, Quarantined, StoreUnavailableError
+from probes.wire.codec import BatchHeader, decode_batch, encode, encode_batch
 from probes.wire.measurement import Measurement, Vantage, measurement_id
 
 EPOCH = "spool"
@@ -69,19 +69,24 @@ class Memory:
     def registry(self) -> Any:
         return self
 
-    async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
+    async def add_batches(
+        self, batches: Sequence[AdmittedBatch], quarantined: Sequence[Quarantined]
+    ) -> Added:
         await asyncio.sleep(self.slow)
         self._answer()
-        self.calls.append(len(admitted))
+        self.calls.append(sum(len(each.entries) for each in batches))
         new = duplicate = conflicting = 0
-        for one in admitted:
-            known = self.rows.setdefault(one.stored.measurement.id, one.line)
-            if known is one.line:
-                new += 1
-            elif known == one.line:
-                duplicate += 1
-            else:
-                conflicting += 1
+        for batch in batches:
+            lines = decode_batch(batch.payload).lines
+            assert len(lines) == batch.lines
+            for place, one in batch.entries:
+                known = self.rows.setdefault(one.id, lines[place])
+                if known is lines[place]:
+                    new += 1
+                elif known == lines[place]:
+                    duplicate += 1
+                else:
+                    conflicting += 1
         self.quarantine += quarantined
         return Added(new, duplicate, conflicting)
 

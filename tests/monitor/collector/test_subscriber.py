@@ -136,10 +136,10 @@ async def test_no_acknowledgement_before_the_commit(embedded: House) -> None:
         def facts(self) -> Slow:
             return self
 
-        async def add(self, *parts: object) -> object:
+        async def add_batches(self, *parts: object) -> object:
             self.adding.set()
             await self.release.wait()
-            return await embedded.database.facts.add(*parts)  # type: ignore[arg-type]
+            return await embedded.database.facts.add_batches(*parts)  # type: ignore[arg-type]
 
     slow = Slow()
     async with (
@@ -166,8 +166,8 @@ async def test_a_crash_between_commit_and_acknowledgement_is_harmless(embedded: 
         def facts(self) -> Dying:
             return self
 
-        async def add(self, *parts: object) -> object:
-            await embedded.database.facts.add(*parts)  # type: ignore[arg-type]
+        async def add_batches(self, *parts: object) -> object:
+            await embedded.database.facts.add_batches(*parts)  # type: ignore[arg-type]
             raise Crash
 
     async with voice(embedded, embedded.one) as probe:

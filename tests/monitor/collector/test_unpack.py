@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from monitor.collector import admission, unpack
 from monitor.collector.unpack import UnpackedBatch
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_PACKET_BYTES
-from probes.wire.codec import BatchHeader, TooNewError, encode, encode_batch
+from probes.wire.codec import (
+    BatchHeader,
+    TooNewError,
+    decode,
+    encode,
+    encode_batch,
+    envelope_of,
+)
 from tests.monitor.collector.bench import batch, measurement
 
 if sys.version_info >= (3, 14):
@@ -26,8 +33,8 @@ NUL = encode_batch(HEADER, [encode(measurement()).replace(b"spool", b"sp\\u0000l
 def test_a_good_batch() -> None:
     got = unpack.unpack(batch(sequences=range(5), number=9))
     assert got.header == BatchHeader(boot="b", sequence=9)
-    assert [m.sequence for m, _ in got.measurements] == list(range(5))
-    assert all(encode(m) == line for m, line in got.measurements)
+    assert [(place, m.sequence) for place, m in got.entries] == [(n, n) for n in range(5)]
+    assert all(envelope_of(decode(got.lines[place])) == m for place, m in got.entries)
     assert got.bad == ()
 
 
@@ -42,7 +49,7 @@ def test_a_good_batch() -> None:
 def test_any_bytes_give_a_value(payload: bytes) -> None:
     got = unpack.unpack(payload)
     assert isinstance(got, UnpackedBatch)
-    assert got.measurements or got.bad
+    assert got.entries or got.bad
     assert all(bad.reason in admission.REASONS for bad in got.bad)
 
 
@@ -53,7 +60,7 @@ def test_any_lines_keep_the_header(lines: list[bytes]) -> None:
     except TooNewError:
         return
     assert got.header == HEADER
-    assert len(got.measurements) >= 1
+    assert len(got.entries) >= 1
     assert len(got.bad) <= unpack.MAX_BAD_LINES
 
 
@@ -73,7 +80,7 @@ def test_one_bad_line_loses_no_neighbour_and_says_where() -> None:
     lines = [encode(measurement(sequence=n)) for n in range(3)]
     lines[1] = lines[1].replace(b'"round":', b'"ruond":')
     got = unpack.unpack(encode_batch(HEADER, lines))
-    assert [m.sequence for m, _ in got.measurements] == [0, 2]
+    assert [(place, m.sequence) for place, m in got.entries] == [(0, 0), (2, 2)]
     assert got.bad[0].detail.startswith("line 2: ")
     assert "round" in got.bad[0].detail
 
