@@ -7,9 +7,9 @@ A revocation or a new probe is noticed within seconds. No judgement is here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from monitor.store.records import Probe
+from monitor.store.records import Probe, Seen
 from monitor.store.registry import Registry
 
 KNOWN_SECONDS = 4.0
@@ -60,26 +60,18 @@ class Roster:
             entry.targets, entry.networks, entry.day_began = set(), set(), now
         return entry
 
-    async def record_seen(
-        self,
-        id: str,
-        at: int,
-        *,
-        status: bytes | None = None,
-        country: str | None = None,
-        asn: int | None = None,
-        at_once: bool = False,
-    ) -> None:
-        """Write when a probe last sent something, at most once in SEEN_SECONDS unless `at_once`.
+    async def record_seen(self, seen: Sequence[Seen]) -> None:
+        """Write when probes last sent something: each at most once in SEEN_SECONDS, unless it has a
+        status. Raises StoreUnavailableError."""
+        now = self._clock()
+        due = [one for one in seen if one.status is not None or self._is_due(one.probe, now)]
+        await self._registry.record_seen(due)
+        for one in due:
+            self._entry(one.probe).seen = now
 
-        Raises StoreUnavailableError.
-        """
-        entry, now = self._entry(id), self._clock()
-        recently = entry.seen is not None and now - entry.seen < SEEN_SECONDS
-        if recently and not at_once:
-            return
-        await self._registry.record_seen(id, at, status, country, asn)
-        entry.seen = now
+    def _is_due(self, id: str, now: float) -> bool:
+        written = self._entry(id).seen
+        return written is None or now - written >= SEEN_SECONDS
 
     def _entry(self, id: str) -> _Entry:
         entry = self._entries.pop(id, None) or _Entry(self._clock())

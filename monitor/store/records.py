@@ -122,6 +122,17 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """Last status message as sent."""
 
 
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """That a probe sent something, and what it said of itself; None where it said nothing."""
+
+    probe: str
+    at: int
+    """Unix milliseconds."""
+    status: bytes | None = None
+    country: str | None = None
+    asn: int | None = None
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """A right to enrol once or a few times. The secret is stored as SHA-256 only."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from monitor.store.engines import Engines, reading, writing
-from monitor.store.records import Probe, Token
+from monitor.store.records import Probe, Seen, Token
 from monitor.store.tables import probe as probe_table
 from monitor.store.tables import token as token_table
 
@@ -97,26 +97,23 @@ class Registry:
         """Revoke a probe; False when there is none. The time of the first revocation stays."""
         return await self._revoke(probe_table, id, now)
 
-    async def record_seen(
-        self,
-        probe: str,
-        at: int,
-        status: bytes | None = None,
-        country: str | None = None,
-        asn: int | None = None,
-    ) -> None:
-        """Store when a probe last sent something, and its status. An older message that arrives
+    async def record_seen(self, seen: Sequence[Seen]) -> None:
+        """Store when probes last sent something, and their status. An older message that arrives
         late changes nothing, nor does an unknown probe."""
-        reported = {"status": status, "country": country, "asn": asn}
-        values = {name: value for name, value in reported.items() if value is not None}
-        seen = probe_table.c.last_seen
-        change = (
-            sa.update(probe_table)
-            .where(probe_table.c.id == probe, sa.or_(seen.is_(None), seen <= at))
-            .values(last_seen=at, **values)
-        )
+        if not seen:
+            return
         async with writing(self._engines) as connection:
-            await connection.execute(change)
+            for one in seen:
+                reported = {"status": one.status, "country": one.country, "asn": one.asn}
+                last = probe_table.c.last_seen
+                await connection.execute(
+                    sa.update(probe_table)
+                    .where(probe_table.c.id == one.probe, sa.or_(last.is_(None), last <= one.at))
+                    .values(
+                        last_seen=one.at,
+                        **{name: value for name, value in reported.items() if value is not None},
+                    )
+                )
 
     async def _revoke(self, table: sa.Table, id: str, now: int) -> bool:
         change = (

@@ -29,7 +29,7 @@ from monitor.alerts.alert import as_yaml
 from monitor.detection.model import Event, State
 from monitor.detection.policy import Policy
 from monitor.store.database import Database, open_database
-from monitor.store.records import Conclusions, Probe, Token
+from monitor.store.records import Conclusions, Probe, Seen, Token
 from probes.wire.measurement import Role
 from tests.monitor.store.samples import admitted, verdict
 from tests.world.mosquitto import free_port
@@ -180,7 +180,9 @@ class Chain:
 
     async def _heard(self, who: Person) -> None:
         at = now() + (10**7 if who.stays else 0)
-        await self.database.registry.record_seen(who.id, at, country=who.country, asn=who.asn)
+        await self.database.registry.record_seen(
+            [Seen(probe=who.id, at=at, country=who.country, asn=who.asn)]
+        )
 
     async def live(self) -> None:
         """Measurements arrive, are judged, and vantages are heard."""

@@ -45,7 +45,9 @@ _AS_POSTGRES = (
 class PostgreSQL:
     """One server process over one directory; it can be killed and started again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable`: commits wait for the disk, as in production."""
+        self._durable = durable
         self.programs = _programs()
         self.directory = Path(tempfile.mkdtemp(prefix="reach-pg-"))
         self.port = 0
@@ -89,7 +91,7 @@ class PostgreSQL:
             "listen_addresses": "127.0.0.1",
             "port": str(port),
             "unix_socket_directories": str(self.directory),
-            "fsync": "off",
+            "fsync": "on" if self._durable else "off",
             "shared_buffers": "32MB",
             "max_connections": "60",
             "autovacuum": "off",

@@ -32,7 +32,7 @@ from monitor.detection.model import (
 from monitor.detection.policy import Policy
 from monitor.metrics.lags import Lags
 from monitor.store.database import Database, open_database
-from monitor.store.records import Admitted, Conclusions, Probe, Token
+from monitor.store.records import Admitted, Conclusions, Probe, Seen, Token
 from monitor.web.app import make_app
 from monitor.web.site import Site
 from probes.wire.codec import encode
@@ -231,7 +231,9 @@ async def fill(database: Database) -> None:
         probe = Probe(id=person.id, owner="", role="", enrolled=START - HOUR)
         await registry.enrol(token.id, token.secret_sha256, probe, "hash", START - HOUR)
         seen = NOW - 4 * HOUR if person.id == SLEEPING else NOW - MINUTE
-        await registry.record_seen(person.id, seen, country=person.country, asn=person.asn)
+        await registry.record_seen(
+            [Seen(probe=person.id, at=seen, country=person.country, asn=person.asn)]
+        )
     await registry.revoke_probe(GONE, NOW - HOUR)
 
 

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from monitor.collector.counters import Counters
-from monitor.store.records import Added, AdmittedBatch, Probe, Quarantined, StoreUnavailableError
+from monitor.store.records import (
+    Added,
+    AdmittedBatch,
+    Probe,
+    Quarantined,
+    Seen,
+    StoreUnavailableError,
+)
 from probes.wire.codec import BatchHeader, decode_batch, encode, encode_batch
 from probes.wire.measurement import Measurement, Vantage, measurement_id
 
@@ -54,7 +61,7 @@ class Memory:
         self.rows: dict[str, bytes] = {}
         self.quarantine: list[Quarantined] = []
         self.calls: list[int] = []
-        self.said: list[tuple[str, bytes | None, str | None, int | None]] = []
+        self.said: list[Seen] = []
         self.asked = 0
         self.away = ""
         self.refused = 0
@@ -95,16 +102,9 @@ class Memory:
         self.asked += 1
         return self.known.get(id)
 
-    async def record_seen(
-        self,
-        probe: str,
-        at: int,
-        status: bytes | None = None,
-        country: str | None = None,
-        asn: int | None = None,
-    ) -> None:
+    async def record_seen(self, seen: Sequence[Seen]) -> None:
         self._answer()
-        self.said.append((probe, status, country, asn))
+        self.said += seen
 
     def _answer(self) -> None:
         if self.away:

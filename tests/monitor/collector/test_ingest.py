@@ -68,13 +68,14 @@ async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
         assert made.acked[1][:3] == (Q, "q", 0), "probes are served in turn"
         assert made.counters.ingested == 101
         assert made.counters.lag.buckets()[-1][1] == 101
-        assert {(p, c, a) for p, _, c, a in made.memory.said} == {
+        assert {(one.probe, one.country, one.asn) for one in made.memory.said} == {
             (P, "RU", 64501),
             (Q, "RU", 64501),
         }
 
 
-async def test_groups_end_at_a_thousand() -> None:
+async def test_groups_have_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_module, "GROUP_MEASUREMENTS", 1000)
     async with desk() as made:
         for number in range(6):
             made.arrive(batch(sequences=range(number * 400, number * 400 + 400), number=number))
@@ -166,7 +167,7 @@ async def test_statuses_reach_the_registry_and_bad_ones_the_quarantine() -> None
         made.arrive(b"{", status=True)
         made.arrive(encode_message(Status(state="hello")) + b" " * 5000, status=True)
         await eventually(lambda: len(made.memory.quarantine) == 2 and bool(made.memory.said))
-        assert made.memory.said == [(P, hello, None, None)]
+        assert [(one.probe, one.status) for one in made.memory.said] == [(P, hello)]
         assert made.reasons == ["malformed_status"] * 2
         assert made.acked == []
 

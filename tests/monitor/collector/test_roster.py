@@ -4,6 +4,7 @@ import msgspec
 
 from monitor.collector import roster
 from monitor.collector.roster import Roster
+from monitor.store.records import Seen
 from tests.monitor.collector.bench import Memory, P
 
 
@@ -33,13 +34,15 @@ async def test_a_probe_that_enrols_late_is_seen_soon() -> None:
 async def test_last_seen_is_written_seldom_and_statuses_at_once() -> None:
     memory, now = Memory(P), [0.0]
     known = Roster(memory.registry, clock=lambda: now[0])
-    await known.record_seen(P, 1, country="RU", asn=1)
-    await known.record_seen(P, 2, country="RU", asn=1)
-    await known.record_seen(P, 3, status=b"{}", at_once=True)
-    assert [status for _, status, _, _ in memory.said] == [None, b"{}"]
+    first, status = Seen(probe=P, at=1, country="RU", asn=1), Seen(probe=P, at=3, status=b"{}")
+    await known.record_seen([first])
+    await known.record_seen([Seen(probe=P, at=2, country="RU", asn=1)])
+    await known.record_seen([status])
+    assert memory.said == [first, status]
     now[0] = roster.SEEN_SECONDS
-    await known.record_seen(P, 4, country="FR", asn=2)
-    assert memory.said[-1] == (P, None, "FR", 2)
+    later = Seen(probe=P, at=4, country="FR", asn=2)
+    await known.record_seen([later])
+    assert memory.said[-1] == later
 
 
 def test_targets_and_networks_are_of_one_day_and_memory_is_bounded() -> None:

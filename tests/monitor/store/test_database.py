@@ -7,6 +7,7 @@ import pytest
 
 from monitor.store import database
 from monitor.store.database import Database, open_database
+from monitor.store.records import Seen
 from tests.monitor.store.samples import admitted
 from tests.monitor.store.stage import acting, line
 
@@ -20,7 +21,7 @@ async def test_collect_detect_and_serve_share_one_database(url: str) -> None:
         until = time.monotonic() + 2
         while time.monotonic() < until or reads <= 20:
             await store.facts.arrivals(0, 100)
-            await store.registry.record_seen("p-1", 1)
+            await store.registry.record_seen([Seen(probe="p-1", at=1)])
             reads += 1
             await asyncio.sleep(0.005)
         assert int(line(detecting)) > 2

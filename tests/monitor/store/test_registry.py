@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from monitor.store.database import Database, open_database
-from monitor.store.records import Probe, Token
+from monitor.store.records import Probe, Seen, Token
 
 NOW = 1_000_000
 
@@ -103,10 +103,11 @@ async def test_a_revoked_probe_has_no_secret(store: Database) -> None:
 async def test_saw_keeps_the_newest_word(store: Database) -> None:
     await store.registry.add_token(token())
     await enrol(store)
-    await store.registry.record_seen(probe().id, 50, status=b"{}", country="RU", asn=4_294_967_295)
-    await store.registry.record_seen(probe().id, 60)
-    await store.registry.record_seen(probe().id, 40, status=b"old", country="FR")
-    await store.registry.record_seen(probe(2).id, 40)
+    me = probe().id
+    first = Seen(probe=me, at=50, status=b"{}", country="RU", asn=4_294_967_295)
+    await store.registry.record_seen([first, Seen(probe=me, at=60)])
+    late = Seen(probe=me, at=40, status=b"old", country="FR")
+    await store.registry.record_seen([late, Seen(probe=probe(2).id, at=40)])
     found = await store.registry.probe(probe().id)
     assert found is not None
     assert (found.last_seen, found.status) == (60, b"{}")

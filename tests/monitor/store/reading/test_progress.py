@@ -16,7 +16,7 @@ from monitor.store.reading.progress import (
     store_bytes,
 )
 from monitor.store.reading.vantages import list_vantages
-from monitor.store.records import Probe, Token
+from monitor.store.records import Probe, Seen, Token
 from tests.monitor.store.samples import (
     HOUR,
     MINUTE,
@@ -71,7 +71,7 @@ async def test_vantages_counters_and_the_newest_arrival(store: Database) -> None
     await store.registry.add_token(token)
     probe = Probe(id="p-1", owner="", role="", enrolled=NOON)
     await store.registry.enrol("t", "0" * 64, probe, "secret", NOON)
-    await store.registry.record_seen("p-1", NOON + 5, country="RU", asn=64501)
+    await store.registry.record_seen([Seen(probe="p-1", at=NOON + 5, country="RU", asn=64501)])
     async with store.reading() as connection:
         assert await last_received(connection) == NOON + 500
         counters = {(a, b): n for a, b, n in await ingest_counters(connection)}

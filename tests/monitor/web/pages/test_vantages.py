@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from monitor.store.reading.vantages import VantageRow
+from monitor.store.records import Seen
 from monitor.web.fleet import LivenessRound, VantageHealth
 from monitor.web.pages import vantages
 from monitor.web.site import Site
@@ -57,7 +58,7 @@ async def test_a_long_list_comes_in_pages(web: Client, monkeypatch: pytest.Monke
 async def test_one_vantage(web: Client, site: Site) -> None:
     status = Status(state="heartbeat", version="9", spool_rows=3, dropped=1)
     await site.database.registry.record_seen(
-        world.PEOPLE[0].id, world.NOW - 1000, status=encode_message(status)
+        [Seen(probe=world.PEOPLE[0].id, at=world.NOW - 1000, status=encode_message(status))]
     )
     page = await (await web.get(f"/v/{world.PEOPLE[0].id}")).text()
     text = text_of(page)
