@@ -54,7 +54,7 @@ COLUMNS = {
     "vantage": "number probe owner role enrolled country asn source",
     "target": "number id service",
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
-    "batch": "first_arrival last_arrival first_round received body",
+    "batch": "first_arrival last_arrival first_round received body vantage",
     "measurement": "arrival round started vantage target interval_ms id",
     "verdict": "measurement target service country asn probe round state layer technique rule body",
     "event": "id service country state tier onset opened updated closed body",
@@ -163,7 +163,7 @@ class Fleet:
                 # The lines of older rounds are not read by what is measured: one batch for all.
                 if lines:
                     payload = encode_batch(HEADER, lines, LEVEL)
-                made.batch = (first, sequence, at, at + 9000, payload)
+                made.batch = (first, sequence, at, at + 9000, payload, number)
                 yield made
 
     def witnesses(self, n: int) -> list[str]:

@@ -108,6 +108,9 @@ class Incoming:
         """Rows of the batches in which at least one measurement is new."""
         new = (row[0] for row in self.rows if row[-1] not in known)
         kept = sorted({bisect_right(self.firsts, arrival) - 1 for arrival in new})
+        vantages: dict[int, int] = {}
+        for row in self.rows:
+            vantages.setdefault(bisect_right(self.firsts, row[0]) - 1, row[3])
         return [
             {
                 "first_arrival": self.firsts[index],
@@ -115,6 +118,7 @@ class Incoming:
                 "first_round": min(one.round for _, one in self.batches[index].entries),
                 "received": self.batches[index].received,
                 "body": self.batches[index].payload,
+                "vantage": vantages[index],
             }
             for index in kept
         ]

@@ -76,12 +76,16 @@ batch = sa.Table(
     sa.Column("first_round", sa.BigInteger, nullable=False),
     sa.Column("received", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("vantage", sa.Integer),
     # What `prune` asks for.
     sa.Index("ix_batch_first_round", "first_round"),
+    # What one probe measured lately.
+    sa.Index("ix_batch_vantage_first_round", "vantage", "first_round"),
 )
 """A batch byte for byte as it arrived (`probes.wire.codec.decode_batch`), so that its signature can
 be verified for as long as it is kept. The newest one is never deleted: its `last_arrival` is the
-last number that was given. `first_round` is the oldest round in it."""
+last number that was given. `first_round` is the oldest round in it, `vantage` that of its first
+measurement (NULL in old batches of a store that was made before version 7 of the schema)."""
 
 measurement = sa.Table(
     "measurement",

@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from monitor.store.reading.progress import last_received
 from monitor.store.records import StoreUnavailableError
@@ -34,8 +35,18 @@ def environment() -> jinja2.Environment:
     )
     made.globals["words"] = words
     made.globals["asset"] = address
+    made.globals["mark"] = mark
     made.globals["event_text"] = event_text
     return made
+
+
+@functools.lru_cache(maxsize=256)
+def mark(kind: str, word: str) -> Markup:
+    """A state as a symbol and a word. Large pages have thousands, of a dozen kinds."""
+    return Markup(
+        '<span class="mark {0}"><svg viewBox="0 0 12 12" aria-hidden="true">'
+        '<use href="#m-{0}"/></svg>{1}</span>'
+    ).format(kind, word)
 
 
 async def render(

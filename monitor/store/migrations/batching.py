@@ -117,6 +117,7 @@ async def _store(connection: AsyncConnection, part: Sequence[tuple[Any, bytes]])
             "first_round": first.round,
             "received": first.received,
             "body": encode_batch(HEADER, lines, LEVEL),
+            "vantage": first.vantage,
         },
     )
     names = [column.name for column in measurement.columns]

@@ -13,6 +13,7 @@ from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
+from monitor.store.reading.vantages import rows_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import where_equal
 
@@ -99,18 +100,19 @@ async def list_measurements_of_probe(
 ) -> Sequence[ProbeMeasurement]:
     """What a probe measured in rounds from `since` on: newest round first, then by target."""
     m, v = t.measurement.c, t.verdict.c
-    columns = (m.id, t.target.c.id, m.round, v.state, v.technique, v.rule)
-    targets = sa.select(t.target.c.number)  # lets the index on (target, round) be used
-    query = (
-        sa.select(*columns)
-        .select_from(
-            t.measurement.join(t.target, t.target.c.number == m.target)
-            .join(t.vantage, t.vantage.c.number == m.vantage)
-            .outerjoin(t.verdict, v.measurement == m.id)
-        )
-        .where(t.vantage.c.probe == probe, m.target.in_(targets), m.round >= since)
+    columns = sa.select(m.id, t.target.c.id.label("target"), m.round, m.started)
+    newest = (
+        rows_of_probe(columns, probe, since)
+        .where(t.target.c.number == m.target)
         .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
         .limit(limit)
+        .subquery()
+    )
+    n = newest.c
+    query = (
+        sa.select(n.id, n.target, n.round, v.state, v.technique, v.rule)
+        .select_from(newest.outerjoin(t.verdict, v.measurement == n.id))
+        .order_by(n.round.desc(), n.target, n.started.desc(), n.id)
     )
     return [
         ProbeMeasurement(

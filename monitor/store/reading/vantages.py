@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -38,6 +39,42 @@ async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     columns = [p[name] for name in VantageRow.__struct_fields__]
     query = sa.select(*columns).order_by(p.country, p.asn, p.id)
     return [VantageRow(**row._mapping) for row in await connection.execute(query)]
+
+
+BATCH_SPAN_MS = 6 * 3_600_000
+"""Rounds of one batch are closer together than this: a probe sends one cycle at a time."""
+
+
+def rows_of_probe(query: sa.Select[Any], probe: str, since: int) -> sa.Select[Any]:
+    """A query of columns of `measurement` (and the batch's `first_arrival`), of what a probe
+    measured in rounds from `since` on. It goes by way of the probe's batches: what others measured
+    is not touched."""
+    m, b, v = t.measurement.c, t.batch.c, t.vantage.c
+    numbers = sa.select(v.number).where(v.probe == probe)
+    return (
+        query.select_from(
+            t.batch.join(t.measurement, m.arrival.between(b.first_arrival, b.last_arrival))
+        )
+        .where(b.vantage.in_(numbers), b.first_round >= since - BATCH_SPAN_MS)
+        # The sums keep planners from the indexes of measurements: rows are found by arrival.
+        .where(m.vantage.in_(numbers), m.round + 0 >= since)
+    )
+
+
+async def liveness_of_probe(
+    connection: ReadTransaction, probe: str, since: int, most: int
+) -> Sequence[bytes]:
+    """The newest `most` liveness lines of a probe, newest first, in rounds from `since` on."""
+    m = t.measurement.c
+    query = (
+        rows_of_probe(sa.select(t.batch.c.first_arrival, m.arrival), probe, since)
+        .where(m.target + 0 == _INTERNATIONAL)
+        .order_by(m.round.desc(), m.started.desc(), m.id)
+        .limit(most)
+    )
+    found = [(first, arrival) for first, arrival in await connection.execute(query)]
+    lines = await all_lines(connection, found)
+    return [lines[arrival] for _, arrival in found if arrival in lines]
 
 
 async def liveness_lines(

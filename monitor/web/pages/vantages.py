@@ -10,7 +10,7 @@ from itertools import groupby
 from aiohttp import web
 
 from monitor.store.reading.measurements import list_measurements_of_probe
-from monitor.store.reading.vantages import VantageRow, liveness_lines
+from monitor.store.reading.vantages import VantageRow, liveness_lines, liveness_of_probe
 from monitor.web.draw import strips
 from monitor.web.fleet import (
     MAX_CLOCK_ERROR_MS,
@@ -78,12 +78,12 @@ async def page(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No vantage has this id.")
     probe, status = found
     async with site.database.reading() as connection:
-        lines = await liveness_lines(connection, [id], since(site, PAGE_ROUNDS), PAGE_ROUNDS)
+        lines = await liveness_of_probe(connection, id, since(site, PAGE_ROUNDS), PAGE_ROUNDS)
         measurements = await list_measurements_of_probe(
             connection, id, since(site, LIST_ROUNDS), MAX_MEASUREMENTS
         )
     registered = await site.database.registry.probe(id)
-    known = vantage_health(lines.get(id, ()), registered.status if registered else b"")
+    known = vantage_health(lines, registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {
         "title": f"Vantage {id}",
@@ -107,8 +107,10 @@ async def page(request: web.Request) -> web.Response:
 
 
 def since(site: Site, rounds: int) -> int:
-    """The first round (Unix ms) of the last `rounds` rounds, at least an hour back."""
-    return site.clock() - max(rounds * site.interval_seconds * 1000, site.policy.ms(3600))
+    """The first round (Unix ms) of the last `rounds` rounds, at least an hour back, and no more
+    than a strip shows."""
+    span = max(rounds * site.interval_seconds * 1000, site.policy.ms(3600))
+    return site.clock() - min(span, strips.longest(site.policy))
 
 
 def headline(probes: Probes) -> str:

@@ -50,6 +50,7 @@ READS: dict[str, Read] = {
     "a service's rounds": lambda c: counts.judged_rounds(c, "wechat", NOON, NOON + HOUR),
     "clocks": lambda c: vantages.clock_readings(c, NOON),
     "revisions": newest.revisions,
+    "a probe's liveness": lambda c: vantages.liveness_of_probe(c, PROBE, NOON, 20),
     "liveness": lambda c: vantages.liveness_lines(c, [PROBE], NOON, 20),
     "arrivals": lambda c: progress.recent_arrivals(c, NOON),
     "the last arrival": lambda c: progress.last_received(c),

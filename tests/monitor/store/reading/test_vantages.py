@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from monitor.store.database import Database
-from monitor.store.reading.vantages import clock_readings, liveness_lines
+from monitor.store.reading.vantages import clock_readings, liveness_lines, liveness_of_probe
 from monitor.store.records import Admitted
 from probes.wire.codec import decode, encode
 from tests.monitor.store.samples import (
@@ -55,5 +55,7 @@ async def test_newest_liveness_lines(store: Database) -> None:
         rounds = [decode(line).round for line in found[names[0]]]
         assert rounds == [NOON + r * 15 * MINUTE for r in (3, 2, 1)]
         assert list(found) == names[:1]
+        assert await liveness_of_probe(connection, names[0], NOON, 3) == found[names[0]]
+        assert await liveness_of_probe(connection, names[1], NOON, 3) == []
         assert await liveness_lines(connection, names, NOON + HOUR, 3) == {}
         assert await liveness_lines(connection, [], NOON, 3) == {}
