@@ -49,7 +49,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="CollectorIngestStalled",
             # Below two vantages nothing can be confirmed, and a laptop may be closed.
-            expr=f"max(increase({families.INGESTED.name}[{promql.window(policy)}])) == 0 "
+            expr=f"({promql.ingest_stalled(policy)}) "
             f"and max(max_over_time({promql.ONLINE}[{memory}])) >= {policy.quorum_min_vantages}",
             severity="page",
             seconds=hold,

@@ -104,6 +104,22 @@ def window(policy: Policy) -> str:
     )
 
 
+def ingest_stalled(policy: Policy) -> str:
+    """Nothing was stored for so long that no fleet is silent by chance: a few probes that measure
+    every half hour leave gaps that the probes of a large fleet do not."""
+    rise = f"max(increase({families.INGESTED.name}[{{}}]))"
+    short = duration(policy, policy.silent_seconds)
+    before = duration(policy, policy.steady_seconds)
+    steady = f"{rise.format(short)}[{before}:{short}] offset {short}"
+    most = policy.steady_seconds // policy.silent_seconds
+    long = duration(policy, policy.quiet_seconds)
+    return (
+        f"({rise.format(long)} == 0 and max({families.INGESTED.name} offset {long})) or "
+        f"({rise.format(short)} == 0 and min_over_time({steady}) > 0 "
+        f"and count_over_time({steady}) >= {most - 1})"
+    )
+
+
 def counter_rise(policy: Policy, transition: str) -> str:
     """Where a positive transition was counted lately, by service and country.
 

@@ -92,6 +92,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """How long an event must be likely before a ticket is written."""
     trouble_hold_seconds: int = 5 * 60
     """How long a fault of the monitor itself must last before an alert is sent."""
+    quiet_seconds: int = 3600
+    """How long a small fleet may measure nothing: twice the default interval of a probe."""
+    steady_seconds: int = 6 * 3600
+    """A fleet that measured in every `silent_seconds` for this long does not fall silent by
+    chance."""
     outage_memory_seconds: int = 86400
     """How long a monitor may be down and still report what ended meanwhile; for as long, a vantage
     that stopped reporting counts as missing."""

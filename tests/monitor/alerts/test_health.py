@@ -51,11 +51,30 @@ def test_stalled_ingest_is_reported(tmp_path: Path) -> None:
         series,
         {
             30: {"CollectorIngestStalled": []},
-            44: {"CollectorIngestStalled": []},
-            55: {"CollectorIngestStalled": [{}]},
-            90: {"CollectorIngestStalled": [{}]},
+            90: {"CollectorIngestStalled": []},
+            100: {"CollectorIngestStalled": [{}]},
+            150: {"CollectorIngestStalled": [{}]},
         },
     )
+
+
+def test_a_fleet_that_never_pauses_is_missed_sooner(tmp_path: Path) -> None:
+    series = up(0, 480) | fleet("vantage", "3x960") | {INGESTED: "0+10x840 8400x120"}
+    firing(
+        tmp_path,
+        series,
+        {
+            420: {"CollectorIngestStalled": []},
+            434: {"CollectorIngestStalled": []},
+            445: {"CollectorIngestStalled": [{}]},
+        },
+    )
+
+
+def test_probes_that_measure_every_half_hour_wake_nobody(tmp_path: Path) -> None:
+    bursts = " ".join(f"{10 * number}x59" for number in range(20))
+    series = up(0, 600) | fleet("vantage", "3x1200") | {INGESTED: bursts}
+    firing(tmp_path, series, {m: {"CollectorIngestStalled": []} for m in range(5, 590, 9)})
 
 
 @pytest.mark.parametrize(
