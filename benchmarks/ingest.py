@@ -326,13 +326,17 @@ def main() -> int:
     server.start()
     results = Results()
     try:
-        for turn in range(given.turns):
+        # The first turn warms up: a collector runs for weeks.
+        for turn in range(-1, given.turns):
+            if turn == 0:
+                results = Results()
             directory = Path(tempfile.mkdtemp(prefix="reach-ingest-"))
             try:
                 asyncio.run(once(load, directory, server, results))
             finally:
                 shutil.rmtree(directory)
-            print(f"turn {turn + 1} of {given.turns}", file=sys.stderr)
+            if turn >= 0:
+                print(f"turn {turn + 1} of {given.turns}", file=sys.stderr)
     finally:
         server.remove()
     reached = report(load, results)

@@ -64,7 +64,7 @@ REASONS = (
 """Every reason for quarantine: a closed list, because it is a label of a metric."""
 
 _ROLES = frozenset(role.value for role in Role)
-_RESERVED = frozenset(each.partition("/")[0] for each in LIVENESS_TARGETS)
+_RESERVED = tuple({each.partition("/")[0] + "/" for each in LIVENESS_TARGETS})
 MAX_AHEAD_MS = 5 * 60_000
 """A clock further ahead is wrong: its rounds would be in the future."""
 MAX_AGE_MS = 90 * 86_400_000
@@ -115,7 +115,7 @@ def admit(
     expected = measurement_id(envelope.probe, envelope.epoch, envelope.sequence)
     if envelope.id != expected:
         return Rejection(WRONG_ID, f"id {envelope.id}, its epoch and sequence give {expected}")
-    if envelope.service in _RESERVED and envelope.target not in LIVENESS_TARGETS:
+    if envelope.target.startswith(_RESERVED) and envelope.target not in LIVENESS_TARGETS:
         return Rejection(RESERVED_TARGET, f"{envelope.target} is a reserved name")
     if envelope.vantage.country not in COUNTRIES:
         return Rejection(UNKNOWN_COUNTRY, f"country {envelope.vantage.country}")

@@ -66,7 +66,7 @@ class FactStore:
         without a new measurement nothing is kept."""
         if not batches and not quarantined:
             return Added(0, 0, 0)
-        keys = set().union(*map(merge.dimension_keys, batches))
+        keys = merge.dimension_keys(batches)
         async with writing(self._engines) as connection:
             if not self._engines.sqlite:
                 await merge.wait_for_turn(connection)

@@ -73,32 +73,30 @@ class Incoming:
         self.again: list[tuple[bytes, int]] = []
         """(id, arrival number) of lines whose id occurs before them in the group."""
         self._arrivals: dict[bytes, int] = {}
+        self._numbers = numbers
+        self._targets = {key[0]: number for key, number in numbers.items() if len(key) == 2}
         arrival = last + 1
         for each in batches:
             self.firsts.append(arrival)
-            self._add(each, arrival, numbers)
+            self._add(each, arrival)
             arrival += each.lines
 
-    def _add(self, batch: AdmittedBatch, first: int, numbers: Mapping[DimensionKey, int]) -> None:
-        arrivals, rows = self._arrivals, self.rows
-        vantages = {
-            (key[0], key[4], key[5]): numbers[key]
-            for key in dimension_keys(batch)
-            if len(key) == len(vantage.c) - 1
-        }
+    def _add(self, batch: AdmittedBatch, first: int) -> None:
+        arrivals, rows, targets = self._arrivals, self.rows, self._targets
+        vantages = {place: self._numbers[_vantage_key(batch, *place)] for place in _places(batch)}
         for place, one in batch.entries:
             id, arrival = bytes.fromhex(one.id), first + place
             if arrivals.setdefault(id, arrival) != arrival:
                 self.again.append((id, arrival))
                 continue
-            where, name = one.vantage, one.target
+            where = one.vantage
             rows.append(
                 (
                     arrival,
                     one.round,
                     one.started,
                     vantages[one.probe, where.country, where.asn],
-                    numbers[name, one.service],
+                    targets[one.target],
                     one.interval_ms,
                     id,
                 )
@@ -133,16 +131,23 @@ class Incoming:
         return self.line_at(self._arrivals[id])
 
 
-def dimension_keys(batch: AdmittedBatch) -> set[DimensionKey]:
-    """Vantages and targets of a batch."""
+def dimension_keys(batches: Iterable[AdmittedBatch]) -> set[DimensionKey]:
+    """Vantages and targets of some batches."""
+    targets: set[str] = set()
     keys: set[DimensionKey] = set()
-    vantages = set()
-    for _, one in batch.entries:
-        keys.add((one.target, one.service))
-        vantages.add((one.probe, one.vantage.country, one.vantage.asn))
-    for probe, country, asn in vantages:
-        keys.add((probe, batch.owner, batch.role, batch.enrolled, country, asn, batch.source))
+    for each in batches:
+        targets.update(one.target for _, one in each.entries)
+        keys.update(_vantage_key(each, *place) for place in _places(each))
+    keys.update((name, name.partition("/")[0]) for name in targets)
     return keys
+
+
+def _places(batch: AdmittedBatch) -> set[tuple[str, str, int]]:
+    return {(one.probe, one.vantage.country, one.vantage.asn) for _, one in batch.entries}
+
+
+def _vantage_key(batch: AdmittedBatch, probe: str, country: str, asn: int) -> DimensionKey:
+    return (probe, batch.owner, batch.role, batch.enrolled, country, asn, batch.source)
 
 
 async def wait_for_turn(connection: AsyncConnection) -> None:

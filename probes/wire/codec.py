@@ -93,11 +93,6 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     sequence: Count = 0
     vantage: EnvelopeVantage = EnvelopeVantage()
 
-    @property
-    def service(self) -> str:
-        """The part of the target before the slash."""
-        return self.target.partition("/")[0]
-
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """The monitor's confirmation that batches are durably stored or quarantined."""

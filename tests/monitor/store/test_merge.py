@@ -23,7 +23,7 @@ def row(number: int, arrival: int) -> merge.MeasurementRow:
 async def test_merge_gives_back_what_was_there(store: Database) -> None:
     one = admitted(1)
     (made,) = batches_of([one])
-    words = merge.dimension_keys(made)
+    words = merge.dimension_keys([made])
     async with writing(store.engines) as connection:
         numbers = await merge.dimension_numbers(connection, words)
         assert await merge.dimension_numbers(connection, words) == numbers
@@ -45,7 +45,7 @@ async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
     with pytest.raises(RuntimeError):  # noqa: PT012 - the transaction is the block
         async with writing(store.engines) as connection:
             (made,) = batches_of([admitted(1)])
-            await merge.dimension_numbers(connection, merge.dimension_keys(made))
+            await merge.dimension_numbers(connection, merge.dimension_keys([made]))
             raise RuntimeError
     # Numbers made in a transaction that was undone must not be remembered by the store.
     await store.facts.add([admitted(1)], [])
@@ -63,7 +63,7 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
         await merge.wait_for_turn(connection)
         last = await merge.last_arrival(connection)
         (made,) = batches_of([admitted(7)])
-        numbers = await merge.dimension_numbers(connection, merge.dimension_keys(made))
+        numbers = await merge.dimension_numbers(connection, merge.dimension_keys([made]))
         incoming = merge.Incoming([made], numbers, last)
         await merge.merge(connection, incoming.rows, last)
         await connection.execute(sa.insert(batch), incoming.batch_rows({}))
