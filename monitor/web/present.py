@@ -32,6 +32,8 @@ from monitor.web.background import Background
 
 CHECK_SECONDS = 0.25
 """What was concluded is looked up at most this often."""
+BEHIND_SECONDS = 3.0
+"""What was looked up within this time is shown while it is looked up again."""
 VANTAGES_SECONDS = 2.0
 """Vantages report all the time: they are read at most this often."""
 CLOCKS_SECONDS = 10.0
@@ -138,6 +140,7 @@ class PresentReader:
         self._database, self._since, self._clock = database, since, clock
         self._background = background
         self._check_seconds = min(CHECK_SECONDS, max_seconds)
+        self._behind_seconds = min(BEHIND_SECONDS, max_seconds)
         self._vantages_seconds = min(VANTAGES_SECONDS, max_seconds)
         self._present = Present(revision=0)
         self._clocks_seconds = min(CLOCKS_SECONDS, max_seconds)
@@ -152,7 +155,14 @@ class PresentReader:
 
     async def get(self) -> Present:
         """The present, read from the store as far as it has changed. Raises
-        StoreUnavailableError."""
+        StoreUnavailableError. What is some seconds old is given as it is, and read behind that."""
+        if self._is_young(self._checked, self._behind_seconds) and self._background.runs:
+            self.revision()
+        elif not self._is_young(self._checked, self._check_seconds):
+            await self._read()
+        return self._present
+
+    async def _read(self) -> None:
         if not self._is_young(self._checked, self._check_seconds):
             # One request reads, the others wait for it. When its client goes away, so does its
             # statement, and the next one reads.
@@ -161,14 +171,13 @@ class PresentReader:
                 if self._checked < asked:
                     async with self._database.reading() as connection:
                         await self._refresh(connection)
-        return self._present
 
     def revision(self) -> int:
         """That of the present as it was last read. When that is long ago, it is read anew behind
         this."""
         asked = self._checked
         if self._asked != asked and not self._is_young(self._checked, self._check_seconds):
-            self._asked = asked if self._background.start(self.get) else None
+            self._asked = asked if self._background.start(self._read) else None
         return self._present.revision
 
     def forget_vantages(self) -> None:

@@ -16,6 +16,7 @@ from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe
 from monitor.store.records import Filter
 from monitor.store.statements import where_equal
+from probes.wire.measurement import Measurement, Role
 
 if TYPE_CHECKING:
     from monitor.store.database import Database
@@ -93,6 +94,27 @@ async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
     """The detector's verdict on one measurement."""
     body = await connection.scalar(sa.select(t.verdict.c.body).where(t.verdict.c.measurement == id))
     return None if body is None else _verdict.decode(body)
+
+
+async def newest_of_controls(
+    connection: ReadTransaction, subject: Measurement, window: int
+) -> Stored | None:
+    """The newest measurement by a control of the same target in the subject's round, or at most
+    `window` (ms) before it; None when there is none."""
+    m, v = t.measurement.c, t.vantage.c
+    number = sa.select(t.target.c.number).where(t.target.c.id == subject.target).scalar_subquery()
+    query = (
+        SELECT_STORED.where(
+            m.target == number,
+            m.round.between(subject.round - window, subject.round),
+            v.role == Role.CONTROL.value,
+            m.id != subject.id,
+        )
+        .order_by(m.round.desc(), m.started, m.id)
+        .limit(1)
+    )
+    found = await read_stored(connection, (await connection.execute(query)).all())
+    return next(iter(found), None)
 
 
 async def list_measurements_of_probe(

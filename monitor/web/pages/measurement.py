@@ -6,14 +6,14 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.detection.model import Stored
-from monitor.store.reading.measurements import get_verdict
+from monitor.store.reading.measurements import get_verdict, newest_of_controls
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.text.certificates import escape_control_characters
 from monitor.web.text.words import rule_comment as comment
-from probes.wire.measurement import LIVENESS_TARGETS, Role
+from probes.wire.measurement import LIVENESS_TARGETS
 
 
 async def page(request: web.Request) -> web.Response:
@@ -49,16 +49,6 @@ async def page(request: web.Request) -> web.Response:
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:
     """The control's measurement of the same target in the same round, or in the nearest round
     before it within the policy's window."""
-    measurement = stored.measurement
     window = site.policy.ms(site.policy.control_window_seconds)
-    near = await site.database.facts.facts(
-        measurement.round - window, measurement.round, measurement.service
-    )
-    controls = [
-        each
-        for each in near
-        if each.role is Role.CONTROL
-        and each.measurement.target == measurement.target
-        and each.measurement.id != measurement.id
-    ]
-    return max(controls, key=lambda each: each.measurement.round, default=None)
+    async with site.database.reading() as connection:
+        return await newest_of_controls(connection, stored.measurement, window)

@@ -138,3 +138,18 @@ async def test_the_revision_is_read_behind_whoever_asks_for_it(store: Database) 
         await conclude(store, 96, State.OK)
         assert reader.revision() == 1
         await eventually(lambda: reader.revision() == 2)
+
+
+async def test_what_is_a_moment_old_is_given_while_it_is_read_again(store: Database) -> None:
+    background = Background()
+    reader = PresentReader(store, lambda: NOON, 30.0, background, clock=lambda: now)
+    now = 100.0
+    async with background.running():
+        before = await reader.get()
+        await conclude(store, 97, State.OK)
+        now += 2.9
+        assert await reader.get() is before
+        await eventually(lambda: reader.revision() == 2)
+        await conclude(store, 98, State.DOWN, NOON + 4 * MINUTE)
+        now += 3.1  # too old: who asks waits
+        assert (await reader.get()).revision == 3

@@ -13,7 +13,7 @@ from monitor.store.engines import ReadTransaction, writing
 from monitor.store.reading import counts, events, measurements, newest, progress, vantages
 from monitor.store.records import Filter
 from monitor.store.tables import cell
-from tests.monitor.store.samples import HOUR, NOON
+from tests.monitor.store.samples import HOUR, NOON, admitted
 
 LARGE = ("measurement", "verdict", "cell", "service_hour", "newest_verdict")
 """Tables that grow with what the fleet has measured."""
@@ -29,6 +29,9 @@ READS: dict[str, Read] = {
     "a list of verdicts": lambda c: measurements.list_judged(c),
     "a service's verdicts": lambda c: measurements.list_judged(c, Filter(service="wechat")),
     "a target's verdicts": lambda c: measurements.list_judged(c, Filter(target=WECHAT[0])),
+    "a control's measurement": lambda c: measurements.newest_of_controls(
+        c, admitted(1).stored.measurement, HOUR
+    ),
     "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
     "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
     "the timeline": lambda c: counts.timeline(c),
