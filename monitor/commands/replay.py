@@ -8,34 +8,40 @@ give the same bytes in any order.
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import BinaryIO, TextIO
 
 import msgspec
 
 from monitor.commands.measurement_files import FilesError, read_files
+from monitor.commands.replay_processes import ProgressBar, in_processes, shares
 from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, NetworkEvidence, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.heard import HeardNetwork, heard_networks
-from monitor.detection.sequence.history import Folding, chunks, sort_events
+from monitor.detection.sequence.history import Folding, sort_events
+from monitor.detector.round_reader import RoundReader
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
-from monitor.store.reading.progress import list_services
+from monitor.store.reading.progress import list_services, newest_arrival, targets_by_service
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form, rfc3339
 from probes.wire.measurement import LIVENESS_TARGETS
 
-CHUNK_ROUNDS = 200
 MAX_NAMED = 10
 """Networks of a target and country that are named."""
 FOREVER = 2**62
+LARGE_STORE = 20_000
+"""Measurements from which on several processes are started: each takes about a second to start."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -102,26 +108,99 @@ async def fold_store(
     policy: Policy,
     fingerprints: Fingerprints = OWN,
     heard: list[HeardNetwork] | None = None,
+    services: Sequence[str] | None = None,
+    observe: Callable[[int, int], None] | None = None,
 ) -> list[Event]:
-    """The events that follow from all stored measurements up to a round; `heard` as in
-    `fold_files`.
+    """The events that follow from all stored measurements (of some services) up to a round;
+    `heard` as in `fold_files`. `observe` gets how many rounds are folded and how many there are,
+    now and then; an exception in it ends the work.
 
     Raises StoreUnavailableError.
     """
-    events: list[Event] = []
-    window = policy.ms(policy.control_window_seconds)
-    async with database.reading() as connection:
-        services = await list_services(connection)
+    if services is None:
+        async with database.reading() as connection:
+            services = await list_services(connection)
+    rounds: dict[str, list[int]] = {}
     for service in services:
-        folding = Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
-        rounds = [r for r, _ in await database.facts.rounds(-1, service) if r <= until]
-        for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
-            stored = await database.facts.facts(chunk[0] - window, chunk[-1], service)
-            folding.fold(chunk, stored)
-        events += folding.events.values()
-        if heard is not None:
+        there = await database.facts.rounds(-1, service)
+        rounds[service] = [round for round, _ in there if round <= until]
+    foldings = {
+        service: Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
+        for service in services
+    }
+    done, total = 0, sum(map(len, rounds.values()))
+
+    async def pause() -> None:
+        if observe is not None:
+            observe(done, total)
+
+    reader = RoundReader(database.facts, policy, fingerprints)
+    for part in reader.parts(rounds):
+        await reader.fold(foldings, part, pause)
+        done += sum(map(len, part.values()))
+    if heard is not None:
+        for folding in foldings.values():
             heard += heard_networks(folding.state, policy)
-    return events
+    return [event for folding in foldings.values() for event in folding.events.values()]
+
+
+FoldStore = Callable[
+    [Database, int, Policy, Fingerprints, list[HeardNetwork]], Awaitable[list[Event]]
+]
+"""As `fold_store`."""
+
+
+async def fold_in_processes(
+    url: str,
+    err: TextIO,
+    database: Database,
+    until: int,
+    policy: Policy,
+    fingerprints: Fingerprints,
+    heard: list[HeardNetwork],
+) -> list[Event]:
+    """As `fold_store`, over all cores when the store is large, with a progress bar on a
+    terminal."""
+    bar = ProgressBar(err)
+    async with database.reading() as connection:
+        sizes = await targets_by_service(connection)
+        large = await newest_arrival(connection) >= LARGE_STORE
+    work = partial(_fold_part, url, until, policy, fingerprints)
+    parts = shares(sizes, len(os.sched_getaffinity(0))) if large else []
+    try:
+        if len(parts) < 2:
+            return await fold_store(database, until, policy, fingerprints, heard, observe=bar.show)
+        events: list[Event] = []
+        for found, networks in await in_processes(work, parts, bar.show):
+            events += found
+            heard += networks
+        return events
+    finally:
+        bar.clear()
+
+
+def _fold_part(
+    url: str,
+    until: int,
+    policy: Policy,
+    fingerprints: Fingerprints,
+    services: Sequence[str],
+    observe: Callable[[int, int], None],
+) -> tuple[list[Event], list[HeardNetwork]]:
+    """Fold some services, in a process of its own."""
+
+    async def fold() -> tuple[list[Event], list[HeardNetwork]]:
+        heard: list[HeardNetwork] = []
+        database = await open_database(url)
+        try:
+            events = await fold_store(
+                database, until, policy, fingerprints, heard, services, observe
+            )
+        finally:
+            await database.close()
+        return events, heard
+
+    return asyncio.run(fold())
 
 
 async def replay(
@@ -134,18 +213,19 @@ async def replay(
     fingerprints: Fingerprints = OWN,
     networks: bool = False,
     err: TextIO | None = None,
+    fold: FoldStore = fold_store,
 ) -> None:
     """Fold everything up to `to_ms` and print the events that changed at or after `from_ms`.
 
     Older rounds are folded too: baselines need them, and an event must not depend on the period
     that is printed. Without events, why there are none goes to `err` with `as_json`, else to
-    `out`. Raises StoreUnavailableError.
+    `out`. `fold` replaces `fold_store`. Raises StoreUnavailableError.
     """
     until = FOREVER if to_ms is None else to_ms
     policy = policy or Policy()
     heard: list[HeardNetwork] = []
     if isinstance(source, Database):
-        events = await fold_store(source, until, policy, fingerprints, heard)
+        events = await fold(source, until, policy, fingerprints, heard)
     else:
         events = fold_files(source, until, policy, fingerprints, heard)
     shown = [event for event in events if from_ms is None or event.updated >= from_ms]
@@ -243,8 +323,18 @@ async def run(
             return 0
         database = await open_database(existing_database_url(given))
         try:
+            url = existing_database_url(given)
             await replay(
-                database, given.from_, given.to, given.json, out, policy, known, given.networks, err
+                database,
+                given.from_,
+                given.to,
+                given.json,
+                out,
+                policy,
+                known,
+                given.networks,
+                err,
+                partial(fold_in_processes, url, err),
             )
         finally:
             await database.close()

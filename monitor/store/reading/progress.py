@@ -71,6 +71,18 @@ async def list_services(connection: ReadTransaction) -> list[str]:
     return sorted((await connection.execute(query)).scalars())
 
 
+async def targets_by_service(connection: ReadTransaction) -> dict[str, int]:
+    """How many targets of each service were ever measured; without liveness."""
+    service = t.target.c.service
+    query = sa.select(service, sa.func.count()).where(service != _LIVENESS).group_by(service)
+    return dict((await connection.execute(query)).all())
+
+
+async def newest_arrival(connection: ReadTransaction) -> int:
+    """Number of the newest arrival: at most so many measurements were stored so far."""
+    return int(await connection.scalar(sa.select(sa.func.max(t.measurement.c.arrival))) or 0)
+
+
 async def folded_rounds(connection: ReadTransaction) -> Sequence[tuple[str, int]]:
     """(service, last round that the detector folded), by service."""
     columns = (t.detector_state.c.service, t.detector_state.c.round)
@@ -86,8 +98,7 @@ async def last_folded_round(connection: ReadTransaction) -> int | None:
 
 async def count_unread(connection: ReadTransaction) -> int:
     """Stored measurements that the detector has not read yet."""
-    newest = await connection.scalar(sa.select(sa.func.max(t.measurement.c.arrival)))
-    return max(0, int(newest or 0) - await folded_arrivals(connection))
+    return max(0, await newest_arrival(connection) - await folded_arrivals(connection))
 
 
 async def has_detector(connection: ReadTransaction, now: int) -> bool:
