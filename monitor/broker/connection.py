@@ -34,6 +34,8 @@ PACKET_LIMIT = MAX_PACKET_BYTES + 1024
 """Payload, topic, packet id and properties."""
 MAX_KEEPALIVE_SECONDS = 600
 """Also for a client that asks for none."""
+MAX_EVENTS = 64
+"""Of one call: 256 KiB, which the kernel gives at once, hold thousands of packets."""
 MAX_IN_FLIGHT = 65_535
 """Messages of QoS 1 that are not acknowledged yet: there are no more packet ids."""
 
@@ -64,7 +66,8 @@ class ServerConnection:
         """Payloads that wait until the client has acknowledged earlier ones."""
 
     def receive(self, data: bytes) -> list[Event]:
-        """Take bytes from the client and return what they mean.
+        """Take bytes from the client and return what they mean, at most MAX_EVENTS; call it again
+        with b"" until nothing is returned.
 
         After a Connect nothing is read until `accept`; call it again then, with b"". Raises
         PacketError: then write `take_output()` and close the connection. After `close` nothing is
@@ -75,7 +78,11 @@ class ServerConnection:
         self._splitter.add(data)
         events: list[Event] = []
         try:
-            while not (self._connecting or self._closed) and (packet := self._splitter.next()):
+            while (
+                len(events) < MAX_EVENTS
+                and not (self._connecting or self._closed)
+                and (packet := self._splitter.next())
+            ):
                 if (event := self._read(packet)) is not None:
                     events.append(event)
         except PacketError as error:

@@ -33,6 +33,8 @@ GROUP_MEASUREMENTS = 4000
 """Of one commit. A dozen statements and a wait for the disk are shared by as many."""
 GROUP_BYTES = 16 << 20
 GROUP_SECONDS = 0.25
+READ_PASSES, QUIET_PASSES = 500, 3
+"""Of the event loop, between two batches; a packet becomes a message within three of them."""
 FINISH_SECONDS = 3.0
 """How long an unavailable store is waited for once the collector was asked to stop."""
 MAX_STATUS_BYTES = 4096
@@ -143,9 +145,20 @@ class Ingest:
             if arrived is None:
                 break
             await self._add_message(group, arrived)
-            # Decoding is all CPU; the connection must be read meanwhile.
-            await asyncio.sleep(0)
+            await self._let_messages_arrive()
         return group
+
+    async def _let_messages_arrive(self) -> None:
+        """Let the connection be read up to here. Decoding is all CPU, and the client reads one
+        packet in each pass of the event loop: behind batches that take long to decode, the
+        messages of other probes would wait unread, where the intake cannot prefer them."""
+        quiet = 0
+        for _ in range(READ_PASSES):
+            before = self._intake.arrived
+            await asyncio.sleep(0)
+            quiet = 0 if self._intake.arrived != before else quiet + 1
+            if quiet == QUIET_PASSES:
+                return
 
     async def _add_message(self, group: _Group, arrived: Received) -> None:
         if arrived.status:

@@ -58,11 +58,14 @@ class Intake:
         """By probe; the first one is served next."""
         self.bytes = self.messages = 0
         """What waits, of all probes."""
+        self.arrived = 0
+        """Messages that came, those that were dropped too."""
         self._closed = False
         self._changed = asyncio.Event()
 
     def put(self, arrived: Received) -> bool:
         """Queue a message; False when a message, this one or another, was dropped for it."""
+        self.arrived += 1
         size = len(arrived.payload)
         queue = self._queues.get(arrived.probe) or _Queue()
         own_full = (

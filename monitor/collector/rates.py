@@ -16,10 +16,10 @@ RATE = 100.0
 """Units a second in the long run: a probe of 100 targets in 5 minutes makes 0.3."""
 BURST = 5000.0
 """Units at once: a spool that drains after hours offline."""
-UNIT_BYTES = 4096
+UNIT_BYTES = 2048
 """Decompressed bytes that count as much as a line. A line has some 1,200."""
-MALFORMED_UNITS = 100
-"""What a batch costs that cannot be read: up to 8 MiB were decompressed to find that out."""
+MALFORMED_UNITS = 20
+"""The least that a batch costs that cannot be read: it is kept in the quarantine."""
 DAY_SECONDS = 86_400.0
 DAY_BYTES = 512 << 20
 """Decompressed bytes a day. A probe with the whole catalogue every five minutes makes 40 MiB, and a

@@ -42,7 +42,7 @@ class UnpackedBatch(msgspec.Struct, frozen=True, kw_only=True):
     bad: tuple[Malformed, ...] = ()
     bytes: int = 0
     """Decompressed."""
-    cost: int = MALFORMED_UNITS
+    cost: int = 1
     """For the rate of its probe (`monitor.collector.rates`)."""
 
 
@@ -59,7 +59,10 @@ def unpack(payload: bytes) -> UnpackedBatch:
         raise
     except WireError as error:
         bad = Malformed(admission.MALFORMED_BATCH, str(error), payload)
-        return UnpackedBatch(header=readable_header(payload), bad=(bad,))
+        cost = max(MALFORMED_UNITS, units(1, error.size))
+        return UnpackedBatch(
+            header=readable_header(payload), bad=(bad,), bytes=error.size, cost=cost
+        )
     good: list[tuple[int, Envelope]] = []
     wrong: list[Malformed] = []
     for place, line in enumerate(batch.lines):

@@ -42,7 +42,10 @@ _T = TypeVar("_T")
 
 
 class WireError(Exception):
-    """Bytes that are not what they claim to be. The text names the place and the reason."""
+    """Bytes that are not what they claim to be. The text names the place and the reason; `size` is
+    how many bytes were decompressed to find out."""
+
+    size = 0
 
 
 class TooNewError(WireError):
@@ -268,7 +271,7 @@ def decode_batch(payload: bytes) -> Batch:
     except (zstd.ZstdError, EOFError) as error:
         raise WireError(f"not zstd: {error}") from None
     if not decompressor.eof:
-        raise WireError(f"truncated, or over {MAX_BATCH_BYTES} bytes after decompression")
+        raise _sized(len(raw), f"truncated, or over {MAX_BATCH_BYTES} bytes after decompression")
     if decompressor.unused_data:
         raise WireError("bytes after the end of the batch")
     head, _, rest = raw.partition(b"\n")
@@ -280,8 +283,14 @@ def decode_batch(payload: bytes) -> Batch:
         raise TooNewError(f"batch header: version {header.v}, this collector knows {BATCH_VERSION}")
     # Counted before they are split: a batch of 300 bytes may hold eight million empty lines.
     if (count := raw.count(b"\n")) > MAX_BATCH_LINES:
-        raise WireError(f"batch of {count} lines, at most {MAX_BATCH_LINES}")
+        raise _sized(len(raw), f"batch of {count} lines, at most {MAX_BATCH_LINES}")
     return Batch(header=header, lines=tuple(rest.split(b"\n")) if count else ())
+
+
+def _sized(size: int, text: str) -> WireError:
+    error = WireError(text)
+    error.size = size
+    return error
 
 
 def encode_message(message: Ack | Status) -> bytes:

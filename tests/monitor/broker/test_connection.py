@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from monitor.broker import packets
 from monitor.broker.connection import (
     CONNECT_LIMIT,
+    MAX_EVENTS,
     MAX_KEEPALIVE_SECONDS,
     PACKET_LIMIT,
     Disconnect,
@@ -134,6 +135,15 @@ def test_goodbye_with_and_without_the_will() -> None:
         (event,) = admitted(level).receive(bytes.fromhex(sent) + PING)
         assert isinstance(event, Disconnect)
         assert event.publish_will == publish_will
+
+
+def test_a_chunk_full_of_packets_is_taken_in_parts() -> None:
+    """So that whoever calls can stop in between."""
+    connection = admitted()
+    stream = publish("a", b"x") * (2 * MAX_EVENTS + 1)
+    sizes = [len(connection.receive(data)) for data in (stream, b"", b"")]
+    assert sizes == [MAX_EVENTS, MAX_EVENTS, 1]
+    assert connection.receive(b"") == []
 
 
 def test_receive_maximum_is_kept() -> None:

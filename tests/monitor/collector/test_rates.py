@@ -10,7 +10,7 @@ from monitor.collector.rates import DailyQuota, RateLimits, units
 def test_lines_or_bytes_count_whichever_are_more() -> None:
     assert units(0, 0) == 1
     assert units(20, 24_000) == 20
-    assert units(1, 8 << 20) == 2048
+    assert units(1, 8 << 20) == 4096
 
 
 def test_a_burst_is_free_and_more_is_delayed() -> None:

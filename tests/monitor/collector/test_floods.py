@@ -1,0 +1,143 @@
+"""What a flood of one probe, or of strangers, does to the others: `reachwatch up` as a process, its
+broker, collector and store, and the time until other probes' batches are acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiomqtt
+import psutil
+import pytest
+
+from monitor.enrolment import Enrolled
+from monitor.store.database import Database, open_database
+from monitor.store.reading.progress import ingest_counters
+from probes.wire import topics
+from probes.wire.codec import decode_ack
+from tests.monitor.collector.bench import batch
+from tests.world.brokers import enrolled_probe
+from tests.world.mosquitto import free_port
+from tests.world.waiting import HANG_SECONDS, eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+OTHERS = 5
+SECONDS = 6.0
+P99_SECONDS = 2.0
+MORE_MEMORY = 120 << 20
+"""The intake (32 MiB), the broker's queue (8 MiB), and one batch of 8 MiB unpacked."""
+
+
+class Monitor:
+    """A running `reachwatch up`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, database: Database, mqtt: int) -> None:
+        self.process, self.database, self.mqtt = process, database, mqtt
+        self.http = 0
+
+    @property
+    def memory(self) -> int:
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+
+@pytest.fixture
+async def monitor(tmp_path: Path) -> AsyncIterator[Monitor]:
+    mqtt, http = free_port(), free_port()
+    with (tmp_path / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "monitor.commands.main", "up", "--no-local-probe",
+            "--data", str(tmp_path), "--mqtt", f"127.0.0.1:{mqtt}", "--http", f"127.0.0.1:{http}",
+            stdout=log, stderr=log, cwd=ROOT,
+        )  # fmt: skip
+    try:
+
+        async def listens() -> bool:
+            assert process.returncode is None, (tmp_path / "log").read_text()
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", http)
+                writer.close()
+                return True
+            return False
+
+        await eventually(listens)
+        database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/reachwatch.db")
+        try:
+            made = Monitor(process, database, mqtt)
+            made.http = http
+            yield made
+        finally:
+            await database.close()
+    finally:
+        begun = time.monotonic()
+        process.terminate()
+        await process.wait()
+        assert time.monotonic() - begun < 5.0
+        assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+async def acknowledged(made: Monitor, who: Enrolled, stop: asyncio.Event) -> list[float]:
+    """Send a batch, wait for its acknowledgement, and so on: how long each took."""
+    took: list[float] = []
+    async with aiomqtt.Client(
+        "127.0.0.1", made.mqtt, username=who.user, password=who.secret, timeout=HANG_SECONDS
+    ) as client:
+        await client.subscribe(topics.ack(who.probe), qos=1)
+        answers = aiter(client.messages)
+        while not stop.is_set():
+            number = len(took)
+            begun = time.monotonic()
+            payload = batch(who.probe, range(number * 10, number * 10 + 10), number=number)
+            await client.publish(topics.measurements(who.probe), payload, qos=1)
+            async with asyncio.timeout(HANG_SECONDS):
+                while number not in decode_ack((await anext(answers)).payload).sequences:
+                    pass
+            took.append(time.monotonic() - begun)
+            await asyncio.sleep(0.05)
+    return took
+
+
+@pytest.mark.slow
+@pytest.mark.rest
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "newlines", "bomb", "bad lines", "long lines", "many values", "small batches",
+        "strange names", "rubbish", "statuses", "wrong secrets", "silent connections", "slow heads",
+    ],
+)  # fmt: skip
+async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
+    flooder = await enrolled_probe(monitor.database)
+    others = [await enrolled_probe(monitor.database) for _ in range(OTHERS)]
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(acknowledged(monitor, who, stop)) for who in others]
+        await asyncio.sleep(1.0)
+        before = monitor.memory
+        port = monitor.http if kind == "slow heads" else monitor.mqtt
+        flood = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.monitor.collector.flood", kind, str(port), flooder.user,
+            flooder.secret, str(SECONDS), stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+        )  # fmt: skip
+        made = int((await flood.communicate())[0])
+        after = monitor.memory
+        stop.set()
+    assert made > 100, "it was a flood"
+    took = sorted(second for task in waiting for second in task.result())
+    p99 = statistics.quantiles(took, n=100)[98]
+    print(
+        f"{kind}: {made} sent; {len(took)} of others acknowledged, "
+        f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {took[-1]:.2f} s; "
+        f"memory {before >> 20} to {after >> 20} MiB"
+    )
+    assert p99 <= P99_SECONDS
+    assert after - before <= MORE_MEMORY
+    async with monitor.database.reading() as connection:
+        names = {(name, reason) for name, reason, _ in await ingest_counters(connection)}
+    if kind == "strange names":
+        assert ("quarantined", "unknown_country") in names
