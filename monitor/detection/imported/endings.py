@@ -123,10 +123,21 @@ class NameObservations:
                     self.proven.add(seen.address)
                 elif tls_kind(seen) in CERTIFICATE_KINDS:
                     self.strangers.add(seen.address)
-            case HTTPExchange() if seen.tls and seen.address and not seen.failure:
-                self.proven.add(seen.address)
+            case HTTPExchange() if seen.tls and seen.address:
+                self.add(_handshake_of(seen))
             case _:
                 pass
+
+
+def _handshake_of(seen: HTTPExchange) -> TLSHandshake:
+    """What a request over TLS says of its handshake: older tests record no other."""
+    return TLSHandshake(
+        endpoint=seen.endpoint,
+        address=seen.address,
+        port=seen.port,
+        sni=seen.host,
+        failure=seen.failure,
+    )
 
 
 @dataclass
@@ -236,11 +247,8 @@ def _connected(
             return _at(Layer.TCP, kinds, passed)
         passed.append(Layer.TCP)
     if seen.handshakes:
-        kinds = [_kind_of(each, tls_kind(each)) for each in seen.handshakes]
-        if Kind.OK not in kinds:
-            foreign = CERTIFICATE_KINDS if context.own_authority else ()
-            left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
-            return _at(Layer.TLS, left, passed)
+        if all(each.failure for each in seen.handshakes):
+            return _shaken(seen.handshakes, passed, context)
         passed.append(Layer.TLS)
     if seen.exchanges:
         layer = _spoken(seen)
@@ -268,15 +276,25 @@ def _died(
     """Failed requests, which also represent steps that were not recorded separately."""
     if not passed and all((each.failure or "").startswith("dns_") for each in failures):
         return _at(Layer.DNS, [_resolver(each) for each in failures], passed)
+    secure = [each for each in failures if isinstance(each, HTTPExchange) and each.tls]
+    if layer is Layer.HTTP and secure and Layer.TLS not in passed:
+        # No handshake was recorded, so it was not completed.
+        return _shaken([_handshake_of(each) for each in secure], passed, context)
     kinds = [
         _kind_of(each, http_kind(each) if isinstance(each, HTTPExchange) else Kind.OTHER)
         for each in failures
-        if not (context.own_authority and (each.failure or "").startswith("ssl_"))
     ]
-    secure = any(isinstance(each, HTTPExchange) and each.tls for each in failures)
-    if layer is Layer.HTTP and secure and Layer.TLS not in passed:
-        layer = Layer.TLS  # no handshake was recorded, so it was not completed
     return _at(layer, kinds, passed)
+
+
+def _shaken(
+    handshakes: Sequence[TLSHandshake], passed: Sequence[Layer], context: RunContext
+) -> Ending | None:
+    """Handshakes that all failed."""
+    kinds = [_kind_of(each, tls_kind(each)) for each in handshakes]
+    foreign = CERTIFICATE_KINDS if context.own_authority else ()
+    left = [kind for kind in kinds if kind not in foreign and kind is not Kind.DATES]
+    return _at(Layer.TLS, left, passed)
 
 
 def _answered(seen: HTTPExchange | AppExchange) -> bool:
@@ -318,9 +336,10 @@ def _lookup(name: NameObservations, context: RunContext) -> str | None:
         return PAGE  # a connection may succeed: the block page has a server
     if all(special_range(answer) is not None for answer in answers):
         return BOGON  # the same, and 0.0.0.0 connects to the device itself
-    if _not_served(helper, answers) or (answers & name.strangers and name.proven):
-        return FOREIGN
-    return None
+    # The helper sees the site at other addresses, or another resolver's address proves itself.
+    elsewhere = bool(name.proven) or (expected and bool(helper.addresses) and helper.reaches())
+    stranger = answers & name.strangers and elsewhere and not context.own_authority
+    return FOREIGN if stranger or _not_served(helper, answers) else None
 
 
 def _not_served(helper: Helper, answers: Collection[str]) -> bool:

@@ -228,6 +228,8 @@ def inhibitions(
         if network.source == OWN_SOURCE or network.runs is None:
             continue
         failing = [name for name, (_, bad, _) in network.runs.methods.items() if bad == round]
+        if not failing:
+            continue
         others = [
             other
             for other in state.networks.values()
@@ -235,12 +237,9 @@ def inhibitions(
             and other.country != network.country
             and not _long_blocked(other, round, policy)
         ]
-        if failing and (
-            _fail_there([_latest(other, round, policy) for other in others], policy)
-            or all(
-                _fail_there([_latest(other, round, policy, name) for other in others], policy)
-                for name in failing
-            )
+        if _fail_there([_latest(other, round, policy) for other in others], policy) or all(
+            _fail_there([_latest(other, round, policy, name) for other in others], policy)
+            for name in failing
         ):
             reasons[key] = "service_down"
     return reasons

@@ -15,7 +15,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 4
+STATE_VERSION = 5
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 

@@ -1,0 +1,246 @@
+"""Made-up incidents in OONI's own format: files of web_connectivity 0.4 and 0.5 in, the events that
+a researcher gets out.
+
+Each world has one network, AS64500, that something happens to, and others beside it. Runs are an
+hour apart unless a world says otherwise.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.commands.measurement_files import read_files
+from monitor.commands.replay import FOREVER, fold_files
+from monitor.detection.policy import Policy
+from tests.monitor.interop.ooni.test_interference import (
+    FALSE,
+    NAME,
+    TRUE,
+    URL,
+    helper,
+    system,
+    udp,
+    works,
+)
+from tests.monitor.interop.samples import connect, document, handshake, request
+
+BEGIN = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)
+VERSIONS = ("0.4.3", "0.5.28")
+SUBJECT, BESIDE, ABROAD = ("KE", 64500), ("KE", 64501), ("TZ", 64510)
+HISTORY = 48
+Keys = dict[str, Any]
+
+
+def good(version: str) -> Keys:
+    if version.startswith("0.4"):
+        return {
+            "queries": [system(TRUE)],
+            "tcp_connect": [connect(TRUE, 443)],
+            "requests": [request(URL)],
+        }
+    return {"queries": [system(TRUE), udp(TRUE)], **works(TRUE)}
+
+
+def nxdomain(version: str) -> Keys:
+    failed = system(failure="dns_nxdomain_error")
+    if version.startswith("0.4"):
+        return {"queries": [failed], "requests": [request(URL, "dns_nxdomain_error")]}
+    return {"queries": [failed, udp(TRUE)], **works(TRUE)}
+
+
+def zero(version: str) -> Keys:
+    """0.0.0.0, which connects to the device itself."""
+    itself = {"queries": [system("0.0.0.0")], "tcp_connect": [connect("0.0.0.0", 443)]}
+    if version.startswith("0.4"):
+        return {**itself, "requests": [request(URL, "ssl_failed_handshake")]}
+    true = works(TRUE)
+    return {**true, **itself, "tcp_connect": [*itself["tcp_connect"], *true["tcp_connect"]]}
+
+
+def lie(version: str) -> Keys:
+    """Somebody else's address, whose certificate is not the service's."""
+    lied = {"queries": [system(FALSE)], "tcp_connect": [connect(FALSE, 443)]}
+    if version.startswith("0.4"):
+        return {**lied, "requests": [request(URL, "ssl_invalid_hostname")]}
+    true = works(TRUE)
+    shaken = [handshake(NAME, FALSE, "ssl_invalid_hostname"), *true["tls_handshakes"]]
+    return {**true, **lied, "tls_handshakes": shaken}
+
+
+def reset(version: str) -> Keys:
+    cut = {"queries": [system(TRUE)], "tcp_connect": [connect(TRUE, 443)]}
+    if version.startswith("0.5"):
+        cut["tls_handshakes"] = [handshake(NAME, TRUE, "connection_reset")]
+    return {**cut, "requests": [request(URL, "connection_reset")]}
+
+
+Fault = Callable[[str], Keys]
+
+
+def run(
+    hour: float,
+    place: tuple[str, int],
+    version: str,
+    fault: Fault = good,
+    control: Keys | None = None,
+    **more: Any,
+) -> Keys:
+    """One run."""
+    at = BEGIN + dt.timedelta(hours=hour, seconds=place[1] % 100)
+    shown = control if control is not None else helper(version=version[:3])
+    told = document("web_connectivity", control=shown, control_failure=None, **fault(version))
+    told["annotations"] |= more
+    return told | {
+        "input": URL,
+        "measurement_start_time": f"{at:%Y-%m-%d %H:%M:%S}",
+        "probe_asn": f"AS{place[1]}",
+        "probe_cc": place[0],
+        "report_id": f"{hour}_{place[1]}_{version}",
+        "resolver_asn": f"AS{place[1]}",
+        "test_version": version,
+    }
+
+
+def world(
+    hours: int, version: str, fault: Fault, when: Callable[[int], bool], **more: Any
+) -> Iterator[Keys]:
+    """Three networks, of which one has the fault at some hours after the history."""
+    for hour in range(HISTORY + hours):
+        failing = hour >= HISTORY and when(hour - HISTORY)
+        yield run(hour, SUBJECT, version, fault if failing else good, **(more if failing else {}))
+        yield run(hour, BESIDE, version)
+        yield run(hour, ABROAD, version)
+
+
+def events(folder: Path, runs: Iterator[Keys]) -> list[str]:
+    """The events as golden lines: networks, technique, tier, state, onset and end in hours since
+    the history, and each network's spans."""
+
+    def hours(at: int | None) -> str:
+        since = BEGIN.timestamp() * 1000 + HISTORY * 3_600_000
+        return "-" if not at else f"{(at - since) / 3_600_000:g}"
+
+    file = folder / "runs.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in runs))
+    found = fold_files(read_files([str(file)]).stored, FOREVER, Policy())
+    return [
+        f"{','.join(map(str, event.asns))} {event.technique} {event.tier} {event.state} "
+        f"{hours(event.onset)}..{hours(event.closed)}: "
+        + "; ".join(
+            f"{each.asn} "
+            + " ".join(f"{hours(a)}-{hours(b)}-{hours(again)}" for a, b, again in each.spans)
+            for each in event.networks
+        )
+        for event in found
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("fault", "technique"),
+    [
+        (nxdomain, "dns.nxdomain"),
+        (zero, "dns.injection.bogon"),
+        (lie, "dns.injection.other"),
+        (reset, "tls.reset.other"),
+    ],
+)
+def test_interference_is_found_in_both_versions(
+    tmp_path: Path, version: str, fault: Fault, technique: str
+) -> None:
+    assert events(tmp_path, world(12, version, fault, lambda hour: True)) == [
+        f"64500 {technique} likely open 0..-: 64500 0-11--"
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_the_helper_cannot_reach_either_is_no_event(tmp_path: Path, version: str) -> None:
+    down = helper(http=False, tls=False, version=version[:3])
+    assert events(tmp_path, world(24, version, reset, lambda hour: True, control=down)) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_runs_over_a_vpn_are_no_event(tmp_path: Path, version: str) -> None:
+    over = world(24, version, nxdomain, lambda hour: True, network_type="vpn")
+    assert events(tmp_path, over) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_four_failures_in_seventeen_runs_are_no_event(tmp_path: Path, version: str) -> None:
+    assert events(tmp_path, world(17, version, zero, lambda hour: hour % 5 == 0)) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_resolver_that_also_answers_well_within_the_hour_is_no_event(
+    tmp_path: Path, version: str
+) -> None:
+    def both() -> Iterator[Keys]:
+        yield from world(0, version, zero, lambda hour: False)
+        for n in range(5):
+            hour = HISTORY + 2 * n
+            yield run(hour, SUBJECT, version, zero)
+            yield run(hour + 0.5, SUBJECT, version)
+            yield run(hour + 1, BESIDE, version)
+
+    assert events(tmp_path, both()) == []
+
+
+@pytest.mark.parametrize("hours", [8, 24 * 9])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_network_with_few_runs_is_heard(tmp_path: Path, version: str, hours: int) -> None:
+    def sparse() -> Iterator[Keys]:
+        for n in range(-9, 7):
+            hour = HISTORY + 9 * 24 * 9 + n * hours
+            yield run(hour, SUBJECT, version, reset if n >= 0 else good)
+            yield run(hour + 0.5, BESIDE, version)
+
+    onset = 9 * 24 * 9
+    assert events(tmp_path, sparse()) == [
+        f"64500 tls.reset.other likely open {onset}..-: 64500 {onset}-{onset + 6 * hours}--"
+    ]
+
+
+def test_those_who_run_an_old_version_of_the_test_are_not_accused(tmp_path: Path) -> None:
+    """For twelve hours the old version fails everywhere. Then all but one have the new one."""
+    old, new = VERSIONS
+    countries = [SUBJECT, BESIDE, ABROAD, ("TZ", 64511), ("UG", 64520), ("UG", 64521)]
+
+    def moved() -> Iterator[Keys]:
+        for hour in range(HISTORY + 96):
+            for place in countries:
+                failing = hour >= HISTORY
+                updated = hour >= HISTORY + 12 and place != SUBJECT
+                version = new if updated else old
+                yield run(hour, place, version, reset if failing and not updated else good)
+
+    assert events(tmp_path, moved()) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_network_that_fails_in_the_hours_of_a_known_block_joins_it_with_its_own_spans(
+    tmp_path: Path, version: str
+) -> None:
+    """One network is cut off from 6 to 12 h on four days and has a run every hour; in the other, a
+    volunteer measures at 1, 7, 13 and 19 h."""
+
+    def school(hour: int) -> bool:
+        return HISTORY <= hour < HISTORY + 96 and 6 <= hour % 24 < 12
+
+    def days(blocked: bool) -> Iterator[Keys]:
+        for hour in range(HISTORY + 24 * 9):
+            yield run(hour, BESIDE, version, reset if blocked and school(hour) else good)
+            yield run(hour, ABROAD, version)
+            if hour % 6 == 1:
+                yield run(hour + 0.2, SUBJECT, version, reset if school(hour) else good)
+
+    assert events(tmp_path, days(False)) == []
+    beside = " ".join(f"{24 * d + 6}-{24 * d + 11}-{24 * d + 12}" for d in range(4))
+    (found,) = events(tmp_path, days(True))
+    assert found.startswith("64500,64501 tls.reset.other likely closed 6..")
+    assert found.endswith(f"; 64501 {beside}")
