@@ -9,13 +9,21 @@ from probes.wire.observation import Contrast
 
 
 async def measure(run: EndpointRun) -> None:
-    """Resolve, connect and send a request; when it fails, an innocuous Host and a repeat."""
+    """Resolve, connect and send a request; when it fails, an innocuous Host and a repeat. Where no
+    other resolver gives the same address, one of theirs is asked as well: is it the same page?"""
     reached = await run.for_each_address(await run.addresses(), _reach)
     own = any(each.tcp.failure is None and each.address in run.system_addresses for each in reached)
     reached += await run.for_each_address(await run.further_addresses(reached=own), _reach)
-    other = next((each for each in reached if each.tcp.failure is None), None)
-    if other is not None and run.once("application"):
+    theirs = [each for each in reached if each.address not in run.system_addresses]
+    other = next((each for each in theirs if each.tcp.failure is None), None)
+    if other is not None and (run.once("application") or await _unconfirmed(run)):
         await _request(run, await run.connect(other.address, contrast=Contrast.REPEAT))
+
+
+async def _unconfirmed(run: EndpointRun) -> bool:
+    """Whether no reference resolver gives an address of the machine's own resolver."""
+    theirs = await run.dns_cache.references(run.endpoint.host)
+    return run.contrasts and not set(theirs).intersection(run.system_addresses)
 
 
 async def _reach(run: EndpointRun, address: str) -> Connection:

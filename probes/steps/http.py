@@ -30,6 +30,7 @@ from probes.net.classify import failure, kernel_errno
 from probes.net.http_channel import HTTPChannel, h2_headers, host_header, http1_headers
 from probes.net.limits import within
 from probes.net.network import Network, Stream
+from probes.net.page_shape import page_shape
 from probes.wire.observation import Contrast, HTTPExchange, Purpose
 
 MAX_BODY, LEAN_BODY = 65536, 4096
@@ -272,6 +273,7 @@ def _completed(base: HTTPExchange, answer: _Response, *, unexpected: bool) -> HT
         body_truncated=answer.truncated,
         body_sha256=hashlib.sha256(body).hexdigest() if body else None,
         excerpt=body[:_MAX_EXCERPT] if odd else b"",
+        shape=page_shape(answer.headers, body) if unexpected and answer.status else None,
     )
 
 

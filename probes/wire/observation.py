@@ -160,6 +160,16 @@ class TLSHandshake(
     """Presented chain, leaf first. If it was valid, at most the hash of the leaf."""
 
 
+class PageShape(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A page in clear text as far as it is compared with the control's. Its words and the names of
+    its uncommon headers are a sample of four-byte hashes (CRC-32, the 16 smallest, sorted)."""
+
+    size: Count = 0
+    """Bytes of the body that were read."""
+    words: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+    headers: Annotated[bytes, msgspec.Meta(max_length=64)] = b""
+
+
 class HTTPExchange(
     Observation, frozen=True, kw_only=True, omit_defaults=True, tag_field="step", tag="http"
 ):
@@ -185,6 +195,8 @@ class HTTPExchange(
     body_sha256: Hash | None = None
     excerpt: Annotated[bytes, msgspec.Meta(max_length=2048)] = b""
     """At most 2,048 bytes of the body, only if the response looked unexpected."""
+    shape: PageShape | None = None
+    """Of a response that no valid certificate proves to be the service's own."""
     errno: Small | None = None
     sent_bytes: Count = 0
     received_bytes: Count = 0

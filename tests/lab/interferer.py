@@ -37,7 +37,11 @@ PAGE = (
     b"<html><head><title>Restricted</title></head><body><h1>Access to this site has been blocked"
     b"</h1><p>By order of the court, number 1-234.</p></body></html>"
 )
+NOTICE = b"<html><title>Notice 4711</title>Kindly contact the operator of this line.</html>"
+"""A page that no list of block pages knows."""
 ANSWERS = {
+    "notice": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(NOTICE), NOTICE),
     "page": b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
     "page_as_if_well": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"

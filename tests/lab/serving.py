@@ -39,6 +39,8 @@ class Twist:
     """It answers 451 to whoever comes from the vantage's network."""
     forbidden_there: str = ""
     """It answers 403 to whoever comes from the vantage's network."""
+    edition: str = ""
+    """Whoever comes from the vantage's network gets the page in another language."""
     hangs_up: str = ""
     """It closes each connection after the request."""
     hangs_up_there: str = ""
@@ -58,6 +60,10 @@ class Twist:
 
 
 STRAIGHT = Twist()
+_EDITION = (
+    "<html><title>%s</title><div class=main><nav id=menu><a href=/help>%s</a><a href=/login>%s</a>"
+    "</nav></div></html>"
+)
 _HANG_UP = 444
 """nginx closes the connection without an answer."""
 FROM_THERE = '"^(10[.]1[.]|fd01:)"'
@@ -151,6 +157,10 @@ def nginx(
             refuse = [f"listen {a}:{host.port} ssl default_server;" for a in listen]
             blocks.append([*refuse, "ssl_reject_handshake on;"])
         lines += [f"return {_HANG_UP};"] if host in hosts(plan, twist.hangs_up) else []
+        if host in hosts(plan, twist.edition):
+            there = _EDITION % ("Willkommen", "Hilfe", "Anmelden")
+            lines += [f"if ($remote_addr ~ {FROM_THERE}) {{ return 200 '{there}'; }}"]
+            lines += [f"return 200 '{_EDITION % ('Welcome', 'Help', 'Sign in')}';"]
         if host.protocol == "https" and host not in law:
             lines += [_long_page(folder, host.name)]
         else:

@@ -38,6 +38,7 @@ _TWISTS = {
     "benign.dead_address": "dead",
     "benign.forbidden_there": "forbidden_there",
     "benign.authority": "refused_there",
+    "benign.edition": "edition",
     "benign.hangs_up": "hangs_up",
     "benign.hangs_up_there": "hangs_up_there",
     "benign.law_there": "law_there",
@@ -77,6 +78,7 @@ _ENDS = {
 _HTTP = {
     "block_page": ("page", "page_as_if_well"),
     "block_host": ("known_host", "known_host"),
+    "unknown_page": ("notice", "notice"),
     "451": ("law", "law"),
     "redirect": ("away", "away"),
     "reset": ("reset", "reset"),

@@ -25,6 +25,7 @@ from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.facts.ranges import special_place
 from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.layers.app import spoke
+from monitor.detection.layers.http import same_as_control
 from monitor.detection.layers.tls import TLSFacts
 from monitor.detection.model import Layer, State, Technique
 from monitor.detection.rule import Rule, background_fails
@@ -51,6 +52,9 @@ class LookupFacts:
     known for."""
     foreign: bool = False
     """An answered address showed someone else's certificate, or HTTP in place of TLS."""
+    other_page: bool = False
+    """In clear text every answered address gave another page than the control's, while a trusted
+    address gave the control's here as well."""
     dead: bool = False
     """Every answered address failed, while a trusted one of its family worked from here."""
     by_name: bool = False
@@ -160,6 +164,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         page=_page_of(context, lookup, own)
         or (_page_at(context, addresses) if others_known else None),
         foreign=any(map(_foreign, addresses)),
+        other_page=_other_page(context, addresses, others),
         dead=_dead(addresses, others, context.vantage, needed_layer(endpoint)),
         by_name=any(name_filtered(address, endpoint) for address in addresses)
         or _follows_name(endpoint, addresses),
@@ -209,6 +214,14 @@ def _dead(
     families = {address.family for address in tried}
     working = any(works(address, needed) for address in others if address.family in families)
     return bool(tried) and working and not any(_may_work(address, needed) for address in own)
+
+
+def _other_page(
+    context: EndpointContext, own: list[AddressView], others: list[AddressView]
+) -> bool:
+    pages = [same_as_control(context, address) for address in own if address.http is not None]
+    trusted = any(same_as_control(context, address) for address in others)
+    return bool(pages) and all(page is False for page in pages) and trusted
 
 
 def _may_work(address: AddressView, needed: Layer) -> bool:
@@ -351,6 +364,16 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "(fit: tls inconsistent, dns +1.61)",
         Technique.DNS_INJECTION_OTHER,
         3_700_000,
+    ),
+    Rule(
+        "dns.other_page",
+        lambda f: _unvouched(f) and f.other_page,
+        State.BLOCKED,
+        "The answered address, which no control sees, gives another page than the control's, and "
+        "the control's address gives the control's page from here too. (fit: answer_unmatched and "
+        "http diff)",
+        Technique.DNS_INJECTION_OTHER,
+        2_400_000,
     ),
     Rule(
         "dns.dead_answer",

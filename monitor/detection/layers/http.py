@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
 from monitor.detection.facts.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.facts.liveness import foreign_host
+from monitor.detection.facts.pages import alike
 from monitor.detection.facts.view import AddressView
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
@@ -32,8 +33,7 @@ class HTTPFacts(StepFacts):
     same_answer: bool = False
     """A control got the same status (and the same redirect host, and no block page)."""
     other_answer: bool = False
-    """A control got an answer, but another one: another status and, where both have one,
-    another title."""
+    """A control got an answer, but another one: another status and title, or another page."""
     innocuous: Kind | None = None
     some_flows: bool = False
     """As with handshakes: half or more of several requests failed so."""
@@ -82,12 +82,31 @@ def _same(context: EndpointContext, answer: HTTPExchange, control: HTTPExchange)
         return False
     if context.page(answer) != context.page(control):
         return False
-    return redirect_host(answer.location or "") == redirect_host(control.location or "")
+    if redirect_host(answer.location or "") != redirect_host(control.location or ""):
+        return False
+    return _redirects(answer) or answer.tls or alike(answer, control)
+
+
+def same_as_control(context: EndpointContext, address: AddressView) -> bool | None:
+    """Whether the answer in clear text at an address is a control's page; None when there is
+    nothing to compare."""
+    answer = address.http
+    controls = [p.http for p in context.control_addresses if p.http is not None]
+    good = [c for c in controls if http_kind(c) is Kind.OK]
+    if answer is None or answer.tls or http_kind(answer) is not Kind.OK or not good:
+        return None
+    if any(_same(context, answer, c) for c in good):
+        return True
+    return False if all(_differs(answer, c) for c in good) else None
+
+
+def _redirects(answer: HTTPExchange) -> bool:
+    return answer.status is not None and 300 <= answer.status < 400
 
 
 def _differs(answer: HTTPExchange, control: HTTPExchange) -> bool:
     if answer.status == control.status:
-        return False
+        return not (_redirects(answer) or answer.tls or alike(answer, control))
     return not (answer.title and control.title and answer.title == control.title)
 
 
@@ -161,8 +180,10 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "http.differs",
         lambda f: f.kind is Kind.OK and not f.tls and f.other_answer and f.status // 100 != 3,
         State.INCONCLUSIVE,
-        "In clear text, another status and title than the control's, no redirect within the site, "
-        "and no known block page.",
+        "In clear text, another page than the control's: another status and title, or nothing in "
+        "common of title, words, headers and length; no redirect within the site, and no known "
+        "block page. A page of an error or of another region looks the same.",
+        Technique.HTTP_BLOCKPAGE,
         evidence=("http_differs",),
     ),
     Rule(

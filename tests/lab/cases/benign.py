@@ -63,6 +63,7 @@ CASES: tuple[Case, ...] = (
         evidence=("lying_resolver", "local_resolver"),
         resolver=HOUSE,
     ),
+    Case("benign.edition", "ok", ("http.same_answer",), None, ("http",)),
     Case(
         "benign.hush",
         "inconclusive",

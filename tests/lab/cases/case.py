@@ -48,7 +48,7 @@ class Case:
     @property
     def accuses(self) -> bool:
         """Somebody blocks, the whole or a part."""
-        return self.technique is not None
+        return self.technique is not None and self.state != "inconclusive"
 
     @property
     def part(self) -> bool:

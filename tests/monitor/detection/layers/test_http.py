@@ -10,6 +10,20 @@ from monitor.detection.facts.endpoint_context import Reach
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.http import HTTP_RULES, HTTPFacts
 from monitor.detection.rule import first
+from probes.net.page_shape import page_shape
+from tests.monitor.detection.scenes import (
+    A1,
+    FORGED,
+    HTTP,
+    HTTPS,
+    control,
+    dns,
+    http,
+    reference,
+    tcp,
+    tls,
+)
+from tests.monitor.detection.sightings import plain, verdict
 
 
 @pytest.mark.parametrize(
@@ -41,3 +55,36 @@ def test_first_match(kind: Kind, given: dict[str, Any], rule: str) -> None:
     found = first(HTTP_RULES, HTTPFacts(**{"kind": kind, "reach": Reach.PASSED} | given))
     assert found is not None
     assert found.id == rule
+
+
+WELCOME = {"title": "Welcome", "shape": page_shape([], b"<p>hello dear users of this service</p>")}
+NOTICE = {"title": "Notice", "shape": page_shape([], b"<h1>kindly contact your operator</h1>")}
+THERE = [control(*plain(http(**WELCOME)), endpoints=(HTTP,))]
+GIVEN: dict[str, Any] = {"endpoints": (HTTP,), "beside": THERE}
+
+
+def test_another_page_with_the_same_status_is_not_ok() -> None:
+    said = verdict(*plain(http(**NOTICE)), **GIVEN)
+    assert (said.state, said.technique) == ("inconclusive", "http.blockpage")
+    assert said.evidence == ("http_differs",)
+    assert verdict(*plain(http(**WELCOME)), **GIVEN).state == "ok"
+    # Over TLS it is the service's own page, whatever it shows.
+    secure = (dns(A1, at=HTTPS), tcp(A1, at=HTTPS), tls(A1, at=HTTPS))
+    beside = [control(*secure, http(at=HTTPS, **WELCOME), endpoints=(HTTPS,))]
+    said = verdict(*secure, http(at=HTTPS, **NOTICE), endpoints=(HTTPS,), beside=beside)
+    assert said.state == "ok"
+
+
+def test_another_page_at_an_address_of_its_own_is_a_forged_answer() -> None:
+    """More speaks for it: the control's address gives the control's page here as well."""
+    own = (dns(FORGED, at=HTTP), reference(A1, at=HTTP, transport="doh"), tcp(FORGED, at=HTTP))
+    page = http(FORGED, **NOTICE)
+    said = verdict(*own, page, tcp(A1, at=HTTP), http(A1, **WELCOME), **GIVEN)
+    assert (said.state, said.technique) == ("blocked", "dns.injection.other")
+    # Every page is changed on the way, or nothing else was asked: the address need not be wrong.
+    for more in ((tcp(A1, at=HTTP), http(A1, **NOTICE)), ()):
+        said = verdict(*own, page, *more, **GIVEN)
+        assert (said.state, said.technique) == ("inconclusive", "http.blockpage")
+    # Geographic DNS: the same page from another address.
+    said = verdict(*own, http(FORGED, **WELCOME), tcp(A1, at=HTTP), http(A1, **WELCOME), **GIVEN)
+    assert said.state == "ok"

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether two pages in clear text are the same page, by title, words, headers and length.
+
+Sites change their pages all the time, so one thing in common is enough. Only what has nothing in
+common is another page (as in OONI's web_connectivity, ooni/spec ts-017, read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+
+from probes.wire.observation import HTTPExchange, PageShape
+
+_LONG_WORD = re.compile(r"\w{5,}")
+_HASH_BYTES = 4
+_LEAST_SHARED = 3
+"""Of ten hashes of words: pages from one template share more, in any language."""
+_LEAST_LENGTH = 7
+"""Of ten: OONI's body_proportion."""
+
+
+def alike(one: HTTPExchange, other: HTTPExchange) -> bool:
+    """Whether two answers may be the same page; true when one of them was not described."""
+    a, b = one.shape, other.shape
+    if a is None or b is None:
+        return True
+    if _titles_agree(one.title, other.title) or _hashes(a.headers) & _hashes(b.headers):
+        return True
+    words = _resemblance(a, b)
+    if words is not None:
+        return words
+    return min(a.size, b.size) * 10 > max(a.size, b.size) * _LEAST_LENGTH or a.size == b.size
+
+
+def _titles_agree(one: str | None, other: str | None) -> bool:
+    if not one or not other:
+        return False
+    if one == other:
+        return True
+    return bool(set(_LONG_WORD.findall(one.lower())) & set(_LONG_WORD.findall(other.lower())))
+
+
+def _resemblance(one: PageShape, other: PageShape) -> bool | None:
+    """Whether enough words are common to both; None when a page has none."""
+    a, b = _hashes(one.words), _hashes(other.words)
+    if not a or not b:
+        return None
+    least = sorted(a | b)[: max(len(a), len(b))]
+    shared = sum(each in a and each in b for each in least)
+    return shared * 10 >= _LEAST_SHARED * len(least)
+
+
+def _hashes(sample: bytes) -> set[bytes]:
+    return {sample[start : start + _HASH_BYTES] for start in range(0, len(sample), _HASH_BYTES)}
