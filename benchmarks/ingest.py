@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import shutil
 import sqlite3
 import statistics
@@ -251,6 +252,9 @@ async def once(load: Load, directory: Path, server: PostgreSQL, results: Results
     """Every way in turn, each into a new database."""
     count = len(load.measurements)
     rows = [wide_row(one) for one in load.measurements]
+    # A collector does not hold what the probes measured: it is no work for its garbage collection.
+    gc.collect()
+    gc.freeze()
     with results.timed("sqlite raw", count):
         sqlite_raw(directory / "raw.sqlite", rows)
     path = directory / "store.sqlite"

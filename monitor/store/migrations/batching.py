@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.batches import HEADER, LEVEL
-from monitor.store.merge import last_arrival
+from monitor.store.merge import MeasurementRow, last_arrival, merge
 from monitor.store.migrations.packed_lines import unpack
 from monitor.store.tables import batch, measurement
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES
@@ -34,6 +34,7 @@ _NEXT = sa.text(
     "SELECT arrival, round, started, vantage, target, interval_ms, id, received, line "
     f"FROM {UNBATCHED} WHERE arrival > :last ORDER BY arrival LIMIT :chunk"
 )
+_COLUMNS = tuple(column.name for column in measurement.columns)
 _ENDS = sa.text(f"SELECT min(arrival), max(arrival) FROM {UNBATCHED}")
 
 Writing = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
@@ -57,8 +58,7 @@ async def bring_over(writing: Writing, place: str) -> None:
                     LOG.info("%s: %d measurements are in batches, %.0f s", place, done, seconds)
                 return
             first, newest = (await connection.execute(_ENDS)).one()
-            for part in _parts(rows):
-                await _store(connection, part)
+            await _store(connection, _parts(rows), last)
         done += len(rows)
         if time.monotonic() - said >= PROGRESS_SECONDS:
             said = time.monotonic()
@@ -104,26 +104,27 @@ def _line(row: Any) -> bytes:
         return b""
 
 
-async def _store(connection: AsyncConnection, part: Sequence[tuple[Any, bytes]]) -> None:
-    first, last = part[0][0], part[-1][0]
-    lines = [b""] * (last.arrival - first.arrival + 1)
-    for row, line in part:
-        lines[row.arrival - first.arrival] = line
-    await connection.execute(
-        sa.insert(batch),
-        {
-            "first_arrival": first.arrival,
-            "last_arrival": last.arrival,
-            "first_round": first.round,
-            "received": first.received,
-            "body": encode_batch(HEADER, lines, LEVEL),
-            "vantage": first.vantage,
-        },
-    )
-    names = [column.name for column in measurement.columns]
-    values = [{name: getattr(row, name) for name in names} for row, _ in part]
-    # The id as it is: `HexId` would want text.
-    marks = ", ".join(f":{name}" for name in names)
-    await connection.execute(
-        sa.text(f"INSERT INTO measurement ({', '.join(names)}) VALUES ({marks})"), values
-    )
+async def _store(
+    connection: AsyncConnection, parts: Iterable[Sequence[tuple[Any, bytes]]], last: int
+) -> None:
+    """Insert batches and their measurements, which arrived after `last`."""
+    batches: list[dict[str, object]] = []
+    rows: list[MeasurementRow] = []
+    for part in parts:
+        first, newest = part[0][0], part[-1][0]
+        lines = [b""] * (newest.arrival - first.arrival + 1)
+        for row, line in part:
+            lines[row.arrival - first.arrival] = line
+            rows.append(tuple(getattr(row, name) for name in _COLUMNS))
+        batches.append(
+            {
+                "first_arrival": first.arrival,
+                "last_arrival": newest.arrival,
+                "first_round": first.round,
+                "received": first.received,
+                "body": encode_batch(HEADER, lines, LEVEL),
+                "vantage": first.vantage,
+            }
+        )
+    await connection.execute(sa.insert(batch), batches)
+    await merge(connection, rows, last)

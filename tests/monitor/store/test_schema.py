@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,12 +138,12 @@ async def test_bringing_over_goes_on_after_a_kill(
     await old_store(empty_url, "0005", rows)
     real, calls = batching._store, 0
 
-    async def dies(connection: AsyncConnection, part: Sequence[Any]) -> None:
+    async def dies(connection: AsyncConnection, parts: Iterable[Any], last: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise StoreUnavailableError("the plug")
-        await real(connection, part)
+        await real(connection, parts, last)
 
     monkeypatch.setattr(batching, "_store", dies)
     with pytest.raises(StoreUnavailableError, match="plug"):
