@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -204,6 +205,7 @@ async def run(url: str, size: Size, bursts: int) -> bool:
         with server(url, size.interval_ms) as base:
             print(f"ready after {await ready(base):.1f} s\n")
             print(f"{'page':<52} {'first':>8} {'median':>8} {'p95':>8} {'goal':>5} {'bytes':>8}")
+            print(f"(load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
             for kind in kinds(fleet):
                 found = await measure(base, kind, bursts, conclude)
                 high = percentile(found.took, 0.95)

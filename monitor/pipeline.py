@@ -46,6 +46,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
 from monitor.web.explanation_cache import ExplanationCache
+from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime.clock import wall_clock
@@ -200,7 +201,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             cache_seconds=CACHE_SECONDS / policy.pace,
         )
         async with (
-            _serving("--http", make_app(site), given.http, given.proxy),
+            website(site, given.http, given.proxy),
             asyncio.TaskGroup() as group,
         ):
             explaining = group.create_task(explanations.run())
@@ -261,7 +262,7 @@ async def everything(
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.
             async with (
-                _serving("--http", make_app(site), given.http, given.proxy),
+                website(site, given.http, given.proxy),
                 asyncio.TaskGroup() as group,
             ):
                 collecting = run_collector(
@@ -304,6 +305,16 @@ async def up(given: argparse.Namespace, stop: asyncio.Event) -> None:
             await stop.wait()
         else:
             await local_probe(monitor, data, given.interval, given.catalogue, stop)
+
+
+@contextlib.asynccontextmanager
+async def website(
+    site: Site, address: tuple[str, int], proxies: Sequence[Network] = ()
+) -> AsyncIterator[None]:
+    """Serve pages, API and metrics, with the work behind their answers, until the block ends."""
+    async with site.background.running(), _serving("--http", make_app(site), address, proxies):
+        site.background.start(partial(asyncio.to_thread, compile_templates))
+        yield
 
 
 @contextlib.asynccontextmanager

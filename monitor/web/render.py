@@ -40,6 +40,13 @@ def environment() -> jinja2.Environment:
     return made
 
 
+def compile_templates() -> None:
+    """Compile all templates, some 0.3 s in all, so that no visitor waits for it."""
+    made = environment()
+    for name in made.list_templates():
+        made.get_template(name)
+
+
 @functools.lru_cache(maxsize=256)
 def mark(kind: str, word: str) -> Markup:
     """A state as a symbol and a word. Large pages have thousands, of a dozen kinds."""

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from monitor.pipeline import website
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import free_port
+from tests.world.site import opened
 from tests.world.waiting import HANG_SECONDS, wait_until
 
 
@@ -126,3 +128,10 @@ def test_collect_waits_for_a_broker_and_serve_for_nothing(tmp_path: Path) -> Non
     said = (tmp_path / "collect.log").read_text()
     assert "cannot use the broker" in said
     assert "Traceback" not in said + (tmp_path / "detect.log").read_text()
+
+
+async def test_a_website_works_behind_its_answers(tmp_path: Path) -> None:
+    async with opened(None, tmp_path) as site:
+        async with website(site, ("127.0.0.1", free_port())):
+            assert site.background.runs
+        assert not site.background.runs

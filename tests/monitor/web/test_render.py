@@ -8,7 +8,7 @@ import jinja2
 import pytest
 
 from monitor.detection.policy import Policy
-from monitor.web.render import environment, freshness
+from monitor.web.render import compile_templates, environment, freshness
 from monitor.web.site import Site
 from tests.world import site as world
 from tests.world.site import Client, client, opened
@@ -70,3 +70,8 @@ def test_every_template_compiles_and_none_trusts_text() -> None:
         assert "style=" not in source
         assert "<script>" not in source
         assert "onclick" not in source
+
+
+def test_every_template_compiles() -> None:
+    compile_templates()
+    assert "overview.html" in environment().list_templates()
