@@ -22,8 +22,9 @@ from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
+from benchmarks.world.path import on_sqlite
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.report import Goals, alarms, costs, delays, independent, retests
+from benchmarks.world.report import Goals, alarms, costs, delays, independent, path, retests
 from benchmarks.world.retesting import Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
@@ -32,6 +33,7 @@ POLICY = Policy()
 PARTS = (
     "independent",
     "cost",
+    "path",
     "delays",
     "retests",
     "parts",
@@ -176,6 +178,9 @@ def main() -> int:
     parser.add_argument("--years", type=float, default=36, help="series-years without a block")
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
+    parser.add_argument(
+        "--vantages", action="append", type=int, help="size of the fleet of the part path"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
     given = parser.parse_args()
@@ -193,6 +198,9 @@ def main() -> int:
             independent(POLICY, seed, goals)
         if "cost" in parts:
             costs(POLICY, goals)
+        if "path" in parts:
+            for vantages in given.vantages or (200,):
+                path(on_sqlite(vantages, 3, POLICY), goals)
         if "delays" in parts:
             found = every(delayed, delay_jobs(seed, given.tries, liars=False))
             delays("Delays from a block's first moment", gathered(found), goals)

@@ -18,6 +18,8 @@ from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 
 START = 1_800_000_000_000
+GOAL_MICROSECONDS = 120.0
+GOAL_ROUND_SECONDS = 30.0
 WARM_ROUNDS = 2
 """Rounds before those that are measured: the first has no state and no earlier control."""
 

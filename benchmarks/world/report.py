@@ -12,6 +12,7 @@ from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, TYPED, UNTYPED, Tal
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
+from benchmarks.world.path import GOAL_MICROSECONDS, GOAL_ROUND_SECONDS, PathCost
 from benchmarks.world.retesting import WITH, Saved
 from monitor.detection.policy import Policy
 
@@ -216,3 +217,23 @@ def costs(policy: Policy, goals: Goals) -> None:
     )
     events, same = costing.same_after_restarts(policy)
     goals.say(same, f"a restart after every round changes nothing ({events} events, each once)")
+
+
+def path(cost: PathCost, goals: Goals) -> None:
+    """Print what a round costs on its whole path, and judge."""
+    print(
+        f"\nWhole path, stored fact to saved conclusion (SQLite): {cost.vantages} probes x "
+        f"{cost.targets} targets, {cost.observations:.1f} observations a measurement: "
+        f"{cost.microseconds:.0f} us of CPU a measurement, a round in {cost.seconds:.1f} s, "
+        f"{cost.peak / 1e6:.0f} MB"
+    )
+    goals.say(
+        cost.microseconds <= GOAL_MICROSECONDS,
+        f"{cost.vantages} probes: {cost.microseconds:.0f} us a measurement, at most "
+        f"{GOAL_MICROSECONDS:.0f}",
+    )
+    goals.say(
+        cost.seconds <= GOAL_ROUND_SECONDS,
+        f"{cost.vantages} probes: a round of {cost.measurements:,} measurements is concluded in "
+        f"{cost.seconds:.1f} s, at most {GOAL_ROUND_SECONDS:.0f}",
+    )

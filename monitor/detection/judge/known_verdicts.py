@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.detection.facts.background import RoundBackground
 from monitor.detection.model import Verdict
 from probes.wire.codec import decode
 from probes.wire.measurement import Measurement
@@ -86,20 +87,21 @@ def digest(*values: object) -> bytes:
 
 
 class KnownVerdicts:
-    """A bounded memory of verdicts by digest. What was asked for lately is kept."""
+    """A bounded memory of verdicts by digest, each with what its measurement adds to the background
+    of its round. What was asked for lately is kept."""
 
     def __init__(self) -> None:
-        self._young: dict[bytes, Verdict] = {}
-        self._old: dict[bytes, Verdict] = {}
+        self._young: dict[bytes, tuple[Verdict, RoundBackground]] = {}
+        self._old: dict[bytes, tuple[Verdict, RoundBackground]] = {}
 
-    def get(self, key: bytes) -> Verdict | None:
-        """Return the verdict with this digest, if it is known."""
+    def get(self, key: bytes) -> tuple[Verdict, RoundBackground] | None:
+        """Return what is known by this digest."""
         if (found := self._young.get(key)) is None and (found := self._old.get(key)) is not None:
-            self.put(key, found)
+            self.put(key, *found)
         return found
 
-    def put(self, key: bytes, verdict: Verdict) -> None:
+    def put(self, key: bytes, verdict: Verdict, seen: RoundBackground) -> None:
         """Remember a verdict."""
         if 2 * len(self._young) >= MOST:
             self._old, self._young = self._young, {}
-        self._young[key] = verdict
+        self._young[key] = verdict, seen

@@ -139,13 +139,11 @@ class RoundJudge:
             if s.role is Role.CONTROL and s.measurement.target not in LIVENESS_TARGETS:
                 self._by_target[s.measurement.target].append(s.measurement)
         self._facts: dict[tuple[str, int], list[Fact]] = defaultdict(list)
-        self._backgrounds: dict[tuple[str, int, str], RoundBackground] = defaultdict(
-            RoundBackground
-        )
+        self._backgrounds: dict[tuple[str, int, str], list[RoundBackground]] = defaultdict(list)
         """Of the targets of a service, by probe, round and service. Other services do not count,
         so that a service is judged alike whichever are read with it."""
         self._waiting: list[Stored] = []
-        self._accusing: list[tuple[Stored | StoredLine, Fact]] = []
+        self._accusing: list[tuple[Stored | StoredLine, list[Fact], int]] = []
         """Those whose verdict may rest on what the service's other targets show."""
 
     def add(self, one: Stored | StoredLine) -> None:
@@ -158,7 +156,6 @@ class RoundJudge:
                 if seen.target in LIVENESS_TARGETS:
                     return
                 if not _has_quic(seen.endpoints):
-                    self._tally(seen)
                     self._add_recognised(one, seen)
                     return
             if (read := read_line(one)) is None:
@@ -167,7 +164,7 @@ class RoundJudge:
         m = one.measurement
         if m.target in LIVENESS_TARGETS:
             return
-        self._tally(m)
+        self._tally(m, background([m]))
         if _has_quic(m.endpoints):
             self._waiting.append(one)
         else:
@@ -184,8 +181,8 @@ class RoundJudge:
         for one in self._waiting:
             self._add_in_full(one, self._beside_others(one.measurement))
         self._waiting = []
-        for accusing, fact in self._accusing:
-            self._judge_again(accusing, fact)
+        for accusing, those, place in self._accusing:
+            self._judge_again(accusing, those, place)
         self._accusing = []
         self._backgrounds.clear()
         facts, self._facts = self._facts, defaultdict(list)
@@ -193,9 +190,8 @@ class RoundJudge:
             some.sort(key=lambda fact: (fact.started, fact.id))
         return facts
 
-    def _tally(self, m: Any) -> None:
-        key = m.probe, m.round, m.target.partition("/")[0]
-        self._backgrounds[key] += background([m])
+    def _tally(self, m: Any, seen: RoundBackground) -> None:
+        self._backgrounds[m.probe, m.round, m.target.partition("/")[0]].append(seen)
 
     def _beside_others(self, m: Measurement) -> VantageStatus:
         """The vantage's status, with what the service's other targets show in the round."""
@@ -203,11 +199,13 @@ class RoundJudge:
         if (m.probe, m.round) not in self._liveness:
             # Nothing is known of the vantage, and other targets are no liveness.
             return here
-        others = self._backgrounds[m.probe, m.round, m.service] - background([m])
-        return beside(here, background(self._liveness[m.probe, m.round]) + others)
+        alive = background(self._liveness[m.probe, m.round])
+        every = sum(self._backgrounds[m.probe, m.round, m.service], alive)
+        return beside(here, every - background([m]))
 
-    def _judge_again(self, one: Stored | StoredLine, fact: Fact) -> None:
-        """Replace a fact that accuses when the service's other targets are in trouble as well."""
+    def _judge_again(self, one: Stored | StoredLine, facts: list[Fact], place: int) -> None:
+        """Replace the fact at a place, which accuses, when the service's other targets are in
+        trouble as well."""
         if isinstance(one, StoredLine):
             if (read := read_line(one)) is None:
                 return
@@ -217,8 +215,7 @@ class RoundJudge:
             return
         views = self._controls_of(m).views
         verdict = judge_beside(m, here, views, self._fingerprints)
-        facts = self._facts[m.service, m.round]
-        facts[facts.index(fact)] = msgspec.structs.replace(fact, verdict=verdict)
+        facts[place] = msgspec.structs.replace(facts[place], verdict=verdict)
 
     def vantage(self, probe: str, round: int) -> VantageStatus:
         """The status of a probe's vantage in a round, by its liveness alone."""
@@ -247,10 +244,12 @@ class RoundJudge:
             here_key,
             controls.key,
         )
-        if (verdict := self._known.get(key)) is None:
+        if (known := self._known.get(key)) is None:
             verdict = judge_beside(measurement_of(seen), here, controls.views, self._fingerprints)
-            self._known.put(key, verdict)
-        self._note(one, seen, verdict, controls)
+            known = verdict, background([seen])
+            self._known.put(key, *known)
+        self._tally(seen, known[1])
+        self._note(one, seen, known[0], controls)
 
     def _add_in_full(self, one: Stored, here: VantageStatus) -> None:
         m = one.measurement
@@ -285,9 +284,10 @@ class RoundJudge:
             resolver=m.vantage.resolver_asn if foreign else 0,
             method=record_of(m.observations).method if foreign else "",
         )
-        self._facts[m.target.partition("/")[0], m.round].append(fact)
+        facts = self._facts[m.target.partition("/")[0], m.round]
         if not foreign and verdict.state in OPEN_STATES:
-            self._accusing.append((one, fact))
+            self._accusing.append((one, facts, len(facts)))
+        facts.append(fact)
 
     def _controls_of(self, measurement: Any) -> _Controls:
         """The online controls that are valid for a measurement. `pending`: without one, those of

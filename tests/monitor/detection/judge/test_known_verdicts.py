@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from monitor.detection.facts.background import NO_BACKGROUND
 from monitor.detection.judge import known_verdicts
 from monitor.detection.judge.known_verdicts import KnownVerdicts, digest, measurement_of, recognise
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
@@ -172,9 +173,9 @@ def test_memory_is_bounded_and_keeps_what_is_asked_for(monkeypatch: pytest.Monke
     monkeypatch.setattr(known_verdicts, "MOST", 20)
     known = KnownVerdicts()
     verdict = Verdict(target="a/b", state=State.OK, rule="target.works")
-    known.put(b"first", verdict)
+    known.put(b"first", verdict, NO_BACKGROUND)
     for number in range(100):
-        assert known.get(b"first") is verdict
-        known.put(str(number).encode(), verdict)
+        assert known.get(b"first") == (verdict, NO_BACKGROUND)
+        known.put(str(number).encode(), verdict, NO_BACKGROUND)
     assert known.get(b"5") is None
-    assert known.get(b"99") is verdict
+    assert known.get(b"99") == (verdict, NO_BACKGROUND)
