@@ -28,6 +28,8 @@ BATCH = 1000
 """Measurements in one transaction."""
 MAX_REPORTED = 100
 """Rejected rows of one file that are reported; the rest are counted."""
+MAX_TESTS = 20
+"""Tests that are not read and are named."""
 _PROGRESS_SECONDS = 0.5
 
 
@@ -47,6 +49,11 @@ class ImportCounts:
     """Runs of tests that are not read, by test."""
     refused: int = 0
     unreadable: int = 0
+
+    def add_unsupported(self, test: str) -> None:
+        """Count a run of a test that is not read. Names come from the file: only some are kept."""
+        name = test if len(self.unsupported) < MAX_TESTS or test in self.unsupported else "others"
+        self.unsupported[name] = self.unsupported.get(name, 0) + 1
 
     def summary(self) -> str:
         """One line for a terminal."""
@@ -94,7 +101,7 @@ class Importer:
                             if rejected <= MAX_REPORTED:
                                 self._report(f"{name}:{line}: {reason}")
                         case reading.Unsupported(test=test):
-                            self.counts.unsupported[test] = self.counts.unsupported.get(test, 0) + 1
+                            self.counts.add_unsupported(test)
                         case reading.ImportedRun():
                             await self._add_run(item)
                     self._progress(name, line)

@@ -85,6 +85,20 @@ async def test_runs_of_other_sites_are_counted(tmp_path: Path) -> None:
     assert (status, "1 runs for no service in the catalogue" in out) == (0, True)
 
 
+async def test_tests_that_are_not_read_are_named_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flat, whole = tmp_path / "a.csv", tmp_path / "a.jsonl"
+    flat.write_bytes(as_csv([*rows(1), cells(test_name="ndt", report_id="other")]))
+    names = ("ndt", "dash", "tor", "web_connectivity")
+    whole.write_text("".join(json.dumps(document(name)) + "\n" for name in names))
+    status, out, err = await taken(tmp_path, flat, whole)
+    assert (status, err) == (0, "")
+    assert "runs of tests that are not supported: dash 1, ndt 2, tor 1" in out
+    monkeypatch.setattr(importing, "MAX_TESTS", 1)
+    assert "not supported: ndt 2, others 2" in (await taken(tmp_path, flat, whole))[1]
+
+
 async def test_many_refusals_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "MAX_REPORTED", 3)
     file = tmp_path / "a.csv"

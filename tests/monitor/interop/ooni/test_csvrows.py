@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from monitor.detection.imported.verdict import judge
 from monitor.interop.ooni.csvrows import (
     COLUMNS,
     RowError,
@@ -17,7 +18,7 @@ from monitor.interop.ooni.csvrows import (
     split_url,
 )
 from monitor.interop.ooni.run import measurements
-from probes.wire.observation import DNSLookup, HTTPExchange, TCPConnect, TLSHandshake
+from probes.wire.observation import DNSLookup, HTTPExchange, Purpose, TCPConnect, TLSHandshake
 from tests.monitor.interop.samples import (
     DC,
     READ,
@@ -151,3 +152,18 @@ def test_times_numbers_and_urls() -> None:
     assert split_url("https://a/") == ("https", "a", 443, "/")
     assert split_url("ftp://a/") is None
     assert split_url("http://a:99999/") is None
+
+
+def test_another_resolvers_rows_prove_that_the_systems_fails() -> None:
+    failed = cells(
+        hostname="web.telegram.org", dns_engine="getaddrinfo", dns_failure="dns_nxdomain_error"
+    )
+    run = run_of(rows(failed, web_cells() | {"dns_engine": "udp"}), targets_by_name())
+    purposes = {
+        each.transport: each.purpose
+        for each in run.seen["telegram/web"]
+        if isinstance(each, DNSLookup) and each.failure is None
+    }
+    assert purposes == {"udp": Purpose.REFERENCE}
+    (one,) = measurements(run, targets_by_name())
+    assert judge(one).rule == "imported.dns_nxdomain_contradicted"
