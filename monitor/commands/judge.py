@@ -63,8 +63,7 @@ def run(given: argparse.Namespace) -> int:
             if is_ooni(paths[0]):
                 if given.control is not None:
                     raise FilesError("judge: --control does not apply to OONI's measurements")
-                read = read_files(paths[:1])
-                read.unsupported = {each.replace(paths[0], names[0]) for each in read.unsupported}
+                read = read_files(paths[:1], labels=names[:1])
                 return judge_imported(read, given.json, sys.stdout, sys.stderr, known)
             opened = [stack.enter_context(files.opened(path)) for path in paths]
         except (FilesError, files.FileError, *files.BROKEN) as error:

@@ -64,15 +64,18 @@ class MeasurementFiles:
             raise FilesError("\n".join(self.errors[:MAX_ERRORS] + rest))
 
 
-def read_files(names: Sequence[str], catalogue: Path | None = None) -> MeasurementFiles:
-    """The measurements of files; `-` is standard input. Raises FilesError.
+def read_files(
+    names: Sequence[str], catalogue: Path | None = None, labels: Sequence[str] | None = None
+) -> MeasurementFiles:
+    """The measurements of files; `-` is standard input. `labels` are the names in errors. Raises
+    FilesError.
 
     Without tokens the owner of a measurement of ours is the probe itself, the role is the claimed
     one, and every probe is old enough to vote.
     """
     read = MeasurementFiles()
-    for name in names:
-        label = "standard input" if name == "-" else name
+    for name, label in zip(names, labels or names, strict=True):
+        label = "standard input" if label == "-" else label
         try:
             with files.at_hand(name) as path:
                 if is_ooni(path):
