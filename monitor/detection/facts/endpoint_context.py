@@ -11,7 +11,7 @@ from enum import Enum
 from monitor.detection.facts.kinds import Kind
 from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView, answers, proven
-from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
 from probes.wire.observation import HTTPExchange
 
 AFTER_TRIGGER = "after_trigger"
@@ -75,6 +75,11 @@ class EndpointContext:
     def page(self, exchange: HTTPExchange) -> str | None:
         """The id of the known block page that an answer is in this country; else None."""
         return self.fingerprints.page(exchange, self.country)
+
+    def page_abroad(self, exchange: HTTPExchange) -> str | None:
+        """The same for a page that is known from another country only."""
+        here = self.page(exchange)
+        return self.fingerprints.page(exchange, ANYWHERE) if here is None else None
 
     @property
     def control_addresses(self) -> list[AddressView]:

@@ -21,6 +21,8 @@ from monitor.detection.fingerprints.pattern import Found, found_by
 from probes.wire.observation import HTTPExchange
 
 _VERSION_DIGITS = 12
+ANYWHERE = "*"
+"""In place of a country: fingerprints count wherever they are expected."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,16 @@ class _Sign:
     found: Found
 
     def counts(self, country: str) -> bool:
-        return not self.countries or country in self.countries
+        return country in (*self.countries, ANYWHERE) or not self.countries
 
 
 class Fingerprints:
     """Our own fingerprints and the loaded ones.
 
-    Only fingerprints of a provider or a country accuse (`entry.ACCUSING`), in the countries where
-    they are expected. A match of a known false positive (`fp`) vetoes all others in the same
-    answer.
+    Only fingerprints of a provider or a country accuse (`entry.ACCUSING`). Where they are expected
+    is a weight: a page that is known from another country (`ANYWHERE`) accuses less; an address or
+    alias, which others may use elsewhere, only counts where it is expected. A match of a known
+    false positive (`fp`) vetoes all others in the same answer.
     """
 
     def __init__(self, loaded: Iterable[Fingerprint] = ()) -> None:
@@ -84,7 +87,7 @@ class Fingerprints:
         name = name.lower().rstrip(".")
         for one in HOSTS:
             if (name == one.what or name.endswith("." + one.what)) and (
-                not one.countries or country in one.countries
+                not one.countries or country in (*one.countries, ANYWHERE)
             ):
                 return one.id
         return None
@@ -107,7 +110,7 @@ class Fingerprints:
             text = f"{exchange.title or ''}\n{exchange.excerpt.decode('utf-8', 'replace')}"
             for phrase in PHRASES:
                 if phrase.pattern.search(text) and (
-                    not phrase.countries or country in phrase.countries
+                    not phrase.countries or country in (*phrase.countries, ANYWHERE)
                 ):
                     return phrase.id
         return _first(self._accusing, exchange, country)

@@ -218,7 +218,7 @@ def _judge_address(
         )
     if (http := http_facts(context, address, forged)) is not None and _earlier_steps_work(outcomes):
         seen = (
-            *((f"blockpage:{http.page}",) if http.page else ()),
+            *((f"blockpage:{page}",) if (page := http.page or http.page_abroad) else ()),
             *(("by_service",) if http.tls and http.kind is Kind.OK else ()),
         )
         outcomes.append(

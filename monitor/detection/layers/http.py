@@ -29,6 +29,8 @@ class HTTPFacts(StepFacts):
     """The answer came over TLS with a valid certificate: it is the service's own."""
     status: int = 0
     page: str | None = None
+    page_abroad: str | None = None
+    """The same, known from another country only."""
     foreign_redirect: bool = False
     same_answer: bool = False
     """A control got the same status (and the same redirect host, and no block page)."""
@@ -59,6 +61,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         status=answer.status or 0,
         # Over TLS that proved itself the page is the service's own, whatever it says.
         page=None if answer.tls and address.proven else context.page(answer),
+        page_abroad=None if answer.tls and address.proven else context.page_abroad(answer),
         foreign_redirect=_redirects_away(answer),
         same_answer=any(_same(context, answer, c) for c in good),
         other_answer=bool(good) and all(_differs(answer, c) for c in good),
@@ -80,11 +83,15 @@ def _redirects_away(answer: HTTPExchange) -> bool:
 def _same(context: EndpointContext, answer: HTTPExchange, control: HTTPExchange) -> bool:
     if answer.status != control.status:
         return False
-    if context.page(answer) != context.page(control):
+    if _known(context, answer) != _known(context, control):
         return False
     if redirect_host(answer.location or "") != redirect_host(control.location or ""):
         return False
     return _redirects(answer) or answer.tls or alike(answer, control)
+
+
+def _known(context: EndpointContext, answer: HTTPExchange) -> str | None:
+    return context.page(answer) or context.page_abroad(answer)
 
 
 def same_as_control(context: EndpointContext, address: AddressView) -> bool | None:
@@ -150,6 +157,16 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         "(typed)",
         Technique.HTTP_BLOCKPAGE,
         4_700_000,
+    ),
+    Rule(
+        "http.blockpage_abroad",
+        lambda f: f.kind is Kind.OK and f.page_abroad is not None,
+        State.BLOCKED,
+        "A block page that is known from another country, and that the control does not get: "
+        "traffic may leave through a network there. (typed, halved)",
+        Technique.HTTP_BLOCKPAGE,
+        2_000_000,
+        evidence=("blockpage_abroad",),
     ),
     Rule(
         "http.451",

@@ -107,6 +107,7 @@ EVIDENCE = {
     "answer_lacks": "the answer lacks what the control is shown",
     "asked_once": "the resolver was not asked again from another port",
     "background_fails": "other connections of this vantage fail at times as well",
+    "blockpage_abroad": "a block page that is known from another country",
     "by_authority": "the name's own servers answer so from there",
     "by_service": "the service itself says so, with its own certificate",
     "captive_portal": "a sign-in page stands in the way",

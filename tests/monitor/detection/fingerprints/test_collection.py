@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from monitor.detection.fingerprints import OWN, Fingerprints, redirect_host
@@ -110,12 +111,27 @@ def test_judging_with_a_loaded_page_and_with_its_veto() -> None:
     assert "blockpage:isp_x" in accused.evidence
     for known, country in (
         (OWN, "ID"),
-        (Fingerprints([page]), "FR"),
         (Fingerprints([page, fp]), "ID"),
         (Fingerprints([one(scope="prod")]), "ID"),
     ):
         said = verdict(known, *seen, country=country, plain=True)
         assert said.state is State.OK, (known.version, country)
+
+
+def test_a_page_from_another_country_accuses_less() -> None:
+    seen = (dns(A1, at=HTTP), tcp(A1, at=HTTP), WALLED)
+    page, fp = one(countries=("ID",)), one("fp_x", "fp", pattern="of Example Net")
+    here, abroad = (
+        verdict(Fingerprints([page]), *seen, country=country, plain=True)
+        for country in ("ID", "FR")
+    )
+    assert abroad.technique is here.technique is Technique.HTTP_BLOCKPAGE
+    assert set(abroad.evidence) == {"blockpage_abroad", "blockpage:isp_x"}
+    weights = [said.findings[-1].weight for said in (here, abroad)]
+    assert 0 < weights[1] < weights[0]
+    # A known false positive is one everywhere.
+    vetoed = Fingerprints([page, msgspec.structs.replace(fp, countries=("ID",))])
+    assert verdict(vetoed, *seen, country="FR", plain=True).state is State.OK
 
 
 @pytest.mark.parametrize("pattern", ["180.131.146.7", "stop.example"])
