@@ -78,13 +78,12 @@ def update(
         return
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
-    alarmed = track.suspicion is not None and track.suspicion.alarmed > 0
     together = _others_fail(state, network, fact.round, policy)
     if word == gates.GOOD:
         runs, taken = memory.works(runs, fact, policy)
         judged, strict = _worse_baseline(_without(track, taken), policy)
         track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
-    elif inhibited or (not alarmed and memory.vetoed(runs, fact.method)):
+    elif inhibited:
         network.runs = memory.veto(runs, fact.method, fact.round)
         series.tracks[fact.source] = replace(track, last_bad=fact.round)
         return
@@ -221,7 +220,8 @@ def inhibitions(
 ) -> dict[str, str]:
     """`service_down` for the touched imported networks whose target fails in several networks of
     other countries, and in too large a share of them: for all tests together, or for each test that
-    fails here. A moved service fails for old versions of a test alone, wherever they still run."""
+    fails here. A moved service fails for old versions of a test alone, wherever they still run.
+    And for those where the tests that fail have not worked since that was so."""
     reasons: dict[str, str] = {}
     for key in touched:
         network = state.networks[key]
@@ -229,6 +229,9 @@ def inhibitions(
             continue
         failing = [name for name, (_, bad, _) in network.runs.methods.items() if bad == round]
         if not failing:
+            continue
+        if not _alarmed(network) and all(memory.vetoed(network.runs, name) for name in failing):
+            reasons[key] = "service_down"
             continue
         others = [
             other
