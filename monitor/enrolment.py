@@ -83,17 +83,24 @@ def new_token(
 
 
 async def enrol(
-    registry: Registry, token_id: str, secret: str, now: int, *, probe: str = ""
+    registry: Registry,
+    token_id: str,
+    secret: str,
+    now: int,
+    *,
+    probe: str = "",
+    seen: tuple[str, int] = ("", 0),
 ) -> Enrolled | EnrolmentRefusal:
     """Use a token once and enrol a probe. `now` is Unix milliseconds.
 
     `probe` is its name (a demonstration uses the same names each time); the default is a random
-    id. Every invalid token gets the same answer, so that nobody learns which ids exist.
+    id. `seen` is the country and network that the request came from, ("", 0) when unknown.
+    Every invalid token gets the same answer, so that nobody learns which ids exist.
     Raises StoreUnavailableError.
     """
     name = probe or f"p-{secrets.token_hex(8)}"
     mqtt_secret = secrets.token_urlsafe(32)
-    record = Probe(id=name, owner="", role="", enrolled=now)
+    record = Probe(id=name, owner="", role="", enrolled=now, seen_country=seen[0], seen_asn=seen[1])
     used = await registry.enrol(token_id, _sha256(secret), record, hash_secret(mqtt_secret), now)
     if used is None:
         return EnrolmentRefusal("the token is unknown, used up, expired or revoked")
@@ -193,7 +200,11 @@ class _LeaveBody(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def enrol_answer(
-    registry: Registry, body: bytes, now: int, brokers: Sequence[str]
+    registry: Registry,
+    body: bytes,
+    now: int,
+    brokers: Sequence[str],
+    seen: tuple[str, int] = ("", 0),
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
     {"probe", "user", "secret", "broker": [URLs], "role", "owner"} or {"error"}."""
@@ -204,7 +215,7 @@ async def enrol_answer(
     if not brokers:
         return 503, _error("enrol: no broker is configured here, ask the operator")
     try:
-        match await enrol(registry, wanted.token_id, wanted.secret, now):
+        match await enrol(registry, wanted.token_id, wanted.secret, now, seen=seen):
             case EnrolmentRefusal(reason):
                 return 403, _error(reason)
             case Enrolled() as enrolled:

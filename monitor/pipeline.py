@@ -50,6 +50,7 @@ from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
 from probes.runtime.clock import wall_clock
+from probes.runtime.geo_table import GeoError, GeoTable
 from probes.runtime.options import OptionError
 from probes.wire.target import Catalogue
 
@@ -197,6 +198,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             public_url=(given.public_url or _url(given.http)).rstrip("/"),
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
+            geo=_geo(given),
             explanations=explanations,
             cache_seconds=CACHE_SECONDS / policy.pace,
         )
@@ -213,6 +215,14 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
             explaining.cancel()
+
+
+def _geo(given: argparse.Namespace) -> GeoTable | None:
+    """The table of `--geo`. Raises OptionError."""
+    try:
+        return None if given.geo is None else GeoTable(given.geo)
+    except GeoError as error:
+        raise OptionError(f"--geo: {error}") from None
 
 
 @contextlib.asynccontextmanager
@@ -233,6 +243,7 @@ async def everything(
     They stop after the block, so that probes in it can still deliver while they end.
     """
     fingerprints = load_fingerprints(given.fingerprints)
+    geo = _geo(given)
     database = await open_database(url, read_seconds=READ_SECONDS)
     lags = Lags()
     counters = Counters(lags.ingest)
@@ -255,6 +266,7 @@ async def everything(
                 demo=demo,
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
+                geo=geo,
                 explanations=explanations,
                 cache_seconds=CACHE_SECONDS / policy.pace,
                 retests_requested=None if retests is None else retests.counts,

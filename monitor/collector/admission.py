@@ -12,11 +12,12 @@ the monitor's catalogue, countries from ISO 3166.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 
 import msgspec
 
 from monitor.collector.countries import COUNTRIES
+from monitor.detection.model import NEVER
 from monitor.store.records import Probe
 from probes.wire.codec import Envelope, EnvelopeVantage
 from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id, round_grid_ms
@@ -126,6 +127,15 @@ def admit(
     ):
         return Rejection(UNKNOWN_TARGET, f"{envelope.target} is not in this catalogue")
     return _time_error(envelope, probe.enrolled, now)
+
+
+def votes_from(probe: Probe, envelopes: Iterable[Envelope]) -> int:
+    """The time of enrolment that counts for the measurements of a batch: NEVER when any of them
+    claims another place than the probe enrolled from."""
+    elsewhere = any(
+        probe.is_elsewhere(each.vantage.country, each.vantage.asn) for each in envelopes
+    )
+    return NEVER if elsewhere else probe.enrolled
 
 
 def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | None:

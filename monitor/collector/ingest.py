@@ -225,7 +225,7 @@ class Ingest:
                     entries=tuple(entries),
                     owner=probe.owner,
                     role=probe.role,
-                    enrolled=probe.enrolled,
+                    enrolled=admission.votes_from(probe, (each for _, each in entries)),
                     received=arrived.received,
                 ),
             )

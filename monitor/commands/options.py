@@ -299,8 +299,11 @@ def _add_upkeep(top: Parser) -> None:
     revoke = token.command("revoke", "revoke a token, so that no more probes can enrol with it")
     _store(revoke)
     revoke.add_argument("id", metavar="ID")
-    probes = top.group("probes", "list or revoke enrolled probes")
+    probes = top.group("probes", "list, trust or revoke enrolled probes")
     _store(probes.command("list", "list all probes"))
+    trust = probes.command("trust", "believe a probe's country and network, so that it has a vote")
+    _store(trust)
+    trust.add_argument("id", metavar="ID")
     revoke = probes.command("revoke", "revoke a probe, so that it can send no more measurements")
     _store(revoke)
     revoke.add_argument("id", metavar="ID")
@@ -351,6 +354,13 @@ def _site(parser: Parser) -> None:
         read=network,
         metavar="ADDRESS",
         many=True,
+    )
+    parser.option(
+        "--geo",
+        "table of addresses (made by reachprobe geo update): a probe that claims another country "
+        "or network than it enrols from has no vote until `probes trust`",
+        read=path,
+        metavar="FILE",
     )
     _catalogue(parser)
     parser.option(

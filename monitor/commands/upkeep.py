@@ -13,7 +13,7 @@ from monitor.commands.terminal import table
 from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database
-from monitor.store.records import StoreUnavailableError
+from monitor.store.records import Probe, StoreUnavailableError
 from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
@@ -74,6 +74,9 @@ async def _with_database(given: argparse.Namespace) -> int:
                     raise OptionError(f"token {given.id}: not found")
             case "probes list":
                 await _probes_list(database)
+            case "probes trust":
+                if not await database.registry.trust_place(given.id):
+                    raise OptionError(f"probe {given.id}: not found")
             case "probes revoke":
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
                     raise OptionError(f"probe {given.id}: not found")
@@ -128,6 +131,14 @@ async def _token_list(database: Database) -> None:
     print("\n".join(table(rows)))
 
 
+def _probe_state(probe: Probe) -> str:
+    if probe.revoked:
+        return "revoked"
+    if probe.last_seen is not None and probe.is_elsewhere(probe.country, probe.asn):
+        return f"no vote: enrolled from {probe.seen_country} AS{probe.seen_asn} (probes trust)"
+    return "enrolled"
+
+
 async def _probes_list(database: Database) -> None:
     rows = [("id", "role", "owner", "country", "network", "last seen", "state")]
     rows.extend(
@@ -138,7 +149,7 @@ async def _probes_list(database: Database) -> None:
             probe.country,
             f"AS{probe.asn}",
             rfc3339(probe.last_seen) or "never",
-            "revoked" if probe.revoked else "enrolled",
+            _probe_state(probe),
         )
         for probe in await database.registry.probes()
     )

@@ -13,6 +13,8 @@ import msgspec
 
 from probes.wire.measurement import Measurement, Role
 
+NEVER = 2**52
+"""Later than any time, Unix milliseconds."""
 OWN_SOURCE = "probe"
 """The source of measurements of our own probes; others are imports, such as `ooni`."""
 
@@ -144,7 +146,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     role: Role
     enrolled: int
-    """When the probe was enrolled, Unix milliseconds; given as a fact, so replay needs no clock."""
+    """When the probe was enrolled, Unix milliseconds; given as a fact, so replay needs no clock.
+    NEVER when it claims another place than it enrolled from: it is never old enough for a vote."""
     source: str = "probe"
     """`probe`, or the name of an import such as `ooni`."""
     received: int = 0

@@ -120,6 +120,14 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: int | None = None
     status: bytes = b""
     """Last status message as sent."""
+    seen_country: str = ""
+    """From which country and network (`seen_asn`) it enrolled, by the monitor's own table; empty
+    and 0 when nobody knows, or when an operator believes what the probe says."""
+    seen_asn: int = 0
+
+    def is_elsewhere(self, country: str, asn: int) -> bool:
+        """Whether it claims another country or network than it enrolled from."""
+        return (self.seen_country not in ("", country)) or (self.seen_asn not in (0, asn))
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,6 +97,15 @@ class Registry:
         """Revoke a probe; False when there is none. The time of the first revocation stays."""
         return await self._revoke(probe_table, id, now)
 
+    async def trust_place(self, id: str) -> bool:
+        """Believe a probe's country and network, whatever its enrolment was seen from; False when
+        there is no such probe."""
+        change = (
+            sa.update(probe_table).where(probe_table.c.id == id).values(seen_country="", seen_asn=0)
+        )
+        async with writing(self._engines) as connection:
+            return (await connection.execute(change)).rowcount == 1
+
     async def record_seen(self, seen: Sequence[Seen]) -> None:
         """Store when probes last sent something, and their status. An older message that arrives
         late changes nothing, nor does an unknown probe."""

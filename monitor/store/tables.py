@@ -313,4 +313,6 @@ probe = sa.Table(
     sa.Column("last_seen", sa.BigInteger),
     sa.Column("status", sa.LargeBinary, nullable=False),
     sa.Column("secret_hash", sa.Text, nullable=False),
+    sa.Column("seen_country", sa.Text, nullable=False, server_default=""),
+    sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
 )

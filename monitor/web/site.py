@@ -15,6 +15,7 @@ from monitor.store.database import Database
 from monitor.web.background import Background
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.present import PresentReader
+from probes.runtime.geo_table import GeoTable
 from probes.wire.target import Catalogue, Service
 
 RECENT_ROUNDS = 4
@@ -49,6 +50,8 @@ class Site:
     """Longest time that one answer serves several requests; 0: each request gets its own."""
     enrolled_before_ms: int = 0
     """The demonstration dates enrolments back by this much, so that its probes have a vote."""
+    geo: GeoTable | None = None
+    """Tells the country and network of who enrols; None: they are believed."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)

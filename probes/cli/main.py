@@ -41,6 +41,7 @@ from probes.rounds.profile import Profile
 from probes.rounds.round import Setup, round_bound_seconds
 from probes.rounds.traffic_budget import least_budget
 from probes.runtime.clock import wall_clock
+from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
 
@@ -66,7 +67,7 @@ _REFUSALS = (
     enrolment.EnrolmentError,
     TokenError,
     state_directory.StateError,
-    geo.GeoError,
+    GeoError,
     tcp.ReflectorError,
     DiskError,
 )

@@ -13,11 +13,8 @@ import csv
 import gzip
 import hashlib
 import ipaddress
-import mmap
 import re
-import struct
 import zlib
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,35 +22,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from probes import state_directory
+from probes.runtime.geo_table import FILE_NAME, HEAD, MAGIC, UNKNOWN_COUNTRY, WIDTHS, GeoError
 
-FILE_NAME = "geo.table"
-"""Name of the compact table in the state directory."""
-UNKNOWN_COUNTRY = "ZZ"
-_MAGIC = b"RWGEO1\0\0"
-_HEAD = struct.Struct(">8s16sQQ")
-"""Magic, version (ASCII, padded with NUL), rows of IPv4, rows of IPv6. Then, of each family, four
-packed columns: starts, ends, ASNs (4 bytes), countries (2 bytes); all big-endian, so that bytes
-sort as addresses do."""
-_WIDTHS = {4: 4, 6: 16}
 _MAX_ROWS = 4_000_000
 """A combined table has about 0.7 million rows (iptoasn.com, 2026-11)."""
 _MAX_LINE = 4096
 _NO_COUNTRY = frozenset(("", "-", "none", "unknown", "zz"))
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE | re.ASCII)
-
-
-class GeoError(Exception):
-    """A table that cannot be used. The text is one line: file, line, reason."""
-
-
-@dataclass(frozen=True)
-class Location:
-    """Where an address is."""
-
-    country: str = UNKNOWN_COUNTRY
-    """ISO 3166-1 alpha-2; `ZZ` when the table does not say."""
-    asn: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,60 +39,6 @@ class GeoSummary:
     version: str
     rows_v4: int
     rows_v6: int
-
-
-class GeoTable:
-    """A compact table, memory-mapped. Close it, or use it in a `with` statement."""
-
-    def __init__(self, path: Path) -> None:
-        """Open a file that `update` made. Raises GeoError."""
-        try:
-            with path.open("rb") as file:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # ValueError: an empty file
-            reason = getattr(error, "strerror", None) or error
-            raise GeoError(f"{path}: {reason}") from None
-        head = self._map[: _HEAD.size].ljust(_HEAD.size, b"\0")
-        magic, version, v4, v6 = _HEAD.unpack(head)
-        if magic != _MAGIC or len(self._map) != _HEAD.size + v4 * 14 + v6 * 38:
-            self._map.close()
-            raise GeoError(f"{path}: not a table of this version; make it again with geo update")
-        self.version: str = version.rstrip(b"\0").decode("ascii", "replace")
-        """First twelve hex digits of the SHA-256 of the file that the table was made from."""
-        self._columns = {4: (_HEAD.size, v4), 6: (_HEAD.size + v4 * 14, v6)}
-
-    def lookup(self, address: str) -> Location | None:
-        """Return the location of an address; None when no row holds it, or it is no address."""
-        try:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-        except ValueError:
-            return None
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-            ip = ip.ipv4_mapped
-        at, count = self._columns[ip.version]
-        width = _WIDTHS[ip.version]
-
-        def cell(column: int, size: int, row: int) -> bytes:
-            begin = column + row * size
-            return self._map[begin : begin + size]
-
-        row = bisect_right(range(count), ip.packed, key=lambda r: cell(at, width, r)) - 1
-        ends = at + count * width
-        if row < 0 or cell(ends, width, row) < ip.packed:
-            return None
-        asns = ends + count * width
-        country = cell(asns + count * 4, 2, row).decode("ascii", "replace")
-        return Location(country, int.from_bytes(cell(asns, 4, row), "big"))
-
-    def close(self) -> None:
-        """Release the file; safe to call twice."""
-        self._map.close()
-
-    def __enter__(self) -> GeoTable:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        self.close()
 
 
 def update(source: Path, directory: Path) -> GeoSummary:
@@ -141,8 +63,8 @@ def update(source: Path, directory: Path) -> GeoSummary:
         raise GeoError(f"{source}: {getattr(error, 'strerror', None) or error}") from None
     if not rows[4] and not rows[6]:
         raise GeoError(f"{source}: no rows")
-    parts = [_HEAD.pack(_MAGIC, version.encode(), len(rows[4]), len(rows[6]))]
-    for family, width in _WIDTHS.items():
+    parts = [HEAD.pack(MAGIC, version.encode(), len(rows[4]), len(rows[6]))]
+    for family, width in WIDTHS.items():
         rows[family].sort()
         _refuse_overlaps(source, rows[family], width)
         for begin, end in ((0, width), (width, 2 * width), (2 * width, 2 * width + 4),

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from probes.config import AgentConfig
 from probes.log import Log
-from probes.privacy import geo
+from probes.runtime import geo_table
 from probes.wire.measurement import Role, Vantage
 
 PROC = Path("/proc/self/net")
@@ -75,15 +75,18 @@ def locate(
     `outside` are the public addresses of this machine. A table that cannot be used is ignored.
     The network of the nameserver is looked up too; its address is not part of the Vantage.
     """
-    here, there, version = geo.Location(), geo.Location(), ""
-    if directory is not None and (directory / geo.FILE_NAME).exists():
-        with contextlib.suppress(geo.GeoError), geo.GeoTable(directory / geo.FILE_NAME) as table:
+    here, there, version = geo_table.Location(), geo_table.Location(), ""
+    if directory is not None and (directory / geo_table.FILE_NAME).exists():
+        with (
+            contextlib.suppress(geo_table.GeoError),
+            geo_table.GeoTable(directory / geo_table.FILE_NAME) as table,
+        ):
             found = (table.lookup(address) for address in outside)
             here = next(filter(None, found), here)
             there = table.lookup(nameserver) or there
             version = table.version
     given = bool(country) or asn is not None
-    in_table = here != geo.Location()
+    in_table = here != geo_table.Location()
     return Vantage(
         country=country or here.country,
         asn=here.asn if asn is None else asn,

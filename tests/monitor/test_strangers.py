@@ -26,6 +26,7 @@ from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id
 from tests.monitor.collector.live import Voice, collecting, stored, voice
 from tests.monitor.fleet import INTERVAL, START, Person, events_bytes, one
 from tests.world.brokers import House, house
+from tests.world.waiting import eventually
 
 POLICY = Policy()
 HOUR = 3_600_000
@@ -102,12 +103,20 @@ class Town:
 
 @contextlib.asynccontextmanager
 async def town(
-    kind: str, directory: Path, owners: dict[Person, str], people: Sequence[Person]
+    kind: str,
+    directory: Path,
+    owners: dict[Person, str],
+    people: Sequence[Person],
+    seen: dict[Person, tuple[str, int]] | None = None,
 ) -> AsyncIterator[Town]:
-    """`owners`: of those who are not owners of their own."""
+    """`owners`: of those who are not owners of their own. `seen`: from where somebody enrolled."""
+    seen = seen or {}
     async with house(kind, directory) as made, contextlib.AsyncExitStack() as stack:
         here = Town(made)
-        enrolled = [await _enrolled(made, who, owners.get(who, who.probe)) for who in people]
+        enrolled = [
+            await _enrolled(made, who, owners.get(who, who.probe), seen.get(who, ("", 0)))
+            for who in people
+        ]
         await made.enrol()  # mosquitto reads its passwords again
         await stack.enter_async_context(collecting(made, clock=lambda: here.now))
         for each in enrolled:
@@ -115,11 +124,15 @@ async def town(
         yield here
 
 
-async def _enrolled(made: House, who: Person, owner: str) -> Enrolled:
+async def _enrolled(
+    made: House, who: Person, owner: str, seen: tuple[str, int] = ("", 0)
+) -> Enrolled:
     token, text = new_token("http://x", who.role.value, owner, 1, ENROLLED + HOUR, ENROLLED)
     await made.database.registry.add_token(token)
     parsed = parse_token(text)
-    found = await enrol(made.database.registry, parsed.id, parsed.secret, ENROLLED, probe=who.probe)
+    found = await enrol(
+        made.database.registry, parsed.id, parsed.secret, ENROLLED, probe=who.probe, seen=seen
+    )
     assert isinstance(found, Enrolled)
     return found
 
@@ -204,3 +217,31 @@ async def test_tokens_without_a_name_are_one_owner(tmp_path: Path) -> None:
         assert event is not None
         assert event.tier is Tier.LIKELY
         assert "one_owner" in event.against
+
+
+async def test_who_enrolled_elsewhere_has_no_vote_until_an_operator_agrees(tmp_path: Path) -> None:
+    """They claim a network that they are not in."""
+    liars = (Person(11, 64502), Person(12, 64502))
+    everybody = (*HONEST, *liars)
+    seen = {liars[0]: ("NL", 64999), liars[1]: ("RU", 64509), HONEST[0]: ("RU", 64501)}
+    async with town("embedded", tmp_path, {}, everybody, seen) as here:
+        await here.live(range(3), everybody)
+        await here.live(range(3, 16), everybody, (*liars, *HONEST[:3]))
+        assert await here.event("RU", 64502) is None
+        honest = await here.event("RU", 64501)
+        assert honest is not None
+        assert honest.tier is Tier.CONFIRMED
+        await same_by_replay(here)
+        for liar in liars:
+            assert await here.made.database.registry.trust_place(liar.probe)
+        numbers = iter(range(18, 10_000))
+
+        async def believed() -> bool:
+            number = next(numbers)
+            await here.live([number], everybody)
+            at = START + number * INTERVAL
+            found = await here.made.database.facts.facts(at, at, "wechat")
+            return {each.enrolled for each in found} == {ENROLLED}
+
+        # The collector asks the registry every few seconds.
+        await eventually(believed)

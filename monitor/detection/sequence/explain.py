@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from monitor.detection.imported import folding as imported
-from monitor.detection.model import OWN_SOURCE, Event, Fact
+from monitor.detection.model import NEVER, OWN_SOURCE, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import Member, Series, ServiceState, TargetNetwork, Track
 
-NO_VOTE = ("young", "unlocated", "chronic", "lone", "silent", "recovering")
-"""Why a vantage's evidence does not count: too young, fails too often anyway, without agreement for
-long, not heard lately, halfway to its recovery."""
+NO_VOTE = ("young", "elsewhere", "unlocated", "chronic", "lone", "silent", "recovering")
+"""Why a vantage's evidence does not count: too young, enrolled from another place than it claims,
+without a place, fails too often anyway, without agreement for long, not heard lately, halfway to
+its recovery."""
 
 
 class Voice(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,7 +169,9 @@ def _no_vote(
     if not gates.reports(member, track, round, policy):
         return "silent"
     if not gates.eligible(network, member, round, policy):
-        return "young" if gates.is_located(network) else "unlocated"
+        if not gates.is_located(network):
+            return "unlocated"
+        return "elsewhere" if member.enrolled == NEVER else "young"
     if not gates.may_vote(network, member, track, round, policy):
         return "chronic"
     if gates.uncorroborated(each, track, round, policy):

@@ -40,7 +40,8 @@ from monitor.web.api.params import (
 from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
-from monitor.web.site import SITE
+from monitor.web.site import SITE, Site
+from probes.runtime.geo_table import UNKNOWN_COUNTRY
 
 MAX_STATES = 100
 """States of one service in the list of all services."""
@@ -270,10 +271,22 @@ async def enrol_probe(request: web.Request) -> web.Response:
     site = request.app[SITE]
     enrolled = site.clock() - site.enrolled_before_ms
     status, body = await enrol_answer(
-        site.database.registry, await request.read(), enrolled, site.brokers
+        site.database.registry,
+        await request.read(),
+        enrolled,
+        site.brokers,
+        _place_of(site, request.remote or ""),
     )
     _forget_vantages(request)
     return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _place_of(site: Site, address: str) -> tuple[str, int]:
+    """Country and network of an address, which is forgotten: ("", 0) without a table."""
+    found = site.geo.lookup(address) if site.geo is not None else None
+    if found is None or found.country == UNKNOWN_COUNTRY:
+        return "", 0
+    return found.country, found.asn
 
 
 async def leave(request: web.Request) -> web.Response:

@@ -190,6 +190,7 @@ VANTAGE_OUTCOMES = {
 }
 NO_VOTES = {
     "young": "too young to count",
+    "elsewhere": "enrolled from another place than it claims, does not count",
     "unlocated": "country or network unknown, does not count",
     "chronic": "fails too often to count",
     "lone": "alone for too long to count",

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from monitor.collector import admission
 from monitor.collector.admission import Rejection, admit, within_networks, within_targets
+from monitor.detection.model import NEVER
 from monitor.store.facts import CONFLICT
 from monitor.store.records import Probe
 from probes.wire.codec import EnvelopeVantage, envelope_of
@@ -26,6 +27,24 @@ def judge(one: Measurement, probe: Probe | None = PROBE, topic: str = P) -> Reje
 
 def test_admitted() -> None:
     assert judge(measurement(at=NOW)) is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "believed"),
+    [
+        (("", 0), True),
+        (("RU", 64501), True),
+        (("RU", 0), True),
+        (("RU", 64502), False),
+        (("FR", 64501), False),
+    ],
+)
+def test_who_enrolled_elsewhere_never_has_a_vote(seen: tuple[str, int], believed: bool) -> None:
+    probe = replace(PROBE, seen_country=seen[0], seen_asn=seen[1])
+    place = Vantage(country="RU", asn=64501)
+    one = envelope_of(replace(measurement(at=NOW), vantage=place))
+    assert admit(one, probe, P, NOW) is None
+    assert admission.votes_from(probe, [one]) == (7 if believed else NEVER)
 
 
 DAY = 86_400_000

@@ -57,6 +57,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "target": ("wechat/messaging", "wechat/messaging"),
     "to": ("1970-01-02", DAY_MS),
     "until": ("1970-01-02", DAY_MS),
+    "geo": ("geo.table", Path("geo.table")),
     "uses": ("3", 3),
     "webhook": ("http://w.example", "http://w.example"),
     "window": ("5m", 300),
@@ -66,7 +67,15 @@ OWN = {
     "db move": {"to": ("postgresql://x", "postgresql://x")},
 }
 POSITIONAL = dict.fromkeys(
-    ["explain", "fingerprints import", "import ooni", "probes revoke", "token revoke"], ("x",)
+    [
+        "explain",
+        "fingerprints import",
+        "import ooni",
+        "probes revoke",
+        "probes trust",
+        "token revoke",
+    ],
+    ("x",),
 )
 LEAVES = list(build().leaves())
 

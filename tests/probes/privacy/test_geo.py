@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.privacy.geo import FILE_NAME, GeoError, GeoTable, Location, update
+from probes.privacy.geo import update
+from probes.runtime.geo_table import FILE_NAME, GeoError, GeoTable, Location
 
 TSV = """\
 1.0.0.0\t1.0.0.255\t13335\tUS\tCLOUDFLARENET

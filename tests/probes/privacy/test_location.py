@@ -16,6 +16,7 @@ from probes.delivery import enrolment
 from probes.log import Log
 from probes.privacy import geo
 from probes.privacy.location import LocationTracker, is_address, locate, own_identifiers
+from probes.runtime.geo_table import FILE_NAME
 from probes.wire.measurement import Role, Vantage
 from tests.world.desk import desk
 
@@ -51,7 +52,7 @@ def test_the_table_gives_what_options_do_not(tmp_path: Path) -> None:
 
 def test_without_options_and_table_the_location_is_unknown(tmp_path: Path) -> None:
     assert locate(country="", asn=None) == Vantage()
-    (tmp_path / geo.FILE_NAME).write_bytes(b"damaged")
+    (tmp_path / FILE_NAME).write_bytes(b"damaged")
     assert locate(country="", asn=None, outside=["192.0.2.9"], directory=tmp_path) == Vantage()
 
 
@@ -95,7 +96,7 @@ async def test_address_from_the_collector_and_location_from_the_table(
     tmp_path: Path,
 ) -> None:
     table(tmp_path)
-    assert (tmp_path / geo.FILE_NAME).exists()
+    assert (tmp_path / FILE_NAME).exists()
     places: list[Vantage] = []
     cleaned = asyncio.Event()
     with desk() as front:

@@ -6,11 +6,12 @@ import asyncio
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import make_mocked_request
+from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
@@ -23,6 +24,8 @@ from monitor.web.api.forms import COLUMNS, rfc3339
 from monitor.web.api.params import BadParameterError
 from monitor.web.app import make_app
 from monitor.web.site import Site
+from probes.privacy.geo import update
+from probes.runtime.geo_table import FILE_NAME, GeoTable
 from probes.wire.enrolment_token import parse_token
 from tests.monitor.store.samples import event as sample
 from tests.world import site as world
@@ -362,3 +365,24 @@ async def test_malformed_bodies_are_refused_in_one_line(web: Client) -> None:
             assert answer.status == 400
             assert "\n" not in (await answer.json())["error"]
         assert (await web.get(path)).status == 405
+
+
+async def test_an_enrolment_keeps_where_it_came_from_and_no_address(
+    site: Site, tmp_path: Path
+) -> None:
+    source = tmp_path / "table.tsv"
+    source.write_text("127.0.0.0\t127.255.255.255\t64501\tRU\tloopback\n")
+    update(source, tmp_path)
+    with GeoTable(tmp_path / FILE_NAME) as table:
+        async with TestClient(TestServer(make_app(replace(site, geo=table)))) as client:
+            kept, text = enrolment.new_token("https://x.example", "vantage", "a", 1, NOW + 1, NOW)
+            await site.database.registry.add_token(kept)
+            token = parse_token(text)
+            body = {"token_id": token.id, "secret": token.secret}
+            said = await (await client.post("/api/v1/enrol", json=body)).json()
+    probe = await site.database.registry.probe(said["probe"])
+    assert probe is not None
+    assert (probe.seen_country, probe.seen_asn) == ("RU", 64501)
+    assert probe.is_elsewhere("FR", 64501)
+    assert probe.is_elsewhere("RU", 64502)
+    assert not probe.is_elsewhere("RU", 64501)
