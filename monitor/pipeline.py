@@ -18,11 +18,12 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from aiohttp import web
+from prometheus_client.metrics_core import Metric
 
 from monitor import http_server, logs
 from monitor.broker import mosquitto
@@ -39,7 +40,8 @@ from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
-from monitor.metrics.lags import Lags
+from monitor.metrics import process
+from monitor.metrics.lags import Histogram, Lags
 from monitor.paths import data_directory, database_url, ensure_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
@@ -113,13 +115,15 @@ def _first(group: BaseException) -> BaseException:
 async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Measurements from the broker into the store, acknowledged once committed."""
     catalogue = load(given.catalogue)
-    async with _open(given) as database:
+    counters = Counters()
+    app = process.make_app(lambda: process.collector_families(counters), lambda: counters.unready)
+    async with _open(given) as database, _serving("--metrics", app, given.metrics):
         await run_collector(
             given.broker,
             given.mqtt_user,
             _broker_secret(given),
             database,
-            Counters(),
+            counters,
             stop,
             shared=True,
             known_targets=_target_ids(catalogue),
@@ -135,11 +139,20 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        publishers = _Publishers(given, database, policy)
+        publishers, lag = _Publishers(given, database, policy), Histogram()
+        shard = given.shard or ALL
+        detector = publishers.detector(fingerprints, lag.observe, shard)
         broker = (given.broker, given.mqtt_user, _broker_secret(given))
-        async with asyncio.TaskGroup() as group:
+
+        def families() -> Iterable[Metric]:
+            requested = None if publishers.retests is None else publishers.retests.requested
+            name = f"{shard.index}/{shard.count}"
+            return process.detector_families(detector.leads, name, lag, requested)
+
+        app = process.make_app(families, lambda: ())
+        async with _serving("--metrics", app, given.metrics), asyncio.TaskGroup() as group:
             running = publishers.start(group, *broker)
-            await publishers.detector(fingerprints, shard=given.shard or ALL).run(stop)
+            await detector.run(stop)
             for task in running:
                 task.cancel()
 
@@ -331,8 +344,15 @@ async def website(
 
 @contextlib.asynccontextmanager
 async def _serving(
-    option: str, app: web.Application, address: tuple[str, int], proxies: Sequence[Network] = ()
+    option: str,
+    app: web.Application,
+    address: tuple[str, int] | None,
+    proxies: Sequence[Network] = (),
 ) -> AsyncIterator[None]:
+    """Serve an application at the address of an option; nothing without one."""
+    if address is None:
+        yield
+        return
     host, port = address
     async with contextlib.AsyncExitStack() as stack:
         try:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from monitor.alerts import promql
 from monitor.alerts.alert import Alert, duration
 from monitor.detection.policy import Policy
-from monitor.metrics import families
+from monitor.metrics import families, process
 
-JOB = "reachwatch"
-"""The scrape job of the monitor in prometheus.yml."""
+JOB, PARTS_JOB = "reachwatch", "reachwatch-parts"
+"""The scrape jobs of the monitor in prometheus.yml: web servers, and collectors and detectors."""
 
 
 def alerts(policy: Policy) -> Sequence[Alert]:
@@ -45,6 +45,49 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             description="One of the monitor's web servers cannot be scraped, or its store cannot "
             "be read.",
             first="Check the targets page of Prometheus and the log of that server.",
+        ),
+        Alert(
+            name="ReachwatchPartDown",
+            expr=f'up{{job="{PARTS_JOB}"}} == 0',
+            severity="ticket",
+            seconds=hold,
+            summary="The collector or detector {{ $labels.instance }} does not answer",
+            description="A process of `reachwatch collect` or `detect` cannot be scraped. Others "
+            "of its kind take over its work, if there are any.",
+            first="Check the log of that process, and restart it.",
+        ),
+        Alert(
+            name="CollectorDisconnected",
+            expr=f"{process.CONNECTED.name} == 0",
+            severity="ticket",
+            seconds=hold,
+            summary="The collector {{ $labels.instance }} cannot use the {{ $labels.to }}",
+            description="This collector stores nothing at the moment. Probes keep their "
+            "measurements and send them again.",
+            first="Its /readyz says why; check that broker or store.",
+        ),
+        Alert(
+            name="CollectorLeavesBatches",
+            expr=f"sum by (instance, reason) (increase({process.UNACKNOWLEDGED.name}"
+            f"[{promql.window(policy)}])) > 0",
+            severity="ticket",
+            seconds=hold,
+            summary="The collector {{ $labels.instance }} leaves batches to probes: "
+            "{{ $labels.reason }}",
+            description="Batches were not acknowledged, so nothing is lost; but a probe sends too "
+            "much or is newer than the monitor, or the store is too slow.",
+            first="Find the probe's id in the collector's log; the runbook explains each reason.",
+        ),
+        Alert(
+            name="DetectorWithoutLeader",
+            expr=f"sum by (shard) ({process.LEADER.name}) == 0",
+            severity="page",
+            seconds=hold,
+            summary="No detector processes part {{ $labels.shard }} of the services",
+            description="Detectors of this part are running, but all are on standby or wait for "
+            "the store. No block can be found or closed for its services.",
+            first="Check the log of `reachwatch detect` and whether the store answers.",
+            link="/status",
         ),
         Alert(
             name="CollectorIngestStalled",

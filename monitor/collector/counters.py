@@ -8,6 +8,7 @@ process.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from monitor.metrics.lags import Histogram
 
@@ -32,6 +33,8 @@ class Counters:
         """Batches refused because the probe's quota of the day is used up: its probe keeps them."""
         self.lag = lag if lag is not None else Histogram()
         """Seconds from the end of a measurement to its commit."""
+        self.waiting: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Messages that wait to be stored, and their bytes."""
         self.broker: str = "not connected yet"
         """Why there is no connection to the broker; empty while connected."""
         self.store: str = ""

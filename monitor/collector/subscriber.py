@@ -53,6 +53,7 @@ async def run_collector(
     """
     broker = broker_of(url)
     intake = Intake()
+    counters.waiting = lambda: (intake.messages, intake.bytes)
     acknowledger = Acknowledger(counters)
     ingest = Ingest(intake, store, acknowledger, counters, stop, clock, known_targets)
     async with asyncio.TaskGroup() as group:

@@ -79,12 +79,14 @@ def _add_servers(top: Parser) -> None:
     _store(collect)
     _broker(collect)
     _catalogue(collect)
+    _metrics(collect)
     detect = top.command(
         "detect",
         "detect events in stored measurements; of several detectors of one part, one is active",
     )
     _store(detect)
     _broker(detect)
+    _metrics(detect)
     _pace(detect)
     _retests(detect)
     _fingerprints(detect)
@@ -368,6 +370,15 @@ def _site(parser: Parser) -> None:
         "interval between the vantages' rounds (default: 1800; with --demo 60 divided by --pace)",
         read=positive,
         metavar="SECONDS",
+    )
+
+
+def _metrics(parser: Parser) -> None:
+    parser.option(
+        "--metrics",
+        "serve /metrics, /healthz and /readyz of this process here (default: nowhere)",
+        read=host_port,
+        metavar="HOST:PORT",
     )
 
 

@@ -116,6 +116,11 @@ class Detector:
         self._reader = RoundReader(self.database.facts, self.policy, self.fingerprints)
         self._reports = Reports(self.policy)
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process does the work of its part, and does not stand by."""
+        return self._services is not None
+
     async def run(self, stop: asyncio.Event) -> None:
         """Detect until `stop` is set. Waits while the store is unavailable."""
         self._stop, reason = stop, ""

@@ -63,7 +63,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     """Return the body and its content type, text or OpenMetrics as `accept` asks."""
     registry = CollectorRegistry()
-    registry.register(_FamilyCollector(list(build_families(snapshot, lags))))
+    registry.register(FamilyCollector(list(build_families(snapshot, lags))))
     try:
         encode, content_type = choose_encoder(accept)
     except (ValueError, TypeError, IndexError):
@@ -72,13 +72,14 @@ def expose(snapshot: Snapshot, lags: Lags, accept: str) -> tuple[bytes, str]:
     return encode(registry), content_type
 
 
-class _FamilyCollector:
+class FamilyCollector:
     """prometheus-client's Collector over families that exist already."""
 
     def __init__(self, made: list[Metric]) -> None:
         self._made = made
 
     def collect(self) -> Iterable[Metric]:
+        """Return them."""
         return self._made
 
 
@@ -88,7 +89,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
     places = {(service, country) for service in snapshot.services for country in snapshot.countries}
     places |= {(service, country) for service, country, _ in counted}
-    yield _family(
+    yield family(
         families.EVENTS,
         (
             ((service, country, transition), counted.get((service, country, transition), 0))
@@ -96,7 +97,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
             for transition in families.TRANSITIONS
         ),
     )
-    yield _family(
+    yield family(
         families.TARGET_STATE,
         (
             ((row.target.partition("/")[0], row.target, row.country, str(row.asn), row.state), 1)
@@ -105,10 +106,10 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
         ),
     )
     totals = Counter(row.state for row in snapshot.present)
-    yield _family(families.TARGETS, (((state.value,), totals[state]) for state in State))
+    yield family(families.TARGETS, (((state.value,), totals[state]) for state in State))
     by_service = Counter((row.target.partition("/")[0], row.state) for row in snapshot.present)
     services = {*snapshot.services, *(service for service, _ in by_service)}
-    yield _family(
+    yield family(
         families.SERVICE_TARGETS,
         (
             ((service, state.value), by_service[service, state])
@@ -116,23 +117,23 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
             for state in State
         ),
     )
-    yield _family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
-    yield _family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
+    yield family(families.VANTAGES, sorted(Counter(snapshot.vantages).items()))
+    yield family(families.OWNERS, (((place,), n) for place, n in sorted(snapshot.owners.items())))
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
-    yield _family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
-    yield _family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
+    yield family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
+    yield family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
     reasons = {reason for name, reason in tallies if name == "quarantined"} | set(snapshot.reasons)
-    yield _family(
+    yield family(
         families.QUARANTINED,
         (((reason,), tallies.get(("quarantined", reason), 0)) for reason in sorted(reasons)),
     )
-    yield _histogram(families.INGEST_LAG, lags.ingest)
-    yield _histogram(families.DETECTION_LAG, lags.detection)
+    yield histogram(families.INGEST_LAG, lags.ingest)
+    yield histogram(families.DETECTION_LAG, lags.detection)
     asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
-    yield _family(families.RETESTS, asked)
-    yield _family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
-    yield _family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
-    yield _family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
+    yield family(families.RETESTS, asked)
+    yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
+    yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
+    yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
 
 
 def _confidence(event: Event) -> float:
@@ -144,7 +145,7 @@ def _confidence(event: Event) -> float:
 def _events(snapshot: Snapshot) -> Iterable[Metric]:
     """Metrics of single events: open ones, and those that ended recently."""
     shown = [event for event in snapshot.open_events if event.stands]
-    yield _family(
+    yield family(
         families.EVENT_CONFIDENCE,
         (
             (
@@ -156,8 +157,8 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
         ),
     )
     onsets = {event.id: event.onset for event in (*(each for each, _ in snapshot.ended), *shown)}
-    yield _family(families.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
-    yield _family(
+    yield family(families.EVENT_ONSET, (((id,), at / 1000) for id, at in onsets.items()))
+    yield family(
         families.EVENT_VANTAGES,
         (
             ((event.id, kind), count)
@@ -165,7 +166,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
             for kind, count in (("agreeing", event.agreeing), ("total", event.total))
         ),
     )
-    yield _family(
+    yield family(
         families.EVENT_NETWORKS,
         (
             ((event.id, kind), count)
@@ -176,7 +177,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
             )
         ),
     )
-    yield _family(
+    yield family(
         families.EVENT_FUNCTIONS,
         (
             ((event.id, target.partition("/")[2]), 1)
@@ -185,7 +186,7 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
             if event.targets_measured > len(event.targets)
         ),
     )
-    yield _family(
+    yield family(
         families.EVENT_ENDED,
         (
             (
@@ -201,20 +202,22 @@ def _timestamp(at: int | None) -> list[tuple[tuple[str, ...], float]]:
     return [] if at is None else [((), at / 1000)]
 
 
-def _family(metric: families.MetricFamily, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family: Any
+def family(metric: families.MetricFamily, rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
+    """The samples of a counter or gauge: (values of its labels, value)."""
+    made: Any
     if metric.kind == "counter":
-        family = CounterMetricFamily(
+        made = CounterMetricFamily(
             metric.name.removesuffix("_total"), metric.help, labels=metric.labels
         )
     else:
-        family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+        made = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, value in rows:
-        family.add_metric([str(label) for label in labels], value)
-    return family  # type: ignore[no-any-return]
+        made.add_metric([str(label) for label in labels], value)
+    return made  # type: ignore[no-any-return]
 
 
-def _histogram(metric: families.MetricFamily, histogram: Histogram) -> Metric:
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    family.add_metric([], buckets=histogram.buckets(), sum_value=histogram.sum)
-    return family
+def histogram(metric: families.MetricFamily, observed: Histogram) -> Metric:
+    """The samples of a histogram."""
+    made = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
+    made.add_metric([], buckets=observed.buckets(), sum_value=observed.sum)
+    return made

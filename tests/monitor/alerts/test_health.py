@@ -139,10 +139,53 @@ def test_an_offline_vantage_is_kept_and_wakes_nobody(tmp_path: Path) -> None:
     )
 
 
+def test_a_collector_that_cannot_work_is_reported(tmp_path: Path) -> None:
+    connected = 'reachwatch_collector_connected{instance="c",to="broker"}'
+    left = 'reachwatch_collector_unacknowledged_batches_total{instance="c",reason="over_quota"}'
+    firing(
+        tmp_path,
+        up()
+        | {connected: steps((0, 1), (30, 0)), left: "0x120 5x700"}
+        | {'up{job="reachwatch-parts",instance="c"}': steps((0, 1), (90, 0))},
+        {
+            29: {"CollectorDisconnected": []},
+            40: {
+                "CollectorDisconnected": [{"instance": "c", "to": "broker"}],
+                "CollectorLeavesBatches": [],
+                "ReachwatchPartDown": [],
+            },
+            70: {"CollectorLeavesBatches": [{"instance": "c", "reason": "over_quota"}]},
+            100: {
+                "CollectorLeavesBatches": [],
+                "ReachwatchPartDown": [{"job": "reachwatch-parts", "instance": "c"}],
+            },
+        },
+    )
+
+
+def test_a_part_without_a_leader_is_reported_and_a_standby_is_not(tmp_path: Path) -> None:
+    one = 'reachwatch_detector_leader{instance="a",shard="1/2"}'
+    other = 'reachwatch_detector_leader{instance="b",shard="1/2"}'
+    firing(
+        tmp_path,
+        up() | {one: steps((0, 1), (30, 0)), other: steps((0, 0), (60, 1))},
+        {
+            29: {"DetectorWithoutLeader": []},
+            40: {"DetectorWithoutLeader": [{"shard": "1/2"}]},
+            70: {"DetectorWithoutLeader": []},
+        },
+    )
+
+
 def test_the_dead_mans_switch_always_fires(tmp_path: Path) -> None:
     firing(tmp_path, {"x": "1"}, {0: {"DeadMansSwitch": [{}]}, 90: {"DeadMansSwitch": [{}]}})
 
 
 def test_alerts_that_page() -> None:
     paging = {alert.name for alert in alerts(Policy()) if alert.severity == "page"}
-    assert paging == {"ReachwatchDown", "CollectorIngestStalled", "DetectorLagging"}
+    assert paging == {
+        "ReachwatchDown",
+        "CollectorIngestStalled",
+        "DetectorLagging",
+        "DetectorWithoutLeader",
+    }

@@ -44,6 +44,10 @@ EXPECTED = {
     "DetectorLagging": "page",
     "ReachwatchDown": "page",
     "ReachwatchInstanceDown": "ticket",
+    "ReachwatchPartDown": "ticket",
+    "CollectorDisconnected": "ticket",
+    "CollectorLeavesBatches": "ticket",
+    "DetectorWithoutLeader": "page",
     "DeadMansSwitch": "heartbeat",
     "SomethingNobodyThoughtOf": "ticket",
 }

@@ -28,7 +28,12 @@ def test_prometheus_accepts_it(tmp_path: Path, pace: int) -> None:
 
 def test_names_and_targets() -> None:
     made = scraping.document(Policy(), ["a:1", "b:2"], "c:3")
-    (job,) = made["scrape_configs"]
-    assert job["job_name"] == "reachwatch"
-    assert job["static_configs"] == [{"targets": ["a:1", "b:2"]}]
+    jobs = {each["job_name"]: each["static_configs"] for each in made["scrape_configs"]}
+    assert jobs == {"reachwatch": [{"targets": ["a:1", "b:2"]}]}
+    made = scraping.document(Policy(), ["a:1"], "c:3", ["d:4"])
+    jobs = {each["job_name"]: each["static_configs"] for each in made["scrape_configs"]}
+    assert jobs == {
+        "reachwatch": [{"targets": ["a:1"]}],
+        "reachwatch-parts": [{"targets": ["d:4"]}],
+    }
     assert "c:3" in str(made["alerting"])

@@ -33,6 +33,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "interval": ("60", 60),
     "json": ("true", True),
     "markdown": ("true", True),
+    "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
     "mosquitto_passwords": ("p", Path("p")),
     "mosquitto_pid": ("m.pid", Path("m.pid")),
     "mqtt": ("127.0.0.1:0", ("127.0.0.1", 0)),

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `reachwatch collect` and `detect` say of themselves at `--metrics`: `/metrics`, `/healthz`
+and `/readyz`.
+
+These are numbers of one process, which begin at 0 with it. What is stored, judged and found is on
+the `/metrics` of the web servers, once for the whole monitor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+
+from monitor.collector.counters import Counters
+from monitor.metrics.exposition import FamilyCollector, family, histogram
+from monitor.metrics.families import DETECTION_LAG, INGEST_LAG, MetricFamily
+from monitor.metrics.lags import Histogram
+
+COLLECTED = MetricFamily(
+    "reachwatch_collector_measurements_total",
+    "counter",
+    "Measurements that this collector has stored, by whether they were new.",
+    ("result",),
+)
+ACKNOWLEDGED = MetricFamily(
+    "reachwatch_collector_acknowledged_batches_total",
+    "counter",
+    "Batches whose acknowledgement this collector has published.",
+)
+UNACKNOWLEDGED = MetricFamily(
+    "reachwatch_collector_unacknowledged_batches_total",
+    "counter",
+    "Batches that this collector left to their probes: no room or over the rate (dropped), over "
+    "the quota of the day (over_quota), of a newer version (too_new).",
+    ("reason",),
+)
+QUARANTINED = MetricFamily(
+    "reachwatch_collector_quarantined_total",
+    "counter",
+    "Lines and batches that this collector has not admitted.",
+    ("reason",),
+)
+QUEUE_MESSAGES = MetricFamily(
+    "reachwatch_collector_queue_messages", "gauge", "Messages that wait to be stored."
+)
+QUEUE_BYTES = MetricFamily("reachwatch_collector_queue_bytes", "gauge", "Bytes of these messages.")
+CONNECTED = MetricFamily(
+    "reachwatch_collector_connected",
+    "gauge",
+    "1 while this collector can use the broker, and the store.",
+    ("to",),
+)
+LEADER = MetricFamily(
+    "reachwatch_detector_leader",
+    "gauge",
+    "1 while this detector leads its shard, 0 while it stands by.",
+    ("shard",),
+)
+RETESTS = MetricFamily(
+    "reachwatch_detector_retests_asked_total",
+    "counter",
+    "Targets that this detector asked networks to measure again.",
+)
+ALL = (
+    COLLECTED,
+    ACKNOWLEDGED,
+    UNACKNOWLEDGED,
+    QUARANTINED,
+    QUEUE_MESSAGES,
+    QUEUE_BYTES,
+    CONNECTED,
+    LEADER,
+    RETESTS,
+)
+
+
+def collector_families(counters: Counters) -> Iterable[Metric]:
+    """The metrics of a collector."""
+    yield family(
+        COLLECTED,
+        (
+            (("new",), counters.ingested),
+            (("duplicate",), counters.duplicate),
+            (("conflicting",), counters.conflicting),
+        ),
+    )
+    yield family(ACKNOWLEDGED, [((), counters.acknowledged)])
+    yield family(
+        UNACKNOWLEDGED,
+        (
+            (("dropped",), counters.dropped),
+            (("over_quota",), counters.over_quota),
+            (("too_new",), counters.too_new),
+        ),
+    )
+    yield family(QUARANTINED, (((name,), n) for name, n in sorted(counters.quarantined.items())))
+    messages, size = counters.waiting()
+    yield family(QUEUE_MESSAGES, [((), messages)])
+    yield family(QUEUE_BYTES, [((), size)])
+    yield family(
+        CONNECTED,
+        ((("broker",), float(not counters.broker)), (("store",), float(not counters.store))),
+    )
+    yield histogram(INGEST_LAG, counters.lag)
+
+
+def detector_families(
+    leads: bool, shard: str, lag: Histogram, retests: int | None
+) -> Iterable[Metric]:
+    """The metrics of a detector; `retests` is None when it asks for none."""
+    yield family(LEADER, [((shard,), float(leads))])
+    yield family(RETESTS, [] if retests is None else [((), retests)])
+    yield histogram(DETECTION_LAG, lag)
+
+
+def make_app(
+    build: Callable[[], Iterable[Metric]], unready: Callable[[], Sequence[str]]
+) -> web.Application:
+    """The application of a process: `build` makes its metrics, `unready` says why it does not
+    work at the moment."""
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder("")
+        registry = CollectorRegistry()
+        registry.register(FamilyCollector(list(build())))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    async def healthz(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(request: web.Request) -> web.Response:
+        reasons = unready()
+        text = "".join(f"{reason}\n" for reason in reasons) or "ready\n"
+        return web.Response(text=text, status=503 if reasons else 200)
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    return app
