@@ -183,7 +183,7 @@ class Agent:
 
     def _plan_round(self, last: int | None) -> scheduler.Plan:
         now, interval = self._setup.network.wall_ms(), self._interval_ms
-        phase = scheduler.phase_ms(self._setup.probe, interval)
+        phase = scheduler.phase_ms(self._setup.probe, interval, self._publisher.place)
         return scheduler.next_round(now, interval, last, self._rng, phase)
 
     async def _deliver(self) -> None:

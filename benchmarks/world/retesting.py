@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from benchmarks.world.alarms import CONFIRMED, LIKELY
 from benchmarks.world.blocks import Block, Scenario
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.scene import ARRIVES_MS, Scene
+from benchmarks.world.scene import ARRIVES_MS, Scene, SpreadScene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import Settlement
 from monitor.detection.model import Event, Fact, Tier
@@ -83,7 +83,8 @@ class _Watch:
             for fact in self._asks(state, at):
                 heapq.heappush(moments, fact.started + ARRIVES_MS)
         whole = facts + self.extra.pop(start, [])
-        self.base, _ = step(self.base, start, whole, self.policy)
+        if whole:
+            self.base, _ = step(self.base, start, whole, self.policy)
         for round in sorted(each for each in self.extra if each < end):
             self.base, _ = step(self.base, round, self.extra.pop(round), self.policy)
 
@@ -138,10 +139,13 @@ def saved(
     policy: Policy,
     interval: int = 300_000,
     rates: Rates = RATES,
+    spread: bool = False,
 ) -> dict[str, Saved]:
-    """Try a block at `tries` moments of one world, each with and without retests."""
+    """Try a block at `tries` moments of one world, each with and without retests. `spread`: each
+    vantage measures in its own minute of the interval."""
     length = days(tries, scenario.horizon_hours)
-    scene = Scene(networks, seed=seed, interval=interval, days=length, rates=rates)
+    kind = SpreadScene if spread else Scene
+    scene = kind(networks, seed=seed, interval=interval, days=length, rates=rates)
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     both = {WITHOUT: Saved(), WITH: Saved()}
     for at, n, state in moments(scene, tries, rng, policy):
@@ -150,7 +154,7 @@ def saved(
         for name, into in both.items():
             block = scenario.block(asn, at)
             watch = _Watch(scene, policy, rng, asn, block, state, name == WITH)
-            m, last = n, n + int(scenario.horizon_hours * 3_600_000 / interval)
+            m, last = n, n + int(scenario.horizon_hours * 3_600_000 / scene.interval)
             while m < last and CONFIRMED not in watch.found:
                 watch.round(m)
                 m += 1

@@ -11,6 +11,8 @@ import math
 import random
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from benchmarks.world import verdicts
 from benchmarks.world.blocks import Block
 from benchmarks.world.faults import CONTROL, HOUR_MS, Spell, draw
@@ -19,6 +21,7 @@ from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from monitor.detection.model import Fact, State, Verdict
 
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000
+MINUTE_MS = 60_000
 ARRIVES_MS = 15_000
 """A measurement has been made and has arrived so long after it started."""
 CONTROL_PHASE = 0.5
@@ -184,6 +187,50 @@ class Scene:
         if rng.random() < person.p0:
             return verdicts.stray(rng, rates.natural_typed)
         return verdicts.OK
+
+
+class SpreadScene(Scene):
+    """A world in which the vantages of a network take turns, each in its own minute of the interval
+    (`monitor.collector.turns`). Its rounds are minutes; in most of them only some vantages measure,
+    or none. Controls measure every five minutes, so one is always valid."""
+
+    def __init__(
+        self,
+        networks: Sequence[Settlement],
+        *,
+        seed: int,
+        interval: int,
+        days: float,
+        rates: Rates = RATES,
+    ) -> None:
+        super().__init__(networks, seed=seed, interval=MINUTE_MS, days=days, rates=rates)
+        self._every = interval // MINUTE_MS
+        networks_of: dict[int, list[int]] = {}
+        for each in self.people:
+            networks_of.setdefault(each.asn, []).append(each.index)
+        self._minute = {
+            index: self._every * number // len(members)
+            for members in networks_of.values()
+            for number, index in enumerate(members)
+        }
+
+    def facts(
+        self,
+        n: int,
+        rng: random.Random,
+        blocks: Sequence[Block] = (),
+        only: int | None = None,
+    ) -> list[Fact]:
+        """The facts of the n-th minute; `only` those of one network (by number)."""
+        due = [
+            each
+            for each in self.on(self.round(n))
+            if self._minute[each.index] == n % self._every and (only is None or each.asn == only)
+        ]
+        if not due:
+            return []
+        facts = self._facts(self.round(n), MINUTE_MS, due, f"{n:012x}", rng, blocks)
+        return [replace(fact, interval=self._every * MINUTE_MS) for fact in facts]
 
 
 def decided(facts: Sequence[Fact], expected: int) -> int:

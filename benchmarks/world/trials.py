@@ -31,6 +31,7 @@ def moments(
     for _ in range(tries):
         at += rng.uniform(0.5, 1.5) * BETWEEN_MS
         while scene.round(n + 1) <= at:
-            state, _ = step(state, scene.round(n), scene.facts(n, rng), policy)
+            if facts := scene.facts(n, rng):
+                state, _ = step(state, scene.round(n), facts, policy)
             n += 1
         yield int(at), n, state

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Protocol
 
 from monitor.collector.counters import Counters
@@ -36,6 +37,8 @@ class Acknowledger:
     def __init__(self, counters: Counters) -> None:
         self.connection: AckPublisher | None = None
         """None while there is no connection."""
+        self.places: Mapping[str, int] = {}
+        """Place of each probe in its interval (`monitor.collector.turns`)."""
         self._counters = counters
         self._due: list[tuple[float, str, str, int]] = []
         self._pending: set[tuple[str, str, int]] = set()
@@ -86,8 +89,8 @@ class Acknowledger:
                 if self.connection is None:
                     continue
                 try:
-                    ack = encode_message(Ack(boot=boot, sequences=part))
-                    await self.connection.publish(topics.ack(probe), ack, qos=0)
+                    ack = Ack(boot=boot, sequences=part, place=self.places.get(probe))
+                    await self.connection.publish(topics.ack(probe), encode_message(ack), qos=0)
                     self._counters.acknowledged += len(part)
                 except BrokerError:
                     continue

@@ -22,6 +22,7 @@ from monitor.collector.counters import Counters
 from monitor.collector.intake import Intake, Received
 from monitor.collector.rates import DailyQuota, RateLimits
 from monitor.collector.roster import Roster
+from monitor.collector.turns import Turns
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
 from monitor.store.records import AdmittedBatch, Quarantined, Seen, StoreUnavailableError
@@ -109,6 +110,7 @@ class Ingest:
         self._intake, self._store, self._acknowledger = intake, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
         self._roster = Roster(store.registry)
+        self._turns = Turns(store.registry, clock)
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
         self._warned_too_new: set[str] = set()
@@ -257,6 +259,7 @@ class Ingest:
                 for _, measured in batch.entries:
                     ended = measured.started + measured.took_us // 1000
                     counters.lag.observe((now - ended) / 1000)
+        self._acknowledger.places = await self._turns.places()
         for ack in group.acks:
             self._acknowledger.add(*ack)
         await self._record_seen(group)

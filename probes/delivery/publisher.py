@@ -105,6 +105,8 @@ class Publisher:
         receives them; `on_connect` is awaited for each new connection and returns whether it has
         changed measurements in the spool."""
         self.stats = DeliveryStats()
+        self.place: int | None = None
+        """This probe's place in the interval, in thousandths, as the monitor gave it last."""
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
@@ -270,6 +272,7 @@ class Publisher:
                 if message.topic == topics.ack(self._probe):
                     ack = codec.decode_ack(message.payload)
                     if ack.boot == self._boot:
+                        self.place = self.place if ack.place is None else ack.place
                         await self._acknowledged(ack.sequences)
                 elif message.topic == topics.retest(*self._location()):
                     self._on_retest(decode_retest(message.payload))

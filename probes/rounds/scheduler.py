@@ -49,9 +49,12 @@ class Plan(msgspec.Struct, frozen=True):
     interval_ms: int
 
 
-def phase_ms(probe: str, interval_ms: int) -> int:
-    """Return the place of a probe in the interval, a multiple of the grid of rounds."""
+def phase_ms(probe: str, interval_ms: int, place: int | None = None) -> int:
+    """Return a probe's place in the interval, a multiple of the grid of rounds. `place` is the one
+    that the monitor gave, in thousandths of the interval; without it chance decides."""
     grid = round_grid_ms(interval_ms)
+    if place is not None:
+        return interval_ms * place // 1000 // grid * grid
     return zlib.crc32(probe.encode()) % (interval_ms // grid) * grid
 
 

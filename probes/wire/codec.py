@@ -105,6 +105,9 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """Run of the daemon that the batches belong to."""
     sequences: Annotated[tuple[Count, ...], msgspec.Meta(max_length=4096)]
     """Numbers of the batches."""
+    place: Annotated[int, msgspec.Meta(ge=0, lt=1000)] | None = None
+    """The probe's place in the interval of its rounds, in thousandths, so that the probes of a
+    network take turns; null if the monitor gives none."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

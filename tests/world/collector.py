@@ -22,6 +22,7 @@ class FakeCollector:
     def __init__(self) -> None:
         self.acking = True
         self.delay = 0.0
+        self.place: int | None = None
         self.ids: dict[str, int] = {}
         """Measurement id -> how often it arrived."""
         self.batches: list[codec.Batch] = []
@@ -56,7 +57,8 @@ class FakeCollector:
                     name = codec.decode(line).id
                     self.ids[name] = self.ids.get(name, 0) + 1
                 await asyncio.sleep(self.delay)
-                ack = codec.Ack(boot=batch.header.boot, sequences=(batch.header.sequence,))
+                sequences = (batch.header.sequence,)
+                ack = codec.Ack(boot=batch.header.boot, sequences=sequences, place=self.place)
                 await client.publish(topics.ack(probe), codec.encode_message(ack), qos=1)
         self._changed.set()
 

@@ -97,6 +97,9 @@ class Memory:
         self.quarantine += quarantined
         return Added(new, duplicate, conflicting)
 
+    async def probes(self) -> tuple[Probe, ...]:
+        return ()
+
     async def probe(self, id: str) -> Probe | None:
         self._answer()
         self.asked += 1

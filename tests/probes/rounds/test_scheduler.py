@@ -62,6 +62,7 @@ def test_places_are_spread_over_the_interval() -> None:
     places = {phase_ms(f"p-{number:016x}", 1_800_000) for number in range(500)}
     assert len(places) == 30
     assert {phase_ms(f"p-{number:016x}", 60_000) for number in range(50)} == {0}
+    assert [phase_ms("p", 1_800_000, place) for place in (0, 333, 999)] == [0, 540_000, 1_740_000]
 
 
 def test_an_overrun_skips_and_never_overlaps() -> None:

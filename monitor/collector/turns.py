@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The place of each probe in the interval, sent with its acknowledgements.
+
+The probes of a network take turns, so that one of them measures soon after a block begins. Places
+stay as long as the same probes are there. A probe without a place takes one by chance
+(`probes.rounds.scheduler`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from monitor.store.records import Probe, StoreUnavailableError
+from monitor.store.registry import Registry
+
+PER_MILLE = 1000
+ACTIVE_MS = 86_400_000
+"""A probe not heard for this long gives its place to others."""
+REFRESH_MS = 300_000
+
+
+def places(probes: Iterable[Probe], now: int) -> dict[str, int]:
+    """The places of active probes in thousandths of the interval, evenly spread in each network.
+    `now` is Unix milliseconds."""
+    networks: defaultdict[tuple[str, int], list[tuple[int, str]]] = defaultdict(list)
+    for probe in probes:
+        heard = probe.last_seen is not None and now - probe.last_seen <= ACTIVE_MS
+        if heard and probe.revoked is None and probe.asn:
+            networks[probe.country, probe.asn].append((probe.enrolled, probe.id))
+    return {
+        id: PER_MILLE * number // len(members)
+        for members in networks.values()
+        for number, (_, id) in enumerate(sorted(members))
+    }
+
+
+class Turns:
+    """The places of all probes, read from the registry from time to time."""
+
+    def __init__(self, registry: Registry, clock: Callable[[], int]) -> None:
+        """`clock` returns Unix milliseconds."""
+        self._registry, self._clock = registry, clock
+        self._places: Mapping[str, int] = {}
+        self._read = -REFRESH_MS
+
+    async def places(self) -> Mapping[str, int]:
+        """The present places by probe; the last ones while the store is unavailable."""
+        now = self._clock()
+        if not 0 <= now - self._read < REFRESH_MS:
+            self._read = now
+            try:
+                self._places = places(await self._registry.probes(), now)
+            except StoreUnavailableError:
+                pass  # nothing depends on it
+        return self._places
