@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from monitor.store.database import Database
 
 _verdict = msgspec.json.Decoder(Verdict)
+FIRST_SPAN_MS = 15 * 60_000
+SPAN_FACTOR = 4
+"""How far back in time a list of a place is read at first, and how much further each time."""
 STREAM_CHUNK = 500
 """Measurements that one transaction of `stream_measurements` reads."""
 
@@ -57,7 +60,12 @@ async def list_judged(
     after: tuple[int, str] | None = None,
     limit: int = 100,
 ) -> Sequence[JudgedMeasurement]:
-    """Measurements that have a verdict, newest round first, then by descending id."""
+    """Measurements that have a verdict, newest round first, then by descending id.
+
+    With a filter on place the list is read back in time, a longer span at each step, by seeks to
+    each target in each network: what others measured is not read, nor more of the past than the
+    page needs.
+    """
     v = t.verdict.c
     query = where_equal(
         sa.select(v.measurement, v.target, v.country, v.asn, v.probe, v.round, v.body).order_by(
@@ -67,7 +75,7 @@ async def list_judged(
         (v.target, chosen.target),
         (v.country, chosen.country),
         (v.asn, chosen.asn),
-    )
+    ).limit(limit)
     if chosen.since is not None:
         query = query.where(v.round >= chosen.since)
     if chosen.until is not None:
@@ -75,7 +83,47 @@ async def list_judged(
     if after is not None:
         round, id = after
         query = query.where(sa.or_(v.round < round, sa.and_(v.round == round, v.measurement < id)))
-    rows = await connection.execute(query.limit(limit))
+    if chosen.country is None and chosen.asn is None:
+        return _judged(await connection.execute(query))
+    query = await _by_seeks(connection, query, chosen)
+    ends = [sa.select(each(v.round)).scalar_subquery() for each in (sa.func.min, sa.func.max)]
+    oldest, newest = (await connection.execute(sa.select(*ends))).one()
+    if oldest is None:
+        return []
+    tops = [newest, after[0] if after else None, chosen.until]
+    until = min(at for at in tops if at is not None) + 1
+    oldest = max(oldest, chosen.since or 0)
+    found: list[JudgedMeasurement] = []
+    span = FIRST_SPAN_MS
+    while until > oldest and len(found) < limit:
+        part = query.where(v.round >= until - span, v.round < until)
+        found += _judged(await connection.execute(part))
+        until, span = until - span, span * SPAN_FACTOR
+    return found[:limit]
+
+
+async def _by_seeks(
+    connection: ReadTransaction, query: sa.Select[Any], chosen: Filter
+) -> sa.Select[Any]:
+    """The query with every column of the index on (target, country, asn, round) given."""
+    v, p = t.verdict.c, t.vantage.c
+    targets = where_equal(
+        sa.select(t.target.c.id),
+        (t.target.c.service, chosen.service),
+        (t.target.c.id, chosen.target),
+    )
+    places = where_equal(
+        sa.select(p.country, p.asn).distinct(), (p.country, chosen.country), (p.asn, chosen.asn)
+    )
+    known = (await connection.execute(places)).all()
+    return query.where(
+        v.target.in_((await connection.execute(targets)).scalars().all()),
+        v.country.in_(sorted({place.country for place in known})),
+        v.asn.in_(sorted({place.asn for place in known})),
+    )
+
+
+def _judged(rows: Iterable[Any]) -> list[JudgedMeasurement]:
     return [
         JudgedMeasurement(
             id=id,

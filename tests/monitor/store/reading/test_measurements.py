@@ -19,10 +19,14 @@ from monitor.store.records import Filter
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 from tests.monitor import fleet
 from tests.monitor.store.samples import (
+    HOUR,
     MINUTE,
     NOON,
+    admitted,
+    concluded,
     fill_three_probes,
     judged_store,
+    verdict,
 )
 
 
@@ -59,6 +63,31 @@ async def test_judged_measurements_are_paged_by_round_and_id(store: Database) ->
         assert one is not None
         assert one.rule == "tls.ok"
         assert await get_verdict(connection, "0" * 32) is None
+
+
+async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Database) -> None:
+    hours = (0, 1, 9, 100)
+    rows = [
+        admitted(10 * hour + p, probe=p, at=NOON + hour * HOUR, country=country, asn=64500 + p)
+        for hour in hours
+        for p, country in ((1, "RU"), (2, "RU"), (3, "FR"))
+    ]
+    await store.facts.add(rows, [])
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows)))], len(rows))
+    async with store.reading() as connection:
+        russia = Filter(country="RU")
+        whole = await list_judged(connection, russia)
+        assert [(each.round - NOON) // HOUR for each in whole] == [100, 100, 9, 9, 1, 1, 0, 0]
+        pages, after = [], None
+        while page := await list_judged(connection, russia, after=after, limit=3):
+            pages += page
+            after = (page[-1].round, page[-1].id)
+        assert pages == whole
+        one = await list_judged(connection, Filter(asn=64502, until=NOON + 9 * HOUR))
+        assert [(each.round - NOON) // HOUR for each in one] == [1, 0]
+        late = await list_judged(connection, Filter(asn=64502, since=NOON + 2 * HOUR))
+        assert [(each.round - NOON) // HOUR for each in late] == [100, 9]
+        assert await list_judged(connection, Filter(country="DE")) == []
 
 
 async def test_measurements_of_one_probe(store: Database) -> None:

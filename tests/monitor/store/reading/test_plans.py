@@ -27,6 +27,8 @@ READS: dict[str, Read] = {
     ),
     "newest verdicts of a network": lambda c: newest.newest_verdicts(c, NOON, Filter(asn=64501)),
     "a list of verdicts": lambda c: measurements.list_judged(c),
+    "a country's verdicts": lambda c: measurements.list_judged(c, Filter(country="RU")),
+    "a network's verdicts": lambda c: measurements.list_judged(c, Filter(asn=64501)),
     "a service's verdicts": lambda c: measurements.list_judged(c, Filter(service="wechat")),
     "a target's verdicts": lambda c: measurements.list_judged(c, Filter(target=WECHAT[0])),
     "a control's measurement": lambda c: measurements.newest_of_controls(
