@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from monitor.detection.fingerprints import OWN, Fingerprints
@@ -26,7 +26,7 @@ from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.detector import transitions
 from monitor.detector.retest_publisher import RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
-from monitor.detector.round_reader import LIVENESS, RoundReader, Rounds
+from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
 from monitor.store.database import Database
 from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services, pruned_before
@@ -106,6 +106,9 @@ class Detector:
     _read: int = 0
     """Last arrival that was read."""
     _leased_at: int = 0
+    _open_rounds_rest_until: float = 0.0
+    """Open rounds are not folded before this, on the event loop's clock: they are read whole each
+    time, so that a large fleet's must not take more than a part of the detector's time."""
     _retests: RetestTracker = field(init=False, repr=False)
     _reader: RoundReader = field(init=False, repr=False)
     _reports: Reports = field(init=False, repr=False)
@@ -351,11 +354,10 @@ class Detector:
         }
         for part in self._reader.parts(closed):
             await self._fold(foldings, part)
-            await self._save(
-                {service: services[service] for service in part},
-                {service: foldings[service] for service in part},
-                {s: before[s] for s, some in part.items() if some[-1] == closed[s][-1]},
-            )
+            over = {s: before[s] for s, some in part.items() if some[-1] == closed[s][-1]}
+            for some in _transactions({service: foldings[service] for service in part}):
+                await self._save(services, some, over)
+                await self._pause()
 
     async def _fold_open_rounds(
         self, services: Mapping[str, _Progress], waiting: Mapping[str, Sequence[int]]
@@ -364,7 +366,12 @@ class Detector:
         silent probe must not delay retests by the others."""
         if self.on_retest is None:
             return
-        now = self.clock()
+        loop, now = asyncio.get_running_loop(), self.clock()
+        began = loop.time()
+        if (rest := self._open_rounds_rest_until - began) > 0:
+            for progress in services.values():
+                progress.next_check = min(progress.next_check, now + int(1000 * rest) + 1)
+            return
         due: dict[str, list[int]] = {}
         for service, progress in services.items():
             begun = [round for round in waiting[service] if round <= now]
@@ -383,6 +390,7 @@ class Detector:
             await self._fold(foldings, mine, pending=True)
             for service in mine:
                 await self._request_retests(foldings[service].state, new_round=True)
+        self._open_rounds_rest_until = loop.time() + self.rest_factor * (loop.time() - began)
 
     async def _request_retests(self, state: ServiceState, *, new_round: bool) -> None:
         """Request retests where a block may have just begun or ended."""
@@ -473,3 +481,18 @@ class Detector:
         return transitions.new_transitions(
             folding.events, before, folding.state, known, now=self.clock(), policy=self.policy
         )
+
+
+def _transactions(foldings: Mapping[str, Folding]) -> Iterator[dict[str, Folding]]:
+    """Services whose conclusions are saved together: all, unless a round is so large that other
+    writers would wait for seconds."""
+    together: dict[str, Folding] = {}
+    size = 0
+    for service, folding in foldings.items():
+        together[service] = folding
+        size += len(folding.facts)
+        if size >= MAX_FACTS:
+            yield together
+            together, size = {}, 0
+    if together:
+        yield together

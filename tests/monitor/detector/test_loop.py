@@ -16,11 +16,12 @@ import sqlalchemy as sa
 from monitor.commands.replay import fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
+from monitor.detector import loop
 from monitor.detector.loop import LEASE_SECONDS, Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events, count_transitions, list_events
 from monitor.store.reading.measurements import list_judged
-from monitor.store.records import StoreUnavailableError
+from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.shard import Shard
 from monitor.store.tables import detector_state
 from monitor.store.upkeep import prune
@@ -443,3 +444,24 @@ async def test_parts_of_the_services_conclude_what_one_detector_concludes(world:
     world.detector = world.another("whole")
     assert not await world.detector.run_once()
     assert await events_bytes(world.database) == live
+
+
+async def test_a_large_round_is_saved_in_several_transactions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "MAX_FACTS", len(PEOPLE) - 1)
+    for n in range(3):
+        await world.arrive(rounds(range(2), BLOCK, target=f"s{n}/chat"))
+    saved: list[list[str]] = []
+    real = world.database.conclusions.save
+
+    async def save(conclusions: Sequence[Conclusions], cursor: int) -> None:
+        saved.append([one.service for one in conclusions])
+        await real(conclusions, cursor)
+
+    monkeypatch.setattr(world.database.conclusions, "save", save)
+    await world.settle()
+    assert [some for some in saved if some] == [["s0"], ["s1"], ["s2"]] * 2
+    assert await events_bytes(world.database) == lines(
+        await fold_store(world.database, END, POLICY)
+    )
