@@ -22,6 +22,7 @@ from probes.wire.bounds import (
     MAX_OBSERVATIONS,
     Count,
     Country,
+    Hash,
     MeasurementId,
     Micros,
     Millis,
@@ -29,7 +30,7 @@ from probes.wire.bounds import (
     TargetId,
     Token,
 )
-from probes.wire.measurement import VERSION, Measurement
+from probes.wire.measurement import VERSION, Measurement, Software
 from probes.wire.observation import (
     KNOWN,
     AnyObservation,
@@ -80,9 +81,30 @@ class EnvelopeVantage(msgspec.Struct, frozen=True, kw_only=True):
     asn: ASN = 0
 
 
+class EnvelopeReply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Numbers of a `DNSReply` that no rule reads."""
+
+    after_us: Micros
+    ttl: Count | None = None
+
+
+class EnvelopeObservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Fields of an observation that no rule reads."""
+
+    at_us: Micros = 0
+    took_us: Micros = 0
+    sent_bytes: Count = 0
+    received_bytes: Count = 0
+    body_bytes: Count = 0
+    body_sha256: Hash | None = None
+    replies: Annotated[tuple[EnvelopeReply, ...], msgspec.Meta(max_length=16)] = ()
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a Measurement by which it is admitted and found again. The others, its
-    observations among them, are known to be JSON and nothing more."""
+    """The fields of a Measurement by which it is admitted and found again, and those that no rule
+    reads. The others are known to be JSON and nothing more. A rule that reads an invalid field
+    fails to, so that a line which passes both is a Measurement; live detection and replay agree on
+    that."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)] = VERSION
     id: MeasurementId
@@ -92,9 +114,14 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     interval_ms: Millis = 0
     started: Millis
     took_us: Micros = 0
+    monotonic_us: Micros = 0
     epoch: Token = ""
     sequence: Count = 0
+    software: Software = Software()
     vantage: EnvelopeVantage = EnvelopeVantage()
+    observations: Annotated[
+        tuple[EnvelopeObservation, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)
+    ] = ()
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,22 +1,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monitor.collector import admission, unpack
 from monitor.collector.unpack import UnpackedBatch
-from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES, MAX_PACKET_BYTES
+from monitor.detection.judge.known_verdicts import UNREAD, recognise
+from probes.wire.bounds import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_LINES,
+    MAX_OBSERVATIONS,
+    MAX_PACKET_BYTES,
+)
 from probes.wire.codec import (
     BatchHeader,
     TooNewError,
+    WireError,
     decode,
+    decode_envelope,
     encode,
     encode_batch,
     envelope_of,
 )
+from probes.wire.measurement import Software
 from tests.monitor.collector.bench import batch, measurement
 
 if sys.version_info >= (3, 14):
@@ -97,3 +109,57 @@ def test_a_later_version_waits() -> None:
     later = encode(measurement()).replace(b'"v":1', b'"v":2')
     with pytest.raises(TooNewError, match="line 2"):
         unpack.unpack(encode_batch(HEADER, [encode(measurement()), later]))
+
+
+AT = {"endpoint": "a:443/https", "at_us": 1, "took_us": 2}
+THERE = {**AT, "address": "192.0.2.1", "port": 443, "sent_bytes": 3, "received_bytes": 4}
+FULL = msgspec.to_builtins(measurement(monotonic_us=1, software=Software(version="1"))) | {
+    "observations": [
+        {
+            **AT,
+            "step": "dns",
+            "name": "a",
+            "qtype": "A",
+            "resolver": "system",
+            "replies": [{"after_us": 1, "rcode": 0, "ttl": 1}],
+        },
+        {**THERE, "step": "tls", "sni": "a"},
+        {**THERE, "step": "http", "host": "a", "body_bytes": 1, "body_sha256": "a" * 64},
+    ]
+}
+
+
+def spoiled(value: Any, wrong: Any) -> Iterator[Any]:
+    """The value with one field that no rule reads made wrong, for each of them in turn."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in UNREAD:
+                yield value | {key: wrong}
+            for changed in spoiled(inner, wrong):
+                yield value | {key: changed}
+    if isinstance(value, list):
+        for place, inner in enumerate(value):
+            for changed in spoiled(inner, wrong):
+                yield [*value[:place], changed, *value[place + 1 :]]
+
+
+def test_what_admission_and_the_judge_accept_is_a_measurement() -> None:
+    """Else live detection, which skips what no rule reads, would judge a line that replay leaves
+    out."""
+    reply = FULL["observations"][0]["replies"][0]
+    lookup = FULL["observations"][0]
+    wrong = [
+        *(each for bad in (-1, "\x00", [{}]) for each in spoiled(FULL, bad)),
+        FULL | {"observations": [FULL["observations"][1]] * (MAX_OBSERVATIONS + 1)},
+        FULL | {"observations": [lookup | {"replies": [reply] * 17}]},
+        FULL | {"observations": [lookup | {"replies": [{"rcode": 0}]}]},
+    ]
+    assert len(wrong) > 50
+    assert recognise(msgspec.json.encode(FULL)) is not None
+    assert decode_envelope(msgspec.json.encode(FULL)).sequence == 0
+    for one in wrong:
+        line = msgspec.json.encode(one)
+        with pytest.raises(WireError):
+            decode(line)
+        with pytest.raises(WireError):
+            decode_envelope(line)
