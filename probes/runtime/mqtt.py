@@ -28,7 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 VERSIONS = ("5", "3.1.1")
 CONNACK_SECONDS = 5.0
-"""amqtt 0.12 never answers a CONNECT of MQTT 5: it waits for more bytes."""
+"""Some brokers of 3.1.1 never answer a CONNECT of MQTT 5: they wait for more bytes."""
 PUBLISH_SECONDS = 60.0
 """A slow line needs this long for a large batch."""
 KEEPALIVE_SECONDS = 30
