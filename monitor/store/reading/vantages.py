@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL, all_lines
 from monitor.store.engines import ReadTransaction
+from monitor.store.statements import chunks
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 _INTERNATIONAL = (
@@ -131,7 +132,7 @@ async def clock_readings(
     measurements that are not `known` are read."""
     m, v = t.measurement.c, t.vantage.c
     query = (
-        sa.select(v.probe, m.id, FIRST_ARRIVAL.label("first"), m.arrival)
+        sa.select(v.probe, m.id, m.arrival)
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since)
         .order_by(m.round, m.started, m.id)
@@ -143,7 +144,11 @@ async def clock_readings(
         if probe in newest and newest[probe].id == reading.measurement
     }
     missing = {probe: row for probe, row in newest.items() if probe not in found}
-    lines = await all_lines(connection, ((row.first, row.arrival) for row in missing.values()))
+    places: list[tuple[int, int]] = []
+    for chunk in chunks([row.arrival for row in missing.values()]):
+        place = sa.select(FIRST_ARRIVAL, m.arrival).where(m.arrival.in_(chunk))
+        places += [(first, arrival) for first, arrival in await connection.execute(place)]
+    lines = await all_lines(connection, places)
     for probe, row in missing.items():
         found[probe] = ClockReading(row.id, _offset_of(lines.get(row.arrival, b"")))
     return found
