@@ -24,8 +24,17 @@ from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
 from benchmarks.world.path import on_sqlite
 from benchmarks.world.rates import RATES, Rates
-from benchmarks.world.report import Goals, alarms, costs, delays, independent, path, retests
-from benchmarks.world.retesting import Saved, saved
+from benchmarks.world.report import (
+    Goals,
+    alarms,
+    costs,
+    delays,
+    independent,
+    path,
+    retests,
+    turns,
+)
+from benchmarks.world.retesting import WITH, Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
 
@@ -36,6 +45,7 @@ PARTS = (
     "path",
     "delays",
     "retests",
+    "turns",
     "parts",
     "alarms",
     "liars",
@@ -52,6 +62,9 @@ STEADY = replace(RATES, online_day=1.0, online_night=1.0)
 CHURN = replace(RATES, online_day=1.0, online_night=0.35)
 TRIES_A_WORLD = 15
 FAST, SLOW = 60_000, 300_000
+TURNS = (300, 900, 1800, 3600)
+"""Intervals in seconds at which the vantages of a network take turns."""
+TurnsJob = tuple[Scenario, int, int, int]
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates]
 
 
@@ -108,6 +121,22 @@ def retested(job: tuple[int, int]) -> tuple[int, dict[str, Saved]]:
     return size, saved(
         town(size), short, seed=seed, tries=TRIES_A_WORLD, policy=POLICY, rates=STEADY
     )
+
+
+def taking_turns(job: TurnsJob) -> tuple[tuple[str, int, int], Saved]:
+    scenario, interval, size, seed = job
+    short = replace(scenario, horizon_hours=4)
+    both = saved(
+        town(size),
+        short,
+        seed=seed,
+        tries=TRIES_A_WORLD,
+        policy=POLICY,
+        interval=interval * 1000,
+        rates=STEADY,
+        spread=True,
+    )
+    return (scenario.name, interval, size), both[WITH]
 
 
 def divided(job: tuple[int, int, int]) -> tuple[tuple[int, int], Mapping[str, Parts]]:
@@ -208,6 +237,16 @@ def main() -> int:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             jobs = [(size, each) for size in (3, 5) for each in tried_in]
             retests(together(every(retested, jobs)), goals)
+        if "turns" in parts:
+            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            plans = [
+                (scenario, interval, size, each)
+                for scenario in (blocks.FULL, blocks.BLACKHOLE)
+                for interval in TURNS
+                for size in (3, 5, 10)
+                for each in tried_in
+            ]
+            turns(every(taking_turns, plans))
         if "parts" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             thirds = [(size, size // 3, each) for size in (6, 10) for each in tried_in]

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.world import costs as costing
@@ -170,6 +170,22 @@ def retests(found: Mapping[int, Mapping[str, Saved]], goals: Goals) -> None:
             f"{_FULL}, N = {size}, 300 s, with retests: confirmed p95 {minutes(late)} min, at most "
             f"{RETESTED:g}",
         )
+
+
+def turns(found: Iterable[tuple[tuple[str, int, int], Saved]]) -> None:
+    """Print the delays when the vantages of a network measure one after the other."""
+    whole: dict[tuple[str, int, int], Saved] = {}
+    for which, some in found:
+        whole.setdefault(which, Saved()).add(some)
+    print("\nVantages that take turns, with retests: median / p95, minutes")
+    print(f"  {'':38}{'blocks':>8}{LIKELY:>16}{CONFIRMED:>16}")
+    for (name, interval, size), some in whole.items():
+        cells = [
+            f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
+            for v in some.minutes.values()
+        ]
+        title = f"{name}, {interval} s, N = {size}"
+        print(f"  {title:38}{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}")
 
 
 def independent(policy: Policy, seed: int, goals: Goals) -> None:
