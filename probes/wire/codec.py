@@ -74,7 +74,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[bytes, ...]
 
 
-class EnvelopeVantage(msgspec.Struct, frozen=True, kw_only=True):
+class EnvelopeVantage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The part of a `Vantage` that the store keeps."""
 
     country: Country = "ZZ"
@@ -100,11 +100,21 @@ class EnvelopeObservation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replies: Annotated[tuple[EnvelopeReply, ...], msgspec.Meta(max_length=16)] = ()
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a Measurement by which it is admitted and found again, and those that no rule
-    reads. The others are known to be JSON and nothing more. A rule that reads an invalid field
-    fails to, so that a line which passes both is a Measurement; live detection and replay agree on
-    that."""
+class _Unread(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What no rule reads: checked and not kept."""
+
+    monotonic_us: Micros = 0
+    software: Software = Software()
+    observations: Annotated[
+        tuple[EnvelopeObservation, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)
+    ] = ()
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The fields of a Measurement by which it is admitted and found again. `decode_envelope` checks
+    those that no rule reads as well; the others are known to be JSON and nothing more. A rule that
+    reads an invalid field fails to, so that a line which passes both is a Measurement: live
+    detection and replay agree on that."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=VERSION)] = VERSION
     id: MeasurementId
@@ -114,14 +124,9 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     interval_ms: Millis = 0
     started: Millis
     took_us: Micros = 0
-    monotonic_us: Micros = 0
     epoch: Token = ""
     sequence: Count = 0
-    software: Software = Software()
     vantage: EnvelopeVantage = EnvelopeVantage()
-    observations: Annotated[
-        tuple[EnvelopeObservation, ...], msgspec.Meta(max_length=MAX_OBSERVATIONS)
-    ] = ()
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +203,7 @@ Undecoded = _with_observations("Undecoded", msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _undecoded_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Undecoded)
 _envelope_decoder = msgspec.json.Decoder(Envelope)
+_unread_decoder = msgspec.json.Decoder(_Unread)
 _known_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
     _with_observations("KnownMeasurement", Known)
 )
@@ -252,6 +258,7 @@ def decode_envelope(line: bytes) -> Envelope:
     """
     if len(line) > MAX_LINE_BYTES:
         raise WireError(f"line of {len(line)} bytes, at most {MAX_LINE_BYTES}")
+    _decoded(_unread_decoder, line)
     return _decoded(_envelope_decoder, line)
 
 

@@ -71,7 +71,7 @@ class Vantage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Source of country and ASN: `flag`, `table:<version>` or `none`."""
 
 
-class Software(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Software(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The software that measured. Verdicts may depend on it, so every measurement contains it."""
 
     name: Token = "reachprobe"
