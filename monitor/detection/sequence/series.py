@@ -38,6 +38,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """How many owners must agree for a confirmation."""
     heard: tuple[int, ...] = ()
     """When the newest failure of each of these owners arrived, of those that arrived in time."""
+    supported: tuple[int, ...] = ()
+    """The same of all owners whose vantages have any evidence."""
     typed: bool
     """Agreeing vantages of enough owners have typed signatures."""
     likely: bool
@@ -217,10 +219,8 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         nats[probe] = held
         if held >= policy.threshold_micronats:
             agreeing.append(probe)
-    owners: dict[str, int] = {}
-    for probe in agreeing:
-        owner, heard = network.members[probe].owner, split.suspicion_of(series, probe).heard
-        owners[owner] = max(owners.get(owner, 0), heard)
+    owners = _heard(network, series, agreeing)
+    support = _heard(network, series, [probe for probe in voting if nats[probe]])
     typed = {
         network.members[probe].owner
         for probe in agreeing
@@ -252,6 +252,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         owners=tuple(sorted(owners)),
         owners_needed=_owners_needed(len(counted), policy),
         heard=tuple(sorted(heard for heard in owners.values() if heard)),
+        supported=tuple(sorted(heard for heard in support.values() if heard)),
         typed=len(typed) >= policy.confirm_min_owners,
         likely=likely,
         holds=total,
@@ -259,6 +260,15 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         on_watch=on_watch,
         divided=part,
     )
+
+
+def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dict[str, int]:
+    """When the newest failure of each owner of these vantages arrived; 0: none did in time."""
+    owners: dict[str, int] = {}
+    for probe in probes:
+        owner, heard = network.members[probe].owner, split.suspicion_of(series, probe).heard
+        owners[owner] = max(owners.get(owner, 0), heard)
+    return owners
 
 
 def _counted(
@@ -326,10 +336,13 @@ def promote(
         return
     series.likely_since = series.likely_since or round
     series.rank = max(series.rank, 2)
-    if len(tally.heard) < tally.owners_needed:
+    if len(tally.supported) < tally.owners_needed:
         series.known_since = 0
         return
-    series.known_since = series.known_since or tally.heard[0]
+    # An old failure of one vantage does not count as the beginning: so many owners must be heard.
+    series.known_since = series.known_since or tally.supported[tally.owners_needed - 1]
+    if len(tally.heard) < tally.owners_needed:
+        return
     hold = policy.confirm_typed_seconds if tally.typed else policy.confirm_untyped_seconds
     # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
     # arrives from one round is spread over as much as a round of retests lasts.

@@ -90,8 +90,7 @@ class Series(msgspec.Struct, array_like=True):
     likely_since: int = 0
     """Round since which the quorum has held without a break; 0 when it does not hold."""
     known_since: int = 0
-    """When the first failure arrived with which enough owners held the quorum; 0 when they do
-    not."""
+    """When the failures of enough owners for the quorum had arrived; 0 when it does not hold."""
     rank: int = 0
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
 

@@ -99,7 +99,8 @@ def test_a_larger_fleet_is_never_later(
 def test_a_thousand_vantages_see_what_ten_see(phase: int) -> None:
     assert confirmed_after(fleet(4, 2, 3), phase) == 2
     assert confirmed_after(fleet(100, 9, 100), phase) == 2
-    assert confirmed_after(fleet(400, 200, 3), phase) == 2
+    # In one large network the first round is a quorum already.
+    assert confirmed_after(fleet(400, 200, 3), phase) == 1
 
 
 def test_isolated_failures_in_a_large_network_ask_for_no_retest() -> None:
