@@ -61,10 +61,11 @@ def test_the_block_is_confirmed_in_its_network_alone(
     assert event["vantages"] == {"agreeing": 3, "total": 3}
     assert event["control"] == "ok"
     counts = dict(event["rule_counts"])
-    # A retest shows the service's name alone, and tells no more than how it died.
+    # A retest shows the service's name alone, and tells no more than how it died. Between two
+    # rounds there is at most one.
     untold = counts.pop(f"{technique.rpartition('.')[0]}.untold", 0)
     assert set(counts) == {technique}
-    assert untold < counts[technique]
+    assert untold <= counts[technique]
     assert event["policy"]["pace"] > 1
 
 
