@@ -291,7 +291,7 @@ class Detector:
         rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
         folding = Folding(start, self.policy, fingerprints=self.fingerprints)
         # Events that were open then may have changed since: they are saved as they were then.
-        folding.events = {case.event.id: case.event for case in start.cases.values()}
+        folding.events = {each.event.id: each.event for each in start.open_events.values()}
         log.info(
             "%s: late measurements for round %d: processing again after %d",
             service,
@@ -475,7 +475,7 @@ class Detector:
     async def _transitions(
         self, folding: Folding, before: ServiceState
     ) -> transitions.NewTransitions:
-        ids = folding.events.keys() | {case.event.id for case in before.cases.values()}
+        ids = folding.events.keys() | {each.event.id for each in before.open_events.values()}
         async with self.database.reading() as connection:
             known = await published_transitions(connection, ids)
         return transitions.new_transitions(

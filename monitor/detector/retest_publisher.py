@@ -83,7 +83,7 @@ class RetestTracker:
         recent = policy.ms(policy.round_wait_seconds + 2 * policy.round_close_seconds)
         if now - state.round > recent:
             return ()
-        if not new_round and (not state.cases or now - of.checked < policy.ms(CHECK_SECONDS)):
+        if not new_round and (not state.open_events or now - of.checked < policy.ms(CHECK_SECONDS)):
             return ()
         of.checked = now
         # A quorum that must hold for some time needs a measurement in the round in which it has:

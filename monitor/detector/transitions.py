@@ -46,8 +46,8 @@ def new_transitions(
     A published event that a refold removed is returned as retracted.
     """
     published = set(known)
-    old = {case.event.id: case.event for case in before.cases.values()}
-    open_now = {case.event.id for case in after.cases.values()}
+    old = {each.event.id: each.event for each in before.open_events.values()}
+    open_now = {each.event.id for each in after.open_events.values()}
     journal: list[tuple[str, str]] = []
     changed: list[Event] = []
     for event in sorted(touched.values(), key=lambda each: (each.opened, each.id)):

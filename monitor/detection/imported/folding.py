@@ -144,7 +144,7 @@ def _without(track: Track, taken: Sequence[int]) -> Track:
 
 def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether another network of an open event of this country has failed within the hour."""
-    if f"{network.country} {network.source}" not in state.cases:
+    if f"{network.country} {network.source}" not in state.open_events:
         return False
     hour = round - policy.ms(policy.imported_together_seconds)
     return any(
@@ -378,8 +378,8 @@ def promote(
 
 def _first_span(state: ServiceState, network: TargetNetwork) -> int:
     """When the network first failed during the open event of its country."""
-    case = state.cases.get(f"{network.country} {network.source}")
-    since = case.event.onset if case is not None else 0
+    current = state.open_events.get(f"{network.country} {network.source}")
+    since = current.event.onset if current is not None else 0
     spans = network.runs.spans if network.runs is not None else ()
     return next((max(first, since) for first, last, _ in spans if last >= since), 0)
 

@@ -21,7 +21,7 @@ from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier,
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
 from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSummary
-from monitor.detection.sequence.state import Case, PeakSnapshot, ServiceState
+from monitor.detection.sequence.state import OpenEvent, PeakSnapshot, ServiceState
 
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
@@ -63,7 +63,7 @@ def update_events(
     rules_version: str = "",
     catalogue_version: str = "",
 ) -> tuple[Event, ...]:
-    """Update the events of all countries that reported in this round (in the cases of `state`, this
+    """Update the events of all countries that reported in this round (in `state.open_events`, this
     round's own copy) and return those that changed."""
     # Once per round, not once per event: it reads every vantage of every country.
     health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
@@ -72,11 +72,11 @@ def update_events(
     changed = []
     for country, source in sorted(places):
         place = f"{country} {source}"
-        case = state.cases.get(place)
-        before = case.event if case else None
-        case = _close_lifted(now, case, country, source)
+        current = state.open_events.get(place)
+        before = current.event if current else None
+        current = _close_lifted(now, current, country, source)
         seen = series_summary.series_summaries(state, country, source, round, policy)
-        after = _updated_case(now, case, seen)
+        after = _updated(now, current, seen)
         if after is None:
             continue
         event = after.event
@@ -89,14 +89,16 @@ def update_events(
             )
             changed.append(event)
         if event.ongoing:
-            state.cases[place] = replace(after, event=event)
+            state.open_events[place] = replace(after, event=event)
         else:
-            del state.cases[place]
+            del state.open_events[place]
     return tuple(changed)
 
 
-def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> Case | None:
-    """Clear the alarms of series whose block has ended; their counts stay with the case."""
+def _close_lifted(
+    now: _Round, current: OpenEvent | None, country: str, source: str
+) -> OpenEvent | None:
+    """Clear the alarms of series whose block has ended; their counts stay with the event."""
     state, round, policy = now.state, now.at, now.policy
     lifted = []
     for summary in series_summary.series_summaries(state, country, source, round, policy):
@@ -109,47 +111,53 @@ def _close_lifted(now: _Round, case: Case | None, country: str, source: str) -> 
             else imported.lifted(state, summary.network, round, policy)
         ):
             lifted.append(summary)
-            if case is not None:
+            if current is not None:
                 # For an import the end is when the service was reached again.
-                ends = None if own else imported.seen_again(summary.network, case.event)
-                case = replace(
-                    case,
-                    event=replace(case.event, closed=ends, now=_votes(lifted)),
-                    rules=series_summary.rule_counts([summary], case.rules),
-                    witnesses=series_summary.witnesses([summary], case.witnesses),
+                ends = None if own else imported.seen_again(summary.network, current.event)
+                current = replace(
+                    current,
+                    event=replace(current.event, closed=ends, now=_votes(lifted)),
+                    rules=series_summary.rule_counts([summary], current.rules),
+                    witnesses=series_summary.witnesses([summary], current.witnesses),
                 )
             series.clear_alarms(summary.series)
         elif own:
             series.drop_recovered(summary.network, summary.layer, round, policy)
-    return case
+    return current
 
 
-def _updated_case(now: _Round, case: Case | None, seen: Sequence[SeriesSummary]) -> Case | None:
-    """The case after this round; None when there is neither a case nor a reason for one."""
+def _updated(
+    now: _Round, current: OpenEvent | None, seen: Sequence[SeriesSummary]
+) -> OpenEvent | None:
+    """The event after this round; None when there is neither an event nor a reason for one."""
     state, round = now.state, now.at
     top = max((summary.series.rank for summary in seen), default=0)
-    if case is None:
+    if current is None:
         if not seen:
             return None
-        return _new_case(now, seen, top)
-    if top < _RANK[case.event.tier]:
-        return _ended_case(case, EventState.CLOSED, round, "vantages that saw it reach the service")
+        return _new(now, seen, top)
+    if top < _RANK[current.event.tier]:
+        return _ended(current, EventState.CLOSED, round, "vantages that saw it reach the service")
     mine = [summary for summary in seen if summary.key in now.touched]
-    inhibited = _common_gate(mine, now.reasons, round) if mine else case.event.inhibited_by
-    doubts = case.doubts
+    inhibited = _common_gate(mine, now.reasons, round) if mine else current.event.inhibited_by
+    doubts = current.doubts
     if mine:
         doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
-    if case.event.tier is not Tier.CONFIRMED and top < 3 and doubts >= now.policy.close_good_rounds:
+    if (
+        current.event.tier is not Tier.CONFIRMED
+        and top < 3
+        and doubts >= now.policy.close_good_rounds
+    ):
         for key in sorted({summary.key for summary in seen}):
             # A network that did not report in this round is still shared with the old state.
             network = state.networks[key] = series.copy_for_round(state.networks[key])
             for each in network.layers.values():
                 series.clear_alarms(each, wholly=True)
-        return _ended_case(case, EventState.RETRACTED, round, inhibited or "")
-    event = _updated_event(now, case, seen, top, inhibited)
-    peak = _peak(case.peak, event)
-    witnesses = series_summary.witnesses(seen, case.witnesses)
-    return Case(_with_votes(event, peak), doubts, case.rules, witnesses, peak)
+        return _ended(current, EventState.RETRACTED, round, inhibited or "")
+    event = _updated_event(now, current, seen, top, inhibited)
+    peak = _peak(current.peak, event)
+    witnesses = series_summary.witnesses(seen, current.witnesses)
+    return OpenEvent(_with_votes(event, peak), doubts, current.rules, witnesses, peak)
 
 
 def _peak(old: PeakSnapshot | None, event: Event) -> PeakSnapshot | None:
@@ -169,16 +177,16 @@ def _with_votes(event: Event, peak: PeakSnapshot | None) -> Event:
     return replace(event, agreeing=rests.agreeing, total=rests.total, peak=then)
 
 
-def _ended_case(case: Case, how: EventState, round: int, note: str) -> Case:
+def _ended(current: OpenEvent, how: EventState, round: int, note: str) -> OpenEvent:
     event = replace(
-        case.event,
+        current.event,
         state=how,
-        closed=(case.event.closed or round) if how is EventState.CLOSED else None,
-        inhibited_by=note if how is EventState.RETRACTED else case.event.inhibited_by,
-        rule_counts=tuple(sorted({**dict(case.event.rule_counts), **case.rules}.items())),
-        history=_with_change(case.event.history, round, how.value, note),
+        closed=(current.event.closed or round) if how is EventState.CLOSED else None,
+        inhibited_by=note if how is EventState.RETRACTED else current.event.inhibited_by,
+        rule_counts=tuple(sorted({**dict(current.event.rule_counts), **current.rules}.items())),
+        history=_with_change(current.event.history, round, how.value, note),
     )
-    if how is EventState.CLOSED and (peak := case.peak) is not None:
+    if how is EventState.CLOSED and (peak := current.peak) is not None:
         event = replace(
             event,
             agreeing=peak.agreeing,
@@ -186,7 +194,7 @@ def _ended_case(case: Case, how: EventState, round: int, note: str) -> Case:
             networks=peak.networks,
             against=peak.against,
         )
-    return replace(case, event=event, doubts=0)
+    return replace(current, event=event, doubts=0)
 
 
 def _common_gate(
@@ -205,7 +213,7 @@ def _down(summary: SeriesSummary, round: int) -> str | None:
     return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
 
 
-def _new_case(now: _Round, seen: Sequence[SeriesSummary], top: int) -> Case:
+def _new(now: _Round, seen: Sequence[SeriesSummary], top: int) -> OpenEvent:
     state, round, policy = now.state, now.at, now.policy
     network = seen[0].network
     event = Event(
@@ -230,18 +238,18 @@ def _new_case(now: _Round, seen: Sequence[SeriesSummary], top: int) -> Case:
         policy_name=policy.name,
         pace=policy.pace,
     )
-    case = Case(event)
-    event = _updated_event(now, case, seen, top, None)
+    current = OpenEvent(event)
+    event = _updated_event(now, current, seen, top, None)
     peak = _peak(None, event)
-    return Case(_with_votes(event, peak), 0, {}, series_summary.witnesses(seen, []), peak)
+    return OpenEvent(_with_votes(event, peak), 0, {}, series_summary.witnesses(seen, []), peak)
 
 
 def _updated_event(
-    now: _Round, case: Case, seen: Sequence[SeriesSummary], top: int, inhibited: str | None
+    now: _Round, current: OpenEvent, seen: Sequence[SeriesSummary], top: int, inhibited: str | None
 ) -> Event:
     """The event's new form according to all series."""
     round, policy = now.at, now.policy
-    old = case.event
+    old = current.event
     new = not old.targets
     best = [summary for summary in seen if summary.series.rank == top]
     # Another layer of the same networks may give the technique once it is likely itself.
@@ -272,8 +280,8 @@ def _updated_event(
         confirmed=round if rose and tier is Tier.CONFIRMED else old.confirmed,
         state=EventState.CLEARING if _clearing(best, now) else EventState.OPEN,
         now=_votes(best),
-        rule_counts=tuple(sorted(series_summary.rule_counts(seen, case.rules).items())),
-        witnesses=tuple(id for _, _, id in series_summary.witnesses(seen, case.witnesses)),
+        rule_counts=tuple(sorted(series_summary.rule_counts(seen, current.rules).items())),
+        witnesses=tuple(id for _, _, id in series_summary.witnesses(seen, current.witnesses)),
         inhibited_by=inhibited,
         networks=tuple(series_summary.network_evidence(summary, round, policy) for summary in seen),
         against=series_summary.against(best, now.health, policy),

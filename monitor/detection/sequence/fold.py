@@ -21,7 +21,7 @@ from probes.wire.measurement import LIVENESS_TARGETS
 
 def initial(service: str) -> ServiceState:
     """The state of a service before its first round."""
-    return ServiceState(service=service, networks={}, cases={})
+    return ServiceState(service=service, networks={}, open_events={})
 
 
 def step(
@@ -46,7 +46,7 @@ def step(
     new.round = round
     if not facts:
         return new, ()
-    new.networks, new.cases = dict(state.networks), dict(state.cases)
+    new.networks, new.open_events = dict(state.networks), dict(state.open_events)
     catalogue = _newest_catalogue(facts)
     ordered = sorted(facts, key=_by_start)
     _sweep(new, round, policy)

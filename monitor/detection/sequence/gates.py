@@ -24,8 +24,8 @@ from monitor.detection.model import OWN_SOURCE, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline
 from monitor.detection.sequence.state import (
-    Case,
     Member,
+    OpenEvent,
     Series,
     ServiceState,
     TargetNetwork,
@@ -168,23 +168,23 @@ def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> b
 def _explained(state: ServiceState, network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether a confirmed event, older than the baseline's lag, explains this network's
     failures."""
-    case = state.cases.get(f"{network.country} {network.source}")
-    return network.asn in explained_networks(case, network.target, round, policy)
+    current = state.open_events.get(f"{network.country} {network.source}")
+    return network.asn in explained_networks(current, network.target, round, policy)
 
 
 def explained_networks(
-    case: Case | None, target: str, round: int, policy: Policy
+    current: OpenEvent | None, target: str, round: int, policy: Policy
 ) -> Collection[int]:
     """The networks whose failures of a target a confirmed event explains that is older than the
     baseline's lag."""
     if (
-        case is None
-        or case.event.confirmed is None
-        or round - case.event.confirmed < policy.ms(policy.baseline_lag_seconds)
-        or target not in case.event.targets
+        current is None
+        or current.event.confirmed is None
+        or round - current.event.confirmed < policy.ms(policy.baseline_lag_seconds)
+        or target not in current.event.targets
     ):
         return ()
-    return case.event.asns
+    return current.event.asns
 
 
 class CountryHealth(msgspec.Struct, frozen=True):

@@ -155,8 +155,8 @@ class PeakSnapshot(msgspec.Struct, array_like=True, frozen=True):
     against: tuple[str, ...]
 
 
-class Case(msgspec.Struct, array_like=True):
-    """An open event, and what its next update needs in addition to the series."""
+class OpenEvent(msgspec.Struct, array_like=True):
+    """An ongoing event, and what its next update needs in addition to the series."""
 
     event: Event
     doubts: int = 0
@@ -178,7 +178,7 @@ class ServiceState(msgspec.Struct):
     swept: int = 0
     """Round at which vantages that no longer report were last removed."""
     networks: dict[str, TargetNetwork] = {}
-    cases: dict[str, Case] = {}
+    open_events: dict[str, OpenEvent] = msgspec.field(default_factory=dict, name="cases")
     """Open events by `country source`."""
 
 

@@ -95,7 +95,7 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, place: Path) -
         found = await database.conclusions.load(SERVICE)
         assert found is not None
         state, expected = states.decode(found[1]), straight(stored, world.detector.policy)
-        assert (state.round, state.cases) == (expected.round, expected.cases)
+        assert (state.round, state.open_events) == (expected.round, expected.open_events)
         assert state.networks == expected.networks
     finally:
         await database.close()

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Change, Event, EventState
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.state import Case, Member, ServiceState, TargetNetwork
+from monitor.detection.sequence.state import Member, OpenEvent, ServiceState, TargetNetwork
 from monitor.detector.transitions import new_transitions
 from tests.monitor.store.samples import event
 
@@ -21,8 +21,8 @@ def told(*history: Change, id: str = A) -> Event:
 
 
 def state(*events: Event) -> ServiceState:
-    cases = {f"{n} probe": Case(each) for n, each in enumerate(events)}
-    return ServiceState(service="wechat", cases=cases)
+    open_events = {f"{n} probe": OpenEvent(each) for n, each in enumerate(events)}
+    return ServiceState(service="wechat", open_events=open_events)
 
 
 def by_id(*events: Event) -> dict[str, Event]:

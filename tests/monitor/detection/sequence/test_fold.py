@@ -68,7 +68,7 @@ def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough()
     assert (world.only.state, world.only.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert world.kinds() == ["opened", "likely", "confirmed", "clearing", "closed"]
     assert world.only.closed == world.state.round - INTERVAL
-    assert world.state.cases == {}
+    assert world.state.open_events == {}
     world.quiet(20)
     assert len(world.events) == 1
 
@@ -368,7 +368,7 @@ def test_ninety_quiet_days_do_not_grow_the_state() -> None:
             sizes.append(len(states.encode(world.state)))
     assert max(sizes[1:]) < 1.1 * sizes[1]
     assert max(sizes) < 12_000
-    assert world.state.cases == {}
+    assert world.state.open_events == {}
 
 
 def test_vantages_that_left_are_forgotten() -> None:

@@ -272,4 +272,4 @@ def test_events_keep_their_shape(said: Said) -> None:
             kinds = [change.kind for change in event.history]
             assert kinds[: len(seen.get(event.id, []))] == seen.get(event.id, [])
             seen[event.id] = kinds
-        assert {case.event.id for case in state.cases.values()} <= seen.keys()
+        assert {case.event.id for case in state.open_events.values()} <= seen.keys()

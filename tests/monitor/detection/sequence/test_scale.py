@@ -131,5 +131,5 @@ def test_two_of_a_hundred_that_fail_for_long_do_not_keep_the_rest_from_being_con
                 for n, who in enumerate(people)
             ]
             state, _ = step(state, round, facts, POLICY)
-        (case,) = state.cases.values()
+        (case,) = state.open_events.values()
         assert case.event.tier is Tier.CONFIRMED, size

@@ -8,9 +8,9 @@ import pytest
 
 from monitor.detection.sequence.state import (
     Baseline,
-    Case,
     DetectorStateError,
     Member,
+    OpenEvent,
     Series,
     ServiceState,
     Suspicion,
@@ -30,7 +30,7 @@ from tests.monitor.detection.worlds import World, blocked, in_network, standard
 
 def test_round_trip_of_a_whole_state() -> None:
     state = World(standard()).quiet().run(4, in_network(64501, blocked())).state
-    assert any(state.cases.values())
+    assert any(state.open_events.values())
     assert encode(decode(encode(state))) == encode(state)
     assert decode(encode(state)) == state
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_said(raw: bytes) -> None:
 def test_a_fresh_struct_shares_nothing() -> None:
     one, other = ServiceState(service="a"), ServiceState(service="b")
     assert one.networks is not other.networks
-    assert Case.__struct_config__.array_like
+    assert OpenEvent.__struct_config__.array_like
 
 
 def test_keys_tell_networks_apart() -> None:
