@@ -7,6 +7,7 @@ import io
 import json
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import dns.asyncquery
@@ -205,36 +206,53 @@ async def test_the_ordinary_probe_sees_the_block_and_the_control_does_not(world:
                 assert getattr(each, "step", "") != "tls" or not getattr(each, "failure", None)
 
 
-async def _judged(block: DemoBlock) -> dict[str, tuple[str, str | None]]:
-    """State and technique of each target, by the ordinary probe and the ordinary judge."""
-    async with World() as world:
-        world.block(block)
-        async with asyncio.TaskGroup() as group:
-            seen, control = (
-                group.create_task(_measured(world.catalogue_dir, world.vantages[place]))
-                for place in (0, -1)
-            )
+async def _seen(world: World) -> tuple[list[Measurement], list[Measurement]]:
+    """What the ordinary probe measures within the block, and what the control does."""
+    async with asyncio.TaskGroup() as group:
+        subject, control = (
+            group.create_task(_measured(world.catalogue_dir, world.vantages[place]))
+            for place in (0, -1)
+        )
+    return subject.result(), control.result()
+
+
+def _judged(
+    subject: list[Measurement], control: list[Measurement]
+) -> dict[str, tuple[str, str | None]]:
+    """State and technique of each target, by the ordinary judge."""
     out, err = io.StringIO(), io.StringIO()
-    subject, beside = ([encode(m) for m in task.result()] for task in (seen, control))
-    assert judge_files(subject, beside, 300, True, out, err) == 0, err.getvalue()
+    lines, beside = ([encode(m) for m in each] for each in (subject, control))
+    assert judge_files(lines, beside, 300, True, out, err) == 0, err.getvalue()
     verdicts = [json.loads(line) for line in out.getvalue().splitlines()]
     return {verdict["target"]: (verdict["state"], verdict["technique"]) for verdict in verdicts}
+
+
+async def _told(names: list[str]) -> dict[str, dict[str, tuple[str, str | None]]]:
+    """What is judged of WeChat under each technique. Servers start before, and the judge works
+    after all probes: both would hold up the answers to others' lookups, which are then repeated."""
+    async with AsyncExitStack() as stack:
+        worlds = [await stack.enter_async_context(World()) for _ in names]
+        for name, world in zip(names, worlds, strict=True):
+            world.block(DemoBlock("wechat", 64501, name))
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_seen(world)) for world in worlds]
+    return {name: _judged(*task.result()) for name, task in zip(names, tasks, strict=True)}
 
 
 @pytest.mark.slow
 async def test_every_technique_that_is_offered_is_told_by_the_judge() -> None:
     # Those that end in silence are told as well, but take a probe half a minute each.
     quick = [name for name in TECHNIQUES if "timeout" not in name]
+    told = {}
     for batch in (quick[:7], quick[7:14], quick[14:]):
-        blocks = [DemoBlock("wechat", 64501, technique) for technique in batch]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_judged(block)) for block in blocks]
-        for block, task in zip(blocks, tasks, strict=True):
-            verdicts = task.result()
-            told = set(verdicts.values()) - {("ok", None)}
-            assert told == {("blocked", block.technique)}, (str(block), verdicts)
-            target = "wechat/shortlink" if block.technique.startswith("http.") else "wechat/web"
-            assert verdicts[target][0] == "blocked"
+        told |= await _told(batch)
+    # A machine too busy to answer a lookup within a second has the judge abstain, as it should.
+    if unsure := [n for n in quick if ("inconclusive", None) in told[n].values()]:
+        told |= await _told(unsure)
+    for name, verdicts in told.items():
+        assert set(verdicts.values()) - {("ok", None)} == {("blocked", name)}, (name, verdicts)
+        target = "wechat/shortlink" if name.startswith("http.") else "wechat/web"
+        assert verdicts[target][0] == "blocked"
 
 
 async def test_a_prefix_can_be_given() -> None:
