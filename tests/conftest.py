@@ -12,10 +12,11 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Deadlines measure the machine, not the code. The quick run takes the same few examples every
-# time, so that a red run is about the change; the long one looks in new places.
+# Deadlines measure the machine, not the code. Both runs take the same examples every time, so that
+# a red run is about the change; `--hypothesis-profile=search` looks in new places.
 settings.register_profile("quick", deadline=None, max_examples=15, derandomize=True)
-settings.register_profile("long", deadline=None, max_examples=100)
+settings.register_profile("long", deadline=None, max_examples=100, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=1000)
 settings.load_profile("quick")
 
 
