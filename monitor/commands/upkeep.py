@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime as dt
 import json
 import sys
 from pathlib import Path
@@ -48,13 +49,18 @@ def run(given: argparse.Namespace) -> int:
 
 
 def lint(directory: Path | None) -> int:
-    """Print the problems of a catalogue; return 1 when there are any."""
-    import probes.catalogue
-    from probes.catalogue.lint import lint as problems_of
+    """Print the problems of a catalogue, and on stderr what would improve it; return 1 when there
+    are problems."""
+    from probes.catalogue import lint as linter
+    from probes.catalogue.load import SHIPPED
 
-    problems = problems_of(directory or Path(probes.catalogue.__file__).parent)
+    chosen = directory or SHIPPED
+    problems = linter.lint(chosen)
     for problem in problems:
         print(problem)
+    today = dt.datetime.fromtimestamp(wall_clock() / 1000, dt.UTC).date()
+    for line in (*linter.advise(chosen), *linter.not_read_again(chosen, today)):
+        print(f"advice: {line}", file=sys.stderr)
     return 1 if problems else 0
 
 

@@ -6,6 +6,7 @@ Stricter than `load`: a probe ignores unknown keys, the linter does not.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from pathlib import Path
 
@@ -18,6 +19,8 @@ MIN_INTERNATIONAL = 3
 like a vantage that is offline."""
 MIN_DOMESTIC = 2
 MIN_REFERENCES = 2
+REREAD_DAYS = 180
+"""An app may have moved to other hosts since its source was read."""
 
 
 def lint(directory: Path) -> list[str]:
@@ -36,6 +39,24 @@ def advise(directory: Path) -> list[str]:
     except CatalogueError:
         return []
     return [*findings.advice, *_coverage(catalogue)]
+
+
+def not_read_again(directory: Path, today: dt.date) -> list[str]:
+    """Return a line for each service whose sources were last read more than REREAD_DAYS ago."""
+    try:
+        catalogue, _ = read(directory)
+    except CatalogueError:
+        return []
+    lines = []
+    for service in catalogue.services:
+        dates = [each.verified for target in service.targets for each in target.endpoints]
+        old = [day for day in dates if day is not None and (today - day).days > REREAD_DAYS]
+        if old:
+            lines.append(
+                f"{service.id}: {len(old)} of {len(dates)} endpoints not read again for "
+                f"{REREAD_DAYS} days, the oldest since {min(old)}: read their sources again"
+            )
+    return lines
 
 
 def _coverage(catalogue: Catalogue) -> list[str]:

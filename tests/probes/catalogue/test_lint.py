@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pytest
 
-from probes.catalogue.lint import advise, lint, operator
+from probes.catalogue.lint import advise, lint, not_read_again, operator
 from probes.catalogue.load import SHIPPED, load
 from probes.wire.protocol import PROTOCOLS
 from tests.probes.catalogue.conftest import SERVICE
@@ -76,6 +77,29 @@ def test_all_problems_are_listed_not_only_the_first(directory: Path) -> None:
 def test_a_directory_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
     assert lint(tmp_path / "none") == [f"{tmp_path}/none: no such directory"]
     assert advise(tmp_path / "none") == []
+
+
+def test_sources_that_were_not_read_again_are_listed(directory: Path) -> None:
+    read = dt.date(2026, 11, 24)
+    assert not_read_again(directory, read + dt.timedelta(days=180)) == []
+    (line,) = not_read_again(directory, read + dt.timedelta(days=181))
+    assert line.startswith("wechat: ")
+    assert "the oldest since 2026-11-24" in line
+    assert lint(directory) == []
+    assert not_read_again(directory / "none", read) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "functions"),
+    [
+        ("wechat", "messaging pay-merchant pay-web moments images files mini-programs games "
+         "official-accounts platform-api login"),
+        ("linkedin", "messaging media login api"),
+    ],
+)  # fmt: skip
+def test_the_first_services_are_measured_by_function(service: str, functions: str) -> None:
+    targets = {target.id for target in load().targets}
+    assert {f"{service}/{function}" for function in functions.split()} <= targets
 
 
 def test_few_controls_are_advised_against_but_not_refused(directory: Path) -> None:
