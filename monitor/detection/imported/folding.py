@@ -36,6 +36,7 @@ from monitor.detection.sequence.state import (
     Suspicion,
     TargetNetwork,
     Track,
+    VantageOutcome,
 )
 
 _FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED, State.INCONCLUSIVE)
@@ -43,29 +44,29 @@ _WHOLE_TENTHS = 9
 _CERTIFICATE = "tls.mitm"
 
 
-def outcome(fact: Fact) -> str:
-    """The outcome of an imported fact: one of the words of the gates."""
+def outcome(fact: Fact) -> VantageOutcome:
+    """The outcome of an imported fact."""
     verdict = fact.verdict
     if verdict.state is State.OK:
-        return gates.GOOD
+        return VantageOutcome.GOOD
     blocked = any(finding.blocked for finding in verdict.findings) or verdict.layer is not None
-    return gates.BAD if blocked and verdict.state in _FAILED else gates.SILENT
+    return VantageOutcome.BAD if blocked and verdict.state in _FAILED else VantageOutcome.SILENT
 
 
 def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
     """Record the pseudo-vantage and its latest outcome. Its interval is not a schedule: it sets for
     how long silence means nothing."""
-    word = outcome(fact)
+    result = outcome(fact)
     network.members[fact.source] = Member(
         owner=fact.source,
         enrolled=0,
         interval=policy.ms(policy.imported_silence_seconds) // 3,
         round=fact.round,
-        outcome=word,
+        outcome=result,
     )
-    if word in (gates.GOOD, gates.BAD):
+    if result in (VantageOutcome.GOOD, VantageOutcome.BAD):
         runs = network.runs or ImportedRuns()
-        network.runs = memory.note_method(runs, fact, word == gates.BAD)
+        network.runs = memory.note_method(runs, fact, result is VantageOutcome.BAD)
 
 
 def update(
@@ -73,13 +74,13 @@ def update(
 ) -> None:
     """Fold one fact into the series of its target. There is one series per target, not one per
     layer: runs are few, and a block shows in another layer when a run is cut short."""
-    word, runs = outcome(fact), network.runs
-    if word not in (gates.GOOD, gates.BAD) or runs is None:
+    result, runs = outcome(fact), network.runs
+    if result not in (VantageOutcome.GOOD, VantageOutcome.BAD) or runs is None:
         return
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())
     together = _others_fail(state, network, fact.round, policy)
-    if word == gates.GOOD:
+    if result is VantageOutcome.GOOD:
         runs, taken = memory.works(runs, fact, policy)
         judged, strict = _worse_baseline(_without(track, taken), policy)
         track = _with_baseline_of(cusum.succeed(judged, fact.round, strict), track)
@@ -90,11 +91,11 @@ def update(
     else:
         track, runs = _failed(network, track, memory.fails(runs, fact.round), fact, policy)
     if together:
-        runs = memory.note_together(runs, word == gates.BAD)
+        runs = memory.note_together(runs, result is VantageOutcome.BAD)
     network.runs = runs if track.suspicion is not None else memory.forget(runs)
     # What fails when others of a known block fail is no part of what is normal here.
-    if not (together and word == gates.BAD):
-        track = _learnt(track, word == gates.BAD, policy)
+    if not (together and result is VantageOutcome.BAD):
+        track = _learnt(track, result is VantageOutcome.BAD, policy)
     series.tracks[fact.source] = track
 
 

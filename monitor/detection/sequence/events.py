@@ -21,14 +21,14 @@ from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier,
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
 from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSummary
-from monitor.detection.sequence.state import OpenEvent, PeakSnapshot, ServiceState
+from monitor.detection.sequence.state import OpenEvent, PeakSnapshot, ServiceState, VantageOutcome
 
 MAX_HISTORY = 64
 PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
 """Gates that speak against an event; a network that is offline only says nothing."""
 _MINOR = frozenset(("changed", "clearing", "again"))
 DIVIDED = "network_divided"
-DOWN = (gates.DOWN, gates.UNKNOWN)
+DOWN = (VantageOutcome.DOWN, VantageOutcome.UNKNOWN)
 """The control fails too, whether or not the vantage's liveness is known."""
 _RANK = {Tier.UNCONFIRMED: 1, Tier.LIKELY: 2, Tier.CONFIRMED: 3}
 

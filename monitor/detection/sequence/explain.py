@@ -13,7 +13,14 @@ from monitor.detection.imported import folding as imported
 from monitor.detection.model import NEVER, OWN_SOURCE, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
-from monitor.detection.sequence.state import Member, Series, ServiceState, TargetNetwork, Track
+from monitor.detection.sequence.state import (
+    Member,
+    Series,
+    ServiceState,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
 
 NO_VOTE = ("young", "elsewhere", "unlocated", "chronic", "lone", "silent", "recovering")
 """Why a vantage's evidence does not count: too young, enrolled from another place than it claims,
@@ -64,7 +71,7 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     nothing is confirmed."""
 
 
-def _outcome(fact: Fact) -> str:
+def _outcome(fact: Fact) -> VantageOutcome:
     return gates.outcome(fact) if fact.source == OWN_SOURCE else imported.outcome(fact)
 
 
@@ -153,13 +160,13 @@ class Recorder:
 
 
 _SAID = {
-    gates.GOOD: "worked",
-    gates.BAD: "failed",
-    gates.UNSUPPORTED: "unproven",
-    gates.DOWN: "unproven",
-    gates.OFFLINE: "offline",
-    gates.UNSEEN: "unseen",
-    gates.UNKNOWN: "unproven",
+    VantageOutcome.GOOD: "worked",
+    VantageOutcome.BAD: "failed",
+    VantageOutcome.UNSUPPORTED: "unproven",
+    VantageOutcome.DOWN: "unproven",
+    VantageOutcome.OFFLINE: "offline",
+    VantageOutcome.UNSEEN: "unseen",
+    VantageOutcome.UNKNOWN: "unproven",
 }
 
 

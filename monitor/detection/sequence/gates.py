@@ -30,25 +30,16 @@ from monitor.detection.sequence.state import (
     ServiceState,
     TargetNetwork,
     Track,
+    VantageOutcome,
 )
 
-GOOD, BAD, UNSUPPORTED, DOWN, OFFLINE, SILENT = (
-    "good",
-    "bad",
-    "unsupported",
-    "down",
-    "offline",
-    "",
-)
-UNSEEN = "unseen"
-"""It fails, and whether the vantage was online is not known."""
-UNKNOWN = "unknown"
-"""It fails, and neither liveness nor a control is known: whichever is worse is assumed."""
-FAILING = frozenset((BAD, UNSUPPORTED, DOWN))
+FAILING = frozenset((VantageOutcome.BAD, VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN))
 """It fails, and the vantage was online."""
-CUT_OFF = frozenset((OFFLINE, UNSEEN, UNKNOWN))
+CUT_OFF = frozenset((VantageOutcome.OFFLINE, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN))
 """In its own network a vantage without liveness counts as offline."""
-UNPROVEN = frozenset((UNSUPPORTED, DOWN, UNSEEN, UNKNOWN))
+UNPROVEN = frozenset(
+    (VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN)
+)
 """It fails, and the control or the liveness that would make it count is missing or fails too."""
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
@@ -56,26 +47,30 @@ OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"
 NO_LIVENESS = "no_liveness"
 
 
-def outcome(fact: Fact) -> str:
-    """The outcome of a fact: one of the words above."""
+def outcome(fact: Fact) -> VantageOutcome:
+    """The outcome of a fact of our own vantages."""
     unseen = NO_LIVENESS in fact.verdict.evidence
     match fact.verdict.state:
         case State.OK:
-            return GOOD
+            return VantageOutcome.GOOD
         case State.BLOCKED | State.IMPAIRED | State.THROTTLED:
-            return BAD if fact.control or fact.source != OWN_SOURCE else UNSUPPORTED
+            return (
+                VantageOutcome.BAD
+                if fact.control or fact.source != OWN_SOURCE
+                else VantageOutcome.UNSUPPORTED
+            )
         case State.DOWN:
-            return UNKNOWN if unseen else DOWN
+            return VantageOutcome.UNKNOWN if unseen else VantageOutcome.DOWN
         case State.VANTAGE_OFFLINE:
-            return OFFLINE
+            return VantageOutcome.OFFLINE
         case State.INCONCLUSIVE:
             if OWN_TROUBLE & set(fact.verdict.evidence):
-                return SILENT
+                return VantageOutcome.SILENT
             if not fact.control:
-                return UNKNOWN if unseen else UNSUPPORTED
-            return UNSEEN if unseen else BAD
+                return VantageOutcome.UNKNOWN if unseen else VantageOutcome.UNSUPPORTED
+            return VantageOutcome.UNSEEN if unseen else VantageOutcome.BAD
         case State.INSUFFICIENT:
-            return SILENT
+            return VantageOutcome.SILENT
 
 
 def unsupported(fact: Fact, inhibited: bool) -> bool:
@@ -146,7 +141,7 @@ def _counts(network: TargetNetwork, probe: str, round: int, policy: Policy) -> b
     """Whether a vantage counts for the question whether the service is down: it may vote, and its
     failures are neither chronic nor an old block."""
     member = network.members[probe]
-    if member.outcome != GOOD and member.outcome not in FAILING:
+    if member.outcome is not VantageOutcome.GOOD and member.outcome not in FAILING:
         return False
     if not fresh(member, round, policy) or not eligible(network, member, round, policy):
         return False
@@ -210,24 +205,24 @@ def health_by_country(
     same = _own_networks(state, target)
     places = _latest_rounds(same)
     for network in same:
-        owned: dict[str, list[str]] = {}
+        owned: dict[str, list[VantageOutcome]] = {}
         for probe, member in network.members.items():
             if places[probe] == (member.round, 1) and _counts(network, probe, round, policy):
                 owned.setdefault(member.owner, []).append(member.outcome)
         if not owned or _explained(state, network, round, policy):
             continue
         had = counts.get(network.country) or CountryHealth()
-        owners, said = dict(had.owners), list[str]()
+        owners, counting = dict(had.owners), list[VantageOutcome]()
         for owner, outcomes in owned.items():
             # Those that reach the target first: one owner alone must not close a gate.
             some = sorted(outcomes, key=FAILING.__contains__)[: policy.owner_vantages]
-            speaking, failing = owners.get(owner, (0, 0))
-            owners[owner] = speaking + len(some), failing + sum(each in FAILING for each in some)
-            said += some
+            reporting, failing = owners.get(owner, (0, 0))
+            owners[owner] = reporting + len(some), failing + sum(each in FAILING for each in some)
+            counting += some
         counts[network.country] = CountryHealth(
             had.seen + 1,
-            had.failed + (2 * sum(each in FAILING for each in said) > len(said)),
-            had.unproven + (2 * sum(each in UNPROVEN for each in said) > len(said)),
+            had.failed + (2 * sum(each in FAILING for each in counting) > len(counting)),
+            had.unproven + (2 * sum(each in UNPROVEN for each in counting) > len(counting)),
             owners,
         )
     return counts

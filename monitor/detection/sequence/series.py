@@ -17,7 +17,14 @@ from monitor.detection.model import OWN_SOURCE, Fact, Layer, LayerFinding, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates, split
 from monitor.detection.sequence.cusum import CountedFailure
-from monitor.detection.sequence.state import Baseline, Member, Series, TargetNetwork, Track
+from monitor.detection.sequence.state import (
+    Baseline,
+    Member,
+    Series,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
 
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
@@ -90,11 +97,11 @@ def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) 
     probe, outcome = probe_of(fact), gates.outcome(fact)
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
-    elif outcome == gates.GOOD:
+    elif outcome is VantageOutcome.GOOD:
         seen = {finding.layer.value for finding in fact.verdict.findings}
         for layer in sorted(seen | _tracked(network, probe)):
             _good(network, layer, probe, fact.round, policy)
-    elif outcome == gates.BAD and fact.verdict.state in FAILED:
+    elif outcome is VantageOutcome.BAD and fact.verdict.state in FAILED:
         _mixed(network, probe, fact, inhibited, policy)
 
 

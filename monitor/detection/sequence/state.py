@@ -10,6 +10,8 @@ of a cycle, and the garbage collector need not visit them.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from monitor.detection.model import Event, NetworkEvidence, Tier
@@ -95,6 +97,26 @@ class Series(msgspec.Struct, array_like=True):
     """Highest tier since its alarm: 0 none, 1 unconfirmed, 2 likely, 3 confirmed."""
 
 
+class VantageOutcome(StrEnum):
+    """The latest result of a vantage on a target, as the gates count it."""
+
+    GOOD = "good"
+    """It reaches the target."""
+    BAD = "bad"
+    """It fails, and the control and the liveness say that this counts."""
+    UNSUPPORTED = "unsupported"
+    """It fails, and there is no control."""
+    DOWN = "down"
+    """It fails, and so does the control."""
+    OFFLINE = "offline"
+    UNSEEN = "unseen"
+    """It fails, and whether the vantage was online is not known."""
+    UNKNOWN = "unknown"
+    """It fails, and neither liveness nor a control is known: whichever is worse is assumed."""
+    SILENT = ""
+    """Nothing is known: too few observations, or the vantage itself is at fault."""
+
+
 class Member(msgspec.Struct, array_like=True, gc=False):
     """The latest report of a vantage on one target."""
 
@@ -102,8 +124,7 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     enrolled: int
     interval: int
     round: int
-    outcome: str
-    """One of the outcomes of `monitor.detection.sequence.gates`."""
+    outcome: VantageOutcome
     failed_at: int = 0
     failed_depth: int = -1
     """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""

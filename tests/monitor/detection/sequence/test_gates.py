@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from monitor.detection.model import State, Verdict
-from monitor.detection.sequence import gates
 from monitor.detection.sequence.fold import step
 from monitor.detection.sequence.gates import (
     fresh,
@@ -23,6 +22,7 @@ from monitor.detection.sequence.state import (
     Suspicion,
     TargetNetwork,
     Track,
+    VantageOutcome,
 )
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -51,20 +51,20 @@ UNKNOWN = says(State.INCONCLUSIVE, "no_control", "no_liveness")
 @pytest.mark.parametrize(
     ("verdict", "control", "expected"),
     [
-        (ok(), True, gates.GOOD),
-        (ok(), False, gates.GOOD),
-        (blocked(), True, gates.BAD),
-        (blocked(), False, gates.UNSUPPORTED),
-        (blocked(state=State.IMPAIRED), True, gates.BAD),
-        (DOWN, True, gates.DOWN),
-        (OFFLINE, True, gates.OFFLINE),
-        (says(State.INCONCLUSIVE), True, gates.BAD),
-        (says(State.INCONCLUSIVE), False, gates.UNSUPPORTED),
-        (says(State.INCONCLUSIVE, "no_liveness"), True, gates.UNSEEN),
-        (says(State.INCONCLUSIVE, "no_liveness"), False, gates.UNKNOWN),
-        (says(State.DOWN, "no_liveness"), True, gates.UNKNOWN),
-        (says(State.INCONCLUSIVE, "tls_interception"), True, gates.SILENT),
-        (says(State.INSUFFICIENT), True, gates.SILENT),
+        (ok(), True, VantageOutcome.GOOD),
+        (ok(), False, VantageOutcome.GOOD),
+        (blocked(), True, VantageOutcome.BAD),
+        (blocked(), False, VantageOutcome.UNSUPPORTED),
+        (blocked(state=State.IMPAIRED), True, VantageOutcome.BAD),
+        (DOWN, True, VantageOutcome.DOWN),
+        (OFFLINE, True, VantageOutcome.OFFLINE),
+        (says(State.INCONCLUSIVE), True, VantageOutcome.BAD),
+        (says(State.INCONCLUSIVE), False, VantageOutcome.UNSUPPORTED),
+        (says(State.INCONCLUSIVE, "no_liveness"), True, VantageOutcome.UNSEEN),
+        (says(State.INCONCLUSIVE, "no_liveness"), False, VantageOutcome.UNKNOWN),
+        (says(State.DOWN, "no_liveness"), True, VantageOutcome.UNKNOWN),
+        (says(State.INCONCLUSIVE, "tls_interception"), True, VantageOutcome.SILENT),
+        (says(State.INSUFFICIENT), True, VantageOutcome.SILENT),
     ],
 )
 def test_outcome(verdict: Verdict, control: bool, expected: str) -> None:
@@ -73,7 +73,7 @@ def test_outcome(verdict: Verdict, control: bool, expected: str) -> None:
 
 def test_imports_bring_their_own_control() -> None:
     imported = Vantage("p", "ooni", source="ooni")
-    assert outcome(fact(imported, START, blocked(), control=False)) == gates.BAD
+    assert outcome(fact(imported, START, blocked(), control=False)) == VantageOutcome.BAD
 
 
 def reasons(said: dict[tuple[str, int], Verdict | None], people: list[Vantage]) -> dict[int, str]:
@@ -203,7 +203,7 @@ def test_dark_networks(offline: int, elsewhere_offline: bool, expected: str | No
 
 
 def test_a_member_is_fresh_for_a_window_or_two_intervals() -> None:
-    member = Member("o", 0, 300_000, START, gates.GOOD)
+    member = Member("o", 0, 300_000, START, VantageOutcome.GOOD)
     assert fresh(member, START + 600_000, POLICY)
     assert not fresh(member, START + 600_001, POLICY)
 
@@ -220,7 +220,7 @@ def test_a_member_is_fresh_for_a_window_or_two_intervals() -> None:
 )
 def test_votes(country: str, asn: int, age: int, failed: int, vote: bool) -> None:
     network = TargetNetwork(TARGET, country, asn, "probe")
-    member = Member("o", START - age, INTERVAL, START, gates.GOOD)
+    member = Member("o", START - age, INTERVAL, START, VantageOutcome.GOOD)
     track = Track(Baseline(2000, failed))
     assert may_vote(network, member, track, START, POLICY) is vote
 
