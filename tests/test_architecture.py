@@ -121,7 +121,8 @@ FLOORS = (
     {"contrasts"},
     {"protocols"},
     {"rounds"},
-    {"reflector", "metrics", "status"},
+    {"words"},
+    {"reflector", "metrics", "status", "summary"},
     {"agent"},
     {"cli"},
 )

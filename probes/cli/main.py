@@ -44,6 +44,7 @@ from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
+from probes.words import language_of
 
 if TYPE_CHECKING:
     from probes.config import AgentConfig
@@ -103,8 +104,20 @@ def _out() -> TextIO:
     return sys.stdout or open(os.devnull, "w", encoding="utf-8")
 
 
+def _language() -> str:
+    """The volunteer's language, from the locale."""
+    names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return language_of(next(filter(None, names), ""))
+
+
 def _once(chosen: Namespace, log: Log) -> int:
-    catalogue = select(load(chosen.catalogue), services=chosen.service, targets=chosen.target)
+    catalogue = select(
+        load(chosen.catalogue),
+        services=chosen.service,
+        targets=chosen.target,
+        only=chosen.only,
+        excluded=chosen.except_,
+    )
     outside = enrolment.seen_from_outside(chosen.state)
     vantage = locate(
         country=chosen.country,
@@ -123,6 +136,7 @@ def _once(chosen: Namespace, log: Log) -> int:
         resolver=chosen.resolver or None,
         allow_private=chosen.allow_private,
         own=own_identifiers(chosen.bind, outside),
+        language=_language(),
         stdout=_out(),
         stderr=sys.stderr,
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachprobe once`: one full round without a broker, as a table or as JSON Lines.
+"""`reachprobe once`: one full round without a broker, as a table and words or as JSON Lines.
 
 Network failures are results. It writes to the streams it is given and stores nothing.
 """
@@ -20,9 +20,17 @@ from probes.net import tls
 from probes.net.network import Guard, SocketNetwork
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.privacy.scrub import scrub
+from probes.rounds.liveness import liveness_targets, reached_anything
 from probes.rounds.round import Setup, measure_round, round_bound_seconds
+from probes.summary import FunctionSummary, service_lines, summarise
 from probes.wire.codec import encode
-from probes.wire.measurement import Measurement, Software, Vantage, measurement_id
+from probes.wire.measurement import (
+    LIVENESS_TARGETS,
+    Measurement,
+    Software,
+    Vantage,
+    measurement_id,
+)
 from probes.wire.observation import (
     AnyObservation,
     AppExchange,
@@ -35,9 +43,14 @@ from probes.wire.observation import (
     TLSHandshake,
 )
 from probes.wire.target import Catalogue
+from probes.words import say
 
 _COLUMNS = ("target", "endpoint", "dns", "tcp", "tls/quic", "http/app", "ms")
 _WIDTHS = (28, 40, 22, 22, 24, 12, 6)
+
+
+class _OfflineError(Exception):
+    """No liveness host accepted a connection: the rows of the targets would all say the same."""
 
 
 async def once(
@@ -49,10 +62,12 @@ async def once(
     resolver: str | None = None,
     allow_private: bool = False,
     own: Sequence[str] = (),
+    language: str = "en",
     stdout: TextIO,
     stderr: TextIO,
 ) -> None:
-    """Measure every target and liveness once, and print them.
+    """Measure every target and liveness once, and print them; after the table, a line for each
+    service in words. On a machine that is offline the table ends with liveness.
 
     `own` are this machine's addresses and names. They are removed from what is printed, because
     people share it. Raises probes.net.resolvers.ResolverError for a malformed `resolver`
@@ -79,10 +94,13 @@ async def once(
         file=stderr,
         flush=True,
     )
-    epoch, sequence = secrets.token_hex(8), 0
+    epoch, sequence, online = secrets.token_hex(8), 0, False
+    hosts = len(liveness_targets(catalogue.liveness, vantage.country))
+    found: list[FunctionSummary] = []
+    progress = _Progress(stderr, hosts + len(targets))
 
     def emit(measured: Measurement) -> None:
-        nonlocal sequence
+        nonlocal sequence, online
         sequence += 1
         measurement = msgspec.structs.replace(
             scrub(measured, own),
@@ -90,22 +108,58 @@ async def once(
             epoch=epoch,
             sequence=sequence,
         )
+        progress.clear()
         if json_out:
             print(encode(measurement).decode(), file=stdout, flush=True)
         else:
             for row in table_rows(measurement):
                 print(_line(row), file=stdout, flush=True)
+        progress.show(sequence)
+        if measured.target in LIVENESS_TARGETS:
+            online = online or reached_anything(measured)
+            if sequence == hosts and not online and not json_out:
+                raise _OfflineError
+        elif (shown := summarise(measured)) is not None:
+            found.append(shown)
 
     if not json_out:
         print(_line(_COLUMNS), file=stdout, flush=True)
-    await measure_round(
-        setup,
-        targets,
-        round_ms=network.wall_ms(),
-        interval_ms=0,
-        emit=emit,
-        rng=random.Random(),
-    )
+    offline = False
+    try:
+        await measure_round(
+            setup,
+            targets,
+            round_ms=network.wall_ms(),
+            interval_ms=0,
+            emit=emit,
+            rng=random.Random(),
+        )
+    except* _OfflineError:
+        offline = True
+    progress.clear()
+    if not json_out:
+        lines = [say(language, "offline")] if offline else service_lines(catalogue, found, language)
+        if stdout.isatty():
+            print(file=stdout)
+        print(*lines, sep="\n", file=stdout, flush=True)
+
+
+class _Progress:
+    """The number of measured targets, on a terminal; nothing elsewhere."""
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream, self._total = stream, total
+        self._on = stream.isatty()
+
+    def show(self, done: int) -> None:
+        if self._on:
+            print(
+                f"\r{done} of {self._total} measured\x1b[K", end="", file=self._stream, flush=True
+            )
+
+    def clear(self) -> None:
+        if self._on:
+            print("\r\x1b[K", end="", file=self._stream, flush=True)
 
 
 def open_network(

@@ -103,20 +103,6 @@ def build(environment: Mapping[str, str]) -> Parser:
         metavar="MB",
     )
     run.option(
-        "--only",
-        "measure only these services or targets",
-        read=_identifier,
-        metavar="ID,..",
-        many=True,
-    )
-    run.option(
-        "--except",
-        "do not measure these services or targets",
-        read=_identifier,
-        metavar="ID,..",
-        many=True,
-    )
-    run.option(
         "--metrics",
         "serve /metrics and /healthz at this address",
         read=host_port,
@@ -175,6 +161,20 @@ def _measuring(parser: Parser) -> None:
         "catalogue directory (default: the built-in catalogue)",
         read=path,
         metavar="DIR",
+    )
+    parser.option(
+        "--only",
+        "measure only these services or targets",
+        read=_identifier,
+        metavar="ID,..",
+        many=True,
+    )
+    parser.option(
+        "--except",
+        "do not measure these services or targets",
+        read=_identifier,
+        metavar="ID,..",
+        many=True,
     )
     parser.option(
         "--country",

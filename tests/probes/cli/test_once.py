@@ -11,6 +11,7 @@ import monitor
 from probes.catalogue.selection import select
 from probes.cli.once import once, open_network, software, table_rows
 from probes.net.resolvers import ResolverError
+from probes.wire import codec
 from probes.wire.codec import read_lines
 from probes.wire.measurement import (
     LIVENESS_INTERNATIONAL,
@@ -99,9 +100,43 @@ async def test_the_table_shows_each_step():
 
 
 async def test_without_the_laboratory_switch_nothing_here_is_contacted():
-    out, _ = await run("wechat/login", allow_private=False)
-    lines = {line.split()[0]: line.split() for line in out.splitlines()}
-    assert lines["wechat/login"][2].startswith("unknown_failure")
+    out, _ = await run("wechat/login", allow_private=False, json_out=True)
+    login = codec.decode(out.splitlines()[1].encode())
+    assert login.target == "wechat/login"
+    assert all(str(each.failure).startswith("unknown_failure") for each in login.observations)
+
+
+async def test_it_ends_in_words_a_line_a_service():
+    out, err = await run()
+    assert out.splitlines()[-2:] == [
+        "WeChat: works (2 functions)",
+        "Gone: web: DNS says that the name does not exist",
+    ]
+    assert "\r" not in err, "no progress outside a terminal"
+    out, _ = await run("gone/web", language="ru")
+    assert out.splitlines()[-1] == "Gone: веб: DNS отвечает, что такого имени нет"
+
+
+async def test_a_machine_that_is_offline_says_so_instead_of_rows():
+    out, _ = await run(allow_private=False)
+    assert "wechat/login" not in out
+    assert out.splitlines()[-1].startswith("this machine is offline")
+
+
+async def test_progress_on_a_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    shown = Terminal()
+    async with tls_server.serve(GOOD) as server, DNSServer(TABLE) as dns:
+        chosen = select(catalogue(server.port), targets=["wechat/login"])
+        await once(
+            chosen, resolver=f"127.0.0.1:{dns.udp_port}", allow_private=True,
+            stdout=io.StringIO(), stderr=shown,
+        )  # fmt: skip
+    assert "\r2 of 2 measured" in shown.getvalue()
+    assert shown.getvalue().endswith("\r\x1b[K")
 
 
 def test_the_resolver_is_checked_before_anything_is_sent():

@@ -1,0 +1,38 @@
+import string
+
+import pytest
+
+from probes.words import _FUNCTIONS, _TEXTS, LANGUAGES, function_name, language_of, say
+
+
+def fields(text: str) -> set[str | None]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_each_text_is_there_in_every_language_with_the_same_values() -> None:
+    for key, texts in _TEXTS.items():
+        assert len(texts) == len(LANGUAGES), key
+        assert all(texts), key
+        assert len({frozenset(fields(text)) for text in texts}) == 1, key
+    assert set(_TEXTS) >= _FUNCTIONS
+
+
+@pytest.mark.parametrize(
+    ("wanted", "language"),
+    [
+        ("ru-RU,ru;q=0.9,en;q=0.8", "ru"),
+        ("de,fr;q=0.5", "fr"),
+        ("zh_CN.UTF-8", "zh"),
+        ("C.UTF-8", "en"),
+        ("", "en"),
+        ("de", "en"),
+    ],
+)
+def test_the_language(wanted: str, language: str) -> None:
+    assert language_of(wanted) == language
+
+
+def test_an_unknown_function_keeps_its_id() -> None:
+    assert function_name("fr", "wechat/messaging") == "messages"
+    assert function_name("fr", "wechat/bot-api") == "bot-api"
+    assert say("xx", "web") == "web"
