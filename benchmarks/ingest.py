@@ -41,9 +41,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.size.rounds import CONTROLS, Rounds
 from monitor.collector.acknowledge import Acknowledger
+from monitor.collector.batch_writer import BatchWriter
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import Ingest
-from monitor.collector.intake import Intake, Received
+from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.subscriber import run_collector
 from monitor.store.database import Database, open_database
 from monitor.store.records import Admitted
@@ -190,15 +190,15 @@ async def prepared(url: str, load: Load) -> AsyncIterator[Database]:
 
 async def through_store(store: Database, load: Load) -> None:
     """The collector's own work, from its queue to the commit."""
-    intake = Intake(max_bytes=1 << 30)
+    queue = MessageQueue(max_bytes=1 << 30)
     counters = Counters()
-    ingest = Ingest(
-        intake, store, Acknowledger(counters), counters, asyncio.Event(), lambda: time.time_ns()
+    writer = BatchWriter(
+        queue, store, Acknowledger(counters), counters, asyncio.Event(), lambda: time.time_ns()
     )
     for each in load.batches:
-        assert intake.put(each), "the queue is full"
-    intake.close()
-    await ingest.run()
+        assert queue.put(each), "the queue is full"
+    queue.close()
+    await writer.run()
     assert counters.ingested == len(load.measurements), (counters.ingested, counters.quarantined)
 
 

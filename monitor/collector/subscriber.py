@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The collector's connection to the broker: subscribe, read, reconnect.
 
-    broker -> intake -> ingest (decode, admit, commit) -> acknowledge -> broker
+    broker -> queue -> batch_writer (decode, admit, commit) -> acknowledge -> broker
 
 Sessions are clean and nothing depends on the broker's queue, because probes keep measurements in
 their spools until they are acknowledged. On MQTT 5 any number of collectors share the load
@@ -19,9 +19,9 @@ from collections.abc import Callable, Container
 
 from monitor.broker.client import broker_of, connected
 from monitor.collector.acknowledge import Acknowledger
+from monitor.collector.batch_writer import FINISH_SECONDS, BatchWriter, CollectorStore
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import FINISH_SECONDS, CollectorStore, Ingest
-from monitor.collector.intake import Intake, Received
+from monitor.collector.message_queue import MessageQueue, Received
 from probes.runtime.cancellation import raise_if_cancelled
 from probes.runtime.clock import wall_clock
 from probes.runtime.mqtt import BrokerConnection, BrokerError
@@ -52,12 +52,12 @@ async def run_collector(
     not in `known_targets` are quarantined; None accepts any. Raises ValueError for a bad URL.
     """
     broker = broker_of(url)
-    intake = Intake()
-    counters.waiting = lambda: (intake.messages, intake.bytes)
+    queue = MessageQueue()
+    counters.waiting = lambda: (queue.messages, queue.bytes)
     acknowledger = Acknowledger(counters)
-    ingest = Ingest(intake, store, acknowledger, counters, stop, clock, known_targets)
+    writer = BatchWriter(queue, store, acknowledger, counters, stop, clock, known_targets)
     async with asyncio.TaskGroup() as group:
-        storing = group.create_task(ingest.run())
+        storing = group.create_task(writer.run())
         acknowledging = group.create_task(acknowledger.run())
         wait = FIRST_WAIT
         while not stop.is_set():
@@ -67,8 +67,8 @@ async def run_collector(
                     LOG.info("collecting from %s", broker.name)
                     counters.broker, wait = "", FIRST_WAIT
                     acknowledger.connection = connection
-                    await _read_until_stopped(stop, connection, intake, counters, clock)
-                    intake.close()
+                    await _read_until_stopped(stop, connection, queue, counters, clock)
+                    queue.close()
                     # The commit in progress ends within this time.
                     await asyncio.wait([storing], timeout=FINISH_SECONDS + 0.5)
                     acknowledger.close()
@@ -83,7 +83,7 @@ async def run_collector(
                 wait = min(wait * 2, LONGEST_WAIT)
             finally:
                 acknowledger.connection = None
-        intake.close()
+        queue.close()
         acknowledger.close()
 
 
@@ -99,14 +99,14 @@ async def _subscribe(connection: BrokerConnection, shared: bool) -> None:
 async def _read_until_stopped(
     stop: asyncio.Event,
     connection: BrokerConnection,
-    intake: Intake,
+    queue: MessageQueue,
     counters: Counters,
     clock: Callable[[], int],
 ) -> None:
     """Read until `stop`. Raises BrokerError when the connection dies."""
     try:
         async with asyncio.TaskGroup() as group:
-            reader = group.create_task(_read(connection, intake, counters, clock))
+            reader = group.create_task(_read(connection, queue, counters, clock))
             await stop.wait()
             reader.cancel()
     except* BrokerError as died:
@@ -115,7 +115,7 @@ async def _read_until_stopped(
 
 
 async def _read(
-    connection: BrokerConnection, intake: Intake, counters: Counters, clock: Callable[[], int]
+    connection: BrokerConnection, queue: MessageQueue, counters: Counters, clock: Callable[[], int]
 ) -> None:
     async for message in connection.messages():
         probe = topics.probe_of(message.topic)
@@ -129,5 +129,5 @@ async def _read(
         if status and not message.payload:
             continue  # how a retained message is cleared
         arrived = Received(probe=probe, payload=message.payload, received=clock(), status=status)
-        if not intake.put(arrived):
+        if not queue.put(arrived):
             counters.dropped += 1

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from monitor.collector import ingest
+from monitor.collector import batch_writer
 from monitor.commands import main
 
 
-class EagerIngest(ingest.Ingest):
+class EagerWriter(batch_writer.BatchWriter):
     """Acknowledges measurements that are not stored yet: it is killed before it would do so."""
 
-    async def _commit(self, group: ingest._Group) -> None:
+    async def _commit(self, group: batch_writer._Group) -> None:
         if not group.admitted:
             await super()._commit(group)
             return
@@ -25,5 +25,5 @@ class EagerIngest(ingest.Ingest):
 if __name__ == "__main__":
     from monitor.collector import subscriber
 
-    subscriber.Ingest = EagerIngest  # type: ignore[misc]
+    subscriber.BatchWriter = EagerWriter  # type: ignore[misc]
     sys.exit(main.main())

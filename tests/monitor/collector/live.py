@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 
 import aiomqtt
 
+from monitor.collector.batch_writer import CollectorStore
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import CollectorStore
 from monitor.collector.subscriber import run_collector
 from monitor.enrolment import Enrolled
 from probes.runtime.clock import wall_clock

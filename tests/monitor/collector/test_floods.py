@@ -30,7 +30,7 @@ OTHERS = 5
 SECONDS = 6.0
 P99_SECONDS = 2.0
 MORE_MEMORY = 120 << 20
-"""The intake (32 MiB), the broker's queue (8 MiB), and one batch of 8 MiB unpacked."""
+"""The queue (32 MiB), the broker's queue (8 MiB), and one batch of 8 MiB unpacked."""
 
 
 class Monitor:

@@ -246,7 +246,7 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
 ) -> None:
     """The acknowledgement comes later than the probe's patience: it sends again, in vain."""
     monkeypatch.setattr(
-        "monitor.collector.ingest.RateLimits", lambda: RateLimits(rate=100, burst=50)
+        "monitor.collector.batch_writer.RateLimits", lambda: RateLimits(rate=100, burst=50)
     )
     async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
         payloads = [

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decoded messages into the store: one commit for many batches, which are acknowledged afterwards.
 
-An unavailable store is retried with backoff; meanwhile the intake drops what does not fit. A crash
+An unavailable store is retried with backoff; meanwhile the queue drops what does not fit. A crash
 between commit and acknowledgement costs a duplicate.
 """
 
@@ -19,9 +19,9 @@ from monitor.collector import admission
 from monitor.collector.acknowledge import Acknowledger
 from monitor.collector.admission import Rejection
 from monitor.collector.counters import Counters
-from monitor.collector.intake import Intake, Received
+from monitor.collector.message_queue import MessageQueue, Received
+from monitor.collector.probe_cache import ProbeCache
 from monitor.collector.rates import DailyQuota, RateLimits
-from monitor.collector.roster import Roster
 from monitor.collector.turns import Turns
 from monitor.collector.unpack import UnpackedBatch, unpack
 from monitor.store.facts import FactStore
@@ -94,12 +94,12 @@ class _Group:
         )
 
 
-class Ingest:
-    """Stores messages from the intake until it is closed and empty."""
+class BatchWriter:
+    """Stores messages from the queue until it is closed and empty."""
 
     def __init__(
         self,
-        intake: Intake,
+        queue: MessageQueue,
         store: CollectorStore,
         acknowledger: Acknowledger,
         counters: Counters,
@@ -107,9 +107,9 @@ class Ingest:
         clock: Callable[[], int],
         known_targets: Container[str] | None = None,
     ) -> None:
-        self._intake, self._store, self._acknowledger = intake, store, acknowledger
+        self._queue, self._store, self._acknowledger = queue, store, acknowledger
         self._counters, self._stop, self._clock = counters, stop, clock
-        self._roster = Roster(store.registry)
+        self._probes = ProbeCache(store.registry)
         self._turns = Turns(store.registry, clock)
         self.rate_limits, self.quota = RateLimits(), DailyQuota()
         self._known_targets = known_targets
@@ -121,7 +121,7 @@ class Ingest:
         try:
             async with asyncio.TaskGroup() as tasks:
                 committing: asyncio.Task[None] | None = None
-                while (first := await self._intake.get()) is not None:
+                while (first := await self._queue.get()) is not None:
                     # The next group is unpacked while the one before it is committed.
                     group = await self._gather(first)
                     if committing is not None:
@@ -136,12 +136,12 @@ class Ingest:
     async def _gather(self, first: Received) -> _Group:
         group = _Group()
         await self._add_message(group, first)
-        # A timeout around _take could cancel a query half way; around get it loses nothing.
+        # A timeout around _add_message could cancel a query half way; around get it loses nothing.
         until = time.monotonic() + GROUP_SECONDS
         while not group.full and (left := until - time.monotonic()) > 0:
             try:
                 async with asyncio.timeout(left):
-                    arrived = await self._intake.get()
+                    arrived = await self._queue.get()
             except TimeoutError:
                 break
             if arrived is None:
@@ -153,12 +153,12 @@ class Ingest:
     async def _let_messages_arrive(self) -> None:
         """Let the connection be read up to here. Decoding is all CPU, and the client reads one
         packet in each pass of the event loop: behind batches that take long to decode, the
-        messages of other probes would wait unread, where the intake cannot prefer them."""
+        messages of other probes would wait unread, where the queue cannot prefer them."""
         quiet = 0
         for _ in range(READ_PASSES):
-            before = self._intake.arrived
+            before = self._queue.arrived
             await asyncio.sleep(0)
-            quiet = 0 if self._intake.arrived != before else quiet + 1
+            quiet = 0 if self._queue.arrived != before else quiet + 1
             if quiet == QUIET_PASSES:
                 return
 
@@ -200,12 +200,12 @@ class Ingest:
         group.quarantine(arrived, Rejection(admission.OVER_QUOTA, reason), b"")
 
     async def _admit(self, group: _Group, arrived: Received, unpacked: UnpackedBatch) -> None:
-        probe = await self._retry(lambda: self._roster.probe(arrived.probe))
+        probe = await self._retry(lambda: self._probes.probe(arrived.probe))
         for bad in unpacked.bad:
             group.quarantine(arrived, Rejection(bad.reason, bad.detail), bad.payload)
         entries: list[tuple[int, Envelope]] = []
-        named = self._roster.targets(arrived.probe)
-        networks = self._roster.networks(arrived.probe)
+        named = self._probes.targets(arrived.probe)
+        networks = self._probes.networks(arrived.probe)
         for place, envelope in unpacked.entries:
             rejection = (
                 admission.admit(
@@ -270,7 +270,7 @@ class Ingest:
             for probe, arrived in group.statuses.items()
         ]
         try:
-            await self._roster.record_seen([*statuses, *group.seen.values()])
+            await self._probes.record_seen([*statuses, *group.seen.values()])
         except StoreUnavailableError as error:
             # The next heartbeat writes it.
             LOG.debug("time of last contact not stored: %s", error)

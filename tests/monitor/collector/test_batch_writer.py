@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.collector import ingest as ingest_module
+from monitor.collector import batch_writer
 from monitor.collector.acknowledge import Acknowledger
+from monitor.collector.batch_writer import BatchWriter
 from monitor.collector.counters import Counters
-from monitor.collector.ingest import Ingest
-from monitor.collector.intake import Intake, Received
+from monitor.collector.message_queue import MessageQueue, Received
 from monitor.collector.rates import DailyQuota, RateLimits
 from probes.wire.codec import BatchHeader, Status, encode, encode_batch, encode_message
 from tests.monitor.collector.bench import Memory, P, batch, measurement, now_ms
@@ -24,20 +24,20 @@ Q = "p-0000000000000002"
 
 
 class Desk:
-    """An Ingest at work."""
+    """A writer at work."""
 
     def __init__(self, *probes: str) -> None:
         self.memory, self.counters = Memory(*probes), Counters()
-        self.intake, self.stop = Intake(), asyncio.Event()
+        self.queue, self.stop = MessageQueue(), asyncio.Event()
         self.acked: list[tuple[str, str, int, float]] = []
         acknowledger = Acknowledger(self.counters)
         acknowledger.add = lambda *ack: self.acked.append(ack)  # type: ignore[method-assign]
-        self.ingest = Ingest(
-            self.intake, self.memory, acknowledger, self.counters, self.stop, now_ms
+        self.writer = BatchWriter(
+            self.queue, self.memory, acknowledger, self.counters, self.stop, now_ms
         )
 
     def arrive(self, payload: bytes, probe: str = P, *, status: bool = False) -> bool:
-        return self.intake.put(
+        return self.queue.put(
             Received(probe=probe, payload=payload, received=now_ms(), status=status)
         )
 
@@ -50,10 +50,10 @@ class Desk:
 async def desk(*probes: str) -> AsyncIterator[Desk]:
     made = Desk(*(probes or (P,)))
     async with asyncio.TaskGroup() as group:
-        group.create_task(made.ingest.run())
+        group.create_task(made.writer.run())
         yield made
         made.stop.set()
-        made.intake.close()
+        made.queue.close()
 
 
 async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
@@ -75,7 +75,7 @@ async def test_many_batches_are_one_commit_and_each_is_acknowledged() -> None:
 
 
 async def test_groups_have_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_module, "GROUP_MEASUREMENTS", 1000)
+    monkeypatch.setattr(batch_writer, "GROUP_MEASUREMENTS", 1000)
     async with desk() as made:
         for number in range(6):
             made.arrive(batch(sequences=range(number * 400, number * 400 + 400), number=number))
@@ -131,7 +131,7 @@ async def test_store_away_no_acknowledgement_one_line_and_recovery(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with desk() as made:
-        made.intake._max_messages = 5
+        made.queue._max_messages = 5
         made.counters.broker = ""
         made.memory.away = "database is locked"
         taken = [made.arrive(batch(sequences=(n,), number=n)) for n in range(3)]
@@ -151,7 +151,7 @@ async def test_store_away_no_acknowledgement_one_line_and_recovery(
 
 
 async def test_stopping_without_a_store_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_module, "FINISH_SECONDS", 0.2)
+    monkeypatch.setattr(batch_writer, "FINISH_SECONDS", 0.2)
     async with asyncio.timeout(HANG_SECONDS), desk() as made:
         made.memory.away = "gone"
         made.arrive(batch())
@@ -181,7 +181,7 @@ async def test_unknown_and_revoked_probes_are_quarantined() -> None:
 
 async def test_a_flood_is_delayed_then_refused_and_others_are_not_concerned() -> None:
     async with desk(P, Q) as made:
-        made.ingest.rate_limits = RateLimits(rate=10, burst=100)
+        made.writer.rate_limits = RateLimits(rate=10, burst=100)
         for number in range(10):
             made.arrive(batch(sequences=range(number * 50, number * 50 + 50), number=number))
         made.arrive(batch(Q, boot="q"), Q)
@@ -199,7 +199,7 @@ async def test_what_goes_over_the_quota_of_a_day_stays_with_its_probe(
 ) -> None:
     """Refused once visibly, and never acknowledged: it is not lost."""
     async with desk(P, Q) as made:
-        made.ingest.quota = DailyQuota(most=5000)
+        made.writer.quota = DailyQuota(most=5000)
         for number in range(40):
             made.arrive(batch(sequences=(number,), number=number))
             if number < 3:

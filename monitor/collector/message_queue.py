@@ -41,7 +41,7 @@ class _Queue:
         self.bytes = 0
 
 
-class Intake:
+class MessageQueue:
     """A bounded queue of messages for each probe."""
 
     def __init__(

@@ -30,7 +30,7 @@ class _Entry:
         self.day_began = now
 
 
-class Roster:
+class ProbeCache:
     """Probes by id, as the registry had them a few seconds ago."""
 
     def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
