@@ -9,15 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
-from monitor.store.reading.progress import last_received
+from monitor.store.reading.progress import last_folded_round, last_received
 from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
 
+HEADER_PAGES = (
+    ("/", "Overview", True),
+    ("/s", "Services", True),
+    ("/c", "Countries", True),
+    ("/data", "Data", False),
+    ("/method", "Method", False),
+)
+"""(path, name, also on a phone) of the links in the header."""
+ALL_PAGES = (
+    *((path, name) for path, name, _ in HEADER_PAGES),
+    ("/v", "Vantages"),
+    ("/status", "System health"),
+)
+"""(path, name) of the links in the footer."""
 HERE = Path(__file__).parent
 STALLED_MS = 240_000
 """Pages say so when no measurement has arrived for this long (and for three rounds)."""
@@ -36,6 +51,8 @@ def environment() -> jinja2.Environment:
     made.globals["words"] = words
     made.globals["asset"] = address
     made.globals["mark"] = mark
+    made.globals["header_pages"] = HEADER_PAGES
+    made.globals["all_pages"] = ALL_PAGES
     made.globals["event_text"] = event_text
     return made
 
@@ -61,11 +78,14 @@ async def render(
 ) -> web.Response:
     """Return a page. `values` go to the template, together with those that all pages use."""
     site = request.app[SITE]
+    fresh = await freshness(site)
     shared = {
         "site": site,
         "path": request.path,
         "now": site.clock(),
-        "freshness": await freshness(site),
+        "freshness": fresh.line,
+        "stalled": fresh.stalled,
+        "behind": fresh.behind,
         "query": request.query.get("q", ""),
     }
     text = environment().get_template(template).render(shared | dict(values))
@@ -78,21 +98,48 @@ async def render(
     )
 
 
-async def freshness(site: Site) -> tuple[str, bool]:
-    """The age of the newest measurement as a sentence, and whether it is too old."""
+class Freshness(msgspec.Struct, frozen=True):
+    """How old what the pages show is."""
+
+    line: str
+    stalled: bool = False
+    """Measurements have stopped arriving."""
+    behind: str = ""
+    """A sentence when conclusions lag behind measurements by more than a round."""
+
+
+async def freshness(site: Site) -> Freshness:
+    """The age of the newest measurement, and whether it is too old or not judged yet."""
     try:
         async with site.database.reading() as connection:
             last = await last_received(connection)
+            concluded = await last_folded_round(connection)
     except StoreUnavailableError:
-        return "The store cannot be read at the moment.", True
+        return Freshness("The store cannot be read at the moment.", True)
     if last is None:
-        return "Nothing has been measured yet.", False
+        return Freshness("No measurements yet.")
     age = site.clock() - last
-    stalled = age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds)
-    if stalled:
-        return (
+    behind = conclusions_lag(site, last, concluded)
+    if age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds):
+        line = (
             f"The monitor has received nothing for {words.duration_text(age)}; "
-            f"what you see is from {words.when(last)}.",
-            True,
+            f"what you see is from {words.when(last)}."
         )
-    return f"Last measurement {words.duration_text(age)} ago.", False
+        return Freshness(line, True, behind)
+    return Freshness(f"Last measurement {words.duration_text(age)} ago.", False, behind)
+
+
+def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
+    """A sentence when the newest measurement (received at `last`) is more than a round newer than
+    what is concluded; `concluded` is the newest judged round (Unix ms)."""
+    if concluded is None:
+        return ""  # the first round is still open
+    interval = site.interval_seconds * 1000
+    # A round is concluded when it has ended and round_close_seconds have passed.
+    due = concluded + 2 * interval + site.policy.ms(site.policy.round_close_seconds)
+    if last - due <= interval:
+        return ""
+    return (
+        f"Conclusions lag behind measurements by {words.duration_text(last - concluded - interval)}"
+        f": blocks that began or ended after {words.when(concluded + interval)} are not shown yet."
+    )

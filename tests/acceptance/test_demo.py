@@ -93,10 +93,10 @@ def test_a_block_is_found_confirmed_explained_and_lifted(tmp_path: Path) -> None
         assert headline in overview, overview
         assert "Demonstration." in overview
         page = demo.get(f"/e/{event['id']}")
-        assert "connections are reset as soon as they name the service" in page.lower()
+        assert "connections are cut when the service’s name appears" in page.lower()
         assert "The control reached the service in the same rounds." in page
         witness = demo.get(f"/m/{event['witnesses'][-1]}")
-        assert "named web.wechat.test" in witness
+        assert "ClientHello for web.wechat.test" in witness
         assert "innocuous name" in witness
         metrics = demo.get("/metrics")
         assert f'event_id="{event["id"]}"' in metrics

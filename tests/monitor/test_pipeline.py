@@ -67,7 +67,7 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
     words = ("up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0")
     with reachwatch(log, *words) as process:
         wait(f"{url}/readyz", process, log)
-        assert "Nothing has been measured yet." in fetch(url)[1].decode()
+        assert "No measurements yet." in fetch(url)[1].decode()
         made = subprocess.run(
             [*(sys.executable, "-m", "monitor.commands.main"),
              *("token", "new"), *data, *("--owner", "us", "--public-url", url)],

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence.present import PresentState
-from monitor.web.text import words
+from monitor.web.text import event_text, words
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
@@ -42,10 +42,11 @@ def country_matrix(
     states: Mapping[tuple[str, str], Collection[State]],
     opened: Iterable[Event],
 ) -> tuple[list[str], list[tuple[str, str, list[Cell | None]]]]:
-    """The countries, and the matrix over them; `states` by service and country."""
-    countries = sorted({country for _, country in states})
+    """The countries, those with the worst state first, and the matrix over them; `states` by
+    service and country."""
     events = {(event.service, event.country): event for event in opened}
-    return countries, matrix(services, countries, states, events)
+    countries = sorted({country for _, country in states})
+    return _worst_first(countries, matrix(services, countries, states, events))
 
 
 def network_matrix(
@@ -60,7 +61,21 @@ def network_matrix(
     states: dict[tuple[str, int], set[State]] = defaultdict(set)
     for row in rows:
         states[row.target.partition("/")[0], row.asn].add(row.state)
-    return networks, matrix(services, networks, states, events)
+    return _worst_first(networks, matrix(services, networks, states, events))
+
+
+Row = tuple[str, str, list[Cell | None]]
+
+
+def _worst_first(columns: Sequence[Column], rows: Sequence[Row]) -> tuple[list[Column], list[Row]]:
+    """Columns and rows with the worst columns first: on a phone only the first are visible."""
+    worst = [
+        min((row[i]["rank"] for _, _, row in rows if row[i]), default=9)  # type: ignore[index]
+        for i in range(len(columns))
+    ]
+    order = sorted(range(len(columns)), key=lambda i: (worst[i], i))
+    moved = [(id, name, [cells[i] for i in order]) for id, name, cells in rows]
+    return [columns[i] for i in order], moved
 
 
 def cell(found: Collection[State], event: Event | None) -> Cell | None:
@@ -69,10 +84,9 @@ def cell(found: Collection[State], event: Event | None) -> Cell | None:
     if not found:
         return None
     if event is not None and event.stands:
-        partial = event.extent == "partial" and event.tier is Tier.CONFIRMED
         return {
-            "kind": "impaired" if partial else words.TIER_KINDS[event.tier],
-            "word": words.TIERS[event.tier],
+            "kind": event_text.mark_kind(event),
+            "word": event_text.state_word(event),
             "rank": RANK[event.tier],
             "event": event.id,
         }

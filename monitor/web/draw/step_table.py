@@ -35,7 +35,7 @@ CONTRASTS = {
     Contrast.REFLECTOR: "the same name to a server of ours",
     Contrast.CLASSICAL_HELLO: "with a shorter hello",
     Contrast.NO_VERIFY: "looking past the certificate",
-    Contrast.SILENT_ADDRESS: "asking where nobody answers",
+    Contrast.SILENT_ADDRESS: "query to an address that runs no DNS",
     Contrast.REPEAT: "once more",
 }
 UNNAMED = {

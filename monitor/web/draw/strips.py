@@ -46,7 +46,7 @@ _WORD = {
     "unclear": "cause unclear",
     "none": "no data",
     "mixed": "vantages disagree",
-    "part": "failing in a network or a function",
+    "part": "failing as blocked in some networks or functions",
 }
 
 
@@ -239,7 +239,9 @@ def _slice_kind(found: Collection[str]) -> str | None:
         kinds.discard("none")
     if len(kinds) <= 1:
         return next(iter(kinds), None)
-    return "part" if kinds & {"blocked", "impaired", "part"} else "mixed"
+    if kinds & {"blocked", "part"}:
+        return "part"
+    return "impaired" if "impaired" in kinds else "mixed"
 
 
 def _series_kind(count: Counter[str]) -> str:
@@ -307,7 +309,7 @@ def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage
 
 def _summary(runs: list[CoverageRun], most: int) -> str:
     if most == 0:
-        return "Nobody measured in this time: nothing is known of it."
+        return "Nobody measured in this period, so nothing is known about it."
     seen = [run for run in runs if run.n]
     least = min(run.n for run in seen)
     label = (
@@ -318,4 +320,5 @@ def _summary(runs: list[CoverageRun], most: int) -> str:
     gap = sum(run.end - run.begin for run in runs if not run.n)
     if not gap:
         return f"{label} all the time."
-    return f"{label}; for {words.duration_text(gap)} nobody did, and nothing is known of that time."
+    missing = f"no measurements for {words.duration_text(gap)}"
+    return f"{label}; {missing}, so nothing is known about that time."

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The world map as SVG paths: land, borders, and a shape for each country with data. The outlines
 (`map/world.json`, made by `scripts/map`) are already projected. A country shows the worst state of
-its cells in the overview's matrix.
+its cells in the overview's matrix; a blocked one is darker the larger the share of its watched
+networks is, and one where few watch is hatched over.
 
 Countries too small to be seen, and territories without an outline, get a dot.
 """
@@ -21,6 +22,10 @@ from monitor.web.text.words import TIERS, plural, sentence
 from monitor.web.text.words import country as name_of
 
 FILE = Path(__file__).parents[1] / "map" / "world.json"
+SHADES = 4
+"""Steps of the share of networks."""
+FEW = 2
+"""Fewer vantages online, or networks, than this are few."""
 NAMED = 3
 """Services named for one state; the others are counted."""
 _KINDS = ("inconclusive", "down", "ok", "vantage_offline", "insufficient")
@@ -37,6 +42,10 @@ class MapPlace(msgspec.Struct, frozen=True):
     """Kind of mark."""
     label: str
     """One sentence, shown on hover and read aloud."""
+    shade: int = SHADES
+    """Of a blocked country: 1 to SHADES, by the share of its watched networks."""
+    thin: bool = False
+    """Few watch there."""
 
 
 class MapShape(msgspec.Struct, frozen=True):
@@ -180,7 +189,35 @@ def places(
             f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
         )
         made.append((9, MapPlace(country, "insufficient", label + "online")))
-    return [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
+    placed = [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
+    return [_with_share(place, vantages, opened) for place in placed]
+
+
+def _with_share(
+    place: MapPlace, vantages: Sequence[tuple[VantageRow, str]], opened: Sequence[Event]
+) -> MapPlace:
+    """The place with its shade, and in its label how many networks that is of."""
+    here = [
+        probe for probe, status in vantages if (probe.country, status) == (place.country, "online")
+    ]
+    watched = len({probe.asn for probe in here})
+    thin = place.kind not in ("insufficient", "vantage_offline") and min(len(here), watched) < FEW
+    label, shade = place.label, SHADES
+    if place.kind == "blocked":
+        blocked, of = max(
+            (
+                (len(event.asns), max(event.networks_measured, len(event.asns)))
+                for event in opened
+                if event.country == place.country and event.tier is Tier.CONFIRMED and event.stands
+            ),
+            key=lambda each: each[0] / each[1],
+            default=(1, 1),
+        )
+        shade = max(1, -(-SHADES * blocked // of))
+        label += f"; {blocked} of {plural(of, 'watched network')}"
+    if thin:
+        label += f"; {plural(len(here), 'vantage')} online in {plural(watched, 'network')}"
+    return MapPlace(place.country, place.kind, label, shade, thin)
 
 
 def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[int, MapPlace]:

@@ -86,17 +86,17 @@ def services_headline(site: Site, opened: Sequence[Event], measured: int) -> str
     total = words.plural(len(site.catalogue.services), "service")
     blocked = _confirmed(opened, lambda event: event.service)
     if not measured and not blocked:
-        return f"{total} in the catalogue; none has been measured lately."
+        return f"{total} in the catalogue; none measured recently."
     if blocked:
         return f"{words.number(blocked, True)} of {total} {_is(blocked)} blocked somewhere."
-    return f"None of {total} is known to be blocked; {measured} measured lately."
+    return f"No known blocks; {measured} of {total} measured recently."
 
 
 def countries_headline(opened: Sequence[Event], known: int) -> str:
     """In how many countries something is blocked, of how many that are watched."""
     blocked = _confirmed(opened, lambda event: event.country)
     if not known:
-        return "No vantage stands in any country yet."
+        return "No probes in any country yet."
     total = words.plural(known, "country", "countries")
     if blocked:
         return f"Something is blocked in {words.number(blocked)} of {total} that we know of."

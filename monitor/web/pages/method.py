@@ -202,7 +202,7 @@ def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
 def weight(micronats: int, policy: Policy) -> str:
     """How much a rule counts, in words."""
     if micronats == 0:
-        return "accuses nobody"
+        return "does not indicate blocking"
     if micronats >= policy.sample_clip_micronats:
         return "very strong: counts for as much as one measurement may"
     if micronats >= policy.strong_micronats:

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from monitor.detection.model import Event, EventState, Tier
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
@@ -45,6 +46,7 @@ async def page(request: web.Request) -> web.Response:
     table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
         "title": "What is blocked now",
+        "scope": scope(shown, site.clock()),
         "headline": event_text.overview(
             [event for event in shown if event.stands],
             names,
@@ -53,7 +55,7 @@ async def page(request: web.Request) -> web.Response:
             words.duration_text(site.clock() - last) if last else "",
         )
         if last
-        else "Nothing has been measured yet.",
+        else "No measurements yet.",
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
@@ -64,6 +66,24 @@ async def page(request: web.Request) -> web.Response:
         "names": names,
     }
     return await render(request, "overview.html", values)
+
+
+def scope(opened: Sequence[Event], now: int) -> str:
+    """The line below the headline: of the only confirmed (else the only likely) event its share of
+    vantages, sureness and time; of several, how many there are of each state."""
+    live = [event for event in opened if event.stands]
+    confirmed = [event for event in live if event.tier is Tier.CONFIRMED]
+    first = confirmed or [event for event in live if event.tier is Tier.LIKELY]
+    if len(first) == 1:
+        return event_text.scope(first[0], now)
+    clearing = sum(event.state is EventState.CLEARING for event in first)
+    counted = [
+        (len(confirmed) - (clearing if confirmed else 0), "confirmed"),
+        (clearing, "clearing"),
+        (sum(event.tier is Tier.LIKELY for event in live), "likely"),
+        (sum(event.tier is Tier.UNCONFIRMED for event in live), "seen from one vantage only"),
+    ]
+    return f"{', '.join(f'{n} {word}' for n, word in counted if n)}." if first else ""
 
 
 def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
@@ -93,7 +113,7 @@ def missing(
     if not vantages:
         gaps.append(
             (
-                "No vantage is online: nobody is measuring. Make a token and give it to a "
+                "No vantage is online, so nothing is measured. Make a token and give it to a "
                 "volunteer, or use it yourself.",
                 "reachwatch token new --role vantage --owner NAME",
             )

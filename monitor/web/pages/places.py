@@ -271,17 +271,17 @@ def headline(
     if not vantages and not judged:
         if members:
             return (
-                f"No vantage stands in {here.name}: what stands there is a control, the "
-                "yardstick for vantages elsewhere."
+                f"No vantages in {here.name}, only a control, which vantages "
+                "elsewhere are compared with."
             )
-        return f"Nothing measured here yet: no vantage stands in {here.name}."
+        return f"No measurements yet: there are no probes in {here.name}."
     online = sum(status == "online" for _, status in vantages)
     if not online:
-        return f"No vantage in {here.name} can be relied on now: what is blocked is not known."
+        return f"No vantage in {here.name} is online, so what is blocked now is not known."
     if not judged:
-        return f"Nothing has been judged in {here.name} yet."
+        return f"No conclusions about {here.name} yet."
     watch = f"{words.counted(online, 'vantage', True)} {'are' if online != 1 else 'is'} watching."
-    return f"No service is known to be blocked in {here.name}. {watch}"
+    return f"No known blocks in {here.name}. {watch}"
 
 
 def _blocked(confirmed: Sequence[Event], names: Mapping[str, str]) -> str:

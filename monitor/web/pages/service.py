@@ -113,6 +113,6 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
         places = ", ".join(sorted(words.country(event.country) for event in live))
         return f"{name} may be blocked in {places}; that is not confirmed."
     if countries == 0:
-        return f"Nothing measured here yet: no vantage has looked at {name}."
+        return f"No measurements yet: no vantage has measured {name}."
     where = words.plural(countries, "country", "countries")
-    return f"{name} is not known to be blocked; {where} measured it."
+    return f"No known blocks of {name}; measured in {where}."

@@ -225,16 +225,16 @@ def headline(found: Health, now: int) -> str:
     if not found.ready:
         return f"Not ready: {'; '.join(found.unready)}."
     if found.last_received is None:
-        return "Ready, and nothing has arrived yet."
+        return "Ready; no measurements yet."
     if found.stalled:
         return f"Nothing has arrived for {words.duration_text(now - found.last_received)}."
     if not found.detecting:
-        return "Measurements arrive, but no detector is at work: nothing is judged."
+        return "Measurements arrive, but no detector is running: nothing is judged."
     if found.lagging:
         return (
             f"Measurements arrive, but conclusions lag {words.duration_text(found.behind_ms or 0)}."
         )
-    return "All is well: measurements arrive and are judged in time."
+    return "Healthy: measurements arrive and are judged in time."
 
 
 def seconds(value: float) -> str:

@@ -117,7 +117,7 @@ def headline(probes: Probes) -> str:
     """How many watch, in one sentence."""
     vantages, controls = active(probes, "vantage"), active(probes, "control")
     if not vantages and not controls:
-        return "Nobody has enrolled yet: no vantage stands anywhere."
+        return "No probes have enrolled yet."
     online = [probe for probe, status in vantages if status == "online"]
     online_controls = sum(status == "online" for _, status in controls)
     countries = len({probe.country for probe in online})
@@ -134,15 +134,15 @@ def sentence(site: Site, probe: VantageRow, status: str, known: VantageHealth) -
     where = f"in AS{probe.asn} in {words.country(probe.country)}"
     who = f"This {probe.role} {where}"
     if status == "revoked":
-        return f"{who} has left and is heard no more."
+        return f"{who} has left."
     if probe.last_seen is None:
-        return f"{who} has enrolled and was never heard."
+        return f"{who} has enrolled, but has never connected."
     if status == "silent":
         return f"{who} has been silent for {words.duration_text(site.clock() - probe.last_seen)}."
     if status == "degraded":
         if known.offset is not None and abs(known.offset) > MAX_CLOCK_ERROR_MS:
-            return f"{who} is heard, but its clock is {clock(known)}: it is of little use."
-        return f"{who} is heard, but was offline in all that it measured lately."
+            return f"{who} is connected, but its clock is {clock(known)}: of little use."
+        return f"{who} is connected, but was offline in all its recent measurements."
     if not known.rounds:
         return f"{who} is online."
     return f"{who} is online and was so in {known.online} of its last {len(known.rounds)} rounds."

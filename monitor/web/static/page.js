@@ -1,5 +1,5 @@
-// The only script: the theme button, and a fresh page every half minute until somebody
-// opens a fold-out. Every page works without it.
+// The theme button, fold-outs that links point into, and a fresh page every half minute until
+// somebody opens a fold-out. Every page works without it.
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -37,6 +37,17 @@
   live.addEventListener("click", (event) => {
     if (event.target.closest("summary")) reading = true;
   });
+  // A link to a row inside a fold-out opens it.
+  const unfold = () => {
+    const at = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const fold = at && (at.closest("details") || at.parentElement.querySelector("details.fold"));
+    if (fold && !fold.open) {
+      fold.open = true;
+      at.scrollIntoView();
+    }
+  };
+  addEventListener("hashchange", unfold);
+  unfold();
   let shown = new Date().toISOString();
   // The page stays as it is, and says from when.
   const away = () => {

@@ -12,29 +12,29 @@ from monitor.detection.sequence import confidence
 from monitor.detection.sequence.confidence import HELD_MOST, Term
 
 _WORDS = {
-    "signature": "one owner's vantages met a signature that natural faults lack",
-    "signatures": "vantages of two owners met signatures that natural faults lack",
+    "signature": "vantages of one owner saw a signature not seen in ordinary faults",
+    "signatures": "vantages of two owners saw signatures not seen in ordinary faults",
     "two_hours": "for more than two hours",
     "three_hours": "for more than three hours",
     "four_hours": "for four hours or longer",
     "signatures_fresh": "and that half an hour ago or less",
     "signatures_half": "and half of the vantages there agree, or more",
     "signatures_all": "and nearly all vantages there agree",
-    "networks": "several networks of the country are concerned",
+    "networks": "several networks of the country are affected",
     "three": "three vantages or more agree",
     "half": "half of the vantages there agree, or more",
     "nearly_all": "nearly all vantages there agree",
-    "nobody": "no vantage sees it just now",
-    "inhibited": "something else may explain it just now",
+    "nobody": "no vantage sees it now",
+    "inhibited": "something else may explain it at present",
 }
 _TIERS = {
-    Tier.UNCONFIRMED: "one vantage alone was alarmed",
+    Tier.UNCONFIRMED: "one vantage alone raised an alarm",
     Tier.LIKELY: "enough vantages agreed",
     Tier.CONFIRMED: "it was confirmed",
 }
 MEANING = (
-    "Of 100 events that look like this one, so many were blocks, in the made-up world that the "
-    "figure was fitted to. That world assumes one new block of a service in a country a year; "
+    "Of 100 events that look like this one, so many were blocks, in the simulation that the "
+    "figure was fitted to. It assumes one new block of a service in a country a year; "
     "where blocks are rarer, so is the truth of such an event."
 )
 
@@ -48,9 +48,9 @@ def percentage(event: Event) -> str:
 def no_percentage_reason(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
-        return "It was withdrawn."
+        return "It was retracted."
     if event.source == OWN_SOURCE:
-        return "A network that is blocked in parts has no figure: none was in that world."
+        return "A network that is blocked in parts has no figure: the simulation contained none."
     return "Imported measurements have no figure: nothing is known of how often they mislead."
 
 

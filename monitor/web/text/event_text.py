@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.web.text.words import (
+    TIER_KINDS,
     between,
     counted,
     country,
@@ -21,25 +22,25 @@ from monitor.web.text.words import (
     technique,
     when,
 )
+from monitor.web.text.words import TIERS as STATES_BY_TIER
 from probes.wire.target import Service
 
 AGAINST = {
     "control_by_other_networks": "In place of a control stand other networks of the same source, "
     "which reached the service meanwhile, and the rest of each run.",
-    "failing_elsewhere": "It fails in other countries as well: the service itself may be in "
-    "trouble.",
-    "few_vantages": "Few vantages stand in these networks.",
+    "failing_elsewhere": "It fails in other countries as well: the service itself may be faulty.",
+    "few_vantages": "There are few vantages in these networks.",
     "network_divided": "Other vantages of the same network have reached the service all the time: "
     "if it is a block, it is one of a part of the network. That alone is never confirmed.",
     "no_control": "No control measured the service at the same time, so the service itself may "
     "be down.",
     "no_other_network": "No other network is known to have reached the service since: it may be "
     "the service's own outage.",
-    "no_quorum_for_imports": "It rests on imported measurements, whose makers cannot be told "
-    "apart: it can never be confirmed by them alone.",
-    "one_network": "Only one network is concerned.",
+    "no_quorum_for_imports": "It rests on imported measurements, whose sources cannot be "
+    "distinguished: they alone can never confirm it.",
+    "one_network": "Only one network is affected.",
     "one_owner": "All vantages that see it belong to one owner.",
-    "untyped": "Nothing but time-outs or the like was seen: that can also be a fault on the way.",
+    "untyped": "Only time-outs or the like were seen; a fault in the network looks the same.",
 }
 """Remarks of `monitor.detection.sequence.series_summary.against`."""
 INHIBITED = {
@@ -52,6 +53,7 @@ INHIBITED = {
 TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
 FUNCTIONS = {"web": "web client", "site": "website", "api": "API", "dc": "data centres"}
 """What people call functions of the catalogue whose id is no usual word."""
+_TURNS = ("opened", "clearing", "again", "closed")
 _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 
@@ -72,17 +74,67 @@ def ended(event: Event) -> int | None:
     return event.closed if event.closed is not None else event.updated
 
 
-def lead(event: Event, now: int) -> str:
-    """The second sentence: the technique and the time."""
-    how = technique(event.technique)
+def mark_kind(event: Event) -> str:
+    """How the mark of an event looks. A confirmed block of some functions is as solid as one of
+    all: what is blocked is blocked."""
+    if event.ongoing and not event.stands:
+        return "inconclusive"
+    match event.state:
+        case EventState.CLOSED:
+            return "ok"
+        case EventState.RETRACTED:
+            return "inconclusive"
+        case EventState.CLEARING:
+            return "clearing"
+    return TIER_KINDS[event.tier]
+
+
+def state_word(event: Event) -> str:
+    """The state of an event in a few words: `blocked (confirmed)`, `reachable again`."""
+    if event.ongoing and not event.stands:
+        return "not called blocked"
+    match event.state:
+        case EventState.CLOSED:
+            return "reachable again"
+        case EventState.RETRACTED:
+            return "retracted"
+        case EventState.CLEARING:
+            return "clearing"
+    part = ", in part" if event.tier is Tier.CONFIRMED and event.extent == "partial" else ""
+    return STATES_BY_TIER[event.tier] + part + (", reopened" if reopened(event) else "")
+
+
+def reopened(event: Event) -> bool:
+    """Whether the service became reachable during the event, and fails again."""
+    last = next((each.kind for each in reversed(event.history) if each.kind in _TURNS), "")
+    return event.state is EventState.OPEN and last == "again"
+
+
+def scope(event: Event, now: int) -> str:
+    """Share of vantages, sureness and time: the first line together with the headline."""
+    votes = event.now if event.ongoing and event.now.total else Votes(event.agreeing, event.total)
+    seen = f"{votes.agreeing} of {plural(votes.total, 'vantage')}"
+    control = "control fine" if event.control == "ok" else "no control"
+    tier = sentence(TIERS[event.tier])
+    if event.state is EventState.CLEARING:
+        tier = f"Clearing (was {TIERS[event.tier]})"
+    elif reopened(event):
+        tier += ", reopened"
     end = ended(event)
-    length = duration_text((now if end is None else end) - event.onset)
-    if event.state is EventState.RETRACTED:
-        why = f": {gate(event.inhibited_by)}" if event.inhibited_by else ""
-        return f"Withdrawn on {when(end)}{why}. What had been seen: {how}."
     if end is not None:
-        return f"{sentence(between(event.onset, end))} ({length}): {how}."
-    return f"{sentence(how)}, since {when(event.onset)} ({length})."
+        length = duration_text(end - event.onset)
+        return f"{tier}: {sentence(between(event.onset, end))} ({length})."
+    length = duration_text(now - event.onset)
+    return f"{tier}: {seen}, {control}; since {when(event.onset)} ({length})."
+
+
+def manner(event: Event) -> str:
+    """How it is blocked, in a sentence; of a retracted event why it was retracted."""
+    how = technique(event.technique)
+    if event.state is EventState.RETRACTED:
+        why = f" because {gate(event.inhibited_by)}" if event.inhibited_by else ""
+        return f"Retracted{why}. What had been seen: {how}."
+    return f"{sentence(how)}."
 
 
 def others(event: Event, service: Service | None) -> list[str]:
@@ -109,21 +161,21 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
     if event.state is EventState.CLEARING:
         sentences.append(
             f"Now {event.now.agreeing} of {plural(event.now.total, 'vantage')} see it: most of "
-            "those that saw it reach the service again. It ends when that has lasted."
+            "those affected vantages can reach it again. It ends when that has lasted."
         )
     if apart:
         its = ", ".join(target.partition("/")[2] for target in event.targets)
         verb = "is" if len(apart) == 1 else "are"
-        sentences.append(f"It is about {its}; {', '.join(apart)} {verb} no part of it.")
+        sentences.append(f"It is about {its}; {', '.join(apart)} {verb} unaffected.")
     if event.inhibited_by:
         if event.state is EventState.RETRACTED:
-            said = "It was withdrawn"
+            said = "It was retracted"
         elif event.stands:
             said = "It stays, because it was confirmed before; but at present"
         else:
-            said = "Nobody is paged for it"
+            said = "No alert is sent for it"
         sentences.append(f"{said}: {gate(event.inhibited_by)}.")
-    return sentences or ["Nothing in the measurements speaks against it."]
+    return sentences or ["No measurement contradicts it."]
 
 
 def _unconfirmed(event: Event) -> str:
@@ -158,7 +210,7 @@ def reasons(event: Event) -> list[str]:
     if total:
         sentences.append(f"{plural(total, 'measurement')} since the onset failed this way.")
     if event.tier is Tier.CONFIRMED and event.confirmed is not None:
-        sentences.append(f"It held until it was confirmed on {when(event.confirmed)}.")
+        sentences.append(f"It lasted and was confirmed on {when(event.confirmed)}.")
     return sentences
 
 
@@ -193,15 +245,15 @@ def _change(change: Change) -> str:
                 return "Likely in a part of the network: vantages of several owners agree for long."
             return "Likely: enough vantages agree."
         case "confirmed":
-            return "Confirmed: it held."
+            return "Confirmed: it lasted."
         case "clearing":
-            return "Clearing: most of the vantages that saw it reach the service again."
+            return "Clearing: most of affected vantages can reach it again."
         case "again":
             return "It goes on: they fail again."
         case "closed":
-            return "Ended: the vantages that saw it reach the service again."
+            return "Ended: affected vantages can reach it again."
         case "retracted":
-            return f"Withdrawn{': ' + gate(change.note) if change.note else ''}."
+            return f"Retracted{': ' + gate(change.note) if change.note else ''}."
         case "changed":
             return sentence("; ".join(_part(part) for part in change.note.split(", "))) + "."
         case other:
@@ -213,11 +265,11 @@ def _part(part: str) -> str:
     before, arrow, after = part.partition(" -> ")
     if arrow:
         if after in _EXTENTS:
-            return f"now {extent(after)} is concerned"
-        return f"the way changed: {technique(after)} (before: {technique(before)})"
+            return f"now {extent(after)} is affected"
+        return f"the technique changed: {technique(after)} (before: {technique(before)})"
     thing = part[1:]
     what = f"the network {thing}" if thing.startswith("AS") else thing.partition("/")[2] or thing
-    return f"{what} is concerned too" if part[:1] == "+" else f"{what} is no longer concerned"
+    return f"{what} is affected too" if part[:1] == "+" else f"{what} is no longer affected"
 
 
 def confidence_summary(event: Event) -> str:
@@ -239,6 +291,12 @@ def subject(event: Event, service: str) -> str:
     return f"{service}'s {' and '.join([', '.join(its[:-1]), its[-1]] if its[1:] else its)}"
 
 
+def functions(event: Event) -> str:
+    """What is concerned, as the catalogue calls it: `messaging, web client`."""
+    names = [target.partition("/")[2] for target in event.targets]
+    return ", ".join(FUNCTIONS.get(name, name.replace("-", " ")) for name in names)
+
+
 def place(event: Event) -> str:
     """Where: `in one network in Russia`, `in one of two networks measured in Russia`."""
     if event.networks_measured > len(event.asns):
@@ -257,15 +315,17 @@ def headline(event: Event, service: str) -> str:
         where = where.replace("in ", "in a part of ", 1)
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED:
-            return f"{service} seemed blocked {where} to one vantage; that is withdrawn."
+            return f"{service} seemed blocked {where} from one vantage; that was retracted."
         case EventState.RETRACTED, _:
-            return f"{service} was called likely blocked {where} by mistake; that is withdrawn."
+            return f"{service} was wrongly called likely blocked {where}; that was retracted."
         case EventState.CLOSED, Tier.UNCONFIRMED:
-            return f"{service} works again {where} for the one vantage that could not reach it."
+            return f"{service} is reachable again {where} from the one vantage that failed."
         case EventState.CLOSED, _:
             return f"{service} is reachable again {where}."
         case EventState.CLEARING, Tier.CONFIRMED:
             return f"{service} is becoming reachable again {where}; the block has not ended yet."
+        case _ if event.stands and reopened(event):
+            return f"{service} is blocked again {where}."
         case _ if not event.stands:
             return f"{service} fails {where}, but is not called blocked."
         case _, Tier.CONFIRMED if event.extent == "partial":
@@ -298,7 +358,7 @@ def overview(
         else "No vantage is online"
     )
     if not confirmed and not likely and not online:
-        return f"Nobody is watching: no vantage is online, and the last measurement came {age} ago."
+        return f"No vantage is online; the last measurement came {age} ago."
     if len(likely) == 1 and not confirmed:
         text = headline(likely[0], names.get(likely[0].service, likely[0].service))
         return f"No confirmed block, but {text}"

@@ -77,7 +77,7 @@ def _dns(seen: DNSLookup) -> tuple[str, str]:
     if seen.contrast is Contrast.SILENT_ADDRESS:
         if not seen.replies:
             return where, f"no answer for {what}, as it should be"
-        return where, f"an answer for {what}, where nobody can have answered: injected on the path"
+        return where, f"an answer for {what} from an address that runs no DNS: injected on the path"
     if seen.failure is not None:
         return where, f"{what}: {words.failure(seen.failure)}"
     text = f"{what} is {', '.join(seen.answers)}"
@@ -106,11 +106,13 @@ def _icmp(seen: TCPConnect | QUICHandshake | AppExchange) -> str:
 
 def _tls(seen: TLSHandshake) -> str:
     hello = (
-        f"our hello that named {safe_text(seen.sni)}" if seen.sni else "our hello without a name"
+        f"our TLS ClientHello for {safe_text(seen.sni)}"
+        if seen.sni
+        else "our TLS ClientHello without a name"
     )
     if seen.failure is None:
         return f"handshake completed ({seen.version or 'TLS'}) after {hello}"
-    back = "nothing came back" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
+    back = "no reply" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
     after = f"{_ms(seen.took_us)} after {hello}"
     if seen.plain_http:
         return f"clear-text HTTP in place of TLS {after}"
@@ -122,10 +124,10 @@ def _tls(seen: TLSHandshake) -> str:
 
 
 def _quic(seen: QUICHandshake) -> str:
-    hello = f"our QUIC hello that named {safe_text(seen.sni)}"
+    hello = f"our QUIC ClientHello for {safe_text(seen.sni)}"
     if seen.failure is None:
         return f"QUIC handshake completed ({seen.version or 'v1'}) after {hello}"
-    back = "nothing came back" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
+    back = "no reply" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
     closed = "" if seen.close_code is None else f", closed with code {seen.close_code:#x}"
     failure = words.failure(seen.failure) + _icmp(seen)
     return f"{failure} {_ms(seen.took_us)} after {hello}; {back}{closed}"
@@ -144,7 +146,7 @@ def _app(seen: AppExchange) -> str:
     if seen.failure is not None:
         return f"{what}: {words.failure(seen.failure)}{_icmp(seen)}"
     if seen.spoke:
-        return f"{what}: a server that speaks it answered ({seen.reply or 'no kind told'})"
+        return f"{what}: a server that speaks it answered ({seen.reply or 'kind not stated'})"
     return f"{what}: {seen.received_bytes} bytes that are not of this protocol"
 
 
@@ -153,9 +155,7 @@ def _path(seen: PathTrace) -> str:
         f"{hop.ttl}: {hop.hello or 'not sent'}" + (f" ({hop.router})" if hop.router else "")
         for hop in seen.hops
     ]
-    return (
-        f"hello that named {safe_text(seen.sni)}, by hops it may live: {'; '.join(hops) or 'none'}"
-    )
+    return f"TTL-limited ClientHello for {safe_text(seen.sni)}: {'; '.join(hops) or 'none sent'}"
 
 
 def _http(seen: HTTPExchange) -> str:

@@ -44,36 +44,36 @@ TECHNIQUES = {
     "dns.empty": "the resolver gives no address for this name",
     "dns.timeout": "the resolver does not answer for this name",
     "dns.injection.bogon": "the answer to the name is an address that cannot be on the internet",
-    "dns.injection.blockpage": "the resolver answers with a block page's address",
-    "dns.injection.other": "the answer to the name is somebody else's address",
-    "tcp.timeout": "packets to its addresses disappear",
+    "dns.injection.blockpage": "the resolver answers with a block page’s address",
+    "dns.injection.other": "the answer to the name is another party’s address",
+    "tcp.timeout": "no reply from the service’s addresses",
     "tcp.reset": "connections to its addresses are reset",
     "tcp.refused": "connections to its addresses are refused",
     "tcp.unreachable": "its addresses are reported as unreachable",
-    "tls.reset.sni": "connections are reset as soon as they name the service",
-    "tls.timeout.sni": "connections go dead as soon as they name the service",
-    "tls.eof.sni": "connections are closed as soon as they name the service",
-    "tls.alert.sni": "connections are refused with an alert as soon as they name the service",
-    "tls.reset.other": "encrypted connections to its addresses are reset, whatever they name",
-    "tls.timeout.other": "encrypted connections to its addresses go dead, whatever they name",
-    "tls.eof.other": "encrypted connections to its addresses are closed, whatever they name",
-    "tls.alert.other": "encrypted connections to its addresses are refused, whatever they name",
-    "tls.mitm.self_signed": "somebody else answers with a certificate that they signed themselves",
-    "tls.mitm.ca_signed": "somebody else answers with a certificate for another purpose",
-    "tls.http_response": "somebody answers in clear text in place of the encrypted service",
+    "tls.reset.sni": "connections are cut when the service’s name appears",
+    "tls.timeout.sni": "no reply once a connection names the service",
+    "tls.eof.sni": "connections are closed when the service’s name appears",
+    "tls.alert.sni": "connections are refused with a TLS alert when the service’s name appears",
+    "tls.reset.other": "encrypted connections to its addresses are cut, whatever name they give",
+    "tls.timeout.other": "no reply to encryption at its addresses, whatever name is given",
+    "tls.eof.other": "encrypted connections to its addresses are closed, whatever name they give",
+    "tls.alert.other": "encrypted connections to its addresses are refused, whatever the name",
+    "tls.mitm.self_signed": "another party answers with a self-signed certificate",
+    "tls.mitm.ca_signed": "another party answers with a certificate of an unexpected authority",
+    "tls.http_response": "unencrypted HTTP is answered in place of the encrypted service",
     "http.blockpage": "a block page is shown in place of the service",
     "http.redirect": "visitors are sent to another site",
     "http.451": "the answer says: unavailable for legal reasons",
-    "http.reset.host": "web requests are reset as soon as they name the service",
-    "http.timeout.host": "web requests go dead as soon as they name the service",
-    "throttle.sni": "connections that name the service are slowed to a crawl",
-    "throttle.address": "connections to its addresses are slowed to a crawl",
-    "throttle.freeze": "connections stop dead after the first kilobytes",
-    "quic.timeout.sni": "QUIC connections go dead as soon as they name the service",
-    "quic.timeout": "QUIC packets to its addresses disappear",
-    "udp.timeout": "UDP packets to its servers disappear",
-    "app.reset": "connections are reset as soon as the app speaks",
-    "app.timeout": "connections go dead as soon as the app speaks",
+    "http.reset.host": "web requests are cut when the service’s name appears",
+    "http.timeout.host": "no reply to web requests that name the service",
+    "throttle.sni": "connections that name the service run at a tenth of the usual speed or less",
+    "throttle.address": "connections to its addresses run at a tenth of the usual speed or less",
+    "throttle.freeze": "connections stall after the first kilobytes",
+    "quic.timeout.sni": "no reply to QUIC connections that name the service",
+    "quic.timeout": "no reply to QUIC from the service’s addresses",
+    "udp.timeout": "no reply over UDP from the service’s servers",
+    "app.reset": "connections are cut when the app’s protocol begins",
+    "app.timeout": "no reply once the app’s protocol begins",
 }
 FAILURES = {
     "dns_nxdomain_error": "the name does not exist",
@@ -110,7 +110,7 @@ EVIDENCE = {
     "blockpage_abroad": "a block page that is known from another country",
     "by_authority": "the name's own servers answer so from there",
     "by_service": "the service itself says so, with its own certificate",
-    "captive_portal": "a sign-in page stands in the way",
+    "captive_portal": "a sign-in page (captive portal) intercepts connections",
     "certificate_dates": "the certificate is outside its dates by the vantage's clock",
     "clear_http": "a page in clear text came in place of the app's answer",
     "clock_wrong": "the vantage's clock is wrong",
@@ -194,7 +194,7 @@ NO_VOTES = {
     "unlocated": "country or network unknown, does not count",
     "chronic": "fails too often to count",
     "lone": "alone for too long to count",
-    "silent": "not heard lately, does not count",
+    "silent": "no recent measurement, does not count",
     "recovering": "sees the service again, counts no more",
 }
 """Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
@@ -312,6 +312,13 @@ def between(first: int, last: int) -> str:
     if b.startswith(f"{day},"):
         return f"from {a.removesuffix(' UTC')} to {b.removeprefix(f'{day}, ')}"
     return f"from {a} to {b}"
+
+
+def ends(first: int, last: int) -> tuple[str, str]:
+    """The two ends of an axis: the date once, when both are of one day."""
+    a, b = when(first), when(last)
+    day = a.partition(",")[0]
+    return a.removesuffix(" UTC"), b.removeprefix(f"{day}, ")
 
 
 def machine(milliseconds: int) -> str:

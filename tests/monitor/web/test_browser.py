@@ -242,7 +242,7 @@ def test_the_keyboard_reaches_everything_visibly(tab: Tab, address: str) -> None
         assert seen[1] != "none", seen
         assert seen[2] >= 2, seen
     names = " ".join(sorted(reached))
-    assert "To the content" in names
+    assert "Skip to content" in names
     assert "WeChat" in names
     assert "BUTTON" in names
     assert "INPUT|q" in names

@@ -80,7 +80,7 @@ def test_the_watchlist_is_by_vantage_and_from_open_events() -> None:
 async def test_pages_of_vantage_and_network_show_the_watchlist(web: Client) -> None:
     page = await (await web.get(f"/v/{WHO}")).text()
     assert f'href="/e/{world.CONFIRMED}">wechat/web</a>, TLS: fails since' in page
-    assert "A filter at home looks the same" in text_of(page)
+    assert "A filter in the volunteer’s home looks the same" in text_of(page)
     other = await (await web.get(f"/v/{world.PEOPLE[1].id}")).text()
     assert "On watch" not in other
     network = await (await web.get(f"/as/{SEEN.asn}")).text()

@@ -109,7 +109,7 @@ async def test_control_characters_are_shown_as_escapes(site: Site, web: Client) 
     assert page.tags["img"] == 0
     assert not set(text) & {"\u202e", "\u2066", "\u200b", "\u2028"}
     assert "\\u202e" in text
-    assert text.count("QUIC hello that named") == 8
+    assert text.count("QUIC ClientHello for") == 8
     answer = await web.get(f"/api/v1/measurements/{made.id}")
     assert answer.status == 200
     assert answer.content_type == "application/json"

@@ -6,37 +6,60 @@ from pathlib import Path
 
 import jinja2
 import pytest
+import sqlalchemy as sa
 
 from monitor.detection.policy import Policy
-from monitor.web.render import compile_templates, environment, freshness
+from monitor.store import tables as t
+from monitor.web.render import Freshness, compile_templates, conclusions_lag, environment, freshness
 from monitor.web.site import Site
 from tests.world import site as world
 from tests.world.site import Client, client, opened
 
 
 async def test_freshness(site: Site, empty: Site) -> None:
-    said, stalled = await freshness(site)
-    assert said.startswith("Last measurement ")
-    assert not stalled
+    fresh = await freshness(site)
+    assert fresh.line.startswith("Last measurement ")
+    assert not fresh.stalled
+    assert not fresh.behind
 
 
 async def test_nothing_yet(empty: Site) -> None:
-    assert await freshness(empty) == ("Nothing has been measured yet.", False)
+    assert await freshness(empty) == Freshness("No measurements yet.")
 
 
 async def test_missing_measurements_are_reported(world_file: Path, tmp_path: Path) -> None:
     later = world.NOW + 40 * world.MINUTE
     async with opened(world_file, tmp_path, clock=lambda: later) as site, client(site) as web:
-        said, stalled = await freshness(site)
-        assert stalled
-        assert said.startswith("The monitor has received nothing for ")
+        fresh = await freshness(site)
+        assert fresh.stalled
+        assert fresh.line.startswith("The monitor has received nothing for ")
         assert "fresh stalled" in await (await web.get("/")).text()
 
 
 async def test_a_store_that_is_away_is_a_sentence(site: Site, tmp_path: Path) -> None:
     await site.database.close()
     (tmp_path / "site.sqlite").rename(tmp_path / "gone")
-    assert await freshness(site) == ("The store cannot be read at the moment.", True)
+    assert await freshness(site) == Freshness("The store cannot be read at the moment.", True)
+
+
+async def test_a_lag_of_the_conclusions_is_a_sentence_on_every_page(
+    world_file: Path, tmp_path: Path
+) -> None:
+    async with opened(world_file, tmp_path) as site, client(site) as web:
+        interval, close = world.INTERVAL, 1000 * site.policy.round_close_seconds
+        due = world.START + 2 * interval + close
+        assert not conclusions_lag(site, due + interval, world.START)
+        assert not conclusions_lag(site, due + interval, None)
+        said = conclusions_lag(site, due + interval + 1, world.START)
+        assert said.startswith("Conclusions lag behind measurements by ")
+        async with site.database.engines.write.begin() as connection:
+            await connection.execute(
+                sa.update(t.detector_state).values(round=world.START - 4 * world.HOUR)
+            )
+        for path in ("/", "/s/wechat", "/method", "/status"):
+            text = await (await web.get(path)).text()
+            assert 'class="band lag"' in text, path
+            assert "Conclusions lag behind measurements by" in text
 
 
 async def test_every_page_of_a_demonstration_has_a_notice(world_file: Path, tmp_path: Path) -> None:

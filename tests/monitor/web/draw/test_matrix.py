@@ -36,7 +36,7 @@ def test_a_cell_shows_the_event_or_the_state_of_the_rounds() -> None:
         assert (made["kind"], made["word"]) == (kind, word)
     part = cell([State.OK], replace(EVENTS[world.CONFIRMED], extent="partial"))
     assert part is not None
-    assert part["kind"] == "impaired"
+    assert (part["kind"], part["word"]) == ("blocked", "blocked (confirmed), in part")
     for state, word in (
         (State.OK, "reachable"),
         (State.DOWN, "service down"),

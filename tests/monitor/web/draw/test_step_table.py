@@ -92,7 +92,7 @@ def test_a_failed_step_has_a_sentence() -> None:
     (said,) = lines(died, tls(A1, **INNOCUOUS))["tls"]
     assert said.outcome == "fails"
     assert said.sentence == (
-        f"reset 12 ms after our hello that named {HOST}; nothing came back; "
+        f"reset 12 ms after our TLS ClientHello for {HOST}; no reply; "
         "with harmless.example the same server answered"
     )
     elsewhere = lines(died, tls(A2, **INNOCUOUS))["tls"][0].sentence
@@ -134,9 +134,9 @@ def test_contrasts_are_beside_their_step() -> None:
             "(ICMP: prohibited by an administrator, from 192.0.2.1)",
         ),
         (tcp(A1, Failure.REFUSED, icmp_type=9, icmp_code=9), "(ICMP: ICMP 9/9)"),
-        (tls(A1, version="TLSv1.3"), f"completed (TLSv1.3) after our hello that named {HOST}"),
-        (tls(A1, Failure.TIMEOUT, sni="", received_bytes=7), "hello without a name; 7 bytes back"),
-        (tls(A1, Failure.SSL_FAILED_HANDSHAKE, alert=40), "alert 40 under 1 ms after our hello"),
+        (tls(A1, version="TLSv1.3"), f"completed (TLSv1.3) after our TLS ClientHello for {HOST}"),
+        (tls(A1, Failure.TIMEOUT, sni="", received_bytes=7), "without a name; 7 bytes back"),
+        (tls(A1, Failure.SSL_FAILED_HANDSHAKE, alert=40), "alert 40 under 1 ms after our TLS"),
         (tls(A1, Failure.SSL_FAILED_HANDSHAKE, plain_http=True), "clear-text HTTP in place of TLS"),
         (foreign(A1), "certificate from an unknown authority (code 20)"),
         (http(A1), f"GET http://{HOST}/: status 200"),

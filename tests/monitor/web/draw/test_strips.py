@@ -157,15 +157,15 @@ def test_equal_slices_are_one_step() -> None:
     assert made.runs[1].begin == 20 * MINUTE
     assert made.runs[1].end == 30 * MINUTE
     assert made.summary == (
-        "2 to 3 vantages measured at a time; for 10 min nobody did, and nothing is known of that "
-        "time."
+        "2 to 3 vantages measured at a time; no measurements for 10 min, so nothing is known about "
+        "that time."
     )
 
 
 def test_summaries() -> None:
     window = Window(0, 40 * MINUTE, 4)
     assert coverage_strip({}, window).summary == (
-        "Nobody measured in this time: nothing is known of it."
+        "Nobody measured in this period, so nothing is known about it."
     )
     whole = coverage_strip(dict.fromkeys(range(4), 1), window)
     assert whole.summary == "1 vantage measured all the time."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.store.reading.vantages import VantageRow
@@ -16,9 +17,9 @@ from tests.world import site as world
 EVENTS = {event.id: event for event in world.events()}
 
 
-def vantage(country: str) -> VantageRow:
+def vantage(country: str, asn: int = 1) -> VantageRow:
     return VantageRow(
-        id="p", owner="o", role="vantage", country=country, asn=1, enrolled=0, revoked=None,
+        id="p", owner="o", role="vantage", country=country, asn=asn, enrolled=0, revoked=None,
         last_seen=1,
     )  # fmt: skip
 
@@ -94,11 +95,14 @@ def test_a_country_is_as_bad_as_its_worst_service() -> None:
     ]
     made = worldmap.places(["FR", "RU"], rows, [])
     assert [(place.country, place.kind) for place in made] == [("RU", "blocked"), ("FR", "ok")]
-    assert made[0].label == "Russia: Alpha blocked (confirmed); Beta reachable"
-    assert made[1].label == "France: Alpha, Gamma reachable; Beta no data"
+    few = "0 vantages online in 0 networks"
+    assert made[0].label == (
+        f"Russia: Alpha blocked (confirmed); Beta reachable; 1 of 1 watched network; {few}"
+    )
+    assert made[1].label == f"France: Alpha, Gamma reachable; Beta no data; {few}"
     many = [(n, f"Service{n}", [fine]) for n in "12345"]
     (place,) = worldmap.places(["RU"], many, [])
-    assert place.label == "Russia: Service1, Service2, Service3 and 2 more reachable"
+    assert place.label == f"Russia: Service1, Service2, Service3 and 2 more reachable; {few}"
 
 
 def test_vantages_without_data_are_never_read_as_fine() -> None:
@@ -120,3 +124,18 @@ def test_an_open_event_stays_when_its_country_falls_silent(id: str, kind: str) -
     assert "no data now" in place.label
     assert worldmap.places([], [], [], [EVENTS[world.INHIBITED]]) == []
     assert {Tier.CONFIRMED, Tier.LIKELY, Tier.UNCONFIRMED} == set(worldmap._TIER_KINDS)
+
+
+def test_a_country_is_as_dark_as_the_share_of_its_watched_networks() -> None:
+    blocked = cell("blocked", "blocked (confirmed)", 0)
+    event = replace(EVENTS[world.CONFIRMED], networks_measured=8, asns=(64501,))
+    watchers = [(vantage("RU", asn=64501), "online"), (vantage("RU", asn=64502), "online")]
+    rows = [("a", "Alpha", [blocked])]
+    (one,) = worldmap.places(["RU"], rows, watchers, [event])
+    assert (one.shade, one.thin) == (1, False)
+    assert one.label.endswith("; 1 of 8 watched networks")
+    (most,) = worldmap.places(["RU"], rows, watchers, [replace(event, asns=tuple(range(1, 8)))])
+    assert most.shade == worldmap.SHADES
+    (thin,) = worldmap.places(["RU"], rows, watchers[:1], [event])
+    assert thin.thin
+    assert thin.label.endswith("1 vantage online in 1 network")

@@ -36,13 +36,13 @@ async def test_a_confirmed_event_shows_its_evidence(web: Client) -> None:
     said = await text(web, world.CONFIRMED)
     for part in (
         "WeChat is blocked in one network in Russia.",
-        "Connections are reset as soon as they name the service, since ",
+        "Connections are cut when the service’s name appears.",
         "confirmed: 3 of 3 vantages, control fine",
         "Why we think so",
-        "What speaks against it",
-        "Only one network is concerned.",
+        "Evidence against",
+        "Only one network is affected.",
         "They belong to three owners who measure independently.",
-        "The way changed: connections are reset",
+        "The technique changed: connections are cut",
         "with harmless.example the same server answered",
         "Control in AS64510, the Netherlands",
         "has no IPv6 address",
@@ -59,15 +59,15 @@ async def test_a_closed_event_is_in_the_past_tense(web: Client) -> None:
     said = await text(web, world.CLOSED)
     assert "WeChat is reachable again in one network in Russia." in said
     assert "(30 min)" in said
-    assert "Ended: the vantages that saw it reach the service again." in said
+    assert "Ended: affected vantages can reach it again." in said
     assert "No control measured" not in said
 
 
 async def test_a_withdrawn_event_gives_the_reason(web: Client) -> None:
     said = await text(web, world.RETRACTED)
-    assert "by mistake; that is withdrawn." in said
-    assert "Withdrawn: the service fails from the control or in other countries too." in said
-    assert "Nobody is paged" not in said
+    assert "was wrongly called likely blocked in one network in Russia; that was retracted." in said
+    assert "Retracted: the service fails from the control or in other countries too." in said
+    assert "No alert is sent" not in said
     assert ", since " not in said
     assert "Why it was thought so" in said
     assert "Witnesses" not in said
@@ -76,14 +76,14 @@ async def test_a_withdrawn_event_gives_the_reason(web: Client) -> None:
 async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
     said = await text(web, world.INHIBITED)
     assert "Telegram fails in one network in France, but is not called blocked." in said
-    assert "Nobody is paged for it: the whole country is cut off" in said
+    assert "No alert is sent for it: the whole country is cut off" in said
     assert "likely blocked" not in said
 
 
 @pytest.mark.parametrize("id", [world.LIKELY, world.SINGLE])
 async def test_events_without_witnesses_or_rules_have_pages(web: Client, id: str) -> None:
     said = await text(web, id)
-    assert "What speaks against it" in said
+    assert "Evidence against" in said
 
 
 async def test_the_timeline_begins_before_the_onset_and_ends_after_the_end(site: Site) -> None:
@@ -158,4 +158,4 @@ async def test_pruned_facts_and_unknown_events(tmp_path: Path) -> None:
         assert (await web.get(f"/e/{'0' * 16}/rounds")).status == 404
         own = await web.get(f"/e/{event.id}")
         assert own.status == 200
-        assert "What each vantage added, and which gates held" in await own.text()
+        assert "What each vantage added, and which failures were ignored" in await own.text()

@@ -50,15 +50,15 @@ async def test_an_empty_monitor(empty: Site) -> None:
     async with client(empty) as web:
         services = await (await web.get("/s")).text()
         countries = await (await web.get("/c")).text()
-    assert "<h1>4 services in the catalogue; none has been measured lately.</h1>" in services
-    assert "<h1>No vantage stands in any country yet.</h1>" in countries
+    assert "<h1>4 services in the catalogue; none measured recently.</h1>" in services
+    assert "<h1>No probes in any country yet.</h1>" in countries
     assert "reachwatch token new --role vantage" in countries
-    assert "No vantage stands anywhere yet." in countries
+    assert "No probes anywhere yet." in countries
 
 
 def test_headlines(site: Site) -> None:
     assert indexes.services_headline(site, [], 3) == (
-        "None of 4 services is known to be blocked; 3 measured lately."
+        "No known blocks; 3 of 4 services measured recently."
     )
     inhibited = [event for event in world.events() if event.id == world.INHIBITED]
     assert indexes.countries_headline(inhibited, 2) == (

@@ -30,7 +30,7 @@ async def test_a_failed_measurement_is_explained(web: Client) -> None:
     assert "One measurement alone confirms nothing" in said
     assert "The handshake is reset (RST) for the service" in said
     assert "forged on the path, not by the far end" in said
-    assert "reset 12 ms after our hello that named web.wechat.test" in said
+    assert "reset 12 ms after our TLS ClientHello for web.wechat.test" in said
     assert "2 certificates shown" in said
     assert "Control in AS64510" in said
     assert "blocked (confirmed)" not in said

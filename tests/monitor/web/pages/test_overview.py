@@ -28,27 +28,27 @@ async def test_the_overview_shows_open_events(web: Client) -> None:
     assert "<h1>WeChat is blocked in one network in Russia.</h1>" in page
     assert "<title>What is blocked now · Reachwatch</title>" in page
     text = text_of(page)
-    assert "connections are reset as soon as they name the service" in text
+    assert "connections are cut when the service’s name appears" in text
     assert "blocked (confirmed)" in text
     assert "3 of 3 vantages, control fine" in text
     assert "last 3 h: 36 of 72 failed" in text
     assert "The Netherlands (control) 1 of 1" in text
     assert "degraded: offline for its own reasons, or with a wrong clock" in text
     assert "the whole country is cut off" in text
-    assert "by mistake; that is withdrawn" in text
+    assert "that was retracted" in text
 
 
 async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/")).text()
-    assert "<h1>Nothing has been measured yet.</h1>" in page
+    assert "<h1>No measurements yet.</h1>" in page
     # With the default a volunteer's token would lead to the volunteer's own machine.
     token = "reachwatch token new --role vantage --owner NAME --public-url https://reach.example<"
     assert token in page
-    assert "Nobody is measuring at the moment, so nothing is known." in page
+    assert "No vantage is measuring now, so nothing is known." in page
     assert "reachwatch token new --role control --owner NAME" in page
     assert "Zulip" in page
-    assert "No vantage has enrolled yet." in page
+    assert "No probes have enrolled yet." in page
 
 
 def test_gaps_before_a_verdict() -> None:

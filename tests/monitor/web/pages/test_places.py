@@ -66,17 +66,17 @@ def test_unconfirmed_blocks_are_called_so() -> None:
 @pytest.mark.parametrize(
     ("said", "statuses", "judged", "probe"),
     [
-        ("Nothing measured here yet: no vantage stands in Russia.", (), False, VANTAGE),
-        ("No vantage stands in Russia: what stands there is a control, the yardstick for "
-         "vantages elsewhere.", ("online",), False, CONTROL),
-        ("No vantage in Russia can be relied on now: what is blocked is not known.",
+        ("No measurements yet: there are no probes in Russia.", (), False, VANTAGE),
+        ("No vantages in Russia, only a control, which vantages elsewhere are compared with.",
+         ("online",), False, CONTROL),
+        ("No vantage in Russia is online, so what is blocked now is not known.",
          ("silent", "degraded"), True, VANTAGE),
-        ("No vantage in Russia can be relied on now: what is blocked is not known.",
+        ("No vantage in Russia is online, so what is blocked now is not known.",
          (), True, VANTAGE),
-        ("Nothing has been judged in Russia yet.", ("online",), False, VANTAGE),
-        ("No service is known to be blocked in Russia. Two vantages are watching.",
+        ("No conclusions about Russia yet.", ("online",), False, VANTAGE),
+        ("No known blocks in Russia. Two vantages are watching.",
          ("online", "online", "silent"), True, VANTAGE),
-        ("No service is known to be blocked in Russia. One vantage is watching.",
+        ("No known blocks in Russia. One vantage is watching.",
          ("online",), True, VANTAGE),
     ],
 )  # fmt: skip
@@ -101,7 +101,7 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     assert [row["name"] for row in rows] == ["WeChat", "Signal"]
     assert [run.kind for run in rows[0]["strip"].runs] == ["none", "ok", "part"]
     assert [(run.n, run.width) for run in watched.runs] == [(0, 12), (3, 24)]
-    assert watched.summary.startswith("3 vantages measured; for 60 min nobody did")
+    assert watched.summary.startswith("3 vantages measured; no measurements for 60 min")
     assert nobody.most == 0
 
 
@@ -117,11 +117,11 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     text = text_of(page)
     assert "Service AS64501 AS64502" in text
     assert "Who was watching, the last 3 h" in text
-    assert "5 vantages measured; for 60 min nobody did" in text
+    assert "5 vantages measured; no measurements for 60 min" in text
     assert "36 of 240 measurements failed as blocked (15 %)" in text
     assert page.count('<svg class="strip"') == 2
     assert "WeChat is reachable again in one network in Russia." in text
-    assert "that is withdrawn" in text
+    assert "that was retracted" in text
     for id in (1, 2, 3, 4, 5):
         assert f'href="/v/p-{id:016x}"' in page
     assert "curl 'https://reach.example/api/v1/events?country=RU'" in page
@@ -143,19 +143,19 @@ async def test_a_block_of_one_network_is_not_put_on_another(site: Site) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("DE", "No vantage in Germany can be relied on now"),
-        ("NL", "No vantage stands in the Netherlands: what stands there is a control"),
-        ("JP", "Nothing measured here yet: no vantage stands in Japan."),
+        ("DE", "No vantage in Germany is online"),
+        ("NL", "No vantages in the Netherlands, only a control"),
+        ("JP", "No measurements yet: there are no probes in Japan."),
         ("ZZ", "Every vantage has stated its country."),
-        ("XK", "Nothing measured here yet"),
+        ("XK", "No measurements yet"),
     ],
 )
 async def test_unknown_states_are_stated(web: Client, code: str, said: str) -> None:
     text = text_of(await (await web.get(f"/c/{code}")).text())
     assert said in text
-    assert "Nothing was judged here in the last rounds, so nothing is known of now." in text
+    assert "No conclusions in the last rounds, so the present state is unknown." in text
     assert "nothing is known" in text
-    assert "Nobody measured in this time" in text
+    assert "Nobody measured in this period" in text
 
 
 async def test_addresses(web: Client) -> None:
@@ -169,7 +169,7 @@ async def test_addresses(web: Client) -> None:
 async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/c/RU")).text()
-    assert "<h1>Nothing measured here yet: no vantage stands in Russia.</h1>" in page
+    assert "<h1>No measurements yet: there are no probes in Russia.</h1>" in page
     # With the default a volunteer's token would lead to the volunteer's own machine.
     token = "reachwatch token new --role vantage --owner NAME --public-url https://reach.example<"
     assert token in page
@@ -262,10 +262,10 @@ async def test_the_page(web: Client) -> None:
     text = text_of(page)
     assert "Service Function DNS TCP TLS HTTP" in text
     assert "3 of 3 vantages" in text
-    assert "3 vantages measured; for 60 min nobody did" in text
+    assert "3 vantages measured; no measurements for 60 min" in text
     assert 'href="/c/RU"' in page
     other = text_of(await (await web.get("/as/64502")).text())
-    assert "No service is known to be blocked in AS64502 in Russia." in other
+    assert "No known blocks in AS64502 in Russia." in other
     assert "fails, not confirmed" in other
     assert "blocked (confirmed)" not in other
 
@@ -277,7 +277,7 @@ async def test_addresses_and_unknown_networks(web: Client, empty: Site) -> None:
     assert (await web.get("/as/4294967296")).status == 404
     assert (await web.get("/as/x")).status == 404
     page = await (await web.get("/as/7")).text()
-    assert "<h1>Nothing measured here yet: no vantage stands in AS7.</h1>" in page
+    assert "<h1>No measurements yet: there are no probes in AS7.</h1>" in page
     assert "reachwatch token new" in page
 
 
@@ -285,7 +285,7 @@ async def test_an_empty_monitor(empty: Site) -> None:
     async with client(empty) as web:
         answer = await web.get("/as/64501")
         assert answer.status == 200
-        assert "no vantage stands in AS64501" in await answer.text()
+        assert "no probes in AS64501" in await answer.text()
 
 
 def test_coverage_of_hours_counts_the_most_measured_service() -> None:

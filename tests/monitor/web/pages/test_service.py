@@ -26,7 +26,7 @@ async def test_the_headline_answers_the_question(web: Client) -> None:
     text = text_of(page)
     assert "By country, the last 3 h" in text
     assert "36 of 240 measurements failed as blocked (15 %); networks AS64501, AS64502." in text
-    assert "failing in a network or a function" in text  # never averaged away
+    assert "failing as blocked in some networks or functions" in text  # never averaged away
     assert "szlong.weixin.test:443/tls" in text
     assert "/api/v1/timeline?format=csv&amp;service=wechat" in page
 
@@ -39,7 +39,7 @@ async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: 
 
 async def test_a_service_without_measurements(web: Client) -> None:
     text = text_of(await (await web.get("/s/zulip")).text())
-    assert "Nothing measured here yet: no vantage has looked at Zulip." in text
+    assert "No measurements yet: no vantage has measured Zulip." in text
 
 
 def test_the_state_of_a_network_agrees_with_the_event() -> None:
@@ -66,6 +66,6 @@ def test_headlines() -> None:
     assert service.headline("X", [part], 2).startswith("A part of X is blocked")
     assert "may be blocked in Russia" in service.headline("X", [likely], 2)
     assert service.headline("X", [EVENTS[world.INHIBITED]], 1) == (
-        "X is not known to be blocked; 1 country measured it."
+        "No known blocks of X; measured in 1 country."
     )
-    assert service.headline("X", [], 0).startswith("Nothing measured here yet")
+    assert service.headline("X", [], 0).startswith("No measurements yet")

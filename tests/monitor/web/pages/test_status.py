@@ -37,7 +37,7 @@ async def leading(folder: Path) -> None:
 async def test_all_is_well(web: Client, tmp_path: Path) -> None:
     await leading(tmp_path)
     page = await (await web.get("/status")).text()
-    assert "<h1>All is well: measurements arrive and are judged in time.</h1>" in page
+    assert "<h1>Healthy: measurements arrive and are judged in time.</h1>" in page
     text = text_of(page)
     assert "4.3 measurements a minute" in text
     assert "half were stored within 2.0 s of their beginning" in text
@@ -68,10 +68,10 @@ async def test_the_same_as_data(web: Client, tmp_path: Path) -> None:
 async def test_what_is_wrong_comes_first(site: Site, world_file: Path, tmp_path: Path) -> None:
     found = await health_of(site)
     assert status.headline(found, world.NOW) == (
-        "Measurements arrive, but no detector is at work: nothing is judged."
+        "Measurements arrive, but no detector is running: nothing is judged."
     )
     fine = replace(found, detecting=True)
-    assert status.headline(fine, world.NOW).startswith("All is well")
+    assert status.headline(fine, world.NOW).startswith("Healthy")
     lagging = replace(fine, lagging=True, behind_ms=3_600_000)
     assert status.headline(lagging, world.NOW) == (
         "Measurements arrive, but conclusions lag 60 min."
@@ -115,9 +115,9 @@ async def test_an_old_store_is_stalled(world_file: Path, tmp_path: Path) -> None
 async def test_an_empty_monitor(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/status")).text()
-    assert "<h1>Ready, and nothing has arrived yet.</h1>" in page
-    assert "Nobody has enrolled yet." in page
-    assert "Nothing was ever put into quarantine." in page
+    assert "<h1>Ready; no measurements yet.</h1>" in page
+    assert "No probes have enrolled yet." in page
+    assert "No measurement was ever quarantined." in page
     assert "not measured in this process" in page
 
 
@@ -136,7 +136,7 @@ async def test_lags_of_the_detector_are_shown(site: Site) -> None:
 async def test_how_many_were_asked_to_measure_again(site: Site) -> None:
     async with client(site) as web:
         assert "Asked again" not in await (await web.get("/status")).text()
-    for n, said in ((0, "nobody within the last hour"), (2, "2 targets in single networks")):
+    for n, said in ((0, "none within the last hour"), (2, "2 targets in single networks")):
         async with client(dataclasses.replace(site, retests_requested=lambda n=n: (7, n))) as web:
             assert said in text_of(await (await web.get("/status")).text())
             body = await (await web.get("/metrics")).text()

@@ -64,9 +64,9 @@ async def test_one_vantage(web: Client, site: Site) -> None:
     text = text_of(page)
     assert "is online and was so in 24 of its last 24 rounds." in text
     assert "24 of 24 rounds (100 %)" in text
-    assert "3 measurements waiting when it last spoke; 1 ever let go" in text
+    assert "3 measurements waiting at its last report; 1 dropped" in text
     assert "right to the second" in text
-    assert "connections are reset as soon as they name the service" in text
+    assert "connections are cut when the service’s name appears" in text
     newest = world.measurement(world.PEOPLE[0], "wechat/web", world.ROUNDS - 1)
     assert f'href="/m/{newest.id}"' in page
     # One measurement alone calls nothing blocked.
@@ -81,9 +81,9 @@ async def test_controls_and_revoked_vantages(web: Client) -> None:
     assert "yardstick" in control
     silent = text_of(await (await web.get(f"/v/{world.SLEEPING}")).text())
     assert "has been silent for 4 h." in silent
-    assert "Nothing was received from it lately." in silent
+    assert "No recent measurements." in silent
     gone = text_of(await (await web.get(f"/v/{world.GONE}")).text())
-    assert "has left and is heard no more." in gone
+    assert "has left." in gone
     assert (await web.get("/v/p-" + "e" * 16)).status == 404
     assert (await web.get("/v/p-xyz")).status == 404
 
@@ -91,7 +91,7 @@ async def test_controls_and_revoked_vantages(web: Client) -> None:
 async def test_an_empty_monitor_explains_how_to_begin(empty: Site) -> None:
     async with client(empty) as web:
         page = await (await web.get("/v")).text()
-    assert "<h1>Nobody has enrolled yet: no vantage stands anywhere.</h1>" in page
+    assert "<h1>No probes have enrolled yet.</h1>" in page
     assert "reachwatch token new --role control --owner NAME" in page
 
 
@@ -100,12 +100,12 @@ def test_sentences(site: Site) -> None:
         return vantages.sentence(site, replace(ROW, **changes), status, known)
 
     assert say("silent", last_seen=None) == (
-        "This vantage in AS7 in Russia has enrolled and was never heard."
+        "This vantage in AS7 in Russia has enrolled, but has never connected."
     )
     assert say("degraded", VantageHealth(offset=-90_000)).endswith(
-        "is heard, but its clock is 1 min behind: it is of little use."
+        "is connected, but its clock is 1 min behind: of little use."
     )
-    assert "was offline in all that it measured lately" in say("degraded")
+    assert "was offline in all its recent measurements" in say("degraded")
     assert say("online").endswith("is online.")
     lived = VantageHealth(rounds=(LivenessRound(1, 1, True), LivenessRound(0, 1, False)))
     assert say("online", lived).endswith("is online and was so in 1 of its last 2 rounds.")

@@ -20,7 +20,7 @@ def test_the_figure_is_in_per_cent() -> None:
 
 def test_a_missing_percentage_has_a_reason() -> None:
     imported, gone = event(network(), source="ooni"), event(network(), state=EventState.RETRACTED)
-    for each, why in ((imported, "Imported"), (gone, "withdrawn")):
+    for each, why in ((imported, "Imported"), (gone, "retracted")):
         assert (percentage(each), terms_text(each)) == ("", [])
         assert why in no_percentage_reason(each)
 

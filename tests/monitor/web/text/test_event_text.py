@@ -53,7 +53,7 @@ def test_unaffected_functions_are_named() -> None:
     apart = event_text.others(CONFIRMED, wechat)
     assert apart == ["messaging"]
     said = event_text.doubts(CONFIRMED, apart)
-    assert "It is about web; messaging is no part of it." in said
+    assert "It is about web; messaging is unaffected." in said
     whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
     assert event_text.others(whole, wechat) == event_text.others(CONFIRMED, None) == []
     assert not any("no part of it" in each for each in event_text.doubts(whole))
@@ -68,7 +68,8 @@ def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
         said.add(event_text.headline(event, "WeChat"))
         for text in (
             event_text.headline(event, "WeChat"),
-            event_text.lead(event, world.NOW),
+            event_text.scope(event, world.NOW),
+            event_text.manner(event),
             event_text.confidence_summary(event),
             *event_text.doubts(event),
             *event_text.reasons(event),
@@ -88,7 +89,7 @@ def test_every_event_has_a_headline_a_lead_and_doubts() -> None:
         (world.CLOSED, "X is reachable again in one network in Russia."),
         (
             world.RETRACTED,
-            "X was called likely blocked in one network in Russia by mistake; that is withdrawn.",
+            "X was wrongly called likely blocked in one network in Russia; that was retracted.",
         ),
         (world.INHIBITED, "X fails in one network in France, but is not called blocked."),
     ],
@@ -97,17 +98,37 @@ def test_headlines(id: str, headline: str) -> None:
     assert event_text.headline(EVENTS[id], "X") == headline
 
 
-def test_leads_give_the_time() -> None:
+def test_the_first_line_gives_share_sureness_and_time() -> None:
     now = world.BLOCKED_SINCE + 134 * world.MINUTE
-    lead = event_text.lead(CONFIRMED, now)
-    assert lead.startswith("Connections are reset as soon as they name the service, since ")
-    assert lead.endswith("(2 h 14 min).")
-    closed = event_text.lead(EVENTS[world.CLOSED], now)
-    assert closed.startswith("From ")
-    assert "(30 min): connections" in closed
-    withdrawn = event_text.lead(EVENTS[world.RETRACTED], now)
-    assert "the service fails from the control or in other countries too" in withdrawn
-    assert "since" not in withdrawn
+    said = event_text.scope(CONFIRMED, now)
+    assert said.startswith("Confirmed: 3 of 3 vantages, control fine; since ")
+    assert said.endswith("(2 h 14 min).")
+    assert event_text.manner(CONFIRMED) == "Connections are cut when the service’s name appears."
+    closed = event_text.scope(EVENTS[world.CLOSED], now)
+    assert closed.startswith("Confirmed: From ")
+    assert closed.endswith("(30 min).")
+    why = event_text.manner(EVENTS[world.RETRACTED])
+    assert "the service fails from the control or in other countries too" in why
+
+
+def test_clearing_and_reopened_are_states() -> None:
+    turns = (Change(round=1, kind="opened"), Change(round=2, kind="clearing"))
+    clearing = replace(CONFIRMED, state=EventState.CLEARING, history=turns, now=Votes(0, 3))
+    assert event_text.state_word(clearing) == event_text.mark_kind(clearing) == "clearing"
+    assert event_text.scope(clearing, world.NOW).startswith("Clearing (was confirmed): 0 of 3 ")
+    again = replace(CONFIRMED, history=(*turns, Change(round=3, kind="again")))
+    assert event_text.state_word(again) == "blocked (confirmed), reopened"
+    assert event_text.mark_kind(again) == "blocked"
+    assert event_text.headline(again, "X") == "X is blocked again in one network in Russia."
+    assert event_text.scope(again, world.NOW).startswith("Confirmed, reopened: 3 of 3 vantages")
+    ended = replace(again, history=(*turns, Change(round=3, kind="confirmed")))
+    assert not event_text.reopened(ended)
+
+
+def test_a_block_in_part_is_as_solid_as_one_of_everything() -> None:
+    part = replace(CONFIRMED, extent="partial")
+    assert event_text.mark_kind(part) == "blocked"
+    assert event_text.state_word(part) == "blocked (confirmed), in part"
 
 
 def test_an_event_that_is_over_ended_at_one_time() -> None:
@@ -118,14 +139,12 @@ def test_an_event_that_is_over_ended_at_one_time() -> None:
 
 
 def test_doubts_are_never_empty_and_differ_between_silenced_and_withdrawn() -> None:
-    assert event_text.doubts(replace(CONFIRMED, against=())) == [
-        "Nothing in the measurements speaks against it."
-    ]
-    assert any("Nobody is paged" in said for said in event_text.doubts(EVENTS[world.INHIBITED]))
+    assert event_text.doubts(replace(CONFIRMED, against=())) == ["No measurement contradicts it."]
+    assert any("No alert is sent" in said for said in event_text.doubts(EVENTS[world.INHIBITED]))
     marked = replace(CONFIRMED, inhibited_by="service_down")
     assert any("It stays" in said for said in event_text.doubts(marked))
     withdrawn = event_text.doubts(EVENTS[world.RETRACTED])
-    assert any("was withdrawn" in said for said in withdrawn)
+    assert any("was retracted" in said for said in withdrawn)
     assert not any("paged" in said for said in withdrawn)
     some = event_text.doubts(replace(CONFIRMED, agreeing=2))
     assert "One of 3 vantages there did not see it." in some
@@ -159,12 +178,12 @@ def test_a_likely_event_names_what_it_lacks() -> None:
 def test_history_in_words() -> None:
     said = [text for _, text in event_text.history(CONFIRMED)]
     assert said == [
-        "First alarm: packets to its addresses disappear.",
-        "The way changed: connections are reset as soon as they name the service (before: packets "
-        "to its addresses disappear); web is concerned too; the network AS64502 is no longer "
-        "concerned.",
+        "First alarm: no reply from the service’s addresses.",
+        "The technique changed: connections are cut when the service’s name appears (before: no "
+        "reply from the service’s addresses); web is affected too; the network AS64502 is no "
+        "longer affected.",
         "Likely: enough vantages agree.",
-        "Confirmed: it held.",
+        "Confirmed: it lasted.",
     ]
 
 
@@ -180,11 +199,11 @@ def test_every_change_of_an_event_has_a_sentence() -> None:
     change = Change(round=1, kind="changed", note=note)
     ((_, said),) = event_text.history(replace(CONFIRMED, history=(change,)))
     assert "the resolver says that the name does not exist" in said
-    assert "now a part of it is concerned" in said
-    assert "messaging is concerned too" in said
-    assert "web is no longer concerned" in said
-    assert "the network AS64502 is concerned too" in said
-    assert "the network AS64501 is no longer concerned" in said
+    assert "now a part of it is affected" in said
+    assert "messaging is affected too" in said
+    assert "web is no longer affected" in said
+    assert "the network AS64502 is affected too" in said
+    assert "the network AS64501 is no longer affected" in said
     assert "->" not in said
     odd = replace(CONFIRMED, history=(Change(round=1, kind="merged", note="x"),))
     assert event_text.history(odd)[0][1] == "Merged x."
@@ -203,7 +222,7 @@ def test_the_sentence_at_the_top() -> None:
         "No confirmed block. One vantage in one country is watching;"
     )
     assert event_text.overview([], {}, 0, 0, "4 min") == (
-        "Nobody is watching: no vantage is online, and the last measurement came 4 min ago."
+        "No vantage is online; the last measurement came 4 min ago."
     )
     assert _overview(CONFIRMED) == "WeChat is blocked in one network in Russia."
     part = replace(CONFIRMED, extent="partial")

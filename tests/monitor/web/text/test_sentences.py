@@ -29,12 +29,12 @@ SAID: tuple[tuple[Known, str], ...] = (
         TCPConnect(**AT, failure=Failure.HOST_UNREACHABLE, icmp_type=3, icmp_code=13),
         "host unreachable (ICMP: prohibited by an administrator)",
     ),
-    (tls(), "handshake completed (TLS) after our hello that named " + HOST),
+    (tls(), "handshake completed (TLS) after our TLS ClientHello for " + HOST),
     (http(), "GET http://"),
-    (QUIC, f"QUIC handshake completed (v1) after our QUIC hello that named {HOST}"),
+    (QUIC, f"QUIC handshake completed (v1) after our QUIC ClientHello for {HOST}"),
     (
         QUICHandshake(**AT, sni=HOST, failure=Failure.TIMEOUT, took_us=3_000_000),
-        f"no answer in time 3000 ms after our QUIC hello that named {HOST}; nothing came back",
+        f"no answer in time 3000 ms after our QUIC ClientHello for {HOST}; no reply",
     ),
     (TRANSFER, f"70000 bytes in 2000 ms naming {HOST}"),
     (
@@ -48,7 +48,7 @@ SAID: tuple[tuple[Known, str], ...] = (
     (APP, "stun over udp: 0 bytes that are not of this protocol"),
     (
         PathTrace(**AT, sni=HOST, hops=(PathHop(ttl=2, router=A1, hello="silence"),)),
-        f"hello that named {HOST}, by hops it may live: 2: silence ({A1})",
+        f"TTL-limited ClientHello for {HOST}: 2: silence ({A1})",
     ),
 )
 
