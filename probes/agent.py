@@ -9,6 +9,7 @@ ends the process with a traceback.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import random
 import secrets
@@ -19,11 +20,11 @@ from dataclasses import replace
 
 import msgspec
 
-from probes import metrics, status
+from probes import local_http, local_page, metered, metrics, state_directory, status
 from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.publisher import Publisher
-from probes.delivery.spool import Spool, SpoolCounts
+from probes.delivery.spool import Spool, SpoolCounts, read_lines
 from probes.delivery.sqlite_file import DiskError
 from probes.log import Log
 from probes.net.resolvers import resolver_class
@@ -31,11 +32,13 @@ from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints
+from probes.rounds.liveness import reached_anything
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
 from probes.rounds.round import Setup, measure_retest, measure_round
-from probes.rounds.traffic_budget import TrafficBudget
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH, TrafficBudget
 from probes.state_directory import StateError
+from probes.summary import FunctionSummary, summarise
 from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
 from probes.wire.retest import Retest
@@ -43,6 +46,10 @@ from probes.wire.retest import Retest
 STOP_SECONDS = 4.0
 """On SIGTERM, for deliveries in progress. Stopping takes less than five seconds in all."""
 SAVE_SECONDS = 15.0
+PAUSED_SECONDS = 2.0
+"""How often a paused probe looks whether it may go on."""
+_SHOWN_AGAIN = 1000
+"""Measurements of earlier runs that the local page shows at the start: a few rounds."""
 
 
 class Agent:
@@ -105,7 +112,14 @@ class Agent:
         self._not_stored = self._rounds = self._published_bytes = 0
         self._trouble = ""
         self._day, self._day_base = "", (0, 0)
+        self._metered = False
+        self._shown: dict[str, FunctionSummary] | None = None
+        """What the local page shows, by target; None without one."""
         now = setup.network.wall_ms()
+        earlier = status.load(config.directory)
+        if earlier is None or earlier.probe != setup.probe:
+            earlier = None
+        self._spent_base, self._charged_ms = 0.0, now
         self._probe_status = status.ProbeStatus(
             probe=setup.probe,
             version=setup.software.version,
@@ -116,6 +130,10 @@ class Agent:
             updated_ms=now,
             started_ms=now,
             interval_ms=config.interval_ms,
+            budget_bytes=int(config.budget_bytes),
+            last_ack_ms=earlier.last_ack_ms if earlier else 0,
+            month=earlier.month if earlier else "",
+            month_spent_bytes=earlier.month_spent_bytes if earlier else 0,
         )
 
     def stop(self) -> None:
@@ -130,6 +148,12 @@ class Agent:
                     metrics.serving(self._config.metrics, self._metrics, self._problem)
                 )
                 self._log("serving metrics", port=port)
+            if self._config.local_page:
+                self._shown = await asyncio.to_thread(self._seen_earlier)
+                port = await stack.enter_async_context(
+                    local_http.serving(self._config.local_page, self._page)
+                )
+                self._log("local page", url=f"http://{self._config.local_page[0]}:{port}/")
             self._location.update()
             await self._update_counts()
             async with asyncio.TaskGroup() as group:
@@ -139,6 +163,7 @@ class Agent:
                     group.create_task(self._retests.run()),
                     group.create_task(self._save_regularly()),
                     group.create_task(self._location.run(self._scrub_stored)),
+                    group.create_task(self._watch_metered()),
                 ]
                 await self._stop.wait()
                 for task in others:
@@ -162,6 +187,7 @@ class Agent:
         self._plan_interval()
         await self._location.first_answer()
         while True:
+            await self._wait_while_held()
             plan = self._plan_round(last)
             self._set(next_round_ms=plan.start_ms)
             self._retests.own_rounds = last or 0, plan.round_ms
@@ -172,6 +198,8 @@ class Agent:
                     # The clock went back meanwhile.
                     plan = self._plan_round(None)
                 await asyncio.sleep(min(left / 1000, 30.0))
+            if self._held():
+                continue
             last = plan.round_ms
             if self._budget.overdrawn():
                 self._log("round skipped: the traffic budget is used up", every=3600.0)
@@ -185,6 +213,31 @@ class Agent:
         now, interval = self._setup.network.wall_ms(), self._interval_ms
         phase = scheduler.phase_ms(self._setup.probe, interval, self._publisher.place)
         return scheduler.next_round(now, interval, last, self._rng, phase)
+
+    def _held(self) -> bool:
+        """Whether nothing may be measured now."""
+        on_metered = self._metered and self._config.metered == "pause"
+        return on_metered or state_directory.paused(self._config.directory)
+
+    async def _wait_while_held(self) -> None:
+        if not self._held():
+            return
+        self._log("paused")
+        self._set(paused=True, next_round_ms=0)
+        while self._held():  # noqa: ASYNC110 (another process lets it go on)
+            await asyncio.sleep(PAUSED_SECONDS)
+        self._set(paused=False, resumed_ms=self._setup.network.wall_ms())
+        self._log("resumed")
+
+    async def _watch_metered(self) -> None:
+        while self._config.metered != "ignore" and metered.available():
+            found = await metered.is_metered()
+            if found != self._metered:
+                self._metered = found
+                self._log("metered connection" if found else "connection no longer metered")
+                self._set(metered=found)
+                self._plan_interval()
+            await asyncio.sleep(metered.ASK_SECONDS)
 
     async def _deliver(self) -> None:
         await self._location.first_answer()
@@ -207,9 +260,15 @@ class Agent:
         failed: dict[str, int] = {}
         broken: set[str] = set()
         spent = lines = 0
+        # Without liveness hosts nothing shows that the machine is offline.
+        online = not self._setup.catalogue.liveness
 
         async def emit(draft: Measurement) -> None:
-            nonlocal spent, lines
+            nonlocal spent, lines, online
+            self._show(draft)
+            if draft.target in LIVENESS_TARGETS:
+                online = online or reached_anything(draft)
+                self._set(clock_offset_ms=draft.clock_offset_ms or 0)
             self._retests.unfinished.discard(draft.target)
             here = failed_endpoints(draft)
             failed.update(here)
@@ -255,6 +314,7 @@ class Agent:
             last_round_ms=plan.round_ms,
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
+            offline=not online,
         )
         self._log("round", seconds=round(took, 1), targets=len(due), failing=len(broken))
         await self._update_counts()
@@ -263,10 +323,13 @@ class Agent:
     # Measuring again ---------------------------------------------------------------------
 
     def _on_retest(self, request: Retest) -> None:
+        if self._metered or self._held():
+            return
         self._retests.submit(request, self._budget.affordable_retests() - self._retests.waiting)
 
     async def _measure_retest(self, planned: PlannedRetest) -> None:
         async def emit(draft: Measurement) -> None:
+            self._show(draft)
             self._failures.update(failed_endpoints(draft))
             clean = scrub(draft, self._location.own)
             size = len(codec.encode(clean))
@@ -301,7 +364,10 @@ class Agent:
             self._report(stored)
 
     def _plan_interval(self) -> None:
-        config, interval = self._config, self._budget.interval_ms(self._config.interval_ms)
+        config, wanted = self._config, self._config.interval_ms
+        if self._metered:
+            wanted = max(wanted, min(metered.THIN * wanted, scheduler.DAY_MS))
+        interval = self._budget.interval_ms(wanted)
         month = self._budget.month_bytes(interval)
         if interval != self._interval_ms or self._rounds <= 1:
             self._log(
@@ -329,6 +395,35 @@ class Agent:
     def _location_changed(self, vantage: Vantage) -> None:
         self._setup = replace(self._setup, vantage=vantage)
         self._set(country=vantage.country, asn=vantage.asn)
+
+    # The local page --------------------------------------------------------------------------
+
+    def _show(self, draft: Measurement) -> None:
+        if self._shown is not None and draft.target not in LIVENESS_TARGETS:
+            found = summarise(draft)
+            if found is not None:
+                self._shown[found.target] = found
+
+    def _seen_earlier(self) -> dict[str, FunctionSummary]:
+        """What the last measurements on disk showed."""
+        found: dict[str, FunctionSummary] = {}
+        with contextlib.suppress(DiskError, codec.WireError):
+            for _, line in read_lines(self._config.directory, last=_SHOWN_AGAIN):
+                seen = summarise(codec.decode(line))
+                if seen is not None:
+                    found[seen.target] = seen
+        return found
+
+    def _page(self, request: local_http.PageRequest) -> local_http.PageReply:
+        now = self._setup.network.wall_ms()
+        shown = msgspec.structs.replace(self._probe_status, updated_ms=now)
+        return local_page.reply(
+            request,
+            status=shown,
+            problem=status.problem(shown, now),
+            catalogue=self._setup.catalogue,
+            found=(self._shown or {}).values(),
+        )
 
     # Status --------------------------------------------------------------------------------
 
@@ -370,11 +465,14 @@ class Agent:
         today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date().isoformat()
         if today != self._day:
             self._day, self._day_base = today, (counts.acked, stats.published_bytes)
+        self._charge_month(now, today[:7])
         self._set(
             updated_ms=now,
             stopped=stopped,
             transport=stats.transport,
-            last_ack_ms=stats.last_ack_ms,
+            away_ms=stats.away_ms,
+            refused=stats.refused,
+            last_ack_ms=stats.last_ack_ms or self._probe_status.last_ack_ms,
             spool_rows=counts.pending,
             spool_bytes=counts.pending_bytes,
             spool_oldest_ms=counts.oldest_ms or 0,
@@ -392,6 +490,16 @@ class Agent:
             await asyncio.to_thread(status.save, self._config.directory, self._probe_status)
         except StateError as error:
             self._log("status not saved", every=600.0, reason=str(error))
+
+    def _charge_month(self, now: int, month: str) -> None:
+        """Add what was spent since the last time to this month's traffic."""
+        shown = self._probe_status
+        passed = max(0, now - self._charged_ms) if self._publisher.stats.transport else 0
+        spent = self._budget.spent - self._spent_base
+        spent += CONNECTION_BYTES_PER_MONTH * min(passed / scheduler.MONTH_MS, 1.0)
+        self._spent_base, self._charged_ms = self._budget.spent, now
+        before = shown.month_spent_bytes if shown.month == month else 0
+        self._set(month=month, month_spent_bytes=before + int(spent))
 
     def _oldest_seconds(self) -> int:
         oldest = self._counts.oldest_ms

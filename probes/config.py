@@ -27,6 +27,10 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     bind: str = ""
     metrics: tuple[str, int] | None = None
     """Host and port."""
+    local_page: tuple[str, int] | None = None
+    """Host and port of the page for the volunteer; None for no page."""
+    metered: str = "thin"
+    """What to do on a metered connection: one of `probes.metered.MODES`."""
     consent: str = ""
     collector: str = ""
     """Base URL of the collector; empty for a probe that is not enrolled."""

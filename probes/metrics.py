@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The probe's own `/metrics` and `/healthz`, for whoever runs it; off unless asked for.
 
-A few lines of HTTP/1.1 and of Prometheus' text format by hand: a library would use more memory than
-the rest of the probe. Nothing is counted here.
+Prometheus' text format by hand: a library would use more memory than the rest of the probe. Nothing
+is counted here.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 
 import msgspec
 
+from probes import local_http
 from probes.delivery.publisher import DeliveryStats
 from probes.delivery.spool import SpoolCounts
+from probes.local_http import PageReply, PageRequest
 from probes.status import ProbeStatus
 
 
@@ -49,7 +50,6 @@ METRICS = (
     ProbeMetric("reachprobe_connected", "gauge", "1 while a broker is connected."),
     ProbeMetric("reachprobe_published_bytes_total", "counter", "Bytes of batches published."),
 )
-_SECONDS = 5.0
 
 
 def values(
@@ -100,37 +100,15 @@ async def serving(
     works. Raises OSError when the address cannot be bound.
     """
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(head, values, problem))
-                await writer.drain()
-        writer.close()
+    def answer(request: PageRequest) -> PageReply:
+        if request.path == "/metrics":
+            return PageReply("200 OK", render(values()), "text/plain; version=0.0.4")
+        if request.path == "/healthz":
+            found = problem()
+            if found:
+                return PageReply("503 Service Unavailable", f"{found}\n")
+            return PageReply("200 OK", "ok\n")
+        return PageReply("404 Not Found", "only /metrics and /healthz\n")
 
-    server = await asyncio.start_server(answer, *address, limit=8192)
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        server.close()
-
-
-def _response(
-    head: bytes, values: Callable[[], Mapping[str, float]], problem: Callable[[], str]
-) -> bytes:
-    words = head.split(b"\r\n", 1)[0].split()
-    method, path = (words[0], words[1].split(b"?")[0]) if len(words) == 3 else (b"", b"")
-    if method not in (b"GET", b"HEAD"):
-        status, body = "405 Method Not Allowed", "GET only\n"
-    elif path == b"/metrics":
-        status, body = "200 OK", render(values())
-    elif path == b"/healthz":
-        found = problem()
-        status, body = ("503 Service Unavailable", f"{found}\n") if found else ("200 OK", "ok\n")
-    else:
-        status, body = "404 Not Found", "only /metrics and /healthz\n"
-    content = body.encode()
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"
-        f"Content-Length: {len(content)}\r\nConnection: close\r\n\r\n"
-    ).encode() + (b"" if method == b"HEAD" else content)
+    async with local_http.serving(address, answer) as port:
+        yield port

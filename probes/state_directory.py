@@ -62,14 +62,35 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def wipe(directory: Path) -> None:
-    """Remove everything that a probe wrote here, and nothing else. Raises StateError."""
+PAUSED = "paused"
+"""While this file exists the daemon measures nothing."""
+
+
+def paused(directory: Path) -> bool:
+    """Whether the volunteer has paused the probe."""
+    return (directory / PAUSED).exists()
+
+
+def set_paused(directory: Path, wanted: bool) -> None:
+    """Pause the probe, or let it go on. Raises StateError."""
+    if wanted:
+        write(directory / PAUSED, b"")
+        return
+    try:
+        (directory / PAUSED).unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"{directory / PAUSED}: {error.strerror or error}") from None
+
+
+def wipe(directory: Path, keep: str = "") -> None:
+    """Remove everything that a probe wrote here except the file `keep`, and nothing else. Raises
+    StateError."""
     names = ("enrolment.json", "identity.json", "consent.json", "status.json", "ballast", "lock",
-            "reflector.pem", "reflector.key")  # fmt: skip
+            "reflector.pem", "reflector.key", PAUSED)  # fmt: skip
     try:
         for path in [*directory.iterdir()]:
             ours = path.name.lstrip(".").startswith((*names, "spool.db", "geo.table"))
-            if ours and path.is_file():
+            if ours and path.is_file() and path.name != keep:
                 path.unlink()
         sync_directory(directory)
     except FileNotFoundError:

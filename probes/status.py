@@ -4,17 +4,28 @@ sends to the monitor."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import msgspec
 
 from probes import state_directory
 from probes.delivery.spool import SpoolCounts
+from probes.rounds.scheduler import MONTH_MS
 from probes.wire import codec
+from probes.words import say
 
 FILE = "status.json"
 STALE_SECONDS = 90
 """The daemon writes its status at least every 15 s."""
+REVOKED = say("en", "revoked")
+_REFUSALS = 2
+"""A broker that refuses so often in a row means it."""
+_ENROLMENT_SECONDS = 300
+"""A broker may learn of a new probe this much later."""
+_CLOCK_MS = 120_000
+"""A clock that is further off is worth a word; verdicts suffer from an hour on."""
+_AWAY_SECONDS = 60
 
 
 class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +64,23 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     sent_today: int = 0
     sent_bytes_today: int = 0
     month_bytes: int = 0
-    """Estimated traffic of a month."""
+    """Estimated traffic of a whole month."""
+    month: str = ""
+    """The UTC month of the next number."""
+    month_spent_bytes: int = 0
+    budget_bytes: int = 0
+    """Most traffic in a month, 0 for no limit."""
+    away_ms: int = 0
+    """Since when no broker is connected; 0 while one is."""
+    refused: int = 0
+    """How often in a row a broker refused this probe's credentials."""
+    offline: bool = False
+    """No liveness host was reached in the last round."""
+    clock_offset_ms: int = 0
+    """This machine's clock minus that of the liveness hosts."""
+    paused: bool = False
+    resumed_ms: int = 0
+    metered: bool = False
 
 
 def message(
@@ -102,6 +129,9 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     """
     if status is None:
         return "has never run in this state directory"
+    recent = now_ms - status.started_ms < _ENROLMENT_SECONDS * 1000
+    if status.refused >= _REFUSALS and (status.last_ack_ms or not recent):
+        return REVOKED
     if status.stopped:
         return "stopped"
     # A time in the future is stale too: written before the clock was set back.
@@ -110,7 +140,36 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     if status.trouble:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000
-    since = max(status.last_round_ms, status.started_ms)
-    if now_ms - since > longest:
+    since = max(status.last_round_ms, status.started_ms, status.resumed_ms)
+    if now_ms - since > longest and not status.paused:
         return "no round for a long time"
     return ""
+
+
+def notices(
+    status: ProbeStatus, now_ms: int, *, route: bool = True, language: str = "en"
+) -> list[str]:
+    """What the volunteer should know although the probe runs, a line each with what to do. `route`
+    is whether this machine has a route to the internet."""
+    lines = []
+    if status.paused:
+        lines.append(say(language, "is_paused"))
+    if status.metered:
+        lines.append(say(language, "is_metered"))
+    if not route or status.offline:
+        lines.append(say(language, "is_offline"))
+    elif status.away_ms and now_ms - status.away_ms > _AWAY_SECONDS * 1000:
+        lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))
+    if abs(status.clock_offset_ms) > _CLOCK_MS:
+        key = "is_fast" if status.clock_offset_ms > 0 else "is_slow"
+        lines.append(say(language, key, minutes=abs(status.clock_offset_ms) // 60_000))
+    return lines
+
+
+def month_end_bytes(status: ProbeStatus) -> int:
+    """The traffic of this month when it is over: what was spent, and the estimate for the rest."""
+    now = dt.datetime.fromtimestamp(status.updated_ms / 1000, dt.UTC)
+    start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    end = (start + dt.timedelta(days=32)).replace(day=1)
+    left_ms = (end - now).total_seconds() * 1000
+    return status.month_spent_bytes + int(status.month_bytes * left_ms / MONTH_MS)

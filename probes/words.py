@@ -107,6 +107,56 @@ _TEXTS: dict[str, tuple[str, str, str, str]] = {
         "этот компьютер не в сети: не отвечает ни один из известных узлов",
         "本机离线：所有常用主机均无响应",
     ),
+    # What the volunteer should know, and do.
+    "revoked": (
+        "revoked: ask your operator",
+        "révoquée : adressez-vous à votre opérateur",
+        "отозван: обратитесь к оператору",
+        "已被撤销：请联系运营者",
+    ),
+    "is_paused": (
+        "paused: `reachprobe resume` goes on",
+        "en pause : `reachprobe resume` pour reprendre",
+        "приостановлен: `reachprobe resume` продолжит",
+        "已暂停：运行 `reachprobe resume` 以继续",
+    ),
+    "is_metered": (
+        "metered connection: it measures less or nothing (see --metered)",
+        "connexion facturée au volume : il mesure moins, ou rien (voir --metered)",
+        "лимитное подключение: измеряет реже или не измеряет (см. --metered)",
+        "按流量计费的连接：减少或停止测量（见 --metered）",
+    ),
+    "is_offline": (
+        "this machine is offline: check its connection; measurements wait on disk",
+        "cette machine est hors ligne : vérifiez sa connexion ; les mesures attendent sur disque",
+        "этот компьютер не в сети: проверьте подключение; измерения ждут на диске",
+        "本机离线：请检查网络连接；测量结果保存在磁盘上等待发送",
+    ),
+    "is_away": (
+        "the broker has been away for {minutes} min: measurements wait on disk; tell your operator "
+        "if it lasts a day",
+        "le serveur est injoignable depuis {minutes} min : les mesures attendent sur le disque ; "
+        "prévenez votre opérateur si cela dure un jour",
+        "сервер недоступен уже {minutes} мин: измерения ждут на диске; сообщите оператору, если "
+        "это длится больше суток",
+        "服务器已失联 {minutes} 分钟：测量结果保存在磁盘上；若持续一天请告知运营者",
+    ),
+    "is_fast": (
+        "the clock of this machine is {minutes} min fast: set it, e.g. `timedatectl set-ntp true`",
+        "l'horloge de cette machine avance de {minutes} min : réglez-la, par exemple par "
+        "`timedatectl set-ntp true`",
+        "часы этого компьютера спешат на {minutes} мин: переведите их, например командой "
+        "`timedatectl set-ntp true`",
+        "本机时钟快 {minutes} 分钟：请校准，例如 `timedatectl set-ntp true`",
+    ),
+    "is_slow": (
+        "the clock of this machine is {minutes} min slow: set it, e.g. `timedatectl set-ntp true`",
+        "l'horloge de cette machine retarde de {minutes} min : réglez-la, par exemple par "
+        "`timedatectl set-ntp true`",
+        "часы этого компьютера отстают на {minutes} мин: переведите их, например командой "
+        "`timedatectl set-ntp true`",
+        "本机时钟慢 {minutes} 分钟：请校准，例如 `timedatectl set-ntp true`",
+    ),
     # Functions of a service; others are shown by their ids.
     "messaging": ("messaging", "messages", "сообщения", "消息"),
     "web": ("web", "web", "веб", "网页"),

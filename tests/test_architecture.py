@@ -113,7 +113,7 @@ def test_only_the_store_knows_sql() -> None:
 
 
 FLOORS = (
-    {"runtime"},
+    {"runtime", "local_http", "metered"},
     {"wire"},
     {"catalogue", "net", "delivery", "privacy", "state_directory", "config", "log"},
     {"steps"},
@@ -122,7 +122,7 @@ FLOORS = (
     {"protocols"},
     {"rounds"},
     {"words"},
-    {"reflector", "metrics", "status", "summary"},
+    {"reflector", "metrics", "status", "summary", "local_page"},
     {"agent"},
     {"cli"},
 )

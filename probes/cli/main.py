@@ -154,14 +154,39 @@ def _join(chosen: Namespace, log: Log) -> int:
         raise enrolment.EnrolmentError(
             f"{chosen.state}: already enrolled as {old.probe}; run `reachprobe leave` first"
         )
-    if chosen.accept_risks:
-        consent.agree(chosen.state, chosen.accept_risks, _now())
+    _show_risks(chosen)
     enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
     for url in enrolled.broker:
         _broker("the collector's answer: broker", url)
     enrolment.save(chosen.state, enrolled)
-    print(f"enrolled as {enrolled.probe} ({enrolled.role}); next: reachprobe run")
+    print(
+        f"enrolled as {enrolled.probe} ({enrolled.role}); "
+        "next: reachprobe run --country CC --asn N (where this machine is)"
+    )
     return 0
+
+
+def _show_risks(chosen: Namespace) -> None:
+    """Show the risks before the token is spent, unless they were agreed to, and ask for agreement
+    on a terminal. Elsewhere `run` demands it. Raises ConsentError when it is refused."""
+    if chosen.accept_risks:
+        consent.agree(chosen.state, chosen.accept_risks, _now())
+        return
+    with contextlib.suppress(consent.ConsentError):
+        consent.require(chosen.state)
+        return
+    print(consent.text(), file=sys.stderr)
+    if not sys.stdin.isatty():
+        print(
+            f"To agree: reachprobe consent --accept-risks {consent.digest()}",
+            file=sys.stderr,
+            flush=True,
+        )
+        return
+    print("Do you agree? Type yes, or anything else to stop: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise consent.ConsentError("not enrolled, and the token is not used: you did not agree")
+    consent.agree(chosen.state, consent.digest(), _now())
 
 
 def _broker(source: str, url: str) -> mqtt.Broker:
@@ -228,6 +253,8 @@ def _run(chosen: Namespace, log: Log) -> int:
             asn=chosen.asn,
             bind=chosen.bind,
             metrics=chosen.metrics,
+            local_page=chosen.local_page,
+            metered=chosen.metered,
             consent=agreed,
             collector=enrolled.url if enrolled else "",
             user=enrolled.user if enrolled else "",
@@ -277,9 +304,10 @@ async def _run_agent(config: AgentConfig, setup: Setup, log: Log) -> None:
     try:
         await agent.run()
     except OSError as error:
-        if config.metrics and error.errno is not None:
-            host, port = config.metrics
-            raise OptionError(f"--metrics {host}:{port}: {error.strerror or error}") from None
+        taken = {"--metrics": config.metrics, "--local-page": config.local_page}
+        places = [f"{flag} {place[0]}:{place[1]}" for flag, place in taken.items() if place]
+        if places and error.errno is not None:
+            raise OptionError(f"{' or '.join(places)}: {error.strerror or error}") from None
         raise
 
 
@@ -317,11 +345,27 @@ def _run_daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
 def _status(chosen: Namespace, log: Log) -> int:
     now_ms = wall_clock()
     if chosen.check:
-        found = probe_status.problem(probe_status.load(chosen.state), now_ms)
+        found = probe_status.problem(status.present(chosen.state), now_ms)
         if found:
             print(f"reachprobe: {found}", file=sys.stderr)
         return 1 if found else 0
-    status.show_status(chosen.state, now_ms, as_json=chosen.json, out=_out())
+    found = status.show_status(chosen.state, now_ms, as_json=chosen.json, out=_out())
+    return 1 if found == probe_status.REVOKED else 0
+
+
+def _pause(chosen: Namespace, log: Log) -> int:
+    return _set_paused(chosen, True, "paused; `reachprobe resume` goes on")
+
+
+def _resume(chosen: Namespace, log: Log) -> int:
+    return _set_paused(chosen, False, "measuring goes on")
+
+
+def _set_paused(chosen: Namespace, wanted: bool, done: str) -> int:
+    if not chosen.state.is_dir():
+        raise state_directory.StateError(f"{chosen.state}: no probe has run here")
+    state_directory.set_paused(chosen.state, wanted)
+    print(done, file=_out())
     return 0
 
 
@@ -354,24 +398,31 @@ def _geo_update(chosen: Namespace, log: Log) -> int:
 
 
 def _leave(chosen: Namespace, log: Log) -> int:
-    failure = ""
-    with (
-        state_directory.locked(chosen.state) if chosen.state.is_dir() else contextlib.nullcontext()
-    ):
+    if not chosen.state.is_dir():
+        print(f"{chosen.state}: nothing is enrolled here", file=_out())
+        return 0
+    with state_directory.locked(chosen.state):
+        enrolled = None if chosen.force else enrolment.load(chosen.state)
+        enrolled_here = (chosen.state / enrolment.FILE).exists()
         try:
-            if (enrolled := enrolment.load(chosen.state)) is not None:
+            if enrolled is not None:
                 enrolment.leave(enrolled)
         except enrolment.EnrolmentError as error:
-            # The files are removed in any case, whatever the collector answers.
-            failure = str(error)
+            # Without the credentials they could never be revoked.
+            state_directory.wipe(chosen.state, keep=enrolment.FILE)
+            print(
+                f"reachprobe: not revoked yet ({error}): the credentials are kept in "
+                f"{chosen.state}, everything else is removed; run `reachprobe leave` again later",
+                file=sys.stderr,
+            )
+            return 1
         state_directory.wipe(chosen.state)
-    if failure:
-        print(
-            f"reachprobe: files removed here, but credentials not revoked: {failure}",
-            file=sys.stderr,
-        )
-        return 1
-    print("credentials revoked, files removed")
+    if not enrolled_here:
+        print(f"{chosen.state}: nothing is enrolled here", file=_out())
+    elif enrolled is None:
+        print("files removed; the credentials are not revoked: tell your operator", file=_out())
+    else:
+        print("credentials revoked, files removed", file=_out())
     return 0
 
 
@@ -412,5 +463,7 @@ _COMMANDS: Mapping[str, Callable[[Namespace, Log], int]] = {
     "consent": _consent,
     "geo update": _geo_update,
     "leave": _leave,
+    "pause": _pause,
+    "resume": _resume,
     "reflector": _reflector,
 }

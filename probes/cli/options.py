@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
 import probes
+from probes.local_page import ADDRESS as PAGE
+from probes.metered import MODES
 from probes.runtime.options import (
     Parser,
     asn,
@@ -109,6 +112,21 @@ def build(environment: Mapping[str, str]) -> Parser:
         metavar="HOST:PORT",
     )
     run.option(
+        "--local-page",
+        "show what this probe saw on a page for this machine alone, in the browser's language "
+        f"(default address: {PAGE})",
+        read=_loopback,
+        metavar="HOST:PORT",
+        bare=PAGE,
+    )
+    run.option(
+        "--metered",
+        "on a metered connection (NetworkManager knows): a quarter of the rounds and no retests, "
+        "nothing, or as usual",
+        read=one_of(*MODES),
+        default=MODES[0],
+    )
+    run.option(
         "--spool-limit",
         "maximum size of the spool on disk",
         read=number(0.1),
@@ -133,7 +151,12 @@ def build(environment: Mapping[str, str]) -> Parser:
         group=top.group("geo", "manage the offline table of countries and networks"),
     )
     update.option("--from", "table to install", read=path, metavar="FILE", required=True)
-    command("leave", "revoke this probe's credentials and delete its state")
+    leave = command("leave", "revoke this probe's credentials and delete its state")
+    leave.option(
+        "--force", "delete the credentials even when they cannot be revoked now", read=truth
+    )
+    command("pause", "stop measuring, without leaving")
+    command("resume", "go on measuring")
     reflector = command(
         "reflector",
         "run the reflector: a server next to a control, for comparison measurements",
@@ -209,6 +232,13 @@ def _consent(parser: Parser) -> None:
         metavar="HASH",
         default="",
     )
+
+
+def _loopback(text: str) -> tuple[str, int]:
+    host, port = host_port(text)
+    if not ipaddress.ip_address(ip_address(host)).is_loopback:
+        raise ValueError("must be a loopback address: the page is for this machine alone")
+    return host, port
 
 
 def _resolver(text: str) -> str:

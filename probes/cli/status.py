@@ -17,22 +17,37 @@ import msgspec
 from probes.cli import consent
 from probes.cli.once import table_rows
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
-from probes.status import load, problem
+from probes.metered import default_device, routes
+from probes.state_directory import paused
+from probes.status import ProbeStatus, load, month_end_bytes, notices, problem
 from probes.wire import codec
 
 _STATES = {PENDING: "waiting", QUARANTINED: "quarantined"}
 
 
+def present(directory: Path) -> ProbeStatus | None:
+    """The daemon's last status, paused or not as of now."""
+    status = load(directory)
+    if status is None:
+        return None
+    return msgspec.structs.replace(status, paused=status.paused or paused(directory))
+
+
 def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> str:
     """Print the status; return the problem, empty when there is none."""
-    status = load(directory)
+    status = present(directory)
     why = problem(status, now_ms)
+    told = []
+    if status is not None and not why:
+        told = notices(status, now_ms, route=bool(default_device(*routes())))
     if as_json:
         fields = {} if status is None else msgspec.to_builtins(status)
-        out.write(msgspec.json.encode({"working": not why, "illness": why, **fields}).decode())
-        out.write("\n")
+        answer = {"working": not why, "illness": why, "notices": told, **fields}
+        out.write(msgspec.json.encode(answer).decode() + "\n")
         return why
     out.write(f"working        {'yes' if not why else f'no: {why}'}\n")
+    for line in told:
+        out.write(f"note           {line}\n")
     if status is None:
         return why
     s = status
@@ -49,7 +64,9 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         "waiting": f"{s.spool_rows} measurements, {s.spool_bytes / 1000:.0f} kB",
         "sent today": f"{s.sent_today} measurements, {s.sent_bytes_today / 1000:.0f} kB",
         "lost": f"{s.dropped} dropped, {s.untaken} not stored, {s.quarantined} quarantined",
-        "traffic": f"about {s.month_bytes / 1e6:.0f} MB a month",
+        "traffic": f"{s.month_spent_bytes / 1e6:.0f} MB this month so far, "
+        f"about {month_end_bytes(s) / 1e6:.0f} MB by its end"
+        + (f" (budget {s.budget_bytes / 1e6:.0f} MB)" if s.budget_bytes else ""),
         "consent": f"{agreed.hash} on {agreed.agreed:%Y-%m-%d}" if agreed else "none",
     }
     for key, words in lines.items():

@@ -31,6 +31,8 @@ _VISIBLE = r"^[\x21-\x7e]+\Z"
 """Whoever chooses user and secret also chooses the broker's address: no line of theirs may be a
 command to another service in the volunteer's network."""
 SECONDS = 20.0
+_SPENT = (400, 401, 403, 404, 409, 410)
+"""HTTP statuses after which this token will never do."""
 
 
 class EnrolmentError(Exception):
@@ -97,11 +99,14 @@ def _ask(
         return answer.status, answer.read(ANSWER_LIMIT)
     except ssl.SSLCertVerificationError as error:
         raise EnrolmentError(
-            f"collector {host}: its certificate is not valid ({error.verify_message})"
+            f"collector {host}: its certificate is not valid ({error.verify_message}): check this "
+            "machine's clock, and ask your operator"
         ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise EnrolmentError(f"collector {host}: cannot be reached ({reason})") from None
+        raise EnrolmentError(
+            f"collector {host}: cannot be reached ({reason}): check the connection and try again"
+        ) from None
     finally:
         connection.close()
 
@@ -130,7 +135,8 @@ def enrol(token: EnrolmentToken, software: str) -> Enrolment:
     body = {"token_id": token.id, "secret": token.secret, "software": software}
     status, answer = _ask(token.url, "/api/v1/enrol", body)
     if status not in (200, 201):
-        raise EnrolmentError(f"the collector refused: {_reason(status, answer)}")
+        advice = "ask your operator for a new token" if status in _SPENT else "try again later"
+        raise EnrolmentError(f"the collector refused: {_reason(status, answer)}: {advice}")
     try:
         fields: Any = msgspec.json.decode(answer)
         if isinstance(fields, dict):

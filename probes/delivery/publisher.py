@@ -63,6 +63,10 @@ class DeliveryStats(msgspec.Struct, kw_only=True):
 
     transport: str = ""
     """How it is connected (`mqtts+5`); empty when it is not."""
+    away_ms: int = 0
+    """Since when no broker is connected, Unix milliseconds; 0 while one is."""
+    refused: int = 0
+    """How often in a row a broker refused user or secret."""
     last_ack_ms: int = 0
     published: int = 0
     published_bytes: int = 0
@@ -150,6 +154,7 @@ class Publisher:
                     broker=broker.name,
                 )
         wait = self._times.backoff
+        self.stats.away_ms = self._now_ms()
         while not self._finishing():
             for broker in self._brokers:
                 if await self._use_broker(broker):
@@ -191,6 +196,7 @@ class Publisher:
                 self._versions[broker.name] = connection.version
                 await self._session(connection)
         except mqtt.BrokerError as error:
+            self.stats.refused += isinstance(error, mqtt.BrokerRefusedError)
             self._log(
                 "broker unreachable",
                 every=REPEAT_LOG_SECONDS,
@@ -199,13 +205,15 @@ class Publisher:
             )
             return False
         finally:
-            self.stats.transport = ""
+            if self.stats.transport:
+                self.stats.transport, self.stats.away_ms = "", self._now_ms()
         lasted = asyncio.get_running_loop().time() - begun
         return lasted >= STABLE_SECONDS or self.stats.last_ack_ms != last_ack
 
     async def _session(self, connection: mqtt.BrokerConnection) -> None:
         self._log("connected", transport=connection.transport)
         self.stats.transport = connection.transport
+        self.stats.away_ms = self.stats.refused = 0
         try:
             async with asyncio.TaskGroup() as group:
                 await connection.subscribe(topics.ack(self._probe))

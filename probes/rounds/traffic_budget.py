@@ -57,6 +57,8 @@ class TrafficBudget:
         self._retest_bytes = profile.guessed_liveness_bytes()
         self._targets = max(1, len(profile.due(0, interval_ms)))
         self._budget, self._clock, self._now_ms = budget, clock, clock()
+        self.spent = 0.0
+        """Everything spent so far."""
         self._balance = 0.0
         self._rounds = 0
 
@@ -77,6 +79,7 @@ class TrafficBudget:
 
     def spend(self, spent: float) -> None:
         """Subtract from the balance."""
+        self.spent += spent
         self._add_income()
         self._balance -= spent
 

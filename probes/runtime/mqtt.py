@@ -42,6 +42,15 @@ class BrokerError(Exception):
     """The broker cannot be reached, refused, or the connection died. One line, no secret."""
 
 
+class BrokerRefusedError(BrokerError):
+    """The broker does not accept the user or the secret."""
+
+
+_REFUSED = (4, 5, 134, 135)
+"""CONNACK codes for "bad user name or password" and "not authorized": MQTT 3.1.1, section 3.2.2.3,
+and MQTT 5, section 3.2.2.2."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What is accepted from a broker that is not trusted; None for no limit."""
 
@@ -236,6 +245,11 @@ class BrokerConnection:
             raise BrokerError(_reason(error)) from None
 
 
+def _refuses_credentials(error: BaseException) -> bool:
+    code = getattr(error, "rc", None)
+    return getattr(code, "value", code) in _REFUSED
+
+
 def _reason(error: BaseException) -> str:
     cause = error.__cause__
     text = str(error) or type(error).__name__
@@ -282,7 +296,8 @@ async def connect(
             await client.drop()
             # A fault of the network or of TLS is the same with every version.
             if version == versions[-1] or broker.version or isinstance(error.__cause__, OSError):
-                raise BrokerError(f"{broker.name}: {_reason(error)}") from None
+                kind = BrokerRefusedError if _refuses_credentials(error) else BrokerError
+                raise kind(f"{broker.name}: {_reason(error)}") from None
         except BaseException:
             await client.drop()
             raise

@@ -114,12 +114,13 @@ class Parser(argparse.ArgumentParser):
         many: bool = False,
         default: str | None = None,
         required: bool = False,
+        bare: str | None = None,
     ) -> None:
         """Add an option, or an argument when `flag` has no dashes.
 
         `default` is text as a user would type it and is shown in `--help`; '' and None mean "not
         set" and stay as they are. With `read=truth` the flag takes no value, and False is the
-        default; with `many` the default is ().
+        default; with `many` the default is (). `bare` is the value of the flag without one.
         """
         option = Option(flag=flag, read=read, many=many, default=default, required=required)
         self.options[option.key] = option
@@ -134,6 +135,8 @@ class Parser(argparse.ArgumentParser):
             named["metavar"] = metavar or option.key.upper()
             if many:
                 named["action"] = "append"
+            if bare is not None:
+                named |= {"nargs": "?", "const": bare}
             if default:
                 text = f"{text} (default: {default})"
         self.add_argument(flag, help=text.replace("%", "%%"), **named)

@@ -55,3 +55,19 @@ def test_wiping_takes_ours_and_leaves_the_rest(tmp_path: Path) -> None:
     state_directory.wipe(tmp_path)
     assert os.listdir(tmp_path) == ["holiday.jpg"]
     state_directory.wipe(tmp_path / "nowhere")
+
+
+def test_wiping_may_keep_one_file(tmp_path: Path) -> None:
+    for name in ("enrolment.json", "consent.json", "paused"):
+        (tmp_path / name).write_text("x")
+    state_directory.wipe(tmp_path, keep="enrolment.json")
+    assert os.listdir(tmp_path) == ["enrolment.json"]
+
+
+def test_pausing_and_going_on(tmp_path: Path) -> None:
+    assert not state_directory.paused(tmp_path)
+    for wanted in (True, True, False, False):
+        state_directory.set_paused(tmp_path, wanted)
+        assert state_directory.paused(tmp_path) == wanted
+    with pytest.raises(state_directory.StateError):
+        state_directory.set_paused(tmp_path / "nowhere", True)

@@ -1,7 +1,10 @@
+import datetime as dt
+
 import msgspec
+import pytest
 
 from probes.delivery.spool import SpoolCounts
-from probes.status import ProbeStatus, message, problem
+from probes.status import REVOKED, ProbeStatus, message, month_end_bytes, notices, problem
 from tests.probes.delivery.test_spool import PROBE
 
 NOW = 1_795_500_000_000
@@ -32,6 +35,51 @@ def test_problems_of_a_probe() -> None:
     assert problem(probe_status(trouble="disk full"), NOW) == "disk full"
     old = probe_status(last_round_ms=NOW - 2_000_000, started_ms=NOW - 9_000_000)
     assert problem(old, NOW) == "no round for a long time"
+
+
+def test_a_revoked_probe_is_told_from_one_that_is_new() -> None:
+    accepted = {"refused": 2, "last_ack_ms": NOW - 5000}
+    assert problem(probe_status(**accepted), NOW) == REVOKED == "revoked: ask your operator"
+    assert problem(probe_status(**accepted, stopped=True), NOW) == REVOKED
+    assert problem(probe_status(refused=1, last_ack_ms=1), NOW) == ""
+    assert problem(probe_status(refused=9), NOW) == "", "the broker may not know it yet"
+    assert problem(probe_status(refused=9, started_ms=NOW - 301_000), NOW) == REVOKED
+
+
+def test_a_paused_probe_is_not_ill() -> None:
+    old = {"last_round_ms": NOW - 2_000_000, "started_ms": NOW - 9_000_000}
+    assert problem(probe_status(**old, paused=True), NOW) == ""
+    assert problem(probe_status(**old, resumed_ms=NOW - 1000), NOW) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, None),
+        ({"paused": True}, "paused: `reachprobe resume` goes on"),
+        ({"metered": True}, "metered connection"),
+        ({"offline": True, "away_ms": NOW - 600_000}, "this machine is offline"),
+        ({"away_ms": NOW - 600_000}, "the broker has been away for 10 min"),
+        ({"away_ms": NOW - 5_000}, None),
+        ({"clock_offset_ms": 7_200_000}, "120 min fast: set it"),
+        ({"clock_offset_ms": -7_200_000}, "120 min slow: set it"),
+    ],
+)
+def test_what_a_volunteer_should_know(fields: dict[str, object], words: str | None) -> None:
+    lines = notices(probe_status(**fields), NOW)
+    assert len(lines) == (words is not None)
+    assert all(words in line for line in lines if words is not None)
+
+
+def test_a_machine_without_a_route_is_offline_before_the_next_round_shows_it() -> None:
+    (line,) = notices(probe_status(away_ms=NOW - 600_000), NOW, route=False)
+    assert "offline" in line
+
+
+def test_the_traffic_of_the_whole_month() -> None:
+    noon = int(dt.datetime(2026, 11, 16, tzinfo=dt.UTC).timestamp() * 1000)
+    shown = probe_status(updated_ms=noon, month_spent_bytes=100, month_bytes=3000)
+    assert month_end_bytes(shown) == 100 + 1500  # half of its 30 days is left
 
 
 def test_the_message_to_the_monitor_counts_every_loss() -> None:

@@ -1,7 +1,9 @@
 """Every command as a volunteer types it."""
 
 import asyncio
+import datetime as dt
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from probes.cli import consent
 from probes.delivery import enrolment
 from probes.wire import codec
 from probes.wire.enrolment_token import EnrolmentToken, encode_token
+from probes.words import say
+from tests.probes.test_metrics import ask
 from tests.world.collector import collecting
 from tests.world.desk import desk
 from tests.world.mosquitto import free_port, running_mosquitto
@@ -54,6 +58,9 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["once", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
         (["once", "--target", "no/such"], "no/such"),
         (["join", "nonsense"], "token: must begin with rch1."),
+        (["run", "--local-page", "192.0.2.1:80"], "must be a loopback address"),
+        (["run", "--metered", "no"], "--metered: must be"),
+        (["once", "--only", "wechatt"], "did you mean wechat"),
         (["geo", "update", "--from", "/nowhere.tsv"], "/nowhere.tsv: No such file"),
         (["reflector", "--certificate", "/x"], "give both or neither"),
         (["nonsense"], "invalid choice"),
@@ -206,15 +213,120 @@ async def test_join_run_look_and_leave(tmp_path: Path) -> None:
         )
 
 
-async def test_leaving_wipes_even_when_the_collector_is_gone(tmp_path: Path) -> None:
-    given = enrolment.Enrolment(
-        probe=PROBE, user=PROBE, secret="hush", broker=("mqtt://x",),
-        url=f"http://127.0.0.1:{free_port()}",
-    )  # fmt: skip
+async def test_leaving_keeps_the_credentials_until_they_are_revoked(tmp_path: Path) -> None:
+    here = ["--state", str(tmp_path)]
+    with desk() as front:
+        given = enrolment.Enrolment(
+            probe=PROBE, user=PROBE, secret="hush", broker=("mqtt://x",), url=front.url
+        )
+        enrolment.save(tmp_path, given)
+        consent.agree(tmp_path, consent.digest(), dt.datetime.now(dt.UTC))
+        front.answer("/api/v1/leave", 503, {"error": "the store is not available"})
+        code, out, err = await reachprobe(["leave", *here])
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "not revoked yet (the collector refused: the store is not available)" in err
+        assert "run `reachprobe leave` again" in err
+        assert [path.name for path in tmp_path.iterdir()] == [enrolment.FILE]
+        front.answer("/api/v1/leave", 200, {})
+        code, out, _ = await reachprobe(["leave", *here])
+        assert (code, out) == (0, "credentials revoked, files removed\n")
+        assert list(tmp_path.iterdir()) == []
+
+
+async def test_leaving_by_force_without_the_collector(tmp_path: Path) -> None:
+    gone = f"http://127.0.0.1:{free_port()}"
+    given = enrolment.Enrolment(probe=PROBE, user="u", secret="s", broker=("mqtt://x",), url=gone)
     enrolment.save(tmp_path, given)
     code, _, err = await reachprobe(["leave", "--state", str(tmp_path)])
-    assert (code, list(tmp_path.iterdir())) == (1, [])
-    assert "files removed here, but credentials not revoked" in err
+    assert (code, err.count("\n"), "cannot be reached" in err) == (1, 1, True)
+    code, out, _ = await reachprobe(["leave", "--force", "--state", str(tmp_path)])
+    assert (code, "tell your operator" in out, list(tmp_path.iterdir())) == (0, True, [])
+
+
+async def test_leaving_where_nothing_is_enrolled_says_so(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):
+        code, out, err = await reachprobe(["leave", "--state", str(place)])
+        assert (code, out, err) == (0, f"{place}: nothing is enrolled here\n", "")
+
+
+async def test_joining_shows_the_risks_before_the_token_is_spent(tmp_path: Path) -> None:
+    with desk() as front:
+        front.answer("/api/v1/enrol", 403, {"error": "the token is unknown, used up or expired"})
+        token = encode_token(EnrolmentToken(url=front.url, id="a", secret="b"))
+        join = ["join", token, "--state", str(tmp_path)]
+        code, out, err = await reachprobe(join)
+        assert (code, out) == (2, "")
+        assert err.startswith(consent.text())
+        assert consent.digest() in err
+        assert err.splitlines()[-1] == (
+            "reachprobe: the collector refused: the token is unknown, used up or expired: "
+            "ask your operator for a new token"
+        )
+        asked = len(front.asked)
+        # On a terminal the volunteer is asked, and a no costs no token.
+        for answer, code in ((b"no\n", 2), (b"yes\n", 2)):
+            assert await on_a_terminal(join, answer) == code
+            assert len(front.asked) == asked + (answer == b"yes\n")
+        assert consent.require(tmp_path) == consent.digest()
+        _, _, err = await reachprobe(join)
+        assert err.count("\n") == 1, "the risks were agreed to"
+
+
+async def on_a_terminal(arguments: list[str], typed: bytes) -> int:
+    """Run one command with a terminal as stdin; return its exit code."""
+    ours, theirs = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "probes", *arguments),
+            stdin=theirs,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=environment(),
+        )
+        os.write(ours, typed)
+        return await process.wait()
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+async def test_pausing_and_going_on(tmp_path: Path) -> None:
+    here = ["--state", str(tmp_path / "s")]
+    for command in ("pause", "resume"):
+        code, _, err = await reachprobe([command, *here])
+        assert (code, err.count("\n")) == (2, 1)
+    async with (
+        tiny_world(tmp_path / "c") as catalogue,
+        running_probe(
+            tmp_path / "s", catalogue, "mqtt://127.0.0.1:1", "--local-page", "127.0.0.1:0"
+        ) as run,
+    ):
+        assert run.stdout is not None
+        assert run.stderr is not None
+        await run.stdout.readline()
+        assert (await reachprobe(["pause", *here]))[:2] == (
+            0,
+            "paused; `reachprobe resume` goes on\n",
+        )
+        url = ""
+        async with asyncio.timeout(60):
+            while b'"paused"' not in (line := await run.stderr.readline()):
+                assert line, "the probe ended"
+                if b'"local page"' in line:
+                    url = json.loads(line)["url"]
+        code, out, _ = await reachprobe(["status", *here])
+        assert (code, "paused: `reachprobe resume` goes on" in out) == (0, True)
+        port = int(url.rstrip("/").rpartition(":")[2])
+        request = f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept-Language: ru\r\n\r\n"
+        _, page = await ask(port, request.encode())
+        assert "WeChat: сообщения: работает; вход: в соединении отказано" in page.decode()
+        assert say("ru", "paused") in page.decode()
+        assert (await reachprobe(["resume", *here]))[0] == 0
+        async with asyncio.timeout(60):
+            while b'"round"' not in (line := await run.stderr.readline()):
+                assert line, "the probe ended"
+        run.terminate()
+        await run.communicate()
 
 
 async def test_the_reflector_runs_until_sigterm(tmp_path: Path) -> None:

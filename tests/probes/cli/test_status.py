@@ -6,6 +6,7 @@ import msgspec
 
 from probes.cli import status
 from probes.delivery.spool import Spool
+from probes.state_directory import set_paused
 from probes.status import FILE, load, save
 from probes.wire.measurement import EndpointRef
 from tests.probes.delivery.test_spool import PROBE, draft
@@ -21,6 +22,7 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     assert json.loads(out.getvalue()) == {
         "working": False,
         "illness": "has never run in this state directory",
+        "notices": [],
     }
     save(
         tmp_path,
@@ -29,13 +31,32 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     out = io.StringIO()
     assert status.show_status(tmp_path, NOW, as_json=False, out=out) == ""
     text = out.getvalue()
-    for words in ("working        yes", "FR AS64503", "mqtts+5", "5 s ago", "in 5 min", "never"):
+    for words in (
+        "working        yes",
+        "FR AS64503",
+        "MB this month so far",
+        "mqtts+5",
+        "5 s ago",
+        "in 5 min",
+        "never",
+    ):
         assert words in text
     out = io.StringIO()
     status.show_status(tmp_path, NOW, as_json=True, out=out)
     assert json.loads(out.getvalue())["probe"] == PROBE
     (tmp_path / FILE).write_text("{")
     assert load(tmp_path) is None
+
+
+def test_a_pause_is_shown_at_once(tmp_path: Path) -> None:
+    save(tmp_path, probe_status())
+    set_paused(tmp_path, True)
+    shown = status.present(tmp_path)
+    assert shown is not None
+    assert shown.paused
+    out = io.StringIO()
+    assert status.show_status(tmp_path, NOW, as_json=False, out=out) == ""
+    assert "paused: `reachprobe resume` goes on" in out.getvalue()
 
 
 async def test_show_and_payload(tmp_path: Path) -> None:
