@@ -27,7 +27,17 @@ TYPED, UNTYPED = "confirmed, typed", "confirmed, untyped"
 CONFIRMED, PAGE = "confirmed", "page"
 TIERS = (UNCONFIRMED, LIKELY, TYPED, UNTYPED)
 _BEHIND_MS = 2 * HOUR_MS
-_CULPRITS = ("service_outage", "network_outage", "peering", "local_filter", "path")
+_CULPRITS = (
+    "service_outage",
+    "network_outage",
+    "national",
+    "upstream",
+    "peering",
+    "local_filter",
+    "path",
+)
+_NAMED_ALONE = 5
+"""So many of the culprits, the first ones, explain an alarm alone."""
 
 
 @dataclass
@@ -169,10 +179,10 @@ def behind(scene: Scene, asn: int, round: int) -> str:
         if spell.whom & mine and spell.start <= round
     }
     kinds = Counter(kind for kind, _ in near)
-    for kind in _CULPRITS[:3]:
+    for kind in _CULPRITS[:_NAMED_ALONE]:
         if kinds[kind]:
             return kind
-    words = [f"{kinds[k]} {k}" for k in _CULPRITS[3:] if kinds[k]]
+    words = [f"{kinds[k]} {k}" for k in _CULPRITS[_NAMED_ALONE:] if kinds[k]]
     return " + ".join(words) or "strays"
 
 

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.world.logistic import fitted, sigmoid
-from benchmarks.world.statements import Said
+from benchmarks.world.statements import Said, Story
 from monitor.detection.model import Tier
-from monitor.detection.sequence.confidence import LEAST, MOST
+from monitor.detection.sequence.confidence import LEAST, MOST, TERMS
 
 RIDGE = 0.02
 """Of the weight of one statement a year and country."""
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
+SURE = 0.9
+"""From this confidence on a confirmed event is a page."""
+_INHIBITED = TERMS.index("inhibited")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,57 @@ class Score:
     brier: float
     """Mean squared distance of what was said from 0 or 1."""
     bins: tuple[Bin, ...]
+
+
+@dataclass(frozen=True)
+class Sure:
+    """Events of which a page's confidence was said, each counted once, when it was first said."""
+
+    true: float
+    false: float
+    """A year and country."""
+    trues: int
+    falses: int
+    """So many were simulated."""
+    causes: Mapping[str, tuple[float, int]]
+    """Of the false ones: a year and country, and how many were simulated."""
+
+    @property
+    def share(self) -> float:
+        """The share that was true."""
+        return self.true / max(1e-9, self.true + self.false)
+
+
+def counted(
+    stories: Iterable[Story], *, each_round: bool = False
+) -> dict[tuple[Said, bool], float]:
+    """How often a statement was said, or for how many rounds it held, a year and country."""
+    numbers: dict[tuple[Said, bool], float] = defaultdict(float)
+    for story in stories:
+        for what, true, rounds in story.said:
+            numbers[what, true] += story.weight * (rounds if each_round else 1)
+    return dict(numbers)
+
+
+def sure(stories: Iterable[Story], by: Weights) -> Sure:
+    """The events that were confirmed and sure enough for a page."""
+    number, weight = [0, 0], [0.0, 0.0]
+    causes: dict[str, tuple[float, int]] = {}
+    for story in stories:
+        for (tier, values), true, _ in story.said:
+            if (
+                tier is not Tier.CONFIRMED
+                or values[_INHIBITED]
+                or chance((tier, values), by) < SURE
+            ):
+                continue
+            number[true] += 1
+            weight[true] += story.weight
+            if not true:
+                had, n = causes.get(story.cause, (0.0, 0))
+                causes[story.cause] = had + story.weight, n + 1
+            break
+    return Sure(weight[1], weight[0], number[1], number[0], causes)
 
 
 def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:

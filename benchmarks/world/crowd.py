@@ -193,6 +193,7 @@ def _said(
                 target=verdicts.TARGET,
                 verdict=verdict,
                 control=verdict is not verdicts.UNCONTROLLED,
+                others_passed=5,
             )
         )
     return facts

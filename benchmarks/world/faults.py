@@ -11,6 +11,8 @@ from benchmarks.world.rates import MINUTE_MS, YEAR_MS, Rates, Trouble
 from benchmarks.world.vantages import Person
 
 HOUR_MS = 3_600_000
+HOSTS = 5
+"""Liveness hosts of every vantage."""
 CONTROL = -1
 """The control's index among those whom a spell befalls."""
 
@@ -26,6 +28,12 @@ class Spell:
     whom: frozenset[int]
     typed: bool = False
     """All its failures carry one and the same signature."""
+    fails: float = 0.0
+    """Share of the measurements that fail."""
+    hosts: frozenset[int] = frozenset()
+    """Liveness hosts that it concerns."""
+    hosts_fail: float = 0.0
+    """Share of their measurements that fail."""
 
 
 class Weather:
@@ -45,30 +53,87 @@ class Weather:
         return [spell for spell in near if spell.start < end and spell.end > start]
 
 
+def _spell(
+    kind: str,
+    trouble: Trouble,
+    whom: frozenset[int],
+    at: int,
+    rates: Rates,
+    rng: random.Random,
+    of: frozenset[int] = frozenset(),
+) -> Spell:
+    """One trouble that begins at `at`; `of`: the liveness hosts that it concerns, else drawn."""
+    lasts = rng.expovariate(1 / (trouble.minutes * MINUTE_MS))
+    if trouble.between[1]:
+        lasts = rng.uniform(*trouble.between) * MINUTE_MS
+    typed = rng.random() < (rates.filter_typed if kind == "local_filter" else trouble.signed)
+    fails = rng.uniform(trouble.fails, trouble.fails_most or trouble.fails)
+    alone = trouble.signed_alone if typed else trouble.alone
+    reach = 0.0 if rng.random() < alone else rng.uniform(*trouble.breadth)
+    hosts = of or frozenset(host for host in range(HOSTS) if rng.random() < reach)
+    hit = rates.national_hosts if kind == "national" else fails
+    return Spell(kind, at, int(at + lasts), trouble, whom, typed, fails, hosts, hit)
+
+
+def network_faults(people: Sequence[Person], rates: Rates) -> float:
+    """How many faults of networks a country has a year."""
+    networks = {person.asn for person in people if person.country == people[0].country}
+    upstream = rates.upstream.yearly if len(networks) > 1 else 0.0
+    return rates.peering.yearly * len(networks) + upstream + rates.national.yearly
+
+
+def network_fault(people: Sequence[Person], rates: Rates, at: int, rng: random.Random) -> Spell:
+    """One fault of a network or several in the first country, as often of each kind as it is."""
+    mine = [person for person in people if person.country == people[0].country]
+    asns = sorted({person.asn for person in mine})
+    kinds = ["national", "upstream", "peering"]
+    often = [rates.national.yearly, rates.upstream.yearly, rates.peering.yearly * len(asns)]
+    if len(asns) == 1:
+        often[1] = 0.0
+    kind = rng.choices(kinds, often)[0]
+    behind = asns
+    if kind != "national":
+        behind = rng.sample(asns, 1 if kind == "peering" else rng.randint(2, len(asns)))
+    whom = frozenset(person.index for person in mine if person.asn in behind)
+    return _spell(kind, getattr(rates, kind), whom, at, rates, rng)
+
+
 def draw(
     people: Sequence[Person], rates: Rates, start: int, end: int, rng: random.Random
 ) -> Weather:
     """Draw the weather of a world."""
     spells: list[Spell] = []
 
-    def befall(kind: str, trouble: Trouble, whom: Iterable[int]) -> None:
+    def befall(
+        kind: str, trouble: Trouble, whom: Iterable[int], of: frozenset[int] = frozenset()
+    ) -> None:
         everybody = frozenset(whom)
         at = float(start)
         while trouble.yearly > 0:
             at += rng.expovariate(trouble.yearly / YEAR_MS)
             if at >= end:
                 break
-            lasts = rng.expovariate(1 / (trouble.minutes * MINUTE_MS))
-            typed = kind == "local_filter" and rng.random() < rates.filter_typed
-            spells.append(Spell(kind, int(at), int(at + lasts), trouble, everybody, typed))
+            spells.append(_spell(kind, trouble, everybody, int(at), rates, rng, of))
 
+    everyone = [person.index for person in people]
+    lines: dict[tuple[int, str], list[int]] = {}
     for person in people:
+        lines.setdefault((person.asn, person.owner), []).append(person.index)
+    for line in lines.values():
         for kind in ("path", "vantage_target", "local_filter", "portal", "proxy", "clock"):
-            befall(kind, getattr(rates, kind), [person.index])
+            befall(kind, getattr(rates, kind), line)
     for place in sorted({(p.country, p.asn) for p in people}):
         mine = [p.index for p in people if (p.country, p.asn) == place]
         befall("peering", rates.peering, mine)
         befall("network_outage", rates.network_outage, mine)
-    befall("service_outage", rates.service_outage, [*(p.index for p in people), CONTROL])
+    for country in sorted({p.country for p in people}):
+        asns = sorted({p.asn for p in people if p.country == country})
+        befall("national", rates.national, [p.index for p in people if p.country == country])
+        if len(asns) > 1:
+            behind = rng.sample(asns, rng.randint(2, len(asns)))
+            befall("upstream", rates.upstream, [p.index for p in people if p.asn in behind])
+    for host in range(HOSTS):
+        befall("host_outage", rates.host_outage, everyone, frozenset([host]))
+    befall("service_outage", rates.service_outage, [*everyone, CONTROL])
     befall("control_outage", rates.control_outage, [CONTROL])
     return Weather(spells)

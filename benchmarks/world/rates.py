@@ -26,6 +26,19 @@ class Trouble:
     """Share of the measurements in it that fail."""
     liveness: float = 0.0
     """Share of those failures in which the vantage's own liveness fails as well."""
+    fails_most: float = 0.0
+    """The share that fails is drawn for each of them, uniform, from `fails` to this; 0: it is
+    `fails`."""
+    between: tuple[float, float] = (0.0, 0.0)
+    """Shortest and longest in minutes, uniform, in place of the exponential law."""
+    alone: float = 1.0
+    """Share of them that concern the target alone. The others concern every liveness host with the
+    same chance, drawn for each of them from `breadth`."""
+    breadth: tuple[float, float] = (0.2, 1.0)
+    signed: float = 0.0
+    """Share of them whose failures look like a typed block."""
+    signed_alone: float = 1.0
+    """`alone` of those that look signed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,18 @@ class Rates:
     local_filter: Trouble = Trouble(1, 3 * 1440, 1.0)
     """A filter of the vantage's own: controls and liveness pass."""
     peering: Trouble = Trouble(2, 30, 0.7)
-    """Between one network and the target: everybody in it, controls and liveness pass."""
+    """Between one network and the target: everybody in it, controls pass."""
+    upstream: Trouble = Trouble(0, 55, 0.7)
+    """An upstream of two or more networks of a country."""
+    national: Trouble = Trouble(0, 120, 0.7, alone=0.0, breadth=(1.0, 1.0))
+    """An outage of a whole country that is not complete: the target fails, each liveness host in
+    `national_hosts` of the measurements."""
+    national_hosts: float = 0.5
+    host_outage: Trouble = Trouble(2, 60, 1.0)
+    """Of each liveness host, for everybody. (added)"""
+    one_owner: float = 0.0
+    """Share of a network's vantages that belong to one owner, and share their line and its
+    troubles. (added)"""
     network_outage: Trouble = Trouble(12, 45, 0.95, 0.97)
     """A whole network. (shares: added)"""
     service_outage: Trouble = Trouble(6, 60, 0.95)
@@ -109,6 +133,5 @@ class Blocking:
 
 
 BLOCKING = Blocking()
-PEERING_HASTE = 8
-"""False alarms of peering faults are watched in a world with so many times as many of them, and
-counted with that much less weight: they are single troubles, so their number is in proportion."""
+NETWORK_FAULTS = ("peering", "upstream", "national")
+"""They are tried one by one in a world without them, and counted as often as they occur."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from benchmarks.world import verdicts
 from benchmarks.world.blocks import Block
-from benchmarks.world.faults import CONTROL, HOUR_MS, Spell, draw
+from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from monitor.detection.model import Fact, State, Verdict
@@ -26,6 +26,7 @@ ARRIVES_MS = 15_000
 """A measurement has been made and has arrived so long after it started."""
 CONTROL_PHASE = 0.5
 _ALL_DAY = 24
+_NO_HOSTS: frozenset[int] = frozenset()
 
 
 class Scene:
@@ -73,10 +74,12 @@ class Scene:
         rng: random.Random,
         blocks: Sequence[Block] = (),
         only: int | None = None,
+        more: Sequence[Spell] = (),
     ) -> list[Fact]:
-        """The facts of the n-th round; `only` those of one network (by number)."""
+        """The facts of the n-th round; `only` those of one network (by number), with `more`
+        troubles than the scene has."""
         people = [p for p in self.on(self.round(n)) if only is None or p.asn == only]
-        return self._facts(self.round(n), self.interval, people, f"{n:012x}", rng, blocks)
+        return self._facts(self.round(n), self.interval, people, f"{n:012x}", rng, blocks, more)
 
     def again(
         self, round: int, length: int, asn: int, rng: random.Random, blocks: Sequence[Block] = ()
@@ -93,8 +96,9 @@ class Scene:
         name: str,
         rng: random.Random,
         blocks: Sequence[Block],
+        more: Sequence[Spell] = (),
     ) -> list[Fact]:
-        spells = self.faults.between(round, round + interval)
+        spells = [*more, *self.faults.between(round, round + interval)]
         control = self._control(round, interval, spells, rng)
         facts = []
         for person in people:
@@ -104,6 +108,9 @@ class Scene:
             phase = person.phase if interval == self.interval else rng.random()
             started = round + int(phase * 0.95 * interval)
             verdict = self._verdict(person, started, spells, rng, blocks, control)
+            failed = self._hosts(person, started, spells, rng)
+            if 2 * len(failed) >= HOSTS and person.nature is Nature.HONEST:
+                verdict = verdicts.OFFLINE
             facts.append(
                 Fact(
                     id=f"{person.index:04x}{name}",
@@ -118,9 +125,23 @@ class Scene:
                     target=verdicts.TARGET,
                     verdict=verdict,
                     control=control is not None,
+                    others_passed=HOSTS - len(failed),
+                    others_failed=tuple(f"host-{host}" for host in sorted(failed)),
                 )
             )
         return facts
+
+    def _hosts(
+        self, person: Person, started: int, spells: Sequence[Spell], rng: random.Random
+    ) -> frozenset[int]:
+        """The liveness hosts that a vantage does not reach."""
+        failed = _NO_HOSTS
+        for spell in spells:
+            if spell.hosts and person.index in spell.whom and spell.start <= started < spell.end:
+                failed |= {host for host in spell.hosts if rng.random() < spell.hosts_fail}
+        if rng.random() < HOSTS * person.p0:  # p0 of each; hardly ever two at once
+            failed |= {rng.randrange(HOSTS)}
+        return failed
 
     def _control(
         self, round: int, interval: int, spells: Sequence[Spell], rng: random.Random
@@ -131,7 +152,7 @@ class Scene:
             if CONTROL in spell.whom and spell.start <= at < spell.end:
                 if spell.kind == "control_outage":
                     return None
-                if rng.random() < spell.trouble.fails:
+                if rng.random() < spell.fails:
                     return False
         return rng.random() >= self.rates.control_failure
 
@@ -172,10 +193,16 @@ class Scene:
                 return verdicts.PROXY
             if spell.kind == "clock":
                 return verdicts.CLOCK
-            if rng.random() < spell.trouble.fails:
+            if spell.kind == "host_outage":
+                continue
+            if rng.random() < spell.fails:
                 if rng.random() < spell.trouble.liveness:
                     return verdicts.OFFLINE
-                return verdicts.FORGED if spell.typed else verdicts.stray(rng, rates.natural_typed)
+                if not spell.typed:
+                    return verdicts.stray(rng, rates.natural_typed)
+                if spell.kind == "local_filter":
+                    return verdicts.FORGED
+                return verdicts.SNI_RESET if rng.random() < rates.block_typed else verdicts.UNTOLD
         for block in blocks:
             if not block.concerns(person.index, person.asn):
                 continue

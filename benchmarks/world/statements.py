@@ -1,20 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements of the detector and the truth, in simulations with and without blocks.
+"""What events say, and whether it is true, in simulations with and without blocks.
 
 A statement is an event with one set of terms. It is counted at each change, and for the rounds in
-which it holds. Numbers are per year for one service and country: false ones from a simulation
-without blocks, true ones from blocks at many moments, as many per year as the prior assumes.
+which it holds; an event is counted once, when it first says a page's confidence. Numbers are per
+year for one service and country: false ones from a simulation without faults of networks, and from
+such faults tried at many moments, as many per year as the world has; true ones from blocks at many
+moments, as many per year as the prior assumes.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.world.alarms import WARM_DAYS, behind
 from benchmarks.world.blocks import HOUR_MS, Block
-from benchmarks.world.rates import BLOCKING, MINUTE_MS, PEERING_HASTE, RATES, Blocking, Rates
+from benchmarks.world.faults import Spell, network_fault, network_faults
+from benchmarks.world.rates import (
+    BLOCKING,
+    MINUTE_MS,
+    NETWORK_FAULTS,
+    RATES,
+    Blocking,
+    Rates,
+    Trouble,
+)
 from benchmarks.world.scene import Scene
 from benchmarks.world.trials import days, moments
 from benchmarks.world.vantages import settled
@@ -27,30 +38,21 @@ from monitor.detection.sequence.state import ServiceState
 SIZES = (3, 3, 5)
 INTERVAL = 300_000
 AFTER_MS = 3 * HOUR_MS
-"""How long is looked on after a block was lifted."""
+"""How long is looked on after a block was lifted or a fault has ended."""
 Said = tuple[Tier, tuple[int, ...]]
 """Tier and values of the terms."""
 
 
 @dataclass
-class Counts:
-    """How often a statement is said, and for how many rounds it stands, a year and country."""
+class Story:
+    """What one event said, one after the other."""
 
-    said: dict[tuple[Said, bool], float] = field(default_factory=dict)
-    stands: dict[tuple[Said, bool], float] = field(default_factory=dict)
-
-    def take(self, what: Said, true: bool, weight: float, anew: bool) -> None:
-        """Count a statement of a round."""
-        key = what, true
-        self.stands[key] = self.stands.get(key, 0.0) + weight
-        if anew:
-            self.said[key] = self.said.get(key, 0.0) + weight
-
-    def add(self, other: Counts, times: float = 1.0) -> None:
-        """Take another world's counts as well."""
-        for mine, theirs in ((self.said, other.said), (self.stands, other.stands)):
-            for key, n in theirs.items():
-                mine[key] = mine.get(key, 0.0) + n * times
+    weight: float
+    """Events of its kind a year and country."""
+    cause: str
+    """What was behind it."""
+    said: list[tuple[Said, bool, int]] = field(default_factory=list)
+    """(statement, whether true, for how many rounds it held)."""
 
 
 def said(event: Event) -> Said:
@@ -58,61 +60,80 @@ def said(event: Event) -> Said:
     return event.tier, confidence.values(event)
 
 
-@dataclass
 class _Ear:
-    """Listens to events and counts what they say."""
+    """Listens to events and writes down what they say."""
 
-    counts: Counts = field(default_factory=Counts)
-    last: dict[str, Said] = field(default_factory=dict)
+    def __init__(self, weight: float, before: Iterable[Event] = ()) -> None:
+        """What events of `before` say until they say something else is not written down."""
+        self.stories: list[Story] = []
+        self._weight = weight
+        self._of: dict[str, Story] = {}
+        self._old = {event.id: said(event) for event in before}
 
-    def hear(self, events: Iterable[tuple[Event, bool, float]]) -> None:
-        """Count what these open events say in this round: (event, whether true, weight)."""
-        for event, true, weight in events:
-            if confidence.probability(event) is None:
-                continue
-            now = said(event)
-            self.counts.take(now, true, weight, self.last.get(event.id) != now)
-            self.last[event.id] = now
+    def hear(self, event: Event, true: bool, cause: str) -> None:
+        """Write down what an open event says in this round."""
+        if confidence.probability(event) is None:
+            return
+        now = said(event)
+        if self._old.get(event.id) == now:
+            return
+        self._old.pop(event.id, None)
+        if (story := self._of.get(event.id)) is None:
+            story = self._of[event.id] = Story(self._weight, cause)
+            self.stories.append(story)
+        if story.said and story.said[-1][:2] == (now, true):
+            story.said[-1] = now, true, story.said[-1][2] + 1
+        else:
+            story.said.append((now, true, 1))
 
 
-def false_ones(
+def quiet_ones(
     seed: int,
     length: int,
     policy: Policy,
     rates: Rates = RATES,
     sizes: Sequence[int] = SIZES,
-) -> Counts:
-    """What is said in `length` days of a world without blocks, with more peering faults than
-    there are."""
-    hasty = replace(
-        rates, peering=replace(rates.peering, yearly=rates.peering.yearly * PEERING_HASTE)
-    )
+) -> list[Story]:
+    """What is said in `length` days of a world without blocks and without faults of networks."""
+    none = Trouble(0, 1, 0)
     scene = Scene(
-        settled(sizes), seed=seed, interval=INTERVAL, days=length + WARM_DAYS, rates=hasty
+        settled(sizes),
+        seed=seed,
+        interval=INTERVAL,
+        days=length + WARM_DAYS,
+        rates=replace(rates, **dict.fromkeys(NETWORK_FAULTS, none)),
     )
     rng = random.Random(f"false {seed}")
-    state, ear = initial("service"), _Ear()
+    state = initial("service")
     countries = {person.country for person in scene.people}
-    weight = 365 / (length * len(countries))
+    ear = _Ear(365 / (length * len(countries)))
     warm = scene.round(0) + WARM_DAYS * 86_400_000
-    causes: dict[tuple[str, Tier], float] = {}
     for n in range(scene.rounds):
         round = scene.round(n)
         state, _ = step(state, round, scene.facts(n, rng), policy)
-        if round < warm:
-            continue
-        now = []
         for case in state.cases.values():
-            event = case.event
-            if event.opened < warm:
-                continue
-            key = event.id, event.tier
-            if key not in causes:
-                faulty = any(behind(scene, asn, round) == "peering" for asn in event.asns)
-                causes[key] = weight / PEERING_HASTE if faulty else weight
-            now.append((event, False, causes[key]))
-        ear.hear(now)
-    return ear.counts
+            if case.event.opened >= warm:
+                ear.hear(case.event, False, behind(scene, case.event.asns[0], round))
+    return ear.stories
+
+
+def fault_ones(
+    seed: int,
+    tries: int,
+    policy: Policy,
+    rates: Rates = RATES,
+    sizes: Sequence[int] = SIZES,
+) -> list[Story]:
+    """What is said of a country during and shortly after faults of its networks."""
+    yearly, stories = 0.0, list[Story]()
+    for scene, rng, at, n, state in _moments("fault", seed, tries, policy, rates, sizes, 12):
+        fault = network_fault(scene.people, rates, at, rng)
+        yearly = network_faults(scene.people, rates)
+        ear = _Ear(yearly / tries, _open(scene, state))
+        until = fault.end + AFTER_MS
+        _played(scene, state, n, rng, policy, until, ear, fault=fault)
+        stories += ear.stories
+    return stories
 
 
 def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[Block]:
@@ -149,36 +170,74 @@ def true_ones(
     rates: Rates = RATES,
     prior: Blocking = BLOCKING,
     sizes: Sequence[int] = SIZES,
-) -> Counts:
+) -> list[Story]:
     """What is said of the country while and shortly after it blocks, tried at many moments."""
-    length = days(tries, prior.longest_minutes / 60)
-    scene = Scene(settled(sizes), seed=seed, interval=INTERVAL, days=length, rates=rates)
-    rng, whole = random.Random(f"true {seed}"), Counts()
-    for at, n, state in moments(scene, tries, rng, policy):
+    hours, stories = prior.longest_minutes / 60, list[Story]()
+    for scene, rng, at, n, state in _moments("true", seed, tries, policy, rates, sizes, hours):
         blocks = plan(scene, at, rng, prior)
-        whole.add(_played(scene, state, n, blocks, rng, policy), prior.yearly / tries)
-    return whole
+        until = blocks[0].until
+        assert until is not None
+        ear = _Ear(prior.yearly / tries, _open(scene, state))
+        _played(scene, state, n, rng, policy, until + AFTER_MS, ear, blocks=blocks)
+        stories += ear.stories
+    return stories
+
+
+def _moments(
+    name: str,
+    seed: int,
+    tries: int,
+    policy: Policy,
+    rates: Rates,
+    sizes: Sequence[int],
+    hours: float,
+) -> Iterator[tuple[Scene, random.Random, int, int, ServiceState]]:
+    """The moments of one world, whose networks have no faults but those that are tried. Abroad the
+    gates need no more than one network a country."""
+    home = [each for each in settled(sizes) if each.country == "AA"]
+    abroad = [each for each in settled(sizes[:1]) if each.country != "AA"]
+    scene = Scene(
+        [*home, *abroad],
+        seed=seed,
+        interval=INTERVAL,
+        days=days(tries, hours + AFTER_MS / HOUR_MS),
+        rates=replace(rates, **dict.fromkeys(NETWORK_FAULTS, Trouble(0, 1, 0))),
+    )
+    rng = random.Random(f"{name} {seed}")
+    for at, n, state in moments(scene, tries, rng, policy):
+        yield scene, rng, at, n, state
+
+
+def _open(scene: Scene, state: ServiceState) -> Sequence[Event]:
+    case = state.cases.get(f"{scene.people[0].country} probe")
+    return () if case is None else (case.event,)
 
 
 def _played(
     scene: Scene,
     state: ServiceState,
     n: int,
-    blocks: Sequence[Block],
     rng: random.Random,
     policy: Policy,
-) -> Counts:
-    ear = _Ear()
-    until = blocks[0].until
-    assert until is not None
-    place = f"{scene.people[0].country} probe"
-    while scene.round(n) < until + AFTER_MS and n < scene.rounds:
+    until: int,
+    ear: _Ear,
+    *,
+    blocks: Sequence[Block] = (),
+    fault: Spell | None = None,
+) -> None:
+    """Listen to the first country's events until nothing more comes of a block or a fault."""
+    over = until - AFTER_MS
+    more, cause = ((), "block") if fault is None else ((fault,), _name(fault))
+    while scene.round(n) < until and n < scene.rounds:
         round = scene.round(n)
-        state, _ = step(state, round, scene.facts(n, rng, blocks), policy)
+        state, _ = step(state, round, scene.facts(n, rng, blocks, more=more), policy)
         n += 1
-        case = state.cases.get(place)
-        if case is not None:
-            ear.hear([(case.event, round < until, 1.0)])
-        elif round >= until:
+        there = _open(scene, state)
+        for event in there:
+            ear.hear(event, bool(blocks) and round < over, cause)
+        if not there and round >= over:
             break
-    return ear.counts
+
+
+def _name(fault: Spell) -> str:
+    return f"{fault.kind}{', signed' if fault.typed else ''}{'' if fault.hosts else ', alone'}"

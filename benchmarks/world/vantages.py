@@ -60,18 +60,20 @@ def settled(
 
 
 def populate(networks: Sequence[Settlement], rates: Rates, rng: random.Random) -> list[Person]:
-    """Draw the vantages. Each has an owner of its own: the easiest case for false alarms."""
+    """Draw the vantages. Each has an owner of its own, which is the easiest case for false alarms,
+    but for those that `one_owner` gives to one."""
     people: list[Person] = []
     zones = {country: 4 * n for n, country in enumerate(sorted({n.country for n in networks}))}
     beta = rates.p0_shape * (1 - rates.p0_mean) / rates.p0_mean
     for network in networks:
+        shared = round(rates.one_owner * network.size)
         for number in range(network.size):
             index = len(people)
             people.append(
                 Person(
                     index=index,
                     probe=f"p-{network.asn}-{number:02}",
-                    owner=f"o-{network.asn}-{number:02}",
+                    owner=f"o-{network.asn}-{0 if number < shared else number:02}",
                     country=network.country,
                     asn=network.asn,
                     phase=rng.random(),

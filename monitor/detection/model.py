@@ -189,6 +189,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Version of the catalogue that it was measured with."""
     retest: bool = False
     """Measured because the detector asked: its interval is not the vantage's own."""
+    others_passed: int = 0
+    """Liveness hosts that the vantage reached in the same round."""
+    others_failed: tuple[str, ...] = ()
+    """Ids of those that it did not reach."""
     received: int = 0
     """When it arrived, as in `Stored`."""
     resolver: int = 0
@@ -241,6 +245,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """(probe, micro-nats after clipping), for explanation."""
     typed: bool = False
     """Agreeing vantages of enough owners hold typed signatures."""
+    dense_per_mille: int = 0
+    """Share of the alarmed vantages' samples since their suspicion that failed."""
     watch: tuple[tuple[str, int], ...] = ()
     """(probe, round since which it fails) of vantages on watch: they have failed for long while
     others of the network see the service."""

@@ -146,6 +146,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     split_per_mille: int = 700
     """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
     vantages of a network fail at times: that is no blocked part of the network."""
+    others_per_mille: int = 250
+    """A liveness host fails beside the target when it failed beside this share of a vantage's
+    failures, and does so at half of the owners that agree."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks, and of the owners of vantages there, failing, the service
     is down, not blocked."""
@@ -183,6 +186,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Targets that a network is asked for at once."""
     retest_most: int = 6
     """Times that a network is asked for a target within the window."""
+    others_min: int = 2
+    """Liveness hosts that a vantage must reach beside a failure that confirms a block."""
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
     confirm_most_owners: int = 3

@@ -8,10 +8,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from benchmarks.world.calibration import chance, score, weights
+from benchmarks.world.calibration import chance, counted, score, sure, weights
 from benchmarks.world.logistic import fitted, sigmoid, solved
 from benchmarks.world.reliability_diagram import reliability
-from benchmarks.world.statements import Said
+from benchmarks.world.statements import Said, Story
 from monitor.detection.model import Tier
 from monitor.detection.sequence.confidence import LEAST, MOST, TERMS, WEIGHTS
 
@@ -75,3 +75,23 @@ def test_the_picture_has_a_mark_a_bin_and_says_its_figures() -> None:
     marks = [e for e in drawn.iter() if e.tag.endswith(("circle", "rect")) and e.get("stroke")]
     assert len(marks) == 1 + 2 * (1 + len(found.bins))
     assert f"Brier {found.brier:.3f}" in ET.tostring(drawn, encoding="unicode")
+
+
+def test_an_event_counts_once_when_it_is_first_sure() -> None:
+    by = {Tier.LIKELY: (9000, *NONE), Tier.CONFIRMED: (0, *NONE)}
+    place = 1 + TERMS.index("signatures")
+    by[Tier.CONFIRMED] = tuple(9000 if n == place else 0 for n in range(1 + len(TERMS)))
+    likely, unsure, certain = said(Tier.LIKELY), said(), said(signatures=1)
+    stories = [
+        Story(0.5, "block", [(likely, True, 3), (unsure, True, 1), (certain, True, 2)]),
+        Story(0.5, "block", [(certain, True, 4), (certain, False, 1)]),
+        Story(0.25, "peering", [(likely, False, 3), (unsure, False, 9)]),
+        Story(0.25, "peering", [(certain, False, 1)]),
+        Story(4.0, "path", [(said(signatures=1, inhibited=1), False, 1)]),
+    ]
+    found = sure(stories, by)
+    assert (found.true, found.trues, found.false, found.falses) == (1.0, 2, 0.25, 1)
+    assert found.share == pytest.approx(0.8)
+    assert found.causes == {"peering": (0.25, 1)}
+    assert counted(stories)[likely, False] == 0.25
+    assert counted(stories, each_round=True)[likely, False] == 0.75

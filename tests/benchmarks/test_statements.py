@@ -5,11 +5,17 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-import pytest
-
+from benchmarks.world.calibration import counted
 from benchmarks.world.rates import BLOCKING, MINUTE_MS, Trouble
 from benchmarks.world.scene import START, Scene
-from benchmarks.world.statements import INTERVAL, SIZES, Counts, false_ones, plan, true_ones
+from benchmarks.world.statements import (
+    INTERVAL,
+    SIZES,
+    fault_ones,
+    plan,
+    quiet_ones,
+    true_ones,
+)
 from benchmarks.world.vantages import settled
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
@@ -19,23 +25,36 @@ from tests.benchmarks.test_world import CALM
 SHORT = replace(BLOCKING, longest_minutes=90.0)
 
 
-def test_a_calm_world_says_nothing_and_peering_faults_weigh_less() -> None:
-    assert not false_ones(1, 1, Policy(), CALM, (3,)).said
-    faulty = replace(CALM, peering=Trouble(60, 90, 1.0))
-    counts = false_ones(1, 1, Policy(), faulty, (3,))
-    assert {true for _, true in counts.said} == {False}
-    assert {tier for (tier, _), _ in counts.said} >= {Tier.UNCONFIRMED, Tier.LIKELY}
-    assert min(counts.said.values()) == pytest.approx(365 / 3 / 8)
+def test_a_calm_world_says_nothing_and_faults_of_networks_are_tried_one_by_one() -> None:
+    faulty = replace(CALM, peering=Trouble(6, 90, 1.0))
+    assert not quiet_ones(1, 1, Policy(), faulty, (3,))
+    stories = fault_ones(1, 3, Policy(), faulty, (3,))
+    assert {true for story in stories for _, true, _ in story.said} == {False}
+    assert {tier for story in stories for (tier, _), _, _ in story.said} >= {
+        Tier.UNCONFIRMED,
+        Tier.LIKELY,
+    }
+    assert {story.weight for story in stories} == {6 / 3}
+    assert {story.cause for story in stories} == {"peering, alone"}
+
+
+def test_local_troubles_go_on_in_the_worlds_without_faults_of_networks() -> None:
+    filtered = replace(CALM, local_filter=Trouble(20, 600, 1.0))
+    stories = quiet_ones(1, 6, Policy(), filtered, (3,))
+    assert stories
+    assert {story.weight for story in stories} == {365 / 6 / 3}
+    assert {story.cause.partition(" ")[2] for story in stories} == {"local_filter"}
 
 
 def test_a_block_is_said_truly_while_it_lasts_and_falsely_for_a_while_after() -> None:
-    counts = true_ones(1, 2, Policy(), CALM, SHORT, (3,))
-    stands = {
-        true: sum(n for (_, t), n in counts.stands.items() if t is true) for true in (True, False)
-    }
-    assert stands[True] > stands[False] > 0
-    assert any(tier is Tier.CONFIRMED and true for (tier, _), true in counts.said)
-    assert {len(values) for (_, values), _ in counts.said} == {len(TERMS)}
+    stories = true_ones(1, 2, Policy(), CALM, SHORT, (3,))
+    stands = counted(stories, each_round=True)
+    rounds = {true: sum(n for (_, t), n in stands.items() if t is true) for true in (True, False)}
+    assert rounds[True] > rounds[False] > 0
+    said = counted(stories)
+    assert any(tier is Tier.CONFIRMED and true for (tier, _), true in said)
+    assert {len(values) for (_, values), _ in said} == {len(TERMS)}
+    assert sum(said.values()) < sum(stands.values())
 
 
 def test_blocks_are_drawn_as_the_prior_says() -> None:
@@ -53,13 +72,3 @@ def test_blocks_are_drawn_as_the_prior_says() -> None:
         lasts = (until - START) / MINUTE_MS
         assert BLOCKING.shortest_minutes - 1 < lasts < BLOCKING.longest_minutes + 1
         assert min(block.onset for block in each) == START
-
-
-def test_counts_add_up() -> None:
-    one, whole = Counts(), Counts()
-    one.take((Tier.LIKELY, (1,)), True, 2.0, anew=True)
-    one.take((Tier.LIKELY, (1,)), True, 2.0, anew=False)
-    whole.add(one, 0.5)
-    whole.add(one, 0.5)
-    assert whole.said == {((Tier.LIKELY, (1,)), True): 2.0}
-    assert whole.stands == {((Tier.LIKELY, (1,)), True): 4.0}

@@ -63,6 +63,10 @@ class VantageStatus:
     dates: bool = False
     """Half or more of the liveness certificates are outside their dates."""
     clock_wrong: bool = False
+    hosts_passed: int = 0
+    """Liveness hosts of both scopes that completed their protocol, except those over UDP."""
+    hosts_failed: tuple[str, ...] = ()
+    """Endpoint ids of those that did not."""
 
     @property
     def online(self) -> bool:
@@ -92,6 +96,9 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
     named = [host for host in hosts if host.ref.host]
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
     dates = dated > 0 and dated >= valid
+    others = {
+        host.ref.id: _passed(host) for scope in by_scope.values() for host in _over_tcp(scope)
+    }
     alive = background(liveness)
     return VantageStatus(
         quic=alive.quic,
@@ -118,6 +125,8 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
         dates=dates,
         clock_wrong=dates
         or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
+        hosts_passed=sum(others.values()),
+        hosts_failed=tuple(sorted(id for id, passed in others.items() if not passed)),
     )
 
 
@@ -159,10 +168,14 @@ def clock_off(measurement: Measurement) -> bool:
 def _most(listed: list[EndpointView] | None) -> bool | None:
     """Whether most hosts passed. Hosts measured over UDP do not count: they show whether UDP
     passes."""
-    hosts = [host for host in listed or () if protocol(host.ref.protocol).layer != Layer.UDP]
+    hosts = _over_tcp(listed or ())
     if not hosts:
         return None
     return sum(map(_passed, hosts)) * 2 > len(hosts)
+
+
+def _over_tcp(hosts: Sequence[EndpointView]) -> list[EndpointView]:
+    return [host for host in hosts if protocol(host.ref.protocol).layer != Layer.UDP]
 
 
 def _passed(host: EndpointView) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -226,7 +227,9 @@ class RoundJudge:
         if (found := self._statuses.get(key)) is None:
             seen = self._liveness.get(key)
             status = NOTHING_KNOWN if seen is None else vantage_status(seen)
-            found = self._statuses[key] = (status, digest(status))
+            # The hosts are passed on and not read by any rule.
+            read = replace(status, hosts_passed=0, hosts_failed=())
+            found = self._statuses[key] = (status, digest(read))
         return found
 
     def _add_recognised(self, one: StoredLine, seen: Any) -> None:
@@ -264,6 +267,7 @@ class RoundJudge:
         self, one: Stored | StoredLine, m: Any, verdict: Verdict, controls: _Controls
     ) -> None:
         foreign = one.source != OWN_SOURCE
+        here = NOTHING_KNOWN if foreign else self.vantage(m.probe, m.round)
         fact = Fact(
             id=m.id,
             probe=m.probe,
@@ -278,6 +282,8 @@ class RoundJudge:
             target=m.target,
             verdict=verdict,
             control=bool(controls.views),
+            others_passed=here.hosts_passed,
+            others_failed=here.hosts_failed,
             source=one.source,
             catalogue=m.catalogue,
             received=one.received,

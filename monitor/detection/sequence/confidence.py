@@ -21,6 +21,8 @@ from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
 LEAST, MOST = 1, 995
 """Per mille: a fit to some thousand statements cannot justify a more extreme figure."""
 HELD_MOST = 24
+DENSE_PER_MILLE = 900
+"""Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
     "tier": (-4149, -4375, -8307),
@@ -41,6 +43,9 @@ _FITTED: Mapping[str, tuple[int, int, int]] = {
     "nearly_all": (1798, 1380, 590),
     "nobody": (-120, -292, -879),
     "inhibited": (815, 242, -419),
+    "dense": (0, 0, 0),
+    "dense_half_hour": (0, 0, 0),
+    "others_fail": (0, 0, 0),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
 `./scripts/bench confidence --fit` on 2026-11-25 to the simulator's seeds 1 to 3 (three worlds of
@@ -104,6 +109,7 @@ def values(event: Event) -> tuple[int, ...]:
     share = max(1000 * agreeing // max(1, voting) for agreeing, voting in votes)
     agree = max(agreeing for agreeing, _ in votes)
     risen = {each.asn for each in event.networks if each.tier is not Tier.UNCONFIRMED}
+    dense = max((each.dense_per_mille for each in best), default=0) >= DENSE_PER_MILLE
     held, signed = _held(event), signature or signatures
     plain = 0 if signed else held
     many = plain if agree >= 3 and share >= 800 else 0
@@ -125,6 +131,9 @@ def values(event: Event) -> tuple[int, ...]:
         int(not signatures and share >= 800),
         int(agree == 0),
         int(event.inhibited_by is not None),
+        int(dense),
+        int(dense and held >= 3),
+        int("others_fail" in event.against),
     )
 
 

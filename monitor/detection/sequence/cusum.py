@@ -50,6 +50,8 @@ class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Only a part of the target failed."""
     heard: int = 0
     """When it arrived, Unix ms; 0 when that was too late to confirm anything."""
+    others: tuple[str, ...] = ()
+    """Liveness hosts that failed beside it (`monitor.detection.sequence.others`)."""
 
 
 @functools.lru_cache(maxsize=65536)
@@ -145,6 +147,8 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
             new.misses, new.pending, new.good_rounds = new.misses + new.pending, 0, 0
     new.hits += 1
     new.heard = failure.heard
+    if failure.others:
+        new.others = {**new.others, **{h: new.others.get(h, 0) + 1 for h in failure.others}}
     return Track(track.baseline, track.last_good, round, new)
 
 
@@ -171,7 +175,7 @@ def note_failure(
 
 def _clear_notes(new: Suspicion) -> None:
     """Forget an isolated failure of earlier: it is no part of what begins now."""
-    new.techniques, new.rules, new.witnesses = {}, {}, []
+    new.techniques, new.rules, new.witnesses, new.others = {}, {}, [], {}
     new.strong = new.whole = new.part = new.hits = new.misses = 0
 
 

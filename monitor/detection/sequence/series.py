@@ -15,7 +15,7 @@ import msgspec
 
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import baseline, cusum, gates, split
+from monitor.detection.sequence import baseline, cusum, gates, others, split
 from monitor.detection.sequence.cusum import CountedFailure
 from monitor.detection.sequence.state import (
     Baseline,
@@ -59,6 +59,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages on watch (`monitor.detection.sequence.split`)."""
     divided: tuple[str, ...] = ()
     """Those of them that are a blocked part of the network, whose rest is not blocked."""
+    others_fail: bool = False
+    """Innocuous hosts fail beside the target (`monitor.detection.sequence.others`)."""
 
 
 def copy_for_round(network: TargetNetwork) -> TargetNetwork:
@@ -89,6 +91,7 @@ def record(network: TargetNetwork, fact: Fact) -> None:
         outcome=gates.outcome(fact),
         failed_at=known.failed_at if known else 0,
         failed_depth=known.failed_depth if known else -1,
+        usual=others.learnt(known, fact),
     )
 
 
@@ -174,6 +177,7 @@ def _bad(
             technique=str(named or ""),
             part=verdict.state is not State.BLOCKED,
             heard=_timely_arrival(fact, policy),
+            others=others.unusual(network.members[probe], fact, policy),
         )
         track = cusum.fail(track, round, failure, policy)
     else:
@@ -236,7 +240,8 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
     counted: list[int] = []
-    if network.source == OWN_SOURCE:
+    own = network.source == OWN_SOURCE
+    if own:
         on_watch = split.on_watch(network, series, round, policy)
         part = split.divided(network, series, on_watch, len(voting), round, policy)
         if part:
@@ -266,6 +271,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs=needs,
         on_watch=on_watch,
         divided=part,
+        others_fail=own and others.fail_as_well(network, series, agreeing, policy),
     )
 
 
@@ -357,6 +363,7 @@ def promote(
     if (
         network.source == OWN_SOURCE
         and not tally.divided
+        and not tally.others_fail
         and round - series.likely_since >= policy.ms(hold)
         and waited >= policy.ms(hold - policy.retest_round_seconds)
     ):

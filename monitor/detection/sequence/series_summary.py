@@ -171,6 +171,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),
         typed=summary.tally.typed,
+        dense_per_mille=_dense_per_mille(summary.held),
         nats=tuple(
             (probe, nats)
             for probe, track in sorted(held.items())
@@ -181,6 +182,11 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         ),
         spans=spans_since(summary.network.runs, summary.held) if summary.layer == WHOLE else (),
     )
+
+
+def _dense_per_mille(held: Sequence[Suspicion]) -> int:
+    hits = sum(each.hits for each in held)
+    return 1000 * hits // max(1, sum(each.misses for each in held) + hits)
 
 
 def against(
@@ -204,6 +210,7 @@ def against(
         "network_divided": all(summary.tally.divided for summary in seen),
         "no_control": network.source != OWN_SOURCE,
         "no_quorum_for_imports": network.source != OWN_SOURCE,
+        "others_fail": any(summary.tally.others_fail for summary in seen),
         "one_network": len({summary.network.asn for summary in seen}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
         "untyped": not any(cusum.typed(held, policy) for held in best.held),

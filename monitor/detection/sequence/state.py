@@ -17,7 +17,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 5
+STATE_VERSION = 6
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
@@ -74,6 +74,9 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     good_last: int = 0
     heard: int = 0
     """When its newest failure arrived, Unix ms; 0 when that came too late to confirm anything."""
+    others: dict[str, int] = {}
+    """Failures beside which a liveness host failed as well, by host
+    (`monitor.detection.sequence.others`)."""
 
 
 class Track(msgspec.Struct, array_like=True, gc=False):
@@ -128,6 +131,8 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     failed_at: int = 0
     failed_depth: int = -1
     """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
+    usual: dict[str, int] = {}
+    """Per mille of the rounds in which it reached the target and not this liveness host."""
 
 
 class ImportedRuns(msgspec.Struct, array_like=True):

@@ -40,6 +40,8 @@ AGAINST = {
     "distinguished: they alone can never confirm it.",
     "one_network": "Only one network is affected.",
     "one_owner": "All vantages that see it belong to one owner.",
+    "others_fail": "Unrelated hosts fail at the same vantages too, so it may be a fault in the "
+    "network. It is not confirmed while they fail.",
     "untyped": "Only time-outs or the like were seen; a fault in the network looks the same.",
 }
 """Remarks of `monitor.detection.sequence.series_summary.against`."""

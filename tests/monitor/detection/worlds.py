@@ -125,6 +125,7 @@ def fact(
         control=verdict is not UNCONTROLLED if control is None else control,
         source=who.source,
         received=received,
+        others_passed=5,
     )
 
 
