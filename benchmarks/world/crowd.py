@@ -113,7 +113,7 @@ def _follow(
 ) -> None:
     """Fold rounds until an event of a network is confirmed, and count how far it came."""
     # In a large network some vantage has opened an event of its own before.
-    before = {case.event.id: _rank(case.event, asn) for case in state.cases.values()}
+    before = {one.event.id: _rank(one.event, asn) for one in state.open_events.values()}
     highest, at = 0, float("inf")
     for round, facts in rounds:
         state, changed = step(state, round, facts, policy)

@@ -96,7 +96,7 @@ def tried(
             mine = [fact for fact in facts if fact.asn == asn]
             naive.feed(scene.round(n), mine)
             active, n = len(facts), n + 1
-        if any(case.event.tier is not Tier.UNCONFIRMED for case in state.cases.values()):
+        if any(one.event.tier is not Tier.UNCONFIRMED for one in state.open_events.values()):
             continue
         moment = Moment(n, state, naive, active)
         for scenario in scenarios:

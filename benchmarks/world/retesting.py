@@ -149,7 +149,7 @@ def saved(
     rng, asn = random.Random(f"retests {seed}"), networks[0].asn
     both = {WITHOUT: Saved(), WITH: Saved()}
     for at, n, state in moments(scene, tries, rng, policy):
-        if any(case.event.tier is not Tier.UNCONFIRMED for case in state.cases.values()):
+        if any(one.event.tier is not Tier.UNCONFIRMED for one in state.open_events.values()):
             continue
         for name, into in both.items():
             block = scenario.block(asn, at)

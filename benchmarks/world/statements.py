@@ -111,9 +111,9 @@ def quiet_ones(
     for n in range(scene.rounds):
         round = scene.round(n)
         state, _ = step(state, round, scene.facts(n, rng), policy)
-        for case in state.cases.values():
-            if case.event.opened >= warm:
-                ear.hear(case.event, False, behind(scene, case.event.asns[0], round))
+        for one in state.open_events.values():
+            if one.event.opened >= warm:
+                ear.hear(one.event, False, behind(scene, one.event.asns[0], round))
     return ear.stories
 
 
@@ -209,8 +209,8 @@ def _moments(
 
 
 def _open(scene: Scene, state: ServiceState) -> Sequence[Event]:
-    case = state.cases.get(f"{scene.people[0].country} probe")
-    return () if case is None else (case.event,)
+    there = state.open_events.get(f"{scene.people[0].country} probe")
+    return () if there is None else (there.event,)
 
 
 def _played(
