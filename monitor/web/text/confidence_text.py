@@ -25,6 +25,9 @@ _WORDS = {
     "half": "half of the vantages there agree, or more",
     "nearly_all": "nearly all vantages there agree",
     "nobody": "no vantage sees it now",
+    "dense": "nearly all measurements of those that see it fail",
+    "dense_half_hour": "and have for half an hour or longer",
+    "others_fail": "unrelated hosts fail there too",
     "inhibited": "something else may explain it at present",
 }
 _TIERS = {

@@ -34,6 +34,8 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
         event(network(tier=tier), held=100, tier=tier, inhibited_by="service_down"),
         event(bare(tier=tier), held=300, **plain),
         event(bare(tier=tier), held=15, tier=tier),
+        event(bare(tier=tier, dense_per_mille=950), held=40, **plain),
+        event(bare(tier=tier), **{**plain, "against": ("others_fail", "untyped")}),
         event(bare(tier=tier, agreeing=0), held=300, **plain),
         event(bare(tier=tier, agreeing=2, voting=5), held=300, **plain),
     ):
