@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from monitor.alerts import routing, rules, scraping
+from monitor.alerts import routing, rules_file, scraping
 from monitor.broker import mosquitto
 from monitor.broker.mosquitto import Layout
 from monitor.detection.policy import Policy
@@ -66,8 +66,8 @@ def make(environment: Mapping[str, str]) -> None:
         raise OptionError(f"REACHWATCH_PACE: {error}") from None
     certificates(made, Path(environment.get("REACHWATCH_GIVEN") or "/given"), host)
     passwords(made)
-    runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "") or rules.RUNBOOKS
-    put(made / "prometheus/rules.yml", rules.render(policy, url, runbooks), 0o644)
+    runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "") or rules_file.RUNBOOKS
+    put(made / "prometheus/rules.yml", rules_file.render(policy, url, runbooks), 0o644)
     put(made / "prometheus/prometheus.yml", scraping.render(policy), 0o644)
     heartbeat = _url(environment, "REACHWATCH_HEARTBEAT", "")
     routes = routing.render(policy, webhook, heartbeat)

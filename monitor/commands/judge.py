@@ -24,12 +24,12 @@ from monitor.commands.measurement_files import (
     read_files,
 )
 from monitor.commands.terminal import table
-from monitor.detection.facts.background import background
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.judge.round_facts import nearest_controls
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Verdict
+from monitor.detection.observed.background import background
 from monitor.interop import files
 from monitor.interop.fingerprints.directory import load
 from probes.wire.codec import WireError, read_lines

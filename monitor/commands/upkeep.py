@@ -25,7 +25,7 @@ def run(given: argparse.Namespace) -> int:
     match given.command:
         case "rules":
             # Imported here: no other command needs it.
-            from monitor.alerts.rules import requested_file
+            from monitor.alerts.rules_file import requested_file
 
             sys.stdout.write(requested_file(given))
             return 0

@@ -18,8 +18,8 @@ from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.throttle import THROTTLE_RULES
 from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.udp import UDP_RULES
-from monitor.detection.layers.vantage import VANTAGE_RULES
 from monitor.detection.rule import Rule
+from monitor.detection.vantage_rules import VANTAGE_RULES
 
 RULES_VERSION = "3"
 ALL_RULES: tuple[Rule[Any], ...] = (

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.model import Layer, State, Technique, layer_of
+from monitor.detection.observed.kinds import Kind
 
 F = TypeVar("F")
 

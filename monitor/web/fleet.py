@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from monitor.detection.facts.liveness import vantage_status
 from monitor.detection.model import Event, State
+from monitor.detection.observed.liveness import vantage_status
 from monitor.store.reading.counts import StateCount
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.present import Present

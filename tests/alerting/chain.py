@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from monitor.alerts import routing, rules, scraping
+from monitor.alerts import routing, rules_file, scraping
 from monitor.alerts.alert import as_yaml
 from monitor.detection.model import Event, State
 from monitor.detection.policy import Policy
@@ -208,7 +208,7 @@ class Chain:
     def start_alerting(self, hook: str) -> None:
         at = {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
         files = {
-            "rules.yml": rules.render(POLICY, PUBLIC_URL),
+            "rules.yml": rules_file.render(POLICY, PUBLIC_URL),
             "prometheus.yml": as_yaml(scraping.document(POLICY, [at["web"]], at["alertmanager"])),
             "alertmanager.yml": routing.render(POLICY, f"{hook}hook", f"{hook}beat"),
         }

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts.rules import render
+from monitor.alerts.rules_file import render
 from monitor.detection.policy import Policy
 
 STEP = 30

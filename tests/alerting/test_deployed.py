@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts import routing, rules, scraping
+from monitor.alerts import routing, rules_file, scraping
 from monitor.detection.policy import Policy
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PLACEHOLDER = "http://127.0.0.1:9095/"
 MADE = {
-    "prometheus/rules.yml": rules.render(Policy(), "http://127.0.0.1:8080"),
+    "prometheus/rules.yml": rules_file.render(Policy(), "http://127.0.0.1:8080"),
     "prometheus/prometheus.yml": scraping.render(Policy()),
     "alertmanager/alertmanager.yml": routing.render(Policy(), PLACEHOLDER),
 }
@@ -28,7 +28,7 @@ def test_files_are_as_generated(name: str) -> None:
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     books = {path.stem for path in (DEPLOY / "runbooks").glob("*.md")} - {"README"}
-    assert books == {alert.name for alert in rules.alerts(Policy())}
+    assert books == {alert.name for alert in rules_file.alerts(Policy())}
 
 
 def test_runbooks_are_complete() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from monitor.alerts import routing, rules, scraping
+from monitor.alerts import routing, rules_file, scraping
 from monitor.alerts.alert import as_yaml
 from monitor.broker.mosquitto import CONFIGURATION, PROBES, Layout, write_configuration
 from monitor.detection.policy import Policy
@@ -121,7 +121,7 @@ class Fleet:
         )
         folder.mkdir()
         files = {
-            "rules.yml": rules.render(policy, self.url),
+            "rules.yml": rules_file.render(policy, self.url),
             "prometheus.yml": as_yaml(
                 scraping.document(policy, [f"{HOME}:{HTTP_PORT}"], ALERTMANAGER)
             ),

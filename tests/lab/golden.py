@@ -21,9 +21,6 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.facts.endpoint_context import endpoint_context
-from monitor.detection.facts.liveness import vantage_status, with_clock
-from monitor.detection.facts.view import view
 from monitor.detection.judge.endpoint import judge_endpoint
 from monitor.detection.judge.target import Control, judge, online_controls
 from monitor.detection.layers.app import app_facts
@@ -34,6 +31,9 @@ from monitor.detection.layers.tcp import tcp_facts
 from monitor.detection.layers.throttle import transfer_facts
 from monitor.detection.layers.tls import tls_facts
 from monitor.detection.model import Verdict
+from monitor.detection.observed.endpoint_context import endpoint_context
+from monitor.detection.observed.liveness import vantage_status, with_clock
+from monitor.detection.observed.view import view
 from probes.wire.codec import decode, read_lines
 from probes.wire.measurement import Measurement
 from tests.lab.cases import BY_NAME

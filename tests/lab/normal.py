@@ -13,7 +13,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
-from monitor.detection.facts.ranges import special_range
+from monitor.detection.observed.ranges import special_range
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement
 from tests.lab.plan import Plan, Service

@@ -12,7 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from monitor.detection.facts.kinds import (
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.imported.record import Helper
+from monitor.detection.imported.rules import BOGON, FOREIGN, NO_WORD, PAGE
+from monitor.detection.model import Layer
+from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
     dns_kind,
@@ -20,11 +24,7 @@ from monitor.detection.facts.kinds import (
     tcp_kind,
     tls_kind,
 )
-from monitor.detection.facts.ranges import special_range
-from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.imported.record import Helper
-from monitor.detection.imported.rules import BOGON, FOREIGN, NO_WORD, PAGE
-from monitor.detection.model import Layer
+from monitor.detection.observed.ranges import special_range
 from probes.wire.observation import (
     AppExchange,
     DNSLookup,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import Rule
 
 _OPEN = State.INCONCLUSIVE

@@ -11,10 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.path import path_remarks
-from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, over_udp, page_facts
 from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts, needed_layer
 from monitor.detection.layers.http import HTTP_RULES, http_facts
@@ -24,6 +20,10 @@ from monitor.detection.layers.throttle import THROTTLE_RULES, transfer_facts
 from monitor.detection.layers.tls import TLS_RULES, tls_facts
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.path import path_remarks
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, first
 from probes.wire.protocol import protocol
 

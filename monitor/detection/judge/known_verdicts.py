@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.facts.background import RoundBackground
 from monitor.detection.model import Verdict
+from monitor.detection.observed.background import RoundBackground
 from probes.wire.codec import decode
 from probes.wire.measurement import Measurement
 from probes.wire.observation import (

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.detection.facts.ranges import family
 from monitor.detection.judge.endpoint import AddressJudgement, EndpointJudgement
 from monitor.detection.model import State
+from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef
 
 Judged = tuple[EndpointRef, EndpointJudgement]

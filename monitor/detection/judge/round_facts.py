@@ -19,15 +19,6 @@ from typing import Any
 
 import msgspec
 
-from monitor.detection.facts.background import RoundBackground, background
-from monitor.detection.facts.liveness import (
-    VantageStatus,
-    beside,
-    clock_off,
-    control_view,
-    vantage_status,
-)
-from monitor.detection.facts.view import EndpointView
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.imported import verdict as imported
 from monitor.detection.imported.record import record_of
@@ -39,6 +30,15 @@ from monitor.detection.judge.known_verdicts import (
 )
 from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
+from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.liveness import (
+    VantageStatus,
+    beside,
+    clock_off,
+    control_view,
+    vantage_status,
+)
+from monitor.detection.observed.view import EndpointView
 from monitor.detection.policy import Policy
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role

@@ -11,22 +11,22 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from monitor.detection.all_rules import ALL_RULES
-from monitor.detection.facts.background import NO_BACKGROUND, RoundBackground, background
-from monitor.detection.facts.endpoint_context import endpoint_context
-from monitor.detection.facts.liveness import (
+from monitor.detection.fingerprints import OWN, Fingerprints
+from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
+from monitor.detection.judge.partial import parts
+from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
+from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
+from monitor.detection.observed.endpoint_context import endpoint_context
+from monitor.detection.observed.liveness import (
     VantageStatus,
     beside,
     control_view,
     vantage_status,
     with_clock,
 )
-from monitor.detection.facts.view import EndpointView, view
-from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
-from monitor.detection.judge.partial import parts
-from monitor.detection.layers.vantage import UNSEEN, VANTAGE_RULES
-from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
+from monitor.detection.observed.view import EndpointView, view
 from monitor.detection.rule import first
+from monitor.detection.vantage_rules import UNSEEN, VANTAGE_RULES
 from probes.wire.measurement import Measurement
 
 Control = tuple[Measurement, Sequence[Measurement]]

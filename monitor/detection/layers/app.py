@@ -12,11 +12,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
-from monitor.detection.facts.kinds import Kind, app_kind, icmp_evidence
-from monitor.detection.facts.view import AddressView
 from monitor.detection.layers.http import HTTPFacts
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from monitor.detection.facts.background import UNANSWERED
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, reach
-from monitor.detection.facts.kinds import (
+from monitor.detection.layers.app import spoke
+from monitor.detection.layers.http import same_as_control
+from monitor.detection.layers.tls import TLSFacts
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import UNANSWERED
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
+from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     DEATHS,
     Kind,
@@ -21,13 +25,9 @@ from monitor.detection.facts.kinds import (
     quic_kind,
     tls_kind,
 )
-from monitor.detection.facts.liveness import VantageStatus
-from monitor.detection.facts.ranges import special_place
-from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView
-from monitor.detection.layers.app import spoke
-from monitor.detection.layers.http import same_as_control
-from monitor.detection.layers.tls import TLSFacts
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.ranges import special_place
+from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView
 from monitor.detection.rule import Rule, background_fails
 from probes.wire.observation import DNSLookup
 from probes.wire.protocol import Transport, protocol

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
-from monitor.detection.facts.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
-from monitor.detection.facts.liveness import foreign_host
-from monitor.detection.facts.pages import alike
-from monitor.detection.facts.view import AddressView
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
+from monitor.detection.observed.liveness import foreign_host
+from monitor.detection.observed.pages import alike
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import HTTPExchange
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, StepFacts, reach
-from monitor.detection.facts.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
-from monitor.detection.facts.view import AddressView
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import (
     Rule,
     background_fails,

@@ -17,10 +17,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach
-from monitor.detection.facts.kinds import Kind, http_kind, transfer_kind
-from monitor.detection.facts.view import AddressView
 from monitor.detection.model import State, Technique
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach
+from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, speed, times_faster

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from monitor.detection.facts.endpoint_context import (
+from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
     Reach,
     StepFacts,
     reach,
 )
-from monitor.detection.facts.kinds import (
+from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     DEATHS,
     Kind,
@@ -25,8 +26,7 @@ from monitor.detection.facts.kinds import (
     reached,
     tls_kind,
 )
-from monitor.detection.facts.view import AddressView
-from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import Contrast
 

@@ -5,10 +5,10 @@ missing answer accuses only where another host answered over UDP at the same por
 
 from __future__ import annotations
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import (
     Rule,
     background_fails,

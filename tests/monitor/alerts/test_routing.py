@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor.alerts.routing import document, render
-from monitor.alerts.rules import alerts
+from monitor.alerts.rules_file import alerts
 from monitor.detection.policy import Policy
 
 pytestmark = pytest.mark.needs("prometheus-alertmanager")

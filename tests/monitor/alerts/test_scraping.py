@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts import rules, scraping
+from monitor.alerts import rules_file, scraping
 from monitor.detection.policy import Policy
 
 pytestmark = pytest.mark.needs("promtool")
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("promtool")
 @pytest.mark.parametrize("pace", [1, 10, 600])
 def test_prometheus_accepts_it(tmp_path: Path, pace: int) -> None:
     policy = Policy(pace=pace)
-    (tmp_path / "rules.yml").write_text(rules.render(policy, "http://x"))
+    (tmp_path / "rules.yml").write_text(rules_file.render(policy, "http://x"))
     path = tmp_path / "prometheus.yml"
     path.write_text(scraping.render(policy))
     run = subprocess.run(

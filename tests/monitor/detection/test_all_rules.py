@@ -7,7 +7,6 @@ import re
 import pytest
 
 from monitor.detection.all_rules import ALL_RULES, RULES_VERSION, rule_named
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import APP_RULES
 from monitor.detection.layers.dns import DNS_RULES
 from monitor.detection.layers.http import HTTP_RULES
@@ -16,6 +15,7 @@ from monitor.detection.layers.tcp import TCP_RULES
 from monitor.detection.layers.tls import TLS_RULES
 from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.model import Layer, State, Technique, layer_of
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import Rule, first
 
 BY_LAYER = {

@@ -9,9 +9,9 @@ DETECTION = Path(__file__).parents[3] / "monitor" / "detection"
 FLOORS = (
     "model policy",
     "fingerprints",
-    "facts",
+    "observed",
     "rule",
-    "layers",
+    "layers vantage_rules",
     "all_rules",
     "judge",
     "sequence",

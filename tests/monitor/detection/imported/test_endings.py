@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.imported.endings import Ending, EndpointObservations, RunContext, ending
 from monitor.detection.imported.rules import BOGON, NO_WORD, PAGE
 from monitor.detection.model import Layer
+from monitor.detection.observed.kinds import Kind
 from probes.wire.observation import HTTPExchange, Known
 from tests.monitor.detection.imported.runs import dial, fetch, handshake, lookup, spoken
 

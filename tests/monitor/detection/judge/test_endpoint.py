@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import endpoint_context
-from monitor.detection.facts.liveness import vantage_status
-from monitor.detection.facts.view import view
 from monitor.detection.judge.endpoint import EndpointJudgement, judge_endpoint
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State
+from monitor.detection.observed.endpoint_context import endpoint_context
+from monitor.detection.observed.liveness import vantage_status
+from monitor.detection.observed.view import view
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import CHAT, app

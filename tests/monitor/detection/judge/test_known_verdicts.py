@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from monitor.detection.facts.background import NO_BACKGROUND
 from monitor.detection.judge import known_verdicts
 from monitor.detection.judge.known_verdicts import KnownVerdicts, digest, measurement_of, recognise
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
 from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
+from monitor.detection.observed.background import NO_BACKGROUND
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Role

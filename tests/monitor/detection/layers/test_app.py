@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach, endpoint_context
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import vantage_status
-from monitor.detection.facts.view import view
 from monitor.detection.layers.app import APP_RULES, AppFacts, app_facts, clear_page, page_facts
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.endpoint_context import Reach, endpoint_context
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.liveness import vantage_status
+from monitor.detection.observed.view import view
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation

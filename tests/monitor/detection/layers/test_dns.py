@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, endpoint_context
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import vantage_status
-from monitor.detection.facts.view import view
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.dns import DNS_RULES, LookupFacts, lookup_facts
 from monitor.detection.model import Verdict
+from monitor.detection.observed.endpoint_context import EndpointContext, Reach, endpoint_context
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.liveness import vantage_status
+from monitor.detection.observed.view import view
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.measurement import Vantage

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.http import HTTP_RULES, HTTPFacts
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 from probes.net.page_shape import page_shape
 from tests.monitor.detection.scenes import (

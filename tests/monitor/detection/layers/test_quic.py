@@ -8,14 +8,14 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from monitor.detection.facts.background import RoundBackground, background
-from monitor.detection.facts.endpoint_context import Reach, endpoint_context
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import VantageStatus
-from monitor.detection.facts.view import view
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.quic import QUIC_RULES, QUICFacts, quic_facts
 from monitor.detection.model import State, Verdict
+from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.endpoint_context import Reach, endpoint_context
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.view import view
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation, Certificate, QUICHandshake

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.tcp import TCP_RULES, TCPFacts
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 
 

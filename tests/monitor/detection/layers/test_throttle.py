@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.liveness import VantageStatus
-from monitor.detection.facts.view import EndpointView
 from monitor.detection.judge.endpoint import EndpointContext
 from monitor.detection.layers.throttle import THROTTLE_RULES, TransferFacts, transfer_facts
 from monitor.detection.model import Layer, Share, State, Technique, Tier
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.view import EndpointView
 from monitor.detection.rule import first
 from probes.wire.failure import Failure
 from tests.monitor.detection.scenes import (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.kinds import DEATHS, Kind
 from monitor.detection.layers.tls import TLS_RULES, TLSFacts
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import DEATHS, Kind
 from monitor.detection.rule import first
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.endpoint_context import Reach
-from monitor.detection.facts.kinds import Kind
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.layers.udp import UDP_RULES
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import first
 
 

@@ -1,4 +1,4 @@
-"""Rules about the vantage itself: who is asked before anyone is accused."""
+"""Rules about the vantage itself: what is asked before anyone is accused."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.liveness import VantageStatus
-from monitor.detection.layers.vantage import VANTAGE_RULES
+from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.rule import first
+from monitor.detection.vantage_rules import VANTAGE_RULES
 
 
 @pytest.mark.parametrize(

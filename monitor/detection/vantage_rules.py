@@ -5,8 +5,8 @@ whose connections are all changed, shows nothing about one service.
 
 from __future__ import annotations
 
-from monitor.detection.facts.liveness import VantageStatus
 from monitor.detection.model import State
+from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.rule import Rule
 
 UNSEEN = "vantage.liveness_unseen"

@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.detection.facts.kinds import Kind, dns_kind, quic_kind, reached, tcp_kind, tls_kind
-from monitor.detection.facts.view import SYSTEM
+from monitor.detection.observed.kinds import Kind, dns_kind, quic_kind, reached, tcp_kind, tls_kind
+from monitor.detection.observed.view import SYSTEM
 from probes.wire.measurement import LIVENESS_TARGETS
 from probes.wire.observation import Contrast
 

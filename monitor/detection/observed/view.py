@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar, assert_never
 
-from monitor.detection.facts.kinds import (
+from monitor.detection.observed.kinds import (
     Kind,
     app_kind,
     dns_kind,
@@ -20,7 +20,7 @@ from monitor.detection.facts.kinds import (
     tcp_kind,
     tls_kind,
 )
-from monitor.detection.facts.ranges import family
+from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
     AppExchange,

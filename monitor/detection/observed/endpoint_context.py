@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import VantageStatus
-from monitor.detection.facts.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from probes.wire.observation import HTTPExchange
 
 AFTER_TRIGGER = "after_trigger"

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.kinds import (
+from monitor.detection.judge.target import judge
+from monitor.detection.observed.kinds import (
     Kind,
     dns_kind,
     http_kind,
@@ -16,7 +17,6 @@ from monitor.detection.facts.kinds import (
     tcp_kind,
     tls_kind,
 )
-from monitor.detection.judge.target import judge
 from probes.wire.failure import Failure
 from probes.wire.observation import DNSReply
 from tests.monitor.detection.scenes import (

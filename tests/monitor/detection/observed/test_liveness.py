@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.detection.facts.liveness import foreign_host, vantage_status, with_clock
+from monitor.detection.observed.liveness import foreign_host, vantage_status, with_clock
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
 from tests.monitor.detection.scenes import (

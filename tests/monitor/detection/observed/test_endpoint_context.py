@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.detection.facts.endpoint_context import EndpointContext, Reach, endpoint_context, reach
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.liveness import vantage_status
-from monitor.detection.facts.view import view
 from monitor.detection.layers.tcp import tcp_facts
 from monitor.detection.layers.tls import tls_facts
+from monitor.detection.observed.endpoint_context import (
+    EndpointContext,
+    Reach,
+    endpoint_context,
+    reach,
+)
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.liveness import vantage_status
+from monitor.detection.observed.view import view
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.scenes import (

@@ -12,8 +12,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.ranges import special_range
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.ranges import special_range
 from probes.wire.observation import PathHop, PathTrace
 
 _HELLO = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.facts.view import answers, proven, view
+from monitor.detection.observed.view import answers, proven, view
 from probes.wire.failure import Failure
 from probes.wire.observation import (
     AppExchange,

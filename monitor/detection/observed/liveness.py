@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from monitor.detection.facts.background import RoundBackground, background
-from monitor.detection.facts.kinds import (
+from monitor.detection.fingerprints import redirect_host
+from monitor.detection.model import Layer
+from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
     app_kind,
@@ -20,10 +22,8 @@ from monitor.detection.facts.kinds import (
     http_kind,
     tls_kind,
 )
-from monitor.detection.facts.ranges import special_place
-from monitor.detection.facts.view import AddressView, EndpointView, view
-from monitor.detection.fingerprints import redirect_host
-from monitor.detection.model import Layer
+from monitor.detection.observed.ranges import special_place
+from monitor.detection.observed.view import AddressView, EndpointView, view
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
 from probes.wire.protocol import Transport, protocol
 
@@ -42,7 +42,7 @@ class VantageStatus:
     """Whether QUIC of others passed in the same round."""
     resolver_troubled: bool = False
     """The resolver fails innocuous names, or answers others only when it is asked again
-    (`monitor.detection.facts.background`)."""
+    (`monitor.detection.observed.background`)."""
     flows_troubled: bool = False
     """Connections of others die at random."""
     families: frozenset[int] = frozenset()

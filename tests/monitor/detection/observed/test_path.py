@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.facts.kinds import Kind
-from monitor.detection.facts.path import path_remarks
 from monitor.detection.judge.target import judge
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.path import path_remarks
 from probes.wire.failure import Failure
 from probes.wire.observation import PathHop, PathTrace, Purpose
 from tests.monitor.detection.scenes import A1, INNOCUOUS, alive, control, dns, measured, tcp, tls

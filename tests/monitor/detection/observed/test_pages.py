@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.facts.pages import alike
+from monitor.detection.observed.pages import alike
 from probes.net.page_shape import page_shape
 from probes.wire.observation import HTTPExchange
 from tests.monitor.detection.scenes import http

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.detection.facts.ranges import family, special_place, special_range
+from monitor.detection.observed.ranges import family, special_place, special_range
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.alerts import routing, rules, scraping
-from monitor.alerts.rules import alerts, document, render
+from monitor.alerts import routing, rules_file, scraping
+from monitor.alerts.rules_file import alerts, document, render
 from monitor.commands.main import main
 from monitor.detection.policy import Policy
 
@@ -115,7 +115,7 @@ def test_each_file(capsys: pytest.CaptureFixture[str]) -> None:
     site = ("--public-url", "https://r.example", "--runbooks", "https://r.example/books")
     assert printed(capsys, *pace, *site)[:2] == (
         0,
-        rules.render(policy, "https://r.example", "https://r.example/books"),
+        rules_file.render(policy, "https://r.example", "https://r.example/books"),
     )
     assert printed(capsys, *pace, "--prometheus")[:2] == (0, scraping.render(policy))
     given = ("--alertmanager", "--webhook", URL, "--heartbeat", URL)

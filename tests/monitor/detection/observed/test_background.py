@@ -7,10 +7,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.detection.facts.background import NO_BACKGROUND, RoundBackground, StepTally, background
 from monitor.detection.judge.round_facts import RoundJudge, facts_of
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Stored, StoredLine
+from monitor.detection.observed.background import (
+    NO_BACKGROUND,
+    RoundBackground,
+    StepTally,
+    background,
+)
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
