@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from benchmarks.world.faults import HOUR_MS
 from monitor.detection.model import Fact
 from monitor.detection.sequence import gates
+from monitor.detection.sequence.state import VantageOutcome
 
 IN_A_ROW, WINDOW, OONI = "3 in a row", "> 50 % in an hour", "OONI's CUSUM"
 RULES = (IN_A_ROW, WINDOW, OONI)
@@ -51,9 +52,9 @@ class Naive:
             self._ended(hour)
         for fact in facts:
             outcome = gates.outcome(fact)
-            if outcome not in (gates.GOOD, gates.BAD):
+            if outcome not in (VantageOutcome.GOOD, VantageOutcome.BAD):
                 continue
-            bad = outcome == gates.BAD
+            bad = outcome is VantageOutcome.BAD
             self._streaks[fact.probe] = self._streaks.get(fact.probe, 0) + 1 if bad else 0
             total, failed = total + 1, failed + bad
             self._scores.append(int(bad))
