@@ -297,6 +297,11 @@ def _add_upkeep(top: Parser) -> None:
         default="7d",
     )
     new.option("--public-url", "URL at which probes reach this monitor", metavar="URL")
+    new.option(
+        "--container",
+        "print the command of a container that enrols itself, instead of the token",
+        read=truth,
+    )
     _store(token.command("list", "list all tokens"))
     revoke = token.command("revoke", "revoke a token, so that no more probes can enrol with it")
     _store(revoke)

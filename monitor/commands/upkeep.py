@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from monitor.commands import invitation
 from monitor.commands.terminal import table
 from monitor.enrolment import new_token
 from monitor.paths import PUBLIC_URL, database_url
@@ -101,13 +102,18 @@ async def _token_new(given: argparse.Namespace, database: Database) -> int:
     except ValueError as error:
         raise OptionError(str(error)) from None
     await database.registry.add_token(token)
-    print(text)
-    if sys.stderr.isatty():
+    if warning := invitation.unreachable(url):
+        print(f"reachwatch: {warning}", file=sys.stderr)
+    print(invitation.container_line(text) if given.container else text)
+    if given.container:
         print(
-            "This token is not shown again. On the probe's machine, run: reachprobe join TOKEN. "
-            f"It enrols at {url}, {given.uses} time(s), and expires {rfc3339(token.expires)}.",
+            "HASH is printed by `docker run --rm reachprobe consent`; CC and N are the country and "
+            "the AS number of the volunteer's network.",
             file=sys.stderr,
         )
+    elif sys.stderr.isatty():
+        print(*invitation.commands(text, given.uses, token.expires), sep="\n", file=sys.stderr)
+        invitation.print_qr_code(text, sys.stderr)
     return 0
 
 

@@ -41,6 +41,22 @@ def test_the_life_of_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert run(capsys, "probes", "list", *data)[1].startswith("id  role")
 
 
+def test_a_token_that_leads_nowhere_is_warned_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--data", str(tmp_path))
+    _, out, said = run(capsys, "token", "new", *data)
+    assert parse_token(out).url == "http://127.0.0.1:8080"
+    assert "which only this machine can reach" in said
+    assert "--public-url" in said
+    url = ("--public-url", "https://reach.example")
+    assert run(capsys, "token", "new", *data, *url)[2] == ""
+    _, out, said = run(capsys, "token", "new", *data, *url, "--container")
+    assert out.startswith("docker run ")
+    assert out.count("\n") == 1
+    assert "HASH is printed by" in said
+
+
 def test_an_owner_with_control_characters_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
