@@ -19,12 +19,13 @@ from monitor.broker.mosquitto import Layout
 from monitor.enrolment import Enrolled, enrol, new_token
 from monitor.paths import ensure_secret
 from monitor.store.database import open_database
+from monitor.store.registry import Registry
 from probes.cli import consent
 from probes.delivery import enrolment
 from probes.runtime.clock import wall_clock
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, free_port
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, eventually
 
 CATALOGUE = """
 id = "laboratory"
@@ -62,6 +63,7 @@ class Fleet:
         self.database = f"sqlite+aiosqlite:///{directory / 'store.db'}"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.collector = collector
+        self.interval = "0.4"
         self._catalogue = directory / "catalogue"
         (self._catalogue / "services").mkdir(parents=True)
         for name, text in (
@@ -84,7 +86,7 @@ class Fleet:
         )
 
     async def prepare(self) -> None:
-        """Make the store, enrol the probe, write mosquitto's files."""
+        """Make the store, enrol the probe, write the broker's files."""
         database = await open_database(self.database)
         try:
             now = wall_clock()
@@ -96,16 +98,11 @@ class Fleet:
             secret = parse_token(text).secret
             enrolled = await enrol(database.registry, token.id, secret, now)
             assert isinstance(enrolled, Enrolled)
-            monitor_secret = ensure_secret(self.directory / "monitor.secret")
-            mosquitto.write_configuration(self.directory, self.layout, monitor_secret)
-            passwords = mosquitto.Passwords(
-                self.directory / mosquitto.PROBES, database.registry, lambda: None
-            )
-            await passwords.refresh()
+            secret = ensure_secret(self.directory / "monitor.secret")
+            broker = await self.configure_broker(database.registry, enrolled, secret)
         finally:
             await database.close()
         self.state.mkdir(exist_ok=True)
-        broker = (f"mqtt://127.0.0.1:{self.layout.probes_port}",)
         enrolment.save(
             self.state,
             enrolment.Enrolment(
@@ -113,29 +110,50 @@ class Fleet:
             ),
         )
 
-    def start(self, name: str) -> None:
-        """Start one of `broker`, `collector`, `probe`."""
-        commands = {
+    async def configure_broker(
+        self, registry: Registry, enrolled: Enrolled, secret: str
+    ) -> tuple[str, ...]:
+        """Write the files of the broker, where the monitor's user has this secret. Returns the
+        URLs that the probe uses."""
+        mosquitto.write_configuration(self.directory, self.layout, secret)
+        passwords = mosquitto.Passwords(self.directory / mosquitto.PROBES, registry, lambda: None)
+        await passwords.refresh()
+        return (f"mqtt://127.0.0.1:{self.layout.probes_port}",)
+
+    def commands(self) -> dict[str, list[str]]:
+        """How each process is started."""
+        return {
             "broker": [PROGRAM, "-c", str(self.directory / mosquitto.CONFIGURATION)],
-            "collector": [
-                *self.collector,
-                *("--database", self.database),
-                *("--catalogue", str(self._catalogue)),
-                *("--broker", f"mqtt://127.0.0.1:{self.layout.monitor_port}"),
-                *("--mqtt-secret-file", str(self.directory / "monitor.secret")),
-            ],
+            "collector": self.collecting(f"mqtt://127.0.0.1:{self.layout.monitor_port}"),
             "probe": [
                 *(sys.executable, "-m", "probes", "run", "--allow-private"),
                 *("--state", str(self.state), "--catalogue", str(self._catalogue)),
-                *("--interval", "0.4", "--country", "RU", "--asn", "64501"),
+                *("--interval", self.interval, "--country", "RU", "--asn", "64501"),
                 *("--accept-risks", consent.digest()),
             ],
         }
+
+    def collecting(self, broker: str) -> list[str]:
+        """The command that collects from this broker."""
+        return [
+            *self.collector,
+            *("--database", self.database),
+            *("--catalogue", str(self._catalogue)),
+            *("--broker", broker),
+            *("--mqtt-secret-file", str(self.directory / "monitor.secret")),
+        ]
+
+    def start(self, name: str) -> None:
+        """Start one of the processes."""
         log = (self.directory / f"{name}.log").open("ab")
         out = self.printed.open("ab") if name == "probe" else log
         try:
             self.processes[name] = subprocess.Popen(
-                commands[name], stdin=subprocess.DEVNULL, stdout=out, stderr=log, env=os.environ
+                self.commands()[name],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=log,
+                env=os.environ,
             )
         finally:
             log.close()
@@ -152,6 +170,16 @@ class Fleet:
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+    async def drain(self) -> None:
+        """End the probe properly, and start it again if it did not get rid of everything, with
+        rounds so rare that its spool becomes empty however slow the machine is."""
+        self.kill("probe", 15)
+        if self.unacknowledged():
+            self.interval = "86400"
+            self.start("probe")
+            await eventually(lambda: self.unacknowledged() == 0, "the spool drains", pause=0.05)
+            self.kill("probe", 15)
 
     def unacknowledged(self) -> int:
         """Measurements on the probe's disk that wait for their acknowledgement."""

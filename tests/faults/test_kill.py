@@ -43,12 +43,7 @@ async def flowing(fleet: Fleet, more: int) -> None:
 async def drained(fleet: Fleet) -> tuple[set[str], Counter[str]]:
     """Start again what was killed, end the probe properly, and read both sides."""
     await flowing(fleet, 3)
-    fleet.kill("probe", 15)
-    if fleet.unacknowledged():
-        # It had five seconds to flush; a new start sends the rest.
-        fleet.start("probe")
-        await eventually(lambda: fleet.unacknowledged() == 0, "the spool drains", pause=0.05)
-        fleet.kill("probe", 15)
+    await fleet.drain()
     return fleet.taken(), Counter(fleet.stored())
 
 
