@@ -112,6 +112,7 @@ class VantageOutcome(StrEnum):
     DOWN = "down"
     """It fails, and so does the control."""
     OFFLINE = "offline"
+    """Its liveness says that it was offline, or it is behind a sign-in page."""
     UNSEEN = "unseen"
     """It fails, and whether the vantage was online is not known."""
     UNKNOWN = "unknown"

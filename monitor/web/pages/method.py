@@ -27,7 +27,7 @@ from monitor.detection.sequence.confidence import TERMS
 from monitor.web.api.forms import inert
 from monitor.web.render import render
 from monitor.web.site import SITE
-from monitor.web.text import event_text, words
+from monitor.web.text import words
 
 
 async def page(request: web.Request) -> web.Response:
@@ -287,6 +287,6 @@ def everything(policy: Policy) -> dict[str, Any]:
         "techniques": [msgspec.to_builtins(each) for each in techniques()],
         "states": {str(state): said for state, said in states().items()},
         "policy": msgspec.to_builtins(policy),
-        "gates": event_text.INHIBITED,
+        "gates": words.GATES,
         "evidence": words.EVIDENCE,
     }

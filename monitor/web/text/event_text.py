@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.web.text.words import (
+    GATES,
     TIER_KINDS,
     between,
     counted,
@@ -45,13 +46,6 @@ AGAINST = {
     "untyped": "Only time-outs or the like were seen; a fault in the network looks the same.",
 }
 """Remarks of `monitor.detection.sequence.series_summary.against`."""
-INHIBITED = {
-    "asn_dark": "the whole network is cut off, so nothing can be said of one service",
-    "country_dark": "the whole country is cut off, so nothing can be said of one service",
-    "endpoint_stale": "the same address fails from several countries and from their controls",
-    "service_down": "the service fails from the control or in other countries too",
-}
-"""Gates of `monitor.detection.sequence.gates`."""
 TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
 FUNCTIONS = {"web": "web client", "site": "website", "api": "API", "dc": "data centres"}
 """What people call functions of the catalogue whose id is no usual word."""
@@ -61,7 +55,7 @@ _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 def gate(word: str) -> str:
     """Why an event pages nobody, or was retracted."""
-    return INHIBITED.get(word, word.replace("_", " "))
+    return GATES.get(word, word.replace("_", " "))
 
 
 def extent(word: str) -> str:

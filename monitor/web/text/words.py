@@ -174,12 +174,13 @@ PREFIXES = {
 }
 """Evidence remarks with a value after a colon."""
 GATES = {
-    "": "open",
-    "service_down": "shut: the service fails in other countries too",
-    "country_dark": "shut: most vantages of the country are offline",
-    "asn_dark": "shut: most vantages of the network are offline",
-    "endpoint_stale": "shut: it fails together with its control in other countries",
+    "asn_dark": "most vantages of the network are offline, so nothing can be said of one service",
+    "country_dark": "most vantages of the country are offline, so nothing can be said of one "
+    "service",
+    "endpoint_stale": "the same address fails from several countries and from their controls",
+    "service_down": "the service fails from the control or in other countries too",
 }
+"""Why failures do not count (`monitor.detection.sequence.gates`)."""
 VANTAGE_OUTCOMES = {
     "": "said nothing",
     "failed": "failed",
@@ -350,7 +351,7 @@ def duration_text(milliseconds: int) -> str:
 
 def gate(reason: str) -> str:
     """Why failures did not count in a round."""
-    return GATES.get(reason, f"shut: {reason}")
+    return f"shut: {GATES.get(reason, reason)}" if reason else "open"
 
 
 def vantage_outcome(text: str) -> str:

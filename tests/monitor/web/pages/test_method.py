@@ -13,7 +13,7 @@ from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.model import State, Technique
 from monitor.detection.policy import Policy
 from monitor.web.pages import method
-from monitor.web.text import event_text, words
+from monitor.web.text import words
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world.site import Client
 
@@ -26,7 +26,7 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
         assert f"rule-{rule.id}" in ids
     for name in Policy.__struct_fields__:
         assert f"policy-{name}" in ids
-    for gate in event_text.INHIBITED:
+    for gate in words.GATES:
         assert f"gate-{gate}" in ids
     for remark in words.EVIDENCE:
         assert f"remark-{remark}" in ids

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.sequence import events as detector
 from monitor.detection.sequence import gates, series_summary
-from monitor.web.text import event_text
+from monitor.web.text import event_text, words
 from tests.world import site as world
 
 EVENTS = {event.id: event for event in world.events()}
@@ -44,8 +44,8 @@ def test_every_gate_has_words() -> None:
     made |= _strings(gates.fails_in_other_countries, ast.Return)
     made = {word for word in made if "_" in word}
     assert "service_down" in made
-    assert made == set(event_text.INHIBITED)
-    assert set(event_text.INHIBITED) >= detector.PROVES_WRONG
+    assert made == set(words.GATES)
+    assert set(words.GATES) >= detector.PROVES_WRONG
 
 
 def test_unaffected_functions_are_named() -> None:

@@ -1,0 +1,138 @@
+"""Writes docs/why-not-counted.md from the tables of the code:
+`python -m tests.why_not_counted > docs/why-not-counted.md`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+
+from monitor.collector.admission import REASONS
+from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.model import State
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.explain import NO_VOTE
+from monitor.detection.sequence.state import VantageOutcome
+from monitor.web.pages.method import POLICY, WHOLE, docstrings
+from monitor.web.pages.status import QUARANTINE
+from monitor.web.text import event_text, words
+
+STATES = {
+    State.OK: "It works, or what fails says nothing of this service",
+    State.DOWN: "It fails for the control as well",
+    State.VANTAGE_OFFLINE: "The vantage is offline",
+    State.INCONCLUSIVE: "It fails, and the cause is not proven",
+    State.INSUFFICIENT: "Too little was seen",
+}
+LIMITS = (
+    "timely_seconds",
+    "residual_seconds",
+    "control_window_seconds",
+    "bare_micronats",
+    "vantage_min_age_seconds",
+    "silent_seconds",
+    "chronic_per_mille",
+    "lone_seconds",
+    "elsewhere_per_mille",
+    "elsewhere_min_networks",
+    "elsewhere_min_owners",
+    "dark_per_mille",
+    "owner_vantages",
+)
+"""Values of the policy that decide whether a failure counts."""
+HEAD = """\
+# Why a failure does not count
+
+Generated from the tables of the code by `python -m tests.why_not_counted`; a test fails when it is
+out of date. Each reason has an id, by which pages, API, metrics and `reachwatch explain` name it.
+
+A failure passes these stages, and each can stop it:
+[arrival](#arrival) → [the rules](#rules) → [control and liveness](#control-and-liveness) →
+[the vote of the vantage](#vote) → [the gates](#gates) → [the limits of the policy](#limits).
+What passes all of them is evidence; [remarks](#remarks) say what speaks against an event.
+"""
+
+
+def meanings(enumeration: type[VantageOutcome]) -> Mapping[str, str]:
+    """The docstrings of the members of an enumeration, by value."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(enumeration))).body[0]
+    found = {}
+    for member, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
+        match member, below:
+            case (
+                ast.Assign(value=ast.Constant(value=str(value))),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                found[value] = " ".join(text.split())
+    return found
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """A Markdown table."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+
+
+def lines() -> Iterator[str]:
+    yield HEAD
+    yield "## Arrival"
+    yield "\nThe collector quarantines a measurement, or a batch, and nothing judges it"
+    yield "(`monitor/collector/admission.py`).\n"
+    yield from table(
+        ("reason", "a measurement"), ((f"`{reason}`", QUARANTINE[reason]) for reason in REASONS)
+    )
+    yield "\nA batch in a newer version of the format stays at its probe until the collector knows"
+    yield "that version."
+    yield "\n## Rules"
+    yield "\nRules of each layer are tried in this order, and the first that matches decides"
+    yield "(`monitor/detection/vantage_rules.py` and `monitor/detection/layers/`). These accuse"
+    yield "nobody. The rules of imported measurements (`imported.…`) never accuse on their own:"
+    yield "imports have no control ([incidents.md](incidents.md))."
+    for state, heading in STATES.items():
+        yield f"\n### {heading} (`{state}`)\n"
+        rules = [(rule.id, rule.comment) for rule in ALL_RULES if rule.state is state]
+        rules += [(id, text) for id, (its, text) in WHOLE.items() if its is state]
+        yield from table(("rule", "why"), ((f"`{id}`", text) for id, text in rules))
+    yield "\n## Control and liveness"
+    yield "\nWhat a verdict means for the gates and for the evidence"
+    yield "(`monitor/detection/sequence/gates.py`). Only `bad` adds evidence.\n"
+    known = meanings(VantageOutcome)
+    yield from table(
+        ("outcome", "meaning"),
+        ((f"`{each or '(empty)'}`", known[each.value]) for each in VantageOutcome),
+    )
+    yield "\n## Vote"
+    yield "\nA vantage that, for one of these reasons, has no vote adds no evidence"
+    yield "(`monitor/detection/sequence/explain.py`).\n"
+    yield from table(("reason", "the vantage"), ((f"`{w}`", words.NO_VOTES[w]) for w in NO_VOTE))
+    yield "\n## Gates"
+    yield "\nA closed gate lets no failure of a network count, whoever measured it"
+    yield "(`monitor/detection/sequence/gates.py`).\n"
+    yield from table(("gate", "why"), ((f"`{g}`", text) for g, text in words.GATES.items()))
+    yield "\n## Limits"
+    yield "\nThe default values of `monitor/detection/policy.py`.\n"
+    policy, written = Policy(), docstrings()
+    yield from table(
+        ("value", "default", "meaning"),
+        (
+            (f"`{name}`", str(getattr(policy, name)), POLICY.get(name) or written[name])
+            for name in LIMITS
+        ),
+    )
+    yield "\n## Remarks"
+    yield "\nThese do not stop a failure, but an event that has them is less certain, and some keep"
+    yield "it from confirmation (`monitor/detection/sequence/series_summary.py`).\n"
+    yield from table(("remark", "meaning"), ((f"`{r}`", t) for r, t in event_text.AGAINST.items()))
+
+
+def document() -> str:
+    return "\n".join(lines()) + "\n"
+
+
+if __name__ == "__main__":
+    print(document(), end="")
