@@ -162,7 +162,7 @@ def notices(
         lines.append(say(language, "is_away", minutes=(now_ms - status.away_ms) // 60_000))
     if abs(status.clock_offset_ms) > _CLOCK_MS:
         key = "is_fast" if status.clock_offset_ms > 0 else "is_slow"
-        lines.append(say(language, key, minutes=abs(status.clock_offset_ms) // 60_000))
+        lines.append(say(language, key, minutes=round(abs(status.clock_offset_ms) / 60_000)))
     return lines
 
 

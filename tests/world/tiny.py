@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from probes.cli import consent
@@ -86,7 +86,12 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def running_probe(
-    state: Path, catalogue: Path, broker: str, *more: str, interval: float = 1.0
+    state: Path,
+    catalogue: Path,
+    broker: str,
+    *more: str,
+    interval: float = 1.0,
+    variables: Mapping[str, str] | None = None,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run `reachprobe run` with consent, both streams piped; killed at the end if need be."""
     process = await asyncio.create_subprocess_exec(
@@ -96,7 +101,7 @@ async def running_probe(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=environment(),
+        env=environment(**(variables or {})),
     )
     try:
         yield process
