@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,9 +31,9 @@ from monitor.detection.model import (
 )
 from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
-from monitor.store.newest import COLUMNS as NEWEST_COLUMNS
 from monitor.store.reading.vantages import list_vantages
 from monitor.store.service_hours import KEPT_HOURS, insert_hours
+from monitor.store.verdicts import Entry, pack
 from probes.catalogue.load import load
 from probes.wire.codec import encode, encode_batch
 from probes.wire.measurement import (
@@ -56,25 +57,15 @@ COLUMNS = {
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
     "batch": "first_arrival last_arrival first_round received body vantage",
     "measurement": "arrival round started vantage target interval_ms id",
-    "verdict": "measurement target service country asn probe round state layer technique rule body",
+    "verdict": "service round body",
+    "cell": "hour target country asn state rule layer technique n vantages all_vantages",
     "event": "id service country state tier onset opened updated closed body",
     "journal": "at event service country transition",
     "tally": "name reason n",
     "detector_state": "service round state",
 }
-_CELLS = (
-    "INSERT INTO cell (hour, target, country, asn, state, rule, layer, technique, n, vantages, "
-    "all_vantages) SELECT round - round % 3600000, target, country, asn, state, rule, min(layer), "
-    "min(technique), count(*), count(DISTINCT probe), count(DISTINCT probe) FROM verdict "
-    "GROUP BY 1, target, country, asn, state, rule"
-)
-_NEWEST = (
-    f"INSERT INTO newest_verdict ({', '.join(NEWEST_COLUMNS)}) "
-    f"SELECT {', '.join(NEWEST_COLUMNS)} FROM verdict "
-    "WHERE round = (SELECT max(round) FROM verdict)"
-)
 _HOURS = insert_hours(f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR}")
-_REVISIONS = "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM newest_verdict"
+_REVISIONS = "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM verdict"
 
 
 @dataclass(frozen=True)
@@ -93,8 +84,9 @@ class Size:
 class Round:
     """Rows of one probe and round."""
 
+    at: int
     facts: list[tuple[Any, ...]]
-    verdicts: list[tuple[Any, ...]]
+    entries: list[Entry]
     batch: tuple[Any, ...] = ()
 
 
@@ -128,8 +120,8 @@ class Fleet:
 
     def rounds_of_probes(self) -> Iterator[Round]:
         """What each probe sends in each round: one batch."""
-        bodies = {
-            (target, state): msgspec.json.encode(_verdict(target, state))
+        said = {
+            (target, state): _verdict(target, state)
             for target in self.targets
             for state in (State.OK, State.BLOCKED, State.INCONCLUSIVE)
         }
@@ -137,9 +129,9 @@ class Fleet:
         sequence = 0
         for at in self.rounds():
             newest = at > self.now - 2 * self.size.interval_ms
-            for number, (probe, country, asn, role) in enumerate(self.probes, 1):
+            for number, (probe, _, asn, role) in enumerate(self.probes, 1):
                 first = sequence + 1
-                made = Round([], [])
+                made = Round(at, [], [])
                 lines = []
                 for index, target in enumerate(self.targets, 1):
                     sequence += 1
@@ -151,15 +143,7 @@ class Fleet:
                     )
                     if role == "vantage" and index > 1:
                         state = self._state(target, asn, at)
-                        bad = state is State.BLOCKED
-                        made.verdicts.append(
-                            (
-                                *(id, target, target.partition("/")[0], country, asn, probe, at),
-                                *(state.value, "tls" if bad else None),
-                                *("tls.reset.sni" if bad else None, f"rule.{state.value}"),
-                                bodies[target, state],
-                            )
-                        )
+                        made.entries.append((sequence, number, said[target, state]))
                 # The lines of older rounds are not read by what is measured: one batch for all.
                 if lines:
                     payload = encode_batch(HEADER, lines, LEVEL)
@@ -311,6 +295,53 @@ class PostgreSQLRows:
         await self._connection.close()
 
 
+class _Judged:
+    """Writes the verdicts of round after round, and the cells of hour after hour."""
+
+    def __init__(self, fleet: Fleet, rows: SQLiteRows | PostgreSQLRows) -> None:
+        self._probes, self._rows = fleet.probes, rows
+        self._at = 0
+        self._entries: dict[str, list[Entry]] = defaultdict(list)
+        self._cells: dict[tuple[str, str, int], dict[Verdict, list[int]]] = {}
+        """The numbers of the vantages that said so, by place."""
+
+    async def add(self, made: Round) -> None:
+        """Take what a probe measured in a round."""
+        if made.at != self._at:
+            await self.write_round()
+            if made.at // HOUR != self._at // HOUR:
+                await self.write_hour()
+            self._at = made.at
+        for entry in made.entries:
+            _, number, said = entry
+            _, country, asn, _ = self._probes[number - 1]
+            self._entries[said.target.partition("/")[0]].append(entry)
+            here = self._cells.setdefault((said.target, country, asn), {})
+            here.setdefault(said, []).append(number)
+
+    async def write_round(self) -> None:
+        """Write the verdicts of the round."""
+        frames = [(name, self._at, pack(some)) for name, some in self._entries.items()]
+        await self._rows.add("verdict", frames)
+        self._entries.clear()
+
+    async def write_hour(self) -> None:
+        """Write the cells of the hour."""
+        await self._rows.add(
+            "cell",
+            [
+                (
+                    *(self._at - self._at % HOUR, *place, said.state.value, said.rule),
+                    *(said.layer, said.technique, len(numbers), len(set(numbers))),
+                    len(set().union(*here.values())),
+                )
+                for place, here in self._cells.items()
+                for said, numbers in here.items()
+            ],
+        )
+        self._cells.clear()
+
+
 async def fill(url: str, size: Size, now: int) -> Fleet:
     """Make the store and everything in it; returns the fleet, for what to ask for. A store that is
     full already is left as it is."""
@@ -340,13 +371,16 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
         ],
     )
     await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
-    made, count = fleet.rounds_of_probes(), 0
+    made, count, judged = fleet.rounds_of_probes(), 0, _Judged(fleet, rows)
     while chunk := list(islice(made, CHUNK)):
         await rows.add("batch", [each.batch for each in chunk])
         facts = [fact for each in chunk for fact in each.facts]
         count += len(facts)
         await rows.add("measurement", facts)
-        await rows.add("verdict", [judged for each in chunk for judged in each.verdicts])
+        for each in chunk:
+            await judged.add(each)
+    await judged.write_round()
+    await judged.write_hour()
     await rows.add("tally", [("ingested", "", count)])
     events = fleet.events()
     await rows.add(
@@ -368,5 +402,5 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
             if at is not None
         ],
     )
-    await rows.finish([_CELLS, _HOURS, _NEWEST, _REVISIONS])
+    await rows.finish([_HOURS, _REVISIONS])
     return fleet

@@ -166,6 +166,8 @@ class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
     enrolled: int
     source: str = "probe"
     received: int = 0
+    vantage: int = 0
+    """The number of its vantage in the store."""
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +201,10 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """Of an import: the number of the resolver's network; 0 when it is not known."""
     method: str = ""
     """Of an import: name and version of the test that measured."""
+    arrival: int = 0
+    """Number of the measurement in the store; 0 when it was not read from there by line."""
+    vantage: int = 0
+    """Number of its vantage in the store, likewise."""
 
 
 class Tier(StrEnum):

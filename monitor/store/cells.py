@@ -1,43 +1,76 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verdict rows, and the hourly cells that are counted from them.
+"""Writes verdicts, and the hourly cells that are counted from them.
 
-A cell is recounted whenever a verdict in it changes, so refolding never counts twice. Cells of an
-hour whose facts were pruned are left as they are.
+The writer has the counts of the last hours in memory, so that a round adds to them; where verdicts
+are replaced the hour is counted again from the stored ones. Only cells that differ are written.
+Cells of an hour whose facts were pruned are left as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Fact
-from monitor.store import newest, service_hours, statements
-from monitor.store.tables import measurement, verdict
+from monitor.detection.model import Fact, Verdict
+from monitor.store import service_hours, statements, verdicts
+from monitor.store.tables import cell, measurement, vantage, verdict
+from monitor.store.verdicts import Entry
 
 HOUR = 3_600_000
-CellKey = tuple[int, str, str, int]
-"""(hour, target, country, asn)."""
+HOURS_KEPT = 2
+"""Hours of a service whose counts are in memory: the present one, and its late measurements."""
+Place = tuple[str, str, int]
+"""(target, country, asn)."""
+Where = tuple[str, str, int]
+"""(probe, country, asn) of a vantage."""
 
-_encoder = msgspec.json.Encoder()
-_set_verdict = statements.upsert(verdict)
-_of_the_place = (
-    "FROM verdict WHERE target = :target AND country = :country AND asn = :asn "
-    "AND round >= :hour AND round < :until"
-)
-_forget_cells = sa.text(
+_set_cell = statements.upsert(cell)
+_forget_place = sa.text(
     "DELETE FROM cell WHERE hour = :hour AND target = :target AND country = :country AND asn = :asn"
 )
-_count_cells = sa.text(
-    "INSERT INTO cell (hour, target, country, asn, state, rule, layer, technique, "
-    "n, vantages, all_vantages) "
-    "SELECT CAST(:hour AS BIGINT), target, country, asn, state, rule, min(layer), "
-    "min(technique), count(*), count(DISTINCT probe), "
-    f"(SELECT count(DISTINCT probe) {_of_the_place}) {_of_the_place} "
-    "GROUP BY target, country, asn, state, rule"
-)
+
+
+@dataclass(slots=True)
+class _Count:
+    """Verdicts of one place and hour with one state and rule."""
+
+    layer: str | None
+    technique: str | None
+    n: int = 0
+    probes: set[str] = field(default_factory=set)
+
+
+_Counts = dict[tuple[str, str], _Count]
+"""By (state, rule)."""
+_Hour = dict[Place, _Counts]
+
+
+class HourCounts:
+    """Counts of the last hours of each service, as the store has them after the transaction with
+    which a `revision` of the service ended."""
+
+    def __init__(self) -> None:
+        self._hours: dict[str, tuple[int, dict[int, _Hour]]] = {}
+        self.vantages: dict[int, Where] = {}
+        """By number. These rows never change."""
+
+    def get(self, service: str, revision: int) -> dict[int, _Hour]:
+        """What is known of the hours of a service at a revision; the caller changes it."""
+        known, hours = self._hours.pop(service, (revision, {}))
+        return hours if known == revision else {}
+
+    def put(self, service: str, revision: int, hours: dict[int, _Hour]) -> None:
+        """Remember the newest hours."""
+        kept = {hour: hours[hour] for hour in sorted(hours)[-HOURS_KEPT:]}
+        self._hours[service] = revision, kept
+
+    def forget(self) -> None:
+        """Forget what a transaction may have changed that was not committed."""
+        self._hours.clear()
 
 
 def hour_of(round: int) -> int:
@@ -49,54 +82,153 @@ async def save_verdicts(
     connection: AsyncConnection,
     service: str,
     facts: Sequence[Fact],
+    counts: HourCounts,
     *,
+    revision: int,
     replaced_after: int | None,
     pruned: int,
 ) -> None:
-    """Write the verdicts of facts and recount their cells.
+    """Write the verdicts of facts and count them, in the transaction that makes `revision` of the
+    service's conclusions.
 
     With `replaced_after`, verdicts of the service's later rounds that are not among these are
     deleted. A verdict on a measurement that was pruned meanwhile is ignored.
     """
-    touched: set[CellKey] = set()
-    gone: Sequence[dict[str, object]] = ()
-    if replaced_after is not None:
-        touched |= await _drop(connection, service, replaced_after, {fact.id for fact in facts})
-        gone = await newest.forget(connection, service, replaced_after)
     facts = await _without_pruned(connection, facts, pruned)
-    touched |= {(hour_of(f.round), f.target, f.country, f.asn) for f in facts}
-    if rows := _rows(facts):
-        await connection.execute(_set_verdict, rows)
-        await newest.record(connection, rows)
+    rounds = await _by_round(connection, facts)
+    mine = verdict.c.service == service
+    dropped = sa.false() if replaced_after is None else verdict.c.round > replaced_after
+    there = sa.select(verdict.c.round, dropped).where(
+        mine, sa.or_(dropped, verdict.c.round.in_(rounds))
+    )
+    replaced: dict[int, bool] = dict((await connection.execute(there)).all())
+    hours = counts.get(service, revision - 1)
+    for hour in {hour_of(round) for round in (*replaced, *rounds)} - hours.keys():
+        hours[hour] = await _count(connection, service, hour, counts.vantages)
+    if replaced_after is not None:
+        await connection.execute(sa.delete(verdict).where(mine, dropped))
+    kept = {(service, round) for round, is_dropped in replaced.items() if not is_dropped}
+    async for _, round, judged in verdicts.read(connection, kept):
+        new = {arrival for arrival, _, _ in rounds[round]}
+        rounds[round] += [each for each in judged.entries() if each[0] not in new]
+    await verdicts.write(connection, service, rounds.items())
+    written: list[tuple[int, Place, _Counts]] = []
+    gone: list[tuple[int, Place]] = []
+    again = {hour_of(round) for round in replaced}
+    for hour in again:
+        before, hours[hour] = hours[hour], await _count(connection, service, hour, counts.vantages)
+        gone += [(hour, place) for place in before if before[place] != hours[hour].get(place)]
+        written += [(hour, p, here) for p, here in hours[hour].items() if before.get(p) != here]
+    touched: dict[tuple[int, Place], _Counts] = {}
+    for fact in facts:
+        if (hour := hour_of(fact.round)) not in again:
+            place = fact.target, fact.country, fact.asn
+            here = touched[hour, place] = hours[hour].setdefault(place, {})
+            _add(here, fact.verdict, fact.probe)
+    written += [(hour, place, here) for (hour, place), here in touched.items()]
+    await _write(
+        connection,
+        [(hour, place) for hour, place in gone if hour >= pruned],
+        [each for each in written if each[0] >= pruned],
+    )
+    counts.put(service, revision, hours)
+
+
+async def _write(
+    connection: AsyncConnection,
+    gone: Collection[tuple[int, Place]],
+    written: Collection[tuple[int, Place, _Counts]],
+) -> None:
     if gone:
-        await newest.fall_back(connection, gone)
-    await count(connection, (place for place in touched if place[0] >= pruned))
-
-
-async def count(connection: AsyncConnection, places: Iterable[CellKey]) -> None:
-    """Recount these cells from the verdict rows."""
-    kept = sorted(places)
-    values = [
-        {"hour": hour, "until": hour + HOUR, "target": target, "country": country, "asn": asn}
-        for hour, target, country, asn in kept
+        await connection.execute(
+            _forget_place,
+            [
+                {"hour": hour, "target": target, "country": country, "asn": asn}
+                for hour, (target, country, asn) in gone
+            ],
+        )
+    rows = [
+        {
+            "hour": hour,
+            "target": target,
+            "country": country,
+            "asn": asn,
+            "state": state,
+            "rule": rule,
+            "layer": one.layer,
+            "technique": one.technique,
+            "n": one.n,
+            "vantages": len(one.probes),
+            "all_vantages": probes,
+        }
+        for hour, (target, country, asn), here in written
+        for probes in (len(set().union(*(one.probes for one in here.values()))),)
+        for (state, rule), one in here.items()
     ]
-    if values:
-        await connection.execute(_forget_cells, values)
-        await connection.execute(_count_cells, values)
-        await service_hours.sum_up(connection, kept)
+    if rows:
+        await connection.execute(_set_cell, rows)
+    places = {(hour, *place) for hour, place in gone}
+    await service_hours.sum_up(connection, places | {(hour, *place) for hour, place, _ in written})
 
 
-async def _drop(
-    connection: AsyncConnection, service: str, after: int, kept: set[str]
-) -> set[CellKey]:
-    """Delete verdicts of later rounds that are not kept; return the cells they were in."""
-    query = sa.select(
-        verdict.c.measurement, verdict.c.round, verdict.c.target, verdict.c.country, verdict.c.asn
-    ).where(verdict.c.service == service, verdict.c.round > after)
-    gone = [row for row in await connection.execute(query) if row.measurement not in kept]
-    for chunk in statements.chunks([row.measurement for row in gone]):
-        await connection.execute(sa.delete(verdict).where(verdict.c.measurement.in_(chunk)))
-    return {(hour_of(row.round), row.target, row.country, row.asn) for row in gone}
+def _add(here: _Counts, said: Verdict, probe: str) -> None:
+    layer = said.layer.value if said.layer else None
+    technique = said.technique.value if said.technique else None
+    key = said.state.value, said.rule
+    if (one := here.get(key)) is None:
+        one = here[key] = _Count(layer, technique)
+    else:
+        one.layer = _least(one.layer, layer)
+        one.technique = _least(one.technique, technique)
+    one.n += 1
+    one.probes.add(probe)
+
+
+def _least(one: str | None, other: str | None) -> str | None:
+    return min((each for each in (one, other) if each is not None), default=None)
+
+
+async def _count(
+    connection: AsyncConnection, service: str, hour: int, vantages: dict[int, Where]
+) -> _Hour:
+    """Count the stored verdicts of an hour."""
+    counted: _Hour = {}
+    async for _, _, judged in verdicts.read_newest(connection, service, hour, hour + HOUR):
+        await load_vantages(connection, judged.vantages, vantages)
+        for _, number, said in judged.entries():
+            probe, country, asn = vantages[number]
+            _add(counted.setdefault((said.target, country, asn), {}), said, probe)
+    return counted
+
+
+async def load_vantages(
+    connection: AsyncConnection, numbers: Iterable[int], known: dict[int, Where]
+) -> None:
+    """Add those of some vantages that are not known yet."""
+    v = vantage.c
+    for some in statements.chunks(sorted(set(numbers) - known.keys())):
+        query = sa.select(v.number, v.probe, v.country, v.asn).where(v.number.in_(some))
+        for number, probe, country, asn in await connection.execute(query):
+            known[number] = probe, country, asn
+
+
+async def _by_round(
+    connection: AsyncConnection, facts: Sequence[Fact]
+) -> defaultdict[int, list[Entry]]:
+    """Verdicts by round. Of facts that were not read by line the numbers are looked up."""
+    m = measurement.c
+    numbers: dict[str, tuple[int, int]] = {}
+    for some in statements.chunks([fact.id for fact in facts if not fact.arrival]):
+        query = sa.select(m.id, m.arrival, m.vantage).where(m.id.in_(some))
+        numbers |= {id: (at, number) for id, at, number in await connection.execute(query)}
+    rounds: defaultdict[int, list[Entry]] = defaultdict(list)
+    for fact in facts:
+        arrival, number = (
+            (fact.arrival, fact.vantage) if fact.arrival else numbers.get(fact.id, (0, 0))
+        )
+        if arrival:
+            rounds[fact.round].append((arrival, number, fact.verdict))
+    return rounds
 
 
 async def _without_pruned(
@@ -110,29 +242,3 @@ async def _without_pruned(
         query = sa.select(measurement.c.id).where(measurement.c.id.in_(chunk))
         left.update((await connection.execute(query)).scalars())
     return [fact for fact in facts if fact.round >= pruned or fact.id in left]
-
-
-def _rows(facts: Sequence[Fact]) -> list[dict[str, object]]:
-    bodies: dict[int, bytes] = {}
-    rows: list[dict[str, object]] = []
-    for fact in facts:
-        one = fact.verdict
-        if (body := bodies.get(id(one))) is None:  # many facts share a verdict
-            body = bodies[id(one)] = _encoder.encode(one)
-        rows.append(
-            {
-                "measurement": bytes.fromhex(fact.id),
-                "target": one.target,
-                "service": one.target.partition("/")[0],
-                "country": fact.country,
-                "asn": fact.asn,
-                "probe": fact.probe,
-                "round": fact.round,
-                "state": one.state.value,
-                "layer": one.layer.value if one.layer else None,
-                "technique": one.technique.value if one.technique else None,
-                "rule": one.rule,
-                "body": body,
-            }
-        )
-    return rows

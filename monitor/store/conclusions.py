@@ -28,7 +28,6 @@ from monitor.store.tables import (
     event,
     journal,
     lease,
-    newest_verdict,
     revision,
     service_hour,
     target,
@@ -53,7 +52,7 @@ _set_checkpoint = statements.upsert(checkpoint)
 _set_event = statements.upsert(event)
 _advance = sa.text(
     "INSERT INTO revision (service, number) VALUES (:service, 1) "
-    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
+    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1 RETURNING number"
 )
 _append_journal = sa.text(
     "INSERT INTO journal (at, event, service, country, transition) "
@@ -81,6 +80,7 @@ class ConclusionStore:
         self._holder: str | None = None
         """Whose lease this object holds; None before `lead`."""
         self._shard = ALL
+        self._counts = cells.HourCounts()
 
     async def load(self, service: str) -> tuple[int, bytes] | None:
         """Last folded round and state of a service."""
@@ -90,6 +90,14 @@ class ConclusionStore:
         async with reading(self._engines) as connection:
             found = (await connection.execute(query)).first()
         return None if found is None else (found.round, unpack_state(bytes(found.state)))
+
+    async def complete(self) -> dict[str, tuple[int, int | None]]:
+        """`arrival` and `late` of each service's state, as in `Conclusions`."""
+        s = detector_state.c
+        query = sa.select(s.service, s.arrival, s.late)
+        async with reading(self._engines) as connection:
+            rows = await connection.execute(query)
+            return {service: (arrival, late) for service, arrival, late in rows}
 
     async def checkpoint(self, service: str, before: int) -> tuple[int, bytes] | None:
         """Newest checkpoint of a round earlier than `before`."""
@@ -133,13 +141,16 @@ class ConclusionStore:
 
     async def save(self, conclusions: Sequence[Conclusions], cursor: int) -> None:
         """Replace the conclusions and store the arrival cursor, in one transaction."""
-        async with writing(self._engines) as connection:
-            await self._check_lease(connection)
-            pruned = await statements.cursor_value(connection, PRUNED)
-            for one in conclusions:
-                await self._save_one(connection, one, pruned)
-                await connection.execute(_advance, {"service": one.service})
-            await connection.execute(_set_cursor, {"name": self._shard.name, "value": cursor})
+        try:
+            async with writing(self._engines) as connection:
+                await self._check_lease(connection)
+                pruned = await statements.cursor_value(connection, PRUNED)
+                for one in conclusions:
+                    await self._save_one(connection, one, pruned)
+                await connection.execute(_set_cursor, {"name": self._shard.name, "value": cursor})
+        except BaseException:
+            self._counts.forget()
+            raise
 
     async def _check_lease(self, connection: AsyncConnection) -> None:
         if self._holder is None:
@@ -152,7 +163,8 @@ class ConclusionStore:
         after = one.refolded_after
         packed = pack_state(one.state)
         state = {"service": one.service, "round": one.round, "state": packed}
-        await connection.execute(_set_state, state)
+        complete = {"arrival": one.arrival, "late": one.late}
+        await connection.execute(_set_state, state | complete)
         await self._save_checkpoints(connection, one)
         # The journal first: it may name an event that the refold removes.
         await self._save_journal(connection, one)
@@ -166,8 +178,15 @@ class ConclusionStore:
                 await connection.execute(sa.delete(event).where(event.c.id.in_(chunk)))
         if one.events:
             await connection.execute(_set_event, [_event_row(each) for each in one.events])
+        number = await connection.scalar(_advance, {"service": one.service})
         await cells.save_verdicts(
-            connection, one.service, one.facts, replaced_after=after, pruned=pruned
+            connection,
+            one.service,
+            one.facts,
+            self._counts,
+            revision=int(number),
+            replaced_after=after,
+            pruned=pruned,
         )
 
     async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> None:
@@ -225,7 +244,7 @@ class ConclusionStore:
                     event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))
                 ),
             }
-            for table in (detector_state, checkpoint, verdict, newest_verdict, *kept):
+            for table in (detector_state, checkpoint, verdict, *kept):
                 query = sa.delete(table)
                 if table in kept:
                     query = query.where(sa.not_(kept[table]))

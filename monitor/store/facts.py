@@ -35,6 +35,7 @@ SELECT_STORED = (
     sa.select(
         FIRST_ARRIVAL.label("first_arrival"),
         measurement.c.arrival,
+        measurement.c.vantage,
         vantage.c.probe,
         vantage.c.owner,
         vantage.c.role,
@@ -157,6 +158,7 @@ class FactStore:
                 yield [
                     StoredLine(
                         arrival=arrival,
+                        vantage=rows[arrival].vantage,
                         line=line,
                         owner=rows[arrival].owner,
                         role=role,

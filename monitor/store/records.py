@@ -94,6 +94,10 @@ class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
     round: int
     state: bytes
     """The detector's own encoding."""
+    arrival: int = 0
+    """Measurements that arrived up to this number are in the state, as far as their rounds are."""
+    late: int | None = None
+    """But not those of rounds from this one on that came after their round was folded."""
     checkpoints: tuple[tuple[int, bytes], ...] = ()
     """(round, state) to keep."""
     refolded_after: int | None = None

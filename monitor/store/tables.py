@@ -3,8 +3,8 @@
 
 Times are Unix milliseconds, UTC. Of a measurement there is one narrow row, and its line is in the
 batch that it arrived in. A vantage and a target are stored once and referred to by
-number, because there are a hundred million measurement rows; what pages read (verdict, cell,
-event) has its texts in full. No query and no transaction is here. `monitor/store/migrations`
+number, because there are a hundred million measurement rows; what pages read (cell, event)
+has its texts in full. No query and no transaction is here. `monitor/store/migrations`
 creates the schema, and a test asserts that both are the same.
 """
 
@@ -135,41 +135,14 @@ tally = sa.Table(
 verdict = sa.Table(
     "verdict",
     metadata,
-    sa.Column("measurement", HexId, primary_key=True),
-    sa.Column("target", sa.Text, nullable=False),
-    sa.Column("service", sa.Text, nullable=False),
-    sa.Column("country", sa.Text, nullable=False),
-    sa.Column("asn", sa.BigInteger, nullable=False),
-    sa.Column("probe", sa.Text, nullable=False),
-    sa.Column("round", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("layer", sa.Text),
-    sa.Column("technique", sa.Text),
-    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("round", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("ix_verdict_target_country_asn_round", "target", "country", "asn", "round"),
-    sa.Index("ix_verdict_service_round", "service", "round"),
-    # The newest of all services, for the list without a filter.
-    sa.Index("ix_verdict_round_measurement", "round", "measurement"),
+    # The newest of all services, and what `prune` asks for.
+    sa.Index("ix_verdict_round_service", "round", "service"),
 )
-"""`body` is the whole `monitor.detection.model.Verdict` as JSON."""
-
-newest_verdict = sa.Table(
-    "newest_verdict",
-    metadata,
-    sa.Column("target", sa.Text, primary_key=True),
-    sa.Column("probe", sa.Text, primary_key=True),
-    sa.Column("service", sa.Text, nullable=False),
-    sa.Column("country", sa.Text, nullable=False),
-    sa.Column("asn", sa.BigInteger, nullable=False),
-    sa.Column("round", sa.BigInteger, nullable=False),
-    sa.Column("measurement", HexId, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Index("ix_newest_verdict_service", "service"),
-    sa.Index("ix_newest_verdict_asn", "asn"),
-)
-"""The newest verdict of each vantage on each target, written with the verdicts. It is as large as
-the fleet, however long the fleet has measured: what shows the present reads this table."""
+"""Every verdict on a service's measurements of one round, in one frame
+(`monitor.store.verdicts`): most of a fleet's verdicts are equal, and are then two bytes each."""
 
 cell = sa.Table(
     "cell",
@@ -215,7 +188,12 @@ detector_state = sa.Table(
     sa.Column("service", sa.Text, primary_key=True),
     sa.Column("round", sa.BigInteger, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("arrival", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("late", sa.BigInteger),
 )
+"""`round` is the last one that was folded. All measurements of rounds up to it that arrived up to
+`arrival` are in the state, but those of rounds from `late` on (NULL: none), which came after their
+round was folded and are yet to be folded."""
 
 checkpoint = sa.Table(
     "checkpoint",

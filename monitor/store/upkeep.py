@@ -17,10 +17,9 @@ from monitor.store import statements
 from monitor.store.conclusions import PRUNED, event_from
 from monitor.store.engines import Engines, connect, reading, writing
 from monitor.store.schema import upgrade_schema
-from monitor.store.tables import batch, cursor, event, measurement, metadata, verdict
+from monitor.store.tables import batch, cursor, event, measurement, metadata, target, verdict
 
 BATCHES = 64
-VERDICTS = 5_000
 """How many are deleted in one transaction: some 100 ms, so that collectors hardly wait."""
 _batches = batch.alias("batches")
 _NEWEST_BATCH = sa.select(sa.func.max(_batches.c.first_arrival)).scalar_subquery()
@@ -96,9 +95,8 @@ async def prune(url: str, before_ms: int) -> Pruned:
         while after is not None:
             went, stayed, after = await _prune_batches(engines, after, before_ms)
             gone, kept = gone + went, kept + stayed
-        first: int | None = 0
-        while first is not None:
-            first = await _prune_verdicts(engines, first, before_ms)
+        async with writing(engines) as connection:
+            await _prune_verdicts(connection, before_ms)
         return Pruned(gone, kept)
     finally:
         await engines.close()
@@ -148,19 +146,11 @@ async def _witnesses(connection: AsyncConnection, *old: sa.ColumnElement[bool]) 
     return found
 
 
-async def _prune_verdicts(engines: Engines, first: int, before: int) -> int | None:
-    """Delete some thousand verdicts whose measurement is gone, from a round on; return the round to
-    continue from or None."""
-    old = (verdict.c.round >= first, verdict.c.round < before)
-    nth = sa.select(verdict.c.round).where(*old).order_by(verdict.c.round).offset(VERDICTS).limit(1)
-    async with writing(engines) as connection:
-        following = (await connection.execute(nth)).scalar()
-        until = before if following is None else following + 1
-        await connection.execute(
-            sa.delete(verdict).where(
-                verdict.c.round >= first,
-                verdict.c.round < until,
-                ~sa.exists().where(measurement.c.id == verdict.c.measurement),
-            )
-        )
-    return None if following is None else until
+async def _prune_verdicts(connection: AsyncConnection, before: int) -> None:
+    """Delete old verdicts, but those of rounds of which a measurement was kept."""
+    m = measurement.c
+    kept = sa.select(target.c.service, m.round).where(
+        target.c.number == m.target, m.target.in_(sa.select(target.c.number)), m.round < before
+    )
+    key = sa.tuple_(verdict.c.service, verdict.c.round)
+    await connection.execute(sa.delete(verdict).where(verdict.c.round < before, key.not_in(kept)))

@@ -17,6 +17,7 @@ import msgspec
 
 from monitor.detection.model import Event, State
 from monitor.detection.sequence.present import LatestVerdict, PresentState, states_now
+from monitor.store.cells import Where
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.events import list_events
@@ -52,6 +53,8 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
     states: Sequence[PresentState] = ()
     """By target, country, network."""
     by_country: Mapping[str, Sequence[PresentState]] = {}
+    by_network: Mapping[int, Sequence[LatestVerdict]] = {}
+    """The verdicts themselves, in the same order."""
     kinds: Mapping[str, frozenset[State]] = {}
     """Which states there are, by country."""
     counts: Mapping[State, int] = {}
@@ -67,12 +70,16 @@ def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePr
     by_country: dict[str, list[PresentState]] = defaultdict(list)
     for row in states:
         by_country[row.country].append(row)
+    by_network: dict[int, list[LatestVerdict]] = defaultdict(list)
+    for each in verdicts:
+        by_network[each.asn].append(each)
     off = State.VANTAGE_OFFLINE
     return ServicePresent(
         number=number,
         oldest=min((each.round for each in verdicts), default=2**63),
         states=states,
         by_country=by_country,
+        by_network=by_network,
         kinds={place: frozenset(row.state for row in rows) for place, rows in by_country.items()},
         counts=Counter(row.state for row in states),
         offline=frozenset(each.probe for each in verdicts if each.verdict.state is off),
@@ -124,6 +131,14 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
             if chosen.target in (None, row.target) and chosen.asn in (None, row.asn)
         ]
 
+    def verdicts(self, asn: int) -> Sequence[LatestVerdict]:
+        """The newest verdict of each vantage of a network on each target, by target."""
+        return [
+            one
+            for _, service in sorted(self.services.items())
+            for one in service.by_network.get(asn, ())
+        ]
+
 
 class PresentReader:
     """Keeps the `Present` of a store. `since` gives the first round (Unix ms) that counts as the
@@ -145,6 +160,7 @@ class PresentReader:
         self._present = Present(revision=0)
         self._clocks_seconds = min(CLOCKS_SECONDS, max_seconds)
         self._services: dict[str, ServicePresent] = {}
+        self._places: dict[int, Where] = {}
         self._changed = False
         """Whether services were read again since `_present` was made."""
         self._clocks: Mapping[str, ClockReading] = {}
@@ -202,7 +218,7 @@ class PresentReader:
         for name, number in numbers.items():
             known = services.get(name)
             if known is None or known.number != number or known.oldest < since:
-                verdicts = await newest_verdicts(connection, since, Filter(service=name))
+                verdicts = await newest_verdicts(connection, name, since, self._places)
                 # In a thread: a large service takes 60 ms, in which others get their answers.
                 services[name] = await asyncio.to_thread(service_present, number, verdicts)
                 changed = self._changed = True

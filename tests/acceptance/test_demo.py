@@ -72,7 +72,9 @@ SHUFFLED = (  # batches in another order: arrival numbers are first number plus 
 )
 WITHOUT_ONE = (
     "DELETE FROM measurement WHERE vantage = (SELECT number FROM vantage WHERE probe ="
-    " (SELECT probe FROM verdict WHERE state = 'blocked' ORDER BY probe LIMIT 1))"
+    " (SELECT v.probe FROM vantage v JOIN measurement m ON m.vantage = v.number"
+    " JOIN event e ON lower(hex(m.id)) = json_extract(CAST(e.body AS TEXT), '$.witnesses[0]')"
+    " ORDER BY v.probe LIMIT 1))"
 )
 
 

@@ -143,7 +143,7 @@ class RoundJudge:
         self._backgrounds: dict[tuple[str, int, str], list[RoundBackground]] = defaultdict(list)
         """Of the targets of a service, by probe, round and service. Other services do not count,
         so that a service is judged alike whichever are read with it."""
-        self._waiting: list[Stored] = []
+        self._waiting: list[tuple[Stored, StoredLine | None]] = []
         self._accusing: list[tuple[Stored | StoredLine, list[Fact], int]] = []
         """Those whose verdict may rest on what the service's other targets show."""
 
@@ -152,6 +152,7 @@ class RoundJudge:
         that is no measurement."""
         if one.role is Role.CONTROL:
             return
+        line: StoredLine | None = None
         if isinstance(one, StoredLine):
             if one.source == OWN_SOURCE and (seen := recognise(one.line)) is not None:
                 if seen.target in LIVENESS_TARGETS:
@@ -161,15 +162,15 @@ class RoundJudge:
                     return
             if (read := read_line(one)) is None:
                 return
-            one = read
+            line, one = one, read
         m = one.measurement
         if m.target in LIVENESS_TARGETS:
             return
         self._tally(m, background([m]))
         if _has_quic(m.endpoints):
-            self._waiting.append(one)
+            self._waiting.append((one, line))
         else:
-            self._add_in_full(one, self.vantage(m.probe, m.round))
+            self._add_in_full(one, line, self.vantage(m.probe, m.round))
 
     def add_all(self, some: Iterable[Stored | StoredLine]) -> None:
         """`add` for each."""
@@ -179,8 +180,8 @@ class RoundJudge:
     def facts(self) -> Mapping[tuple[str, int], list[Fact]]:
         """Return the Facts since the last call by service and round, each sorted by (started,
         id)."""
-        for one in self._waiting:
-            self._add_in_full(one, self._beside_others(one.measurement))
+        for one, line in self._waiting:
+            self._add_in_full(one, line, self._beside_others(one.measurement))
         self._waiting = []
         for accusing, those, place in self._accusing:
             self._judge_again(accusing, those, place)
@@ -252,19 +253,24 @@ class RoundJudge:
             known = verdict, background([seen])
             self._known.put(key, *known)
         self._tally(seen, known[1])
-        self._note(one, seen, known[0], controls)
+        self._note(one, seen, known[0], controls, one)
 
-    def _add_in_full(self, one: Stored, here: VantageStatus) -> None:
+    def _add_in_full(self, one: Stored, line: StoredLine | None, here: VantageStatus) -> None:
         m = one.measurement
         controls = self._controls_of(m)
         if one.source != OWN_SOURCE:
             verdict = imported.judge(m, self._fingerprints)
         else:
             verdict = judge_beside(m, here, controls.views, self._fingerprints)
-        self._note(one, m, verdict, controls)
+        self._note(one, m, verdict, controls, line)
 
     def _note(
-        self, one: Stored | StoredLine, m: Any, verdict: Verdict, controls: _Controls
+        self,
+        one: Stored | StoredLine,
+        m: Any,
+        verdict: Verdict,
+        controls: _Controls,
+        line: StoredLine | None,
     ) -> None:
         foreign = one.source != OWN_SOURCE
         here = NOTHING_KNOWN if foreign else self.vantage(m.probe, m.round)
@@ -289,6 +295,8 @@ class RoundJudge:
             received=one.received,
             resolver=m.vantage.resolver_asn if foreign else 0,
             method=record_of(m.observations).method if foreign else "",
+            arrival=0 if line is None else line.arrival,
+            vantage=0 if line is None else line.vantage,
         )
         facts = self._facts[m.target.partition("/")[0], m.round]
         if not foreign and verdict.state in OPEN_STATES:

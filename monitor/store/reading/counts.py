@@ -7,19 +7,21 @@ the same however much the fleet has measured.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from monitor.detection.model import State
+from monitor.detection.model import State, Verdict
 from monitor.store import tables as t
+from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
 from monitor.store.service_hours import EVERY_NETWORK
 from monitor.store.statements import chunks, where_equal
+from monitor.store.verdicts import read_newest
 
 HOUR_MS = 3_600_000
 
@@ -162,21 +164,39 @@ async def count_states(
 ) -> Sequence[StateCount]:
     """Verdicts by time slot of `width` from `since` on, by target, country, network and state,
     oldest first. Without `asns`, of all networks."""
-    hourly = width >= HOUR_MS
-    source = t.cell.c if hourly else t.verdict.c
-    at = source.hour if hourly else source.round
-    count = sa.func.sum(source.n) if hourly else sa.func.count()
-    number = (at - since) // sa.literal(width, sa.BigInteger)
+    if width < HOUR_MS:
+        counted: Counter[tuple[int, str, str, int, State]] = Counter()
+        async for round, place, said in _verdicts(connection, targets, since, until):
+            _, where, asn = place
+            if country in (None, where) and (not asns or asn in asns):
+                at = since + (round - since) // width * width
+                counted[at, said.target, where, asn, said.state] += 1
+        return [StateCount(*key, n) for key, n in sorted(counted.items())]
+    c = t.cell.c
+    number = (c.hour - since) // sa.literal(width, sa.BigInteger)
     begin = (number * sa.literal(width, sa.BigInteger) + since).label("begin")
-    words = (source.target, source.country, source.asn, source.state)
+    words = (c.target, c.country, c.asn, c.state)
     query = (
-        sa.select(begin, *words, count)
-        .where(source.target.in_(targets), at >= since, at < until)
+        sa.select(begin, *words, sa.func.sum(c.n))
+        .where(c.target.in_(targets), c.hour >= since, c.hour < until)
         .group_by(sa.text("begin"), *words)
         .order_by(sa.text("begin"), *words)
     )
-    rows = await connection.execute(_in_networks(query, source, country, asns))
+    rows = await connection.execute(_in_networks(query, c, country, asns))
     return [StateCount(int(a), b, c, d, State(e), int(n)) for a, b, c, d, e, n in rows]
+
+
+async def _verdicts(
+    connection: ReadTransaction, targets: Sequence[str], since: int, until: int
+) -> AsyncIterator[tuple[int, Where, Verdict]]:
+    """Round, vantage and verdict of what was judged on some targets in a period."""
+    wanted, vantages = set(targets), dict[int, Where]()
+    for service in sorted({target.partition("/")[0] for target in targets}):
+        async for _, round, judged in read_newest(connection, service, since, until):
+            await load_vantages(connection, judged.vantages, vantages)
+            for _, number, said in judged.entries():
+                if said.target in wanted:
+                    yield round, vantages[number], said
 
 
 SERIES_CHUNK = 100
@@ -192,19 +212,21 @@ async def count_series(
 ) -> Sequence[StateCount]:
     """As `count_states`, of these series (target, country, network) alone: each is read by a
     seek in the index, however many others there are."""
-    table, at, count = ("cell", "hour", "sum(s.n)") if width >= HOUR_MS else (
-        "verdict", "round", "count(*)"
-    )  # fmt: skip
+    if width < HOUR_MS:
+        wanted = set(series)
+        targets = sorted({target for target, _, _ in series})
+        counted = await count_states(connection, targets, since, until, width)
+        return [one for one in counted if (one.target, one.country, one.asn) in wanted]
     found: list[StateCount] = []
     for chunk in chunks(series, SERIES_CHUNK):
         # As text: SQLAlchemy takes longer to compile a hundred rows than the database to read.
         rows = ", ".join(f"(:t{n}, :c{n}, CAST(:a{n} AS BIGINT))" for n in range(len(chunk)))
         query = sa.text(
             f"WITH wanted (target, country, asn) AS (VALUES {rows}) "
-            f"SELECT s.{at}, s.target, s.country, s.asn, s.state, {count} FROM wanted w "
-            f"JOIN {table} s ON s.target = w.target AND s.country = w.country AND s.asn = w.asn "
-            f"WHERE s.{at} >= :since AND s.{at} < :until "
-            f"GROUP BY s.{at}, s.target, s.country, s.asn, s.state"
+            "SELECT s.hour, s.target, s.country, s.asn, s.state, sum(s.n) FROM wanted w "
+            "JOIN cell s ON s.target = w.target AND s.country = w.country AND s.asn = w.asn "
+            "WHERE s.hour >= :since AND s.hour < :until "
+            "GROUP BY s.hour, s.target, s.country, s.asn, s.state"
         )
         values: dict[str, object] = {"since": since, "until": until}
         for n, (target, country, asn) in enumerate(chunk):
@@ -271,15 +293,11 @@ async def count_vantages(
     from `since` on; slots without a measurement are missing."""
     if width >= HOUR_MS:
         return await _count_vantages_hourly(connection, targets, since, until, width, country, asns)
-    v = t.verdict.c
-    number = (v.round - since) // sa.literal(width, sa.BigInteger)
-    query = (
-        sa.select(number.label("slot"), sa.func.count(sa.distinct(v.probe)))
-        .where(v.target.in_(targets), v.round >= since, v.round < until)
-        .group_by(sa.text("slot"))
-    )
-    rows = await connection.execute(_in_networks(query, v, country, asns))
-    return {int(slot): int(n) for slot, n in rows}
+    slots: defaultdict[int, set[str]] = defaultdict(set)
+    async for round, (probe, where, asn), _ in _verdicts(connection, targets, since, until):
+        if country in (None, where) and (not asns or asn in asns):
+            slots[(round - since) // width].add(probe)
+    return {slot: len(probes) for slot, probes in slots.items()}
 
 
 async def _count_vantages_hourly(

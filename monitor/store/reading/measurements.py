@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from heapq import nlargest
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,20 +15,21 @@ import sqlalchemy as sa
 
 from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
+from monitor.store.cells import hour_of
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe
 from monitor.store.records import Filter
-from monitor.store.statements import where_equal
+from monitor.store.statements import chunks, where_equal
+from monitor.store.verdicts import read_newest, verdicts_on
 from probes.wire.measurement import Measurement, Role
 
 if TYPE_CHECKING:
     from monitor.store.database import Database
 
-_verdict = msgspec.json.Decoder(Verdict)
-FIRST_SPAN_MS = 15 * 60_000
+HOUR_MS = 3_600_000
 SPAN_FACTOR = 4
-"""How far back in time a list of a place is read at first, and how much further each time."""
+"""A list of a place goes back by an hour at first, and each time so many times further."""
 STREAM_CHUNK = 500
 """Measurements that one transaction of `stream_measurements` reads."""
 
@@ -38,6 +43,7 @@ class JudgedMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     asn: int
     probe: str
     round: int
+    arrival: int
     verdict: Verdict
 
 
@@ -57,91 +63,150 @@ async def list_judged(
     connection: ReadTransaction,
     chosen: Filter = Filter(),  # noqa: B008 - frozen
     *,
-    after: tuple[int, str] | None = None,
+    after: tuple[int, int] | None = None,
     limit: int = 100,
 ) -> Sequence[JudgedMeasurement]:
-    """Measurements that have a verdict, newest round first, then by descending id.
+    """Measurements that have a verdict, newest round first, then the newest arrival; `after` is
+    (round, arrival) of one of them.
 
-    With a filter on place the list is read back in time, a longer span at each step, by seeks to
-    each target in each network: what others measured is not read, nor more of the past than the
-    page needs.
+    Verdicts of round after round are read until the page is full. With a filter on place only
+    rounds of those hours are in which the place was measured, by its cells.
     """
-    v = t.verdict.c
-    query = where_equal(
-        sa.select(v.measurement, v.target, v.country, v.asn, v.probe, v.round, v.body).order_by(
-            v.round.desc(), v.measurement.desc()
-        ),
-        (v.service, chosen.service),
-        (v.target, chosen.target),
-        (v.country, chosen.country),
-        (v.asn, chosen.asn),
-    ).limit(limit)
-    if chosen.since is not None:
-        query = query.where(v.round >= chosen.since)
-    if chosen.until is not None:
-        query = query.where(v.round < chosen.until)
+    until = 2**62 if chosen.until is None else chosen.until
     if after is not None:
-        round, id = after
-        query = query.where(sa.or_(v.round < round, sa.and_(v.round == round, v.measurement < id)))
+        until = min(until, after[0] + 1)
+    service = chosen.service
+    if chosen.target is not None:
+        own = chosen.target.partition("/")[0]
+        if service not in (None, own):
+            return []
+        service = own
+    list_of = _List(connection, service, chosen.target, after, limit)
     if chosen.country is None and chosen.asn is None:
-        return _judged(await connection.execute(query))
-    query = await _by_seeks(connection, query, chosen)
+        await list_of.read(chosen.since or 0, until)
+    else:
+        await _read_place(list_of, chosen, until)
+    found = list_of.found
+    m, v = t.measurement.c, t.vantage.c
+    rows: dict[int, Any] = {}
+    for some in chunks([arrival for _, arrival, _ in found]):
+        query = (
+            sa.select(m.arrival, m.id, v.country, v.asn, v.probe)
+            .join(t.vantage, v.number == m.vantage)
+            .where(m.arrival.in_(some))
+        )
+        rows |= {row.arrival: row for row in await connection.execute(query)}
+    return [
+        JudgedMeasurement(
+            id=row.id,
+            target=said.target,
+            country=row.country,
+            asn=row.asn,
+            probe=row.probe,
+            round=round,
+            arrival=arrival,
+            verdict=said,
+        )
+        for round, arrival, said in found
+        if (row := rows.get(arrival)) is not None
+    ]
+
+
+@dataclass
+class _List:
+    """Judged measurements, newest first, until there are `limit`."""
+
+    connection: ReadTransaction
+    service: str | None
+    target: str | None
+    after: tuple[int, int] | None
+    limit: int
+    vantages: Collection[int] | None = None
+    """Numbers of those that count; None: all."""
+    found: list[tuple[int, int, Verdict]] = field(default_factory=list)
+    """Round, arrival number and verdict."""
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.found) >= self.limit
+
+    async def read(self, since: int, until: int) -> None:
+        """Add those of rounds from `since` until before `until`, all older than what was found."""
+        here: list[tuple[int, int, Verdict]] = []
+        frames = read_newest(self.connection, self.service, since, until)
+        async with aclosing(frames):
+            async for _, round, judged in frames:
+                if here and here[0][0] != round:
+                    self._add(here)
+                    here = []
+                    if self.is_full:
+                        return
+                here += [
+                    (round, arrival, said)
+                    for arrival, vantage, said in judged.entries()
+                    if (self.vantages is None or vantage in self.vantages)
+                    and self.target in (None, said.target)
+                    and (self.after is None or (round, arrival) < self.after)
+                ]
+        self._add(here)
+
+    def _add(self, here: list[tuple[int, int, Verdict]]) -> None:
+        self.found += nlargest(self.limit - len(self.found), here, key=itemgetter(0, 1))
+
+
+async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
+    """Fill the list with what the vantages of a place measured, from the hours in which the place
+    has cells: the rest of the past is not read."""
+    connection = wanted.connection
+    c, v, p = t.cell.c, t.verdict.c, t.vantage.c
+    here = where_equal(
+        sa.select(p.number, p.country, p.asn), (p.country, chosen.country), (p.asn, chosen.asn)
+    )
+    places = (await connection.execute(here)).all()
+    wanted.vantages = {place.number for place in places}
+    targets = where_equal(
+        sa.select(t.target.c.id),
+        (t.target.c.service, wanted.service),
+        (t.target.c.id, wanted.target),
+    )
+    hours = (
+        sa.select(c.hour)
+        .where(
+            # Every column of the index on (target, country, asn, hour): they are seeks.
+            c.target.in_((await connection.execute(targets)).scalars().all()),
+            c.country.in_(sorted({place.country for place in places})),
+            c.asn.in_(sorted({place.asn for place in places})),
+        )
+        .distinct()
+        .order_by(c.hour.desc())
+    )
     ends = [sa.select(each(v.round)).scalar_subquery() for each in (sa.func.min, sa.func.max)]
     oldest, newest = (await connection.execute(sa.select(*ends))).one()
     if oldest is None:
-        return []
-    tops = [newest, after[0] if after else None, chosen.until]
-    until = min(at for at in tops if at is not None) + 1
-    oldest = max(oldest, chosen.since or 0)
-    found: list[JudgedMeasurement] = []
-    span = FIRST_SPAN_MS
-    while until > oldest and len(found) < limit:
-        part = query.where(v.round >= until - span, v.round < until)
-        found += _judged(await connection.execute(part))
-        until, span = until - span, span * SPAN_FACTOR
-    return found[:limit]
-
-
-async def _by_seeks(
-    connection: ReadTransaction, query: sa.Select[Any], chosen: Filter
-) -> sa.Select[Any]:
-    """The query with every column of the index on (target, country, asn, round) given."""
-    v, p = t.verdict.c, t.vantage.c
-    targets = where_equal(
-        sa.select(t.target.c.id),
-        (t.target.c.service, chosen.service),
-        (t.target.c.id, chosen.target),
-    )
-    places = where_equal(
-        sa.select(p.country, p.asn).distinct(), (p.country, chosen.country), (p.asn, chosen.asn)
-    )
-    known = (await connection.execute(places)).all()
-    return query.where(
-        v.target.in_((await connection.execute(targets)).scalars().all()),
-        v.country.in_(sorted({place.country for place in known})),
-        v.asn.in_(sorted({place.asn for place in known})),
-    )
-
-
-def _judged(rows: Iterable[Any]) -> list[JudgedMeasurement]:
-    return [
-        JudgedMeasurement(
-            id=id,
-            target=target,
-            country=country,
-            asn=asn,
-            probe=probe,
-            round=round,
-            verdict=_verdict.decode(body),
-        )
-        for id, target, country, asn, probe, round, body in rows
-    ]
+        return
+    oldest, until = max(oldest, chosen.since or 0), min(until, newest + 1)
+    end, span = hour_of(until) + HOUR_MS, HOUR_MS
+    while end > oldest:
+        found = await connection.execute(hours.where(c.hour >= end - span, c.hour < end))
+        for hour in found.scalars().all():
+            await wanted.read(max(oldest, hour), min(until, hour + HOUR_MS))
+            if wanted.is_full:
+                return
+        end, span = end - span, span * SPAN_FACTOR
 
 
 async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
     """The detector's verdict on one measurement."""
-    body = await connection.scalar(sa.select(t.verdict.c.body).where(t.verdict.c.measurement == id))
-    return None if body is None else _verdict.decode(body)
+    m = t.measurement.c
+    query = (
+        sa.select(t.target.c.service, m.round, m.arrival)
+        .join(t.target, t.target.c.number == m.target)
+        .where(m.id == id)
+    )
+    if (row := (await connection.execute(query)).first()) is None:
+        return None
+    found = await verdicts_on(connection, [(row.service, row.round, row.arrival)])
+    return found.get(row.arrival)
 
 
 async def newest_of_controls(
@@ -169,26 +234,27 @@ async def list_measurements_of_probe(
     connection: ReadTransaction, probe: str, since: int, limit: int = 200
 ) -> Sequence[ProbeMeasurement]:
     """What a probe measured in rounds from `since` on: newest round first, then by target."""
-    m, v = t.measurement.c, t.verdict.c
-    columns = sa.select(m.id, t.target.c.id.label("target"), m.round, m.started)
-    newest = (
+    m = t.measurement.c
+    columns = sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
+    query = (
         rows_of_probe(columns, probe, since)
         .where(t.target.c.number == m.target)
         .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
         .limit(limit)
-        .subquery()
     )
-    n = newest.c
-    query = (
-        sa.select(n.id, n.target, n.round, v.state, v.technique, v.rule)
-        .select_from(newest.outerjoin(t.verdict, v.measurement == n.id))
-        .order_by(n.round.desc(), n.target, n.started.desc(), n.id)
-    )
+    rows = (await connection.execute(query)).all()
+    said = await verdicts_on(connection, [(row.service, row.round, row.arrival) for row in rows])
     return [
         ProbeMeasurement(
-            id=id, target=target, round=round, state=state, technique=technique, rule=rule
+            id=row.id,
+            target=row.target,
+            round=row.round,
+            state=one.state if one else None,
+            technique=one.technique if one else None,
+            rule=one.rule if one else None,
         )
-        for id, target, round, state, technique, rule in await connection.execute(query)
+        for row in rows
+        for one in (said.get(row.arrival),)
     ]
 
 

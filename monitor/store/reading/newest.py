@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the present state is shown from; `monitor.store.newest` writes it."""
+"""What the present state is shown from: the newest verdict of each vantage on each target."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import sqlalchemy as sa
 
-from monitor.detection.model import Verdict
 from monitor.detection.sequence.present import LatestVerdict
 from monitor.store import tables as t
+from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
-from monitor.store.records import Filter
-from monitor.store.statements import where_equal
-
-_verdict = msgspec.json.Decoder(Verdict)
+from monitor.store.verdicts import read_newest
 
 
 async def revisions(connection: ReadTransaction) -> Mapping[str, int]:
@@ -27,27 +23,20 @@ async def revisions(connection: ReadTransaction) -> Mapping[str, int]:
 
 
 async def newest_verdicts(
-    connection: ReadTransaction,
-    since: int,
-    chosen: Filter = Filter(),  # noqa: B008 - frozen
+    connection: ReadTransaction, service: str, since: int, vantages: dict[int, Where]
 ) -> Sequence[LatestVerdict]:
-    """The newest verdict of each vantage on each target, in rounds from `since` on. The filter's
-    own times are not used."""
-    v = t.newest_verdict.c
-    query = where_equal(
-        sa.select(v.target, v.country, v.asn, v.probe, v.round, v.body)
-        .where(v.round >= since)
-        .order_by(v.target, v.country, v.asn, v.probe),
-        (v.service, chosen.service),
-        (v.target, chosen.target),
-        (v.country, chosen.country),
-        (v.asn, chosen.asn),
-    )
-    decoded: dict[bytes, Verdict] = {}
-    found = []
-    for target, country, asn, probe, round, body in await connection.execute(query):
-        # Of the thousands of verdicts on one target most are the same.
-        if (verdict := decoded.get(body)) is None:
-            verdict = decoded[body] = _verdict.decode(body)
-        found.append(LatestVerdict(target, country, asn, probe, round, verdict))
-    return found
+    """The newest verdict of each vantage on each target of a service, in rounds from `since` on.
+
+    `vantages` is what is known of them by number, and gets those that are missing. Of two verdicts
+    in one round that of the later arrival counts.
+    """
+    newest: dict[tuple[str, str], LatestVerdict] = {}
+    async for _, round, judged in read_newest(connection, service, since, 2**62):
+        await load_vantages(connection, judged.vantages, vantages)
+        entries = zip(reversed(judged.vantages), reversed(judged.which), strict=True)
+        for number, which in entries:
+            said = judged.said[which]
+            probe, country, asn = vantages[number]
+            if (key := (said.target, probe)) not in newest:
+                newest[key] = LatestVerdict(said.target, country, asn, probe, round, said)
+    return sorted(newest.values(), key=lambda one: (one.target, one.country, one.asn, one.probe))

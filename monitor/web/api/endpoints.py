@@ -119,15 +119,16 @@ async def one_measurement(request: web.Request) -> web.Response:
 async def measurements(request: web.Request) -> web.Response:
     """Judged measurements, newest round first."""
     limit = limit_of(request)
+    after = after_of(request, "[0-9]{1,18}")
     async with request.app[SITE].database.reading() as connection:
         rows = await list_judged(
             connection,
             chosen(request),
-            after=after_of(request, "[0-9a-f]{32}"),
+            after=None if after is None else (after[0], int(after[1])),
             limit=limit + 1,
         )
     page = rows[:limit]
-    following = f"{page[-1].round}-{page[-1].id}" if len(rows) > limit else None
+    following = f"{page[-1].round}-{page[-1].arrival}" if len(rows) > limit else None
     return answer(request, "measurements", [judged_form(row) for row in page], following)
 
 

@@ -31,7 +31,6 @@ from monitor.store.reading.counts import (
     service_hours,
 )
 from monitor.store.reading.events import list_events
-from monitor.store.reading.newest import newest_verdicts
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
@@ -114,10 +113,11 @@ async def network(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No network has this number.")
     if request.match_info["asn"] != str(asn):
         raise web.HTTPMovedPermanently(f"/as/{asn}")
-    members = [each for each in active(fleet(site, await site.present.get())) if each[0].asn == asn]
+    present = await site.present.get()
+    members = [each for each in active(fleet(site, present)) if each[0].asn == asn]
+    verdicts = present.verdicts(asn)
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(asn=asn), limit=MAX_EVENTS)
-        verdicts = await newest_verdicts(connection, site.recent_since(), Filter(asn=asn))
         countries = sorted(
             {probe.country for probe, _ in members}
             | {event.country for event in events}

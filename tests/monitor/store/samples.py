@@ -158,9 +158,7 @@ async def judged_store(store: Database) -> Sequence[str]:
             if row.stored.measurement.service == service
         )
         await store.conclusions.save([concluded(service=service, facts=said)], len(rows))
-    return [id_of(r) for r in sorted(rows, key=lambda r: (r.stored.measurement.round, id_of(r)))][
-        ::-1
-    ]
+    return [id_of(row) for row in reversed(rows)]
 
 
 async def fill_blocked(store: Database) -> None:

@@ -14,9 +14,10 @@ from monitor.store.conclusions import (
     unneeded_checkpoints,
 )
 from monitor.store.database import Database, open_database
+from monitor.store.reading.measurements import list_judged
 from monitor.store.records import StoreUnavailableError
 from monitor.store.tables import event as events
-from monitor.store.tables import journal, verdict
+from monitor.store.tables import journal
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event
 from tests.monitor.store.samples import verdict as judged
 
@@ -37,8 +38,8 @@ async def entries(store: Database) -> list[tuple[int, str, str, str, str]]:
 
 async def verdicts(store: Database) -> dict[str, str]:
     async with store.reading() as connection:
-        rows = await connection.execute(sa.select(verdict.c.measurement, verdict.c.state))
-        return {row.measurement: row.state for row in rows}
+        rows = await list_judged(connection, limit=10_000)
+        return {row.id: row.verdict.state for row in rows}
 
 
 async def test_an_empty_store_has_nothing_to_go_on_from(store: Database) -> None:

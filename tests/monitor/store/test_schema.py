@@ -13,12 +13,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.detection.model import State
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.facts import FactStore
 from monitor.store.migrations import batching
 from monitor.store.migrations.packed_lines import _DICTIONARIES
 from monitor.store.reading.counts import service_hours
+from monitor.store.reading.measurements import get_verdict, list_judged
 from monitor.store.reading.newest import newest_verdicts, revisions
 from monitor.store.records import Added, Admitted, StoreUnavailableError
 from probes.runtime.compression import zstd
@@ -113,20 +116,68 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(
         assert found is not None
         assert (found[0].measurement, found[1]) == (row.stored.measurement, row.line)
     async with store.reading() as reader:
-        newest = await newest_verdicts(reader, NOON)
-        # Since 0003 they are written with the verdicts.
-        expected = [NOON + 2 * MINUTE] if revision < "0003" else []
-        assert [each.round for each in newest] == expected
+        (newest,) = await newest_verdicts(reader, "t", NOON, {})
+        assert (newest.round, newest.probe, newest.verdict.rule) == (
+            *(NOON + 2 * MINUTE, "p-0", "tls.ok"),
+        )
+        for row in (rows[0], rows[-1]):
+            assert await get_verdict(reader, id_of(row)) == verdict(row).verdict
         assert await revisions(reader) == ({"t": 1} if revision < "0004" else {})
         if revision < "0005":
             (hour,) = await service_hours(reader, ["t"], NOON, NOON + HOUR, country="RU")
             assert (hour.n, hour.vantages) == (30, 1)
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
-        assert "ix_verdict_round_measurement" in {each["name"] for each in names}
+        assert {each["name"] for each in names} == {"ix_verdict_round_service"}
+        tables = await reader.run_sync(lambda c: sa.inspect(c).get_table_names())
+        assert not {"verdict_row", "newest_verdict"} & set(tables)
         assert not await reader.run_sync(lambda c: sa.inspect(c).has_table(batching.UNBATCHED))
     # It goes on where it stopped: known lines are known, the next number follows the last.
     assert await store.facts.add([*rows, admitted(99)], ()) == Added(1, 30, 0)
     assert (await store.facts.arrivals(45))[0][0] > 45
+    await store.close()
+
+
+async def test_verdicts_in_rows_are_packed_by_round(empty_url: str) -> None:
+    """A store of schema 0008, in which each verdict was a row."""
+    rows = [admitted(n, probe=n % 3, at=NOON + n // 6 * MINUTE) for n in range(60)]
+    engines = connect(empty_url)
+    async with writing(engines) as connection:
+        await connection.run_sync(schema._upgrade, "0008")
+    await FactStore(engines).add(rows, ())
+    said = {
+        id_of(row): verdict(row, State.OK if n % 7 else State.BLOCKED)
+        for n, row in enumerate(rows[:50])
+    }
+    async with writing(engines) as connection:
+        await connection.execute(
+            sa.text(
+                "INSERT INTO verdict (measurement, target, service, country, asn, probe, round, "
+                "state, rule, body) VALUES (:id, 'wechat/messaging', 'wechat', 'RU', 64501, 'p', "
+                ":round, 'ok', 'tls.ok', :body)"
+            ),
+            [
+                {
+                    "id": bytes.fromhex(id),
+                    "round": one.round,
+                    "body": msgspec.json.encode(one.verdict),
+                }
+                for id, one in said.items()
+            ],
+        )
+        state = "INSERT INTO detector_state (service, round, state) VALUES ('wechat', 1, :state)"
+        await connection.execute(sa.text(state), {"state": b"state"})
+        await connection.execute(
+            sa.text("INSERT INTO cursor VALUES ('detector', 50), ('pruned', 99)")
+        )
+    await engines.close()
+    store = await open_database(empty_url)
+    async with store.reading() as reader:
+        listed = await list_judged(reader, limit=100)
+        assert {one.id: one.verdict for one in listed} == {
+            id: one.verdict for id, one in said.items()
+        }
+        assert await get_verdict(reader, id_of(rows[55])) is None
+    assert await store.conclusions.complete() == {"wechat": (50, None)}
     await store.close()
 
 

@@ -14,16 +14,16 @@ async def test_prune_lets_old_measurements_go_and_keeps_witnesses(
     store: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upkeep, "BATCHES", 3)
-    monkeypatch.setattr(upkeep, "VERDICTS", 3)
     old = [admitted(n, at=NOON + n % 4) for n in range(20)]
     old += [admitted(n, at=NOON, target="signal/chat") for n in range(20, 25)]
     young = [admitted(n, at=NOON + HOUR) for n in range(25, 30)]
     await store.facts.add([*old, *young], [])
-    said = tuple(map(verdict, [*old, *young]))
+    said = tuple(map(verdict, [*old[:20], *young]))
+    chats = concluded(service="signal", facts=tuple(map(verdict, old[20:])))
     witnesses = (id_of(old[2]), id_of(old[22]))
     seen = event(witnesses=witnesses, updated=NOON)
     await store.conclusions.save(
-        [concluded(facts=said, events=(seen,), journal=((seen.id, "opened"),))], 1
+        [chats, concluded(facts=said, events=(seen,), journal=((seen.id, "opened"),))], 1
     )
     before = await cells(store)
     pruned = await upkeep.prune(url, NOON + HOUR)

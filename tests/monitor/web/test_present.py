@@ -70,10 +70,10 @@ async def test_only_services_with_new_conclusions_are_read_again(store: Database
     before = await reader.get()
     asked = reads(store)
     assert (await reader.get()).revision == before.revision
-    assert not [each for each in asked if "newest_verdict" in each]
+    assert not [each for each in asked if "FROM verdict" in each]
     await conclude(store, 90, State.OK)
     after = await reader.get()
-    assert len([each for each in asked if "newest_verdict" in each]) == 1
+    assert len([each for each in asked if "FROM verdict" in each]) == 1
     assert after.revision == before.revision + 1
     assert after.services["signal"] is before.services["signal"]
     assert after.states(Filter(service="wechat", country="RU"))[0].state is State.OK

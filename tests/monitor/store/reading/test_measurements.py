@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-
-from monitor.store import tables
 from monitor.store.database import Database, open_database
 from monitor.store.reading.measurements import (
     get_verdict,
@@ -30,18 +26,7 @@ from tests.monitor.store.samples import (
 )
 
 
-async def test_newest_measurements_are_found_without_sorting(sqlite_url: str) -> None:
-    store = await open_database(sqlite_url)
-    v = tables.verdict.c
-    query = sa.select(v.body).order_by(v.round.desc(), v.measurement.desc()).limit(5)
-    text = str(query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
-    async with store.reading() as connection:
-        plan = (await connection.execute(sa.text(f"EXPLAIN QUERY PLAN {text}"))).all()
-    await store.close()
-    assert [row[-1] for row in plan] == ["SCAN verdict USING INDEX ix_verdict_round_measurement"]
-
-
-async def test_judged_measurements_are_paged_by_round_and_id(store: Database) -> None:
+async def test_judged_measurements_are_paged_by_round_and_arrival(store: Database) -> None:
     everything = await judged_store(store)
     async with store.reading() as connection:
         whole = await list_judged(connection)
@@ -52,7 +37,7 @@ async def test_judged_measurements_are_paged_by_round_and_id(store: Database) ->
             if not page:
                 break
             pages += [each.id for each in page]
-            after = (page[-1].round, page[-1].id)
+            after = (page[-1].round, page[-1].arrival)
         assert pages == everything
         mine = Filter(service="wechat", country="RU", asn=64501, target="wechat/messaging")
         assert {each.verdict.state for each in await list_judged(connection, mine)} == {"blocked"}
@@ -81,7 +66,7 @@ async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Data
         pages, after = [], None
         while page := await list_judged(connection, russia, after=after, limit=3):
             pages += page
-            after = (page[-1].round, page[-1].id)
+            after = (page[-1].round, page[-1].arrival)
         assert pages == whole
         one = await list_judged(connection, Filter(asn=64502, until=NOON + 9 * HOUR))
         assert [(each.round - NOON) // HOUR for each in one] == [1, 0]

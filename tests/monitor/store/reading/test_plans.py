@@ -15,17 +15,14 @@ from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON, admitted
 
-LARGE = ("measurement", "verdict", "cell", "service_hour", "newest_verdict")
+LARGE = ("measurement", "verdict", "cell", "service_hour")
 """Tables that grow with what the fleet has measured."""
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
 SERIES = [(target, "RU", 64501) for target in WECHAT]
 PROBE = "p-0000000000000001"
 READS: dict[str, Read] = {
-    "newest verdicts of a service": lambda c: newest.newest_verdicts(
-        c, NOON, Filter(service="wechat")
-    ),
-    "newest verdicts of a network": lambda c: newest.newest_verdicts(c, NOON, Filter(asn=64501)),
+    "newest verdicts of a service": lambda c: newest.newest_verdicts(c, "wechat", NOON, {}),
     "a list of verdicts": lambda c: measurements.list_judged(c),
     "a country's verdicts": lambda c: measurements.list_judged(c, Filter(country="RU")),
     "a network's verdicts": lambda c: measurements.list_judged(c, Filter(asn=64501)),

@@ -28,7 +28,7 @@ BUCKET = TimelineCell(
     vantages=2,
 )  # fmt: skip
 JUDGED = JudgedMeasurement(
-    id="0" * 32, target="a/b", country="RU", asn=1, probe="p", round=0,
+    id="0" * 32, target="a/b", country="RU", asn=1, probe="p", round=0, arrival=1,
     verdict=Verdict(target="a/b", state=State.OK, rule="r", evidence=("x", "y")),
 )  # fmt: skip
 ROW = VantageRow(

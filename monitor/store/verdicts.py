@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Verdicts as they are stored: all those on one service in one round are one compressed frame.
+
+Most of a round's verdicts are equal, so each is kept once and every measurement refers to it by
+number. A frame of a hundred measurements takes some 400 bytes, where a row for each took 700 bytes
+a measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.detection.model import Verdict
+from monitor.store import statements
+from monitor.store.tables import verdict
+from probes.runtime.compression import zstd
+
+LEVEL = 3
+ROWS_AT_ONCE = 64
+"""Frames that one query fetches."""
+Entry = tuple[int, int, Verdict]
+"""Arrival number of the measurement, number of its vantage, verdict."""
+
+
+class RoundVerdicts(msgspec.Struct, frozen=True, array_like=True):
+    """The verdicts on a service in one round; the lists are parallel, in order of arrival."""
+
+    said: tuple[Verdict, ...]
+    """Distinct verdicts."""
+    arrivals: list[int]
+    vantages: list[int]
+    which: list[int]
+    """Positions in `said`."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Each measurement with its verdict."""
+        said = self.said
+        return zip(self.arrivals, self.vantages, (said[n] for n in self.which), strict=True)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(RoundVerdicts)
+_upsert = statements.upsert(verdict)
+
+
+def pack(entries: Iterable[Entry]) -> bytes:
+    """The frame of some verdicts."""
+    said: dict[Verdict, int] = {}
+    numbers: dict[int, int] = {}  # by identity, because most are the same object
+    ordered = sorted(entries, key=itemgetter(0))
+    for _, _, one in ordered:
+        if id(one) not in numbers:
+            numbers[id(one)] = said.setdefault(one, len(said))
+    arrivals = [arrival for arrival, _, _ in ordered]
+    packed = RoundVerdicts(
+        said=tuple(said),
+        # Differences, which are small.
+        arrivals=arrivals[:1] + [after - before for before, after in pairwise(arrivals)],
+        vantages=[vantage for _, vantage, _ in ordered],
+        which=[numbers[id(one)] for _, _, one in ordered],
+    )
+    return zstd.compress(_encoder.encode(packed), LEVEL)
+
+
+def unpack(frame: bytes) -> RoundVerdicts:
+    """The verdicts in a frame."""
+    packed = _decoder.decode(zstd.decompress(frame))
+    return msgspec.structs.replace(packed, arrivals=list(accumulate(packed.arrivals)))
+
+
+async def write(
+    connection: AsyncConnection, service: str, rounds: Iterable[tuple[int, Iterable[Entry]]]
+) -> None:
+    """Write the verdicts of some rounds; a round's frame that is there is replaced."""
+    rows = [
+        {"service": service, "round": round, "body": pack(entries)} for round, entries in rounds
+    ]
+    if rows:
+        await connection.execute(_upsert, rows)
+
+
+async def read(
+    connection: AsyncConnection, keys: Collection[tuple[str, int]]
+) -> AsyncIterator[tuple[str, int, RoundVerdicts]]:
+    """The verdicts of these (service, round); those that there are."""
+    v = verdict.c
+    for some in statements.chunks(sorted(keys), ROWS_AT_ONCE):
+        query = sa.select(v.service, v.round, v.body).where(
+            sa.tuple_(v.service, v.round).in_(list(some))
+        )
+        for service, round, body in (await connection.execute(query)).all():
+            yield service, round, unpack(body)
+
+
+async def read_newest(
+    connection: AsyncConnection, service: str | None, since: int, until: int
+) -> AsyncGenerator[tuple[str, int, RoundVerdicts], None]:
+    """The verdicts on a service (None: all) in rounds from `since` until before `until`, newest
+    round first. Stopping early costs nothing; the caller closes the generator then
+    (`contextlib.aclosing`)."""
+    v = verdict.c
+    query = (
+        statements.where_equal(sa.select(v.service, v.round, v.body), (v.service, service))
+        .where(v.round >= since)
+        .order_by(v.round.desc(), v.service.desc())
+        .limit(ROWS_AT_ONCE)
+    )
+    part: sa.Select[Any] = query.where(v.round < until)
+    while True:
+        rows = (await connection.execute(part)).all()
+        for name, round, body in rows:
+            yield name, round, unpack(body)
+        if len(rows) < ROWS_AT_ONCE:
+            return
+        last = rows[-1]
+        part = query.where(
+            v.round <= last.round,
+            sa.tuple_(v.round, v.service) < sa.tuple_(last.round, last.service),
+        )
+
+
+async def verdicts_on(
+    connection: AsyncConnection, measurements: Sequence[tuple[str, int, int]]
+) -> dict[int, Verdict]:
+    """Verdict by arrival number of some measurements (service, round, arrival); what was not
+    judged is missing."""
+    wanted = {arrival for _, _, arrival in measurements}
+    found: dict[int, Verdict] = {}
+    async for _, _, judged in read(connection, {(name, at) for name, at, _ in measurements}):
+        found |= {
+            arrival: judged.said[number]
+            for arrival, number in zip(judged.arrivals, judged.which, strict=True)
+            if arrival in wanted
+        }
+    return found

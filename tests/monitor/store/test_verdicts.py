@@ -1,0 +1,81 @@
+"""Frames of verdicts, and how they are read, on both databases."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from monitor.detection.model import Layer, Share, State, Technique, Verdict
+from monitor.store.database import Database
+from monitor.store.engines import writing
+from monitor.store.verdicts import Entry, pack, read_newest, unpack, verdicts_on, write
+
+OK = Verdict(target="wechat/messaging", state=State.OK, rule="tls.ok", endpoints=Share(2, 0))
+BAD = Verdict(
+    target="wechat/web",
+    state=State.BLOCKED,
+    layer=Layer.TLS,
+    technique=Technique.TLS_RESET_SNI,
+    rule="tls.reset",
+    evidence=("no_control",),
+)
+SAME = Verdict(target="wechat/messaging", state=State.OK, rule="tls.ok", endpoints=Share(2, 0))
+
+
+def test_a_frame_gives_back_each_verdict_in_order_of_arrival() -> None:
+    entries = [(70_000_000_000, 3, BAD), (12, 1, OK), (13, 2, SAME), (400, 1, BAD)]
+    judged = unpack(pack(entries))
+    assert list(judged.entries()) == sorted(entries, key=lambda one: one[0])
+    assert len(judged.said) == 2
+    assert list(unpack(pack([])).entries()) == []
+
+
+def test_equal_verdicts_cost_a_few_bytes() -> None:
+    alike = [(7 * n, n // 4, OK if n % 50 else BAD) for n in range(1000)]
+    assert len(pack(alike)) < 4 * len(alike)
+
+
+async def filled(store: Database) -> None:
+    async with writing(store.engines) as connection:
+        for service, rounds in (("wechat", range(200)), ("signal", range(0, 200, 2))):
+            await write(connection, service, ((n, _entries(service, n)) for n in rounds))
+
+
+def _entries(service: str, n: int) -> list[Entry]:
+    first = 10_000 * n + 100 * (service == "signal")
+    return [(first, 1, OK), (first + 1, 2, BAD)]
+
+
+async def test_rounds_are_read_newest_first_without_gap_or_repeat(store: Database) -> None:
+    await filled(store)
+    async with store.reading() as connection:
+        every = [(name, at) async for name, at, _ in read_newest(connection, None, 0, 1000)]
+        mine = [(name, at) async for name, at, _ in read_newest(connection, "signal", 10, 100)]
+        async with aclosing(read_newest(connection, "wechat", 0, 1000)) as frames:
+            _, newest, judged = await anext(frames)
+    assert every == sorted(
+        [*(("wechat", n) for n in range(200)), *(("signal", n) for n in range(0, 200, 2))],
+        key=lambda key: (key[1], key[0]),
+        reverse=True,
+    )
+    assert mine == [("signal", n) for n in range(98, 9, -2)]
+    assert (newest, list(judged.entries())) == (199, _entries("wechat", 199))
+
+
+async def test_verdicts_on_chosen_measurements(store: Database) -> None:
+    await filled(store)
+    async with store.reading() as connection:
+        wanted = [("wechat", n, 10_000 * n + n % 2) for n in range(150)]
+        found = await verdicts_on(connection, [*wanted, ("wechat", 3, 5), ("zoom", 3, 30_002)])
+        assert found == {arrival: BAD if n % 2 else OK for _, n, arrival in wanted}
+        assert await verdicts_on(connection, []) == {}
+
+
+async def test_a_round_that_is_written_again_is_replaced(store: Database) -> None:
+    await filled(store)
+    async with writing(store.engines) as connection:
+        await write(connection, "wechat", [(5, [(50_000, 1, BAD)])])
+    async with store.reading() as connection:
+        found = [
+            list(judged.entries()) async for _, _, judged in read_newest(connection, "wechat", 5, 6)
+        ]
+    assert found == [[(50_000, 1, BAD)]]
