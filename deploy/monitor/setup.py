@@ -68,7 +68,10 @@ def make(environment: Mapping[str, str]) -> None:
     passwords(made)
     runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "") or rules_file.RUNBOOKS
     put(made / "prometheus/rules.yml", rules_file.render(policy, url, runbooks), 0o644)
-    put(made / "prometheus/prometheus.yml", scraping.render(policy), 0o644)
+    targets, parts = (scraping.TARGET,), scraping.PARTS
+    if "scale" in (environment.get("REACHWATCH_PROFILES") or "").split(","):
+        targets, parts = (*targets, scraping.SECOND_TARGET), (*parts, *scraping.SECOND_PARTS)
+    put(made / "prometheus/prometheus.yml", scraping.render(policy, targets, parts=parts), 0o644)
     heartbeat = _url(environment, "REACHWATCH_HEARTBEAT", "")
     routes = routing.render(policy, webhook, heartbeat)
     put(made / "alertmanager/alertmanager.yml", routes, 0o644)

@@ -12,6 +12,9 @@ from monitor.detection.policy import Policy
 
 TARGET = "web:8080"
 PARTS = ("collector:9110", "detector:9110")
+SECOND_TARGET = "web-2:8080"
+SECOND_PARTS = ("collector-2:9110", "detector-2:9110")
+"""What the profile `scale` adds."""
 ALERTMANAGER = "alertmanager:9093"
 """Names of the services in docker-compose.yml."""
 

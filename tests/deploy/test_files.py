@@ -45,8 +45,8 @@ def compose(name: str, *words: str, **variables: str) -> subprocess.CompletedPro
     return run("docker-compose", *files, *words, **variables)
 
 
-def resolved(name: str) -> Mapping[str, dict[str, object]]:
-    answer = compose(name, "config", "--format", "json", **GIVEN)
+def resolved(name: str, **variables: str) -> Mapping[str, dict[str, object]]:
+    answer = compose(name, "config", "--format", "json", **GIVEN, **variables)
     assert answer.returncode == 0, answer.stderr
     services: Mapping[str, dict[str, object]] = json.loads(answer.stdout)["services"]
     return services
@@ -56,6 +56,26 @@ def resolved(name: str) -> Mapping[str, dict[str, object]]:
 def test_compose_files_are_valid(name: str) -> None:
     answer = compose(name, "config", "--quiet", **GIVEN)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_the_profile_scale_shares_the_work() -> None:
+    services = resolved("centre", COMPOSE_PROFILES="scale")
+    assert set(services) - set(resolved("centre")) == {"collector-2", "detector-2", "web-2"}
+    shards = {name: shard_of(services[name]) for name in ("detector", "detector-2")}
+    assert shards == {"detector": "1/2", "detector-2": "2/2"}
+    assert shard_of(resolved("centre")["detector"]) == ""
+    for name in ("collector", "detector", "web"):
+        second = services[f"{name}-2"]
+        assert {mount["source"] for mount in second["volumes"]} <= {  # type: ignore[attr-defined]
+            mount["source"]
+            for mount in services[name]["volumes"]  # type: ignore[attr-defined]
+        }
+        for key in ("read_only", "cap_drop", "security_opt", "restart", "mem_limit"):
+            assert second[key] == services[name][key], (name, key)
+
+
+def shard_of(service: dict[str, object]) -> object:
+    return service["environment"]["REACHWATCH_SHARD"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("variable", GIVEN)

@@ -13,6 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
 from monitor.commands import options
@@ -51,6 +52,19 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = setup(made, REACHWATCH_PACE="10")
     assert (answer.returncode, answer.stderr) == (0, "")
     return made
+
+
+def test_the_profile_scale_is_scraped(tmp_path: Path) -> None:
+    assert setup(tmp_path, REACHWATCH_PROFILES="other,scale").returncode == 0
+    read = yaml.safe_load((tmp_path / "prometheus/prometheus.yml").read_text())
+    scraped = {
+        job["job_name"]: set(job["static_configs"][0]["targets"]) for job in read["scrape_configs"]
+    }
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert scraped["reachwatch"] == {"web:8080", "web-2:8080"}
+    assert len(scraped["reachwatch-parts"]) == 4
+    for target in set().union(*scraped.values()):
+        assert target.partition(":")[0] in services
 
 
 def test_a_second_run_changes_nothing(once: Path) -> None:
