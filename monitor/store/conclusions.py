@@ -19,6 +19,7 @@ from monitor.store import cells, statements
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import pack_state, unpack_state
 from monitor.store.records import Conclusions, StoreUnavailableError
+from monitor.store.service_hours import DAY_MS
 from monitor.store.shard import ALL, PATTERN, Shard
 from monitor.store.tables import (
     cell,
@@ -29,6 +30,7 @@ from monitor.store.tables import (
     journal,
     lease,
     revision,
+    service_day,
     service_hour,
     target,
     verdict,
@@ -240,6 +242,7 @@ class ConclusionStore:
             kept = {
                 cell: cell.c.hour < first,
                 service_hour: service_hour.c.hour < first,
+                service_day: service_day.c.day < first - first % DAY_MS,
                 event: sa.and_(
                     event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))
                 ),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of the hourly cells by service and place, from which strips of the last days are drawn.
+"""Sums of the hourly cells by service and place, from which strips are drawn: by hour for the last
+days, by day (UTC) for days that are over.
 
 A strip of a service in a country is made of thousands of cells (targets × networks × states), and
 pages draw dozens of strips; the sum has one row an hour. What a strip shows of an hour is which
@@ -19,8 +20,9 @@ from monitor.detection.model import State
 HOUR_MS = 3_600_000
 EVERY_NETWORK = -1
 """As `asn`: all networks of the country together."""
-KEPT_HOURS = 72
-"""The longest strip is of 48 hours (`monitor.web.draw.strips.SPANS`), until the newest round."""
+DAY_MS = 24 * HOUR_MS
+KEPT_HOURS = 8 * 24
+"""Strips of a week are drawn from hours, longer ones from days and the hours of the last two."""
 KINDS = ("ok", "blocked", "impaired", "down", "unclear", "mixed", "none")
 """Kinds of a series in an hour; the position is the bit in `service_hour.kinds`. A series is of
 the kind that three quarters of its verdicts have, else it is mixed; none: nothing conclusive."""
@@ -54,30 +56,73 @@ def _bits() -> str:
     )
 
 
-def insert_hours(chosen: str) -> str:
-    """The statement that sums up the cells `c` of targets `t` that are chosen."""
+def _hours(chosen: str) -> tuple[str, str]:
+    """Common table expressions, and the SELECT over them that gives the hours of the cells `c` of
+    targets `t` that are chosen."""
     judged = " + ".join(_STATES)
-    union = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS)))
     return (
-        "INSERT INTO service_hour "
-        "(country, asn, service, hour, kinds, n, judged, failing, vantages) "
-        "WITH counted AS (SELECT c.country, c.asn, t.service, c.hour, c.target, sum(c.n) AS n, "
+        "counted AS (SELECT c.country, c.asn, t.service, c.hour, c.target, sum(c.n) AS n, "
         f"max(c.all_vantages) AS vantages, {_counts()} FROM target t JOIN cell c "
         f"ON c.target = t.id WHERE {chosen} "
         "GROUP BY c.country, c.asn, t.service, c.hour, c.target), "
         f"series AS (SELECT counted.*, {judged} AS judged FROM counted), "
         f"networks AS (SELECT country, asn, service, hour, {_bits()} AS kinds, sum(n) AS n, "
         "sum(judged) AS judged, sum(blocked + impaired) AS failing, max(vantages) AS vantages "
-        "FROM series GROUP BY country, asn, service, hour) "
+        "FROM series GROUP BY country, asn, service, hour)",
         "SELECT country, asn, service, hour, kinds, n, judged, failing, vantages FROM networks "
-        f"UNION ALL SELECT country, {EVERY_NETWORK}, service, hour, {union}, sum(n), "
-        "sum(judged), sum(failing), sum(vantages) FROM networks GROUP BY country, service, hour"
+        f"UNION ALL SELECT country, {EVERY_NETWORK}, service, hour, {_UNION}, sum(n), "
+        "sum(judged), sum(failing), sum(vantages) FROM networks GROUP BY country, service, hour",
+    )
+
+
+_UNION = " + ".join(f"max(kinds & {1 << bit})" for bit in range(len(KINDS)))
+_DAY = f"hour - hour % {DAY_MS}"
+_COLUMNS = "kinds, n, judged, failing, vantages"
+
+
+def insert_hours(chosen: str) -> str:
+    """The statement that sums up the cells `c` of targets `t` that are chosen."""
+    tables, select = _hours(chosen)
+    return (
+        f"INSERT INTO service_hour (country, asn, service, hour, {_COLUMNS}) WITH {tables} {select}"
+    )
+
+
+def insert_days(chosen: str) -> str:
+    """The same by day."""
+    tables, select = _hours(chosen)
+    return (
+        f"INSERT INTO service_day (country, asn, service, day, {_COLUMNS}) "
+        f"WITH {tables}, hours AS ({select}) SELECT country, asn, service, {_DAY}, {_UNION}, "
+        f"sum(n), sum(judged), sum(failing), max(vantages) FROM hours "
+        f"GROUP BY country, asn, service, {_DAY}"
     )
 
 
 _sum_up = sa.text(
     insert_hours("c.hour = :hour AND c.country = :country AND t.service = :service")
     + " ON CONFLICT (country, asn, service, hour) DO UPDATE SET kinds = excluded.kinds, "
+    "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
+    "vantages = excluded.vantages"
+)
+_SERIES = "country = :country AND service = :service"
+_sum_up_days = sa.text(
+    f"INSERT INTO service_day (country, asn, service, day, {_COLUMNS}) "
+    f"SELECT country, asn, service, {_DAY}, {_UNION}, "
+    "sum(n), sum(judged), sum(failing), max(vantages) FROM service_hour "
+    f"WHERE {_SERIES} AND ("
+    # Days before this one, when the last of them that was measured is missing.
+    "(hour >= :kept AND hour < :day AND NOT EXISTS (SELECT 1 FROM service_day d WHERE "
+    f"d.country = :country AND d.service = :service AND d.asn = {EVERY_NETWORK} AND d.day > "
+    f"(SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
+    f"h.asn = {EVERY_NETWORK} AND h.service = :service AND h.hour < :day) - {DAY_MS})) "
+    # This day, when it is over already and its hours are all kept.
+    "OR (hour >= :day AND hour < :next AND :next <= (SELECT max(h.hour) FROM service_hour h "
+    f"WHERE h.country = :country AND h.asn = {EVERY_NETWORK} AND h.service = :service) "
+    "AND :day >= (SELECT max(h.hour) FROM service_hour h WHERE h.country = :country AND "
+    f"h.asn = {EVERY_NETWORK} AND h.service = :service) - {KEPT_HOURS * HOUR_MS})) "
+    f"GROUP BY country, asn, service, {_DAY} "
+    "ON CONFLICT (country, asn, service, day) DO UPDATE SET kinds = excluded.kinds, "
     "n = excluded.n, judged = excluded.judged, failing = excluded.failing, "
     "vantages = excluded.vantages"
 )
@@ -114,5 +159,19 @@ async def sum_up(connection: AsyncConnection, places: Iterable[CellKey]) -> None
         [
             {"hour": hour, "service": service, "country": country}
             for hour, service, country in sorted(countries)
+        ],
+    )
+    days = {(hour - hour % DAY_MS, service, country) for hour, service, country in countries}
+    await connection.execute(
+        _sum_up_days,
+        [
+            {
+                "kept": day - (KEPT_HOURS * HOUR_MS - DAY_MS),
+                "day": day,
+                "next": day + DAY_MS,
+                "service": service,
+                "country": country,
+            }
+            for day, service, country in sorted(days)
         ],
     )

@@ -182,6 +182,22 @@ service_hour = sa.Table(
 """Cells of the last days summed up by service and network, and by service and country (`asn` -1);
 `monitor.store.service_hours` says what the columns count."""
 
+service_day = sa.Table(
+    "service_day",
+    metadata,
+    sa.Column("country", sa.Text, primary_key=True),
+    sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kinds", sa.Integer, nullable=False),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sa.Column("judged", sa.BigInteger, nullable=False),
+    sa.Column("failing", sa.BigInteger, nullable=False),
+    sa.Column("vantages", sa.BigInteger, nullable=False),
+    sa.Index("ix_service_day_service_asn_day", "service", "asn", "day"),
+)
+"""The same by day (UTC; `day` is its first millisecond), for days that are over; kept for ever."""
+
 detector_state = sa.Table(
     "detector_state",
     metadata,

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from monitor.store.reading.progress import last_folded_round, last_received
 from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
+from monitor.web.draw import strips
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
 
@@ -54,6 +55,7 @@ def environment() -> jinja2.Environment:
     made.globals["header_pages"] = HEADER_PAGES
     made.globals["all_pages"] = ALL_PAGES
     made.globals["event_text"] = event_text
+    made.globals["strips"] = strips
     return made
 
 

@@ -7,8 +7,10 @@ the same however much the fleet has measured.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
-from monitor.store.service_hours import EVERY_NETWORK
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import read_newest
 
@@ -278,6 +280,55 @@ async def service_hours(
     )
     rows = await connection.execute(where_equal(query, (c.country, country)))
     return [ServiceHour(*row) for row in rows]
+
+
+async def service_days(
+    connection: ReadTransaction,
+    services: Sequence[str],
+    since: int,
+    until: int,
+    *,
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Sequence[ServiceHour]:
+    """Days (UTC) as `service_hours` gives hours: complete ones from the sums by day, those of
+    yesterday and today from their hours. `hour` is the first millisecond of the day."""
+    d = t.service_day.c
+    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS
+    query = (
+        sa.select(*(d["day" if n == "hour" else n] for n in ServiceHour.__struct_fields__))
+        .where(d.service.in_(services), d.asn.in_(asns or (EVERY_NETWORK,)))
+        .where(d.day >= since - since % DAY_MS, d.day < min(until, latest))
+        .order_by(d.day, d.service, d.country, d.asn)
+    )
+    days = [
+        ServiceHour(*row)
+        for row in await connection.execute(where_equal(query, (d.country, country)))
+    ]
+    hours = await service_hours(
+        connection, services, max(since, latest), until, country=country, asns=asns
+    )
+    return days + list(_by_day(hours))
+
+
+def _by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:
+    days: dict[tuple[int, str, str, int], list[ServiceHour]] = defaultdict(list)
+    for each in hours:
+        day = each.hour - each.hour % DAY_MS
+        days[day, each.service, each.country, each.asn].append(each)
+    for (day, service, country, asn), mine in days.items():
+        kinds = functools.reduce(operator.or_, (each.kinds for each in mine))
+        yield ServiceHour(
+            service=service,
+            country=country,
+            asn=asn,
+            hour=day,
+            kinds=kinds,
+            n=sum(each.n for each in mine),
+            judged=sum(each.judged for each in mine),
+            failing=sum(each.failing for each in mine),
+            vantages=max(each.vantages for each in mine),
+        )
 
 
 async def count_vantages(

@@ -8,6 +8,7 @@ the state of the earlier one. A missing round leaves a gap.
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import statistics
 from collections import Counter
@@ -23,7 +24,7 @@ from monitor.store.service_hours import KINDS
 from monitor.web.text import words
 
 SLICES = 96
-HOUR_MS = 3_600_000
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 LARGE_SPAN_MS = 6 * HOUR_MS
 """The shortest window of a large fleet."""
 SPANS = (1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600, 48 * 3600)
@@ -50,6 +51,12 @@ _WORD = {
 }
 
 
+def legend(drawn: Iterable[Strip]) -> list[tuple[str, str]]:
+    """(kind, word) of what is seen in these strips."""
+    seen = {run.kind for strip in drawn for run in strip.runs}
+    return [(kind, word) for kind, word in _WORD.items() if kind in seen]
+
+
 class Window(msgspec.Struct, frozen=True):
     """A time span (Unix ms) in equal slices."""
 
@@ -68,9 +75,72 @@ class Window(msgspec.Struct, frozen=True):
         return self.width >= HOUR_MS and self.since % HOUR_MS == 0
 
     @property
+    def daily(self) -> bool:
+        """Whether days (UTC) can be drawn in it: no slice is shorter."""
+        return self.width >= DAY_MS and self.since % DAY_MS == 0
+
+    @property
     def length(self) -> str:
         """`30 min`, `48 h`."""
         return words.duration_text(self.until - self.since)
+
+
+MINUTE_MS = 60_000
+TICK_STEPS = (
+    *(n * MINUTE_MS for n in (1, 2, 5, 10, 15, 30)),
+    *(n * HOUR_MS for n in (1, 2, 3, 6, 12)),
+    *(n * DAY_MS for n in (1, 2, 7, 14)),
+)
+"""Possible distances of the ticks of a time axis in milliseconds; longer ones are months."""
+MAX_TICKS = 8
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """A mark of a time axis."""
+
+    x: float
+    """Percent of the width."""
+    label: str
+
+
+def ticks(since: int, until: int) -> Sequence[Tick]:
+    """At most MAX_TICKS marks at round times (UTC): hours within days, days within months. The
+    first mark of a day (in long ranges of a year) has the date as well."""
+    length = until - since
+    step = next((each for each in TICK_STEPS if length <= each * MAX_TICKS), None)
+    if step is None:
+        return _month_ticks(since, until)
+    # Weeks begin on Mondays: 1970-01-01 was a Thursday.
+    phase = 4 * DAY_MS if step % (7 * DAY_MS) == 0 else 0
+    first = since + (phase - since) % step
+    made, day = [], None
+    for at in range(first, until, step):
+        when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
+        date = f"{when.day} {when:%b}"
+        label = date if step >= DAY_MS else f"{when:%H:%M}"
+        if step < DAY_MS and date != day:
+            label = f"{date}, {label}" if day is None or when.hour == when.minute == 0 else label
+        day = date
+        made.append(Tick(100 * (at - since) / length, label))
+    return made
+
+
+def _month_ticks(since: int, until: int) -> Sequence[Tick]:
+    begin = dt.datetime.fromtimestamp(since / 1000, dt.UTC)
+    months = [
+        dt.datetime(begin.year + number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
+        for number in range(begin.month, begin.month + 12 * 11)
+    ]
+    inside = [each for each in months if each.timestamp() * 1000 < until]
+    every = -(-len(inside) // MAX_TICKS) or 1
+    length = until - since
+    return [
+        Tick(
+            100 * (each.timestamp() * 1000 - since) / length,
+            f"{each:%b %Y}" if each.month <= every or each is inside[0] else f"{each:%b}",
+        )
+        for each in inside[::every]
+    ]
 
 
 class StripRun(msgspec.Struct, frozen=True):

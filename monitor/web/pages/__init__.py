@@ -7,6 +7,7 @@ from aiohttp import web
 
 from monitor.web.pages import (
     event,
+    history,
     indexes,
     measurement,
     method,
@@ -34,6 +35,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
+    app.router.add_get("/history.json", history.as_json)
+    app.router.add_get("/history.csv", history.as_csv)
     app.router.add_get("/search", search.page)
     app.router.add_get("/data", indexes.data)
     app.router.add_get("/status", status.page)

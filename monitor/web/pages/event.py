@@ -11,16 +11,18 @@ from msgspec.structs import replace
 
 from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
-from monitor.store.reading.counts import judged_rounds
+from monitor.store.reading.counts import ServiceHour, judged_rounds
 from monitor.store.reading.events import get_event
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.explanation_cache import EVENT_PAGE_WAIT_SECONDS
+from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import confidence_text, event_text
+from monitor.web.text.words import country
 from monitor.web.text.words import rule_comment as comment
 from monitor.web.views import event_strips
 from probes.wire.target import Service
@@ -48,6 +50,7 @@ async def page(request: web.Request) -> web.Response:
     site = request.app[SITE]
     event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
+    span = chosen_range(request, site.clock())
     headline = event_text.headline(event, name)
     others = event_text.others(event, service)
     values = {
@@ -58,7 +61,9 @@ async def page(request: web.Request) -> web.Response:
         "scope": event_text.scope(event, site.clock()),
         "how": event_text.manner(event),
         "ended": event_text.ended(event),
-        "timelines": await timelines(site, event),
+        "timelines": await timelines(site, event) if span is None else (),
+        "chosen": span,
+        "past": await past(site, event, span) if span is not None else (),
         "reasons": event_text.reasons(event),
         "others": others,
         "doubts": event_text.doubts(event, others),
@@ -100,6 +105,19 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
         chosen = strips.Window(since, until) if until > since else strips.Window(since, since + 1)
         alone = [replace(event, id=f"AS{asn}", asns=(asn,)) for asn in event.asns]
         return list((await event_strips(site, connection, alone, chosen)).items())
+
+
+async def past(site: Site, event: Event, span: TimeRange) -> Sequence[tuple[str, strips.Strip]]:
+    """A strip of the whole service in each affected network over a chosen range, then in the
+    country."""
+    interval = site.interval_seconds * 1000
+    rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
+    async with site.database.reading() as connection:
+        for row in await sums(connection, span.window, [event.service], event.country, event.asns):
+            rows[row.asn].append(row)
+        whole = await sums(connection, span.window, [event.service], event.country)
+    drawn = [(f"AS{asn}", strips.hourly_strip(rows[asn], span.window, interval)) for asn in rows]
+    return [*drawn, (country(event.country), strips.hourly_strip(whole, span.window, interval))]
 
 
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:

@@ -28,13 +28,13 @@ from monitor.store.reading.counts import (
     StateCount,
     count_states,
     count_vantages,
-    service_hours,
 )
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
+from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
@@ -91,7 +91,9 @@ async def country(request: web.Request) -> web.Response:
     members = [each for each in active(fleet(site, present)) if each[0].country == code]
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(country=code), limit=MAX_EVENTS)
-        values = await shared_values(site, connection, here, events, members)
+        values = await shared_values(
+            site, connection, here, events, members, chosen_range(request, site.clock())
+        )
     rows = present.states(Filter(country=code))
     opened = open_events(events)
     values |= {
@@ -125,7 +127,9 @@ async def network(request: web.Request) -> web.Response:
         )
         name = f"AS{asn} in {words.country(countries[0])}" if len(countries) == 1 else f"AS{asn}"
         here = PlaceFilter(name=name, asns=(asn,))
-        values = await shared_values(site, connection, here, events, members)
+        values = await shared_values(
+            site, connection, here, events, members, chosen_range(request, site.clock())
+        )
     layers = layers_of(verdicts)
     opened = open_events(events)
     values |= {
@@ -146,12 +150,14 @@ async def shared_values(
     here: PlaceFilter,
     events: Sequence[Event],
     members: Probes,
+    span: TimeRange | None,
 ) -> dict[str, Any]:
     """The values that both templates take."""
-    window = await common_window(site, connection)
+    window = span.window if span else await common_window(site, connection)
     return {
         "strips": await service_strips(site, connection, window, here, open_events(events)),
         "window": window,
+        "chosen": span,
         "watched": await vantage_coverage(site, connection, window, here),
         "members": members,
         "events": sorted(events, key=lambda event: (not event.ongoing, -event.onset)),
@@ -190,7 +196,7 @@ async def _strips_by_service(
     site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
 ) -> dict[str, strips.Strip]:
     interval = site.interval_seconds * 1000
-    if window.hourly:
+    if window.hourly or window.daily:
         hours: dict[str, list[ServiceHour]] = defaultdict(list)
         for hour in await _hours(site, connection, window, here):
             hours[hour.service].append(hour)
@@ -207,14 +213,8 @@ async def _strips_by_service(
 async def _hours(
     site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
 ) -> Sequence[ServiceHour]:
-    return await service_hours(
-        connection,
-        [service.id for service in site.catalogue.services],
-        window.since,
-        window.until,
-        country=here.country,
-        asns=here.asns,
-    )
+    services = [service.id for service in site.catalogue.services]
+    return await sums(connection, window, services, here.country, here.asns)
 
 
 async def vantage_coverage(
@@ -222,7 +222,7 @@ async def vantage_coverage(
 ) -> strips.VantageCoverage:
     """How many vantages measured here, over the same time as the strips."""
     slots = strips.coverage_window(window, site.interval_seconds * 1000)
-    if slots.hourly:
+    if slots.hourly or slots.daily:
         counts = most_vantages(await _hours(site, connection, window, here), slots)
     else:
         counts = await count_vantages(

@@ -11,11 +11,12 @@ from aiohttp import web
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import PresentState, worst
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import ServiceHour, StateCount, count_states, service_hours
+from monitor.store.reading.counts import ServiceHour, StateCount, count_states
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
+from monitor.web.history import chosen_range, control_strip, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
@@ -33,11 +34,15 @@ async def page(request: web.Request) -> web.Response:
     if service is None:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     interval = site.interval_seconds * 1000
+    span = chosen_range(request, site.clock())
     async with site.database.reading() as connection:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.ongoing}
-        chosen = await window(site, connection, service.id)
+        chosen = span.window if span else await window(site, connection, service.id)
         drawn = await strips_by_country(site, connection, service, chosen)
+        rows_of_control = (
+            await sums(connection, chosen, [service.id]) if chosen.hourly or chosen.daily else ()
+        )
     now = (await site.present.get()).states(Filter(service=service.id))
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
@@ -63,6 +68,8 @@ async def page(request: web.Request) -> web.Response:
         "hidden": len(now) - len(rows),
         "events": sorted(events, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
         "window": chosen,
+        "chosen": span,
+        "control": control_strip(rows_of_control, chosen, interval) if rows_of_control else None,
     }
     return await render(request, "service.html", values)
 
@@ -72,9 +79,9 @@ async def strips_by_country(
 ) -> dict[str, strips.Strip]:
     """A strip for each country in which the service was measured."""
     interval = site.interval_seconds * 1000
-    if window.hourly:
+    if window.hourly or window.daily:
         hours: dict[str, list[ServiceHour]] = defaultdict(list)
-        for hour in await service_hours(connection, [service.id], window.since, window.until):
+        for hour in await sums(connection, window, [service.id]):
             hours[hour.country].append(hour)
         return {place: strips.hourly_strip(rows, window, interval) for place, rows in hours.items()}
     counts: dict[str, list[StateCount]] = defaultdict(list)

@@ -62,7 +62,7 @@
     line.replaceChildren(said);
   };
   setInterval(async () => {
-    if (document.hidden || reading) return;
+    if (document.hidden || reading || document.querySelector(".chart canvas")) return;
     if (document.activeElement && document.activeElement !== document.body) return;
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });

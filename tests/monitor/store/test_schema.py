@@ -20,7 +20,7 @@ from monitor.store.engines import StoreRefusedError, connect, writing
 from monitor.store.facts import FactStore
 from monitor.store.migrations import batching
 from monitor.store.migrations.packed_lines import _DICTIONARIES
-from monitor.store.reading.counts import service_hours
+from monitor.store.reading.counts import service_days, service_hours
 from monitor.store.reading.measurements import get_verdict, list_judged
 from monitor.store.reading.newest import newest_verdicts, revisions
 from monitor.store.records import Added, Admitted, StoreUnavailableError
@@ -126,6 +126,8 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(
         if revision < "0005":
             (hour,) = await service_hours(reader, ["t"], NOON, NOON + HOUR, country="RU")
             assert (hour.n, hour.vantages) == (30, 1)
+            # The day is not over: it is drawn from its hours.
+            assert [each.n for each in await service_days(reader, ["t"], NOON, NOON + HOUR)] == [30]
         names = await reader.run_sync(lambda c: sa.inspect(c).get_indexes("verdict"))
         assert {each["name"] for each in names} == {"ix_verdict_round_service"}
         tables = await reader.run_sync(lambda c: sa.inspect(c).get_table_names())

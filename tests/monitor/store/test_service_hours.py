@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from monitor.detection.model import State
+from monitor.store import tables
 from monitor.store.database import Database
-from monitor.store.reading.counts import count_states, service_hours
-from monitor.store.service_hours import EVERY_NETWORK, KEPT_HOURS, KINDS
+from monitor.store.reading.counts import count_states, service_days, service_hours
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS
 from monitor.web.draw import strips
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
@@ -16,6 +19,9 @@ SAID = {
     ("FR", 64503): (State.INSUFFICIENT, State.DOWN, State.INCONCLUSIVE, State.OK),
 }
 """By network, the verdicts of four rounds of the first target; the second is always reachable."""
+
+
+MIDNIGHT = NOON - 12 * HOUR
 
 
 async def judge(store: Database, at: int = NOON, refolded_after: int | None = None) -> None:
@@ -99,3 +105,54 @@ async def test_old_hours_are_dropped(store: Database) -> None:
     async with store.reading() as connection:
         found = await service_hours(connection, ["wechat"], NOON, last + 2 * HOUR)
         assert {each.hour for each in found} == {last, last + HOUR}
+
+
+async def kept_days(store: Database) -> dict[int, int]:
+    """Verdicts on Russia by day, of days that are summed up."""
+    async with store.reading() as connection:
+        rows = await connection.execute(
+            sa.select(tables.service_day.c.day, tables.service_day.c.n).where(
+                tables.service_day.c.country == "RU", tables.service_day.c.asn == EVERY_NETWORK
+            )
+        )
+        return {int(day): int(n) for day, n in rows}
+
+
+async def test_a_day_is_summed_up_when_the_next_one_begins(store: Database) -> None:
+    for hour in (0, 1, 5):
+        await judge(store, NOON + hour * HOUR)
+    assert await kept_days(store) == {}
+    await judge(store, MIDNIGHT + DAY_MS)
+    assert await kept_days(store) == {MIDNIGHT: 48}
+    # Hours that are missing meanwhile do not hide the day before them.
+    await judge(store, MIDNIGHT + 4 * DAY_MS)
+    assert await kept_days(store) == {MIDNIGHT: 48, MIDNIGHT + DAY_MS: 16}
+    # A measurement that comes late changes a day that is over.
+    await judge(store, NOON + 7 * HOUR)
+    assert (await kept_days(store))[MIDNIGHT] == 64
+
+
+async def test_days_are_those_of_the_hours(store: Database) -> None:
+    for hour in (0, 20, 40, 60, 80):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    until = MIDNIGHT + 81 * HOUR
+    async with store.reading() as connection:
+        days = await service_days(connection, ["wechat"], MIDNIGHT, until, country="RU")
+        hours = await service_hours(connection, ["wechat"], MIDNIGHT, until, country="RU")
+        mine = await service_days(
+            connection, ["wechat"], MIDNIGHT, until, country="RU", asns=(64501,)
+        )
+    assert [each.hour for each in days] == [MIDNIGHT + n * DAY_MS for n in range(4)]
+    assert [each.n for each in days] == [32, 16, 16, 16]
+    assert sum(each.failing for each in days) == sum(each.failing for each in hours) > 0
+    assert {each.kinds for each in days} == {each.kinds for each in hours}
+    assert [each.asn for each in mine] == [64501] * 4
+
+
+async def test_clearing_forgets_days(store: Database) -> None:
+    await judge(store)
+    await judge(store, MIDNIGHT + DAY_MS)
+    await store.conclusions.clear(["signal"])
+    assert await kept_days(store) == {MIDNIGHT: 16}
+    await store.conclusions.clear()
+    assert await kept_days(store) == {}

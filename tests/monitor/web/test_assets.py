@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import re
 
 import pytest
 
 from monitor.web.assets import CACHE_FOREVER, STATIC, address, assets
 from tests.world.site import Client
+
+VENDORED = STATIC.with_name("VENDORED")
 
 
 @pytest.mark.parametrize("name", ["style.css", "page.js", "icon.svg"])
@@ -29,6 +33,13 @@ async def test_a_file_is_cacheable_by_its_digest(web: Client, name: str) -> None
 @pytest.mark.parametrize("name", ["nothing.css", "..%2Fapp.py", "../app.py", "%00", "a/b.css"])
 async def test_other_files_are_not_served(web: Client, name: str) -> None:
     assert (await web.get(f"/static/{name}")).status == 404
+
+
+def test_vendored_files_are_those_of_their_package() -> None:
+    said = re.findall(r"^sha256 ([0-9a-f]{64}) (\S+)$", VENDORED.read_text(), re.MULTILINE)
+    assert {name for _, name in said} == {"uplot.js", "uplot.css"}
+    for digest, name in said:
+        assert hashlib.sha256((STATIC / name).read_bytes()).hexdigest() == digest
 
 
 def test_every_file_is_known_and_packed() -> None:

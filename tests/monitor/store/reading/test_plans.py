@@ -15,7 +15,7 @@ from monitor.store.records import Filter
 from monitor.store.tables import cell
 from tests.monitor.store.samples import HOUR, NOON, admitted
 
-LARGE = ("measurement", "verdict", "cell", "service_hour")
+LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day")
 """Tables that grow with what the fleet has measured."""
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
@@ -40,6 +40,7 @@ READS: dict[str, Read] = {
     "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "hours of countries": lambda c: counts.service_hours(c, ["wechat"], NOON, NOON + HOUR),
+    "days of countries": lambda c: counts.service_days(c, ["wechat"], NOON - 90 * 24 * HOUR, NOON),
     "hours of a country": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"
     ),

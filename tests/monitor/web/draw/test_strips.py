@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,15 @@ from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.store.reading.counts import StateCount
 from monitor.web.draw import strips
-from monitor.web.draw.strips import Window, coverage_strip, coverage_window, strip, window
+from monitor.web.draw.strips import (
+    Window,
+    coverage_strip,
+    coverage_window,
+    legend,
+    strip,
+    ticks,
+    window,
+)
 
 MINUTE = 60_000
 ROUND = 5 * MINUTE
@@ -170,3 +179,34 @@ def test_summaries() -> None:
     whole = coverage_strip(dict.fromkeys(range(4), 1), window)
     assert whole.summary == "1 vantage measured all the time."
     assert len(whole.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("length", "labels"),
+    [
+        (30 * MINUTE, ["1 May, 12:00", "12:05", "12:10", "12:15", "12:20", "12:25"]),
+        (24 * 60 * MINUTE, ["1 May, 12:00", "15:00", "18:00", "21:00", "2 May, 00:00", "03:00",
+                            "06:00", "09:00"]),
+        (7 * 24 * 60 * MINUTE, ["2 May", "3 May", "4 May", "5 May", "6 May", "7 May", "8 May"]),
+        (366 * 24 * 60 * MINUTE, ["Jun 2026", "Aug", "Oct", "Dec", "Feb 2027", "Apr"]),
+    ],
+)  # fmt: skip
+def test_ticks_are_at_round_times(length: int, labels: list[str]) -> None:
+    since = 1777636800000  # 2026-05-01 12:00 UTC
+    made = ticks(since, since + length)
+    assert [tick.label for tick in made] == labels
+    assert all(0 <= tick.x < 100 for tick in made)
+    assert [tick.x for tick in made] == sorted(tick.x for tick in made)
+
+
+def test_a_block_in_part_is_not_averaged_away() -> None:
+    window = Window(0, 10 * MINUTE, 1)
+    counts = [
+        StateCount(0, "a/x", "RU", 1, State.BLOCKED, 5),
+        StateCount(0, "a/x", "RU", 2, State.OK, 5),
+    ]
+    drawn = strip(counts, window, 10 * MINUTE)
+    assert [run.kind for run in drawn.runs] == ["part"]
+    slow = [StateCount(0, "a/x", "RU", 1, State.THROTTLED, 5), counts[1]]
+    assert [run.kind for run in strip(slow, window, 10 * MINUTE).runs] == ["impaired"]
+    assert ("part", "failing as blocked in some networks or functions") in legend([drawn])

@@ -76,7 +76,7 @@ async def test_a_withdrawn_event_gives_the_reason(web: Client) -> None:
 async def test_a_silenced_event_is_not_called_blocked(web: Client) -> None:
     said = await text(web, world.INHIBITED)
     assert "Telegram fails in one network in France, but is not called blocked." in said
-    assert "No alert is sent for it: the whole country is cut off" in said
+    assert "No alert is sent for it: most vantages of the country are offline" in said
     assert "likely blocked" not in said
 
 

@@ -34,7 +34,7 @@ async def test_the_overview_shows_open_events(web: Client) -> None:
     assert "last 3 h: 36 of 72 failed" in text
     assert "The Netherlands (control) 1 of 1" in text
     assert "degraded: offline for its own reasons, or with a wrong clock" in text
-    assert "the whole country is cut off" in text
+    assert "most vantages of the country are offline" in text
     assert "that was retracted" in text
 
 

@@ -116,7 +116,7 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert f'<a href="/e/{world.CONFIRMED}"><span class="mark blocked">' in page
     text = text_of(page)
     assert "Service AS64501 AS64502" in text
-    assert "Who was watching, the last 3 h" in text
+    assert "Vantages, the last 3 h" in text
     assert "5 vantages measured; no measurements for 60 min" in text
     assert "36 of 240 measurements failed as blocked (15 %)" in text
     assert page.count('<svg class="strip"') == 2

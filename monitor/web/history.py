@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranges of time that a visitor chooses, and the sums that are drawn in them.
+
+A week is drawn from hours, a longer range from days (UTC); no range reads measurements or verdicts.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from aiohttp import web
+
+from monitor.store.engines import ReadTransaction
+from monitor.store.reading.counts import ServiceHour, service_days, service_hours
+from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS, KINDS
+from monitor.web.api.params import BadParameterError, parse_time
+from monitor.web.draw import strips
+from probes.runtime.options import OptionError
+
+MAX_SLICES = 124
+"""Slices of the longest strip: a year in pieces of three days."""
+LONGEST_DAYS = 3660
+"""A free range is at most this long."""
+RANGES: Mapping[str, tuple[int, int]] = {
+    "24h": (24 * HOUR_MS, HOUR_MS),
+    "7d": (7 * DAY_MS, 2 * HOUR_MS),
+    "30d": (30 * DAY_MS, DAY_MS),
+    "90d": (90 * DAY_MS, DAY_MS),
+    "1y": (366 * DAY_MS, 3 * DAY_MS),
+}
+"""Length and slice in milliseconds, by what `?range=` says."""
+
+
+class TimeRange(msgspec.Struct, frozen=True):
+    """A chosen range."""
+
+    name: str
+    """A key of RANGES, or `free`."""
+    window: strips.Window
+
+    @property
+    def query(self) -> str:
+        """The query that chooses it again: a named range ends now, a free one stays."""
+        if self.name in RANGES:
+            return f"range={self.name}"
+        return self.fixed
+
+    @property
+    def fixed(self) -> str:
+        """The query of exactly this time, for a permalink."""
+        return f"since={_rfc3339(self.window.since)}&until={_rfc3339(self.window.until)}"
+
+
+def _rfc3339(at: int) -> str:
+    return f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y-%m-%dT%H:%MZ}"
+
+
+def chosen_range(request: web.Request, now: int) -> TimeRange | None:
+    """The range of a request: `range=7d`, or `since` and `until`; None when it chooses none. Raises
+    BadParameterError."""
+    query = request.query
+    name = query.get("range", "")
+    if name:
+        if name not in RANGES:
+            raise BadParameterError(f"range: must be {', '.join(RANGES)}, not {name[:40]!r}")
+        length, slice_ms = RANGES[name]
+        return TimeRange(name, _window(now - length + slice_ms, now, slice_ms))
+    if not query.get("since"):
+        return None
+    since, until = _time(query["since"], "since", now), now
+    if query.get("until"):
+        until = _time(query["until"], "until", now)
+    until = min(until, now)
+    if since >= until:
+        raise BadParameterError("since: must be before until, and not in the future")
+    since = max(since, until - LONGEST_DAYS * DAY_MS)
+    return TimeRange("free", _window(since, until, _slice(since, until, now)))
+
+
+def _time(text: str, name: str, now: int) -> int:
+    try:
+        return parse_time(text, now)
+    except OptionError as error:
+        raise BadParameterError(f"{name}: {error}") from None
+
+
+def _slice(since: int, until: int, now: int) -> int:
+    """Milliseconds of a slice: hours while they are kept, else days."""
+    hourly = until - since <= 8 * DAY_MS and since > now - (KEPT_HOURS - 1) * HOUR_MS
+    unit = HOUR_MS if hourly else DAY_MS
+    return unit * max(1, -(-(until - since) // unit // MAX_SLICES))
+
+
+def _window(since: int, until: int, slice_ms: int) -> strips.Window:
+    """Whole slices that hold the time."""
+    unit = DAY_MS if slice_ms % DAY_MS == 0 else HOUR_MS
+    until += -until % unit
+    since -= since % unit
+    slices = max(1, -(-(until - since) // slice_ms))
+    return strips.Window(until - slices * slice_ms, until, slices)
+
+
+async def sums(
+    connection: ReadTransaction,
+    window: strips.Window,
+    services: Sequence[str],
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Sequence[ServiceHour]:
+    """Sums by hour or day for a window whose slices are hours or longer."""
+    read = service_days if window.daily else service_hours
+    return await read(connection, services, window.since, window.until, country=country, asns=asns)
+
+
+class HistoryLine(msgspec.Struct, frozen=True):
+    """One line of a chart."""
+
+    name: str
+    judged: Sequence[int]
+    failing: Sequence[int]
+    """Measurements by slice."""
+    vantages: Sequence[int]
+
+
+def series(
+    rows: Iterable[ServiceHour], window: strips.Window, by: str, names: Mapping[str, str]
+) -> list[HistoryLine]:
+    """One line for each value of `by` (`country` or `service`), those that fail most first."""
+    lines: dict[str, list[list[int]]] = defaultdict(lambda: [[0] * window.slices for _ in range(3)])
+    for row in rows:
+        index = (row.hour - window.since) // window.width
+        if 0 <= index < window.slices:
+            judged, failing, vantages = lines[str(getattr(row, by))]
+            judged[index] += row.judged
+            failing[index] += row.failing
+            vantages[index] = max(vantages[index], row.vantages)
+    made = [HistoryLine(names.get(key, key), *counts) for key, counts in lines.items()]
+    return sorted(made, key=lambda line: (-sum(line.failing), line.name))
+
+
+def control_strip(
+    rows: Iterable[ServiceHour], window: strips.Window, interval: int
+) -> strips.Strip:
+    """Whether the service itself worked, over all countries: `down` where it failed from its
+    controls as well, `ok` where it was reached or a control had reached it."""
+    down, good = (1 << KINDS.index(kind) for kind in ("down", "ok"))
+    other = sum(1 << KINDS.index(kind) for kind in ("blocked", "impaired"))
+    seen: dict[int, int] = defaultdict(int)
+    total: dict[int, int] = defaultdict(int)
+    for row in rows:
+        seen[row.hour] |= row.kinds
+        total[row.hour] += row.judged
+    judged = []
+    for hour, bits in seen.items():
+        kind = good if bits & (good | other) else (bits & down)
+        if kind:
+            judged.append(ServiceHour("", "", 0, hour, kind, total[hour], total[hour], 0, 0))
+    drawn = strips.hourly_strip(judged, window, interval)
+    hours = sum(run.end - run.begin for run in drawn.runs if run.kind == "down")
+    summary = "down everywhere at times" if hours else "worked whenever it was measured"
+    return msgspec.structs.replace(drawn, summary=summary if judged else "nothing was measured")

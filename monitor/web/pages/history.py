@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The series behind the chart of a page: by slice of a chosen range, measurements that are
+conclusive and those that failed as blocked, as JSON and CSV.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+
+import msgspec
+from aiohttp import web
+
+from monitor.web.api.forms import inert, rfc3339
+from monitor.web.api.params import BadParameterError, chosen
+from monitor.web.history import HistoryLine, TimeRange, chosen_range, series, sums
+from monitor.web.site import SITE
+from monitor.web.text import words
+
+MAX_SERIES = 60
+"""Lines in one answer: those that fail most."""
+
+
+async def _read(request: web.Request) -> tuple[TimeRange, list[HistoryLine]]:
+    site = request.app[SITE]
+    wanted = chosen(request)
+    if wanted.service is None and wanted.country is None and wanted.asn is None:
+        raise BadParameterError("service, country or asn: one of them must be given")
+    span = chosen_range(request, site.clock())
+    if span is None:
+        raise BadParameterError("range: must be given, or since and until")
+    services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
+    asns = () if wanted.asn is None else (wanted.asn,)
+    async with site.database.reading() as connection:
+        rows = await sums(connection, span.window, services, wanted.country, asns)
+    by = "country" if wanted.service is not None and wanted.country is None else "service"
+    names = site.service_names
+    if by == "country":
+        names = {row.country: words.sentence(words.country(row.country)) for row in rows}
+    return span, series(rows, span.window, by, names)[:MAX_SERIES]
+
+
+def _times(span: TimeRange) -> list[int]:
+    window = span.window
+    return list(itertools.islice(itertools.count(window.since, window.width), window.slices))
+
+
+async def as_json(request: web.Request) -> web.Response:
+    """The series of a service by country, or of a country or network by service."""
+    chosen, lines = await _read(request)
+    body = {"times": _times(chosen), "series": msgspec.to_builtins(lines)}
+    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+
+
+async def as_csv(request: web.Request) -> web.Response:
+    """The same, one row a slice and line."""
+    chosen, lines = await _read(request)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("begin", "name", "measurements", "failing", "vantages"))
+    for line in lines:
+        for at, judged, failing, vantages in zip(
+            _times(chosen), line.judged, line.failing, line.vantages, strict=True
+        ):
+            writer.writerow((rfc3339(at), inert(line.name), judged, failing, vantages))
+    return web.Response(
+        text=out.getvalue(),
+        content_type="text/csv",
+        charset="utf-8",
+        headers={"Content-Disposition": 'attachment; filename="reachwatch-history.csv"'},
+    )
