@@ -31,7 +31,7 @@ LIMITS = (
     "timely_seconds",
     "residual_seconds",
     "control_window_seconds",
-    "bare_micronats",
+    "natural_micronats",
     "vantage_min_age_seconds",
     "silent_seconds",
     "chronic_per_mille",
@@ -95,7 +95,9 @@ def lines() -> Iterator[str]:
     yield "imports have no control ([incidents.md](incidents.md))."
     for state, heading in STATES.items():
         yield f"\n### {heading} (`{state}`)\n"
-        rules = [(rule.id, rule.comment) for rule in ALL_RULES if rule.state is state]
+        rules = [
+            (rule.id, words.rule_comment(rule.id)) for rule in ALL_RULES if rule.state is state
+        ]
         rules += [(id, text) for id, (its, text) in WHOLE.items() if its is state]
         yield from table(("rule", "why"), ((f"`{id}`", text) for id, text in rules))
     yield "\n## Control and liveness"

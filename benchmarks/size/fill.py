@@ -212,7 +212,7 @@ class Fleet:
                     agreeing=3,
                     voting=3,
                     owners=3,
-                    typed=True,
+                    signature=True,
                 )
                 for target in targets
             ),

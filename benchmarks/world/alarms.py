@@ -150,7 +150,7 @@ def _note(
         if network.tier is not Tier.UNCONFIRMED:
             words.add(LIKELY)
         if network.tier is Tier.CONFIRMED and not known & {TYPED, UNTYPED}:
-            words.add(TYPED if network.typed else UNTYPED)
+            words.add(TYPED if network.signature else UNTYPED)
         for word in words - known:
             tally.alarms[sizes[network.asn], word] += 1
             if word != UNCONFIRMED:

@@ -249,8 +249,8 @@ class NetworkEvidence(msgspec.Struct, frozen=True, kw_only=True):
     owners: int
     nats: tuple[tuple[str, int], ...] = ()
     """(probe, micro-nats after clipping), for explanation."""
-    typed: bool = False
-    """Agreeing vantages of enough owners hold typed signatures."""
+    signature: bool = msgspec.field(default=False, name="typed")
+    """Agreeing vantages of enough owners have a signature (`typed` in the API)."""
     dense_per_mille: int = 0
     """Share of the alarmed vantages' samples since their suspicion that failed."""
     watch: tuple[tuple[str, int], ...] = ()

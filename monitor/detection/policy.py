@@ -26,8 +26,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A younger vantage has no vote."""
     baseline_seconds: int = 7 * 86400
     baseline_lag_seconds: int = 3 * 3600
-    confirm_typed_seconds: int = 5 * 60
-    confirm_untyped_seconds: int = 45 * 60
+    confirm_signature_seconds: int = 5 * 60
+    confirm_plain_seconds: int = 45 * 60
     timely_seconds: int = 15 * 60
     """A failure that arrives later after it was measured comes from a spool: it is evidence of when
     a block began, and confirms none."""
@@ -110,14 +110,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence that an imported network needs for an alarm: at least four failing runs in a row,
     also where one in thirty fails anyway."""
     sample_clip_micronats: int = 3_500_000
-    """Most that one bare failure counts for."""
-    typed_clip_micronats: int = 4_000_000
-    """Most that one failure with a typed signature counts for: one is never enough for an alarm,
+    """Most that one failure without a signature counts for."""
+    signature_clip_micronats: int = 4_000_000
+    """Most that one failure with a signature counts for: one is never enough for an alarm,
     two are, even with some successes between them."""
-    typed_quorum_micronats: int = 10_500_000
+    signature_quorum_micronats: int = 10_500_000
     """The least sum for a quorum when vantages of enough owners hold signatures: two failures at
     one vantage and one at another. Without signatures two vantages must be at the threshold."""
-    bare_micronats: int = 500_000
+    natural_micronats: int = 500_000
     """The weight of the most common natural failure. Only weight above it is evidence; otherwise
     every isolated failure would be evidence of a block."""
     suspect_micronats: int = 3_000_000
@@ -140,8 +140,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_hold_per_mille: int = 850
     """A quorum that was reached holds until the sum falls below this share of it, so that one
     success does not restart the wait for confirmation."""
-    signed_per_mille: int = 340
-    """A vantage is typed when at least this share of its failures has a signature; a few natural
+    signature_per_mille: int = 340
+    """A vantage has a signature when at least this share of its failures has one; a few natural
     failures have one by chance."""
     split_per_mille: int = 700
     """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
@@ -199,8 +199,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     country_min_vantages: int = 3
     country_min_owners: int = 2
     close_good_rounds: int = 2
-    strong_micronats: int = 2_000_000
-    """A rule that weighs at least this is a typed signature."""
+    signature_micronats: int = 2_000_000
+    """A failure has a signature when its rule weighs at least this (`monitor.detection.rule`)."""
 
     def ms(self, seconds: int) -> int:
         """A duration of this policy in milliseconds of real time, divided by the pace."""

@@ -6,8 +6,12 @@ Weights are micro-nats (integers, so that sums do not depend on their order): ho
 the signature is under blocking than under a natural failure. Sources, as quoted by the comments:
 (fit) OONI's fitted log10 likelihood ratios over 126 labelled measurements, ooni/data
 analysis-evaluation.ipynb, August 2026, times ln 10; (typed) ln(0.95/0.04), the shares of blocked
-and of natural failures with a strong signature assumed in our simulation; (low) a class that the
+and of natural failures with a signature that our simulation assumes; (low) a class that the
 literature calls too common to count for much. They are starting points; the simulator calibrates.
+
+A failure has a **signature** when its rule weighs at least `Policy.signature_micronats`: natural
+failures seldom look like it. Any other failure has none, for instance a mere time-out. The remark
+`untyped` of an event and the key `typed` of the API say the same in older words.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def signed(tier: Tier) -> NetworkEvidence:
         agreeing=3,
         voting=3,
         owners=3,
-        typed=True,
+        signature=True,
     )
 
 

@@ -159,9 +159,9 @@ def _others_fail(state: ServiceState, network: TargetNetwork, round: int, policy
 
 @functools.lru_cache(maxsize=8)
 def _policies(policy: Policy) -> tuple[Policy, Policy]:
-    """The policy for imported runs, and the same with a lighter prior. A run with a typed signature
+    """The policy for imported runs, and the same with a lighter prior. A run with a signature
     counts no more than one without: no other vantage saw it."""
-    heavy = replace(policy, typed_clip_micronats=policy.sample_clip_micronats)
+    heavy = replace(policy, signature_clip_micronats=policy.sample_clip_micronats)
     return heavy, replace(heavy, prior_weight=policy.chronic_weight)
 
 

@@ -72,7 +72,7 @@ def works(runs: ImportedRuns, fact: Fact, policy: Policy) -> tuple[ImportedRuns,
         hour = fact.round - policy.ms(policy.imported_together_seconds)
         resolvers = {asn: last for asn, last in resolvers.items() if last >= hour}
         resolvers[str(fact.resolver)] = fact.round
-    new = replace(runs, again=again, spans=spans, signed=left, resolvers=resolvers)
+    new = replace(runs, again=again, spans=spans, signatures=left, resolvers=resolvers)
     return new, tuple(map(sum, zip(*taken, strict=True)))
 
 
@@ -107,14 +107,14 @@ def note_signature(
     if not fact.resolver or not failure.technique.startswith(_DNS) or not any(extra):
         return runs
     recent = _recent(runs, fact.round, policy)
-    return replace(runs, signed=(*recent, (fact.round, fact.resolver, extra)))
+    return replace(runs, signatures=(*recent, (fact.round, fact.resolver, extra)))
 
 
 def _recent(
     runs: ImportedRuns, round: int, policy: Policy
 ) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
     hour = round - policy.ms(policy.imported_together_seconds)
-    return tuple(each for each in runs.signed if each[0] >= hour)
+    return tuple(each for each in runs.signatures if each[0] >= hour)
 
 
 def note_together(runs: ImportedRuns, failed: bool) -> ImportedRuns:
@@ -131,4 +131,4 @@ def fails_together(runs: ImportedRuns | None, policy: Policy) -> bool:
 
 def forget(runs: ImportedRuns) -> ImportedRuns:
     """After a suspicion was dropped: what belonged to it."""
-    return replace(runs, signed=(), spans=(), together=(0, 0))
+    return replace(runs, signatures=(), spans=(), together=(0, 0))

@@ -103,7 +103,7 @@ def terms(event: Event) -> tuple[Term, ...]:
 def values(event: Event) -> tuple[int, ...]:
     """The value of each of TERMS."""
     best = [each for each in event.networks if each.tier is event.tier]
-    signatures = any(each.typed for each in best)
+    signatures = any(each.signature for each in best)
     signature = "untyped" not in event.against and not signatures
     votes = [(each.agreeing, each.voting) for each in best] or [(event.agreeing, event.total)]
     share = max(1000 * agreeing // max(1, voting) for agreeing, voting in votes)

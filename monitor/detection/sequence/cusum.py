@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sequential detector of one vantage in one series: a bank of CUSUMs on typed evidence.
+"""The sequential detector of one vantage in one series: a bank of CUSUMs on its failures.
 
 Each member of the bank tests the failure rate p1 against the baseline p0, for its own p1, because
 many blocks are partial. Evidence is integers (micro-nats): each logarithm of integer counts is
@@ -30,7 +30,7 @@ TECHNIQUE_MEMORY = 16
 technique stays too long; with less, the technique of a mixture changes too often."""
 DENSEST_PER_MILLE = 980
 """Even a full block lets some connections through."""
-TYPED_ENOUGH = 2
+SIGNATURES_ENOUGH = 2
 LEAST = 1_000_000
 """Micro-nats: a smaller sum is dropped when evidence is weakened."""
 _HALVE_ABOVE = 8
@@ -119,9 +119,9 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
     p0 = baseline.rate(track.baseline, policy)
     bank = policy.p1_per_mille
     old = track.suspicion
-    typed_gain = max(0, failure.weight - policy.bare_micronats)
-    strong = failure.weight >= policy.strong_micronats
-    clip = policy.typed_clip_micronats if strong else policy.sample_clip_micronats
+    signature_gain = max(0, failure.weight - policy.natural_micronats)
+    signature = failure.weight >= policy.signature_micronats
+    clip = policy.signature_clip_micronats if signature else policy.sample_clip_micronats
     new = (
         _copy(old)
         if old is not None
@@ -135,12 +135,12 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
             continue
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
-        gain = min(clip, gain + typed_gain)
+        gain = min(clip, gain + signature_gain)
         # Bounded, so that the evidence of a long block does not last for weeks after its end.
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
     if not any(new.sums):
         return Track(track.baseline, track.last_good, round, None)
-    note_failure(new, round, failure, _gains(p0, max(bank), policy)[0] + typed_gain, policy)
+    note_failure(new, round, failure, _gains(p0, max(bank), policy)[0] + signature_gain, policy)
     if new.alarmed:
         new.recovery = max(0, new.recovery - _block(new, p0)[1])
         if new.recovery == 0:
@@ -164,7 +164,7 @@ def note_failure(
     new.rules = {**new.rules, failure.rule: new.rules.get(failure.rule, 0) + 1}
     if len(new.witnesses) < WITNESSES:
         new.witnesses = [*new.witnesses, (round, failure.started, failure.id)]
-    new.strong += failure.weight >= policy.strong_micronats
+    new.signatures += failure.weight >= policy.signature_micronats
     if failure.part:
         new.part += 1
     else:
@@ -176,7 +176,7 @@ def note_failure(
 def _clear_notes(new: Suspicion) -> None:
     """Forget an isolated failure of earlier: it is no part of what begins now."""
     new.techniques, new.rules, new.witnesses, new.others = {}, {}, [], {}
-    new.strong = new.whole = new.part = new.hits = new.misses = 0
+    new.signatures = new.whole = new.part = new.hits = new.misses = 0
 
 
 def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
@@ -240,15 +240,15 @@ def weaken(track: Track) -> Track:
     return Track(track.baseline, track.last_good, track.last_bad, new)
 
 
-def typed(suspicion: Suspicion, policy: Policy) -> bool:
+def has_signature(suspicion: Suspicion, policy: Policy) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
-    return suspicion.strong >= TYPED_ENOUGH and signed(suspicion, policy)
+    return suspicion.signatures >= SIGNATURES_ENOUGH and signature_share_reached(suspicion, policy)
 
 
-def signed(suspicion: Suspicion, policy: Policy) -> bool:
+def signature_share_reached(suspicion: Suspicion, policy: Policy) -> bool:
     """Whether a larger share of the failures than by chance has a signature."""
-    return 0 < suspicion.strong * 1000 >= policy.signed_per_mille * suspicion.hits
+    return 0 < suspicion.signatures * 1000 >= policy.signature_per_mille * suspicion.hits
 
 
 def depth(technique: str) -> int:

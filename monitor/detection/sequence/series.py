@@ -47,8 +47,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """When the newest failure of each of these owners arrived, of those that arrived in time."""
     supported: tuple[int, ...] = ()
     """The same of all owners whose vantages have any evidence."""
-    typed: bool
-    """Agreeing vantages of enough owners have typed signatures."""
+    signature: bool
+    """Agreeing vantages of enough owners have a signature."""
     likely: bool
     holds: int = 0
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
@@ -232,10 +232,10 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
             agreeing.append(probe)
     owners = _heard(network, series, agreeing)
     support = _heard(network, series, [probe for probe in voting if nats[probe]])
-    typed = {
+    signed_owners = {
         network.members[probe].owner
         for probe in agreeing
-        if cusum.typed(split.suspicion_of(series, probe), policy)
+        if cusum.has_signature(split.suspicion_of(series, probe), policy)
     }
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
@@ -265,7 +265,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         owners_needed=_owners_needed(len(counted), policy),
         heard=tuple(sorted(heard for heard in owners.values() if heard)),
         supported=tuple(sorted(heard for heard in support.values() if heard)),
-        typed=len(typed) >= policy.confirm_min_owners,
+        signature=len(signed_owners) >= policy.confirm_min_owners,
         likely=likely,
         holds=total,
         needs=needs,
@@ -304,14 +304,15 @@ def _quorum(
     network: TargetNetwork, series: Series, voting: Sequence[str], counted: int, policy: Policy
 ) -> int:
     """Evidence that the voting vantages need together, in micro-nats."""
-    signed = {
+    signed_owners = {
         network.members[probe].owner
         for probe in voting
-        if (held := series.tracks[probe].suspicion) is not None and cusum.signed(held, policy)
+        if (held := series.tracks[probe].suspicion) is not None
+        and cusum.signature_share_reached(held, policy)
     }
     least = policy.quorum_min_vantages * policy.threshold_micronats
-    if len(signed) >= policy.confirm_min_owners:
-        least = policy.typed_quorum_micronats
+    if len(signed_owners) >= policy.confirm_min_owners:
+        least = policy.signature_quorum_micronats
     share = policy.quorum_per_mille * counted * policy.threshold_micronats // 1000
     holds = policy.quorum_hold_per_mille if series.likely_since else 1000
     return max(least, share) * holds // 1000
@@ -356,7 +357,7 @@ def promote(
     series.known_since = series.known_since or tally.supported[tally.owners_needed - 1]
     if len(tally.heard) < tally.owners_needed:
         return
-    hold = policy.confirm_typed_seconds if tally.typed else policy.confirm_untyped_seconds
+    hold = policy.confirm_signature_seconds if tally.signature else policy.confirm_plain_seconds
     # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
     # arrives from one round is spread over as much as a round of retests lasts.
     waited = tally.heard[-1] - series.known_since

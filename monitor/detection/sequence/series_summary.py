@@ -170,7 +170,7 @@ def network_evidence(summary: SeriesSummary, round: int, policy: Policy) -> Netw
         agreeing=len(summary.tally.agreeing),
         voting=len(summary.tally.voting),
         owners=len(summary.tally.owners),
-        typed=summary.tally.typed,
+        signature=summary.tally.signature,
         dense_per_mille=_dense_per_mille(summary.held),
         nats=tuple(
             (probe, nats)
@@ -213,6 +213,6 @@ def against(
         "others_fail": any(summary.tally.others_fail for summary in seen),
         "one_network": len({summary.network.asn for summary in seen}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
-        "untyped": not any(cusum.typed(held, policy) for held in best.held),
+        "untyped": not any(cusum.has_signature(held, policy) for held in best.held),
     }
     return tuple(sorted(word for word, holds in remarks.items() if holds))

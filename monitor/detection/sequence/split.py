@@ -53,19 +53,19 @@ def divided(
     """The vantages on watch, sorted, that are a blocked part of the network: they may vote, have
     the same signature, began within some hours of one another, belong to enough owners, and are a
     share of the `voting` ones. The largest such part; empty when there is none."""
-    signed: dict[str, list[tuple[int, str]]] = {}
+    by_signature: dict[str, list[tuple[int, str]]] = {}
     for probe in watched if len(watched) >= policy.quorum_min_vantages else ():
         track, held = series.tracks[probe], suspicion_of(series, probe)
         if (
-            cusum.typed(held, policy)
+            cusum.has_signature(held, policy)
             and gates.may_vote(network, network.members[probe], track, round, policy)
             and not gates.uncorroborated(series, track, round, policy)
         ):
             name = cusum.technique_of(held)
-            signed.setdefault(name, []).append((_failing_since(held), probe))
+            by_signature.setdefault(name, []).append((_failing_since(held), probe))
     best: tuple[str, ...] = ()
     window = policy.ms(policy.split_together_seconds)
-    for _, those in sorted(signed.items()):
+    for _, those in sorted(by_signature.items()):
         those.sort()
         for first, (failing_since, _) in enumerate(those):
             part = tuple(

@@ -55,8 +55,8 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     rules: dict[str, int] = {}
     witnesses: list[tuple[int, int, str]] = []
     """(round, started, measurement id) of the first failures."""
-    strong: int = 0
-    """Failures with a typed signature."""
+    signatures: int = 0
+    """Failures with a signature (`monitor.detection.rule`)."""
     whole: int = 0
     part: int = 0
     """Failures of the whole target and of a part of it, halved together."""
@@ -145,7 +145,7 @@ class ImportedRuns(msgspec.Struct, array_like=True):
     count)."""
     resolvers: dict[str, int] = {}
     """Last success by the network of the resolver, of the last hour."""
-    signed: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    signatures: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
     """Failures of the last hour with a DNS signature: (round, network of the resolver, what the
     signature added to each member of the bank)."""
     spans: tuple[tuple[int, int, int], ...] = ()

@@ -80,8 +80,8 @@ def _new_evidence(network: TargetNetwork, layer: str, round: int, now: int, poli
         return policy.threshold_micronats if turned else 0
     if each.likely_since:
         # The quorum is reached: a retest is due when it must have held for long enough.
-        typed = series.tally(network, layer, round, policy).typed
-        hold = policy.confirm_typed_seconds if typed else policy.confirm_untyped_seconds
+        signature = series.tally(network, layer, round, policy).signature
+        hold = policy.confirm_signature_seconds if signature else policy.confirm_plain_seconds
         due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
         return policy.threshold_micronats if now >= due else 0
     young = policy.ms(policy.retest_window_seconds)

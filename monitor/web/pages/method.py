@@ -99,8 +99,8 @@ POLICY = {
     "vantage_min_age_seconds": "A younger vantage has no vote.",
     "baseline_seconds": "How far back a vantage's usual failures are counted.",
     "baseline_lag_seconds": "How old they must be, so that a block does not become usual.",
-    "confirm_typed_seconds": "How long a typical sign must hold until it is confirmed.",
-    "confirm_untyped_seconds": "How long an untypical one must, a mere time-out for one.",
+    "confirm_signature_seconds": "How long a typical sign must hold until it is confirmed.",
+    "confirm_plain_seconds": "How long an untypical one must, a mere time-out for one.",
     "timely_seconds": "A failure that arrives later after its measurement confirms nothing.",
     "close_good_seconds": "How long those who saw a block must reach the service until it ends.",
     "silent_seconds": "A vantage that is not heard for this long is silent.",
@@ -114,7 +114,7 @@ POLICY = {
     "threshold_micronats": "Evidence that raises an alarm at one vantage.",
     "clip_micronats": "The most that one vantage counts for.",
     "sample_clip_micronats": "The most that one measurement counts for: one alone is never enough.",
-    "bare_micronats": "What a rule gives to the commonest natural failure: only more counts.",
+    "natural_micronats": "What a rule gives to the commonest natural failure: only more counts.",
     "apart_per_mille": "How many times its usual share of failures (in thousandths) a vantage must "
     "be thought to fail before that share is tried.",
     "p1_per_mille": "How often a block may let measurements fail; each share is tried.",
@@ -135,7 +135,7 @@ POLICY = {
     "country_min_vantages": "Vantages whose silence together makes a country dark.",
     "country_min_owners": "Owners to whom those must belong.",
     "close_good_rounds": "Good rounds in a row that end a block.",
-    "strong_micronats": "A rule that weighs this much is a typical sign.",
+    "signature_micronats": "A rule that weighs this much is a typical sign.",
 }
 
 
@@ -205,9 +205,9 @@ def weight(micronats: int, policy: Policy) -> str:
         return "does not indicate blocking"
     if micronats >= policy.sample_clip_micronats:
         return "very strong: counts for as much as one measurement may"
-    if micronats >= policy.strong_micronats:
+    if micronats >= policy.signature_micronats:
         return "strong: a typical sign"
-    if micronats * 2 >= policy.strong_micronats:
+    if micronats * 2 >= policy.signature_micronats:
         return "fair: must be seen more often and for longer"
     return "weak: happens for natural reasons too"
 

@@ -183,7 +183,7 @@ def _unconfirmed(event: Event) -> str:
         return ""
     policy = Policy(pace=event.pace)
     untyped = "untyped" in event.against
-    hold = policy.confirm_untyped_seconds if untyped else policy.confirm_typed_seconds
+    hold = policy.confirm_plain_seconds if untyped else policy.confirm_signature_seconds
     owners = f"{number(policy.confirm_min_owners)} or {number(policy.confirm_most_owners)}"
     return (
         f"It is not confirmed: that needs vantages of {owners} owners in one network, and that it "

@@ -163,7 +163,7 @@ def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
         for at in range(since, since + 450_000, 1000)
         if tracker.due(world.state, at, new_round=False)
     ]
-    hold = since + WORLD_POLICY.ms(WORLD_POLICY.confirm_typed_seconds)
+    hold = since + WORLD_POLICY.ms(WORLD_POLICY.confirm_signature_seconds)
     assert len(times) == 1
     assert (
         hold - (1 - LATEST_START) * WORLD_POLICY.ms(WORLD_POLICY.retest_round_seconds)

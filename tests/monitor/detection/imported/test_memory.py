@@ -92,7 +92,7 @@ def test_a_success_takes_what_signatures_of_the_hour_before_added() -> None:
         runs = memory.note_signature(runs, fact(round, resolver), failure(), (1, 2, 3), POLICY)
     after, taken = memory.works(runs, fact(2 * HOUR + HOUR // 2), POLICY)
     assert taken == (1, 2, 3)
-    assert [resolver for _, resolver, _ in after.signed] == [64501]
+    assert [resolver for _, resolver, _ in after.signatures] == [64501]
     assert memory.works(runs, fact(2 * HOUR, 64502), POLICY)[1] == ()
 
 

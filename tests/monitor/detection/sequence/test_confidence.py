@@ -67,7 +67,7 @@ def sure(each: Event) -> int:
 
 
 def bare(**more: Any) -> NetworkEvidence:
-    return network(typed=False, **more)
+    return network(signature=False, **more)
 
 
 def test_every_tier_has_a_weight_for_every_term() -> None:

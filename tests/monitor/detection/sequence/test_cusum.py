@@ -13,12 +13,12 @@ from monitor.detection.sequence.cusum import (
     depth,
     evidence,
     fail,
+    has_signature,
     leading_member,
     recovered,
     recovering,
     succeed,
     technique_of,
-    typed,
     weaken,
 )
 from monitor.detection.sequence.state import Baseline, Suspicion, Track
@@ -73,10 +73,10 @@ def test_a_failure_adds_the_logarithm_of_the_ratio_and_a_success_takes_its_own()
 
 
 def test_a_typed_failure_adds_once_what_it_weighs_beyond_a_bare_one() -> None:
-    policy = Policy(sample_clip_micronats=10**9, typed_clip_micronats=10**9)
-    none, bare, strong = (fail(fresh(), 1, failure(w), policy) for w in (0, 500_000, 2_500_000))
+    policy = Policy(sample_clip_micronats=10**9, signature_clip_micronats=10**9)
+    none, bare, signature = (fail(fresh(), 1, failure(w), policy) for w in (0, 500_000, 2_500_000))
     assert held(none).sums == held(bare).sums
-    assert [b - a for a, b in zip(held(bare).sums, held(strong).sums, strict=True)] == [
+    assert [b - a for a, b in zip(held(bare).sums, held(signature).sums, strict=True)] == [
         2_000_000
     ] * 3
 
@@ -204,24 +204,24 @@ def test_records_are_bounded() -> None:
 
 
 def test_typed_by_two_signatures_unless_they_drown_in_bare_failures() -> None:
-    strong = POLICY.strong_micronats
-    twice = run(fresh(), "FF", weight=strong)
-    assert typed(held(twice), POLICY)
-    assert not typed(held(run(fresh(), "F", weight=strong)), POLICY)
-    assert not typed(held(run(fresh(), "FFFF", weight=strong - 1)), POLICY)
-    assert typed(held(run(twice, "FFF", start=10 * MINUTE)), POLICY)
-    assert not typed(held(run(twice, "FFFF", start=10 * MINUTE)), POLICY)
+    signature = POLICY.signature_micronats
+    twice = run(fresh(), "FF", weight=signature)
+    assert has_signature(held(twice), POLICY)
+    assert not has_signature(held(run(fresh(), "F", weight=signature)), POLICY)
+    assert not has_signature(held(run(fresh(), "FFFF", weight=signature - 1)), POLICY)
+    assert has_signature(held(run(twice, "FFF", start=10 * MINUTE)), POLICY)
+    assert not has_signature(held(run(twice, "FFFF", start=10 * MINUTE)), POLICY)
 
 
 def test_two_typed_failures_are_enough_with_successes_between_them_and_one_never_is() -> None:
-    strong = POLICY.strong_micronats + 2_000_000
-    once = fail(fresh(), MINUTE, failure(strong), POLICY)
-    assert evidence(once, POLICY) == POLICY.typed_clip_micronats < FULL
+    signature = POLICY.signature_micronats + 2_000_000
+    once = fail(fresh(), MINUTE, failure(signature), POLICY)
+    assert evidence(once, POLICY) == POLICY.signature_clip_micronats < FULL
     for said, enough in (("FSF", True), ("FSSSSF", True), (f"F{13 * 'S'}F", False)):
         track = fresh()
         for n, what in enumerate(said):
             if what == "F":
-                track = fail(track, n * MINUTE, failure(strong), POLICY)
+                track = fail(track, n * MINUTE, failure(signature), POLICY)
             else:
                 track = succeed(track, n * MINUTE, POLICY)
         assert (evidence(track, POLICY) == FULL) is enough, said

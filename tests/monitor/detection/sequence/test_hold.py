@@ -24,8 +24,8 @@ from tests.monitor.detection.worlds import (
     vantages,
 )
 
-HOLD = POLICY.ms(POLICY.confirm_typed_seconds)
-UNTYPED_HOLD = POLICY.ms(POLICY.confirm_untyped_seconds)
+HOLD = POLICY.ms(POLICY.confirm_signature_seconds)
+UNTYPED_HOLD = POLICY.ms(POLICY.confirm_plain_seconds)
 TIMELY = POLICY.ms(POLICY.timely_seconds)
 HOUR = 12
 """Rounds."""

@@ -208,7 +208,7 @@ def test_typed_needs_two_owners_with_signatures() -> None:
     for n in range(3):
         say(place, n, blocked(), blocked(weight=0))
     found = tally(place, "tls", START + 2 * INTERVAL, POLICY)
-    assert (len(found.owners), found.typed) == (2, False)
+    assert (len(found.owners), found.signature) == (2, False)
 
 
 def test_imports_share_one_pseudo_vantage_and_are_likely_at_most() -> None:

@@ -119,7 +119,7 @@ def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() 
 def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
     world = World(standard()).quiet().run(2, in_network(64501, blocked()))
     assert world.only.tier is Tier.LIKELY
-    since, hold = world.state.round, 1000 * POLICY.confirm_typed_seconds
+    since, hold = world.state.round, 1000 * POLICY.confirm_signature_seconds
     length = 1000 * POLICY.retest_round_seconds
     assert wanted(world.state, POLICY, since + hold - length - 1) == ()
     assert wanted(world.state, POLICY, since + hold - length) == (NET,)
