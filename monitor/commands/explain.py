@@ -23,7 +23,7 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
-from monitor.detection.sequence.explain import Moment, Recorder, Voice
+from monitor.detection.sequence.explain import Recorder, SeriesRound, VantageEvidence
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
 from monitor.detection.sequence.state import DetectorStateError, ServiceState
@@ -48,9 +48,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """An event and how it came about."""
 
     event: Event
-    moments: tuple[Moment, ...]
+    series_rounds: tuple[SeriesRound, ...]
     """In order of rounds, then of networks, targets and layers."""
-    skipped_rounds: int = msgspec.field(default=0, name="untold")
+    skipped_rounds: int = 0
     """Rounds in the middle that were folded but are left out."""
 
 
@@ -137,7 +137,7 @@ async def _fold_again(
         live = [one for one in source if one.measurement.target in LIVENESS_TARGETS]
         rounds = sorted({one.measurement.round for one in mine if one.measurement.round <= ends})
         await asyncio.to_thread(folding.fold, rounds, [*mine, *live])
-        return _shortened(event, recorder.moments, policy, most)
+        return _shortened(event, recorder.series_rounds, policy, most)
     rounds = [r for r, _ in await source.facts.rounds(start.round, event.service) if r <= ends]
     if not rounds:
         raise NotExplainableError(f"{event.id}: its measurements are no longer kept")
@@ -145,12 +145,14 @@ async def _fold_again(
     for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
         stored = await source.facts.facts(chunk[0] - window, chunk[-1], event.service)
         await asyncio.to_thread(folding.fold, chunk, stored)
-    return _shortened(event, recorder.moments, policy, most)
+    return _shortened(event, recorder.series_rounds, policy, most)
 
 
-def _shortened(event: Event, moments: Sequence[Moment], policy: Policy, most: int) -> Explanation:
+def _shortened(
+    event: Event, series_rounds: Sequence[SeriesRound], policy: Policy, most: int
+) -> Explanation:
     """The beginning and the end of a long explanation, where something was decided."""
-    rounds = sorted({moment.round for moment in moments})
+    rounds = sorted({one.round for one in series_rounds})
     decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
     early = [round for round in rounds if round <= decided][:most]
     late = [round for round in rounds if round > decided][-max(0, most - len(early)) :]
@@ -159,7 +161,7 @@ def _shortened(event: Event, moments: Sequence[Moment], policy: Policy, most: in
     kept = {*early, *late}
     return Explanation(
         event=event,
-        moments=tuple(moment for moment in moments if moment.round in kept),
+        series_rounds=tuple(one for one in series_rounds if one.round in kept),
         skipped_rounds=len(rounds) - len(kept),
     )
 
@@ -176,37 +178,39 @@ def explanation_text(explanation: Explanation) -> str:
     ]
     if explanation.skipped_rounds:
         lines.append(f"{explanation.skipped_rounds} rounds in the middle are not shown.")
-    ordered = sorted(explanation.moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
-    for (asn, target, layer), moments in groupby(ordered, lambda m: (m.asn, m.target, m.layer)):
-        lines += ["", f"AS{asn}  {target}  {layer}", *_series_table(list(moments))]
+    ordered = sorted(explanation.series_rounds, key=lambda m: (m.asn, m.target, m.layer, m.round))
+    for (asn, target, layer), series_rounds in groupby(
+        ordered, lambda m: (m.asn, m.target, m.layer)
+    ):
+        lines += ["", f"AS{asn}  {target}  {layer}", *_series_table(list(series_rounds))]
     return "\n".join(lines) + "\n"
 
 
-def _series_table(moments: Sequence[Moment]) -> list[str]:
-    probes = sorted({voice.probe for moment in moments for voice in moment.voices})
+def _series_table(series_rounds: Sequence[SeriesRound]) -> list[str]:
+    probes = sorted({vantage.probe for one in series_rounds for vantage in one.vantages})
     rows = [("ROUND", *probes, "TOTAL", "NEEDED", "GATE", "TIER")]
-    for moment in moments:
-        by_probe = {voice.probe: voice for voice in moment.voices}
+    for one in series_rounds:
+        by_probe = {vantage.probe: vantage for vantage in one.vantages}
         rows.append(
             (
-                time_text(moment.round),
-                *(_voice(by_probe.get(probe)) for probe in probes),
-                nats(moment.holds),
-                nats(moment.needs),
-                moment.gate or "open",
-                (moment.tier or "-") + (", part of the network" if moment.divided else ""),
+                time_text(one.round),
+                *(_vantage(by_probe.get(probe)) for probe in probes),
+                nats(one.holds),
+                nats(one.needs),
+                one.gate or "open",
+                (one.tier or "-") + (", part of the network" if one.divided else ""),
             )
         )
     return table(rows)
 
 
-def _voice(voice: Voice | None) -> str:
-    if voice is None:
+def _vantage(vantage: VantageEvidence | None) -> str:
+    if vantage is None:
         return "-"
-    added = f" ({voice.added / 1e6:+.1f})" if voice.added else ""
-    outcome = voice.technique or voice.rule if voice.said == "failed" else voice.said
-    no_vote = f" [no vote: {voice.no_vote}]" if voice.no_vote else ""
-    return f"{nats(voice.holds)}{added} {outcome or 'no measurement'}{no_vote}"
+    added = f" ({vantage.added / 1e6:+.1f})" if vantage.added else ""
+    outcome = vantage.technique or vantage.rule if vantage.outcome == "failed" else vantage.outcome
+    no_vote = f" [no vote: {vantage.no_vote}]" if vantage.no_vote else ""
+    return f"{nats(vantage.holds)}{added} {outcome or 'no measurement'}{no_vote}"
 
 
 def nats(micro: int) -> str:

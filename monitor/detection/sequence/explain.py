@@ -28,12 +28,12 @@ without a place, fails too often anyway, without agreement for long, not heard l
 its recovery."""
 
 
-class Voice(msgspec.Struct, frozen=True, kw_only=True):
+class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One vantage in one series and round."""
 
     probe: str
     owner: str
-    said: str
+    outcome: str
     """`failed`, `worked`, `unproven` (no control, or it failed too), `offline`, `unseen` (no
     liveness), or empty when it said nothing in this round."""
     rule: str = ""
@@ -48,14 +48,14 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     """One of NO_VOTE, or empty: then it counts."""
 
 
-class Moment(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesRound(msgspec.Struct, frozen=True, kw_only=True):
     """One series (network, target, layer) in one round."""
 
     round: int
     asn: int
     target: str
     layer: str
-    voices: tuple[Voice, ...]
+    vantages: tuple[VantageEvidence, ...]
     holds: int
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int
@@ -80,7 +80,7 @@ class Recorder:
 
     def __init__(self, event: Event, policy: Policy, first: int) -> None:
         """`first`: rounds before it are folded but not kept."""
-        self.moments: list[Moment] = []
+        self.series_rounds: list[SeriesRound] = []
         self._event, self._policy, self._first = event, policy, first
         self._held: dict[tuple[str, str, str], int] = {}
 
@@ -120,17 +120,17 @@ class Recorder:
     ) -> None:
         policy, each = self._policy, network.layers[layer]
         tally = series.tally(network, layer, round, policy)
-        voices = []
+        vantages = []
         for probe, track in sorted(each.tracks.items()):
             holds = cusum.evidence(track, policy)
             before = self._held.get((key, layer, probe), 0)
             self._held[key, layer, probe] = holds
             member, fact = network.members[probe], facts.get(probe)
-            voices.append(
-                Voice(
+            vantages.append(
+                VantageEvidence(
                     probe=probe,
                     owner=member.owner,
-                    said="" if fact is None else _SAID.get(_outcome(fact), ""),
+                    outcome="" if fact is None else _OUTCOMES.get(_outcome(fact), ""),
                     rule="" if fact is None else fact.verdict.rule,
                     technique="" if fact is None else str(fact.verdict.technique or ""),
                     measurement="" if fact is None else fact.id,
@@ -142,13 +142,13 @@ class Recorder:
         if round < self._first:
             return
         tier = series.TIERS[each.rank]
-        self.moments.append(
-            Moment(
+        self.series_rounds.append(
+            SeriesRound(
                 round=round,
                 asn=network.asn,
                 target=network.target,
                 layer=layer,
-                voices=tuple(voices),
+                vantages=tuple(vantages),
                 holds=tally.holds,
                 needs=tally.needs,
                 gate=gate,
@@ -159,7 +159,7 @@ class Recorder:
         )
 
 
-_SAID = {
+_OUTCOMES = {
     VantageOutcome.GOOD: "worked",
     VantageOutcome.BAD: "failed",
     VantageOutcome.UNSUPPORTED: "unproven",

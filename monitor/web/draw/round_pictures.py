@@ -12,7 +12,7 @@ from itertools import groupby
 
 import msgspec
 
-from monitor.detection.sequence.explain import Moment, Voice
+from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
 
 WIDTH, HEIGHT = 720, 160
 TONES = 6
@@ -41,7 +41,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One round of the table."""
 
     round: int
-    voices: tuple[Voice | None, ...]
+    vantages: tuple[VantageEvidence | None, ...]
     holds: float
     needs: float
     gate: str
@@ -72,27 +72,27 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     until: int
 
 
-def pictures(moments: Sequence[Moment]) -> list[Picture]:
+def pictures(series_rounds: Sequence[SeriesRound]) -> list[Picture]:
     """Return a picture of each series, those with the most evidence first."""
-    ordered = sorted(moments, key=lambda m: (m.asn, m.target, m.layer, m.round))
+    ordered = sorted(series_rounds, key=lambda m: (m.asn, m.target, m.layer, m.round))
     grouped = groupby(ordered, lambda m: (m.asn, m.target, m.layer))
     made = [_picture(list(each)) for _, each in grouped]
     return sorted(made, key=lambda p: (-max(c.holds for c in p.columns), p.asn, p.target, p.layer))
 
 
-def _picture(moments: Sequence[Moment]) -> Picture:
-    probes = tuple(sorted({v.probe for moment in moments for v in moment.voices}))
-    since, until = moments[0].round, moments[-1].round
+def _picture(series_rounds: Sequence[SeriesRound]) -> Picture:
+    probes = tuple(sorted({v.probe for one in series_rounds for v in one.vantages}))
+    since, until = series_rounds[0].round, series_rounds[-1].round
     span = max(1, until - since)
-    xs = [WIDTH * (moment.round - since) / span for moment in moments]
-    counted = [_counted(moment) for moment in moments]
-    heights = [sum(each.values()) for each in counted] + [moment.needs for moment in moments]
+    xs = [WIDTH * (one.round - since) / span for one in series_rounds]
+    counted = [_counted(one) for one in series_rounds]
+    heights = [sum(each.values()) for each in counted] + [one.needs for one in series_rounds]
     top = max(1, *heights)
 
     def y(micro: float) -> float:
         return HEIGHT - HEIGHT * micro / top
 
-    bands, floor = [], [0] * len(moments)
+    bands, floor = [], [0] * len(series_rounds)
     for number, probe in enumerate(probes):
         holds = [each.get(probe, 0) for each in counted]
         if any(holds):
@@ -109,17 +109,19 @@ def _picture(moments: Sequence[Moment]) -> Picture:
             )
             floor = roof
     return Picture(
-        asn=moments[0].asn,
-        target=moments[0].target,
-        layer=moments[0].layer,
+        asn=series_rounds[0].asn,
+        target=series_rounds[0].target,
+        layer=series_rounds[0].layer,
         probes=probes,
         bands=tuple(bands),
-        needed=" ".join(f"{x:.1f},{y(m.needs):.1f}" for x, m in zip(xs, moments, strict=True)),
-        gates=tuple(_gates(moments, xs)),
-        columns=tuple(_column(m, probes, x) for m, x in zip(moments, xs, strict=True)),
-        reached=tuple(_reached(moments)),
+        needed=" ".join(
+            f"{x:.1f},{y(m.needs):.1f}" for x, m in zip(xs, series_rounds, strict=True)
+        ),
+        gates=tuple(_gates(series_rounds, xs)),
+        columns=tuple(_column(m, probes, x) for m, x in zip(series_rounds, xs, strict=True)),
+        reached=tuple(_reached(series_rounds)),
         marks=tuple(
-            (round((at - since) * WIDTH / span, 1), tier) for at, tier in _reached(moments)
+            (round((at - since) * WIDTH / span, 1), tier) for at, tier in _reached(series_rounds)
         ),
         top=top / 1e6,
         since=since,
@@ -127,44 +129,44 @@ def _picture(moments: Sequence[Moment]) -> Picture:
     )
 
 
-def _counted(moment: Moment) -> dict[str, int]:
+def _counted(one: SeriesRound) -> dict[str, int]:
     """Evidence by vantage, of those with a vote."""
-    return {v.probe: v.holds for v in moment.voices if not v.no_vote}
+    return {v.probe: v.holds for v in one.vantages if not v.no_vote}
 
 
-def _column(moment: Moment, probes: Sequence[str], x: float) -> Column:
-    by_probe = {voice.probe: voice for voice in moment.voices}
+def _column(one: SeriesRound, probes: Sequence[str], x: float) -> Column:
+    by_probe = {vantage.probe: vantage for vantage in one.vantages}
     return Column(
-        round=moment.round,
-        voices=tuple(by_probe.get(probe) for probe in probes),
-        holds=moment.holds / 1e6,
-        needs=moment.needs / 1e6,
-        gate=moment.gate,
-        tier=moment.tier,
-        divided=bool(moment.divided),
+        round=one.round,
+        vantages=tuple(by_probe.get(probe) for probe in probes),
+        holds=one.holds / 1e6,
+        needs=one.needs / 1e6,
+        gate=one.gate,
+        tier=one.tier,
+        divided=bool(one.divided),
         x=x,
     )
 
 
-def _gates(moments: Sequence[Moment], xs: Sequence[float]) -> list[Gate]:
+def _gates(series_rounds: Sequence[SeriesRound], xs: Sequence[float]) -> list[Gate]:
     found: list[Gate] = []
     ends = [*xs[1:], WIDTH]
-    for moment, x, end in zip(moments, xs, ends, strict=True):
-        if not moment.gate:
+    for one, x, end in zip(series_rounds, xs, ends, strict=True):
+        if not one.gate:
             continue
-        if found and found[-1].reason == moment.gate and found[-1].x + found[-1].width >= x - 0.1:
+        if found and found[-1].reason == one.gate and found[-1].x + found[-1].width >= x - 0.1:
             last = found.pop()
-            found.append(Gate(x=last.x, width=end - last.x, reason=moment.gate))
+            found.append(Gate(x=last.x, width=end - last.x, reason=one.gate))
         else:
-            found.append(Gate(x=x, width=end - x, reason=moment.gate))
+            found.append(Gate(x=x, width=end - x, reason=one.gate))
     return found
 
 
-def _reached(moments: Sequence[Moment]) -> list[tuple[int, str]]:
+def _reached(series_rounds: Sequence[SeriesRound]) -> list[tuple[int, str]]:
     found: list[tuple[int, str]] = []
     before = ""
-    for moment in moments:
-        if moment.tier and moment.tier != before:
-            found.append((moment.round, moment.tier))
-        before = moment.tier
+    for one in series_rounds:
+        if one.tier and one.tier != before:
+            found.append((one.round, one.tier))
+        before = one.tier
     return found

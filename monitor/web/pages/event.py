@@ -88,7 +88,7 @@ async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     explanation = await site.explanations.get(event, EVENT_PAGE_WAIT_SECONDS)
     if not isinstance(explanation, Explanation):
         return None
-    return next(iter(rounds.pictures(explanation.moments)), None)
+    return next(iter(rounds.pictures(explanation.series_rounds)), None)
 
 
 async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Strip]]:
@@ -148,8 +148,8 @@ async def rounds_page(request: web.Request) -> web.Response:
         "title": f"Round by round: {name}",
         "event": event,
         "headline": event_text.headline(event, name),
-        "pictures": rounds.pictures(explanation.moments) if explanation else [],
-        "untold": explanation.skipped_rounds if explanation else 0,
+        "pictures": rounds.pictures(explanation.series_rounds) if explanation else [],
+        "skipped_rounds": explanation.skipped_rounds if explanation else 0,
         "why_not": "" if explanation else str(found),
     }
     return await render(request, "rounds.html", values)

@@ -50,12 +50,15 @@ async def only(store: Database) -> str:
 async def test_from_before_the_onset_to_after_the_end(store: Database) -> None:
     before = await events_bytes(store)
     explanation = await explain(store, await only(store))
-    event, moments = explanation.event, explanation.moments
-    assert moments[0].round == event.onset == START + 4 * INTERVAL
-    assert event.confirmed in {moment.round for moment in moments if moment.tier == "confirmed"}
+    event, series_rounds = explanation.event, explanation.series_rounds
+    assert series_rounds[0].round == event.onset == START + 4 * INTERVAL
+    assert event.confirmed in {one.round for one in series_rounds if one.tier == "confirmed"}
     assert event.closed is not None
-    assert moments[-1].round == event.closed - INTERVAL
-    assert {voice.said for moment in moments for voice in moment.voices} == {"failed", "worked"}
+    assert series_rounds[-1].round == event.closed - INTERVAL
+    assert {vantage.outcome for one in series_rounds for vantage in one.vantages} == {
+        "failed",
+        "worked",
+    }
     assert explanation.skipped_rounds == 0
     assert await events_bytes(store) == before
 
@@ -66,10 +69,10 @@ async def test_brief_ends_after_the_decision_and_long_ones_lose_their_middle(
     id = await only(store)
     everything = await explain(store, id)
     short = await explain(store, id, most=10)
-    assert short.skipped_rounds == len({m.round for m in everything.moments}) - 10
-    assert short.moments[0] == everything.moments[0]
+    assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) - 10
+    assert short.series_rounds[0] == everything.series_rounds[0]
     brief = await explain(store, id, brief=True)
-    assert set(brief.moments) <= set(everything.moments)
+    assert set(brief.series_rounds) <= set(everything.series_rounds)
 
 
 async def test_as_text(store: Database) -> None:
@@ -131,6 +134,6 @@ async def test_what_replay_finds_is_explained_without_a_detector(
     assert await run(argparse.Namespace(**given, **named), out) == 0
     by_file = msgspec.json.decode(out.getvalue(), type=Explanation)
     assert by_file.event.onset == by_detector.event.onset
-    assert by_file.moments[0].round == by_detector.moments[0].round
+    assert by_file.series_rounds[0].round == by_detector.series_rounds[0].round
     assert await run(argparse.Namespace(**given, event="f" * 16, json=True), out) == 2
     assert capsys.readouterr().err.endswith("no such event in what `replay` finds in these files\n")

@@ -27,7 +27,7 @@ class Desk:
         await self.may.wait()
         if self.trouble is not None:
             raise self.trouble
-        return Explanation(event=ONE, moments=())
+        return Explanation(event=ONE, series_rounds=())
 
 
 @contextlib.asynccontextmanager

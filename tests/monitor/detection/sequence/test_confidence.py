@@ -26,7 +26,7 @@ AT = 1_790_000_000_000
 
 def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
     said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
-    said |= {"typed": True} | more
+    said |= {"signature": True} | more
     return NetworkEvidence(
         asn=asn, target="wechat/web", layer="tls", technique="tls.reset.sni", onset=AT, **said
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monitor.detection.model import Event
-from monitor.detection.sequence.explain import NO_VOTE, Moment, Recorder
+from monitor.detection.sequence.explain import NO_VOTE, Recorder, SeriesRound
 from monitor.detection.sequence.fold import step
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
@@ -27,7 +27,7 @@ from tests.monitor.detection.worlds import (
 QUIET = 3
 
 
-def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Moment]]:
+def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[SeriesRound]]:
     """Fold a script twice: to know the event, and to look at it."""
     again = World(world.people, policy=world.policy)
     world.quiet(QUIET).run(rounds, script)
@@ -44,33 +44,33 @@ def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Mo
         again.number += 1
         again.events.update({each.id: each for each in touched})
     assert again.events == world.events  # looking changes nothing
-    return event, recorder.moments
+    return event, recorder.series_rounds
 
 
 def test_the_sums_are_those_that_decided() -> None:
-    event, moments = explained(World(standard()), in_network(64501, blocked()), 8)
-    assert {(m.asn, m.target, m.layer) for m in moments} == {(64501, TARGET, "tls")}
-    likely = next(m for m in moments if m.tier in ("likely", "confirmed"))
+    event, series_rounds = explained(World(standard()), in_network(64501, blocked()), 8)
+    assert {(m.asn, m.target, m.layer) for m in series_rounds} == {(64501, TARGET, "tls")}
+    likely = next(m for m in series_rounds if m.tier in ("likely", "confirmed"))
     assert likely.holds >= likely.needs
-    before = [m for m in moments if m.round < likely.round]
+    before = [m for m in series_rounds if m.round < likely.round]
     assert before
     threshold = POLICY.threshold_micronats
-    assert all(m.holds < m.needs or max(v.holds for v in m.voices) < threshold for m in before)
-    confirmed = next(m for m in moments if m.tier == "confirmed")
+    assert all(m.holds < m.needs or max(v.holds for v in m.vantages) < threshold for m in before)
+    confirmed = next(m for m in series_rounds if m.tier == "confirmed")
     assert confirmed.round == event.confirmed
-    assert moments[0].round == event.onset
+    assert series_rounds[0].round == event.onset
 
 
 def test_what_is_added_makes_what_is_held() -> None:
-    _, moments = explained(World(standard()), in_network(64501, blocked()), 8)
+    _, series_rounds = explained(World(standard()), in_network(64501, blocked()), 8)
     held: dict[str, int] = {}
-    for moment in moments:
-        for voice in moment.voices:
-            held[voice.probe] = held.get(voice.probe, 0) + voice.added
-            assert voice.holds == held[voice.probe] <= POLICY.clip_micronats
-            assert voice.said == "failed"
-            assert (voice.rule, voice.technique) == ("tls.reset.sni", "tls.reset.sni")
-            assert len(voice.measurement) == 32
+    for one in series_rounds:
+        for vantage in one.vantages:
+            held[vantage.probe] = held.get(vantage.probe, 0) + vantage.added
+            assert vantage.holds == held[vantage.probe] <= POLICY.clip_micronats
+            assert vantage.outcome == "failed"
+            assert (vantage.rule, vantage.technique) == ("tls.reset.sni", "tls.reset.sni")
+            assert len(vantage.measurement) == 32
 
 
 def test_who_says_nothing_or_something_else_is_shown_so() -> None:
@@ -82,8 +82,8 @@ def test_who_says_nothing_or_something_else_is_shown_so() -> None:
             return {5: None, 6: OFFLINE, 7: UNCONTROLLED}.get(number - QUIET, ok())
         return BLACKHOLE
 
-    _, moments = explained(World(standard()), script, 20)  # type: ignore[arg-type]
-    said = {m.round: {v.probe[-1]: v.said for v in m.voices} for m in moments}
+    _, series_rounds = explained(World(standard()), script, 20)  # type: ignore[arg-type]
+    said = {m.round: {v.probe[-1]: v.outcome for v in m.vantages} for m in series_rounds}
     at = [said[START + (QUIET + n) * INTERVAL]["0"] for n in (4, 5, 6, 7, 8)]
     assert at == ["failed", "", "offline", "unproven", "worked"]
 
@@ -94,8 +94,8 @@ def test_a_gate_that_held_is_named_and_only_while_it_did() -> None:
             return DOWN if number >= QUIET + 6 else blocked()
         return blocked() if who.asn == 64501 else ok()  # type: ignore[attr-defined]
 
-    _, moments = explained(World(standard()), script, 9)  # type: ignore[arg-type]
-    gates = {m.round: m.gate for m in moments if m.asn == 64501}
+    _, series_rounds = explained(World(standard()), script, 9)  # type: ignore[arg-type]
+    gates = {m.round: m.gate for m in series_rounds if m.asn == 64501}
     first = START + QUIET * INTERVAL
     assert gates[first] == gates[first + INTERVAL] == ""
     assert gates[first + 5 * INTERVAL] == "service_down"
@@ -109,8 +109,8 @@ def test_a_young_vantage_is_shown_and_does_not_count() -> None:
         else who
         for who in people
     ]
-    _, moments = explained(World(young), in_network(64501, blocked()), 8)
-    reasons = {(v.probe[-1], v.no_vote) for m in moments for v in m.voices}
+    _, series_rounds = explained(World(young), in_network(64501, blocked()), 8)
+    reasons = {(v.probe[-1], v.no_vote) for m in series_rounds for v in m.vantages}
     assert ("0", "young") in reasons
     assert {why for _, why in reasons} <= {"", *NO_VOTE}
 
@@ -118,12 +118,12 @@ def test_a_young_vantage_is_shown_and_does_not_count() -> None:
 def test_a_divided_network_is_explained_by_who_is_the_part() -> None:
     people = [*vantages(6), *vantages(3, "FR", 64503)]
     part = tuple(who.probe for who in people[:2])
-    event, moments = explained(
+    event, series_rounds = explained(
         World(people), lambda n, who: blocked() if who.probe in part else ok(), 30
     )
     assert event.tier == "likely"
-    tls = [moment for moment in moments if moment.layer == "tls"]
-    assert {moment.divided for moment in tls} == {(), part}
-    for moment in tls:
-        assert moment.holds < moment.needs
-        assert (moment.tier == "likely") == bool(moment.divided)
+    tls = [one for one in series_rounds if one.layer == "tls"]
+    assert {one.divided for one in tls} == {(), part}
+    for one in tls:
+        assert one.holds < one.needs
+        assert (one.tier == "likely") == bool(one.divided)
