@@ -131,6 +131,7 @@ class Agent:
             started_ms=now,
             interval_ms=config.interval_ms,
             budget_bytes=int(config.budget_bytes),
+            measured_ms=earlier.measured_ms if earlier else 0,
             last_ack_ms=earlier.last_ack_ms if earlier else 0,
             month=earlier.month if earlier else "",
             month_spent_bytes=earlier.month_spent_bytes if earlier else 0,
@@ -312,6 +313,7 @@ class Agent:
             self._budget.spend_round(spent)
         self._set(
             last_round_ms=plan.round_ms,
+            measured_ms=self._setup.network.wall_ms(),
             last_round_took_ms=int(took * 1000),
             last_round_failed=len(broken),
             offline=not online,

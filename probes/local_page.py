@@ -67,7 +67,7 @@ def _page(
     facts = {
         "state": state,
         "network": f"{status.country} AS{status.asn}",
-        "last_round": _time(status.last_round_ms),
+        "last_round": _time(status.measured_ms),
         "next_round": "-" if status.paused else _time(status.next_round_ms),
         "traffic": say(
             language,
@@ -85,6 +85,8 @@ def _page(
         for line in notices(status, status.updated_ms, language=language)
     )
     lines = service_lines(catalogue, found, language) or [say(language, "nothing_yet")]
+    if status.offline:
+        lines = []  # they would all say the same
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     title = html.escape(say(language, "title"))
     return (

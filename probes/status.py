@@ -45,6 +45,9 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How it is connected to the broker; empty when it is not."""
     last_ack_ms: int = 0
     last_round_ms: int = 0
+    """Its place among the rounds of all probes; it is measured up to an interval later."""
+    measured_ms: int = 0
+    """When the last round ended."""
     last_round_took_ms: int = 0
     last_round_failed: int = 0
     """Targets of the last round in which an observation of purpose `subject` failed."""
@@ -140,7 +143,7 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     if status.trouble:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000
-    since = max(status.last_round_ms, status.started_ms, status.resumed_ms)
+    since = max(status.measured_ms, status.started_ms, status.resumed_ms)
     if now_ms - since > longest and not status.paused:
         return "no round for a long time"
     return ""

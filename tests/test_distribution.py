@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import subprocess
 import sys
@@ -66,9 +67,11 @@ def test_the_probe_comes_alone(wheels: tuple[Path, Path]) -> None:
     assert tracked("probes") <= files(wheels[0])
     assert all(name.startswith("probes/") for name in files(wheels[0]))
     assert "probes/py.typed" in files(wheels[0])
-    scripts = metadata(wheels[0], "entry_points.txt").decode()
-    assert "reachprobe = probes.cli.main:main" in scripts
-    assert "reachwatch" not in scripts
+    entries = configparser.ConfigParser()
+    entries.read_string(metadata(wheels[0], "entry_points.txt").decode())
+    assert dict(entries["console_scripts"]) == {"reachprobe": "probes.cli.main:main"}
+    # `pipx run` looks for a command with the name of the distribution.
+    assert dict(entries["pipx.run"]) == {"reachwatch": "probes.cli.main:main"}
 
 
 def test_the_monitor_comes_without_the_probe(wheels: tuple[Path, Path]) -> None:

@@ -57,7 +57,7 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         "probe": s.probe,
         "network": f"{s.country} AS{s.asn}",
         "broker": online if not s.stopped else "stopped",
-        "last round": f"{_ago(s.last_round_ms, now_ms)}, {s.targets} targets, "
+        "last round": f"{_ago(s.measured_ms, now_ms)}, {s.targets} targets, "
         f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s",
         "next round": _ago(s.next_round_ms, now_ms) if not s.stopped else "-",
         "last stored": f"{_ago(s.last_ack_ms, now_ms)} (acknowledged by the collector)",

@@ -27,7 +27,7 @@ def shown(
 
 
 def test_the_page_says_what_was_seen() -> None:
-    page = shown(month_spent_bytes=12_000_000, last_round_ms=NOW)
+    page = shown(month_spent_bytes=12_000_000, measured_ms=NOW)
     assert page.status == "200 OK"
     assert "WeChat: messaging works; web: TLS connection reset when the name appears" in page.body
     assert "12 MB so far" in page.body
@@ -42,6 +42,7 @@ def test_it_speaks_the_volunteers_language(language: str) -> None:
     assert f'lang="{language}"' in page.body
     assert say(language, "title").replace("'", "&#x27;") in page.body
     assert say(language, "is_offline") in page.body
+    assert "WeChat" not in page.body, "all functions fail on a machine that is offline"
 
 
 def test_a_revoked_and_a_paused_probe() -> None:

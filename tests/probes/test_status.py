@@ -33,7 +33,7 @@ def test_problems_of_a_probe() -> None:
     assert problem(probe_status(), NOW + 120_000) == "not running"
     assert problem(probe_status(), NOW - 120_000) == "not running"
     assert problem(probe_status(trouble="disk full"), NOW) == "disk full"
-    old = probe_status(last_round_ms=NOW - 2_000_000, started_ms=NOW - 9_000_000)
+    old = probe_status(measured_ms=NOW - 2_000_000, started_ms=NOW - 9_000_000)
     assert problem(old, NOW) == "no round for a long time"
 
 
@@ -47,7 +47,7 @@ def test_a_revoked_probe_is_told_from_one_that_is_new() -> None:
 
 
 def test_a_paused_probe_is_not_ill() -> None:
-    old = {"last_round_ms": NOW - 2_000_000, "started_ms": NOW - 9_000_000}
+    old = {"measured_ms": NOW - 2_000_000, "started_ms": NOW - 9_000_000}
     assert problem(probe_status(**old, paused=True), NOW) == ""
     assert problem(probe_status(**old, resumed_ms=NOW - 1000), NOW) == ""
 

@@ -26,7 +26,7 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     }
     save(
         tmp_path,
-        probe_status(transport="mqtts+5", last_round_ms=NOW - 5000, next_round_ms=NOW + 300_000),
+        probe_status(transport="mqtts+5", measured_ms=NOW - 5000, next_round_ms=NOW + 300_000),
     )
     out = io.StringIO()
     assert status.show_status(tmp_path, NOW, as_json=False, out=out) == ""
