@@ -42,7 +42,7 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         told = notices(status, now_ms, route=bool(default_device(*routes())))
     if as_json:
         fields = {} if status is None else msgspec.to_builtins(status)
-        answer = {"working": not why, "illness": why, "notices": told, **fields}
+        answer = {"working": not why, "problem": why, "illness": why, "notices": told, **fields}
         out.write(msgspec.json.encode(answer).decode() + "\n")
         return why
     out.write(f"working        {'yes' if not why else f'no: {why}'}\n")

@@ -21,6 +21,7 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     )
     assert json.loads(out.getvalue()) == {
         "working": False,
+        "problem": "has never run in this state directory",
         "illness": "has never run in this state directory",
         "notices": [],
     }
