@@ -83,11 +83,6 @@ class LookupFacts:
     """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
 
-    @property
-    def excused(self) -> bool:
-        """The failure has a cause other than a forged answer."""
-        return self.limits or self.authority
-
 
 def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
     """Whether the handshake at an address fails for our name only."""
