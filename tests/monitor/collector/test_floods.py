@@ -28,7 +28,11 @@ from tests.world.waiting import HANG_SECONDS, eventually
 ROOT = Path(__file__).resolve().parents[3]
 OTHERS = 5
 SECONDS = 6.0
+QUIET_SECONDS = 2.0
+"""Without a flood, to see what the machine gives at the moment."""
 P99_SECONDS = 2.0
+MOST_RATIO = 4
+"""Of the longest without a flood, where the machine is too busy for the limit above."""
 MORE_MEMORY = 120 << 20
 """The queue (32 MiB), the broker's queue (8 MiB), and one batch of 8 MiB unpacked."""
 
@@ -80,16 +84,16 @@ async def monitor(tmp_path: Path) -> AsyncIterator[Monitor]:
         assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-async def acknowledged(made: Monitor, who: Enrolled, stop: asyncio.Event) -> list[float]:
-    """Send a batch, wait for its acknowledgement, and so on: how long each took."""
-    took: list[float] = []
+async def send(made: Monitor, who: Enrolled, stop: asyncio.Event, took: list[float]) -> None:
+    """Send a batch, wait for its acknowledgement, and so on, and add how long each took."""
+    number = -1
     async with aiomqtt.Client(
         "127.0.0.1", made.mqtt, username=who.user, password=who.secret, timeout=HANG_SECONDS
     ) as client:
         await client.subscribe(topics.ack(who.probe), qos=1)
         answers = aiter(client.messages)
         while not stop.is_set():
-            number = len(took)
+            number += 1
             begun = time.monotonic()
             payload = batch(who.probe, range(number * 10, number * 10 + 10), number=number)
             await client.publish(topics.measurements(who.probe), payload, qos=1)
@@ -98,7 +102,6 @@ async def acknowledged(made: Monitor, who: Enrolled, stop: asyncio.Event) -> lis
                     pass
             took.append(time.monotonic() - begun)
             await asyncio.sleep(0.05)
-    return took
 
 
 @pytest.mark.slow
@@ -115,9 +118,14 @@ async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
     flooder = await enrolled_probe(monitor.database)
     others = [await enrolled_probe(monitor.database) for _ in range(OTHERS)]
     stop = asyncio.Event()
+    took: list[float] = []
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(acknowledged(monitor, who, stop)) for who in others]
-        await asyncio.sleep(1.0)
+        for who in others:
+            group.create_task(send(monitor, who, stop, took))
+        await asyncio.sleep(QUIET_SECONDS)
+        await eventually(lambda: len(took) >= OTHERS)
+        quiet = max(took)
+        took.clear()
         before = monitor.memory
         port = monitor.http if kind == "slow heads" else monitor.mqtt
         flood = await asyncio.create_subprocess_exec(
@@ -128,14 +136,14 @@ async def test_a_flood_delays_nobody_else(monitor: Monitor, kind: str) -> None:
         after = monitor.memory
         stop.set()
     assert made > 100, "it was a flood"
-    took = sorted(second for task in waiting for second in task.result())
     p99 = statistics.quantiles(took, n=100)[98]
     print(
         f"{kind}: {made} sent; {len(took)} of others acknowledged, "
-        f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {took[-1]:.2f} s; "
+        f"median {statistics.median(took):.2f} s, p99 {p99:.2f} s, most {max(took):.2f} s, "
+        f"{quiet:.2f} s without the flood; "
         f"memory {before >> 20} to {after >> 20} MiB"
     )
-    assert p99 <= P99_SECONDS
+    assert p99 <= max(P99_SECONDS, MOST_RATIO * quiet)
     assert after - before <= MORE_MEMORY
     async with monitor.database.reading() as connection:
         names = {(name, reason) for name, reason, _ in await ingest_counters(connection)}
