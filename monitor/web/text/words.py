@@ -174,8 +174,9 @@ PREFIXES = {
 }
 """Evidence remarks with a value after a colon."""
 GATES = {
-    "asn_dark": "the whole network is cut off, so nothing can be said of one service",
-    "country_dark": "the whole country is cut off, so nothing can be said of one service",
+    "asn_dark": "most vantages of the network are offline, so nothing can be said of one service",
+    "country_dark": "most vantages of the country are offline, so nothing can be said of one "
+    "service",
     "endpoint_stale": "the same address fails from several countries and from their controls",
     "service_down": "the service fails from the control or in other countries too",
 }
