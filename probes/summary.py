@@ -154,7 +154,7 @@ def service_lines(
 def _service_words(measured: Sequence[FunctionSummary], language: str) -> str:
     parts = []
     working = [each.target for each in measured if each.works]
-    if not any(each.cause for each in measured):
+    if len(measured) > 1 and not any(each.cause for each in measured):
         return say(language, "all_work", count=len(working))
     if working:
         key = "works" if len(working) == 1 else "work"

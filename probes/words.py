@@ -81,8 +81,8 @@ _TEXTS: dict[str, tuple[str, str, str, str]] = {
         "出现域名时{cause}",
     ),
     # A line of a service.
-    "works": ("{names} works", "{names} : fonctionne", "{names}: работает", "{names}正常"),
-    "work": ("{names} work", "{names} : fonctionnent", "{names}: работают", "{names}正常"),
+    "works": ("{names} works", "{names} fonctionne", "{names} — работает", "{names}正常"),
+    "work": ("{names} work", "{names} fonctionnent", "{names} — работают", "{names}正常"),
     "all_work": (
         "works ({count} functions)",
         "fonctionne ({count} fonctions)",

@@ -12,15 +12,23 @@ import socket
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import aiomqtt
 import pytest
 
 from probes import status
+from probes.agent import Agent
+from probes.catalogue.load import load
 from probes.cli import consent
+from probes.cli.once import open_network, software
+from probes.config import AgentConfig
 from probes.delivery import enrolment
 from probes.delivery.spool import FILE, read_lines
+from probes.log import Log
+from probes.rounds.round import Setup
 from probes.wire import codec, topics
+from probes.wire.measurement import Vantage
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
 from tests.world.collector import collecting
@@ -396,3 +404,34 @@ async def test_a_full_disk_is_logged_and_measuring_continues(tmp_path: Path) -> 
         code, _, log = await ended(process)
     assert code == 0, log
     assert "the disk works again" in {line["event"] for line in log}
+
+
+async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Path) -> None:
+    """In this process, because a test cannot make the machine's connection metered."""
+    write_catalogue(tmp_path / "c", free_port(), free_port())
+    network, system = open_network(None, "127.0.0.1:9", True)
+    for mode, held in (("thin", False), ("pause", True), ("ignore", False)):
+        setup = Setup(
+            network=network,
+            catalogue=load(tmp_path / "c"),
+            vantage=Vantage(),
+            software=software(),
+            probe=f"p-{'0' * 16}",
+            system=system,
+        )
+        config = AgentConfig(directory=tmp_path / mode, interval_ms=1_800_000, metered=mode)
+        config.directory.mkdir()
+        agent = Agent(config, setup, log=Log(), report=lambda _: None)
+        agent._plan_interval()
+        assert agent._interval_ms == 1_800_000
+        agent._metered = mode != "ignore"  # as `_watch_metered` finds it
+        agent._plan_interval()
+        assert agent._interval_ms == (7_200_000 if mode != "ignore" else 1_800_000)
+        assert agent._held() is held
+        asked: list[Retest] = []
+        agent._retests = SimpleNamespace(
+            submit=lambda each, _, asked=asked: asked.append(each), waiting=0
+        )
+        agent._on_retest(Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000))
+        assert bool(asked) == (mode == "ignore")
+        await agent._spool.close()

@@ -114,7 +114,7 @@ def test_a_line_a_service() -> None:
         "WeChat: messaging works; web: TLS connection reset when the name appears"
     ]
     assert service_lines(both, [FunctionSummary("line/messaging", True)]) == [
-        "LINE: works (1 functions)"
+        "LINE: messaging works"
     ]
     many = catalogue(service("wechat", "WeChat", "messaging web login push site"))
     ids = [target.id for target in many.targets]
