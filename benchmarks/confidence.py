@@ -102,12 +102,12 @@ def gathered(
     parts = {
         kind: [
             (from_kind, seed, part, length, policy, given.keep)
-            for seed in seeds
-            for from_kind, part, length in (
-                (BACKGROUND.get(kind, NOMINAL), QUIET, given.days),
-                (kind, FAULTS, given.faults),
-                (BACKGROUND.get(kind, NOMINAL), BLOCKS, given.tries),
+            for from_kind, part, length, some in (
+                (kind, FAULTS, given.faults, seeds),
+                (BACKGROUND.get(kind, NOMINAL), BLOCKS, given.tries, seeds[: given.backgrounds]),
+                (BACKGROUND.get(kind, NOMINAL), QUIET, given.days, seeds[: given.backgrounds]),
             )
+            for seed in some
         ]
         for kind in kinds
     }
@@ -116,11 +116,11 @@ def gathered(
     return {
         kind: Played(
             [
-                replace(story, weight=story.weight / len(seeds))
+                replace(story, weight=story.weight / sum(job[2] == each[2] for each in some))
                 for job in some
                 for story in found[job]
             ],
-            len(seeds) * given.days / 365 * COUNTRIES,
+            len(seeds[: given.backgrounds]) * given.days / 365 * COUNTRIES,
         )
         for kind, some in parts.items()
     }
@@ -235,6 +235,9 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=TRIES, help="blocks in a world")
     parser.add_argument("--faults", type=int, default=FAULTS_TRIED, help="faults in a world")
     parser.add_argument("--days", type=int, default=DAYS, help="days of a world without blocks")
+    parser.add_argument(
+        "--backgrounds", type=int, default=2, help="worlds of a kind without faults of networks"
+    )
     parser.add_argument("--keep", default="", help="keep what was simulated in this directory")
     parser.add_argument(
         "--blind", action="store_true", help="without the evidence of other hosts, as before"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delays, false alarms and cost of the detector in a simulation:
-`./scripts/bench detection [--years N] [--tries N] [--only PART] [--jobs N] [--seed N]`.
+`./scripts/bench detection [--years N] [--tries N] [--only PART] [--brief] [--jobs N] [--seed N]`.
 
 Rates are in benchmarks/world/rates.py. Everything except CPU times follows from the seed. Without
 arguments it takes some minutes.
@@ -65,7 +65,11 @@ FAST, SLOW = 60_000, 300_000
 TURNS = (300, 900, 1800, 3600)
 """Intervals in seconds at which the vantages of a network take turns."""
 TurnsJob = tuple[Scenario, int, int, int]
-Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates]
+Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
+BRIEF_HOURS = 7
+"""With `--brief` blocks are followed for so long."""
+BLIND = Policy(others_min=0, others_per_mille=10**6)
+"""Confirms without asking whether other hosts fail beside the target."""
 
 
 def watched(job: tuple[list[Settlement], int]) -> Tally:
@@ -74,13 +78,15 @@ def watched(job: tuple[list[Settlement], int]) -> Tally:
 
 
 def delayed(job: Job) -> tuple[str, dict[str, Delays]]:
-    title, networks, scenarios, seed, interval, tries, rates = job
+    title, networks, scenarios, seed, interval, tries, rates, policy = job
     return title, tried(
-        networks, scenarios, seed=seed, interval=interval, tries=tries, policy=POLICY, rates=rates
+        networks, scenarios, seed=seed, interval=interval, tries=tries, policy=policy, rates=rates
     )
 
 
-def delay_jobs(seed: int, tries: int, *, liars: bool) -> list[Job]:
+def delay_jobs(
+    seed: int, tries: int, policy: Policy, *, liars: bool = False, brief: bool = False
+) -> list[Job]:
     """What delays are measured of, in pieces of one world each."""
     short = [replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE)]
     partial = [blocks.STRONG, blocks.HALF, blocks.HALF_UNTYPED]
@@ -103,13 +109,19 @@ def delay_jobs(seed: int, tries: int, *, liars: bool) -> list[Job]:
             )
         ]
         plans = [(t if n[0].liars else t.split(",")[0], n, s, i, r) for t, n, s, i, r in plans]
+    elif brief:
+        few = [
+            replace(each, horizon_hours=BRIEF_HOURS)
+            for each in (blocks.FULL, blocks.BLACKHOLE, blocks.HALF)
+        ]
+        plans = [(f"N = {n}, 300 s", town(n), few, SLOW, STEADY) for n in (3, 5, 10)]
     else:
         plans = [(f"N = {n}, 300 s", town(n), slow, SLOW, STEADY) for n in (3, 5, 10)]
         plans += [(f"N = {n}, 60 s", town(n), short, FAST, STEADY) for n in (3, 5)]
         plans += [("N = 5, 300 s, 35 to 100 % on", town(5), short, SLOW, CHURN)]
     worlds = max(1, round(tries / TRIES_A_WORLD))
     return [
-        (title, networks, scenarios, seed + world, interval, TRIES_A_WORLD, rates)
+        (title, networks, scenarios, seed + world, interval, TRIES_A_WORLD, rates, policy)
         for title, networks, scenarios, interval, rates in plans
         for world in range(worlds)
     ]
@@ -210,6 +222,12 @@ def main() -> int:
     parser.add_argument(
         "--vantages", action="append", type=int, help="size of the fleet of the part path"
     )
+    parser.add_argument(
+        "--brief", action="store_true", help="delays of three kinds of blocks at 300 s alone"
+    )
+    parser.add_argument(
+        "--blind", action="store_true", help="delays without the evidence of other hosts"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
     given = parser.parse_args()
@@ -231,7 +249,10 @@ def main() -> int:
             for vantages in given.vantages or (200,):
                 path(on_sqlite(vantages, 3, POLICY), goals)
         if "delays" in parts:
-            found = every(delayed, delay_jobs(seed, given.tries, liars=False))
+            plan = delay_jobs(
+                seed, given.tries, BLIND if given.blind else POLICY, brief=given.brief
+            )
+            found = every(delayed, plan)
             delays("Delays from a block's first moment", gathered(found), goals)
         if "retests" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
@@ -272,7 +293,7 @@ def main() -> int:
             lying = settled(LIAR_SIZES, share_lying=SHARE_LYING)
             tally = added(every(watched, worlds(lying, given.years / 3, seed)))
             alarms(f"False alarms, {SHARE_LYING:.0%} always-fail", tally, Goals(quiet=True))
-            found = every(delayed, delay_jobs(seed, given.tries, liars=True))
+            found = every(delayed, delay_jobs(seed, given.tries, POLICY, liars=True))
             delays("Delays with liars", gathered(found), goals, liars=True)
             if honest is not None:
                 before = honest.alarms[5, TYPED] + honest.alarms[5, UNTYPED]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -32,10 +31,13 @@ from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
 from monitor.detection.observed.background import RoundBackground, background
 from monitor.detection.observed.liveness import (
+    Hosts,
     VantageStatus,
     beside,
     clock_off,
     control_view,
+    hosts_by_scope,
+    hosts_reached,
     vantage_status,
 )
 from monitor.detection.observed.view import EndpointView
@@ -45,7 +47,7 @@ from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, 
 from probes.wire.protocol import protocol
 
 _Key = tuple[str, int]
-NOTHING_KNOWN = VantageStatus()
+NOTHING_KNOWN, NO_HOSTS = VantageStatus(), Hosts()
 
 
 def _liveness(stored: Iterable[Measurement]) -> dict[_Key, list[Measurement]]:
@@ -132,7 +134,7 @@ class RoundJudge:
         self._known = KnownVerdicts() if known is None else known
         ordered = sorted(shared, key=lambda s: (s.measurement.started, s.measurement.id))
         self._liveness = _liveness(s.measurement for s in ordered)
-        self._statuses: dict[_Key, tuple[VantageStatus, bytes]] = {}
+        self._statuses: dict[_Key, tuple[VantageStatus, bytes, Hosts]] = {}
         self._by_target: dict[str, list[Measurement]] = defaultdict(list)
         self._controls: dict[tuple[str, int], _Controls] = {}
         self._views: dict[str, dict[str, EndpointView]] = {}
@@ -223,19 +225,20 @@ class RoundJudge:
         """The status of a probe's vantage in a round, by its liveness alone."""
         return self._status(probe, round)[0]
 
-    def _status(self, probe: str, round: int) -> tuple[VantageStatus, bytes]:
+    def _status(self, probe: str, round: int) -> tuple[VantageStatus, bytes, Hosts]:
+        """Of a probe's vantage in a round: its status, the digest of that, and the hosts that it
+        reached."""
         key = probe, round
         if (found := self._statuses.get(key)) is None:
             seen = self._liveness.get(key)
-            status = NOTHING_KNOWN if seen is None else vantage_status(seen)
-            # The hosts are passed on and not read by any rule.
-            read = replace(status, hosts_passed=0, hosts_failed=())
-            found = self._statuses[key] = (status, digest(read))
+            by_scope = hosts_by_scope(seen or ())
+            status = NOTHING_KNOWN if seen is None else vantage_status(seen, by_scope)
+            found = self._statuses[key] = (status, digest(status), hosts_reached(by_scope))
         return found
 
     def _add_recognised(self, one: StoredLine, seen: Any) -> None:
         """Judge by what was judged before, else in full."""
-        here, here_key = self._status(seen.probe, seen.round)
+        here, here_key, _ = self._status(seen.probe, seen.round)
         controls = self._controls_of(seen)
         key = digest(
             seen.target,
@@ -273,7 +276,7 @@ class RoundJudge:
         line: StoredLine | None,
     ) -> None:
         foreign = one.source != OWN_SOURCE
-        here = NOTHING_KNOWN if foreign else self.vantage(m.probe, m.round)
+        others = NO_HOSTS if foreign else self._status(m.probe, m.round)[2]
         fact = Fact(
             id=m.id,
             probe=m.probe,
@@ -288,8 +291,8 @@ class RoundJudge:
             target=m.target,
             verdict=verdict,
             control=bool(controls.views),
-            others_passed=here.hosts_passed,
-            others_failed=here.hosts_failed,
+            others_passed=others.passed,
+            others_failed=others.failed,
             source=one.source,
             catalogue=m.catalogue,
             received=one.received,

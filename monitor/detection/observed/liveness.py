@@ -8,7 +8,7 @@ So missing liveness observations never make a vantage look better.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.detection.fingerprints import redirect_host
@@ -63,10 +63,6 @@ class VantageStatus:
     dates: bool = False
     """Half or more of the liveness certificates are outside their dates."""
     clock_wrong: bool = False
-    hosts_passed: int = 0
-    """Liveness hosts of both scopes that completed their protocol, except those over UDP."""
-    hosts_failed: tuple[str, ...] = ()
-    """Endpoint ids of those that did not."""
 
     @property
     def online(self) -> bool:
@@ -74,12 +70,41 @@ class VantageStatus:
         return self.international is True
 
 
-def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
-    """Return the status that these liveness measurements (of one probe and round) show."""
+@dataclass(frozen=True)
+class Hosts:
+    """The liveness hosts of both scopes, except those over UDP: who else could be reached."""
+
+    passed: int = 0
+    """Hosts that completed their protocol."""
+    failed: tuple[str, ...] = ()
+    """Endpoint ids of those that did not."""
+
+
+def hosts_by_scope(liveness: Sequence[Measurement]) -> dict[str, list[EndpointView]]:
+    """What these liveness measurements (of one probe and round) show of each host, by target."""
     by_scope: dict[str, list[EndpointView]] = {}
     for measurement in liveness:
         if measurement.target in (LIVENESS_INTERNATIONAL, LIVENESS_DOMESTIC):
             by_scope.setdefault(measurement.target, []).extend(view(measurement).values())
+    return by_scope
+
+
+def hosts_reached(by_scope: Mapping[str, Sequence[EndpointView]]) -> Hosts:
+    """Which of the liveness hosts were reached."""
+    reached = {
+        host.ref.id: _passed(host) for scope in by_scope.values() for host in _over_tcp(scope)
+    }
+    failed = sorted(id for id, passed in reached.items() if not passed)
+    return Hosts(len(reached) - len(failed), tuple(failed))
+
+
+def vantage_status(
+    liveness: Sequence[Measurement], by_scope: Mapping[str, list[EndpointView]] | None = None
+) -> VantageStatus:
+    """Return the status that these liveness measurements (of one probe and round) show.
+    `by_scope`: their `hosts_by_scope`, where it is known."""
+    if by_scope is None:
+        by_scope = hosts_by_scope(liveness)
     hosts = by_scope.get(LIVENESS_INTERNATIONAL, [])
     addresses = [address for host in hosts for address in host.addresses.values()]
     everywhere = [
@@ -96,9 +121,6 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
     named = [host for host in hosts if host.ref.host]
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
     dates = dated > 0 and dated >= valid
-    others = {
-        host.ref.id: _passed(host) for scope in by_scope.values() for host in _over_tcp(scope)
-    }
     alive = background(liveness)
     return VantageStatus(
         quic=alive.quic,
@@ -125,8 +147,6 @@ def vantage_status(liveness: Sequence[Measurement]) -> VantageStatus:
         dates=dates,
         clock_wrong=dates
         or any(clock_off(m) for m in liveness if m.target == LIVENESS_INTERNATIONAL),
-        hosts_passed=sum(others.values()),
-        hosts_failed=tuple(sorted(id for id, passed in others.items() if not passed)),
     )
 
 
