@@ -18,7 +18,8 @@ from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
 from monitor.web.draw import strips
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, words
+from monitor.web.text import event_text, network_names, words
+from monitor.web.text.network_names import network
 
 HEADER_PAGES = (
     ("/", "Overview", True),
@@ -56,11 +57,14 @@ def environment() -> jinja2.Environment:
     made.globals["all_pages"] = ALL_PAGES
     made.globals["event_text"] = event_text
     made.globals["strips"] = strips
+    made.globals["network"] = network
     return made
 
 
 def compile_templates() -> None:
-    """Compile all templates, some 0.3 s in all, so that no visitor waits for it."""
+    """Compile all templates and read the names of networks, some 0.5 s in all, so that no visitor
+    waits for it."""
+    network_names.names()
     made = environment()
     for name in made.list_templates():
         made.get_template(name)

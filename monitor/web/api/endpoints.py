@@ -41,6 +41,7 @@ from monitor.web.fleet import fleet, watchlist
 from monitor.web.present import Present
 from monitor.web.response_cache import CACHE
 from monitor.web.site import SITE, Site
+from monitor.web.text.network_names import names
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 
 MAX_STATES = 100
@@ -219,7 +220,7 @@ async def _places(
         online = sum(status == "online" for _, status in members)
         row = {
             "country": place[0],
-            **({"asn": place[1]} if len(place) > 1 else {}),
+            **({"asn": place[1], "name": names().get(place[1], "")} if len(place) > 1 else {}),
             "networks": len({probe.asn for probe, _ in members}),
             "owners": len({probe.owner for probe, _ in members}),
             "vantages": {"online": online, "total": len(members)},

@@ -155,7 +155,7 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     "events": tuple(_EVENTS.split()),
     "services": tuple(_SERVICES.split()),
     "countries": ("country", *_PLACES.split()),
-    "networks": ("country", "asn", *_PLACES.split()),
+    "networks": ("country", "asn", "name", *_PLACES.split()),
     "vantages": (
         "id",
         "owner",

@@ -22,6 +22,7 @@ from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import confidence_text, event_text
+from monitor.web.text.network_names import network
 from monitor.web.text.words import country
 from monitor.web.text.words import rule_comment as comment
 from monitor.web.views import event_strips
@@ -103,7 +104,7 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
         until = last if end is None else min(now, end + margin)
         since = event.onset - margin
         chosen = strips.Window(since, until) if until > since else strips.Window(since, since + 1)
-        alone = [replace(event, id=f"AS{asn}", asns=(asn,)) for asn in event.asns]
+        alone = [replace(event, id=network(asn), asns=(asn,)) for asn in event.asns]
         return list((await event_strips(site, connection, alone, chosen)).items())
 
 
@@ -116,7 +117,7 @@ async def past(site: Site, event: Event, span: TimeRange) -> Sequence[tuple[str,
         for row in await sums(connection, span.window, [event.service], event.country, event.asns):
             rows[row.asn].append(row)
         whole = await sums(connection, span.window, [event.service], event.country)
-    drawn = [(f"AS{asn}", strips.hourly_strip(rows[asn], span.window, interval)) for asn in rows]
+    drawn = [(network(asn), strips.hourly_strip(rows[asn], span.window, interval)) for asn in rows]
     return [*drawn, (country(event.country), strips.hourly_strip(whole, span.window, interval))]
 
 

@@ -38,6 +38,8 @@ from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
+from monitor.web.text.network_names import names
+from monitor.web.text.network_names import network as label
 from monitor.web.views import common_window
 
 MAX_EVENTS = 100
@@ -125,7 +127,9 @@ async def network(request: web.Request) -> web.Response:
             | {event.country for event in events}
             | {one.country for one in verdicts}
         )
-        name = f"AS{asn} in {words.country(countries[0])}" if len(countries) == 1 else f"AS{asn}"
+        name = label(asn)
+        if len(countries) == 1:
+            name += f" in {words.country(countries[0])}"
         here = PlaceFilter(name=name, asns=(asn,))
         values = await shared_values(
             site, connection, here, events, members, chosen_range(request, site.clock())
@@ -135,6 +139,7 @@ async def network(request: web.Request) -> web.Response:
     values |= {
         "title": name,
         "asn": asn,
+        "registered": names().get(asn, ""),
         "headline": headline(here, opened, site.service_names, members, bool(verdicts)),
         "countries": countries,
         "layers": layers,

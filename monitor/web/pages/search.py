@@ -1,64 +1,98 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search box: service, domain, country, network, event or measurement to its page."""
+"""The search box: service, domain, country, network, vantage, technique, event or measurement."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
+import msgspec
 from aiohttp import web
 
-from monitor.store.reading.events import list_events
-from monitor.store.records import Filter
+from monitor.detection.model import Technique
 from monitor.web.render import render
-from monitor.web.site import SITE
+from monitor.web.site import SITE, Site
+from monitor.web.text import network_names, words
 from monitor.web.text.words import COUNTRIES
 from probes.wire.target import Service
 
 MAX_WORD = 100
-EVENTS = 50
+MOST = 20
+"""Networks listed."""
+_ADDRESSES = (
+    (r"[0-9a-f]{16}", "/e/{}"),
+    (r"[0-9a-f]{32}", "/m/{}"),
+    (r"p-[0-9a-f]{16}", "/v/{}"),
+)
+"""Ids, and the pages that they are of."""
+
+
+class Match(msgspec.Struct, frozen=True):
+    """One thing that matches."""
+
+    address: str
+    name: str
+    kind: str
+    """What it is, in a word or two."""
 
 
 async def page(request: web.Request) -> web.Response:
     """Redirect to the page of a word, or list what matches it."""
-    word = request.query.get("q", "").strip()[:MAX_WORD]
+    word = " ".join(request.query.get("q", "").split())[:MAX_WORD]
     low = word.lower()
     site = request.app[SITE]
-    if re.fullmatch(r"[0-9a-f]{16}", low):
-        raise web.HTTPFound(f"/e/{low}")
-    if re.fullmatch(r"[0-9a-f]{32}", low):
-        raise web.HTTPFound(f"/m/{low}")
-    found = [service for service in site.catalogue.services if low and _names(service, low)]
-    place = _place(low)
-    if len(found) == 1 and place is None:
-        raise web.HTTPFound(f"/s/{found[0].id}")
-    if place is not None and not found:
-        raise web.HTTPFound(f"/c/{place.country}" if place.country else f"/as/{place.asn}")
-    events: list[object] = []
-    if place is not None:
-        async with site.database.reading() as connection:
-            events = list(await list_events(connection, place, limit=EVENTS))
-    values = {
-        "title": "Search",
-        "found": found,
-        "word": word,
-        "place": place,
-        "events": events,
-        "names": site.service_names,
-    }
-    return await render(request, "search.html", values)
+    for pattern, address in _ADDRESSES:
+        if re.fullmatch(pattern, low):
+            raise web.HTTPFound(address.format(low))
+    found = await matches(site, low) if low else []
+    if len(found) == 1:
+        raise web.HTTPFound(found[0].address)
+    return await render(request, "search.html", {"title": "Search", "found": found, "word": word})
+
+
+async def matches(site: Site, word: str) -> Sequence[Match]:
+    """What a word in small letters may mean: countries, services, techniques, then networks; those
+    that nobody measures only where nothing else is meant."""
+    bare = word.removeprefix("the ")
+    plain = {code: name.lower().removeprefix("the ") for code, name in COUNTRIES.items()}
+    places = [code for code in plain if bare in (code.lower(), plain[code])]
+    found = [
+        Match(f"/c/{code}", words.sentence(COUNTRIES[code]), "country")
+        for code in places or [code for code in plain if _in(bare, plain[code])]
+    ]
+    found += [
+        Match(f"/s/{service.id}", service.name, "service")
+        for service in site.catalogue.services
+        if _names(service, word)
+    ]
+    found += [
+        Match(f"/method#technique-{each}", words.sentence(words.technique(each)), str(each))
+        for each in map(str, Technique)
+        if word == each or (len(word) > 3 and _in(word, words.technique(each).lower()))
+    ]
+    if number := re.fullmatch(r"(?:as ?)?([0-9]{1,10})", word):
+        asn = int(number[1])
+        return [*found, Match(f"/as/{asn}", network_names.network(asn), "network")]
+    if len(word) > 2:
+        present = await site.present.get()
+        known = {state.asn for state in present.states()} | {row.asn for row in present.vantages}
+        found += [
+            Match(
+                f"/as/{asn}",
+                network_names.network(asn),
+                "network" if asn in known else "network, not measured",
+            )
+            for asn in network_names.find(word, known, MOST)
+            if asn in known or not found
+        ]
+    return found
+
+
+def _in(word: str, text: str) -> bool:
+    """Whether a word of three letters or more begins a word of the text."""
+    return len(word) > 2 and re.search(rf"\b{re.escape(word)}", text) is not None
 
 
 def _names(service: Service, word: str) -> bool:
     hosts = (endpoint.host for target in service.targets for endpoint in target.endpoints)
     return word in service.id or word in service.name.lower() or any(word in host for host in hosts)
-
-
-def _place(word: str) -> Filter | None:
-    """A country by its code or name, or a network by `AS64501`."""
-    if network := re.fullmatch(r"as ?([0-9]{1,10})", word):
-        return Filter(asn=int(network[1]))
-    bare = word.removeprefix("the ")
-    for code, name in COUNTRIES.items():
-        if bare and bare in (code.lower(), name.lower().removeprefix("the ")):
-            return Filter(country=code)
-    return None

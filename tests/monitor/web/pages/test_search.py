@@ -19,6 +19,9 @@ from tests.world.site import CONFIRMED, Client
         ("the netherlands", "/c/NL"),
         ("AS64503", "/as/64503"),
         ("as 64503", "/as/64503"),
+        ("8359", "/as/8359"),
+        ("p-0000000000000001", "/v/p-0000000000000001"),
+        ("tls.reset.sni", "/method#technique-tls.reset.sni"),
     ],
 )
 async def test_a_single_match_redirects(web: Client, word: str, place: str) -> None:
@@ -28,19 +31,31 @@ async def test_a_single_match_redirects(web: Client, word: str, place: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("word", "heading", "events"),
+    ("word", "heading", "listed"),
     [
-        ("at", "Austria", 0),  # WeChat too
-        ("test", "Four services match “test”.", 0),
-        ("nonsense", "Nothing matches “nonsense”.", 0),
-        ("", "Search for a service", 0),
+        ("at", "Three matches for “at”", ("/c/AT", "/s/wechat")),
+        ("test", "matches for “test”", ("/s/wechat", "/s/signal", "/s/telegram", "/s/zulip")),
+        ("pjsc megafon", "matches for", ("/as/31133",)),
+        ("mts", "matches for “mts”", ("/as/8359",)),
+        ("block page", "Two matches", ("/method#technique-http.blockpage",)),
+        ("no such thing at all", "Nothing matches “no such thing at all”.", ()),
+        ("", "Search", ()),
     ],
 )
 async def test_several_matches_are_listed(
-    web: Client, word: str, heading: str, events: int
+    web: Client, word: str, heading: str, listed: tuple[str, ...]
 ) -> None:
     answer = await web.get("/search", params={"q": word})
     assert answer.status == 200
     page = await answer.text()
     assert heading in text_of(page)
-    assert page.count('href="/e/') == events
+    assert "What the search understands" in page
+    for address in listed:
+        assert f'href="{address}"' in page
+
+
+async def test_networks_have_names_on_pages_and_in_the_api(web: Client) -> None:
+    assert "Registered as MTS PJSC." in text_of(await (await web.get("/as/8359")).text())
+    assert "IP Geolocation by DB-IP" in await (await web.get("/")).text()
+    rows = (await (await web.get("/api/v1/networks")).json())["networks"]
+    assert all("name" in row for row in rows)

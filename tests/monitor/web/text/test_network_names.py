@@ -1,0 +1,46 @@
+"""Names of networks: from the table that is shipped, short beside the number."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.web.text import network_names
+from monitor.web.text.network_names import find, names, network, short_name
+
+
+@pytest.mark.parametrize(
+    ("asn", "label"),
+    [
+        (8359, "AS8359 MTS"),
+        (8402, "AS8402 Vimpelcom"),
+        (15169, "AS15169 Google"),
+        (3352, "AS3352 TELEFONICA DE ESPANA"),
+        (64501, "AS64501"),
+    ],
+)
+def test_a_network_has_its_name_beside_its_number(asn: int, label: str) -> None:
+    assert network(asn) == label
+
+
+def test_every_name_can_be_shown() -> None:
+    assert len(names()) > 90_000
+    assert list(names()) == sorted(names())
+    for asn in list(names())[::97]:
+        short = short_name(asn)
+        assert short
+        assert len(short) <= network_names.MAX_LABEL
+        assert "\n" not in short
+        assert '"' not in short
+
+
+def test_a_name_is_found_that_of_known_networks_first() -> None:
+    assert 8359 in find("mts pjsc", (), 20)
+    assert find("mts", {8359}, 20)[0] == 8359
+    assert len(find("telecom", (), 20)) == 20
+    assert find("no network is called so", (), 20) == []
+
+
+def test_the_licence_of_the_table_is_beside_it() -> None:
+    text = network_names.FILE.with_name("LICENSES").read_text()
+    for word in ("Attribution 4.0", "db-ip.com", "routeviews.org", "nro.net"):
+        assert word in text
