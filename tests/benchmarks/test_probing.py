@@ -103,7 +103,7 @@ def test_the_report_says_which_goals_are_met() -> None:
     traffic = (2_000_000, 600_000, 500_000, 700_000)
     found = whole.Daemon(2, 3, 0, (1.5, 1.4, 1.6), traffic, (40.0, 51.0))
     said = "\n".join(whole.report(found, full=True))
-    assert "0.50% of a core (goal <= 1%: met)" in said
+    assert "0.50% of a core (goal <= 1.0%: met)" in said
     assert "51.0 MB" in said
     assert "MISSED" in said
     # 8,640 rounds of 0.6 MB, or 1,440 with a quarter of what the others cost; the connection.
