@@ -21,7 +21,7 @@ from monitor.detection.layers.udp import UDP_RULES
 from monitor.detection.rule import Rule
 from monitor.detection.vantage_rules import VANTAGE_RULES
 
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 ALL_RULES: tuple[Rule[Any], ...] = (
     *VANTAGE_RULES,
     *DNS_RULES,
@@ -38,7 +38,7 @@ ALL_RULES: tuple[Rule[Any], ...] = (
 
 def rules_version(fingerprints: str = "") -> str:
     """Return what travels with an event: the version of the rules and, when any were loaded, of
-    the fingerprints that were judged with, e.g. `3+fp.9f86d081884c`."""
+    the fingerprints that were judged with, e.g. `4+fp.9f86d081884c`."""
     return f"{RULES_VERSION}+fp.{fingerprints}" if fingerprints else RULES_VERSION
 
 

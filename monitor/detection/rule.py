@@ -63,11 +63,12 @@ def forged_answer(layer: Layer) -> Rule[Any]:
     )
 
 
-def background_fails(layer: Layer, *kinds: Kind) -> Rule[Any]:
-    """The rule for a weak sign where others fail in the same round as well."""
+def background_fails(layer: Layer, *kinds: Kind, cut: Sequence[Kind] = ()) -> Rule[Any]:
+    """The rule for a weak sign where others fail in the same round as well; `cut`: for a sign that
+    is weak where others are reset or closed too."""
     return Rule(
         f"{layer}.background",
-        lambda f: f.troubled and f.kind in kinds,
+        lambda f: (f.troubled and f.kind in kinds) or (bool(cut) and f.cut and f.kind in cut),
         State.INCONCLUSIVE,
         "Of the targets and liveness hosts that this vantage reached in this round, a tenth or "
         "more needed a second attempt: losses, a full table of connections or a limit explain a "

@@ -71,6 +71,10 @@ class Network(Protocol):
         """Set the TTL of what an open stream of this network sends from now on. An ICMP error
         ends `receive` with EHOSTUNREACH, and `close` then sends a RST with the usual TTL."""
 
+    def misses_segment(self, stream: Stream) -> bool:
+        """Whether segments arrived on an open stream of this network beyond one that is missing:
+        the server answered, and the path lost a part of the answer and its repeats."""
+
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError.
 
@@ -103,6 +107,8 @@ _HOPS = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
 _ORIGIN_ICMP = (2, 3)
+_OUT_OF_ORDER = slice(224, 228)
+"""Of `struct tcp_info`: tcpi_rcv_ooopack (include/uapi/linux/tcp.h, since Linux 5.4)."""
 # Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
 _STREAM = int(socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
 _DATAGRAM = int(socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -162,6 +168,11 @@ class _SocketStream:
         self._limited = True
         self._sock.setsockopt(*_RECVERR[self._sock.family], 1)
         self._sock.setsockopt(*_HOPS[self._sock.family], hops)
+
+    def misses_segment(self) -> bool:
+        """Whether segments arrived beyond one that is missing; False on kernels before 5.4."""
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OUT_OF_ORDER.stop)
+        return any(info[_OUT_OF_ORDER])
 
     def close(self) -> None:
         if self._limited and self._sock.fileno() >= 0:
@@ -296,6 +307,10 @@ class SocketNetwork:
         if not isinstance(stream, _SocketStream):
             raise TypeError(f"not a stream of this network: {stream!r}")
         stream.limit_hops(hops)
+
+    def misses_segment(self, stream: Stream) -> bool:
+        """Whether segments arrived on an open stream of this network beyond one that is missing."""
+        return isinstance(stream, _SocketStream) and stream.misses_segment()
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""

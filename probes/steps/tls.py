@@ -12,6 +12,9 @@ from probes.net.limits import within
 from probes.net.network import Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
+GAP = "gap"
+"""Evidence of a handshake that got no answer: parts of one arrived, and not its beginning."""
+
 
 async def handshake(
     network: Network,
@@ -51,6 +54,7 @@ async def handshake(
         far_alert = alert(failed)
         if far_alert is None and not refused:
             far_alert = client.alert_in_clear
+    gap = isinstance(failed, TimeoutError) and network.misses_segment(stream)
     presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
         endpoint=endpoint,
@@ -59,6 +63,7 @@ async def handshake(
         at_us=begin - started_us,
         took_us=took,
         failure=None if failed is None else failure(failed),
+        evidence=(GAP,) if gap else (),
         address=address,
         port=port,
         sni=sni,

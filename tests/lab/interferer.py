@@ -7,7 +7,10 @@ standard output when its sockets are open. Names it has no orders for pass untou
 from __future__ import annotations
 
 import json
+import os
+import random
 import select
+import signal
 import socket
 import ssl
 import struct
@@ -15,14 +18,17 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from pathlib import Path
 from typing import Any
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from tests.lab.answers import ANSWERS
 from tests.lab.blinding import blind
 from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import Queue, datagram
@@ -33,51 +39,45 @@ DNS_PORT, TLS_PORT, HTTP_PORT, APP_PORT = 5353, 8443, 8080, 8843
 PATIENCE = 40
 EVERY = "*"
 """In an order in place of a name: whoever it is."""
-PAGE = (
-    b"<html><head><title>Restricted</title></head><body><h1>Access to this site has been blocked"
-    b"</h1><p>By order of the court, number 1-234.</p></body></html>"
-)
-NOTICE = b"<html><title>Notice 4711</title>Kindly contact the operator of this line.</html>"
-"""A page that no list of block pages knows."""
-ANSWERS = {
-    "notice": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(NOTICE), NOTICE),
-    "page": b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
-    "page_as_if_well": b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (len(PAGE), PAGE),
-    "law": b"HTTP/1.1 451 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-    "known_host": b"HTTP/1.1 302 Found\r\nLocation: http://blackhole.beeline.ru/?url=x\r\n"
-    b"Connection: close\r\nContent-Length: 0\r\n\r\n",
-    "away": b"HTTP/1.1 302 Found\r\nLocation: http://portal.elsewhere.test/in\r\n"
-    b"Connection: close\r\nContent-Length: 0\r\n\r\n",
-}
 _SO_ORIGINAL_DST = 80  # include/uapi/linux/netfilter_ipv4.h; the same number for IPv6
 
 
 def forged(query: dns.message.Message, order: dict[str, Any]) -> bytes | None:
     """Return the false answer to a query for the name in the order; None for other names."""
     question = query.question[0]
-    if order["name"] not in (question.name.to_text(omit_final_dot=True).lower(), EVERY):
+    if order["name"] not in (_name(query), EVERY):
+        return None
+    kind = dns.rdatatype.to_text(question.rdtype)
+    if kind != order.get("only", kind):
         return None
     answer = dns.message.make_response(query, recursion_available=True)
+    if order.get("truncated"):
+        answer.flags |= dns.flags.TC
     if "rcode" in order:
         answer.set_rcode(dns.rcode.from_text(order["rcode"]))
-    elif "address" not in order:
-        pass
-    elif question.rdtype == dns.rdatatype.A:
-        answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", "A", order["address"]))
-    elif order.get("address6"):
-        answer.answer.append(
-            dns.rrset.from_text(question.name, 60, "IN", "AAAA", order["address6"])
-        )
+    if zone := order.get("zone"):
+        soa = f"ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 60"
+        answer.authority.append(dns.rrset.from_text(f"{zone}.", 60, "IN", "SOA", soa))
+    given = order.get("address" if question.rdtype == dns.rdatatype.A else "address6")
+    if given:
+        owner, ttl = question.name, order.get("ttl", 60)
+        if alias := order.get("alias"):
+            answer.answer.append(dns.rrset.from_text(owner, ttl, "IN", "CNAME", f"{alias}."))
+            owner = dns.name.from_text(alias)
+        texts = [given] if isinstance(given, str) else given
+        answer.answer.append(dns.rrset.from_text(owner, ttl, "IN", kind, *texts))
     return answer.to_wire()
+
+
+def _name(query: dns.message.Message) -> str:
+    return query.question[0].name.to_text(omit_final_dot=True).lower()
 
 
 def lie(sock: socket.socket, order: dict[str, Any]) -> None:
     """Answer the name falsely, pass other questions on to the resolver."""
     lied = asked = 0
     hushed_until = 0.0
+    heard: set[tuple[str, int]] = set()
     while True:
         payload, sender = sock.recvfrom(4096)
         asked += 1
@@ -89,6 +89,10 @@ def lie(sock: socket.socket, order: dict[str, Any]) -> None:
             if time.monotonic() < hushed_until:
                 continue
             false = None
+        if "at_first" in order and not _fails(query, order["at_first"], heard):
+            false = None
+        if random.randrange(100) >= order.get("percent", 100):
+            false = None
         if asked <= order.get("patience", 0):  # so many questions are answered, whatever they are
             false = None
         if false is not None:
@@ -99,11 +103,20 @@ def lie(sock: socket.socket, order: dict[str, Any]) -> None:
         threading.Thread(target=_lie_once, args=given, daemon=True).start()
 
 
+def _fails(query: dns.message.Message, only: dict[str, Any], heard: set[tuple[str, int]]) -> bool:
+    """Each question fails the first time alone; one name's always, and other names' never."""
+    name, question = _name(query), (_name(query), int(query.question[0].rdtype))
+    again = question in heard
+    heard.add(question)
+    return name == only["always"] or not (again or name in only["never"])
+
+
 def _lie_once(
     sock: socket.socket, payload: bytes, sender: Any, order: dict[str, Any], false: bytes | None
 ) -> None:
     if false is not None and order.get("silent"):
         return
+    time.sleep(order.get("wait", 0))
     if false is None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as upstream:
             upstream.settimeout(5)
@@ -120,14 +133,59 @@ def inject(queue: Queue, order: dict[str, Any]) -> None:
         start = (packet[0] & 15) * 4
         source, to = (socket.inet_ntoa(packet[n : n + 4]) for n in (12, 16))
         source_port, to_port = struct.unpack_from("!HH", packet, start)
-        false = forged(dns.message.from_wire(packet[start + 8 :]), order)
-        if false is not None:
-            packet = datagram(to, to_port, source, source_port, false)
-            raw.sendto(packet, (source, 0))
+        query = dns.message.from_wire(packet[start + 8 :])
+        false = forged(query, order)
+        if false is None:
+            queue.verdict(identity)
+            continue
+        others = (forged(query, order | {"address": a}) for a in order.get("several", ()))
+        answers = [false, *(each for each in others if each)]
+        for _ in range(order.get("guesses", 0)):
+            query.id = random.randrange(1 << 16)
+            answers.append(forged(query, order) or b"")
+        if order.get("guesses"):
+            del answers[0]  # it does not know the id
+        packets = [datagram(to, to_port, source, source_port, answer) for answer in answers]
+        if "stall" in order:
+            genuine = order["stall"] == "genuine"
+            go_on = (0.1 if genuine else SLOW_ANSWER, queue.verdict, (identity,))
+            threading.Timer(*go_on).start()
+            _stall(raw, source, [] if genuine else packets)
+            order = order | {"name": ""}  # this question alone
+            continue
+        for each in packets:
+            raw.sendto(each, (source, 0))
             if order.get("after"):
-                threading.Timer(0.5, raw.sendto, (packet, (source, 0))).start()
-            time.sleep(0.002)
+                threading.Timer(0.5, raw.sendto, (each, (source, 0))).start()
+        time.sleep(0.002)
         queue.verdict(identity)
+
+
+STALLED, SLOW_ANSWER = 1.6, 2.5
+"""Seconds. A question is sent again after 1.25 s: the timer ends while the machine stands still."""
+
+
+def _stall(raw: socket.socket, source: str, packets: list[bytes]) -> None:
+    """The probe's machine stands still for a moment, in which these packets arrive."""
+    space = Path("/run/netns/probe").stat().st_ino
+    pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _lives(p, space)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for each in packets:
+            raw.sendto(each, (source, 0))
+        time.sleep(STALLED)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _lives(process: Path, space: int) -> bool:
+    """Whether a process is in this network namespace."""
+    try:
+        return (process / "ns/net").stat().st_ino == space
+    except OSError:
+        return False
 
 
 def hold(queue: Queue, seconds: float) -> None:
@@ -145,6 +203,16 @@ def hold(queue: Queue, seconds: float) -> None:
             last = due.popleft()[1]
         if last is not None:
             queue.accept_up_to(last)
+
+
+def wake(queue: Queue, order: dict[str, float]) -> None:
+    """A radio that sleeps whenever nothing was sent for a while: what is sent then waits."""
+    last = 0.0
+    for identity, _ in queue.packets():
+        if time.monotonic() - last > order["idle"]:
+            time.sleep(order["seconds"])
+        last = time.monotonic()
+        queue.verdict(identity)
 
 
 def original(sock: socket.socket) -> tuple[str, int]:
@@ -250,6 +318,9 @@ def over_tls(client: socket.socket, order: dict[str, Any]) -> None:
     name = server_name(peek(client, whole_hello))
     if order["name"] not in (name, EVERY) or not _meant(client, order) or _lucky(client, order):
         splice(client)
+    elif order["act"] == "wait":
+        time.sleep(order["seconds"])
+        splice(client)
     elif order["act"] == "reset":
         reset(client)
     elif order["act"] == "drop":
@@ -276,7 +347,7 @@ def over_http(client: socket.socket, order: dict[str, Any]) -> None:
     """One redirected HTTP connection."""
     head = peek(client, lambda seen: b"\r\n\r\n" in seen)
     hit = b"\r\nhost: " + order["name"].encode() + b"\r\n" in head.lower()
-    if not hit and order["name"] != EVERY:
+    if not (hit or order["name"] == EVERY) or not _meant(client, order):
         splice(client)
         return
     if order["act"] == "reset":
@@ -335,6 +406,8 @@ def main() -> None:
         begin(reassemble, Queue(), order["name"])
     if order := orders.get("quic"):
         begin(blind, Queue(), order["name"], order["late"])
+    if order := orders.get("wake"):
+        begin(wake, Queue(copy=False), order)
     if order := orders.get("delay") or orders.get("hold"):
         begin(hold, Queue(copy=False), order)
     for key, port, serve in (

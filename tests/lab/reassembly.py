@@ -117,14 +117,22 @@ def reset_both(seen: Segment) -> None:
 
 
 def send(
-    source: str, source_port: int, to: str, to_port: int, sequence: int, ack: int, flags: int
+    source: str,
+    source_port: int,
+    to: str,
+    to_port: int,
+    sequence: int,
+    ack: int,
+    flags: int,
+    payload: bytes = b"",
 ) -> None:
-    """Send a segment without payload, as from `source`; what cannot be sent is lost, as on any
-    way."""
+    """Send a segment as from `source`; what cannot be sent is lost, as on any way."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     ends = socket.inet_pton(family, source) + socket.inet_pton(family, to)
-    tcp = struct.pack("!HHIIBBHHH", source_port, to_port, sequence, ack, 0x50, flags, 0, 0, 0)
-    check = _checksum(ends + struct.pack("!HH", socket.IPPROTO_TCP, len(tcp)) + tcp)
+    ports = struct.pack("!HHIIBBHHH", source_port, to_port, sequence, ack, 0x50, flags, 512, 0, 0)
+    tcp = ports + payload
+    odd = b"\0" * (len(tcp) % 2)
+    check = _checksum(ends + struct.pack("!HH", socket.IPPROTO_TCP, len(tcp)) + tcp + odd)
     tcp = tcp[:16] + struct.pack("!H", check) + tcp[18:]
     if family == socket.AF_INET:
         head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 60, socket.IPPROTO_TCP, 0)

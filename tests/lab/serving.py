@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.lab.interferer import PAGE
+from tests.lab.answers import PAGE
 from tests.lab.plan import APPS, Host, Plan
 from tests.lab.quic_services import order
 

@@ -6,7 +6,13 @@
 - `residual`: kill the connection, and go on for `seconds` with the pair of addresses, whatever is
   said: `then` is `reset` (of what carries a payload) or `drop` (of everything);
 - `race`: let everything pass, and send the client an RST as from the server, at once (`late`
-  false) or after the first segment of the server's answer (`late` true).
+  false) or after the first segment of the server's answer (`late` true); in place of the RST an
+  `end` of the connection (`fin`) or an answer in the server's place (`alert`, `away`);
+- `deaf`: let the name pass, and of this connection nothing that the server sends;
+- `swallow`: drop the segment that completes the name's hello, again and again;
+- `handshakes`: kill the first connection to each address, and every one to some (`always`).
+
+On port 80 the name is that of a Host header.
 """
 
 from __future__ import annotations
@@ -17,12 +23,19 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.lab.answers import ANSWERS
 from tests.lab.hello import server_name, whole_hello
 from tests.lab.nfqueue import DROP, Queue
 from tests.lab.reassembly import Flow, Segment, reset_both, send
 
-PORT = 443
-_SYN, _RST_ACK = 2, 4 | 16
+TLS_PORT = 443
+_SYN, _RST_ACK, _FIN_ACK, _PSH_ACK = 2, 4 | 16, 1 | 16, 8 | 16
+_ENDS = {
+    "reset": (_RST_ACK, b""),
+    "fin": (_FIN_ACK, b""),
+    "alert": (_PSH_ACK, bytes((21, 3, 3, 0, 2, 2, 40))),
+    "away": (_PSH_ACK, ANSWERS["away"]),
+}
 _Key = tuple[str, int, str, int]
 
 
@@ -35,15 +48,19 @@ class Trap:
     seconds: float = 0
     then: str = "reset"
     late: bool = False
+    end: str = "reset"
+    port: int = TLS_PORT
+    always: tuple[str, ...] = ()
     flows: dict[_Key, Flow] = field(default_factory=dict)
     until: dict[tuple[str, str], float] = field(default_factory=dict)
     """When the residual blocking of a pair of addresses ends."""
+    met: set[str] = field(default_factory=set)
+    """Addresses at which a connection was killed."""
 
     def lets_pass(self, seen: Segment) -> bool:
         """Look at a segment, send what there is to send, say whether it may go on."""
-        if seen.source_port == PORT:
-            self._answered(seen)
-            return True
+        if seen.source_port == self.port:
+            return self._answered(seen)
         pair = (seen.source, seen.to)
         if self.until.get(pair, 0) > time.monotonic():
             if self.then == "drop":
@@ -51,15 +68,21 @@ class Trap:
             if seen.payload:
                 reset_both(seen)
                 return False
+        if self.act == "handshakes":
+            if seen.payload and (seen.to in self.always or seen.to not in self.met):
+                self.met.add(seen.to)
+                reset_both(seen)
+                return False
+            return True
         if not self._named(seen):
             return True
         if self.act == "residual":
             self.until[pair] = time.monotonic() + self.seconds
             reset_both(seen)
             return False
-        if not self.late:
-            _reset_client(seen.acknowledged, seen.sequence + len(seen.payload), seen)
-        return True
+        if self.act == "race" and not self.late:
+            self._end(seen.acknowledged, seen.sequence + len(seen.payload), seen)
+        return self.act != "swallow"
 
     def _named(self, seen: Segment) -> bool:
         """This segment completes a hello with the name."""
@@ -67,30 +90,38 @@ class Trap:
         if seen.flags & _SYN:
             self.flows[key] = Flow((seen.sequence + 1) % (1 << 32))
         flow = self.flows.get(key)
-        if flow is None or flow.over or not seen.payload:
+        if flow is None or not seen.payload:
             return False
+        if flow.over:
+            return flow.dead and self.act == "swallow"
         flow.parts[(seen.sequence - flow.first) % (1 << 32)] = seen.payload
         text = flow.text()
         flow.over = bool(text) and whole_hello(text)
-        flow.dead = flow.over and server_name(text) == self.name
+        flow.dead = flow.over and self._says(text)
         return flow.dead
 
-    def _answered(self, seen: Segment) -> None:
-        """The server's first bytes to a hello with the name are followed by an RST."""
+    def _says(self, text: bytes) -> bool:
+        if self.port == TLS_PORT:
+            return server_name(text) == self.name
+        return f"\r\nhost: {self.name}\r\n".encode() in text.lower()
+
+    def _answered(self, seen: Segment) -> bool:
+        """The server's first bytes to a hello with the name are followed by an RST, or lost."""
         flow = self.flows.get((seen.to, seen.to_port, seen.source, seen.source_port))
         if flow is not None and flow.dead and self.late and seen.payload:
             flow.dead = False
             end = (seen.sequence + len(seen.payload)) % (1 << 32)
             turned = Segment(seen.to, seen.source, seen.to_port, seen.source_port, 0, 0, 0, b"")
-            _reset_client(end, seen.acknowledged, turned)
+            self._end(end, seen.acknowledged, turned)
+        return not (flow is not None and flow.dead and self.act == "deaf")
 
-
-def _reset_client(sequence: int, ack: int, seen: Segment) -> None:
-    """An RST to the client of a segment, as from its server."""
-    send(
-        seen.to, seen.to_port, seen.source, seen.source_port,
-        sequence, ack % (1 << 32), _RST_ACK,
-    )  # fmt: skip
+    def _end(self, sequence: int, ack: int, seen: Segment) -> None:
+        """What ends the connection, to the client of a segment, as from its server."""
+        flags, payload = _ENDS[self.end]
+        send(
+            seen.to, seen.to_port, seen.source, seen.source_port,
+            sequence, ack % (1 << 32), flags, payload,
+        )  # fmt: skip
 
 
 def main() -> None:

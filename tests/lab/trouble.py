@@ -14,6 +14,7 @@ from tests.lab.cases import BY_NAME, DRAWN
 from tests.lab.interferer import EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.serving import STRAIGHT, Twist
+from tests.lab.troubles import names
 from tests.lab.troubles.partial import to
 from tests.lab.world import World
 
@@ -29,6 +30,8 @@ _TWISTS = {
     "service_silent": "silent",
     "certificate_expired": "expired",
     "name_gone": "gone",
+    "benign.search_page": "gone",
+    "benign.accelerator": "silent",
     "law_everywhere": "law",
     "private_everywhere": "private",
     "app.foreign_everywhere": "foreign",
@@ -107,7 +110,7 @@ def disturb(world: World, plan: Plan, case: str, victim: Service) -> None:
             someone = next(h for h in plan.international if plan.forged in h.v4)
             order = {"name": name, "address": plan.forged, "address6": someone.v6[0]}
             world.interfere({"inject": order})
-        case ["dns", how]:
+        case ["dns", how] if how not in names.HOWS:
             points_at = {"bogon": plan.bogon, "blockpage": plan.warner}
             lie = _LIES.get(how) or {"address": points_at.get(how, plan.forged)}
             come_from = origin(plan, case)

@@ -121,6 +121,15 @@ class World:
         chain = "add chain inet c i { type filter hook input priority 0; }"
         self._nft("internet", "add table inet c", chain, *mute)
 
+    def close_ports(self, addresses: Sequence[str]) -> None:
+        """Servers of the internet that are gone: an RST to everybody."""
+        shut = (
+            f"add rule inet c i ip6 daddr {a} tcp dport 443 reject with tcp reset"
+            for a in addresses
+        )
+        chain = "add chain inet c i { type filter hook input priority 0; }"
+        self._nft("internet", "add table inet c", chain, *shut)
+
     def _serve(self, twist: Twist) -> None:
         """unbound twice (the vantage's resolver, and one for everybody else), nginx for every
         name, and a reflector; started at once, then waited for."""
@@ -207,6 +216,8 @@ class World:
         if "inject" in orders or "delay" in orders:
             udp = ("-i", "pr1", "-p", "udp", "--dport", "53") if "inject" in orders else ()
             self.run("isp", "iptables", "-A", "FORWARD", *udp, "-j", "NFQUEUE")
+        if "wake" in orders:
+            self.run_both("-A", "FORWARD", "-i", "pr1", "-j", "NFQUEUE")
         if "reassemble" in orders:
             # Small segments in both directions' SYN: no hello fits one packet.
             self.nft(f"add rule inet c f tcp flags & syn == syn tcp option maxseg size set {MSS}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from monitor.detection.layers.http import HTTPFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
@@ -67,7 +67,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     page = clear_page(seen, context.endpoint.ref.host)
     return AppFacts(
         kind=kind,
-        reach=reach(kind, kinds),
+        reach=context.reach(kind, kinds),
         here=any(spoke(p) for p in here),
         repeated=address.app_repeated,
         accused=accused,
@@ -140,7 +140,7 @@ def clear_page(seen: AppExchange, host: str) -> HTTPExchange | None:
 def page_facts(facts: AppFacts) -> HTTPFacts | None:
     """Return a known block page as the facts of HTTP, whose rules judge it; None without one, or
     when the control is not answered by the app either."""
-    if facts.page is None or facts.accused or facts.repeated or facts.reach is Reach.SAME:
+    if facts.page is None or facts.accused or facts.repeated or facts.reach.fails_too:
         return None
     return HTTPFacts(Kind.OK, facts.reach, here=facts.here, status=facts.status, page=facts.page)
 
@@ -171,7 +171,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
     ),
     Rule(
         "app.control_fails_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda f: f.reach.fails_too,
         State.DOWN,
         "The control fails in the same way, or gets another kind of answer as well: the service is "
         "down, or no longer speaks this protocol there.",

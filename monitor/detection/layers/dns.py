@@ -203,12 +203,13 @@ def _foreign(address: AddressView) -> bool:
 def _dead(
     own: list[AddressView], others: list[AddressView], here: VantageStatus, needed: Layer
 ) -> bool:
-    """Every answered address fails, and a trusted one of the same family works from here; an
-    address family that is broken here says nothing."""
-    tried = [address for address in own if address.family in here.families]
+    """Every answered address that was tried fails, and a trusted one of the same family works from
+    here; an address family that is broken here says nothing."""
+    alive = [address for address in own if address.family in here.families]
+    tried = [address for address in alive if not _untried(address)]
     families = {address.family for address in tried}
     working = any(works(address, needed) for address in others if address.family in families)
-    return bool(tried) and working and not any(_may_work(address, needed) for address in own)
+    return bool(tried) and working and not any(works(address, needed) for address in own)
 
 
 def _other_page(
@@ -219,9 +220,10 @@ def _other_page(
     return bool(pages) and all(page is False for page in pages) and trusted
 
 
-def _may_work(address: AddressView, needed: Layer) -> bool:
-    """It works, or the step that would show it was not tried."""
-    return works(address, needed) or (works(address, Layer.TCP) and not address.tls)
+def _untried(address: AddressView) -> bool:
+    """Whether it was only connected to, which shows nothing."""
+    deeper = (address.tls, address.http, address.quic, address.app)
+    return address.tcp_passed and not any(deeper)
 
 
 def _follows_name(endpoint: EndpointView, addresses: Iterable[AddressView]) -> bool:

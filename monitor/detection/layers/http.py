@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.observed.liveness import foreign_host
 from monitor.detection.observed.pages import alike
@@ -52,11 +52,12 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     good = [c for c in seen if http_kind(c) is Kind.OK]
     return HTTPFacts(
         kind=kind,
-        reach=reach(kind, map(http_kind, seen)),
+        reach=context.reach(kind, map(http_kind, seen)),
         here=any(http_kind(c) is Kind.OK for c in here),
         repeated=address.http_repeated,
         accused=accused,
         troubled=context.vantage.flows_troubled,
+        cut=context.vantage.flows_cut,
         tls=answer.tls and address.proven,
         status=answer.status or 0,
         # Over TLS that proved itself the page is the service's own, whatever it says.
@@ -145,9 +146,9 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
     ),
     Rule(
         "http.control_fails_too",
-        lambda f: f.kind is not Kind.OK and f.reach is Reach.SAME,
+        lambda f: f.kind is not Kind.OK and f.reach.fails_too,
         State.DOWN,
-        "The control fails in the same way.",
+        "The control fails in the same way, or before.",
     ),
     Rule(
         "http.blockpage",
@@ -209,6 +210,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         State.OK,
         "An answer without any sign of blocking.",
     ),
+    background_fails(Layer.HTTP, Kind.TIMEOUT, cut=(Kind.RESET, Kind.EOF)),
     Rule(
         "http.reset.host",
         lambda f: f.kind in (Kind.RESET, Kind.EOF) and _dies(f),
@@ -217,7 +219,6 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         Technique.HTTP_RESET_HOST,
         2_400_000,
     ),
-    background_fails(Layer.HTTP, Kind.TIMEOUT),
     Rule(
         "http.timeout.host",
         lambda f: f.kind is Kind.TIMEOUT and _dies(f),

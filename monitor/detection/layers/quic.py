@@ -17,9 +17,7 @@ from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
-    Reach,
     StepFacts,
-    reach,
 )
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -124,7 +122,7 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     residual = tainted and innocuous is not None and quic_kind(innocuous) is Kind.TIMEOUT
     return QUICFacts(
         kind=kind,
-        reach=reach(kind, kinds),
+        reach=context.reach(kind, kinds),
         here=any(p.quic_repeated or _passed(p.quic) for p in here),
         repeated=address.quic_repeated,
         accused=accused,
@@ -206,7 +204,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
     local_refusal(Layer.QUIC),
     Rule(
         "quic.control_fails_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda f: f.reach.fails_too,
         State.DOWN,
         "The control fails in the same way: closed port, no QUIC there, expired certificate.",
     ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.endpoint_context import EndpointContext, Reach, StepFacts, reach
+from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import (
@@ -44,7 +44,7 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     seen = here or [tcp_kind(p.tcp) for p in context.compared(address, proof) if p.tcp is not None]
     return TCPFacts(
         kind=kind,
-        reach=reach(kind, seen),
+        reach=context.reach(kind, seen),
         here=Kind.OK in here,
         repeated=address.tcp_repeated or address.tls is not None or address.http is not None,
         troubled=context.vantage.flows_troubled,
@@ -76,9 +76,9 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
     local_refusal(Layer.TCP),
     Rule(
         "tcp.control_fails_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda f: f.reach.fails_too,
         State.DOWN,
-        "The control fails in the same way.",
+        "The control fails in the same way, or before.",
     ),
     Rule(
         "tcp.prohibited",

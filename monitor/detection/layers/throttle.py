@@ -53,6 +53,10 @@ class TransferFacts:
     """Our own host gave an innocuous name ten times as much; None when it was not asked."""
     control_tenth: bool = False
     """The control got ten times as much."""
+    lossy: bool = False
+    """So many packets of this vantage are lost in this round that a speed is chance."""
+    cut: bool = False
+    """Other connections of this vantage are reset or closed at random in this round."""
 
 
 def transfer_facts(
@@ -74,6 +78,8 @@ def transfer_facts(
         reach=reach,
         control_tenth=control_tenth,
         here=here,
+        lossy=context.vantage.lossy,
+        cut=context.vantage.flows_cut,
         slow=all(slow(t) or dead(t) for t in own),
         dead=_death(own),
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
@@ -164,7 +170,7 @@ def _quick(answer: HTTPExchange, own: Sequence[Transfer], times: int) -> bool:
 def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[TransferFacts]:
     return Rule(
         f"tls.{kind}.sni_late",
-        lambda f: f.dead is kind and f.by_name,
+        lambda f: f.dead is kind and f.by_name and not f.cut,
         State.BLOCKED,
         f"The handshake passes, and the connection {word} before the service's answer, while an "
         "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
@@ -197,6 +203,14 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         State.OK,
         "Slow, and as slow for the control: the service itself is slow.",
         evidence=("slow_for_control_too",),
+    ),
+    Rule(
+        "throttle.background",
+        lambda f: f.lossy,
+        State.OK,
+        "Slow, and this vantage loses so many packets in this round that two transfers differ by "
+        "chance.",
+        evidence=("slow", "background_fails"),
     ),
     Rule(
         "throttle.freeze.sni",

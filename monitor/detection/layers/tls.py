@@ -15,7 +15,6 @@ from monitor.detection.observed.endpoint_context import (
     EndpointContext,
     Reach,
     StepFacts,
-    reach,
 )
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -29,6 +28,9 @@ from monitor.detection.observed.kinds import (
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import Contrast
+
+GAP = "gap"
+"""Evidence of the probe: segments of the answer arrived beyond one that is missing."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class TLSFacts(StepFacts):
     tainted: bool = False
     """The innocuous name was sent after ours: a censor that blocks the pair of addresses for
     minutes (residual censorship) blocks it as well."""
+    gap: bool = False
+    """Parts of the server's answer arrived, and not its beginning."""
     some_flows: bool = False
     """Half or more of several handshakes failed so, others passed, an innocuous name always passed,
     and none of the control's failed."""
@@ -65,6 +69,13 @@ class TLSFacts(StepFacts):
     def by_name(self) -> bool:
         """The contrasts show filtering by name."""
         return self.innocuous_passes or self.reflector_dies
+
+    @property
+    def surely_by_name(self) -> bool:
+        """The same where connections are reset or closed at random: one attempt that passes, or one
+        that dies, is chance there, and both contrasts must agree."""
+        both = self.innocuous_passes and self.reflector_dies
+        return self.by_name and (both or not self.cut or self.kind is Kind.ALERT)
 
     @property
     def whatever_name(self) -> bool:
@@ -95,10 +106,11 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     leaf = address.tls.chain[0].sha256 if address.tls.chain else ""
     return TLSFacts(
         kind=kind,
-        reach=reach(kind, kinds),
+        reach=context.reach(kind, kinds),
         here=any(p.proven for p in here),
         repeated=address.tls_repeated or (address.http is not None and address.http.tls),
         troubled=context.vantage.flows_troubled,
+        cut=context.vantage.flows_cut,
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
         innocuous=innocuous,
@@ -108,6 +120,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         system_root="system_root" in address.tls.evidence,
         page=context.page(address.http_unverified) if address.http_unverified else None,
         tainted=_tainted(address),
+        gap=GAP in address.tls.evidence,
         some_flows=kind in DEATHS
         and partial_loss(kind, map(tls_kind, address.handshakes))
         and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
@@ -162,7 +175,7 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_NAME[kind]
     return Rule(
         f"tls.{kind}.sni",
-        lambda f: f.kind is kind and f.by_name,
+        lambda f: f.kind is kind and f.surely_by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
         "address passes, or the service's name to our own host fails too. (fit, typed)",
@@ -221,9 +234,9 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.control_fails_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda f: f.reach.fails_too,
         State.DOWN,
-        "The control fails in the same way: expired certificate, broken server.",
+        "The control fails in the same way, or before: expired certificate, broken server.",
     ),
     Rule(
         "tls.clock",
@@ -266,7 +279,16 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         Technique.TLS_MITM_CA_SIGNED,
         4_700_000,
     ),
-    # What dies by name needs no quiet background, unless it is silence.
+    Rule(
+        "tls.large_answer",
+        lambda f: f.kind is Kind.TIMEOUT and f.gap and not f.by_name,
+        State.INCONCLUSIVE,
+        "Small segments of the server's answer arrived, and the one before them did not, whatever "
+        "the name: the path loses large packets and their repeats without a word (a black hole of "
+        "path MTU discovery, RFC 2923).",
+        evidence=("large_answer",),
+    ),
+    # Silence is no proof where others meet silence too, whatever the name.
     *(_sni(kind) for kind in DEATHS if kind is not Kind.TIMEOUT),
     background_fails(Layer.TLS, Kind.RESET, Kind.TIMEOUT, Kind.EOF),
     _sni(Kind.TIMEOUT),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from monitor.detection.layers.app import AppFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.endpoint_context import Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.rule import (
     Rule,
@@ -37,7 +36,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
     local_refusal(Layer.UDP),
     Rule(
         "udp.control_fails_too",
-        lambda f: f.reach is Reach.SAME,
+        lambda f: f.reach.fails_too,
         State.DOWN,
         "The control fails in the same way: the port is closed, or the server is down.",
     ),

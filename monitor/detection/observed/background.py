@@ -23,9 +23,10 @@ from probes.wire.observation import Contrast
 
 UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
 """How a resolver fails that is overloaded, limits its queries or loses packets."""
+_CUT = (Kind.RESET, Kind.REFUSED, Kind.EOF)
 _LEAST = 2
 """One failure is everyday."""
-_TENTH = 10
+_TENTH, _THIRD = 10, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,11 @@ class StepTally:
         """A tenth failed, and more than one."""
         return self.failed >= _LEAST and self.failed * _TENTH >= self.total
 
+    @property
+    def heavy(self) -> bool:
+        """A third failed, and more than one."""
+        return self.failed >= _LEAST and self.failed * _THIRD >= self.total
+
 
 _NONE = StepTally()
 
@@ -60,6 +66,8 @@ class RoundBackground:
     quic_passed: int = 0
     quic_silent: int = 0
     """QUIC handshakes that were answered, and those that were not, whatever their name."""
+    cuts: StepTally = _NONE
+    """Connects and handshakes that were reset or closed: what packet loss does not do."""
 
     def __add__(self, other: RoundBackground) -> RoundBackground:
         return RoundBackground(
@@ -68,6 +76,7 @@ class RoundBackground:
             self.handshakes + other.handshakes,
             self.quic_passed + other.quic_passed,
             self.quic_silent + other.quic_silent,
+            self.cuts + other.cuts,
         )
 
     def __sub__(self, other: RoundBackground) -> RoundBackground:
@@ -77,6 +86,7 @@ class RoundBackground:
             self.handshakes - other.handshakes,
             self.quic_passed - other.quic_passed,
             self.quic_silent - other.quic_silent,
+            self.cuts - other.cuts,
         )
 
     @property
@@ -88,6 +98,17 @@ class RoundBackground:
     def flows_troubled(self) -> bool:
         """Connections die at random."""
         return self.connects.troubled or self.handshakes.troubled
+
+    @property
+    def lossy(self) -> bool:
+        """So many packets are lost that the speed of a connection is chance: connections die, or a
+        third of the lookups need a second attempt, as from losses of 5 % in each direction on."""
+        return self.flows_troubled or self.lookups.heavy
+
+    @property
+    def flows_cut(self) -> bool:
+        """Connections are reset or closed at random."""
+        return self.flows_troubled and self.cuts.troubled
 
     @property
     def quic(self) -> bool | None:
@@ -117,6 +138,7 @@ def _of_unit(observations: Iterable[Any]) -> RoundBackground:
     lookups: dict[object, list[bool]] = defaultdict(list)
     connects: dict[object, list[bool]] = defaultdict(list)
     handshakes: dict[object, list[bool]] = defaultdict(list)
+    cuts: dict[object, list[bool]] = defaultdict(list)
     passed = silent = 0
     for seen in observations:
         match seen.__struct_config__.tag:
@@ -129,15 +151,22 @@ def _of_unit(observations: Iterable[Any]) -> RoundBackground:
                     lookups[seen.qtype, seen.name] += [first, kind not in UNANSWERED]
             case "tcp" if (kind := tcp_kind(seen)) is not Kind.LOCAL:
                 connects[seen.address, seen.port].append(kind is Kind.OK)
+                if kind is Kind.OK or kind in _CUT:
+                    cuts["tcp", seen.address, seen.port].append(kind is Kind.OK)
             case "tls" if seen.contrast in (None, Contrast.REPEAT):
-                handshakes[seen.address, seen.port].append(reached(tls_kind(seen)))
+                kind = tls_kind(seen)
+                handshakes[seen.address, seen.port].append(reached(kind))
+                if reached(kind) or kind in _CUT:
+                    cuts["tls", seen.address, seen.port].append(reached(kind))
             case "quic":
                 kind = quic_kind(seen)
                 passed += reached(kind) or kind is Kind.ALERT
                 silent += kind is Kind.TIMEOUT
             case _:
                 pass
-    return RoundBackground(_tally(lookups), _tally(connects), _tally(handshakes), passed, silent)
+    return RoundBackground(
+        _tally(lookups), _tally(connects), _tally(handshakes), passed, silent, _tally(cuts)
+    )
 
 
 def _tally(attempts: dict[object, list[bool]]) -> StepTally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
-from monitor.detection.observed.kinds import Kind
+from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from probes.wire.observation import HTTPExchange
@@ -24,10 +24,17 @@ class Reach(Enum):
     PASSED = "passed"
     SAME = "same"
     """It failed in the same way."""
+    EARLIER = "earlier"
+    """It did not get as far: it found no address for the name, or none that it could connect to."""
     DIFFERENT = "different"
     """It failed in another way."""
     UNKNOWN = "unknown"
     """No control that is online saw it."""
+
+    @property
+    def fails_too(self) -> bool:
+        """The service does not work for the control either."""
+        return self in (Reach.SAME, Reach.EARLIER)
 
 
 def reach(kind: Kind, control: Iterable[Kind], passed: Iterable[Kind] = (Kind.OK,)) -> Reach:
@@ -52,6 +59,8 @@ class StepFacts:
     """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
     troubled: bool = field(default=False, kw_only=True)
     """Other connections of this vantage die at random in this round."""
+    cut: bool = field(default=False, kw_only=True)
+    """They are reset or closed at random."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,15 @@ class EndpointContext:
         that controls tried, and with `proof`, when the sign itself shows interference, all."""
         return [p for p in self.control_addresses if proof or p.family == address.family]
 
+    def reach(self, kind: Kind, control: Iterable[Kind]) -> Reach:
+        """Compare a failure at an address with what controls saw there. Where none of them tried
+        this step, it counts how far they got."""
+        found = reach(kind, control)
+        if found is not Reach.UNKNOWN or not any(each.seen for each in self.controls):
+            return found
+        ends = {_end(each) for each in self.controls if each.seen}
+        return next((r for r in (Reach.UNKNOWN, Reach.DIFFERENT) if r in ends), Reach.EARLIER)
+
     def control_fails(self, kind: Kind, attempts: Callable[[AddressView], Iterable[Kind]]) -> bool:
         """Whether an attempt of a control ended in this way at any address: then the server does
         this at times."""
@@ -106,6 +124,19 @@ class EndpointContext:
         return self.vantage.international is not None and (
             address.family not in self.vantage.families
         )
+
+
+def _end(control: EndpointView) -> Reach:
+    """Whether a control ended before it reached a server; UNKNOWN when it did not end there."""
+    tried = [address for address in control.addresses.values() if address.seen]
+    if any(a.tcp is None or a.tcp_passed for a in tried):
+        return Reach.UNKNOWN
+    if tried:
+        return Reach.EARLIER
+    kinds = {dns_kind(lookup) for lookup in control.lookups.values()}
+    if Kind.OK in kinds:
+        return Reach.UNKNOWN
+    return Reach.EARLIER if kinds <= {Kind.NXDOMAIN, Kind.EMPTY} else Reach.DIFFERENT
 
 
 def endpoint_context(

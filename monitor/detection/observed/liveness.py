@@ -45,6 +45,10 @@ class VantageStatus:
     (`monitor.detection.observed.background`)."""
     flows_troubled: bool = False
     """Connections of others die at random."""
+    flows_cut: bool = False
+    """They are reset or closed, not only lost."""
+    lossy: bool = False
+    """So many packets are lost that the speed of a connection is chance."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     udp: frozenset[tuple[int, int]] = frozenset()
@@ -126,6 +130,7 @@ def vantage_status(
         quic=alive.quic,
         resolver_troubled=alive.resolver_troubled,
         flows_troubled=alive.flows_troubled,
+        flows_cut=alive.flows_cut,
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
         families=frozenset(address.family for address in addresses if _passed_here(address)),
@@ -171,6 +176,8 @@ def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:
         quic=round_.quic,
         resolver_troubled=here.resolver_troubled or round_.resolver_troubled,
         flows_troubled=here.flows_troubled or round_.flows_troubled,
+        flows_cut=here.flows_cut or round_.flows_cut,
+        lossy=round_.lossy,
     )
 
 

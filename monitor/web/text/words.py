@@ -121,6 +121,7 @@ EVIDENCE = {
     "foreign_certificate": "somebody else's certificate was shown",
     "http_differs": "the answer differs from the control's",
     "known_key": "the server names a key of the service's",
+    "large_answer": "large packets of the server's answer are lost on the way",
     "large_hello": "only the long hello fails",
     "local_refusal": "the vantage's own machine refuses",
     "local_resolver": "it may be a filter in the volunteer's house",

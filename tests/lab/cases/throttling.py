@@ -7,6 +7,7 @@ from tests.lab.cases.case import ANY, WORKS, Case
 _HTTPS = ("https",)
 CASES: tuple[Case, ...] = (
     Case("throttle.sni", "throttled", ("throttle.sni",), "throttle.sni", _HTTPS),
+    Case("throttle.policed", "throttled", ("throttle.sni",), "throttle.sni", _HTTPS),
     Case("throttle.address", "throttled", ("throttle.address",), "throttle.address", _HTTPS),
     Case("throttle.freeze", "throttled", ("throttle.freeze.sni",), "throttle.freeze", _HTTPS),
     Case(

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tests.lab.plan import Plan, Service
-from tests.lab.troubles import apps, benign, partial, quic, throttling, traps
+from tests.lab.troubles import apps, benign, names, partial, quic, throttling, traps
 from tests.lab.world import World
 
 AREAS: Mapping[str, Callable[[World, Plan, str, Service], None]] = {
+    "dns": names.disturb,
     "partial": partial.disturb,
     "quic": quic.disturb,
     "throttle": throttling.disturb,

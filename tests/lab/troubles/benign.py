@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.lab.cases.benign import HOUSE
 from tests.lab.interferer import DNS_PORT, EVERY
 from tests.lab.plan import Plan, Service
 from tests.lab.troubles.partial import to
+from tests.lab.troubles.throttling import single_segments
+from tests.lab.troubles.traps import begin_badly, set_trap
 from tests.lab.world import World
 
+BOX = "10.1.0.1"
+"""Where a portal of the ISP is."""
 HUSH_SECONDS = 7
 """Longer than a lookup and its second try."""
 LARGE_BYTES = 1100
 """Packets to servers that are larger are dropped by somebody on the path."""
+
+
+def _all(plan: Plan, name: str = EVERY) -> dict[str, Any]:
+    """An order that concerns the ISP's own resolver."""
+    return {"name": name, "upstream": plan.resolver, "whole_path": False}
+
+
+def _nobody(plan: Plan) -> dict[str, Any]:
+    return _all(plan, "")
 
 
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
@@ -35,6 +50,73 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.interfere({"dns": order | {"address": "0.0.0.0", "address6": "::"}})
             asked = f"iifname pr1 ip daddr {HOUSE} udp dport 53"
             world.nft(f"add rule inet c d {asked} redirect to :{DNS_PORT}")
+        case "slow_resolver":
+            world.interfere({"dns": _nobody(plan) | {"wait": 2.0}})
+        case "truncated":
+            world.interfere({"dns": _all(plan, victim.host.name) | {"truncated": True}})
+        case "no_aaaa":
+            fails = ({"rcode": "NXDOMAIN"}, {"rcode": "SERVFAIL"}, {"silent": True})
+            order = _all(plan) | {"only": "AAAA"} | fails[plan.seed % len(fails)]
+            world.interfere({"dns": order})
+        case "search_page":
+            world.interfere({"dns": _all(plan, victim.host.name) | {"address": plan.forged}})
+        case "dns_portal":
+            page = {"name": EVERY, "act": "page"}
+            world.interfere({"dns": _all(plan) | {"address": BOX}, "http": page})
+        case "guesses":
+            order = {"name": victim.host.name, "address": plan.forged, "guesses": 20}
+            world.interfere({"inject": order})
+        case "stall":
+            order = {"name": victim.host.name, "only": "A", "stall": "genuine"}
+            world.interfere({"inject": order})
+        case "radio":
+            world.interfere({"wake": {"idle": 1.0, "seconds": 2.0}})
+        case "slow_inspection":
+            world.interfere({"tls": {"name": victim.host.name, "act": "wait", "seconds": 2.0}})
+        case "syn_limit":
+            world.nft(
+                "add rule inet c f iifname pr1 tcp flags & (syn | ack) == syn "
+                "limit rate over 5/second burst 5 packets drop"
+            )
+        case "lossy":
+            world.nft("add rule inet c f numgen random mod 100 < 25 drop")
+        case "resets":
+            world.nft(
+                "add rule inet c f iifname pr1 tcp flags & (syn | ack) == syn "
+                "numgen random mod 100 < 30 ct mark set 9",
+                "add rule inet c f iifname pr1 ct mark 9 tcp flags & psh == psh "
+                "reject with tcp reset",
+            )
+        case "flaky_resolver":
+            order = _all(plan) | {"rcode": "SERVFAIL", "percent": 30}
+            world.interfere({"dns": order})
+        case "mtu_hole":
+            single_segments(world)
+            world.nft(
+                *(
+                    f"add rule inet c f oifname pr1 {to(a).replace('daddr', 'saddr')} "
+                    f"meta length > {LARGE_BYTES} drop"
+                    for a in victim.host.addresses
+                )
+            )
+        case "accelerator":
+            world.interfere({"tls": {"name": "nobody.invalid", "act": "reset"}})
+        case "full_table":
+            begin_badly(world, (victim.host.addresses,))
+        case "overload":
+            never = [plan.international[0].name]
+            order = _all(plan) | ({"rcode": "REFUSED"}, {"silent": True})[plan.seed % 2]
+            at_first = {"always": victim.host.name, "never": never}
+            world.interfere({"dns": order | {"at_first": at_first}})
+        case "handshakes":
+            always = victim.host.addresses
+            set_trap(world, {"act": "handshakes", "name": "", "always": always})
+        case "closed_v6":
+            world.run("control", "ip", "-6", "route", "del", "default")
+            world.close_ports(victim.host.v6)
+        case "closed_replica":
+            extra = [*victim.host.v4, plan.silent]
+            world.interfere({"dns": _all(plan, victim.host.name) | {"only": "A", "address": extra}})
         case "large_hello":
             large = f"tcp dport 443 meta length > {LARGE_BYTES} drop"
             for address in victim.host.addresses:

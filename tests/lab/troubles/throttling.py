@@ -24,6 +24,13 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
             narrow(world, kbit)
             mark_name(world, host.name)
             world.run_both("-t", "mangle", "-A", "FORWARD", *_MARKED, *_INTO)
+        case "policed":  # what is too much is dropped and not delayed
+            single_segments(world)
+            mark_name(world, host.name)
+            world.nft(
+                f"add rule inet c f oifname pr1 ct mark {_MARK} limit rate over {kbit // 8} "
+                "kbytes/second burst 10 kbytes drop"
+            )
         case "address":
             narrow(world, kbit)
             for address in host.addresses:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tests.lab.plan import Plan, Service
-from tests.lab.world import World
+from tests.lab.trapping import TLS_PORT
+from tests.lab.troubles.partial import to
+from tests.lab.world import MSS, World
 
 RESIDUAL_SECONDS = 40
 """In place of 60 to 180: longer than a round here, shorter than what is waited between two."""
-PORT = "443"
+FLOW = "tcp flags & (syn | ack) == syn"
+"""The packet that begins a connection."""
 
 
 def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
@@ -21,15 +25,15 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
     residual = {"act": "residual", "name": name, "seconds": RESIDUAL_SECONDS, "then": then}
     match how:
         case "residual":
-            _set(world, residual)
+            set_trap(world, residual)
         case "second_round":
-            _set(world, residual | {"seconds": SHORT_SECONDS})
+            set_trap(world, residual | {"seconds": SHORT_SECONDS})
         case "strict":
             world.interfere({"tls": {"act": "reset", "name": name}})
         case "race":
-            _set(world, {"act": "race", "name": name, "late": False})
+            set_trap(world, {"act": "race", "name": name, "late": False})
         case "late_reset":
-            _set(world, {"act": "race", "name": name, "late": True})
+            set_trap(world, {"act": "race", "name": name, "late": True})
         case "around":
             someone = next(h for h in plan.international if plan.forged in h.v4)
             order = {"name": name, "address": plan.forged, "address6": someone.v6[0]}
@@ -40,19 +44,79 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "twice":
             echo = {"name": "", "upstream": plan.resolver, "whole_path": True, "copies": 2}
             world.interfere({"dns": echo})
+        case "fin" | "alert" | "page" | "away":
+            end = {"page": "away"}.get(how, how)
+            port = victim.host.port
+            set_trap(world, {"act": "race", "name": name, "end": end, "port": port})
+        case "deaf":
+            set_trap(world, {"act": "deaf", "name": name})
+        case "swallow":
+            world.nft(f"add rule inet c f tcp flags & syn == syn tcp option maxseg size set {MSS}")
+            set_trap(world, {"act": "swallow", "name": name})
+        case "burst":
+            first, *others = (host.v4[0] for host in plan.international)
+            order = {"name": name, "only": "A", "address": first, "several": others, "ttl": 0}
+            world.interfere({"inject": order})
+        case "stall":
+            order = {"name": name, "only": "A", "address": plan.forged, "stall": "forged"}
+            world.interfere({"inject": order})
+        case "two_boxes":
+            _two_boxes(world, plan, victim)
+        case "little_loss":
+            begin_badly(world, (victim.host.addresses,), [plan.domestic.v4[0]])
         case _:
             raise ValueError(how)
+
+
+def _two_boxes(world: World, plan: Plan, victim: Service) -> None:
+    """One box knows the name and stands in the way of one address; another, in the way of IPv6,
+    drops whatever is said there. As many addresses each, so a tie."""
+    first, *others = victim.host.v4
+    past, cut = "add rule inet c d iifname pr1", "add rule inet c f iifname pr1"
+    world.nft(
+        *(f"{past} {to(a)} tcp dport 443 accept" for a in (*others, *victim.host.v6)),
+        *(f"{cut} {to(a)} tcp dport 443 drop" for a in others),
+        *(f"{cut} {to(a)} tcp dport 443 tcp flags & psh == psh drop" for a in victim.host.v6),
+    )
+    world.interfere({"tls": {"act": "reset", "name": victim.host.name, "only_to": [first]}})
+
+
+def begin_badly(
+    world: World, always: Sequence[Sequence[str]], once: Sequence[str] | None = None
+) -> None:
+    """At each address the first source port is dead, as with a full table of connections; at some
+    every one. `once`: only at these addresses, not everywhere."""
+    rules = []
+    for kind, word in (("ipv4_addr", "ip"), ("ipv6_addr", "ip6")):
+        dead, met = f"dead_{word}", f"met_{word}"
+        here = "" if once is None else f"{word} daddr {{ {', '.join(once)} }} "
+        if once is not None and (":" in once[0]) != (word == "ip6"):
+            continue
+        rules += [
+            f"add set inet c {dead} {{ type {kind} . inet_service; flags dynamic; }}",
+            f"add set inet c {met} {{ type {kind}; flags dynamic; }}",
+            f"add rule inet c f iifname pr1 {word} daddr . tcp sport @{dead} drop",
+            f"add rule inet c f iifname pr1 {here}{FLOW} {word} daddr != @{met} "
+            f"add @{met} {{ {word} daddr }} add @{dead} {{ {word} daddr . tcp sport }} drop",
+        ]
+    rules += [
+        f"add rule inet c f iifname pr1 {to(a)} tcp dport != 53 drop"
+        for each in always
+        for a in each
+    ]
+    world.nft(*rules)
 
 
 SHORT_SECONDS = 4
 """Of residual blocking, where two rounds are played."""
 
 
-def _set(world: World, order: dict[str, Any]) -> None:
-    """Lead both directions of TLS through a packet queue."""
+def set_trap(world: World, order: dict[str, Any]) -> None:
+    """Lead both directions of TLS, or of another port, through a packet queue."""
+    port = str(order.get("port", TLS_PORT))
     for way in (
-        ("-i", "pr1", "-p", "tcp", "--dport", PORT),
-        ("-o", "pr1", "-p", "tcp", "--sport", PORT),
+        ("-i", "pr1", "-p", "tcp", "--dport", port),
+        ("-o", "pr1", "-p", "tcp", "--sport", port),
     ):
         for tables in ("iptables", "ip6tables"):
             world.run("isp", tables, "-A", "FORWARD", *way, "-j", "NFQUEUE")

@@ -263,6 +263,56 @@ async def test_a_stream_of_few_hops_is_closed_by_reset():
         LAB.limit_hops(object(), 1)  # type: ignore[arg-type]
 
 
+_GAP_WORLD = """
+set -e
+ip link set lo up; ip link set lo gso_max_segs 1 mtu 1500
+nft 'add table inet c; add chain inet c i { type filter hook input priority 0; }'
+nft 'add rule inet c i tcp sport 4433 meta length > 1100 drop'
+exec "$0" -c "$1"
+"""
+_GAP_PROBE = """
+import asyncio
+from probes.net.guard import Guard
+from probes.net.network import SocketNetwork
+
+async def answer(reader, writer):
+    await reader.readexactly(5)
+    writer.write(bytes(2000))
+    await writer.drain()
+    await reader.read()
+    writer.close()
+
+async def main():
+    async with await asyncio.start_server(answer, "127.0.0.1", 4433):
+        network = SocketNetwork(guard=Guard(allow_private=True))
+        stream = await network.connect("127.0.0.1", 4433)
+        assert not network.misses_segment(stream)
+        assert not network.misses_segment(object())
+        await stream.send(b"hello")
+        for _ in range(3000):
+            if network.misses_segment(stream):
+                print("gap")
+                break
+            await asyncio.sleep(0.01)
+        stream.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.needs("iproute2", "nftables")
+def test_a_large_packet_that_is_lost_leaves_a_gap():
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", _GAP_WORLD, sys.executable, _GAP_PROBE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout == "gap\n"
+
+
 _ICMP_WORLD = """
 set -e
 ip link set lo up

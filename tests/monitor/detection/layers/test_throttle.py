@@ -11,6 +11,7 @@ from monitor.detection.judge.endpoint import EndpointContext
 from monitor.detection.layers.throttle import THROTTLE_RULES, TransferFacts, transfer_facts
 from monitor.detection.model import Layer, Share, State, Technique, Tier
 from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import EndpointView
 from monitor.detection.rule import first
@@ -249,6 +250,10 @@ PLACE = {"whatever_name": True, "elsewhere": True}
         (NAME | {"reach": Reach.SAME}, "throttle.control_slow_too"),
         (NAME, "throttle.sni"),
         (NAME | {"elsewhere": False}, "throttle.sni"),
+        (NAME | {"lossy": True}, "throttle.background"),
+        (NAME | {"frozen": True, "lossy": True}, "throttle.background"),
+        (NAME | {"dead": Kind.RESET}, "tls.reset.sni_late"),
+        (NAME | {"dead": Kind.RESET, "cut": True}, "throttle.dead"),
         (NAME | {"frozen": True}, "throttle.freeze.sni"),
         (PLACE | {"control_tenth": True}, "throttle.address"),
         (PLACE | {"reach": Reach.UNKNOWN}, "throttle.address"),

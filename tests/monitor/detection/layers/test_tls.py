@@ -33,6 +33,24 @@ def test_square(kind: Kind) -> None:
     assert decided(kind) == f"tls.{kind}.untold"
 
 
+def test_by_name_where_others_are_reset_at_random() -> None:
+    """One attempt that passes, or one that dies, is chance there: both contrasts must agree."""
+    cut = {"cut": True, "troubled": True}
+    for kind in (Kind.RESET, Kind.EOF):
+        assert decided(kind, innocuous=Kind.OK, reflector=kind, **cut) == f"tls.{kind}.sni"
+        assert decided(kind, innocuous=Kind.OK, reflector=Kind.OK, **cut) == "tls.background"
+        assert decided(kind, innocuous=kind, reflector=kind, **cut) == "tls.background"
+        assert decided(kind, innocuous=Kind.OK, troubled=True) == f"tls.{kind}.sni"
+    assert decided(Kind.ALERT, innocuous=Kind.OK, **cut) == "tls.alert.sni"
+
+
+def test_parts_of_an_answer_are_no_silence() -> None:
+    dies = {"innocuous": Kind.TIMEOUT, "reflector": Kind.OK}
+    assert decided(Kind.TIMEOUT, **dies) == "tls.timeout.other"
+    assert decided(Kind.TIMEOUT, gap=True, **dies) == "tls.large_answer"
+    assert decided(Kind.TIMEOUT, gap=True, innocuous=Kind.OK) == "tls.timeout.sni"
+
+
 def test_an_alert_to_an_innocuous_name_passes_unless_ours_got_one_too() -> None:
     assert decided(Kind.RESET, innocuous=Kind.ALERT) == "tls.reset.sni"
     assert decided(Kind.ALERT, innocuous=Kind.ALERT) == "tls.alert.other"

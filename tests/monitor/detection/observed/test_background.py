@@ -91,6 +91,22 @@ def test_trouble_is_a_tenth_and_more_than_one(tally: tuple[int, int], troubled: 
     assert RoundBackground(handshakes=StepTally(*tally)).flows_troubled is troubled
 
 
+def test_resets_are_counted_apart_from_losses() -> None:
+    reset = (tcp(A1, Failure.REFUSED, errno=111), tcp(A1, **REPEAT))
+    shaken = (tls(A2, Failure.EOF), tls(A2, **REPEAT))
+    for seen, cuts in ((reset, (1, 1)), (shaken, (1, 1)), (LOST, (1, 0))):
+        assert background([measured(*seen)]).cuts == StepTally(*cuts)
+    many = RoundBackground(connects=StepTally(20, 6))
+    assert (many.flows_troubled, many.flows_cut) == (True, False)
+    assert (many + RoundBackground(cuts=StepTally(20, 6))).flows_cut
+
+
+@pytest.mark.parametrize(("failed", "lossy"), [(1, False), (4, False), (5, True)])
+def test_a_third_of_the_lookups_lost_makes_speeds_chance(failed: int, lossy: bool) -> None:
+    assert RoundBackground(lookups=StepTally(15, failed)).lossy is lossy
+    assert RoundBackground(connects=StepTally(10, 2)).lossy
+
+
 WEAK = (
     Technique.DNS_REFUSED,
     Technique.DNS_SERVFAIL,

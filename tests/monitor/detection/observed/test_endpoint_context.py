@@ -51,6 +51,23 @@ def test_reach() -> None:
     assert reach(Kind.RESET, [Kind.RESET, Kind.OK]) is Reach.PASSED
 
 
+def test_a_control_that_did_not_get_as_far_failed_too() -> None:
+    gone = dns(failure=Failure.DNS_NXDOMAIN)
+    for seen, found in (
+        ((gone,), Reach.EARLIER),
+        ((dns(A1), tcp(A1, Failure.TIMEOUT)), Reach.EARLIER),
+        ((dns(failure=Failure.DNS_SERVFAIL),), Reach.DIFFERENT),
+        ((dns(A1), tcp(A1)), Reach.UNKNOWN),
+        ((dns(A1),), Reach.UNKNOWN),
+        ((), Reach.UNKNOWN),
+    ):
+        context = case(dns(A1), tcp(A1), controls=[(measured(*seen), alive())])
+        assert context.reach(Kind.RESET, []) is found
+        assert context.reach(Kind.RESET, [Kind.OK]) is Reach.PASSED
+        assert found.fails_too is (found is Reach.EARLIER)
+    assert case(dns(A1), controls=[]).reach(Kind.RESET, []) is Reach.UNKNOWN
+
+
 def test_known_addresses_come_from_controls_and_encrypted_resolvers() -> None:
     assert case(reference("15.0.0.1")).known == {A1, A2}
     assert case(reference("15.0.0.1", transport="dot")).known == {A1, A2, "15.0.0.1"}
