@@ -92,8 +92,8 @@ def test_sources_that_were_not_read_again_are_listed(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("service", "functions"),
     [
-        ("wechat", "messaging pay-merchant pay-web moments images files mini-programs games "
-         "official-accounts platform-api login"),
+        ("wechat", "messaging pay-merchant pay-web pay-wallet moments images files mini-programs "
+         "games official-accounts platform-api login"),
         ("linkedin", "messaging media login api"),
     ],
 )  # fmt: skip
