@@ -235,7 +235,8 @@ def _consent(parser: Parser) -> None:
 
 
 def _loopback(text: str) -> tuple[str, int]:
-    host, port = host_port(text)
+    # In environment and file the flag without an address is a truth value.
+    host, port = host_port(PAGE if text == "true" else text)
     if not ipaddress.ip_address(ip_address(host)).is_loopback:
         raise ValueError("must be a loopback address: the page is for this machine alone")
     return host, port

@@ -21,6 +21,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "catalogue": ("c", Path("c")),
     "control": ("b.jsonl", "b.jsonl"),
     "country": ("ke", "KE"),
+    "container": ("true", True),
     "data": ("d", Path("d")),
     "database": ("sqlite+aiosqlite:///x", "sqlite+aiosqlite:///x"),
     "demo": ("true", True),

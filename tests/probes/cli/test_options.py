@@ -22,6 +22,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "check": ("true", True),
     "country": ("ru", "RU"),
     "except": ("line,zalo", ("line", "zalo")),
+    "force": ("true", True),
     "from": ("t.csv", Path("t.csv")),
     "interval": ("60", 60.0),
     "full": ("true", True),
@@ -29,6 +30,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "key": ("k.pem", Path("k.pem")),
     "last": ("3", 3),
     "listen": ("[::1]:443", ("::1", 443)),
+    "local_page": ("127.0.0.2:80", ("127.0.0.2", 80)),
+    "metered": ("pause", "pause"),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
     "only": ("wechat/messaging", ("wechat/messaging",)),
     "resolver": ("2620:fe::fe", "[2620:fe::fe]:53"),
@@ -45,6 +48,16 @@ LEAVES = list(build({}).leaves())
 @pytest.mark.parametrize("leaf", LEAVES, ids=lambda leaf: leaf.path)
 def test_every_option_by_all_three_ways(leaf: Parser, tmp_path: Path) -> None:
     read_every_way(build({}), leaf, VALUES, tmp_path)
+
+
+def test_the_local_page_without_an_address_is_at_the_usual_one() -> None:
+    for words, environment in (
+        (["run", "--local-page"], {}),
+        (["run", "--local-page", "--full"], {}),
+        (["run"], {"REACHPROBE_LOCAL_PAGE": "true"}),
+    ):
+        assert build({}).read(words, environment).local_page == ("127.0.0.1", 8077)
+    assert build({}).read(["run"], {}).local_page is None
 
 
 def test_every_command_is_carried_out() -> None:
