@@ -19,6 +19,7 @@ FILE = "status.json"
 STALE_SECONDS = 90
 """The daemon writes its status at least every 15 s."""
 REVOKED = say("en", "revoked")
+_START = "start it with `reachprobe run`"
 _REFUSALS = 2
 """A broker that refuses so often in a row means it."""
 _ENROLMENT_SECONDS = 300
@@ -131,21 +132,21 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     A broker that is away is no problem: measuring goes on, and a restart would not help.
     """
     if status is None:
-        return "has never run in this state directory"
+        return f"has never run in this state directory: {_START}"
     recent = now_ms - status.started_ms < _ENROLMENT_SECONDS * 1000
     if status.refused >= _REFUSALS and (status.last_ack_ms or not recent):
         return REVOKED
     if status.stopped:
-        return "stopped"
+        return f"stopped: {_START}"
     # A time in the future is stale too: written before the clock was set back.
     if abs(now_ms - status.updated_ms) > STALE_SECONDS * 1000:
-        return "not running"
+        return f"not running: {_START}"
     if status.trouble:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000
     since = max(status.measured_ms, status.started_ms, status.resumed_ms)
     if now_ms - since > longest and not status.paused:
-        return "no round for a long time"
+        return "no round for a long time: see its log, and start it again"
     return ""
 
 

@@ -26,15 +26,16 @@ def probe_status(**more: object) -> ProbeStatus:
 
 
 def test_problems_of_a_probe() -> None:
-    assert problem(None, NOW) == "has never run in this state directory"
+    assert problem(None, NOW).startswith("has never run in this state directory")
     assert problem(probe_status(), NOW) == ""
     assert problem(probe_status(transport=""), NOW) == ""
-    assert problem(probe_status(stopped=True), NOW) == "stopped"
-    assert problem(probe_status(), NOW + 120_000) == "not running"
-    assert problem(probe_status(), NOW - 120_000) == "not running"
+    start = "start it with `reachprobe run`"
+    assert problem(probe_status(stopped=True), NOW) == f"stopped: {start}"
+    assert problem(probe_status(), NOW + 120_000) == f"not running: {start}"
+    assert problem(probe_status(), NOW - 120_000) == f"not running: {start}"
     assert problem(probe_status(trouble="disk full"), NOW) == "disk full"
     old = probe_status(measured_ms=NOW - 2_000_000, started_ms=NOW - 9_000_000)
-    assert problem(old, NOW) == "no round for a long time"
+    assert problem(old, NOW).startswith("no round for a long time")
 
 
 def test_a_revoked_probe_is_told_from_one_that_is_new() -> None:
