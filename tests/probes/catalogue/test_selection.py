@@ -29,8 +29,7 @@ def test_services_and_targets_add_up_and_the_rest_stays() -> None:
 def test_only_and_excluded_take_ids_of_either_kind() -> None:
     assert ids(select(SHIPPED, only=["linkedin", "signal/chat"], excluded=["linkedin/web"])) == {
         "linkedin/messaging", "linkedin/media", "linkedin/links", "linkedin/web-cn",
-        "linkedin/login", "linkedin/api", "linkedin/api-public", "linkedin/static",
-        "linkedin/widgets", "signal/chat",
+        "linkedin/login", "linkedin/api", "linkedin/api-public", "linkedin/static", "signal/chat",
     }  # fmt: skip
 
 
