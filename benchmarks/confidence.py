@@ -43,10 +43,10 @@ from monitor.detection.sequence.confidence import TERMS, WEIGHTS
 
 FIT_KINDS = (NOMINAL, BURSTS, SIGNED, OWNER)
 """The weights are fitted to these; the other kinds are held out."""
-FIT_SEEDS, JUDGED_SEEDS = (1, 2), (11, 12)
+FIT_SEEDS, JUDGED_SEEDS = (1, 2, 3), (11, 12, 13)
 DAYS = 61
 """Of a world without blocks and without faults of networks."""
-TRIES, FAULTS_TRIED = 50, 60
+TRIES, FAULTS_TRIED = 60, 60
 """Blocks and faults of networks, in one world each."""
 COUNTRIES = 3
 BLIND = Policy(others_min=0, others_per_mille=10**6)

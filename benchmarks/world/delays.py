@@ -100,7 +100,9 @@ def tried(
             continue
         moment = Moment(n, state, naive, active)
         for scenario in scenarios:
-            _try(scene, scenario, moment, asn, onset, rng, policy, found[scenario.name])
+            # From the same chance, whatever the policy.
+            chance = random.Random(f"try {seed} {onset} {scenario.name}")
+            _try(scene, scenario, moment, asn, onset, chance, policy, found[scenario.name])
     return found
 
 

@@ -148,7 +148,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     vantages of a network fail at times: that is no blocked part of the network."""
     others_per_mille: int = 250
     """A liveness host fails beside the target when it failed beside this share of a vantage's
-    failures, and does so at half of the owners that agree."""
+    failures, or all of them together as often as twice this share, and does so at half of the
+    owners that agree."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks, and of the owners of vantages there, failing, the service
     is down, not blocked."""

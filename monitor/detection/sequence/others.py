@@ -8,8 +8,9 @@ complete the layers of name, connection and handshake, so they are unaffected at
 block, too. Other services do not count: a state that blocks five at once must not look like a
 fault, and each service is judged without reading the others.
 
-A host that a vantage usually does not reach (it is blocked there, or has retired) says nothing. One
-vantage alone prevents no confirmation where two others agree.
+In an outage that liveness sees half, now this host fails and now that: many failures of any hosts
+count as well. A host that a vantage usually does not reach (it is blocked there, or has retired)
+says nothing. One vantage alone prevents no confirmation where two others agree.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from monitor.detection.sequence.state import Member, Series, TargetNetwork
 
 TOO_FEW = ""
 """Stands for a host that fails: the vantage reached too few others to tell."""
+SEVERAL = "*"
+"""Stands for different hosts that fail, now this one and now that."""
 _MEMORY = 32
 """Rounds over which it is learnt which hosts usually fail."""
 _NONE: dict[str, int] = {}
@@ -55,7 +58,8 @@ def unusual(member: Member, fact: Fact, policy: Policy) -> tuple[str, ...]:
 def fail_as_well(
     network: TargetNetwork, series: Series, agreeing: Sequence[str], policy: Policy
 ) -> bool:
-    """Whether the same host fails beside the target at half or more of the owners that agree."""
+    """Whether the same host, or different ones time and again, fail beside the target at half or
+    more of the owners that agree."""
     saw: dict[str, set[str]] = {}
     owners = set()
     for probe in agreeing:
@@ -69,4 +73,5 @@ def fail_as_well(
 
 def _often(others: Mapping[str, int], failures: int, policy: Policy) -> Sequence[str]:
     least = policy.others_per_mille * failures
-    return [host for host, failed in others.items() if failed * 1000 >= least]
+    often = [host for host, failed in others.items() if failed * 1000 >= least]
+    return [*often, SEVERAL] if sum(others.values()) * 1000 >= 2 * least else often

@@ -82,6 +82,18 @@ def test_a_fault_that_another_host_shares_is_never_confirmed(verdict: Verdict, n
     assert "others_fail" in world.only.against
 
 
+def test_different_hosts_time_and_again_are_a_fault_too() -> None:
+    """A national outage that liveness sees half: no host fails often."""
+    world = play(
+        warm(5),
+        40,
+        blocked(),
+        lambda number, who: (HOSTS[(number + int(who.probe[-1])) % 5],) if number % 3 else (),
+    )
+    assert world.only.tier is Tier.LIKELY
+    assert "others_fail" in world.only.against
+
+
 def test_it_is_confirmed_once_the_other_host_works_again() -> None:
     world = play(warm(3), 6, blocked(), lambda number, who: ("host-1",))
     assert world.only.tier is Tier.LIKELY
@@ -106,7 +118,12 @@ def test_a_few_that_claim_other_failures_prevent_nothing(n: int, liars: int) -> 
 
 def test_different_hosts_that_fail_by_chance_are_no_common_fault() -> None:
     world = warm(3)
-    play(world, 8, blocked(), lambda number, who: (HOSTS[int(who.probe[-1])],))
+    play(
+        world,
+        8,
+        blocked(),
+        lambda number, who: (HOSTS[int(who.probe[-1])],) if number % 3 == 0 else (),
+    )
     assert world.only.tier is Tier.CONFIRMED
 
 
