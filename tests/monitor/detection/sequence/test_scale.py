@@ -73,7 +73,7 @@ def confirmed_after(people: list[Vantage], phase: int, policy: Policy = POLICY) 
                 verdict = blocked()
             said = fact(who, round, verdict)
             if (index + number + phase) % ONE_IN == ONE_IN // 2:
-                said = replace(said, others_passed=4, others_failed=("host-1",))
+                said = replace(said, others_passed=4, others_failed=(f"host-{index % 5}",))
             facts.append(said)
         state, changed = step(state, round, facts, policy)
         for event in changed:
