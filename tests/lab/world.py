@@ -121,10 +121,11 @@ class World:
         chain = "add chain inet c i { type filter hook input priority 0; }"
         self._nft("internet", "add table inet c", chain, *mute)
 
-    def close_ports(self, addresses: Sequence[str]) -> None:
-        """Servers of the internet that are gone: an RST to everybody."""
+    def close_ports(self, addresses: Sequence[str], after_connect: bool = False) -> None:
+        """Servers of the internet that are gone: an RST to everybody, at once or to the hello."""
+        said = "tcp flags & psh == psh " if after_connect else ""
         shut = (
-            f"add rule inet c i ip6 daddr {a} tcp dport 443 reject with tcp reset"
+            f"add rule inet c i ip6 daddr {a} tcp dport 443 {said}reject with tcp reset"
             for a in addresses
         )
         chain = "add chain inet c i { type filter hook input priority 0; }"

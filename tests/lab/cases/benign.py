@@ -140,6 +140,7 @@ CASES: tuple[Case, ...] = (
         evidence=("background_fails",),
     ),
     Case("benign.closed_v6", "ok", WORKS, None, TLS),
+    Case("benign.broken_v6", "ok", WORKS, None, TLS),
     Case("benign.closed_replica", "ok", WORKS, None, TLS),
     Case("benign.dead_address", "ok", ("tls.certificate_valid",), None, several="all_of"),
     Case("benign.strict", "ok", WORKS, None, TLS),

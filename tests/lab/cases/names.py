@@ -39,10 +39,10 @@ CASES: tuple[Case, ...] = (
     Case(
         "dns.sinkhole",
         "blocked",
-        ("dns.dead_answer", "dns.injected"),
+        ("dns.dead_answer",),
         "dns.injection.other",
         ("http",),
-        origin=DRAWN,
+        origin="lying_resolver",
     ),
     Case("dns.truncated", "blocked", ("dns.timeout",), "dns.timeout", ANY),
     Case("dns.sealed", "blocked", ("dns.nxdomain",), "dns.nxdomain", ANY, origin="on_path"),

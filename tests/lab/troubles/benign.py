@@ -111,9 +111,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "handshakes":
             always = victim.host.addresses
             set_trap(world, {"act": "handshakes", "name": "", "always": always})
-        case "closed_v6":
+        case "closed_v6" | "broken_v6":
             world.run("control", "ip", "-6", "route", "del", "default")
-            world.close_ports(victim.host.v6)
+            world.close_ports(victim.host.v6, after_connect=how == "broken_v6")
         case "closed_replica":
             extra = [*victim.host.v4, plan.silent]
             world.interfere({"dns": _all(plan, victim.host.name) | {"only": "A", "address": extra}})

@@ -33,7 +33,7 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             order |= {"address": plan.silent}
         case "sinkhole":
             sinks = [host.v4[0] for host in plan.international[:2]]
-            order |= {"address": sinks}
+            order |= {"address": sinks, "whole_path": False}
             more = {"http": {"name": EVERY, "act": "drop", "only_to": sinks}}
         case "truncated":
             order |= {"truncated": True, "whole_path": False}

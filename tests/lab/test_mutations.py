@@ -1,0 +1,132 @@
+"""Each repair of the judgement is broken, one at a time, and the cases that need it fail: by what
+was measured in them (`tests.lab.golden`), judged again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from monitor.detection.judge import endpoint, target
+from monitor.detection.judge.endpoint import Outcome
+from monitor.detection.layers import dns, http, throttle
+from monitor.detection.model import Layer
+from monitor.detection.observed.background import RoundBackground, StepTally
+from monitor.detection.observed.endpoint_context import EndpointContext, reach
+from tests.lab.cases import BY_NAME
+from tests.lab.golden import load
+
+_OUTCOME = endpoint._outcome
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def _without(*rules: str) -> Break:
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in vars(endpoint) if name.endswith("_RULES")]:
+            left = [rule for rule in getattr(endpoint, name) if rule.id not in rules]
+            patch.setattr(endpoint, name, tuple(left))
+
+    return broken
+
+
+def _set(of: object, name: str, value: object) -> Break:
+    return lambda patch: patch.setattr(of, name, value)
+
+
+def _by_alphabet(pool: Sequence[Outcome]) -> Outcome:
+    deepest = max(endpoint.DEPTH[o.layer] for o in pool)
+    pool = [o for o in pool if endpoint.DEPTH[o.layer] == deepest]
+    count = Counter(o.rule for o in pool)
+    return max(pool, key=lambda o: (count[o.rule], o.technique or ""))
+
+
+def _with_origin(rules: Any, layer: Layer, facts: Any, *more: Any) -> Outcome:
+    said = _OUTCOME(rules, layer, facts, *more)
+    origin = endpoint._origin(facts) if layer is Layer.DNS else ()
+    return replace(said, evidence=(*said.evidence, *origin))
+
+
+BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
+    "the background of the round is not read": (
+        _set(StepTally, "troubled", property(lambda _: False)),
+        ("benign.full_table", "benign.overload", "benign.handshakes"),
+    ),
+    "the innocuous name beside is not read": (
+        _without("dns.resolver_limits"),
+        ("benign.limits", "benign.hush"),
+    ),
+    "one contrast is enough where others are reset": (
+        _set(RoundBackground, "flows_cut", property(lambda _: False)),
+        ("benign.handshakes",),
+    ),
+    "a family that no control tried accuses": (
+        _set(EndpointContext, "compared", lambda self, *_: list(self.control_addresses)),
+        ("benign.broken_v6",),
+    ),
+    "a reset is strong enough where no control tried": (
+        _set(endpoint, "STRONG", 1_999_999),
+        ("benign.closed_replica",),
+    ),
+    "the dead are slow": (
+        _set(throttle, "dead", lambda _: False),
+        ("tls.late_reset", "tls.late_eof", "tls.late_drop", "benign.hangs_up_there"),
+    ),
+    "what dies after the handshake is not compared": (
+        _without("tls.reset.sni_late", "tls.eof.sni_late", "tls.timeout.sni_late"),
+        ("tls.late_reset", "tls.late_eof", "tls.late_drop"),
+    ),
+    "every page is the same": (_set(http, "alike", lambda *_: True), ("http.unknown_page",)),
+    "no page is the same": (
+        _set(http, "alike", lambda *_: False),
+        ("benign.edition", "private_everywhere", "trap.twice"),
+    ),
+    "a connection counts as works": (
+        _set(dns, "works", lambda address, _: address.tcp_passed),
+        ("dns.sinkhole",),
+    ),
+    "a connection is all that an address needs": (
+        _set(endpoint, "needed_layer", lambda _: Layer.TCP),
+        ("quic.family", "quic.loss"),
+    ),
+    "an address that was only connected to excuses an answer": (
+        _set(dns, "_untried", lambda address: address.tcp_passed),
+        ("dns.sinkhole",),
+    ),
+    "ties are broken by the alphabet": (
+        _set(target, "_leading", _by_alphabet),
+        ("trap.two_boxes",),
+    ),
+    "known block pages are not known": (
+        _set(EndpointContext, "page", lambda *_: None),
+        ("http.block_page", "app.page", "dns.blockpage"),
+    ),
+    "large answers that are lost are silence": (_without("tls.large_answer"), ("benign.mtu_hole",)),
+    "a control that failed before is none": (
+        _set(EndpointContext, "reach", lambda _, kind, control: reach(kind, control)),
+        ("benign.search_page", "benign.accelerator"),
+    ),
+    "where an answer comes from is said of those that are not forged too": (
+        _set(endpoint, "_outcome", _with_origin),
+        ("benign.limits",),
+    ),
+}
+
+
+@pytest.mark.parametrize("repair", BROKEN)
+def test_without_a_repair_its_cases_fail(repair: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, cases = BROKEN[repair]
+    broken(monkeypatch)
+    for name in cases:
+        entry, stored = load(name)
+        promised, said = BY_NAME[name], stored.verdict()
+        as_promised = (
+            said.state in (promised.state, promised.or_state)
+            and said.technique == promised.technique
+            and said.rule in promised.rules
+            and sorted(said.evidence) == sorted(entry["verdict"].get("evidence", ()))
+        )
+        assert not as_promised, name
