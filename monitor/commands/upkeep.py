@@ -170,7 +170,8 @@ async def _probes_list(database: Database) -> None:
 
 async def _db(given: argparse.Namespace, url: str) -> int:
     from monitor.store.move import move
-    from monitor.store.upkeep import prune, size
+    from monitor.store.retention import prune
+    from monitor.store.upkeep import size
 
     match given.command:
         case "db migrate":

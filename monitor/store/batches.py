@@ -14,6 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.days import DAY_MS, day_of
 from monitor.store.records import Admitted, AdmittedBatch
 from monitor.store.statements import chunks
 from monitor.store.tables import batch, measurement
@@ -27,13 +28,7 @@ READ_AT_ONCE = 16
 HEADER = BatchHeader(boot="", sequence=0)
 """Of a batch that no probe sent."""
 
-_earlier = batch.alias("earlier")
-FIRST_ARRIVAL = (
-    sa.select(sa.func.max(_earlier.c.first_arrival))
-    .where(_earlier.c.first_arrival <= measurement.c.arrival)
-    .correlate(measurement)
-    .scalar_subquery()
-)
+FIRST_ARRIVAL = measurement.c.arrival - measurement.c.place
 """The key of the batch of a row of `measurement`."""
 
 
@@ -55,31 +50,49 @@ class BatchLines(msgspec.Struct, frozen=True):
 
 
 async def read_lines(
-    connection: AsyncConnection, wanted: Iterable[tuple[int, int]]
+    connection: AsyncConnection,
+    wanted: Iterable[tuple[int, int]],
+    rounds: tuple[int, int] | None = None,
 ) -> AsyncIterator[BatchLines]:
     """Lines as sent of (first arrival of the batch, arrival) pairs, batch by batch. Lines of a
-    batch that was pruned meanwhile are missing."""
+    batch that was pruned meanwhile are missing. `rounds` are the first and the last round of all
+    of them, where they are known: then PostgreSQL looks into the partitions of their days alone."""
     arrivals: defaultdict[int, list[int]] = defaultdict(list)
     for first, arrival in wanted:
         arrivals[first].append(arrival)
     for some in chunks(sorted(arrivals), READ_AT_ONCE):
-        query = (
-            sa.select(batch.c.first_arrival, batch.c.received, batch.c.body)
-            .where(batch.c.first_arrival.in_(some))
-            .order_by(batch.c.first_arrival)
-        )
-        for first, received, body in (await connection.execute(query)).all():
+        for first, received, body in sorted(await _bodies(connection, some, rounds)):
             lines = lines_of(body)
             yield BatchLines(received, [(each, lines[each - first]) for each in arrivals[first]])
 
 
+async def _bodies(
+    connection: AsyncConnection, firsts: Sequence[int], rounds: tuple[int, int] | None
+) -> list[tuple[int, int, bytes]]:
+    """(first arrival, time of arrival, body) of batches."""
+    query = sa.select(batch.c.first_arrival, batch.c.received, batch.c.body)
+    found: list[tuple[int, int, bytes]] = []
+    if rounds is not None and connection.dialect.name == "postgresql":
+        begin, end = day_of(rounds[0]) * DAY_MS, (day_of(rounds[1]) + 1) * DAY_MS
+        same = query.where(batch.c.first_round >= begin, batch.c.first_round < end)
+        rows = await connection.execute(same.where(batch.c.first_arrival.in_(firsts)))
+        found += [(first, received, bytes(body)) for first, received, body in rows]
+    # Measurements of several days may share a batch, which is of the newest of them.
+    if left := sorted(set(firsts).difference(first for first, _, _ in found)):
+        rows = await connection.execute(query.where(batch.c.first_arrival.in_(left)))
+        found += [(first, received, bytes(body)) for first, received, body in rows]
+    return found
+
+
 async def all_lines(
-    connection: AsyncConnection, wanted: Iterable[tuple[int, int]]
+    connection: AsyncConnection,
+    wanted: Iterable[tuple[int, int]],
+    rounds: tuple[int, int] | None = None,
 ) -> dict[int, bytes]:
-    """Line by arrival number of all pairs that `read_lines` takes: for a few."""
+    """Line by arrival number of all pairs; as `read_lines`, for a few."""
     return {
         arrival: line
-        async for some in read_lines(connection, wanted)
+        async for some in read_lines(connection, wanted, rounds)
         for arrival, line in some.lines
     }
 

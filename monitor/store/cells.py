@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Fact, Verdict
 from monitor.store import service_hours, statements, verdicts
+from monitor.store.days import has_id
 from monitor.store.tables import cell, measurement, vantage, verdict
 from monitor.store.verdicts import Entry
 
@@ -219,7 +220,7 @@ async def _by_round(
     m = measurement.c
     numbers: dict[str, tuple[int, int]] = {}
     for some in statements.chunks([fact.id for fact in facts if not fact.arrival]):
-        query = sa.select(m.id, m.arrival, m.vantage).where(m.id.in_(some))
+        query = sa.select(m.id, m.arrival, m.vantage).where(has_id(some))
         numbers |= {id: (at, number) for id, at, number in await connection.execute(query)}
     rounds: defaultdict[int, list[Entry]] = defaultdict(list)
     for fact in facts:
@@ -239,6 +240,6 @@ async def _without_pruned(
         return facts
     left: set[str] = set()  # witnesses of events
     for chunk in statements.chunks(old):
-        query = sa.select(measurement.c.id).where(measurement.c.id.in_(chunk))
+        query = sa.select(measurement.c.id).where(has_id(chunk))
         left.update((await connection.execute(query)).scalars())
     return [fact for fact in facts if fact.round >= pruned or fact.id in left]

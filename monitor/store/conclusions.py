@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event
 from monitor.store import cells, statements
+from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import pack_state, unpack_state
 from monitor.store.records import Conclusions, StoreUnavailableError
@@ -36,8 +37,6 @@ from monitor.store.tables import (
     verdict,
 )
 
-PRUNED = "pruned"
-"""Name in `cursor`, beside those of detectors."""
 FRESH_CHECKPOINTS = 48
 """Newest checkpoints of a service that are all kept: two days of hourly ones."""
 DAILY_CHECKPOINTS = 92

@@ -44,9 +44,10 @@ _SQLITE_OPEN = {
     "cache_size": "-32768",
     "journal_size_limit": "67108864",
 }
-_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "57", "58", "XX")
+_UNAVAILABLE_SQLSTATES = ("08", "25006", "28", "3D", "40", "42P01", "53", "55P03", "57", "58", "XX")
 """Classes of SQLSTATE caused by the server or the network: connection, read-only, authorisation, no
-such database, rolled back, no such table, resources, operator, system, internal."""
+such database, rolled back, no such table, resources, a lock not given in time, operator, system,
+internal."""
 
 
 ReadTransaction = AsyncConnection
@@ -100,8 +101,9 @@ def parse(url: str) -> URL:
             )
 
 
-def connect(url: str) -> Engines:
-    """Make the engines of a URL; nothing is contacted yet. Raises StoreRefusedError."""
+def connect(url: str, **pragmas: str) -> Engines:
+    """Make the engines of a URL; nothing is contacted yet. `pragmas` are those of SQLite's writer,
+    where they differ. Raises StoreRefusedError."""
     parsed = parse(url)
     place = parsed.render_as_string(hide_password=True)
     if parsed.drivername.startswith("postgresql"):
@@ -120,7 +122,7 @@ def connect(url: str) -> Engines:
             ) from None
         return Engines(engine, engine, place)
     _make_private(Path(str(parsed.database)))
-    write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1)
+    write = _sqlite_engine(parsed, "BEGIN IMMEDIATE", connections=1, **pragmas)
     read = _sqlite_engine(parsed, "BEGIN", connections=5, query_only="ON")
     return Engines(write, read, place)
 

@@ -19,9 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.detection.model import Stored, StoredLine
 from monitor.store import merge, quarantine
 from monitor.store.batches import FIRST_ARRIVAL, batches_of, lines_of, read_lines
+from monitor.store.days import PRUNED, add_to_days, day_of, has_id
 from monitor.store.engines import Engines, reading, writing
+from monitor.store.partitions import Partitions
 from monitor.store.records import Added, Admitted, AdmittedBatch, Arrived, News, Quarantined
-from monitor.store.statements import chunks
+from monitor.store.statements import chunks, cursor_value
 from monitor.store.tables import batch, measurement, target, vantage
 from probes.wire.codec import WireError, decode
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
@@ -36,6 +38,7 @@ SELECT_STORED = (
         FIRST_ARRIVAL.label("first_arrival"),
         measurement.c.arrival,
         measurement.c.vantage,
+        measurement.c.round,
         vantage.c.probe,
         vantage.c.owner,
         vantage.c.role,
@@ -55,6 +58,7 @@ class FactStore:
         self._engines = engines
         self._numbers: dict[merge.DimensionKey, int] = {}
         """Numbers of vantages and targets that are committed."""
+        self._partitions = Partitions()
 
     async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
         """Store measurements that arrived without a batch; the rest is as in `add_batches`."""
@@ -64,24 +68,32 @@ class FactStore:
         self, batches: Sequence[AdmittedBatch], quarantined: Sequence[Quarantined]
     ) -> Added:
         """Store everything durably or raise: when this returns, it may be acknowledged. Of a batch
-        without a new measurement nothing is kept."""
+        without a new measurement nothing is kept, nor are measurements of rounds that were dropped:
+        they may have been stored before."""
         if not batches and not quarantined:
             return Added(0, 0, 0)
         keys = merge.dimension_keys(batches)
+        if not self._engines.sqlite:
+            await self._partitions.prepare(self._engines, batches)
         async with writing(self._engines) as connection:
             if not self._engines.sqlite:
                 await merge.wait_for_turn(connection)
             numbers = await self._dimension_numbers(keys, connection)
             last = await merge.last_arrival(connection)
-            incoming = merge.Incoming(batches, numbers, last)
+            pruned = await cursor_value(connection, PRUNED)
+            incoming = merge.Incoming(batches, numbers, last, pruned)
             known = await merge.merge(connection, incoming.rows, last)
             if kept := incoming.batch_rows(known):
                 await connection.execute(sa.insert(batch), kept)
+                await merge.set_last_arrival(connection, incoming.last)
+                new = Counter(day_of(row[1]) for row in incoming.rows if row[-1] not in known)
+                await add_to_days(connection, new)
             clashing, repeats = await _clashing(connection, incoming, known)
             added = Added(
                 new=len(incoming.rows) - len(known),
                 duplicate=repeats - len(clashing),
                 conflicting=len(clashing),
+                expired=incoming.expired,
             )
             await quarantine.append(connection, [*quarantined, *clashing])
             await quarantine.add_to_counters(connection, _tally(added, quarantined))
@@ -154,7 +166,7 @@ class FactStore:
         async with reading(self._engines) as connection:
             rows = {row.arrival: row for row in await connection.execute(query)}
             places = [(row.first_arrival, row.arrival) for row in rows.values()]
-            async for some in read_lines(connection, places):
+            async for some in read_lines(connection, places, (first_round, last_round)):
                 yield [
                     StoredLine(
                         arrival=arrival,
@@ -201,10 +213,12 @@ class FactStore:
         except ValueError:
             return None
         async with reading(self._engines) as connection:
-            found = (await connection.execute(SELECT_STORED.where(measurement.c.id == id))).first()
+            query = SELECT_STORED.where(has_id([id])).order_by(measurement.c.arrival)
+            found = (await connection.execute(query)).first()
             if found is None:
                 return None
-            async for some in read_lines(connection, [(found.first_arrival, found.arrival)]):
+            places = [(found.first_arrival, found.arrival)]
+            async for some in read_lines(connection, places, (found.round, found.round)):
                 for _, line in some.lines:
                     stored = stored_from(found, line, some.received)
                     return None if stored is None else (stored, line)
@@ -266,7 +280,10 @@ async def read_stored(connection: AsyncConnection, rows: Sequence[Any]) -> list[
     are left out."""
     by_arrival = {row.arrival: row for row in rows}
     stored: list[Stored] = []
-    async for some in read_lines(connection, ((row.first_arrival, row.arrival) for row in rows)):
+    rounds = [row.round for row in rows]
+    span = (min(rounds), max(rounds)) if rounds else None
+    places = [(row.first_arrival, row.arrival) for row in rows]
+    async for some in read_lines(connection, places, span):
         for arrival, line in some.lines:
             if (one := stored_from(by_arrival[arrival], line, some.received)) is not None:
                 stored.append(one)
@@ -338,4 +355,5 @@ def _tally(added: Added, quarantined: Sequence[Quarantined]) -> Counter[tuple[st
     counts["quarantined", CONFLICT] += added.conflicting
     counts["ingested", ""] = added.new
     counts["duplicate", ""] = added.duplicate
+    counts["expired", ""] = added.expired
     return +counts

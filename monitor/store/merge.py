@@ -10,7 +10,8 @@ SQLite's write lock, or by `wait_for_turn`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -18,17 +19,21 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store import statements
+from monitor.store.days import DAY_MS, DAY_OF_ROUND
 from monitor.store.records import AdmittedBatch
 from monitor.store.statements import chunks
-from monitor.store.tables import batch, measurement, target, vantage
+from monitor.store.tables import cursor, measurement, target, vantage
 
 LinePlace = tuple[int, int]
 """Where a line is: first arrival number of its batch, arrival number of its row."""
-MeasurementRow = tuple[int, int, int, int, int, int, bytes]
+MeasurementRow = tuple[int, int, int, int, int, int, int, bytes]
 """A row of `measurement`, in the order of its columns."""
 DimensionKey = tuple[Any, ...]
 """A vantage or a target: the columns of its row after the number."""
 
+ARRIVAL = "arrival"
+"""Name in `cursor` of the last arrival number that was given."""
 TURN_LOCK = 0x5245_4143_4802
 """Key of PostgreSQL's advisory lock around adding ("REACH", 2)."""
 _COLUMNS = tuple(column.name for column in measurement.columns)
@@ -38,7 +43,7 @@ _ROWS_AT_ONCE = (512, 64, 8, 1)
 _VALUES = f"({', '.join('?' * len(_COLUMNS))})"
 _INSERTS = {
     rows: f"INSERT INTO measurement ({_NAMES}) VALUES {', '.join([_VALUES] * rows)} "
-    "ON CONFLICT (id) DO NOTHING"
+    f"ON CONFLICT ({DAY_OF_ROUND}, id) DO NOTHING"
     for rows in _ROWS_AT_ONCE
 }
 _TEMPORARY = (
@@ -46,13 +51,15 @@ _TEMPORARY = (
     f"SELECT {_NAMES} FROM measurement WITH NO DATA"
 )
 _MERGE = (
-    f"INSERT INTO measurement ({_NAMES}) SELECT {_NAMES} FROM incoming ON CONFLICT (id) DO NOTHING"
+    # Ids are unique within a partition; what has no column of the partitions cannot be named here.
+    f"INSERT INTO measurement ({_NAMES}) SELECT {_NAMES} FROM incoming ON CONFLICT DO NOTHING"
 )
-_LAST = sa.select(batch.c.last_arrival).order_by(batch.c.first_arrival.desc()).limit(1)
 _KNOWN = sa.text(
-    "SELECT id, (SELECT max(first_arrival) FROM batch WHERE first_arrival <= arrival), arrival "
-    "FROM measurement WHERE id IN :ids AND arrival <= :last"
+    "SELECT id, arrival - place, arrival FROM measurement "
+    f"WHERE {DAY_OF_ROUND} = :day AND round >= :begin AND round < :end "
+    "AND id IN :ids AND arrival <= :last"
 ).bindparams(sa.bindparam("ids", expanding=True))
+_set_cursor = statements.upsert(cursor)
 
 
 class Incoming:
@@ -63,15 +70,21 @@ class Incoming:
         batches: Sequence[AdmittedBatch],
         numbers: Mapping[DimensionKey, int],
         last: int,
+        pruned: int = 0,
     ) -> None:
-        """`numbers` has every key of `dimension_keys`; `last` is the last arrival number given."""
+        """`numbers` has every key of `dimension_keys`; `last` is the last arrival number given.
+        Measurements of rounds before `pruned` are left out: they may have been stored, and
+        dropped."""
         self.batches = batches
+        self.pruned = pruned
         self.firsts: list[int] = []
         """First arrival number of each batch."""
         self.rows: list[MeasurementRow] = []
         """With distinct ids."""
         self.again: list[tuple[bytes, int]] = []
         """(id, arrival number) of lines whose id occurs before them in the group."""
+        self.expired = 0
+        """Lines of rounds that were dropped."""
         self._arrivals: dict[bytes, int] = {}
         self._numbers = numbers
         self._targets = {key[0]: number for key, number in numbers.items() if len(key) == 2}
@@ -80,11 +93,16 @@ class Incoming:
             self.firsts.append(arrival)
             self._add(each, arrival)
             arrival += each.lines
+        self.last = arrival - 1
+        """Last arrival number of the group."""
 
     def _add(self, batch: AdmittedBatch, first: int) -> None:
-        arrivals, rows, targets = self._arrivals, self.rows, self._targets
+        arrivals, rows, targets, pruned = self._arrivals, self.rows, self._targets, self.pruned
         vantages = {place: self._numbers[_vantage_key(batch, *place)] for place in _places(batch)}
         for place, one in batch.entries:
+            if one.round < pruned:
+                self.expired += 1
+                continue
             id, arrival = bytes.fromhex(one.id), first + place
             if arrivals.setdefault(id, arrival) != arrival:
                 self.again.append((id, arrival))
@@ -98,6 +116,7 @@ class Incoming:
                     vantages[one.probe, where.country, where.asn],
                     targets[one.target],
                     one.interval_ms,
+                    place,
                     id,
                 )
             )
@@ -113,7 +132,7 @@ class Incoming:
             {
                 "first_arrival": self.firsts[index],
                 "last_arrival": self.firsts[index] + self.batches[index].lines - 1,
-                "first_round": min(one.round for _, one in self.batches[index].entries),
+                "first_round": _newest_day(one.round for _, one in self.batches[index].entries),
                 "received": self.batches[index].received,
                 "body": self.batches[index].payload,
                 "vantage": vantages[index],
@@ -129,6 +148,12 @@ class Incoming:
     def first_line(self, id: bytes) -> tuple[AdmittedBatch, int]:
         """The same, of the first line in the group with this id."""
         return self.line_at(self._arrivals[id])
+
+
+def _newest_day(rounds: Iterable[int]) -> int:
+    """The oldest of those rounds that are of the newest day."""
+    found = sorted(rounds)
+    return found[bisect_left(found, found[-1] - found[-1] % DAY_MS)]
 
 
 def dimension_keys(batches: Iterable[AdmittedBatch]) -> set[DimensionKey]:
@@ -162,7 +187,12 @@ async def wait_for_turn(connection: AsyncConnection) -> None:
 
 async def last_arrival(connection: AsyncConnection) -> int:
     """The last arrival number that was given; 0 when none was."""
-    return int((await connection.execute(_LAST)).scalar() or 0)
+    return await statements.cursor_value(connection, ARRIVAL)
+
+
+async def set_last_arrival(connection: AsyncConnection, last: int) -> None:
+    """Give no number up to `last` again."""
+    await connection.execute(_set_cursor, {"name": ARRIVAL, "value": last})
 
 
 async def merge(
@@ -182,9 +212,14 @@ async def merge(
         inserted = (await connection.exec_driver_sql(_MERGE)).rowcount
     known: dict[bytes, LinePlace] = {}
     if inserted < len(rows):
-        for some in chunks([row[-1] for row in rows]):
-            found = await connection.execute(_KNOWN, {"ids": some, "last": last})
-            known |= {bytes(id): (first, arrival) for id, first, arrival in found}
+        ids: defaultdict[int, list[bytes]] = defaultdict(list)
+        for row in rows:
+            ids[row[1] // DAY_MS].append(row[-1])
+        for day, mine in ids.items():
+            period = {"day": day, "begin": day * DAY_MS, "end": (day + 1) * DAY_MS, "last": last}
+            for some in chunks(mine):
+                found = await connection.execute(_KNOWN, {"ids": some, **period})
+                known |= {bytes(id): (first, arrival) for id, first, arrival in found}
     return known
 
 

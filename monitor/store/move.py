@@ -14,9 +14,10 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store import partitions
 from monitor.store.engines import StoreRefusedError, connect, writing
 from monitor.store.schema import upgrade_schema
-from monitor.store.tables import batch, metadata
+from monitor.store.tables import batch, metadata, stored_day
 
 BATCH = 2_000
 BATCH_OF_BATCHES = 200
@@ -44,6 +45,10 @@ async def move(
             if not here.sqlite:
                 names = ", ".join(metadata.tables)
                 await old.execute(sa.text(f"LOCK TABLE {names} IN SHARE MODE"))
+            if not there.sqlite:
+                days = (await old.execute(sa.select(stored_day.c.day))).scalars().all()
+                oldest = max(days, default=0) - partitions.MOST_DAYS
+                await partitions.make(new, [day for day in days if day >= oldest])
             copied = {}
             for table in metadata.sorted_tables:
                 if (await new.execute(sa.select(sa.literal(1)).select_from(table))).first():

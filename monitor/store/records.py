@@ -62,6 +62,8 @@ class Added(msgspec.Struct, frozen=True):
     duplicate: int
     conflicting: int
     """Same id, other bytes: the first stays, the other goes to quarantine."""
+    expired: int = 0
+    """Of rounds that were dropped: not stored, and not stored again."""
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -24,7 +24,7 @@ from monitor.store.engines import (
     translated_errors,
     writing,
 )
-from monitor.store.migrations.batching import bring_over
+from monitor.store.migrations import batching, dating
 from monitor.store.tables import metadata
 
 HEAD = "0010"
@@ -54,7 +54,8 @@ async def upgrade_schema(engines: Engines) -> bool:
             present = await connection.run_sync(_revision, engines.place)
             if present != HEAD:
                 await connection.run_sync(_upgrade)
-        await bring_over(lambda: _migrating(engines), engines.place)
+        for stage in (dating, batching):
+            await stage.bring_over(lambda: _migrating(engines), engines.place)
     return present != HEAD
 
 
@@ -81,8 +82,12 @@ async def _enable_write_ahead_log(engines: Engines) -> None:
                 async with engines.write.connect() as connection:
                     raw = (await connection.get_raw_connection()).driver_connection
                     assert raw is not None
-                    cursor = await raw.execute("PRAGMA journal_mode=WAL")
-                    await cursor.close()
+                    pages = await (await raw.execute("PRAGMA page_count")).fetchone()
+                    # Only a new file takes it; then free pages can be given back (`retention`).
+                    first = () if pages[0] else ("auto_vacuum=INCREMENTAL",)
+                    for pragma in (*first, "journal_mode=WAL"):
+                        cursor = await raw.execute(f"PRAGMA {pragma}")
+                        await cursor.close()
                     return
             except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
                 if "locked" not in str(error) or asyncio.get_running_loop().time() > deadline:

@@ -83,9 +83,9 @@ batch = sa.Table(
     sa.Index("ix_batch_vantage_first_round", "vantage", "first_round"),
 )
 """A batch byte for byte as it arrived (`probes.wire.codec.decode_batch`), so that its signature can
-be verified for as long as it is kept. The newest one is never deleted: its `last_arrival` is the
-last number that was given. `first_round` is the oldest round in it, `vantage` that of its first
-measurement (NULL in old batches of a store that was made before version 7 of the schema)."""
+be verified for as long as it is kept. `first_round` is the oldest round of the newest day in it, so
+that it is dropped with the last of its measurements; `vantage` is that of its first measurement
+(NULL in old batches of a store that was made before version 7 of the schema)."""
 
 measurement = sa.Table(
     "measurement",
@@ -96,15 +96,30 @@ measurement = sa.Table(
     sa.Column("vantage", sa.Integer, nullable=False),
     sa.Column("target", sa.Integer, nullable=False),
     sa.Column("interval_ms", sa.Integer, nullable=False),
-    sa.Column("id", HexId, nullable=False, unique=True),
+    sa.Column("place", sa.SmallInteger, nullable=False),
+    sa.Column("id", HexId, nullable=False),
     # Facts of a service in a range of rounds, and the rounds there are: both are answered by
     # seeks, one a target, in this index.
     sa.Index("ix_measurement_target_round", "target", "round", "interval_ms"),
 )
 """`arrival` grows in the order of commits and is never used twice, so a reader that remembers the
-last one misses nothing. It is the `first_arrival` of its batch plus the place of its line there:
+last one misses nothing. It is the `first_arrival` of its batch plus the `place` of its line there:
 lines that were refused, or known before, leave gaps. Numbers of vantages and targets are not
-declared as foreign keys: checking them costs PostgreSQL more than the row itself."""
+declared as foreign keys: checking them costs PostgreSQL more than the row itself.
+
+An id is unique among the measurements of the day (UTC) of its round; what is sent again has the
+same round, and admission binds an id to its probe. So a day can be dropped without touching an
+index of all days: `batch` and `measurement` have a partition a day on PostgreSQL
+(`monitor.store.partitions`), and on SQLite the index of ids begins with the day. Neither can be
+said here; version 10 of the schema makes them."""
+
+stored_day = sa.Table(
+    "stored_day",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("measurements", sa.BigInteger, nullable=False),
+)
+"""How many measurements there are of the rounds of a day, counted from 1970-01-01 (UTC)."""
 
 quarantine = sa.Table(
     "quarantine",
@@ -260,7 +275,8 @@ cursor = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
-"""`detector`: last arrival folded. `pruned`: facts of rounds before this were deleted."""
+"""`detector`: last arrival folded. `arrival`: last arrival number that was given. `pruned`:
+measurements of rounds before this were dropped, and are not stored again."""
 
 revision = sa.Table(
     "revision",

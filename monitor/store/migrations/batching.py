@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store import partitions
 from monitor.store.batches import HEADER, LEVEL
-from monitor.store.merge import MeasurementRow, last_arrival, merge
+from monitor.store.days import add_to_days, day_of
+from monitor.store.merge import MeasurementRow, last_arrival, merge, set_last_arrival
 from monitor.store.migrations.packed_lines import unpack
 from monitor.store.tables import batch, measurement
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES
@@ -35,6 +38,7 @@ _NEXT = sa.text(
     f"FROM {UNBATCHED} WHERE arrival > :last ORDER BY arrival LIMIT :chunk"
 )
 _COLUMNS = tuple(column.name for column in measurement.columns)
+_PLACE = _COLUMNS.index("place")
 _ENDS = sa.text(f"SELECT min(arrival), max(arrival) FROM {UNBATCHED}")
 
 Writing = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
@@ -58,7 +62,7 @@ async def bring_over(writing: Writing, place: str) -> None:
                     LOG.info("%s: %d measurements are in batches, %.0f s", place, done, seconds)
                 return
             first, newest = (await connection.execute(_ENDS)).one()
-            await _store(connection, _parts(rows), last)
+            await _store(connection, list(_parts(rows)), last)
         done += len(rows)
         if time.monotonic() - said >= PROGRESS_SECONDS:
             said = time.monotonic()
@@ -105,7 +109,7 @@ def _line(row: Any) -> bytes:
 
 
 async def _store(
-    connection: AsyncConnection, parts: Iterable[Sequence[tuple[Any, bytes]]], last: int
+    connection: AsyncConnection, parts: Sequence[Sequence[tuple[Any, bytes]]], last: int
 ) -> None:
     """Insert batches and their measurements, which arrived after `last`."""
     batches: list[dict[str, object]] = []
@@ -115,7 +119,9 @@ async def _store(
         lines = [b""] * (newest.arrival - first.arrival + 1)
         for row, line in part:
             lines[row.arrival - first.arrival] = line
-            rows.append(tuple(getattr(row, name) for name in _COLUMNS))
+            values = [getattr(row, name) for name in _COLUMNS if name != "place"]
+            values.insert(_PLACE, row.arrival - first.arrival)
+            rows.append(tuple(values))
         batches.append(
             {
                 "first_arrival": first.arrival,
@@ -126,5 +132,11 @@ async def _store(
                 "vantage": first.vantage,
             }
         )
+    days = Counter(day_of(row.round) for part in parts for row, _ in part)
+    if connection.dialect.name == "postgresql":
+        oldest = max(days) - partitions.MOST_DAYS
+        await partitions.make(connection, [day for day in days if day >= oldest])
     await connection.execute(sa.insert(batch), batches)
     await merge(connection, rows, last)
+    await set_last_arrival(connection, parts[-1][-1][0].arrival)
+    await add_to_days(connection, days)

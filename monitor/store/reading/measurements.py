@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
 from monitor.store.cells import hour_of
+from monitor.store.days import has_id
 from monitor.store.engines import ReadTransaction
 from monitor.store.facts import SELECT_STORED, read_stored
 from monitor.store.reading.vantages import rows_of_probe
@@ -89,11 +90,13 @@ async def list_judged(
     found = list_of.found
     m, v = t.measurement.c, t.vantage.c
     rows: dict[int, Any] = {}
-    for some in chunks([arrival for _, arrival, _ in found]):
+    for some in chunks(found):
         query = (
             sa.select(m.arrival, m.id, v.country, v.asn, v.probe)
             .join(t.vantage, v.number == m.vantage)
-            .where(m.arrival.in_(some))
+            .where(m.arrival.in_([arrival for _, arrival, _ in some]))
+            # PostgreSQL reads no other day. They are sorted.
+            .where(m.round.between(some[-1][0], some[0][0]))
         )
         rows |= {row.arrival: row for row in await connection.execute(query)}
     return [
@@ -201,7 +204,8 @@ async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
     query = (
         sa.select(t.target.c.service, m.round, m.arrival)
         .join(t.target, t.target.c.number == m.target)
-        .where(m.id == id)
+        .where(has_id([id]))
+        .order_by(m.arrival)
     )
     if (row := (await connection.execute(query)).first()) is None:
         return None
@@ -237,7 +241,7 @@ async def list_measurements_of_probe(
     m = t.measurement.c
     columns = sa.select(m.id, m.arrival, m.round, t.target.c.id.label("target"), t.target.c.service)
     query = (
-        rows_of_probe(columns, probe, since)
+        rows_of_probe(connection, columns, probe, since)
         .where(t.target.c.number == m.target)
         .order_by(m.round.desc(), t.target.c.id, m.started.desc(), m.id)
         .limit(limit)

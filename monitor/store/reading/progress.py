@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from monitor.store import tables as t
 from monitor.store.batches import FIRST_ARRIVAL
-from monitor.store.conclusions import PRUNED
+from monitor.store.days import DAY_MS, PRUNED
 from monitor.store.engines import ReadTransaction
 from monitor.store.shard import PATTERN
-from monitor.store.statements import cursor_value, folded_arrivals
+from monitor.store.statements import chunks, cursor_value, folded_arrivals
 from probes.wire.measurement import LIVENESS_INTERNATIONAL
 
 MAX_ARRIVALS = 5_000
@@ -38,17 +38,33 @@ async def recent_arrivals(connection: ReadTransaction, since: int) -> Sequence[A
     MAX_ARRIVALS."""
     m = t.measurement.c
     query = (
-        sa.select(m.started, t.batch.c.received, m.round, t.target.c.service)
-        .select_from(
-            t.measurement.join(t.target, t.target.c.number == m.target).join(
-                t.batch, t.batch.c.first_arrival == FIRST_ARRIVAL
-            )
-        )
+        sa.select(FIRST_ARRIVAL.label("first"), m.started, m.round, t.target.c.service)
+        .join(t.target, t.target.c.number == m.target)
         .order_by(m.arrival.desc())
         .limit(MAX_ARRIVALS)
     )
-    rows = await connection.execute(query)
-    return [Arrival(a, b, c, d) for a, b, c, d in rows if b >= since]
+    rows = (await connection.execute(query)).all()
+    oldest = min((row.round for row in rows), default=0)
+    received = await _received(connection, sorted({row.first for row in rows}), oldest)
+    return [
+        Arrival(row.started, received[row.first], row.round, row.service)
+        for row in rows
+        if received.get(row.first, 0) >= since
+    ]
+
+
+async def _received(
+    connection: ReadTransaction, firsts: Sequence[int], oldest_round: int
+) -> dict[int, int]:
+    """When batches arrived, by first arrival number."""
+    b = t.batch.c
+    found: dict[int, int] = {}
+    for some in chunks(firsts):
+        query = sa.select(b.first_arrival, b.received).where(
+            b.first_arrival.in_(some), b.first_round >= oldest_round // DAY_MS * DAY_MS
+        )
+        found |= dict((await connection.execute(query)).all())
+    return found
 
 
 async def last_received(connection: ReadTransaction) -> int | None:

@@ -21,7 +21,7 @@ from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
-from monitor.store.upkeep import prune
+from monitor.store.retention import prune
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
 

@@ -35,7 +35,9 @@ async def half_done(url: str) -> None:
     rows = [admitted(n) for n in range(1000)]
     await store.facts.add(rows[:1], [])
     async with writing(store.engines) as connection:
-        numbers = [(n + 2, 0, 0, 1, 1, 0, bytes.fromhex(id_of(r))) for n, r in enumerate(rows[1:])]
+        numbers = [
+            (n + 2, 0, 0, 1, 1, 0, 0, bytes.fromhex(id_of(r))) for n, r in enumerate(rows[1:])
+        ]
         await merge.merge(connection, numbers, 1)
         say("in the middle")
         await asyncio.sleep(60)

@@ -7,13 +7,14 @@ from msgspec.structs import replace
 from monitor.store import batches
 from monitor.store.batches import HEADER, all_lines, batches_of, lines_of
 from monitor.store.database import Database
+from monitor.store.days import DAY_MS
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Added, Admitted, AdmittedBatch, Filter
+from monitor.store.retention import prune
 from monitor.store.tables import batch
-from monitor.store.upkeep import prune
 from probes.wire.bounds import MAX_BATCH_LINES
 from probes.wire.codec import BatchHeader, encode_batch, envelope_of
-from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, id_of
+from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.monitor.store.test_facts import held
 
 SIGNED = BatchHeader(boot="b", sequence=3, key="k", signature="s")
@@ -88,14 +89,17 @@ async def test_a_line_with_a_good_envelope_and_bad_observations_is_left_out(
 
 async def test_a_batch_goes_with_its_last_measurement(store: Database, url: str) -> None:
     old = arrived([admitted(1), admitted(2)])
-    across = arrived([admitted(3), admitted(4, at=NOON + HOUR)])
-    young = arrived([admitted(5, at=NOON + HOUR)])
+    across = arrived([admitted(3), admitted(4, at=NOON + DAY_MS)])
+    young = arrived([admitted(5, at=NOON + DAY_MS)])
     await store.facts.add_batches([old, across, young], [])
-    assert (await prune(url, NOON + MINUTE)).measurements == 3
+    # Of the measurements that share a batch, each has its line.
+    assert {one.measurement.id for one in await store.facts.facts(0, 2**60)} == {
+        id_of(admitted(n)) for n in range(1, 6)
+    }
+    assert (await prune(url, NOON + DAY_MS)).measurements == 3
     assert await bodies(store) == [across.payload, young.payload]
-    assert (await prune(url, NOON + 2 * HOUR)).measurements == 2
-    # The newest stays: it has the last arrival number.
-    assert await bodies(store) == [young.payload]
+    assert (await prune(url, NOON + 2 * DAY_MS)).measurements == 2
+    assert await bodies(store) == []
 
 
 async def test_lines_of_a_batch_that_was_pruned_are_missing(store: Database) -> None:

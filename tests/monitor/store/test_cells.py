@@ -6,10 +6,11 @@ import sqlalchemy as sa
 
 from monitor.detection.model import State
 from monitor.store.database import Database
+from monitor.store.days import DAY_MS
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Admitted
+from monitor.store.retention import prune
 from monitor.store.tables import cell
-from monitor.store.upkeep import prune
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
 
 Cells = dict[tuple[int, str, int, str], tuple[int, int, int]]
@@ -83,7 +84,7 @@ async def test_a_changed_or_dropped_verdict_leaves_its_old_cell(store: Database)
 async def test_a_verdict_on_what_was_pruned_meanwhile_is_left_out(
     store: Database, url: str
 ) -> None:
-    old = [admitted(n, at=NOON - MINUTE) for n in range(600)]
+    old = [admitted(n, at=NOON - DAY_MS) for n in range(600)]
     new = [admitted(n) for n in range(1000, 1020)]
     await store.facts.add([*old, *new], [])
     await prune(url, NOON)

@@ -5,10 +5,11 @@ import sqlalchemy as sa
 
 from monitor.store import move as moving
 from monitor.store.database import Database, open_database
+from monitor.store.days import DAY_MS
 from monitor.store.engines import StoreRefusedError
 from monitor.store.records import Quarantined, StoreUnavailableError
+from monitor.store.retention import prune
 from monitor.store.tables import metadata
-from monitor.store.upkeep import prune
 from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
@@ -55,7 +56,7 @@ async def test_everything_is_moved_and_numbers_go_on(
     here, there = (sqlite_url, postgres) if direction == "there" else (postgres, sqlite_url)
     source = await filled(here)
     # The newest measurement is let go: its number must still not be given again.
-    newest = admitted(99, at=NOON - 9)
+    newest = admitted(99, at=NOON - DAY_MS)
     await source.facts.add([newest], [])
     await prune(here, NOON)
     last = 51

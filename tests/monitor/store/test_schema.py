@@ -15,16 +15,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import State
 from monitor.store import schema
+from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
+from monitor.store.days import DAY_MS, day_of
 from monitor.store.engines import StoreRefusedError, connect, writing
-from monitor.store.facts import FactStore
-from monitor.store.migrations import batching
+from monitor.store.migrations import batching, dating
 from monitor.store.migrations.packed_lines import _DICTIONARIES
 from monitor.store.reading.counts import service_days, service_hours
 from monitor.store.reading.measurements import get_verdict, list_judged
 from monitor.store.reading.newest import newest_verdicts, revisions
 from monitor.store.records import Added, Admitted, StoreUnavailableError
+from monitor.store.retention import prune
+from monitor.store.tables import stored_day
 from probes.runtime.compression import zstd
+from probes.wire.codec import encode_batch
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, id_of, verdict
 from tests.monitor.store.stage import acting
 
@@ -139,13 +143,100 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(
     await store.close()
 
 
+async def store_of_batches(url: str, rows: Sequence[Admitted]) -> None:
+    """A store of schema 0008, as that version wrote it: batches of seven lines, of which the second
+    has measurements of two days."""
+    engines = connect(url)
+    async with writing(engines) as connection:
+        await connection.run_sync(schema._upgrade, "0008")
+        for statement in (
+            "INSERT INTO vantage (probe, owner, role, enrolled, country, asn, source) "
+            f"VALUES ('p-{1:016x}', 'ada', 'vantage', {NOON - 9 * HOUR}, 'RU', 64501, 'probe')",
+            "INSERT INTO target (id, service) VALUES ('wechat/messaging', 'wechat')",
+        ):
+            await connection.execute(sa.text(statement))
+        for first in range(0, len(rows), 7):
+            some = rows[first : first + 7]
+            rounds = [each.stored.measurement.round for each in some]
+            await connection.execute(
+                sa.text("INSERT INTO batch VALUES (:first, :last, :round, :received, :body, 1)"),
+                {
+                    "first": first + 11,
+                    "last": first + 10 + len(some),
+                    "round": min(rounds),
+                    "received": some[0].received,
+                    "body": encode_batch(HEADER, [each.line for each in some], LEVEL),
+                },
+            )
+            await connection.execute(
+                sa.text(
+                    "INSERT INTO measurement (arrival, round, started, vantage, target, "
+                    "interval_ms, id) VALUES (:arrival, :round, :started, 1, 1, :interval, :id)"
+                ),
+                [
+                    {
+                        "arrival": first + 11 + place,
+                        "round": each.stored.measurement.round,
+                        "started": each.stored.measurement.started,
+                        "interval": each.stored.measurement.interval_ms,
+                        "id": bytes.fromhex(id_of(each)),
+                    }
+                    for place, each in enumerate(some)
+                ],
+            )
+    await engines.close()
+
+
+async def test_batches_are_put_into_their_days(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dating, "CHUNK", 5)
+    monkeypatch.setattr(dating, "BATCHES", 2)
+    rows = [admitted(n, at=NOON + n // 10 * DAY_MS) for n in range(30)]
+    await store_of_batches(empty_url, rows)
+    real, moves = dating._nth, 0
+
+    async def dies(*given: Any) -> int:
+        nonlocal moves
+        moves += 1
+        if moves == 4:
+            raise StoreUnavailableError("the plug")
+        return await real(*given)
+
+    monkeypatch.setattr(dating, "_nth", dies)
+    with pytest.raises(StoreUnavailableError, match="plug"):
+        await open_database(empty_url)
+    async with asyncio.TaskGroup() as group:  # it goes on, and several at once do nothing twice
+        opened = [group.create_task(open_database(empty_url)) for _ in range(3)]
+    store, *others = [each.result() for each in opened]
+    for each in others:
+        await each.close()
+    assert [number for number, _, _ in await store.facts.arrivals(0)] == list(range(11, 41))
+    for row in rows:
+        found = await store.facts.measurement(id_of(row))
+        assert found is not None
+        assert found[1] == row.line
+    async with store.reading() as reader:
+        names = await reader.run_sync(lambda c: sa.inspect(c).get_table_names())
+        assert not {name for name in names if name.startswith("undated")}
+        days = dict((await reader.execute(sa.select(stored_day))).all())
+        assert days == dict.fromkeys(range(day_of(NOON), day_of(NOON) + 3), 10)
+    assert await store.facts.add([*rows, admitted(99)], ()) == Added(1, 30, 0)
+    assert (await store.facts.arrivals(40))[0][0] > 40
+    # A batch of two days goes with the second one.
+    assert (await prune(empty_url, NOON + DAY_MS)).measurements == 11
+    left = await store.facts.facts(0, 2**60)
+    assert {one.measurement.id for one in left} == set(map(id_of, rows[10:]))
+    assert (await prune(empty_url, NOON + 2 * DAY_MS)).measurements == 10
+    assert len(await store.facts.facts(0, 2**60)) == 10
+    await store.close()
+
+
 async def test_verdicts_in_rows_are_packed_by_round(empty_url: str) -> None:
     """A store of schema 0008, in which each verdict was a row."""
     rows = [admitted(n, probe=n % 3, at=NOON + n // 6 * MINUTE) for n in range(60)]
+    await store_of_batches(empty_url, rows)
     engines = connect(empty_url)
-    async with writing(engines) as connection:
-        await connection.run_sync(schema._upgrade, "0008")
-    await FactStore(engines).add(rows, ())
     said = {
         id_of(row): verdict(row, State.OK if n % 7 else State.BLOCKED)
         for n, row in enumerate(rows[:50])

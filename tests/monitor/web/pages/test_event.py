@@ -16,7 +16,7 @@ from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
-from monitor.store.upkeep import prune
+from monitor.store.retention import prune
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.pages import event as page
 from monitor.web.site import Site

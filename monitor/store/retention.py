@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`reachwatch db prune`: drops whole days (UTC, of rounds) of measurements with their verdicts.
+
+Never dropped are events, cells, journal entries, and measurements that an event names as a witness:
+an event keeps its evidence. From the first moment on, measurements of the days that go are not
+stored any more, so that what a probe sends again is not stored twice.
+
+PostgreSQL drops the partitions of a day. SQLite deletes rows that are neighbours in every index,
+and then moves pages from the end of the file into the gap, so that the file shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store import merge, partitions, statements
+from monitor.store.conclusions import event_from
+from monitor.store.days import DAY_MS, PRUNED, day_of, has_id
+from monitor.store.engines import Engines, connect, reading, translated_errors, writing
+from monitor.store.records import StoreUnavailableError
+from monitor.store.schema import upgrade_schema
+from monitor.store.tables import (
+    batch,
+    cursor,
+    event,
+    measurement,
+    revision,
+    stored_day,
+    target,
+    verdict,
+)
+
+BATCHES = 64
+ROWS = 5_000
+"""How many are deleted in one transaction: some 100 ms, so that collectors hardly wait."""
+PAGES = 2_000
+"""Pages of SQLite given back at once, for the same reason."""
+TRIES = 15
+"""How often a day is tried on PostgreSQL: a reader of the table may hold it for a while."""
+PRAGMAS = {
+    # Losing the last deletions with the power loses nothing.
+    "synchronous": "NORMAL",
+    # Some builds overwrite what is deleted, which costs as much as writing it.
+    "secure_delete": "FAST",
+}
+_set_cursor = statements.upsert(cursor)
+Archive = Callable[[int], Awaitable[None]]
+"""Archives a day; raises where it cannot."""
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """The outcome of one `prune`."""
+
+    measurements: int
+    witnesses_kept: int
+    """Old measurements that stay because an event names them."""
+    free_bytes: int = 0
+    """Free space in an SQLite file that was made before version 10 of the schema and does not
+    shrink by itself."""
+
+
+def _nothing(_day: int) -> None: ...
+
+
+async def prune(
+    url: str,
+    before_ms: int,
+    archive: Archive | None = None,
+    progress: Callable[[int], None] = _nothing,
+    compact: bool = False,
+) -> Pruned:
+    """Drop the days that ended before a time, oldest first. May run beside everything else.
+
+    With `archive`, each day is archived before it is dropped; what `archive` raises ends the work.
+    `compact` rewrites an SQLite file that does not shrink by itself; nobody can write meanwhile.
+    `progress` gets each day before its turn. Raises as `open_database` does.
+    """
+    engines = connect(url, **PRAGMAS)
+    try:
+        await upgrade_schema(engines)
+        before = before_ms - before_ms % DAY_MS
+        async with writing(engines) as connection:
+            if not engines.sqlite:  # whoever adds now has not seen the new limit
+                await merge.wait_for_turn(connection)
+            mark = max(before, await statements.cursor_value(connection, PRUNED))
+            await connection.execute(_set_cursor, {"name": PRUNED, "value": mark})
+        old = sa.select(stored_day.c.day).where(stored_day.c.day < day_of(before))
+        async with reading(engines) as connection:
+            days = (await connection.execute(old.order_by(stored_day.c.day))).scalars().all()
+        gone = kept = 0
+        for day in days:
+            progress(day)
+            if archive is not None:
+                await archive(day)
+            went, stayed = await _drop_day(engines, day)
+            gone, kept = gone + went, kept + stayed
+        free = await _give_back(engines, compact) if engines.sqlite else 0
+        return Pruned(gone, kept, free)
+    finally:
+        await engines.close()
+
+
+async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
+    """Drop a day; return how many measurements were deleted and kept."""
+    witnesses = _Witnesses(day)
+    if not engines.sqlite:
+        await _drop_partitions(engines, day, witnesses)
+    begin, end = day * DAY_MS, (day + 1) * DAY_MS
+    query = (
+        sa.select(batch.c.first_arrival, batch.c.last_arrival)
+        .where(batch.c.first_round >= begin, batch.c.first_round < end)
+        .order_by(batch.c.first_arrival)
+    )
+    async with reading(engines) as connection:
+        batches = [(first, last) for first, last in await connection.execute(query)]
+    for some in statements.chunks(batches, BATCHES):
+        async with writing(engines) as connection:
+            await _drop_batches(connection, some, end, await witnesses.now(connection))
+    while True:
+        async with writing(engines) as connection:
+            if not await _drop_rows(connection, begin, end, await witnesses.now(connection)):
+                break
+    async with writing(engines) as connection:
+        await _drop_verdicts(connection, begin, end)
+        mine = _of_rounds(begin, end)
+        left = await connection.scalar(
+            sa.select(sa.func.count()).select_from(measurement).where(*mine)
+        )
+        is_day = stored_day.c.day == day
+        there = await connection.scalar(sa.select(stored_day.c.measurements).where(is_day))
+        await connection.execute(
+            sa.update(stored_day).where(is_day).values(measurements=left)
+            if left
+            else sa.delete(stored_day).where(is_day)
+        )
+    return int(there or 0) - int(left or 0), int(left or 0)
+
+
+def _of_rounds(begin: int, end: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Measurements of some rounds, by seeks to each target."""
+    return (
+        measurement.c.target.in_(sa.select(target.c.number)),
+        measurement.c.round >= begin,
+        measurement.c.round < end,
+    )
+
+
+async def _drop_batches(
+    connection: AsyncConnection, batches: Sequence[tuple[int, int]], end: int, kept: Sequence[int]
+) -> None:
+    """Delete batches and their measurements of rounds before `end`, except some. The measurements
+    of a batch are neighbours: nothing is looked for."""
+    delete = sa.text(
+        "DELETE FROM measurement WHERE arrival >= :first AND arrival <= :last AND round < :end"
+    )
+    inside = [(first, last) for first, last in batches if any(first <= k <= last for k in kept)]
+    whole = [each for each in batches if each not in inside]
+    if whole:
+        await connection.execute(delete, [{"first": f, "last": n, "end": end} for f, n in whole])
+    for some in statements.chunks([first for first, _ in whole]):
+        await connection.execute(
+            sa.delete(batch).where(batch.c.first_arrival.in_(some), batch.c.first_round < end)
+        )
+    for first, last in inside:
+        await connection.execute(
+            sa.delete(measurement).where(
+                measurement.c.arrival.between(first, last),
+                measurement.c.round < end,
+                measurement.c.arrival.not_in(kept),
+            )
+        )
+
+
+async def _drop_rows(connection: AsyncConnection, begin: int, end: int, kept: Sequence[int]) -> int:
+    """Delete some measurements that are left, except some: those in batches of a later day. Returns
+    how many."""
+    query = sa.select(measurement.c.arrival).where(*_of_rounds(begin, end)).limit(ROWS + len(kept))
+    left = set((await connection.execute(query)).scalars()).difference(kept)
+    for some in statements.chunks(sorted(left)):
+        await connection.execute(
+            sa.delete(measurement).where(
+                measurement.c.arrival.in_(some),
+                measurement.c.round >= begin,
+                measurement.c.round < end,
+            )
+        )
+    return len(left)
+
+
+async def _drop_partitions(engines: Engines, day: int, witnesses: _Witnesses) -> None:
+    """Drop the partitions of a day, if it has any, and put evidence into the default ones."""
+    for left in reversed(range(TRIES)):
+        try:
+            async with writing(engines) as connection:
+                await partitions.lock(connection)
+                if day not in await partitions.present_days(connection):
+                    return
+                kept = await witnesses.now(connection)
+                mine = [
+                    measurement.c.round >= day * DAY_MS,
+                    measurement.c.round < (day + 1) * DAY_MS,
+                    measurement.c.arrival.in_(kept),
+                ]
+                rows = (await connection.execute(sa.select(measurement).where(*mine))).all()
+                firsts = [row.arrival - row.place for row in rows]
+                same = (
+                    batch.c.first_arrival.in_(firsts),
+                    batch.c.first_round >= day * DAY_MS,
+                    batch.c.first_round < (day + 1) * DAY_MS,
+                )
+                bodies = (await connection.execute(sa.select(batch).where(*same))).all()
+                await partitions.drop(connection, day)
+                for table, evidence in ((measurement, rows), (batch, bodies)):
+                    if evidence:
+                        values = [dict(row._mapping) for row in evidence]
+                        await connection.execute(sa.insert(table), values)
+            return
+        except StoreUnavailableError:
+            if not left:
+                raise
+
+
+class _Witnesses:
+    """Which measurements of a day events name. They are asked for again whenever the detector has
+    concluded something: it may have named another one."""
+
+    def __init__(self, day: int) -> None:
+        self._day = day
+        self._revision: object = None
+        self._ids: list[str] = []
+        self._found: list[int] = []
+
+    async def now(self, connection: AsyncConnection) -> list[int]:
+        """Their arrival numbers."""
+        number = sa.select(sa.func.count(), sa.func.sum(revision.c.number)).select_from(revision)
+        newest = tuple((await connection.execute(number)).one())
+        if self._revision == newest:
+            return self._found
+        bodies = (await connection.execute(sa.select(event.c.body))).scalars()
+        ids = sorted({id for body in bodies for id in event_from(bytes(body)).witnesses})
+        if ids != self._ids:
+            self._found = []
+            for some in statements.chunks(ids):
+                query = sa.select(measurement.c.arrival).where(has_id(some, self._day))
+                self._found += (await connection.execute(query)).scalars()
+        self._revision, self._ids = newest, ids
+        return self._found
+
+
+async def _drop_verdicts(connection: AsyncConnection, begin: int, end: int) -> None:
+    """Delete the verdicts of some rounds, but those of rounds of which a measurement was kept."""
+    kept = sa.select(target.c.service, measurement.c.round).where(
+        target.c.number == measurement.c.target, *_of_rounds(begin, end)
+    )
+    v = verdict.c
+    key = sa.tuple_(v.service, v.round)
+    await connection.execute(
+        sa.delete(verdict).where(v.round >= begin, v.round < end, key.not_in(kept))
+    )
+
+
+async def _give_back(engines: Engines, compact: bool) -> int:
+    """Give free pages of the file back, some at a time; return the bytes that stay free because the
+    file cannot shrink."""
+    async with translated_errors(engines.place), engines.write.connect() as connection:
+        # AUTOCOMMIT: outside a transaction, so that each step is one.
+        raw = (await connection.get_raw_connection()).driver_connection
+        assert raw is not None
+
+        async def pragma(text: str) -> int:
+            done = await raw.execute(text)
+            rows = await done.fetchall()
+            await done.close()
+            return int(rows[0][0]) if rows else 0
+
+        if not await pragma("PRAGMA auto_vacuum"):
+            if not compact:
+                return await pragma("PRAGMA freelist_count") * await pragma("PRAGMA page_size")
+            await pragma("PRAGMA auto_vacuum=INCREMENTAL")
+            await pragma("VACUUM")
+        while await pragma("PRAGMA freelist_count"):
+            await pragma(f"PRAGMA incremental_vacuum({PAGES})")
+        await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+    return 0

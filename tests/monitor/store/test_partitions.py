@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from msgspec import structs
+
+from monitor.store import partitions
+from monitor.store.database import Database
+from monitor.store.days import DAY_MS, day_of
+from monitor.store.engines import writing
+from monitor.store.records import Added
+from monitor.store.retention import prune
+from tests.monitor.store.samples import NOON, admitted, id_of
+
+TODAY = day_of(NOON)
+
+
+async def test_a_day_has_a_partition_on_postgresql(store: Database, url: str) -> None:
+    if store.engines.sqlite:
+        return
+    # Imported, years old: no partition of its own.
+    ancient = structs.replace(admitted(1, at=NOON - 2000 * DAY_MS), received=NOON)
+    await store.facts.add([ancient], [])
+    await store.facts.add([admitted(2), admitted(3, at=NOON - DAY_MS)], [])
+    async with store.reading() as connection:
+        days = await partitions.present_days(connection)
+        assert {TODAY - 1, TODAY, TODAY + 1} <= set(days)
+        assert TODAY - 2000 not in days
+    await prune(url, NOON)
+    async with store.reading() as connection:
+        days = await partitions.present_days(connection)
+        assert min(days) == TODAY
+    left = await store.facts.facts(0, 2**60)
+    assert [one.measurement.id for one in left] == [id_of(admitted(2))]
+
+
+async def test_a_reader_delays_a_partition_and_no_measurement(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if store.engines.sqlite:
+        return
+    monkeypatch.setattr(partitions, "LOCK", "100ms")
+    async with writing(store.engines) as reader:
+        await reader.execute(sa.text("SELECT 1 FROM measurement LIMIT 1"))
+        assert await store.facts.add([admitted(n) for n in range(4)], []) == Added(4, 0, 0)
+    monkeypatch.setattr(partitions, "AGAIN_SECONDS", 0.0)
+    store.facts._partitions._not_before = 0.0
+    assert await store.facts.add([admitted(n) for n in range(6)], []) == Added(2, 4, 0)
+    assert len(await store.facts.facts(0, 2**60)) == 6
