@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -29,8 +29,11 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
+from monitor.store import partitions
 from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
+from monitor.store.days import day_of
+from monitor.store.engines import connect, writing
 from monitor.store.reading.vantages import list_vantages
 from monitor.store.service_hours import KEPT_HOURS, insert_hours
 from monitor.store.verdicts import Entry, pack
@@ -56,7 +59,9 @@ COLUMNS = {
     "target": "number id service",
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
     "batch": "first_arrival last_arrival first_round received body vantage",
-    "measurement": "arrival round started vantage target interval_ms id",
+    "measurement": "arrival round started vantage target interval_ms place id",
+    "stored_day": "day measurements",
+    "cursor": "name value",
     "verdict": "service round body",
     "cell": "hour target country asn state rule layer technique n vantages all_vantages",
     "event": "id service country state tier onset opened updated closed body",
@@ -139,7 +144,16 @@ class Fleet:
                     if newest or not payload:
                         lines.append(encode(_measurement(id, probe, target, at, asn)))
                     made.facts.append(
-                        (sequence, at, at + 900, number, index, self.size.interval_ms, id)
+                        (
+                            sequence,
+                            at,
+                            at + 900,
+                            number,
+                            index,
+                            self.size.interval_ms,
+                            index - 1,
+                            id,
+                        )
                     )
                     if role == "vantage" and index > 1:
                         state = self._state(target, asn, at)
@@ -175,7 +189,8 @@ class Fleet:
             onset = self.now - DAY * (4 + k * (self.size.days - 8) // 100)
             place = self.asns[(7 * k + 1) % len(self.asns)]
             made.append(self._event(services[k % len(services)], *place, onset, onset + DAY))
-        return made
+        # In a few networks or days the same service, place and onset come again: one event.
+        return list({each.id: each for each in made}.values())
 
     def _event(self, service: str, country: str, asn: int, onset: int, closed: int | None) -> Event:
         onset -= onset % self.size.interval_ms
@@ -258,6 +273,9 @@ class SQLiteRows:
         self._connection = sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"))
         self._connection.executescript("PRAGMA synchronous=OFF; PRAGMA cache_size=-400000;")
 
+    async def begin(self, days: Collection[int]) -> None:
+        """Prepare for measurements of these days: nothing is to be done."""
+
     async def add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Append rows, in the order of `COLUMNS`."""
         names = COLUMNS[table].split()
@@ -278,8 +296,15 @@ class SQLiteRows:
 class PostgreSQLRows:
     """Writes rows into a PostgreSQL store by COPY."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, url: str, connection: asyncpg.Connection) -> None:
+        self._url, self._connection = url, connection
+
+    async def begin(self, days: Collection[int]) -> None:
+        """Prepare for measurements of these days: make their partitions."""
+        engines = connect(self._url)
+        async with writing(engines) as connection:
+            await partitions.make(connection, days)
+        await engines.close()
 
     async def add(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Append rows, in the order of `COLUMNS`."""
@@ -355,7 +380,7 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
     if url.startswith("sqlite"):
         rows = SQLiteRows(url)
     else:
-        rows = PostgreSQLRows(await asyncpg.connect(url.replace("+asyncpg", "")))
+        rows = PostgreSQLRows(url, await asyncpg.connect(url.replace("+asyncpg", "")))
     fleet = Fleet(size, now)
     began = now - (size.days + 30) * DAY
     places = list(enumerate(fleet.probes, 1))
@@ -372,15 +397,21 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
     )
     await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
     made, count, judged = fleet.rounds_of_probes(), 0, _Judged(fleet, rows)
+    days: Counter[int] = Counter()
+    await rows.begin({day_of(at) for at in fleet.rounds()})
     while chunk := list(islice(made, CHUNK)):
         await rows.add("batch", [each.batch for each in chunk])
         facts = [fact for each in chunk for fact in each.facts]
         count += len(facts)
+        for each in chunk:
+            days[day_of(each.facts[0][1])] += len(each.facts)
         await rows.add("measurement", facts)
         for each in chunk:
             await judged.add(each)
     await judged.write_round()
     await judged.write_hour()
+    await rows.add("stored_day", sorted(days.items()))
+    await rows.add("cursor", [("arrival", count)])
     await rows.add("tally", [("ingested", "", count)])
     events = fleet.events()
     await rows.add(
