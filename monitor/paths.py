@@ -12,6 +12,8 @@ from pathlib import Path
 from probes.runtime.options import OptionError
 
 DEFAULT_DATA = Path("reachwatch-data")
+ARCHIVE = "archive"
+"""Directory of archived days in the data directory."""
 PUBLIC_URL = "http://127.0.0.1:8080"
 """Base of links and tokens unless another is given."""
 

@@ -153,6 +153,7 @@ def _add_offline(top: Parser) -> None:
     replay.option("--from", "first round", read=moment, metavar="T")
     replay.option("--to", "last round", read=moment, metavar="T")
     replay.option("--json", "print JSON Lines instead of a table", read=truth)
+    _archive(replay)
     replay.option(
         "--networks",
         "also list the networks of each event with their onsets, and those that could not be "
@@ -266,6 +267,7 @@ def _add_exchange(top: Parser) -> None:
         one.option("--since", "first round, e.g. 2026-05-04", read=moment, metavar="T")
         one.option("--until", "last round", read=moment, metavar="T")
         one.option("--output", "output file (default: standard output)", read=path, metavar="FILE")
+        _archive(one)
 
 
 def _add_upkeep(top: Parser) -> None:
@@ -317,18 +319,59 @@ def _add_upkeep(top: Parser) -> None:
     db = top.group("db", "maintain the database")
     _store(db.command("migrate", "bring the schema up to date"))
     _store(db.command("size", "print the rows and bytes of each table"))
-    prune = db.command("prune", "delete old measurements; events and hourly counts are kept")
+    prune = db.command(
+        "prune", "drop old days of measurements; events, their evidence and counts are kept"
+    )
     _store(prune)
     prune.option(
         "--older-than",
-        "delete measurements older than this",
+        "drop the days (UTC) that ended before this",
         read=duration,
         metavar="DURATION",
         default="90d",
     )
+    prune.option(
+        "--archive",
+        "archive each day in DIR before it is dropped; what cannot be archived is not dropped "
+        "(extra `parquet`)",
+        read=path,
+        metavar="DIR",
+    )
+    prune.option(
+        "--compact",
+        "rewrite an SQLite file that was made by an early version and cannot shrink; nobody can "
+        "write meanwhile",
+        read=truth,
+    )
+    archive = top.command(
+        "archive", "write days of measurements to Parquet files (extra `parquet`)"
+    )
+    _store(archive)
+    archive.option(
+        "--before",
+        "archive the days before this one (default: today, UTC)",
+        read=moment,
+        metavar="DATE",
+    )
+    archive.option(
+        "--archive",
+        "directory of the archive (default: archive, in the data directory)",
+        read=path,
+        metavar="DIR",
+    )
     move = db.command("move", "copy everything into another, empty database")
     _store(move)
     move.option("--to", "SQLAlchemy URL of the empty database", metavar="URL", required=True)
+
+
+def _archive(parser: Parser) -> None:
+    parser.option(
+        "--archive",
+        "also read the days that were archived in DIR and dropped (default: archive, in the data "
+        "directory, if it exists)",
+        read=path,
+        metavar="DIR",
+    )
 
 
 def _store(parser: Parser) -> None:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import msgspec
@@ -29,7 +30,9 @@ from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.heard import HeardNetwork, heard_networks
 from monitor.detection.sequence.history import Folding, sort_events
 from monitor.detector.round_reader import RoundReader
+from monitor.interop.archive import Archive, ArchiveError, existing_archive, with_archive
 from monitor.interop.fingerprints.directory import load
+from monitor.interop.parquet import ParquetMissingError
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.progress import list_services, newest_arrival, targets_by_service
@@ -110,10 +113,11 @@ async def fold_store(
     heard: list[HeardNetwork] | None = None,
     services: Sequence[str] | None = None,
     observe: Callable[[int, int], None] | None = None,
+    archive: Archive | None = None,
 ) -> list[Event]:
-    """The events that follow from all stored measurements (of some services) up to a round;
-    `heard` as in `fold_files`. `observe` gets how many rounds are folded and how many there are,
-    now and then; an exception in it ends the work.
+    """The events that follow from all stored measurements (of some services) up to a round, and
+    from those that are archived; `heard` as in `fold_files`. `observe` gets how many rounds are
+    folded and how many there are, now and then; an exception in it ends the work.
 
     Raises StoreUnavailableError.
     """
@@ -121,8 +125,9 @@ async def fold_store(
         async with database.reading() as connection:
             services = await list_services(connection)
     rounds: dict[str, list[int]] = {}
+    facts = await with_archive(database, archive)
     for service in services:
-        there = await database.facts.rounds(-1, service)
+        there = await facts.rounds(-1, service)
         rounds[service] = [round for round, _ in there if round <= until]
     foldings = {
         service: Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
@@ -134,7 +139,7 @@ async def fold_store(
         if observe is not None:
             observe(done, total)
 
-    reader = RoundReader(database.facts, policy, fingerprints)
+    reader = RoundReader(facts, policy, fingerprints)
     for part in reader.parts(rounds):
         await reader.fold(foldings, part, pause)
         done += sum(map(len, part.values()))
@@ -152,6 +157,7 @@ FoldStore = Callable[
 
 async def fold_in_processes(
     url: str,
+    archive: Archive | None,
     err: TextIO,
     database: Database,
     until: int,
@@ -165,11 +171,14 @@ async def fold_in_processes(
     async with database.reading() as connection:
         sizes = await targets_by_service(connection)
         large = await newest_arrival(connection) >= LARGE_STORE
-    work = partial(_fold_part, url, until, policy, fingerprints)
+    archived = None if archive is None else archive.directory
+    work = partial(_fold_part, url, archived, until, policy, fingerprints)
     parts = shares(sizes, len(os.sched_getaffinity(0))) if large else []
     try:
         if len(parts) < 2:
-            return await fold_store(database, until, policy, fingerprints, heard, observe=bar.show)
+            return await fold_store(
+                database, until, policy, fingerprints, heard, observe=bar.show, archive=archive
+            )
         events: list[Event] = []
         for found, networks in await in_processes(work, parts, bar.show):
             events += found
@@ -181,6 +190,7 @@ async def fold_in_processes(
 
 def _fold_part(
     url: str,
+    archived: Path | None,
     until: int,
     policy: Policy,
     fingerprints: Fingerprints,
@@ -191,10 +201,11 @@ def _fold_part(
 
     async def fold() -> tuple[list[Event], list[HeardNetwork]]:
         heard: list[HeardNetwork] = []
+        archive = None if archived is None else Archive(archived)
         database = await open_database(url)
         try:
             events = await fold_store(
-                database, until, policy, fingerprints, heard, services, observe
+                database, until, policy, fingerprints, heard, services, observe, archive
             )
         finally:
             await database.close()
@@ -321,6 +332,7 @@ async def run(
                 err,
             )
             return 0
+        archive = existing_archive(given)
         database = await open_database(existing_database_url(given))
         try:
             url = existing_database_url(given)
@@ -334,11 +346,11 @@ async def run(
                 known,
                 given.networks,
                 err,
-                partial(fold_in_processes, url, err),
+                partial(fold_in_processes, url, archive, err),
             )
         finally:
             await database.close()
-    except (FilesError, StoreUnavailableError) as error:
+    except (FilesError, StoreUnavailableError, ArchiveError, ParquetMissingError) as error:
         for line in str(error).splitlines():
             print(f"reachwatch: {line}", file=err)
         return 2

@@ -8,13 +8,22 @@ import asyncio
 import datetime as dt
 import json
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from monitor.commands import invitation
 from monitor.commands.terminal import table
 from monitor.enrolment import new_token
-from monitor.paths import PUBLIC_URL, database_url
+from monitor.paths import (
+    ARCHIVE,
+    PUBLIC_URL,
+    data_directory,
+    database_url,
+    existing_database_url,
+)
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database
+from monitor.store.days import date_of, day_of
 from monitor.store.records import Probe, StoreUnavailableError
 from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
@@ -67,6 +76,9 @@ def lint(directory: Path | None) -> int:
 
 async def _with_database(given: argparse.Namespace) -> int:
     url = database_url(given)
+    if given.command == "archive":
+        await _archive(given, existing_database_url(given))
+        return 0
     if given.command.startswith("db "):
         return await _db(given, url)
     database = await open_database(url)
@@ -168,9 +180,77 @@ async def _probes_list(database: Database) -> None:
     print("\n".join(table(rows)))
 
 
+async def _prune(given: argparse.Namespace, url: str) -> None:
+    from monitor.store.retention import prune
+
+    before = wall_clock() - 1000 * given.older_than
+    on_terminal = sys.stderr.isatty()
+
+    def progress(day: int) -> None:
+        if on_terminal:
+            print(f"\r{date_of(day)}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    if given.archive is None:
+        pruned = await prune(url, before, None, progress, given.compact)
+    else:
+        async with _archive_of(given, url) as write:
+            pruned = await prune(url, before, write, progress, given.compact)
+    if on_terminal:
+        print("\r\x1b[K", end="", file=sys.stderr)
+    print(
+        f"{pruned.measurements:,} measurements dropped, "
+        f"{pruned.witnesses_kept:,} kept as evidence of events"
+    )
+    if pruned.free_bytes:
+        print(
+            f"{pruned.free_bytes:,} bytes of the file are free and will be used again; "
+            "`db prune --compact` gives them back"
+        )
+
+
+@asynccontextmanager
+async def _archive_of(
+    given: argparse.Namespace, url: str
+) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+    """What writes a day of the store to the archive. Raises OptionError."""
+    # Imported here: only these commands need pyarrow.
+    from monitor.interop.archive import Archive, ArchiveError
+    from monitor.interop.parquet import ParquetMissingError
+
+    try:
+        archive = Archive(given.archive or data_directory(given) / ARCHIVE)
+        database = await open_database(url)
+        try:
+
+            async def write(day: int) -> None:
+                await archive.write(database, day)
+
+            yield write
+        finally:
+            await database.close()
+    except (ArchiveError, ParquetMissingError) as error:
+        raise OptionError(str(error)) from None
+
+
+async def _archive(given: argparse.Namespace, url: str) -> None:
+    from monitor.store.reading.days import list_days
+
+    database = await open_database(url)
+    try:
+        async with database.reading() as connection:
+            before = day_of(given.before if given.before is not None else wall_clock())
+            days = [each for each in await list_days(connection) if each[0] < before]
+    finally:
+        await database.close()
+    async with _archive_of(given, url) as write:
+        for day, measurements in days:
+            await write(day)
+            print(f"{date_of(day)}: {measurements:,} measurements")
+    print(f"{len(days):,} days archived")
+
+
 async def _db(given: argparse.Namespace, url: str) -> int:
     from monitor.store.move import move
-    from monitor.store.retention import prune
     from monitor.store.upkeep import size
 
     match given.command:
@@ -185,11 +265,7 @@ async def _db(given: argparse.Namespace, url: str) -> int:
             )
             print("\n".join(table(rows)))
         case "db prune":
-            pruned = await prune(url, wall_clock() - 1000 * given.older_than)
-            print(
-                f"{pruned.measurements:,} measurements deleted, "
-                f"{pruned.witnesses_kept:,} kept as evidence of events"
-            )
+            await _prune(given, url)
         case "db move":
             on_terminal = sys.stderr.isatty()
 

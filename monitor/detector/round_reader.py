@@ -8,8 +8,17 @@ The live detector, `replay` and `explain` all read with this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
+from typing import Protocol
 
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.known_verdicts import KnownVerdicts
@@ -17,7 +26,6 @@ from monitor.detection.judge.round_facts import RoundJudge, read_line
 from monitor.detection.model import Fact, Stored, StoredLine
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.history import Folding, chunks
-from monitor.store.facts import FactStore
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 
 LIVENESS = LIVENESS_INTERNATIONAL.partition("/")[0]
@@ -36,10 +44,19 @@ async def no_pause() -> None:
     """A Pause that does nothing."""
 
 
+class Lines(Protocol):
+    """What rounds are read from: `monitor.store.facts.FactStore`, or an archive as well."""
+
+    def lines(
+        self, first_round: int, last_round: int, services: Collection[str], role: Role
+    ) -> AsyncGenerator[Sequence[StoredLine], None]:
+        """As `FactStore.lines`."""
+
+
 class RoundReader:
     """Folds stored rounds. Remembers verdicts, and how many rounds are a good amount of work."""
 
-    def __init__(self, facts: FactStore, policy: Policy, fingerprints: Fingerprints = OWN) -> None:
+    def __init__(self, facts: Lines, policy: Policy, fingerprints: Fingerprints = OWN) -> None:
         self._facts, self._policy, self._fingerprints = facts, policy, fingerprints
         self._known = KnownVerdicts()
         self._size = 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch export {ooni,csv,parquet}`: stored measurements as a stream.
+"""`reachwatch export {ooni,csv,parquet}`: stored and archived measurements as a stream.
 
 No volunteer's address is stored, so none is exported. Exit status 0, or 2 with one line on stderr.
 """
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from monitor.detection.model import Stored
+from monitor.interop.archive import ArchiveError, existing_archive, stream_all
 from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.paths import existing_database_url
 from monitor.store.database import StoreRefusedError, open_database
-from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Filter, StoreUnavailableError
 
 Write = Callable[[Sequence[Stored]], None]
@@ -72,13 +72,14 @@ async def run(
     )
     count = 0
     try:
+        archive = existing_archive(given)
         database = await open_database(existing_database_url(given))
         try:
             with (
                 _opened(given.output, out) as stream,
                 writing(given.command.split()[1], stream) as write,
             ):
-                async for part in stream_measurements(database, wanted):
+                async for part in stream_all(database, archive, wanted):
                     write(part)
                     count += len(part)
                     if err.isatty() and given.output is not None:
@@ -86,7 +87,12 @@ async def run(
                         err.flush()
         finally:
             await database.close()
-    except (StoreRefusedError, StoreUnavailableError, ParquetMissingError) as error:
+    except (
+        StoreRefusedError,
+        StoreUnavailableError,
+        ParquetMissingError,
+        ArchiveError,
+    ) as error:
         print(f"reachwatch: {error}", file=err)
         return 2
     except OSError as error:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
+from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -213,9 +214,8 @@ class FactStore:
         except ValueError:
             return None
         async with reading(self._engines) as connection:
-            query = SELECT_STORED.where(has_id([id])).order_by(measurement.c.arrival)
-            found = (await connection.execute(query)).first()
-            if found is None:
+            rows = (await connection.execute(SELECT_STORED.where(has_id([id])))).all()
+            if (found := min(rows, key=attrgetter("arrival"), default=None)) is None:
                 return None
             places = [(found.first_arrival, found.arrival)]
             async for some in read_lines(connection, places, (found.round, found.round)):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -205,9 +205,9 @@ async def get_verdict(connection: ReadTransaction, id: str) -> Verdict | None:
         sa.select(t.target.c.service, m.round, m.arrival)
         .join(t.target, t.target.c.number == m.target)
         .where(has_id([id]))
-        .order_by(m.arrival)
     )
-    if (row := (await connection.execute(query)).first()) is None:
+    rows = (await connection.execute(query)).all()
+    if (row := min(rows, key=attrgetter("arrival"), default=None)) is None:
         return None
     found = await verdicts_on(connection, [(row.service, row.round, row.arrival)])
     return found.get(row.arrival)

@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.detection.model import Event, Votes
+from monitor.detection.model import Event, Verdict, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
 from monitor.store.reading.counts import TimelineCell
@@ -77,7 +77,6 @@ def _votes(votes: Votes) -> str:
 
 def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
     """One element of `GET /api/v1/measurements`."""
-    verdict = judged.verdict
     return {
         "id": judged.id,
         "target": judged.target,
@@ -85,6 +84,13 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
         "asn": judged.asn,
         "vantage": judged.probe,
         "round": rfc3339(judged.round),
+        **verdict_form(judged.verdict),
+    }
+
+
+def verdict_form(verdict: Verdict) -> dict[str, Any]:
+    """What a measurement shows."""
+    return {
         "state": verdict.state,
         "layer": verdict.layer,
         "technique": verdict.technique,

@@ -44,6 +44,7 @@ def given(*files: str, **other: object) -> argparse.Namespace:
         "pace": None,
         "database": None,
         "data": None,
+        "archive": None,
     }
     return argparse.Namespace(**values | other)
 

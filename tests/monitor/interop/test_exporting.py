@@ -18,7 +18,7 @@ from tests.monitor.interop.test_importing import as_csv, rows, taken, url
 
 async def exported(folder: Path, form: str, **filters: object) -> tuple[int, bytes, str]:
     values: dict[str, object] = dict.fromkeys(
-        ("service", "target", "country", "asn", "since", "until", "output", "data")
+        ("service", "target", "country", "asn", "since", "until", "output", "data", "archive")
     )
     given = argparse.Namespace(
         **values | {"command": f"export {form}", "database": url(folder)} | filters
