@@ -318,7 +318,17 @@ def _add_upkeep(top: Parser) -> None:
     revoke.add_argument("id", metavar="ID")
     db = top.group("db", "maintain the database")
     _store(db.command("migrate", "bring the schema up to date"))
-    _store(db.command("size", "print the rows and bytes of each table"))
+    size = db.command(
+        "size", "print what each table takes, the growth a day, and what a year will take"
+    )
+    _store(size)
+    size.option(
+        "--retention",
+        "for how long measurements are kept, as `db prune --older-than` is called",
+        read=duration,
+        metavar="DURATION",
+        default="90d",
+    )
     prune = db.command(
         "prune", "drop old days of measurements; events, their evidence and counts are kept"
     )
@@ -326,6 +336,13 @@ def _add_upkeep(top: Parser) -> None:
     prune.option(
         "--older-than",
         "drop the days (UTC) that ended before this",
+        read=duration,
+        metavar="DURATION",
+        default="90d",
+    )
+    prune.option(
+        "--hours-older-than",
+        "sum up the hourly counts of dropped days older than this to one a day",
         read=duration,
         metavar="DURATION",
         default="90d",

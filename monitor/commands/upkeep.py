@@ -25,6 +25,7 @@ from monitor.paths import (
 from monitor.store.database import Database, StoreRefusedError, migrate, open_database
 from monitor.store.days import date_of, day_of
 from monitor.store.records import Probe, StoreUnavailableError
+from monitor.store.upkeep import StoreSize, forecast
 from monitor.web.api.forms import rfc3339
 from probes.runtime.clock import wall_clock
 from probes.runtime.options import OptionError
@@ -180,6 +181,33 @@ async def _probes_list(database: Database) -> None:
     print("\n".join(table(rows)))
 
 
+def _size_text(found: StoreSize, retention_days: int) -> str:
+    rows = [("table", "rows", "bytes", "bytes a measurement")]
+    measurements = sum(n for _, n in found.days)
+    for each in found.tables:
+        share = each.bytes / measurements if each.bytes and measurements else None
+        rows.append(
+            (
+                each.table,
+                f"{each.rows:,}",
+                "" if each.bytes is None else f"{each.bytes:,}",
+                "" if share is None else f"{share:,.1f}",
+            )
+        )
+    lines = [*table(rows), "", f"{found.bytes:,} bytes, {found.free:,} of them free"]
+    expected = forecast(found, retention_days)
+    if expected is None:
+        return "\n".join([*lines, "no day is over yet: nothing is known about the growth"])
+    lines += [
+        f"{expected.per_day:,} measurements a day (mean of the last {expected.days} days)",
+        f"{expected.bytes_each:,.0f} bytes a measurement, {expected.kept_each:,.1f} of which stay",
+        f"expected with {retention_days} days of measurements: {expected.steady:,} bytes, and "
+        f"{expected.steady_after_a_year:,} after a year",
+        f"expected after a year without pruning: {expected.unpruned:,} bytes",
+    ]
+    return "\n".join(lines)
+
+
 async def _prune(given: argparse.Namespace, url: str) -> None:
     from monitor.store.retention import prune
 
@@ -190,11 +218,12 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
         if on_terminal:
             print(f"\r{date_of(day)}\x1b[K", end="", file=sys.stderr, flush=True)
 
+    hours = wall_clock() - 1000 * given.hours_older_than
     if given.archive is None:
-        pruned = await prune(url, before, None, progress, given.compact)
+        pruned = await prune(url, before, None, progress, given.compact, hours)
     else:
         async with _archive_of(given, url) as write:
-            pruned = await prune(url, before, write, progress, given.compact)
+            pruned = await prune(url, before, write, progress, given.compact, hours)
     if on_terminal:
         print("\r\x1b[K", end="", file=sys.stderr)
     print(
@@ -258,12 +287,7 @@ async def _db(given: argparse.Namespace, url: str) -> int:
             changed = await migrate(url)
             print("upgraded" if changed else "already up to date")
         case "db size":
-            rows = [("table", "rows", "bytes")]
-            rows.extend(
-                (each.table, f"{each.rows:,}", "" if each.bytes is None else f"{each.bytes:,}")
-                for each in await size(url)
-            )
-            print("\n".join(table(rows)))
+            print(_size_text(await size(url), -(-given.retention // 86_400)))
         case "db prune":
             await _prune(given, url)
         case "db move":

@@ -161,6 +161,7 @@ async def _write(
             "n": one.n,
             "vantages": len(one.probes),
             "all_vantages": probes,
+            "hours": 1,
         }
         for hour, (target, country, asn), here in written
         for probes in (len(set().union(*(one.probes for one in here.values()))),)

@@ -45,7 +45,8 @@ def has_id(ids: Collection[str], day: int | None = None) -> sa.ColumnElement[boo
     of_row = sa.literal_column(f"measurement.{DAY_OF_ROUND}", sa.Integer)
     right = measurement.c.id.in_(ids)
     if day is None:
-        return sa.and_(of_row.in_(sa.select(stored_day.c.day)), right)
+        # The sum has no type of column: SQLite compares it with what the index has.
+        return sa.and_(of_row.in_(sa.select(stored_day.c.day + 0)), right)
     m = measurement.c.round
     return sa.and_(of_row == day, m >= day * DAY_MS, m < (day + 1) * DAY_MS, right)
 

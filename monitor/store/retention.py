@@ -22,6 +22,7 @@ from monitor.store.conclusions import event_from
 from monitor.store.days import DAY_MS, PRUNED, day_of, has_id
 from monitor.store.engines import Engines, connect, reading, translated_errors, writing
 from monitor.store.records import StoreUnavailableError
+from monitor.store.rollup import roll_up
 from monitor.store.schema import upgrade_schema
 from monitor.store.tables import (
     batch,
@@ -59,8 +60,10 @@ class Pruned(msgspec.Struct, frozen=True):
     witnesses_kept: int
     """Old measurements that stay because an event names them."""
     free_bytes: int = 0
-    """Free space in an SQLite file that was made before version 10 of the schema and does not
+    """Free space in an SQLite file that was made before version 11 of the schema and does not
     shrink by itself."""
+    days_summed_up: int = 0
+    """Days whose hourly counts became one."""
 
 
 def _nothing(_day: int) -> None: ...
@@ -72,11 +75,13 @@ async def prune(
     archive: Archive | None = None,
     progress: Callable[[int], None] = _nothing,
     compact: bool = False,
+    hours_before_ms: int | None = None,
 ) -> Pruned:
     """Drop the days that ended before a time, oldest first. May run beside everything else.
 
     With `archive`, each day is archived before it is dropped; what `archive` raises ends the work.
     `compact` rewrites an SQLite file that does not shrink by itself; nobody can write meanwhile.
+    Hourly counts of dropped days that ended before `hours_before_ms` are summed up to days.
     `progress` gets each day before its turn. Raises as `open_database` does.
     """
     engines = connect(url, **PRAGMAS)
@@ -98,8 +103,9 @@ async def prune(
                 await archive(day)
             went, stayed = await _drop_day(engines, day)
             gone, kept = gone + went, kept + stayed
+        rolled = 0 if hours_before_ms is None else await roll_up(engines, hours_before_ms)
         free = await _give_back(engines, compact) if engines.sqlite else 0
-        return Pruned(gone, kept, free)
+        return Pruned(gone, kept, free, rolled)
     finally:
         await engines.close()
 

@@ -111,7 +111,7 @@ An id is unique among the measurements of the day (UTC) of its round; what is se
 same round, and admission binds an id to its probe. So a day can be dropped without touching an
 index of all days: `batch` and `measurement` have a partition a day on PostgreSQL
 (`monitor.store.partitions`), and on SQLite the index of ids begins with the day. Neither can be
-said here; version 10 of the schema makes them."""
+said here; version 11 of the schema makes them."""
 
 stored_day = sa.Table(
     "stored_day",
@@ -173,12 +173,15 @@ cell = sa.Table(
     sa.Column("n", sa.Integer, nullable=False),
     sa.Column("vantages", sa.Integer, nullable=False),
     sa.Column("all_vantages", sa.Integer, nullable=False),
+    sa.Column("hours", sa.SmallInteger, nullable=False, server_default="1"),
     sa.Index("ix_cell_target_country_asn_hour", "target", "country", "asn", "hour"),
 )
 """Histogram of the verdicts of one hour: `hour` is its first millisecond, `n` counts
 measurements with this state and rule and `vantages` the probes that made them; `all_vantages`
 counts the probes of the whole (hour, target, country, asn), because one probe may be in
-several rows. Cells serve pages; the detector never reads them."""
+several rows. Old cells are summed up (`monitor.store.rollup`): `hours` is then 24, `hour` the first
+millisecond of the day, and vantages are those of its fullest hour. Cells serve pages; the detector
+never reads them."""
 
 service_hour = sa.Table(
     "service_hour",
@@ -276,7 +279,8 @@ cursor = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 """`detector`: last arrival folded. `arrival`: last arrival number that was given. `pruned`:
-measurements of rounds before this were dropped, and are not stored again."""
+measurements of rounds before this were dropped, and are not stored again. `rolled`: hours before
+this were summed up to days."""
 
 revision = sa.Table(
     "revision",

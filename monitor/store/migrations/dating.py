@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings the measurements of a store of schema 0006 to 0009 into their days.
+"""Brings the measurements of a store of schema 0006 to 0010 into their days.
 
 Each chunk is a transaction of its own and continues after the last arrival number that was brought
 over, so a process that is killed, or several that open the store at once, do nothing twice. Arrival

@@ -40,6 +40,8 @@ class TimelineCell(msgspec.Struct, frozen=True, kw_only=True):
     technique: str | None
     n: int
     vantages: int
+    hours: int = 1
+    """24 where the hours of an old day were summed up; `vantages` is then that of its fullest."""
 
     @property
     def key(self) -> str:
@@ -88,7 +90,7 @@ async def timeline(
     wanted = [rest, *_chosen_cells(chosen)]
     columns = (c.hour, c.target, c.country, c.asn, c.state, c.layer, c.technique)
     query = (
-        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages))
+        sa.select(*columns, sa.func.sum(c.n), sa.func.max(c.all_vantages), sa.func.max(c.hours))
         .group_by(*columns)
         .order_by(c.hour, key)
         .where(*wanted)
@@ -116,8 +118,9 @@ async def timeline(
             technique=technique,
             n=int(n),
             vantages=int(vantages),
+            hours=int(hours),
         )
-        for hour, target, country, asn, state, layer, technique, n, vantages in rows
+        for hour, target, country, asn, state, layer, technique, n, vantages, hours in rows
     ]
 
 

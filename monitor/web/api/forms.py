@@ -127,6 +127,7 @@ def bucket_form(bucket: TimelineCell) -> dict[str, Any]:
         "technique": bucket.technique,
         "measurements": bucket.n,
         "vantages": bucket.vantages,
+        "hours": bucket.hours,
     }
 
 
@@ -156,7 +157,7 @@ _SERVICES = """service name target country asn state technique rule vantages.agr
 _MEASUREMENTS = """id target country asn vantage round state layer technique rule endpoints.total
     endpoints.failed addresses.total addresses.failed evidence"""
 _PLACES = "networks owners vantages.online vantages.total open_events"
-_TIMELINE = "hour target country asn state layer technique measurements vantages"
+_TIMELINE = "hour target country asn state layer technique measurements vantages hours"
 COLUMNS: Mapping[str, Sequence[str]] = {
     "events": tuple(_EVENTS.split()),
     "services": tuple(_SERVICES.split()),

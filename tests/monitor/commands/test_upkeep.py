@@ -69,7 +69,7 @@ def test_database_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(capsys, "db", "migrate", *data)[1] == "upgraded\n"
     assert run(capsys, "db", "migrate", *data)[1] == "already up to date\n"
     assert "measurement" in run(capsys, "db", "size", *data)[1]
-    assert run(capsys, "db", "prune", *data)[1].startswith("0 measurements deleted")
+    assert run(capsys, "db", "prune", *data)[1].startswith("0 measurements dropped")
     other = f"sqlite+aiosqlite:///{tmp_path}/other.db"
     assert run(capsys, "db", "move", "--to", other, *data)[0] == 0
     status, _, said = run(

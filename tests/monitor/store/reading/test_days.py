@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from monitor.store.database import Database
+from monitor.store.days import DAY_MS, day_of
+from monitor.store.engines import writing
+from monitor.store.reading.days import MissingLinesError, dropped_before, list_days, stream_day
+from monitor.store.retention import prune
+from monitor.store.tables import batch
+from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, id_of, verdict
+
+TODAY = day_of(NOON)
+
+
+async def test_a_day_has_its_measurements_with_lines_and_verdicts(
+    store: Database, url: str
+) -> None:
+    rows = [admitted(n, at=NOON + n % 3 * MINUTE, probe=n % 2) for n in range(9)]
+    others = [admitted(20, at=NOON - 13 * HOUR), admitted(21, at=NOON + DAY_MS)]
+    await store.facts.add([*rows, *others], [])
+    await store.conclusions.save([concluded(facts=tuple(map(verdict, rows[:5])))], 1)
+    found = [one for some in [part async for part in stream_day(store, TODAY)] for one in some]
+    assert [one.round for one in found] == sorted(one.round for one in found)
+    assert {one.id: one.line for one in found} == {id_of(row): row.line for row in rows}
+    judged = {one.id for one in found if one.verdict is not None}
+    assert judged == set(map(id_of, rows[:5]))
+    for one in found:
+        stored = await store.facts.measurement(one.id)
+        assert stored is not None
+        assert (one.owner, one.role, one.enrolled, one.received) == (
+            stored[0].owner,
+            stored[0].role,
+            stored[0].enrolled,
+            stored[0].received,
+        )
+    async with store.reading() as connection:
+        assert await list_days(connection) == [(TODAY - 1, 1), (TODAY, 9), (TODAY + 1, 1)]
+        assert await dropped_before(connection) == 0
+    await prune(url, NOON)
+    async with store.reading() as connection:
+        assert await list_days(connection) == [(TODAY, 9), (TODAY + 1, 1)]
+        assert await dropped_before(connection) == TODAY * DAY_MS
+
+
+async def test_a_measurement_without_its_batch_is_an_error(store: Database) -> None:
+    await store.facts.add([admitted(1)], [])
+    async with writing(store.engines) as connection:
+        await connection.execute(sa.delete(batch))
+    with pytest.raises(MissingLinesError, match="1 measurements of round"):
+        [part async for part in stream_day(store, TODAY)]
