@@ -46,11 +46,15 @@ def make_app(site: Site) -> web.Application:
     app.on_response_prepare.append(_add_headers)
     router = app.router
     for name, endpoint in api.LISTS:
-        router.add_get(f"/api/v1/{name}", endpoint)
-    router.add_get("/api/v1/events/{id:[0-9a-f]{16}}", api.one_event)
-    router.add_get("/api/v1/measurements/{id:[0-9a-f]{32}}", api.one_measurement)
-    router.add_get("/api/v1/whoami", api.whoami)
-    router.add_get("/api/v1/openapi.json", openapi.document)
+        known = api.FILTERS | api.EXTRA.get(name, frozenset())
+        router.add_get(f"/api/v1/{name}", api.checked(endpoint, known))
+    for path, endpoint in (
+        ("events/{id:[0-9a-f]{16}}", api.one_event),
+        ("measurements/{id:[0-9a-f]{32}}", api.one_measurement),
+        ("whoami", api.whoami),
+        ("openapi.json", openapi.document),
+    ):
+        router.add_get(f"/api/v1/{path}", api.checked(endpoint, ()))
     router.add_post("/api/v1/enrol", api.enrol_probe)
     router.add_post("/api/v1/leave", api.leave)
     router.add_get("/metrics", _metrics)

@@ -66,8 +66,7 @@ def chosen_range(request: web.Request, now: int) -> TimeRange | None:
     if name:
         if name not in RANGES:
             raise BadParameterError(f"range: must be {', '.join(RANGES)}, not {name[:40]!r}")
-        length, slice_ms = RANGES[name]
-        return TimeRange(name, _window(now - length + slice_ms, now, slice_ms))
+        return named_range(name, now)
     if not query.get("since"):
         return None
     since, until = _time(query["since"], "since", now), now
@@ -78,6 +77,12 @@ def chosen_range(request: web.Request, now: int) -> TimeRange | None:
         raise BadParameterError("since: must be before until, and not in the future")
     since = max(since, until - LONGEST_DAYS * DAY_MS)
     return TimeRange("free", _window(since, until, _slice(since, until, now)))
+
+
+def named_range(name: str, now: int) -> TimeRange:
+    """One of RANGES, up to now."""
+    length, slice_ms = RANGES[name]
+    return TimeRange(name, _window(now - length + slice_ms, now, slice_ms))
 
 
 def _time(text: str, name: str, now: int) -> int:

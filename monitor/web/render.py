@@ -25,6 +25,7 @@ HEADER_PAGES = (
     ("/", "Overview", True),
     ("/s", "Services", True),
     ("/c", "Countries", True),
+    ("/changes", "Changes", False),
     ("/data", "Data", False),
     ("/method", "Method", False),
 )

@@ -106,6 +106,51 @@ async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence
     ]
 
 
+class Transition(msgspec.Struct, frozen=True):
+    """A change of state of an event, as it was first published."""
+
+    number: int
+    """Ascending."""
+    at: int
+    """When it was published, Unix milliseconds (wall clock)."""
+    kind: str
+    """`opened`, `likely`, `confirmed`, `closed` or `retracted`."""
+    event: Event
+    """As it is now."""
+
+
+async def list_transitions(
+    connection: ReadTransaction,
+    chosen: Filter = Filter(),  # noqa: B008 - frozen
+    *,
+    kinds: Collection[str] = (),
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = 100,
+) -> Sequence[Transition]:
+    """Published changes of the events of a service and country, newest first; those with numbers
+    below `before`, or the oldest above `after`. Changes of events that a refold removed are not
+    included."""
+    j = t.journal.c
+    query = where_equal(
+        sa.select(j.number, j.at, j.transition, t.event.c.body).join_from(
+            t.journal, t.event, j.event == t.event.c.id
+        ),
+        (j.service, chosen.service),
+        (j.country, chosen.country),
+    )
+    if kinds:
+        query = query.where(j.transition.in_(kinds))
+    if before is not None:
+        query = query.where(j.number < before)
+    if after is not None:
+        query = query.where(j.number > after)
+    order = j.number.asc() if after is not None else j.number.desc()
+    rows = await connection.execute(query.order_by(order).limit(limit))
+    found = [Transition(n, at, kind, _event.decode(body)) for n, at, kind, body in rows]
+    return sorted(found, key=lambda each: -each.number)
+
+
 async def count_transitions(connection: ReadTransaction) -> Sequence[tuple[str, str, str, int]]:
     """(service, country, transition, count) of everything published since the store was made."""
     columns = (t.journal.c.service, t.journal.c.country, t.journal.c.transition)

@@ -5,8 +5,9 @@ JSON and CSV, keyset-paged and filtered; enrolment. Bad parameters give 400 and 
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from monitor.web.api.params import (
     after_of,
     chosen,
     limit_of,
+    refuse_unknown,
     text_after,
     text_key,
 )
@@ -266,6 +268,25 @@ LISTS: tuple[tuple[str, Endpoint], ...] = (
     ("timeline", timeline),
 )
 """The lists of `/api/v1/`; `monitor.web.api.openapi` describes exactly these."""
+
+
+FILTERS = frozenset(
+    ("service", "target", "country", "asn", "since", "until", "format", "limit", "after")
+)
+"""Parameters of every list; `monitor.web.api.openapi` describes them."""
+EXTRA: Mapping[str, frozenset[str]] = {"events": frozenset(("state",))}
+"""Parameters of single lists."""
+
+
+def checked(endpoint: Endpoint, known: Collection[str]) -> Endpoint:
+    """The endpoint, which refuses parameters that it does not have."""
+
+    @functools.wraps(endpoint)
+    async def respond(request: web.Request) -> web.Response:
+        refuse_unknown(request, known)
+        return await endpoint(request)
+
+    return respond
 
 
 async def enrol_probe(request: web.Request) -> web.Response:

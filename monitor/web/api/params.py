@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiohttp import web
+from yarl import URL
 
 from monitor.store.records import Filter
 from monitor.web.site import SITE
@@ -36,6 +38,13 @@ class BadParameterError(Exception):
     """A query parameter that cannot be used; the text is one line."""
 
 
+def without_empty(request: web.Request) -> None:
+    """Redirect to the page without empty parameters, which forms send. Raises HTTPFound."""
+    kept = {name: value for name, value in request.query.items() if value.strip()}
+    if len(kept) < len(request.query):
+        raise web.HTTPFound(str(URL(request.path).with_query(kept)))
+
+
 def chosen(request: web.Request) -> Filter:
     """The filters of a request. Raises BadParameterError."""
     query = request.query
@@ -56,6 +65,16 @@ def chosen(request: web.Request) -> Filter:
         since=since,
         until=until,
     )
+
+
+def refuse_unknown(request: web.Request, known: Collection[str]) -> None:
+    """Raise BadParameterError for a parameter that the address does not have: a filter with a
+    slip would otherwise select everything."""
+    for name in request.query:
+        if name not in known:
+            near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(sorted(known))}"
+            raise BadParameterError(f"{name[:40]}: is no parameter here{hint if known else ''}")
 
 
 def _word(query: Mapping[str, str], name: str) -> str | None:

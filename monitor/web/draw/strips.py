@@ -104,8 +104,7 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 def ticks(since: int, until: int) -> Sequence[Tick]:
-    """At most MAX_TICKS marks at round times (UTC): hours within days, days within months. The
-    first mark of a day (in long ranges of a year) has the date as well."""
+    """At most MAX_TICKS marks at round times (UTC), with a time, or at midnight with the date."""
     length = until - since
     step = next((each for each in TICK_STEPS if length <= each * MAX_TICKS), None)
     if step is None:
@@ -113,15 +112,16 @@ def ticks(since: int, until: int) -> Sequence[Tick]:
     # Weeks begin on Mondays: 1970-01-01 was a Thursday.
     phase = 4 * DAY_MS if step % (7 * DAY_MS) == 0 else 0
     first = since + (phase - since) % step
-    made, day = [], None
+    made = []
     for at in range(first, until, step):
         when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-        date = f"{when.day} {when:%b}"
-        label = date if step >= DAY_MS else f"{when:%H:%M}"
-        if step < DAY_MS and date != day:
-            label = f"{date}, {label}" if day is None or when.hour == when.minute == 0 else label
-        day = date
+        label = f"{when.day} {when:%b}" if at % DAY_MS == 0 else f"{when:%H:%M}"
         made.append(Tick(100 * (at - since) / length, label))
+    if made and all(":" in tick.label for tick in made):
+        # No midnight inside: the first mark has the date, and the second one leaves it room.
+        when = dt.datetime.fromtimestamp(first / 1000, dt.UTC)
+        made[0] = Tick(made[0].x, f"{when.day} {when:%b}, {when:%H:%M}")
+        made[1:2] = [Tick(tick.x, "") for tick in made[1:2]]
     return made
 
 

@@ -6,12 +6,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from monitor.web.pages import (
+    badges,
+    changes,
     event,
     history,
     indexes,
     measurement,
     method,
     overview,
+    picture,
     places,
     search,
     service,
@@ -35,6 +38,13 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
+    app.router.add_get("/changes", changes.page)
+    app.router.add_get("/feed.atom", changes.feed)
+    app.router.add_get("/s/{service:[a-z0-9-]{1,40}}/feed.atom", changes.feed)
+    app.router.add_get("/c/{country:[A-Za-z]{2}}/feed.atom", changes.feed)
+    app.router.add_get("/badge/{service:[a-z0-9-]{1,40}}.svg", badges.badge)
+    app.router.add_get("/badge/{service:[a-z0-9-]{1,40}}/{country:[A-Za-z]{2}}.svg", badges.badge)
+    app.router.add_get("/picture.svg", picture.svg)
     app.router.add_get("/history.json", history.as_json)
     app.router.add_get("/history.csv", history.as_csv)
     app.router.add_get("/search", search.page)

@@ -32,6 +32,28 @@
       label();
     });
   }
+  // A picture as PNG: drawn from the SVG at twice its size.
+  const png = (button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const image = new Image();
+      image.addEventListener("load", () => {
+        const canvas = document.createElement("canvas");
+        canvas.width = 2 * image.width;
+        canvas.height = 2 * image.height;
+        canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+        canvas.toBlob((blob) => {
+          const link = document.createElement("a");
+          link.href = URL.createObjectURL(blob);
+          link.download = "reachwatch.png";
+          link.click();
+          setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+        });
+      });
+      image.src = button.dataset.picture;
+    });
+  };
+  document.querySelectorAll("button.png").forEach(png);
   const live = document.querySelector("main");
   let reading = false;
   live.addEventListener("click", (event) => {
@@ -71,6 +93,7 @@
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       shown = new Date().toISOString();
       live.replaceChildren(...fresh.querySelector("main").childNodes);
+      document.querySelectorAll("button.png").forEach(png);
       document.querySelector(".fresh").replaceWith(fresh.querySelector(".fresh"));
     } catch {
       away();

@@ -334,6 +334,25 @@ def headline(event: Event, service: str) -> str:
             return f"{service} seems blocked {where}, seen from one vantage only."
 
 
+def change_headline(event: Event, kind: str, service: str) -> str:
+    """A published change of state in one sentence; a retraction is a correction."""
+    what, where = subject(event, service), place(event)
+    match kind:
+        case "opened":
+            return f"{what} seems blocked {where}, seen from one vantage only."
+        case "likely":
+            return f"{what} is likely blocked {where}."
+        case "confirmed":
+            return f"{what} is blocked {where} (confirmed)."
+        case "closed":
+            length = duration_text((ended(event) or event.updated) - event.onset)
+            return f"{what} is reachable again {where}, after {length}."
+        case "retracted":
+            return f"Correction: {what} was wrongly reported as blocked {where}."
+        case other:
+            return f"{what} {where}: {other}."
+
+
 def networks(event: Event) -> str:
     """`one network`, `three networks`."""
     return counted(len(event.asns), "network")

@@ -307,6 +307,17 @@ def when(milliseconds: int | None) -> str:
     return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
 
 
+def day(milliseconds: int) -> str:
+    """`4 May 2026`."""
+    return when(milliseconds).partition(",")[0]
+
+
+def key(url: str) -> str:
+    """What tells pages apart in a bibliography: `s-wechat`."""
+    path = url.partition("//")[2].partition("/")[2]
+    return re.sub(r"[^a-z0-9]+", "-", path.lower()).strip("-") or "overview"
+
+
 def between(first: int, last: int) -> str:
     """`from 4 May 2026, 08:10 to 10:24 UTC`; with both dates when there are two."""
     a, b = when(first), when(last)

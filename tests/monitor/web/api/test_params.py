@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from monitor.web.api.params import YEAR_9999_MS, parse_time
 from probes.runtime.options import OptionError
+from tests.world.site import Client
 
 NOW = 1_800_000_000_000
 
@@ -35,3 +36,21 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
     except OptionError as error:
         said = str(error)
     assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("events?contry=RU", "contry: is no parameter here; did you mean country?"),
+        ("measurements?Service=wechat", "did you mean service?"),
+        ("services?state=open", "state: is no parameter here"),
+        ("events/0000000000000000?format=csv", "format: is no parameter here"),
+        ("openapi.json?x=1", "x: is no parameter here"),
+    ],
+)
+async def test_an_unknown_parameter_is_refused_with_the_nearest(
+    web: Client, query: str, hint: str
+) -> None:
+    answer = await web.get(f"/api/v1/{query}")
+    assert answer.status == 400
+    assert hint in (await answer.json())["error"]

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Badges: the present state of a service, everywhere or in a country, as a small SVG that other
+pages embed.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from aiohttp import web
+
+from monitor.detection.model import Tier
+from monitor.detection.sequence.present import PresentState
+from monitor.store.records import Filter
+from monitor.web.draw.matrix import RANK, cell
+from monitor.web.site import SITE
+from monitor.web.text import words
+
+CHARACTER = 6.6
+"""Width of a character of 11 px in pixels, on average."""
+COLOURS = {
+    "blocked": "#b3001b",
+    "clearing": "#b3001b",
+    "likely": "#b34a12",
+    "single": "#7a5300",
+    "ok": "#2f5f7d",
+    "down": "#6b5fa8",
+}
+"""Background of the state; dark enough for white text (WCAG AA)."""
+MAX_AGE_SECONDS = 60
+
+
+async def badge(request: web.Request) -> web.Response:
+    """A badge."""
+    site = request.app[SITE]
+    service = site.service(request.match_info["service"])
+    if service is None:
+        raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
+    country = request.match_info.get("country")
+    code = country.upper() if country else None
+    if code is not None and code not in words.COUNTRIES:
+        raise web.HTTPNotFound(reason="No country has this code.")
+    present = await site.present.get()
+    events = [
+        event
+        for event in present.opened
+        if event.service == service.id and code in (None, event.country)
+    ]
+    rows: list[PresentState] = list(present.states(Filter(service=service.id, country=code)))
+    worst = min(
+        (event for event in events if event.stands),
+        key=lambda event: RANK[event.tier],
+        default=None,
+    )
+    found = cell({row.state for row in rows}, worst)
+    kind, word = (found["kind"], found["word"]) if found else ("insufficient", "no data")
+    if worst is not None and code is None:
+        confirmed = {e.country for e in events if e.stands and e.tier is Tier.CONFIRMED}
+        if confirmed:
+            word = f"blocked in {words.plural(len(confirmed), 'country', 'countries')}"
+    label = service.name if code is None else f"{service.name} in {words.country(code)}"
+    return web.Response(
+        text=svg(label, word, COLOURS.get(kind, "#5d666e")),
+        content_type="image/svg+xml",
+        charset="utf-8",
+        headers={
+            "Cache-Control": f"public, max-age={MAX_AGE_SECONDS}",
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        },
+    )
+
+
+def svg(label: str, word: str, colour: str) -> str:
+    """The picture: a label on grey and a word on a colour."""
+    left, right = (round(len(text) * CHARACTER) + 14 for text in (label, word))
+    text = (
+        '<text x="{x}" y="14" fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" '
+        'font-size="11" textLength="{length}">{text}</text>'
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="{escape(label)}: {escape(word)}"><title>{escape(label)}: {escape(word)}'
+        f'</title><rect width="{left}" height="20" fill="#3a4046"/>'
+        f'<rect x="{left}" width="{right}" height="20" fill="{colour}"/>'
+        + text.format(x=7, length=left - 14, text=escape(label))
+        + text.format(x=left + 7, length=right - 14, text=escape(word))
+        + "</svg>"
+    )

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Changes of state of events, newest first: a page, and Atom feeds (RFC 4287) of everything, of a
+service, of a country, or of a service in a country.
+
+Feeds leave out what only one vantage saw. They tell the end of a block and correct what was
+retracted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from monitor.detection.model import Tier
+from monitor.store.reading.events import Transition, list_transitions
+from monitor.store.records import Filter
+from monitor.web.api.params import BadParameterError, chosen, without_empty
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
+from monitor.web.text import event_text, words
+
+PAGE_ROWS = 100
+FEED_ENTRIES = 50
+ATOM = "http://www.w3.org/2005/Atom"
+ET.register_namespace("", ATOM)
+FOLLOWED = ("likely", "confirmed", "closed", "retracted")
+"""Changes that feeds and webhooks tell."""
+MARKS = {
+    "opened": ("single", "seen from one vantage only"),
+    "likely": ("likely", "likely blocked"),
+    "confirmed": ("blocked", "blocked (confirmed)"),
+    "closed": ("ok", "reachable again"),
+    "retracted": ("inconclusive", "retracted"),
+}
+"""(kind of mark, word) by change."""
+
+
+def is_told(change: Transition) -> bool:
+    """Whether feeds and webhooks tell a change: not the end of what one vantage alone had seen."""
+    return change.kind in FOLLOWED and change.event.tier is not Tier.UNCONFIRMED
+
+
+async def page(request: web.Request) -> web.Response:
+    """Render the log of changes."""
+    without_empty(request)
+    site, wanted = request.app[SITE], chosen(request)
+    before = request.query.get("before")
+    if before is not None and not re.fullmatch("[0-9]{1,15}", before):
+        raise BadParameterError(f"before: must be a number, not {before[:40]!r}")
+    async with site.database.reading() as connection:
+        rows = await list_transitions(
+            connection, wanted, before=int(before) if before else None, limit=PAGE_ROWS + 1
+        )
+    values = {
+        "title": "Changes",
+        "rows": [(row, _title(site, row), MARKS.get(row.kind, ("ok", row.kind))) for row in rows],
+        "most": PAGE_ROWS,
+        "wanted": wanted,
+        "query": _query(wanted),
+        "names": site.service_names,
+    }
+    return await render(request, "changes.html", values)
+
+
+async def feed(request: web.Request) -> web.Response:
+    """A feed."""
+    site = request.app[SITE]
+    wanted = chosen(request)
+    if "service" in request.match_info:
+        wanted = replace(wanted, service=request.match_info["service"])
+    if "country" in request.match_info:
+        wanted = replace(wanted, country=request.match_info["country"].upper())
+    if wanted.service is not None and site.service(wanted.service) is None:
+        raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
+    async with site.database.reading() as connection:
+        rows = await list_transitions(connection, wanted, kinds=FOLLOWED, limit=FEED_ENTRIES)
+    told = [row for row in rows if is_told(row)]
+    return web.Response(
+        body=atom(site, wanted, told),
+        content_type="application/atom+xml",
+        charset="utf-8",
+        headers={"Access-Control-Allow-Origin": "*"},
+    )
+
+
+def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
+    """The feed as XML."""
+    query = _query(wanted)
+    address = f"{site.public_url}/feed.atom{query}"
+    root = ET.Element(f"{{{ATOM}}}feed")
+    _add(root, "title", _feed_title(site, wanted))
+    _add(root, "id", address)
+    _add(root, "updated", words.machine(max((row.at for row in rows), default=site.clock())))
+    _add(root, "link", rel="self", href=address)
+    _add(root, "link", rel="alternate", href=f"{site.public_url}/changes{query}")
+    _add(root, "rights", "CC BY 4.0")
+    _add(_add(root, "author"), "name", "Reachwatch")
+    for row in rows:
+        event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
+        entry = _add(root, "entry")
+        _add(entry, "title", _title(site, row))
+        _add(entry, "id", f"{permalink}#{row.kind}")
+        _add(entry, "updated", words.machine(row.at))
+        _add(entry, "link", rel="alternate", href=permalink)
+        _add(entry, "category", term=row.kind)
+        _add(entry, "category", term=event.service, scheme=f"{site.public_url}/s")
+        _add(entry, "category", term=event.country, scheme=f"{site.public_url}/c")
+        scope = event_text.scope(event, site.clock())
+        _add(entry, "summary", f"{scope} {event_text.manner(event)}")
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: str) -> ET.Element:
+    child = ET.SubElement(parent, f"{{{ATOM}}}{name}", attributes)
+    child.text = text
+    return child
+
+
+def _title(site: Site, row: Transition) -> str:
+    name = site.service_names.get(row.event.service, row.event.service)
+    return event_text.change_headline(row.event, row.kind, name)
+
+
+def _feed_title(site: Site, wanted: Filter) -> str:
+    title = "Reachwatch"
+    if wanted.service is not None:
+        title += f": {site.service_names.get(wanted.service, wanted.service)}"
+    if wanted.country is not None:
+        title += f" in {words.country(wanted.country)}"
+    return title + (" (demonstration)" if site.demo else "")
+
+
+def _query(wanted: Filter) -> str:
+    chosen: dict[str, Any] = {"service": wanted.service, "country": wanted.country}
+    parts = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    return f"?{'&'.join(parts)}" if parts else ""

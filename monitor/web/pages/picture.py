@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The strips of a service, a country or a network as one SVG that stands by itself, for articles
+and papers.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from aiohttp import web
+
+from monitor.store.reading.counts import ServiceHour
+from monitor.web.api.params import BadParameterError, chosen
+from monitor.web.draw import strips
+from monitor.web.history import TimeRange, chosen_range, control_strip, named_range, sums
+from monitor.web.render import environment
+from monitor.web.site import SITE
+from monitor.web.text import words
+from monitor.web.text.network_names import network
+
+MAX_ROWS = 40
+"""Rows of a picture: those that fail most."""
+FILLS = {
+    "ok": "#a9cfe4",
+    "blocked": "#b3001b",
+    "part": "#b3001b",
+    "impaired": "url(#dots)",
+    "mixed": "url(#hatch)",
+    "down": "#6b5fa8",
+    "unclear": "#aab0b5",
+    "none": "#dfddd8",
+}
+"""Colours of the light pages; a picture is printed on white."""
+DEFAULT = "7d"
+
+
+async def svg(request: web.Request) -> web.Response:
+    """The picture; a week unless a range is chosen."""
+    site, now = request.app[SITE], request.app[SITE].clock()
+    wanted = chosen(request)
+    if wanted.service is None and wanted.country is None and wanted.asn is None:
+        raise BadParameterError("service, country or asn: one of them must be given")
+    span: TimeRange = chosen_range(request, now) or named_range(DEFAULT, now)
+    services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
+    asns = () if wanted.asn is None else (wanted.asn,)
+    by_country = wanted.service is not None and wanted.country is None
+    rows: dict[str, list[ServiceHour]] = defaultdict(list)
+    async with site.database.reading() as connection:
+        read = await sums(connection, span.window, services, wanted.country, asns)
+    for row in read:
+        rows[row.country if by_country else row.service].append(row)
+    interval = site.interval_seconds * 1000
+    names = site.service_names
+    drawn = [
+        (
+            words.sentence(words.country(key)) if by_country else names.get(key, key),
+            strips.hourly_strip(mine, span.window, interval),
+        )
+        for key, mine in rows.items()
+    ]
+    drawn.sort(key=lambda each: (-each[1].failing, each[0]))
+    drawn = drawn[:MAX_ROWS]
+    if by_country and read:
+        drawn.insert(0, ("The service itself", control_strip(read, span.window, interval)))
+    place = [words.country(wanted.country)] if wanted.country else []
+    place += [network(wanted.asn)] if wanted.asn is not None else []
+    subject = names.get(wanted.service, wanted.service) if wanted.service else "Services"
+    values = {
+        "title": f"{subject} in {', '.join(place)}" if place else f"{subject} by country",
+        "rows": drawn,
+        "window": span.window,
+        "height": 58 + 24 * len(drawn) + 76,
+        "fills": FILLS,
+        "site": site,
+        "now": now,
+    }
+    return web.Response(
+        text=environment().get_template("picture.svg").render(values),
+        content_type="image/svg+xml",
+        charset="utf-8",
+        headers={
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        },
+    )

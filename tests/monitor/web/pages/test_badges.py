@@ -1,0 +1,29 @@
+"""Badges: the present state in a few words."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.world.site import Client
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/badge/wechat.svg", "WeChat: blocked in 1 country"),
+        ("/badge/wechat/RU.svg", "WeChat in Russia: blocked (confirmed)"),
+        ("/badge/wechat/fr.svg", "WeChat in France: seen from one vantage only"),
+        ("/badge/signal/RU.svg", "Signal in Russia: likely blocked, in part"),
+        ("/badge/zulip.svg", "Zulip: no data"),
+        ("/badge/signal/FR.svg", "Signal in France: reachable"),
+    ],
+)
+async def test_badges_say_the_present_state(web: Client, path: str, said: str) -> None:
+    answer = await web.get(path)
+    assert answer.content_type == "image/svg+xml"
+    root = ET.fromstring(await answer.text())
+    assert root.get("aria-label") == said.replace(", in part", "")
+    for bad in ("/badge/nothing.svg", "/badge/wechat/QQ.svg"):
+        assert (await web.get(bad)).status == 404

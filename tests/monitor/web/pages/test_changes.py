@@ -1,0 +1,101 @@
+"""Changes of state: the page, the feeds and what they leave out; badges and pictures."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from monitor.store.reading.events import list_transitions
+from monitor.store.records import Conclusions, Filter
+from monitor.web.site import Site
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world import site as world
+from tests.world.site import Client, client
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+@pytest.fixture
+async def told(site: Site) -> Site:
+    """The site after the events' whole histories were published."""
+    journal = [
+        (world.CONFIRMED, "likely"), (world.CONFIRMED, "confirmed"), (world.CLOSED, "confirmed"),
+        (world.CLOSED, "closed"), (world.SINGLE, "closed"), (world.RETRACTED, "retracted"),
+    ]  # fmt: skip
+    by_id = {event.id: event for event in world.events()}
+    for id, kind in journal:
+        service = by_id[id].service
+        await site.database.conclusions.save(
+            [
+                Conclusions(
+                    service=service, round=world.NOW, state=b"state", events=(), facts=(),
+                    journal=((id, kind),),
+                )
+            ],
+            0,
+        )  # fmt: skip
+    return site
+
+
+async def test_changes_are_listed_newest_first(told: Site) -> None:
+    async with client(told) as web:
+        text = text_of(await (await web.get("/changes")).text())
+        correction = (
+            "Correction: Telegram was wrongly reported as blocked in one network in Russia."
+        )
+        assert correction in text
+        assert text.index(correction) < text.index("WeChat is blocked in one network in Russia")
+        assert "WeChat is reachable again in one network in Russia, after 30 min." in text
+        mine = text_of(await (await web.get("/changes?service=telegram&country=RU")).text())
+        assert "Changes of Telegram in Russia" in mine
+        assert "WeChat is" not in mine
+        assert (await web.get("/changes?before=x")).status == 400
+        form = await web.get("/changes?service=wechat&country=", allow_redirects=False)
+        assert form.headers["Location"] == "/changes?service=wechat"
+        async with told.database.reading() as connection:
+            rows = await list_transitions(connection, limit=1000)
+            numbers = [row.number for row in rows]
+            assert numbers == sorted(numbers, reverse=True)
+            after = await list_transitions(connection, Filter(), after=numbers[-2], limit=2)
+            assert [row.number for row in after] == numbers[-4:-2]
+        older = await web.get(f"/changes?before={numbers[0]}")
+        assert correction not in text_of(await older.text())
+
+
+@pytest.mark.parametrize(
+    ("path", "titles"),
+    [
+        ("/feed.atom", 5),
+        ("/feed.atom?service=wechat&country=RU", 4),
+        ("/s/wechat/feed.atom", 4),
+        ("/c/ru/feed.atom", 5),
+        ("/c/FR/feed.atom", 0),
+    ],
+)
+async def test_feeds_tell_changes_of_state_alone(told: Site, path: str, titles: int) -> None:
+    async with client(told) as web:
+        answer = await web.get(path)
+        assert answer.content_type == "application/atom+xml"
+        root = ET.fromstring(await answer.read())
+    assert root.tag == f"{ATOM}feed"
+    for name in ("title", "id", "updated"):
+        assert root.findtext(f"{ATOM}{name}")
+    entries = root.findall(f"{ATOM}entry")
+    assert len(entries) == titles
+    ids = [entry.findtext(f"{ATOM}id") for entry in entries]
+    assert len(set(ids)) == titles
+    for entry in entries:
+        assert entry.findtext(f"{ATOM}updated")
+        assert entry.findtext(f"{ATOM}summary")
+        link = entry.find(f"{ATOM}link")
+        assert link is not None
+        assert link.get("href", "").startswith("https://reach.example/e/")
+        kinds = {category.get("term") for category in entry.findall(f"{ATOM}category")}
+        assert kinds & {"likely", "confirmed", "closed", "retracted"}
+    assert not any(world.SINGLE in str(id) for id in ids)
+
+
+async def test_unknown_feeds_are_not_found(web: Client) -> None:
+    assert (await web.get("/s/nothing/feed.atom")).status == 404
+    assert (await web.get("/feed.atom?service=nothing")).status == 404
