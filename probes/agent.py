@@ -223,9 +223,11 @@ class Agent:
     async def _wait_while_held(self) -> None:
         if not self._held():
             return
-        self._log("paused")
-        self._set(paused=True, next_round_ms=0)
-        while self._held():  # noqa: ASYNC110 (another process lets it go on)
+        volunteer = state_directory.paused(self._config.directory)
+        self._log("paused", by="the volunteer" if volunteer else "the metered connection")
+        self._set(next_round_ms=0)
+        while self._held():
+            self._set(paused=state_directory.paused(self._config.directory))
             await asyncio.sleep(PAUSED_SECONDS)
         self._set(paused=False, resumed_ms=self._setup.network.wall_ms())
         self._log("resumed")

@@ -145,7 +145,7 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000
     since = max(status.measured_ms, status.started_ms, status.resumed_ms)
-    if now_ms - since > longest and not status.paused:
+    if now_ms - since > longest and not status.paused and not status.metered:
         return "no round for a long time: see its log, and start it again"
     return ""
 

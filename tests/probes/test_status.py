@@ -50,6 +50,7 @@ def test_a_revoked_probe_is_told_from_one_that_is_new() -> None:
 def test_a_paused_probe_is_not_ill() -> None:
     old = {"measured_ms": NOW - 2_000_000, "started_ms": NOW - 9_000_000}
     assert problem(probe_status(**old, paused=True), NOW) == ""
+    assert problem(probe_status(**old, metered=True), NOW) == ""
     assert problem(probe_status(**old, resumed_ms=NOW - 1000), NOW) == ""
 
 
