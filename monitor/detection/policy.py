@@ -150,6 +150,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A liveness host fails beside the target when it failed beside this share of a vantage's
     failures, or all of them together as often as twice this share, and does so at half of the
     owners that agree."""
+    others_usual_per_mille: int = 150
+    """A liveness host that a vantage misses more often while it reaches the target says nothing
+    when it fails: it is blocked there, too, or unreliable."""
     elsewhere_per_mille: int = 300
     """Above this share of other networks, and of the owners of vantages there, failing, the service
     is down, not blocked."""

@@ -27,20 +27,21 @@ SEVERAL = "*"
 """Stands for different hosts that fail, now this one and now that."""
 _MEMORY = 32
 """Rounds over which it is learnt which hosts usually fail."""
-_NONE: dict[str, int] = {}
+_FORGOTTEN = 4
+"""Per mille that fade each round: a single failure is forgotten after eight rounds."""
 
 
-def learnt(member: Member | None, fact: Fact) -> dict[str, int]:
-    """Per mille of the rounds in which the vantage reached the target and not a host, by host,
-    after this fact."""
-    usual = _NONE if member is None else member.usual
-    failed = fact.others_failed
-    if not (usual or failed) or fact.verdict.state is not State.OK:
+def learnt(usual: dict[str, int], fact: Fact) -> dict[str, int]:
+    """About how many per mille of the rounds in which a vantage reached the target it did not reach
+    a host, by host, after this fact."""
+    if fact.verdict.state is not State.OK:
         return usual
     kept = {
-        host: faded for host, rate in usual.items() if (faded := rate - rate // _MEMORY - 1) > 0
+        host: faded
+        for host, rate in usual.items()
+        if (faded := rate - rate // _MEMORY - _FORGOTTEN) > 0
     }
-    for host in failed:
+    for host in fact.others_failed:
         kept[host] = kept.get(host, 0) + 1000 // _MEMORY
     return kept
 
@@ -51,7 +52,9 @@ def unusual(member: Member, fact: Fact, policy: Policy) -> tuple[str, ...]:
     if not fact.others_failed:
         return too_few
     return too_few + tuple(
-        host for host in fact.others_failed if member.usual.get(host, 0) <= policy.chronic_per_mille
+        host
+        for host in fact.others_failed
+        if member.usual.get(host, 0) <= policy.others_usual_per_mille
     )
 
 

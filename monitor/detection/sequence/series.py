@@ -83,6 +83,7 @@ def record(network: TargetNetwork, fact: Fact) -> None:
     """Record the vantage and its latest outcome."""
     probe = probe_of(fact)
     known = network.members.get(probe)
+    usual = {} if known is None else known.usual
     network.members[probe] = Member(
         owner=fact.owner if fact.source == OWN_SOURCE else fact.source,
         enrolled=fact.enrolled,
@@ -91,7 +92,7 @@ def record(network: TargetNetwork, fact: Fact) -> None:
         outcome=gates.outcome(fact),
         failed_at=known.failed_at if known else 0,
         failed_depth=known.failed_depth if known else -1,
-        usual=others.learnt(known, fact),
+        usual=others.learnt(usual, fact) if usual or fact.others_failed else usual,
     )
 
 

@@ -160,18 +160,18 @@ def test_what_is_confirmed_stays_when_other_hosts_begin_to_fail() -> None:
 def test_what_usually_fails_is_learnt_and_forgotten_and_nothing_else_takes_memory() -> None:
     (who,) = vantages(1)
     well = fact(who, START, ok())
-    assert others.learnt(None, well) == {}
+    assert others.learnt({}, well) == {}
     ill = replace(well, others_failed=("host-0",))
     world = play(World([who]), 1, ok(), none)
     (network,) = world.state.networks.values()
     member = network.members[who.probe]
     for number in range(300):
-        member.usual = others.learnt(member, ill if number < 40 else well)
+        member.usual = others.learnt(member.usual, ill if number < 40 else well)
         if number == 39:
-            assert member.usual["host-0"] > POLICY.chronic_per_mille
+            assert member.usual["host-0"] > POLICY.others_usual_per_mille
             assert not others.unusual(member, replace(ill, verdict=blocked()), POLICY)
     assert member.usual == {}
-    assert others.learnt(member, replace(ill, verdict=blocked())) == {}
+    assert others.learnt({}, replace(ill, verdict=blocked())) == {}
     assert others.unusual(member, replace(ill, verdict=blocked()), POLICY) == ("host-0",)
 
 
