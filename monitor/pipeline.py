@@ -147,9 +147,9 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
         def families() -> Iterable[Metric]:
             requested = None if publishers.retests is None else publishers.retests.requested
             name = f"{shard.index}/{shard.count}"
-            return process.detector_families(detector.leads, name, lag, requested)
+            return process.detector_families(detector.leads, name, lag, requested, detector.backlog)
 
-        app = process.make_app(families, lambda: ())
+        app = process.make_app(families, lambda: (), lambda: detector.backlog.lines())
         async with _serving("--metrics", app, given.metrics), asyncio.TaskGroup() as group:
             running = publishers.start(group, *broker)
             await detector.run(stop)
@@ -267,6 +267,7 @@ async def everything(
             explanations = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
             publishers = _Publishers(given, database, policy)
             retests = publishers.retests
+            detector = publishers.detector(fingerprints, lags.detection.observe)
             site = Site(
                 database=database,
                 policy=policy,
@@ -283,6 +284,7 @@ async def everything(
                 explanations=explanations,
                 cache_seconds=CACHE_SECONDS / policy.pace,
                 retests_requested=None if retests is None else retests.counts,
+                backlog=lambda: detector.backlog,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.
@@ -299,7 +301,6 @@ async def everything(
                     known_targets=_target_ids(catalogue),
                 )
                 group.create_task(collecting)
-                detector = publishers.detector(fingerprints, lags.detection.observe)
                 group.create_task(detector.run(stop))
                 background = publishers.start(group, *own)
                 background.append(group.create_task(explanations.run()))

@@ -138,7 +138,8 @@ async def _fold_again(
         rounds = sorted({one.measurement.round for one in mine if one.measurement.round <= ends})
         await asyncio.to_thread(folding.fold, rounds, [*mine, *live])
         return _shortened(event, recorder.series_rounds, policy, most)
-    rounds = [r for r, _ in await source.facts.rounds(start.round, event.service) if r <= ends]
+    there = await source.facts.rounds(start.round, event.service)
+    rounds = [one.round for one in there if one.round <= ends]
     if not rounds:
         raise NotExplainableError(f"{event.id}: its measurements are no longer kept")
     window = policy.ms(policy.control_window_seconds)

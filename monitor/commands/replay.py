@@ -128,7 +128,7 @@ async def fold_store(
     facts = await with_archive(database, archive)
     for service in services:
         there = await facts.rounds(-1, service)
-        rounds[service] = [round for round, _ in there if round <= until]
+        rounds[service] = [one.round for one in there if one.round <= until]
     foldings = {
         service: Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         for service in services

@@ -27,10 +27,11 @@ from monitor.detector import transitions
 from monitor.detector.retest_publisher import RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
+from monitor.metrics.lags import Backlog
 from monitor.store.database import Database
 from monitor.store.reading.events import published_transitions
 from monitor.store.reading.progress import list_services, pruned_before
-from monitor.store.records import Conclusions, StoreUnavailableError
+from monitor.store.records import Conclusions, StoredRound, StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class _Progress:
     state: ServiceState
     late: int | None = None
     """Earliest folded round for which facts have arrived since."""
+    waiting: dict[int, StoredRound] = field(default_factory=dict)
+    """Rounds that are over and not folded yet."""
     next_check: int = 0
     """When its open rounds must be checked again, whatever arrives."""
     has_arrivals: bool = True
@@ -123,6 +126,19 @@ class Detector:
     def leads(self) -> bool:
         """Whether this process does the work of its part, and does not stand by."""
         return self._services is not None
+
+    @property
+    def backlog(self) -> Backlog:
+        """What is over and not concluded yet."""
+        services = () if self._services is None else tuple(self._services.values())
+        rounds = [one for progress in services for one in progress.waiting.values()]
+        ends = [one.round + one.interval for one in rounds]
+        ends += [progress.late for progress in services if progress.late is not None]
+        return Backlog(
+            measurements=sum(one.measurements for one in rounds),
+            seconds=max(0, self.clock() - min(ends)) / 1000 if ends else 0.0,
+            damaged_batches=len(self.database.facts.damaged),
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Detect until `stop` is set. Waits while the store is unavailable."""
@@ -239,10 +255,40 @@ class Detector:
             log.warning("%s; all measurements are processed again from the start", error)
             await conclusions.clear(None if self.shard == ALL else names)
             loaded = {service: _Progress(initial(service)) for service in names}
-        self._cursor = self._read = await conclusions.cursor()
+        self._cursor = await conclusions.cursor()
+        await self._resume(loaded)
         since = self._recent() - self.policy.ms(REMEMBERED_SECONDS)
         self._reports.add(await self.database.facts.arrived(since))
         return loaded
+
+    async def _resume(self, services: Mapping[str, _Progress]) -> None:
+        """Go on where the states were saved, each with what it had read by then: a detector that
+        stops in a backlog does not begin it again."""
+        complete = await self.database.conclusions.complete()
+        read: dict[str, int] = {}
+        for service, progress in services.items():
+            arrival, progress.late = complete.get(service, (0, None))
+            read[service] = max(arrival, self._cursor)
+        begun = {service for service, progress in services.items() if progress.state.round >= 0}
+        self._read = max((read[service] for service in begun), default=self._cursor)
+        for after in sorted({read[service] for service in begun} - {self._read}):
+            behind = {service: services[service] for service in begun if read[service] == after}
+            self._note_late(behind, await self.database.facts.earliest(after, self._read))
+
+    def _note_late(
+        self, services: Mapping[str, _Progress], earliest: Iterable[tuple[str, int]]
+    ) -> None:
+        """Note for which services (of those given) measurements of these rounds have arrived."""
+        for target, round in earliest:
+            name = target.partition("/")[0]
+            if name == LIVENESS:
+                reached: Iterable[_Progress] = services.values()
+            else:
+                reached = [services[name]] if name in services else []
+            for progress in reached:
+                progress.has_arrivals = True
+                if round <= progress.state.round:
+                    progress.late = round if progress.late is None else min(progress.late, round)
 
     def _recent(self) -> int:
         """First round that matters for who has delivered: older ones wait for nobody."""
@@ -255,18 +301,11 @@ class Detector:
         news = await self.database.facts.news(self._read, recent)
         self._reports.forget(recent)
         self._reports.add(news.recent)
-        for target, round in news.earliest:
+        for target, _ in news.earliest:
             name = target.partition("/")[0]
-            if name == LIVENESS:
-                reached: Iterable[_Progress] = services.values()
-            elif self.shard.has(name):
-                reached = [services.setdefault(name, _Progress(initial(name)))]
-            else:
-                continue
-            for progress in reached:
-                progress.has_arrivals = True
-                if round <= progress.state.round:
-                    progress.late = round if progress.late is None else min(progress.late, round)
+            if name != LIVENESS and name not in services and self.shard.has(name):
+                services[name] = _Progress(initial(name))
+        self._note_late(services, news.earliest)
         self._read = news.last
 
     async def _refold(self, service: str, progress: _Progress, late: int) -> bool:
@@ -288,7 +327,7 @@ class Detector:
             )
             return False
         last = progress.state.round
-        rounds = [r for r, _ in await self.database.facts.rounds(start.round, service)]
+        rounds = [one.round for one in await self.database.facts.rounds(start.round, service)]
         folding = Folding(start, self.policy, fingerprints=self.fingerprints)
         # Events that were open then may have changed since: they are saved as they were then.
         folding.events = {each.event.id: each.event for each in start.open_events.values()}
@@ -324,9 +363,10 @@ class Detector:
         ends: dict[str, dict[int, int]] = {}
         for service, progress in checked.items():
             waiting = await self.database.facts.rounds(progress.state.round, service)
-            ends[service] = {round: round + interval for round, interval in waiting}
+            ends[service] = {one.round: one.round + one.interval for one in waiting}
             over = self._closed_rounds(service, progress, waiting)
-            opened[service] = [round for round, _ in waiting[len(over) :]]
+            opened[service] = [one.round for one in waiting[len(over) :]]
+            progress.waiting = {one.round: one for one in waiting[: len(over)]}
             progress.has_arrivals = False
             if over:
                 closed[service] = over
@@ -400,12 +440,12 @@ class Detector:
                 await self.on_retest(due)
 
     def _closed_rounds(
-        self, service: str, progress: _Progress, waiting: Sequence[tuple[int, int]]
+        self, service: str, progress: _Progress, waiting: Sequence[StoredRound]
     ) -> list[int]:
         """The waiting rounds up to the first that is not over; sets when to check again."""
         closed: list[int] = []
         progress.next_check = 2**63
-        for round, interval in waiting:
+        for round, interval, _ in waiting:
             until = deadline(round, interval, self.policy)
             if self.clock() < until and not self._reports.delivered(service, round):
                 progress.next_check = until
@@ -449,6 +489,8 @@ class Detector:
                     service=service,
                     round=folding.state.round,
                     state=raw,
+                    arrival=self._read,
+                    late=services[service].late,
                     checkpoints=tuple(folding.checkpoints),
                     refolded_after=refolded_after,
                     events=tuple(folding.events.values()),
@@ -460,6 +502,8 @@ class Detector:
         for one, (service, folding) in zip(saved, foldings.items(), strict=True):
             progress = services[service]
             progress.state = folding.state
+            for round in [each for each in progress.waiting if each <= one.round]:
+                del progress.waiting[round]
             if refolded_after is not None:
                 progress.recent = deque(
                     (each for each in progress.recent if each[0] <= refolded_after),

@@ -40,7 +40,7 @@ from monitor.store.reading.days import (
     stream_day,
 )
 from monitor.store.reading.measurements import stream_measurements
-from monitor.store.records import Filter
+from monitor.store.records import Filter, StoredRound
 from monitor.web.api.forms import verdict_form
 from probes.wire.measurement import Role
 
@@ -273,21 +273,21 @@ class ArchivedFacts:
         """Rounds before `dropped` are read from the archive, where it has their day."""
         self._facts, self._archive = facts, archive
         self.days = sorted(day for day in archive.days() if (day + 1) * DAY_MS <= dropped)
-        self._index: dict[int, list[tuple[str, int, int]]] = {}
+        self._index: dict[int, list[tuple[str, StoredRound]]] = {}
 
-    async def rounds(self, after: int, service: str | None = None) -> Sequence[tuple[int, int]]:
+    async def rounds(self, after: int, service: str | None = None) -> Sequence[StoredRound]:
         """As `FactStore.rounds`."""
-        found = dict(await self._facts.rounds(after, service))
+        found = {one.round: one for one in await self._facts.rounds(after, service)}
         for day in self.days:
-            for name, at, interval in self._rounds_of(day):
-                if at > after and service in (None, name):
-                    found[at] = max(interval, found.get(at, 0))
-        return sorted(found.items())
+            for name, one in self._rounds_of(day):
+                if one.round > after and service in (None, name):
+                    found[one.round] = _together(one, found.get(one.round))
+        return [found[at] for at in sorted(found)]
 
-    def _rounds_of(self, day: int) -> list[tuple[str, int, int]]:
-        """(service, round, longest interval) of a day."""
+    def _rounds_of(self, day: int) -> list[tuple[str, StoredRound]]:
+        """Each round of a day, by service."""
         if day not in self._index:
-            longest: dict[tuple[str, int], int] = {}
+            rounds: dict[tuple[str, int], StoredRound] = {}
             for part in self._archive._parts(day, ["service", "round", "interval_ms"]):
                 for service, at, interval in zip(
                     part.column("service"),
@@ -296,8 +296,8 @@ class ArchivedFacts:
                     strict=True,
                 ):
                     key = service, at
-                    longest[key] = max(interval, longest.get(key, 0))
-            self._index[day] = [(*key, interval) for key, interval in longest.items()]
+                    rounds[key] = _together(StoredRound(at, interval, 1), rounds.get(key))
+            self._index[day] = [(service, one) for (service, _), one in rounds.items()]
         return self._index[day]
 
     async def lines(
@@ -314,6 +314,13 @@ class ArchivedFacts:
             async with contextlib.aclosing(self._facts.lines(first, last, services, role)) as found:
                 async for stored in found:
                     yield stored
+
+
+def _together(one: StoredRound, other: StoredRound | None) -> StoredRound:
+    if other is None:
+        return one
+    longest = max(one.interval, other.interval)
+    return StoredRound(one.round, longest, one.measurements + other.measurements)
 
 
 def _gaps(first: int, last: int, days: Collection[int]) -> Iterator[tuple[int, int]]:

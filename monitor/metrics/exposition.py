@@ -27,7 +27,7 @@ from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
-from monitor.metrics.lags import Histogram, Lags
+from monitor.metrics.lags import Backlog, Histogram, Lags
 
 TIER_CONFIDENCE = {Tier.CONFIRMED: 0.5, Tier.LIKELY: 0.5, Tier.UNCONFIRMED: 0.1}
 """Used where there is no calibrated probability (imports, which are likely at most); too low to
@@ -56,6 +56,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     last_received: int | None = None
     retests: int | None = None
     """Targets of requested retests; None in a process without detector."""
+    backlog: Backlog | None = None
+    """How far the detector is behind; None in a process without detector."""
     last_concluded: int | None = None
     """The newest judged round."""
 
@@ -131,6 +133,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     yield histogram(families.DETECTION_LAG, lags.detection)
     asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
     yield family(families.RETESTS, asked)
+    yield from backlog_families(snapshot.backlog)
     yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
     yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
     yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
@@ -196,6 +199,16 @@ def _events(snapshot: Snapshot) -> Iterable[Metric]:
             for event, transition in snapshot.ended
         ),
     )
+
+
+def backlog_families(backlog: Backlog | None) -> Iterable[Metric]:
+    """How far a detector is behind; without a detector the families have no sample."""
+    for one, value in (
+        (families.BACKLOG_MEASUREMENTS, backlog and backlog.measurements),
+        (families.BACKLOG_SECONDS, backlog and backlog.seconds),
+        (families.DAMAGED_BATCHES, backlog and backlog.damaged_batches),
+    ):
+        yield family(one, [] if backlog is None else [((), float(value or 0))])
 
 
 def _timestamp(at: int | None) -> list[tuple[tuple[str, ...], float]]:

@@ -131,6 +131,22 @@ LAST_CONCLUDED = MetricFamily(
     "gauge",
     "The newest round that the detector has judged, Unix time.",
 )
+BACKLOG_MEASUREMENTS = MetricFamily(
+    "reachwatch_detector_backlog_measurements",
+    "gauge",
+    "Measurements of rounds that are over and that the detector has not judged yet.",
+)
+BACKLOG_SECONDS = MetricFamily(
+    "reachwatch_detector_backlog_seconds",
+    "gauge",
+    "How long ago the oldest round ended that the detector has yet to judge, or to judge again "
+    "for late measurements; 0 when there is none.",
+)
+DAMAGED_BATCHES = MetricFamily(
+    "reachwatch_detector_damaged_batches_total",
+    "counter",
+    "Stored batches that the detector could not unpack and left out.",
+)
 BUILD = MetricFamily(
     "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
 )
@@ -156,6 +172,9 @@ ALL: tuple[MetricFamily, ...] = (
     RETESTS,
     LAST_RECEIVED,
     LAST_CONCLUDED,
+    BACKLOG_MEASUREMENTS,
+    BACKLOG_SECONDS,
+    DAMAGED_BATCHES,
     BUILD,
 )
 TRANSITIONS = ("opened", "confirmed", "closed", "retracted")

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
+from typing import NamedTuple
 
 BUCKETS_SECONDS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 86400.0)
 
@@ -29,6 +31,28 @@ class Histogram:
             total += count
             rows.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
         return rows
+
+
+class Backlog(NamedTuple):
+    """How far a detector is behind."""
+
+    measurements: int
+    """Of rounds that are over and not judged yet. Measurements that came after their round was
+    judged are not counted."""
+    seconds: float
+    """Since the oldest of these rounds ended, or since the oldest round began that is to be judged
+    again for late measurements; 0 when there is none."""
+    damaged_batches: int
+    """Stored batches that could not be unpacked and were left out."""
+
+    def lines(self) -> Sequence[str]:
+        """In words, for `/healthz`; nothing when there is no backlog."""
+        if not self.seconds:
+            return ()
+        return (
+            f"detector: {self.measurements} measurements are yet to be judged, "
+            f"the oldest of {self.seconds:.0f} s ago",
+        )
 
 
 class Lags:

@@ -16,9 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from monitor.collector.counters import Counters
-from monitor.metrics.exposition import FamilyCollector, family, histogram
-from monitor.metrics.families import DETECTION_LAG, INGEST_LAG, MetricFamily
-from monitor.metrics.lags import Histogram
+from monitor.metrics.exposition import FamilyCollector, backlog_families, family, histogram
+from monitor.metrics.families import (
+    DETECTION_LAG,
+    INGEST_LAG,
+    MetricFamily,
+)
+from monitor.metrics.lags import Backlog, Histogram
 
 COLLECTED = MetricFamily(
     "reachwatch_collector_measurements_total",
@@ -109,19 +113,22 @@ def collector_families(counters: Counters) -> Iterable[Metric]:
 
 
 def detector_families(
-    leads: bool, shard: str, lag: Histogram, retests: int | None
+    leads: bool, shard: str, lag: Histogram, retests: int | None, backlog: Backlog
 ) -> Iterable[Metric]:
     """The metrics of a detector; `retests` is None when it asks for none."""
+    yield from backlog_families(backlog)
     yield family(LEADER, [((shard,), float(leads))])
     yield family(RETESTS, [] if retests is None else [((), retests)])
     yield histogram(DETECTION_LAG, lag)
 
 
 def make_app(
-    build: Callable[[], Iterable[Metric]], unready: Callable[[], Sequence[str]]
+    build: Callable[[], Iterable[Metric]],
+    unready: Callable[[], Sequence[str]],
+    progress: Callable[[], Sequence[str]] = tuple,
 ) -> web.Application:
     """The application of a process: `build` makes its metrics, `unready` says why it does not
-    work at the moment."""
+    work at the moment, `progress` what it is doing (lines of `/healthz` after the first)."""
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder("")
@@ -130,7 +137,7 @@ def make_app(
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     async def healthz(request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        return web.Response(text="".join(f"{line}\n" for line in ("ok", *progress())))
 
     async def readyz(request: web.Request) -> web.Response:
         reasons = unready()

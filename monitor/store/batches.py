@@ -6,8 +6,9 @@ A batch is decompressed once for all of its lines that are asked for.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 
 import msgspec
@@ -15,12 +16,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.days import DAY_MS, day_of
-from monitor.store.records import Admitted, AdmittedBatch
+from monitor.store.records import Admitted, AdmittedBatch, StoreUnavailableError
 from monitor.store.statements import chunks
 from monitor.store.tables import batch, measurement
 from probes.wire.bounds import MAX_BATCH_BYTES, MAX_BATCH_LINES
 from probes.wire.codec import BatchHeader, WireError, decode_batch, encode_batch, envelope_of
 
+LOG = logging.getLogger("reachwatch.store")
 LEVEL = 3
 """Of batches that are made here: a third of the time of level 9 for a tenth more bytes."""
 READ_AT_ONCE = 16
@@ -32,12 +34,37 @@ FIRST_ARRIVAL = measurement.c.arrival - measurement.c.place
 """The key of the batch of a row of `measurement`."""
 
 
-def lines_of(payload: bytes) -> tuple[bytes, ...]:
-    """The lines of a stored batch, by place. Raises ValueError when it is damaged."""
+class DamagedBatchError(StoreUnavailableError):
+    """A stored batch cannot be unpacked; the text names it."""
+
+
+OnDamage = Callable[[int, DamagedBatchError], None]
+"""Gets the `first_arrival` of a damaged batch."""
+
+
+def lines_of(payload: bytes, first_arrival: int, least: int = 0) -> tuple[bytes, ...]:
+    """The lines of a stored batch, by place. Raises DamagedBatchError, also when there are fewer
+    than `least`."""
     try:
-        return decode_batch(payload).lines
+        lines = decode_batch(payload).lines
+        if len(lines) >= least:
+            return lines
+        reason = f"it has {len(lines)} lines"
     except WireError as error:
-        raise ValueError(f"stored batch: {error}") from None
+        reason = str(error)
+    raise DamagedBatchError(
+        f"the batch of measurements from number {first_arrival} on is damaged: {reason}"
+    )
+
+
+def refuse(first: int, damage: DamagedBatchError) -> None:
+    """An OnDamage that ends the reading."""
+    raise damage
+
+
+def skip(first: int, damage: DamagedBatchError) -> None:
+    """An OnDamage that leaves the batch out and logs it."""
+    LOG.error("%s; it is left out", damage)
 
 
 class BatchLines(msgspec.Struct, frozen=True):
@@ -53,17 +80,26 @@ async def read_lines(
     connection: AsyncConnection,
     wanted: Iterable[tuple[int, int]],
     rounds: tuple[int, int] | None = None,
-) -> AsyncIterator[BatchLines]:
-    """Lines as sent of (first arrival of the batch, arrival) pairs, batch by batch. Lines of a
-    batch that was pruned meanwhile are missing. `rounds` are the first and the last round of all
-    of them, where they are known: then PostgreSQL looks into the partitions of their days alone."""
+    on_damage: OnDamage = refuse,
+) -> AsyncIterator[Sequence[BatchLines]]:
+    """Lines as sent of (first arrival of the batch, arrival) pairs, some batches at a time. Lines
+    of a batch that was pruned meanwhile are missing, and of a damaged one if `on_damage` returns.
+    `rounds` are the first and the last round of all of them, where they are known: then PostgreSQL
+    looks into the partitions of their days alone. Raises DamagedBatchError."""
     arrivals: defaultdict[int, list[int]] = defaultdict(list)
     for first, arrival in wanted:
         arrivals[first].append(arrival)
     for some in chunks(sorted(arrivals), READ_AT_ONCE):
+        read: list[BatchLines] = []
         for first, received, body in sorted(await _bodies(connection, some, rounds)):
-            lines = lines_of(body)
-            yield BatchLines(received, [(each, lines[each - first]) for each in arrivals[first]])
+            try:
+                lines = lines_of(body, first, max(arrivals[first]) - first + 1)
+                found = [(each, lines[each - first]) for each in arrivals[first]]
+            except DamagedBatchError as error:
+                on_damage(first, error)
+            else:
+                read.append(BatchLines(received, found))
+        yield read
 
 
 async def _bodies(
@@ -89,10 +125,12 @@ async def all_lines(
     wanted: Iterable[tuple[int, int]],
     rounds: tuple[int, int] | None = None,
 ) -> dict[int, bytes]:
-    """Line by arrival number of all pairs; as `read_lines`, for a few."""
+    """Line by arrival number of all pairs; as `read_lines`, for a few. Damaged batches are left
+    out."""
     return {
         arrival: line
-        async for some in read_lines(connection, wanted, rounds)
+        async for batches in read_lines(connection, wanted, rounds, skip)
+        for some in batches
         for arrival, line in some.lines
     }
 

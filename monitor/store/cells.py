@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Fact, Verdict
+from monitor.detection.model import Fact, Layer, State, Technique, Verdict
 from monitor.store import service_hours, statements, verdicts
 from monitor.store.days import has_id
 from monitor.store.tables import cell, measurement, vantage, verdict
@@ -39,13 +39,13 @@ _forget_place = sa.text(
 class _Count:
     """Verdicts of one place and hour with one state and rule."""
 
-    layer: str | None
-    technique: str | None
+    layer: Layer | None
+    technique: Technique | None
     n: int = 0
     probes: set[str] = field(default_factory=set)
 
 
-_Counts = dict[tuple[str, str], _Count]
+_Counts = dict[tuple[State, str], _Count]
 """By (state, rule)."""
 _Hour = dict[Place, _Counts]
 
@@ -120,13 +120,17 @@ async def save_verdicts(
         before, hours[hour] = hours[hour], await _count(connection, service, hour, counts.vantages)
         gone += [(hour, place) for place in before if before[place] != hours[hour].get(place)]
         written += [(hour, p, here) for p, here in hours[hour].items() if before.get(p) != here]
-    touched: dict[tuple[int, Place], _Counts] = {}
+    touched: dict[int, set[Place]] = {hour: set() for hour in hours.keys() - again}
     for fact in facts:
-        if (hour := hour_of(fact.round)) not in again:
+        if (hour := hour_of(fact.round)) in touched:
             place = fact.target, fact.country, fact.asn
-            here = touched[hour, place] = hours[hour].setdefault(place, {})
+            touched[hour].add(place)
+            if (here := hours[hour].get(place)) is None:
+                here = hours[hour][place] = {}
             _add(here, fact.verdict, fact.probe)
-    written += [(hour, place, here) for (hour, place), here in touched.items()]
+    written += [
+        (hour, place, hours[hour][place]) for hour, places in touched.items() for place in places
+    ]
     await _write(
         connection,
         [(hour, place) for hour, place in gone if hour >= pruned],
@@ -154,17 +158,17 @@ async def _write(
             "target": target,
             "country": country,
             "asn": asn,
-            "state": state,
+            "state": state.value,
             "rule": rule,
-            "layer": one.layer,
-            "technique": one.technique,
+            "layer": one.layer.value if one.layer else None,
+            "technique": one.technique.value if one.technique else None,
             "n": one.n,
             "vantages": len(one.probes),
             "all_vantages": probes,
             "hours": 1,
         }
         for hour, (target, country, asn), here in written
-        for probes in (len(set().union(*(one.probes for one in here.values()))),)
+        for probes in (_probes(here),)
         for (state, rule), one in here.items()
     ]
     if rows:
@@ -173,21 +177,24 @@ async def _write(
     await service_hours.sum_up(connection, places | {(hour, *place) for hour, place, _ in written})
 
 
+def _probes(here: _Counts) -> int:
+    """How many probes have a verdict."""
+    some = [one.probes for one in here.values()]
+    return len(some[0] if len(some) == 1 else set().union(*some))
+
+
 def _add(here: _Counts, said: Verdict, probe: str) -> None:
-    layer = said.layer.value if said.layer else None
-    technique = said.technique.value if said.technique else None
-    key = said.state.value, said.rule
+    key = said.state, said.rule
     if (one := here.get(key)) is None:
-        one = here[key] = _Count(layer, technique)
+        one = here[key] = _Count(said.layer, said.technique)
     else:
-        one.layer = _least(one.layer, layer)
-        one.technique = _least(one.technique, technique)
+        # Verdicts with one rule may differ in these: the least is shown, in whatever order.
+        if said.layer is not one.layer:
+            one.layer = min(filter(None, (one.layer, said.layer)))
+        if said.technique is not one.technique:
+            one.technique = min(filter(None, (one.technique, said.technique)))
     one.n += 1
     one.probes.add(probe)
-
-
-def _least(one: str | None, other: str | None) -> str | None:
-    return min((each for each in (one, other) if each is not None), default=None)
 
 
 async def _count(

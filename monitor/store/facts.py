@@ -19,11 +19,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
 from monitor.store import merge, quarantine
-from monitor.store.batches import FIRST_ARRIVAL, batches_of, lines_of, read_lines
+from monitor.store.batches import (
+    FIRST_ARRIVAL,
+    DamagedBatchError,
+    OnDamage,
+    batches_of,
+    lines_of,
+    read_lines,
+    refuse,
+    skip,
+)
 from monitor.store.days import PRUNED, add_to_days, day_of, has_id
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.partitions import Partitions
-from monitor.store.records import Added, Admitted, AdmittedBatch, Arrived, News, Quarantined
+from monitor.store.records import (
+    Added,
+    Admitted,
+    AdmittedBatch,
+    Arrived,
+    News,
+    Quarantined,
+    StoredRound,
+)
 from monitor.store.statements import chunks, cursor_value
 from monitor.store.tables import batch, measurement, target, vantage
 from probes.wire.codec import WireError, decode
@@ -60,6 +77,8 @@ class FactStore:
         self._numbers: dict[merge.DimensionKey, int] = {}
         """Numbers of vantages and targets that are committed."""
         self._partitions = Partitions()
+        self.damaged: set[int] = set()
+        """First arrival numbers of batches that `lines` and `facts` found damaged and left out."""
 
     async def add(self, admitted: Sequence[Admitted], quarantined: Sequence[Quarantined]) -> Added:
         """Store measurements that arrived without a batch; the rest is as in `add_batches`."""
@@ -129,20 +148,17 @@ class FactStore:
         async with reading(self._engines) as connection:
             newest = (await connection.execute(sa.select(sa.func.max(m.arrival)))).scalar() or 0
             new = sa.and_(m.arrival > after, m.arrival <= newest)
-            rounds = (
-                sa.select(m.target, sa.func.min(m.round).label("round"))
-                .where(new)
-                .group_by(m.target)
-                .subquery()
-            )
-            earliest = sa.select(target.c.id, rounds.c.round).join(
-                rounds, rounds.c.target == target.c.number
-            )
             return News(
                 last=max(after, newest),
-                earliest=tuple((t, r) for t, r in await connection.execute(earliest)),
+                earliest=await _earliest(connection, new),
                 recent=await _arrived(connection, recent_round, new),
             )
+
+    async def earliest(self, after: int, until: int) -> tuple[tuple[str, int], ...]:
+        """(target, earliest round) of what arrived after a number and up to another."""
+        m = measurement.c
+        async with reading(self._engines) as connection:
+            return await _earliest(connection, sa.and_(m.arrival > after, m.arrival <= until))
 
     async def arrived(self, first_round: int) -> Sequence[Arrived]:
         """All measurements of rounds from one on."""
@@ -154,33 +170,47 @@ class FactStore:
     ) -> AsyncGenerator[Sequence[StoredLine], None]:
         """Lines as sent of rounds first..last (both included) of some services (`liveness` is one)
         and of one role: some at a time, in any order. Reading goes on while the caller works, so
-        that the lines of a large round are never in memory together. A caller that may stop before
-        the end closes the generator (`contextlib.aclosing`)."""
-        vantages = sa.select(vantage.c.number).where(vantage.c.role == role.value)
-        query = SELECT_STORED.where(
-            measurement.c.target.in_(
-                sa.select(target.c.number).where(target.c.service.in_(services))
-            ),
-            measurement.c.round.between(first_round, last_round),
-            measurement.c.vantage.in_(vantages),
+        that the lines of a large round are never in memory together. Damaged batches are left out
+        and noted. A caller that may stop before the end closes the generator
+        (`contextlib.aclosing`)."""
+        m, v = measurement.c, vantage.c
+        measured_by = sa.select(v.number, v.owner, v.enrolled, v.source).where(v.role == role.value)
+        query = sa.select(FIRST_ARRIVAL, m.arrival, m.vantage).where(
+            m.target.in_(sa.select(target.c.number).where(target.c.service.in_(services))),
+            m.round.between(first_round, last_round),
+            m.vantage.in_(sa.select(v.number).where(v.role == role.value)),
         )
         async with reading(self._engines) as connection:
-            rows = {row.arrival: row for row in await connection.execute(query)}
-            places = [(row.first_arrival, row.arrival) for row in rows.values()]
-            async for some in read_lines(connection, places, (first_round, last_round)):
-                yield [
-                    StoredLine(
-                        arrival=arrival,
-                        vantage=rows[arrival].vantage,
-                        line=line,
-                        owner=rows[arrival].owner,
-                        role=role,
-                        enrolled=rows[arrival].enrolled,
-                        source=rows[arrival].source,
-                        received=some.received,
-                    )
-                    for arrival, line in some.lines
-                ]
+            by_number = {row[0]: row[1:] for row in await connection.execute(measured_by)}
+            rows = (await connection.execute(query)).all()
+            numbers = {arrival: number for _, arrival, number in rows}
+            places = [(first, arrival) for first, arrival, _ in rows]
+            del rows
+            span = first_round, last_round
+            async for batches in read_lines(connection, places, span, self._note_damage):
+                lines: list[StoredLine] = []
+                for batch in batches:
+                    for arrival, line in batch.lines:
+                        number = numbers[arrival]
+                        owner, enrolled, source = by_number[number]
+                        lines.append(
+                            StoredLine(
+                                arrival=arrival,
+                                vantage=number,
+                                line=line,
+                                owner=owner,
+                                role=role,
+                                enrolled=enrolled,
+                                source=source,
+                                received=batch.received,
+                            )
+                        )
+                yield lines
+
+    def _note_damage(self, first: int, damage: DamagedBatchError) -> None:
+        if first not in self.damaged:
+            self.damaged.add(first)
+            skip(first, damage)
 
     async def facts(
         self, first_round: int, last_round: int, service: str | None = None
@@ -193,22 +223,23 @@ class FactStore:
         )
         async with reading(self._engines) as connection:
             rows = (await connection.execute(query)).all()
-            return sorted(await read_stored(connection, rows), key=_by_round)
+            return sorted(await read_stored(connection, rows, self._note_damage), key=_by_round)
 
-    async def rounds(self, after: int, service: str | None = None) -> Sequence[tuple[int, int]]:
-        """Distinct (round, longest interval in ms) greater than `after`, ascending; of one
-        service's own targets when a service is named."""
+    async def rounds(self, after: int, service: str | None = None) -> Sequence[StoredRound]:
+        """Distinct rounds greater than `after`, ascending; of one service's own targets when a
+        service is named."""
         query = (
-            sa.select(measurement.c.round, sa.func.max(measurement.c.interval_ms))
+            sa.select(measurement.c.round, sa.func.max(measurement.c.interval_ms), sa.func.count())
             .where(measurement.c.target.in_(_targets(service)), measurement.c.round > after)
             .group_by(measurement.c.round)
             .order_by(measurement.c.round)
         )
         async with reading(self._engines) as connection:
-            return [(r, i) for r, i in await connection.execute(query)]
+            return [StoredRound(*row) for row in await connection.execute(query)]
 
     async def measurement(self, id: str) -> tuple[Stored, bytes] | None:
-        """One measurement and its line as sent; None also when the line cannot be decoded."""
+        """One measurement and its line as sent; None also when the line cannot be decoded. Raises
+        DamagedBatchError."""
         try:
             bytes.fromhex(id)
         except ValueError:
@@ -218,11 +249,26 @@ class FactStore:
             if (found := min(rows, key=attrgetter("arrival"), default=None)) is None:
                 return None
             places = [(found.first_arrival, found.arrival)]
-            async for some in read_lines(connection, places, (found.round, found.round)):
-                for _, line in some.lines:
-                    stored = stored_from(found, line, some.received)
-                    return None if stored is None else (stored, line)
+            async for batches in read_lines(connection, places, (found.round, found.round)):
+                for some in batches:
+                    for _, line in some.lines:
+                        stored = stored_from(found, line, some.received)
+                        return None if stored is None else (stored, line)
         return None
+
+
+async def _earliest(
+    connection: AsyncConnection, which: sa.ColumnElement[bool]
+) -> tuple[tuple[str, int], ...]:
+    m = measurement.c
+    rounds = (
+        sa.select(m.target, sa.func.min(m.round).label("round"))
+        .where(which)
+        .group_by(m.target)
+        .subquery()
+    )
+    query = sa.select(target.c.id, rounds.c.round).join(rounds, rounds.c.target == target.c.number)
+    return tuple((t, r) for t, r in await connection.execute(query))
 
 
 async def _arrived(
@@ -275,20 +321,23 @@ def stored_from(row: Any, line: bytes, received: int) -> Stored | None:
     )
 
 
-async def read_stored(connection: AsyncConnection, rows: Sequence[Any]) -> list[Stored]:
+async def read_stored(
+    connection: AsyncConnection, rows: Sequence[Any], on_damage: OnDamage = refuse
+) -> list[Stored]:
     """The measurements of rows of SELECT_STORED, in order of arrival; those that cannot be decoded
     are left out."""
     by_arrival = {row.arrival: row for row in rows}
+    places = ((row.first_arrival, row.arrival) for row in rows)
     stored: list[Stored] = []
     rounds = [row.round for row in rows]
     span = (min(rounds), max(rounds)) if rounds else None
-    places = [(row.first_arrival, row.arrival) for row in rows]
-    async for some in read_lines(connection, places, span):
-        for arrival, line in some.lines:
-            if (one := stored_from(by_arrival[arrival], line, some.received)) is not None:
-                stored.append(one)
-        # Decoding a batch takes some milliseconds; then other tasks (broker, pages) get a turn.
-        await asyncio.sleep(0)
+    async for batches in read_lines(connection, places, span, on_damage):
+        for some in batches:
+            for arrival, line in some.lines:
+                if (one := stored_from(by_arrival[arrival], line, some.received)) is not None:
+                    stored.append(one)
+            # Decoding a batch takes some milliseconds; then other tasks (broker, pages) get a turn.
+            await asyncio.sleep(0)
     return stored
 
 
@@ -309,10 +358,15 @@ async def _clashing(
     bodies = await _bodies(connection, {first for first, _ in known.values()})
     unpacked: dict[bytes, Sequence[bytes]] = {}
 
-    def line(payload: bytes, place: int) -> bytes:
+    def line(payload: bytes, place: int, first: int = 0) -> bytes | None:
+        """None of a damaged batch, in which nothing can be compared any more."""
         if payload not in unpacked:
-            unpacked[payload] = lines_of(payload)
-        return unpacked[payload][place]
+            try:
+                unpacked[payload] = lines_of(payload, first)
+            except DamagedBatchError as damage:
+                skip(first, damage)
+                unpacked[payload] = ()
+        return unpacked[payload][place] if place < len(unpacked[payload]) else None
 
     clashing = []
     for id, arrival in repeats:
@@ -322,18 +376,19 @@ async def _clashing(
             stored, there = bodies[first], before - first
         else:
             one, there = incoming.first_line(id)
-            stored = one.payload
+            first, stored = arrival, one.payload
         # A batch that is sent again is the same bytes: nothing needs to be decompressed.
-        if (stored, there) != (again.payload, place) and line(stored, there) != (
-            line(again.payload, place)
-        ):
+        if (stored, there) == (again.payload, place):
+            continue
+        sent, known_line = line(again.payload, place), line(stored, there, first)
+        if sent is not None and known_line not in (None, sent):
             probe = next(entry.probe for at, entry in again.entries if at == place)
             clashing.append(
                 Quarantined(
                     probe=probe,
                     reason=CONFLICT,
                     detail=f"id {id.hex()} is stored with other bytes",
-                    payload=line(again.payload, place),
+                    payload=sent,
                     received=again.received,
                 )
             )

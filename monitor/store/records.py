@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from monitor.detection.model import Event, Fact, Stored
@@ -76,6 +78,15 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     target: str
     round: int
     interval_ms: int
+
+
+class StoredRound(NamedTuple):
+    """A round of which there are measurements."""
+
+    round: int
+    interval: int
+    """The longest, Unix ms."""
+    measurements: int
 
 
 class News(msgspec.Struct, frozen=True, kw_only=True):

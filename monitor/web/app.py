@@ -72,7 +72,9 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 async def _healthz(request: web.Request) -> web.Response:
-    return web.Response(text="ok\n")
+    backlog = request.app[SITE].backlog
+    lines = ("ok", *(() if backlog is None else backlog().lines()))
+    return web.Response(text="".join(f"{line}\n" for line in lines))
 
 
 async def _readyz(request: web.Request) -> web.Response:

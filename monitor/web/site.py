@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from monitor.detection.policy import Policy
-from monitor.metrics.lags import Lags
+from monitor.metrics.lags import Backlog, Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
@@ -44,6 +44,8 @@ class Site:
     retests_requested: Callable[[], tuple[int, int]] | None = None
     """Number of retests that this process requested: since its start, and in the last hour. None in
     a process without detector."""
+    backlog: Callable[[], Backlog] | None = None
+    """How far the detector of this process is behind; None where there is none."""
     explanations: ExplanationCache | None = None
     """Explanations of events; None where events cannot be folded again."""
     cache_seconds: float = 0.0

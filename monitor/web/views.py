@@ -90,6 +90,7 @@ async def snapshot(site: Site) -> Snapshot:
         tallies=tallies,
         reasons=REASONS,
         retests=None if site.retests_requested is None else site.retests_requested()[0],
+        backlog=None if site.backlog is None else site.backlog(),
         last_received=last,
         last_concluded=concluded,
     )

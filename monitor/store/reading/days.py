@@ -102,8 +102,8 @@ async def _stream_round(
         said |= {arrival: verdict for arrival, _, verdict in judged.entries()}
     left = set(rows)
     places = [(row.first, row.arrival) for row in rows.values()]
-    async for some in read_lines(connection, places, (round, round)):
-        left.difference_update(arrival for arrival, _ in some.lines)
+    async for batches in read_lines(connection, places, (round, round)):
+        left.difference_update(arrival for some in batches for arrival, _ in some.lines)
         yield [
             DayMeasurement(
                 arrival=arrival,
@@ -124,6 +124,7 @@ async def _stream_round(
                 line=line,
                 verdict=said.get(arrival),
             )
+            for some in batches
             for arrival, line in some.lines
             for row in (rows[arrival],)
         ]

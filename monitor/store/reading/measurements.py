@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from monitor.detection.model import Stored, Verdict
 from monitor.store import tables as t
+from monitor.store.batches import skip
 from monitor.store.cells import hour_of
 from monitor.store.days import has_id
 from monitor.store.engines import ReadTransaction
@@ -230,7 +231,7 @@ async def newest_of_controls(
         .order_by(m.round.desc(), m.started, m.id)
         .limit(1)
     )
-    found = await read_stored(connection, (await connection.execute(query)).all())
+    found = await read_stored(connection, (await connection.execute(query)).all(), skip)
     return next(iter(found), None)
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from monitor.commands.replay import fold_store, lines
 from monitor.detection.model import Event, EventState, Stored, Tier
 from monitor.detection.policy import Policy
-from monitor.detector import loop
+from monitor.detector import loop, round_reader
 from monitor.detector.loop import LEASE_SECONDS, Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events, count_transitions, list_events
@@ -419,6 +419,53 @@ async def test_stops_in_the_middle_of_a_long_fold(world: World) -> None:
     async with asyncio.timeout(20):
         await world.detector.run(stop)
     assert reads == 1
+
+
+async def test_a_backlog_is_visible_and_a_restart_goes_on_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(round_reader, "MAX_ROUNDS", 8)
+    await world.arrive(rounds(range(40), BLOCK))
+    await world.arrive(rounds(range(40), BLOCK, target="signal/chat"))
+    world.now = START + 41 * INTERVAL + 30_000
+    save, saves = world.database.conclusions.save, 0
+
+    async def dies(conclusions: Sequence[Conclusions], cursor: int) -> None:
+        nonlocal saves
+        saves += 1
+        if saves == 4:
+            raise StoreUnavailableError("the plug")
+        await save(conclusions, cursor)
+
+    monkeypatch.setattr(world.database.conclusions, "save", dies)
+    with pytest.raises(StoreUnavailableError, match="plug"):
+        await world.detector.run_once()
+    before = await folded(world)
+    assert START < before < world.newest
+    assert await world.database.conclusions.cursor() == 0
+    left = 2 * sum(one.measurements for one in await world.database.facts.rounds(before, "wechat"))
+    behind = world.detector.backlog
+    assert (behind.measurements, behind.damaged_batches) == (left, 0)
+    assert behind.seconds == (world.now - before - 2 * INTERVAL) / 1000
+    # Another process goes on there, and folds nothing again.
+    monkeypatch.setattr(world.database.conclusions, "save", save)
+    read: list[int] = []
+    real = world.database.facts.lines
+
+    def lines_from(first: int, last: int, services: Collection[str], role: Role) -> Any:
+        if role is Role.VANTAGE:
+            read.append(first)
+        return real(first, last, services, role)
+
+    monkeypatch.setattr(world.database.facts, "lines", lines_from)
+    await world.detector._release_lease()
+    world.detector = world.another("second")
+    await world.settle(world.now)
+    assert min(read) == before + INTERVAL
+    assert world.detector.backlog == (0, 0.0, 0)
+    assert await world.database.conclusions.cursor() == await arrived(world)
+    live = await events_bytes(world.database)
+    assert live == lines(await fold_store(world.database, END, POLICY)) != b""
 
 
 async def test_parts_of_the_services_conclude_what_one_detector_concludes(world: World) -> None:

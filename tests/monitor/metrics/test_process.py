@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitor.collector.counters import Counters
 from monitor.http_server import serving
 from monitor.metrics import families, process
-from monitor.metrics.lags import Histogram
+from monitor.metrics.lags import Backlog, Histogram
 
 
 def test_names_follow_the_conventions_and_are_not_those_of_the_web_server() -> None:
@@ -79,11 +79,33 @@ async def test_a_collector() -> None:
 
 
 async def test_a_detector_with_and_without_retests() -> None:
-    found = list(process.detector_families(True, "2/3", Histogram(), 5))
+    found = list(process.detector_families(True, "2/3", Histogram(), 5, Backlog(70, 12.5, 2)))
+    (seconds,) = (each for each in found if each.name == families.BACKLOG_SECONDS.name)
+    assert [sample.value for sample in seconds.samples] == [12.5]
     got, ready, _ = await scraped(found)
     assert ready == 200
     name = "reachwatch_detector_"
-    assert got == {(f"{name}leader", "2/3"): 1, (f"{name}retests_asked_total", ""): 5}
-    assert samples(process.detector_families(False, "1/1", Histogram(), None)) == {
-        (f"{name}leader", "1/1"): 0
+    assert got == {(f"{name}leader", "2/3"): 1, (f"{name}retests_asked_total", ""): 5} | {
+        (f"{name}backlog_measurements", ""): 70,
+        (f"{name}damaged_batches_total", ""): 2,
     }
+    got = samples(process.detector_families(False, "1/1", Histogram(), None, Backlog(0, 0.0, 0)))
+    assert got == {
+        (f"{name}leader", "1/1"): 0,
+        (f"{name}backlog_measurements", ""): 0,
+        (f"{name}damaged_batches_total", ""): 0,
+    }
+
+
+async def test_healthz_says_how_far_a_backlog_is() -> None:
+    behind = Backlog(70, 12.5, 0)
+    app = process.make_app(tuple, tuple, lambda: behind.lines())
+    async with (
+        serving(app, "127.0.0.1", 0) as port,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/healthz") as answer,
+    ):
+        assert (answer.status, await answer.text()) == (
+            200,
+            "ok\ndetector: 70 measurements are yet to be judged, the oldest of 12 s ago\n",
+        )

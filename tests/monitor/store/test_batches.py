@@ -5,15 +5,17 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.store import batches
-from monitor.store.batches import HEADER, all_lines, batches_of, lines_of
+from monitor.store.batches import HEADER, DamagedBatchError, all_lines, batches_of, lines_of
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS
+from monitor.store.engines import writing
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Added, Admitted, AdmittedBatch, Filter
 from monitor.store.retention import prune
 from monitor.store.tables import batch
 from probes.wire.bounds import MAX_BATCH_LINES
 from probes.wire.codec import BatchHeader, encode_batch, envelope_of
+from probes.wire.measurement import Role
 from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.monitor.store.test_facts import held
 
@@ -114,12 +116,48 @@ def test_imported_measurements_share_batches_within_limits() -> None:
     made = list(batches_of(rows))
     assert [each.lines for each in made] == [MAX_BATCH_LINES, 3, 3]
     assert [each.owner for each in made] == ["ada", "ada", "eve"]
-    assert [line for each in made for line in lines_of(each.payload)] == [one.line for one in rows]
+    assert [line for each in made for line in lines_of(each.payload, 1)] == [
+        one.line for one in rows
+    ]
     large = [replace(admitted(n), line=b" " * (1 << 20)) for n in range(5)]
     assert [each.lines for each in batches_of(large)] == [3, 2]
     assert list(batches_of([])) == []
 
 
-def test_a_damaged_batch_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="stored batch: "):
-        lines_of(encode_batch(HEADER, [b"{}"])[:-3])
+def test_a_damaged_batch_is_named() -> None:
+    whole = encode_batch(HEADER, [b"{}"])
+    with pytest.raises(DamagedBatchError, match="from number 7 on is damaged: ") as caught:
+        lines_of(whole[:-3], 7)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(DamagedBatchError, match="it has 1 lines"):
+        lines_of(whole, 7, 2)
+
+
+async def test_a_damaged_batch_is_left_out_and_noted(
+    store: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    for n in range(3):
+        await store.facts.add([admitted(10 * n + k, probe=n) for k in range(3)], [])
+    async with writing(store.engines) as connection:
+        damaged = sa.update(batch).where(batch.c.first_arrival == 4).values(body=b"\x28\xb5junk")
+        await connection.execute(damaged)
+    for _ in range(2):
+        found = [
+            line.arrival
+            async for some in store.facts.lines(NOON, NOON, ["wechat"], Role.VANTAGE)
+            for line in some
+        ]
+        assert sorted(found) == [1, 2, 3, 7, 8, 9]
+    assert len(await store.facts.facts(NOON, NOON, "wechat")) == 6
+    assert store.facts.damaged == {4}
+    assert caplog.text.count("the batch of measurements from number 4 on is damaged") == 1
+    # Who asks for a measurement in it is told so; the others are there.
+    with pytest.raises(DamagedBatchError, match="from number 4 on"):
+        await store.facts.measurement(id_of(admitted(11, probe=1)))
+    assert await store.facts.measurement(id_of(admitted(21, probe=2))) is not None
+    with pytest.raises(DamagedBatchError, match="from number 4 on"):
+        async for _ in stream_measurements(store, Filter()):
+            pass
+    # A probe that sends it again is not kept from being acknowledged.
+    again = [admitted(11, probe=1), admitted(99, probe=1)]
+    assert await store.facts.add(again, []) == Added(1, 1, 0)

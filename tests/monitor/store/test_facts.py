@@ -90,9 +90,9 @@ async def test_rounds_with_their_longest_interval(store: Database) -> None:
         ],
         [],
     )
-    noon, next_one = (NOON, 5 * MINUTE), (NOON + MINUTE, MINUTE)
+    noon, next_one = (NOON, 5 * MINUTE, 2), (NOON + MINUTE, MINUTE, 1)
     assert await store.facts.rounds(0, "wechat") == [noon, next_one]
-    assert await store.facts.rounds(NOON) == [next_one, (NOON + 2 * MINUTE, MINUTE)]
+    assert await store.facts.rounds(NOON) == [next_one, (NOON + 2 * MINUTE, MINUTE, 1)]
 
 
 async def test_arrivals_go_on_where_the_reader_stopped(store: Database) -> None:
