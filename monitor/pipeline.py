@@ -36,13 +36,14 @@ from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import EventPublisher
 from monitor.detector.loop import Detector
 from monitor.detector.retest_publisher import RetestPublisher
+from monitor.detector.webhooks import WebhookSender, load_webhooks
 from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
 from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics import process
 from monitor.metrics.lags import Histogram, Lags
-from monitor.paths import data_directory, database_url, ensure_secret, read_secret
+from monitor.paths import PUBLIC_URL, data_directory, database_url, ensure_secret, read_secret
 from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
@@ -151,7 +152,9 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
 
         app = process.make_app(families, lambda: (), lambda: detector.backlog.lines())
         async with _serving("--metrics", app, given.metrics), asyncio.TaskGroup() as group:
-            running = publishers.start(group, *broker)
+            running = publishers.start(
+                group, broker, load(None), (given.public_url or PUBLIC_URL).rstrip("/")
+            )
             await detector.run(stop)
             for task in running:
                 task.cancel()
@@ -164,14 +167,28 @@ class _Publishers:
         self._database, self._policy = database, policy
         self._events = EventPublisher(database, policy, wall_clock)
         self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
+        self._hooks = () if given.webhooks is None else load_webhooks(given.webhooks)
+        self._leads: Callable[[], bool] = lambda: False
 
     def start(
-        self, group: asyncio.TaskGroup, url: str, user: str, secret: str
+        self,
+        group: asyncio.TaskGroup,
+        broker: tuple[str, str, str],
+        catalogue: Catalogue,
+        public_url: str,
     ) -> list[asyncio.Task[None]]:
-        """Publish in tasks of a group, until they are cancelled."""
+        """Publish in tasks of a group, until they are cancelled. `broker` is its URL, user and
+        secret; webhooks link to `public_url` and have the catalogue's names."""
+        url, user, secret = broker
+        names = {service.id: service.name for service in catalogue.services}
         running = [group.create_task(self._events.run(url, user, secret))]
         if self.retests is not None:
             running.append(group.create_task(self.retests.run(url, user, secret)))
+        if self._hooks:
+            sender = WebhookSender(
+                self._database, self._hooks, names, public_url, wall_clock, self._leads
+            )
+            running.append(group.create_task(sender.run()))
         return running
 
     def detector(
@@ -181,7 +198,7 @@ class _Publishers:
         shard: Shard = ALL,
     ) -> Detector:
         """The detector whose conclusions these publish."""
-        return Detector(
+        made = Detector(
             self._database,
             self._policy,
             f"{os.getpid()}-{secrets.token_hex(4)}",
@@ -192,6 +209,9 @@ class _Publishers:
             fingerprints=fingerprints,
             shard=shard,
         )
+        # Of several parts one sends: the journal is common to all.
+        self._leads = lambda: made.leads and shard.index == 1
+        return made
 
 
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
@@ -302,7 +322,7 @@ async def everything(
                 )
                 group.create_task(collecting)
                 group.create_task(detector.run(stop))
-                background = publishers.start(group, *own)
+                background = publishers.start(group, own, catalogue, site.public_url)
                 background.append(group.create_task(explanations.run()))
                 yield LocalMonitor(database.registry, site.public_url, broker.url)
                 stop.set()

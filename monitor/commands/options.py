@@ -54,6 +54,7 @@ def _add_servers(top: Parser) -> None:
     _pace(up)
     _fingerprints(up)
     _retests(up)
+    _webhooks(up)
     up.option(
         "--mqtt",
         "where the embedded broker listens (default: 127.0.0.1:1883, or a free port if that "
@@ -89,6 +90,8 @@ def _add_servers(top: Parser) -> None:
     _metrics(detect)
     _pace(detect)
     _retests(detect)
+    _webhooks(detect)
+    detect.option("--public-url", "base URL of links in webhooks", metavar="URL")
     _fingerprints(detect)
     detect.option(
         "--shard",
@@ -463,6 +466,15 @@ def _pace(parser: Parser) -> None:
         "for demonstrations and laboratories",
         read=positive,
         metavar="N",
+    )
+
+
+def _webhooks(parser: Parser) -> None:
+    parser.option(
+        "--webhooks",
+        "TOML file of addresses that get each change of state of an event, signed",
+        read=path,
+        metavar="FILE",
     )
 
 

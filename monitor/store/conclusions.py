@@ -118,6 +118,11 @@ class ConclusionStore:
             mine = await statements.cursor_value(connection, self._shard.name)
             return max(mine, await statements.folded_arrivals(connection))
 
+    async def set_cursor(self, name: str, value: int) -> None:
+        """Set a cursor that is no detector's, such as that of a webhook."""
+        async with writing(self._engines) as connection:
+            await connection.execute(_set_cursor, {"name": name, "value": value})
+
     async def lead(self, holder: str, seconds: int, now: int, shard: Shard = ALL) -> bool:
         """Take or renew the lease on a shard; False while another holder's is valid, or one on a
         part of another number of parts.

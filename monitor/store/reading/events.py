@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event, EventState, Tier
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
@@ -106,6 +106,10 @@ async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence
     ]
 
 
+FOLLOWED = ("likely", "confirmed", "closed", "retracted")
+"""Changes that feeds and webhooks tell."""
+
+
 class Transition(msgspec.Struct, frozen=True):
     """A change of state of an event, as it was first published."""
 
@@ -117,6 +121,12 @@ class Transition(msgspec.Struct, frozen=True):
     """`opened`, `likely`, `confirmed`, `closed` or `retracted`."""
     event: Event
     """As it is now."""
+
+    @property
+    def followed(self) -> bool:
+        """Whether feeds and webhooks tell it: not what one vantage alone saw, nor the end of
+        that."""
+        return self.kind in FOLLOWED and self.event.tier is not Tier.UNCONFIRMED
 
 
 async def list_transitions(

@@ -16,8 +16,7 @@ from xml.etree import ElementTree as ET
 from aiohttp import web
 from msgspec.structs import replace
 
-from monitor.detection.model import Tier
-from monitor.store.reading.events import Transition, list_transitions
+from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
 from monitor.web.api.params import BadParameterError, chosen, without_empty
 from monitor.web.render import render
@@ -28,8 +27,6 @@ PAGE_ROWS = 100
 FEED_ENTRIES = 50
 ATOM = "http://www.w3.org/2005/Atom"
 ET.register_namespace("", ATOM)
-FOLLOWED = ("likely", "confirmed", "closed", "retracted")
-"""Changes that feeds and webhooks tell."""
 MARKS = {
     "opened": ("single", "seen from one vantage only"),
     "likely": ("likely", "likely blocked"),
@@ -38,11 +35,6 @@ MARKS = {
     "retracted": ("inconclusive", "retracted"),
 }
 """(kind of mark, word) by change."""
-
-
-def is_told(change: Transition) -> bool:
-    """Whether feeds and webhooks tell a change: not the end of what one vantage alone had seen."""
-    return change.kind in FOLLOWED and change.event.tier is not Tier.UNCONFIRMED
 
 
 async def page(request: web.Request) -> web.Response:
@@ -79,7 +71,7 @@ async def feed(request: web.Request) -> web.Response:
         raise web.HTTPNotFound(reason="No service of this name is in the catalogue.")
     async with site.database.reading() as connection:
         rows = await list_transitions(connection, wanted, kinds=FOLLOWED, limit=FEED_ENTRIES)
-    told = [row for row in rows if is_told(row)]
+    told = [row for row in rows if row.followed]
     return web.Response(
         body=atom(site, wanted, told),
         content_type="application/atom+xml",

@@ -31,6 +31,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "demo_block": ("none", "none"),
     "expires": ("24h", 86400),
     "fingerprints": ("f", Path("f")),
+    "webhooks": ("hooks.toml", Path("hooks.toml")),
     "from": ("1970-01-02", DAY_MS),
     "heartbeat": ("http://h.example", "http://h.example"),
     "hours_older_than": ("2w", 14 * 86400),
