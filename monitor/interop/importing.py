@@ -43,6 +43,8 @@ class ImportCounts:
     new: int = 0
     known: int = 0
     differing: int = 0
+    expired: int = 0
+    """Of days that the store has dropped."""
     elsewhere: int = 0
     """Runs without a service of the catalogue."""
     unsupported: dict[str, int] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class ImportCounts:
             parts.append(
                 f"{self.differing:,} known with different contents (the first one is kept)"
             )
+        if self.expired:
+            parts.append(f"{self.expired:,} of days that were dropped (db prune), not stored")
         if self.elsewhere:
             parts.append(f"{self.elsewhere:,} runs for no service in the catalogue")
         if self.unsupported:
@@ -135,6 +139,7 @@ class Importer:
             self.counts.new += added.new
             self.counts.known += added.duplicate
             self.counts.differing += added.conflicting
+            self.counts.expired += added.expired
             self._batch = []
 
     def _progress(self, name: str, line: int) -> None:

@@ -124,6 +124,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     tallies = {(name, reason): n for name, reason, n in snapshot.tallies}
     yield family(families.INGESTED, [((), tallies.get(("ingested", ""), 0))])
     yield family(families.DUPLICATE, [((), tallies.get(("duplicate", ""), 0))])
+    yield family(families.EXPIRED, [((), tallies.get(("expired", ""), 0))])
     reasons = {reason for name, reason in tallies if name == "quarantined"} | set(snapshot.reasons)
     yield family(
         families.QUARANTINED,

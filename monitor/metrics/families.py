@@ -100,6 +100,11 @@ DUPLICATE = MetricFamily(
     "counter",
     "Measurements that were sent again and were stored already.",
 )
+EXPIRED = MetricFamily(
+    "reachwatch_measurements_expired_total",
+    "counter",
+    "Measurements of days that were dropped: not stored, as they may have been stored before.",
+)
 QUARANTINED = MetricFamily(
     "reachwatch_measurements_quarantined_total",
     "counter",
@@ -166,6 +171,7 @@ ALL: tuple[MetricFamily, ...] = (
     OWNERS,
     INGESTED,
     DUPLICATE,
+    EXPIRED,
     QUARANTINED,
     INGEST_LAG,
     DETECTION_LAG,

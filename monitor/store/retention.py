@@ -11,6 +11,7 @@ and then moves pages from the end of the file into the gap, so that the file shr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
@@ -41,7 +42,9 @@ ROWS = 5_000
 PAGES = 2_000
 """Pages of SQLite given back at once, for the same reason."""
 TRIES = 15
-"""How often a day is tried on PostgreSQL: a reader of the table may hold it for a while."""
+PAUSE_SECONDS = 3.0
+"""How often a day is tried on PostgreSQL, and how far apart: a reader of the table may hold it for
+a while."""
 PRAGMAS = {
     # Losing the last deletions with the power loses nothing.
     "synchronous": "NORMAL",
@@ -228,6 +231,8 @@ async def _drop_partitions(engines: Engines, day: int, witnesses: _Witnesses) ->
         except StoreUnavailableError:
             if not left:
                 raise
+            # Whoever waited behind this attempt gets a turn.
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 class _Witnesses:
@@ -288,7 +293,9 @@ async def _give_back(engines: Engines, compact: bool) -> int:
                 return await pragma("PRAGMA freelist_count") * await pragma("PRAGMA page_size")
             await pragma("PRAGMA auto_vacuum=INCREMENTAL")
             await pragma("VACUUM")
-        while await pragma("PRAGMA freelist_count"):
+        left, before = await pragma("PRAGMA freelist_count"), 0
+        while left and left != before:
             await pragma(f"PRAGMA incremental_vacuum({PAGES})")
+            before, left = left, await pragma("PRAGMA freelist_count")
         await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
     return 0

@@ -78,17 +78,20 @@ async def size(url: str) -> StoreSize:
         await upgrade_schema(engines)
         async with reading(engines) as connection:
             sizes = await _bytes(connection)
-            counted = []
+            days = tuple(await list_days(connection))
+            # Counted already: counting them takes minutes.
+            rows = {measurement.name: sum(n for _, n in days)}
             for table in metadata.sorted_tables:
-                count = await connection.execute(sa.select(sa.func.count()).select_from(table))
-                counted.append(TableSize(table.name, count.scalar_one(), sizes.get(table.name)))
+                if table.name not in rows:
+                    count = sa.select(sa.func.count()).select_from(table)
+                    rows[table.name] = await connection.scalar(count) or 0
+            counted = [TableSize(name, n, sizes.get(name)) for name, n in rows.items()]
             whole = await store_bytes(connection)
             free = 0
             if engines.sqlite:
                 share = "freelist_count * 1.0 / page_count"
                 query = f"SELECT {share} FROM pragma_freelist_count, pragma_page_count"
                 free = round(whole * (await connection.scalar(sa.text(query)) or 0))
-            days = tuple(await list_days(connection))
     finally:
         await engines.close()
     ordered = sorted(counted, key=lambda each: (-(each.bytes or 0), -each.rows, each.table))
