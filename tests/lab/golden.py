@@ -46,7 +46,7 @@ FOLDER = Path(__file__).parent / "golden"
 SHARED = FOLDER / "shared.json"
 """What controls saw, and liveness, by a short hash: most cases share it."""
 SEED = 1
-_TIMED = ("throttle.", "pace.", "tls.late_", "benign.hangs_up")
+_TIMED = ("throttle.", "pace.", "tls.late_", "benign.hangs_up", "trap.mid_reset")
 """Cases whose transfers are kept."""
 AT_ONCE = 6
 _STEPS = {

@@ -19,6 +19,7 @@ from monitor.detection.judge import endpoint as endpoint_module
 from monitor.detection.judge import target as judge_module
 from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Technique, Verdict
+from monitor.detection.observed.background import background
 from monitor.detection.rule import Rule
 from probes.wire.codec import read_lines
 from probes.wire.measurement import Measurement
@@ -118,7 +119,9 @@ class Laboratories:
         (control,) = (m for m in far if m.target == target)
         beside = (control, [m for m in far if m.service == "liveness"])
         alive = [m for m in near if m.service == "liveness"]
-        return judge(change(subject), alive, [beside] if with_control else [])
+        others = background(m for m in near if m.service != "liveness" and m is not subject)
+        controls = [beside] if with_control else []
+        return judge(change(subject), alive, controls, others=others)
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,8 @@ CASES: tuple[Case, ...] = (
     Case("benign.slow_inspection", "ok", WORKS, None, TLS),
     Case("benign.syn_limit", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
     Case("benign.lossy", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
+    Case("benign.v6_lossy", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
+    Case("benign.far", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
     Case("benign.resets", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
     Case("benign.flaky_resolver", "ok", WORKS, None, ANY, or_state="inconclusive", everyone=True),
     Case(

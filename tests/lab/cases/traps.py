@@ -42,6 +42,15 @@ CASES: tuple[Case, ...] = (
         evidence=("partial:ipv4",),
     ),
     Case("trap.two_boxes", "blocked", ("tls.reset.sni",), "tls.reset.sni"),
+    Case("trap.denial", "blocked", ("dns.nxdomain",), "dns.nxdomain", ANY, origin="on_path"),
+    Case(
+        "trap.v6_name",
+        "impaired",
+        ("tls.reset.sni",),
+        "tls.reset.sni",
+        evidence=("partial:ipv6",),
+    ),
+    Case("trap.mid_reset", "blocked", ("tls.reset.sni_late",), "tls.reset.sni", ("https",)),
     Case("trap.little_loss", "blocked", ("tcp.timeout",), "tcp.timeout", ANY),
     Case("trap.twice", "ok", WORKS, None, ANY, everyone=True),
 )

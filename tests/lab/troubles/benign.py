@@ -87,6 +87,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
                 "add rule inet c f iifname pr1 ct mark 9 tcp flags & psh == psh "
                 "reject with tcp reset",
             )
+        case "v6_lossy":
+            world.nft("add rule inet c f meta nfproto ipv6 numgen random mod 100 < 40 drop")
+        case "far":
+            world.delay(2.0)
         case "flaky_resolver":
             order = _all(plan) | {"rcode": "SERVFAIL", "percent": 30}
             world.interfere({"dns": order})

@@ -13,7 +13,7 @@ RATES = (160, 320, 640, 1280, 2000)
 """kbit/s, by the seed."""
 FROZEN_AFTER = 16384
 """Bytes of a connection, handshake and headers included, that pass (Russia, 2025: 16 to 20 kB)."""
-_MARK, _CLASS = "7", "1:10"
+MARK, _CLASS = "7", "1:10"
 
 
 def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) -> None:
@@ -28,7 +28,7 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
             single_segments(world)
             mark_name(world, host.name)
             world.nft(
-                f"add rule inet c f oifname pr1 ct mark {_MARK} limit rate over {kbit // 8} "
+                f"add rule inet c f oifname pr1 ct mark {MARK} limit rate over {kbit // 8} "
                 "kbytes/second burst 10 kbytes drop"
             )
         case "address":
@@ -50,7 +50,7 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
             pass  # the world itself is the case
 
 
-_MARKED = ("-m", "connmark", "--mark", _MARK)
+_MARKED = ("-m", "connmark", "--mark", MARK)
 _INTO = ("-j", "CLASSIFY", "--set-class", _CLASS)
 
 
@@ -75,14 +75,14 @@ def mark_name(world: World, name: str) -> None:
     """Mark connections whose ClientHello shows a name."""
     world.run_both(
         "-t", "mangle", "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "--dport", "443",
-        "-m", "string", "--algo", "bm", "--string", name, "-j", "CONNMARK", "--set-mark", _MARK,
+        "-m", "string", "--algo", "bm", "--string", name, "-j", "CONNMARK", "--set-mark", MARK,
     )  # fmt: skip
 
 
 def freeze(world: World, which: Sequence[Sequence[str]]) -> None:
     """Let FROZEN_AFTER bytes of a connection through, and no more."""
     single_segments(world)
-    world.run("isp", "sh", "-c", "echo 1 > /proc/sys/net/netfilter/nf_conntrack_acct")
+    count_bytes(world)
     for match in which:
         rule = (
             "-A", "FORWARD", "-o", "pr1", "-p", "tcp", *match, "-m", "connbytes",
@@ -94,6 +94,11 @@ def freeze(world: World, which: Sequence[Sequence[str]]) -> None:
             world.run("isp", table, *rule)
         else:
             world.run_both(*rule)
+
+
+def count_bytes(world: World) -> None:
+    """Have the bytes of each connection counted at the ISP."""
+    world.run("isp", "sh", "-c", "echo 1 > /proc/sys/net/netfilter/nf_conntrack_acct")
 
 
 def lose(world: World, percent: int) -> None:

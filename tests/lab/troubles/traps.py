@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.lab.plan import Plan, Service
 from tests.lab.trapping import TLS_PORT
+from tests.lab.troubles import throttling
 from tests.lab.troubles.partial import to
 from tests.lab.world import MSS, World
 
@@ -62,6 +63,19 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
             world.interfere({"inject": order})
         case "two_boxes":
             _two_boxes(world, plan, victim)
+        case "denial":
+            world.interfere({"inject": {"name": name, "rcode": "NXDOMAIN"}})
+        case "v6_name":
+            world.interfere({"tls": {"act": "reset", "name": name, "only_to": victim.host.v6}})
+        case "mid_reset":
+            throttling.mark_name(world, name)
+            throttling.count_bytes(world)
+            world.run_both(
+                "-A", "FORWARD", "-i", "pr1", "-p", "tcp", "-m", "connmark", "--mark",
+                throttling.MARK, "-m", "connbytes", "--connbytes", f"{FIRST_BYTES}:",
+                "--connbytes-dir", "reply", "--connbytes-mode", "bytes",
+                "-j", "REJECT", "--reject-with", "tcp-reset",
+            )  # fmt: skip
         case "little_loss":
             begin_badly(world, (victim.host.addresses,), [plan.domestic.v4[0]])
         case _:
@@ -107,6 +121,8 @@ def begin_badly(
     world.nft(*rules)
 
 
+FIRST_BYTES = 8192
+"""Of the answer, before it is cut."""
 SHORT_SECONDS = 4
 """Of residual blocking, where two rounds are played."""
 
