@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import importlib
 import os
+import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
@@ -20,7 +22,12 @@ from probes.runtime.options import OptionError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     try:
-        given = build().read(sys.argv[1:] if arguments is None else arguments)
+        parser = build()
+        given = parser.read(sys.argv[1:] if arguments is None else arguments)
+        for line in parser.unknown_variables(os.environ):
+            print(f"reachwatch: {line}", file=sys.stderr)
+        if given.command in _SERVERS:
+            _refuse_taken_ports(given)
         return _dispatch(given)
     except OptionError as error:
         print(f"reachwatch: {error}", file=sys.stderr)
@@ -43,6 +50,28 @@ _MODULES = {
     "fingerprints": "monitor.interop.fingerprints.command",
 }
 """Where the `run` of a command is; the others are upkeep."""
+
+
+_SERVERS = ("up", "collect", "detect", "serve")
+
+
+def _refuse_taken_ports(given: argparse.Namespace) -> None:
+    """Raise OptionError for an address that another program listens at: before anything is
+    imported or started, which takes seconds."""
+    for name in ("http", "mqtt", "metrics"):
+        address = getattr(given, name, None)
+        if address is None or not address[1]:
+            continue
+        host, port = address
+        try:
+            with socket.create_server(
+                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+            ):
+                pass
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = os.strerror(error.errno)
+                raise OptionError(f"--{name}: {host}:{port}: {reason}") from None
 
 
 def _dispatch(given: argparse.Namespace) -> int:

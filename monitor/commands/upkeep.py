@@ -76,9 +76,11 @@ def lint(directory: Path | None) -> int:
 
 
 async def _with_database(given: argparse.Namespace) -> int:
-    url = database_url(given)
+    # Only these may make a store: with a slip in --data the others would answer "nothing".
+    makes = given.command in ("token new", "db migrate")
+    url = database_url(given) if makes else existing_database_url(given)
     if given.command == "archive":
-        await _archive(given, existing_database_url(given))
+        await _archive(given, url)
         return 0
     if given.command.startswith("db "):
         return await _db(given, url)

@@ -13,13 +13,13 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from monitor.demo.block import DEFAULT, DemoBlock, parse_block
+from monitor.demo.story import Story, tell
 from monitor.demo.world import DemoVantage, World, script
 from monitor.detection.policy import Policy
 from monitor.local.children import keep_running
@@ -31,7 +31,9 @@ log = logging.getLogger("reachwatch.demo")
 PACE = 10
 INTERVAL_SECONDS = 60
 START_AFTER_SECONDS = 300
-"""Time before the block, divided by the pace: half a minute without a block."""
+"""Least time before the block, divided by the pace: half a minute without a block."""
+FIRST_ROUND_SECONDS = 180.0
+"""Longest wait for the first round of every probe; real seconds."""
 LIFT_AFTER_SECONDS = 1800
 """Length of the block, divided by the pace: three minutes."""
 ENROLLED_BEFORE_MS = 7 * 86_400_000
@@ -69,12 +71,18 @@ async def demonstrate(
             demo=WORDS,
             enrolled_before_ms=ENROLLED_BEFORE_MS,
         ) as monitor:
-            print(
-                f"The demonstration is running at {monitor.public_url}", file=sys.stderr, flush=True
+            tell(f"The demonstration is running at {monitor.public_url}")
+            tell("Press Ctrl+C to stop it.")
+            # What happens is told; routine lines of the log would hide it.
+            logging.getLogger().setLevel(logging.WARNING)
+            host, port = given.http
+            story = Story(
+                f"http://{f'[{host}]' if ':' in host else host}:{port}", monitor.public_url
             )
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(_fleet(monitor, world, data, interval))]
-                tasks.append(group.create_task(_run_script(world, block, policy.pace)))
+                tasks.append(group.create_task(_run_script(world, block, policy.pace, story)))
+                tasks.append(group.create_task(story.run()))
                 await stop.wait()
                 for task in tasks:
                     task.cancel()
@@ -91,18 +99,24 @@ async def _data(given: argparse.Namespace) -> AsyncIterator[Path]:
         yield Path(name)
 
 
-async def _run_script(world: World, block: DemoBlock | None, pace: int) -> None:
-    """Run the script and print what it does."""
+async def _run_script(world: World, block: DemoBlock | None, pace: int, story: Story) -> None:
+    """Run the script and print what it does. The block begins when every probe has finished its
+    first round: nobody's first measurement is of a block."""
     if block is None:
-        print("Nothing will be blocked.", file=sys.stderr, flush=True)
+        tell("Nothing will be blocked.")
         return
-    text = f"In {START_AFTER_SECONDS // pace} s {block.service} will be blocked in AS{block.asn} "
-    text += f"({block.technique}), for {LIFT_AFTER_SECONDS // pace} s."
-    print(text, file=sys.stderr, flush=True)
-    await script(
-        world, block, pace=pace, start_after=START_AFTER_SECONDS, lift_after=LIFT_AFTER_SECONDS
+    what = f"{block.service} in AS{block.asn}"
+    tell(f"The probes measure once; then {what} will be blocked ({block.technique}).")
+    vantages = sum(vantage.role == "vantage" for vantage in world.vantages)
+    began = asyncio.get_running_loop().time()
+    await story.wait_for_first_round(vantages, FIRST_ROUND_SECONDS)
+    left = START_AFTER_SECONDS / pace - (asyncio.get_running_loop().time() - began)
+    await asyncio.sleep(max(0.0, left))
+    tell(
+        f"{what}: the simulated block begins; it will be lifted in {LIFT_AFTER_SECONDS // pace} s."
     )
-    print("The block has been lifted.", file=sys.stderr, flush=True)
+    await script(world, block, pace=pace, start_after=0, lift_after=LIFT_AFTER_SECONDS)
+    tell(f"{what}: the simulated block was lifted.")
 
 
 async def _fleet(monitor: LocalMonitor, world: World, data: Path, interval: float) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import difflib
 import ipaddress
 import keyword
 import os
@@ -179,7 +180,11 @@ class Parser(argparse.ArgumentParser):
         known = {key.upper() for leaf in self.leaves() for key in leaf.options} | {"CONFIG"}
         for variable in sorted(environment):
             if variable.startswith(self.prefix) and variable.removeprefix(self.prefix) not in known:
-                yield f"environment: {variable}: unknown option, ignored"
+                near = difflib.get_close_matches(
+                    variable.removeprefix(self.prefix), known, n=1, cutoff=0.8
+                )
+                hint = f"; did you mean {self.prefix}{near[0]}?" if near else ""
+                yield f"environment: {variable}: unknown option, ignored{hint}"
 
     def leaves(self) -> Iterator[Parser]:
         """Every command without commands of its own."""

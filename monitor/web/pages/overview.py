@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, EventState, Tier
+from monitor.detection.sequence.present import worst
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
@@ -22,6 +23,8 @@ from monitor.web.text import event_text, words
 from monitor.web.views import common_window, event_strips
 
 CHANGES = 8
+LONE_ROWS = 200
+"""States listed while one vantage measures and no control."""
 STRIPS = 60
 """Events with a strip."""
 
@@ -64,6 +67,7 @@ async def page(request: web.Request) -> web.Response:
         "watching": bool(vantages),
         "missing": missing(vantages, controls, last is not None),
         "names": names,
+        "lone": worst(present.states(), LONE_ROWS) if len(vantages) == 1 and not controls else (),
     }
     return await render(request, "overview.html", values)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,37 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     )  # fmt: skip
     assert run.stdout == "{\n"
     assert run.stderr == ""
+
+
+def test_a_taken_port_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        for demo in ([], ["--demo"]):
+            data = tmp_path / "data"
+            run = reachwatch("up", *demo, "--http", address, "--data", str(data))
+            assert run.returncode == 2
+            assert run.stderr == f"reachwatch: --http: {address}: Address already in use\n"
+            assert not data.exists()
+
+
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REACHWATCH_PUBLIK_URL", "https://x.example")
+    run = reachwatch("schema")
+    assert run.returncode == 0
+    assert (
+        "REACHWATCH_PUBLIK_URL: unknown option, ignored; did you mean REACHWATCH_PUBLIC_URL?"
+        in (run.stderr)
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [("db", "size"), ("db", "prune"), ("token", "list"), ("probes", "list")]
+)
+def test_a_slip_in_the_data_directory_creates_nothing(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    slip = tmp_path / "typo"
+    run = reachwatch(*words, "--data", str(slip))
+    assert run.returncode == 2
+    assert "no store there" in run.stderr
+    assert not slip.exists()

@@ -140,6 +140,8 @@ def test_unknown_variables_are_named() -> None:
     environment = {"X_PORT": "tcp://10.0.0.1:80", "X_TOKEN": "t", "X_CONFIG": "c", "OTHER": "1"}
     found = list(parser().unknown_variables(environment))
     assert found == ["environment: X_PORT: unknown option, ignored"]
+    (slip,) = parser().unknown_variables({"X_INTERVALL": "60"})
+    assert slip.endswith("unknown option, ignored; did you mean X_INTERVAL?")
 
 
 def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
