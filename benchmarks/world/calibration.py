@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.world.logistic import fitted, sigmoid
+from benchmarks.world.logistic import Case, fitted, sigmoid
 from benchmarks.world.statements import Said, Story
 from monitor.detection.model import Tier
 from monitor.detection.sequence.confidence import LEAST, MOST, TERMS
@@ -17,6 +17,11 @@ RIDGE = 0.02
 BINS = 10
 Numbers = Mapping[tuple[Said, bool], float]
 Weights = Mapping[Tier, tuple[int, ...]]
+DOUBTS = ("nobody", "inhibited", "others_fail")
+"""Terms that speak against a block."""
+FREE = ("signatures_fresh", "held_signed", "held_few")
+"""Terms that may speak for either side, as long as an event is not confirmed; all others speak for
+a block."""
 SURE = 0.9
 """From this confidence on a confirmed event is a page."""
 _INHIBITED = TERMS.index("inhibited")
@@ -104,10 +109,31 @@ def weights(numbers: Numbers) -> dict[Tier, tuple[int, ...]]:
     return {
         tier: tuple(
             round(1000 * each)
-            for each in fitted([(v, t, f) for v, (t, f) in sorted(some.items())], RIDGE)
+            for each in _signed(tier, [(v, t, f) for v, (t, f) in sorted(some.items())])
         )
         for tier, some in sorted(cases.items())
     }
+
+
+def _signed(tier: Tier, cases: Sequence[Case]) -> list[float]:
+    """The fit in which more evidence never makes an event less sure: a term whose weight has the
+    wrong sign, by chance of the few cases that have it, is left out."""
+    free = ("signatures_fresh",) if tier is Tier.CONFIRMED else FREE
+    left_out: set[int] = set()
+    while True:
+        kept = [
+            (tuple(0 if n in left_out else v for n, v in enumerate(values)), true, false)
+            for values, true, false in cases
+        ]
+        found = fitted(kept, RIDGE)
+        wrong = {
+            n
+            for n, name in enumerate(TERMS)
+            if name not in free and (found[n + 1] > 0) is (name in DOUBTS) and found[n + 1]
+        }
+        if not wrong:
+            return found
+        left_out |= wrong
 
 
 def chance(said: Said, by: Weights) -> float:

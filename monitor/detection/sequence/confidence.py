@@ -25,36 +25,37 @@ DENSE_PER_MILLE = 900
 """Of the samples that fail, in a full block."""
 _HELD_UNIT_MS = 10 * 60_000
 _FITTED: Mapping[str, tuple[int, int, int]] = {
-    "tier": (-4149, -4375, -8307),
-    "signature": (547, 2260, 420),
-    "signatures": (4451, 2504, 416),
-    "signatures_fresh": (1142, 2098, 416),
-    "signatures_half": (1059, 1765, 0),
-    "signatures_all": (2004, 862, 0),
-    "held_signed": (47, -738, -48),
-    "held_many": (130, -149, 0),
-    "two_hours": (1284, -596, 0),
-    "three_hours": (688, -596, 0),
-    "four_hours": (262, -596, 0),
-    "held_few": (-35, -359, 36),
-    "networks": (2735, 2950, 652),
-    "three": (-827, 755, 0),
-    "half": (2239, 1374, 1475),
-    "nearly_all": (1798, 1380, 590),
-    "nobody": (-120, -292, -879),
-    "inhibited": (815, 242, -419),
-    "dense": (0, 0, 0),
-    "dense_half_hour": (0, 0, 0),
-    "others_fail": (0, 0, 0),
+    "tier": (-2966, -4544, -9610),
+    "signature": (533, 1683, 2335),
+    "signatures": (2349, 2562, 0),
+    "signatures_fresh": (544, 2028, 0),
+    "signatures_half": (1164, 1192, 0),
+    "signatures_all": (1240, 103, 0),
+    "held_signed": (0, 14, -80),
+    "held_many": (83, 88, 0),
+    "two_hours": (613, 683, 0),
+    "three_hours": (0, 314, 0),
+    "four_hours": (0, 96, 0),
+    "held_few": (30, -137, -20),
+    "networks": (800, 5082, 1533),
+    "three": (0, 0, 0),
+    "half": (1309, 1119, 897),
+    "nearly_all": (838, 1764, 678),
+    "nobody": (-722, -1731, -1017),
+    "inhibited": (-304, -543, -5),
+    "dense": (562, 96, 1675),
+    "dense_half_hour": (351, 0, 1134),
+    "others_fail": (0, -2196, -908),
 }
 """Milli-logits by term, of a confirmed, a likely and an unconfirmed event. Fitted by
-`./scripts/bench confidence --fit` on 2026-11-25 to the simulator's seeds 1 to 3 (three worlds of
-122 days without blocks, 120 blocks), with the detector of that day.
+`./scripts/bench confidence --fit` on 2026-11-27 to simulated worlds of four kinds, with the
+detector of that day.
 
 The terms: signatures (of one owner's vantages or of several owners'); for how long the tier has
 held with signatures, without them with at least three vantages that nearly all agree (`held_many`),
 or with fewer (`held_few`); whether several networks are concerned; how many vantages agree; whether
-a gate applies."""
+a gate applies; whether nearly all samples fail (`dense`); whether other hosts fail as well. More
+evidence never makes an event less sure: terms for which the fit said so are 0."""
 TERMS = tuple(_FITTED)[1:]
 WEIGHTS: Mapping[Tier, tuple[int, ...]] = {
     tier: tuple(row[n] for row in _FITTED.values())

@@ -26,7 +26,7 @@ AT = 1_790_000_000_000
 
 def network(asn: int = 64501, **more: Any) -> NetworkEvidence:
     said: dict[str, Any] = {"tier": Tier.CONFIRMED, "agreeing": 3, "voting": 3, "owners": 3}
-    said |= {"signature": True} | more
+    said |= {"signature": True, "dense_per_mille": 980} | more
     return NetworkEvidence(
         asn=asn, target="wechat/web", layer="tls", technique="tls.reset.sni", onset=AT, **said
     )
@@ -80,7 +80,7 @@ def test_it_is_the_logistic_function_of_the_sum_of_its_terms() -> None:
     for each in (event(network()), event(bare(), held=60, against=("untyped",))):
         logits = sum(term.logits for term in terms(each)) / 1000
         exact = 1000 / (1 + 2.718281828459045**-logits)
-        assert abs(sure(each) - min(MOST, max(LEAST, exact))) <= 0.51
+        assert abs(sure(each) - min(MOST, max(LEAST, exact))) <= 0.63  # half a step and rounding
 
 
 def test_imports_and_what_was_withdrawn_have_no_figure() -> None:
@@ -108,8 +108,8 @@ def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held
     assert sure(event(network(), held=5)) >= page
     assert sure(event(network(agreeing=2, voting=2), held=5)) >= page
     untyped = {"against": ("untyped",)}
-    assert sure(event(bare(), held=120, **untyped)) < page
-    assert sure(event(bare(), held=180, **untyped)) >= page
+    assert sure(event(bare(), held=170, **untyped)) < page
+    assert sure(event(bare(), held=190, **untyped)) >= page
     wide = event(bare(), bare(asn=64502), held=120, **untyped)
     assert sure(wide) >= page
     assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
