@@ -138,7 +138,7 @@ async def test_several_processes_find_what_one_finds(
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     monkeypatch.setattr("monitor.commands.replay_processes.SHOW_SECONDS", 0)
     err, heard, alone = Terminal(), [], []  # type: ignore[var-annotated]
-    fold = partial(fold_in_processes, url, err)
+    fold = partial(fold_in_processes, url, None, err)
     together = await fold(database, FOREVER, Policy(), OWN, heard)
     expected = await fold_store(database, FOREVER, Policy(), OWN, alone)
     assert lines(together) == lines(expected) != b""
