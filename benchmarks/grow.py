@@ -4,7 +4,7 @@
 Fills stores of 1, 3 and 10 million measurements (`benchmarks.size.fill`: 1,000 probes, 400
 networks, 40 countries, a million measurements a day), and measures each in the same way:
 
-    start     seconds from `reachwatch serve` to `/readyz`
+    start     seconds from `reachwatch serve` to `/readyz`, and processor time
     pages     the slowest first answer, and p95 in bursts of twenty requests at once
     ingest    measurements a second that are added, and processor time of each
     replay    measurements a second that are read, judged and folded: those that were added
@@ -37,7 +37,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.pages import Kind, measure, ready, serve
+from benchmarks.pages import Kind, measure, processor_ms, ready, serve
 from benchmarks.size.fill import Size, fill
 from benchmarks.size.picture import Line, picture
 from benchmarks.size.rounds import TARGETS, Rounds
@@ -77,6 +77,7 @@ class Grown:
     database: str
     measurements: int
     start: float = 0.0
+    start_cpu: float = 0.0
     first: float = 0.0
     p95: float = 0.0
     ingest: float = 0.0
@@ -109,6 +110,7 @@ async def pages(url: str, size: Size, asn: int, event: Conclusions, grown: Grown
         with serve(url, size.interval_ms) as (base, process):
             await ready(base)
             grown.start = time.perf_counter() - began
+            grown.start_cpu = processor_ms(process) / 1000
             took: list[float] = []
             for kind in kinds(asn):
                 found = await measure(base, process, kind, 3, conclude)
@@ -217,6 +219,7 @@ def judged(every: Sequence[Grown]) -> Iterator[tuple[bool, str]]:
 
 HEADINGS = {
     "start": "start, s",
+    "start_cpu": "start, processor s",
     "first": "first answer, ms",
     "p95": "p95 of pages, ms",
     "ingest": "ingest, a second",

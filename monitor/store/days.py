@@ -5,6 +5,7 @@ dropped."""
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 import sqlalchemy as sa
@@ -51,8 +52,11 @@ def has_id(ids: Collection[str], day: int | None = None) -> sa.ColumnElement[boo
     return sa.and_(of_row == day, m >= day * DAY_MS, m < (day + 1) * DAY_MS, right)
 
 
-async def add_to_days(connection: AsyncConnection, counts: Mapping[int, int]) -> None:
-    """Count measurements by day."""
-    if counts:
-        rows = [{"day": day, "n": n} for day, n in sorted(counts.items())]
+async def add_to_days(connection: AsyncConnection, rounds: Mapping[int, int]) -> None:
+    """Count measurements, given by round, in their days."""
+    days: Counter[int] = Counter()
+    for round, n in rounds.items():
+        days[day_of(round)] += n
+    if days:
+        rows = [{"day": day, "n": n} for day, n in sorted(days.items())]
         await connection.execute(_COUNT, rows)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ from monitor.store.batches import (
     refuse,
     skip,
 )
-from monitor.store.days import PRUNED, add_to_days, day_of, has_id
+from monitor.store.days import PRUNED, add_to_days, has_id
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.partitions import Partitions
 from monitor.store.records import (
@@ -106,8 +106,10 @@ class FactStore:
             if kept := incoming.batch_rows(known):
                 await connection.execute(sa.insert(batch), kept)
                 await merge.set_last_arrival(connection, incoming.last)
-                new = Counter(day_of(row[1]) for row in incoming.rows if row[-1] not in known)
-                await add_to_days(connection, new)
+                rows = incoming.rows
+                if known:
+                    rows = [row for row in rows if row[-1] not in known]
+                await add_to_days(connection, Counter(map(itemgetter(1), rows)))
             clashing, repeats = await _clashing(connection, incoming, known)
             added = Added(
                 new=len(incoming.rows) - len(known),

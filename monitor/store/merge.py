@@ -10,7 +10,7 @@ SQLite's write lock, or by `wait_for_turn`.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
@@ -152,8 +152,9 @@ class Incoming:
 
 def _newest_day(rounds: Iterable[int]) -> int:
     """The oldest of those rounds that are of the newest day."""
-    found = sorted(rounds)
-    return found[bisect_left(found, found[-1] - found[-1] % DAY_MS)]
+    found = set(rounds)
+    newest = max(found)
+    return min(round for round in found if round >= newest - newest % DAY_MS)
 
 
 def dimension_keys(batches: Iterable[AdmittedBatch]) -> set[DimensionKey]:

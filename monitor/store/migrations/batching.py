@@ -132,11 +132,12 @@ async def _store(
                 "vantage": first.vantage,
             }
         )
-    days = Counter(day_of(row.round) for part in parts for row, _ in part)
+    rounds = Counter(row.round for part in parts for row, _ in part)
     if connection.dialect.name == "postgresql":
+        days = set(map(day_of, rounds))
         oldest = max(days) - partitions.MOST_DAYS
         await partitions.make(connection, [day for day in days if day >= oldest])
     await connection.execute(sa.insert(batch), batches)
     await merge(connection, rows, last)
     await set_last_arrival(connection, parts[-1][-1][0].arrival)
-    await add_to_days(connection, days)
+    await add_to_days(connection, rounds)
