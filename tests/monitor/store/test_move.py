@@ -6,10 +6,10 @@ import sqlalchemy as sa
 from monitor.store import move as moving
 from monitor.store.database import Database, open_database
 from monitor.store.days import DAY_MS
-from monitor.store.engines import StoreRefusedError
+from monitor.store.engines import StoreRefusedError, writing
 from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
-from monitor.store.tables import metadata
+from monitor.store.tables import metadata, service_day
 from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
@@ -44,6 +44,10 @@ async def filled(url: str) -> Database:
         ],
         50,
     )
+    async with writing(store.engines) as connection:  # a day is summed up when it is over
+        sums = dict.fromkeys(("asn", "kinds", "n", "judged", "failing", "vantages"), 1)
+        row = {"country": "RU", "service": "wechat", "day": NOON - NOON % DAY_MS, **sums}
+        await connection.execute(sa.insert(service_day), row)
     return store
 
 
