@@ -30,8 +30,8 @@ from benchmarks.world.kinds import (
     HIDDEN,
     KINDS,
     NOMINAL,
-    OWNER,
     SIGNED,
+    UPSTREAM,
     drawn,
 )
 from benchmarks.world.rates import BLOCKING, RATES
@@ -41,7 +41,7 @@ from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.confidence import TERMS, WEIGHTS
 
-FIT_KINDS = (NOMINAL, BURSTS, SIGNED, OWNER)
+FIT_KINDS = (NOMINAL, BURSTS, SIGNED, UPSTREAM)
 """The weights are fitted to these; the other kinds are held out."""
 FIT_SEEDS, JUDGED_SEEDS = (1, 2, 3), (11, 12)
 DAYS = 61
