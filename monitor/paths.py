@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -23,6 +24,8 @@ def data_directory(given: argparse.Namespace) -> Path:
     path: Path = given.data or DEFAULT_DATA
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OptionError(f"--data: {path}: is not a directory") from None
     except OSError as error:
         raise OptionError(f"--data: {path}: {error.strerror or error}") from None
     return path
@@ -36,12 +39,15 @@ def database_url(given: argparse.Namespace) -> str:
 
 
 def existing_database_url(given: argparse.Namespace) -> str:
-    """The same for a command that only reads: the store in the data directory must exist,
-    because a new empty one would answer everything with "nothing". Raises OptionError."""
+    """The same for a command that creates no store: the file of SQLite must exist, because a new
+    empty one would answer everything with "nothing". Raises OptionError."""
     if not given.database:
-        path = (given.data or DEFAULT_DATA) / "reachwatch.db"
+        path: Path = (given.data or DEFAULT_DATA) / "reachwatch.db"
         if not path.is_file():
             raise OptionError(f"{path}: no store there; set --data or --database")
+    file = re.fullmatch(r"sqlite(?:\+aiosqlite)?:///([^?]+)(?:\?.*)?", given.database or "")
+    if file is not None and not Path(file[1]).is_file():
+        raise OptionError(f"--database: {file[1]}: no such file")
     return database_url(given)
 
 

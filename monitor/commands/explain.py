@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from itertools import groupby
@@ -23,6 +24,7 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
+from monitor.detection.sequence.events import event_id
 from monitor.detection.sequence.explain import Recorder, SeriesRound, VantageEvidence
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
@@ -31,8 +33,9 @@ from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import get_event
-from monitor.store.reading.progress import pruned_before
+from monitor.store.reading.progress import list_origins, list_services, pruned_before
 from monitor.store.records import StoreUnavailableError
+from probes.runtime.options import OptionError
 from probes.wire.measurement import LIVENESS_TARGETS
 
 BEFORE_SECONDS = 1800
@@ -110,7 +113,9 @@ async def explain_replayed(
     """Explain an event that `replay` finds in a store or among measurements, whether or not a
     detector has looked at them. Raises NotExplainableError and StoreUnavailableError."""
     if isinstance(source, Database):
-        events = await fold_store(source, FOREVER, policy, fingerprints)
+        service = await _find_service(source, id)
+        services = [] if service is None else [service]
+        events = await fold_store(source, FOREVER, policy, fingerprints, services=services)
     else:
         events = await asyncio.to_thread(fold_files, source, FOREVER, policy, fingerprints)
     event = next((each for each in events if each.id == id), None)
@@ -119,6 +124,27 @@ async def explain_replayed(
     ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
     start = initial(event.service)
     return await _fold_again(source, event, start, ends, policy, fingerprints, most)
+
+
+async def _find_service(database: Database, id: str) -> str | None:
+    """The service whose events may have this id. An id follows from service, country and round, so
+    nothing is folded for one that no stored round can have."""
+    async with database.reading() as connection:
+        services = await list_services(connection)
+        origins = await list_origins(connection)
+    for service in services:
+        rounds = [one.round for one in await database.facts.rounds(-1, service)]
+        if await asyncio.to_thread(_may_be, id, service, origins, rounds):
+            return service
+    return None
+
+
+def _may_be(id: str, service: str, origins: Sequence[tuple[str, str]], rounds: list[int]) -> bool:
+    return any(
+        event_id(service, country, round, source) == id
+        for country, source in origins
+        for round in rounds
+    )
 
 
 async def _fold_again(
@@ -235,6 +261,11 @@ async def _explain_stored(
 async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
     """Run the command with parsed options; return the exit status."""
     out = out or sys.stdout
+    if not re.fullmatch("[0-9a-f]{16}", given.event):
+        raise OptionError(
+            f"command line: EVENT: must be the id of an event, 16 hex digits as `reachwatch "
+            f"replay` and the pages show it, not {given.event[:40]!r}"
+        )
     known, policy = load(given.fingerprints), Policy(pace=given.pace or 1)
     try:
         if given.files:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import importlib
 import os
-import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+from monitor import taken_port
 from monitor.commands.options import build
 from probes.runtime.options import OptionError
 
@@ -26,8 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = parser.read(sys.argv[1:] if arguments is None else arguments)
         for line in parser.unknown_variables(os.environ):
             print(f"reachwatch: {line}", file=sys.stderr)
-        if given.command in _SERVERS:
-            _refuse_taken_ports(given)
+        _refuse_taken_ports(given)
         return _dispatch(given)
     except OptionError as error:
         print(f"reachwatch: {error}", file=sys.stderr)
@@ -40,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _refuse_taken_ports(given: argparse.Namespace) -> None:
+    """Before any module is loaded that takes seconds. Raises OptionError."""
+    for option in ("http", "mqtt", "metrics"):
+        address = getattr(given, option, None)
+        if address is not None and address[1] and taken_port.taken(*address):
+            raise OptionError(taken_port.reason(option, *address))
+
+
 _MODULES = {
     **dict.fromkeys(("up", "collect", "detect", "serve"), "monitor.pipeline"),
     "judge": "monitor.commands.judge",
@@ -50,28 +56,6 @@ _MODULES = {
     "fingerprints": "monitor.interop.fingerprints.command",
 }
 """Where the `run` of a command is; the others are upkeep."""
-
-
-_SERVERS = ("up", "collect", "detect", "serve")
-
-
-def _refuse_taken_ports(given: argparse.Namespace) -> None:
-    """Raise OptionError for an address that another program listens at: before anything is
-    imported or started, which takes seconds."""
-    for name in ("http", "mqtt", "metrics"):
-        address = getattr(given, name, None)
-        if address is None or not address[1]:
-            continue
-        host, port = address
-        try:
-            with socket.create_server(
-                (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-            ):
-                pass
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                reason = os.strerror(error.errno)
-                raise OptionError(f"--{name}: {host}:{port}: {reason}") from None
 
 
 def _dispatch(given: argparse.Namespace) -> int:

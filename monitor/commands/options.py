@@ -20,12 +20,22 @@ from probes.runtime.options import (
     truth,
 )
 
+_OTHER_VARIABLES = (
+    *("VENV", "RELEASE"),  # scripts, and the build
+    *("TEST_RUN", "NO_SKIPS", "INSTALL", "LAB_SEED"),  # tests
+    # docker-compose.yml, scripts/compose and deploy/
+    *("IMAGE", "HOST", "CERTIFICATES", "MQTT_PORT", "PROFILES", "OWN_PROBES", "COMPOSE_INSIDE"),
+    *("DEBIAN_MIRROR", "SHARE", "MADE", "GIVEN"),
+)
+"""Variables that begin with `REACHWATCH_` and are no options."""
+
 
 def build() -> Parser:
     """Return the parser of every command."""
     top = Parser(
         prog="reachwatch",
         prefix="REACHWATCH_",
+        others=_OTHER_VARIABLES,
         description="Which messaging services are blocked, in which network, since when, how, "
         "and how sure are we?",
         epilog="Every option can also be set by REACHWATCH_<OPTION> in the environment and by a "

@@ -30,6 +30,7 @@ def build(environment: Mapping[str, str]) -> Parser:
     top = Parser(
         prog="reachprobe",
         prefix="REACHPROBE_",
+        others=("IMAGE", "REFLECTOR_PORT", "TOKEN_FILE"),  # docker-compose.yml and deploy/
         description="Measure whether messaging services are reachable from this network.",
         epilog="Every option can also be set by REACHPROBE_<OPTION> in the environment and by "
         "a TOML file (--config FILE or REACHPROBE_CONFIG), with underscores for dashes. "

@@ -19,7 +19,7 @@ import keyword
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -68,14 +68,32 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             raise OptionError(f"{place}: {error}") from None
 
 
+def nearest(word: str, known: Collection[str]) -> str:
+    """`; did you mean X?` with the known word that is most similar, or nothing."""
+    found = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+_KUBERNETES = re.compile(
+    r".*_SERVICE_HOST|.*_SERVICE_PORT(_.*)?|.*_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?"
+)
+"""Variables that Kubernetes and Docker links set for every service that they know:
+https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+(2026-11-27)."""
+
+
 class Parser(argparse.ArgumentParser):
     """The command line of a program, or of one of its commands."""
 
-    def __init__(self, *arguments: Any, prefix: str = "", **named: Any) -> None:
-        """`prefix` begins the names of environment variables, e.g. `REACHPROBE_`."""
+    def __init__(
+        self, *arguments: Any, prefix: str = "", others: Collection[str] = (), **named: Any
+    ) -> None:
+        """`prefix` begins the names of environment variables, e.g. `REACHPROBE_`; `others` are
+        those without the prefix that scripts read and that are no options."""
         named.setdefault("allow_abbrev", False)
         super().__init__(*arguments, **named)
         self.prefix = prefix
+        self.others = frozenset(others)
         self.path = ""
         """How a command is called: `geo update`."""
         self.options: dict[str, Option] = {}
@@ -85,6 +103,12 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage."""
+        unknown = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
+        if unknown is not None:
+            near = nearest(unknown[1], self.commands)
+            message = f"no command {unknown[1]!r}{near} ({', '.join(self.commands)})"
+        elif message.endswith("required: COMMAND"):
+            message = f"COMMAND is missing ({', '.join(self.commands)})"
         raise OptionError(f"command line: {message}")
 
     def group(self, name: str, text: str) -> Parser:
@@ -147,8 +171,12 @@ class Parser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         """Return the options of one call. Raises OptionError; `--help` exits as argparse does."""
         environment = os.environ if environment is None else environment
-        given = self.parse_args(arguments)
+        given, unknown = self.parse_known_args(arguments)
         chosen: Parser = given.chosen
+        if unknown:
+            flags = [option.flag for option in chosen.options.values()]
+            near = nearest(unknown[0].partition("=")[0], flags)
+            chosen.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         file = given.config or environment.get(f"{self.prefix}CONFIG", "")
         stored = _from_file(file) if file else {}
         self._read_other_keys(file, stored, chosen)
@@ -175,16 +203,15 @@ class Parser(argparse.ArgumentParser):
         return given
 
     def unknown_variables(self, environment: Mapping[str, str]) -> Iterator[str]:
-        """One line for each variable with the prefix that is no option. They are no error:
-        Kubernetes sets some for every service that it knows, such as `REACHPROBE_PORT`."""
+        """One line for each variable with the prefix that is no option. They are no error, and
+        those of Kubernetes, such as `REACHPROBE_PORT`, and of scripts are expected."""
         known = {key.upper() for leaf in self.leaves() for key in leaf.options} | {"CONFIG"}
         for variable in sorted(environment):
-            if variable.startswith(self.prefix) and variable.removeprefix(self.prefix) not in known:
-                near = difflib.get_close_matches(
-                    variable.removeprefix(self.prefix), known, n=1, cutoff=0.8
-                )
-                hint = f"; did you mean {self.prefix}{near[0]}?" if near else ""
-                yield f"environment: {variable}: unknown option, ignored{hint}"
+            name = variable.removeprefix(self.prefix)
+            expected = name in known | self.others or _KUBERNETES.fullmatch(variable)
+            if variable != name and not expected:
+                near = nearest(name, known).replace("mean ", f"mean {self.prefix}")
+                yield f"environment: {variable}: unknown option, ignored{near}"
 
     def leaves(self) -> Iterator[Parser]:
         """Every command without commands of its own."""
@@ -201,7 +228,8 @@ class Parser(argparse.ArgumentParser):
         for key, raw in stored.items():
             options = [leaf.options[key] for leaf in self.leaves() if key in leaf.options]
             if not options:
-                raise OptionError(f"{file}: {key}: unknown key")
+                near = nearest(key, {each for leaf in self.leaves() for each in leaf.options})
+                raise OptionError(f"{file}: {key}: unknown key{near}")
             if key in chosen.options:
                 continue
             refusals = []

@@ -94,6 +94,12 @@ async def targets_by_service(connection: ReadTransaction) -> dict[str, int]:
     return dict((await connection.execute(query)).all())
 
 
+async def list_origins(connection: ReadTransaction) -> list[tuple[str, str]]:
+    """Every (country, source) from which a measurement was ever stored, sorted."""
+    query = sa.select(t.vantage.c.country, t.vantage.c.source).distinct()
+    return sorted((country, source) for country, source in await connection.execute(query))
+
+
 async def newest_arrival(connection: ReadTransaction) -> int:
     """Number of the newest arrival: at most so many measurements were stored so far."""
     return int(await connection.scalar(sa.select(sa.func.max(t.measurement.c.arrival))) or 0)

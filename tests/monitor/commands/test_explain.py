@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,14 +14,18 @@ from monitor.commands.explain import (
     Explanation,
     NotExplainableError,
     explain,
+    explain_replayed,
     explanation_text,
     run,
 )
+from monitor.detection.model import Fact
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.history import Folding
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import all_events
 from monitor.store.retention import prune
+from probes.runtime.options import OptionError
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
 
@@ -100,17 +104,32 @@ async def test_what_cannot_be_explanation_text(store: Database) -> None:
 VALUES = {"data": None, "fingerprints": None, "pace": None}
 
 
-async def test_the_command(store: Database, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_command(
+    store: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     values = {**VALUES, "database": store.engines.place, "files": []}
     given = argparse.Namespace(**values, event=await only(store), json=True)
     out = io.StringIO()
     assert await run(given, out) == 0
     assert msgspec.json.decode(out.getvalue(), type=Explanation).event.id == given.event
+    folded = []
+
+    class Counted(Folding):
+        def fold_facts(self, round: int, facts: Sequence[Fact]) -> None:
+            folded.append(round)
+            super().fold_facts(round, facts)
+
+    monkeypatch.setattr("monitor.commands.replay.Folding", Counted)
     missing = argparse.Namespace(**values, event="f" * 16, json=False)
     assert await run(missing, out) == 2
     assert capsys.readouterr().err == (
         f"reachwatch: {'f' * 16}: no such event in the store or its replay\n"
     )
+    assert not folded, "no event of this store can have that id, so there is nothing to fold"
+    assert await explain_replayed(store, given.event, Policy())
+    assert folded
+    with pytest.raises(OptionError, match="16 hex digits"):
+        await run(argparse.Namespace(**values, event="WeChat", json=False), out)
 
 
 async def test_what_replay_finds_is_explained_without_a_detector(

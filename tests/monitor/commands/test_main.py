@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.commands import main
+from monitor.commands.options import build
 
 COMMANDS = (
     "up",
@@ -56,7 +57,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["token", "new", "--expires", "soon"], "--expires: must be a duration"),
         (["token", "list", "--database", "mysql://x"], "mysql"),
         (["rules", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
-        (["nonsense"], "invalid choice: 'nonsense'"),
+        (["nonsense"], "no command 'nonsense' ("),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(tmp_path: Path, words: list[str], said: str) -> None:
@@ -80,35 +81,60 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert run.stderr == ""
 
 
-def test_a_taken_port_is_one_line_before_anything_starts(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        for demo in ([], ["--demo"]):
-            data = tmp_path / "data"
-            run = reachwatch("up", *demo, "--http", address, "--data", str(data))
-            assert run.returncode == 2
-            assert run.stderr == f"reachwatch: --http: {address}: Address already in use\n"
-            assert not data.exists()
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["replay"],
+        ["explain", "0" * 16],
+        ["export", "csv"],
+        ["token", "list"],
+        ["token", "revoke", "t"],
+        ["probes", "list"],
+        ["probes", "revoke", "p"],
+        ["db", "size"],
+        ["db", "prune"],
+        ["db", "move", "--to", "sqlite+aiosqlite:///other"],
+        ["archive"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_reads_creates_no_store(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (["--data", "TYPO"], ["--database", "sqlite+aiosqlite:///TYPO"]):
+        assert main.main([*words, *place]) == 2
+        line = capsys.readouterr().err
+        assert "TYPO" in line
+        assert line.count("\n") == 1
+        assert not list(tmp_path.iterdir())
 
 
-def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REACHWATCH_PUBLIK_URL", "https://x.example")
-    run = reachwatch("schema")
-    assert run.returncode == 0
-    assert (
-        "REACHWATCH_PUBLIK_URL: unknown option, ignored; did you mean REACHWATCH_PUBLIC_URL?"
-        in (run.stderr)
+def test_a_misspelt_variable_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REACHWATCH_PUBLIC_ULR", "http://a")
+    assert main.main(["schema"]) == 0
+    assert capsys.readouterr().err == (
+        "reachwatch: environment: REACHWATCH_PUBLIC_ULR: unknown option, ignored; did you mean "
+        "REACHWATCH_PUBLIC_URL?\n"
     )
 
 
-@pytest.mark.parametrize(
-    "words", [("db", "size"), ("db", "prune"), ("token", "list"), ("probes", "list")]
-)
-def test_a_slip_in_the_data_directory_creates_nothing(
-    tmp_path: Path, words: tuple[str, ...]
+def test_the_variables_of_scripts_and_deployment_give_no_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slip = tmp_path / "typo"
-    run = reachwatch(*words, "--data", str(slip))
-    assert run.returncode == 2
-    assert "no store there" in run.stderr
-    assert not slip.exists()
+    root = Path(__file__).parents[3]
+    files = [root / "docker-compose.yml", root / "hatch_build.py"]
+    for folder in ("deploy", "scripts"):
+        files += [path for path in (root / folder).rglob("*") if path.is_file()]
+    names: set[str] = set()
+    for path in files:
+        names.update(re.findall(rb"REACHWATCH_([A-Z_]*[A-Z])", path.read_bytes()))
+    parser = build()
+    given = {f"REACHWATCH_{name.decode()}": "1" for name in names}
+    assert len(given) > 10
+    assert list(parser.unknown_variables(given)) == []

@@ -63,7 +63,7 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["once", "--only", "wechatt"], "did you mean wechat"),
         (["geo", "update", "--from", "/nowhere.tsv"], "/nowhere.tsv: No such file"),
         (["reflector", "--certificate", "/x"], "give both or neither"),
-        (["nonsense"], "invalid choice"),
+        (["nonsense"], "no command 'nonsense'"),
     ],
 )
 async def test_bad_input_is_one_line_and_exit_2(

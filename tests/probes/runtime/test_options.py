@@ -119,7 +119,9 @@ def test_a_key_that_two_commands_read_differently_is_right_for_one(tmp_path: Pat
         (["run"], {"X_ALLOW_PRIVATE": "maybe"}, "environment: X_ALLOW_PRIVATE: must be true"),
         (["run", "--bogus"], {}, "command line: unrecognized arguments: --bogus"),
         (["run", "--inter", "5"], {}, "command line: unrecognized arguments"),
-        (["fly"], {}, "invalid choice: 'fly'"),
+        (["fly"], {}, "command line: no command 'fly' ("),
+        (["rnu"], {}, "command line: no command 'rnu'; did you mean run? ("),
+        (["run", "--intervall=5"], {}, "unrecognized arguments: --intervall=5; did you mean --int"),
         ([], {}, "COMMAND"),
         (["geo"], {}, "COMMAND"),
         (["join"], {}, "command line: TOKEN is missing"),
@@ -136,12 +138,21 @@ def test_an_error_is_one_line_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_variables_are_named() -> None:
-    environment = {"X_PORT": "tcp://10.0.0.1:80", "X_TOKEN": "t", "X_CONFIG": "c", "OTHER": "1"}
-    found = list(parser().unknown_variables(environment))
-    assert found == ["environment: X_PORT: unknown option, ignored"]
-    (slip,) = parser().unknown_variables({"X_INTERVALL": "60"})
-    assert slip.endswith("unknown option, ignored; did you mean X_INTERVAL?")
+def test_unknown_variables_are_named_with_the_nearest_option() -> None:
+    environment = {"X_INTERVALL": "9", "X_ZZZZ": "1", "X_TOKEN": "t", "X_CONFIG": "c", "OTHER": "1"}
+    assert list(parser().unknown_variables(environment)) == [
+        "environment: X_INTERVALL: unknown option, ignored; did you mean X_INTERVAL?",
+        "environment: X_ZZZZ: unknown option, ignored",
+    ]
+
+
+def test_variables_of_kubernetes_and_of_scripts_are_expected() -> None:
+    environment = dict.fromkeys(
+        ("X_PORT", "X_SERVICE_HOST", "X_SERVICE_PORT_HTTP", "X_PORT_80_TCP_ADDR", "X_IMAGE"), "1"
+    )
+    known = parser()
+    known.others = frozenset({"IMAGE"})
+    assert list(known.unknown_variables(environment)) == []
 
 
 def test_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:

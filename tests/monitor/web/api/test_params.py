@@ -46,6 +46,7 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("services?state=open", "state: is no parameter here"),
         ("events/0000000000000000?format=csv", "format: is no parameter here"),
         ("openapi.json?x=1", "x: is no parameter here"),
+        ("events?country=RU&country=FR", "country: given more than once"),
     ],
 )
 async def test_an_unknown_parameter_is_refused_with_the_nearest(
