@@ -72,7 +72,8 @@ class Story:
             return
         self._stages[event["id"]] = now
         networks = ", ".join(f"AS{asn}" for asn in event["asns"])
-        votes = f"{event['vantages']['agreeing']} of {event['vantages']['total']} vantages"
+        agreeing, _, total = event["scope"]["vantages"]["now"].partition("/")
+        votes = f"seen by {agreeing} of {total} vantages"
         link = f"{self._public_url}/e/{event['id']}"
         self._tell(f"{event['service']} in {networks}: {_SAID.get(now, now)} ({votes}). {link}")
 

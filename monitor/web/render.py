@@ -26,12 +26,15 @@ HEADER_PAGES = (
     ("/s", "Services", True),
     ("/c", "Countries", True),
     ("/changes", "Changes", False),
+    ("/explore", "Explore", False),
+    ("/live", "Live", False),
     ("/data", "Data", False),
     ("/method", "Method", False),
 )
 """(path, name, also on a phone) of the links in the header."""
 ALL_PAGES = (
     *((path, name) for path, name, _ in HEADER_PAGES),
+    ("/compare", "Compare"),
     ("/v", "Vantages"),
     ("/status", "System health"),
 )

@@ -26,7 +26,7 @@ KEEP_FACTOR = 10.0
 MAX_BYTES = 32 << 20
 """Bodies of all kept answers; the least recently used go first."""
 MAX_ENTRIES = 2000
-PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami")
+PRIVATE = ("/healthz", "/readyz", "/static/", "/api/v1/whoami", "/live/")
 """What depends on the caller, must be true at this moment, or is kept elsewhere."""
 
 Key = tuple[str, str]

@@ -40,7 +40,7 @@ class BadParameterError(Exception):
 
 def without_empty(request: web.Request) -> None:
     """Redirect to the page without empty parameters, which forms send. Raises HTTPFound."""
-    kept = {name: value for name, value in request.query.items() if value.strip()}
+    kept = [(name, value) for name, value in request.query.items() if value.strip()]
     if len(kept) < len(request.query):
         raise web.HTTPFound(str(URL(request.path).with_query(kept)))
 

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from monitor.web.pages import (
     badges,
     changes,
+    compare,
     event,
     history,
     indexes,
+    live,
     measurement,
     method,
     overview,
@@ -38,6 +42,14 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
+    app[live.STREAMS] = set()
+    app[live.ENDING] = asyncio.Event()
+    app.on_shutdown.append(live.end_streams)
+    app.router.add_get("/live", live.page)
+    app.router.add_get("/live/stream", live.stream)
+    app.router.add_get("/compare", compare.compare)
+    app.router.add_get("/explore", compare.explore)
+    app.router.add_get("/m", measurement.listing)
     app.router.add_get("/changes", changes.page)
     app.router.add_get("/feed.atom", changes.feed)
     app.router.add_get("/s/{service:[a-z0-9-]{1,40}}/feed.atom", changes.feed)

@@ -53,7 +53,7 @@ async def page(request: web.Request) -> web.Response:
         "rows": [(row, _title(site, row), MARKS.get(row.kind, ("ok", row.kind))) for row in rows],
         "most": PAGE_ROWS,
         "wanted": wanted,
-        "query": _query(wanted),
+        "filters": _query(wanted),
         "names": site.service_names,
     }
     return await render(request, "changes.html", values)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from aiohttp import web
+from yarl import URL
 
 from monitor.detection.model import Stored
-from monitor.store.reading.measurements import get_verdict, newest_of_controls
+from monitor.store.reading.measurements import get_verdict, list_judged, newest_of_controls
+from monitor.web.api.params import after_of, chosen
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
@@ -14,6 +16,10 @@ from monitor.web.text import words
 from monitor.web.text.certificates import escape_control_characters
 from monitor.web.text.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS
+
+ROWS = 100
+"""Measurements a page of the list."""
+AFTER = "[0-9]{1,18}"
 
 
 async def page(request: web.Request) -> web.Response:
@@ -44,6 +50,25 @@ async def page(request: web.Request) -> web.Response:
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)
+
+
+async def listing(request: web.Request) -> web.Response:
+    """Render the measurements that a filter chooses, newest first."""
+    wanted, after = chosen(request), after_of(request, AFTER)
+    async with request.app[SITE].database.reading() as connection:
+        key = None if after is None else (after[0], int(after[1]))
+        rows = await list_judged(connection, wanted, after=key, limit=ROWS + 1)
+    kept = {name: value for name, value in request.query.items() if name != "after"}
+    query = URL("/").with_query(kept).query_string
+    values = {
+        "title": "Measurements",
+        "rows": rows[:ROWS],
+        "wanted": wanted,
+        "names": request.app[SITE].service_names,
+        "filters": f"{query}&" if query else "",
+        "following": f"{rows[ROWS - 1].round}-{rows[ROWS - 1].arrival}" if len(rows) > ROWS else "",
+    }
+    return await render(request, "measurements.html", values)
 
 
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:

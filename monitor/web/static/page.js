@@ -83,7 +83,7 @@
       shown.slice(11, 16) + " UTC.";
     line.replaceChildren(said);
   };
-  setInterval(async () => {
+  const refresh = async () => {
     if (document.hidden || reading || document.querySelector(".chart canvas")) return;
     if (document.activeElement && document.activeElement !== document.body) return;
     try {
@@ -98,5 +98,12 @@
     } catch {
       away();
     }
-  }, 30000);
+  };
+  setInterval(refresh, 30000);
+  const followed = document.querySelector(".live");
+  if (followed && typeof EventSource !== "undefined") {
+    const stream = new EventSource(followed.dataset.stream);
+    stream.addEventListener("concluded", refresh);
+    addEventListener("pagehide", () => stream.close());
+  }
 })();

@@ -18,7 +18,7 @@ EVENT: dict[str, Any] = {
     "asns": [64501],
     "state": "open",
     "tier": "unconfirmed",
-    "vantages": {"agreeing": 1, "total": 3},
+    "scope": {"vantages": {"peak": "3/3", "now": "1/3"}},
 }
 
 

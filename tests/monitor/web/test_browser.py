@@ -40,9 +40,13 @@ PAGES = {
     "rounds": f"/e/{world.CONFIRMED}/rounds",
     "data": "/data",
     "changes": "/changes",
+    "live": "/live",
+    "explore": "/explore",
+    "compare": "/compare?service=wechat",
+    "measurements": "/m?service=wechat",
     "history": "/s/wechat?range=7d",
 }
-SHORT = {"rounds", "data", "changes"}
+SHORT = {"rounds", "data", "changes", "live", "explore", "measurements"}
 """Pages of one section; in this world nobody can say how an event came about, round by round."""
 WITHOUT_PICTURES = {"measurement", "services", "vantages", "status", "method"} | SHORT
 CONTRAST = """

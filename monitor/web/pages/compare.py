@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two views over everything that is summed up, with their state in the address: Compare draws the
+strips of services or countries below each other, Explore is a table of services by countries whose
+cells lead to the measurements behind them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+from aiohttp import web
+
+from monitor.store.reading.counts import ServiceHour
+from monitor.store.service_hours import KINDS
+from monitor.web.api.params import BadParameterError, without_empty
+from monitor.web.draw import strips
+from monitor.web.history import TimeRange, chosen_range, named_range, sums
+from monitor.web.render import render
+from monitor.web.site import SITE, Site
+from monitor.web.text import words
+
+DEFAULT = "7d"
+MOST = 12
+"""Services or countries compared at once."""
+
+
+def _listed(request: web.Request, name: str) -> list[str]:
+    """Values of a parameter that may be repeated, or have commas."""
+    given = [part.strip() for text in request.query.getall(name, ()) for part in text.split(",")]
+    found = list(dict.fromkeys(part for part in given if part))
+    if len(found) > MOST:
+        raise BadParameterError(f"{name}: at most {MOST} at once")
+    return found
+
+
+def _services(site: Site, request: web.Request) -> list[str]:
+    found = _listed(request, "service")
+    for id in found:
+        if site.service(id) is None:
+            raise BadParameterError(f"service: {id[:40]!r} is not in the catalogue")
+    return found
+
+
+def _countries(request: web.Request) -> list[str]:
+    found = [code.upper() for code in _listed(request, "country")]
+    for code in found:
+        if code not in words.COUNTRIES:
+            raise BadParameterError(f"country: no country has the code {code[:40]!r}")
+    return found
+
+
+async def compare(request: web.Request) -> web.Response:
+    """Render strips of the chosen services in the chosen countries, below each other."""
+    without_empty(request)
+    site, now = request.app[SITE], request.app[SITE].clock()
+    services, countries = _services(site, request), _countries(request)
+    span = chosen_range(request, now) or named_range(DEFAULT, now)
+    rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
+    if services or countries:
+        for row in await _read(site, span, services):
+            if not countries or row.country in countries:
+                rows[row.service, row.country].append(row)
+    interval = site.interval_seconds * 1000
+    names = site.service_names
+    drawn = [
+        {
+            "service": service,
+            "country": country,
+            "label": f"{names[service]} in {words.country(country)}",
+            "strip": strips.hourly_strip(mine, span.window, interval),
+        }
+        for (service, country), mine in rows.items()
+    ]
+    drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))  # type: ignore[attr-defined]
+    values = {
+        "title": "Compare",
+        "rows": drawn[: MOST * MOST],
+        "services": services,
+        "countries": countries,
+        "names": names,
+        "chosen": span,
+        "window": span.window,
+        "filters": request.query_string,
+    }
+    return await render(request, "compare.html", values)
+
+
+class Cell(msgspec.Struct, frozen=True):
+    """A service in a country over the chosen time."""
+
+    failing: int
+    judged: int
+    kind: str
+    """`blocked` where something failed as blocked in some hour or day."""
+
+    @property
+    def share(self) -> str:
+        """`12 %`."""
+        return f"{100 * self.failing / self.judged:.0f} %" if self.judged else "no data"
+
+
+async def explore(request: web.Request) -> web.Response:
+    """Render services by countries: the share of measurements that failed as blocked."""
+    without_empty(request)
+    site, now = request.app[SITE], request.app[SITE].clock()
+    services, countries = _services(site, request), _countries(request)
+    span = chosen_range(request, now) or named_range(DEFAULT, now)
+    rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
+    for row in await _read(site, span, services):
+        if not countries or row.country in countries:
+            rows[row.service, row.country].append(row)
+    cells = {key: _cell(mine) for key, mine in rows.items()}
+    columns = sorted({country for _, country in cells}, key=lambda code: _worst(cells, 1, code))
+    lines = sorted({service for service, _ in cells}, key=lambda name: _worst(cells, 0, name))
+    values = {
+        "title": "Explore",
+        "columns": columns,
+        "lines": [(id, [cells.get((id, code)) for code in columns]) for id in lines],
+        "services": services,
+        "countries": countries,
+        "names": site.service_names,
+        "chosen": span,
+        "window": span.window,
+        "filters": request.query_string,
+    }
+    return await render(request, "explore.html", values)
+
+
+def _worst(cells: dict[tuple[str, str], Cell], part: int, value: str) -> tuple[float, str]:
+    """What orders a row or column: the largest share that failed, first."""
+    shares = [
+        cell.failing / cell.judged
+        for key, cell in cells.items()
+        if key[part] == value and cell.judged
+    ]
+    return -max(shares, default=0.0), value
+
+
+def _cell(rows: Sequence[ServiceHour]) -> Cell:
+    blocked = 1 << KINDS.index("blocked")
+    failing, judged = sum(row.failing for row in rows), sum(row.judged for row in rows)
+    kind = "ok" if judged else "insufficient"
+    if any(row.kinds & blocked for row in rows):
+        kind = "blocked"
+    elif failing:
+        kind = "impaired"
+    return Cell(failing, judged, kind)
+
+
+async def _read(site: Site, span: TimeRange, services: Sequence[str]) -> Sequence[ServiceHour]:
+    wanted = services or [service.id for service in site.catalogue.services]
+    async with site.database.reading() as connection:
+        return await sums(connection, span.window, wanted)

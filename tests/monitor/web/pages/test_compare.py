@@ -1,0 +1,67 @@
+"""Compare and Explore: their state is in the address, cells lead to measurements."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.monitor.web.pages.test_overview import text_of
+from tests.world.site import Client
+
+
+async def get(web: Client, path: str) -> str:
+    answer = await web.get(path)
+    assert answer.status == 200, path
+    return await answer.text()
+
+
+async def test_a_comparison_has_a_row_for_each_combination(web: Client) -> None:
+    text = await get(web, "/compare?service=wechat&service=signal&country=RU,FR&range=24h")
+    plain = text_of(text)
+    for label in ("WeChat in Russia", "Signal in Russia", "WeChat in France"):
+        assert label in plain
+    assert plain.index("WeChat in Russia") < plain.index("WeChat in France")
+    assert "36 of 240 measurements failed as blocked" in plain
+    assert text.count('class="axis"') == text.count('<article class="place">') >= 3
+    one = text_of(await get(web, "/compare?country=fr"))
+    assert "WeChat in France" in one
+    assert "in Russia" not in one
+    assert "Choose services, countries, or both" in text_of(await get(web, "/compare"))
+
+
+async def test_a_cell_leads_to_exactly_its_measurements(web: Client) -> None:
+    text = await get(web, "/explore?range=24h")
+    plain = text_of(text)
+    assert "15 % of 240" in plain
+    address = re.search(r'href="(/m\?service=wechat&amp;country=RU[^"]*)"', text)
+    assert address is not None
+    rows = text_of(await get(web, address[1].replace("&amp;", "&")))
+    assert "Measurements of WeChat in Russia" in rows
+    assert "fails" in rows
+    assert "Older measurements" in rows
+    following = re.search(r'href="(/m\?[^"]*after=[^"]*)"', await get(web, "/m?service=wechat"))
+    assert following is not None
+    assert "Measurements of WeChat" in text_of(await get(web, following[1].replace("&amp;", "&")))
+
+
+async def test_services_and_countries_are_chosen_by_the_address(web: Client) -> None:
+    mine = text_of(await get(web, "/explore?service=signal&country=RU&range=7d"))
+    assert "Russia" in mine
+    assert "France" not in mine
+    form = await web.get("/explore?service=signal&country=&range=7d", allow_redirects=False)
+    assert form.headers["Location"] == "/explore?service=signal&range=7d"
+
+
+@pytest.mark.parametrize("path", ["/compare", "/explore"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "service=nothing",
+        "country=QQ",
+        "range=2d",
+        "country=" + ",".join(["RU", *(f"A{c}" for c in "DEFGILMOQRSTUWXZ")]),
+    ],
+)
+async def test_what_does_not_exist_is_refused(web: Client, path: str, query: str) -> None:
+    assert (await web.get(f"{path}?{query}")).status == 400
