@@ -10,21 +10,19 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, EventState, Tier
-from monitor.detection.sequence.present import worst
 from monitor.store.reading.events import list_events
 from monitor.store.reading.progress import last_received
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import RANK, country_matrix
 from monitor.web.fleet import active, fleet
+from monitor.web.pages.lone import lone
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import event_text, words
 from monitor.web.views import common_window, event_strips
 
 CHANGES = 8
-LONE_ROWS = 200
-"""States listed while one vantage measures and no control."""
 STRIPS = 60
 """Events with a strip."""
 
@@ -67,7 +65,9 @@ async def page(request: web.Request) -> web.Response:
         "watching": bool(vantages),
         "missing": missing(vantages, controls, last is not None),
         "names": names,
-        "lone": worst(present.states(), LONE_ROWS) if len(vantages) == 1 and not controls else (),
+        "lone": lone(present.states(), names, site.policy)
+        if len(vantages) == 1 and not controls
+        else None,
     }
     return await render(request, "overview.html", values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from msgspec.structs import replace
 
 from monitor.store.reading.vantages import VantageRow
@@ -64,6 +65,18 @@ def test_gaps_before_a_verdict() -> None:
     assert "can never confirm a block" in same[0][0]
     unknown = overview.missing([ROW, replace(other, country="ZZ", asn=0)], [control], True)
     assert "have no vote" in unknown[0][0]
+
+
+async def test_one_machine_without_a_control_shows_what_it_sees(
+    web: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = [(ROW, "online")]
+    monkeypatch.setattr(overview, "active", lambda probes, role=None: alone)
+    page = await (await web.get("/")).text()
+    assert "What this machine sees" in page
+    assert "This machine reaches" in text_of(page)
+    assert "reachprobe join TOKEN &amp;&amp; reachprobe run --country CC --asn N" in page
+    assert page.count("<td>") > 10
 
 
 def test_coverage_counts_controls_apart() -> None:

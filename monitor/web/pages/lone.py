@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one machine alone can tell: a part of the overview while one vantage measures and no control
+does. It calls nothing blocked; it separates what needs no control from what cannot be told without
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from monitor.detection.all_rules import rule_named
+from monitor.detection.model import State
+from monitor.detection.policy import Policy
+from monitor.detection.sequence.present import PresentState, worst
+from monitor.web.text import words
+
+MAX_ROWS = 200
+_UNTOLD = {
+    State.VANTAGE_OFFLINE: "This machine was offline.",
+    State.INSUFFICIENT: "Not measured often enough yet.",
+}
+SIGNATURE = "A signature: ordinary faults do not look like this."
+UNCLEAR = "Not without a control: the service may be down, or its path may be broken."
+
+
+class LoneRow(NamedTuple):
+    """A function as this machine sees it."""
+
+    service: str
+    name: str
+    function: str
+    mark: tuple[str, str]
+    seen: str
+    told: str
+    """What the failure says without a control; empty where there is none."""
+
+
+class Lone(NamedTuple):
+    """All of it."""
+
+    sentence: str
+    rows: Sequence[LoneRow]
+    """Failures with a signature, other failures, the rest."""
+
+
+def has_signature(row: PresentState, policy: Policy) -> bool:
+    """Whether the rule that decided has a signature (`monitor.detection.rule`)."""
+    rule = rule_named(row.rule)
+    return _fails(row) and rule is not None and rule.weight >= policy.signature_micronats
+
+
+def _fails(row: PresentState) -> bool:
+    return row.state is not State.OK and row.state not in _UNTOLD
+
+
+def lone(states: Sequence[PresentState], names: Mapping[str, str], policy: Policy) -> Lone | None:
+    """What the present states of a lone vantage tell; None while there are none."""
+    if not states:
+        return None
+    signed = [row for row in states if has_signature(row, policy)]
+    unclear = [row for row in states if _fails(row) and row not in signed]
+    rest = [row for row in states if not _fails(row)]
+    reached = sum(row.state is State.OK for row in rest)
+    sentence = f"This machine reaches {reached} of {words.plural(len(states), 'function')}."
+    if signed:
+        verb = "has" if len(signed) == 1 else "have"
+        sentence += (
+            f" {words.plural(len(signed), 'failure')} {verb} a signature that ordinary faults do "
+            "not show."
+        )
+    if unclear:
+        sentence += f" The cause of {words.plural(len(unclear), 'failure')} cannot be told."
+    ordered = worst([*signed, *unclear, *rest], MAX_ROWS)
+    return Lone(sentence, [_row(row, names, row in signed) for row in ordered])
+
+
+def _row(row: PresentState, names: Mapping[str, str], signed: bool) -> LoneRow:
+    service, _, function = row.target.partition("/")
+    cause = f"{words.sentence(words.technique(row.technique))}. " if row.technique else ""
+    told = _UNTOLD.get(row.state, "")
+    if _fails(row):
+        told = SIGNATURE if signed else UNCLEAR
+    return LoneRow(
+        service=service,
+        name=names.get(service, service),
+        function=function,
+        mark=words.state_mark(row.state),
+        seen=f"{cause}{words.rule_comment(row.rule)}".strip(),
+        told=told,
+    )
