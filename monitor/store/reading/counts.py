@@ -21,7 +21,7 @@ from monitor.store import tables as t
 from monitor.store.cells import Where, load_vantages
 from monitor.store.engines import ReadTransaction
 from monitor.store.records import Filter
-from monitor.store.service_hours import DAY_MS, EVERY_NETWORK
+from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KINDS
 from monitor.store.statements import chunks, where_equal
 from monitor.store.verdicts import read_newest
 
@@ -312,6 +312,47 @@ async def service_days(
         connection, services, max(since, latest), until, country=country, asns=asns
     )
     return days + list(_by_day(hours))
+
+
+class ServiceTotal(msgspec.Struct, frozen=True):
+    """A service in a country over a period."""
+
+    service: str
+    country: str
+    judged: int
+    failing: int
+    blocked: bool
+    """Whether some series failed as blocked in some hour or day."""
+
+
+async def service_totals(
+    connection: ReadTransaction, services: Sequence[str], since: int, until: int, *, daily: bool
+) -> Sequence[ServiceTotal]:
+    """Sums over whole days (and the hours of the last two), or over hours; added up by the
+    database, because a year of every service and country has hundreds of thousands of rows."""
+    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS if daily else since
+    day, hour = t.service_day.c, t.service_hour.c
+    parts = [(hour, hour.hour, max(since, latest), until)]
+    if daily:
+        parts.append((day, day.day, since - since % DAY_MS, min(until, latest)))
+    bit = 1 << KINDS.index("blocked")
+    found: dict[tuple[str, str], tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))
+    for columns, at, begin, end in parts:
+        keys = (columns.service, columns.country)
+        blocked = sa.func.max(columns.kinds.bitwise_and(bit))
+        query = (
+            sa.select(*keys, sa.func.sum(columns.judged), sa.func.sum(columns.failing), blocked)
+            .where(columns.service.in_(services), columns.asn == EVERY_NETWORK)
+            .where(at >= begin, at < end)
+            .group_by(*keys)
+        )
+        for service, country, judged, failing, seen in await connection.execute(query):
+            a, b, c = found[service, country]
+            found[service, country] = (a + int(judged), b + int(failing), c | int(seen))
+    return [
+        ServiceTotal(service, country, judged, failing, bool(seen))
+        for (service, country), (judged, failing, seen) in sorted(found.items())
+    ]
 
 
 def _by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
-from monitor.store.reading.counts import ServiceHour
-from monitor.store.service_hours import KINDS
+from monitor.store.reading.counts import ServiceHour, ServiceTotal, service_totals
 from monitor.web.api.params import BadParameterError, without_empty
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, chosen_range, named_range, sums
@@ -59,9 +58,8 @@ async def compare(request: web.Request) -> web.Response:
     span = chosen_range(request, now) or named_range(DEFAULT, now)
     rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
     if services or countries:
-        for row in await _read(site, span, services):
-            if not countries or row.country in countries:
-                rows[row.service, row.country].append(row)
+        for row in await _read(site, span, services, countries):
+            rows[row.service, row.country].append(row)
     interval = site.interval_seconds * 1000
     names = site.service_names
     drawn = [
@@ -107,11 +105,17 @@ async def explore(request: web.Request) -> web.Response:
     site, now = request.app[SITE], request.app[SITE].clock()
     services, countries = _services(site, request), _countries(request)
     span = chosen_range(request, now) or named_range(DEFAULT, now)
-    rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
-    for row in await _read(site, span, services):
-        if not countries or row.country in countries:
-            rows[row.service, row.country].append(row)
-    cells = {key: _cell(mine) for key, mine in rows.items()}
+    wanted = services or [service.id for service in site.catalogue.services]
+    window = span.window
+    async with site.database.reading() as connection:
+        totals = await service_totals(
+            connection, wanted, window.since, window.until, daily=window.daily
+        )
+    cells = {
+        (row.service, row.country): _cell(row)
+        for row in totals
+        if not countries or row.country in countries
+    }
     columns = sorted({country for _, country in cells}, key=lambda code: _worst(cells, 1, code))
     lines = sorted({service for service, _ in cells}, key=lambda name: _worst(cells, 0, name))
     values = {
@@ -138,18 +142,21 @@ def _worst(cells: dict[tuple[str, str], Cell], part: int, value: str) -> tuple[f
     return -max(shares, default=0.0), value
 
 
-def _cell(rows: Sequence[ServiceHour]) -> Cell:
-    blocked = 1 << KINDS.index("blocked")
-    failing, judged = sum(row.failing for row in rows), sum(row.judged for row in rows)
-    kind = "ok" if judged else "insufficient"
-    if any(row.kinds & blocked for row in rows):
+def _cell(total: ServiceTotal) -> Cell:
+    kind = "ok" if total.judged else "insufficient"
+    if total.blocked:
         kind = "blocked"
-    elif failing:
+    elif total.failing:
         kind = "impaired"
-    return Cell(failing, judged, kind)
+    return Cell(total.failing, total.judged, kind)
 
 
-async def _read(site: Site, span: TimeRange, services: Sequence[str]) -> Sequence[ServiceHour]:
+async def _read(
+    site: Site, span: TimeRange, services: Sequence[str], countries: Sequence[str]
+) -> Sequence[ServiceHour]:
     wanted = services or [service.id for service in site.catalogue.services]
+    found: list[ServiceHour] = []
     async with site.database.reading() as connection:
-        return await sums(connection, span.window, wanted)
+        for country in countries or (None,):
+            found += await sums(connection, span.window, wanted, country)
+    return found

@@ -7,7 +7,12 @@ import sqlalchemy as sa
 from monitor.detection.model import State
 from monitor.store import tables
 from monitor.store.database import Database
-from monitor.store.reading.counts import count_states, service_days, service_hours
+from monitor.store.reading.counts import (
+    count_states,
+    service_days,
+    service_hours,
+    service_totals,
+)
 from monitor.store.service_hours import DAY_MS, EVERY_NETWORK, KEPT_HOURS, KINDS
 from monitor.web.draw import strips
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, verdict
@@ -147,6 +152,15 @@ async def test_days_are_those_of_the_hours(store: Database) -> None:
     assert sum(each.failing for each in days) == sum(each.failing for each in hours) > 0
     assert {each.kinds for each in days} == {each.kinds for each in hours}
     assert [each.asn for each in mine] == [64501] * 4
+    async with store.reading() as connection:
+        for daily in (True, False):
+            totals = await service_totals(connection, ["wechat"], MIDNIGHT, until, daily=daily)
+            (russia,) = [each for each in totals if each.country == "RU"]
+            assert russia.judged == sum(each.judged for each in hours)
+            assert russia.failing == sum(each.failing for each in hours)
+            assert russia.blocked
+            (france,) = [each for each in totals if each.country == "FR"]
+            assert not france.blocked
 
 
 async def test_clearing_forgets_days(store: Database) -> None:

@@ -40,6 +40,9 @@ READS: dict[str, Read] = {
     "vantages by day": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "vantages by minute": lambda c: counts.count_vantages(c, WECHAT, NOON, NOON + HOUR, 60_000),
     "hours of countries": lambda c: counts.service_hours(c, ["wechat"], NOON, NOON + HOUR),
+    "totals of countries": lambda c: counts.service_totals(
+        c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, daily=True
+    ),
     "days of countries": lambda c: counts.service_days(c, ["wechat"], NOON - 90 * 24 * HOUR, NOON),
     "hours of a country": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"
