@@ -107,9 +107,12 @@ class _Controls:
         chosen: Sequence[tuple[Measurement, bytes]],
         views: Sequence[dict[str, EndpointView]],
     ) -> None:
-        """`chosen`: each with the digest of its vantage's status."""
+        """`chosen`: each with the digest of its vantage's status. Of a control a view has its
+        endpoints and observations alone, so that one that sees the same in the next round is the
+        same."""
         self.views = views
-        self.key = digest(*((recognise(encode(one)) or one, status) for one, status in chosen))
+        seen = ((recognise(encode(one)) or one, status) for one, status in chosen)
+        self.key = digest(*((one.endpoints, one.observations, status) for one, status in seen))
 
 
 class RoundJudge:

@@ -19,6 +19,7 @@ from monitor.detection.model import Fact, State, Stored, StoredLine, Verdict
 from monitor.detection.observed.background import NO_BACKGROUND
 from monitor.detection.policy import Policy
 from probes.wire.codec import encode
+from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role
 from probes.wire.observation import AnyObservation, Transfer
 from tests.monitor.detection.judge.test_target_laws import (
@@ -161,6 +162,47 @@ def test_the_same_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
     # Another vantage, which is offline, and one elsewhere are not the same.
     offline = [*shared[:-3], *map(stored, alive(international=[False] * 3))]
     assert judged(offline, same[:1])[0].state is State.OK
+    assert count == 2
+
+
+def test_a_round_that_looks_like_the_last_one_is_not_judged_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from monitor.detection.judge import round_facts
+
+    count = 0
+    real = round_facts.judge_beside
+
+    def counted(*given: Any) -> Verdict:
+        nonlocal count
+        count += 1
+        return real(*given)
+
+    monkeypatch.setattr(round_facts, "judge_beside", counted)
+    known = KnownVerdicts()
+    there, alive_there = control()
+    failing = replace(there, observations=(dns(A1), tcp(A1, Failure.TIMEOUT)))
+
+    def conclude(number: int, at_control: Measurement) -> State:
+        def later(one: Measurement) -> Measurement:
+            return replace(
+                one,
+                id=f"{number:030x}{one.id[-2:]}",
+                round=one.round + 60_000 * number,
+                started=one.started + 60_000 * number,
+            )
+
+        shared = [stored(later(one), Role.CONTROL) for one in (at_control, *alive_there)]
+        shared += [stored(later(one)) for one in alive()]
+        judge = RoundJudge(shared, POLICY, known=known)
+        judge.add(line(stored(later(measured(*PLAIN)))))
+        ((fact,),) = judge.facts().values()
+        assert fact.control
+        return fact.verdict.state
+
+    assert [conclude(number, there) for number in range(5)] == [State.OK] * 5
+    assert count == 1
+    conclude(5, failing)
     assert count == 2
 
 
