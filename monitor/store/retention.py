@@ -12,7 +12,7 @@ and then moves pages from the end of the file into the gap, so that the file shr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -36,7 +36,9 @@ from monitor.store.tables import (
     verdict,
 )
 
-BATCHES = 64
+MEASUREMENTS = 80_000
+"""How many are deleted in one transaction, by whole batches: ids of a day are in random order, so
+that each transaction writes most pages of their index, however many it deletes."""
 ROWS = 5_000
 """How many are deleted in one transaction: some 100 ms, so that collectors hardly wait."""
 PAGES = 2_000
@@ -50,6 +52,8 @@ PRAGMAS = {
     "synchronous": "NORMAL",
     # Some builds overwrite what is deleted, which costs as much as writing it.
     "secure_delete": "FAST",
+    # The pages that one transaction changes: 128 MiB.
+    "cache_size": "-131072",
 }
 _set_cursor = statements.upsert(cursor)
 Archive = Callable[[int], Awaitable[None]]
@@ -107,7 +111,7 @@ async def prune(
             went, stayed = await _drop_day(engines, day)
             gone, kept = gone + went, kept + stayed
         rolled = 0 if hours_before_ms is None else await roll_up(engines, hours_before_ms)
-        free = await _give_back(engines, compact) if engines.sqlite else 0
+        free = await _give_back(engines, at_end=True, compact=compact) if engines.sqlite else 0
         return Pruned(gone, kept, free, rolled)
     finally:
         await engines.close()
@@ -126,9 +130,12 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
     )
     async with reading(engines) as connection:
         batches = [(first, last) for first, last in await connection.execute(query)]
-    for some in statements.chunks(batches, BATCHES):
+    for some in _parts(batches):
         async with writing(engines) as connection:
             await _drop_batches(connection, some, end, await witnesses.now(connection))
+        if engines.sqlite:
+            # At once: SQLite looks for a page to fill in the list of all free ones.
+            await _give_back(engines)
     while True:
         async with writing(engines) as connection:
             if not await _drop_rows(connection, begin, end, await witnesses.now(connection)):
@@ -147,6 +154,20 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
             else sa.delete(stored_day).where(is_day)
         )
     return int(there or 0) - int(left or 0), int(left or 0)
+
+
+def _parts(batches: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Batches (first and last arrival number) of at most MEASUREMENTS together, or one."""
+    part: list[tuple[int, int]] = []
+    count = 0
+    for first, last in batches:
+        if part and count + last - first >= MEASUREMENTS:
+            yield part
+            part, count = [], 0
+        part.append((first, last))
+        count += last - first + 1
+    if part:
+        yield part
 
 
 def _of_rounds(begin: int, end: int) -> tuple[sa.ColumnElement[bool], ...]:
@@ -274,7 +295,7 @@ async def _drop_verdicts(connection: AsyncConnection, begin: int, end: int) -> N
     )
 
 
-async def _give_back(engines: Engines, compact: bool) -> int:
+async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = False) -> int:
     """Give free pages of the file back, some at a time; return the bytes that stay free because the
     file cannot shrink."""
     async with translated_errors(engines.place), engines.write.connect() as connection:
@@ -297,5 +318,6 @@ async def _give_back(engines: Engines, compact: bool) -> int:
         while left and left != before:
             await pragma(f"PRAGMA incremental_vacuum({PAGES})")
             before, left = left, await pragma("PRAGMA freelist_count")
-        await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
+        if at_end:
+            await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
     return 0

@@ -34,7 +34,7 @@ async def counted_days(store: Database) -> dict[int, int]:
 async def test_days_go_and_witnesses_stay(
     store: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retention, "BATCHES", 3)
+    monkeypatch.setattr(retention, "MEASUREMENTS", 3)
     monkeypatch.setattr(retention, "ROWS", 3)
     old = [admitted(n, at=NOON + n % 4) for n in range(20)]
     old += [admitted(n, at=NOON, target="signal/chat") for n in range(20, 25)]
