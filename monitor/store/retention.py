@@ -134,7 +134,7 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
         async with writing(engines) as connection:
             await _drop_batches(connection, some, end, await witnesses.now(connection))
         if engines.sqlite:
-            # At once: SQLite looks for a page to fill in the list of all free ones.
+            # At once, so that the file shrinks while the day goes.
             await _give_back(engines)
     while True:
         async with writing(engines) as connection:
