@@ -257,7 +257,7 @@ def main() -> int:
                 for one in fit.values()
                 for story in one.stories
             ]
-            by = weights(counted(each))
+            by = weights(counted(each, each_round=True))
             for name, *values in zip(("tier", *TERMS), *by.values(), strict=True):
                 print(f'    "{name}": {tuple(values)},')
         print(f"\njudged on seeds {JUDGED_SEEDS}; fitted kinds: {', '.join(FIT_KINDS)}")

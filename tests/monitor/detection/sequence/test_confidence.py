@@ -108,9 +108,9 @@ def test_a_typed_full_block_wakes_people_at_once_and_a_bare_one_when_it_has_held
     assert sure(event(network(), held=5)) >= page
     assert sure(event(network(agreeing=2, voting=2), held=5)) >= page
     untyped = {"against": ("untyped",)}
-    assert sure(event(bare(), held=140, **untyped)) < page
-    assert sure(event(bare(), held=150, **untyped)) >= page
-    wide = event(bare(), bare(asn=64502), held=120, **untyped)
+    assert sure(event(bare(), held=110, **untyped)) < page
+    assert sure(event(bare(), held=120, **untyped)) >= page
+    wide = event(bare(), bare(asn=64502), held=90, **untyped)
     assert sure(wide) >= page
     assert sure(event(bare(agreeing=2, voting=5), held=600, **untyped)) < page
 
