@@ -355,6 +355,36 @@ async def service_totals(
     ]
 
 
+async def networks_watched(
+    connection: ReadTransaction,
+    services: Sequence[str],
+    since: int,
+    until: int,
+    country: str | None,
+) -> Mapping[tuple[int, str, str], int]:
+    """Networks with a conclusive measurement, by (first millisecond of the day, service,
+    country)."""
+    latest = (until - 1) - (until - 1) % DAY_MS - DAY_MS
+    day, hour = t.service_day.c, t.service_hour.c
+    of_hour = (hour.hour - hour.hour % sa.literal(DAY_MS, sa.BigInteger)).label("of_day")
+    found: dict[tuple[int, str, str], int] = {}
+    for columns, at, label, begin, end in (
+        (day, day.day, day.day.label("of_day"), since - since % DAY_MS, min(until, latest)),
+        (hour, hour.hour, of_hour, max(since - since % DAY_MS, latest), until),
+    ):
+        query = (
+            sa.select(
+                label, columns.service, columns.country, sa.func.count(sa.distinct(columns.asn))
+            )
+            .where(columns.service.in_(services), columns.asn > EVERY_NETWORK, columns.judged > 0)
+            .where(at >= begin, at < end)
+            .group_by(sa.text("of_day"), columns.service, columns.country)
+        )
+        rows = await connection.execute(where_equal(query, (columns.country, country)))
+        found |= {(int(at), service, place): int(n) for at, service, place, n in rows}
+    return found
+
+
 def _by_day(hours: Sequence[ServiceHour]) -> Iterable[ServiceHour]:
     days: dict[tuple[int, str, str, int], list[ServiceHour]] = defaultdict(list)
     for each in hours:

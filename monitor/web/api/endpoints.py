@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from monitor.detection.model import Event, EventState
+from monitor.detection.model import Event, EventState, Tier
 from monitor.detection.sequence.present import PresentState, worst
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
@@ -27,6 +27,7 @@ from monitor.web.api.forms import (
     event_form,
     judged_form,
     present_form,
+    rfc3339,
     vantage_form,
 )
 from monitor.web.api.params import (
@@ -46,6 +47,9 @@ from monitor.web.site import SITE, Site
 from monitor.web.text.network_names import names
 from probes.runtime.geo_table import UNKNOWN_COUNTRY
 
+DAY_MS = 86_400_000
+MAX_DAYS = 1100
+"""Longest period of a timeline by network: three years."""
 MAX_STATES = 100
 """States of one service in the list of all services."""
 
@@ -63,9 +67,14 @@ def paged(
 
 
 def answer(
-    request: web.Request, name: str, rows: Sequence[Mapping[str, Any]], following: str | None = None
+    request: web.Request,
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    following: str | None = None,
+    columns: str = "",
 ) -> web.Response:
-    """The rows as the request wants them: `?format=csv` or JSON."""
+    """The rows as the request wants them: `?format=csv` (with the columns of the list, or of
+    another name) or JSON."""
     headers = {"Access-Control-Allow-Origin": "*"}
     match request.query.get("format", "json"):
         case "csv":
@@ -73,7 +82,10 @@ def answer(
                 headers["X-Next"] = following
             headers["Content-Disposition"] = f'attachment; filename="reachwatch-{name}.csv"'
             return web.Response(
-                text=as_csv(name, rows), content_type="text/csv", charset="utf-8", headers=headers
+                text=as_csv(columns or name, rows),
+                content_type="text/csv",
+                charset="utf-8",
+                headers=headers,
             )
         case "json":
             body = msgspec.json.encode({name: rows, "next": following})
@@ -136,9 +148,16 @@ async def measurements(request: web.Request) -> web.Response:
 
 
 async def timeline(request: web.Request) -> web.Response:
-    """Hourly counts of states; the last seven days unless `since` says otherwise."""
+    """Hourly counts of states; the last seven days unless `since` says otherwise. With
+    `by=network`, of a service or country: in how many of the networks that were measured a
+    confirmed event was open, by day; the last 30 days."""
     site = request.app[SITE]
     wanted = chosen(request)
+    by = request.query.get("by", "state")
+    if by not in ("state", "network"):
+        raise BadParameterError(f"by: must be state or network, not {by[:40]!r}")
+    if by == "network":
+        return await _timeline_by_network(request, site, wanted)
     if wanted.since is None:
         wanted = msgspec.structs.replace(wanted, since=site.clock() - 7 * 86_400_000)
     limit = limit_of(request)
@@ -147,6 +166,48 @@ async def timeline(request: web.Request) -> web.Response:
     page = rows[:limit]
     following = text_key(page[-1].hour, page[-1].key) if len(rows) > limit else None
     return answer(request, "timeline", [bucket_form(row) for row in page], following)
+
+
+async def _timeline_by_network(request: web.Request, site: Site, wanted: Filter) -> web.Response:
+    """By day: in how many of the networks that were measured a confirmed event was open."""
+    if wanted.service is None and wanted.country is None:
+        raise BadParameterError("by: network needs service or country")
+    if wanted.target is not None or wanted.asn is not None:
+        raise BadParameterError("by: network takes neither target nor asn")
+    until = site.clock() if wanted.until is None else min(wanted.until, site.clock())
+    since = until - 30 * DAY_MS if wanted.since is None else wanted.since
+    since = max(since, until - MAX_DAYS * DAY_MS)
+    services = [each.id for each in site.catalogue.services if wanted.service in (None, each.id)]
+    span = msgspec.structs.replace(wanted, since=since, until=until)
+    async with site.database.reading() as connection:
+        watched = await counts.networks_watched(connection, services, since, until, wanted.country)
+        found = await list_events(connection, span, limit=MAX_LIMIT)
+    confirmed = [
+        event
+        for event in found
+        if event.tier is Tier.CONFIRMED and event.state is not EventState.RETRACTED
+    ]
+    blocked: dict[tuple[int, str, str], set[int]] = defaultdict(set)
+    for event in confirmed:
+        first, last = max(event.onset, since), min(event.closed or until, until)
+        for day in range(first - first % DAY_MS, max(last, first + 1), DAY_MS):
+            blocked[day, event.service, event.country] |= set(event.asns)
+    rows = []
+    for key in sorted(watched.keys() | blocked.keys()):
+        day, service, country = key
+        asns = sorted(blocked.get(key, ()))
+        total = max(watched.get(key, 0), len(asns))
+        row = {
+            "day": rfc3339(day),
+            "service": service,
+            "country": country,
+            "networks": {"blocked": len(asns), "watched": total},
+            "share": round(len(asns) / total, 4) if total else None,
+            "asns": asns,
+        }
+        rows.append((f"{day:015d} {service} {country}", row))
+    page, following = paged(request, rows)
+    return answer(request, "timeline", page, following, columns="timeline_by_network")
 
 
 def open_events(present: Present, wanted: Filter) -> list[Event]:
@@ -274,7 +335,10 @@ FILTERS = frozenset(
     ("service", "target", "country", "asn", "since", "until", "format", "limit", "after")
 )
 """Parameters of every list; `monitor.web.api.openapi` describes them."""
-EXTRA: Mapping[str, frozenset[str]] = {"events": frozenset(("state",))}
+EXTRA: Mapping[str, frozenset[str]] = {
+    "events": frozenset(("state",)),
+    "timeline": frozenset(("by",)),
+}
 """Parameters of single lists."""
 
 

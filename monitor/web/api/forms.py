@@ -176,6 +176,15 @@ COLUMNS: Mapping[str, Sequence[str]] = {
     ),
     "measurements": tuple(_MEASUREMENTS.split()),
     "timeline": tuple(_TIMELINE.split()),
+    "timeline_by_network": (
+        "day",
+        "service",
+        "country",
+        "networks.blocked",
+        "networks.watched",
+        "share",
+        "asns",
+    ),
 }
 """CSV columns of each list."""
 

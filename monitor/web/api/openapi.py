@@ -46,8 +46,7 @@ def describe(base: str) -> dict[str, Any]:
             "get": {
                 "operationId": name,
                 "summary": (endpoint.__doc__ or "").strip(),
-                "parameters": [_parameter(n) for n in _FILTERS]
-                + ([_STATE] if name == "events" else []),
+                "parameters": [_parameter(n) for n in _FILTERS] + _EXTRA.get(name, []),
                 "responses": {
                     "200": {
                         "description": "The rows, and in `next` the key of the next page or null.",
@@ -141,6 +140,16 @@ _STATE = {
     "description": "Only events in this state.",
     "schema": {"type": "string", "enum": ["open", "clearing", "closed", "retracted"]},
 }
+
+
+_BY = {
+    "name": "by",
+    "in": "query",
+    "description": "`network`: by day, in how many of the networks that were measured a confirmed "
+    "event was open; needs `service` or `country`.",
+    "schema": {"type": "string", "enum": ["state", "network"]},
+}
+_EXTRA: dict[str, list[dict[str, Any]]] = {"events": [_STATE], "timeline": [_BY]}
 
 
 async def document(request: web.Request) -> web.Response:

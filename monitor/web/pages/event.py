@@ -13,6 +13,7 @@ from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
 from monitor.store.reading.counts import ServiceHour, judged_rounds
 from monitor.store.reading.events import get_event
+from monitor.store.reading.measurements import list_witnesses
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
@@ -52,6 +53,8 @@ async def page(request: web.Request) -> web.Response:
     event, service, name = await requested_event(request)
     pair = await side_by_side(site, event)
     span = chosen_range(request, site.clock())
+    async with site.database.reading() as connection:
+        witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
     headline = event_text.headline(event, name)
     others = event_text.others(event, service)
     values = {
@@ -71,7 +74,7 @@ async def page(request: web.Request) -> web.Response:
         "history": event_text.history(event),
         "rules": [(rule, n, comment(rule)) for rule, n in event.rule_counts],
         "pair": pair,
-        "witnesses": event.witnesses[:WITNESSES],
+        "witnesses": witnesses,
         "picture": await first_picture(site, event),
         "terms": event_text.terms(event),
         "confidence": confidence_text.percentage(event),

@@ -9,6 +9,7 @@ from monitor.store import tables
 from monitor.store.database import Database
 from monitor.store.reading.counts import (
     count_states,
+    networks_watched,
     service_days,
     service_hours,
     service_totals,
@@ -161,6 +162,18 @@ async def test_days_are_those_of_the_hours(store: Database) -> None:
             assert russia.blocked
             (france,) = [each for each in totals if each.country == "FR"]
             assert not france.blocked
+
+
+async def test_networks_that_were_measured_are_counted_by_day(store: Database) -> None:
+    for hour in (0, 20, 80):
+        await judge(store, MIDNIGHT + hour * HOUR)
+    async with store.reading() as connection:
+        found = await networks_watched(connection, ["wechat"], MIDNIGHT, MIDNIGHT + 81 * HOUR, None)
+    days = (MIDNIGHT, MIDNIGHT + 3 * DAY_MS)
+    assert found == {
+        **{(day, "wechat", "RU"): 2 for day in days},
+        **{(day, "wechat", "FR"): 1 for day in days},
+    }
 
 
 async def test_clearing_forgets_days(store: Database) -> None:

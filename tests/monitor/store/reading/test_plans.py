@@ -43,6 +43,9 @@ READS: dict[str, Read] = {
     "totals of countries": lambda c: counts.service_totals(
         c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, daily=True
     ),
+    "networks watched": lambda c: counts.networks_watched(
+        c, ["wechat"], NOON - 90 * 24 * HOUR, NOON, "RU"
+    ),
     "days of countries": lambda c: counts.service_days(c, ["wechat"], NOON - 90 * 24 * HOUR, NOON),
     "hours of a country": lambda c: counts.service_hours(
         c, ["wechat", "signal"], NOON, NOON + HOUR, country="RU"

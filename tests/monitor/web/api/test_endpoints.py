@@ -386,3 +386,20 @@ async def test_an_enrolment_keeps_where_it_came_from_and_no_address(
     assert probe.is_elsewhere("FR", 64501)
     assert probe.is_elsewhere("RU", 64502)
     assert not probe.is_elsewhere("RU", 64501)
+
+
+async def test_the_timeline_by_network_is_built_on_events(web: Client) -> None:
+    rows = (await get(web, "timeline?by=network&service=wechat"))["timeline"]
+    russia = [row for row in rows if row["country"] == "RU"]
+    assert [row["day"] for row in russia] == ["2027-01-15T00:00:00Z"]
+    assert russia[0]["networks"] == {"blocked": 1, "watched": 2}
+    assert russia[0]["share"] == 0.5
+    assert russia[0]["asns"] == [64501]
+    (france,) = [row for row in rows if row["country"] == "FR"]
+    assert france["share"] == 0.0
+    answer = await web.get("/api/v1/timeline?by=network&country=RU&format=csv")
+    table = list(csv.DictReader(io.StringIO(await answer.text())))
+    assert {row["service"]: row["networks.blocked"] for row in table}["wechat"] == "1"
+    assert {row["service"]: row["share"] for row in table}["signal"] == "0.0"
+    for bad in ("by=network", "by=week", "by=network&service=wechat&asn=1"):
+        await get(web, f"timeline?{bad}", 400)
