@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 
@@ -85,6 +87,35 @@ async def test_what_was_dropped_is_not_stored_again(store: Database, url: str) -
         ("duplicate", ""): 6,
         ("expired", ""): 15,
     }
+
+
+async def test_what_is_sent_again_while_its_day_is_dropped_is_not_stored_twice(
+    store: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "MEASUREMENTS", 20)
+    old = [admitted(n) for n in range(200)]
+    new = [admitted(1000 + n, at=NOON + DAY_MS) for n in range(200)]
+    await store.facts.add(old, [])
+    dropped = asyncio.Event()
+
+    async def send_again() -> None:
+        rounds = 0
+        while not dropped.is_set() or rounds < 3:
+            for start in range(0, 200, 40):
+                await store.facts.add([*old[start : start + 40], *new[start : start + 40]], [])
+            rounds += 1
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(send_again())
+        pruned = await prune(url, NOON + DAY_MS)
+        dropped.set()
+    assert pruned == Pruned(200, 0)
+    left = await store.facts.facts(0, 2**60)
+    assert {one.measurement.id for one in left} == set(map(id_of, new))
+    assert len(left) == 200
+    assert await counted_days(store) == {TODAY + 1: 200}
+    counted = {name: n for name, _, n in await counters(store)}
+    assert counted["ingested"] == 400
 
 
 async def test_clear_keeps_what_cannot_be_concluded_again(store: Database, url: str) -> None:
