@@ -28,13 +28,12 @@ from benchmarks.world.report import (
     Goals,
     alarms,
     costs,
-    delays,
     independent,
+    lockstep,
     path,
-    retests,
     turns,
 )
-from benchmarks.world.retesting import WITH, Saved, saved
+from benchmarks.world.retesting import Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
 
@@ -44,8 +43,7 @@ PARTS = (
     "cost",
     "path",
     "delays",
-    "retests",
-    "turns",
+    "lockstep",
     "parts",
     "alarms",
     "liars",
@@ -127,28 +125,17 @@ def delay_jobs(
     ]
 
 
-def retested(job: tuple[int, int]) -> tuple[int, dict[str, Saved]]:
-    size, seed = job
-    short = replace(blocks.FULL, horizon_hours=2)
-    return size, saved(
-        town(size), short, seed=seed, tries=TRIES_A_WORLD, policy=POLICY, rates=STEADY
-    )
-
-
 def taking_turns(job: TurnsJob) -> tuple[tuple[str, int, int], Saved]:
     scenario, interval, size, seed = job
-    short = replace(scenario, horizon_hours=4)
-    both = saved(
+    return (scenario.name, interval, size), saved(
         town(size),
-        short,
+        replace(scenario, horizon_hours=4),
         seed=seed,
         tries=TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
         rates=STEADY,
-        spread=True,
     )
-    return (scenario.name, interval, size), both[WITH]
 
 
 def divided(job: tuple[int, int, int]) -> tuple[tuple[int, int], Mapping[str, Parts]]:
@@ -176,15 +163,6 @@ def parts_of(
     for which, each in found:
         for name, some in each.items():
             whole.setdefault(which, {}).setdefault(name, Parts()).add(some)
-    return whole
-
-
-def together(found: Sequence[tuple[int, dict[str, Saved]]]) -> dict[int, dict[str, Saved]]:
-    """Retests by size of network, of all worlds together."""
-    whole: dict[int, dict[str, Saved]] = {}
-    for size, each in found:
-        for name, some in each.items():
-            whole.setdefault(size, {}).setdefault(name, Saved()).add(some)
     return whole
 
 
@@ -223,11 +201,12 @@ def main() -> int:
         "--vantages", action="append", type=int, help="size of the fleet of the part path"
     )
     parser.add_argument(
-        "--brief", action="store_true", help="delays of three kinds of blocks at 300 s alone"
+        "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
     )
     parser.add_argument(
-        "--blind", action="store_true", help="delays without the evidence of other hosts"
+        "--blind", action="store_true", help="lockstep: without the evidence of other hosts"
     )
+    parser.add_argument("--interval", action="append", type=int, help="seconds, of the part delays")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
     given = parser.parse_args()
@@ -249,25 +228,21 @@ def main() -> int:
             for vantages in given.vantages or (200,):
                 path(on_sqlite(vantages, 3, POLICY), goals)
         if "delays" in parts:
+            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
+            plans = [
+                (scenario, interval, size, each)
+                for scenario in (blocks.FULL, blocks.BLACKHOLE, blocks.PEERING)
+                for interval in given.interval or TURNS
+                for size in (3, 5, 10)
+                for each in tried_in
+            ]
+            turns(every(taking_turns, plans), goals)
+        if "lockstep" in parts:
             plan = delay_jobs(
                 seed, given.tries, BLIND if given.blind else POLICY, brief=given.brief
             )
             found = every(delayed, plan)
-            delays("Delays from a block's first moment", gathered(found), goals)
-        if "retests" in parts:
-            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
-            jobs = [(size, each) for size in (3, 5) for each in tried_in]
-            retests(together(every(retested, jobs)), goals)
-        if "turns" in parts:
-            tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
-            plans = [
-                (scenario, interval, size, each)
-                for scenario in (blocks.FULL, blocks.BLACKHOLE)
-                for interval in TURNS
-                for size in (3, 5, 10)
-                for each in tried_in
-            ]
-            turns(every(taking_turns, plans))
+            lockstep("Delays when all measure at once", gathered(found), goals)
         if "parts" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             thirds = [(size, size // 3, each) for size in (6, 10) for each in tried_in]
@@ -293,8 +268,8 @@ def main() -> int:
             lying = settled(LIAR_SIZES, share_lying=SHARE_LYING)
             tally = added(every(watched, worlds(lying, given.years / 3, seed)))
             alarms(f"False alarms, {SHARE_LYING:.0%} always-fail", tally, Goals(quiet=True))
-            found = every(delayed, delay_jobs(seed, given.tries, POLICY, liars=True))
-            delays("Delays with liars", gathered(found), goals, liars=True)
+            plan = delay_jobs(seed, given.tries, POLICY, liars=True)
+            lockstep("Delays with liars", gathered(every(delayed, plan)), goals, liars=True)
             if honest is not None:
                 before = honest.alarms[5, TYPED] + honest.alarms[5, UNTYPED]
                 after = tally.alarms[5, TYPED] + tally.alarms[5, UNTYPED]

@@ -43,6 +43,8 @@ from probes.wire import codec
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement, Vantage
 from probes.wire.retest import Retest
 
+MAX_HURRIED = 3
+"""Failures in a round that are sent before the rest of it: each may be a batch of its own."""
 STOP_SECONDS = 4.0
 """On SIGTERM, for deliveries in progress. Stopping takes less than five seconds in all."""
 SAVE_SECONDS = 15.0
@@ -262,12 +264,12 @@ class Agent:
         due = self._targets if everything else profile.due(plan.round_ms, plan.interval_ms)
         failed: dict[str, int] = {}
         broken: set[str] = set()
-        spent = lines = 0
+        spent = lines = hurried = 0
         # Without liveness hosts nothing shows that the machine is offline.
         online = not self._setup.catalogue.liveness
 
         async def emit(draft: Measurement) -> None:
-            nonlocal spent, lines, online
+            nonlocal spent, lines, hurried, online
             self._show(draft)
             if draft.target in LIVENESS_TARGETS:
                 online = online or reached_anything(draft)
@@ -282,6 +284,10 @@ class Agent:
             lines += size
             spent += scheduler.spent_bytes(clean, size)
             await self._store(clean)
+            new = any(when and not self._failures.get(id) for id, when in here.items())
+            if new and hurried < MAX_HURRIED:
+                hurried += 1
+                self._publisher.hurry()
 
         self._publisher.round_opened(plan.round_ms)
         self._retests.unfinished = {target.id for target in due}
@@ -329,7 +335,13 @@ class Agent:
     def _on_retest(self, request: Retest) -> None:
         if self._metered or self._held():
             return
-        self._retests.submit(request, self._budget.affordable_retests() - self._retests.waiting)
+        affordable = self._budget.affordable_retests() - self._retests.waiting
+        failed = {
+            target.id: max((self._failures.get(e.id, 0) for e in target.endpoints), default=0)
+            for target in self._targets
+            if target.id in request.targets
+        }
+        self._retests.submit(request, affordable, failed)
 
     async def _measure_retest(self, planned: PlannedRetest) -> None:
         async def emit(draft: Measurement) -> None:
@@ -351,6 +363,7 @@ class Agent:
                 interval_ms=planned.interval_ms,
                 emit=emit,
                 rng=self._rng,
+                history=self._failures,
             )
         finally:
             self._publisher.round_closed()

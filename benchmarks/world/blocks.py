@@ -18,6 +18,8 @@ class Block:
     share: float = 0.98
     """Share of the measurements that fail."""
     typed: bool = True
+    natural: bool = False
+    """No block but a fault: its failures look like others that are none."""
     ramp: int = 0
     """Ms from nothing to the whole share."""
     until: int | None = None
@@ -45,6 +47,8 @@ class Scenario:
     name: str
     share: float = 0.98
     typed: bool = True
+    natural: bool = False
+    """A fault and no block."""
     ramp_hours: int = 0
     horizon_hours: float = 30.0
     """How long is waited for an alarm."""
@@ -56,6 +60,7 @@ class Scenario:
 
 FULL = Scenario("full, typed")
 BLACKHOLE = Scenario("full, untyped", typed=False)
+PEERING = Scenario("peering fault", share=0.7, natural=True)
 STRONG = Scenario("60 % of flows, typed", share=0.6)
 HALF = Scenario("50 % of flows, typed", share=0.5)
 HALF_UNTYPED = Scenario("50 % of flows, untyped", share=0.5, typed=False)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from benchmarks.world import costs as costing
 from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, TYPED, UNTYPED, Tally, rules
+from benchmarks.world.blocks import FULL, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
 from benchmarks.world.path import GOAL_MICROSECONDS, GOAL_ROUND_SECONDS, PathCost
-from benchmarks.world.retesting import WITH, Saved
+from benchmarks.world.retesting import Saved
 from monitor.detection.policy import Policy
 
 TIMES = 1.5
@@ -31,8 +32,16 @@ _WITHIN = (
     *((f"N = {n}, 300 s", _HALF, LIKELY, 25) for n in (5, 10)),
 )
 _MOST = ((TYPED, 0.1), (UNTYPED, 1.0))
-RETESTED = 8.0
-"""Minutes within which a full block is to be confirmed with retests."""
+USUAL = 300
+"""Seconds: longer intervals are compared with this one."""
+TURNS_GOALS = {
+    (USUAL, 3): 9.0,
+    (USUAL, 5): 9.0,
+    (1800, 3): 17.0,
+    (1800, 5): 13.0,
+    (1800, 10): 10.5,
+}
+"""Minutes within which a full typed block is to be confirmed, by interval and vantages."""
 PAGES_A_MONTH = 1.0
 """For 1,000 series, after clustering."""
 
@@ -67,7 +76,7 @@ def minutes(value: float) -> str:
     return "never" if math.isinf(value) else f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def delays(
+def lockstep(
     title: str, tables: Mapping[str, Mapping[str, Delays]], goals: Goals, *, liars: bool = False
 ) -> None:
     """Print median / p95 in minutes, and judge."""
@@ -151,41 +160,49 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
     goals.say(outages == 0, f"confirmed with an outage behind it: {outages}, at most 0")
 
 
-def retests(found: Mapping[int, Mapping[str, Saved]], goals: Goals) -> None:
-    """Print what retests save, and judge."""
-    print("\nRetests on suspicion, rounds of 300 s, full typed block: median / p95, minutes")
-    print(f"  {'':38}{'blocks':>8}{LIKELY:>16}{CONFIRMED:>16}{'retests a block':>18}")
-    for size, both in found.items():
-        for name, some in both.items():
-            cells = [
-                f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
-                for v in some.minutes.values()
-            ]
-            asked = sum(some.asked) / len(some.asked)
-            title = f"N = {size}, {name}"
-            print(f"  {title:38}{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}{asked:18.1f}")
-        late = percentile(both[WITH].minutes[CONFIRMED], 0.95)
-        goals.say(
-            late <= RETESTED,
-            f"{_FULL}, N = {size}, 300 s, with retests: confirmed p95 {minutes(late)} min, at most "
-            f"{RETESTED:g}",
-        )
-
-
-def turns(found: Iterable[tuple[tuple[str, int, int], Saved]]) -> None:
-    """Print the delays when the vantages of a network measure one after the other."""
+def turns(found: Iterable[tuple[tuple[str, int, int], Saved]], goals: Goals) -> None:
+    """Print the delays when the vantages of a network take turns, and judge; beside them how many
+    peering faults are taken for a block."""
     whole: dict[tuple[str, int, int], Saved] = {}
     for which, some in found:
         whole.setdefault(which, Saved()).add(some)
-    print("\nVantages that take turns, with retests: median / p95, minutes")
-    print(f"  {'':38}{'blocks':>8}{LIKELY:>16}{CONFIRMED:>16}")
+    print(
+        "\nVantages that take turns, with retests: median / p95, minutes; retests a day of a target"
+    )
+    print(f"  {'':38}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{'requests':>10}{'a day':>8}")
     for (name, interval, size), some in whole.items():
+        title = f"{name}, {interval} s, N = {size}"
         cells = [
             f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
-            for v in some.minutes.values()
+            if name != PEERING.name
+            else f"{sum(map(math.isfinite, v))} times"
+            for v in (some.minutes[LIKELY], some.minutes[CONFIRMED])
         ]
-        title = f"{name}, {interval} s, N = {size}"
-        print(f"  {title:38}{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}")
+        asked = sum(some.asked) / max(1, len(some.asked))
+        daily = some.retested / max(1, some.days)
+        print(
+            f"  {title:38}{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}{asked:10.1f}{daily:8.2f}"
+        )
+        at_most = TURNS_GOALS.get((interval, size))
+        late = percentile(some.minutes[CONFIRMED], 0.95)
+        if name == FULL.name and at_most is not None:
+            goals.say(
+                late <= at_most,
+                f"{name}, N = {size}, turns of {interval} s: confirmed p95 {minutes(late)} min, "
+                f"at most {at_most:g}",
+            )
+    for (name, interval, size), some in whole.items():
+        usual = whole.get((name, USUAL, size))
+        if name == PEERING.name and interval != USUAL and usual is not None:
+            paged, before = (
+                sum(map(math.isfinite, each.minutes[PAGE])) / max(1, len(each.asked))
+                for each in (some, usual)
+            )
+            goals.say(
+                paged <= before,
+                f"peering faults, N = {size}: {paged:.1%} page with turns of {interval} s, "
+                f"{before:.1%} with {USUAL} s",
+            )
 
 
 def independent(policy: Policy, seed: int, goals: Goals) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -19,6 +19,7 @@ from benchmarks.world.faults import CONTROL, HOSTS, HOUR_MS, Spell, draw
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.vantages import Nature, Person, Settlement, populate
 from monitor.detection.model import Fact, State, Verdict
+from probes.wire.retest import Retest
 
 START = 1_800_000_000_000 - 1_800_000_000_000 % 86_400_000
 MINUTE_MS = 60_000
@@ -97,7 +98,9 @@ class Scene:
         rng: random.Random,
         blocks: Sequence[Block],
         more: Sequence[Spell] = (),
+        starts: Mapping[int, int] | None = None,
     ) -> list[Fact]:
+        """`starts`: when each measures, by index; otherwise each has its moment in the interval."""
         spells = [*more, *self.faults.between(round, round + interval)]
         control = self._control(round, interval, spells, rng)
         facts = []
@@ -107,6 +110,8 @@ class Scene:
             # Whoever is asked spreads at random, else everybody has a moment of its own.
             phase = person.phase if interval == self.interval else rng.random()
             started = round + int(phase * 0.95 * interval)
+            if starts is not None:
+                started = starts[person.index]
             verdict = self._verdict(person, started, spells, rng, blocks, control)
             failed = self._hosts(person, started, spells, rng)
             if 2 * len(failed) >= HOSTS and person.nature is Nature.HONEST:
@@ -208,6 +213,8 @@ class Scene:
                 continue
             if rng.random() >= block.rate(started):
                 continue
+            if block.natural:
+                return verdicts.stray(rng, rates.natural_typed)
             if not block.typed:
                 return verdicts.BLACKHOLE
             return verdicts.SNI_RESET if rng.random() < rates.block_typed else verdicts.UNTOLD
@@ -241,6 +248,14 @@ class SpreadScene(Scene):
             for number, index in enumerate(members)
         }
 
+    def interval_of(self, person: Person) -> int:
+        """How often a vantage measures, ms."""
+        return self._every * MINUTE_MS
+
+    def phase(self, person: Person) -> int:
+        """A vantage's place in its interval, ms."""
+        return self._minute[person.index] * MINUTE_MS
+
     def facts(
         self,
         n: int,
@@ -258,6 +273,21 @@ class SpreadScene(Scene):
             return []
         facts = self._facts(self.round(n), MINUTE_MS, due, f"{n:012x}", rng, blocks)
         return [replace(fact, interval=self._every * MINUTE_MS) for fact in facts]
+
+    def retest(
+        self,
+        request: Retest,
+        starts: Mapping[int, int],
+        rng: random.Random,
+        blocks: Sequence[Block] = (),
+    ) -> list[Fact]:
+        """The facts of vantages (by index) that begin a retest at these times."""
+        people = [p for p in self.people if p.index in starts]
+        length = request.interval_ms
+        facts = self._facts(
+            request.round, length, people, f"r{request.round:x}", rng, blocks, starts=starts
+        )
+        return [replace(fact, retest=True) for fact in facts]
 
 
 def decided(facts: Sequence[Fact], expected: int) -> int:

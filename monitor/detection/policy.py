@@ -52,15 +52,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages in a blocked part of a network began to fail within this time of each other; filters
     of their own begin at any time."""
     baseline_bucket_seconds: int = 3600
-    round_wait_seconds: int = 300
-    """Longest interval for which a round waits; slower vantages are always late."""
-    retest_pause_seconds: int = 180
-    """Least time between two retests of a target in a network; never less than
-    `residual_seconds`, so that a retest does not measure the censor's reaction to the last one."""
+    round_wait_seconds: int = 120
+    """Longest interval for which a round waits: probes begin in its first minute, and a lean round
+    takes half of one. What arrives later is folded afterwards."""
+    retest_pause_seconds: int = 210
+    """Least time between two retests of a target in a network: `residual_seconds` after the last
+    failure of the one before, so that a retest does not measure the censor's reaction to it."""
     retest_window_seconds: int = 3600
     """Over which retests are counted, and how long an alarm counts as new."""
     retest_round_seconds: int = 60
     """Length of a round that the vantages of one network measure because the detector asked."""
+    retest_asker_seconds: int = 86400
+    """Over which the requests are counted that one vantage causes."""
     imported_silence_seconds: int = 86400
     """How long the last run of an imported network is valid: runs are irregular."""
     imported_lift_seconds: int = 3 * 86400
@@ -115,17 +118,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Most that one failure with a signature counts for: one is never enough for an alarm,
     two are, even with some successes between them."""
     signature_quorum_micronats: int = 10_500_000
-    """The least sum for a quorum when vantages of enough owners hold signatures: two failures at
-    one vantage and one at another. Without signatures two vantages must be at the threshold."""
+    """The least sum for a quorum when vantages of two owners hold signatures, but not of as many as
+    a confirmation takes: of those one signature each is enough. Without signatures two vantages
+    must be at the threshold."""
     natural_micronats: int = 500_000
     """The weight of the most common natural failure. Only weight above it is evidence; otherwise
     every isolated failure would be evidence of a block."""
-    suspect_micronats: int = 3_000_000
-    """Evidence of a vantage from which its network measures again at once: about one failure of a
-    vantage that hardly ever fails."""
     suspect_per_mille: int = 40
-    """And the share of the network's vantages that must have it: twice of what fails at any time,
-    so that in a large network isolated failures do not use up the retests."""
+    """The share of a network's vantages that must have failed for the network to measure again at
+    once: twice of what fails at any time, so that in a large network isolated failures do not use
+    up the retests."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
     apart_per_mille: int = 2500
@@ -192,6 +194,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Times that a network is asked for a target within the window."""
     others_min: int = 2
     """Liveness hosts that a vantage must reach beside a failure that confirms a block."""
+    retest_asker_most: int = 48
+    """Requests that the measurements of one vantage may cause within a day, all targets together:
+    a failure in each round of 1,800 s. At some 60 kB for a retest a liar costs another volunteer
+    three megabytes a day."""
     quorum_min_vantages: int = 2
     confirm_min_owners: int = 2
     confirm_most_owners: int = 3

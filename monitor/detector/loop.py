@@ -447,7 +447,8 @@ class Detector:
         progress.next_check = 2**63
         for round, interval, _ in waiting:
             until = deadline(round, interval, self.policy)
-            if self.clock() < until and not self._reports.delivered(service, round):
+            now = self.clock()
+            if now < until and not self._reports.delivered(service, round, now):
                 progress.next_check = until
                 break
             closed.append(round)

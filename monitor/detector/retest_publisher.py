@@ -22,7 +22,7 @@ from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.state import ServiceState, TargetNetwork, network_key
-from monitor.detection.sequence.suspicion import Asked, Place
+from monitor.detection.sequence.suspicion import NOTHING, Asked, Place
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
@@ -40,7 +40,6 @@ CHECK_SECONDS = 15
 
 @dataclass
 class _Service:
-    asked: Asked = field(default_factory=dict)
     controls: dict[Place, int] = field(default_factory=dict)
     """What controls measure, with their last round."""
     checked: int = 0
@@ -56,6 +55,8 @@ class RetestTracker:
     """
 
     policy: Policy
+    _asked: Asked = NOTHING
+    """For all services, because what one vantage may cause is bounded over all."""
     _services: dict[str, _Service] = field(default_factory=dict)
 
     def record_controls(self, stored: Iterable[Stored]) -> None:
@@ -80,7 +81,7 @@ class RetestTracker:
         """What to measure again at `now` (Unix milliseconds), controls last; nothing when the
         state is old. Without a new round only events that are already likely can be due."""
         policy, of = self.policy, self._of(state.service)
-        recent = policy.ms(policy.round_wait_seconds + 2 * policy.round_close_seconds)
+        recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
         if now - state.round > recent:
             return ()
         if not new_round and (not state.open_events or now - of.checked < policy.ms(CHECK_SECONDS)):
@@ -89,29 +90,29 @@ class RetestTracker:
         # A quorum that must hold for some time needs a measurement in the round in which it has:
         # an earlier request would name the round before (see `requests`).
         at = now - int(LATEST_START * policy.ms(policy.retest_round_seconds)) - 1
-        chosen = suspicion.wanted(state, policy, at, of.asked)
+        chosen = suspicion.wanted(state, policy, at, self._asked)
         length = policy.ms(policy.retest_round_seconds)
-        chosen = tuple(
-            place for place in chosen if _is_useful(_network(state, place), length, new_round)
-        )
-        of.asked = suspicion.remembered(of.asked, chosen, at, policy)
+        chosen = {
+            place: probe
+            for place, probe in chosen.items()
+            if _is_useful(_network(state, place), length)
+        }
+        self._asked = suspicion.remembered(self._asked, chosen, at, policy)
         targets = {target for _, _, target in chosen}
         window = policy.ms(policy.control_window_seconds)
         of.controls = {
             place: round for place, round in of.controls.items() if state.round - round <= window
         }
         controls = {place for place in of.controls if place[2] in targets}
-        return (*chosen, *sorted(controls - set(chosen)))
+        return (*chosen, *sorted(controls - chosen.keys()))
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())
 
 
-def _is_useful(network: TargetNetwork, length: int, new_round: bool) -> bool:
-    """Whether a vantage there measures more rarely than every `length` milliseconds, and, without
-    a new round, whether a quorum there waits to have held for long enough."""
-    rarer = any(member.interval > length for member in network.members.values())
-    return rarer and (new_round or any(each.likely_since for each in network.layers.values()))
+def _is_useful(network: TargetNetwork, length: int) -> bool:
+    """Whether a vantage there measures more rarely than every `length` milliseconds."""
+    return any(member.interval > length for member in network.members.values())
 
 
 def _network(state: ServiceState, place: Place) -> TargetNetwork:

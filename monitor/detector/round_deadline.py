@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from monitor.detection.policy import Policy
 from monitor.store.records import Arrived
@@ -35,6 +35,8 @@ class Reports:
 
     def __init__(self, policy: Policy) -> None:
         self._window = policy.ms(policy.control_window_seconds)
+        self._longest_wait = deadline(0, 2**62, policy)
+        self._pause = policy.ms(policy.retest_pause_seconds)
         self._retest_ms = policy.ms(policy.retest_round_seconds)
         self._rounds: dict[str, dict[int, dict[_Pair, Arrived]]] = {}
         """By service (or `liveness`) and round."""
@@ -42,6 +44,8 @@ class Reports:
         """By service and the round in which they measure next."""
         self._next: dict[_Pair, int] = {}
         """That round, by probe and target."""
+        self._latest: dict[str, dict[_Pair, Arrived]] = {}
+        """Each probe's latest measurement of a target, retests included, by service."""
         self._on_time: set[tuple[str, int]] = set()
         """(service, round) in which somebody measured who was expected."""
         self._longest: dict[str, int] = {}
@@ -53,6 +57,10 @@ class Reports:
             service = one.target.partition("/")[0]
             rounds = self._rounds.setdefault(service, {})
             rounds.setdefault(one.round, {})[one.probe, one.target] = one
+            latest = self._latest.setdefault(service, {})
+            pair = one.probe, one.target
+            if pair not in latest or one.round > latest[pair].round:
+                latest[pair] = one
             self._longest[one.probe] = max(one.interval_ms, self._longest.get(one.probe, 0))
             if not self._is_retest(one):
                 self._expect(service, one)
@@ -78,35 +86,45 @@ class Reports:
             for round in [r for r in expected if r < before]:
                 for pair in expected.pop(round):
                     del self._next[pair]
+                    self._latest.get(pair[1].partition("/")[0], {}).pop(pair, None)
         self._on_time = {each for each in self._on_time if each[1] >= before}
 
-    def delivered(self, service: str, round: int) -> bool:
+    def delivered(self, service: str, round: int, now: int) -> bool:
         """Whether everybody who was expected in this round of a service, or in the control window
-        before it, has delivered.
+        before it, has delivered. Those whose own round would be over are not waited for any more.
 
         False when nobody was expected: then only the deadline decides. In a round of retests the
         requested vantages are expected: those of the networks that answer, and controls.
         """
         here: dict[_Pair, Arrived] = {}
-        before: list[Arrived] = []
         missing = False
         for each in (service, _LIVENESS):
-            some = self._rounds.get(each, {})
-            here |= some.get(round, {})
-            for earlier, reports in some.items():
-                if round - self._window <= earlier < round:
-                    before += reports.values()
+            here |= self._rounds.get(each, {}).get(round, {})
             missing |= any(
-                pairs and round - self._window <= expected <= round
+                pairs and max(round - self._window, now - self._longest_wait) <= expected <= round
                 for expected, pairs in self._expected.get(each, {}).items()
             )
         retested = [one for one in here.values() if self._is_retest(one)]
-        asked = _due_by_retest(before, retested) if retested else set()
-        if len(retested) < len(here) or not here:
+        complete = bool(retested) or (service, round) in self._on_time
+        if len(retested) < len(here):
             complete = not missing and (service, round) in self._on_time
-        else:
-            complete = bool(asked)
-        return complete and asked <= here.keys()
+        return complete and self._asked(service, round, retested) <= here.keys()
+
+    def _asked(self, service: str, round: int, retested: Iterable[Arrived]) -> set[_Pair]:
+        """Those that a retest was requested from and that are likely to answer, as far as the
+        answers show: of the networks that answer, and controls. Vantages that measured the target
+        shortly before wait for the residual time when they failed."""
+        targets = {one.target for one in retested} - set(LIVENESS_TARGETS)
+        places = {(one.country, one.asn, one.target) for one in retested if one.target in targets}
+        recent = round - self._pause
+        return {
+            pair
+            for pair, one in self._latest.get(service, {}).items()
+            if one.target in targets
+            and round <= self._next.get(pair, -1)
+            and (one.role is Role.CONTROL or one.round <= recent)
+            and (one.role is Role.CONTROL or (one.country, one.asn, one.target) in places)
+        }
 
     def _is_retest(self, one: Arrived) -> bool:
         return one.interval_ms == self._retest_ms < self._longest[one.probe]
@@ -114,21 +132,3 @@ class Reports:
 
 _Pair = tuple[str, str]
 """Probe and target."""
-
-
-def _due_by_retest(before: Sequence[Arrived], retested: Iterable[Arrived]) -> set[_Pair]:
-    """Those that a retest was requested from, as far as the answers show."""
-    targets = {one.target for one in retested} - set(LIVENESS_TARGETS)
-    places = {(one.country, one.asn, one.target) for one in retested if one.target in targets}
-    due = {
-        (one.probe, one.target)
-        for one in before
-        if (one.role is Role.CONTROL and one.target in targets)
-        or (one.country, one.asn, one.target) in places
-    }
-    probes = {probe for probe, _ in due}
-    return due | {
-        (one.probe, one.target)
-        for one in before
-        if one.probe in probes and one.target in LIVENESS_TARGETS
-    }

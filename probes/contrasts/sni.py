@@ -106,7 +106,7 @@ async def _contrast(
             return await _repeat_handshake(run, repeated) if innocuous_passes else repeated
     if not run.contrasts:
         return connection
-    if run.up_to("classical", MAX_CONTRASTED):
+    if run.repeats and run.up_to("classical", MAX_CONTRASTED):
         small = await reconnect(run, address, Contrast.CLASSICAL_HELLO, profile="classical")
         if _proven(small) and innocuous_passes:  # so the size of the hello is not the cause
             small = await _repeat_handshake(run, small, failed=2)
@@ -114,7 +114,7 @@ async def _contrast(
             return small
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
         await _reflector(run)
-    if not run.failed_last_round and run.once("path"):
+    if run.repeats and not run.failed_last_round and run.once("path"):
         await _trace(run, connection)
     return connection
 

@@ -49,6 +49,8 @@ class DeliveryTimes(msgspec.Struct, frozen=True, kw_only=True):
     ack_most: float = 300.0
     linger: float = 30.0
     """How long measurements of a round in progress wait for the rest of the round."""
+    hurry: float = 2.0
+    """The same once an endpoint fails that did not fail before."""
     heartbeat: float = 60.0
     backoff: float = 2.0
     """Longest first wait before connecting again."""
@@ -131,6 +133,13 @@ class Publisher:
         """Let measurements of this round wait for the rest of it (at most `times.linger`)."""
         self._open_round = round_ms
         self._open_until = asyncio.get_running_loop().time() + self._times.linger
+        self._changed.set()
+
+    def hurry(self) -> None:
+        """Send soon what is stored of the round in progress: something that worked before fails,
+        and other vantages may be asked to measure it as well."""
+        soon = asyncio.get_running_loop().time() + self._times.hurry
+        self._open_until = min(self._open_until, soon)
         self._changed.set()
 
     def round_closed(self) -> None:

@@ -98,9 +98,9 @@ class EndpointRun:
     """The endpoint failed so recently that residual censorship may still block its address for
     every name: an innocuous name that fails now is no evidence."""
     contrasts: bool = True
-    """False for a retest and for liveness, which take only the steps that the app would take."""
+    """False for liveness, which takes only the steps that the app would take."""
     repeats: bool = True
-    """False for a retest: the service's name is shown once."""
+    """False for a retest: the service's name is shown to each of its addresses once."""
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF

@@ -14,6 +14,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import msgspec
 
@@ -61,8 +62,8 @@ class RetestLimits:
 
     targets: Mapping[str, Target]
     pause_ms: int = 0
-    """Shortest time between two retests of a target, so that a retest does not see residual
-    blocking that the previous one triggered."""
+    """Shortest time between two retests of a target, and between a failure and a retest, so that a
+    retest does not see residual blocking that the measurement before it triggered."""
     _recent: deque[tuple[int, str]] = field(default_factory=deque)
     """(time, target), oldest first."""
     _last_rounds: dict[str, int] = field(default_factory=dict)
@@ -76,12 +77,15 @@ class RetestLimits:
         *,
         own_rounds: tuple[int, int],
         unfinished: Collection[str] = (),
+        failed: Mapping[str, int] = MappingProxyType({}),
         affordable: float = float("inf"),
     ) -> PlannedRetest | str:
         """Return the planned retest, or the reason for refusing it.
 
         `own_rounds` are the probe's last round and its next; `unfinished` are targets that the
-        round in progress will still measure; `affordable` is the number of targets that the
+        round in progress will still measure; `failed` says when targets last failed here: within
+        the pause after that residual blocking would be measured, so the other vantages of the
+        network answer first; `affordable` is the number of targets that the
         volunteer's traffic budget can pay for now.
         """
         if abs(request.round - now_ms) > MAX_CLOCK_ROUNDS * request.interval_ms:
@@ -97,7 +101,8 @@ class RetestLimits:
             if target is None or name in unfinished or self._last_rounds.get(name) == request.round:
                 continue
             times = [when for when, recent in self._recent if recent == name]
-            too_soon = bool(times) and now_ms - times[-1] < self.pause_ms
+            last_known = max(times[-1] if times else 0, failed.get(name, 0))
+            too_soon = now_ms - last_known < self.pause_ms
             if len(times) >= MAX_PER_TARGET or too_soon:
                 continue
             if len(self._recent) >= MAX_PER_HOUR or len(chosen) + 1 > affordable:
@@ -139,7 +144,12 @@ class RetestRunner:
         self._now_ms, self._rng, self._log = now_ms, rng, log
         self._queue: asyncio.Queue[PlannedRetest] = asyncio.Queue()
 
-    def submit(self, request: Retest, affordable: float) -> None:
+    def submit(
+        self,
+        request: Retest,
+        affordable: float,
+        failed: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Accept a request, or log why not; see `RetestLimits.accept`."""
         planned = self._limits.accept(
             request,
@@ -147,6 +157,7 @@ class RetestRunner:
             self._rng,
             own_rounds=self.own_rounds,
             unfinished=self.unfinished,
+            failed=failed,
             affordable=affordable,
         )
         if isinstance(planned, str):

@@ -164,14 +164,17 @@ async def measure_retest(
     interval_ms: int,
     emit: Emit,
     rng: random.Random,
+    history: Mapping[str, int] | None = None,
 ) -> None:
     """Measure liveness and a few targets that the detector asked for, all at once.
 
-    Each is measured as a retest: the service's name is sent once, from a new port and without
-    contrasts, so that the retest does not trigger residual blocking itself.
+    Each is measured as a retest: the service's name is sent once to its addresses, from a new port,
+    so that nothing measures the residual blocking that it triggers. Where it fails, contrasts with
+    other names and with our reflector find the cause; before it where `history` says that the
+    endpoint failed in its last measurement.
     """
     async with asyncio.TaskGroup() as lookups:
-        this = _begin(setup, lookups, round_ms, interval_ms)
+        this = _begin(setup, lookups, round_ms, interval_ms, history)
         async with asyncio.TaskGroup() as group:
             alive = group.create_task(_measure_liveness(this, rng))
             tasks = [group.create_task(_measure(this, t, retest=True)) for t in targets]
@@ -299,7 +302,7 @@ async def _measure_endpoints(
     """Measure the endpoints of one target side by side."""
     network = this.setup.network
     started, started_us = network.wall_ms(), network.clock_us()
-    plain = liveness or retest or not this.online
+    plain = liveness or not this.online
     runs = tuple(
         EndpointRun(
             network=network,

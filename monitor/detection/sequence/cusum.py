@@ -206,10 +206,11 @@ def recovered(track: Track, round: int, policy: Policy) -> bool:
 
 def turned(track: Track, policy: Policy) -> bool:
     """Whether a vantage that saw the block reaches the service again, as far as one measurement
-    after a full block can tell."""
+    after a full block can tell. One failure alone does not tell a full block from a partial one."""
     held = track.suspicion
     return (
         held is not None
+        and held.hits > 1
         and 2 * held.recovery >= policy.threshold_micronats
         and track.last_good > track.last_bad
     )

@@ -8,7 +8,7 @@ one that is blocked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 
 import msgspec
@@ -38,7 +38,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
     voting: tuple[str, ...]
     agreeing: tuple[str, ...]
-    """Voting vantages whose evidence reached the threshold."""
+    """Voting vantages whose evidence reached the threshold; in a quorum with the signatures of as
+    many owners as a confirmation takes, all with a signature."""
     owners: tuple[str, ...]
     """Owners of the agreeing vantages."""
     owners_needed: int = 0
@@ -48,7 +49,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     supported: tuple[int, ...] = ()
     """The same of all owners whose vantages have any evidence."""
     signature: bool
-    """Agreeing vantages of enough owners have a signature."""
+    """Agreeing vantages of enough owners have a signature, and together more than two failures
+    with one."""
     likely: bool
     holds: int = 0
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
@@ -231,13 +233,6 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         nats[probe] = held
         if held >= policy.threshold_micronats:
             agreeing.append(probe)
-    owners = _heard(network, series, agreeing)
-    support = _heard(network, series, [probe for probe in voting if nats[probe]])
-    signed_owners = {
-        network.members[probe].owner
-        for probe in agreeing
-        if cusum.has_signature(split.suspicion_of(series, probe), policy)
-    }
     on_watch: tuple[str, ...] = ()
     part: tuple[str, ...] = ()
     counted: list[int] = []
@@ -247,26 +242,35 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         part = split.divided(network, series, on_watch, len(voting), round, policy)
         if part:
             rest = [probe for probe in voting if probe not in part]
-            fair = _counted(network, rest, nats, policy)
-            if rest and sum(fair) >= _quorum(network, series, rest, len(fair), policy):
+            fair, enough = _quorum(network, series, rest, nats, policy)
+            if rest and fair >= enough:
                 part = ()  # the whole network is blocked, whatever began before
         counted = _counted(network, voting, nats, policy)
-        total = sum(counted)
-        needs = _quorum(network, series, voting, len(counted), policy)
+        total, needs = _quorum(network, series, voting, nats, policy)
         likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
         total = max((max(split.suspicion_of(series, probe).sums) for probe in agreeing), default=0)
         needs = policy.imported_micronats
         likely = total >= needs
+    needed = _owners_needed(len(counted), policy)
+    signing = [p for p in voting if nats[p] and _signs(series, p, policy)]
+    if likely and own and len({network.members[probe].owner for probe in signing}) >= needed:
+        # Of so many owners one signature each is enough to agree.
+        agreeing = sorted({*agreeing, *signing})
+    owners = _heard(network, series, agreeing)
+    support = _heard(network, series, [probe for probe in voting if nats[probe]])
+    signing = [probe for probe in agreeing if _signs(series, probe, policy)]
+    signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
+    two = len({network.members[probe].owner for probe in signing}) >= policy.confirm_min_owners
     return Tally(
         voting=tuple(voting),
         agreeing=tuple(agreeing),
         owners=tuple(sorted(owners)),
-        owners_needed=_owners_needed(len(counted), policy),
+        owners_needed=needed,
         heard=tuple(sorted(heard for heard in owners.values() if heard)),
         supported=tuple(sorted(heard for heard in support.values() if heard)),
-        signature=len(signed_owners) >= policy.confirm_min_owners,
+        signature=two and signatures > cusum.SIGNATURES_ENOUGH,
         likely=likely,
         holds=total,
         needs=needs,
@@ -286,7 +290,7 @@ def _heard(network: TargetNetwork, series: Series, probes: Sequence[str]) -> dic
 
 
 def _counted(
-    network: TargetNetwork, voting: Sequence[str], nats: dict[str, int], policy: Policy
+    network: TargetNetwork, voting: Sequence[str], nats: Mapping[str, int], policy: Policy
 ) -> list[int]:
     """The evidence that counts, in micro-nats: of each owner's vantages those with the most."""
     owned: dict[str, list[int]] = {}
@@ -302,21 +306,44 @@ def _owners_needed(counted: int, policy: Policy) -> int:
 
 
 def _quorum(
-    network: TargetNetwork, series: Series, voting: Sequence[str], counted: int, policy: Policy
-) -> int:
-    """Evidence that the voting vantages need together, in micro-nats."""
-    signed_owners = {
-        network.members[probe].owner
-        for probe in voting
-        if (held := series.tracks[probe].suspicion) is not None
-        and cusum.signature_share_reached(held, policy)
-    }
-    least = policy.quorum_min_vantages * policy.threshold_micronats
-    if len(signed_owners) >= policy.confirm_min_owners:
-        least = policy.signature_quorum_micronats
-    share = policy.quorum_per_mille * counted * policy.threshold_micronats // 1000
+    network: TargetNetwork,
+    series: Series,
+    voting: Sequence[str],
+    nats: Mapping[str, int],
+    policy: Policy,
+) -> tuple[int, int]:
+    """The evidence of the voting vantages, and what they need together, in micro-nats."""
+    counted = _counted(network, voting, nats, policy)
+    signing = len(signature_owners(network, series, voting, policy))
     holds = policy.quorum_hold_per_mille if series.likely_since else 1000
-    return max(least, share) * holds // 1000
+
+    def needed(each: int, least: int) -> int:
+        share = policy.quorum_per_mille * len(counted) * each // 1000
+        return max(least, share) * holds // 1000
+
+    least = policy.quorum_min_vantages * policy.threshold_micronats
+    if signing >= policy.confirm_min_owners:
+        least = policy.signature_quorum_micronats
+    total, needs = sum(counted), needed(policy.threshold_micronats, least)
+    if total < needs and signing >= _owners_needed(len(counted), policy):
+        # Signatures of so many owners: of each vantage one is enough, and no more counts.
+        clip = policy.signature_clip_micronats
+        light, few = sum(min(nat, clip) for nat in counted), policy.quorum_min_vantages * clip
+        if light >= needed(clip, few):
+            return light, needed(clip, few)
+    return total, needs
+
+
+def _signs(series: Series, probe: str, policy: Policy) -> bool:
+    held = series.tracks[probe].suspicion
+    return held is not None and cusum.signature_share_reached(held, policy)
+
+
+def signature_owners(
+    network: TargetNetwork, series: Series, probes: Sequence[str], policy: Policy
+) -> set[str]:
+    """Owners of those of these vantages whose failures have signatures."""
+    return {network.members[probe].owner for probe in probes if _signs(series, probe, policy)}
 
 
 def suspected(series: Series) -> bool:
@@ -346,11 +373,12 @@ def promote(
     if len(part) >= policy.confirm_min_owners:
         # Without a quorum its time does not run: a blocked part alone is never confirmed.
         series.rank = max(series.rank, 2)
-    if not tally.likely or not tally.agreeing:
+    if not tally.likely:
         series.likely_since = series.known_since = 0
         return
     series.likely_since = series.likely_since or round
-    series.rank = max(series.rank, 2)
+    if tally.agreeing:
+        series.rank = max(series.rank, 2)
     if len(tally.supported) < tally.owners_needed:
         series.known_since = 0
         return
@@ -360,14 +388,17 @@ def promote(
         return
     hold = policy.confirm_signature_seconds if tally.signature else policy.confirm_plain_seconds
     # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
-    # arrives from one round is spread over as much as a round of retests lasts.
+    # arrives from one round is spread over as much as a round of retests lasts. And failures of
+    # so many owners must be about as new: what was seen before is out of date.
     waited = tally.heard[-1] - series.known_since
+    renewed = tally.heard[-tally.owners_needed] - series.known_since
     if (
         network.source == OWN_SOURCE
         and not tally.divided
         and not tally.others_fail
         and round - series.likely_since >= policy.ms(hold)
         and waited >= policy.ms(hold - policy.retest_round_seconds)
+        and renewed >= policy.ms(hold - 2 * policy.retest_round_seconds)
     ):
         series.rank = 3
 

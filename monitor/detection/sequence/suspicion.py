@@ -1,54 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which targets to measure again at once: retests save minutes when a block begins or ends.
 
-A pure decision after each round: networks in which a vantage has just failed, or in which vantages
-that saw a block have just reached the service again. Limits keep a noisy vantage or an old block
-from causing retests all day. The caller stores when it asked; none of this is evidence, and replay
-does not need it. Two retests of a target in a network are at least the residual time apart, so that
-the second does not measure the censor's reaction to the first.
+A pure decision after each round: networks in which a vantage has just failed, a quorum must be
+confirmed, or vantages that saw a block reach the service again. It asks again until signatures of
+two owners stand, or two other vantages have reached the service. Limits keep a vantage that always
+fails, or an old block, from causing retests all day. The caller stores when it asked; none of this
+is evidence, and replay does not need it. Two retests of a target in a network are at least the
+residual time apart, so that the second does not measure the censor's reaction to the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
-from monitor.detection.sequence.state import ServiceState, TargetNetwork, Track
+from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, Track
 
 Place = tuple[str, int, str]
 """Country, network, target."""
-Asked = Mapping[Place, Sequence[int]]
-"""When each was asked for lately, Unix milliseconds, oldest first."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked for lately. Times are Unix milliseconds, oldest first."""
+
+    places: Mapping[Place, tuple[int, ...]] = {}
+    askers: Mapping[str, tuple[int, ...]] = {}
+    """By vantage: requests that its measurements caused, for whichever target."""
+
+
+NOTHING = Asked()
 
 
 def wanted(
-    state: ServiceState, policy: Policy, now: int, asked: Asked | None = None
-) -> tuple[Place, ...]:
-    """The places to measure again at `now`, after the state's last round: by network, the most
-    suspicious target first. `asked` is the result of `remembered`. May be called again without a
-    new round: a retest for a confirmation is due at its own time."""
-    asked = asked or {}
-    found: dict[tuple[str, int], list[tuple[int, Place]]] = {}
-    for place, nats in _suspicions(state, policy, now):
-        if _may_retest(asked.get(place, ()), now, policy):
-            found.setdefault(place[:2], []).append((-nats, place))
+    state: ServiceState, policy: Policy, now: int, asked: Asked = NOTHING
+) -> dict[Place, str]:
+    """The places to measure again at `now`, after the state's last round, each with the vantage
+    whose measurements are the reason: by network, the most suspicious target first. `asked` is the
+    result of `remembered`. May be called again without a new round: a retest for a confirmation is
+    due at its own time."""
+    found: dict[tuple[str, int], list[tuple[int, Place, str]]] = {}
+    left: dict[str, int] = {}
+    for place, vantages in _open_questions(state, policy, now):
+        if not _may_retest(asked.places.get(place, ()), now, policy):
+            continue
+        for probe, nats in vantages:
+            if left.setdefault(probe, _allowance(asked, probe, now, policy)) > 0:
+                left[probe] -= 1
+                found.setdefault(place[:2], []).append((-nats, place, probe))
+                break
     most = policy.retest_targets
-    return tuple(place for _, some in sorted(found.items()) for _, place in sorted(some)[:most])
-
-
-def remembered(
-    asked: Asked, places: Sequence[Place], now: int, policy: Policy
-) -> dict[Place, tuple[int, ...]]:
-    """`asked` with these places added at `now`, without entries that are too old to matter."""
-    oldest = now - policy.ms(policy.retest_window_seconds)
-    kept = {
-        place: late
-        for place, times in asked.items()
-        if (late := tuple(at for at in times if at > oldest))
+    return {
+        place: probe for _, some in sorted(found.items()) for _, place, probe in sorted(some)[:most]
     }
-    return kept | {place: (*kept.get(place, ()), now) for place in places}
+
+
+def remembered(asked: Asked, places: Mapping[Place, str], now: int, policy: Policy) -> Asked:
+    """`asked` with these places added at `now`, without entries that are too old to matter."""
+    hour = now - policy.ms(policy.retest_window_seconds)
+    day = now - policy.ms(policy.retest_asker_seconds)
+    askers = _later(asked.askers, day)
+    for probe in places.values():
+        askers[probe] = (*askers.get(probe, ()), now)
+    kept = _later(asked.places, hour)
+    return Asked(kept | {place: (*kept.get(place, ()), now) for place in places}, askers)
+
+
+_Key = TypeVar("_Key")
+
+
+def _later(times: Mapping[_Key, tuple[int, ...]], oldest: int) -> dict[_Key, tuple[int, ...]]:
+    later = {key: tuple(at for at in some if at > oldest) for key, some in times.items()}
+    return {key: some for key, some in later.items() if some}
 
 
 def _may_retest(times: Sequence[int], now: int, policy: Policy) -> bool:
@@ -58,53 +85,103 @@ def _may_retest(times: Sequence[int], now: int, policy: Policy) -> bool:
     return len(lately) < policy.retest_most and all(now - at >= pause for at in lately)
 
 
-def _suspicions(state: ServiceState, policy: Policy, now: int) -> Iterator[tuple[Place, int]]:
-    """(place, micro-nats of its most suspicious vantage) where a suspicion has just begun."""
+def _allowance(asked: Asked, probe: str, now: int, policy: Policy) -> int:
+    """How many more requests a vantage may cause: one that always fails, for some reason of its
+    own or on purpose, must not use up the traffic of the others."""
+    oldest = now - policy.ms(policy.retest_asker_seconds)
+    return policy.retest_asker_most - sum(at > oldest for at in asked.askers.get(probe, ()))
+
+
+_Reasons = list[tuple[str, int]]
+"""Vantages and their evidence in micro-nats, the most first."""
+
+
+def _open_questions(
+    state: ServiceState, policy: Policy, now: int
+) -> Iterator[tuple[Place, _Reasons]]:
+    """Places where there is something to find out, with the vantages that are the reason."""
     for network in state.networks.values():
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
-        nats = max(
-            (_new_evidence(network, layer, state.round, now, policy) for layer in network.layers),
-            default=0,
-        )
-        if nats >= policy.suspect_micronats:
-            yield (network.country, network.asn, network.target), nats
+        reasons: dict[str, int] = {}
+        for layer, each in network.layers.items():
+            if series.suspected(each):
+                for probe in _reasons(network, layer, state.round, now, policy):
+                    nats = max(1, cusum.evidence(each.tracks[probe], policy))
+                    reasons[probe] = max(nats, reasons.get(probe, 0))
+        if reasons:
+            ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
+            yield (network.country, network.asn, network.target), ordered
 
 
-def _new_evidence(network: TargetNetwork, layer: str, round: int, now: int, policy: Policy) -> int:
-    """Micro-nats of the vantage with new evidence in this round; 0 without one."""
+def _reasons(
+    network: TargetNetwork, layer: str, round: int, now: int, policy: Policy
+) -> Sequence[str]:
+    """The vantages because of which the network should be asked; none when there is nothing to find
+    out now."""
     each = network.layers[layer]
     if each.rank > 2:
         # Confirmed: only its end is new.
-        turned = any(_just_recovered(track, round) for track in each.tracks.values())
-        return policy.threshold_micronats if turned else 0
+        return [probe for probe, track in each.tracks.items() if _is_ending(track, round, policy)]
     if each.likely_since:
-        # The quorum is reached: a retest is due when it must have held for long enough.
-        signature = series.tally(network, layer, round, policy).signature
-        hold = policy.confirm_signature_seconds if signature else policy.confirm_plain_seconds
-        due = each.likely_since + policy.ms(hold) - policy.ms(policy.retest_round_seconds)
-        return policy.threshold_micronats if now >= due else 0
-    young = policy.ms(policy.retest_window_seconds)
-    found = sorted(
-        nats
+        due = each.likely_since + _until_due(network, layer, round, policy)
+        return [probe for probe, track in each.tracks.items() if track.suspicion] * (now >= due)
+    found = [
+        probe
         for probe, track in each.tracks.items()
-        if (held := track.suspicion) is not None
-        and track.last_bad == round
-        and not (held.alarmed and round - held.alarmed >= young)
-        and (nats := cusum.evidence(track, policy)) >= policy.suspect_micronats
+        if cusum.evidence(track, policy) > 0
         and gates.may_vote(network, network.members[probe], track, round, policy)
-    )
+        and not _is_answered(network, each, probe, round, policy)
+    ]
     enough = len(found) * 1000 >= policy.suspect_per_mille * len(each.tracks)
-    return found[-1] if found and enough else 0
+    return found if enough else ()
 
 
-def _just_recovered(track: Track, round: int) -> bool:
-    """Whether a vantage that saw the block has reached the service for the first time just now."""
+def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -> int:
+    """How long after a quorum was reached its vantages are asked again, ms: when it must have
+    held; at once (after the pause) while the signatures of only one owner stand."""
+    tally = series.tally(network, layer, round, policy)
+    signed = series.signature_owners(network, network.layers[layer], tally.voting, policy)
+    if not signed:
+        hold = policy.confirm_plain_seconds
+    elif len(signed) < policy.confirm_min_owners:
+        return 0
+    else:
+        hold = policy.confirm_signature_seconds
+    return policy.ms(hold - policy.retest_round_seconds)
+
+
+def _is_answered(
+    network: TargetNetwork, each: Series, probe: str, round: int, policy: Policy
+) -> bool:
+    """Whether a vantage's latest failure needs no answer: it has reached the target since, the
+    failure is out of date, or two others (all, where there are fewer) have reached it since. One
+    that reached it in the same round may have done so just before."""
+    track = each.tracks[probe]
+    held, failed = track.suspicion, track.last_bad
+    if held is None or track.last_good >= failed:
+        return True
+    if round - failed > policy.ms(policy.silent_seconds):
+        return True
+    owner = network.members[probe].owner
+    others = [
+        other
+        for name, other in each.tracks.items()
+        if network.members[name].owner != owner
+        and gates.reports(network.members[name], other, round, policy)
+    ]
+    is_new = failed == min(onset for onset in held.onsets if onset)
+    since = failed + 1 if is_new else failed
+    well = sum(other.last_good >= since and other.last_good > other.last_bad for other in others)
+    return well >= min(policy.quorum_min_vantages, len(others)) > 0
+
+
+def _is_ending(track: Track, round: int, policy: Policy) -> bool:
+    """Whether a vantage that saw the block reaches the service again, but not for long enough."""
     held = track.suspicion
     return (
         held is not None
         and held.alarmed > 0
-        and held.recovery > 0
-        and held.good_rounds == 1
-        and track.last_good == round
+        and cusum.turned(track, policy)
+        and not cusum.recovered(track, round, policy)
     )

@@ -135,7 +135,9 @@ def test_a_first_failure_is_requested_once() -> None:
 
 def test_an_old_state_requests_nothing() -> None:
     world, tracker, now = first_failure()
-    late = WORLD_POLICY.ms(WORLD_POLICY.round_wait_seconds + 2 * WORLD_POLICY.round_close_seconds)
+    late = WORLD_POLICY.ms(
+        WORLD_POLICY.control_window_seconds + 2 * WORLD_POLICY.round_close_seconds
+    )
     assert tracker.due(world.state, world.state.round + late + 1, new_round=True) == ()
     assert tracker.due(world.state, now, new_round=True) == (NET,)
 
@@ -155,7 +157,7 @@ def test_active_controls_of_the_target_are_included() -> None:
 
 
 def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
-    world = World(standard()).quiet().run(2, in_network(64501, blocked()))
+    world = World(standard()).quiet().run(1, in_network(64501, blocked()))
     assert world.only.tier is Tier.LIKELY
     tracker, since = RetestTracker(WORLD_POLICY), world.state.round
     times = [

@@ -14,7 +14,7 @@ from tests.monitor.fleet import INTERVAL, PEOPLE, START, TARGET, Person, one, ro
 POLICY = Policy()
 
 
-def delivered(round: int, stored: Iterable[Stored]) -> bool:
+def delivered(round: int, stored: Iterable[Stored], after: int = 0) -> bool:
     reports = Reports(POLICY)
     reports.add(
         Arrived(
@@ -29,15 +29,15 @@ def delivered(round: int, stored: Iterable[Stored]) -> bool:
         for each in stored
         if (m := each.measurement)
     )
-    return reports.delivered(TARGET.partition("/")[0], round)
+    return reports.delivered(TARGET.partition("/")[0], round, round + after)
 
 
 @pytest.mark.parametrize(
     ("interval", "pace", "expected"),
     [
         (60_000, 1, 90_000),
-        (300_000, 1, 330_000),
-        (86_400_000, 1, 330_000),  # one slow probe does not hold the fleet up for a day
+        (300_000, 1, 150_000),
+        (86_400_000, 1, 150_000),  # one slow probe does not hold the fleet up for a day
         (0, 1, 30_000),
         (6_000, 10, 9_000),
     ],
@@ -97,8 +97,9 @@ def test_who_misses_a_round_is_waited_for_only_so_long() -> None:
     missing, other = PEOPLE[:2]
     before = in_minute(0, [0], missing, 30) + in_minute(0, range(13), other, 3)
     assert not delivered(START + 30 * INTERVAL, before)
-    assert not delivered(START + 33 * INTERVAL, before)
-    assert delivered(START + 36 * INTERVAL, before)
+    late = POLICY.ms(POLICY.round_wait_seconds + POLICY.round_close_seconds)
+    assert not delivered(START + 30 * INTERVAL, before, late)
+    assert delivered(START + 33 * INTERVAL, before)
 
 
 USUAL = 5 * INTERVAL
@@ -117,14 +118,19 @@ def again(number: int, people: Iterable[Person], target: str = TARGET) -> list[S
 
 def test_a_round_that_was_asked_for_waits_for_those_asked_and_the_control_alone() -> None:
     before = rounds([0], interval=USUAL)
-    asked, control = again(2, ASKED), again(2, CONTROL)
-    assert delivered(START + 2 * INTERVAL, before + asked + control)
-    assert not delivered(START + 2 * INTERVAL, before + asked), "the control may have news"
-    assert not delivered(START + 2 * INTERVAL, before + asked[2:] + control)
-    liveness = [s for s in asked if s.measurement.target.startswith("liveness/")]
-    assert not delivered(
-        START + 2 * INTERVAL, before + [s for s in asked if s is not liveness[0]] + control
-    )
+    asked, control = again(4, ASKED), again(4, CONTROL)
+    assert delivered(START + 4 * INTERVAL, before + asked + control)
+    assert not delivered(START + 4 * INTERVAL, before + asked), "the control may have news"
+    assert not delivered(START + 4 * INTERVAL, before + asked[2:] + control)
+
+
+def test_who_measured_just_before_is_not_waited_for() -> None:
+    """It may have failed, and then refuses within the residual time."""
+    before = in_minute(0, [0], ASKED[0], 30) + in_minute(-9, [0], ASKED[1], 30)
+    before += rounds([0], people=CONTROL, interval=USUAL)
+    control = again(1, CONTROL)
+    assert delivered(START + INTERVAL, before + again(1, ASKED[1:2]) + control)
+    assert not delivered(START + INTERVAL, before + again(1, ASKED[1:2])), "the control is"
 
 
 def test_who_was_asked_once_is_not_due_again_when_others_are() -> None:
@@ -139,8 +145,8 @@ def test_who_was_asked_once_is_not_due_again_when_others_are() -> None:
 
 def test_those_who_measure_as_often_anyhow_are_due_beside_those_asked() -> None:
     before = rounds([0], people=ASKED, interval=USUAL)
-    before += rounds([1], people=(*BYSTANDERS, *CONTROL))
-    regular, asked = rounds([2], people=(*BYSTANDERS, *CONTROL)), again(2, ASKED)
-    assert delivered(START + 2 * INTERVAL, before + regular + asked)
-    assert not delivered(START + 2 * INTERVAL, before + regular[2:] + asked)
-    assert not delivered(START + 2 * INTERVAL, before + regular + asked[2:])
+    before += rounds([3], people=(*BYSTANDERS, *CONTROL))
+    regular, asked = rounds([4], people=(*BYSTANDERS, *CONTROL)), again(4, ASKED)
+    assert delivered(START + 4 * INTERVAL, before + regular + asked)
+    assert not delivered(START + 4 * INTERVAL, before + regular[2:] + asked)
+    assert not delivered(START + 4 * INTERVAL, before + regular + asked[2:])

@@ -272,13 +272,14 @@ async def test_a_bug_in_one_experiment_is_loud_and_alone(caplog, monkeypatch):
     assert errors[0].exc_info is not None
 
 
-async def test_a_retest_sends_the_name_once_and_a_failure_reverses_the_order():
+async def test_a_retest_sends_the_name_once_with_contrasts_and_a_failure_reverses_the_order():
     interference = tls_server.by_name({"wechat.test": tls_server.reset}, otherwise=GOOD)
     async with tls_server.serve(interference) as server, internet(TABLE) as net:
         one = target("wechat/a", endpoint(server.port))
         (again,) = await run_again(net, [one])
-        assert server.names == ["wechat.test"]
+        assert server.names == ["wechat.test", "innocuous.test"]
         assert again.retest
+        assert _remarks(again) == [()], "a technique can be named"
         history = failed_endpoints(again)
         assert list(history) == [endpoint(server.port).id]
         assert history[endpoint(server.port).id] >= again.started
@@ -289,13 +290,19 @@ async def test_a_retest_sends_the_name_once_and_a_failure_reverses_the_order():
         history = {id: failed - 181_000 for id, failed in history.items()}
         (later,) = await run(net, [one], history=history)
         assert _remarks(later) == [()]
+        server.hellos.clear()
+        (retest,) = await run_again(net, [one], history)
+        assert server.names == ["innocuous.test", "wechat.test"]
+        assert _remarks(retest) == [()]
 
 
-async def run_again(net: Internet, targets: list[Target]) -> list[Measurement]:
+async def run_again(
+    net: Internet, targets: list[Target], history: dict[str, int] | None = None
+) -> list[Measurement]:
     emitted: list[Measurement] = []
     await measure_retest(
         net.setup(), targets, round_ms=120_000, interval_ms=60_000, emit=emitted.append,
-        rng=random.Random(1),
+        rng=random.Random(1), history=history,
     )  # fmt: skip
     return emitted
 

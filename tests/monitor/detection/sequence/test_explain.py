@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Verdict
 from monitor.detection.sequence.explain import NO_VOTE, Recorder, SeriesRound
 from monitor.detection.sequence.fold import step
 from tests.monitor.detection.worlds import (
@@ -15,6 +15,7 @@ from tests.monitor.detection.worlds import (
     TARGET,
     UNCONTROLLED,
     Script,
+    Vantage,
     World,
     blocked,
     fact,
@@ -48,7 +49,11 @@ def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Se
 
 
 def test_the_sums_are_those_that_decided() -> None:
-    event, series_rounds = explained(World(standard()), in_network(64501, blocked()), 8)
+    def said(n: int, who: Vantage) -> Verdict:
+        first = who.probe == "p-ru64501-0"
+        return blocked() if who.asn == 64501 and (n > QUIET or first) else ok()
+
+    event, series_rounds = explained(World(standard()), said, 8)
     assert {(m.asn, m.target, m.layer) for m in series_rounds} == {(64501, TARGET, "tls")}
     likely = next(m for m in series_rounds if m.tier in ("likely", "confirmed"))
     assert likely.holds >= likely.needs

@@ -173,15 +173,6 @@ def test_without_the_bare_failures_the_others_are_signed() -> None:
     assert course([[*had[0][:2], "unseen", *had[0][3:]], *had[1:]])[0][-1] == 2
 
 
-def test_an_event_that_ended_took_its_evidence_along() -> None:
-    """The first failure's control is lost: no event opens at once and ends with two good rounds, so
-    the next failure finds the one before still held, and another vantage agrees."""
-    had = told("reset - -", "reset - -", "ok - -", "ok - -", "reset reset -")
-    has = [["uncontrolled", *had[0][1:]], *had[1:]]
-    assert course(had)[1][:3] == ["opened", "clearing", "closed"]
-    assert course(had)[0][-1] < course(has)[0][-1]
-
-
 def test_what_a_failing_control_would_withdraw_stays_open() -> None:
     had = told("- reset -", "- reset -", "- down -", "- down -")
     has = [*had[:2], *told("- uncontrolled -", "- uncontrolled -")]

@@ -156,8 +156,10 @@ def test_tiers_one_two_and_two_owners_that_hold() -> None:
     say(place, 4, blocked(), blocked(), ok())
     assert rise(place, 4) == 2
     assert place.layers["tls"].likely_since == START + 4 * INTERVAL
-    say(place, 5, blocked(), blocked(), ok())
-    assert rise(place, 5) == 3
+    say(place, 5, blocked(), ok(), ok())
+    assert rise(place, 5) == 2, "the failures of the other are out of date"
+    say(place, 6, blocked(), blocked(), ok())
+    assert rise(place, 6) == 3
 
 
 def test_a_break_in_the_quorum_starts_the_hold_again_and_the_tier_stays() -> None:
@@ -302,14 +304,26 @@ def test_alarms_that_nobody_shares_end_one_by_one() -> None:
 
 def test_settling_ends_alarms_and_only_wholly_all_suspicion() -> None:
     place = network()
-    say(place, 0, blocked(), ok())
-    say(place, 1, blocked(), blocked())
+    say(place, 0, blocked(), *[ok()] * 4)
+    say(place, 1, blocked(), blocked(), *[ok()] * 3)
     rise(place, 1)
     each = place.layers["tls"]
     clear_alarms(each)
     assert (alarmed(each), each.rank, suspected(each)) == ((), 0, True)
     clear_alarms(each, wholly=True)
     assert not suspected(each)
+
+
+def test_one_signature_each_of_enough_owners_is_a_quorum_and_no_confirmation() -> None:
+    place = network()
+    say(place, 0, *[ok()] * 3)
+    say(place, 1, blocked(), blocked(), ok())
+    found = tally(place, "tls", START + INTERVAL, POLICY)
+    assert (len(found.agreeing), found.likely, found.signature) == (2, True, False)
+    place, people = network(), vantages(5)
+    say(place, 1, blocked(), blocked(), *[ok()] * 3, people=people)
+    found = tally(place, "tls", START + INTERVAL, POLICY)
+    assert (found.agreeing, found.likely) == ((), False), "of five it takes three owners"
 
 
 def test_a_fork_shares_nothing_that_changes() -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.suspicion import Place, remembered, wanted
+from monitor.detection.sequence.suspicion import NOTHING, Asked, Place, remembered, wanted
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -39,7 +39,7 @@ def now(world: World) -> int:
 
 
 def asks(world: World) -> tuple[Place, ...]:
-    return wanted(world.state, POLICY, now(world))
+    return tuple(wanted(world.state, POLICY, now(world)))
 
 
 def one_failure() -> World:
@@ -80,7 +80,7 @@ def test_a_service_that_fails_elsewhere_asks_nothing() -> None:
 
 
 def test_between_two_lies_the_residual_time_and_an_hour_has_its_bound() -> None:
-    world, asked = one_failure(), dict[Place, tuple[int, ...]]()
+    world, asked = one_failure(), NOTHING
     at, times = now(world), list[int]()
     for _ in range(2 * 60):
         places = wanted(world.state, POLICY, at, asked)
@@ -92,13 +92,59 @@ def test_between_two_lies_the_residual_time_and_an_hour_has_its_bound() -> None:
     assert len([each for each in times if each - times[0] < 3_600_000]) == POLICY.retest_most
     hasty = replace(POLICY, retest_pause_seconds=1)
     soon = now(world) + MINUTE
-    assert wanted(world.state, hasty, soon, {NET: (now(world),)}) == ()
+    assert wanted(world.state, hasty, soon, Asked({NET: (now(world),)})) == {}
+
+
+def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> None:
+    """Who always fails, or says so, must not use up the traffic of the others."""
+    world, asked = one_failure(), NOTHING
+    at, times = now(world), 0
+    for n in range(3 * POLICY.retest_asker_most):
+        world.feed(
+            [
+                fact(who, world.round, blocked() if who.probe == "p-ru64501-0" else ok(), target=t)
+                for who in vantages(3)
+                for t in (f"wechat/a{n}", f"wechat/b{n}")
+            ]
+        )
+        at = now(world)
+        if at - now(one_failure()) > 80_000_000:
+            break
+        places = wanted(world.state, POLICY, at, asked)
+        assert set(places.values()) <= {"p-ru64501-0"}
+        asked = remembered(asked, places, at, POLICY)
+        times += len(places)
+    assert times == POLICY.retest_asker_most
+    later = at + 1000 * POLICY.retest_asker_seconds
+    assert remembered(asked, {}, later, POLICY) == NOTHING
 
 
 def test_what_was_asked_is_forgotten_after_the_window() -> None:
-    asked = remembered({}, [NET], 1_000, POLICY)
-    assert asked == {NET: (1_000,)}
-    assert remembered(asked, [], 1_000 + 1000 * POLICY.retest_window_seconds, POLICY) == {}
+    asked = remembered(NOTHING, {NET: "p"}, 1_000, POLICY)
+    assert asked == Asked({NET: (1_000,)}, {"p": (1_000,)})
+    hour, day = 1000 * POLICY.retest_window_seconds, 1000 * POLICY.retest_asker_seconds
+    assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": (1_000,)})
+    assert remembered(asked, {}, 1_000 + day, POLICY) == NOTHING
+
+
+def test_two_others_that_reach_the_service_are_an_answer_and_one_is_none() -> None:
+    world = World(standard()).quiet()
+    people = {who.probe[-1]: who for who in vantages(3)}
+    world.feed([fact(people["0"], world.round, blocked())])
+    assert asks(world) == (NET,)
+    world.feed([fact(people["1"], world.round, ok())])
+    assert asks(world) == (NET,)
+    world.feed([fact(people["2"], world.round, ok())])
+    assert asks(world) == ()
+
+
+def test_signatures_of_one_owner_alone_ask_again_before_the_quorum_has_held() -> None:
+    world = World(standard()).quiet()
+    said = {"p-ru64501-0": blocked(), "p-ru64501-1": BLACKHOLE, "p-ru64501-2": BLACKHOLE}
+    world.run(2, by_probe(said))
+    layers = world.state.networks[f"{TARGET} RU 64501 probe"].layers
+    assert not any(each.likely_since for each in layers.values()) or asks(world) == (NET,)
+    assert asks(world) == (NET,)
 
 
 def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() -> None:
@@ -117,15 +163,15 @@ def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() 
 
 
 def test_a_quorum_is_measured_again_when_it_has_held_for_long_enough() -> None:
-    world = World(standard()).quiet().run(2, in_network(64501, blocked()))
+    world = World(standard()).quiet().run(1, in_network(64501, blocked()))
     assert world.only.tier is Tier.LIKELY
     since, hold = world.state.round, 1000 * POLICY.confirm_signature_seconds
     length = 1000 * POLICY.retest_round_seconds
-    assert wanted(world.state, POLICY, since + hold - length - 1) == ()
-    assert wanted(world.state, POLICY, since + hold - length) == (NET,)
+    assert wanted(world.state, POLICY, since + hold - length - 1) == {}
+    assert set(wanted(world.state, POLICY, since + hold - length)) == {NET}
     bare = World(standard()).quiet().run(2, in_network(64501, BLACKHOLE))
     assert bare.only.tier is Tier.LIKELY
-    assert wanted(bare.state, POLICY, since + hold) == ()
+    assert wanted(bare.state, POLICY, since + hold) == {}
 
 
 def test_a_confirmed_block_asks_again_when_its_end_begins() -> None:
@@ -143,5 +189,5 @@ def test_an_old_alarm_of_one_vantage_asks_no_more() -> None:
 
 def test_the_pace_divides_the_pause() -> None:
     world, fast = one_failure(), Policy(pace=60)
-    asked = {NET: (now(world),)}
-    assert wanted(world.state, fast, now(world) + 3_000, asked) == (NET,)
+    asked = Asked({NET: (now(world),)})
+    assert set(wanted(world.state, fast, now(world) + 4_000, asked)) == {NET}
