@@ -109,7 +109,8 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int, story: S
     tell(f"The probes measure once; then {what} will be blocked ({block.technique}).")
     vantages = sum(vantage.role == "vantage" for vantage in world.vantages)
     began = asyncio.get_running_loop().time()
-    await story.wait_for_first_round(vantages, FIRST_ROUND_SECONDS)
+    targets = len(load(world.catalogue_dir).targets)
+    await story.wait_for_first_round(vantages, targets, FIRST_ROUND_SECONDS)
     left = START_AFTER_SECONDS / pace - (asyncio.get_running_loop().time() - began)
     await asyncio.sleep(max(0.0, left))
     tell(

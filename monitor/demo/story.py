@@ -44,13 +44,14 @@ class Story:
         self._address, self._public_url, self._tell = address, public_url, tell
         self._stages: dict[str, str] = {}
 
-    async def wait_for_first_round(self, vantages: int, seconds: float) -> None:
-        """Until so many vantages have a judged measurement, at most this long."""
+    async def wait_for_first_round(self, vantages: int, targets: int, seconds: float) -> None:
+        """Until so many vantages have a judged measurement of each of so many targets, at most
+        this long."""
         async with self._session() as session:
             try:
                 async with asyncio.timeout(seconds):
                     while True:
-                        if len(await self._measured(session)) >= vantages:
+                        if len(await self._measured(session)) >= vantages * targets:
                             return
                         await asyncio.sleep(POLL_SECONDS)
             except TimeoutError:
@@ -80,10 +81,11 @@ class Story:
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
 
-    async def _measured(self, session: aiohttp.ClientSession) -> set[str]:
+    async def _measured(self, session: aiohttp.ClientSession) -> set[tuple[str, str]]:
+        """(vantage, target) of the newest measurements."""
         found = await self._get(session, "/api/v1/measurements?limit=1000")
         rows: Sequence[Mapping[str, Any]] = found.get("measurements", ())
-        return {row["vantage"] for row in rows}
+        return {(row["vantage"], row["target"]) for row in rows}
 
     async def _get(self, session: aiohttp.ClientSession, path: str) -> Mapping[str, Any]:
         """An answer of the API; empty while there is none."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TextIO
@@ -155,11 +156,27 @@ class Importer:
         print(f"reachwatch: {line}", file=self.err)
 
 
+def _unreadable(names: Sequence[str]) -> Iterator[str]:
+    """Why files cannot be opened, a line for each of them."""
+    for name in names:
+        try:
+            if name != "-":
+                with files.opened(name):
+                    pass
+        except files.FileError as error:
+            yield str(error)
+        except files.BROKEN:
+            pass  # reported where it is read
+
+
 async def run(
     given: argparse.Namespace, out: TextIO | None = None, err: TextIO | None = None
 ) -> int:
     """Run the command with parsed options; return the exit status."""
     out, err = out or sys.stdout, err or sys.stderr
+    if len(problems := list(_unreadable(given.files))) == len(given.files):
+        print(*(f"reachwatch: {line}" for line in problems), sep="\n", file=err)
+        return 2  # no store is created for nothing
     try:
         targets_by_name = TargetIndex(load(given.catalogue))
         database = await open_database(database_url(given))

@@ -370,13 +370,19 @@ def _set_paused(chosen: Namespace, wanted: bool, done: str) -> int:
 
 
 def _show(chosen: Namespace, log: Log) -> int:
-    status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=_out())
+    if not status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=_out()):
+        _say_empty(chosen)
     return 0
 
 
 def _payload(chosen: Namespace, log: Log) -> int:
-    status.show_payload(chosen.state, out=_out())
+    if not status.show_payload(chosen.state, out=_out()):
+        _say_empty(chosen)
     return 0
+
+
+def _say_empty(chosen: Namespace) -> None:
+    print(f"reachprobe: {chosen.state}: no measurement is kept there", file=sys.stderr)
 
 
 def _consent(chosen: Namespace, log: Log) -> int:

@@ -82,12 +82,14 @@ def _ago(then_ms: int, now_ms: int) -> str:
     return f"{span} ago" if seconds >= 0 else f"in {span}"
 
 
-def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> None:
-    """Print the last measurements: JSON Lines, or a line of text for each endpoint.
+def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> bool:
+    """Print the last measurements: JSON Lines, or a line of text for each endpoint; False if there
+    are none.
 
     Raises DiskError.
     """
-    for row_state, line in read_lines(directory, last=last):
+    found = read_lines(directory, last=last)
+    for row_state, line in found:
         if as_json:
             out.write(line.decode() + "\n")
             continue
@@ -103,11 +105,13 @@ def show_last(directory: Path, last: int, *, as_json: bool, out: TextIO) -> None
                 f"{at:%Y-%m-%d %H:%M:%S}Z  {cells[0]:<28}  {cells[1]:<40}  {words}  "
                 f"{_STATES.get(row_state, 'stored')}{', retest' if measurement.retest else ''}\n"
             )
+    return bool(found)
 
 
-def show_payload(directory: Path, *, out: TextIO) -> None:
+def show_payload(directory: Path, *, out: TextIO) -> bool:
     """Print the lines of the last cycle as they leave this machine, byte for byte; a batch is
-    these lines after a header line, compressed. Raises DiskError."""
-    for row_state, line in read_lines(directory):
-        if row_state != QUARANTINED:
-            out.write(line.decode() + "\n")
+    these lines after a header line, compressed. False if there are none. Raises DiskError."""
+    found = [line for row_state, line in read_lines(directory) if row_state != QUARANTINED]
+    for line in found:
+        out.write(line.decode() + "\n")
+    return bool(found)

@@ -68,10 +68,11 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             raise OptionError(f"{place}: {error}") from None
 
 
-def nearest(word: str, known: Collection[str]) -> str:
-    """`; did you mean X?` with the known word that is most similar, or nothing."""
+def nearest(word: str, known: Collection[str], prefix: str = "") -> str:
+    """`; did you mean X?` with the known word that is most similar, or nothing. `prefix` stands
+    before the word and is not compared."""
     found = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {prefix}{found[0]}?" if found else ""
 
 
 _KUBERNETES = re.compile(
@@ -109,6 +110,9 @@ class Parser(argparse.ArgumentParser):
             message = f"no command {unknown[1]!r}{near} ({', '.join(self.commands)})"
         elif message.endswith("required: COMMAND"):
             message = f"COMMAND is missing ({', '.join(self.commands)})"
+        elif ": " in message and message.startswith("the following arguments are required"):
+            # Python 3.11 names arguments that may be missing as well, after those that may not.
+            message = f"{message.partition(': ')[2].partition(',')[0]} is missing"
         raise OptionError(f"command line: {message}")
 
     def group(self, name: str, text: str) -> Parser:
@@ -174,8 +178,8 @@ class Parser(argparse.ArgumentParser):
         given, unknown = self.parse_known_args(arguments)
         chosen: Parser = given.chosen
         if unknown:
-            flags = [option.flag for option in chosen.options.values()]
-            near = nearest(unknown[0].partition("=")[0], flags)
+            flags = [option.flag.lstrip("-") for option in chosen.options.values()]
+            near = nearest(unknown[0].partition("=")[0].lstrip("-"), flags, "--")
             chosen.error(f"unrecognized arguments: {' '.join(unknown)}{near}")
         file = given.config or environment.get(f"{self.prefix}CONFIG", "")
         stored = _from_file(file) if file else {}
@@ -210,7 +214,7 @@ class Parser(argparse.ArgumentParser):
             name = variable.removeprefix(self.prefix)
             expected = name in known | self.others or _KUBERNETES.fullmatch(variable)
             if variable != name and not expected:
-                near = nearest(name, known).replace("mean ", f"mean {self.prefix}")
+                near = nearest(name, known, self.prefix)
                 yield f"environment: {variable}: unknown option, ignored{near}"
 
     def leaves(self) -> Iterator[Parser]:

@@ -21,7 +21,7 @@ _UNTOLD = {
     State.INSUFFICIENT: "Not measured often enough yet.",
 }
 SIGNATURE = "A signature: ordinary faults do not look like this."
-UNCLEAR = "Not without a control: the service may be down, or its path may be broken."
+UNCLEAR = "Cannot be told: the service may be down, or the path to it may be broken."
 
 
 class LoneRow(NamedTuple):

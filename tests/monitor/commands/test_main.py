@@ -95,6 +95,7 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         ["db", "prune"],
         ["db", "move", "--to", "sqlite+aiosqlite:///other"],
         ["archive"],
+        ["import", "ooni", "TYPO.jsonl"],
     ],
     ids=" ".join,
 )

@@ -42,7 +42,7 @@ def test_an_open_event_is_at_the_stage_of_its_tier(tier: str, named: str) -> Non
     assert stage(EVENT | {"tier": tier}) == named
 
 
-async def test_the_block_waits_until_every_vantage_has_measured() -> None:
+async def test_the_block_waits_until_every_vantage_has_measured_every_target() -> None:
     rows: list[dict[str, str]] = []
     asked = asyncio.Event()
 
@@ -57,12 +57,15 @@ async def test_the_block_waits_until_every_vantage_has_measured() -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         story = Story(f"http://127.0.0.1:{runner.addresses[0][1]}", "", lambda line: None)
-        waiting = asyncio.create_task(story.wait_for_first_round(2, HANG_SECONDS))
-        rows += [{"vantage": "a"}, {"vantage": "a"}]
+        waiting = asyncio.create_task(story.wait_for_first_round(2, 2, HANG_SECONDS))
+        rows += [{"vantage": one, "target": "s/x"} for one in ("a", "b", "a", "b")]
+        rows.append({"vantage": "a", "target": "s/y"})
         async with asyncio.timeout(HANG_SECONDS):
-            await asked.wait()
+            for _ in range(2):  # the second question shows that the first answer did not suffice
+                asked.clear()
+                await asked.wait()
             assert not waiting.done()
-            rows.append({"vantage": "b"})
+            rows.append({"vantage": "b", "target": "s/y"})
             await waiting
     finally:
         await runner.cleanup()
@@ -72,5 +75,5 @@ async def test_a_probe_that_never_measures_does_not_stop_the_demonstration() -> 
     told: list[str] = []
     story = Story("http://127.0.0.1:9", "", told.append)
     with contextlib.suppress(TimeoutError):
-        await story.wait_for_first_round(2, 0.05)
+        await story.wait_for_first_round(2, 1, 0.05)
     assert told == ["Not every probe has measured within 0 s; going on."]

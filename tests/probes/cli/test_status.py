@@ -60,8 +60,8 @@ def test_a_pause_is_shown_at_once(tmp_path: Path) -> None:
 
 async def test_show_and_payload(tmp_path: Path) -> None:
     out = io.StringIO()
-    status.show_last(tmp_path, 5, as_json=False, out=out)
-    status.show_payload(tmp_path, out=out)
+    assert not status.show_last(tmp_path, 5, as_json=False, out=out)
+    assert not status.show_payload(tmp_path, out=out)
     assert out.getvalue() == ""
     spool = Spool(tmp_path, PROBE)
     for round_ms in (NOW, NOW, NOW + 1000):
@@ -70,10 +70,10 @@ async def test_show_and_payload(tmp_path: Path) -> None:
     await spool.acknowledge([1, 3])
     await spool.close()
     out = io.StringIO()
-    status.show_last(tmp_path, 3, as_json=True, out=out)
+    assert status.show_last(tmp_path, 3, as_json=True, out=out)
     assert [json.loads(line)["sequence"] for line in out.getvalue().splitlines()] == [2, 3, 4]
     out = io.StringIO()
-    status.show_payload(tmp_path, out=out)
+    assert status.show_payload(tmp_path, out=out)
     lines = out.getvalue().splitlines()
     assert [json.loads(line)["sequence"] for line in lines] == [3, 4]
 

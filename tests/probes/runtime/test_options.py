@@ -138,6 +138,13 @@ def test_an_error_is_one_line_with_its_place(
     assert "\n" not in str(caught.value)
 
 
+def test_the_hint_names_an_option_of_this_command() -> None:
+    with pytest.raises(OptionError, match=r"--form 1; did you mean --from\?$"):
+        parser().read(["run", "--form", "1"], {})
+    with pytest.raises(OptionError, match=r"--httb$"):
+        parser().read(["run", "--httb"], {})
+
+
 def test_unknown_variables_are_named_with_the_nearest_option() -> None:
     environment = {"X_INTERVALL": "9", "X_ZZZZ": "1", "X_TOKEN": "t", "X_CONFIG": "c", "OTHER": "1"}
     assert list(parser().unknown_variables(environment)) == [
