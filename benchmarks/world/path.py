@@ -9,6 +9,7 @@ import asyncio
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from benchmarks.size.rounds import CONTROLS, TARGETS, Rounds
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
+from monitor.store.records import Admitted, AdmittedBatch
+from monitor.store.upkeep import size
+from probes.wire.codec import BatchHeader, encode_batch, envelope_of
 
 START = 1_800_000_000_000
 GOAL_MICROSECONDS = 120.0
 GOAL_ROUND_SECONDS = 30.0
+GOAL_BYTES = 45.0
 WARM_ROUNDS = 2
 """Rounds before those that are measured: the first has no state and no earlier control."""
 
@@ -39,15 +44,33 @@ class PathCost:
     """CPU time for a measurement."""
     peak: float
     """Bytes of the process at its largest."""
+    stored: float
+    """Bytes of the whole store for an observation, with verdicts, cells and states."""
 
 
 async def _store(database: Database, rounds: Rounds, number: int) -> tuple[int, int]:
     measurements = observations = 0
     for batch in rounds.made(number):
-        await database.facts.add(batch, ())
+        await database.facts.add_batches([_as_sent(batch, number)], ())
         measurements += len(batch)
         observations += sum(len(one.stored.measurement.observations) for one in batch)
     return measurements, observations
+
+
+def _as_sent(batch: Sequence[Admitted], number: int) -> AdmittedBatch:
+    """The batch in the form in which a probe sends it."""
+    first = batch[0]
+    return AdmittedBatch(
+        payload=encode_batch(
+            BatchHeader(boot="0" * 16, sequence=number), [one.line for one in batch]
+        ),
+        lines=len(batch),
+        entries=tuple((n, envelope_of(one.stored.measurement)) for n, one in enumerate(batch)),
+        owner=first.stored.owner,
+        role=first.stored.role.value,
+        enrolled=first.stored.enrolled,
+        received=first.received,
+    )
 
 
 async def _concluded(detector: Detector) -> None:
@@ -62,11 +85,12 @@ async def measured(url: str, vantages: int, counted: int, policy: Policy) -> Pat
     now = START
     detector = Detector(database, policy, "bench", lambda: now, rest_factor=0.0)
     spent: list[tuple[float, float]] = []
-    measurements = observations = 0
+    measurements = observations = every = 0
     try:
         for number in range(WARM_ROUNDS + counted):
             now = START + number * rounds.interval_ms
             measurements, observations = await _store(database, rounds, number)
+            every += observations
             now += 2 * rounds.interval_ms
             began, used = time.perf_counter(), time.process_time()
             await _concluded(detector)
@@ -74,6 +98,7 @@ async def measured(url: str, vantages: int, counted: int, policy: Policy) -> Pat
                 spent.append((time.perf_counter() - began, time.process_time() - used))
     finally:
         await database.close()
+    sizes = await size(url)
     seconds, cpu = sorted(spent)[len(spent) // 2]
     return PathCost(
         vantages + CONTROLS,
@@ -83,6 +108,7 @@ async def measured(url: str, vantages: int, counted: int, policy: Policy) -> Pat
         seconds,
         1e6 * cpu / measurements,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0,
+        sum(table.bytes or 0 for table in sizes.tables) / every,
     )
 
 

@@ -13,7 +13,7 @@ from benchmarks.world.blocks import FULL, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
-from benchmarks.world.path import GOAL_MICROSECONDS, GOAL_ROUND_SECONDS, PathCost
+from benchmarks.world.path import GOAL_BYTES, GOAL_MICROSECONDS, GOAL_ROUND_SECONDS, PathCost
 from benchmarks.world.retesting import Saved
 from monitor.detection.policy import Policy
 
@@ -258,7 +258,12 @@ def path(cost: PathCost, goals: Goals) -> None:
         f"\nWhole path, stored fact to saved conclusion (SQLite): {cost.vantages} probes x "
         f"{cost.targets} targets, {cost.observations:.1f} observations a measurement: "
         f"{cost.microseconds:.0f} us of CPU a measurement, a round in {cost.seconds:.1f} s, "
-        f"{cost.peak / 1e6:.0f} MB"
+        f"{cost.peak / 1e6:.0f} MB; {cost.stored:.1f} bytes of the store an observation"
+    )
+    goals.say(
+        cost.stored <= GOAL_BYTES,
+        f"{cost.vantages} probes: {cost.stored:.1f} bytes an observation with verdicts, at most "
+        f"{GOAL_BYTES:.0f}",
     )
     goals.say(
         cost.microseconds <= GOAL_MICROSECONDS,
