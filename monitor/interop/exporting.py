@@ -21,8 +21,10 @@ from monitor.interop.flat import COLUMNS, rows
 from monitor.interop.ooni.writing import line
 from monitor.interop.parquet import ParquetMissingError, ParquetWriter
 from monitor.paths import existing_database_url
-from monitor.store.database import StoreRefusedError, open_database
+from monitor.store.database import Database, StoreRefusedError, open_database
+from monitor.store.reading.progress import list_services
 from monitor.store.records import Filter, StoreUnavailableError
+from probes.runtime.options import nearest
 
 Write = Callable[[Sequence[Stored]], None]
 
@@ -85,6 +87,8 @@ async def run(
                     if err.isatty() and given.output is not None:
                         err.write(f"\r{count:,} measurements\x1b[K")
                         err.flush()
+            if not count:
+                print(f"reachwatch: {await _nothing(database, wanted)}", file=err)
         finally:
             await database.close()
     except (
@@ -103,6 +107,15 @@ async def run(
     if given.output is not None:
         print(f"{count:,} measurements" if not err.isatty() else "", file=err)
     return 0
+
+
+async def _nothing(database: Database, wanted: Filter) -> str:
+    """A line for an export without a measurement, with the nearest service that is stored."""
+    async with database.reading() as connection:
+        services = await list_services(connection)
+    chosen = wanted.service or (wanted.target or "").partition("/")[0]
+    hint = nearest(chosen, services) if chosen and chosen not in services else ""
+    return f"no stored measurement matches{hint}"
 
 
 @contextmanager

@@ -99,6 +99,16 @@ async def test_filters(tmp_path: Path, filters: dict[str, object], left: int) ->
     assert lines.count(b"\n") == left
 
 
+async def test_nothing_found_is_said_with_the_nearest_service(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    for slip in ({"service": "telegran"}, {"target": "telegran/dc"}):
+        status, lines, said = await exported(tmp_path, "ooni", **slip)
+        assert (status, lines) == (0, b"")
+        assert said == "reachwatch: no stored measurement matches; did you mean telegram?\n"
+    _, _, said = await exported(tmp_path, "ooni", service="telegram", country="AQ")
+    assert said == "reachwatch: no stored measurement matches\n"
+
+
 async def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     await filled(tmp_path)
     status, _, err = await exported(tmp_path, "csv", output=tmp_path / "none" / "x")
