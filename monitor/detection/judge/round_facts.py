@@ -72,7 +72,7 @@ def is_valid(control: Measurement, measurement: Measurement, policy: Policy) -> 
     if control.retest:
         # Probes accept no retest earlier (`probes.rounds.retests.RESIDUAL_PART`), less the
         # lengths of both rounds.
-        return age < policy.ms(policy.retest_pause_seconds - policy.retest_round_seconds)
+        return age < policy.ms(policy.residual_seconds - policy.retest_round_seconds)
     return age < control.interval_ms and age <= policy.ms(policy.control_window_seconds)
 
 
