@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ class Twist:
     """Its addresses answer nothing."""
     expired: str = ""
     """Its certificate is out of date."""
+    expired_near: str = ""
+    """The certificate is out of date at the addresses that the vantage's resolver gives."""
     gone: str = ""
     """Its name does not exist."""
     law: str = ""
@@ -143,7 +145,13 @@ def nginx(
         if host.protocol not in APPS
     ]
     blocks = []
-    for host in (*served, *plan.international, plan.domestic):
+    near = hosts(plan, twist.expired_near)
+    for host in near:
+        old = issue(host, True)
+        listen = [f"[{a}]" if ":" in a else a for a in (*host.v4, *host.v6)]
+        blocks.append([*(f"listen {a}:{host.port} ssl;" for a in listen), *_shown(old)])
+    everybody = (*served, *plan.international, plan.domestic)
+    for host in (replace(h, v4=(), v6=()) if h in near else h for h in everybody):
         secure = host.protocol != "http"
         listen = [f"[{a}]" if ":" in a else a for a in host.addresses]
         listen += [plan.private] if host in moved else []

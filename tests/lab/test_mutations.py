@@ -105,6 +105,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("http.block_page", "app.page", "dns.blockpage"),
     ),
     "large answers that are lost are silence": (_without("tls.large_answer"), ("benign.mtu_hole",)),
+    "an old certificate is someone else's": (_without("tls.dates"), ("benign.old_replica",)),
     "a control that failed before is none": (
         _set(EndpointContext, "reach", lambda _, kind, control: reach(kind, control)),
         ("benign.search_page", "benign.accelerator"),

@@ -32,6 +32,7 @@ _TWISTS = {
     "name_gone": "gone",
     "benign.search_page": "gone",
     "benign.accelerator": "silent",
+    "benign.old_replica": "expired_near",
     "law_everywhere": "law",
     "private_everywhere": "private",
     "app.foreign_everywhere": "foreign",

@@ -141,7 +141,8 @@ class World:
         far.write_text(unbound(plan, twist, folder, certified))
 
         def issue(host: Host, expired: bool) -> tuple[Path, Path]:
-            return self._issue(self.ca, [host.name], host.name, expired)
+            stem = f"{host.name}-old" if expired and twist.expired_near else host.name
+            return self._issue(self.ca, [host.name], stem, expired)
 
         web.write_text(
             nginx(plan, twist, folder, issue, self.stranger_certificate("warning.invalid"))

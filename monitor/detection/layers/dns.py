@@ -40,7 +40,7 @@ class LookupFacts:
     kind: Kind
     reach: Reach
     proven: bool = False
-    """An answered address showed a valid certificate for the name."""
+    """An answered address showed a certificate for the name that is valid but for its dates."""
     known: bool = False
     """An answered address is one that a control saw, or the vantage's encrypted resolver."""
     bogon: bool = False
@@ -140,7 +140,8 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     )
     plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
-    proven, known = bool(own & context.proven), bool(own & context.known)
+    dated = {a.address for a in addresses if a.tls is not None and tls_kind(a.tls) is Kind.DATES}
+    proven, known = bool(own & (context.proven | dated)), bool(own & context.known)
     alike = any(
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )
@@ -288,7 +289,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.answer_proven",
         lambda f: f.proven,
         State.OK,
-        "An answered address showed a valid certificate for the name (OONI: tls_consistent).",
+        "An answered address showed a certificate for the name that is valid, or was at another "
+        "time (OONI: tls_consistent).",
     ),
     Rule(
         "dns.answer_known",

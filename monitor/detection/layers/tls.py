@@ -248,10 +248,11 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.dates",
-        lambda f: f.kind is Kind.DATES and f.reach is not Reach.PASSED,
+        lambda f: f.kind is Kind.DATES,
         State.INCONCLUSIVE,
-        "The certificate is outside its dates by this machine's clock, and no control saw a valid "
-        "one: the clock may be wrong, or the certificate.",
+        "The certificate is outside its dates by this machine's clock: the clock may be wrong, or "
+        "this server has an old certificate. OpenSSL looks at the dates last, so its authority and "
+        "its name are right: nobody else can show it.",
         evidence=("certificate_dates",),
     ),
     Rule(
@@ -272,10 +273,10 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
     ),
     Rule(
         "tls.mitm.ca_signed",
-        lambda f: f.kind in CERTIFICATE_KINDS or f.kind is Kind.DATES,
+        lambda f: f.kind in CERTIFICATE_KINDS,
         State.BLOCKED,
-        "A certificate of an unknown authority, for another name, or long expired, where the "
-        "control sees a valid one and the liveness hosts are not intercepted. (fit: tls other)",
+        "A certificate of an unknown authority or for another name, where the control sees a valid "
+        "one and the liveness hosts are not intercepted. (fit: tls other)",
         Technique.TLS_MITM_CA_SIGNED,
         4_700_000,
     ),
