@@ -18,7 +18,7 @@ those of this process, without the database's own on PostgreSQL. Exit 1 when a g
 
     ./scripts/bench grow                                   both databases, 1, 3 and 10 million
     ./scripts/bench grow --millions 1,3,10,30 --picture docs/grow.svg
-    ./scripts/bench grow --millions 0.3 --only sqlite      a quick look
+    ./scripts/bench grow --millions 1 --only sqlite        a quick look
 """
 
 from __future__ import annotations
@@ -185,7 +185,8 @@ async def grow(url: str, measurements: int) -> Grown:
     try:
         async with database.reading() as connection:
             days = await list_days(connection)
-            grown.disk = await store_bytes(connection) / sum(n for _, n in days)
+            grown.measurements = sum(n for _, n in days)  # nine rounds at least
+            grown.disk = await store_bytes(connection) / grown.measurements
         rounds = await ingest(database, grown)
         await replay(database, rounds, grown)
         await drop(url, database, grown)
@@ -204,7 +205,7 @@ def judged(every: Sequence[Grown]) -> Iterator[tuple[bool, str]]:
             yield (
                 good,
                 f"{'reached' if good else 'MISSED '} {one.database} "
-                f"{one.measurements / 1e6:g} million: {name} {value:,.1f}, at {kind} {goal:,.1f}",
+                f"{one.measurements / 1e6:.3g} million: {name} {value:,.1f}, at {kind} {goal:,.1f}",
             )
         smallest = next(each for each in every if each.database == one.database)
         if one is not smallest:
@@ -212,8 +213,8 @@ def judged(every: Sequence[Grown]) -> Iterator[tuple[bool, str]]:
             yield (
                 ratio <= FLAT,
                 f"{'reached' if ratio <= FLAT else 'MISSED '} {one.database} "
-                f"{one.measurements / 1e6:g} million: pages take {ratio:.2f} times what they take "
-                f"at {smallest.measurements / 1e6:g} million, at most {FLAT}",
+                f"{one.measurements / 1e6:.3g} million: pages take {ratio:.2f} times what they take "
+                f"at {smallest.measurements / 1e6:.3g} million, at most {FLAT}",
             )
 
 
@@ -243,7 +244,7 @@ def table(every: Sequence[Grown]) -> str:
     for one in every:
         values = (f"{getattr(one, name):,.4g}" for name in HEADINGS)
         lines.append(
-            f"| {one.database} | {one.measurements / 1e6:g} | " + " | ".join(values) + " |"
+            f"| {one.database} | {one.measurements / 1e6:.3g} | " + " | ".join(values) + " |"
         )
     return "\n".join(lines)
 

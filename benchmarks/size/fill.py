@@ -316,6 +316,11 @@ class PostgreSQLRows:
         """Run the statements that count what was written, and end."""
         for statement in statements:
             await self._connection.execute(statement)
+        for table in ("vantage", "target"):  # whose numbers were given here
+            await self._connection.execute(
+                f"SELECT setval(pg_get_serial_sequence('{table}', 'number'), max(number)) "
+                f"FROM {table}"
+            )
         await self._connection.execute("VACUUM ANALYZE")
         await self._connection.close()
 

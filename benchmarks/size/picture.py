@@ -70,7 +70,7 @@ def _panel(heading: str, lines: Sequence[Line], names: Sequence[str]) -> list[st
     for size in sizes:
         x, _ = place(size, 0)
         parts.append(
-            f'<text x="{x:.1f}" y="{HEIGHT + 15}" text-anchor="middle">{size / 1e6:g} M</text>'
+            f'<text x="{x:.1f}" y="{HEIGHT + 15}" text-anchor="middle">{size / 1e6:.3g} M</text>'
         )
     for line in lines:
         n = names.index(line.name)
