@@ -92,6 +92,16 @@ def kinds(fleet: Fleet) -> list[Kind]:
         all_of("/v/{}", vantages),
         all_of("/e/{}", events),
         all_of("/m/{}", witnesses),
+        all_of("/s/{}?range=90d", services),
+        all_of("/c/{}?range=1y", countries),
+        all_of("/as/{}?range=7d", asns),
+        all_of("/picture.svg?service={}&range=1y", services),
+        one("/explore?range=1y"),
+        all_of("/compare?country={}&range=90d", countries),
+        one("/changes"),
+        one("/feed.atom"),
+        one("/live"),
+        all_of("/badge/{}.svg", services),
         one("/status"),
         one("/api/v1/events"),
         all_of("/api/v1/events?country={}", countries),
@@ -109,6 +119,7 @@ def kinds(fleet: Fleet) -> list[Kind]:
         one("/api/v1/timeline"),
         all_of("/api/v1/timeline?service={}", services),
         all_of("/api/v1/timeline?asn={}&since=90d", asns),
+        all_of("/api/v1/timeline?by=network&service={}&since=90d", services),
     ]
 
 
