@@ -128,10 +128,10 @@ CASES: tuple[Case, ...] = (
     Case(
         "benign.overload",
         "inconclusive",
-        ("dns.background",),
+        # The second on a machine so busy that the innocuous name had to be asked again as well.
+        ("dns.background", "dns.resolver_limits"),
         None,
         ANY,
-        evidence=("background_fails",),
     ),
     Case(
         "benign.handshakes",
