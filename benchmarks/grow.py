@@ -213,8 +213,8 @@ def judged(every: Sequence[Grown]) -> Iterator[tuple[bool, str]]:
             yield (
                 ratio <= FLAT,
                 f"{'reached' if ratio <= FLAT else 'MISSED '} {one.database} "
-                f"{one.measurements / 1e6:.3g} million: pages take {ratio:.2f} times what they take "
-                f"at {smallest.measurements / 1e6:.3g} million, at most {FLAT}",
+                f"{one.measurements / 1e6:.3g} million: pages take {ratio:.2f} times what they "
+                f"take at {smallest.measurements / 1e6:.3g} million, at most {FLAT}",
             )
 
 
