@@ -18,14 +18,14 @@ class Block:
     share: float = 0.98
     """Share of the measurements that fail."""
     typed: bool = True
-    natural: bool = False
-    """No block but a fault: its failures look like others that are none."""
     ramp: int = 0
     """Ms from nothing to the whole share."""
     until: int | None = None
     """When it is lifted; never when None."""
     whom: frozenset[int] | None = None
     """Indices of the vantages behind the box that blocks; all of the network when None."""
+    natural: bool = False
+    """No block but a fault: its failures look like others that are none."""
 
     def concerns(self, index: int, asn: int) -> bool:
         """Whether a vantage of a network is behind it."""
@@ -47,11 +47,11 @@ class Scenario:
     name: str
     share: float = 0.98
     typed: bool = True
-    natural: bool = False
-    """A fault and no block."""
     ramp_hours: int = 0
     horizon_hours: float = 30.0
     """How long is waited for an alarm."""
+    natural: bool = False
+    """A fault and no block."""
 
     def block(self, asn: int, onset: int) -> Block:
         """This kind of block, somewhere."""
