@@ -74,9 +74,10 @@ class Story:
         self._stages[event["id"]] = now
         networks = ", ".join(f"AS{asn}" for asn in event["asns"])
         agreeing, _, total = event["scope"]["vantages"]["now"].partition("/")
-        votes = f"seen by {agreeing} of {total} vantages"
+        seen = {"clearing": "still seen", "closed": "", "retracted": ""}.get(now, "seen")
+        votes = f" ({seen} by {agreeing} of {total} vantages)" if seen else ""
         link = f"{self._public_url}/e/{event['id']}"
-        self._tell(f"{event['service']} in {networks}: {_SAID.get(now, now)} ({votes}). {link}")
+        self._tell(f"{event['service']} in {networks}: {_SAID.get(now, now)}{votes}. {link}")
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))

@@ -30,9 +30,13 @@ def test_each_stage_is_told_once_with_its_address() -> None:
         {"tier": "confirmed", "state": "clearing"}, {"tier": "confirmed", "state": "closed"},
     ):  # fmt: skip
         story.update(EVENT | changes)
-    assert [line.partition(": ")[2].partition(" (")[0] for line in told] == [
-        "first alarm", "likely", "confirmed", "becoming reachable again", "closed"
-    ]  # fmt: skip
+    assert [line.partition(": ")[2].partition(". ")[0] for line in told] == [
+        "first alarm (seen by 1 of 3 vantages)",
+        "likely (seen by 1 of 3 vantages)",
+        "confirmed (seen by 1 of 3 vantages)",
+        "becoming reachable again (still seen by 1 of 3 vantages)",
+        "closed",
+    ]
     assert all(line.endswith(" https://reach.example/e/00000000000000a1") for line in told)
     assert all("AS64501" in line for line in told)
 
