@@ -431,7 +431,7 @@ async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Pat
         assert agent._held() is held
         asked: list[Retest] = []
         agent._retests = SimpleNamespace(
-            submit=lambda each, _, asked=asked: asked.append(each), waiting=0
+            submit=lambda each, *_, asked=asked: asked.append(each), waiting=0
         )
         agent._on_retest(Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000))
         assert bool(asked) == (mode == "ignore")

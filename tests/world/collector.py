@@ -28,6 +28,8 @@ class FakeCollector:
         self.batches: list[codec.Batch] = []
         self.states: list[codec.Status] = []
         self.sizes: list[int] = []
+        self.subscribed = asyncio.Event()
+        """Set from the first subscription on: what was sent before it never arrives."""
         self._changed = asyncio.Event()
 
     async def serve(self, port: int) -> None:
@@ -37,6 +39,7 @@ class FakeCollector:
                 # Not a limit of the test: what a killed broker leaves unanswered is tried again.
                 async with aiomqtt.Client("127.0.0.1", port, timeout=5) as client:
                     await client.subscribe([(topics.ALL_MEASUREMENTS, 1), (topics.ALL_STATUS, 1)])
+                    self.subscribed.set()
                     async for message in client.messages:
                         await self._take(client, message)
             await asyncio.sleep(0.05)

@@ -150,7 +150,7 @@ async def test_any_order_of_arrival_gives_the_same_bytes(world: World, seed: int
     assert live == lines(await fold_store(world.database, END, POLICY))
     (event,) = await world.events()
     assert (event.state, event.tier) == (EventState.CLOSED, Tier.CONFIRMED)
-    assert event.opened == START + 21 * INTERVAL
+    assert event.opened == START + 20 * INTERVAL
 
 
 async def test_late_block_that_is_over_is_kept_and_not_announced(world: World) -> None:
@@ -209,7 +209,7 @@ async def test_catching_up_announces_only_what_is_still_true(world: World) -> No
     )
     await world.settle()
     assert len(await world.events()) == 2
-    assert [event.opened for event in world.told] == [START + 116 * INTERVAL]
+    assert [event.opened for event in world.told] == [START + 115 * INTERVAL]
 
 
 async def test_late_facts_that_take_an_event_away_retract_it_visibly(world: World) -> None:
@@ -235,10 +235,10 @@ async def test_a_restart_goes_on_without_a_second_alarm(world: World) -> None:
 
 
 async def test_one_leads_and_a_standby_takes_over_when_it_falls_silent(world: World) -> None:
-    await world.arrive(rounds(range(10), BLOCK))
+    await world.arrive(rounds(range(7), BLOCK))
     await world.settle()
     standby = world.another("second")
-    await world.arrive(rounds(range(10, 20), BLOCK))
+    await world.arrive(rounds(range(7, 20), BLOCK))
     assert not await standby.run_once()
     world.now = world.newest + INTERVAL + 30_000
     assert world.now - world.newest > LEASE_SECONDS * 1000
@@ -286,7 +286,7 @@ async def test_a_service_rests_between_checks(world: World) -> None:
 async def test_state_of_another_version_is_drawn_anew(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await world.arrive(rounds(range(10), BLOCK))
+    await world.arrive(rounds(range(7), BLOCK))
     await world.settle()
     before = await events_bytes(world.database)
     async with world.database.engines.write.begin() as connection:

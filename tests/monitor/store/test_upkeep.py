@@ -15,8 +15,9 @@ async def test_size_counts_rows_and_bytes(store: Database, url: str) -> None:
     assert sizes["measurement"].rows == 300
     assert sizes["event"].rows == 0
     weight = sizes["measurement"].bytes
-    # None only where this build of SQLite has no dbstat.
-    assert weight is None or 300 * 100 < weight < 300 * 1500
+    # None only where this build of SQLite has no dbstat. The partitions of days that are made ahead
+    # take their pages as well.
+    assert weight is None or 300 * 100 < weight < 300 * 2500
     assert found.days == ((TODAY - 1, 150), (TODAY, 150))
     assert found.bytes >= sum(each.bytes or 0 for each in found.tables)
     expected = forecast(found, 90)

@@ -102,7 +102,10 @@ async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
     tmp_path: Path,
 ) -> None:
     with running_mosquitto(tmp_path / "b") as server:
-        async with collecting(server.port) as collector, rig(tmp_path, server.url) as r:
+        async with contextlib.AsyncExitStack() as stack:
+            collector = await stack.enter_async_context(collecting(server.port))
+            await collector.subscribed.wait()
+            r = await stack.enter_async_context(rig(tmp_path, server.url))
             await collector.wait(lambda: [s.state for s in collector.states][:1] == ["hello"])
             r.publisher.round_opened(7000)
             taken = [await r.spool.put(draft(7000)) for _ in range(20)]
