@@ -21,14 +21,17 @@ from monitor.store.engines import Engines, writing
 from monitor.store.records import AdmittedBatch, StoreUnavailableError
 
 LOG = logging.getLogger("reachwatch.store")
-KEYS = {"batch": "first_round", "measurement": "round"}
-"""Partitioned tables, and the column that says the day."""
+KEYS = {"measurement": "round", "batch": "first_round"}
+"""Partitioned tables, in the order in which collectors write to them, and the column that says the
+day. Locks are taken in the same order."""
 MOST_DAYS = 100
 """Older days get no partition of their own: no probe sends anything that old."""
 AGAIN_SECONDS = 60.0
 """After a partition could not be made at once, because somebody read from the table."""
-LOCK = "2s"
-"""Readers wait behind one who waits for the lock on a whole table: not longer than this."""
+LOCK = "500ms"
+"""Readers wait behind one who waits for the lock on a whole table: not longer than this. Half of
+PostgreSQL's deadlock_timeout (1 s by default), so that this side gives up before a reader is told
+of a deadlock."""
 PARTITION_LOCK = 0x5245_4143_4804
 """Key of PostgreSQL's advisory lock around making and dropping partitions ("REACH", 4)."""
 _PARTITIONS = sa.text(
@@ -80,6 +83,7 @@ async def make(connection: AsyncConnection, days: Iterable[int]) -> None:
 
 async def drop(connection: AsyncConnection, day: int) -> None:
     """Drop the partitions of a day; the caller holds the lock."""
+    await connection.execute(sa.text(f"LOCK TABLE {', '.join(KEYS)} IN ACCESS EXCLUSIVE MODE"))
     for table in KEYS:
         await connection.execute(sa.text(f"DROP TABLE {name_of(table, day)}"))
 
