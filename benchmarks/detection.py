@@ -22,7 +22,7 @@ from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
-from benchmarks.world.path import on_sqlite
+from benchmarks.world.path import on_sqlite, replayed
 from benchmarks.world.rates import RATES, Rates
 from benchmarks.world.report import (
     Goals,
@@ -31,6 +31,7 @@ from benchmarks.world.report import (
     independent,
     lockstep,
     path,
+    replay,
     turns,
 )
 from benchmarks.world.retesting import Saved, saved
@@ -42,6 +43,7 @@ PARTS = (
     "independent",
     "cost",
     "path",
+    "replay",
     "delays",
     "lockstep",
     "parts",
@@ -198,7 +200,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=60, help="blocks a scenario (about)")
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part")
     parser.add_argument(
-        "--vantages", action="append", type=int, help="size of the fleet of the part path"
+        "--vantages", action="append", type=int, help="size of the fleet of path and replay"
     )
     parser.add_argument(
         "--brief", action="store_true", help="lockstep: three kinds of blocks at 300 s alone"
@@ -227,6 +229,9 @@ def main() -> int:
         if "path" in parts:
             for vantages in given.vantages or (200,):
                 path(on_sqlite(vantages, 3, POLICY), goals)
+        if "replay" in parts:
+            for vantages in given.vantages or (200,):
+                replay(replayed(vantages, 8), goals)
         if "delays" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             plans = [

@@ -6,7 +6,10 @@ them."""
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +28,7 @@ START = 1_800_000_000_000
 GOAL_MICROSECONDS = 120.0
 GOAL_ROUND_SECONDS = 30.0
 GOAL_BYTES = 45.0
+GOAL_REPLAYED = 8_000.0
 WARM_ROUNDS = 2
 """Rounds before those that are measured: the first has no state and no earlier control."""
 
@@ -46,6 +50,18 @@ class PathCost:
     """Bytes of the process at its largest."""
     stored: float
     """Bytes of the whole store for an observation, with verdicts, cells and states."""
+
+
+@dataclass(frozen=True)
+class ReplayCost:
+    """Of `reachwatch replay` over a store, in as many processes as there are cores."""
+
+    measurements: int
+    seconds: float
+    microseconds: float
+    """CPU time for a measurement, of all processes."""
+    load: float
+    """Of the machine when it began, a minute's average."""
 
 
 async def _store(database: Database, rounds: Rounds, number: int) -> tuple[int, int]:
@@ -117,3 +133,28 @@ def on_sqlite(vantages: int, counted: int, policy: Policy) -> PathCost:
     with tempfile.TemporaryDirectory(prefix="reachwatch-path-") as folder:
         url = f"sqlite+aiosqlite:///{Path(folder) / 'path.db'}"
         return asyncio.run(measured(url, vantages, counted, policy))
+
+
+def replayed(vantages: int, rounds: int) -> ReplayCost:
+    """Store rounds in a new SQLite file, and replay them by the command."""
+
+    async def fill(url: str) -> int:
+        database = await open_database(url, now=lambda: START)
+        fleet = Rounds(vantages, START)
+        try:
+            return sum([(await _store(database, fleet, number))[0] for number in range(rounds)])
+        finally:
+            await database.close()
+
+    with tempfile.TemporaryDirectory(prefix="reachwatch-replay-") as folder:
+        url = f"sqlite+aiosqlite:///{Path(folder) / 'replay.db'}"
+        count = asyncio.run(fill(url))
+        load, before = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = time.perf_counter()
+        command = [str(Path(sys.executable).with_name("reachwatch")), "replay", "--json"]
+        done = subprocess.run([*command, "--database", url], check=True, stdout=subprocess.PIPE)
+        seconds = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.stdout, "the fleet has a block, which replay finds"
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return ReplayCost(count, seconds, 1e6 * spent / count, load)

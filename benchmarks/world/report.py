@@ -13,7 +13,14 @@ from benchmarks.world.blocks import FULL, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
-from benchmarks.world.path import GOAL_BYTES, GOAL_MICROSECONDS, GOAL_ROUND_SECONDS, PathCost
+from benchmarks.world.path import (
+    GOAL_BYTES,
+    GOAL_MICROSECONDS,
+    GOAL_REPLAYED,
+    GOAL_ROUND_SECONDS,
+    PathCost,
+    ReplayCost,
+)
 from benchmarks.world.retesting import Saved
 from monitor.detection.policy import Policy
 
@@ -274,4 +281,18 @@ def path(cost: PathCost, goals: Goals) -> None:
         cost.seconds <= GOAL_ROUND_SECONDS,
         f"{cost.vantages} probes: a round of {cost.measurements:,} measurements is concluded in "
         f"{cost.seconds:.1f} s, at most {GOAL_ROUND_SECONDS:.0f}",
+    )
+
+
+def replay(cost: ReplayCost, goals: Goals) -> None:
+    """Print what `reachwatch replay` costs, and judge."""
+    rate = cost.measurements / cost.seconds
+    print(
+        f"\nreachwatch replay (SQLite): {cost.measurements:,} measurements in "
+        f"{cost.seconds:.1f} s, {cost.microseconds:.0f} us of CPU each, "
+        f"load {cost.load:.1f}"
+    )
+    goals.say(
+        rate >= GOAL_REPLAYED,
+        f"replay: {rate:,.0f} measurements a second, at least {GOAL_REPLAYED:,.0f}",
     )

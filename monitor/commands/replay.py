@@ -116,33 +116,35 @@ async def fold_store(
     archive: Archive | None = None,
 ) -> list[Event]:
     """The events that follow from all stored measurements (of some services) up to a round, and
-    from those that are archived; `heard` as in `fold_files`. `observe` gets how many rounds are
-    folded and how many there are, now and then; an exception in it ends the work.
+    from those that are archived; `heard` as in `fold_files`. `observe` gets how many measurements
+    are folded and how many there are, now and then and at the end; an exception in it ends the
+    work.
 
     Raises StoreUnavailableError.
     """
     if services is None:
         async with database.reading() as connection:
             services = await list_services(connection)
-    rounds: dict[str, list[int]] = {}
+    counts: dict[str, dict[int, int]] = {}
     facts = await with_archive(database, archive)
     for service in services:
         there = await facts.rounds(-1, service)
-        rounds[service] = [one.round for one in there if one.round <= until]
+        counts[service] = {one.round: one.measurements for one in there if one.round <= until}
     foldings = {
         service: Folding(initial(service), policy, keep=False, fingerprints=fingerprints)
         for service in services
     }
-    done, total = 0, sum(map(len, rounds.values()))
+    done, total = 0, sum(sum(some.values()) for some in counts.values())
 
     async def pause() -> None:
         if observe is not None:
             observe(done, total)
 
     reader = RoundReader(facts, policy, fingerprints)
-    for part in reader.parts(rounds):
+    for part in reader.parts({service: list(some) for service, some in counts.items()}):
         await reader.fold(foldings, part, pause)
-        done += sum(map(len, part.values()))
+        done += sum(counts[service][round] for service, some in part.items() for round in some)
+    await pause()
     if heard is not None:
         for folding in foldings.values():
             heard += heard_networks(folding.state, policy)
@@ -165,8 +167,8 @@ async def fold_in_processes(
     fingerprints: Fingerprints,
     heard: list[HeardNetwork],
 ) -> list[Event]:
-    """As `fold_store`, over all cores when the store is large, with a progress bar on a
-    terminal."""
+    """As `fold_store`, over all cores when the store is large, with a progress bar and at the
+    end the rate on a terminal."""
     bar = ProgressBar(err)
     async with database.reading() as connection:
         sizes = await targets_by_service(connection)
@@ -185,7 +187,7 @@ async def fold_in_processes(
             heard += networks
         return events
     finally:
-        bar.clear()
+        bar.end()
 
 
 def _fold_part(

@@ -23,16 +23,18 @@ WIDTH = 30
 
 
 class ProgressBar:
-    """A bar on a terminal; nothing elsewhere."""
+    """A bar for measurements, and at the end their rate, on a terminal; nothing elsewhere."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out if out.isatty() else None
         self._began = time.monotonic()
         self._shown = 0.0
+        self._done = 0
 
     def show(self, done: int, total: int) -> None:
         """Show how far the work is, a few times a second."""
         now = time.monotonic()
+        self._done = done
         if self._out is None or now - self._shown < SHOW_SECONDS or not total:
             return
         self._shown = now
@@ -40,14 +42,18 @@ class ProgressBar:
         left = f", {(now - self._began) * (total - done) / done:.0f} s left" if done else ""
         self._out.write(
             f"\r[{'#' * filled}{'.' * (WIDTH - filled)}] {100 * done // total} % of {total:,} "
-            f"rounds{left}\x1b[K"
+            f"measurements{left}\x1b[K"
         )
         self._out.flush()
 
-    def clear(self) -> None:
-        """Remove the bar."""
+    def end(self) -> None:
+        """Replace the bar by a line with the rate."""
         if self._out is not None and self._shown:
-            self._out.write("\r\x1b[K")
+            took = max(time.monotonic() - self._began, 1e-9)
+            self._out.write(
+                f"\r{self._done:,} measurements in {took:.1f} s, {self._done / took:,.0f} a second"
+                "\x1b[K\n"
+            )
             self._out.flush()
 
 
@@ -118,7 +124,7 @@ def _run(
         nonlocal said
         if parent is not None and not parent.is_alive():
             raise SystemExit
-        if (now := time.monotonic()) - said >= SHOW_SECONDS:
+        if (now := time.monotonic()) - said >= SHOW_SECONDS or done == total:
             said = now
             end.send((done, total))
 

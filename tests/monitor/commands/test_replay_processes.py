@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from monitor.commands.replay_processes import Observe, ProgressBar, in_processes
 from monitor.detection.fingerprints import OWN
 from monitor.detection.policy import Policy
 from monitor.store.database import open_database
-from tests.monitor.fleet import admitted, from_round, rounds
+from tests.monitor.fleet import PEOPLE, admitted, from_round, rounds
 from tests.world.waiting import eventually
 
 
@@ -121,10 +122,11 @@ def test_a_bar_is_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
         bar.show(0, 0)
         bar.show(0, 400)
         bar.show(100, 400)
-        bar.clear()
+        bar.end()
     assert plain.getvalue() == ""
-    assert "25 % of 400 rounds" in terminal.getvalue()
-    assert terminal.getvalue().endswith("\r\x1b[K")
+    assert "25 % of 400 measurements" in terminal.getvalue()
+    last = terminal.getvalue().rpartition("\r")[2]
+    assert re.fullmatch(r"100 measurements in [\d.]+ s, [\d,]+ a second\x1b\[K\n", last)
 
 
 async def test_several_processes_find_what_one_finds(
@@ -143,5 +145,6 @@ async def test_several_processes_find_what_one_finds(
     expected = await fold_store(database, FOREVER, Policy(), OWN, alone)
     assert lines(together) == lines(expected) != b""
     assert sorted(heard) == sorted(alone)
-    assert "rounds" in err.getvalue()
+    measured = 3 * 12 * len(PEOPLE)
+    assert f"\r{measured} measurements in " in err.getvalue()
     await database.close()
