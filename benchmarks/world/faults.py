@@ -133,7 +133,7 @@ def draw(
             behind = rng.sample(asns, rng.randint(2, len(asns)))
             befall("upstream", rates.upstream, [p.index for p in people if p.asn in behind])
     for host in range(HOSTS):
-        befall("host_outage", rates.host_outage, everyone, frozenset([host]))
+        befall("host_outage", rates.host_outage, [*everyone, CONTROL], frozenset([host]))
     befall("service_outage", rates.service_outage, [*everyone, CONTROL])
     befall("control_outage", rates.control_outage, [CONTROL])
     return Weather(spells)

@@ -103,6 +103,9 @@ class Scene:
         """`starts`: when each measures, by index; otherwise each has its moment in the interval."""
         spells = [*more, *self.faults.between(round, round + interval)]
         control = self._control(round, interval, spells, rng)
+        at = round + int(CONTROL_PHASE * interval)
+        missed = [s.hosts for s in spells if CONTROL in s.whom and s.start <= at < s.end]
+        gone = _NO_HOSTS.union(*missed) if control is not None else _NO_HOSTS
         facts = []
         for person in people:
             if rng.random() < self.rates.missed:
@@ -131,7 +134,7 @@ class Scene:
                     verdict=verdict,
                     control=control is not None,
                     others_passed=HOSTS - len(failed),
-                    others_failed=tuple(f"host-{host}" for host in sorted(failed)),
+                    others_failed=tuple(f"host-{host}" for host in sorted(failed - gone)),
                 )
             )
         return facts
@@ -154,6 +157,8 @@ class Scene:
         """Whether the control reaches the target in this round; None when it does not report."""
         at = round + int(CONTROL_PHASE * interval)
         for spell in spells:
+            if spell.kind == "host_outage":
+                continue
             if CONTROL in spell.whom and spell.start <= at < spell.end:
                 if spell.kind == "control_outage":
                     return None

@@ -194,7 +194,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     others_passed: int = 0
     """Liveness hosts that the vantage reached in the same round."""
     others_failed: tuple[str, ...] = ()
-    """Ids of those that it did not reach."""
+    """Ids of those that it did not reach, without those that no control reaches either."""
     received: int = 0
     """When it arrived, as in `Stored`."""
     resolver: int = 0

@@ -104,14 +104,17 @@ class _Controls:
 
     def __init__(
         self,
-        chosen: Sequence[tuple[Measurement, bytes]],
+        chosen: Sequence[tuple[Measurement, bytes, Hosts]],
         views: Sequence[dict[str, EndpointView]],
     ) -> None:
-        """`chosen`: each with the digest of its vantage's status. Of a control a view has its
-        endpoints and observations alone, so that one that sees the same in the next round is the
-        same."""
+        """`chosen`: each with the digest of its vantage's status and the hosts that it reached. Of
+        a control a view has its endpoints and observations alone, so that one that sees the same in
+        the next round is the same."""
         self.views = views
-        seen = ((recognise(encode(one)) or one, status) for one, status in chosen)
+        missed = [frozenset(hosts.failed) for _, _, hosts in chosen]
+        self.missed = frozenset[str]().union(*missed[:1]).intersection(*missed)
+        """Liveness hosts that no control reaches: they are out of service themselves."""
+        seen = ((recognise(encode(one)) or one, status) for one, status, _ in chosen)
         self.key = digest(*((one.endpoints, one.observations, status) for one, status in seen))
 
 
@@ -295,7 +298,7 @@ class RoundJudge:
             verdict=verdict,
             control=bool(controls.views),
             others_passed=others.passed,
-            others_failed=others.failed,
+            others_failed=tuple(host for host in others.failed if host not in controls.missed),
             source=one.source,
             catalogue=m.catalogue,
             received=one.received,
@@ -332,7 +335,7 @@ class RoundJudge:
         if self._pending and not chosen:
             chosen = [control for control in online if control.round == online[0].round]
         return _Controls(
-            [(each, self._status(each.probe, each.round)[1]) for each in chosen],
+            [(each, *self._status(each.probe, each.round)[1:]) for each in chosen],
             [self._view(each) for each in chosen],
         )
 

@@ -189,3 +189,36 @@ def test_the_hosts_of_a_fact_are_those_of_the_vantage_s_liveness() -> None:
     assert one.others_failed == tuple(sorted((refs[2], refs[3])))
     (unseen,) = facts_of(stored[:1], subject.round, POLICY)
     assert (unseen.others_passed, unseen.others_failed) == (0, ())
+
+
+def test_a_host_that_no_control_reaches_either_does_not_count() -> None:
+    """It is out of service. One control that reaches it is enough to count it."""
+    here, near, far = "p-1", "p-c1", "p-c2"
+
+    def seen(probe: str, *reached: bool) -> list[Stored]:
+        role = Role.VANTAGE if probe == here else Role.CONTROL
+        return [
+            Stored(
+                measurement=replace(m, id=f"{probe} {m.target}", probe=probe),
+                owner="o",
+                role=role,
+                enrolled=0,
+                source=OWN_SOURCE,
+            )
+            for m in (scenes.measured(), *scenes.alive(international=reached))
+        ]
+
+    round = scenes.measured().round
+
+    def failed(*stored: list[Stored]) -> int:
+        (one,) = facts_of([each for some in stored for each in some], round, POLICY)
+        assert one.others_passed
+        return len(one.others_failed)
+
+    vantage = seen(here, False, False, True, True, True)
+    assert failed(vantage) == 2
+    assert failed(vantage, seen(near, True, True, True, True, True)) == 2
+    assert failed(vantage, seen(near, False, True, True, True, True)) == 1
+    assert failed(vantage, seen(near, False, False, True, True, True)) == 0
+    both = seen(near, False, True, True, True, True), seen(far, True, False, True, True, True)
+    assert failed(vantage, *both) == 2
