@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Enrolment and revocation of probes: tokens and credentials.
+"""Enrolment and revocation of probes: tokens and credentials. Operators have tokens as well.
 
 A token is a right to enrol a few times; enrolling gives a probe its own name and MQTT secret.
 Secrets are random and stored only as hashes: the token's as SHA-256, the MQTT secret's in
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -21,13 +22,15 @@ import msgspec
 
 from monitor.store.records import Probe, StoreUnavailableError, Token
 from monitor.store.registry import Registry
-from probes.wire.enrolment_token import EnrolmentToken, encode_token
+from probes.wire.enrolment_token import EnrolmentToken, TokenError, encode_token, parse_token
 from probes.wire.measurement import Role
 
 MAX_BODY_BYTES = 4096
 ITERATIONS = 101
 """Default of mosquitto_passwd (2.0.21). The secrets have 256 random bits, so slow hashing would
 protect nothing and would cost the embedded broker time."""
+OPERATOR = "operator"
+"""Role of a token that enrols nobody: its holder writes notes on events, until it expires."""
 NOBODY = "anonymous"
 """The owner of all tokens without a name, together: whoever gets several of them is still one, and
 cannot confirm anything alone."""
@@ -59,8 +62,8 @@ def new_token(
     `expires_ms` is Unix milliseconds. Raises ValueError for an invalid role, number of uses, time
     or owner.
     """
-    if role not in tuple(Role):
-        raise ValueError(f"role: must be one of {', '.join(Role)}, not {role!r}")
+    if role not in (*Role, OPERATOR):
+        raise ValueError(f"role: must be one of {', '.join((*Role, OPERATOR))}, not {role!r}")
     if not 1 <= uses <= 100_000:
         raise ValueError(f"uses: must be 1 to 100000, not {uses}")
     if expires_ms <= now:
@@ -105,6 +108,19 @@ async def enrol(
     if used is None:
         return EnrolmentRefusal("the token is unknown, used up, expired or revoked")
     return Enrolled(probe=name, user=name, secret=mqtt_secret, role=used.role, owner=used.owner)
+
+
+async def operator_token(registry: Registry, text: str, now: int) -> str | None:
+    """The id of a valid operator's token; None for any other text. Raises
+    StoreUnavailableError."""
+    try:
+        token = parse_token(text.strip())
+    except TokenError:
+        return None
+    if not re.fullmatch(_ID, token.id):
+        return None
+    valid = await registry.allows(token.id, _sha256(token.secret), OPERATOR, now)
+    return token.id if valid else None
 
 
 async def leave(registry: Registry, probe: str, secret: str, now: int) -> EnrolmentRefusal | None:

@@ -289,9 +289,10 @@ def _add_upkeep(top: Parser) -> None:
     _store(new)
     new.option(
         "--role",
-        "role of the probes that enrol with it",
-        read=one_of("vantage", "control"),
-        metavar="{vantage,control}",
+        "role of the probes that enrol with it; with `operator` none enrols: whoever has the token "
+        "may write notes on events and retract them until it expires",
+        read=one_of("vantage", "control", "operator"),
+        metavar="{vantage,control,operator}",
         default="vantage",
     )
     new.option(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from monitor.commands import invitation
 from monitor.commands.terminal import table
-from monitor.enrolment import new_token
+from monitor.enrolment import OPERATOR, new_token
 from monitor.paths import (
     ARCHIVE,
     PUBLIC_URL,
@@ -117,6 +117,11 @@ async def _token_new(given: argparse.Namespace, database: Database) -> int:
     except ValueError as error:
         raise OptionError(str(error)) from None
     await database.registry.add_token(token)
+    if given.role == OPERATOR:
+        print(text)
+        until = f"until {rfc3339(token.expires)}; it is not shown again"
+        print(f"Writes notes on events and retracts them, {until}.", file=sys.stderr)
+        return 0
     if warning := invitation.unreachable(url):
         print(f"reachwatch: {warning}", file=sys.stderr)
     print(invitation.container_line(text) if given.container else text)

@@ -19,6 +19,7 @@ from monitor.broker.client import connected
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.store.database import Database
+from monitor.store.notes import notes_of
 from monitor.store.reading.events import list_events
 from monitor.store.records import StoreUnavailableError
 from monitor.web.api.forms import event_form
@@ -92,6 +93,7 @@ def retained(events: Sequence[Event], now: int, keep_ms: int) -> dict[tuple[str,
     state of the newest one that ended less than `keep_ms` ago."""
     chosen: dict[tuple[str, str], Event] = {}
     for event in sorted(events, key=lambda each: (each.ongoing, each.updated)):
-        if event.ongoing or now - event.updated < keep_ms:
+        changed = max((event.updated, *(note.at for note in notes_of(event))))
+        if event.ongoing or now - changed < keep_ms:
             chosen[event.service, event.country] = event
     return {place: msgspec.json.encode(event_form(event)) for place, event in chosen.items()}

@@ -34,7 +34,7 @@ from monitor.store.database import Database
 from monitor.store.reading.events import Transition, list_transitions
 from monitor.store.records import Filter, StoreUnavailableError
 from monitor.store.statements import cursor_value
-from monitor.web.api.forms import event_form, rfc3339
+from monitor.web.api.forms import event_form, note_form, rfc3339
 from monitor.web.text import event_text
 from probes.runtime.options import OptionError
 
@@ -106,9 +106,10 @@ def message(change: Transition, names: Mapping[str, str], public_url: str) -> by
     said: dict[str, Any] = {
         "transition": change.kind,
         "published": rfc3339(change.at),
-        "headline": event_text.change_headline(event, change.kind, name),
+        "headline": event_text.change_headline(event, change.kind, name, change.note),
         "url": f"{public_url}/e/{event.id}",
         "event": event_form(event),
+        "note": None if change.note is None else note_form(change.note),
     }
     return msgspec.json.encode(said)
 
@@ -178,7 +179,7 @@ class WebhookSender:
             timestamp = str(self._clock() // 1000)
             headers = {
                 "Content-Type": "application/json",
-                "Reachwatch-Delivery": f"{change.event.id}-{change.kind}",
+                "Reachwatch-Delivery": f"{change.event.id}-{change.key}",
                 "Reachwatch-Timestamp": timestamp,
                 "Reachwatch-Signature": signature(hook.secret, timestamp, body),
             }

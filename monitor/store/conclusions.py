@@ -51,13 +51,12 @@ _set_cursor = statements.upsert(cursor)
 _set_state = statements.upsert(detector_state)
 _set_checkpoint = statements.upsert(checkpoint)
 _set_event = statements.upsert(event)
-_advance = sa.text(
-    "INSERT INTO revision (service, number) VALUES (:service, 1) "
-    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1 RETURNING number"
-)
 _append_journal = sa.text(
     "INSERT INTO journal (at, event, service, country, transition) "
-    "VALUES (:at, :event, :service, :country, :transition) "
+    "SELECT CAST(:at AS BIGINT), CAST(:event AS TEXT), CAST(:service AS TEXT), "
+    "CAST(:country AS TEXT), CAST(:transition AS TEXT) "
+    # Of an event that an operator retracted, nothing more is published.
+    "WHERE NOT EXISTS (SELECT 1 FROM event_note WHERE event = :event AND kind = 'retraction') "
     "ON CONFLICT (event, transition) DO NOTHING"
 )
 _take_lease = sa.text(
@@ -184,7 +183,7 @@ class ConclusionStore:
                 await connection.execute(sa.delete(event).where(event.c.id.in_(chunk)))
         if one.events:
             await connection.execute(_set_event, [_event_row(each) for each in one.events])
-        number = await connection.scalar(_advance, {"service": one.service})
+        number = await connection.scalar(statements.advance_revision, {"service": one.service})
         await cells.save_verdicts(
             connection,
             one.service,

@@ -17,6 +17,7 @@ from monitor.store.engines import (
     reading,
 )
 from monitor.store.facts import FactStore
+from monitor.store.notes import NoteStore
 from monitor.store.registry import Registry
 from monitor.store.schema import upgrade_schema
 from probes.runtime.clock import wall_clock
@@ -35,6 +36,7 @@ class Database:
         """For the modules of this folder alone."""
         self.facts = FactStore(engines)
         self.conclusions = ConclusionStore(engines, now)
+        self.notes = NoteStore(engines, now)
         self.registry = Registry(engines)
 
     def reading(self) -> AbstractAsyncContextManager[ReadTransaction]:

@@ -16,6 +16,7 @@ from monitor.store.engines import Engines, reading, writing
 from monitor.store.records import Probe, Seen, Token
 from monitor.store.tables import probe as probe_table
 from monitor.store.tables import token as token_table
+from probes.wire.measurement import Role
 
 _TOKEN = [token_table.c[name] for name in Token.__struct_fields__]
 _PROBE = [probe_table.c[name] for name in Probe.__struct_fields__]
@@ -43,6 +44,19 @@ class Registry:
         """Revoke a token; False when there is none. The time of the first revocation stays."""
         return await self._revoke(token_table, id, now)
 
+    async def allows(self, token_id: str, secret_sha256: str, role: str, now: int) -> bool:
+        """Whether this is a valid token of a role that enrols no probe; it is not used up."""
+        c = token_table.c
+        query = sa.select(c.id).where(
+            c.id == token_id,
+            c.secret_sha256 == secret_sha256,
+            c.role == role,
+            c.expires > now,
+            c.revoked.is_(None),
+        )
+        async with reading(self._engines) as connection:
+            return (await connection.execute(query)).first() is not None
+
     async def enrol(
         self, token_id: str, secret_sha256: str, probe: Probe, secret_hash: str, now: int
     ) -> Token | None:
@@ -57,6 +71,7 @@ class Registry:
                 token_table.c.uses_left > 0,
                 token_table.c.expires > now,
                 token_table.c.revoked.is_(None),
+                token_table.c.role.in_(tuple(Role)),
             )
             .values(uses_left=token_table.c.uses_left - 1)
         )

@@ -17,6 +17,12 @@ _Query = TypeVar("_Query", bound=sa.Select[Any])
 CHUNK = 500
 """Values in one IN list: well within the parameters that both databases take."""
 
+advance_revision = sa.text(
+    "INSERT INTO revision (service, number) VALUES (:service, 1) "
+    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1 RETURNING number"
+)
+"""Tells whoever keeps the conclusions about a service in memory that they have changed."""
+
 
 def upsert(table: sa.Table) -> sa.TextClause:
     """INSERT that replaces the row with the same primary key, in the syntax that SQLite and

@@ -272,6 +272,21 @@ journal = sa.Table(
 """What was first published, and when (`at`, wall clock). Append-only; replay neither reads nor
 prints it. `reachwatch_block_events_total` is counted from here."""
 
+event_note = sa.Table(
+    "event_note",
+    metadata,
+    sa.Column("number", BIG, primary_key=True, autoincrement=True),
+    sa.Column("event", sa.Text, nullable=False, index=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What operators say of events (`monitor.store.notes`), by the id of the event, which a replay
+does not change. Append-only; the detector neither reads nor writes it."""
+
 cursor = sa.Table(
     "cursor",
     metadata,

@@ -27,7 +27,7 @@ LEVEL = 6
 READY_SECONDS = 5.0
 """Time limit of `/readyz` for the store; Kubernetes and compose ask about every ten seconds."""
 MAX_BODY_BYTES = 16 << 10
-"""Only enrolment has a body, and it is small."""
+"""Enrolment and notes have a body, and it is small."""
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "

@@ -200,6 +200,10 @@ class PresentReader:
         """Read the vantages anew when they are next wanted."""
         self._checked = self._listed = float("-inf")
 
+    def expire(self) -> None:
+        """Look up anew, when the present is next wanted, what has been concluded."""
+        self._checked = float("-inf")
+
     def _is_young(self, at: float, seconds: float) -> bool:
         return self._clock() - at < seconds
 

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from markupsafe import Markup
 
+from monitor.store.notes import notes_of
 from monitor.store.reading.progress import last_folded_round, last_received
 from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
@@ -62,6 +63,7 @@ def environment() -> jinja2.Environment:
     made.globals["event_text"] = event_text
     made.globals["strips"] = strips
     made.globals["network"] = network
+    made.globals["notes_of"] = notes_of
     return made
 
 

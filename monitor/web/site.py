@@ -24,7 +24,8 @@ RECENT_ROUNDS = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Site:
-    """The store and the settings behind pages, API and metrics. Only enrolment writes."""
+    """The store and the settings behind pages, API and metrics. Only enrolment and operators' notes
+    write."""
 
     database: Database
     policy: Policy

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -11,11 +12,15 @@ import sqlalchemy as sa
 from monitor.detection.model import Event, EventState, Tier
 from monitor.store import tables as t
 from monitor.store.engines import ReadTransaction
+from monitor.store.notes import NOTE, Note, has_notes, is_retracted, noted, notes_of, read_notes
 from monitor.store.records import Filter
 from monitor.store.statements import chunks, where_equal
 
 _event = msgspec.json.Decoder(Event)
 ONGOING = (EventState.OPEN, EventState.CLEARING)
+_COLUMNS = (t.event.c.body, has_notes(t.event.c.id))
+_NOTES = f"{NOTE} %"
+"""Transitions in the journal that are notes."""
 CHUNK = 500
 """Events decoded at once when a filter needs their body."""
 
@@ -38,20 +43,26 @@ async def list_events(
     """
     e = t.event.c
     query = where_equal(
-        sa.select(e.body).order_by(e.onset.desc(), e.id.desc()),
+        sa.select(*_COLUMNS).order_by(e.onset.desc(), e.id.desc()),
         (e.service, chosen.service),
         (e.country, chosen.country),
-        (e.state, None if state == EventState.OPEN else state),
     )
-    if state == EventState.OPEN:
-        query = query.where(e.state.in_(ONGOING))
+    if state == EventState.RETRACTED:
+        query = query.where(sa.or_(e.state == state, is_retracted(e.id)))
+    elif state is not None:
+        wanted = ONGOING if state == EventState.OPEN else (state,)
+        query = query.where(e.state.in_(wanted), sa.not_(is_retracted(e.id)))
     if published:
         opened = sa.select(t.journal.c.event).where(t.journal.c.transition == "opened")
         query = query.where(e.id.in_(opened))
     if chosen.since is not None:
         # A retracted event has no closing time: its last change ended it.
         ended = sa.func.coalesce(e.closed, e.updated)
-        query = query.where(sa.or_(e.state.in_(ONGOING), ended >= chosen.since))
+        query = query.where(
+            sa.or_(
+                sa.and_(e.state.in_(ONGOING), sa.not_(is_retracted(e.id))), ended >= chosen.since
+            )
+        )
     if chosen.until is not None:
         query = query.where(e.onset < chosen.until)
     found: list[Event] = []
@@ -64,7 +75,7 @@ async def list_events(
             onset, id = after
             page = query.where(sa.or_(e.onset < onset, sa.and_(e.onset == onset, e.id < id)))
         page = page.limit(limit if columns_suffice else CHUNK)
-        rows = [_event.decode(body) for body in (await connection.execute(page)).scalars()]
+        rows = await _read(connection, page)
         found += [
             each
             for each in rows
@@ -78,14 +89,25 @@ async def list_events(
 
 async def all_events(connection: ReadTransaction) -> list[Event]:
     """All events, in no stated order."""
-    bodies = (await connection.execute(sa.select(t.event.c.body))).scalars()
-    return [_event.decode(body) for body in bodies]
+    return await _read(connection, sa.select(*_COLUMNS))
 
 
 async def get_event(connection: ReadTransaction, id: str) -> Event | None:
     """One event."""
-    body = await connection.scalar(sa.select(t.event.c.body).where(t.event.c.id == id))
-    return None if body is None else _event.decode(body)
+    return next(iter(await _read(connection, sa.select(*_COLUMNS).where(t.event.c.id == id))), None)
+
+
+async def _read(connection: ReadTransaction, query: sa.Select[Any]) -> list[Event]:
+    """The events of a query whose first columns are _COLUMNS, with their notes."""
+    return [event for event, *_ in await _read_rows(connection, query)]
+
+
+async def _read_rows(connection: ReadTransaction, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
+    """(event, further columns...) of such a query."""
+    rows = [(_event.decode(row[0]), row[1], *row[2:]) for row in await connection.execute(query)]
+    ids = {event.id for event, has, *_ in rows if has}
+    notes = await read_notes(connection, ids) if ids else {}
+    return [(noted(event, notes.get(event.id, ())), *more) for event, _, *more in rows]
 
 
 async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence[tuple[Event, str]]:
@@ -95,18 +117,21 @@ async def list_ended_events(connection: ReadTransaction, since: int) -> Sequence
     j, e = t.journal.c, t.event.c
     final = (EventState.CLOSED.value, EventState.RETRACTED.value)
     query = (
-        sa.select(e.body, j.transition)
+        sa.select(*_COLUMNS, j.transition)
         .join_from(t.journal, t.event, j.event == e.id)
-        .where(j.at >= since, j.transition.in_(final), e.state == j.transition)
+        .where(
+            j.at >= since,
+            j.transition.in_(final),
+            sa.case((is_retracted(e.id), EventState.RETRACTED.value), else_=e.state)
+            == j.transition,
+        )
         .order_by(j.number.desc())
         .limit(1000)
     )
-    return [
-        (_event.decode(body), transition) for body, transition in await connection.execute(query)
-    ]
+    return [(event, transition) for event, transition in await _read_rows(connection, query)]
 
 
-FOLLOWED = ("likely", "confirmed", "closed", "retracted")
+FOLLOWED = ("likely", "confirmed", "closed", "retracted", NOTE)
 """Changes that feeds and webhooks tell."""
 
 
@@ -118,9 +143,16 @@ class Transition(msgspec.Struct, frozen=True):
     at: int
     """When it was published, Unix milliseconds (wall clock)."""
     kind: str
-    """`opened`, `likely`, `confirmed`, `closed` or `retracted`."""
+    """`opened`, `likely`, `confirmed`, `closed`, `retracted` or `note`."""
     event: Event
     """As it is now."""
+    note: Note | None = None
+    """What an operator said, when that is the change."""
+
+    @property
+    def key(self) -> str:
+        """Different for each change of an event."""
+        return f"{self.kind}-{self.note.number}" if self.note and self.kind == NOTE else self.kind
 
     @property
     def followed(self) -> bool:
@@ -143,28 +175,35 @@ async def list_transitions(
     included."""
     j = t.journal.c
     query = where_equal(
-        sa.select(j.number, j.at, j.transition, t.event.c.body).join_from(
+        sa.select(*_COLUMNS, j.number, j.at, j.transition).join_from(
             t.journal, t.event, j.event == t.event.c.id
         ),
         (j.service, chosen.service),
         (j.country, chosen.country),
     )
     if kinds:
-        query = query.where(j.transition.in_(kinds))
+        named = j.transition.in_(kinds)
+        query = query.where(sa.or_(named, j.transition.like(_NOTES)) if NOTE in kinds else named)
     if before is not None:
         query = query.where(j.number < before)
     if after is not None:
         query = query.where(j.number > after)
     order = j.number.asc() if after is not None else j.number.desc()
-    rows = await connection.execute(query.order_by(order).limit(limit))
-    found = [Transition(n, at, kind, _event.decode(body)) for n, at, kind, body in rows]
+    rows = await _read_rows(connection, query.order_by(order).limit(limit))
+    found = [_transition(*row) for row in rows]
     return sorted(found, key=lambda each: -each.number)
+
+
+def _transition(event: Event, number: int, at: int, kind: str) -> Transition:
+    note = next((each for each in notes_of(event) if each.transition == kind), None)
+    return Transition(number, at, kind.partition(" ")[0], event, note)
 
 
 async def count_transitions(connection: ReadTransaction) -> Sequence[tuple[str, str, str, int]]:
     """(service, country, transition, count) of everything published since the store was made."""
     columns = (t.journal.c.service, t.journal.c.country, t.journal.c.transition)
-    query = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
+    query = sa.select(*columns, sa.func.count()).where(t.journal.c.transition.not_like(_NOTES))
+    query = query.group_by(*columns).order_by(*columns)
     return [(a, b, c, n) for a, b, c, n in await connection.execute(query)]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from monitor.detection.model import Event, Verdict, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
+from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
@@ -68,6 +69,17 @@ def event_form(event: Event) -> dict[str, Any]:
             {"round": rfc3339(change.round), "kind": change.kind, "note": change.note}
             for change in event.history
         ],
+        "notes": [note_form(note) for note in notes_of(event)],
+    }
+
+
+def note_form(note: Note) -> dict[str, Any]:
+    """What an operator said of an event."""
+    return {
+        "at": rfc3339(note.at),
+        "kind": note.kind,
+        "text": note.text,
+        "link": note.link or None,
     }
 
 
@@ -151,7 +163,7 @@ _EVENTS = """id service targets country asns technique extent state tier onset o
     scope.functions scope.networks.blocked scope.networks.watched scope.vantages.peak
     scope.vantages.now control
     rule_counts witnesses inhibited_by source policy.name policy.pace rules_version
-    catalogue_version history"""
+    catalogue_version history notes"""
 _SERVICES = """service name target country asn state technique rule vantages.agreeing
     vantages.total round open_events"""
 _MEASUREMENTS = """id target country asn vantage round state layer technique rule endpoints.total

@@ -11,6 +11,7 @@ from aiohttp import web
 import monitor
 from monitor.web.api import endpoints as api
 from monitor.web.api.params import MAX_LIMIT
+from monitor.web.pages import notes
 from monitor.web.site import SITE
 
 _FILTERS = {
@@ -75,14 +76,7 @@ def describe(base: str) -> dict[str, Any]:
         ("/api/v1/whoami", api.whoami),
     ):
         digits = 16 if "events" in path else 32
-        parameters = [
-            {
-                "name": "id",
-                "in": "path",
-                "required": True,
-                "schema": {"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"},
-            }
-        ]
+        parameters = [_id(digits)]
         paths[path] = {
             "get": {
                 "operationId": endpoint.__name__,
@@ -99,19 +93,22 @@ def describe(base: str) -> dict[str, Any]:
             }
         }
     for path, endpoint, done in (
+        ("/api/v1/events/{id}/notes", notes.from_api, "201"),
         ("/api/v1/enrol", api.enrol_probe, "201"),
         ("/api/v1/leave", api.leave, "200"),
     ):
         body = {"application/json": {"schema": {"type": "object"}}}
         paths[path] = {
             "post": {
-                "operationId": endpoint.__name__,
+                "operationId": ("write_note" if "{id}" in path else endpoint.__name__),
                 "summary": (endpoint.__doc__ or "").strip(),
+                "parameters": [_id(16)] if "{id}" in path else [],
                 "requestBody": {"required": True, "content": body},
                 "responses": {
                     done: {"description": "Done.", "content": body},
                     "400": error,
                     "403": error,
+                    **({"404": error, "409": error} if "{id}" in path else {}),
                     "503": error,
                 },
             }
@@ -127,6 +124,11 @@ def describe(base: str) -> dict[str, Any]:
         "servers": [{"url": base}],
         "paths": paths,
     }
+
+
+def _id(digits: int) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": f"^[0-9a-f]{{{digits}}}$"}
+    return {"name": "id", "in": "path", "required": True, "schema": schema}
 
 
 def _parameter(name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from monitor.web.pages import (
     live,
     measurement,
     method,
+    notes,
     overview,
     picture,
     places,
@@ -40,6 +41,8 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/v", vantages.listing)
     app.router.add_get("/v/{vantage:p-[0-9a-f]{16}}", vantages.page)
     app.router.add_get("/e/{id:[0-9a-f]{16}}", event.page)
+    app.router.add_post("/e/{id:[0-9a-f]{16}}/notes", notes.from_form)
+    app.router.add_post("/api/v1/events/{id:[0-9a-f]{16}}/notes", notes.from_api)
     app.router.add_get("/e/{id:[0-9a-f]{16}}/rounds", event.rounds_page)
     app.router.add_get("/m/{id:[0-9a-f]{32}}", measurement.page)
     app[live.STREAMS] = set()

@@ -33,6 +33,7 @@ MARKS = {
     "confirmed": ("blocked", "blocked (confirmed)"),
     "closed": ("ok", "reachable again"),
     "retracted": ("inconclusive", "retracted"),
+    "note": ("inconclusive", "note"),
 }
 """(kind of mark, word) by change."""
 
@@ -96,12 +97,14 @@ def atom(site: Site, wanted: Filter, rows: Sequence[Transition]) -> bytes:
         event, permalink = row.event, f"{site.public_url}/e/{row.event.id}"
         entry = _add(root, "entry")
         _add(entry, "title", _title(site, row))
-        _add(entry, "id", f"{permalink}#{row.kind}")
+        _add(entry, "id", f"{permalink}#{row.key}")
         _add(entry, "updated", words.machine(row.at))
         _add(entry, "link", rel="alternate", href=permalink)
         _add(entry, "category", term=row.kind)
         _add(entry, "category", term=event.service, scheme=f"{site.public_url}/s")
         _add(entry, "category", term=event.country, scheme=f"{site.public_url}/c")
+        if row.note is not None and row.note.link:
+            _add(entry, "link", rel="related", href=row.note.link)
         scope = event_text.scope(event, site.clock())
         _add(entry, "summary", f"{scope} {event_text.manner(event)}")
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
@@ -115,7 +118,7 @@ def _add(parent: ET.Element, name: str, text: str | None = None, **attributes: s
 
 def _title(site: Site, row: Transition) -> str:
     name = site.service_names.get(row.event.service, row.event.service)
-    return event_text.change_headline(row.event, row.kind, name)
+    return event_text.change_headline(row.event, row.kind, name, row.note)
 
 
 def _feed_title(site: Site, wanted: Filter) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
+from monitor.store.notes import BY_OPERATOR, Note
 from monitor.web.text.words import (
     GATES,
     TIER_KINDS,
@@ -55,6 +56,8 @@ _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 def gate(word: str) -> str:
     """Why an event pages nobody, or was retracted."""
+    if word == BY_OPERATOR:
+        return "the operator of this monitor says so"
     return GATES.get(word, word.replace("_", " "))
 
 
@@ -334,7 +337,7 @@ def headline(event: Event, service: str) -> str:
             return f"{service} seems blocked {where}, seen from one vantage only."
 
 
-def change_headline(event: Event, kind: str, service: str) -> str:
+def change_headline(event: Event, kind: str, service: str, note: Note | None = None) -> str:
     """A published change of state in one sentence; a retraction is a correction."""
     what, where = subject(event, service), place(event)
     match kind:
@@ -348,7 +351,10 @@ def change_headline(event: Event, kind: str, service: str) -> str:
             length = duration_text((ended(event) or event.updated) - event.onset)
             return f"{what} is reachable again {where}, after {length}."
         case "retracted":
-            return f"Correction: {what} was wrongly reported as blocked {where}."
+            why = f" {note.text}" if note is not None else ""
+            return f"Correction: {what} was wrongly reported as blocked {where}.{why}"
+        case "note" if note is not None:
+            return f"Note on {what} {where}: {note.text}"
         case other:
             return f"{what} {where}: {other}."
 

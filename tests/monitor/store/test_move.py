@@ -44,6 +44,7 @@ async def filled(url: str) -> Database:
         ],
         50,
     )
+    await store.notes.add(event().id, "note", "a cable", "", "t1")
     async with writing(store.engines) as connection:  # a day is summed up when it is over
         sums = dict.fromkeys(("asn", "kinds", "n", "judged", "failing", "vantages"), 1)
         row = {"country": "RU", "service": "wechat", "day": NOON - NOON % DAY_MS, **sums}

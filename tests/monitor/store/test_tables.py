@@ -36,7 +36,7 @@ async def test_autoincrement_numbers_are_never_used_again_on_sqlite(store: Datab
     async with store.reading() as connection:
         query = sa.text("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'")
         names = set((await connection.execute(query)).scalars())
-    assert names == {"quarantine", "journal"}
+    assert names == {"quarantine", "journal", "event_note"}
 
 
 def test_hex_ids_are_half_as_long_in_the_database() -> None:
