@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from monitor.web.site import Site
+from tests.monitor.web.browsing import served
+from tests.world.browser import Browser, Tab, chromium
 from tests.world.site import Client, client, make_file, opened
 
 
@@ -38,3 +40,22 @@ async def web(site: Site) -> AsyncIterator[Client]:
 def world_file(world: Path) -> Path:
     """The filled file, where the name `world` is taken."""
     return world
+
+
+@pytest.fixture(scope="module")
+def address(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The application over the filled store, for a browser."""
+    with served(world, tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture
+def tab(browser: Browser) -> Iterator[Tab]:
+    with browser.tab() as made:
+        yield made

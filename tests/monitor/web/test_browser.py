@@ -5,47 +5,17 @@ Chromium is told not to talk to anybody, and a page that asks a foreign host fai
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from aiohttp import web
 
-from monitor.detection.policy import Policy
-from monitor.web.app import make_app
+from tests.monitor.web.browsing import PAGES, complaints
 from tests.world import site as world
-from tests.world.browser import Browser, Tab, chromium
-from tests.world.site import opened
+from tests.world.browser import Tab
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.needs("chromium", "chromium-driver", "fonts-dejavu-core"),
 ]
 
-PAGES = {
-    "overview": "/",
-    "service": "/s/wechat",
-    "event": f"/e/{world.CONFIRMED}",
-    "measurement": f"/m/{world.measurement(world.PEOPLE[1], 'wechat/web', 20).id}",
-    "services": "/s",
-    "countries": "/c",
-    "country": "/c/RU",
-    "network": "/as/64501",
-    "vantages": "/v",
-    "vantage": f"/v/{world.PEOPLE[1].id}",
-    "status": "/status",
-    "method": "/method",
-    "rounds": f"/e/{world.CONFIRMED}/rounds",
-    "data": "/data",
-    "changes": "/changes",
-    "live": "/live",
-    "explore": "/explore",
-    "compare": "/compare?service=wechat",
-    "measurements": "/m?service=wechat",
-    "history": "/s/wechat?range=7d",
-}
 SHORT = {"rounds", "data", "changes", "live", "explore", "measurements"}
 """Pages of one section; in this world nobody can say how an event came about, round by round."""
 WITHOUT_PICTURES = {"measurement", "services", "vantages", "status", "method"} | SHORT
@@ -120,64 +90,6 @@ STRUCTURE = """
     (table) => !table.querySelector("th")).length,
 }))()
 """
-
-
-@pytest.fixture(scope="module")
-def address(world_file_module: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The application on a loopback port, in a thread of its own."""
-    folder = tmp_path_factory.mktemp("browser")
-    ready = threading.Event()
-    told: dict[str, object] = {}
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        told["loop"], told["stop"] = asyncio.get_running_loop(), stop
-        demo = {"demo": "Everything here is made up.", "policy": Policy(pace=1)}
-        async with opened(world_file_module, folder, **demo) as site:
-            runner = web.AppRunner(make_app(site), access_log=None)
-            await runner.setup()
-            listener = web.TCPSite(runner, "127.0.0.1", 0)
-            await listener.start()
-            port = runner.addresses[0][1]
-            told["address"] = f"http://127.0.0.1:{port}"
-            ready.set()
-            await stop.wait()
-            await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert ready.wait(20)
-    yield str(told["address"])
-    told["loop"].call_soon_threadsafe(told["stop"].set)  # type: ignore[attr-defined]
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def world_file_module(world: Path) -> Path:
-    return world
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def tab(browser: Browser) -> Iterator[Tab]:
-    with browser.tab() as made:
-        yield made
-
-
-def complaints(tab: Tab) -> list[str]:
-    """What the browser itself found wrong."""
-    said = []
-    for each in tab.heard("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
-        parameters = each["params"]
-        kind = parameters.get("type") or parameters.get("entry", {}).get("level") or "exception"
-        if kind in ("error", "warning", "exception", "assert"):
-            said.append(str(parameters)[:300])
-    return said
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
