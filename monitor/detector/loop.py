@@ -24,6 +24,7 @@ from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding
 from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.detector import transitions
+from monitor.detector.newest_rounds import NewestRounds
 from monitor.detector.retest_publisher import RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
@@ -114,12 +115,16 @@ class Detector:
     time, so that a large fleet's must not take more than a part of the detector's time."""
     _retests: RetestTracker = field(init=False, repr=False)
     _reader: RoundReader = field(init=False, repr=False)
+    _newest: NewestRounds = field(init=False, repr=False)
     _reports: Reports = field(init=False, repr=False)
     _stop: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     def __post_init__(self) -> None:
         self._retests = RetestTracker(self.policy)
         self._reader = RoundReader(self.database.facts, self.policy, self.fingerprints)
+        self._newest = NewestRounds(
+            self.database, self._reader, self.policy, self.clock, self.rest_factor
+        )
         self._reports = Reports(self.policy)
 
     @property
@@ -312,6 +317,7 @@ class Detector:
         """Fold again from the newest known state before a late fact's round; False when facts of
         that time were already pruned."""
         progress.late = None
+        self._newest.forget(service)
         raw = next((raw for round, raw in reversed(progress.recent) if round < late), None)
         if raw is None:
             found = await self.database.conclusions.checkpoint(service, late)
@@ -393,6 +399,8 @@ class Detector:
             for service, progress in services.items()
         }
         for part in self._reader.parts(closed):
+            waiting = {name: list(services[name].waiting.values()) for name in services}
+            await self._newest.judge(waiting, self._pause)
             await self._fold(foldings, part)
             over = {s: before[s] for s, some in part.items() if some[-1] == closed[s][-1]}
             for some in _transactions({service: foldings[service] for service in part}):

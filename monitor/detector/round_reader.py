@@ -87,6 +87,19 @@ class RoundReader:
         """
         if not rounds:
             return []
+        facts, controls = await self.judge(rounds, pause, pending=pending)
+        for service, some in rounds.items():
+            for part in _parts(service, some, facts):
+                await _in_thread(_fold, foldings[service], part)
+                await pause()
+        self._learn(sum(map(len, facts.values())))
+        return controls
+
+    async def judge(
+        self, rounds: Rounds, pause: Pause = no_pause, *, pending: bool = False
+    ) -> tuple[Mapping[tuple[str, int], Sequence[Fact]], list[Stored]]:
+        """The facts of these rounds (at least one) of each service, by service and round; and the
+        controls' measurements. `pending` as in `fold`."""
         first = min(some[0] for some in rounds.values())
         last = max(some[-1] for some in rounds.values())
         window = self._policy.ms(self._policy.control_window_seconds)
@@ -101,13 +114,7 @@ class RoundReader:
             async for lines in found:
                 await _in_thread(judge.add_all, lines)
                 await pause()
-        facts = await _in_thread(judge.facts)
-        for service, some in rounds.items():
-            for part in _parts(service, some, facts):
-                await _in_thread(_fold, foldings[service], part)
-                await pause()
-        self._learn(sum(map(len, facts.values())))
-        return controls
+        return await _in_thread(judge.facts), controls
 
     def _learn(self, facts: int) -> None:
         if facts < MAX_FACTS // 2:

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.detection.model import Event
+from monitor.detection.model import Event, Fact
 from monitor.store import cells, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
@@ -156,6 +156,23 @@ class ConclusionStore:
         except BaseException:
             self._counts.forget()
             raise
+
+    async def save_ahead(self, service: str, facts: Sequence[Fact]) -> None:
+        """Store the verdicts of rounds that no state has yet; `save` replaces them later. Their
+        cells are counted then once more, from what is stored."""
+        async with writing(self._engines) as connection:
+            await self._check_lease(connection)
+            pruned = await statements.cursor_value(connection, PRUNED)
+            number = await connection.scalar(_advance, {"service": service})
+            await cells.save_verdicts(
+                connection,
+                service,
+                facts,
+                cells.HourCounts(),
+                revision=int(number),
+                replaced_after=None,
+                pruned=pruned,
+            )
 
     async def _check_lease(self, connection: AsyncConnection) -> None:
         if self._holder is None:

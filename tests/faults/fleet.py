@@ -1,4 +1,5 @@
-"""One probe, a mosquitto and a collector as real processes, each of which may be killed.
+"""One probe, a mosquitto and a collector as real processes, each of which may be killed; and a
+PostgreSQL where the store is not a file.
 
 Everything is on loopback. What the probe prints as taken goes to a file that outlives it.
 """
@@ -25,6 +26,7 @@ from probes.delivery import enrolment
 from probes.runtime.clock import wall_clock
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.postgres import PostgreSQL
 from tests.world.waiting import HANG_SECONDS, eventually
 
 CATALOGUE = """
@@ -54,13 +56,21 @@ source = "this test"
 
 
 class Fleet:
-    """The three processes and their files. `collector` is the command that collects."""
+    """The processes and their files. `collector` is the command that collects. With a `server`,
+    which the caller starts and removes, the store is there."""
 
-    def __init__(self, directory: Path, service_port: int, collector: list[str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        service_port: int,
+        collector: list[str],
+        server: PostgreSQL | None = None,
+    ) -> None:
         self.directory = directory
         self.state = directory / "probe"
         self.printed = directory / "printed"
-        self.database = f"sqlite+aiosqlite:///{directory / 'store.db'}"
+        self.server = server
+        self.database = server.fresh() if server else f"sqlite+aiosqlite:///{directory}/store.db"
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.collector = collector
         self.interval = "0.4"
@@ -144,7 +154,11 @@ class Fleet:
         ]
 
     def start(self, name: str) -> None:
-        """Start one of the processes."""
+        """Start one of the processes; `database` is the server."""
+        if name == "database":
+            assert self.server is not None
+            self.server.start()
+            return
         log = (self.directory / f"{name}.log").open("ab")
         out = self.printed.open("ab") if name == "probe" else log
         try:
@@ -161,6 +175,10 @@ class Fleet:
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End one of them and wait for its end."""
+        if name == "database":
+            assert self.server is not None
+            self.server.kill()
+            return
         self.processes[name].send_signal(number)
         self.processes[name].wait(HANG_SECONDS)
 
@@ -191,6 +209,8 @@ class Fleet:
 
     def stored(self) -> list[str]:
         """Ids of all measurements in the store, a row an entry."""
+        if self.server is not None:
+            return self.server.column(self.database, "SELECT encode(id, 'hex') FROM measurement")
         rows = self._rows(self.directory / "store.db", "SELECT hex(id) FROM measurement")
         return [row[0].lower() for row in rows]
 

@@ -1,4 +1,5 @@
-"""Random `kill -9` of probe, broker and collector: nothing printed as taken is lost or doubled."""
+"""Random `kill -9` of probe, broker, collector and database: nothing that was printed as taken is
+lost or doubled."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import asyncio
 import random
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.faults.fleet import Fleet
+from tests.world.postgres import PostgreSQL
 from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -47,6 +49,17 @@ async def drained(fleet: Fleet) -> tuple[set[str], Counter[str]]:
     return fleet.taken(), Counter(fleet.stored())
 
 
+@pytest.fixture
+def durable_server() -> Iterator[PostgreSQL]:
+    """A PostgreSQL of the test's own, whose commits wait for the disk."""
+    server = PostgreSQL(durable=True)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kills", "least_unacknowledged"),
@@ -56,9 +69,26 @@ async def drained(fleet: Fleet) -> tuple[set[str], Counter[str]]:
 async def test_kills_lose_nothing_and_double_nothing(
     tmp_path: Path, service_port: int, kills: int, least_unacknowledged: int
 ) -> None:
+    fleet = Fleet(tmp_path, service_port, HONEST)
+    await killed_at_random(fleet, ("probe", "broker", "collector"), kills, least_unacknowledged)
+
+
+@pytest.mark.slow
+@pytest.mark.rest
+@pytest.mark.needs("postgresql")
+async def test_kills_of_the_database_lose_nothing_and_double_nothing(
+    tmp_path: Path, service_port: int, durable_server: PostgreSQL
+) -> None:
+    fleet = Fleet(tmp_path, service_port, HONEST, durable_server)
+    await killed_at_random(fleet, ("probe", "broker", "collector", "database"), 12, 6)
+
+
+async def killed_at_random(
+    fleet: Fleet, victims: Sequence[str], kills: int, least_unacknowledged: int
+) -> None:
+    """Kill one after the other, start it again, and compare what was taken with what is stored."""
     seed = random.randrange(10**6)
     rng = random.Random(seed)
-    fleet = Fleet(tmp_path, service_port, HONEST)
     await fleet.prepare()
     killed: Counter[str] = Counter()
     unacknowledged = 0
@@ -69,7 +99,7 @@ async def test_kills_lose_nothing_and_double_nothing(
         while killed.total() < kills or unacknowledged < least_unacknowledged:
             assert killed.total() < 3 * kills, f"seed {seed}: batches are never caught waiting"
             await asyncio.sleep(rng.uniform(0.2, 1.2))
-            victim = rng.choice(("probe", "broker", "collector"))
+            victim = rng.choice(victims)
             waiting = fleet.unacknowledged()
             fleet.kill(victim)
             killed[victim] += 1

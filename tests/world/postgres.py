@@ -59,7 +59,7 @@ class PostgreSQL:
             "initdb", "-D", "data", "-U", "postgres", "--no-sync", "-E", "UTF8", "-A", "trust"
         )
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program: str, *arguments: str) -> str:
         done = subprocess.run(
             [*_AS_POSTGRES, str(self.programs / program), *arguments],
             cwd=self.directory,
@@ -71,6 +71,7 @@ class PostgreSQL:
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr or done.stdout}")
+        return done.stdout
 
     @property
     def pid(self) -> int:
@@ -127,6 +128,12 @@ class PostgreSQL:
             "createdb", "-h", str(self.directory), "-p", str(self.port), "-U", "postgres", name
         )
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
+
+    def column(self, url: str, query: str) -> list[str]:
+        """The first column of a query's rows. Raises RuntimeError while the server is down."""
+        name = url.rpartition("/")[2]
+        where = ("-h", str(self.directory), "-p", str(self.port), "-U", "postgres")
+        return self._run("psql", "-XAtq", *where, "-c", query, name).splitlines()
 
     def drop(self, url: str) -> None:
         """Remove a database that `fresh` made, whoever is still connected."""
