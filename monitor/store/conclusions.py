@@ -163,7 +163,7 @@ class ConclusionStore:
         async with writing(self._engines) as connection:
             await self._check_lease(connection)
             pruned = await statements.cursor_value(connection, PRUNED)
-            number = await connection.scalar(_advance, {"service": service})
+            number = await connection.scalar(statements.advance_revision, {"service": service})
             await cells.save_verdicts(
                 connection,
                 service,
