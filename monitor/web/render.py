@@ -21,6 +21,7 @@ from monitor.web.draw import strips
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, network_names, words
 from monitor.web.text.network_names import network
+from monitor.web.text.press_history import reported
 
 HEADER_PAGES = (
     ("/", "Overview", True),
@@ -64,6 +65,7 @@ def environment() -> jinja2.Environment:
     made.globals["strips"] = strips
     made.globals["network"] = network
     made.globals["notes_of"] = notes_of
+    made.globals["reported"] = reported
     return made
 
 

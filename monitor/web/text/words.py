@@ -312,6 +312,11 @@ def day(milliseconds: int) -> str:
     return when(milliseconds).partition(",")[0]
 
 
+def date(iso: str) -> str:
+    """`4 May 2026`, from an ISO date."""
+    return day(1000 * int(dt.datetime.fromisoformat(f"{iso}T00:00:00+00:00").timestamp()))
+
+
 def key(url: str) -> str:
     """What tells pages apart in a bibliography: `s-wechat`."""
     path = url.partition("//")[2].partition("/")[2]
