@@ -135,6 +135,7 @@ class Agent:
             budget_bytes=int(config.budget_bytes),
             measured_ms=earlier.measured_ms if earlier else 0,
             last_ack_ms=earlier.last_ack_ms if earlier else 0,
+            revoked=earlier.revoked if earlier else False,
             month=earlier.month if earlier else "",
             month_spent_bytes=earlier.month_spent_bytes if earlier else 0,
         )
@@ -220,13 +221,25 @@ class Agent:
     def _held(self) -> bool:
         """Whether nothing may be measured now."""
         on_metered = self._metered and self._config.metered == "pause"
-        return on_metered or state_directory.paused(self._config.directory)
+        paused = state_directory.paused(self._config.directory)
+        return on_metered or paused or self._is_revoked()
+
+    def _is_revoked(self) -> bool:
+        """Whether the operator has revoked this probe; a broker that accepts it again shows that
+        this is over."""
+        self._take_delivery()
+        revoked = status.is_revoked(self._probe_status, self._setup.network.wall_ms())
+        self._set(revoked=revoked)
+        return revoked
 
     async def _wait_while_held(self) -> None:
         if not self._held():
             return
-        volunteer = state_directory.paused(self._config.directory)
-        self._log("paused", by="the volunteer" if volunteer else "the metered connection")
+        if self._is_revoked():
+            self._log("measuring has stopped", reason=status.REVOKED)
+        else:
+            volunteer = state_directory.paused(self._config.directory)
+            self._log("paused", by="the volunteer" if volunteer else "the metered connection")
         self._set(next_round_ms=0)
         while self._held():
             self._set(paused=state_directory.paused(self._config.directory))
@@ -479,6 +492,7 @@ class Agent:
 
     async def _save(self, *, stopped: bool = False) -> None:
         counts, stats, now = self._counts, self._publisher.stats, self._setup.network.wall_ms()
+        self._take_delivery()
         today = dt.datetime.fromtimestamp(now / 1000, dt.UTC).date().isoformat()
         if today != self._day:
             self._day, self._day_base = today, (counts.acked, stats.published_bytes)
@@ -486,10 +500,6 @@ class Agent:
         self._set(
             updated_ms=now,
             stopped=stopped,
-            transport=stats.transport,
-            away_ms=stats.away_ms,
-            refused=stats.refused,
-            last_ack_ms=stats.last_ack_ms or self._probe_status.last_ack_ms,
             spool_rows=counts.pending,
             spool_bytes=counts.pending_bytes,
             spool_oldest_ms=counts.oldest_ms or 0,
@@ -507,6 +517,16 @@ class Agent:
             await asyncio.to_thread(status.save, self._config.directory, self._probe_status)
         except StateError as error:
             self._log("status not saved", every=600.0, reason=str(error))
+
+    def _take_delivery(self) -> None:
+        """Copy the state of delivery into the status."""
+        stats = self._publisher.stats
+        self._set(
+            transport=stats.transport,
+            away_ms=stats.away_ms,
+            refused=stats.refused,
+            last_ack_ms=stats.last_ack_ms or self._probe_status.last_ack_ms,
+        )
 
     def _charge_month(self, now: int, month: str) -> None:
         """Add what was spent since the last time to this month's traffic."""

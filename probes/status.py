@@ -24,6 +24,9 @@ _REFUSALS = 2
 """A broker that refuses so often in a row means it."""
 _ENROLMENT_SECONDS = 300
 """A broker may learn of a new probe this much later."""
+_REVOKED_SECONDS = 600
+"""A broker that refuses for so long means it: while an operator replaces the broker or its list of
+users, measuring goes on."""
 _CLOCK_MS = 120_000
 """A clock that is further off is worth a word; verdicts suffer from an hour on."""
 _AWAY_SECONDS = 60
@@ -78,6 +81,8 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Since when no broker is connected; 0 while one is."""
     refused: int = 0
     """How often in a row a broker refused this probe's credentials."""
+    revoked: bool = False
+    """They were refused for so long that measuring has stopped."""
     offline: bool = False
     """No liveness host was reached in the last round."""
     clock_offset_ms: int = 0
@@ -133,8 +138,7 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     """
     if status is None:
         return f"has never run in this state directory: {_START}"
-    recent = now_ms - status.started_ms < _ENROLMENT_SECONDS * 1000
-    if status.refused >= _REFUSALS and (status.last_ack_ms or not recent):
+    if status.revoked or is_refused(status, now_ms):
         return REVOKED
     if status.stopped:
         return f"stopped: {_START}"
@@ -148,6 +152,21 @@ def problem(status: ProbeStatus | None, now_ms: int) -> str:
     if now_ms - since > longest and not status.paused and not status.metered:
         return "no round for a long time: see its log, and start it again"
     return ""
+
+
+def is_refused(status: ProbeStatus, now_ms: int) -> bool:
+    """Whether brokers refuse this probe's credentials, and not because they are too new."""
+    recent = now_ms - status.started_ms < _ENROLMENT_SECONDS * 1000
+    return status.refused >= _REFUSALS and bool(status.last_ack_ms or not recent)
+
+
+def is_revoked(status: ProbeStatus, now_ms: int) -> bool:
+    """Whether the probe must not measure any more, because its credentials have been refused for
+    long; once it is so, it stays so until a broker accepts them."""
+    if status.transport:
+        return False
+    lasted = bool(status.away_ms) and now_ms - status.away_ms >= _REVOKED_SECONDS * 1000
+    return status.revoked or (lasted and is_refused(status, now_ms))
 
 
 def notices(

@@ -165,12 +165,15 @@ class Publisher:
         wait = self._times.backoff
         self.stats.away_ms = self._now_ms()
         while not self._finishing():
+            refused = self.stats.refused
             for broker in self._brokers:
                 if await self._use_broker(broker):
                     # It was useful: begin with short waits again.
                     wait = self._times.backoff
                 if self._finishing():
                     return
+            if self.stats.refused == refused:
+                self.stats.refused = 0  # no broker could be asked
             await self._sleep(self._rng.uniform(0.05, 1.0) * wait)
             wait = min(wait * 2, self._times.backoff_most)
 

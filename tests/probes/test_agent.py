@@ -409,20 +409,8 @@ async def test_a_full_disk_is_logged_and_measuring_continues(tmp_path: Path) -> 
 
 async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Path) -> None:
     """In this process, because a test cannot make the machine's connection metered."""
-    write_catalogue(tmp_path / "c", free_port(), free_port())
-    network, system = open_network(None, "127.0.0.1:9", True)
     for mode, held in (("thin", False), ("pause", True), ("ignore", False)):
-        setup = Setup(
-            network=network,
-            catalogue=load(tmp_path / "c"),
-            vantage=Vantage(),
-            software=software(),
-            probe=f"p-{'0' * 16}",
-            system=system,
-        )
-        config = AgentConfig(directory=tmp_path / mode, interval_ms=1_800_000, metered=mode)
-        config.directory.mkdir()
-        agent = Agent(config, setup, log=Log(), report=lambda _: None)
+        agent = agent_here(tmp_path / mode, metered=mode)
         agent._plan_interval()
         assert agent._interval_ms == 1_800_000
         agent._metered = mode != "ignore"  # as `_watch_metered` finds it
@@ -436,3 +424,42 @@ async def test_on_a_metered_connection_it_measures_less_or_nothing(tmp_path: Pat
         agent._on_retest(Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000))
         assert bool(asked) == (mode == "ignore")
         await agent._spool.close()
+
+
+async def test_a_revoked_probe_answers_no_retest(tmp_path: Path) -> None:
+    """In this process, because being refused takes ten minutes."""
+    agent = agent_here(tmp_path / "s")
+    assert not agent._held()
+    stats, now = agent._publisher.stats, agent._setup.network.wall_ms()
+    stats.refused, stats.away_ms, stats.last_ack_ms = 2, now - 700_000, now - 800_000
+    assert agent._held()
+    asked: list[Retest] = []
+    agent._retests = SimpleNamespace(submit=lambda each, *_: asked.append(each), waiting=0)
+    retest = Retest(targets=("wechat/messaging",), round=0, interval_ms=1_800_000)
+    agent._on_retest(retest)
+    stats.refused = 0
+    assert agent._held(), "while it is offline nothing is known"
+    agent._on_retest(retest)
+    assert asked == []
+    stats.transport, stats.away_ms = "mqtts+5", 0
+    assert not agent._held()
+    agent._on_retest(retest)
+    assert asked == [retest]
+    await agent._spool.close()
+
+
+def agent_here(state: Path, **more: str) -> Agent:
+    """A daemon in this process that has not begun."""
+    catalogue = write_catalogue(state.with_suffix(".catalogue"), free_port(), free_port())
+    network, system = open_network(None, "127.0.0.1:9", True)
+    setup = Setup(
+        network=network,
+        catalogue=load(catalogue),
+        vantage=Vantage(),
+        software=software(),
+        probe=f"p-{'0' * 16}",
+        system=system,
+    )
+    state.mkdir()
+    config = AgentConfig(directory=state, interval_ms=1_800_000, **more)
+    return Agent(config, setup, log=Log(), report=lambda _: None)

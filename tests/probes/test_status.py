@@ -4,7 +4,15 @@ import msgspec
 import pytest
 
 from probes.delivery.spool import SpoolCounts
-from probes.status import REVOKED, ProbeStatus, message, month_end_bytes, notices, problem
+from probes.status import (
+    REVOKED,
+    ProbeStatus,
+    is_revoked,
+    message,
+    month_end_bytes,
+    notices,
+    problem,
+)
 from tests.probes.delivery.test_spool import PROBE
 
 NOW = 1_795_500_000_000
@@ -45,6 +53,19 @@ def test_a_revoked_probe_is_told_from_one_that_is_new() -> None:
     assert problem(probe_status(refused=1, last_ack_ms=1), NOW) == ""
     assert problem(probe_status(refused=9), NOW) == "", "the broker may not know it yet"
     assert problem(probe_status(refused=9, started_ms=NOW - 301_000), NOW) == REVOKED
+
+
+def test_a_probe_stops_measuring_when_it_was_refused_for_long() -> None:
+    long, short = NOW - 601_000, NOW - 599_000
+    refused = {"refused": 2, "last_ack_ms": NOW - 900_000}
+    assert is_revoked(probe_status(**refused, away_ms=long), NOW)
+    assert not is_revoked(probe_status(**refused, away_ms=short), NOW)
+    assert not is_revoked(probe_status(refused=9, away_ms=long), NOW), "it is new"
+    assert not is_revoked(probe_status(last_ack_ms=1, away_ms=long), NOW), "nobody refused"
+    known = probe_status(revoked=True, away_ms=short)
+    assert is_revoked(known, NOW), "also while no broker can be asked, and after a restart"
+    assert problem(known, NOW) == REVOKED
+    assert not is_revoked(probe_status(revoked=True, transport="mqtts+5"), NOW)
 
 
 def test_a_paused_probe_is_not_ill() -> None:

@@ -54,6 +54,40 @@ async def test_a_revoked_probe(tmp_path: Path) -> None:
             await run.communicate()
 
 
+@pytest.mark.needs("mosquitto")
+async def test_a_revoked_probe_measures_nothing_until_it_is_accepted_again(tmp_path: Path) -> None:
+    state, port = tmp_path / "s", free_port()
+    enrolled(state, "mqtt://x")
+    earlier = probe_status(probe=PROBE, stopped=True, last_ack_ms=1, revoked=True)
+    status.save(state, earlier)
+    async with (
+        tiny_world(tmp_path / "c") as catalogue,
+        running_probe(state, catalogue, f"mqtt://127.0.0.1:{port}", interval=0.1) as run,
+    ):
+        assert run.stdout is not None
+        assert run.stderr is not None
+        async with asyncio.timeout(SECONDS):
+            while b"measuring has stopped" not in (line := await run.stderr.readline()):
+                assert line
+            assert status.REVOKED.encode() in line
+            while not (found := status.load(state)) or found.updated_ms == earlier.updated_ms:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        assert found.taken == 0
+        code, out, err = await reachprobe(["status", "--check", "--state", str(state)])
+        assert (code, out, err) == (1, "", "reachprobe: revoked: ask your operator\n")
+        with running_mosquitto(tmp_path / "b", port=port):
+            async with asyncio.timeout(SECONDS):
+                while b"connected" not in (line := await run.stderr.readline()):
+                    assert b"measuring has stopped" not in line
+                    assert line
+                assert b"taken" in await run.stdout.readline()
+            run.terminate()
+            await run.communicate()
+    found = status.load(state)
+    assert found is not None
+    assert not found.revoked
+
+
 async def test_a_broker_that_is_away_is_no_fault_of_the_probe(tmp_path: Path) -> None:
     state = tmp_path / "s"
     enrolled(state, "mqtt://x")
