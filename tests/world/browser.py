@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import html
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +25,7 @@ from typing import Any
 
 import websocket
 
-from tests.world.waiting import HANG_SECONDS
+from tests.world.waiting import HANG_SECONDS, wait_until
 
 FLAGS = (
     "--headless",
@@ -56,7 +58,7 @@ class Tab:
         )
         self._numbers = itertools.count(1)
         self.events: list[dict[str, Any]] = []
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -108,6 +110,53 @@ class Tab:
         if "exceptionDetails" in said:
             raise RuntimeError(str(said["exceptionDetails"])[:500])
         return said["result"].get("value")
+
+    def nodes(self, selector: str) -> list[int]:
+        """The elements that a selector chooses, also in a page whose scripts are off."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        found = self.call("DOM.querySelectorAll", nodeId=root, selector=selector)
+        return [int(each) for each in found["nodeIds"]]
+
+    def text(self, selector: str) -> str:
+        """Words of the first element that a selector chooses."""
+        source = self.call("DOM.getOuterHTML", nodeId=self.nodes(selector)[0])["outerHTML"]
+        return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", source)).split())
+
+    def click(self, selector: str) -> None:
+        """Scroll to the first element that a selector chooses and click into it, as a mouse does.
+        Fails when it has no area, is covered, or lies beside what the window shows."""
+        node = self.nodes(selector)[0]
+        self.call("DOM.scrollIntoViewIfNeeded", nodeId=node)
+        quad = self.call("DOM.getContentQuads", nodeId=node)["quads"][0]
+        x, y = sum(quad[0::2]) / 4, sum(quad[1::2]) / 4
+        seen = self.call("Page.getLayoutMetrics")["cssLayoutViewport"]  # of the document
+        at = {"x": round(x + seen["pageX"]), "y": round(y + seen["pageY"])}
+        hit = self.call("DOM.getNodeForLocation", **at)["backendNodeId"]
+        inside = self.call("DOM.describeNode", nodeId=node, depth=-1)["node"]
+        if f'"backendNodeId": {hit},' not in json.dumps(inside):
+            raise RuntimeError(f"{selector}: something else is where it should be")
+        self.events.clear()
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def follow(self, selector: str) -> None:
+        """Click on a link and wait until its page is there."""
+        self.click(selector)
+        self.wait("Page.loadEventFired")
+
+    def address(self) -> str:
+        """The address of the page."""
+        history = self.call("Page.getNavigationHistory")
+        return str(history["entries"][history["currentIndex"]]["url"])
+
+    def back(self) -> None:
+        """Go back to the page before, and wait until it is there."""
+        history = self.call("Page.getNavigationHistory")
+        self.events.clear()
+        entry = history["entries"][history["currentIndex"] - 1]["id"]
+        self.call("Page.navigateToHistoryEntry", entryId=entry)
+        self.wait("Page.frameNavigated")
+        wait_until(lambda: self.nodes("main"), "the page before is there again")
 
     def heard(self, *methods: str) -> list[dict[str, Any]]:
         """Events of these kinds since the page began to load."""

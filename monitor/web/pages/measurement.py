@@ -7,7 +7,9 @@ from aiohttp import web
 from yarl import URL
 
 from monitor.detection.model import Stored
+from monitor.store.reading.events import list_events
 from monitor.store.reading.measurements import get_verdict, list_judged, newest_of_controls
+from monitor.store.records import Filter
 from monitor.web.api.params import after_of, chosen
 from monitor.web.draw.step_table import endpoint_steps
 from monitor.web.render import render
@@ -15,8 +17,10 @@ from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.text.certificates import escape_control_characters
 from monitor.web.text.words import rule_comment as comment
-from probes.wire.measurement import LIVENESS_TARGETS
+from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
+EVENTS = 3
+"""Events that a measurement's page names."""
 ROWS = 100
 """Measurements a page of the list."""
 AFTER = "[0-9]{1,18}"
@@ -32,6 +36,7 @@ async def page(request: web.Request) -> web.Response:
     stored, line = found
     async with site.database.reading() as connection:
         verdict = await get_verdict(connection, id)
+        events = await list_events(connection, _same_place(stored.measurement), limit=EVENTS)
     control = await nearest_control(site, stored)
     measurement = stored.measurement
     service = site.service(measurement.service)
@@ -42,6 +47,7 @@ async def page(request: web.Request) -> web.Response:
         "measurement": measurement,
         "service": service.name if service else measurement.service,
         "verdict": verdict,
+        "events": events,
         "comment": comment(verdict.rule) if verdict else "",
         "steps": endpoint_steps(measurement),
         "control": control,
@@ -50,6 +56,17 @@ async def page(request: web.Request) -> web.Response:
         "is_liveness": measurement.target in LIVENESS_TARGETS,
     }
     return await render(request, "measurement.html", values)
+
+
+def _same_place(measurement: Measurement) -> Filter:
+    """What was open for the same target and network when a measurement was made."""
+    return Filter(
+        target=measurement.target,
+        country=measurement.vantage.country,
+        asn=measurement.vantage.asn,
+        since=measurement.round,
+        until=measurement.round + 1,
+    )
 
 
 async def listing(request: web.Request) -> web.Response:

@@ -86,6 +86,9 @@ STRUCTURE = """
   unnamed: [...document.querySelectorAll("a, button, input")].filter(
     (element) => !(element.textContent.trim() || element.getAttribute("aria-label") ||
       (element.labels && element.labels.length))).length,
+  // A symbol of a state is as large as a letter.
+  huge: [...document.querySelectorAll(".mark svg")].filter(
+    (svg) => svg.getBoundingClientRect().width > 16).length,
   small: [...document.querySelectorAll("main table")].filter(
     (table) => !table.querySelector("th")).length,
 }))()
@@ -109,7 +112,7 @@ def test_pages_are_whole_and_readable(tab: Tab, address: str, width: int, dark: 
         assert len(structure["title"]) > 30
         assert structure["language"] == "en"
         assert structure["headings"] == structure["main"] == 1
-        assert structure["unnamed"] == structure["small"] == 0
+        assert structure["unnamed"] == structure["small"] == structure["huge"] == 0, name
         assert all(each["named"] and each["twin"] for each in structure["pictures"]), name
         assert bool(structure["pictures"]) is (name not in WITHOUT_PICTURES), name
         assert complaints(tab) == [], name

@@ -73,3 +73,16 @@ async def test_an_imported_one_names_its_source_and_no_vantage(site: Site) -> No
         answer = await (await web.get(f"/m/{id_of(0)}")).text()
     assert "volunteers of ooni" in text_of(answer)
     assert f'href="/v/{stored.measurement.probe}"' not in answer
+
+
+async def test_a_measurement_names_the_event_that_it_is_part_of(web: Client) -> None:
+    blocked = id_of(0, number=19)
+    text = await (await web.get(f"/m/{blocked}")).text()
+    assert f'<a href="/e/{world.CONFIRMED}">' in text
+    assert "This is one of its witnesses." in text
+    # Elsewhere, of another function or before it began nothing is named.
+    for person, target, number in ((0, "wechat/messaging", 19), (0, "wechat/web", 10)):
+        other = id_of(person, target, number)
+        answer = await web.get(f"/m/{other}")
+        assert answer.status == 200
+        assert f"/e/{world.CONFIRMED}" not in await answer.text()
