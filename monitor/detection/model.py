@@ -32,6 +32,20 @@ class State(StrEnum):
     INSUFFICIENT = "insufficient"
 
 
+class ClosedGate(StrEnum):
+    """Why failures of a network do not count in a round. In ascending order of what they say: the
+    last two speak against a block, the first two say only that the vantages are offline."""
+
+    ASN_DARK = "asn_dark"
+    """Most vantages of the network are offline."""
+    COUNTRY_DARK = "country_dark"
+    """Most vantages of the country are offline."""
+    ENDPOINT_STALE = "endpoint_stale"
+    """The target fails in other countries, for most of them together with its control."""
+    SERVICE_DOWN = "service_down"
+    """The target fails for the control or in other countries too."""
+
+
 class Layer(StrEnum):
     """Where it shows, shallowest first."""
 
@@ -303,7 +317,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """(rule id, verdicts since onset), sorted by rule id."""
     witnesses: tuple[str, ...] = ()
     """Ids of up to 20 measurements that speak for the event, oldest first."""
-    inhibited_by: str | None = None
+    inhibited_by: ClosedGate | None = None
+    """The gate that is closed for every alarmed network, or why the event was retracted."""
     source: str = "probe"
     policy_name: str = "default"
     pace: int = 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Event, EventState, NetworkEvidence, State, Tier
+from monitor.detection.model import ClosedGate, Event, EventState, NetworkEvidence, State, Tier
 from probes.wire.measurement import Role
 from tests.alerting.chain import HOUR, POLICY, Chain, Person, chain, now
 from tests.monitor.store.samples import event
@@ -69,7 +69,7 @@ async def other_troubles_page_nobody_about_blocking(it: Chain) -> None:
     vantages = [who.id for who in PEOPLE if who.role is Role.VANTAGE]
     # A service that is down, and an event of it that the detector holds back.
     await it.judge("signal/chat", dict.fromkeys(vantages, State.DOWN))
-    held_back = opened("0" * 15 + "b", service="signal", inhibited_by="service_down")
+    held_back = opened("0" * 15 + "b", service="signal", inhibited_by=ClosedGate.SERVICE_DOWN)
     await it.say(held_back, "opened", "likely")
     # A vantage that is offline, and a country that falls silent.
     await it.judge("wechat/messaging", {vantages[0]: State.VANTAGE_OFFLINE})

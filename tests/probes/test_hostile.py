@@ -39,7 +39,8 @@ TIMEOUTS = Timeouts(
 )
 CLEAR = ("http", "mtproto", "whatsapp", "mmtls", "mmtls-http", "xmpp", "tls", "https")
 ENCRYPTED = ("https", "matrix")
-MOST_SECONDS = 20.0
+MOST_SECONDS = 120.0
+"""Against a hang alone: what is sent without end goes on for longer."""
 MOST_GROWTH = 64_000_000
 """Bytes of resident memory at the worst moment, this process's servers and, in the first round,
 imports and roots included: half of what one answer that is read without measure would take."""

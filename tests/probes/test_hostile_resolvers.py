@@ -18,6 +18,7 @@ from tests.probes.test_hostile import (
     CA,
     HOSTILE,
     HOSTILE_H2,
+    MOST_SECONDS,
     NAME,
     TIMEOUTS,
     harmful,
@@ -27,7 +28,6 @@ from tests.world.dns_server import Rcode
 from tests.world.loopback import internet
 
 EVERY = HOSTILE | HOSTILE_H2
-MOST_SECONDS = 20.0
 
 
 @pytest.mark.parametrize("harm", EVERY)

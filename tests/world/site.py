@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import (
     Change,
+    ClosedGate,
     Event,
     EventState,
     Fact,
@@ -158,7 +159,7 @@ def events() -> list[Event]:
             state=EventState.RETRACTED,
             onset=START,
             updated=START + 3 * INTERVAL,
-            inhibited_by="service_down",
+            inhibited_by=ClosedGate.SERVICE_DOWN,
             history=(_change("retracted", START + 3 * INTERVAL, "service_down"),),
         ),
         other(
@@ -168,7 +169,7 @@ def events() -> list[Event]:
             country="FR",
             asns=(64503,),
             tier=Tier.LIKELY,
-            inhibited_by="country_dark",
+            inhibited_by=ClosedGate.COUNTRY_DARK,
         ),
     ]
 

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from monitor.detection.imported import WHOLE, memory
 from monitor.detection.imported.gathering import densest
 from monitor.detection.imported.verdict import ALONE
-from monitor.detection.model import OWN_SOURCE, Event, Fact, State
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates
 from monitor.detection.sequence.cusum import CountedFailure
@@ -218,12 +218,12 @@ def _learnt(track: Track, failed: bool, policy: Policy) -> Track:
 
 def inhibitions(
     state: ServiceState, touched: Collection[str], round: int, policy: Policy
-) -> dict[str, str]:
+) -> dict[str, ClosedGate]:
     """`service_down` for the touched imported networks whose target fails in several networks of
     other countries, and in too large a share of them: for all tests together, or for each test that
     fails here. A moved service fails for old versions of a test alone, wherever they still run.
     And for those where the tests that fail have not worked since that was so."""
-    reasons: dict[str, str] = {}
+    closed: dict[str, ClosedGate] = {}
     for key in touched:
         network = state.networks[key]
         if network.source == OWN_SOURCE or network.runs is None:
@@ -232,7 +232,7 @@ def inhibitions(
         if not failing:
             continue
         if not _alarmed(network) and all(memory.vetoed(network.runs, name) for name in failing):
-            reasons[key] = "service_down"
+            closed[key] = ClosedGate.SERVICE_DOWN
             continue
         others = [
             other
@@ -245,8 +245,8 @@ def inhibitions(
             _fail_there([_latest(other, round, policy, name) for other in others], policy)
             for name in failing
         ):
-            reasons[key] = "service_down"
-    return reasons
+            closed[key] = ClosedGate.SERVICE_DOWN
+    return closed
 
 
 def _fail_there(outcomes: Collection[bool | None], policy: Policy) -> bool:

@@ -17,14 +17,22 @@ from msgspec.structs import replace
 
 from monitor.detection.imported import folding as imported
 from monitor.detection.imported.gathering import whole_incident
-from monitor.detection.model import OWN_SOURCE, Change, Event, EventState, Tier, Votes
+from monitor.detection.model import (
+    OWN_SOURCE,
+    Change,
+    ClosedGate,
+    Event,
+    EventState,
+    Tier,
+    Votes,
+)
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import gates, series, series_summary
 from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSummary
 from monitor.detection.sequence.state import OpenEvent, PeakSnapshot, ServiceState, VantageOutcome
 
 MAX_HISTORY = 64
-PROVES_WRONG = frozenset(("service_down", "endpoint_stale"))
+PROVES_WRONG = frozenset((ClosedGate.SERVICE_DOWN, ClosedGate.ENDPOINT_STALE))
 """Gates that speak against an event; a network that is offline only says nothing."""
 _MINOR = frozenset(("changed", "clearing", "again"))
 DIVIDED = "network_divided"
@@ -48,8 +56,8 @@ class _Round:
     at: int
     touched: Collection[str]
     """Keys of the networks that reported."""
-    reasons: Mapping[str, str]
-    """Closed gates by key of a network."""
+    closed_gates: Mapping[str, ClosedGate]
+    """By key of a network."""
     health: HealthByCountry
     policy: Policy
 
@@ -58,7 +66,7 @@ def update_events(
     state: ServiceState,
     round: int,
     touched: Collection[str],
-    reasons: Mapping[str, str],
+    closed_gates: Mapping[str, ClosedGate],
     policy: Policy,
     rules_version: str = "",
     catalogue_version: str = "",
@@ -67,7 +75,7 @@ def update_events(
     round's own copy) and return those that changed."""
     # Once per round, not once per event: it reads every vantage of every country.
     health = functools.cache(lambda target: gates.health_by_country(state, target, round, policy))
-    now = _Round(state, round, touched, reasons, health, policy)
+    now = _Round(state, round, touched, closed_gates, health, policy)
     places = {(state.networks[key].country, state.networks[key].source) for key in touched}
     changed = []
     for country, source in sorted(places):
@@ -139,7 +147,7 @@ def _updated(
     if top < _RANK[current.event.tier]:
         return _ended(current, EventState.CLOSED, round, "vantages that saw it reach the service")
     mine = [summary for summary in seen if summary.key in now.touched]
-    inhibited = _common_gate(mine, now.reasons, round) if mine else current.event.inhibited_by
+    inhibited = _common_gate(mine, now.closed_gates, round) if mine else current.event.inhibited_by
     doubts = current.doubts
     if mine:
         doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
@@ -153,7 +161,7 @@ def _updated(
             network = state.networks[key] = series.copy_for_round(state.networks[key])
             for each in network.layers.values():
                 series.clear_alarms(each, wholly=True)
-        return _ended(current, EventState.RETRACTED, round, inhibited or "")
+        return _ended(current, EventState.RETRACTED, round, inhibited or "", inhibited)
     event = _updated_event(now, current, seen, top, inhibited)
     peak = _peak(current.peak, event)
     witnesses = series_summary.witnesses(seen, current.witnesses)
@@ -177,12 +185,19 @@ def _with_votes(event: Event, peak: PeakSnapshot | None) -> Event:
     return replace(event, agreeing=rests.agreeing, total=rests.total, peak=then)
 
 
-def _ended(current: OpenEvent, how: EventState, round: int, note: str) -> OpenEvent:
+def _ended(
+    current: OpenEvent,
+    how: EventState,
+    round: int,
+    note: str,
+    gate: ClosedGate | None = None,
+) -> OpenEvent:
+    """The event at its end. `gate`: what proves it wrong, when it is retracted."""
     event = replace(
         current.event,
         state=how,
         closed=(current.event.closed or round) if how is EventState.CLOSED else None,
-        inhibited_by=note if how is EventState.RETRACTED else current.event.inhibited_by,
+        inhibited_by=gate or current.event.inhibited_by,
         rule_counts=tuple(sorted({**dict(current.event.rule_counts), **current.rules}.items())),
         history=_with_change(current.event.history, round, how.value, note),
     )
@@ -198,19 +213,19 @@ def _ended(current: OpenEvent, how: EventState, round: int, note: str) -> OpenEv
 
 
 def _common_gate(
-    mine: Sequence[SeriesSummary], reasons: Mapping[str, str], round: int
-) -> str | None:
+    mine: Sequence[SeriesSummary], closed_gates: Mapping[str, ClosedGate], round: int
+) -> ClosedGate | None:
     """The gate that is closed for every alarmed network of this round, else None."""
     # `max`: gates that speak against the event come before those of networks that are offline.
-    words = [_down(summary, round) or reasons.get(summary.key) for summary in mine]
-    return max((word for word in words if word), default=None) if all(words) else None
+    closed = [_down(summary, round) or closed_gates.get(summary.key) for summary in mine]
+    return max((gate for gate in closed if gate), default=None) if all(closed) else None
 
 
-def _down(summary: SeriesSummary, round: int) -> str | None:
+def _down(summary: SeriesSummary, round: int) -> ClosedGate | None:
     """`service_down` when the control fails too for most vantages that saw the block."""
     members = [summary.network.members[probe] for probe in series.alarmed(summary.series)]
     now = [member.outcome for member in members if member.round == round]
-    return "service_down" if 2 * sum(word in DOWN for word in now) > len(now) else None
+    return ClosedGate.SERVICE_DOWN if 2 * sum(word in DOWN for word in now) > len(now) else None
 
 
 def _new(now: _Round, seen: Sequence[SeriesSummary], top: int) -> OpenEvent:

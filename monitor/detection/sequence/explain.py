@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from monitor.detection.imported import folding as imported
-from monitor.detection.model import NEVER, OWN_SOURCE, Event, Fact
+from monitor.detection.model import NEVER, OWN_SOURCE, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
 from monitor.detection.sequence.state import (
@@ -60,9 +60,8 @@ class SeriesRound(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int
     """Evidence that the quorum needs, micro-nats."""
-    gate: str = ""
-    """Why failures of this round did not count (`service_down`, `country_dark`, `asn_dark`,
-    `endpoint_stale`); empty when the gates were open."""
+    gate: ClosedGate | None = None
+    """Why failures of this round did not count; None when the gates were open."""
     tier: str = ""
     """The series' own tier after the round; empty before there is one."""
     likely_since: int = 0
@@ -85,9 +84,13 @@ class Recorder:
         self._held: dict[tuple[str, str, str], int] = {}
 
     def see(
-        self, round: int, facts: Sequence[Fact], reasons: Mapping[str, str], state: ServiceState
+        self,
+        round: int,
+        facts: Sequence[Fact],
+        closed: Mapping[str, ClosedGate],
+        state: ServiceState,
     ) -> None:
-        """Record a round that was just folded; `reasons`: its closed gates by key of a network."""
+        """Record a round that was just folded; `closed`: its closed gates by key of a network."""
         event = self._event
         by_network: dict[tuple[str, int], dict[str, Fact]] = {}
         for fact in sorted(facts, key=lambda each: (each.started, each.id)):
@@ -99,7 +102,7 @@ class Recorder:
                 continue
             for layer, each in sorted(network.layers.items()):
                 if series.suspected(each):
-                    self._note(round, key, network, layer, here, reasons.get(key, ""))
+                    self._note(round, key, network, layer, here, closed.get(key))
 
     def _concerned(self, network: TargetNetwork) -> bool:
         event = self._event
@@ -116,7 +119,7 @@ class Recorder:
         network: TargetNetwork,
         layer: str,
         facts: dict[str, Fact],
-        gate: str,
+        gate: ClosedGate | None,
     ) -> None:
         policy, each = self._policy, network.layers[layer]
         tally = series.tally(network, layer, round, policy)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from copy import copy
 
 from monitor.detection.imported import folding as imported
-from monitor.detection.model import OWN_SOURCE, Event, Fact
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import events, gates, series
 from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, network_key
@@ -31,7 +31,7 @@ def step(
     policy: Policy,
     *,
     rules_version: str = "",
-    closed_gates: dict[str, str] | None = None,
+    closed_gates: dict[str, ClosedGate] | None = None,
 ) -> tuple[ServiceState, tuple[Event, ...]]:
     """Fold the facts of one round; return the new state and the events that changed.
 
@@ -64,27 +64,27 @@ def step(
             series.record(touched[key], fact)
         else:
             imported.record(touched[key], fact, policy)
-    reasons = gates.inhibitions(new, touched.keys(), round, policy)
-    reasons |= imported.inhibitions(new, touched.keys(), round, policy)
+    closed = gates.inhibitions(new, touched.keys(), round, policy)
+    closed |= imported.inhibitions(new, touched.keys(), round, policy)
     if closed_gates is not None:
-        closed_gates.update(reasons)
+        closed_gates.update(closed)
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if fact.source == OWN_SOURCE:
-            series.update(touched[key], fact, key in reasons, policy)
+            series.update(touched[key], fact, key in closed, policy)
         else:
-            imported.update(new, touched[key], fact, key in reasons, policy)
+            imported.update(new, touched[key], fact, key in closed, policy)
     for key, network in sorted(touched.items()):
         for layer, each in network.layers.items():
             if network.source != OWN_SOURCE:
-                imported.promote(new, network, layer, round, key in reasons, policy)
+                imported.promote(new, network, layer, round, key in closed, policy)
             elif series.suspected(each):
                 tally = series.tally(network, layer, round, policy)
-                series.promote(network, layer, tally, round, key in reasons, policy)
+                series.promote(network, layer, tally, round, key in closed, policy)
             else:
                 each.likely_since = 0
     changed = events.update_events(
-        new, round, touched.keys(), reasons, policy, rules_version, catalogue
+        new, round, touched.keys(), closed, policy, rules_version, catalogue
     )
     return new, changed
 

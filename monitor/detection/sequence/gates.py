@@ -20,7 +20,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from monitor.detection.model import OWN_SOURCE, Fact, State
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline
 from monitor.detection.sequence.state import (
@@ -230,14 +230,13 @@ def health_by_country(
 
 def fails_in_other_countries(
     counts: Mapping[str, CountryHealth], country: str, policy: Policy
-) -> str:
-    """Why a target does not count as blocked in a country: it fails in other countries too
-    (`service_down`), for most of them together with its control (`endpoint_stale`). Empty when it
-    does not."""
+) -> ClosedGate | None:
+    """Why a target does not count as blocked in a country: it fails in other countries too, for
+    most of them together with its control or not. None when it does not."""
     others = [health for name, health in counts.items() if name != country]
     seen, failed = sum(each.seen for each in others), sum(each.failed for each in others)
     if failed < min(seen, policy.elsewhere_min_networks) or not _above_share(failed, seen, policy):
-        return ""
+        return None
     owned: dict[str, tuple[int, int]] = {}
     for health in others:
         for owner, (speaking, failing) in health.owners.items():
@@ -245,10 +244,9 @@ def fails_in_other_countries(
             owned[owner] = had[0] + speaking, had[1] + failing
     owners = sum(2 * failing > speaking for speaking, failing in owned.values())
     if owners < policy.elsewhere_min_owners or not _above_share(owners, len(owned), policy):
-        return ""
-    return (
-        "endpoint_stale" if 2 * sum(each.unproven for each in others) > failed else "service_down"
-    )
+        return None
+    unproven = sum(each.unproven for each in others)
+    return ClosedGate.ENDPOINT_STALE if 2 * unproven > failed else ClosedGate.SERVICE_DOWN
 
 
 def _above_share(failed: int, seen: int, policy: Policy) -> bool:
@@ -279,10 +277,10 @@ def inhibitions(
     touched: Collection[str],
     round: int,
     policy: Policy,
-) -> dict[str, str]:
+) -> dict[str, ClosedGate]:
     """The gates that are closed in this round, by key of a touched network. Sets `inhibited_until`
     of the touched networks, which are this round's own copies."""
-    reasons: dict[str, str] = {}
+    closed: dict[str, ClosedGate] = {}
     for target in sorted({state.networks[key].target for key in touched}):
         counts = health_by_country(state, target, round, policy)
         for key in touched:
@@ -298,7 +296,8 @@ def inhibitions(
                 network.inhibited_until = round + wait
             if dark([network], round, policy):
                 mine = [n for n in _own_networks(state, target) if n.country == network.country]
-                reasons[key] = "country_dark" if dark(mine, round, policy) else "asn_dark"
+                whole = dark(mine, round, policy)
+                closed[key] = ClosedGate.COUNTRY_DARK if whole else ClosedGate.ASN_DARK
             elif round <= network.inhibited_until and not _explained(state, network, round, policy):
-                reasons[key] = elsewhere or "service_down"
-    return reasons
+                closed[key] = elsewhere or ClosedGate.SERVICE_DOWN
+    return closed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from monitor.detection.all_rules import rules_version
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.round_facts import facts_of
-from monitor.detection.model import Event, Fact, Stored
+from monitor.detection.model import ClosedGate, Event, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import step
@@ -20,8 +20,8 @@ from probes.wire.measurement import Role
 
 MAX_HOLE_MS = 3_600_000
 """Longest gap between rounds that are read in one query: one query is cheaper than two."""
-Observe = Callable[[int, Sequence[Fact], Mapping[str, str], ServiceState], None]
-"""Gets a round, its facts, the gates that held by key of a network, and the state after it."""
+Observe = Callable[[int, Sequence[Fact], Mapping[str, ClosedGate], ServiceState], None]
+"""Gets a round, its facts, the closed gates by key of a network, and the state after it."""
 
 
 class _ByRound:
@@ -89,7 +89,7 @@ class Folding:
         """Fold one round, later than the state's, of which the facts are known."""
         if self._keep:
             self._checkpoint(round)
-        closed_gates: dict[str, str] = {}
+        closed_gates: dict[str, ClosedGate] = {}
         self.state, touched = step(
             self.state,
             round,

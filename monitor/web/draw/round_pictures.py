@@ -12,6 +12,7 @@ from itertools import groupby
 
 import msgspec
 
+from monitor.detection.model import ClosedGate
 from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
 
 WIDTH, HEIGHT = 720, 160
@@ -44,7 +45,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     vantages: tuple[VantageEvidence | None, ...]
     holds: float
     needs: float
-    gate: str
+    gate: ClosedGate | None
     tier: str
     divided: bool
     x: float

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Mapping
 
 from babel import Locale
 
 from monitor.detection.all_rules import rule_named
-from monitor.detection.model import State, Tier
+from monitor.detection.model import ClosedGate, State, Tier
 from monitor.web.text.certificates import safe_text
 
 STATES = {
@@ -174,12 +175,14 @@ PREFIXES = {
     "protocol": "cut off: protocol {}",
 }
 """Evidence remarks with a value after a colon."""
-GATES = {
-    "asn_dark": "most vantages of the network are offline, so nothing can be said of one service",
-    "country_dark": "most vantages of the country are offline, so nothing can be said of one "
+GATES: Mapping[str, str] = {
+    ClosedGate.ASN_DARK: "most vantages of the network are offline, so nothing can be said of one "
     "service",
-    "endpoint_stale": "the same address fails from several countries and from their controls",
-    "service_down": "the service fails from the control or in other countries too",
+    ClosedGate.COUNTRY_DARK: "most vantages of the country are offline, so nothing can be said of "
+    "one service",
+    ClosedGate.ENDPOINT_STALE: "the same address fails from several countries and from their "
+    "controls",
+    ClosedGate.SERVICE_DOWN: "the service fails from the control or in other countries too",
 }
 """Why failures do not count (`monitor.detection.sequence.gates`)."""
 VANTAGE_OUTCOMES = {
@@ -366,9 +369,9 @@ def duration_text(milliseconds: int) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def gate(reason: str) -> str:
+def gate(reason: ClosedGate | None) -> str:
     """Why failures did not count in a round."""
-    return f"shut: {GATES.get(reason, reason)}" if reason else "open"
+    return f"shut: {GATES[reason]}" if reason else "open"
 
 
 def vantage_outcome(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from monitor.detection.model import Event, EventState, State, Tier
+from monitor.detection.model import ClosedGate, Event, EventState, State, Tier
 from monitor.detection.sequence.confidence import probability
 from monitor.detection.sequence.present import PresentState
 from monitor.metrics import families
@@ -40,7 +40,10 @@ def event(**changes: object) -> Event:
 
 
 SNAPSHOT = Snapshot(
-    open_events=[event(), event(id="f" * 16, tier=Tier.LIKELY, inhibited_by="service_down")],
+    open_events=[
+        event(),
+        event(id="f" * 16, tier=Tier.LIKELY, inhibited_by=ClosedGate.SERVICE_DOWN),
+    ],
     transitions=[("wechat", "RU", "opened", 2)],
     services=["wechat", "signal"],
     countries=["RU", "FR"],
@@ -103,7 +106,7 @@ def test_open_events_one_series_a_network_and_none_for_inhibited_ones() -> None:
 
 def test_a_confirmed_event_stays_when_a_gate_closes_later() -> None:
     """Otherwise its alert would end, though the block goes on."""
-    marked = event(inhibited_by="service_down")
+    marked = event(inhibited_by=ClosedGate.SERVICE_DOWN)
     rows = samples(snapshot=Snapshot(open_events=[marked]))
     names = {name for name, labels in rows if ("event_id", marked.id) in labels}
     assert {families.EVENT_CONFIDENCE.name, families.EVENT_ONSET.name} <= names

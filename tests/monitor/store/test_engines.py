@@ -270,8 +270,8 @@ async def test_a_statement_ends_with_its_task(url: str) -> None:
 
 
 async def test_a_read_that_takes_too_long_is_ended(url: str) -> None:
-    store = await open_database(url, read_seconds=0.2)
-    with pytest.raises(StoreUnavailableError, match=r"no answer within 0\.2 s"):
+    store = await open_database(url, read_seconds=2)
+    with pytest.raises(StoreUnavailableError, match="no answer within 2 s"):
         async with store.reading() as connection:
             await connection.execute(sa.text(ENDLESS))
     async with store.reading() as connection:  # and the connection serves the next one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitor.detection.model import Event, Verdict
+from monitor.detection.model import ClosedGate, Event, Verdict
 from monitor.detection.sequence.explain import NO_VOTE, Recorder, SeriesRound
 from monitor.detection.sequence.fold import step
 from tests.monitor.detection.worlds import (
@@ -37,7 +37,7 @@ def explained(world: World, script: Script, rounds: int) -> tuple[Event, list[Se
     for number in range(QUIET + rounds):
         said = [(who, ok() if number < QUIET else script(number, who)) for who in again.people]
         facts = [fact(who, again.round, verdict) for who, verdict in said if verdict is not None]
-        closed_gates: dict[str, str] = {}
+        closed_gates: dict[str, ClosedGate] = {}
         again.state, touched = step(
             again.state, again.round, facts, again.policy, closed_gates=closed_gates
         )
@@ -102,7 +102,8 @@ def test_a_gate_that_held_is_named_and_only_while_it_did() -> None:
     _, series_rounds = explained(World(standard()), script, 9)  # type: ignore[arg-type]
     gates = {m.round: m.gate for m in series_rounds if m.asn == 64501}
     first = START + QUIET * INTERVAL
-    assert gates[first] == gates[first + INTERVAL] == ""
+    assert gates[first] is None
+    assert gates[first + INTERVAL] is None
     assert gates[first + 5 * INTERVAL] == "service_down"
 
 

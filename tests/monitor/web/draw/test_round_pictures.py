@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitor.detection.model import ClosedGate
 from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
 from monitor.web.draw.round_pictures import HEIGHT, WIDTH, pictures
 
@@ -54,8 +55,8 @@ def test_gates_and_tiers_are_marked_where_they_begin() -> None:
     (picture,) = pictures(
         [
             one(0, vantage("a", 1)),
-            one(1, vantage("a", 1), gate="service_down"),
-            one(2, vantage("a", 1), gate="service_down"),
+            one(1, vantage("a", 1), gate=ClosedGate.SERVICE_DOWN),
+            one(2, vantage("a", 1), gate=ClosedGate.SERVICE_DOWN),
             one(3, vantage("a", 7), tier="unconfirmed"),
             one(4, vantage("a", 7), tier="unconfirmed"),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from monitor.detection.model import State, Tier
+from monitor.detection.model import ClosedGate, State, Tier
 from monitor.detection.sequence.present import PresentState
 from monitor.web.pages import service
 from tests.monitor.web.draw.test_matrix import EVENTS
@@ -52,7 +52,7 @@ def test_the_state_of_a_network_agrees_with_the_event() -> None:
         == "inconclusive"
     )
     assert service.state_mark(here, None)[0] == "inconclusive"
-    marked = replace(event, inhibited_by="service_down")
+    marked = replace(event, inhibited_by=ClosedGate.SERVICE_DOWN)
     assert service.state_mark(here, marked) == ("blocked", "blocked (confirmed)")
     silenced = replace(marked, tier=Tier.LIKELY)
     assert service.state_mark(here, silenced)[0] == "inconclusive"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import EventState, Tier
+from monitor.detection.model import ClosedGate, EventState, Tier
 from monitor.detection.sequence.confidence import TERMS, terms
 from monitor.web.text.confidence_text import MEANING, no_percentage_reason, percentage, terms_text
 from tests.monitor.detection.sequence.test_confidence import bare, event, network
@@ -31,7 +31,7 @@ def test_every_term_has_words_and_a_direction(tier: Tier) -> None:
     seen: set[str] = set()
     for each in (
         event(network(tier=tier), network(tier=tier, asn=64502), held=10, tier=tier),
-        event(network(tier=tier), held=100, tier=tier, inhibited_by="service_down"),
+        event(network(tier=tier), held=100, tier=tier, inhibited_by=ClosedGate.SERVICE_DOWN),
         event(bare(tier=tier), held=300, **plain),
         event(bare(tier=tier), held=15, tier=tier),
         event(bare(tier=tier, dense_per_mille=950), held=40, **plain),
