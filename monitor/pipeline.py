@@ -148,7 +148,9 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
         def families() -> Iterable[Metric]:
             requested = None if publishers.retests is None else publishers.retests.requested
             name = f"{shard.index}/{shard.count}"
-            return process.detector_families(detector.leads, name, lag, requested, detector.backlog)
+            return process.detector_families(
+                detector.leads, name, lag, requested, detector.backlog, publishers.webhooks()
+            )
 
         app = process.make_app(families, lambda: (), lambda: detector.backlog.lines())
         async with _serving("--metrics", app, given.metrics), asyncio.TaskGroup() as group:
@@ -169,6 +171,11 @@ class _Publishers:
         self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
         self._hooks = () if given.webhooks is None else load_webhooks(given.webhooks)
         self._leads: Callable[[], bool] = lambda: False
+        self._sender: WebhookSender | None = None
+
+    def webhooks(self) -> Sequence[tuple[str, float]]:
+        """How long each host of a webhook has not accepted a change."""
+        return () if self._sender is None else self._sender.waiting()
 
     def start(
         self,
@@ -185,10 +192,10 @@ class _Publishers:
         if self.retests is not None:
             running.append(group.create_task(self.retests.run(url, user, secret)))
         if self._hooks:
-            sender = WebhookSender(
+            self._sender = WebhookSender(
                 self._database, self._hooks, names, public_url, wall_clock, self._leads
             )
-            running.append(group.create_task(sender.run()))
+            running.append(group.create_task(self._sender.run()))
         return running
 
     def detector(
@@ -305,6 +312,7 @@ async def everything(
                 cache_seconds=CACHE_SECONDS / policy.pace,
                 retests_requested=None if retests is None else retests.counts,
                 backlog=lambda: detector.backlog,
+                webhooks=publishers.webhooks,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.

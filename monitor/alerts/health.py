@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from monitor.alerts import promql
 from monitor.alerts.alert import Alert, duration
+from monitor.collector.message_queue import MAX_BYTES, MAX_MESSAGES
 from monitor.detection.policy import Policy
 from monitor.metrics import families, process
 
@@ -23,6 +24,7 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
     hold, memory = policy.trouble_hold_seconds, duration(policy, policy.outage_memory_seconds)
     received, concluded = families.LAST_RECEIVED.name, families.LAST_CONCLUDED.name
     late = policy.ms(policy.silent_seconds) / 1000
+    long, backlog = duration(policy, policy.quiet_seconds), families.BACKLOG_SECONDS.name
     return (
         Alert(
             name="ReachwatchDown",
@@ -69,14 +71,30 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
         Alert(
             name="CollectorLeavesBatches",
             expr=f"sum by (instance, reason) (increase({process.UNACKNOWLEDGED.name}"
-            f"[{promql.window(policy)}])) > 0",
+            f'{{reason!="dropped"}}[{promql.window(policy)}])) > 0',
             severity="ticket",
             seconds=hold,
             summary="The collector {{ $labels.instance }} leaves batches to probes: "
             "{{ $labels.reason }}",
             description="Batches were not acknowledged, so nothing is lost; but a probe sends too "
-            "much or is newer than the monitor, or the store is too slow.",
+            "much or is newer than the monitor.",
             first="Find the probe's id in the collector's log; the runbook explains each reason.",
+        ),
+        Alert(
+            name="CollectorOverloaded",
+            # When a fleet sends again what it kept in an outage, this is so for some minutes.
+            expr=f"max by (instance) ({process.QUEUE_MESSAGES.name}) > {MAX_MESSAGES // 2} or "
+            f"max by (instance) ({process.QUEUE_BYTES.name}) > {MAX_BYTES // 2} or "
+            f"sum by (instance) (increase({process.UNACKNOWLEDGED.name}"
+            f'{{reason="dropped"}}[{promql.window(policy)}])) > 0',
+            severity="ticket",
+            seconds=policy.quiet_seconds,
+            summary="The collector {{ $labels.instance }} does not keep up with its probes",
+            description="For an hour its queue has been half full, or batches were left to probes "
+            "because there was no room for them. Nothing is lost: probes send them again; but "
+            "measurements are stored late.",
+            first="Compare reachwatch_ingest_lag_seconds with the load of store and machine; the "
+            "log names a probe that sends too much.",
         ),
         Alert(
             name="DetectorWithoutLeader",
@@ -115,6 +133,43 @@ def _monitor(policy: Policy) -> Sequence[Alert]:
             "while this lasts.",
             first="Check that a `reachwatch detect` runs and leads; start one if not.",
             link="/status",
+        ),
+        Alert(
+            name="DetectorBacklog",
+            # A history that is worked off, after an upgrade or an outage, becomes younger.
+            expr=f"min by (instance) (min_over_time({backlog}[{long}])) "
+            f"> {policy.ms(policy.quiet_seconds) / 1000:g} "
+            f"and max by (instance) (delta({backlog}[{long}])) > 0",
+            severity="ticket",
+            seconds=hold,
+            summary="The backlog of the detector {{ $labels.instance }} does not become smaller",
+            description="Rounds that ended more than an hour ago are not judged, or not judged "
+            "again with the measurements that came late, and the oldest becomes older.",
+            first="Look at the detector's log and its CPU load; divide the services among several "
+            "with `reachwatch detect --shard`.",
+            link="/status",
+        ),
+        Alert(
+            name="DetectorDamagedBatches",
+            expr=f"max by (instance) ({families.DAMAGED_BATCHES.name}) > 0",
+            severity="ticket",
+            summary="{{ $value }} stored batches cannot be read",
+            description="The detector {{ $labels.instance }} found stored batches that cannot be "
+            "unpacked, and judges without their measurements: a disk or a file is damaged.",
+            first="Check the disk and the database now, before more is lost; the detector's log "
+            "names the batches.",
+        ),
+        Alert(
+            name="WebhookFailing",
+            # The process may have been started again since.
+            expr=f"max by (host) (max_over_time({families.WEBHOOK_WAITING.name}"
+            f"[{promql.window(policy)}])) > {late:g}",
+            severity="ticket",
+            seconds=hold,
+            summary="The webhook at {{ $labels.host }} does not accept changes",
+            description="A change of an event has not been accepted for more than 15 minutes. It "
+            "is sent again for a day, and then left out.",
+            first="The detector's log says what the receiver answers; tell who runs it.",
         ),
         Alert(
             name="DeadMansSwitch",

@@ -131,6 +131,16 @@ class WebhookSender:
         self._database, self._hooks, self._names = database, hooks, names
         self._public_url, self._clock, self._leads = public_url, clock, leads
         self._retry_seconds = retry_seconds
+        self._since: dict[Webhook, int] = {}
+        """When the first attempt began to deliver what is not accepted yet."""
+
+    def waiting(self) -> Sequence[tuple[str, float]]:
+        """For each host, how many seconds ago the oldest change was first sent that a webhook there
+        has not accepted; 0 when all have."""
+        now, hosts = self._clock(), {hook.host: 0.0 for hook in self._hooks}
+        for hook, since in self._since.items():
+            hosts[hook.host] = max(hosts[hook.host], (now - since) / 1000)
+        return sorted(hosts.items())
 
     async def run(self) -> None:
         """Send until cancelled, to each webhook by itself: a slow one delays no other."""
@@ -161,7 +171,9 @@ class WebhookSender:
                         continue
                     for change in reversed(rows):
                         if change.followed:
+                            self._since[hook] = self._clock()
                             await self._deliver(session, hook, change)
+                            del self._since[hook]
                         await store.set_cursor(hook.cursor, change.number + 1)
                     if rows:
                         continue

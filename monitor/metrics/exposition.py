@@ -58,6 +58,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Targets of requested retests; None in a process without detector."""
     backlog: Backlog | None = None
     """How far the detector is behind; None in a process without detector."""
+    webhooks: Sequence[tuple[str, float]] = ()
+    """(host, seconds) as `monitor.detector.webhooks.WebhookSender.waiting`."""
     last_concluded: int | None = None
     """The newest judged round."""
 
@@ -135,6 +137,7 @@ def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     asked = [] if snapshot.retests is None else [((), float(snapshot.retests))]
     yield family(families.RETESTS, asked)
     yield from backlog_families(snapshot.backlog)
+    yield webhook_family(snapshot.webhooks)
     yield family(families.LAST_RECEIVED, _timestamp(snapshot.last_received))
     yield family(families.LAST_CONCLUDED, _timestamp(snapshot.last_concluded))
     yield family(families.BUILD, [((monitor.__version__, platform.python_version()), 1)])
@@ -210,6 +213,11 @@ def backlog_families(backlog: Backlog | None) -> Iterable[Metric]:
         (families.DAMAGED_BATCHES, backlog and backlog.damaged_batches),
     ):
         yield family(one, [] if backlog is None else [((), float(value or 0))])
+
+
+def webhook_family(waiting: Iterable[tuple[str, float]]) -> Metric:
+    """How long webhooks wait, by host."""
+    return family(families.WEBHOOK_WAITING, [((host,), seconds) for host, seconds in waiting])
 
 
 def _timestamp(at: int | None) -> list[tuple[tuple[str, ...], float]]:

@@ -152,6 +152,12 @@ DAMAGED_BATCHES = MetricFamily(
     "counter",
     "Stored batches that the detector could not unpack and left out.",
 )
+WEBHOOK_WAITING = MetricFamily(
+    "reachwatch_webhook_waiting_seconds",
+    "gauge",
+    "How long the receivers at a host have not accepted a change; 0 when they have all.",
+    ("host",),
+)
 BUILD = MetricFamily(
     "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
 )
@@ -181,6 +187,7 @@ ALL: tuple[MetricFamily, ...] = (
     BACKLOG_MEASUREMENTS,
     BACKLOG_SECONDS,
     DAMAGED_BATCHES,
+    WEBHOOK_WAITING,
     BUILD,
 )
 TRANSITIONS = ("opened", "confirmed", "closed", "retracted")

@@ -16,7 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
 from monitor.collector.counters import Counters
-from monitor.metrics.exposition import FamilyCollector, backlog_families, family, histogram
+from monitor.metrics.exposition import (
+    FamilyCollector,
+    backlog_families,
+    family,
+    histogram,
+    webhook_family,
+)
 from monitor.metrics.families import (
     DETECTION_LAG,
     INGEST_LAG,
@@ -113,10 +119,17 @@ def collector_families(counters: Counters) -> Iterable[Metric]:
 
 
 def detector_families(
-    leads: bool, shard: str, lag: Histogram, retests: int | None, backlog: Backlog
+    leads: bool,
+    shard: str,
+    lag: Histogram,
+    retests: int | None,
+    backlog: Backlog,
+    webhooks: Iterable[tuple[str, float]] = (),
 ) -> Iterable[Metric]:
-    """The metrics of a detector; `retests` is None when it asks for none."""
+    """The metrics of a detector; `retests` is None when it asks for none. `webhooks` as in
+    `Snapshot`."""
     yield from backlog_families(backlog)
+    yield webhook_family(webhooks)
     yield family(LEADER, [((shard,), float(leads))])
     yield family(RETESTS, [] if retests is None else [((), retests)])
     yield histogram(DETECTION_LAG, lag)

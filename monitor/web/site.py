@@ -47,6 +47,8 @@ class Site:
     a process without detector."""
     backlog: Callable[[], Backlog] | None = None
     """How far the detector of this process is behind; None where there is none."""
+    webhooks: Callable[[], Sequence[tuple[str, float]]] = tuple
+    """(host, seconds) for each receiver of changes: how long it has not accepted one."""
     explanations: ExplanationCache | None = None
     """Explanations of events; None where events cannot be folded again."""
     cache_seconds: float = 0.0

@@ -91,6 +91,7 @@ async def snapshot(site: Site) -> Snapshot:
         reasons=REASONS,
         retests=None if site.retests_requested is None else site.retests_requested()[0],
         backlog=None if site.backlog is None else site.backlog(),
+        webhooks=site.webhooks(),
         last_received=last,
         last_concluded=concluded,
     )

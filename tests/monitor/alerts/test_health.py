@@ -177,6 +177,89 @@ def test_a_part_without_a_leader_is_reported_and_a_standby_is_not(tmp_path: Path
     )
 
 
+BACKLOG = 'reachwatch_detector_backlog_seconds{instance="d"}'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        pytest.param("0x20 4000+30x400", [{"instance": "d"}], id="older and older"),
+        pytest.param("0x20 90000-100x400", [], id="worked off after an outage of a day"),
+        pytest.param("0x20 90000x60 0x10 90000x60 0x200", [], id="late ones, now and then"),
+        pytest.param("0+30x60 300+0x400", [], id="of one round"),
+        pytest.param("90000-100x100 _x10 80000-100x400", [], id="a restart in between"),
+    ],
+)
+def test_a_backlog_is_reported_when_it_does_not_become_smaller(
+    tmp_path: Path, seconds: str, expected: list[dict[str, str]]
+) -> None:
+    at = (15, 60, 100, 150) if not expected else (150,)
+    firing(tmp_path, up() | {BACKLOG: seconds}, {m: {"DetectorBacklog": expected} for m in at})
+
+
+def test_a_damaged_batch_is_reported_also_when_it_is_found_at_once(tmp_path: Path) -> None:
+    one = 'reachwatch_detector_damaged_batches_total{instance="a"}'
+    other = 'reachwatch_detector_damaged_batches_total{instance="b"}'
+    series = up() | {one: steps((0, 0), (30, 2), (90, 0)), other: "_x20 1x400"}
+    at_once = [{"instance": "b"}]
+    firing(
+        tmp_path,
+        series,
+        {
+            5: {"DetectorDamagedBatches": []},
+            20: {"DetectorDamagedBatches": at_once},
+            100: {"DetectorDamagedBatches": at_once},
+        },
+    )
+    firing(tmp_path, up() | {one: "0x700"}, {60: {"DetectorDamagedBatches": []}})
+
+
+QUEUE = 'reachwatch_collector_queue_messages{instance="c"}'
+DROPPED = 'reachwatch_collector_unacknowledged_batches_total{instance="c",reason="dropped"}'
+
+
+@pytest.mark.parametrize(
+    ("queue", "dropped", "expected"),
+    [
+        pytest.param("0x20 9000x400", "0x420", [{"instance": "c"}], id="full"),
+        pytest.param("0x420", "0x20 0+3x400", [{"instance": "c"}], id="drops"),
+        pytest.param("0x20 9000x40 3x400", "0x20 0+90x40 3600x400", [], id="a fleet drains"),
+        pytest.param("12x420", "0x420", [], id="always a few"),
+        pytest.param("0x20 9000x10 0x400", "40x20 stale 0x400", [], id="a restart"),
+    ],
+)
+def test_an_overloaded_collector_is_reported_when_it_lasts(
+    tmp_path: Path, queue: str, dropped: str, expected: list[dict[str, str]]
+) -> None:
+    firing(
+        tmp_path,
+        up() | {QUEUE: queue, DROPPED: dropped},
+        {
+            30: {"CollectorOverloaded": [], "CollectorLeavesBatches": []},
+            60: {"CollectorOverloaded": []},
+            110: {"CollectorOverloaded": expected, "CollectorLeavesBatches": []},
+        },
+    )
+
+
+def test_a_webhook_that_fails_is_reported_over_a_restart(tmp_path: Path) -> None:
+    waiting = 'reachwatch_webhook_waiting_seconds{instance="a",host="newsroom.example"}'
+    firing(
+        tmp_path,
+        # Fails from minute 10, the detector is started again at 50, it is accepted at 90.
+        up() | {waiting: "0x19 0+30x79 0+30x79 0x400"},
+        {
+            20: {"WebhookFailing": []},
+            40: {"WebhookFailing": [{"host": "newsroom.example"}]},
+            55: {"WebhookFailing": [{"host": "newsroom.example"}]},
+            80: {"WebhookFailing": [{"host": "newsroom.example"}]},
+            120: {"WebhookFailing": []},
+        },
+    )
+    short = up() | {waiting: "0x19 0+30x20 0x400"}
+    firing(tmp_path, short, {m: {"WebhookFailing": []} for m in (15, 21, 30)})
+
+
 def test_the_dead_mans_switch_always_fires(tmp_path: Path) -> None:
     firing(tmp_path, {"x": "1"}, {0: {"DeadMansSwitch": [{}]}, 90: {"DeadMansSwitch": [{}]}})
 

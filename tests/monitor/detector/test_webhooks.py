@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -77,13 +77,16 @@ async def receiving(answers: Sequence[int] = ()) -> AsyncIterator[Receiver]:
 
 
 @contextlib.asynccontextmanager
-async def sending(site: Site, *hooks: Webhook, leads: bool = True) -> AsyncIterator[None]:
+async def sending(
+    site: Site, *hooks: Webhook, leads: bool = True, clock: Callable[[], int] | None = None
+) -> AsyncIterator[WebhookSender]:
+    clock = clock or site.clock
     sender = WebhookSender(
-        site.database, hooks, site.service_names, PUBLIC, site.clock, lambda: leads, (0.01, 0.05)
+        site.database, hooks, site.service_names, PUBLIC, clock, lambda: leads, (0.01, 0.05)
     )
     task = asyncio.create_task(sender.run())
     try:
-        yield
+        yield sender
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -133,6 +136,25 @@ async def test_changes_are_signed_and_those_of_one_vantage_are_not_sent(site: Si
     assert json.loads(receiver.got[0][1])["headline"].startswith("WeChat is blocked in one network")
     assert json.loads(receiver.got[2][1])["headline"].startswith("Correction: Telegram")
     assert receiver.got[0][0]["Reachwatch-Delivery"] == f"{world.CONFIRMED}-confirmed"
+
+
+async def test_says_how_long_a_receiver_has_not_accepted(site: Site) -> None:
+    now = world.NOW
+    async with receiving() as receiver, receiving() as other:
+        hooks = [Webhook(url=each.url, secret=SECRET) for each in (receiver, other)]
+        async with sending(site, *hooks, clock=lambda: now) as sender:
+            for hook in hooks:
+                await known(site, hook)
+            assert sender.waiting() == [("127.0.0.1", 0.0)]
+            receiver.answers = [500] * 10_000
+            await publish(site, (world.CONFIRMED, "closed"))
+            await receiver.wait(1)
+            await known(site, hooks[1])
+            now += 90_000
+            assert sender.waiting() == [("127.0.0.1", 90.0)]
+            receiver.answers.clear()
+            await known(site, hooks[0])
+            assert sender.waiting() == [("127.0.0.1", 0.0)]
 
 
 async def test_a_refused_change_comes_again_before_the_next(site: Site) -> None:

@@ -79,9 +79,13 @@ async def test_a_collector() -> None:
 
 
 async def test_a_detector_with_and_without_retests() -> None:
-    found = list(process.detector_families(True, "2/3", Histogram(), 5, Backlog(70, 12.5, 2)))
+    hooks = [("newsroom.example", 90.0)]
+    backlog = Backlog(70, 12.5, 2)
+    found = list(process.detector_families(True, "2/3", Histogram(), 5, backlog, hooks))
     (seconds,) = (each for each in found if each.name == families.BACKLOG_SECONDS.name)
     assert [sample.value for sample in seconds.samples] == [12.5]
+    (waiting,) = (each for each in found if each.name == families.WEBHOOK_WAITING.name)
+    assert [(s.labels, s.value) for s in waiting.samples] == [({"host": "newsroom.example"}, 90)]
     got, ready, _ = await scraped(found)
     assert ready == 200
     name = "reachwatch_detector_"
