@@ -136,7 +136,7 @@ class LayerFinding(msgspec.Struct, frozen=True, kw_only=True):
     under blocking than under a natural failure. 0 where `blocked` is false."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The judgement of one measurement, with its liveness and its control."""
 
     target: str

@@ -45,16 +45,21 @@ _AS_POSTGRES = (
 class PostgreSQL:
     """One server process over one directory; it can be killed and started again."""
 
-    def __init__(self, *, durable: bool = False) -> None:
-        """`durable`: commits wait for the disk, as in production."""
+    def __init__(self, *, durable: bool = False, directory: Path | None = None) -> None:
+        """`durable`: commits wait for the disk, as in production. `directory`: what is there is
+        served again; without one it is a temporary one."""
         self._durable = durable
         self.programs = _programs()
-        self.directory = Path(tempfile.mkdtemp(prefix="reach-pg-"))
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="reach-pg-"))
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
         if _AS_POSTGRES:
             shutil.chown(self.directory, "postgres", "postgres")
+        if (self.directory / "data").exists():
+            return
         self._run(
             "initdb", "-D", "data", "-U", "postgres", "--no-sync", "-E", "UTF8", "-A", "trust"
         )
@@ -127,6 +132,10 @@ class PostgreSQL:
         self._run(
             "createdb", "-h", str(self.directory), "-p", str(self.port), "-U", "postgres", name
         )
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database that is there."""
         return f"postgresql+asyncpg://postgres@127.0.0.1:{self.port}/{name}"
 
     def column(self, url: str, query: str) -> list[str]:

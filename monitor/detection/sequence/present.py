@@ -3,6 +3,8 @@
 
 For pages and gauges only: it has no memory and no threshold except the majority, so it changes more
 often than the detector. Only events call a service blocked.
+
+The structs are `gc=False`: a large fleet has hundreds of thousands, never part of a cycle.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ _ORDER = (
 """Which state is named on a tie: the more important one."""
 
 
-class LatestVerdict(msgspec.Struct, frozen=True):
+class LatestVerdict(msgspec.Struct, frozen=True, gc=False):
     """One vantage's newest verdict."""
 
     target: str
@@ -39,7 +41,7 @@ class LatestVerdict(msgspec.Struct, frozen=True):
     verdict: Verdict
 
 
-class PresentState(msgspec.Struct, frozen=True, kw_only=True):
+class PresentState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The present state of a target in a network."""
 
     target: str

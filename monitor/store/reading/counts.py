@@ -28,7 +28,7 @@ from monitor.store.verdicts import read_newest
 HOUR_MS = 3_600_000
 
 
-class TimelineCell(msgspec.Struct, frozen=True, kw_only=True):
+class TimelineCell(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One entry of a timeline: verdicts of one hour that say the same."""
 
     hour: int
@@ -50,7 +50,7 @@ class TimelineCell(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join((*words, self.layer or "", self.technique or ""))
 
 
-class StateCount(msgspec.Struct, frozen=True):
+class StateCount(msgspec.Struct, frozen=True, gc=False):
     """Verdicts of one state on one target in one network that began in one time slot."""
 
     begin: int
@@ -96,14 +96,19 @@ async def timeline(
         .where(*wanted)
     )
     # Grouping everything for the first hundred entries costs seconds: only as many hours are
-    # grouped as have enough rows, more when their rows make too few entries.
-    rows: Sequence[Any] = ()
+    # grouped as have enough rows, more when their rows make too few entries. The last of these
+    # hours may have many more rows than are wanted: it is read by target.
+    rows: list[Any] = []
     count = 2 * limit
     while True:
         hours = sa.select(c.hour).where(*wanted).order_by(c.hour).offset(count).limit(1)
         last = await connection.scalar(hours)
-        part = query if last is None else query.where(c.hour <= last)
-        rows = (await connection.execute(part.limit(limit))).all()
+        part = query if last is None else query.where(c.hour < last)
+        rows = list((await connection.execute(part.limit(limit))).all())
+        if last is not None and len(rows) < limit:
+            first = after[1].partition(" ")[0] if after is not None and after[0] == last else ""
+            hour = query.where(c.hour == last)
+            rows += await _hour(connection, hour, chosen, first, limit - len(rows))
         if last is None or len(rows) == limit:
             break
         count *= 4
@@ -122,6 +127,27 @@ async def timeline(
         )
         for hour, target, country, asn, state, layer, technique, n, vantages, hours in rows
     ]
+
+
+async def _hour(
+    connection: ReadTransaction, query: sa.Select[Any], chosen: Filter, first: str, limit: int
+) -> list[Any]:
+    """The first rows of a query of `timeline` of one hour, whose order begins with the target;
+    from the target `first` on."""
+    ids = where_equal(
+        sa.select(t.target.c.id),
+        (t.target.c.service, chosen.service),
+        (t.target.c.id, chosen.target),
+    )
+    targets = sorted(id for id in (await connection.execute(ids)).scalars() if id >= first)
+    rows: list[Any] = []
+    count = 1
+    while targets and len(rows) < limit:
+        some, targets = targets[:count], targets[count:]
+        part = query.where(t.cell.c.target.in_(some)).limit(limit - len(rows))
+        rows += (await connection.execute(part)).all()
+        count *= 4
+    return rows
 
 
 def _chosen_cells(chosen: Filter) -> list[sa.ColumnElement[bool]]:
@@ -243,7 +269,7 @@ async def count_series(
     return found
 
 
-class ServiceHour(msgspec.Struct, frozen=True):
+class ServiceHour(msgspec.Struct, frozen=True, gc=False):
     """One hour of a service in a network, or in a whole country."""
 
     service: str

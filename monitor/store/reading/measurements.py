@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from heapq import nlargest
+from itertools import islice
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -175,13 +176,15 @@ class _List:
                     here = []
                     if self.is_full:
                         return
-                here += [
+                # In order of arrival: only the newest can be among those that are wanted.
+                entries = (
                     (round, arrival, said)
-                    for arrival, vantage, said in judged.entries()
+                    for arrival, vantage, said in judged.newest_first()
                     if (self.vantages is None or vantage in self.vantages)
                     and self.target in (None, said.target)
                     and (self.after is None or (round, arrival) < self.after)
-                ]
+                )
+                here += islice(entries, self.limit - len(self.found))
         self._add(here)
 
     def _add(self, here: list[tuple[int, int, Verdict]]) -> None:

@@ -39,7 +39,21 @@ async def list_vantages(connection: ReadTransaction) -> Sequence[VantageRow]:
     p = t.probe.c
     columns = [p[name] for name in VantageRow.__struct_fields__]
     query = sa.select(*columns).order_by(p.country, p.asn, p.id)
-    return [VantageRow(**row._mapping) for row in await connection.execute(query)]
+    return [
+        VantageRow(
+            id=id,
+            owner=owner,
+            role=role,
+            country=country,
+            asn=asn,
+            enrolled=enrolled,
+            revoked=revoked,
+            last_seen=last_seen,
+        )
+        for id, owner, role, country, asn, enrolled, revoked, last_seen in await connection.execute(
+            query
+        )
+    ]
 
 
 BATCH_SPAN_MS = 6 * 3_600_000

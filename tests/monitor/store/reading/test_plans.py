@@ -34,6 +34,7 @@ READS: dict[str, Read] = {
     "a verdict": lambda c: measurements.get_verdict(c, "0" * 32),
     "what a probe measured": lambda c: measurements.list_measurements_of_probe(c, PROBE, NOON),
     "the timeline": lambda c: counts.timeline(c),
+    "the timeline of an hour": lambda c: counts.timeline(c, Filter(until=NOON)),
     "a service's timeline": lambda c: counts.timeline(c, Filter(service="wechat")),
     "a strip of days": lambda c: counts.count_states(c, WECHAT, NOON, NOON + 99 * HOUR, HOUR),
     "a strip of minutes": lambda c: counts.count_states(c, WECHAT, NOON, NOON + HOUR, 60_000),
@@ -69,12 +70,12 @@ READS: dict[str, Read] = {
 }
 
 
-def _cell(hour: int) -> dict[str, object]:
+def _cell(hour: int, asn: int = 64501) -> dict[str, object]:
     return {
         "hour": NOON + hour * HOUR,
         "target": WECHAT[0],
         "country": "RU",
-        "asn": 64501,
+        "asn": asn,
         "state": "ok",
         "rule": "tls.ok",
         "n": 1,
@@ -97,6 +98,8 @@ async def test_no_large_table_is_read_to_its_end(store: Database, name: str) -> 
     asked: list[tuple[str, Any]] = []
     async with writing(store.engines) as connection:  # more hours than one page of a timeline
         await connection.execute(sa.insert(cell), [_cell(hour) for hour in range(300)])
+        if name == "the timeline of an hour":  # with more rows than a page
+            await connection.execute(sa.insert(cell), [_cell(-1, 64501 + n) for n in range(250)])
     async with store.reading() as connection:
         dialect = connection.dialect.name
         if dialect == "postgresql":
