@@ -6,13 +6,16 @@ an event keeps its evidence. From the first moment on, measurements of the days 
 stored any more, so that what a probe sends again is not stored twice.
 
 PostgreSQL drops the partitions of a day. SQLite deletes rows that are neighbours in every index,
-and then moves pages from the end of the file into the gap, so that the file shrinks.
+and then moves pages from the end of the file into the gap, so that the file shrinks. Nobody can
+write meanwhile, so it does so in transactions of some 50 ms, and rests as long after each.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -36,13 +39,18 @@ from monitor.store.tables import (
     verdict,
 )
 
-MEASUREMENTS = 80_000
-"""How many are deleted in one transaction, by whole batches: ids of a day are in random order, so
-that each transaction writes most pages of their index, however many it deletes."""
-ROWS = 5_000
-"""How many are deleted in one transaction: some 100 ms, so that collectors hardly wait."""
-PAGES = 2_000
-"""Pages of SQLite given back at once, for the same reason."""
+HOLD_SECONDS = 0.05
+"""How long a transaction should take, so that collectors hardly wait."""
+MEASUREMENTS = 16_000
+"""How many the first transaction deletes, by whole batches. Ids of a day are in random order, so
+that each transaction writes most pages of their index, however many it deletes: few large ones
+would take half the processor time in all."""
+ROWS = 2_500
+"""The same of measurements in batches of a later day, which are looked for one by one."""
+PAGES = 300
+"""The same of pages of SQLite that are given back."""
+FRAMES = 1_000
+"""The same of rows of `verdict`."""
 TRIES = 15
 PAUSE_SECONDS = 3.0
 """How often a day is tried on PostgreSQL, and how far apart: a reader of the table may hold it for
@@ -74,6 +82,31 @@ class Pruned(msgspec.Struct, frozen=True):
 
 
 def _nothing(_day: int) -> None: ...
+
+
+class _Slices:
+    """Transactions of a size at which each takes some HOLD_SECONDS: at least a quarter and at most
+    five times of what is first tried."""
+
+    def __init__(self, first: int) -> None:
+        self.size = first
+        self._least, self._most = max(1, first // 4), 5 * first
+
+    async def rest(self, sqlite: bool, took: float) -> None:
+        """After a transaction that took so many seconds: choose the next one's size, and let others
+        write. Who waits for SQLite's lock asks for it from time to time."""
+        wanted = int(self.size * min(2.0, max(0.5, HOLD_SECONDS / max(took, 1e-6))))
+        self.size = min(self._most, max(self._least, wanted))
+        if sqlite:
+            await asyncio.sleep(took)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, engines: Engines) -> AsyncIterator[AsyncConnection]:
+        """One transaction that writes, and the rest after it."""
+        async with writing(engines) as connection:
+            began = time.perf_counter()
+            yield connection
+        await self.rest(engines.sqlite, time.perf_counter() - began)
 
 
 async def prune(
@@ -130,22 +163,26 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
     )
     async with reading(engines) as connection:
         batches = [(first, last) for first, last in await connection.execute(query)]
-    for some in _parts(batches):
-        async with writing(engines) as connection:
+    slices = _Slices(MEASUREMENTS)
+    for some in _parts(batches, slices):
+        async with slices.transaction(engines) as connection:
             await _drop_batches(connection, some, end, await witnesses.now(connection))
         if engines.sqlite:
             # At once, so that the file shrinks while the day goes.
             await _give_back(engines)
-    while True:
-        async with writing(engines) as connection:
-            if not await _drop_rows(connection, begin, end, await witnesses.now(connection)):
-                break
+    slices, left = _Slices(ROWS), 1
+    while left:
+        async with slices.transaction(engines) as connection:
+            kept = await witnesses.now(connection)
+            left = await _drop_rows(connection, begin, end, kept, slices.size)
+    slices, left = _Slices(FRAMES), 1
+    while left:
+        async with slices.transaction(engines) as connection:
+            left = await _drop_verdicts(connection, begin, end, slices.size)
     async with writing(engines) as connection:
-        await _drop_verdicts(connection, begin, end)
         mine = _of_rounds(begin, end)
-        left = await connection.scalar(
-            sa.select(sa.func.count()).select_from(measurement).where(*mine)
-        )
+        count = sa.select(sa.func.count()).select_from(measurement).where(*mine)
+        left = int(await connection.scalar(count) or 0)
         is_day = stored_day.c.day == day
         there = await connection.scalar(sa.select(stored_day.c.measurements).where(is_day))
         await connection.execute(
@@ -153,15 +190,16 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
             if left
             else sa.delete(stored_day).where(is_day)
         )
-    return int(there or 0) - int(left or 0), int(left or 0)
+    return int(there or 0) - left, left
 
 
-def _parts(batches: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """Batches (first and last arrival number) of at most MEASUREMENTS together, or one."""
+def _parts(batches: Iterable[tuple[int, int]], slices: _Slices) -> Iterator[list[tuple[int, int]]]:
+    """Batches (first and last arrival number) of at most `slices.size` measurements together, or
+    one."""
     part: list[tuple[int, int]] = []
     count = 0
     for first, last in batches:
-        if part and count + last - first >= MEASUREMENTS:
+        if part and count + last - first >= slices.size:
             yield part
             part, count = [], 0
         part.append((first, last))
@@ -205,10 +243,12 @@ async def _drop_batches(
         )
 
 
-async def _drop_rows(connection: AsyncConnection, begin: int, end: int, kept: Sequence[int]) -> int:
+async def _drop_rows(
+    connection: AsyncConnection, begin: int, end: int, kept: Sequence[int], most: int
+) -> int:
     """Delete some measurements that are left, except some: those in batches of a later day. Returns
     how many."""
-    query = sa.select(measurement.c.arrival).where(*_of_rounds(begin, end)).limit(ROWS + len(kept))
+    query = sa.select(measurement.c.arrival).where(*_of_rounds(begin, end)).limit(most + len(kept))
     left = set((await connection.execute(query)).scalars()).difference(kept)
     for some in statements.chunks(sorted(left)):
         await connection.execute(
@@ -283,16 +323,18 @@ class _Witnesses:
         return self._found
 
 
-async def _drop_verdicts(connection: AsyncConnection, begin: int, end: int) -> None:
-    """Delete the verdicts of some rounds, but those of rounds of which a measurement was kept."""
+async def _drop_verdicts(connection: AsyncConnection, begin: int, end: int, most: int) -> int:
+    """Delete verdicts of some rounds, but those of rounds of which a measurement was kept. Returns
+    how many."""
     kept = sa.select(target.c.service, measurement.c.round).where(
         target.c.number == measurement.c.target, *_of_rounds(begin, end)
     )
     v = verdict.c
     key = sa.tuple_(v.service, v.round)
-    await connection.execute(
-        sa.delete(verdict).where(v.round >= begin, v.round < end, key.not_in(kept))
-    )
+    mine = (v.round >= begin, v.round < end, key.not_in(kept))
+    some = sa.select(v.service, v.round).where(*mine).limit(most)
+    deleted = await connection.execute(sa.delete(verdict).where(key.in_(some)))
+    return deleted.rowcount
 
 
 async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = False) -> int:
@@ -314,9 +356,11 @@ async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = 
                 return await pragma("PRAGMA freelist_count") * await pragma("PRAGMA page_size")
             await pragma("PRAGMA auto_vacuum=INCREMENTAL")
             await pragma("VACUUM")
-        left, before = await pragma("PRAGMA freelist_count"), 0
+        left, before, slices = await pragma("PRAGMA freelist_count"), 0, _Slices(PAGES)
         while left and left != before:
-            await pragma(f"PRAGMA incremental_vacuum({PAGES})")
+            began = time.perf_counter()
+            await pragma(f"PRAGMA incremental_vacuum({slices.size})")
+            await slices.rest(True, time.perf_counter() - began)
             before, left = left, await pragma("PRAGMA freelist_count")
         if at_end:
             await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
