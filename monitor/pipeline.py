@@ -43,11 +43,20 @@ from monitor.listener import Network
 from monitor.local.probe import LocalMonitor, local_probe
 from monitor.metrics import process
 from monitor.metrics.lags import Histogram, Lags
-from monitor.paths import PUBLIC_URL, data_directory, database_url, ensure_secret, read_secret
+from monitor.paths import (
+    ARCHIVE,
+    DEFAULT_DATA,
+    PUBLIC_URL,
+    data_directory,
+    database_url,
+    ensure_secret,
+    read_secret,
+)
 from monitor.store.database import Database, StoreRefusedError, open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
+from monitor.web.day_files import DayFiles
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
@@ -241,6 +250,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             geo=_geo(given),
             explanations=explanations,
             cache_seconds=CACHE_SECONDS / policy.pace,
+            day_files=_day_files(given, database),
         )
         async with (
             website(site, given.http, given.proxy),
@@ -255,6 +265,14 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
             explaining.cancel()
+
+
+def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None:
+    """Files by day, in the data directory; None for a server that has none."""
+    data: Path | None = given.data or (None if given.database else DEFAULT_DATA)
+    if data is None:
+        return None
+    return DayFiles(database, data / "downloads", data / ARCHIVE, wall_clock)
 
 
 def _geo(given: argparse.Namespace) -> GeoTable | None:
@@ -313,6 +331,7 @@ async def everything(
                 retests_requested=None if retests is None else retests.counts,
                 backlog=lambda: detector.backlog,
                 webhooks=publishers.webhooks,
+                day_files=_day_files(given, database),
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.

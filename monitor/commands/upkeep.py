@@ -41,11 +41,11 @@ def run(given: argparse.Namespace) -> int:
             sys.stdout.write(requested_file(given))
             return 0
         case "schema":
-            from probes.wire.dictionary import dictionary
+            from monitor.interop.dictionary import document
             from probes.wire.schema import schema
 
             if given.markdown:
-                sys.stdout.write(dictionary())
+                sys.stdout.write(document())
                 return 0
 
             print(json.dumps(schema(), indent=2, sort_keys=True))

@@ -19,7 +19,7 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from monitor.store.reading.days import (
 )
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Filter, StoredRound
-from monitor.web.api.forms import verdict_form
+from monitor.web.api.forms import LICENCE_URL, verdict_form
 from probes.wire.measurement import Role
 
 MANIFEST = "manifest.json"
@@ -55,7 +55,8 @@ _TEXTS = ("id", "probe", "owner", "role", "source", "target", "service", "countr
 _TIMES = ("received", "round", "started")
 _NUMBERS = ("arrival", "enrolled", "asn", "interval_ms")
 _SAID = ("state", "layer", "technique", "rule", "verdict")
-_COLUMNS = (*_TIMES, *_TEXTS, *_NUMBERS, *_SAID, "line", "raw")
+COLUMNS = (*_TIMES, *_TEXTS, *_NUMBERS, *_SAID, "line", "raw")
+"""Columns of an archived day."""
 
 
 class ArchiveError(Exception):
@@ -84,7 +85,8 @@ class Archive:
             "raw": self._pa.binary(),
         }
         self._schema = self._pa.schema(
-            [(name, kinds.get(name, self._pa.string())) for name in _COLUMNS]
+            [(name, kinds.get(name, self._pa.string())) for name in COLUMNS],
+            metadata={"licence": LICENCE_URL},
         )
 
     def days(self) -> dict[int, Mapping[str, Any]]:
@@ -148,7 +150,7 @@ class Archive:
             use_dictionary=[*_TEXTS[1:], *_SAID, "enrolled", "asn", "interval_ms"],
         ) as writer:
             if there:
-                for part in self._parts(day, list(_COLUMNS), as_tables=True):
+                for part in self._parts(day, list(COLUMNS), as_tables=True):
                     writer.write_table(part)
             async with contextlib.aclosing(stream_day(database, day)) as found:
                 async for some in found:
@@ -234,9 +236,9 @@ class Archive:
 
     def measurements(
         self, day: int, first_round: int, last_round: int
-    ) -> Iterator[Sequence[DayMeasurement]]:
+    ) -> Generator[Sequence[DayMeasurement]]:
         """Measurements of a day, of rounds first..last (both included), without their verdicts."""
-        names = [name for name in _COLUMNS if name not in _SAID]
+        names = [name for name in COLUMNS if name not in _SAID]
         for part in self._parts(day, names, wanted=(first_round, last_round)):
             rounds = part.column("round")
             chosen = [n for n, at in enumerate(rounds) if first_round <= at <= last_round]
@@ -309,7 +311,7 @@ class ArchivedFacts:
             for some in self._archive.measurements(day, first_round, last_round):
                 chosen = [one for one in some if one.role == role and one.service in services]
                 if chosen:
-                    yield list(map(_stored_line, chosen))
+                    yield list(map(stored_line, chosen))
         for first, last in _gaps(first_round, last_round, here):
             async with contextlib.aclosing(self._facts.lines(first, last, services, role)) as found:
                 async for stored in found:
@@ -366,7 +368,7 @@ async def stream_all(
         last = 2**62 if chosen.until is None else chosen.until
         for day in sorted(days):
             for some in archive.measurements(day, first, last):
-                lines = [_stored_line(one) for one in some if passes(one, chosen)]
+                lines = [stored_line(one) for one in some if passes(one, chosen)]
                 decoded = [one for line in lines if (one := read_line(line)) is not None]
                 if decoded:
                     yield decoded
@@ -377,7 +379,8 @@ async def stream_all(
             yield kept
 
 
-def _stored_line(one: DayMeasurement) -> StoredLine:
+def stored_line(one: DayMeasurement) -> StoredLine:
+    """The line of an archived measurement, as the store gives its own."""
     return StoredLine(
         arrival=one.arrival,
         line=one.line,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from monitor.interop.flat import COLUMNS, FlatRow
+from monitor.web.api.forms import LICENCE_URL
 
 ROW_GROUP = 50_000
 
@@ -19,8 +20,8 @@ class ParquetMissingError(Exception):
 class ParquetWriter:
     """Writes rows to a stream; without `close` the file is incomplete."""
 
-    def __init__(self, out: BinaryIO) -> None:
-        """Raises ParquetMissingError."""
+    def __init__(self, out: BinaryIO, row_group: int = ROW_GROUP) -> None:
+        """At most `row_group` rows are in memory. Raises ParquetMissingError."""
         try:
             arrow: Any = importlib.import_module("pyarrow")
             parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -31,14 +32,17 @@ class ParquetWriter:
         self._arrow = arrow
         # Dictionaries: most columns have few words, repeated a million times.
         kind = arrow.dictionary(arrow.int32(), arrow.string())
-        self._schema = arrow.schema([(name, kind) for name in COLUMNS])
+        self._schema = arrow.schema(
+            [(name, kind) for name in COLUMNS], metadata={"licence": LICENCE_URL}
+        )
+        self._row_group = row_group
         self._writer: Any = parquet.ParquetWriter(out, self._schema, compression="zstd")
         self._rows: list[FlatRow] = []
 
     def write(self, rows: Sequence[FlatRow]) -> None:
         """Add rows."""
         self._rows += rows
-        if len(self._rows) >= ROW_GROUP:
+        if len(self._rows) >= self._row_group:
             self._flush()
 
     def _flush(self) -> None:

@@ -16,6 +16,7 @@ from monitor.store.records import StoreUnavailableError
 from monitor.web import assets, pages
 from monitor.web.api import endpoints as api
 from monitor.web.api import openapi
+from monitor.web.api.forms import LICENCE_URL
 from monitor.web.api.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
@@ -36,6 +37,9 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+EXPORTS = ("/api/v1/", "/history.", "/picture.svg", "/feed.atom", "/method.", "/status.json")
+"""Beginnings of the addresses of exported data; each answer names its licence."""
 
 
 def make_app(site: Site) -> web.Application:
@@ -142,8 +146,9 @@ async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         reason = "There is no such page." if error.reason == "Not Found" else error.reason
         failed = await _failure(request, error.status, reason)
-        if "Allow" in error.headers:
-            failed.headers["Allow"] = error.headers["Allow"]
+        for name in ("Allow", "Retry-After"):
+            if name in error.headers:
+                failed.headers[name] = error.headers[name]
         return failed
     except (StoreUnavailableError, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
@@ -160,3 +165,5 @@ async def _failure(request: web.Request, status: int, reason: str) -> web.Stream
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.path.startswith(EXPORTS):
+        response.headers.setdefault("Link", f'<{LICENCE_URL}>; rel="license"')

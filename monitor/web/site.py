@@ -13,6 +13,7 @@ from monitor.metrics.lags import Backlog, Lags
 from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
+from monitor.web.day_files import DayFiles
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.present import PresentReader
 from probes.runtime.geo_table import GeoTable
@@ -57,6 +58,8 @@ class Site:
     """The demonstration dates enrolments back by this much, so that its probes have a vote."""
     geo: GeoTable | None = None
     """Tells the country and network of who enrols; None: they are believed."""
+    day_files: DayFiles | None = None
+    """Measurements as files by day; None where none are offered."""
     background: Background = dataclasses.field(init=False, default_factory=Background)
     """Work that no request waits for."""
     present: PresentReader = dataclasses.field(init=False)

@@ -21,6 +21,9 @@ from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
 from monitor.store.reading.vantages import VantageRow
 
+LICENCE, LICENCE_URL = "CC-BY-4.0", "https://creativecommons.org/licenses/by/4.0/"
+"""Of all exported data."""
+
 
 def rfc3339(milliseconds: int | None) -> str | None:
     """`2026-05-04T08:10:00Z`, with milliseconds only when there are some."""

@@ -11,6 +11,7 @@ from monitor.web.pages import (
     badges,
     changes,
     compare,
+    downloads,
     event,
     history,
     indexes,
@@ -63,7 +64,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/history.json", history.as_json)
     app.router.add_get("/history.csv", history.as_csv)
     app.router.add_get("/search", search.page)
-    app.router.add_get("/data", indexes.data)
+    downloads.add_routes(app.router)
     app.router.add_get("/status", status.page)
     app.router.add_get("/status.json", status.as_json)
     app.router.add_get("/method", method.page)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists: every service of the catalogue, every known country, every list of the API."""
+"""Lists: every service of the catalogue, every known country."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from monitor.detection.model import Event, Tier
-from monitor.web.api import endpoints as api
 from monitor.web.draw import worldmap
 from monitor.web.draw.matrix import country_matrix
 from monitor.web.fleet import active, fleet
@@ -109,9 +108,3 @@ def _confirmed(opened: Sequence[Event], key: Any) -> int:
 
 def _is(n: int) -> str:
     return "is" if n == 1 else "are"
-
-
-async def data(request: web.Request) -> web.Response:
-    """Render the list of lists."""
-    lists = [(name, (endpoint.__doc__ or "").strip()) for name, endpoint in api.LISTS]
-    return await render(request, "data.html", {"title": "Data", "lists": lists})

@@ -7,17 +7,15 @@ from typing import Any
 
 import pytest
 
-from monitor.interop import parquet
 from monitor.interop.flat import COLUMNS
 from monitor.interop.parquet import ParquetWriter
 
 arrow: Any = pytest.importorskip("pyarrow.parquet")
 
 
-def test_rows_come_back_whatever_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROW_GROUP", 3)
+def test_rows_come_back_whatever_the_group() -> None:
     out = io.BytesIO()
-    writer = ParquetWriter(out)
+    writer = ParquetWriter(out, 3)
     rows = [{"input": f"telegram/{n}", "probe_cc": "KE"} for n in range(8)]
     for part in (rows[:3], rows[3:7], rows[7:]):
         writer.write(part)

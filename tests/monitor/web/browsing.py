@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from monitor.detection.policy import Policy
 from monitor.web.app import make_app
+from monitor.web.day_files import DayFiles
 from tests.world import site as world
 from tests.world.browser import Tab
 from tests.world.waiting import HANG_SECONDS
@@ -32,6 +34,7 @@ PAGES = {
     "method": "/method",
     "rounds": f"/e/{world.CONFIRMED}/rounds",
     "data": "/data",
+    "dictionary": "/data/dictionary",
     "changes": "/changes",
     "live": "/live",
     "explore": "/explore",
@@ -67,7 +70,9 @@ def served(file: Path | None, folder: Path) -> Iterator[str]:
         stop = asyncio.Event()
         told["loop"], told["stop"] = asyncio.get_running_loop(), stop
         demo = {"demo": "Everything here is made up.", "policy": Policy(pace=1)}
-        async with world.opened(file, folder, **demo) as site:
+        async with world.opened(file, folder, **demo) as bare:
+            files = DayFiles(bare.database, folder / "files", folder / "archive", bare.clock)
+            site = dataclasses.replace(bare, day_files=files)
             runner = web.AppRunner(make_app(site), access_log=None)
             await runner.setup()
             listener = web.TCPSite(runner, "127.0.0.1", 0)

@@ -16,9 +16,17 @@ pytestmark = [
     pytest.mark.needs("chromium", "chromium-driver", "fonts-dejavu-core"),
 ]
 
-SHORT = {"rounds", "data", "changes", "live", "explore", "measurements"}
+SHORT = {"rounds", "changes", "live", "explore", "measurements"}
 """Pages of one section; in this world nobody can say how an event came about, round by round."""
-WITHOUT_PICTURES = {"measurement", "services", "vantages", "status", "method"} | SHORT
+WITHOUT_PICTURES = {
+    "data",
+    "dictionary",
+    "measurement",
+    "services",
+    "vantages",
+    "status",
+    "method",
+} | SHORT
 CONTRAST = """
 (() => {
   const parse = (text) => {

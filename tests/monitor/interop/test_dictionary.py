@@ -1,0 +1,82 @@
+"""Every column of the API and of the files has its line in the dictionary, and no line is left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from monitor.interop import archive, flat
+from monitor.interop.dictionary import API, FILES, TABLES, document
+from monitor.interop.ooni.writing import document as ooni_document
+from monitor.web.api.endpoints import LISTS
+from monitor.web.api.forms import COLUMNS, event_form
+from tests.monitor.store.samples import admitted
+from tests.world import site as world
+from tests.world.site import Client, client, make_file, opened
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def of(id: str) -> list[str]:
+    return list(next(table for table in TABLES if table.id == id).columns)
+
+
+def test_the_document_is_current() -> None:
+    written = (ROOT / "docs" / "data-dictionary.md").read_text(encoding="utf-8")
+    assert written == document(), "reachwatch schema --markdown > docs/data-dictionary.md"
+
+
+def test_every_csv_column_is_there() -> None:
+    assert {table.id for table in API} == set(COLUMNS) >= {name for name, _ in LISTS}
+    for table in API:
+        csv = [name for name in table.columns if not table.columns[name].startswith("JSON only")]
+        assert sorted(csv) == sorted(COLUMNS[table.id]), table.id
+
+
+def test_every_file_column_is_there() -> None:
+    assert of("archive") == list(archive.COLUMNS)
+    assert of("observations") == list(flat.COLUMNS)
+    assert of("jsonl") == list(ooni_document(admitted(1).stored))
+    assert all(meaning for table in FILES for meaning in table.columns.values())
+
+
+def test_every_event_key_is_there() -> None:
+    keys = {name.split(".")[0] for name in of("events")}
+    assert all(set(event_form(event)) == keys for event in world.events())
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_file(tmp_path_factory.mktemp("dictionary") / "world.sqlite")
+
+
+async def test_every_json_key_is_there(file: Path, tmp_path: Path) -> None:
+    async with opened(file, tmp_path) as site, client(site) as web:
+        for name, _ in LISTS:
+            await _compare(web, name, f"/api/v1/{name}?since=2027-01-01")
+        await _compare(web, "timeline_by_network", "/api/v1/timeline?by=network&service=wechat")
+
+
+async def _compare(web: Client, name: str, path: str) -> None:
+    body = await (await web.get(path)).json()
+    rows = body[name.partition("_")[0]]
+    assert rows, name
+    documented = {column.split(".")[0] for column in of(name)}
+    for row in rows:
+        if name == "services":
+            assert {"service", "name", "targets", "open_events", "states_total"} <= documented
+            assert set(row) == {"id", "name", "targets", "open_events", "states", "states_total"}
+            assert all(set(state) <= documented for state in row["states"])
+        else:
+            assert set(row) == documented, name
+
+
+async def test_the_page_shows_it(file: Path, tmp_path: Path) -> None:
+    async with opened(file, tmp_path) as site, client(site) as web:
+        answer = await web.get("/data/dictionary")
+        text = await answer.text()
+        assert answer.status == 200
+    for table in TABLES:
+        assert f'id="{table.id}"' in text
+        assert all(f"<code>{name}</code>" in text for name in table.columns)
