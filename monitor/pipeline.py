@@ -176,7 +176,15 @@ class _Publishers:
 
     def __init__(self, given: argparse.Namespace, database: Database, policy: Policy) -> None:
         self._database, self._policy = database, policy
-        self._events = EventPublisher(database, policy, wall_clock)
+        self._owns: Callable[[str], bool] = ALL.has
+        self._leads_part: Callable[[], bool] = lambda: False
+        self._events = EventPublisher(
+            database,
+            policy,
+            wall_clock,
+            leads=lambda: self._leads_part(),
+            has=lambda service: self._owns(service),
+        )
         self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
         self._hooks = () if given.webhooks is None else load_webhooks(given.webhooks)
         self._leads: Callable[[], bool] = lambda: False
@@ -227,6 +235,7 @@ class _Publishers:
         )
         # Of several parts one sends: the journal is common to all.
         self._leads = lambda: made.leads and shard.index == 1
+        self._leads_part, self._owns = lambda: made.leads, shard.has
         return made
 
 

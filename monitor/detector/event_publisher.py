@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events over MQTT: the open event of a service in a country is retained for anyone to read.
 
-After closing or retraction one final state stays for a day and is then cleared. Nothing is lost
-while the broker is unreachable: what should be retained is computed from the store at every
-connection.
+A message is sent when the state of an event changes, and not when its counts do. After closing or
+retraction one final state stays for a day and is then cleared. Nothing is lost while the broker is
+unreachable, and nothing is sent twice by a process that starts again: what should be retained is
+computed from the store, and what is retained is read from the broker.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -33,15 +36,38 @@ MAX_EVENTS = 1000
 """Events considered: the newest, and open ones of any age."""
 CLEAR_SECONDS = 60.0
 """How often expired final states are cleared, before division by the pace."""
+STANDBY_SECONDS = 1.0
+"""How often a process that does not lead looks whether it does."""
+READ_SECONDS = 30.0
+"""Time limit for reading what the broker retains."""
+STATE = (
+    *("id", "state", "tier", "extent", "technique", "targets", "asns", "control"),
+    *("inhibited_by", "source", "notes"),
+)
+"""Fields of an event whose change is published."""
+
+
+Place = tuple[str, str]
+"""(service, country)."""
 
 
 class EventPublisher:
     """Keeps the retained events of a broker equal to the store's."""
 
-    def __init__(self, database: Database, policy: Policy, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        policy: Policy,
+        clock: Callable[[], int],
+        leads: Callable[[], bool] = lambda: True,
+        has: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        """Of several processes the one that `leads` publishes, of the services that it `has`."""
         self._database, self._policy, self._clock = database, policy, clock
+        self._leads, self._has = leads, has
         self._wake = asyncio.Event()
-        self._sent: dict[tuple[str, str], bytes] = {}
+        self._sent: dict[Place, tuple[object, ...]] | None = None
+        """What is retained; None when it must be read first."""
 
     async def on_change(self, events: Sequence[Event]) -> None:
         """The detector's `on_change`: publish soon, also when it is not known what has changed."""
@@ -53,13 +79,20 @@ class EventPublisher:
         while True:
             try:
                 async with connected(url, user, secret, purpose="events") as connection:
-                    self._sent.clear()
+                    self._sent = None
                     pause = RECONNECT_SECONDS[0]
                     while True:
                         self._wake.clear()
-                        await self._publish(connection)
+                        again = max(0.5, CLEAR_SECONDS / self._policy.pace)
+                        if self._leads():
+                            if self._sent is None:
+                                self._sent = await self._held(url, user, secret)
+                            await self._publish(connection, self._sent)
+                        else:
+                            # Whoever leads publishes meanwhile.
+                            self._sent, again = None, STANDBY_SECONDS
                         try:
-                            async with asyncio.timeout(max(0.5, CLEAR_SECONDS / self._policy.pace)):
+                            async with asyncio.timeout(again):
                                 await self._wake.wait()
                         except TimeoutError:
                             pass  # time to clear expired final states
@@ -68,24 +101,61 @@ class EventPublisher:
             await asyncio.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(2 * pause, RECONNECT_SECONDS[1])
 
-    async def _publish(self, connection: BrokerConnection) -> None:
+    async def _held(self, url: str, user: str, secret: str) -> dict[Place, tuple[object, ...]]:
+        """The state of each event that the broker retains. A connection of its own, so that what is
+        published later is not heard; a message to itself follows what is retained."""
+        found: dict[Place, tuple[object, ...]] = {}
+        marker = topics.ack(f"events-{secrets.token_hex(8)}")
+        async with connected(url, user, secret, purpose="retained") as connection:
+            await connection.subscribe(topics.ALL_EVENTS)
+            await connection.subscribe(marker)
+            await connection.publish(marker, b"end")
+            try:
+                async with asyncio.timeout(READ_SECONDS):
+                    async for message in connection.messages():
+                        if message.topic == marker:
+                            break
+                        service, country = message.topic.split("/")[-2:]
+                        if message.payload and self._has(service):
+                            found[service, country] = state_of(message.payload)
+            except TimeoutError:
+                log.warning("the broker does not say which events it retains; all are sent again")
+        return found
+
+    async def _publish(
+        self, connection: BrokerConnection, sent: dict[Place, tuple[object, ...]]
+    ) -> None:
         async with self._database.reading() as reader:
             events = [
                 *await list_events(reader, published=True, limit=MAX_EVENTS),
                 *await list_events(reader, state="open", published=True, limit=MAX_EVENTS),
             ]
+        events = [event for event in events if self._has(event.service)]
         wanted = retained(events, self._clock(), self._policy.ms(KEEP_FINAL_SECONDS))
-        over = set(self._sent)
-        if not self._sent:
-            # A broker may still retain what has expired since an earlier run.
-            over = {(event.service, event.country) for event in events}
-        for place in sorted(over - wanted.keys()):
+        for place in sorted(sent.keys() - wanted.keys()):
             await connection.publish(topics.events(*place), b"", retain=True)
-            self._sent.pop(place, None)
+            del sent[place]
         for place, body in sorted(wanted.items()):
-            if self._sent.get(place) != body:
+            state = state_of(body)
+            if sent.get(place) != state:
                 await connection.publish(topics.events(*place), body, retain=True)
-                self._sent[place] = body
+                sent[place] = state
+
+
+def state_of(body: bytes) -> tuple[object, ...]:
+    """What makes one published event differ from another; empty when it cannot be read."""
+    try:
+        form = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return tuple(
+        len(form.get(name) or ()) if name == "notes" else str(form.get(name)) for name in STATE
+    )
+
+
+def last_change(event: Event) -> int:
+    """The round of the last change of an event, or when an operator retracted it (Unix ms)."""
+    return max([event.updated, *(change.round for change in event.history)])
 
 
 def retained(events: Sequence[Event], now: int, keep_ms: int) -> dict[tuple[str, str], bytes]:

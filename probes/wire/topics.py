@@ -6,6 +6,7 @@ from __future__ import annotations
 PREFIX = "reachwatch/v1"
 CATALOGUE = f"{PREFIX}/catalogue"
 ALL_MEASUREMENTS = f"{PREFIX}/m/+"
+ALL_EVENTS = f"{PREFIX}/events/+/+"
 ALL_STATUS = f"{PREFIX}/status/+"
 COLLECTORS_SHARE = "$share/collectors/"
 

@@ -81,9 +81,14 @@ async def until(
 
 @contextlib.asynccontextmanager
 async def announcing(
-    store: Database, broker: Mosquitto, clock: Callable[[], int], pace: int = 1
+    store: Database,
+    broker: Mosquitto,
+    clock: Callable[[], int],
+    pace: int = 1,
+    leads: Callable[[], bool] = lambda: True,
+    has: Callable[[str], bool] = lambda _: True,
 ) -> AsyncIterator[EventPublisher]:
-    publisher = EventPublisher(store, Policy(pace=pace), clock)
+    publisher = EventPublisher(store, Policy(pace=pace), clock, leads, has)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(publisher.run(broker.url, "monitor", "x"))
         try:
@@ -163,6 +168,110 @@ async def test_nothing_is_sent_twice(store: Database, broker: Mosquitto) -> None
             await eventually(lambda: b"signal" in heard[-1])
         listener.cancel()
     assert len(heard) == 2
+
+
+@contextlib.asynccontextmanager
+async def listening(broker: Mosquitto) -> AsyncIterator[list[dict[str, Any]]]:
+    """What a follower hears beside what was retained before it came."""
+    heard: list[dict[str, Any]] = []
+
+    async def listen(ready: asyncio.Event) -> None:
+        async with connected(broker.url, "reader", "x", purpose="listen") as connection:
+            await connection.subscribe("reachwatch/v1/events/#")
+            ready.set()
+            async for message in connection.messages():
+                if message.retained or message.topic == topics.events("marker", "ZZ"):
+                    continue
+                heard.append(json.loads(message.payload) if message.payload else {})
+
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        listener = group.create_task(listen(ready))
+        await ready.wait()
+        yield heard
+        listener.cancel()
+
+
+async def test_a_restart_sends_nothing_twice(store: Database, broker: Mosquitto) -> None:
+    topic = topics.events(*PLACE)
+    await conclude(store, OPEN)
+    async with announcing(store, broker, lambda: NOON):
+        await until(broker, lambda found: topic in found)
+    other = replace(OPEN, id="00000000000000ff", service="signal")
+    async with listening(broker) as heard:
+        # The counts of the event grow while the process is away; nobody is told of that.
+        grown = replace(OPEN, rule_counts=(("tls.reset.sni", 99),), updated=NOON + 5)
+        await conclude(store, grown)
+        async with announcing(store, broker, lambda: NOON) as publisher:
+            await conclude(store, other)
+            await publisher.on_change([other])
+            await eventually(lambda: any(each["service"] == "signal" for each in heard))
+        # What changed while it was away is told once.
+        await conclude(store, CLOSED)
+        async with announcing(store, broker, lambda: NOON + 10):
+            await eventually(lambda: any(each["state"] == "closed" for each in heard))
+    assert [(each["service"], each["state"]) for each in heard] == [
+        ("signal", "open"),
+        ("wechat", "closed"),
+    ]
+
+
+async def test_counts_are_no_news(store: Database, broker: Mosquitto) -> None:
+    async with listening(broker) as heard, announcing(store, broker, lambda: NOON) as publisher:
+        for step in range(3):
+            grown = replace(OPEN, rule_counts=(("tls.reset.sni", step),), updated=NOON + step)
+            await conclude(store, grown)
+            await publisher.on_change([grown])
+        await conclude(store, CLOSED)
+        await publisher.on_change([CLOSED])
+        await eventually(lambda: heard and heard[-1]["state"] == "closed")
+    assert [each["state"] for each in heard] in (["open", "closed"], ["closed"])
+
+
+async def test_an_operators_retraction_corrects_what_was_said(
+    store: Database, broker: Mosquitto
+) -> None:
+    topic = topics.events(*PLACE)
+    await conclude(store, OPEN)
+    later = NOON + 3 * DAY
+    async with announcing(store, broker, lambda: NOON) as publisher:
+        await until(broker, lambda found: topic in found)
+        await store.notes.add(OPEN.id, "retraction", "A fault of ours.", "", "t1")
+        await publisher.on_change([])
+        said = await until(broker, lambda found: found[topic]["state"] == "retracted")
+    assert said[topic]["notes"][0]["text"] == "A fault of ours."
+    assert states(replace(OPEN, state=EventState.RETRACTED), now=later) == {}
+
+
+async def test_only_one_of_several_processes_sends(store: Database, broker: Mosquitto) -> None:
+    first, second = True, False
+    topic = topics.events(*PLACE)
+    async with (
+        listening(broker) as heard,
+        announcing(store, broker, lambda: NOON, leads=lambda: first) as one,
+        announcing(store, broker, lambda: NOON + 10, leads=lambda: second) as other,
+    ):
+        await conclude(store, OPEN)
+        for each in (one, other):
+            await each.on_change([OPEN])
+        await until(broker, lambda found: topic in found)
+        first, second = False, True
+        await conclude(store, CLOSED)
+        for each in (one, other):
+            await each.on_change([CLOSED])
+        await until(broker, lambda found: found[topic]["state"] == "closed")
+        await eventually(lambda: heard and heard[-1]["state"] == "closed")
+    assert [each["state"] for each in heard] == ["open", "closed"]
+
+
+async def test_parts_share_the_services(store: Database, broker: Mosquitto) -> None:
+    signal = replace(OPEN, id="00000000000000ff", service="signal")
+    await conclude(store, OPEN)
+    await conclude(store, signal)
+    mine = topics.events("signal", "RU")
+    async with announcing(store, broker, lambda: NOON, has=lambda name: name == "signal"):
+        await until(broker, lambda found: mine in found)
+    assert set(await kept(broker)) == {mine}
 
 
 def states(*events: Any, now: int = NOON + 20) -> dict[tuple[str, str], str]:
