@@ -181,7 +181,9 @@ async def _timeline_by_network(request: web.Request, site: Site, wanted: Filter)
     span = msgspec.structs.replace(wanted, since=since, until=until)
     async with site.database.reading() as connection:
         watched = await counts.networks_watched(connection, services, since, until, wanted.country)
-        found = await list_events(connection, span, limit=MAX_LIMIT)
+        found: list[Event] = []
+        while len(part := await list_events(connection, span, after=_last(found), limit=MAX_LIMIT)):
+            found += part
     confirmed = [
         event
         for event in found
@@ -208,6 +210,11 @@ async def _timeline_by_network(request: web.Request, site: Site, wanted: Filter)
         rows.append((f"{day:015d} {service} {country}", row))
     page, following = paged(request, rows)
     return answer(request, "timeline", page, following, columns="timeline_by_network")
+
+
+def _last(events: Sequence[Event]) -> tuple[int, str] | None:
+    """The key of the last event of a list, after which the next part begins."""
+    return (events[-1].onset, events[-1].id) if events else None
 
 
 def open_events(present: Present, wanted: Filter) -> list[Event]:
