@@ -24,6 +24,8 @@ from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.observed.kinds import Kind
 
 F = TypeVar("F")
+BY_CHANCE = "background_fails"
+"""Evidence that the background of the round explains a failure (or a speed) as well."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +65,16 @@ def forged_answer(layer: Layer) -> Rule[Any]:
     )
 
 
-def background_fails(layer: Layer, *kinds: Kind, cut: Sequence[Kind] = ()) -> Rule[Any]:
-    """The rule for a weak sign where others fail in the same round as well; `cut`: for a sign that
-    is weak where others are reset or closed too."""
+def background_fails(layer: Layer) -> Rule[Any]:
+    """The rule for a weak sign that the background of the round explains as well."""
     return Rule(
         f"{layer}.background",
-        lambda f: (f.troubled and f.kind in kinds) or (bool(cut) and f.cut and f.kind in cut),
+        lambda f: f.by_chance,
         State.INCONCLUSIVE,
-        "Of the targets and liveness hosts that this vantage reached in this round, a tenth or "
-        "more needed a second attempt: losses, a full table of connections or a limit explain a "
-        "failure without proof as well.",
-        evidence=("background_fails",),
+        "So many of the attempts to reach other targets and liveness hosts died as well, over the "
+        "same address family in the same round, or so few were made, that losses, a full table of "
+        "connections or a limit explain this failure too.",
+        evidence=(BY_CHANCE,),
     )
 
 

@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -60,6 +61,10 @@ class Datagrams(Protocol):
         """Close at once; safe to call twice."""
 
 
+SENT_AGAIN = "sent_again"
+"""Evidence of a step that succeeded: this machine sent packets of it more than once."""
+
+
 class Network(Protocol):
     """All that a measurement may do outside this process."""
 
@@ -74,6 +79,10 @@ class Network(Protocol):
     def misses_segment(self, stream: Stream) -> bool:
         """Whether segments arrived on an open stream of this network beyond one that is missing:
         the server answered, and the path lost a part of the answer and its repeats."""
+
+    def packets_sent_again(self, stream: Stream) -> int:
+        """How many packets this machine has sent again on an open stream of this network, the SYN
+        included; 0 where the kernel does not say."""
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError.
@@ -107,6 +116,8 @@ _HOPS = {
     socket.AF_INET6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS),
 }
 _ORIGIN_ICMP = (2, 3)
+_SENT_AGAIN = slice(100, 104)
+"""Of `struct tcp_info`: tcpi_total_retrans (include/uapi/linux/tcp.h)."""
 _OUT_OF_ORDER = slice(224, 228)
 """Of `struct tcp_info`: tcpi_rcv_ooopack (include/uapi/linux/tcp.h, since Linux 5.4)."""
 # Non-blocking from the start saves a system call; plain integers save the lookups of an enum.
@@ -173,6 +184,11 @@ class _SocketStream:
         """Whether segments arrived beyond one that is missing; False on kernels before 5.4."""
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OUT_OF_ORDER.stop)
         return any(info[_OUT_OF_ORDER])
+
+    def packets_sent_again(self) -> int:
+        """Segments that were sent again, the SYN included."""
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SENT_AGAIN.stop)
+        return int.from_bytes(info[_SENT_AGAIN], sys.byteorder)
 
     def close(self) -> None:
         if self._limited and self._sock.fileno() >= 0:
@@ -311,6 +327,10 @@ class SocketNetwork:
     def misses_segment(self, stream: Stream) -> bool:
         """Whether segments arrived on an open stream of this network beyond one that is missing."""
         return isinstance(stream, _SocketStream) and stream.misses_segment()
+
+    def packets_sent_again(self, stream: Stream) -> int:
+        """How many packets this machine has sent again on an open stream, the SYN included."""
+        return stream.packets_sent_again() if isinstance(stream, _SocketStream) else 0
 
     async def datagrams(self, address: str, port: int, *, icmp: bool = False) -> Datagrams:
         """Open UDP to one address. Raises OSError or DestinationRefusedError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from probes.net.classify import failure
 from probes.net.limits import within
-from probes.net.network import ConnectError, DestinationRefusedError, Network, Stream
+from probes.net.network import SENT_AGAIN, ConnectError, DestinationRefusedError, Network, Stream
 from probes.wire.observation import Contrast, Purpose, TCPConnect
 
 
@@ -41,7 +41,7 @@ async def connect(
         at_us=begin - started_us,
         took_us=took,
         failure=None if failed is None else failure(failed),
-        evidence=("not_dialled",) if isinstance(failed, DestinationRefusedError) else (),
+        evidence=_evidence(network, stream, failed),
         address=address,
         port=port,
         errno=icmp.errno if icmp else None,
@@ -50,3 +50,12 @@ async def connect(
         icmp_from=icmp.icmp_from if icmp else None,
     )
     return observation, stream
+
+
+def _evidence(
+    network: Network, stream: Stream | None, failed: BaseException | None
+) -> tuple[str, ...]:
+    if isinstance(failed, DestinationRefusedError):
+        return ("not_dialled",)
+    again = stream is not None and network.packets_sent_again(stream) > 0
+    return (SENT_AGAIN,) if again else ()

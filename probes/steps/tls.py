@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from probes.net import certificates, tls
 from probes.net.classify import alert, failure, kernel_errno
 from probes.net.limits import within
-from probes.net.network import Network, Stream
+from probes.net.network import SENT_AGAIN, Network, Stream
 from probes.wire.observation import Contrast, Purpose, TLSHandshake
 
 GAP = "gap"
@@ -40,6 +40,7 @@ async def handshake(
     """
     client = tls.TLSClient(tls.context_for(profile, trust, verify, alpn), sni or address)
     failed: BaseException | None = None
+    sent_again = network.packets_sent_again(stream)
     begin = network.clock_us()
     try:
         with within(timeout):
@@ -55,6 +56,7 @@ async def handshake(
         if far_alert is None and not refused:
             far_alert = client.alert_in_clear
     gap = isinstance(failed, TimeoutError) and network.misses_segment(stream)
+    again = failed is None and network.packets_sent_again(stream) > sent_again
     presented = client.chain() if refused else client.leaf() if failed is None else ()
     observation = TLSHandshake(
         endpoint=endpoint,
@@ -63,7 +65,7 @@ async def handshake(
         at_us=begin - started_us,
         took_us=took,
         failure=None if failed is None else failure(failed),
-        evidence=(GAP,) if gap else (),
+        evidence=(GAP,) if gap else (SENT_AGAIN,) if again else (),
         address=address,
         port=port,
         sni=sni,

@@ -15,7 +15,7 @@ from monitor.detection.judge import endpoint, target
 from monitor.detection.judge.endpoint import Outcome
 from monitor.detection.layers import dns, http, throttle
 from monitor.detection.model import Layer
-from monitor.detection.observed.background import RoundBackground, StepTally
+from monitor.detection.observed import endpoint_context
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
 from tests.lab.cases import BY_NAME
 from tests.lab.golden import load
@@ -52,16 +52,12 @@ def _with_origin(rules: Any, layer: Layer, facts: Any, *more: Any) -> Outcome:
 
 BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
     "the background of the round is not read": (
-        _set(StepTally, "troubled", property(lambda _: False)),
+        _set(endpoint_context, "explains", lambda *_: False),
         ("benign.full_table", "benign.overload", "benign.handshakes"),
     ),
     "the innocuous name beside is not read": (
         _without("dns.resolver_limits"),
         ("benign.limits", "benign.hush"),
-    ),
-    "one contrast is enough where others are reset": (
-        _set(RoundBackground, "flows_cut", property(lambda _: False)),
-        ("benign.handshakes",),
     ),
     "a family that no control tried accuses": (
         _set(EndpointContext, "compared", lambda self, *_: list(self.control_addresses)),

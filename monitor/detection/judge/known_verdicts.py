@@ -72,6 +72,14 @@ def recognise(line: bytes) -> Any | None:
         return None
 
 
+def something_failed(recognised: Any) -> bool:
+    """Whether an observation of the Recognised failed: only then a rule reads the background."""
+    return any(
+        seen.failure is not None or any(reply.rcode for reply in getattr(seen, "replies", ()))
+        for seen in recognised.observations
+    )
+
+
 def measurement_of(recognised: Any) -> Measurement:
     """Return the Measurement, in which what no rule reads has its default."""
     fields = msgspec.to_builtins(recognised)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -26,10 +27,11 @@ from monitor.detection.judge.known_verdicts import (
     digest,
     measurement_of,
     recognise,
+    something_failed,
 )
 from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
 from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
-from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.observed.liveness import (
     Hosts,
     VantageStatus,
@@ -42,6 +44,7 @@ from monitor.detection.observed.liveness import (
 )
 from monitor.detection.observed.view import EndpointView
 from monitor.detection.policy import Policy
+from monitor.detection.rule import BY_CHANCE
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role
 from probes.wire.protocol import protocol
@@ -153,7 +156,7 @@ class RoundJudge:
         so that a service is judged alike whichever are read with it."""
         self._waiting: list[tuple[Stored, StoredLine | None]] = []
         self._accusing: list[tuple[Stored | StoredLine, list[Fact], int]] = []
-        """Those whose verdict may rest on what the service's other targets show."""
+        """Those whose verdict rests on what the service's other targets show."""
 
     def add(self, one: Stored | StoredLine) -> None:
         """Judge a measurement; those of controls and of liveness are ignored, and so is a line
@@ -214,8 +217,7 @@ class RoundJudge:
         return beside(here, every - background([m]))
 
     def _judge_again(self, one: Stored | StoredLine, facts: list[Fact], place: int) -> None:
-        """Replace the fact at a place, which accuses, when the service's other targets are in
-        trouble as well."""
+        """Judge the fact at a place again, with what the service's other targets show."""
         if isinstance(one, StoredLine):
             if (read := read_line(one)) is None:
                 return
@@ -232,14 +234,15 @@ class RoundJudge:
         return self._status(probe, round)[0]
 
     def _status(self, probe: str, round: int) -> tuple[VantageStatus, bytes, Hosts]:
-        """Of a probe's vantage in a round: its status, the digest of that, and the hosts that it
-        reached."""
+        """Of a probe's vantage in a round: its status, the digest of that without the background,
+        and the hosts that it reached."""
         key = probe, round
         if (found := self._statuses.get(key)) is None:
             seen = self._liveness.get(key)
             by_scope = hosts_by_scope(seen or ())
             status = NOTHING_KNOWN if seen is None else vantage_status(seen, by_scope)
-            found = self._statuses[key] = (status, digest(status), hosts_reached(by_scope))
+            key_ = digest(replace(status, background=NO_BACKGROUND))
+            found = self._statuses[key] = (status, key_, hosts_reached(by_scope))
         return found
 
     def _add_recognised(self, one: StoredLine, seen: Any) -> None:
@@ -255,6 +258,7 @@ class RoundJudge:
             seen.vantage.resolver_class,
             clock_off(seen),
             here_key,
+            here.background if something_failed(seen) else None,
             controls.key,
         )
         if (known := self._known.get(key)) is None:
@@ -308,7 +312,7 @@ class RoundJudge:
             vantage=0 if line is None else line.vantage,
         )
         facts = self._facts[m.target.partition("/")[0], m.round]
-        if not foreign and verdict.state in OPEN_STATES:
+        if not foreign and (verdict.state in OPEN_STATES or BY_CHANCE in verdict.evidence):
             self._accusing.append((one, facts, len(facts)))
         facts.append(fact)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from monitor.detection.layers.http import HTTPFacts
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, app_kind, icmp_evidence
 from monitor.detection.observed.view import AddressView
@@ -65,6 +66,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     others = here or [p for p in context.compared(address, proof) if p.app is not None]
     kinds = [Kind.OK if p.app_repeated else app_kind(p.app) for p in others if p.app is not None]
     page = clear_page(seen, context.endpoint.ref.host)
+    step = Step.DATAGRAM if seen.transport == UDP else Step.PAYLOAD
     return AppFacts(
         kind=kind,
         reach=context.reach(kind, kinds),
@@ -74,7 +76,7 @@ def app_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         web=page is not None,
         page=context.page(page) if page is not None else None,
         status=(page.status or 0) if page is not None else 0,
-        troubled=context.vantage.flows_troubled,
+        by_chance=context.by_chance(kind, step, address, lambda p: map(app_kind, p.apps)),
         family_dead=context.family_dead(address),
         udp_passes=_udp_passes(context, address),
         lacks=_lacks(seen, [p.app for p in others if p.app is not None]),
@@ -190,7 +192,7 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         "The answer is not in the app's protocol.",
         evidence=("foreign_answer",),
     ),
-    background_fails(Layer.APP, Kind.RESET, Kind.TIMEOUT),
+    background_fails(Layer.APP),
     Rule(
         "app.reset",
         lambda f: f.kind is Kind.RESET,

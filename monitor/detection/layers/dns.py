@@ -76,9 +76,9 @@ class LookupFacts:
     was asked again."""
     asked_again: bool = False
     """It was asked again from a fresh port."""
-    troubled: bool = False
-    """It fails innocuous names of the round, or answers others only when it is asked again; or, for
-    a missing answer, other flows of this vantage die at random."""
+    by_chance: bool = False
+    """So many other names of the round failed at one attempt and not at another, or, for a missing
+    answer, so many other flows died, that chance explains this as well."""
     authority: bool = False
     """An encrypted resolver, whose answers nobody on the path can forge, fails in the same way, and
     none gives an address: it is the name's own servers that answer so from here."""
@@ -171,14 +171,9 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         others=context.vantage.resolver_answers,
         limits=any(map(_failed_at_first, endpoint.innocuous_lookups)),
         asked_again=qtype in endpoint.asked_again,
-        troubled=not sibling and _troubled(context, kind),
+        by_chance=not sibling and context.lookup_by_chance(kind, qtype),
         authority=_authority(endpoint, kind, qtype),
     )
-
-
-def _troubled(context: EndpointContext, kind: Kind) -> bool:
-    here = context.vantage
-    return here.resolver_troubled or (kind is Kind.TIMEOUT and here.flows_troubled)
 
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
@@ -321,7 +316,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "faulty.",
         evidence=("resolver_limits",),
     ),
-    background_fails(Layer.DNS, *UNANSWERED),
+    background_fails(Layer.DNS),
     Rule(
         "dns.authority_differs",
         lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import DEATHS, Kind, http_kind, innocuous_passes, partial_loss
 from monitor.detection.observed.liveness import foreign_host
@@ -50,14 +51,16 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
     here = [p.http for p in context.at_controls(address) if p.http is not None]
     seen = here or [p.http for p in context.control_addresses if p.http is not None]
     good = [c for c in seen if http_kind(c) is Kind.OK]
+    by_chance = context.by_chance(
+        kind, Step.PAYLOAD, address, lambda p: map(http_kind, p.exchanges)
+    )
     return HTTPFacts(
         kind=kind,
         reach=context.reach(kind, map(http_kind, seen)),
         here=any(http_kind(c) is Kind.OK for c in here),
         repeated=address.http_repeated,
         accused=accused,
-        troubled=context.vantage.flows_troubled,
-        cut=context.vantage.flows_cut,
+        by_chance=by_chance,
         tls=answer.tls and address.proven,
         status=answer.status or 0,
         # Over TLS that proved itself the page is the service's own, whatever it says.
@@ -68,6 +71,7 @@ def http_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         other_answer=bool(good) and all(_differs(answer, c) for c in good),
         innocuous=http_kind(address.http_innocuous) if address.http_innocuous else None,
         some_flows=not answer.tls
+        and not by_chance
         and kind in DEATHS
         and partial_loss(kind, map(http_kind, address.exchanges))
         and innocuous_passes(kind, [http_kind(each) for each in address.innocuous_exchanges])
@@ -210,7 +214,7 @@ HTTP_RULES: tuple[Rule[HTTPFacts], ...] = (
         State.OK,
         "An answer without any sign of blocking.",
     ),
-    background_fails(Layer.HTTP, Kind.TIMEOUT, cut=(Kind.RESET, Kind.EOF)),
+    background_fails(Layer.HTTP),
     Rule(
         "http.reset.host",
         lambda f: f.kind in (Kind.RESET, Kind.EOF) and _dies(f),

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
@@ -126,7 +127,9 @@ def quic_facts(context: EndpointContext, address: AddressView, accused: bool) ->
         here=any(p.quic_repeated or _passed(p.quic) for p in here),
         repeated=address.quic_repeated,
         accused=accused,
-        troubled=context.vantage.flows_troubled,
+        by_chance=context.by_chance(
+            kind, Step.DATAGRAM, address, lambda p: map(quic_kind, p.quics)
+        ),
         family_dead=context.family_dead(address),
         innocuous=quic_kind(innocuous) if innocuous else None,
         tainted=tainted,
@@ -232,7 +235,7 @@ QUIC_RULES: tuple[Rule[QUICFacts], ...] = (
         "tried: this network lets no QUIC through, as many homes and offices do.",
         evidence=("no_quic_here",),
     ),
-    background_fails(Layer.QUIC, Kind.TIMEOUT),
+    background_fails(Layer.QUIC),
     Rule(
         "quic.timeout.sni",
         lambda f: f.silent and f.by_name,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, StepFacts
 from monitor.detection.observed.kinds import Kind, icmp_evidence, partial_loss, tcp_kind
 from monitor.detection.observed.view import AddressView
@@ -42,16 +43,18 @@ def tcp_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     here = [tcp_kind(p.tcp) for p in context.at_controls(address) if p.tcp is not None]
     proof = kind is Kind.PROHIBITED
     seen = here or [tcp_kind(p.tcp) for p in context.compared(address, proof) if p.tcp is not None]
+    by_chance = context.by_chance(kind, Step.CONNECT, address, lambda p: map(tcp_kind, p.connects))
     return TCPFacts(
         kind=kind,
         reach=context.reach(kind, seen),
         here=Kind.OK in here,
         repeated=address.tcp_repeated or address.tls is not None or address.http is not None,
-        troubled=context.vantage.flows_troubled,
+        by_chance=by_chance,
         family_dead=context.family_dead(address),
         accused=accused,
         icmp=icmp_evidence(address.tcp),
         some_flows=kind in _CUT
+        and not by_chance
         and partial_loss(kind, map(tcp_kind, address.connects))
         and not context.control_fails(kind, lambda p: map(tcp_kind, p.connects)),
     )
@@ -88,7 +91,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         Technique.TCP_UNREACHABLE,
         3_100_000,
     ),
-    background_fails(Layer.TCP, Kind.RESET, Kind.REFUSED, Kind.TIMEOUT),
+    background_fails(Layer.TCP),
     Rule(
         "tcp.reset",
         lambda f: f.kind is Kind.RESET,

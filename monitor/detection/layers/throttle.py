@@ -18,10 +18,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from monitor.detection.model import State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach
 from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
 from monitor.detection.observed.view import AddressView
-from monitor.detection.rule import Rule
+from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
 from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, speed, times_faster
 
@@ -55,8 +56,8 @@ class TransferFacts:
     """The control got ten times as much."""
     lossy: bool = False
     """So many packets of this vantage are lost in this round that a speed is chance."""
-    cut: bool = False
-    """Other connections of this vantage are reset or closed at random in this round."""
+    by_chance: bool = False
+    """The background of the round explains that the transfers died."""
 
 
 def transfer_facts(
@@ -73,15 +74,16 @@ def transfer_facts(
     ours = [t for t in elsewhere if t.sni != name]
     pairs = _pairs(address.transfers, name) or _pairs(elsewhere, name)
     agreeing = sum(times_faster(other, mine, TENTH) for mine, other in pairs)
+    died = _death(own)
     reach, control_tenth, here = _compared_with_control(context, address, own)
     return TransferFacts(
         reach=reach,
         control_tenth=control_tenth,
         here=here,
-        lossy=context.vantage.lossy,
-        cut=context.vantage.flows_cut,
+        lossy=context.vantage.background.lossy(address.family),
+        by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
         slow=all(slow(t) or dead(t) for t in own),
-        dead=_death(own),
+        dead=died,
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
         by_name=agreeing >= 2 and 2 * agreeing > len(pairs),
         whatever_name=len(innocuous) >= 2
@@ -90,6 +92,12 @@ def transfer_facts(
         and not agreeing,
         elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,
     )
+
+
+def _ends(address: AddressView) -> list[Kind]:
+    """How the transfers with the service's name ended at an address."""
+    own = [t for t in address.transfers if t.contrast is None]
+    return [transfer_kind(t) if dead(t) else Kind.OK for t in own]
 
 
 def _death(own: Sequence[Transfer]) -> Kind | None:
@@ -170,7 +178,7 @@ def _quick(answer: HTTPExchange, own: Sequence[Transfer], times: int) -> bool:
 def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[TransferFacts]:
     return Rule(
         f"tls.{kind}.sni_late",
-        lambda f: f.dead is kind and f.by_name and not f.cut,
+        lambda f: f.dead is kind and f.by_name and not f.by_chance,
         State.BLOCKED,
         f"The handshake passes, and the connection {word} before the service's answer, while an "
         "innocuous name gets an answer from the same address, in both orders. (typed, halved)",
@@ -210,7 +218,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         State.OK,
         "Slow, and this vantage loses so many packets in this round that two transfers differ by "
         "chance.",
-        evidence=("slow", "background_fails"),
+        evidence=("slow", BY_CHANCE),
     ),
     Rule(
         "throttle.freeze.sni",

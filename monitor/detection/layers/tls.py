@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from monitor.detection.model import Layer, State, Technique
+from monitor.detection.observed.background import Step
 from monitor.detection.observed.endpoint_context import (
     AFTER_TRIGGER,
     EndpointContext,
@@ -71,13 +72,6 @@ class TLSFacts(StepFacts):
         return self.innocuous_passes or self.reflector_dies
 
     @property
-    def surely_by_name(self) -> bool:
-        """The same where connections are reset or closed at random: one attempt that passes, or one
-        that dies, is chance there, and both contrasts must agree."""
-        both = self.innocuous_passes and self.reflector_dies
-        return self.by_name and (both or not self.cut or self.kind is Kind.ALERT)
-
-    @property
     def whatever_name(self) -> bool:
         """The contrasts show that the address is blocked, whatever the name. When the innocuous
         name was sent second, only if ours passes at our reflector."""
@@ -98,7 +92,15 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     kind = tls_kind(address.tls)
     innocuous = tls_kind(address.tls_innocuous) if address.tls_innocuous else None
     reflector = tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None
-    by_name = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector).by_name
+    contrasts = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector)
+    by_name = contrasts.by_name
+    by_chance = context.by_chance(
+        kind,
+        Step.PAYLOAD,
+        address,
+        lambda p: map(tls_kind, p.handshakes),
+        more=int(contrasts.reflector_dies),
+    )
     here = [p for p in context.at_controls(address) if p.tls is not None]
     proof = kind not in DEATHS or by_name
     seen = here or [p for p in context.compared(address, proof) if p.tls is not None]
@@ -109,8 +111,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         reach=context.reach(kind, kinds),
         here=any(p.proven for p in here),
         repeated=address.tls_repeated or (address.http is not None and address.http.tls),
-        troubled=context.vantage.flows_troubled,
-        cut=context.vantage.flows_cut,
+        by_chance=by_chance,
         classical=address.tls_classical or _classical_elsewhere(context, address),
         accused=accused,
         innocuous=innocuous,
@@ -122,6 +123,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
         tainted=_tainted(address),
         gap=GAP in address.tls.evidence,
         some_flows=kind in DEATHS
+        and not by_chance
         and partial_loss(kind, map(tls_kind, address.handshakes))
         and innocuous_passes(kind, [tls_kind(each) for each in address.innocuous_handshakes])
         and not context.control_fails(kind, lambda p: map(tls_kind, p.handshakes)),
@@ -175,7 +177,7 @@ def _sni(kind: Kind) -> Rule[TLSFacts]:
     technique, weight = _BY_NAME[kind]
     return Rule(
         f"tls.{kind}.sni",
-        lambda f: f.kind is kind and f.surely_by_name,
+        lambda f: f.kind is kind and f.by_name,
         State.BLOCKED,
         f"The handshake {_WORDS[kind]} for the service's name only: an innocuous name to the same "
         "address passes, or the service's name to our own host fails too. (fit, typed)",
@@ -289,10 +291,9 @@ TLS_RULES: tuple[Rule[TLSFacts], ...] = (
         "path MTU discovery, RFC 2923).",
         evidence=("large_answer",),
     ),
-    # Silence is no proof where others meet silence too, whatever the name.
-    *(_sni(kind) for kind in DEATHS if kind is not Kind.TIMEOUT),
-    background_fails(Layer.TLS, Kind.RESET, Kind.TIMEOUT, Kind.EOF),
-    _sni(Kind.TIMEOUT),
+    # That one name passes where another dies is no proof where others die at random.
+    background_fails(Layer.TLS),
+    *(_sni(kind) for kind in DEATHS),
     *(rule(kind) for kind in DEATHS for rule in (_other, _untold)),
     Rule(
         "tls.unclear",

@@ -56,7 +56,7 @@ UDP_RULES: tuple[Rule[AppFacts], ...] = (
         "through.",
         evidence=("no_udp_here",),
     ),
-    background_fails(Layer.UDP, Kind.TIMEOUT),
+    background_fails(Layer.UDP),
     Rule(
         "udp.timeout",
         lambda f: f.kind is Kind.TIMEOUT,

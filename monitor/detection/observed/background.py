@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The background of one round at one vantage: how often lookups, connects and handshakes failed
-there that nobody blocks.
+there that nobody blocks, by address family and step.
 
-A weak sign (no answer, a refusal, a reset without proof) accuses only where such failures are rare.
-Counted are targets, and liveness hosts one by one, so that a target of many addresses or of blocked
-connections does not outweigh the others. Whatever never worked is not counted: it may be blocked. A
-target counts as failed when something of it worked at a second attempt alone, and for lookups also
-when the resolver failed an innocuous name beside it.
+A weak sign (no answer, a refusal, a reset without proof) accuses only where the failures of the
+background do not explain it (`monitor.detection.observed.chance`). Counted are attempts, each from
+a port of its own: of liveness hosts that were reached at all, and of targets where the same step
+passed at the same address at another attempt. What never worked is not counted: it may be blocked.
 """
 
 from __future__ import annotations
@@ -14,101 +13,164 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
-from monitor.detection.observed.kinds import Kind, dns_kind, quic_kind, reached, tcp_kind, tls_kind
+from monitor.detection.observed.kinds import (
+    Kind,
+    app_kind,
+    dns_kind,
+    http_kind,
+    quic_kind,
+    reached,
+    tcp_kind,
+    tls_kind,
+)
+from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import SYSTEM
 from probes.wire.measurement import LIVENESS_TARGETS
 from probes.wire.observation import Contrast
 
 UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
 """How a resolver fails that is overloaded, limits its queries or loses packets."""
-_CUT = (Kind.RESET, Kind.REFUSED, Kind.EOF)
+SENT_AGAIN = "sent_again"
+"""Evidence of the probe: a query or a packet was sent again before it was answered."""
+LATE = "sent_again_answered"
+"""Evidence of the probe: both queries were answered, so nothing was lost."""
 _LEAST = 2
 """One failure is everyday."""
-_TENTH, _THIRD = 10, 3
+_TENTH, _SIXTH = 10, 6
+
+
+class Death(Enum):
+    """How an attempt ends that no server has answered."""
+
+    LOST = "lost"
+    """Silence, as when packets are lost or a table of connections is full."""
+    CUT = "cut"
+    """A reset or an early end, as from overloaded servers and middleboxes; packet loss does not do
+    this."""
+
+
+_DEATHS = {
+    Kind.TIMEOUT: Death.LOST,
+    Kind.RESET: Death.CUT,
+    Kind.REFUSED: Death.CUT,
+    Kind.EOF: Death.CUT,
+}
+
+
+def death(kind: Kind) -> Death | None:
+    """How an attempt died; None when it did not, or when the kind itself tells the cause."""
+    return _DEATHS.get(kind)
+
+
+class Step(Enum):
+    """A kind of step whose attempts may die by the same cause."""
+
+    CONNECT = "connects"
+    PAYLOAD = "payloads"
+    DATAGRAM = "datagrams"
 
 
 @dataclass(frozen=True, slots=True)
-class StepTally:
-    """How many of how many targets and liveness hosts failed at one kind of step."""
+class AttemptTally:
+    """How many attempts were made, and how many of them died, by the way they died."""
 
-    total: int = 0
-    failed: int = 0
+    tries: int = 0
+    lost: int = 0
+    cut: int = 0
+    resent: int = 0
+    """Those that passed after a packet was sent again."""
 
-    def __add__(self, other: StepTally) -> StepTally:
-        return StepTally(self.total + other.total, self.failed + other.failed)
+    def __add__(self, other: AttemptTally) -> AttemptTally:
+        return AttemptTally(
+            self.tries + other.tries,
+            self.lost + other.lost,
+            self.cut + other.cut,
+            self.resent + other.resent,
+        )
 
-    def __sub__(self, other: StepTally) -> StepTally:
-        return StepTally(self.total - other.total, self.failed - other.failed)
+    def __sub__(self, other: AttemptTally) -> AttemptTally:
+        return AttemptTally(
+            self.tries - other.tries,
+            self.lost - other.lost,
+            self.cut - other.cut,
+            self.resent - other.resent,
+        )
+
+    def died(self, how: Death) -> int:
+        """How many died in this way."""
+        return self.lost if how is Death.LOST else self.cut
 
     @property
-    def troubled(self) -> bool:
-        """A tenth failed, and more than one."""
-        return self.failed >= _LEAST and self.failed * _TENTH >= self.total
+    def lossy(self) -> bool:
+        """A tenth was lost, and more than one."""
+        return self.lost >= _LEAST and self.lost * _TENTH >= self.tries
 
     @property
-    def heavy(self) -> bool:
-        """A third failed, and more than one."""
-        return self.failed >= _LEAST and self.failed * _THIRD >= self.total
+    def shaky(self) -> bool:
+        """A sixth was lost or had to be sent again, and more than one."""
+        uneven = self.lost + self.resent
+        return uneven >= _LEAST and uneven * _SIXTH >= self.tries
 
 
-_NONE = StepTally()
+_NONE = AttemptTally()
+_FAMILIES = (4, 6)
+_STEPS = tuple(Step)
+_PLACES = {(f, s): n for n, (f, s) in enumerate((f, s) for f in _FAMILIES for s in _STEPS)}
+_NO_FLOWS = (_NONE,) * len(_PLACES)
 
 
 @dataclass(frozen=True, slots=True)
 class RoundBackground:
     """The background of some measurements of one vantage and round; they add up."""
 
-    lookups: StepTally = _NONE
-    connects: StepTally = _NONE
-    handshakes: StepTally = _NONE
+    lookups: AttemptTally = _NONE
+    """Of the vantage's own resolver; what is refused counts as cut."""
+    flows: tuple[AttemptTally, ...] = _NO_FLOWS
+    """By family and step; see `of`."""
     quic_passed: int = 0
     quic_silent: int = 0
     """QUIC handshakes that were answered, and those that were not, whatever their name."""
-    cuts: StepTally = _NONE
-    """Connects and handshakes that were reset or closed: what packet loss does not do."""
 
     def __add__(self, other: RoundBackground) -> RoundBackground:
         return RoundBackground(
             self.lookups + other.lookups,
-            self.connects + other.connects,
-            self.handshakes + other.handshakes,
+            tuple(mine + theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed + other.quic_passed,
             self.quic_silent + other.quic_silent,
-            self.cuts + other.cuts,
         )
 
     def __sub__(self, other: RoundBackground) -> RoundBackground:
         return RoundBackground(
             self.lookups - other.lookups,
-            self.connects - other.connects,
-            self.handshakes - other.handshakes,
+            tuple(mine - theirs for mine, theirs in zip(self.flows, other.flows, strict=True)),
             self.quic_passed - other.quic_passed,
             self.quic_silent - other.quic_silent,
-            self.cuts - other.cuts,
         )
 
-    @property
-    def resolver_troubled(self) -> bool:
-        """The resolver fails innocuous names, or answers only when asked again."""
-        return self.lookups.troubled
+    def of(self, family: int, step: Step) -> AttemptTally:
+        """Attempts of one kind of step over one address family."""
+        return self.flows[_PLACES[family, step]]
 
-    @property
-    def flows_troubled(self) -> bool:
-        """Connections die at random."""
-        return self.connects.troubled or self.handshakes.troubled
+    def over(self, family: int) -> AttemptTally:
+        """All attempts over one address family."""
+        return sum((self.of(family, step) for step in _STEPS), _NONE)
 
-    @property
-    def lossy(self) -> bool:
+    def everywhere(self, step: Step) -> AttemptTally:
+        """Attempts of one kind of step over both address families."""
+        return sum((self.of(family, step) for family in _FAMILIES), _NONE)
+
+    def lossy(self, family: int) -> bool:
         """So many packets are lost that the speed of a connection is chance: connections die, or a
-        third of the lookups need a second attempt, as from losses of 5 % in each direction on."""
-        return self.flows_troubled or self.lookups.heavy
-
-    @property
-    def flows_cut(self) -> bool:
-        """Connections are reset or closed at random."""
-        return self.flows_troubled and self.cuts.troubled
+        sixth of the lookups or of the connections have to send again, as from losses of 8 % in
+        each direction on."""
+        return (
+            self.lookups.shaky
+            or self.over(family).shaky
+            or any(self.of(family, step).lossy for step in _STEPS)
+        )
 
     @property
     def quic(self) -> bool | None:
@@ -127,49 +189,82 @@ def background(measurements: Iterable[Any]) -> RoundBackground:
 
 def _of_one(measurement: Any) -> RoundBackground:
     if measurement.target not in LIVENESS_TARGETS:
-        return _of_unit(measurement.observations)
+        return _of_unit(measurement.observations, innocuous=False)
     units: dict[str, list[Any]] = defaultdict(list)
     for seen in measurement.observations:
         units[getattr(seen, "endpoint", "")].append(seen)
-    return sum(map(_of_unit, units.values()), NO_BACKGROUND)
+    return sum((_of_unit(unit, innocuous=True) for unit in units.values()), NO_BACKGROUND)
 
 
-def _of_unit(observations: Iterable[Any]) -> RoundBackground:
-    lookups: dict[object, list[bool]] = defaultdict(list)
-    connects: dict[object, list[bool]] = defaultdict(list)
-    handshakes: dict[object, list[bool]] = defaultdict(list)
-    cuts: dict[object, list[bool]] = defaultdict(list)
+def _of_unit(observations: Iterable[Any], innocuous: bool) -> RoundBackground:
+    """Of one target or liveness host. `innocuous`: nobody blocks a part of it, so a step that
+    passed at one address counts at all."""
+    lookups: dict[object, list[AttemptTally]] = defaultdict(list)
+    answered: set[object] = {Contrast.INNOCUOUS_NAME}
+    attempts: list[tuple[int, Step, object, AttemptTally]] = []
+    worked: set[object] = set()
     passed = silent = 0
+
+    def add(seen: Any, step: Step, kind: Kind, served: bool, what: object = None) -> None:
+        if served or death(kind) is not None:
+            key = step if innocuous else (step, what, seen.address, seen.port)
+            attempts.append((family(seen.address), step, key, _one(seen, served, death(kind))))
+            if served:
+                worked.add(key)
+
     for seen in observations:
         match seen.__struct_config__.tag:
             case "dns" if seen.resolver == SYSTEM:
-                kind = dns_kind(seen)
-                first = kind not in UNANSWERED and "sent_again" not in seen.evidence
-                if seen.contrast is Contrast.INNOCUOUS_NAME:
-                    lookups[Contrast.INNOCUOUS_NAME] += [first, True]
-                else:
-                    lookups[seen.qtype, seen.name] += [first, kind not in UNANSWERED]
-            case "tcp" if (kind := tcp_kind(seen)) is not Kind.LOCAL:
-                connects[seen.address, seen.port].append(kind is Kind.OK)
-                if kind is Kind.OK or kind in _CUT:
-                    cuts["tcp", seen.address, seen.port].append(kind is Kind.OK)
-            case "tls" if seen.contrast in (None, Contrast.REPEAT):
+                beside = seen.contrast is Contrast.INNOCUOUS_NAME
+                name = Contrast.INNOCUOUS_NAME if beside else (seen.qtype, seen.name)
+                served = (kind := dns_kind(seen)) not in UNANSWERED
+                how = Death.LOST if kind is Kind.TIMEOUT else Death.CUT
+                lookups[name].append(_one(seen, served, how))
+                if served:
+                    answered.add(name)
+            case "tcp":
+                add(seen, Step.CONNECT, kind := tcp_kind(seen), kind is Kind.OK)
+            case "tls" if seen.contrast in (None, Contrast.REPEAT, Contrast.INNOCUOUS_NAME):
                 kind = tls_kind(seen)
-                handshakes[seen.address, seen.port].append(reached(kind))
-                if reached(kind) or kind in _CUT:
-                    cuts["tls", seen.address, seen.port].append(reached(kind))
+                add(seen, Step.PAYLOAD, kind, reached(kind), ("tls", _other(seen)))
+            case "http" if seen.contrast in (None, Contrast.REPEAT):
+                add(seen, Step.PAYLOAD, kind := http_kind(seen), kind is Kind.OK, "http")
+            case "app" if seen.contrast in (None, Contrast.REPEAT):
+                step = Step.DATAGRAM if seen.transport == "udp" else Step.PAYLOAD
+                kind = app_kind(seen)
+                add(seen, step, kind, kind in (Kind.OK, Kind.OTHER), "app")
             case "quic":
                 kind = quic_kind(seen)
-                passed += reached(kind) or kind is Kind.ALERT
+                served = reached(kind) or kind is Kind.ALERT
+                passed += served
                 silent += kind is Kind.TIMEOUT
+                add(seen, Step.DATAGRAM, kind, served, ("quic", _other(seen)))
             case _:
                 pass
+    flows = dict.fromkeys(_PLACES, _NONE)
+    for over, step, key, counted in attempts:
+        if key in worked:
+            flows[over, step] += counted
     return RoundBackground(
-        _tally(lookups), _tally(connects), _tally(handshakes), passed, silent, _tally(cuts)
+        sum((one for name, ones in lookups.items() if name in answered for one in ones), _NONE),
+        tuple(flows.values()),
+        passed,
+        silent,
     )
 
 
-def _tally(attempts: dict[object, list[bool]]) -> StepTally:
-    """One target: whether something of it worked, and not all at the first attempt."""
-    working = [tries for tries in attempts.values() if any(tries)]
-    return StepTally(bool(working), any(not all(tries) for tries in working))
+def _other(seen: Any) -> object:
+    """What is not the service's name, apart from the service's: the one may be blocked where the
+    other is not."""
+    return None if seen.contrast is Contrast.REPEAT else seen.contrast
+
+
+def _one(seen: Any, served: bool, how: Death | None) -> AttemptTally:
+    if served:
+        again = SENT_AGAIN in seen.evidence and LATE not in seen.evidence
+        return _RESENT if again else _ONE
+    return _ONES[how]
+
+
+_ONE, _RESENT = AttemptTally(1), AttemptTally(1, resent=1)
+_ONES = {None: _ONE, Death.LOST: AttemptTally(1, lost=1), Death.CUT: AttemptTally(1, cut=1)}

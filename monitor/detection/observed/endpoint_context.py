@@ -9,6 +9,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from monitor.detection.fingerprints import ANYWHERE, OWN, Fingerprints
+from monitor.detection.observed.background import (
+    UNANSWERED,
+    AttemptTally,
+    Death,
+    RoundBackground,
+    Step,
+    death,
+)
+from monitor.detection.observed.chance import Fared, Others, explains
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.liveness import VantageStatus
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
@@ -16,6 +25,9 @@ from probes.wire.observation import HTTPExchange
 
 AFTER_TRIGGER = "after_trigger"
 """Evidence of an innocuous name: the service's name had failed here shortly before."""
+SENDS_OF_A_QUERY = 2
+SENDS_OF_A_FLOW = 3
+"""How often a packet is sent at least before the probe gives up: a SYN in five seconds."""
 
 
 class Reach(Enum):
@@ -57,10 +69,8 @@ class StepFacts:
     """The control passed this step at this very address."""
     repeated: bool = False
     """A repeat from a fresh port passed, or a later step was taken, which needs this one."""
-    troubled: bool = field(default=False, kw_only=True)
-    """Other connections of this vantage die at random in this round."""
-    cut: bool = field(default=False, kw_only=True)
-    """They are reset or closed at random."""
+    by_chance: bool = field(default=False, kw_only=True)
+    """The background of the round explains such failures as well."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +129,95 @@ class EndpointContext:
         this at times."""
         return any(kind in attempts(address) for address in self.control_addresses)
 
+    def by_chance(
+        self,
+        kind: Kind,
+        step: Step,
+        address: AddressView,
+        attempts: Callable[[AddressView], Iterable[Kind]],
+        more: int = 0,
+    ) -> bool:
+        """Whether the background explains that attempts at an address ended in this way.
+        `attempts`: how those of the step ended at an address; `more`: how many others, at no
+        address of the target, ended so as well."""
+        how = death(kind)
+        if how is None:
+            return False
+        fared: dict[int, list[Fared]] = {}
+        whole = True
+        for endpoint in self.siblings:
+            for each in endpoint.addresses.values():
+                if (counted := _fared(how, attempts(each))).tries:
+                    fared.setdefault(each.family, []).append(counted)
+                    if endpoint is self.endpoint and each.family == address.family:
+                        whole = whole and counted.died == counted.tries
+        judged = _fared(how, attempts(address))
+        judged = Fared(judged.tries + more, judged.died + more)
+        ways = {
+            family: (_flow_tallies(self.vantage.background, family, step, how), every)
+            for family, every in fared.items()
+        }
+        if how is Death.CUT:  # which is rarer than loss by far, where none of the others is
+            whole = judged.died == judged.tries
+        own = ways.pop(address.family, None)
+        return own is not None and explains(judged, own, ways.values(), whole)
+
+    def lookup_by_chance(self, kind: Kind, qtype: str) -> bool:
+        """The same for the attempts of the resolver to answer a name."""
+        if kind not in UNANSWERED:
+            return False
+        seen = {
+            (each.ref.host, asked): [dns_kind(query) for query in queries]
+            for each in self.siblings
+            for asked, queries in each.queries.items()
+        }
+        fared = {
+            key: Fared(len(kinds), sum(each in UNANSWERED for each in kinds))
+            for key, kinds in seen.items()
+        }
+        round_ = self.vantage.background
+        lookups = round_.lookups
+        tallies = [Others(lookups.tries, lookups.lost + lookups.cut)]
+        if kind is Kind.TIMEOUT:
+            tallies += _sent_again(lookups, SENDS_OF_A_QUERY)
+            for family in (4, 6):
+                tallies += _died(round_.over(family), Death.LOST)
+        judged = fared[self.endpoint.ref.host, qtype]
+        return explains(judged, (tallies, list(fared.values())), (), judged.died == judged.tries)
+
     def family_dead(self, address: AddressView) -> bool:
         """Whether no liveness host was reached over the address family."""
         return self.vantage.international is not None and (
             address.family not in self.vantage.families
         )
+
+
+def _fared(how: Death, kinds: Iterable[Kind]) -> Fared:
+    seen = [kind for kind in kinds if kind is not Kind.LOCAL]
+    return Fared(len(seen), sum(death(kind) is how for kind in seen))
+
+
+def _flow_tallies(background: RoundBackground, family: int, step: Step, how: Death) -> list[Others]:
+    """What may explain a death at a step: all that shares its way, and where something died of
+    what it shares more with, that as well."""
+    if how is Death.CUT:
+        wide = background.everywhere(step)
+        return [Others(wide.tries, wide.cut), *_died(background.of(family, step), how)]
+    wide = background.over(family)  # whatever the step, packets are lost alike
+    found = [Others(wide.tries, wide.lost), *_sent_again(wide, SENDS_OF_A_FLOW)]
+    for each in Step:
+        found += _died(background.of(family, each), how)
+    return found
+
+
+def _died(tally: AttemptTally, how: Death) -> list[Others]:
+    died = tally.died(how)
+    return [Others(tally.tries, died)] if died else []
+
+
+def _sent_again(tally: AttemptTally, sends: int) -> list[Others]:
+    """Packets were lost that were sent again; an attempt dies when all of its packets are."""
+    return [Others(tally.tries, tally.lost + tally.resent, sends)] if tally.resent else []
 
 
 def _end(control: EndpointView) -> Reach:

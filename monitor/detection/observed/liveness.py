@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from monitor.detection.fingerprints import redirect_host
 from monitor.detection.model import Layer
-from monitor.detection.observed.background import RoundBackground, background
+from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
     Kind,
@@ -40,15 +40,8 @@ class VantageStatus:
     domestic: bool | None = None
     quic: bool | None = None
     """Whether QUIC of others passed in the same round."""
-    resolver_troubled: bool = False
-    """The resolver fails innocuous names, or answers others only when it is asked again
-    (`monitor.detection.observed.background`)."""
-    flows_troubled: bool = False
-    """Connections of others die at random."""
-    flows_cut: bool = False
-    """They are reset or closed, not only lost."""
-    lossy: bool = False
-    """So many packets are lost that the speed of a connection is chance."""
+    background: RoundBackground = NO_BACKGROUND
+    """How often others fail in the same round."""
     families: frozenset[int] = frozenset()
     """Address families over which a liveness host was reached."""
     udp: frozenset[tuple[int, int]] = frozenset()
@@ -128,9 +121,7 @@ def vantage_status(
     alive = background(liveness)
     return VantageStatus(
         quic=alive.quic,
-        resolver_troubled=alive.resolver_troubled,
-        flows_troubled=alive.flows_troubled,
-        flows_cut=alive.flows_cut,
+        background=alive,
         international=_most(by_scope.get(LIVENESS_INTERNATIONAL)),
         domestic=_most(by_scope.get(LIVENESS_DOMESTIC)),
         families=frozenset(address.family for address in addresses if _passed_here(address)),
@@ -171,14 +162,7 @@ def control_view(control: Measurement, status: VantageStatus) -> dict[str, Endpo
 def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:
     """The status for one measurement, with the background of the round: the liveness hosts and the
     targets beside the one that is judged."""
-    return replace(
-        here,
-        quic=round_.quic,
-        resolver_troubled=here.resolver_troubled or round_.resolver_troubled,
-        flows_troubled=here.flows_troubled or round_.flows_troubled,
-        flows_cut=here.flows_cut or round_.flows_cut,
-        lossy=round_.lossy,
-    )
+    return replace(here, quic=round_.quic, background=round_)
 
 
 def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:

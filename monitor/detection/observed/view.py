@@ -63,11 +63,15 @@ class AddressView:
     quic: QUICHandshake | None = None
     quic_repeated: bool = False
     quic_innocuous: QUICHandshake | None = None
+    quics: list[QUICHandshake] = field(default_factory=list)
+    """Every QUIC handshake with the service's name, repeats included."""
     tcp_beside: TCPConnect | None = None
     """TCP and TLS to the same address as QUIC, as a contrast: only the transport differs."""
     tls_beside: TLSHandshake | None = None
     app: AppExchange | None = None
     app_repeated: bool = False
+    apps: list[AppExchange] = field(default_factory=list)
+    """Every first exchange of the app's protocol, repeats included."""
     transfers: list[Transfer] = field(default_factory=list)
     """In the order made; `contrast` distinguishes the service's name from an innocuous one."""
     paths: list[PathTrace] = field(default_factory=list)
@@ -110,6 +114,8 @@ class EndpointView:
     ref: EndpointRef
     lookups: dict[str, DNSLookup] = field(default_factory=dict)
     """The system resolver's answer by query type."""
+    queries: dict[str, list[DNSLookup]] = field(default_factory=dict)
+    """Every query to the system resolver by type, repeats included."""
     asked_again: set[str] = field(default_factory=set)
     """Query types that the system resolver was asked once more, from a fresh port."""
     references: list[DNSLookup] = field(default_factory=list)
@@ -185,6 +191,7 @@ def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
     elif seen.contrast is Contrast.INNOCUOUS_NAME:
         endpoint.innocuous_lookups.append(seen)
     elif seen.resolver == SYSTEM and seen.contrast in (None, Contrast.REPEAT):
+        endpoint.queries.setdefault(seen.qtype, []).append(seen)
         old = endpoint.lookups.get(seen.qtype)
         if old is None or (dns_kind(seen) is Kind.OK and dns_kind(old) is not Kind.OK):
             endpoint.lookups[seen.qtype] = seen
@@ -263,8 +270,10 @@ def _add_quic(endpoint: EndpointView, seen: QUICHandshake) -> None:
     match seen.contrast:
         case None if seen.purpose is not Purpose.CONTRAST:
             address.quic = _better(address.quic, seen, passed)
+            address.quics.append(seen)
         case Contrast.REPEAT:
             address.quic_repeated = address.quic_repeated or passed
+            address.quics.append(seen)
         case Contrast.INNOCUOUS_NAME:
             address.quic_innocuous = _better(address.quic_innocuous, seen, passed)
         case _:
@@ -276,8 +285,10 @@ def _add_app(endpoint: EndpointView, seen: AppExchange) -> None:
     address = endpoint.at(seen.address, seen.port)
     if seen.contrast is None and seen.purpose is not Purpose.CONTRAST:
         address.app = _better(address.app, seen, passed)
+        address.apps.append(seen)
     elif seen.contrast is Contrast.REPEAT:
         address.app_repeated = address.app_repeated or passed
+        address.apps.append(seen)
 
 
 def _add_transfer(endpoint: EndpointView, seen: Transfer) -> None:

@@ -313,6 +313,43 @@ def test_a_large_packet_that_is_lost_leaves_a_gap():
     assert run.stdout == "gap\n"
 
 
+_LOSS_WORLD = """
+set -e
+ip link set lo up
+nft 'add table inet c; add chain inet c i { type filter hook input priority 0; }'
+nft 'add rule inet c i tcp dport 4433 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop'
+exec "$0" -c "$1"
+"""
+_LOSS_PROBE = """
+import asyncio
+from probes.net.guard import Guard
+from probes.net.network import SocketNetwork
+
+async def main():
+    network = SocketNetwork(guard=Guard(allow_private=True))
+    for port in (4433, 4434):
+        async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
+            stream = await network.connect("127.0.0.1", port)
+            print(network.packets_sent_again(stream), network.packets_sent_again(object()))
+            stream.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.needs("iproute2", "nftables")
+def test_a_syn_that_is_lost_is_sent_again_and_counted():
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", _LOSS_WORLD, sys.executable, _LOSS_PROBE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout == "1 0\n0 0\n"
+
+
 _ICMP_WORLD = """
 set -e
 ip link set lo up

@@ -372,7 +372,8 @@ def test_one_address_or_family_blocked_is_impaired() -> None:
     ]
     names = (GOOD_DNS, dns(V6, qtype="AAAA"))
     family = (*names, *OK_TCP, tls(A1), tls(A2), tcp(V6, TIMEOUT))
-    one = (*names, tcp(A1), tls(A1), tcp(V6), tls(V6), tcp(A2, TIMEOUT))
+    dead = (tcp(A2, TIMEOUT), tcp(A2, TIMEOUT, **REPEAT))
+    one = (*names, tcp(A1), tls(A1), tcp(V6), tls(V6), *dead)
     for seen in (family, one):
         said = verdict(*seen, beside=beside)
         assert (said.state, said.technique) == (State.IMPAIRED, Technique.TCP_TIMEOUT)

@@ -356,7 +356,7 @@ SILENCE, OK = Kind.TIMEOUT, Kind.OK
         ("quic.timeout", SILENCE, {"innocuous": SILENCE, "tainted": True, "reflector": OK}),
         ("quic.untold", SILENCE, {"innocuous": SILENCE, "tainted": True, "elsewhere": True}),
         ("quic.timeout.sni", SILENCE, {"innocuous": OK, "tainted": True}),
-        ("quic.background", SILENCE, {"innocuous": OK, "troubled": True}),
+        ("quic.background", SILENCE, {"innocuous": OK, "by_chance": True}),
         ("quic.untold", SILENCE, {"elsewhere": True}),
         ("quic.untold", SILENCE, {"reflector": OK}),
         # Nothing else over QUIC was seen: nobody is accused.

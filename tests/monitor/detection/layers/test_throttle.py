@@ -253,7 +253,7 @@ PLACE = {"whatever_name": True, "elsewhere": True}
         (NAME | {"lossy": True}, "throttle.background"),
         (NAME | {"frozen": True, "lossy": True}, "throttle.background"),
         (NAME | {"dead": Kind.RESET}, "tls.reset.sni_late"),
-        (NAME | {"dead": Kind.RESET, "cut": True}, "throttle.dead"),
+        (NAME | {"dead": Kind.RESET, "by_chance": True}, "throttle.dead"),
         (NAME | {"frozen": True}, "throttle.freeze.sni"),
         (PLACE | {"control_tenth": True}, "throttle.address"),
         (PLACE | {"reach": Reach.UNKNOWN}, "throttle.address"),

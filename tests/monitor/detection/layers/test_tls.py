@@ -34,14 +34,11 @@ def test_square(kind: Kind) -> None:
 
 
 def test_by_name_where_others_are_reset_at_random() -> None:
-    """One attempt that passes, or one that dies, is chance there: both contrasts must agree."""
-    cut = {"cut": True, "troubled": True}
-    for kind in (Kind.RESET, Kind.EOF):
-        assert decided(kind, innocuous=Kind.OK, reflector=kind, **cut) == f"tls.{kind}.sni"
-        assert decided(kind, innocuous=Kind.OK, reflector=Kind.OK, **cut) == "tls.background"
-        assert decided(kind, innocuous=kind, reflector=kind, **cut) == "tls.background"
-        assert decided(kind, innocuous=Kind.OK, troubled=True) == f"tls.{kind}.sni"
-    assert decided(Kind.ALERT, innocuous=Kind.OK, **cut) == "tls.alert.sni"
+    """One name that passes once, where another dies, is chance there."""
+    for kind in (Kind.RESET, Kind.EOF, Kind.TIMEOUT):
+        assert decided(kind, innocuous=Kind.OK, by_chance=True) == "tls.background"
+        assert decided(kind, innocuous=kind, by_chance=True) == "tls.background"
+        assert decided(kind, innocuous=Kind.OK) == f"tls.{kind}.sni"
 
 
 def test_parts_of_an_answer_are_no_silence() -> None:

@@ -12,8 +12,9 @@ from monitor.detection.judge.target import judge
 from monitor.detection.model import State, Stored, StoredLine
 from monitor.detection.observed.background import (
     NO_BACKGROUND,
+    AttemptTally,
     RoundBackground,
-    StepTally,
+    Step,
     background,
 )
 from monitor.detection.policy import Policy
@@ -25,7 +26,9 @@ from tests.monitor.detection import app_scenes
 from tests.monitor.detection.scenes import (
     A1,
     A2,
+    INNOCUOUS,
     REPEAT,
+    V6,
     alive,
     contrast,
     control,
@@ -45,32 +48,64 @@ LOST = (tcp(A1, TIMEOUT), tcp(A1, **REPEAT))
 @pytest.mark.parametrize(
     ("seen", "lookups", "connects"),
     [
-        ((dns(A1), tcp(A1)), (1, 0), (1, 0)),
-        ((dns(A1, evidence=("sent_again",)), *LOST), (1, 1), (1, 1)),
-        ((dns(failure=REFUSED), dns(A1, **REPEAT)), (1, 1), (0, 0)),
+        ((dns(A1), tcp(A1)), (1,), (1,)),
+        ((dns(A1, evidence=("sent_again",)), *LOST), (1, 0, 0, 1), (2, 1)),
+        ((tcp(A1, evidence=("sent_again",)),), (), (1, 0, 0, 1)),
+        # Both queries were answered: late, not lost.
+        ((dns(A1, evidence=("sent_again", "sent_again_answered")),), (1,), ()),
+        ((dns(failure=REFUSED), dns(A1, **REPEAT)), (2, 0, 1), ()),
         # What never worked may be blocked, and is no background.
-        ((dns(failure=REFUSED), dns(failure=REFUSED, **REPEAT)), (0, 0), (0, 0)),
-        ((tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT), tcp(A2)), (0, 0), (1, 0)),
+        ((dns(failure=REFUSED), dns(failure=REFUSED, **REPEAT)), (), ()),
+        ((tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT), tcp(A2)), (), (1,)),
         # An innocuous name is known not to be.
-        ((dns(failure=REFUSED), dns(failure=REFUSED, **BESIDE)), (1, 1), (0, 0)),
-        ((dns(failure=REFUSED), dns(A2, **BESIDE)), (1, 0), (0, 0)),
-        # A target counts once, however many addresses it has.
-        ((*LOST, tcp(A2, TIMEOUT), tcp(A2, **REPEAT)), (0, 0), (1, 1)),
+        ((dns(failure=REFUSED), dns(failure=REFUSED, **BESIDE)), (1, 0, 1), ()),
+        ((dns(failure=REFUSED), dns(A2, **BESIDE)), (1,), ()),
+        ((*LOST, tcp(A2, TIMEOUT), tcp(A2, **REPEAT)), (), (4, 2)),
         # This machine's own refusal is nobody's failure.
-        ((tcp(A1, Failure.NETWORK_DOWN), tcp(A1, **REPEAT)), (0, 0), (1, 0)),
-        ((dns(failure=Failure.DNS_NXDOMAIN),), (1, 0), (0, 0)),
+        ((tcp(A1, Failure.NETWORK_DOWN), tcp(A1, **REPEAT)), (), (1,)),
+        ((dns(failure=Failure.DNS_NXDOMAIN),), (1,), ()),
     ],
 )
-def test_what_counts(seen: Any, lookups: tuple[int, int], connects: tuple[int, int]) -> None:
+def test_what_counts(seen: Any, lookups: tuple[int, ...], connects: tuple[int, ...]) -> None:
     found = background([measured(*seen)])
-    assert (found.lookups, found.connects) == (StepTally(*lookups), StepTally(*connects))
+    assert (found.lookups, found.of(4, Step.CONNECT)) == (
+        AttemptTally(*lookups),
+        AttemptTally(*connects),
+    )
 
 
-def test_liveness_hosts_count_one_by_one_and_a_dead_family_not_at_all() -> None:
-    found = background(alive(v6=False))
-    assert found.connects == StepTally(3, 0)
-    assert found.lookups == StepTally(3, 0)
-    assert found.handshakes == StepTally(3, 0)
+def test_families_and_steps_are_counted_apart() -> None:
+    six = (tcp(V6, TIMEOUT), tcp(V6, **REPEAT), tls(V6, Failure.EOF), tls(V6, **REPEAT))
+    found = background([measured(tcp(A1), tls(A1), *six)])
+    assert found.of(4, Step.CONNECT) == found.of(4, Step.PAYLOAD) == AttemptTally(1)
+    assert found.of(6, Step.CONNECT) == AttemptTally(2, lost=1)
+    assert found.of(6, Step.PAYLOAD) == AttemptTally(2, cut=1)
+    assert found.over(6) == AttemptTally(4, lost=1, cut=1)
+    assert found.everywhere(Step.PAYLOAD) == AttemptTally(3, cut=1)
+
+
+def test_another_name_passes_where_the_services_own_may_be_blocked() -> None:
+    blocked = (tls(A1, Failure.RESET), tls(A1, Failure.RESET, **REPEAT))
+    beside = (tls(A1, Failure.RESET, **INNOCUOUS), tls(A1, **INNOCUOUS))
+    assert background([measured(*blocked)]) == NO_BACKGROUND
+    found = background([measured(*blocked, *beside)])
+    assert found.of(4, Step.PAYLOAD) == AttemptTally(2, cut=1)
+
+
+def test_a_liveness_host_that_was_reached_counts_at_every_address() -> None:
+    def host(*seen: Any) -> RoundBackground:
+        return background([measured(*seen, target="liveness/international")])
+
+    dead = tcp(V6, TIMEOUT)
+    found = host(dns(A1), tcp(A1), tls(A1), dead)
+    assert (found.of(4, Step.CONNECT), found.of(6, Step.CONNECT)) == (
+        AttemptTally(1),
+        AttemptTally(1, lost=1),
+    )
+    # One that was reached nowhere may be blocked, and a machine without IPv6 loses nothing.
+    assert host(tcp(A1, TIMEOUT), dead) == NO_BACKGROUND
+    assert background(alive(v6=False)).over(6) == AttemptTally()
+    assert background(alive()).over(6) == AttemptTally(6)
 
 
 def test_it_adds_up_and_one_can_be_taken_out() -> None:
@@ -81,30 +116,12 @@ def test_it_adds_up_and_one_can_be_taken_out() -> None:
     assert background([]) == NO_BACKGROUND
 
 
-@pytest.mark.parametrize(
-    ("tally", "troubled"),
-    [((0, 0), False), ((1, 1), False), ((5, 2), True), ((20, 2), True), ((21, 2), False)],
-)
-def test_trouble_is_a_tenth_and_more_than_one(tally: tuple[int, int], troubled: bool) -> None:
-    assert StepTally(*tally).troubled is troubled
-    assert RoundBackground(lookups=StepTally(*tally)).resolver_troubled is troubled
-    assert RoundBackground(handshakes=StepTally(*tally)).flows_troubled is troubled
-
-
-def test_resets_are_counted_apart_from_losses() -> None:
-    reset = (tcp(A1, Failure.REFUSED, errno=111), tcp(A1, **REPEAT))
-    shaken = (tls(A2, Failure.EOF), tls(A2, **REPEAT))
-    for seen, cuts in ((reset, (1, 1)), (shaken, (1, 1)), (LOST, (1, 0))):
-        assert background([measured(*seen)]).cuts == StepTally(*cuts)
-    many = RoundBackground(connects=StepTally(20, 6))
-    assert (many.flows_troubled, many.flows_cut) == (True, False)
-    assert (many + RoundBackground(cuts=StepTally(20, 6))).flows_cut
-
-
-@pytest.mark.parametrize(("failed", "lossy"), [(1, False), (4, False), (5, True)])
-def test_a_third_of_the_lookups_lost_makes_speeds_chance(failed: int, lossy: bool) -> None:
-    assert RoundBackground(lookups=StepTally(15, failed)).lossy is lossy
-    assert RoundBackground(connects=StepTally(10, 2)).lossy
+@pytest.mark.parametrize(("again", "lossy"), [(1, False), (4, False), (5, True)])
+def test_a_sixth_that_is_sent_again_makes_speeds_chance(again: int, lossy: bool) -> None:
+    resent = RoundBackground(lookups=AttemptTally(30, resent=again))
+    assert (resent.lossy(4), resent.lossy(6)) == (lossy, lossy)
+    six = background([measured(*(2 * (tcp(V6, TIMEOUT), tcp(V6, **REPEAT))))])
+    assert (six.lossy(4), six.lossy(6)) == (False, True)
 
 
 WEAK = (
@@ -115,16 +132,20 @@ WEAK = (
     Technique.TCP_RESET,
     Technique.TCP_REFUSED,
     Technique.TLS_TIMEOUT_SNI,
+    Technique.TLS_RESET_SNI,
+    Technique.TLS_EOF_SNI,
     Technique.TLS_TIMEOUT_OTHER,
     Technique.TLS_RESET_OTHER,
     Technique.TLS_EOF_OTHER,
     Technique.QUIC_TIMEOUT_SNI,
     Technique.QUIC_TIMEOUT,
     Technique.HTTP_TIMEOUT_HOST,
+    Technique.HTTP_RESET_HOST,
     *app_scenes.BLOCKED,
 )
-TROUBLED = RoundBackground(lookups=StepTally(20, 6), connects=StepTally(20, 6), quic_passed=1)
-CALM = RoundBackground(lookups=StepTally(20, 1), connects=StepTally(20, 1), quic_passed=1)
+_TROUBLE, _CALM = AttemptTally(40, lost=10, cut=10), AttemptTally(40)
+TROUBLED = RoundBackground(lookups=_TROUBLE, flows=(_TROUBLE,) * 6, quic_passed=1)
+CALM = RoundBackground(lookups=_CALM, flows=(_CALM,) * 6, quic_passed=1)
 
 
 @pytest.mark.parametrize("technique", list(BLOCKED))
@@ -168,7 +189,8 @@ def test_a_whole_round_is_read() -> None:
     ]
     assert said(*fine) is State.BLOCKED
     assert said(*fine, *dead) is State.BLOCKED
-    assert said(*fine, flaky[0]) is State.BLOCKED
+    # Two dead connects are chance where one of twenty others died.
+    assert said(*fine, flaky[0]) is State.INCONCLUSIVE
     assert said(*fine, *flaky) is State.INCONCLUSIVE
     assert said(*fine, *flaky, *dead) is State.INCONCLUSIVE
     # A service is judged alike whichever others are read with it.
