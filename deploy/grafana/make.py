@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write Grafana's dashboards: what is blocked, and whether the pipeline works.
+"""Write Grafana's six dashboards: what is blocked, a service, a country, the vantages, the
+pipeline, and the alerts.
 
     python3 deploy/grafana/make.py
 
@@ -21,6 +22,34 @@ OURS = 'job=~"$job", instance=~"$instance"'
 PLACE = f'{OURS}, service=~"$service", country=~"$country"'
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDTH = 24
+OVER_TIME = ("timeseries", "state-timeline")
+MAPPINGS = [
+    {
+        "type": "range",
+        "options": {"from": low, "to": high, "result": {"text": text, "color": colour}},
+    }
+    for low, high, text, colour in (
+        (0, 0.2, "seen from one vantage only", "#e2a400"),
+        (0.2, 0.9, "likely or confirmed", "#e8743b"),
+        (0.9, 1, "confirmed, paged", "#b3001b"),
+    )
+]
+"""How sure an event is, in words."""
+GEOMAP = {
+    "view": {"id": "zero", "lat": 20, "lon": 20, "zoom": 1},
+    "layers": [
+        {
+            "type": "markers",
+            "name": "Events",
+            "config": {"style": {"color": {"field": "Value"}, "size": {"fixed": 8}}},
+            "location": {
+                "mode": "lookup",
+                "lookup": "country",
+                "gazetteer": "public/gazetteer/countries.json",
+            },
+        }
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +66,10 @@ class Panel:
     height: int = 8
     hidden: Sequence[str] = ()
     """Columns of a table that are not shown."""
+    link: str = ""
+    """Path on the site that a value leads to; `${...}` as Grafana fills it in."""
+    states: bool = False
+    """The value is how sure an event is: shown as words and colours."""
 
 
 OVERVIEW = (
@@ -87,8 +120,8 @@ OVERVIEW = (
     ),
     Panel(
         "Open events",
-        "What is blocked now, in which network, and how. The event's page has the evidence: "
-        "/e/<event_id>.",
+        "What is blocked now, in which network, and how. A row leads to the event's page, which "
+        "has the evidence.",
         {
             "": "max by (service, country, asn, technique, tier, event_id) "
             f"(reachwatch_block_event_confidence{{{PLACE}}})"
@@ -96,6 +129,27 @@ OVERVIEW = (
         kind="table",
         width=24,
         hidden=("Time", "Value"),
+        link="/e/${__data.fields.event_id}",
+    ),
+    Panel(
+        "Where",
+        "The surest open event in each country.",
+        {"": f"max by (country) (reachwatch_block_event_confidence{{{PLACE}}})"},
+        kind="geomap",
+        height=10,
+        link="/c/${__data.fields.country}",
+        states=True,
+    ),
+    Panel(
+        "Services by country",
+        "How sure the surest open event of a service in a country was.",
+        {
+            "{{service}} {{country}}": "max by (service, country) "
+            f"(reachwatch_block_event_confidence{{{PLACE}}})"
+        },
+        kind="state-timeline",
+        height=10,
+        states=True,
     ),
     Panel(
         "Open events over time",
@@ -127,7 +181,101 @@ OVERVIEW = (
     ),
 )
 
-PIPELINE = (
+EVENT_PAGE = "/e/${__data.fields.event_id}"
+SURE = "max by ({labels}) (reachwatch_block_event_confidence{{" + PLACE + "}})"
+SERVICE = (
+    Panel(
+        "How sure, by country",
+        "The surest open event of the service in each country. A gap means that none was open, "
+        "not that the service was measured.",
+        {"{{country}}": SURE.format(labels="country")},
+        kind="state-timeline",
+        width=24,
+        link="/s/${service}",
+        states=True,
+    ),
+    Panel(
+        "Open events",
+        "Where the service is blocked now, and how. A row leads to the event's page.",
+        {"": SURE.format(labels="country, asn, technique, tier, event_id")},
+        kind="table",
+        width=24,
+        hidden=("Time", "Value"),
+        link=EVENT_PAGE,
+    ),
+    Panel(
+        "Techniques over time",
+        "Open events by how the service is blocked.",
+        {"{{technique}}": f"count by (technique) ({SURE.format(labels='technique, event_id')})"},
+    ),
+    Panel(
+        "Functions by state",
+        "Functions in networks by state. Down: it fails from the control as well.",
+        {
+            "{{state}}": "sum by (state) (max by (service, state) "
+            f'(reachwatch_service_targets{{{OURS}, service=~"$service"}}))'
+        },
+    ),
+    Panel(
+        "Networks that do not reach it",
+        "Networks with a function in a state other than ok, by country.",
+        {
+            "{{country}}": "count by (country) (max by (country, asn) "
+            f"(reachwatch_target_state{{{PLACE}}}))"
+        },
+    ),
+    Panel(
+        "Opened, closed, retracted",
+        "Published transitions of its events over the time shown.",
+        {
+            "{{country}} {{transition}}": "max by (country, transition) "
+            f"(increase(reachwatch_block_events_total{{{PLACE}}}[$__rate_interval]))"
+        },
+    ),
+)
+
+COUNTRY = (
+    Panel(
+        "How sure, by service",
+        "The surest open event of each service in the country.",
+        {"{{service}}": SURE.format(labels="service")},
+        kind="state-timeline",
+        width=24,
+        link="/c/${country}",
+        states=True,
+    ),
+    Panel(
+        "Networks and services",
+        "Functions in a state other than ok, by network.",
+        {"": f"max by (asn, service, target, state) (reachwatch_target_state{{{PLACE}}})"},
+        kind="table",
+        hidden=("Time", "Value"),
+        link="/as/${__data.fields.asn}",
+    ),
+    Panel(
+        "Blocked services by network",
+        "Services with an open event, by network.",
+        {"AS{{asn}}": f"count by (asn) ({SURE.format(labels='asn, service')})"},
+    ),
+    Panel(
+        "Vantages in the country",
+        "Volunteers' probes by status. Fewer than two owners confirm nothing.",
+        {
+            "{{status}}": "sum by (status) (max by (country, status) "
+            f'(reachwatch_vantages{{{OURS}, role="vantage", country=~"$country"}}))'
+        },
+    ),
+    Panel(
+        "Owners",
+        "Owners of vantages in the country.",
+        {
+            "{{country}}": "max by (country) "
+            f'(reachwatch_vantage_owners{{{OURS}, country=~"$country"}})'
+        },
+    ),
+)
+
+VANTAGES = (
     Panel(
         "Vantages by status",
         "Silent: no report for fifteen minutes. Degraded: reporting, but not measuring well.",
@@ -147,6 +295,125 @@ PIPELINE = (
         },
         unit="percentunit",
     ),
+    Panel(
+        "Controls by status",
+        "Without a control online nothing can be called blocked.",
+        {
+            "{{country}} {{status}}": "max by (country, status) "
+            f'(reachwatch_vantages{{{OURS}, role="control", country=~"$country"}})'
+        },
+        link="/v",
+    ),
+    Panel(
+        "Owners by country",
+        "A confirmation needs vantages of two owners.",
+        {
+            "{{country}}": "max by (country) "
+            f'(reachwatch_vantage_owners{{{OURS}, country=~"$country"}})'
+        },
+    ),
+    Panel(
+        "Not sure of themselves",
+        "Share of vantages that are offline for their own reasons or have a wrong clock.",
+        {
+            "{{country}}": "sum by (country) (max by (country, status) "
+            f'(reachwatch_vantages{{{OURS}, role="vantage", status="degraded", '
+            'country=~"$country"})) / sum by (country) (max by (country, status) '
+            f'(reachwatch_vantages{{{OURS}, role="vantage", country=~"$country"}}))'
+        },
+        unit="percentunit",
+    ),
+)
+
+ALERTS = (
+    Panel(
+        "Opened",
+        "Events that were opened in the time shown.",
+        {
+            "opened": "sum(max by (service, country) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition="opened"}}[$__range])))'
+        },
+        kind="stat",
+        width=6,
+        height=4,
+    ),
+    Panel(
+        "Confirmed",
+        "Events that were confirmed in the time shown.",
+        {
+            "confirmed": "sum(max by (service, country) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition="confirmed"}}[$__range])))'
+        },
+        kind="stat",
+        width=6,
+        height=4,
+    ),
+    Panel(
+        "Closed",
+        "Events that ended in the time shown.",
+        {
+            "closed": "sum(max by (service, country) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition="closed"}}[$__range])))'
+        },
+        kind="stat",
+        width=6,
+        height=4,
+    ),
+    Panel(
+        "Retracted",
+        "Events that were wrong, in the time shown. Operators retract them on the event's page.",
+        {
+            "retracted": "sum(max by (service, country) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition="retracted"}}[$__range])))'
+        },
+        kind="stat",
+        width=6,
+        height=4,
+    ),
+    Panel(
+        "Share retracted",
+        "Of the events that ended in the time shown, the share that was retracted: what the "
+        "alerts said wrongly.",
+        {
+            "retracted": "sum(max by (service, country) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition="retracted"}}[$__range]))) / sum(max by (service, country, '
+            "transition) (increase(reachwatch_block_events_total"
+            f'{{{PLACE}, transition=~"closed|retracted"}}[$__range])))'
+        },
+        unit="percentunit",
+    ),
+    Panel(
+        "Recently ended",
+        "Events whose end was published lately, and when they ended.",
+        {
+            "": "max by (service, country, event_id, transition, tier) "
+            f"(reachwatch_block_event_ended_timestamp_seconds{{{PLACE}}}) * 1000"
+        },
+        kind="table",
+        unit="dateTimeAsIso",
+        hidden=("Time",),
+        link=EVENT_PAGE,
+    ),
+    Panel(
+        "Events that were sure enough to page",
+        "Open confirmed events; from a confidence of 0.9 on they wake somebody.",
+        {
+            "{{service}} {{country}}": "max by (service, country) "
+            f'(reachwatch_block_event_confidence{{{PLACE}, tier="confirmed"}})'
+        },
+        unit="percentunit",
+    ),
+    Panel(
+        "Opened, confirmed, closed, retracted, by service",
+        "Published transitions.",
+        {
+            "{{service}} {{transition}}": "sum by (service, transition) (max by (service, country, "
+            f"transition) (increase(reachwatch_block_events_total{{{PLACE}}}[$__rate_interval])))"
+        },
+    ),
+)
+
+PIPELINE = (
     Panel(
         "Measurements stored",
         "New measurements, and duplicates that were sent again. If both are zero, nothing arrives.",
@@ -198,6 +465,26 @@ PIPELINE = (
         unit="s",
     ),
     Panel(
+        "Detector's backlog",
+        "Stored measurements that are not judged yet.",
+        {"measurements": f"max(reachwatch_detector_backlog_measurements{{{OURS}}}) or vector(0)"},
+    ),
+    Panel(
+        "Retests asked for",
+        "Targets that the detector asked vantages to measure again.",
+        {
+            "asked": "max(rate(reachwatch_retests_asked_total"
+            f"{{{OURS}}}[$__rate_interval])) or vector(0)"
+        },
+        unit="ops",
+    ),
+    Panel(
+        "Webhooks that wait",
+        "How long the receivers at a host have not accepted a change.",
+        {"{{host}}": f"max by (host) (reachwatch_webhook_waiting_seconds{{{OURS}}})"},
+        unit="s",
+    ),
+    Panel(
         "What runs",
         "Versions of the scraped servers.",
         {"": f"max by (instance, version, python) (reachwatch_build_info{{{OURS}}})"},
@@ -225,9 +512,11 @@ def dashboard(uid: str, title: str, panels: Sequence[Panel], labels: Sequence[st
                 "tags": ["reachwatch"],
                 "title": "Dashboards",
                 "asDropdown": False,
-            }
+            },
+            {"type": "link", "title": "Pages", "url": "${site}", "targetBlank": True},
         ],
-        "templating": {"list": [_source(), *(_filter(label) for label in labels)]},
+        "templating": {"list": [_source(), _site(), *(_filter(label) for label in labels)]},
+        "annotations": {"list": _annotations({"service", "country"} <= set(labels))},
         "panels": list(_placed(panels)),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
@@ -252,9 +541,9 @@ def _panel(panel: Panel) -> Mapping[str, Any]:
             "datasource": SOURCE,
             "expr": expr,
             "legendFormat": legend or "__auto",
-            "instant": panel.kind != "timeseries",
-            "range": panel.kind == "timeseries",
-            **({"format": "table"} if table else {}),
+            "instant": panel.kind not in OVER_TIME,
+            "range": panel.kind in OVER_TIME,
+            **({"format": "table"} if table or panel.kind == "geomap" else {}),
         }
         for index, (legend, expr) in enumerate(panel.queries.items())
     ]
@@ -265,12 +554,65 @@ def _panel(panel: Panel) -> Mapping[str, Any]:
         "description": panel.description,
         "datasource": SOURCE,
         "fieldConfig": {
-            "defaults": {"unit": "string" if table else panel.unit, "min": 0},
+            "defaults": {
+                "unit": "string" if table and panel.unit == "short" else panel.unit,
+                "min": 0,
+                **({"mappings": MAPPINGS, "color": {"mode": "thresholds"}} if panel.states else {}),
+                **({"links": [_link(panel.link)]} if panel.link else {}),
+            },
             "overrides": [],
         },
         "targets": targets,
+        **({"options": GEOMAP} if panel.kind == "geomap" else {}),
         **({"transformations": [{"id": "organize", "options": columns}]} if table else {}),
     }
+
+
+def _link(path: str) -> Mapping[str, Any]:
+    return {"title": "Page", "url": "${site}" + path, "targetBlank": True}
+
+
+def _site() -> Mapping[str, Any]:
+    """Where the pages are; the operator sets it once and saves the dashboard's address."""
+    return {
+        "name": "site",
+        "label": "Pages",
+        "type": "textbox",
+        "query": "http://127.0.0.1:8080",
+        "current": {"text": "http://127.0.0.1:8080", "value": "http://127.0.0.1:8080"},
+    }
+
+
+def _annotations(by_place: bool) -> Sequence[Mapping[str, Any]]:
+    """Onsets and ends of events, at their own times, with the address of their page."""
+    of = PLACE if by_place else OURS
+    onset = (
+        "1000 * max by (event_id) (reachwatch_block_event_onset_timestamp_seconds"
+        f"{{{OURS}}}) * on (event_id) group_left (service, country, tier) "
+        "(0 * max by (event_id, service, country, tier) "
+        f"(reachwatch_block_event_confidence{{{of}}}) + 1)"
+    )
+    ended = (
+        "1000 * max by (event_id, service, country, transition) "
+        f"(reachwatch_block_event_ended_timestamp_seconds{{{of}}})"
+    )
+    return [
+        {
+            "name": name,
+            "datasource": SOURCE,
+            "enable": True,
+            "iconColor": colour,
+            "expr": expr,
+            "useValueForTime": True,
+            "titleFormat": title,
+            "textFormat": "${site}/e/{{event_id}}",
+            "step": "60s",
+        }
+        for name, colour, expr, title in (
+            ("Onsets", "#b3001b", onset, "{{service}} {{country}}: {{tier}}"),
+            ("Ends", "#2f5f7d", ended, "{{service}} {{country}}: {{transition}}"),
+        )
+    ]
 
 
 def _source() -> Mapping[str, Any]:
@@ -312,8 +654,18 @@ def files() -> Mapping[str, str]:
             OVERVIEW,
             (*own, "service", "country"),
         ),
-        "pipeline.json": dashboard(
-            "reachwatch-pipeline", "Reachwatch: vantages and pipeline", PIPELINE, (*own, "country")
+        "service.json": dashboard(
+            "reachwatch-service", "Reachwatch: a service", SERVICE, (*own, "service", "country")
+        ),
+        "country.json": dashboard(
+            "reachwatch-country", "Reachwatch: a country", COUNTRY, (*own, "country", "service")
+        ),
+        "vantages.json": dashboard(
+            "reachwatch-vantages", "Reachwatch: vantages", VANTAGES, (*own, "country")
+        ),
+        "pipeline.json": dashboard("reachwatch-pipeline", "Reachwatch: pipeline", PIPELINE, own),
+        "alerts.json": dashboard(
+            "reachwatch-alerts", "Reachwatch: alert review", ALERTS, (*own, "service", "country")
         ),
     }
 

@@ -66,7 +66,7 @@ def make(environment: Mapping[str, str]) -> None:
         raise OptionError(f"REACHWATCH_PACE: {error}") from None
     certificates(made, Path(environment.get("REACHWATCH_GIVEN") or "/given"), host)
     passwords(made)
-    runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "") or rules_file.RUNBOOKS
+    runbooks = _url(environment, "REACHWATCH_RUNBOOKS", "")
     put(made / "prometheus/rules.yml", rules_file.render(policy, url, runbooks), 0o644)
     targets, parts = (scraping.TARGET,), scraping.PARTS
     if "scale" in (environment.get("REACHWATCH_PROFILES") or "").split(","):

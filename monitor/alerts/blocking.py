@@ -50,8 +50,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="page",
             # A gate that comes and goes, or a scrape that misses the event, is no news.
             keep_seconds=policy.silent_seconds,
-            summary=f"{{{{ $labels.service }}}}{promql.FUNCTIONS_TEXT} is blocked in "
-            f"{{{{ $labels.country }}}} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is blocked in "
+            f"{promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Vantages of several owners agree, "
             "and the control reaches the service.",
             first="Open the event's page, read the evidence against it and two witnesses of "
@@ -67,8 +67,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
-            summary=f"{{{{ $labels.service }}}}{promql.FUNCTIONS_TEXT} is likely blocked in "
-            f"{{{{ $labels.country }}}} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
+            summary=f"{promql.SERVICE_TEXT}{promql.FUNCTIONS_TEXT} is likely blocked in "
+            f"{promql.COUNTRY_TEXT} ({promql.NETWORKS_TEXT}): {promql.TECHNIQUE_TEXT}",
             description=f"{_SEEN} Not certain enough to page anybody: there may still be "
             "another cause.",
             first="Nothing at night. The event's page says what is missing for a confirmation.",
@@ -82,8 +82,8 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
             severity="ticket",
             seconds=policy.trouble_hold_seconds,
             keep_seconds=policy.silent_seconds,
-            summary="{{ $labels.service }} is blocked in {{ $value }} networks of "
-            "{{ $labels.country }}",
+            summary=f"{promql.SERVICE_TEXT} is blocked in {{{{ $value }}}} networks of "
+            f"{promql.COUNTRY_TEXT}",
             description="The block is likely or confirmed in several networks at once, which "
             "suggests an order to all providers. Only ServiceBlockConfirmed pages about it.",
             first="Compare the techniques and onsets of the networks on the service's page.",
@@ -94,7 +94,7 @@ def _blocks(policy: Policy) -> Sequence[Alert]:
 
 
 def _closings(policy: Policy) -> Sequence[Alert]:
-    place = "{{ $labels.service }} in {{ $labels.country }}"
+    place = f"{promql.SERVICE_TEXT} in {promql.COUNTRY_TEXT}"
     link = "/{{ if $labels.event_id }}e/{{ $labels.event_id }}{{ else }}s/{{ $labels.service }}"
     more = {"since": promql.SINCE_TEXT, "until": promql.ENDED_TEXT}
     return (
@@ -104,7 +104,7 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             expr=f"({promql.transition(policy, 'closed')}) "
             f"unless on (service, country) {promql.REPORTED}",
             severity="info",
-            summary="{{ $labels.service }} is reachable again in {{ $labels.country }}",
+            summary=f"{promql.SERVICE_TEXT} is reachable again in {promql.COUNTRY_TEXT}",
             description=f"The block of {place} has ended: affected vantages can reach it again. "
             "{{ if $labels.event_id }}"
             f"It lasted from {promql.SINCE_TEXT} to {promql.ENDED_TEXT}."
@@ -118,7 +118,7 @@ def _closings(policy: Policy) -> Sequence[Alert]:
             kind="closing",
             expr=promql.transition(policy, "retracted"),
             severity="info",
-            summary="Retracted: {{ $labels.service }} was not blocked in {{ $labels.country }}",
+            summary=f"Retracted: {promql.SERVICE_TEXT} was not blocked in {promql.COUNTRY_TEXT}",
             description=f"The event about {place} was wrong and is retracted. The event's page "
             "says why.",
             first="Inform everybody whom you told about it; the event's page gives the reason.",
@@ -140,7 +140,7 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             severity="info",
             # At once: it has to be there before what it inhibits.
             keep_seconds=policy.trouble_hold_seconds,
-            summary="{{ $labels.service }} is down: it fails from the control too",
+            summary=f"{promql.SERVICE_TEXT} is down: it fails from the control too",
             description="The service itself is down. While this lasts, no event about it opens "
             "and nobody is paged for it.",
             first="Nothing, unless the service works for you; then check the control.",
@@ -155,7 +155,7 @@ def _explanations(policy: Policy) -> Sequence[Alert]:
             severity="page",
             seconds=policy.likely_hold_seconds,
             keep_seconds=policy.trouble_hold_seconds,
-            summary="{{ $labels.country }} is dark: only {{ $value }} vantages are online",
+            summary=f"In {promql.COUNTRY_TEXT} only {{{{ $value }}}} vantages are online",
             description="Nearly all vantages of the country are silent: an outage, or a blocked "
             "path to the broker. Services there cannot be measured meanwhile.",
             first="Check whether other countries are silent too: then the monitor has a problem. "

@@ -206,7 +206,7 @@ def _probes(policy: Policy) -> Sequence[Alert]:
             expr=f"max_over_time({online}[{memory}]) - {online} > 0",
             severity="info",
             seconds=policy.silent_seconds,
-            summary="{{ $value }} vantages in {{ $labels.country }} are silent",
+            summary=f"{{{{ $value }}}} vantages in {promql.COUNTRY_TEXT} are silent",
             description="They were online within the last day. Volunteers turn computers off; but "
             "if few vantages of a country are left, no block there can be confirmed.",
             first="Usually nothing; the vantages page lists them.",

@@ -170,6 +170,17 @@ def _list_samples(expr: str, text: str, label: str = "kind") -> str:
 
 
 _AT = '.UTC.Format "2006-01-02 15:04 UTC"'
+
+
+def _name(label: str, metric: families.MetricFamily) -> str:
+    """The name of what a label of the alert names by its id; the id where no monitor tells it."""
+    query = f"query (printf `max by (name) ({metric.name}{{{label}=%q}})` $labels.{label})"
+    named = f"{{{{ with $named := {query} }}}}{{{{ (index $named 0).Labels.name }}}}"
+    return f"{named}{{{{ else }}}}{{{{ $labels.{label} }}}}{{{{ end }}}}"
+
+
+SERVICE_TEXT = _name("service", families.SERVICE_INFO)
+COUNTRY_TEXT = _name("country", families.COUNTRY_INFO)
 _EVENT = f"{CONFIDENCE}{{event_id=%q}}"
 NETWORKS_TEXT = _list_samples(f"count by (asn) ({_EVENT})", "printf `AS%s` $each.Labels.asn", "asn")
 _OF_FUNCTIONS = f"max by (function) ({FUNCTIONS}{{event_id=%q}})"

@@ -210,7 +210,7 @@ def _add_printed_files(top: Parser) -> None:
     )
     rules.option(
         "--runbooks",
-        "where the runbooks are published (default: deploy/runbooks, in the source tree)",
+        "where the runbooks are published (default: /runbooks of --public-url)",
         metavar="URL",
     )
     rules.option("--alertmanager", "print the configuration of Alertmanager", read=truth)

@@ -41,6 +41,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     transitions: Sequence[tuple[str, str, str, int]] = ()
     """(service, country, transition, count)."""
     services: Sequence[str] = ()
+    names: Mapping[str, str] = {}
+    """Of services, by id."""
+    country_names: Mapping[str, str] = {}
+    """By code, as in a sentence."""
     countries: Sequence[str] = ()
     """With `services`: counters that exist from 0."""
     present: Sequence[PresentState] = ()
@@ -89,6 +93,10 @@ class FamilyCollector:
 
 def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
     """Yield one family a metric of `names.ALL`, in that order."""
+    yield family(families.SERVICE_INFO, ((pair, 1) for pair in sorted(snapshot.names.items())))
+    yield family(
+        families.COUNTRY_INFO, ((pair, 1) for pair in sorted(snapshot.country_names.items()))
+    )
     yield from _events(snapshot)
     counted = {(a, b, c): n for a, b, c, n in snapshot.transitions}
     places = {(service, country) for service in snapshot.services for country in snapshot.countries}

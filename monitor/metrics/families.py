@@ -26,6 +26,15 @@ EVENT_CONFIDENCE = MetricFamily(
     "Open block events: the probability that it is a block; without one 0.5 or 0.1 by tier.",
     ("service", "country", "asn", "technique", "tier", "event_id"),
 )
+SERVICE_INFO = MetricFamily(
+    "reachwatch_service_info", "gauge", "1 for each service of the catalogue.", ("service", "name")
+)
+COUNTRY_INFO = MetricFamily(
+    "reachwatch_country_info",
+    "gauge",
+    "1 for each country with a vantage or an event; the name as in a sentence.",
+    ("country", "name"),
+)
 EVENT_ONSET = MetricFamily(
     "reachwatch_block_event_onset_timestamp_seconds",
     "gauge",
@@ -163,6 +172,8 @@ BUILD = MetricFamily(
 )
 
 ALL: tuple[MetricFamily, ...] = (
+    SERVICE_INFO,
+    COUNTRY_INFO,
     EVENT_CONFIDENCE,
     EVENT_ONSET,
     EVENT_VANTAGES,

@@ -21,6 +21,7 @@ from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
 from monitor.web.site import Site
+from monitor.web.text import words
 
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
@@ -82,6 +83,15 @@ async def snapshot(site: Site) -> Snapshot:
         open_events=[event for event in present.opened if event.id in published],
         transitions=transitions,
         services=[service.id for service in site.catalogue.services],
+        names=site.service_names,
+        country_names={
+            code: words.COUNTRIES.get(code, code)
+            for code in (
+                {row.country for row, _ in standing if row.role == "vantage"}
+                | {event.country for event in present.opened}
+                | {event.country for event, _ in ended}
+            )
+        },
         countries=sorted({row.country for row, _ in standing if row.role == "vantage"}),
         present=[row for row in present.states() if row.target in known],
         vantages=[(row.country, row.role, status) for row, status in standing],

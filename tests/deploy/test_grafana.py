@@ -7,6 +7,9 @@ import json
 import re
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,11 +18,15 @@ from typing import Any
 import pytest
 
 from monitor.metrics import families
+from tests.monitor.web.browsing import served
+from tests.world.mosquitto import free_port
+from tests.world.site import make_file
+from tests.world.waiting import HANG_SECONDS, wait_until
 
-pytestmark = pytest.mark.needs("promtool")
+pytestmark = pytest.mark.needs("promtool", "prometheus")
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy/grafana"
-DASHBOARDS = ("overview", "pipeline")
+DASHBOARDS = ("overview", "service", "country", "vantages", "pipeline", "alerts")
 
 
 def _make() -> ModuleType:
@@ -37,6 +44,8 @@ def dashboard(name: str) -> dict[str, Any]:
 
 
 def queries(name: str) -> Iterator[tuple[str, str]]:
+    for annotation in dashboard(name)["annotations"]["list"]:
+        yield annotation["name"], annotation["expr"]
     for panel in dashboard(name)["panels"]:
         for target in panel["targets"]:
             yield panel["title"], target["expr"]
@@ -44,7 +53,8 @@ def queries(name: str) -> Iterator[tuple[str, str]]:
 
 def plain(expr: str) -> str:
     """The query with Grafana's variables filled in."""
-    return re.sub(r"\$(\w+)", ".*", expr.replace("$__rate_interval", "2m"))
+    filled = expr.replace("$__rate_interval", "2m").replace("$__range", "10m")
+    return re.sub(r"\$(\w+)", ".*", filled)
 
 
 def test_files_are_generated() -> None:
@@ -93,6 +103,7 @@ def test_panels_do_not_overlap(name: str) -> None:
 def test_queries_ask_for_metrics_that_there_are(name: str) -> None:
     kinds = {metric.name: metric for metric in families.ALL}
     for title, expr in queries(name):
+        assert expr.count("(") == expr.count(")")
         asked = re.findall(r"(reachwatch_\w+)(\{[^}]*\})", expr)
         assert asked, title
         for metric, matchers in asked:
@@ -102,7 +113,7 @@ def test_queries_ask_for_metrics_that_there_are(name: str) -> None:
             labels = set(re.findall(r"(\w+)=", matchers)) - {"job", "instance"}
             assert labels <= set(known.labels), title
             if known.kind in ("counter", "histogram"):
-                wrapped = rf"(rate|increase)\({metric}\{{[^}}]*\}}\[\$__rate_interval\]\)"
+                wrapped = rf"(rate|increase)\({metric}\{{[^}}]*\}}\[\$__(rate_interval|range)\]\)"
                 assert re.search(wrapped, expr), title
 
 
@@ -117,3 +128,82 @@ def test_queries_are_promql(tmp_path: Path) -> None:
         ["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_links_lead_to_pages() -> None:
+    links = {
+        link["url"]
+        for name in DASHBOARDS
+        for panel in dashboard(name)["panels"]
+        for link in panel["fieldConfig"]["defaults"].get("links", ())
+    }
+    assert links == {
+        "${site}/e/${__data.fields.event_id}",
+        "${site}/c/${__data.fields.country}",
+        "${site}/as/${__data.fields.asn}",
+        "${site}/s/${service}",
+        "${site}/c/${country}",
+        "${site}/v",
+    }
+
+
+EMPTY = {"Webhooks that wait", "Recently ended", "Ends"}
+"""In that world no webhook is configured, and the last event ended long ago."""
+
+
+@pytest.mark.rest
+def test_every_query_has_an_answer(tmp_path: Path) -> None:
+    """A real Prometheus scrapes the web server over a filled store."""
+    port = free_port()
+    asked = [(name, title, plain(expr)) for name in DASHBOARDS for title, expr in queries(name)]
+
+    def ask(expr: str) -> list[Any]:
+        url = f"http://127.0.0.1:{port}/api/v1/query?{urllib.parse.urlencode({'query': expr})}"
+        try:
+            with urllib.request.urlopen(url, timeout=HANG_SECONDS) as answer:
+                return list(json.load(answer)["data"]["result"])
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code == 503:
+                    return []  # it reads its configuration
+                raise AssertionError(f"{expr}: {error.read().decode()}") from None
+        except OSError:
+            return []  # it is not there yet
+
+    with served(make_file(tmp_path / "world.sqlite"), tmp_path) as address:
+        (tmp_path / "prometheus.yml").write_text(
+            json.dumps(
+                {
+                    "global": {"scrape_interval": "1s"},
+                    "scrape_configs": [
+                        {
+                            "job_name": "reachwatch",
+                            "static_configs": [{"targets": [address.removeprefix("http://")]}],
+                        }
+                    ],
+                }
+            )
+        )
+        with (tmp_path / "prometheus.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={tmp_path}/prometheus.yml",
+                    f"--storage.tsdb.path={tmp_path}/tsdb",
+                    f"--web.listen-address=127.0.0.1:{port}",
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            # Two scrapes, so that there are rates.
+            wait_until(
+                lambda: ask("count_over_time(reachwatch_build_info[10m]) > 2"),
+                (tmp_path / "prometheus.log").read_text(),
+            )
+            empty = {title for _, title, expr in asked if not ask(expr)}
+        finally:
+            process.terminate()
+            process.wait()
+    assert empty == EMPTY

@@ -38,17 +38,19 @@ def test_a_confirmed_event_pages_at_once_with_every_fact(tmp_path: Path) -> None
     for function in ("web", "api"):
         name = f'reachwatch_block_event_functions{{event_id="{ID}",function="{function}"}}'
         series[name] = minutes(1, 0)
+    series['reachwatch_service_info{service="wechat",name="WeChat"}'] = minutes(1, 0)
+    series['reachwatch_country_info{country="RU",name="Russia"}'] = minutes(1, 0)
     expected = {
         "exp_labels": {"severity": "page", "kind": "block", **EVENT},
         "exp_annotations": {
-            "summary": "wechat (api, web) is blocked in RU (AS64501, AS64502): tls.reset.sni",
+            "summary": "WeChat (api, web) is blocked in Russia (AS64501, AS64502): tls.reset.sni",
             "description": "Seen by 3 of 4 vantages in AS64501, AS64502 (2 of 3 networks measured) "
             "since 2026-09-21 14:13 UTC. How: tls.reset.sni. Vantages of several owners agree, and "
             "the control reaches the service.",
             "first": "Open the event's page, read the evidence against it and two witnesses of "
             "different owners; then inform the people who follow this service or country.",
             "evidence_url": f"https://reach.example/e/{ID}",
-            "runbook_url": "deploy/runbooks/ServiceBlockConfirmed.md",
+            "runbook_url": "https://reach.example/runbooks/ServiceBlockConfirmed.md",
             "networks": "AS64501, AS64502",
             "technique": "tls.reset.sni",
             "since": "2026-09-21 14:13 UTC",
