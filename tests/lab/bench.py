@@ -1,10 +1,12 @@
 """Play every case over several seeds (three without arguments) and print what was seen, as root:
-`python -m tests.lab.bench [--only CASE]... [--first] [--whole | --retests] [SEED...]`.
+`python -m tests.lab.bench [--only PATTERN]... [--repeats N] [--first] [--whole | --retests]
+[SEED...]`.
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import os
 import platform
 import subprocess
@@ -111,7 +113,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", action="store_true", help="the first twelve cases alone")
     parser.add_argument("--more", action="store_true", help=argparse.SUPPRESS)  # all, as ever
-    parser.add_argument("--only", action="append", choices=list(BY_NAME), help="only this case")
+    parser.add_argument("--only", action="append", help="only this case, or a pattern (benign.*)")
+    parser.add_argument("--repeats", type=int, default=1, help="so many seeds, from each seed on")
     parser.add_argument(
         "--whole", action="store_true", help="the whole way to the webhook and back, in its place"
     )
@@ -120,6 +123,10 @@ def main() -> int:
     )
     parser.add_argument("seeds", nargs="*", type=int, default=[1, 2, 3])
     given = parser.parse_args()
+    given.seeds = [seed + n for seed in given.seeds for n in range(given.repeats)]
+    for pattern in given.only or ():
+        if not fnmatch.filter(BY_NAME, pattern):
+            parser.error(f"no case {pattern}")
     print(
         f"commit {commit()}, seeds {', '.join(map(str, given.seeds))}, "
         f"Python {platform.python_version()}, {os.cpu_count()} processors",
@@ -129,7 +136,8 @@ def main() -> int:
         return min(1, sum(whole(seed) for seed in given.seeds))
     if given.retests:
         return min(1, sum(retests(seed) for seed in given.seeds))
-    wanted = given.only or ([case.name for case in CASES] if given.first else BY_NAME)
+    only = [name for pattern in given.only or () for name in fnmatch.filter(BY_NAME, pattern)]
+    wanted = only or ([case.name for case in CASES] if given.first else BY_NAME)
     seen = Confusion()
     failed = sum(bench(seed, wanted, seen) for seed in given.seeds)
     played = len(given.seeds) * len(wanted)

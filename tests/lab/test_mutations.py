@@ -13,14 +13,34 @@ import pytest
 
 from monitor.detection.judge import endpoint, target
 from monitor.detection.judge.endpoint import Outcome
-from monitor.detection.layers import dns, http, throttle
-from monitor.detection.model import Layer
+from monitor.detection.layers import dns as dns_layer
+from monitor.detection.layers import http as http_layer
+from monitor.detection.layers import throttle
+from monitor.detection.model import Layer, State
 from monitor.detection.observed import endpoint_context
 from monitor.detection.observed.endpoint_context import EndpointContext, reach
+from monitor.detection.observed.view import view
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
 from tests.lab.cases import BY_NAME
 from tests.lab.golden import load
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    CONTROL_PROBE,
+    HTTPS,
+    V6,
+    alive,
+    control,
+    dns,
+    http,
+    tcp,
+    tls,
+)
+from tests.monitor.detection.sightings import verdict
 
 _OUTCOME = endpoint._outcome
+UNREACHABLE = Failure.NETWORK_UNREACHABLE
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -75,13 +95,13 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         _without("tls.reset.sni_late", "tls.eof.sni_late", "tls.timeout.sni_late"),
         ("tls.late_reset", "tls.late_eof", "tls.late_drop"),
     ),
-    "every page is the same": (_set(http, "alike", lambda *_: True), ("http.unknown_page",)),
+    "every page is the same": (_set(http_layer, "alike", lambda *_: True), ("http.unknown_page",)),
     "no page is the same": (
-        _set(http, "alike", lambda *_: False),
+        _set(http_layer, "alike", lambda *_: False),
         ("benign.edition", "private_everywhere", "trap.twice"),
     ),
     "a connection counts as works": (
-        _set(dns, "works", lambda address, _: address.tcp_passed),
+        _set(dns_layer, "works", lambda address, _: address.tcp_passed),
         ("dns.sinkhole",),
     ),
     "a connection is all that an address needs": (
@@ -89,7 +109,7 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("quic.family", "quic.loss"),
     ),
     "an address that was only connected to excuses an answer": (
-        _set(dns, "_untried", lambda address: address.tcp_passed),
+        _set(dns_layer, "_untried", lambda address: address.tcp_passed),
         ("dns.sinkhole",),
     ),
     "ties are broken by the alphabet": (
@@ -127,3 +147,47 @@ def test_without_a_repair_its_cases_fail(repair: str, monkeypatch: pytest.Monkey
             and sorted(said.evidence) == sorted(entry["verdict"].get("evidence", ()))
         )
         assert not as_promised, name
+
+
+CONTROL_WITHOUT_SIX = (
+    control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6, UNREACHABLE, errno=101))[0],
+    alive(probe=CONTROL_PROBE, v6=False),
+)
+BY_HAND: dict[str, tuple[Break, State, tuple[AnyObservation, ...], dict[str, Any]]] = {
+    "a resolver that was asked once accuses": (
+        _without("dns.asked_once"),
+        State.INCONCLUSIVE,
+        (dns(failure=Failure.DNS_REFUSED),),
+        {},
+    ),
+    "a control speaks of a family that it does not have": (
+        _set(target, "control_view", lambda measurement, _: view(measurement)),
+        State.BLOCKED,
+        (
+            *(dns(A1), dns(V6, qtype="AAAA")),
+            *(tcp(A1, Failure.REFUSED, errno=111), tcp(V6, UNREACHABLE, errno=101)),
+        ),
+        {"beside": [CONTROL_WITHOUT_SIX]},
+    ),
+    "an address at which nothing was tried works": (
+        _set(endpoint.AddressJudgement, "tried", property(lambda _: True)),
+        State.INSUFFICIENT,
+        (
+            *(dns(A1, at=HTTPS), tcp(A1, at=HTTPS)),
+            *(tcp(A2, at=HTTPS), tls(A2, at=HTTPS), http(A2, at=HTTPS)),
+        ),
+        {"endpoints": (HTTPS,)},
+    ),
+}
+"""Repairs that no case of the laboratory needs, and measurements that do."""
+
+
+@pytest.mark.parametrize("repair", BY_HAND)
+def test_without_a_repair_a_measurement_is_judged_otherwise(
+    repair: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, state, seen, given = BY_HAND[repair]
+    before = verdict(*seen, **given)
+    assert before.state is state
+    broken(monkeypatch)
+    assert verdict(*seen, **given) != before

@@ -102,7 +102,6 @@ FAILURES = {
     "dns_bogon_error": "an address that cannot be on the internet",
 }
 EVIDENCE = {
-    "address_unproven": "the address did not prove itself by a certificate",
     "after_trigger": "shown soon after the service's name had died there",
     "allow_list_network": "only listed addresses get through in this network",
     "answer_lacks": "the answer lacks what the control is shown",

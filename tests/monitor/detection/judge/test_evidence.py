@@ -1,0 +1,180 @@
+"""Each word that a verdict can carry as evidence is earned: by a case of the laboratory or, where
+no case says it, by a measurement written by hand. A word that nothing earns fails here.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor import detection
+from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.imported.rules import IMPORT_RULES
+from monitor.detection.model import State, Verdict
+from monitor.web.text.words import EVIDENCE, PREFIXES
+from probes.wire.failure import Failure
+from probes.wire.observation import AnyObservation
+from tests.lab import golden
+from tests.monitor.detection.app_scenes import CHAT, ON_CHAT, app, chat, foreign
+from tests.monitor.detection.scenes import (
+    A1,
+    A2,
+    A3,
+    BESIDE,
+    INNOCUOUS,
+    OWN_HOST,
+    QUIC,
+    REFLECTOR,
+    REPEAT,
+    TCP,
+    V6,
+    control,
+    dns,
+    endpoint,
+    measured,
+    quic,
+    tcp,
+    tls,
+    transfer,
+)
+from tests.monitor.detection.scenes import foreign as shown
+from tests.monitor.detection.sightings import CONTROL_TCP, OVER_QUIC, verdict
+from tests.monitor.detection.throttle_scenes import GIVEN, secure
+
+TIMEOUT = Failure.TIMEOUT
+DEAD = (dns(A1), tcp(A1, TIMEOUT), tcp(A1, TIMEOUT, **REPEAT))
+FAR = (tcp(A3, TIMEOUT), tcp(A3, TIMEOUT, **REPEAT))
+CUT = (tls(A2, Failure.RESET), tls(A2, **INNOCUOUS))
+WELCOME = b"HTTP/1.1 200 OK\r\n\r\n<html>Welcome"
+SILENT = (dns(A1, at=QUIC), quic(A1, TIMEOUT), quic(A1, TIMEOUT, **INNOCUOUS))
+ELSEWHERE = quic(REFLECTOR, **OWN_HOST)
+WITH_KEY = [control(*chat(app(evidence=("known_key",))), endpoints=(CHAT,))]
+LIVE = endpoint("tls", host="l1.example")
+SIX_ALONE = [
+    measured(
+        *(dns(A1, at=LIVE), dns(V6, at=LIVE, qtype="AAAA"), tcp(A1, TIMEOUT, at=LIVE)),
+        *(tcp(V6, at=LIVE), tls(V6, at=LIVE)),
+        endpoints=(LIVE,),
+        target="liveness/international",
+    )
+]
+Row = tuple[State, tuple[AnyObservation, ...], dict[str, Any]]
+EARNED: dict[str, Row] = {
+    "no_control": (State.INCONCLUSIVE, DEAD, {"beside": []}),
+    "control_fails": (
+        State.INCONCLUSIVE,
+        DEAD,
+        {"beside": [control(dns(A1), tcp(A1, Failure.RESET))]},
+    ),
+    "no_liveness": (State.INCONCLUSIVE, DEAD, {"liveness": []}),
+    # An address that no control tried is silent beside one that is cut by name.
+    "weak_sign": (
+        State.IMPAIRED,
+        (dns(A1, A2, A3), tcp(A1), tls(A1), tcp(A2), *CUT, *FAR),
+        {},
+    ),
+    "asked_once": (State.INCONCLUSIVE, (dns(failure=Failure.DNS_REFUSED),), {}),
+    "dns_unproven": (
+        State.OK,
+        (dns(A3, at=TCP), tcp(A3, at=TCP)),
+        {"endpoints": (TCP,), "beside": [CONTROL_TCP]},
+    ),
+    "local_refusal": (State.INCONCLUSIVE, (dns(A1), tcp(A1, Failure.PERMISSION_DENIED)), {}),
+    "system_root": (State.BLOCKED, (dns(A1), tcp(A1), shown(A1, evidence=("system_root",))), {}),
+    "answer_lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
+    "lacks": (State.INCONCLUSIVE, chat(app()), ON_CHAT | {"beside": WITH_KEY}),
+    "foreign_answer": (State.INCONCLUSIVE, chat(foreign()), ON_CHAT),
+    "clear_http": (
+        State.INCONCLUSIVE,
+        chat(foreign(b"HTTP/1.1 200 OK\r\n\r\n<html>Welcome")),
+        ON_CHAT,
+    ),
+    "closed": (State.INCONCLUSIVE, chat(app(A1, Failure.EOF)), ON_CHAT),
+    "foreign_certificate": (
+        State.INCONCLUSIVE,
+        (dns(A1, at=QUIC), quic(A1, Failure.SSL_UNKNOWN_AUTHORITY, verify_code=20)),
+        OVER_QUIC,
+    ),
+    "quic_close": (
+        State.INCONCLUSIVE,
+        (dns(A1, at=QUIC), quic(A1, Failure.SSL_FAILED_HANDSHAKE, close_code=0x128)),
+        OVER_QUIC,
+    ),
+    "tcp_fails_too": (
+        State.BLOCKED,
+        (*SILENT, ELSEWHERE, tcp(A1, TIMEOUT, at=QUIC, **BESIDE)),
+        OVER_QUIC,
+    ),
+    "tls_fails_too": (
+        State.BLOCKED,
+        (*SILENT, ELSEWHERE, tcp(A1, at=QUIC, **BESIDE), tls(A1, TIMEOUT, at=QUIC, **BESIDE)),
+        OVER_QUIC,
+    ),
+    "slow": (State.OK, secure(transfer(rate=20_000)), GIVEN),
+    "ipv4_broken": (
+        State.INCONCLUSIVE,
+        DEAD,
+        {"liveness": SIX_ALONE},
+    ),
+}
+
+
+SHOWN_ELSEWHERE = {"blockpage_abroad"}
+"""Earned where lists of block pages are tested: `tests.monitor.detection.fingerprints`."""
+
+
+def said(word: str) -> Verdict:
+    _, seen, given = EARNED[word]
+    found: Verdict = verdict(*seen, **given)
+    return found
+
+
+def kinds(evidence: Any) -> set[str]:
+    return {each.partition(":")[0] for each in evidence}
+
+
+@pytest.mark.parametrize("word", EARNED)
+def test_a_word_is_earned(word: str) -> None:
+    found = said(word)
+    assert word in kinds(found.evidence)
+    assert found.state is EARNED[word][0]
+
+
+def in_the_laboratory() -> set[str]:
+    """Words of the golden verdicts."""
+    verdicts = (golden.load(case)[0]["verdict"] for case in golden.names())
+    return {word for each in verdicts for word in kinds(each.get("evidence", ()))}
+
+
+READ = {"after_trigger", "sent_again", "sent_again_answered", "malformed", "gap"}
+"""Words of observations, which the judge reads and does not repeat."""
+MADE = {"ipv4_broken", "ipv6_broken"}
+
+
+def of_the_judge() -> set[str]:
+    """Words that the judge can say: the remarks of its rules, and in its files every constant that
+    is a word and every text that begins a remark with a value."""
+    imported = {id(rule) for rule in IMPORT_RULES}
+    found = {word for rule in ALL_RULES if id(rule) not in imported for word in rule.evidence}
+    known = {word.partition(":")[0] for word in (*EVIDENCE, *PREFIXES)}
+    for part in ("judge", "layers", "observed"):
+        for path in (Path(detection.__path__[0]) / part).glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                    continue
+                word, colon, rest = node.value.partition(":")
+                if word in known or (colon and not rest and word.isidentifier()):
+                    found.add(word)
+    return (found | MADE) - READ
+
+
+def test_every_word_is_earned() -> None:
+    assert of_the_judge() - in_the_laboratory() - set(EARNED) - SHOWN_ELSEWHERE == set()
+
+
+def test_what_the_laboratory_earns_needs_no_scene() -> None:
+    assert set(EARNED) & in_the_laboratory() == set()
+    assert set(EARNED) <= of_the_judge()
