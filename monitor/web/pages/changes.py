@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from monitor.store.reading.events import FOLLOWED, Transition, list_transitions
 from monitor.store.records import Filter
-from monitor.web.api.params import BadParameterError, chosen, without_empty
+from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, without_empty
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50
+FEED_FILTERS = frozenset(("service", "country"))
 ATOM = "http://www.w3.org/2005/Atom"
 ET.register_namespace("", ATOM)
 MARKS = {
@@ -63,6 +64,8 @@ async def page(request: web.Request) -> web.Response:
 async def feed(request: web.Request) -> web.Response:
     """A feed."""
     site = request.app[SITE]
+    # A slip would follow everything.
+    refuse_unknown(request, FEED_FILTERS - set(request.match_info))
     wanted = chosen(request)
     if "service" in request.match_info:
         wanted = replace(wanted, service=request.match_info["service"])

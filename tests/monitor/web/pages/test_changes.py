@@ -99,3 +99,14 @@ async def test_feeds_tell_changes_of_state_alone(told: Site, path: str, titles: 
 async def test_unknown_feeds_are_not_found(web: Client) -> None:
     assert (await web.get("/s/nothing/feed.atom")).status == 404
     assert (await web.get("/feed.atom?service=nothing")).status == 404
+
+
+async def test_a_feed_follows_one_service_in_one_country_or_says_why_not(web: Client) -> None:
+    """A slip in a filter would otherwise follow everything."""
+    page = await (await web.get(f"/e/{world.CONFIRMED}")).text()
+    assert 'href="/feed.atom?service=wechat&amp;country=RU"' in page
+    assert (await web.get("/s/wechat/feed.atom?country=RU")).status == 200
+    for path in ("/feed.atom?service=wechat&counrty=RU", "/s/wechat/feed.atom?service=signal"):
+        answer = await web.get(path)
+        assert answer.status == 400, path
+    assert "did you mean country?" in await (await web.get("/feed.atom?counrty=RU")).text()
