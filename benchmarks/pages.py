@@ -5,8 +5,9 @@ Fills a store (`benchmarks.size.fill`), starts `reachwatch serve` over it, and a
 of page. Each kind has a few addresses (services, countries, networks, vantages), because the same
 page asked again tells nothing about the others:
 
-- `first`: the slowest address of the kind when nobody has asked for it before, alone; `cpu`: the
-  processor time that the server takes for it, which a busy machine does not lengthen;
+- `first`: the slowest address of the kind when nobody has asked for it before, alone, after the
+  server has finished what it does behind earlier answers; `cpu`: the processor time that the server
+  takes for it, which a busy machine lengthens less;
 - `median`, `p95`: bursts of twenty requests at once over these addresses. Before each burst the
   detector's conclusions of a service are saved anew, so that no answer is still valid.
 
@@ -15,7 +16,7 @@ exit 1 when one is missed and `--strict` is given.
 
     ./scripts/bench pages --measurements 1000000            SQLite, in a temporary directory
     ./scripts/bench pages --measurements 10000000 --postgres
-    ./scripts/bench pages --store DIR                       keeps the filled store for the next run
+    ./scripts/bench pages --data DIR      keeps the filled store; the next run adds what is missing
 """
 
 from __future__ import annotations
@@ -47,7 +48,6 @@ from tests.world.postgres import PostgreSQL
 AT_ONCE = 20
 ADDRESSES = 5
 """Addresses of one kind that are asked for: what is looked at now is looked at by many."""
-TOO_OLD_SECONDS = 3000
 HOPELESS_MS = 10_000
 """A kind with an address this slow is not asked twenty times at once."""
 Conclude = Callable[[], Awaitable[None]]
@@ -91,6 +91,7 @@ def kinds(fleet: Fleet) -> list[Kind]:
         one("/v"),
         all_of("/v/{}", vantages),
         all_of("/e/{}", events),
+        all_of("/e/{}/rounds", events, goal_ms=1000),
         all_of("/m/{}", witnesses),
         all_of("/s/{}?range=90d", services),
         all_of("/c/{}?range=1y", countries),
@@ -158,6 +159,17 @@ def processor_ms(process: int) -> float:
     return sum(map(int, times)) / 1e6
 
 
+async def quiet(process: int) -> None:
+    """Wait until a process does nothing, ten seconds at most."""
+    idle = 0
+    for _ in range(100):
+        before = processor_ms(process)
+        await asyncio.sleep(0.1)
+        idle = idle + 1 if processor_ms(process) - before < 2 else 0
+        if idle == 3:
+            return
+
+
 async def measure(base: str, server: int, kind: Kind, bursts: int, conclude: Conclude) -> Measured:
     """Ask for every address alone, then for all in bursts, each after a new conclusion."""
     found = Measured()
@@ -178,6 +190,7 @@ async def measure(base: str, server: int, kind: Kind, bursts: int, conclude: Con
                 found.wrong = f"no answer within {PATIENCE_SECONDS:g} s"
             return (time.perf_counter() - began) * 1000
 
+        await quiet(server)
         for path in kind.paths:
             before = processor_ms(server)
             found.first = max(found.first, await once(path))
@@ -258,26 +271,25 @@ def main() -> int:
     parser.add_argument("--networks", type=int, default=400)
     parser.add_argument("--countries", type=int, default=40)
     parser.add_argument("--bursts", type=int, default=10, help="of twenty requests, each page")
-    parser.add_argument("--store", metavar="DIR", help="keep the SQLite store for the next hour")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="keep the store there")
     parser.add_argument("--postgres", action="store_true", help="a PostgreSQL server of its own")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a goal is missed")
     given = parser.parse_args()
     size = Size(given.measurements, given.probes, given.networks, given.countries)
-    if given.postgres:
-        postgres = PostgreSQL()
-        postgres.start()
-        try:
-            reached = asyncio.run(run(postgres.fresh(), size, given.bursts))
-        finally:
-            postgres.stop()
-    else:
-        with tempfile.TemporaryDirectory(prefix="reachwatch-bench-") as temporary:
-            directory = given.store or temporary
-            Path(directory).mkdir(exist_ok=True)
-            file = Path(directory, "store.db")
-            if file.exists() and time.time() - file.stat().st_mtime > TOO_OLD_SECONDS:
-                file.unlink()  # what is present is what was measured within the last two hours
-            url = f"sqlite+aiosqlite:///{file}"
+    with tempfile.TemporaryDirectory(prefix="reachwatch-bench-") as temporary:
+        directory = (given.data or Path(temporary)).absolute()
+        directory.mkdir(exist_ok=True)
+        if given.postgres:
+            directory.chmod(0o755)  # its user reads it
+            postgres = PostgreSQL(directory=directory / "postgresql")
+            postgres.start()
+            try:
+                url = postgres.url("reach1") if postgres.kept else postgres.fresh()
+                reached = asyncio.run(run(url, size, given.bursts))
+            finally:
+                postgres.stop()
+        else:
+            url = f"sqlite+aiosqlite:///{directory / 'store.db'}"
             reached = asyncio.run(run(url, size, given.bursts))
     return 1 if given.strict and not reached else 0
 

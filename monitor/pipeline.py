@@ -30,7 +30,7 @@ from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.collector.counters import Counters
 from monitor.collector.subscriber import run_collector
-from monitor.commands.explain import explain
+from monitor.commands.explain_apart import explain_apart
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.event_publisher import EventPublisher
@@ -245,7 +245,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     catalogue = load(given.catalogue)
     fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        explanations = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
+        explanations = _explanations(given, database, database_url(given), fingerprints)
         site = Site(
             database=database,
             policy=policy,
@@ -284,6 +284,19 @@ def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None
     return DayFiles(database, data / "downloads", data / ARCHIVE, wall_clock)
 
 
+def _explanations(
+    given: argparse.Namespace, database: Database, url: str, fingerprints: Fingerprints
+) -> ExplanationCache:
+    explain = partial(
+        explain_apart,
+        database,
+        url=url,
+        fingerprints=fingerprints,
+        directory=given.fingerprints,
+    )
+    return ExplanationCache(explain)
+
+
 def _geo(given: argparse.Namespace) -> GeoTable | None:
     """The table of `--geo`. Raises OptionError."""
     try:
@@ -318,7 +331,7 @@ async def everything(
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
-            explanations = ExplanationCache(partial(explain, database, fingerprints=fingerprints))
+            explanations = _explanations(given, database, url, fingerprints)
             publishers = _Publishers(given, database, policy)
             retests = publishers.retests
             detector = publishers.detector(fingerprints, lags.detection.observe)

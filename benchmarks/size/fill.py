@@ -34,8 +34,9 @@ from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
 from monitor.store.days import day_of
 from monitor.store.engines import connect, writing
+from monitor.store.reading.counts import judged_rounds
 from monitor.store.reading.vantages import list_vantages
-from monitor.store.service_hours import KEPT_HOURS, insert_hours
+from monitor.store.service_hours import KEPT_HOURS, insert_days, insert_hours
 from monitor.store.verdicts import Entry, pack
 from probes.catalogue.load import load
 from probes.wire.codec import encode, encode_batch
@@ -60,17 +61,24 @@ COLUMNS = {
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
     "batch": "first_arrival last_arrival first_round received body vantage",
     "measurement": "arrival round started vantage target interval_ms place id",
-    "stored_day": "day measurements",
-    "cursor": "name value",
     "verdict": "service round body",
     "cell": "hour target country asn state rule layer technique n vantages all_vantages",
     "event": "id service country state tier onset opened updated closed body",
     "journal": "at event service country transition",
-    "tally": "name reason n",
     "detector_state": "service round state",
 }
-_HOURS = insert_hours(f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR}")
-_REVISIONS = "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM verdict"
+_HOURS = insert_hours(
+    f"c.hour > (SELECT max(hour) FROM cell) - {KEPT_HOURS * HOUR} "
+    "AND c.hour > (SELECT coalesce(max(hour), 0) FROM service_hour)"
+)
+_DAYS = insert_days(
+    f"c.hour >= (SELECT coalesce(max(day) + {DAY}, 0) FROM service_day) "
+    f"AND c.hour < (SELECT max(hour) - max(hour) % {DAY} FROM cell)"
+)
+_REVISIONS = (
+    "INSERT INTO revision (service, number) SELECT DISTINCT service, 1 FROM verdict WHERE true "
+    "ON CONFLICT (service) DO UPDATE SET number = revision.number + 1"
+)
 
 
 @dataclass(frozen=True)
@@ -96,10 +104,11 @@ class Round:
 
 
 class Fleet:
-    """Who measures what, and what each round leaves in the store."""
+    """Who measures what, and what each round leaves in the store. `now` is when it was first
+    filled, `latest` until when it has gone on since."""
 
-    def __init__(self, size: Size, now: int, seed: int = 1) -> None:
-        self.size, self.now = size, now
+    def __init__(self, size: Size, now: int, latest: int | None = None, seed: int = 1) -> None:
+        self.size, self.now, self.latest = size, now, latest or now
         self.rng = random.Random(seed)
         self.targets = [LIVENESS_INTERNATIONAL, *(t.id for t in load().targets)]
         codes = [a + b for a in "ABCDEFGH" for b in "RSTUVW"][: size.countries - 2]
@@ -121,10 +130,17 @@ class Fleet:
         older = total - RECENT_ROUNDS
         span = self.size.days * DAY
         past = {(recent[-1] - span * k // older) // step * step for k in range(1, older + 1)}
-        return sorted({*recent, *past})
+        return [*sorted({*recent, *past}), *self._since(newest)]
 
-    def rounds_of_probes(self) -> Iterator[Round]:
-        """What each probe sends in each round: one batch."""
+    def _since(self, newest: int) -> list[int]:
+        """Rounds after the newest one of the first filling. They begin with the next hour, whose
+        cells are not written yet."""
+        step = self.size.interval_ms
+        first = newest - newest % HOUR + HOUR
+        return list(range(first, self.latest // step * step, step))
+
+    def rounds_of_probes(self, after: int = -1) -> Iterator[Round]:
+        """What each probe sends in each round later than `after`: one batch."""
         said = {
             (target, state): _verdict(target, state)
             for target in self.targets
@@ -133,7 +149,10 @@ class Fleet:
         payload = b""
         sequence = 0
         for at in self.rounds():
-            newest = at > self.now - 2 * self.size.interval_ms
+            newest = at > self.latest - 2 * self.size.interval_ms
+            if at <= after:
+                sequence += len(self.probes) * len(self.targets)
+                continue
             for number, (probe, _, asn, role) in enumerate(self.probes, 1):
                 first = sequence + 1
                 made = Round(at, [], [])
@@ -352,7 +371,8 @@ class _Judged:
     async def write_round(self) -> None:
         """Write the verdicts of the round."""
         frames = [(name, self._at, pack(some)) for name, some in self._entries.items()]
-        await self._rows.add("verdict", frames)
+        if frames:
+            await self._rows.add("verdict", frames)
         self._entries.clear()
 
     async def write_hour(self) -> None:
@@ -373,21 +393,26 @@ class _Judged:
 
 
 async def fill(url: str, size: Size, now: int) -> Fleet:
-    """Make the store and everything in it; returns the fleet, for what to ask for. A store that is
-    full already is left as it is."""
+    """Make the store and everything in it; returns the fleet, for what to ask for. A store that was
+    filled before gets the rounds since then."""
     database = await open_database(url)
     async with database.reading() as connection:
         there = await list_vantages(connection)
+        _, newest = await judged_rounds(connection, None, 0, 2**62)
     await database.close()
-    if there:
-        return Fleet(size, max(each.last_seen or 0 for each in there) + HEARD_MS)
     rows: SQLiteRows | PostgreSQLRows
     if url.startswith("sqlite"):
         rows = SQLiteRows(url)
     else:
         rows = PostgreSQLRows(url, await asyncpg.connect(url.replace("+asyncpg", "")))
+    enrolled_before = (size.days + 30) * DAY
+    if there:
+        fleet = Fleet(size, there[0].enrolled + enrolled_before, now)
+        days = await _measurements(rows, fleet, newest or 0)
+        await rows.finish(_sums(fleet, days))
+        return fleet
     fleet = Fleet(size, now)
-    began = now - (size.days + 30) * DAY
+    began = now - enrolled_before
     places = list(enumerate(fleet.probes, 1))
     await rows.add(
         "vantage",
@@ -401,23 +426,6 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
         ],
     )
     await rows.add("target", [(n, t, t.partition("/")[0]) for n, t in enumerate(fleet.targets, 1)])
-    made, count, judged = fleet.rounds_of_probes(), 0, _Judged(fleet, rows)
-    days: Counter[int] = Counter()
-    await rows.begin({day_of(at) for at in fleet.rounds()})
-    while chunk := list(islice(made, CHUNK)):
-        await rows.add("batch", [each.batch for each in chunk])
-        facts = [fact for each in chunk for fact in each.facts]
-        count += len(facts)
-        for each in chunk:
-            days[day_of(each.facts[0][1])] += len(each.facts)
-        await rows.add("measurement", facts)
-        for each in chunk:
-            await judged.add(each)
-    await judged.write_round()
-    await judged.write_hour()
-    await rows.add("stored_day", sorted(days.items()))
-    await rows.add("cursor", [("arrival", count)])
-    await rows.add("tally", [("ingested", "", count)])
     events = fleet.events()
     await rows.add(
         "event",
@@ -438,5 +446,45 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
             if at is not None
         ],
     )
-    await rows.finish([_HOURS, _REVISIONS])
+    days = await _measurements(rows, fleet, -1)
+    await rows.finish(_sums(fleet, days))
     return fleet
+
+
+async def _measurements(
+    rows: SQLiteRows | PostgreSQLRows, fleet: Fleet, after: int
+) -> Counter[int]:
+    """Write the rounds later than `after`, with their verdicts and cells; how many measurements of
+    each day there are."""
+    made, judged = fleet.rounds_of_probes(after), _Judged(fleet, rows)
+    days: Counter[int] = Counter()
+    await rows.begin({day_of(at) for at in fleet.rounds() if at > after})
+    while chunk := list(islice(made, CHUNK)):
+        await rows.add("batch", [each.batch for each in chunk])
+        await rows.add("measurement", [fact for each in chunk for fact in each.facts])
+        for each in chunk:
+            days[day_of(each.at)] += len(each.facts)
+            await judged.add(each)
+    await judged.write_round()
+    await judged.write_hour()
+    return days
+
+
+def _sums(fleet: Fleet, days: Counter[int]) -> list[str]:
+    """Statements that sum up what was written."""
+    count = days.total()
+    counted = [
+        ("stored_day (day, measurements)", f"{day}, {n}", "(day) DO UPDATE SET measurements = "
+         f"stored_day.measurements + {n}")
+        for day, n in days.items()
+    ] + [
+        ("cursor (name, value)", f"'arrival', {count}", f"(name) DO UPDATE SET value = "
+         f"cursor.value + {count}"),
+        ("tally (name, reason, n)", f"'ingested', '', {count}", "(name, reason) DO UPDATE SET n = "
+         f"tally.n + {count}"),
+    ]  # fmt: skip
+    return [
+        f"UPDATE probe SET last_seen = {fleet.latest - HEARD_MS}",
+        *(f"INSERT INTO {into} VALUES ({row}) ON CONFLICT {there}" for into, row, there in counted),
+        *(_HOURS, _DAYS, _REVISIONS),
+    ]

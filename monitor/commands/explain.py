@@ -68,6 +68,10 @@ class NoSuchEventError(NotExplainableError):
         super().__init__(f"{id}: no such event")
 
 
+class TooManyMeasurementsError(NotExplainableError):
+    """More measurements would be folded than were allowed."""
+
+
 async def explain(
     database: Database,
     id: str,
@@ -75,12 +79,13 @@ async def explain(
     *,
     most: int = MAX_ROUNDS,
     brief: bool = False,
+    measurements: int | None = None,
 ) -> Explanation:
     """Fold the event's rounds again and keep what each added, at most `most` rounds.
 
     `brief`: only until a while after the event was confirmed (or opened). Raises
-    NotExplainableError when there is no such event or its facts were pruned, and
-    StoreUnavailableError.
+    NotExplainableError when there is no such event or its facts were pruned,
+    TooManyMeasurementsError when there are more than `measurements`, and StoreUnavailableError.
     """
     async with database.reading() as connection:
         event = await get_event(connection, id)
@@ -99,7 +104,7 @@ async def explain(
         start = initial(event.service)
     if pruned > first:  # pruning keeps witnesses, so rounds alone do not tell
         raise NotExplainableError(f"{id}: its measurements are no longer kept")
-    return await _fold_again(database, event, start, ends, policy, fingerprints, most)
+    return await _fold_again(database, event, start, ends, policy, fingerprints, most, measurements)
 
 
 async def explain_replayed(
@@ -155,6 +160,7 @@ async def _fold_again(
     policy: Policy,
     fingerprints: Fingerprints,
     most: int,
+    measurements: int | None = None,
 ) -> Explanation:
     recorder = Recorder(event, policy, event.onset_earliest - policy.ms(BEFORE_SECONDS))
     folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
@@ -165,9 +171,12 @@ async def _fold_again(
         await asyncio.to_thread(folding.fold, rounds, [*mine, *live])
         return _shortened(event, recorder.series_rounds, policy, most)
     there = await source.facts.rounds(start.round, event.service)
-    rounds = [one.round for one in there if one.round <= ends]
-    if not rounds:
+    there = [one for one in there if one.round <= ends]
+    if not there:
         raise NotExplainableError(f"{event.id}: its measurements are no longer kept")
+    if measurements is not None and sum(one.measurements for one in there) > measurements:
+        raise TooManyMeasurementsError(f"{event.id}: it takes long")
+    rounds = [one.round for one in there]
     window = policy.ms(policy.control_window_seconds)
     for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
         stored = await source.facts.facts(chunk[0] - window, chunk[-1], event.service)

@@ -58,7 +58,9 @@ class PostgreSQL:
         self._names = itertools.count(1)
         if _AS_POSTGRES:
             shutil.chown(self.directory, "postgres", "postgres")
-        if (self.directory / "data").exists():
+        self.kept = (self.directory / "data").exists()
+        """Whether there were databases in the directory."""
+        if self.kept:
             return
         self._run(
             "initdb", "-D", "data", "-U", "postgres", "--no-sync", "-E", "UTF8", "-A", "trust"
