@@ -21,6 +21,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client.metrics_core import Metric
@@ -29,13 +30,9 @@ from monitor import http_server, logs
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.collector.counters import Counters
-from monitor.collector.subscriber import run_collector
 from monitor.commands.explain_apart import explain_apart
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
-from monitor.detector.event_publisher import EventPublisher
-from monitor.detector.loop import Detector
-from monitor.detector.retest_publisher import RetestPublisher
 from monitor.detector.webhooks import WebhookSender, load_webhooks
 from monitor.enrolment import Credentials
 from monitor.interop.fingerprints.directory import load as load_fingerprints
@@ -65,6 +62,9 @@ from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError, GeoTable
 from probes.runtime.options import OptionError
 from probes.wire.target import Catalogue
+
+if TYPE_CHECKING:
+    from monitor.detector.loop import Detector
 
 log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
@@ -124,6 +124,8 @@ def _first(group: BaseException) -> BaseException:
 
 async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Measurements from the broker into the store, acknowledged once committed."""
+    from monitor.collector.subscriber import run_collector
+
     catalogue = load(given.catalogue)
     counters = Counters()
     app = process.make_app(lambda: process.collector_families(counters), lambda: counters.unready)
@@ -175,6 +177,11 @@ class _Publishers:
     """The detector over a store, and what it publishes over MQTT."""
 
     def __init__(self, given: argparse.Namespace, database: Database, policy: Policy) -> None:
+        # Here and where a detector or collector is made, because loading the MQTT client takes a
+        # fifth of the time in which `serve` starts, which needs none.
+        from monitor.detector.event_publisher import EventPublisher
+        from monitor.detector.retest_publisher import RetestPublisher
+
         self._database, self._policy = database, policy
         self._owns: Callable[[str], bool] = ALL.has
         self._leads_part: Callable[[], bool] = lambda: False
@@ -222,6 +229,8 @@ class _Publishers:
         shard: Shard = ALL,
     ) -> Detector:
         """The detector whose conclusions these publish."""
+        from monitor.detector.loop import Detector
+
         made = Detector(
             self._database,
             self._policy,
@@ -322,6 +331,8 @@ async def everything(
 
     They stop after the block, so that probes in it can still deliver while they end.
     """
+    from monitor.collector.subscriber import run_collector
+
     fingerprints = load_fingerprints(given.fingerprints)
     geo = _geo(given)
     database = await open_database(url, read_seconds=READ_SECONDS)

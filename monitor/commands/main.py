@@ -48,6 +48,8 @@ def _refuse_taken_ports(given: argparse.Namespace) -> None:
             raise OptionError(taken_port.reason(option, *address))
 
 
+SWITCH_SECONDS = 0.001
+"""Python's own is 0.005."""
 _SERVER = "monitor.pipeline"
 _MODULES = {
     **dict.fromkeys(("up", "collect", "detect", "serve"), _SERVER),
@@ -74,6 +76,8 @@ def _server() -> ModuleType:
     garbage collector looks through them again and again, and stops every answer for 0.2 s."""
     gc.disable()
     try:
+        # What a thread computes shall not keep the event loop waiting for 5 ms at each turn.
+        sys.setswitchinterval(SWITCH_SECONDS)
         return importlib.import_module(_SERVER)
     finally:
         gc.freeze()

@@ -9,6 +9,7 @@ a measurement.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import Any
@@ -111,6 +112,15 @@ async def read_newest(
     """The verdicts on a service (None: all) in rounds from `since` until before `until`, newest
     round first. Stopping early costs nothing; the caller closes the generator then
     (`contextlib.aclosing`)."""
+    async with aclosing(newest_frames(connection, service, since, until)) as frames:
+        async for name, round, frame in frames:
+            yield name, round, unpack(frame)
+
+
+async def newest_frames(
+    connection: AsyncConnection, service: str | None, since: int, until: int
+) -> AsyncGenerator[tuple[str, int, bytes], None]:
+    """The same as stored frames, for `unpack`."""
     v = verdict.c
     query = (
         statements.where_equal(sa.select(v.service, v.round, v.body), (v.service, service))
@@ -122,7 +132,7 @@ async def read_newest(
     while True:
         rows = (await connection.execute(part)).all()
         for name, round, body in rows:
-            yield name, round, unpack(body)
+            yield name, round, body
         if len(rows) < ROWS_AT_ONCE:
             return
         last = rows[-1]

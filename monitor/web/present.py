@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from monitor.detection.model import Event, State
-from monitor.detection.sequence.present import LatestVerdict, PresentState, states_now
+from monitor.detection.sequence.present import LatestVerdict, PresentState, states_in_order
 from monitor.store.cells import Where
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction
@@ -65,8 +65,8 @@ class ServicePresent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def service_present(number: int, verdicts: Sequence[LatestVerdict]) -> ServicePresent:
-    """Sum up the newest verdicts on a service."""
-    states = states_now(verdicts)
+    """Sum up the newest verdicts on a service, sorted as `newest_verdicts` gives them."""
+    states = states_in_order(verdicts)
     by_country: dict[str, list[PresentState]] = defaultdict(list)
     for row in states:
         by_country[row.country].append(row)

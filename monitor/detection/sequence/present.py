@@ -9,8 +9,10 @@ The structs are `gc=False`: a large fleet has hundreds of thousands, never part 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 import msgspec
 
@@ -74,16 +76,21 @@ def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
         key = (each.target, each.country, each.asn, each.probe)
         if key not in newest or each.round > newest[key].round:
             newest[key] = each
-    places: dict[tuple[str, str, int], list[LatestVerdict]] = defaultdict(list)
-    for each in newest.values():
-        places[each.target, each.country, each.asn].append(each)
-    return [_summary(*place, places[place]) for place in sorted(places)]
+    return states_in_order(sorted(newest.values(), key=_place))
+
+
+def states_in_order(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
+    """The same of verdicts that are sorted by target, country and network, one a vantage."""
+    return [_summary(*place, list(seen)) for place, seen in groupby(verdicts, _place)]
+
+
+_place = attrgetter("target", "country", "asn")
 
 
 def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> PresentState:
-    if len(seen) == 1:  # most networks have one vantage, and nothing to count
-        (one,) = seen
-        silent = one.verdict.state in _SILENT
+    one = seen[0]
+    if all(each.verdict is one.verdict for each in seen):  # mostly, and there is nothing to count
+        conclusive = 0 if one.verdict.state in _SILENT else len(seen)
         technique = one.verdict.technique
         return PresentState(
             target=target,
@@ -92,9 +99,9 @@ def _summary(target: str, country: str, asn: int, seen: list[LatestVerdict]) -> 
             state=one.verdict.state,
             technique=str(technique) if technique else None,
             rule=one.verdict.rule,
-            vantages=0 if silent else 1,
-            agreeing=0 if silent else 1,
-            round=one.round,
+            vantages=conclusive,
+            agreeing=conclusive,
+            round=max(each.round for each in seen),
         )
     speaking = [each for each in seen if each.verdict.state not in _SILENT]
     counts = Counter(each.verdict.state for each in (speaking or seen))
