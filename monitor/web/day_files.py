@@ -18,6 +18,7 @@ import contextlib
 import functools
 import gzip
 import hashlib
+import importlib.util
 import json
 import logging
 import os
@@ -91,6 +92,8 @@ class DayFiles:
         """`archive` need not exist. Nothing is written before the first request."""
         self._database, self._directory, self._clock = database, directory, clock
         self._archive = archive
+        self.has_tables = importlib.util.find_spec("pyarrow") is not None
+        """Whether Parquet can be written."""
         self._making: tuple[int, asyncio.Future[None]] | None = None
 
     async def days(self) -> Mapping[int, Day]:

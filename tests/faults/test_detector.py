@@ -73,7 +73,7 @@ async def test_what_a_leader_saved_and_did_not_publish_its_successor_publishes_o
     with running_mosquitto(tmp_path / "broker") as broker:
         store = ("--database", url, "--broker", broker.url)
         stop = asyncio.Event()
-        publisher = EventPublisher(database, POLICY, wall_clock)
+        publisher = EventPublisher(database, POLICY, wall_clock, lambda: standby.leads)
         standby = Detector(database, POLICY, "standby", wall_clock, on_change=publisher.on_change)
         with running(
             sys.executable, "-m", "tests.faults.dying_detector", "detect", *store

@@ -45,6 +45,9 @@ async def test_the_site_serves_them(world_file: Path, tmp_path: Path) -> None:
                 assert await part.read() == body[2:6]
             page = await (await web.get("/data")).text()
             assert f'href="/data/{day["day"]}/measurements.jsonl.gz"' in page
+            assert f'href="/data/{day["day"]}/measurements.parquet"' in page
+            files.has_tables = False  # as without pyarrow
+            assert "measurements.parquet" not in await (await web.get("/data")).text()
             for path in (
                 "/api/v1/events",
                 "/api/v1/events?format=csv",
