@@ -101,6 +101,8 @@ class KnownVerdicts:
     def __init__(self) -> None:
         self._young: dict[bytes, tuple[Verdict, RoundBackground]] = {}
         self._old: dict[bytes, tuple[Verdict, RoundBackground]] = {}
+        self._same: dict[RoundBackground, RoundBackground] = {}
+        """Most measurements of a fleet add the same few values."""
 
     def get(self, key: bytes) -> tuple[Verdict, RoundBackground] | None:
         """Return what is known by this digest."""
@@ -111,5 +113,5 @@ class KnownVerdicts:
     def put(self, key: bytes, verdict: Verdict, seen: RoundBackground) -> None:
         """Remember a verdict."""
         if 2 * len(self._young) >= MOST:
-            self._old, self._young = self._young, {}
-        self._young[key] = verdict, seen
+            self._old, self._young, self._same = self._young, {}, {}
+        self._young[key] = verdict, self._same.setdefault(seen, seen)

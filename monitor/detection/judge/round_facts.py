@@ -154,6 +154,8 @@ class RoundJudge:
         self._backgrounds: dict[tuple[str, int, str], list[RoundBackground]] = defaultdict(list)
         """Of the targets of a service, by probe, round and service. Other services do not count,
         so that a service is judged alike whichever are read with it."""
+        self._sums: dict[tuple[str, int, str], RoundBackground] = {}
+        """Of those that were asked for, with liveness; none is added to afterwards."""
         self._waiting: list[tuple[Stored, StoredLine | None]] = []
         self._accusing: list[tuple[Stored | StoredLine, list[Fact], int]] = []
         """Those whose verdict rests on what the service's other targets show."""
@@ -198,6 +200,7 @@ class RoundJudge:
             self._judge_again(accusing, those, place)
         self._accusing = []
         self._backgrounds.clear()
+        self._sums.clear()
         facts, self._facts = self._facts, defaultdict(list)
         for some in facts.values():
             some.sort(key=lambda fact: (fact.started, fact.id))
@@ -212,8 +215,10 @@ class RoundJudge:
         if (m.probe, m.round) not in self._liveness:
             # Nothing is known of the vantage, and other targets are no liveness.
             return here
-        alive = background(self._liveness[m.probe, m.round])
-        every = sum(self._backgrounds[m.probe, m.round, m.service], alive)
+        alive = here.background
+        key = m.probe, m.round, m.service
+        if (every := self._sums.get(key)) is None:
+            every = self._sums[key] = sum(self._backgrounds[key], alive)
         return beside(here, every - background([m]))
 
     def _judge_again(self, one: Stored | StoredLine, facts: list[Fact], place: int) -> None:
