@@ -20,6 +20,7 @@ from monitor.web.api.forms import LICENCE_URL
 from monitor.web.api.params import BadParameterError
 from monitor.web.response_cache import CACHE, ResponseCache
 from monitor.web.site import SITE, Site
+from monitor.web.text.language import SOURCE, chosen_language, use
 from monitor.web.views import snapshot
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,8 @@ async def _compressed(request: web.Request, response: web.StreamResponse) -> web
     body = response.body
     if len(body) < SMALL_BYTES or "Content-Encoding" in response.headers:
         return response
-    response.headers["Vary"] = "Accept-Encoding"
+    vary = response.headers.get("Vary")
+    response.headers["Vary"] = f"{vary}, Accept-Encoding" if vary else "Accept-Encoding"
     if "gzip" in request.headers.get("Accept-Encoding", ""):
         # Compressing a large list would block the event loop.
         response.body = (
@@ -123,6 +125,11 @@ async def _compressed(request: web.Request, response: web.StreamResponse) -> web
     return response
 
 
+COOKIE = "lang"
+"""Remembers the language that a visitor chose; nothing else is kept in it."""
+COOKIE_SECONDS = 365 * 86_400
+MACHINE = ("/api/", "/metrics", "/healthz", "/readyz", "/static/", "/live/", "/badge/")
+"""Addresses that answer programs: always in English."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -130,11 +137,34 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def _middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Failures become a page (under /api/ a JSON object), never a traceback."""
 
+    language = _language(request)
+
     async def respond() -> web.StreamResponse:
-        return await _compressed(request, await _respond(request, handler))
+        use(language)
+        response = await _respond(request, handler)
+        if response.content_type == "text/html":
+            response.headers["Vary"] = "Accept-Language, Cookie"
+            if request.query.get("lang") == language:
+                response.set_cookie(
+                    COOKIE, language, max_age=COOKIE_SECONDS, httponly=True, samesite="Lax"
+                )
+        return await _compressed(request, response)
 
     cache = request.app[CACHE]
-    return await (cache.answer(request, respond) if cache.covers(request) else respond())
+    return await (cache.answer(request, respond, language) if cache.covers(request) else respond())
+
+
+def _language(request: web.Request) -> str:
+    """The language of an answer. Programs get English unless their address says otherwise."""
+    wanted = request.query.get("lang", "")
+    last = request.path.rpartition("/")[2]
+    if request.path.startswith(MACHINE):
+        return SOURCE
+    if "." in last:  # a feed, a picture, a table
+        return chosen_language(wanted, "", "")
+    return chosen_language(
+        wanted, request.cookies.get(COOKIE, ""), request.headers.get("Accept-Language", "")
+    )
 
 
 async def _respond(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -18,6 +18,7 @@ from monitor.store.reading.counts import ServiceHour, service_days, service_hour
 from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS, KINDS
 from monitor.web.api.params import BadParameterError, parse_time
 from monitor.web.draw import strips
+from monitor.web.text.language import _
 from probes.runtime.options import OptionError
 
 MAX_SLICES = 124
@@ -165,5 +166,5 @@ def control_strip(
             judged.append(ServiceHour("", "", 0, hour, kind, total[hour], total[hour], 0, 0))
     drawn = strips.hourly_strip(judged, window, interval)
     hours = sum(run.end - run.begin for run in drawn.runs if run.kind == "down")
-    summary = "down everywhere at times" if hours else "worked whenever it was measured"
-    return msgspec.structs.replace(drawn, summary=summary if judged else "nothing was measured")
+    summary = _("down everywhere at times") if hours else _("worked whenever it was measured")
+    return msgspec.structs.replace(drawn, summary=summary if judged else _("nothing was measured"))

@@ -19,7 +19,8 @@ from monitor.store.records import StoreUnavailableError
 from monitor.web.assets import address
 from monitor.web.draw import strips
 from monitor.web.site import SITE, Site
-from monitor.web.text import event_text, network_names, words
+from monitor.web.text import event_text, language, network_names, template_text, words
+from monitor.web.text.language import _
 from monitor.web.text.network_names import network
 from monitor.web.text.press_history import reported
 
@@ -53,9 +54,14 @@ def environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        extensions=[template_text.Texts],
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals[template_text.CALL] = language.text_of_template
+    made.globals["_"] = language._
+    made.globals["_h"] = language.markup
+    made.globals["n_"] = language.n_
     made.globals["words"] = words
     made.globals["asset"] = address
     made.globals["mark"] = mark
@@ -93,8 +99,17 @@ async def render(
     """Return a page. `values` go to the template, together with those that all pages use."""
     site = request.app[SITE]
     fresh = await freshness(site)
+    canonical = request.url.without_query_params("lang").relative()
+    chosen = language.current()
     shared = {
         "site": site,
+        "language": chosen.language,
+        "direction": chosen.direction,
+        "language_names": language.LANGUAGES,
+        "canonical": f"{site.public_url}{canonical}",
+        "languages": [
+            (code, str(canonical.update_query(lang=code))) for code in language.LANGUAGES
+        ],
         "path": request.path,
         "now": site.clock(),
         "freshness": fresh.line,
@@ -108,7 +123,7 @@ async def render(
         status=status,
         content_type="text/html",
         charset="utf-8",
-        headers={"Cache-Control": "no-cache"},
+        headers={"Cache-Control": "no-cache", "Content-Language": chosen.language},
     )
 
 
@@ -129,18 +144,21 @@ async def freshness(site: Site) -> Freshness:
             last = await last_received(connection)
             concluded = await last_folded_round(connection)
     except StoreUnavailableError:
-        return Freshness("The store cannot be read at the moment.", True)
+        return Freshness(_("The store cannot be read at the moment."), True)
     if last is None:
-        return Freshness("No measurements yet.")
+        return Freshness(_("No measurements yet."))
     age = site.clock() - last
     behind = conclusions_lag(site, last, concluded)
     if age > max(STALLED_MS // site.policy.pace, 3000 * site.interval_seconds):
-        line = (
-            f"The monitor has received nothing for {words.duration_text(age)}; "
-            f"what you see is from {words.when(last)}."
+        line = _(
+            "The monitor has received nothing for %(length)s; what you see is from %(time)s.",
+            length=words.duration_text(age),
+            time=words.when(last),
         )
         return Freshness(line, True, behind)
-    return Freshness(f"Last measurement {words.duration_text(age)} ago.", False, behind)
+    return Freshness(
+        _("Last measurement %(time)s ago.", time=words.duration_text(age)), False, behind
+    )
 
 
 def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
@@ -153,7 +171,9 @@ def conclusions_lag(site: Site, last: int, concluded: int | None) -> str:
     due = concluded + 2 * interval + site.policy.ms(site.policy.round_close_seconds)
     if last - due <= interval:
         return ""
-    return (
-        f"Conclusions lag behind measurements by {words.duration_text(last - concluded - interval)}"
-        f": blocks that began or ended after {words.when(concluded + interval)} are not shown yet."
+    return _(
+        "Conclusions lag behind measurements by %(length)s: blocks that began or ended after "
+        "%(time)s are not shown yet.",
+        length=words.duration_text(last - concluded - interval),
+        time=words.when(concluded + interval),
     )

@@ -79,12 +79,15 @@ class ResponseCache:
         )
 
     async def answer(
-        self, request: web.Request, make: Callable[[], Awaitable[web.StreamResponse]]
+        self,
+        request: web.Request,
+        make: Callable[[], Awaitable[web.StreamResponse]],
+        language: str = "",
     ) -> web.StreamResponse:
-        """A kept answer that is young enough, or a new one from `make`."""
+        """A kept answer in this language that is young enough, or a new one from `make`."""
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
         negotiated = request.headers.get("Accept", "") if request.path == "/metrics" else ""
-        key = (request.path_qs, f"{packed} {negotiated}")
+        key = (request.path_qs, f"{packed} {negotiated} {language}")
         while True:
             entry = self._entries.get(key)
             if entry is not None and self._clock() - entry.made <= self._max_seconds:

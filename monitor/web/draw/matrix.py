@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from monitor.detection.model import Event, State, Tier
 from monitor.detection.sequence.present import PresentState
 from monitor.web.text import event_text, words
+from monitor.web.text.language import _
 from probes.wire.target import Service
 
 RANK = {Tier.CONFIRMED: 0, Tier.LIKELY: 1, Tier.UNCONFIRMED: 2}
@@ -95,4 +96,4 @@ def cell(found: Collection[State], event: Event | None) -> Cell | None:
     order = (State.INCONCLUSIVE, State.DOWN, State.OK, State.VANTAGE_OFFLINE, State.INSUFFICIENT)
     state = next(each for each in order if each in states)
     rank = 4 if state in (State.INCONCLUSIVE, State.DOWN) else 5
-    return {"kind": str(state), "word": words.STATES[state], "rank": rank, "event": None}
+    return {"kind": str(state), "word": _(words.STATES[state]), "rank": rank, "event": None}

@@ -14,6 +14,7 @@ import msgspec
 
 from monitor.detection.model import ClosedGate
 from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
+from monitor.web.text.language import _
 
 WIDTH, HEIGHT = 720, 160
 TONES = 6
@@ -77,7 +78,7 @@ def pictures(series_rounds: Sequence[SeriesRound]) -> list[Picture]:
     """Return a picture of each series, those with the most evidence first."""
     ordered = sorted(series_rounds, key=lambda m: (m.asn, m.target, m.layer, m.round))
     grouped = groupby(ordered, lambda m: (m.asn, m.target, m.layer))
-    made = [_picture(list(each)) for _, each in grouped]
+    made = [_picture(list(each)) for _key, each in grouped]
     return sorted(made, key=lambda p: (-max(c.holds for c in p.columns), p.asn, p.target, p.layer))
 
 
@@ -103,7 +104,7 @@ def _picture(series_rounds: Sequence[SeriesRound]) -> Picture:
             bands.append(
                 Band(
                     probe=probe,
-                    label=f"vantage {number + 1}",
+                    label=_("vantage %(number)s", number=number + 1),
                     tone=number % TONES,
                     points=" ".join(there + back),
                 )

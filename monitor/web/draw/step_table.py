@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from monitor.web.text.certificates import CertificateSummary, safe_text, summarise_certificate
+from monitor.web.text.language import _
 from monitor.web.text.sentences import describe_observation
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
@@ -146,7 +147,9 @@ def _neutral(
                 )
             )  # fmt: skip
             if any(other.answers and other.qtype != qtype for other in others):
-                text = f"{each.name} has no {_FAMILIES[qtype]} address"
+                text = _(
+                    "%(name)s has no %(family)s address", name=each.name, family=_FAMILIES[qtype]
+                )
                 return _make_line(each, NEUTRAL, describe_observation(each)[0], text)
         case PathTrace(failure=None):
             return _make_line(each, NEUTRAL, *describe_observation(each))
@@ -155,7 +158,9 @@ def _neutral(
         case TCPConnect(failure=failure, icmp_type=None) if failure in _NO_FAMILY:
             family = _family(each.address)
             if family in no_family:
-                return _make_line(each, NEUTRAL, each.address, f"this vantage has no {family}")
+                return _make_line(
+                    each, NEUTRAL, each.address, _("this vantage has no %(family)s", family=family)
+                )
     return None
 
 
@@ -170,7 +175,11 @@ def _with_contrast(made: ObservationLine, each: Known, seen: Sequence[Known]) ->
             and other.address == each.address
             and other.failure is None
         ):
-            text = f"{made.sentence}; with {safe_text(other.sni)} the same server answered"
+            text = _(
+                "%(failure)s; with %(name)s the same server answered",
+                failure=made.sentence,
+                name=safe_text(other.sni),
+            )
             return msgspec.structs.replace(made, sentence=text)
     return made
 
@@ -189,6 +198,7 @@ def observation_line(each: Known) -> ObservationLine:
 
 def _make_line(each: Known, outcome: str, where: str, sentence: str) -> ObservationLine:
     contrast = CONTRASTS[each.contrast] if each.contrast is not None else UNNAMED[each.purpose]
+    contrast = _(contrast) if contrast else ""
     failed = each.failure is not None
     chain = each.chain if failed and isinstance(each, TLSHandshake | QUICHandshake) else ()
     return ObservationLine(

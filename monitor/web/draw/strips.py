@@ -22,6 +22,7 @@ from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS
 from monitor.web.text import words
+from monitor.web.text.language import _, current, grouped, n_, short_date
 
 SLICES = 96
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -54,7 +55,7 @@ _WORD = {
 def legend(drawn: Iterable[Strip]) -> list[tuple[str, str]]:
     """(kind, word) of what is seen in these strips."""
     seen = {run.kind for strip in drawn for run in strip.runs}
-    return [(kind, word) for kind, word in _WORD.items() if kind in seen]
+    return [(kind, _(word)) for kind, word in _WORD.items() if kind in seen]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -115,14 +116,18 @@ def ticks(since: int, until: int) -> Sequence[Tick]:
     made = []
     for at in range(first, until, step):
         when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
-        label = f"{when.day} {when:%b}" if at % DAY_MS == 0 else f"{when:%H:%M}"
+        label = _day(when) if at % DAY_MS == 0 else f"{when:%H:%M}"
         made.append(Tick(100 * (at - since) / length, label))
     if made and all(":" in tick.label for tick in made):
         # No midnight inside: the first mark has the date, and the second one leaves it room.
         when = dt.datetime.fromtimestamp(first / 1000, dt.UTC)
-        made[0] = Tick(made[0].x, f"{when.day} {when:%b}, {when:%H:%M}")
+        made[0] = Tick(made[0].x, f"{_day(when)}, {when:%H:%M}")
         made[1:2] = [Tick(tick.x, "") for tick in made[1:2]]
     return made
+
+
+def _day(when: dt.datetime) -> str:
+    return short_date(when.date(), "MMMd", current().language)
 
 
 def _month_ticks(since: int, until: int) -> Sequence[Tick]:
@@ -137,7 +142,11 @@ def _month_ticks(since: int, until: int) -> Sequence[Tick]:
     return [
         Tick(
             100 * (each.timestamp() * 1000 - since) / length,
-            f"{each:%b %Y}" if each.month <= every or each is inside[0] else f"{each:%b}",
+            short_date(
+                each.date(),
+                "yMMM" if each.month <= every or each is inside[0] else "MMM",
+                current().language,
+            ),
         )
         for each in inside[::every]
     ]
@@ -267,16 +276,22 @@ def _drawn(slices: Sequence[_Slice], window: Window, interval: int) -> Strip:
                 kind, last.word, last.x, last.width + 1, last.begin, end, last.n + one.n
             )
         else:
-            runs.append(StripRun(kind, _WORD[kind], index, 1, begin, end, one.n))
+            runs.append(StripRun(kind, _(_WORD[kind]), index, 1, begin, end, one.n))
     total = sum(one.judged for one in slices)
     failing = sum(one.failing for one in slices)
-    text = f"{failing:,} of {words.plural(total, 'measurement')} failed as blocked"
     return Strip(
         runs=tuple(runs),
         slices=window.slices,
         since=window.since,
         until=window.until,
-        summary=text.replace(",", "\u202f") if total else "nothing was measured",
+        summary=n_(
+            "%(failing)s of %(n)s measurement failed as blocked",
+            "%(failing)s of %(n)s measurements failed as blocked",
+            total,
+            failing=grouped(failing),
+        )
+        if total
+        else _("nothing was measured"),
         failing=failing,
         total=total,
     )
@@ -337,7 +352,7 @@ class CoverageRun(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """`3 vantages`, `nobody`."""
-        return words.plural(self.n, "vantage") if self.n else "nobody"
+        return words.plural(self.n, "vantage") if self.n else _("nobody")
 
 
 class VantageCoverage(msgspec.Struct, frozen=True):
@@ -379,16 +394,24 @@ def coverage_strip(counts: Mapping[int, int], window: Window) -> VantageCoverage
 
 def _summary(runs: list[CoverageRun], most: int) -> str:
     if most == 0:
-        return "Nobody measured in this period, so nothing is known about it."
+        return _("Nobody measured in this period, so nothing is known about it.")
     seen = [run for run in runs if run.n]
     least = min(run.n for run in seen)
     label = (
-        f"{words.plural(most, 'vantage')} measured"
+        n_("%(n)s vantage measured", "%(n)s vantages measured", most)
         if least == most
-        else f"{least} to {words.plural(most, 'vantage')} measured at a time"
+        else n_(
+            "%(least)s to %(n)s vantage measured at a time",
+            "%(least)s to %(n)s vantages measured at a time",
+            most,
+            least=least,
+        )
     )
     gap = sum(run.end - run.begin for run in runs if not run.n)
     if not gap:
-        return f"{label} all the time."
-    missing = f"no measurements for {words.duration_text(gap)}"
-    return f"{label}; {missing}, so nothing is known about that time."
+        return _("%(vantages)s all the time.", vantages=label)
+    return _(
+        "%(vantages)s; no measurements for %(time)s, so nothing is known about that time.",
+        vantages=label,
+        time=words.duration_text(gap),
+    )

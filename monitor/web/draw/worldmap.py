@@ -18,6 +18,7 @@ import msgspec
 
 from monitor.detection.model import Event, Tier
 from monitor.store.reading.vantages import VantageRow
+from monitor.web.text.language import _, n_
 from monitor.web.text.words import TIERS, plural, sentence
 from monitor.web.text.words import country as name_of
 
@@ -170,7 +171,7 @@ def places(
     measures at the moment."""
     made: list[tuple[int, MapPlace]] = []
     for index, country in enumerate(countries):
-        cells = [(name, cell) for _, name, row in rows if (cell := row[index]) is not None]
+        cells = [(name, cell) for _id, name, row in rows if (cell := row[index]) is not None]
         if cells:
             made.append(_place(country, cells))
     events: dict[str, list[Event]] = {}
@@ -179,17 +180,28 @@ def places(
             events.setdefault(event.country, []).append(event)
     for country, mine in events.items():
         worst = min(mine, key=lambda event: _TIERS.index(event.tier))
-        label = f"{sentence(name_of(country))}: {worst.service} {TIERS[worst.tier]}, no data now"
+        label = _(
+            "%(place)s: %(service)s %(state)s, no data now",
+            place=sentence(name_of(country)),
+            service=worst.service,
+            state=_(TIERS[worst.tier]),
+        )
         made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
-    silent = {probe.country for probe, _ in vantages} - set(countries) - events.keys()
+    silent = {probe.country for probe, _status in vantages} - set(countries) - events.keys()
     for country in sorted(silent):
         here = [status for probe, status in vantages if probe.country == country]
         online = sum(status == "online" for status in here)
-        label = (
-            f"{sentence(name_of(country))}: no data; {online} of {plural(len(here), 'vantage')} "
+        label = n_(
+            "%(place)s: no data; %(online)s of %(n)s vantage online",
+            "%(place)s: no data; %(online)s of %(n)s vantages online",
+            len(here),
+            place=sentence(name_of(country)),
+            online=online,
         )
-        made.append((9, MapPlace(country, "insufficient", label + "online")))
-    placed = [place for _, place in sorted(made, key=lambda each: (each[0], each[1].country))]
+        made.append((9, MapPlace(country, "insufficient", label)))
+    placed = [
+        place for _rank_of, place in sorted(made, key=lambda each: (each[0], each[1].country))
+    ]
     return [_with_share(place, vantages, opened) for place in placed]
 
 
@@ -214,9 +226,19 @@ def _with_share(
             default=(1, 1),
         )
         shade = max(1, -(-SHADES * blocked // of))
-        label += f"; {blocked} of {plural(of, 'watched network')}"
+        label += "; " + n_(
+            "%(blocked)s of %(n)s watched network",
+            "%(blocked)s of %(n)s watched networks",
+            of,
+            blocked=blocked,
+        )
     if thin:
-        label += f"; {plural(len(here), 'vantage')} online in {plural(watched, 'network')}"
+        label += "; " + n_(
+            "%(vantages)s online in %(n)s network",
+            "%(vantages)s online in %(n)s networks",
+            watched,
+            vantages=plural(len(here), "vantage"),
+        )
     return MapPlace(place.country, place.kind, label, shade, thin)
 
 
@@ -225,11 +247,12 @@ def _place(country: str, cells: Sequence[tuple[str, Mapping[str, Any]]]) -> tupl
     by_word: dict[str, list[str]] = {}
     for name, cell in sorted(cells, key=lambda each: (each[1]["rank"], each[0].lower())):
         by_word.setdefault(cell["word"], []).append(name)
-    parts = [
-        f"{', '.join(names[:NAMED])}{f' and {len(names) - NAMED} more' * (len(names) > NAMED)} "
-        f"{word}"
-        for word, names in by_word.items()
-    ]
+    parts = []
+    for word, names in by_word.items():
+        listed = ", ".join(names[:NAMED])
+        if len(names) > NAMED:
+            listed = _("%(names)s and %(n)s more", names=listed, n=len(names) - NAMED)
+        parts.append(_("%(services)s %(state)s", services=listed, state=word))
     return worst["rank"], MapPlace(
         country, worst["kind"], f"{sentence(name_of(country))}: {'; '.join(parts)}"
     )

@@ -29,6 +29,7 @@ from monitor.web.pages import (
 )
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text.language import _
 
 
 def add_routes(app: web.Application) -> None:
@@ -75,7 +76,7 @@ def add_routes(app: web.Application) -> None:
 async def failure(request: web.Request, status: int, reason: str) -> web.Response:
     """A sentence in place of a page."""
     return await render(
-        request, "failure.html", {"status": status, "reason": reason, "title": reason}, status
+        request, "failure.html", {"status": status, "reason": _(reason), "title": _(reason)}, status
     )
 
 

@@ -57,7 +57,7 @@ async def badge(request: web.Request) -> web.Response:
     if worst is not None and code is None:
         confirmed = {e.country for e in events if e.stands and e.tier is Tier.CONFIRMED}
         if confirmed:
-            word = f"blocked in {words.plural(len(confirmed), 'country', 'countries')}"
+            word = f"blocked in {words.plural(len(confirmed), 'country')}"
     label = service.name if code is None else f"{service.name} in {words.country(code)}"
     return web.Response(
         text=svg(label, word, COLOURS.get(kind, "#5d666e")),

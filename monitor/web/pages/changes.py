@@ -22,6 +22,7 @@ from monitor.web.api.params import BadParameterError, chosen, refuse_unknown, wi
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
+from monitor.web.text.language import _
 
 PAGE_ROWS = 100
 FEED_ENTRIES = 50
@@ -51,8 +52,9 @@ async def page(request: web.Request) -> web.Response:
             connection, wanted, before=int(before) if before else None, limit=PAGE_ROWS + 1
         )
     values = {
-        "title": "Changes",
-        "rows": [(row, _title(site, row), MARKS.get(row.kind, ("ok", row.kind))) for row in rows],
+        "title": _("Changes"),
+        "heading": _heading(site, wanted),
+        "rows": [(row, _title(site, row), _mark(row.kind)) for row in rows],
         "most": PAGE_ROWS,
         "wanted": wanted,
         "filters": _query(wanted),
@@ -61,11 +63,26 @@ async def page(request: web.Request) -> web.Response:
     return await render(request, "changes.html", values)
 
 
+def _mark(change: str) -> tuple[str, str]:
+    kind, word = MARKS.get(change, ("ok", change))
+    return kind, _(word)
+
+
+def _heading(site: Site, wanted: Filter) -> str:
+    service = site.service_names.get(wanted.service or "", wanted.service or "")
+    country = words.country(wanted.country) if wanted.country else ""
+    if service and country:
+        return _("Changes of %(service)s in %(country)s", service=service, country=country)
+    if service:
+        return _("Changes of %(service)s", service=service)
+    return _("Changes in %(country)s", country=country) if country else _("Changes")
+
+
 async def feed(request: web.Request) -> web.Response:
     """A feed."""
     site = request.app[SITE]
     # A slip would follow everything.
-    refuse_unknown(request, FEED_FILTERS - set(request.match_info))
+    refuse_unknown(request, FEED_FILTERS - set(request.match_info) | {"lang"})
     wanted = chosen(request)
     if "service" in request.match_info:
         wanted = replace(wanted, service=request.match_info["service"])

@@ -19,6 +19,7 @@ from monitor.web.history import TimeRange, chosen_range, named_range, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
+from monitor.web.text.language import _
 
 DEFAULT = "7d"
 MOST = 12
@@ -66,23 +67,27 @@ async def compare(request: web.Request) -> web.Response:
         {
             "service": service,
             "country": country,
-            "label": f"{names[service]} in {words.country(country)}",
+            "label": _("%(what)s in %(place)s", what=names[service], place=words.country(country)),
             "strip": strips.hourly_strip(mine, span.window, interval),
         }
         for (service, country), mine in rows.items()
     ]
     drawn.sort(key=lambda row: (-row["strip"].failing, row["label"]))  # type: ignore[attr-defined]
     values = {
-        "title": "Compare",
+        "title": _("Compare"),
         "rows": drawn[: MOST * MOST],
         "services": services,
         "countries": countries,
         "names": names,
         "chosen": span,
         "window": span.window,
-        "filters": request.query_string,
+        "filters": _filters(request),
     }
     return await render(request, "compare.html", values)
+
+
+def _filters(request: web.Request) -> str:
+    return request.url.without_query_params("lang").query_string
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -96,7 +101,7 @@ class Cell(msgspec.Struct, frozen=True):
     @property
     def share(self) -> str:
         """`12 %`."""
-        return f"{100 * self.failing / self.judged:.0f} %" if self.judged else "no data"
+        return f"{100 * self.failing / self.judged:.0f} %" if self.judged else _("no data")
 
 
 async def explore(request: web.Request) -> web.Response:
@@ -116,10 +121,14 @@ async def explore(request: web.Request) -> web.Response:
         for row in totals
         if not countries or row.country in countries
     }
-    columns = sorted({country for _, country in cells}, key=lambda code: _worst(cells, 1, code))
-    lines = sorted({service for service, _ in cells}, key=lambda name: _worst(cells, 0, name))
+    columns = sorted(
+        {country for _service, country in cells}, key=lambda code: _worst(cells, 1, code)
+    )
+    lines = sorted(
+        {service for service, _country in cells}, key=lambda name: _worst(cells, 0, name)
+    )
     values = {
-        "title": "Explore",
+        "title": _("Explore"),
         "columns": columns,
         "lines": [(id, [cells.get((id, code)) for code in columns]) for id in lines],
         "services": services,
@@ -127,7 +136,7 @@ async def explore(request: web.Request) -> web.Response:
         "names": site.service_names,
         "chosen": span,
         "window": span.window,
-        "filters": request.query_string,
+        "filters": _filters(request),
     }
     return await render(request, "explore.html", values)
 

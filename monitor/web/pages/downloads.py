@@ -18,6 +18,7 @@ from monitor.web.api.forms import LICENCE, LICENCE_URL
 from monitor.web.day_files import LINES, MANIFEST, TABLE, Day, DayFiles, NotNowError
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
+from monitor.web.text.language import _
 
 SHOWN_DAYS = 60
 """Days on the page; the manifest has all."""
@@ -47,7 +48,7 @@ async def page(request: web.Request) -> web.Response:
             pass  # the lists of the API are there all the same
     lists = [(name, (endpoint.__doc__ or "").strip()) for name, endpoint in api.LISTS]
     values = {
-        "title": "Data",
+        "title": _("Data"),
         "lists": lists,
         "days": [(date_of(one.day).isoformat(), one) for one in days[:SHOWN_DAYS]],
         "total": len(days),
@@ -57,7 +58,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def columns(request: web.Request) -> web.Response:
     """Render what each column of the API and of the files means."""
-    values = {"title": "Data dictionary", "tables": dictionary.TABLES}
+    values = {"title": _("Data dictionary"), "tables": dictionary.TABLES}
     return await render(request, "dictionary.html", values)
 
 

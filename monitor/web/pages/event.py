@@ -23,6 +23,7 @@ from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import confidence_text, event_text
+from monitor.web.text.language import _
 from monitor.web.text.network_names import network
 from monitor.web.text.words import country
 from monitor.web.text.words import rule_comment as comment
@@ -144,12 +145,12 @@ async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:
 async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
     site = request.app[SITE]
-    event, _, name = await requested_event(request)
+    event, _service, name = await requested_event(request)
     cache = site.explanations
     found = await cache.get(event) if cache else "this server does not tell it"
     explanation = found if isinstance(found, Explanation) else None
     values = {
-        "title": f"Round by round: {name}",
+        "title": _("Round by round: %(service)s", service=name),
         "event": event,
         "headline": event_text.headline(event, name),
         "pictures": rounds.pictures(explanation.series_rounds) if explanation else [],

@@ -16,6 +16,7 @@ from monitor.web.fleet import active, fleet
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
+from monitor.web.text.language import _, n_
 
 
 async def services(request: web.Request) -> web.Response:
@@ -24,7 +25,7 @@ async def services(request: web.Request) -> web.Response:
     present = await site.present.get()
     opened = present.opened
     countries, rows = country_matrix(site.catalogue.services, present.kinds(), opened)
-    cells = {id: cells for id, _, cells in rows}
+    cells = {id: cells for id, _name, cells in rows}
     listed: list[dict[str, Any]] = []
     for service in site.catalogue.services:
         seen = [
@@ -41,7 +42,7 @@ async def services(request: web.Request) -> web.Response:
         )
     )
     headline = services_headline(site, opened, sum(bool(row["cells"]) for row in listed))
-    values = {"title": "Services", "headline": headline, "rows": listed}
+    values = {"title": _("Services"), "headline": headline, "rows": listed}
     return await render(request, "services.html", values)
 
 
@@ -53,10 +54,10 @@ async def countries(request: web.Request) -> web.Response:
     rows = country_matrix(site.catalogue.services, present.kinds(), opened)
     vantages = active(fleet(site, present), "vantage")
     places = worldmap.places(rows[0], rows[1], vantages, opened)
-    total = Counter(probe.country for probe, _ in vantages)
+    total = Counter(probe.country for probe, _status in vantages)
     online = Counter(probe.country for probe, status in vantages if status == "online")
     networks: dict[str, set[int]] = defaultdict(set)
-    for probe, _ in vantages:
+    for probe, _status in vantages:
         networks[probe.country].add(probe.asn)
     for state in present.states():
         networks[state.country].add(state.asn)
@@ -71,7 +72,7 @@ async def countries(request: web.Request) -> web.Response:
         for place in places
     ]
     values = {
-        "title": "Countries",
+        "title": _("Countries"),
         "headline": countries_headline(opened, len(places)),
         "rows": listed,
         "world": worldmap.world(places),
@@ -85,26 +86,38 @@ def services_headline(site: Site, opened: Sequence[Event], measured: int) -> str
     total = words.plural(len(site.catalogue.services), "service")
     blocked = _confirmed(opened, lambda event: event.service)
     if not measured and not blocked:
-        return f"{total} in the catalogue; none measured recently."
+        return _("%(services)s in the catalogue; none measured recently.", services=total)
     if blocked:
-        return f"{words.number(blocked, True)} of {total} {_is(blocked)} blocked somewhere."
-    return f"No known blocks; {measured} of {total} measured recently."
+        return n_(
+            "%(n)s of %(services)s is blocked somewhere.",
+            "%(n)s of %(services)s are blocked somewhere.",
+            blocked,
+            n=words.number(blocked, True),
+            services=total,
+        )
+    return _(
+        "No known blocks; %(n)s of %(services)s measured recently.", n=measured, services=total
+    )
 
 
 def countries_headline(opened: Sequence[Event], known: int) -> str:
     """In how many countries something is blocked, of how many that are watched."""
     blocked = _confirmed(opened, lambda event: event.country)
     if not known:
-        return "No probes in any country yet."
-    total = words.plural(known, "country", "countries")
+        return _("No probes in any country yet.")
     if blocked:
-        return f"Something is blocked in {words.number(blocked)} of {total} that we know of."
-    return f"No confirmed block in {total} that we know of."
+        return n_(
+            "Something is blocked in %(blocked)s of %(n)s country that we know of.",
+            "Something is blocked in %(blocked)s of %(n)s countries that we know of.",
+            known,
+            blocked=words.number(blocked),
+        )
+    return n_(
+        "No confirmed block in %(n)s country that we know of.",
+        "No confirmed block in %(n)s countries that we know of.",
+        known,
+    )
 
 
 def _confirmed(opened: Sequence[Event], key: Any) -> int:
     return len({key(event) for event in opened if event.tier is Tier.CONFIRMED})
-
-
-def _is(n: int) -> str:
-    return "is" if n == 1 else "are"

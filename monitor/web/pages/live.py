@@ -14,6 +14,7 @@ from aiohttp import web
 from monitor.store.reading.measurements import list_judged
 from monitor.web.render import render
 from monitor.web.site import SITE
+from monitor.web.text.language import _
 
 ROWS = 50
 MAX_STREAMS = 100
@@ -32,7 +33,7 @@ async def page(request: web.Request) -> web.Response:
     site = request.app[SITE]
     async with site.database.reading() as connection:
         rows = await list_judged(connection, limit=ROWS)
-    values = {"title": "Live", "rows": rows, "names": site.service_names}
+    values = {"title": _("Live"), "rows": rows, "names": site.service_names}
     return await render(request, "live.html", values)
 
 

@@ -14,6 +14,7 @@ from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.present import PresentState, worst
 from monitor.web.text import words
+from monitor.web.text.language import _, n_
 
 MAX_ROWS = 200
 _UNTOLD = {
@@ -62,25 +63,40 @@ def lone(states: Sequence[PresentState], names: Mapping[str, str], policy: Polic
     unclear = [row for row in states if _fails(row) and row not in signed]
     rest = [row for row in states if not _fails(row)]
     reached = sum(row.state is State.OK for row in rest)
-    sentence = f"This machine reaches {reached} of {words.plural(len(states), 'function')}."
+    parts = [
+        n_(
+            "This machine reaches %(reached)s of %(n)s function.",
+            "This machine reaches %(reached)s of %(n)s functions.",
+            len(states),
+            reached=reached,
+        )
+    ]
     if signed:
-        verb = "has" if len(signed) == 1 else "have"
-        sentence += (
-            f" {words.plural(len(signed), 'failure')} {verb} a signature that ordinary faults do "
-            "not show."
+        parts.append(
+            n_(
+                "%(n)s failure has a signature that ordinary faults do not show.",
+                "%(n)s failures have a signature that ordinary faults do not show.",
+                len(signed),
+            )
         )
     if unclear:
-        sentence += f" The cause of {words.plural(len(unclear), 'failure')} cannot be told."
+        parts.append(
+            n_(
+                "The cause of %(n)s failure cannot be told.",
+                "The cause of %(n)s failures cannot be told.",
+                len(unclear),
+            )
+        )
     ordered = worst([*signed, *unclear, *rest], MAX_ROWS)
-    return Lone(sentence, [_row(row, names, row in signed) for row in ordered])
+    return Lone(" ".join(parts), [_row(row, names, row in signed) for row in ordered])
 
 
 def _row(row: PresentState, names: Mapping[str, str], signed: bool) -> LoneRow:
-    service, _, function = row.target.partition("/")
+    service, _slash, function = row.target.partition("/")
     cause = f"{words.sentence(words.technique(row.technique))}. " if row.technique else ""
-    told = _UNTOLD.get(row.state, "")
+    told = _(_UNTOLD[row.state]) if row.state in _UNTOLD else ""
     if _fails(row):
-        told = SIGNATURE if signed else UNCLEAR
+        told = _(SIGNATURE) if signed else _(UNCLEAR)
     return LoneRow(
         service=service,
         name=names.get(service, service),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 from yarl import URL
 
@@ -16,6 +18,8 @@ from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import words
 from monitor.web.text.certificates import escape_control_characters
+from monitor.web.text.language import _
+from monitor.web.text.network_names import network
 from monitor.web.text.words import rule_comment as comment
 from probes.wire.measurement import LIVENESS_TARGETS, Measurement
 
@@ -41,7 +45,7 @@ async def page(request: web.Request) -> web.Response:
     measurement = stored.measurement
     service = site.service(measurement.service)
     values = {
-        "title": f"Measurement of {measurement.target}",
+        "title": _("Measurement of %(target)s", target=measurement.target),
         "state": words.measurement_mark(verdict.state if verdict else None),
         "stored": stored,
         "measurement": measurement,
@@ -75,10 +79,11 @@ async def listing(request: web.Request) -> web.Response:
     async with request.app[SITE].database.reading() as connection:
         key = None if after is None else (after[0], int(after[1]))
         rows = await list_judged(connection, wanted, after=key, limit=ROWS + 1)
-    kept = {name: value for name, value in request.query.items() if name != "after"}
+    kept = {name: value for name, value in request.query.items() if name not in ("after", "lang")}
     query = URL("/").with_query(kept).query_string
     values = {
-        "title": "Measurements",
+        "title": _("Measurements"),
+        "heading": _heading(wanted, request.app[SITE].service_names),
         "rows": rows[:ROWS],
         "wanted": wanted,
         "names": request.app[SITE].service_names,
@@ -86,6 +91,18 @@ async def listing(request: web.Request) -> web.Response:
         "following": f"{rows[ROWS - 1].round}-{rows[ROWS - 1].arrival}" if len(rows) > ROWS else "",
     }
     return await render(request, "measurements.html", values)
+
+
+def _heading(wanted: Filter, names: Mapping[str, str]) -> str:
+    service = names.get(wanted.service or "", wanted.service or "")
+    places = [words.country(wanted.country)] if wanted.country else []
+    places += [network(wanted.asn)] if wanted.asn is not None else []
+    place = ", ".join(places)
+    if service and place:
+        return _("Measurements of %(what)s in %(place)s", what=service, place=place)
+    if service:
+        return _("Measurements of %(what)s", what=service)
+    return _("Measurements in %(place)s", place=place) if place else _("Measurements")
 
 
 async def nearest_control(site: Site, stored: Stored) -> Stored | None:

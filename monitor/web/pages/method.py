@@ -23,24 +23,23 @@ from monitor.detection.all_rules import ALL_RULES, RULES_VERSION
 from monitor.detection.judge import target
 from monitor.detection.model import Layer, State, Technique, layer_of
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.confidence import TERMS
 from monitor.web.api.forms import inert
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import words
+from monitor.web.text.language import _
 
 
 async def page(request: web.Request) -> web.Response:
     """Render the method."""
     policy = request.app[SITE].policy
     values = {
-        "title": "Method",
+        "title": _("Method"),
         "rules": rules(policy),
         "techniques": techniques(),
         "settings": settings(policy),
         "states": states(),
         "rules_version": RULES_VERSION,
-        "confidence_terms": len(TERMS) + 1,
         "policy": policy,
     }
     return await render(request, "method.html", values)
@@ -61,7 +60,7 @@ async def as_csv(request: web.Request) -> web.Response:
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(RuleText.__struct_fields__)
-    for _, found in rules(request.app[SITE].policy):
+    for _heading, found in rules(request.app[SITE].policy):
         for rule in found:
             row = [getattr(rule, name) for name in rule.__struct_fields__]
             writer.writerow([inert(" ".join(x) if isinstance(x, tuple) else x) for x in row])
@@ -86,6 +85,7 @@ LAYERS = {
     Layer.HTTP: "Web (HTTP)",
     Layer.APP: "The app's own protocol",
 }
+WHOLE_HEADING = "As a whole"
 WHOLE = {
     target.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
     target.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
@@ -196,20 +196,20 @@ def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
         )
         for id, (state, said) in WHOLE.items()
     ]  # fmt: skip
-    return [*((LAYERS[layer], found) for layer, found in by_layer.items()), ("As a whole", whole)]
+    return [*((LAYERS[layer], found) for layer, found in by_layer.items()), (WHOLE_HEADING, whole)]
 
 
 def weight(micronats: int, policy: Policy) -> str:
     """How much a rule counts, in words."""
     if micronats == 0:
-        return "does not indicate blocking"
+        return _("does not indicate blocking")
     if micronats >= policy.sample_clip_micronats:
-        return "very strong: counts for as much as one measurement may"
+        return _("very strong: counts for as much as one measurement may")
     if micronats >= policy.signature_micronats:
-        return "strong: a typical sign"
+        return _("strong: a typical sign")
     if micronats * 2 >= policy.signature_micronats:
-        return "fair: must be seen more often and for longer"
-    return "weak: happens for natural reasons too"
+        return _("fair: must be seen more often and for longer")
+    return _("weak: happens for natural reasons too")
 
 
 def techniques() -> Sequence[TechniqueText]:

@@ -20,6 +20,7 @@ from monitor.web.pages.lone import lone
 from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import event_text, words
+from monitor.web.text.language import _
 from monitor.web.views import common_window, event_strips
 
 CHANGES = 8
@@ -46,7 +47,7 @@ async def page(request: web.Request) -> web.Response:
     ended = [event for event in latest if not event.ongoing]
     table = country_matrix(site.catalogue.services, present.kinds(), opened)
     values = {
-        "title": "What is blocked now",
+        "title": _("What is blocked now"),
         "scope": scope(shown, site.clock()),
         "headline": event_text.overview(
             [event for event in shown if event.stands],
@@ -56,7 +57,7 @@ async def page(request: web.Request) -> web.Response:
             words.duration_text(site.clock() - last) if last else "",
         )
         if last
-        else "No measurements yet.",
+        else _("No measurements yet."),
         "events": drawn + [(event, None) for event in shown[STRIPS:]],
         "changes": sorted(ended, key=lambda e: -e.updated)[:CHANGES],
         "matrix": table,
@@ -82,12 +83,14 @@ def scope(opened: Sequence[Event], now: int) -> str:
         return event_text.scope(first[0], now)
     clearing = sum(event.state is EventState.CLEARING for event in first)
     counted = [
-        (len(confirmed) - (clearing if confirmed else 0), "confirmed"),
-        (clearing, "clearing"),
-        (sum(event.tier is Tier.LIKELY for event in live), "likely"),
-        (sum(event.tier is Tier.UNCONFIRMED for event in live), "seen from one vantage only"),
+        (len(confirmed) - (clearing if confirmed else 0), _("confirmed")),
+        (clearing, _("clearing")),
+        (sum(event.tier is Tier.LIKELY for event in live), _("likely")),
+        (sum(event.tier is Tier.UNCONFIRMED for event in live), _("seen from one vantage only")),
     ]
-    return f"{', '.join(f'{n} {word}' for n, word in counted if n)}." if first else ""
+    if not first:
+        return ""
+    return ", ".join(_("%(n)s %(state)s", n=n, state=word) for n, word in counted if n) + "."
 
 
 def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
@@ -99,8 +102,8 @@ def coverage(living: Sequence[tuple[VantageRow, str]]) -> list[dict[str, Any]]:
         {
             "country": country,
             "control": control,
-            "online": sum(status == "online" for _, status in members),
-            "degraded": sum(status == "degraded" for _, status in members),
+            "online": sum(status == "online" for _probe, status in members),
+            "degraded": sum(status == "degraded" for _probe, status in members),
             "total": len(members),
             "networks": len({probe.asn for probe, _ in members}),
             "owners": len({probe.owner for probe, _ in members}),
@@ -117,17 +120,24 @@ def missing(
     if not vantages:
         gaps.append(
             (
-                "No vantage is online, so nothing is measured. Make a token and give it to a "
-                "volunteer, or use it yourself.",
+                _(
+                    "No vantage is online, so nothing is measured. Make a token and give it to a "
+                    "volunteer, or use it yourself."
+                ),
                 "reachwatch token new --role vantage --owner NAME",
             )
         )
     if not controls:
         gaps.append(
             (
-                ("One vantage, no control" if len(vantages) == 1 else "No control is online")
-                + ": nothing can be called blocked yet, because nothing shows that the services "
-                "themselves are up. Run a control on a machine in an uncensored network.",
+                _(
+                    "%(missing)s: nothing can be called blocked yet, because nothing shows that "
+                    "the services themselves are up. Run a control on a machine in an uncensored "
+                    "network.",
+                    missing=_("One vantage, no control")
+                    if len(vantages) == 1
+                    else _("No control is online"),
+                ),
                 "reachwatch token new --role control --owner NAME",
             )
         )
@@ -137,8 +147,10 @@ def missing(
     if thin and measured:
         gaps.append(
             (
-                "One vantage, or several of one owner, can never confirm a block: two vantages "
-                "of two owners in the same network can.",
+                _(
+                    "One vantage, or several of one owner, can never confirm a block: two vantages "
+                    "of two owners in the same network can."
+                ),
                 "reachwatch token new --role vantage --owner SOMEBODY-ELSE",
             )
         )
@@ -146,8 +158,11 @@ def missing(
     if unknown:
         gaps.append(
             (
-                f"{words.plural(len(unknown), 'vantage')} did not say where they are and have no "
-                "vote. Start them with their country and network.",
+                _(
+                    "%(vantages)s did not say where they are and have no vote. Start them with "
+                    "their country and network.",
+                    vantages=words.plural(len(unknown), "vantage"),
+                ),
                 "reachprobe run --country CC --asn N",
             )
         )

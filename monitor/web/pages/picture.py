@@ -16,6 +16,7 @@ from monitor.web.history import TimeRange, chosen_range, control_strip, named_ra
 from monitor.web.render import environment
 from monitor.web.site import SITE
 from monitor.web.text import words
+from monitor.web.text.language import _
 from monitor.web.text.network_names import network
 
 MAX_ROWS = 40
@@ -61,12 +62,14 @@ async def svg(request: web.Request) -> web.Response:
     drawn.sort(key=lambda each: (-each[1].failing, each[0]))
     drawn = drawn[:MAX_ROWS]
     if by_country and read:
-        drawn.insert(0, ("The service itself", control_strip(read, span.window, interval)))
+        drawn.insert(0, (_("The service itself"), control_strip(read, span.window, interval)))
     place = [words.country(wanted.country)] if wanted.country else []
     place += [network(wanted.asn)] if wanted.asn is not None else []
-    subject = names.get(wanted.service, wanted.service) if wanted.service else "Services"
+    subject = names.get(wanted.service, wanted.service) if wanted.service else _("Services")
     values = {
-        "title": f"{subject} in {', '.join(place)}" if place else f"{subject} by country",
+        "title": _("%(what)s in %(place)s", what=subject, place=", ".join(place))
+        if place
+        else _("%(what)s by country", what=subject),
         "rows": drawn,
         "window": span.window,
         "height": 58 + 24 * len(drawn) + 76,

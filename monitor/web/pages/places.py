@@ -38,6 +38,7 @@ from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
+from monitor.web.text.language import _, n_
 from monitor.web.text.network_names import names
 from monitor.web.text.network_names import network as label
 from monitor.web.views import common_window
@@ -101,7 +102,7 @@ async def country(request: web.Request) -> web.Response:
     values |= {
         "title": words.sentence(here.name),
         "code": code,
-        "headline": "Every vantage has stated its country."
+        "headline": _("Every vantage has stated its country.")
         if code == UNKNOWN and not members and not events
         else headline(here, opened, site.service_names, members, bool(rows)),
         "matrix": network_matrix(site.catalogue.services, rows, opened),
@@ -129,7 +130,9 @@ async def network(request: web.Request) -> web.Response:
         )
         name = label(asn)
         if len(countries) == 1:
-            name += f" in {words.country(countries[0])}"
+            name = _(
+                "%(network)s in %(country)s", network=name, country=words.country(countries[0])
+            )
         here = PlaceFilter(name=name, asns=(asn,))
         values = await shared_values(
             site, connection, here, events, members, chosen_range(request, site.clock())
@@ -249,7 +252,7 @@ def most_vantages(hours: Iterable[ServiceHour], slots: strips.Window) -> Mapping
     for each in hours:
         together[each.hour, each.service] += each.vantages
     counts: dict[int, int] = defaultdict(int)
-    for (hour, _), n in together.items():
+    for (hour, _service), n in together.items():
         slot = (hour - slots.since) // slots.width
         counts[slot] = max(n, counts[slot])
     return counts
@@ -266,48 +269,72 @@ def headline(
     here, `judged` whether any recent verdict is."""
     live = [event for event in opened if event.stands]
     if confirmed := [event for event in live if event.tier is Tier.CONFIRMED]:
-        return f"{_blocked(confirmed, names)} blocked in {_where(here, confirmed)}."
+        return _blocked(confirmed, names, _where(here, confirmed))
     if len(live) == 1:
         return event_text.headline(live[0], names.get(live[0].service, live[0].service))
     if live:
-        services = words.number(len({event.service for event in live}), capital=True)
-        return f"{services} services may be blocked in {here.name}; none of it is confirmed."
+        services = len({event.service for event in live})
+        return n_(
+            "%(n)s service may be blocked in %(place)s; none of it is confirmed.",
+            "%(n)s services may be blocked in %(place)s; none of it is confirmed.",
+            services,
+            n=words.number(services, capital=True),
+            place=here.name,
+        )
     vantages = [(probe, status) for probe, status in members if probe.role == "vantage"]
     if not vantages and not judged:
         if members:
-            return (
-                f"No vantages in {here.name}, only a control, which vantages "
-                "elsewhere are compared with."
+            return _(
+                "No vantages in %(place)s, only a control, which vantages elsewhere are compared "
+                "with.",
+                place=here.name,
             )
-        return f"No measurements yet: there are no probes in {here.name}."
-    online = sum(status == "online" for _, status in vantages)
+        return _("No measurements yet: there are no probes in %(place)s.", place=here.name)
+    online = sum(status == "online" for _probe, status in vantages)
     if not online:
-        return f"No vantage in {here.name} is online, so what is blocked now is not known."
+        return _(
+            "No vantage in %(place)s is online, so what is blocked now is not known.",
+            place=here.name,
+        )
     if not judged:
-        return f"No conclusions about {here.name} yet."
-    watch = f"{words.counted(online, 'vantage', True)} {'are' if online != 1 else 'is'} watching."
-    return f"No known blocks in {here.name}. {watch}"
+        return _("No conclusions about %(place)s yet.", place=here.name)
+    watch = n_(
+        "%(n)s vantage is watching.",
+        "%(n)s vantages are watching.",
+        online,
+        n=words.number(online, capital=True),
+    )
+    return _("No known blocks in %(place)s. %(watch)s", place=here.name, watch=watch)
 
 
-def _blocked(confirmed: Sequence[Event], names: Mapping[str, str]) -> str:
-    """`WeChat is`, `WeChat and Signal are`, `Three services are`."""
+def _blocked(confirmed: Sequence[Event], names: Mapping[str, str], where: str) -> str:
+    """`WeChat is blocked …`, `WeChat and Signal are …`, `Three services are …`."""
     services = sorted({event.service for event in confirmed})
     listed = [names.get(service, service) for service in services]
     match listed:
         case [one]:
             part = all(event.extent == "partial" for event in confirmed)
-            return f"{'A part of ' if part else ''}{one} is"
+            return event_text.blocked_somewhere(one, where, part=part)
         case [one, two]:
-            return f"{one} and {two} are"
+            return _(
+                "%(first)s and %(last)s are blocked %(where)s.", first=one, last=two, where=where
+            )
         case _:
-            return f"{words.number(len(listed), capital=True)} services are"
+            return n_(
+                "%(n)s service is blocked %(where)s.",
+                "%(n)s services are blocked %(where)s.",
+                len(listed),
+                n=words.number(len(listed), capital=True),
+                where=where,
+            )
 
 
 def _where(here: PlaceFilter, confirmed: Sequence[Event]) -> str:
     if here.asns:
-        return here.name
-    networks = len({asn for event in confirmed for asn in event.asns})
-    return f"{words.counted(networks, 'network')} in {here.name}"
+        return _("in %(place)s", place=here.name)
+    return event_text.in_networks(
+        len({asn for event in confirmed for asn in event.asns}), here.name
+    )
 
 
 def layers_of(verdicts: Iterable[LatestVerdict]) -> Sequence[Layer]:
@@ -353,15 +380,15 @@ def layer_cell(
         return None
     failing = [finding for finding in here if finding.blocked]
     if not failing:
-        return LayerCell("ok", "works", f"{len(here)} of {words.plural(len(here), 'vantage')}")
-    base = f"{len(failing)} of {words.plural(len(here), 'vantage')}"
+        return LayerCell("ok", _("works"), event_text.seen(len(here), len(here)))
+    base = event_text.seen(len(failing), len(here))
     rules = tuple(sorted({finding.rule for finding in failing}))
     for event in opened:
         if _is_about(event, asn, layer):
             return LayerCell(
-                words.TIER_KINDS[event.tier], words.TIERS[event.tier], base, rules, event.id
+                words.TIER_KINDS[event.tier], _(words.TIERS[event.tier]), base, rules, event.id
             )
-    return LayerCell("inconclusive", "fails, not confirmed", base, rules)
+    return LayerCell("inconclusive", _("fails, not confirmed"), base, rules)
 
 
 def _is_about(event: Event, asn: int, layer: Layer) -> bool:

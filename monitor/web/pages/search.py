@@ -13,6 +13,7 @@ from monitor.detection.model import Technique
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import network_names, words
+from monitor.web.text.language import _, country_names, current
 from monitor.web.text.words import COUNTRIES
 from probes.wire.target import Service
 
@@ -47,7 +48,9 @@ async def page(request: web.Request) -> web.Response:
     found = await matches(site, low) if low else []
     if len(found) == 1:
         raise web.HTTPFound(found[0].address)
-    return await render(request, "search.html", {"title": "Search", "found": found, "word": word})
+    return await render(
+        request, "search.html", {"title": _("Search"), "found": found, "word": word}
+    )
 
 
 async def matches(site: Site, word: str) -> Sequence[Match]:
@@ -55,13 +58,15 @@ async def matches(site: Site, word: str) -> Sequence[Match]:
     that nobody measures only where nothing else is meant."""
     bare = word.removeprefix("the ")
     plain = {code: name.lower().removeprefix("the ") for code, name in COUNTRIES.items()}
-    places = [code for code in plain if bare in (code.lower(), plain[code])]
+    here = country_names(current().language)
+    own = {code: here.get(code, "").lower() for code in COUNTRIES}
+    places = [code for code in plain if bare in (code.lower(), plain[code], own[code])]
     found = [
-        Match(f"/c/{code}", words.sentence(COUNTRIES[code]), "country")
+        Match(f"/c/{code}", words.sentence(words.country(code)), _("country"))
         for code in places or [code for code in plain if _in(bare, plain[code])]
     ]
     found += [
-        Match(f"/s/{service.id}", service.name, "service")
+        Match(f"/s/{service.id}", service.name, _("service"))
         for service in site.catalogue.services
         if _names(service, word)
     ]
@@ -72,7 +77,7 @@ async def matches(site: Site, word: str) -> Sequence[Match]:
     ]
     if number := re.fullmatch(r"(?:as ?)?([0-9]{1,10})", word):
         asn = int(number[1])
-        return [*found, Match(f"/as/{asn}", network_names.network(asn), "network")]
+        return [*found, Match(f"/as/{asn}", network_names.network(asn), _("network"))]
     if len(word) > 2:
         present = await site.present.get()
         known = {state.asn for state in present.states()} | {row.asn for row in present.vantages}
@@ -80,7 +85,7 @@ async def matches(site: Site, word: str) -> Sequence[Match]:
             Match(
                 f"/as/{asn}",
                 network_names.network(asn),
-                "network" if asn in known else "network, not measured",
+                _("network") if asn in known else _("network, not measured"),
             )
             for asn in network_names.find(word, known, MOST)
             if asn in known or not found

@@ -20,6 +20,7 @@ from monitor.web.history import chosen_range, control_strip, sums
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
+from monitor.web.text.language import _, n_
 from monitor.web.views import window
 from probes.wire.target import Service
 
@@ -101,7 +102,7 @@ def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:
         and row.asn in event.asns
         and row.target in event.targets
     ):
-        return words.TIER_KINDS[event.tier], words.TIERS[event.tier]
+        return words.TIER_KINDS[event.tier], _(words.TIERS[event.tier])
     return words.state_mark(row.state)
 
 
@@ -114,12 +115,21 @@ def headline(name: str, opened: list[Event], countries: int) -> str:
     if confirmed:
         places = ", ".join(sorted(words.country(event.country) for event in confirmed))
         networks = sum(len(event.asns) for event in confirmed)
-        part = "A part of " if all(event.extent == "partial" for event in confirmed) else ""
-        return f"{part}{name} is blocked in {words.counted(networks, 'network')} in {places}."
+        part = all(event.extent == "partial" for event in confirmed)
+        where = event_text.in_networks(networks, places)
+        return event_text.blocked_somewhere(name, where, part=part)
     if live:
         places = ", ".join(sorted(words.country(event.country) for event in live))
-        return f"{name} may be blocked in {places}; that is not confirmed."
+        return _(
+            "%(service)s may be blocked in %(places)s; that is not confirmed.",
+            service=name,
+            places=places,
+        )
     if countries == 0:
-        return f"No measurements yet: no vantage has measured {name}."
-    where = words.plural(countries, "country", "countries")
-    return f"No known blocks of {name}; measured in {where}."
+        return _("No measurements yet: no vantage has measured %(service)s.", service=name)
+    return n_(
+        "No known blocks of %(service)s; measured in %(n)s country.",
+        "No known blocks of %(service)s; measured in %(n)s countries.",
+        countries,
+        service=name,
+    )

@@ -24,7 +24,8 @@ from monitor.web.fleet import (
 )
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
-from monitor.web.text import words
+from monitor.web.text import event_text, words
+from monitor.web.text.language import _, n_
 
 PAGE_ROWS = 50
 """Vantages a page of the list."""
@@ -45,13 +46,13 @@ async def listing(request: web.Request) -> web.Response:
             each[1] == "revoked", each[0].role, each[0].country, each[0].asn, each[0].id
         ),
     )  # fmt: skip
-    ids = [probe.id for probe, _ in probes]
+    ids = [probe.id for probe, _status in probes]
     after = request.query.get("after", "")
     first = ids.index(after) + 1 if after in ids else 0
     page = probes[first : first + PAGE_ROWS]
     async with site.database.reading() as connection:
         lines = await liveness_lines(
-            connection, [probe.id for probe, _ in page], since(site, LIST_ROUNDS), LIST_ROUNDS
+            connection, [probe.id for probe, _status in page], since(site, LIST_ROUNDS), LIST_ROUNDS
         )
     status_messages = {probe.id: probe.status for probe in await site.database.registry.probes()}
     rows = [
@@ -59,7 +60,7 @@ async def listing(request: web.Request) -> web.Response:
         for probe, status in page
     ]
     values = {
-        "title": "Vantages",
+        "title": _("Vantages"),
         "headline": headline(probes),
         "rows": rows,
         "clock": clock,
@@ -86,7 +87,7 @@ async def page(request: web.Request) -> web.Response:
     known = vantage_health(lines, registered.status if registered else b"")
     window, strip = liveness(site, known)
     values = {
-        "title": f"Vantage {id}",
+        "title": _("Vantage %(number)s", number=id),
         "headline": sentence(site, probe, status, known),
         "probe": probe,
         "status": status,
@@ -117,35 +118,55 @@ def headline(probes: Probes) -> str:
     """How many watch, in one sentence."""
     vantages, controls = active(probes, "vantage"), active(probes, "control")
     if not vantages and not controls:
-        return "No probes have enrolled yet."
+        return _("No probes have enrolled yet.")
     online = [probe for probe, status in vantages if status == "online"]
-    online_controls = sum(status == "online" for _, status in controls)
+    online_controls = sum(status == "online" for _probe, status in controls)
     countries = len({probe.country for probe in online})
-    where = f" in {words.plural(countries, 'country', 'countries')}" if online else ""
-    return (
-        f"{len(online)} of {words.plural(len(vantages), 'vantage')} "
-        f"{'is' if len(online) == 1 else 'are'} online{where}, "
-        f"and {words.counted(online_controls, 'control')}."
+    values = {
+        "vantages": event_text.seen(len(online), len(vantages)),
+        "controls": words.counted(online_controls, "control"),
+    }
+    if not online:
+        return _("%(vantages)s are online, and %(controls)s.", **values)
+    return n_(
+        "%(vantages)s are online in %(n)s country, and %(controls)s.",
+        "%(vantages)s are online in %(n)s countries, and %(controls)s.",
+        countries,
+        **values,
     )
 
 
 def sentence(site: Site, probe: VantageRow, status: str, known: VantageHealth) -> str:
     """One vantage in one sentence."""
-    where = f"in AS{probe.asn} in {words.country(probe.country)}"
-    who = f"This {probe.role} {where}"
+    place = {"network": f"AS{probe.asn}", "country": words.country(probe.country)}
+    who = (
+        _("This control in %(network)s in %(country)s", **place)
+        if probe.role == "control"
+        else _("This vantage in %(network)s in %(country)s", **place)
+    )
     if status == "revoked":
-        return f"{who} has left."
+        return _("%(who)s has left.", who=who)
     if probe.last_seen is None:
-        return f"{who} has enrolled, but has never connected."
+        return _("%(who)s has enrolled, but has never connected.", who=who)
     if status == "silent":
-        return f"{who} has been silent for {words.duration_text(site.clock() - probe.last_seen)}."
+        length = words.duration_text(site.clock() - probe.last_seen)
+        return _("%(who)s has been silent for %(time)s.", who=who, time=length)
     if status == "degraded":
         if known.offset is not None and abs(known.offset) > MAX_CLOCK_ERROR_MS:
-            return f"{who} is connected, but its clock is {clock(known)}: of little use."
-        return f"{who} is connected, but was offline in all its recent measurements."
+            return _(
+                "%(who)s is connected, but its clock is %(clock)s: of little use.",
+                who=who,
+                clock=clock(known),
+            )
+        return _("%(who)s is connected, but was offline in all its recent measurements.", who=who)
     if not known.rounds:
-        return f"{who} is online."
-    return f"{who} is online and was so in {known.online} of its last {len(known.rounds)} rounds."
+        return _("%(who)s is online.", who=who)
+    return _(
+        "%(who)s is online and was so in %(n)s of its last %(total)s rounds.",
+        who=who,
+        n=known.online,
+        total=len(known.rounds),
+    )
 
 
 def clock(known: VantageHealth) -> str:
@@ -153,9 +174,11 @@ def clock(known: VantageHealth) -> str:
     if known.offset is None:
         return ""
     if abs(known.offset) < 1000:
-        return "right to the second"
-    way = "ahead" if known.offset > 0 else "behind"
-    return f"{words.duration_text(abs(known.offset))} {way}"
+        return _("right to the second")
+    length = words.duration_text(abs(known.offset))
+    return (
+        _("%(time)s ahead", time=length) if known.offset > 0 else _("%(time)s behind", time=length)
+    )
 
 
 def liveness(site: Site, known: VantageHealth) -> tuple[strips.Window, strips.Strip]:

@@ -7,12 +7,12 @@
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue(name).trim();
   const COLOURS = ["--blocked", "--likely", "--ok-ink", "--down", "--quiet", "--impaired"];
-  const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+  const day = new Intl.DateTimeFormat(document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang, {
+    day: "numeric", month: "short", timeZone: "UTC",
+  });
   const said_time = (at) => {
     const when = new Date(at * 1e3);
-    return at % 86400
-      ? when.toISOString().slice(11, 16)
-      : when.getUTCDate() + " " + MONTHS[when.getUTCMonth()];
+    return at % 86400 ? when.toISOString().slice(11, 16) : day.format(when);
   };
   const share = (line) =>
     line.judged.map((n, i) => (n ? (100 * line.failing[i]) / n : null));
@@ -31,14 +31,14 @@
         scales: { y: { range: [0, 100] } },
         axes: [{ ...axis, values: (_, all) => all.map(said_time) }, { ...axis, values: (_, all) => all.map((v) => v + " %") }],
         series: [
-          { value: "{YYYY}-{MM}-{DD} {HH}:{mm}", label: "Time (UTC)" },
+          { value: "{YYYY}-{MM}-{DD} {HH}:{mm}", label: figure.dataset.time },
           ...lines.map((line, n) => ({
             label: line.name,
             stroke: colour(COLOURS[n % COLOURS.length]),
             width: 1.5,
             dash: n < COLOURS.length ? undefined : [6, 3],
             points: { size: 4 },
-            value: (_, v) => (v === null ? "no data" : v.toFixed(0) + " %"),
+            value: (_, v) => (v === null ? figure.dataset.none : v.toFixed(0) + " %"),
           })),
         ],
       },

@@ -21,7 +21,7 @@
       const dark = root.dataset.theme
         ? root.dataset.theme === "dark"
         : matchMedia("(prefers-color-scheme: dark)").matches;
-      button.textContent = dark ? "Light" : "Dark";
+      button.textContent = dark ? button.dataset.light : button.dataset.dark;
       return dark;
     };
     button.hidden = false;
@@ -78,9 +78,7 @@
     line.classList.add("stalled", "away");
     const said = document.createElement("span");
     said.className = "wide";
-    said.textContent =
-      "The monitor does not answer; what you see is from " +
-      shown.slice(11, 16) + " UTC.";
+    said.textContent = line.dataset.away.replace("{time}", shown.slice(11, 16));
     line.replaceChildren(said);
   };
   const refresh = async () => {

@@ -10,6 +10,7 @@ import math
 from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.confidence import HELD_MOST, Term
+from monitor.web.text.language import _
 
 _WORDS = {
     "signature": "vantages of one owner saw a signature not seen in ordinary faults",
@@ -35,6 +36,11 @@ _TIERS = {
     Tier.LIKELY: "enough vantages agreed",
     Tier.CONFIRMED: "it was confirmed",
 }
+_HELD = {
+    "held_signed": "this was %(minutes)s minutes after it rose",
+    "held_many": "this was %(minutes)s minutes after it rose without a signature",
+    "held_few": "this was %(minutes)s minutes after it rose with few of them",
+}
 MEANING = (
     "Of 100 events that look like this one, so many were blocks, in the simulation that the "
     "figure was fitted to. It assumes one new block of a service in a country a year; "
@@ -51,10 +57,10 @@ def percentage(event: Event) -> str:
 def no_percentage_reason(event: Event) -> str:
     """Why there is no figure."""
     if event.state is EventState.RETRACTED:
-        return "It was retracted."
+        return _("It was retracted.")
     if event.source == OWN_SOURCE:
-        return "A network that is blocked in parts has no figure: the simulation contained none."
-    return "Imported measurements have no figure: nothing is known of how often they mislead."
+        return _("A network that is blocked in parts has no figure: the simulation contained none.")
+    return _("Imported measurements have no figure: nothing is known of how often they mislead.")
 
 
 def terms_text(event: Event) -> list[tuple[str, str]]:
@@ -64,13 +70,12 @@ def terms_text(event: Event) -> list[tuple[str, str]]:
 
 def _term_text(event: Event, term: Term) -> str:
     if term.name == "tier":
-        return _TIERS[event.tier]
+        return _(_TIERS[event.tier])
     if not term.name.startswith("held"):
-        return _WORDS[term.name]
+        return _(_WORDS[term.name])
     minutes = term.value * 10
-    least = "at least " if term.value == HELD_MOST else ""
-    how = {"held_signed": "", "held_many": " without a signature", "held_few": " with few of them"}
-    return f"this was {least}{minutes} minutes after it rose{how[term.name]}"
+    held = _(_HELD[term.name], minutes=minutes)
+    return _("%(held)s, or more", held=held) if term.value == HELD_MOST else held
 
 
 def _odds_text(term: Term) -> str:
@@ -78,7 +83,11 @@ def _odds_text(term: Term) -> str:
     factor = math.exp(abs(term.logits) / 1000)
     round_one = f"{factor:.1f}" if factor < 10 else f"{factor:.0f}"
     if term.name == "tier":
-        return f"odds of {round_one} to 1 {'for' if term.logits > 0 else 'against'} a block"
+        if term.logits > 0:
+            return _("odds of %(n)s to 1 for a block", n=round_one)
+        return _("odds of %(n)s to 1 against a block", n=round_one)
     if round_one == "1.0":
-        return "changes little"
-    return f"{round_one} times {'better' if term.logits > 0 else 'worse'} odds"
+        return _("changes little")
+    if term.logits > 0:
+        return _("%(n)s times better odds", n=round_one)
+    return _("%(n)s times worse odds", n=round_one)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from monitor.detection.model import Change, Event, EventState, Tier, Votes
 from monitor.detection.policy import Policy
 from monitor.store.notes import BY_OPERATOR, Note
+from monitor.web.text.language import _, n_
 from monitor.web.text.words import (
     GATES,
     TIER_KINDS,
@@ -48,8 +49,17 @@ AGAINST = {
 }
 """Remarks of `monitor.detection.sequence.series_summary.against`."""
 TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
-FUNCTIONS = {"web": "web client", "site": "website", "api": "API", "dc": "data centres"}
-"""What people call functions of the catalogue whose id is no usual word."""
+FUNCTIONS = {
+    "web": "web client",
+    "site": "website",
+    "api": "API",
+    "dc": "data centres",
+    "messaging": "messaging",
+    "media": "media",
+    "calls": "calls",
+    "login": "login",
+}
+"""What people call common functions of the catalogue; others are called by their id."""
 _TURNS = ("opened", "clearing", "again", "closed")
 _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
@@ -57,13 +67,13 @@ _EXTENTS = {"full": "all of it", "partial": "a part of it"}
 def gate(word: str) -> str:
     """Why an event pages nobody, or was retracted."""
     if word == BY_OPERATOR:
-        return "the operator of this monitor says so"
-    return GATES.get(word, word.replace("_", " "))
+        return _("the operator of this monitor says so")
+    return _(GATES[word]) if word in GATES else word.replace("_", " ")
 
 
 def extent(word: str) -> str:
     """How much of the service."""
-    return _EXTENTS.get(word, word)
+    return _(_EXTENTS.get(word, word))
 
 
 def ended(event: Event) -> int | None:
@@ -91,16 +101,18 @@ def mark_kind(event: Event) -> str:
 def state_word(event: Event) -> str:
     """The state of an event in a few words: `blocked (confirmed)`, `reachable again`."""
     if event.ongoing and not event.stands:
-        return "not called blocked"
+        return _("not called blocked")
     match event.state:
         case EventState.CLOSED:
-            return "reachable again"
+            return _("reachable again")
         case EventState.RETRACTED:
-            return "retracted"
+            return _("retracted")
         case EventState.CLEARING:
-            return "clearing"
-    part = ", in part" if event.tier is Tier.CONFIRMED and event.extent == "partial" else ""
-    return STATES_BY_TIER[event.tier] + part + (", reopened" if reopened(event) else "")
+            return _("clearing")
+    word = _(STATES_BY_TIER[event.tier])
+    if event.tier is Tier.CONFIRMED and event.extent == "partial":
+        word = _("%(state)s, in part", state=word)
+    return _("%(state)s, reopened", state=word) if reopened(event) else word
 
 
 def reopened(event: Event) -> bool:
@@ -112,27 +124,45 @@ def reopened(event: Event) -> bool:
 def scope(event: Event, now: int) -> str:
     """Share of vantages, sureness and time: the first line together with the headline."""
     votes = event.now if event.ongoing and event.now.total else Votes(event.agreeing, event.total)
-    seen = f"{votes.agreeing} of {plural(votes.total, 'vantage')}"
-    control = "control fine" if event.control == "ok" else "no control"
-    tier = sentence(TIERS[event.tier])
+    tier = sentence(_(TIERS[event.tier]))
     if event.state is EventState.CLEARING:
-        tier = f"Clearing (was {TIERS[event.tier]})"
+        tier = _("Clearing (was %(state)s)", state=_(TIERS[event.tier]))
     elif reopened(event):
-        tier += ", reopened"
+        tier = _("%(state)s, reopened", state=tier)
     end = ended(event)
     if end is not None:
+        span = sentence(between(event.onset, end))
         length = duration_text(end - event.onset)
-        return f"{tier}: {sentence(between(event.onset, end))} ({length})."
-    length = duration_text(now - event.onset)
-    return f"{tier}: {seen}, {control}; since {when(event.onset)} ({length})."
+        return _("%(state)s: %(time)s (%(length)s).", state=tier, time=span, length=length)
+    return _(
+        "%(state)s: %(seen)s, %(control)s; since %(time)s (%(length)s).",
+        state=tier,
+        seen=seen(votes.agreeing, votes.total),
+        control=_control(event),
+        time=when(event.onset),
+        length=duration_text(now - event.onset),
+    )
+
+
+def seen(agreeing: int, total: int) -> str:
+    """`3 of 4 vantages`."""
+    return n_(
+        "%(agreeing)s of %(n)s vantage", "%(agreeing)s of %(n)s vantages", total, agreeing=agreeing
+    )
+
+
+def _control(event: Event) -> str:
+    return _("control fine") if event.control == "ok" else _("no control")
 
 
 def manner(event: Event) -> str:
     """How it is blocked, in a sentence; of a retracted event why it was retracted."""
     how = technique(event.technique)
     if event.state is EventState.RETRACTED:
-        why = f" because {gate(event.inhibited_by)}" if event.inhibited_by else ""
-        return f"Retracted{why}. What had been seen: {how}."
+        if event.inhibited_by:
+            why = gate(event.inhibited_by)
+            return _("Retracted because %(why)s. What had been seen: %(how)s.", why=why, how=how)
+        return _("Retracted. What had been seen: %(how)s.", how=how)
     return f"{sentence(how)}."
 
 
@@ -146,35 +176,52 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
     """Reasons against the event, in sentences; never empty. `apart` are the service's functions
     that are not part of it: the headline names the whole service."""
     sentences = [
-        AGAINST.get(remark, sentence(remark.replace("_", " ")) + ".") for remark in event.against
+        _(AGAINST[remark]) if remark in AGAINST else sentence(remark.replace("_", " ")) + "."
+        for remark in event.against
     ]
     if missing := _unconfirmed(event):
         sentences.append(missing)
     silent = event.total - event.agreeing
     if silent > 0:
         sentences.append(
-            f"{number(silent, True)} of {plural(event.total, 'vantage')} there did not see it."
+            n_(
+                "%(silent)s of %(n)s vantage there did not see it.",
+                "%(silent)s of %(n)s vantages there did not see it.",
+                event.total,
+                silent=number(silent, True),
+            )
         )
     if event.extent == "partial" and "network_divided" not in event.against:
-        sentences.append("A part of the service is still reachable there.")
+        sentences.append(_("A part of the service is still reachable there."))
     if event.state is EventState.CLEARING:
         sentences.append(
-            f"Now {event.now.agreeing} of {plural(event.now.total, 'vantage')} see it: most of "
-            "those affected vantages can reach it again. It ends when that has lasted."
+            _(
+                "Now %(seen)s see it: most of those affected vantages can reach it again. It ends "
+                "when that has lasted.",
+                seen=seen(event.now.agreeing, event.now.total),
+            )
         )
     if apart:
         its = ", ".join(target.partition("/")[2] for target in event.targets)
-        verb = "is" if len(apart) == 1 else "are"
-        sentences.append(f"It is about {its}; {', '.join(apart)} {verb} unaffected.")
+        sentences.append(
+            n_(
+                "It is about %(its)s; %(others)s is unaffected.",
+                "It is about %(its)s; %(others)s are unaffected.",
+                len(apart),
+                its=its,
+                others=", ".join(apart),
+            )
+        )
     if event.inhibited_by:
+        why = gate(event.inhibited_by)
         if event.state is EventState.RETRACTED:
-            said = "It was retracted"
+            said = _("It was retracted: %(why)s.", why=why)
         elif event.stands:
-            said = "It stays, because it was confirmed before; but at present"
+            said = _("It stays, because it was confirmed before; but at present: %(why)s.", why=why)
         else:
-            said = "No alert is sent for it"
-        sentences.append(f"{said}: {gate(event.inhibited_by)}.")
-    return sentences or ["No measurement contradicts it."]
+            said = _("No alert is sent for it: %(why)s.", why=why)
+        sentences.append(said)
+    return sentences or [_("No measurement contradicts it.")]
 
 
 def _unconfirmed(event: Event) -> str:
@@ -187,29 +234,44 @@ def _unconfirmed(event: Event) -> str:
     policy = Policy(pace=event.pace)
     untyped = "untyped" in event.against
     hold = policy.confirm_plain_seconds if untyped else policy.confirm_signature_seconds
-    owners = f"{number(policy.confirm_min_owners)} or {number(policy.confirm_most_owners)}"
-    return (
-        f"It is not confirmed: that needs vantages of {owners} owners in one network, and that it "
-        f"holds for {duration_text(policy.ms(hold))}, by the times at which their measurements "
-        "arrived as well."
+    return _(
+        "It is not confirmed: that needs vantages of %(few)s or %(many)s owners in one network, "
+        "and that it holds for %(time)s, by the times at which their measurements arrived as well.",
+        few=number(policy.confirm_min_owners),
+        many=number(policy.confirm_most_owners),
+        time=duration_text(policy.ms(hold)),
     )
 
 
 def reasons(event: Event) -> list[str]:
     """Reasons for the event, in sentences."""
     sentences = [
-        f"{event.agreeing} of {plural(event.total, 'vantage')} in {networks(event)} saw it."
+        n_(
+            "%(seen)s in %(n)s network saw it.",
+            "%(seen)s in %(n)s networks saw it.",
+            len(event.asns),
+            n=number(len(event.asns)),
+            seen=seen(event.agreeing, event.total),
+        )
     ]
     owners = max((network.owners for network in event.networks), default=0)
     if owners > 1:
-        sentences.append(f"They belong to {number(owners)} owners who measure independently.")
+        sentences.append(
+            _("They belong to %(n)s owners who measure independently.", n=number(owners))
+        )
     if event.control == "ok":
-        sentences.append("The control reached the service in the same rounds.")
+        sentences.append(_("The control reached the service in the same rounds."))
     total = sum(n for _, n in event.rule_counts)
     if total:
-        sentences.append(f"{plural(total, 'measurement')} since the onset failed this way.")
+        sentences.append(
+            n_(
+                "%(n)s measurement since the onset failed this way.",
+                "%(n)s measurements since the onset failed this way.",
+                total,
+            )
+        )
     if event.tier is Tier.CONFIRMED and event.confirmed is not None:
-        sentences.append(f"It lasted and was confirmed on {when(event.confirmed)}.")
+        sentences.append(_("It lasted and was confirmed on %(time)s.", time=when(event.confirmed)))
     return sentences
 
 
@@ -218,12 +280,16 @@ def terms(event: Event) -> list[tuple[str, str, int]]:
     share = round(10 * event.agreeing / event.total) if event.total else 0
     total = sum(n for _, n in event.rule_counts)
     return [
-        ("agreement", f"{event.agreeing} of {plural(event.total, 'vantage')}", share),
-        ("control", "fine" if event.control == "ok" else "none", 10 * (event.control == "ok")),
-        ("repeatability", plural(total, "measurement"), min(10, total)),
+        (_("agreement"), seen(event.agreeing, event.total), share),
         (
-            "signature",
-            "not typical" if "untyped" in event.against else "typical of interference",
+            _("control"),
+            _("fine") if event.control == "ok" else _("none"),
+            10 * (event.control == "ok"),
+        ),
+        (_("repeatability"), plural(total, "measurement"), min(10, total)),
+        (
+            _("signature"),
+            _("not typical") if "untyped" in event.against else _("typical of interference"),
             3 if "untyped" in event.against else 10,
         ),
     ]
@@ -237,22 +303,27 @@ def history(event: Event) -> list[tuple[int, str]]:
 def _change(change: Change) -> str:
     match change.kind:
         case "opened":
-            how = f": {technique(change.note)}" if change.note else ""
-            return f"First alarm{how}."
+            if change.note:
+                return _("First alarm: %(how)s.", how=technique(change.note))
+            return _("First alarm.")
         case "likely":
             if change.note:
-                return "Likely in a part of the network: vantages of several owners agree for long."
-            return "Likely: enough vantages agree."
+                return _(
+                    "Likely in a part of the network: vantages of several owners agree for long."
+                )
+            return _("Likely: enough vantages agree.")
         case "confirmed":
-            return "Confirmed: it lasted."
+            return _("Confirmed: it lasted.")
         case "clearing":
-            return "Clearing: most of affected vantages can reach it again."
+            return _("Clearing: most of affected vantages can reach it again.")
         case "again":
-            return "It goes on: they fail again."
+            return _("It goes on: they fail again.")
         case "closed":
-            return "Ended: affected vantages can reach it again."
+            return _("Ended: affected vantages can reach it again.")
         case "retracted":
-            return f"Retracted{': ' + gate(change.note) if change.note else ''}."
+            if change.note:
+                return _("Retracted: %(why)s.", why=gate(change.note))
+            return _("Retracted.")
         case "changed":
             return sentence("; ".join(_part(part) for part in change.note.split(", "))) + "."
         case other:
@@ -264,104 +335,156 @@ def _part(part: str) -> str:
     before, arrow, after = part.partition(" -> ")
     if arrow:
         if after in _EXTENTS:
-            return f"now {extent(after)} is affected"
-        return f"the technique changed: {technique(after)} (before: {technique(before)})"
+            return _("now %(extent)s is affected", extent=extent(after))
+        return _(
+            "the technique changed: %(after)s (before: %(before)s)",
+            after=technique(after),
+            before=technique(before),
+        )
     thing = part[1:]
-    what = f"the network {thing}" if thing.startswith("AS") else thing.partition("/")[2] or thing
-    return f"{what} is affected too" if part[:1] == "+" else f"{what} is no longer affected"
+    if thing.startswith("AS"):
+        what = _("the network %(name)s", name=thing)
+    else:
+        what = thing.partition("/")[2] or thing
+    if part[:1] == "+":
+        return _("%(what)s is affected too", what=what)
+    return _("%(what)s is no longer affected", what=what)
 
 
 def confidence_summary(event: Event) -> str:
     """`confirmed: 4 of 4 vantages, control fine`."""
-    control = "control fine" if event.control == "ok" else "no control"
-    now = ""
+    votes = seen(event.agreeing, event.total)
     if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
-        now = f" at its height, {event.now.agreeing} of {event.now.total} now"
-    votes = f"{event.agreeing} of {plural(event.total, 'vantage')}{now}"
-    return f"{TIERS[event.tier]}: {votes}, {control}"
+        votes = _(
+            "%(seen)s at its height, %(n)s of %(total)s now",
+            seen=votes,
+            n=event.now.agreeing,
+            total=event.now.total,
+        )
+    return _(
+        "%(state)s: %(seen)s, %(control)s",
+        state=_(TIERS[event.tier]),
+        seen=votes,
+        control=_control(event),
+    )
 
 
 def subject(event: Event, service: str) -> str:
     """What is concerned: the service, or its functions when others of it are measured there too."""
     if event.targets_measured <= len(event.targets):
         return service
-    names = [target.partition("/")[2] for target in event.targets]
-    its = [FUNCTIONS.get(name, name.replace("-", " ")) for name in names]
-    return f"{service}'s {' and '.join([', '.join(its[:-1]), its[-1]] if its[1:] else its)}"
+    *first, last = [function(target) for target in event.targets]
+    its = _("%(first)s and %(last)s", first=", ".join(first), last=last) if first else last
+    return _("%(service)s's %(functions)s", service=service, functions=its)
+
+
+def function(target: str) -> str:
+    """What people call a function of a service, from the id of its target."""
+    name = target.partition("/")[2]
+    return _(FUNCTIONS[name]) if name in FUNCTIONS else name.replace("-", " ")
 
 
 def functions(event: Event) -> str:
     """What is concerned, as the catalogue calls it: `messaging, web client`."""
-    names = [target.partition("/")[2] for target in event.targets]
-    return ", ".join(FUNCTIONS.get(name, name.replace("-", " ")) for name in names)
+    return ", ".join(function(target) for target in event.targets)
 
 
 def place(event: Event) -> str:
     """Where: `in one network in Russia`, `in one of two networks measured in Russia`."""
-    if event.networks_measured > len(event.asns):
-        where = (
-            f"{number(len(event.asns))} of {counted(event.networks_measured, 'network')} measured"
+    blocked, measured = len(event.asns), event.networks_measured
+    where = country(event.country)
+    divided = "network_divided" in event.against
+    if measured > blocked:
+        values = {"part": number(blocked), "n": number(measured), "country": where}
+        if divided:
+            return n_(
+                "in a part of %(part)s of %(n)s network measured in %(country)s",
+                "in a part of %(part)s of %(n)s networks measured in %(country)s",
+                measured,
+                **values,
+            )
+        return n_(
+            "in %(part)s of %(n)s network measured in %(country)s",
+            "in %(part)s of %(n)s networks measured in %(country)s",
+            measured,
+            **values,
         )
-    else:
-        where = networks(event)
-    return f"in {where} in {country(event.country)}"
+    if divided:
+        return n_(
+            "in a part of %(n)s network in %(country)s",
+            "in a part of %(n)s networks in %(country)s",
+            blocked,
+            n=number(blocked),
+            country=where,
+        )
+    return in_networks(blocked, where)
 
 
 def headline(event: Event, service: str) -> str:
     """The event in one sentence."""
-    service, where = subject(event, service), place(event)
-    if "network_divided" in event.against:
-        where = where.replace("in ", "in a part of ", 1)
+    values = {"service": subject(event, service), "where": place(event)}
     match event.state, event.tier:
         case EventState.RETRACTED, Tier.UNCONFIRMED:
-            return f"{service} seemed blocked {where} from one vantage; that was retracted."
+            return _(
+                "%(service)s seemed blocked %(where)s from one vantage; that was retracted.",
+                **values,
+            )
         case EventState.RETRACTED, _:
-            return f"{service} was wrongly called likely blocked {where}; that was retracted."
+            return _(
+                "%(service)s was wrongly called likely blocked %(where)s; that was retracted.",
+                **values,
+            )
         case EventState.CLOSED, Tier.UNCONFIRMED:
-            return f"{service} is reachable again {where} from the one vantage that failed."
+            return _(
+                "%(service)s is reachable again %(where)s from the one vantage that failed.",
+                **values,
+            )
         case EventState.CLOSED, _:
-            return f"{service} is reachable again {where}."
+            return _("%(service)s is reachable again %(where)s.", **values)
         case EventState.CLEARING, Tier.CONFIRMED:
-            return f"{service} is becoming reachable again {where}; the block has not ended yet."
+            return _(
+                "%(service)s is becoming reachable again %(where)s; the block has not ended yet.",
+                **values,
+            )
         case _ if event.stands and reopened(event):
-            return f"{service} is blocked again {where}."
+            return _("%(service)s is blocked again %(where)s.", **values)
         case _ if not event.stands:
-            return f"{service} fails {where}, but is not called blocked."
+            return _("%(service)s fails %(where)s, but is not called blocked.", **values)
         case _, Tier.CONFIRMED if event.extent == "partial":
-            return f"A part of {service} is blocked {where}."
+            return _("A part of %(service)s is blocked %(where)s.", **values)
         case _, Tier.CONFIRMED:
-            return f"{service} is blocked {where}."
+            return _("%(service)s is blocked %(where)s.", **values)
         case _, Tier.LIKELY:
-            return f"{service} is likely blocked {where}."
+            return _("%(service)s is likely blocked %(where)s.", **values)
         case _:
-            return f"{service} seems blocked {where}, seen from one vantage only."
+            return _("%(service)s seems blocked %(where)s, seen from one vantage only.", **values)
 
 
 def change_headline(event: Event, kind: str, service: str, note: Note | None = None) -> str:
     """A published change of state in one sentence; a retraction is a correction."""
-    what, where = subject(event, service), place(event)
+    values = {"service": subject(event, service), "where": place(event)}
     match kind:
         case "opened":
-            return f"{what} seems blocked {where}, seen from one vantage only."
+            return _("%(service)s seems blocked %(where)s, seen from one vantage only.", **values)
         case "likely":
-            return f"{what} is likely blocked {where}."
+            return _("%(service)s is likely blocked %(where)s.", **values)
         case "confirmed":
-            return f"{what} is blocked {where} (confirmed)."
+            return _("%(service)s is blocked %(where)s (confirmed).", **values)
         case "closed":
             length = duration_text((ended(event) or event.updated) - event.onset)
-            return f"{what} is reachable again {where}, after {length}."
+            return _(
+                "%(service)s is reachable again %(where)s, after %(length)s.",
+                length=length,
+                **values,
+            )
         case "retracted":
             why = f" {note.text}" if note is not None else ""
-            return f"Correction: {what} was wrongly reported as blocked {where}.{why}"
+            said = _("Correction: %(service)s was wrongly reported as blocked %(where)s.", **values)
+            return said + why
         case "note" if note is not None:
-            return f"Note on {what} {where}: {note.text}"
+            return _("Note on %(service)s %(where)s: %(text)s", text=note.text, **values)
         case other:
-            return f"{what} {where}: {other}."
-
-
-def networks(event: Event) -> str:
-    """`one network`, `three networks`."""
-    return counted(len(event.asns), "network")
+            return f"{values['service']} {values['where']}: {other}."
 
 
 def overview(
@@ -371,35 +494,75 @@ def overview(
     `names` are what people call the services."""
     confirmed = [event for event in opened if event.tier is Tier.CONFIRMED]
     likely = [event for event in opened if event.tier is Tier.LIKELY]
-    watching = (
-        f"{counted(online, 'vantage', True)} in "
-        f"{number(countries)} countr{'ies' if countries != 1 else 'y'} "
-        f"{'are' if online != 1 else 'is'} watching"
-        if online
-        else "No vantage is online"
-    )
+    watching = _("No vantage is online")
+    if online:
+        watching = n_(
+            "%(n)s vantage in %(countries)s is watching",
+            "%(n)s vantages in %(countries)s are watching",
+            online,
+            n=number(online, True),
+            countries=counted(countries, "country"),
+        )
     if not confirmed and not likely and not online:
-        return f"No vantage is online; the last measurement came {age} ago."
+        return _("No vantage is online; the last measurement came %(time)s ago.", time=age)
     if len(likely) == 1 and not confirmed:
         text = headline(likely[0], names.get(likely[0].service, likely[0].service))
-        return f"No confirmed block, but {text}"
+        return _("No confirmed block, but %(event)s", event=text)
     if likely and not confirmed:
-        return f"No confirmed block, but {number(len(likely))} that are likely. {watching}."
+        return n_(
+            "No confirmed block, but %(n)s that is likely. %(watching)s.",
+            "No confirmed block, but %(n)s that are likely. %(watching)s.",
+            len(likely),
+            n=number(len(likely)),
+            watching=watching,
+        )
     if not confirmed:
-        return f"No confirmed block. {watching}; the last measurement came {age} ago."
+        return _(
+            "No confirmed block. %(watching)s; the last measurement came %(time)s ago.",
+            watching=watching,
+            time=age,
+        )
     places = {(event.country, asn) for event in confirmed for asn in event.asns}
     lands = sorted({event.country for event in confirmed})
-    networks = counted(len(places), "network")
-    where = (
-        f"{networks} in {country(lands[0])}"
-        if len(lands) == 1
-        else f"{networks} of {number(len(lands))} countries"
-    )
+    if len(lands) == 1:
+        where = in_networks(len(places), country(lands[0]))
+    else:
+        where = n_(
+            "in %(n)s network of %(countries)s countries",
+            "in %(n)s networks of %(countries)s countries",
+            len(places),
+            n=number(len(places)),
+            countries=number(len(lands)),
+        )
     services = sorted({event.service for event in confirmed})
     if len(confirmed) == 1:
         return headline(confirmed[0], names.get(services[0], services[0]))
     if len(services) == 1:
         name = names.get(services[0], services[0])
         part = all(event.extent == "partial" for event in confirmed)
-        return f"{'A part of ' if part else ''}{name} is blocked in {where}."
-    return f"{number(len(services), True)} services are blocked in {where}."
+        return blocked_somewhere(name, where, part=part)
+    return n_(
+        "%(n)s service is blocked %(where)s.",
+        "%(n)s services are blocked %(where)s.",
+        len(services),
+        n=number(len(services), True),
+        where=where,
+    )
+
+
+def blocked_somewhere(service: str, where: str, *, part: bool = False) -> str:
+    """A service is blocked, or a part of it; `where` as `place` says it."""
+    if part:
+        return _("A part of %(service)s is blocked %(where)s.", service=service, where=where)
+    return _("%(service)s is blocked %(where)s.", service=service, where=where)
+
+
+def in_networks(n: int, where: str) -> str:
+    """`in one network in Russia`."""
+    return n_(
+        "in %(n)s network in %(country)s",
+        "in %(n)s networks in %(country)s",
+        n,
+        n=number(n),
+        country=where,
+    )

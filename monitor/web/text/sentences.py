@@ -7,6 +7,7 @@ from typing import assert_never
 
 from monitor.web.text import words
 from monitor.web.text.certificates import safe_text
+from monitor.web.text.language import _
 from probes.wire.observation import (
     AppExchange,
     Contrast,
@@ -35,7 +36,9 @@ def describe_observation(each: Known) -> tuple[str, str]:
     """Address or resolver of an observation, and its outcome in words."""
     if isinstance(each, DNSLookup):
         return _dns(each)
-    return f"{each.address} port {each.port}", _describe_at_address(each)
+    return _(
+        "%(address)s port %(port)s", address=each.address, port=each.port
+    ), _describe_at_address(each)
 
 
 def _describe_at_address(
@@ -67,8 +70,9 @@ def _describe_at_address(
 
 
 def _resolver(seen: DNSLookup) -> str:
-    who = {"system": "this network's resolver", "silent": "an address that runs no DNS"}
-    return f"{who.get(seen.resolver, seen.resolver)} over {seen.transport.upper()}"
+    who = {"system": _("this network's resolver"), "silent": _("an address that runs no DNS")}
+    name = who.get(seen.resolver, seen.resolver)
+    return _("%(resolver)s over %(transport)s", resolver=name, transport=seen.transport.upper())
 
 
 def _dns(seen: DNSLookup) -> tuple[str, str]:
@@ -76,86 +80,127 @@ def _dns(seen: DNSLookup) -> tuple[str, str]:
     what = f"{safe_text(seen.name)} ({seen.qtype})"
     if seen.contrast is Contrast.SILENT_ADDRESS:
         if not seen.replies:
-            return where, f"no answer for {what}, as it should be"
-        return where, f"an answer for {what} from an address that runs no DNS: injected on the path"
+            return where, _("no answer for %(what)s, as it should be", what=what)
+        return where, _(
+            "an answer for %(what)s from an address that runs no DNS: injected on the path",
+            what=what,
+        )
     if seen.failure is not None:
         return where, f"{what}: {words.failure(seen.failure)}"
-    text = f"{what} is {', '.join(seen.answers)}"
+    text = _("%(what)s is %(answers)s", what=what, answers=", ".join(seen.answers))
     if len(seen.replies) > 1:
-        others = ", ".join(seen.replies[1].answers) or "no address"
-        text += (
-            f"; a second answer came {_ms(seen.replies[1].after_us)} after the question: {others}"
+        text += "; " + _(
+            "a second answer came %(time)s after the question: %(answers)s",
+            time=_ms(seen.replies[1].after_us),
+            answers=", ".join(seen.replies[1].answers) or _("no address"),
         )
     return where, text
 
 
 def _tcp(seen: TCPConnect) -> str:
     if seen.failure is None:
-        return "connected"
+        return _("connected")
     return words.failure(seen.failure) + _icmp(seen)
 
 
 def _icmp(seen: TCPConnect | QUICHandshake | AppExchange) -> str:
     if seen.icmp_type is None:
         return ""
-    kind = _ICMP.get(
-        (seen.icmp_type, seen.icmp_code or 0), f"ICMP {seen.icmp_type}/{seen.icmp_code}"
-    )
-    return f" (ICMP: {kind}" + (f", from {seen.icmp_from})" if seen.icmp_from else ")")
+    key = seen.icmp_type, seen.icmp_code or 0
+    kind = _(_ICMP[key]) if key in _ICMP else f"ICMP {seen.icmp_type}/{seen.icmp_code}"
+    if seen.icmp_from:
+        return " " + _("(ICMP: %(kind)s, from %(router)s)", kind=kind, router=seen.icmp_from)
+    return f" (ICMP: {kind})"
 
 
 def _tls(seen: TLSHandshake) -> str:
     hello = (
-        f"our TLS ClientHello for {safe_text(seen.sni)}"
+        _("our TLS ClientHello for %(name)s", name=safe_text(seen.sni))
         if seen.sni
-        else "our TLS ClientHello without a name"
+        else _("our TLS ClientHello without a name")
     )
     if seen.failure is None:
-        return f"handshake completed ({seen.version or 'TLS'}) after {hello}"
-    back = "no reply" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
-    after = f"{_ms(seen.took_us)} after {hello}"
+        return _(
+            "handshake completed (%(version)s) after %(hello)s",
+            version=seen.version or "TLS",
+            hello=hello,
+        )
     if seen.plain_http:
-        return f"clear-text HTTP in place of TLS {after}"
-    if seen.alert is not None:
-        return f"alert {seen.alert} {after}"
-    if seen.verify_code:
-        return f"{words.failure(seen.failure)} (code {seen.verify_code}) {after}"
-    return f"{words.failure(seen.failure)} {after}; {back}"
+        what = _("clear-text HTTP in place of TLS")
+    elif seen.alert is not None:
+        what = _("alert %(number)s", number=seen.alert)
+    else:
+        what = words.failure(seen.failure)
+        if seen.verify_code:
+            what = _("%(failure)s (code %(code)s)", failure=what, code=seen.verify_code)
+    said = _("%(what)s %(time)s after %(hello)s", what=what, time=_ms(seen.took_us), hello=hello)
+    if seen.plain_http or seen.alert is not None or seen.verify_code:
+        return said
+    return f"{said}; {_back(seen.received_bytes)}"
+
+
+def _back(received: int) -> str:
+    return _("%(n)s bytes back", n=received) if received else _("no reply")
 
 
 def _quic(seen: QUICHandshake) -> str:
-    hello = f"our QUIC ClientHello for {safe_text(seen.sni)}"
+    hello = _("our QUIC ClientHello for %(name)s", name=safe_text(seen.sni))
     if seen.failure is None:
-        return f"QUIC handshake completed ({seen.version or 'v1'}) after {hello}"
-    back = "no reply" if not seen.received_bytes else f"{seen.received_bytes} bytes back"
-    closed = "" if seen.close_code is None else f", closed with code {seen.close_code:#x}"
-    failure = words.failure(seen.failure) + _icmp(seen)
-    return f"{failure} {_ms(seen.took_us)} after {hello}; {back}{closed}"
+        return _(
+            "QUIC handshake completed (%(version)s) after %(hello)s",
+            version=seen.version or "v1",
+            hello=hello,
+        )
+    said = _(
+        "%(what)s %(time)s after %(hello)s",
+        what=words.failure(seen.failure) + _icmp(seen),
+        time=_ms(seen.took_us),
+        hello=hello,
+    )
+    said += f"; {_back(seen.received_bytes)}"
+    if seen.close_code is None:
+        return said
+    return said + ", " + _("closed with code %(code)s", code=f"{seen.close_code:#x}")
 
 
 def _transfer(seen: Transfer) -> str:
-    name = f"naming {safe_text(seen.sni)}" if seen.sni else "without a name"
-    text = f"{seen.received_bytes} bytes in {_ms(seen.took_us)} {name}"
+    name = _("naming %(name)s", name=safe_text(seen.sni)) if seen.sni else _("without a name")
+    text = _(
+        "%(n)s bytes in %(time)s %(name)s",
+        n=seen.received_bytes,
+        time=_ms(seen.took_us),
+        name=name,
+    )
     if seen.silence_us >= 1_000_000:
-        text += f", of which {_ms(seen.silence_us)} without a byte"
+        text += ", " + _("of which %(time)s without a byte", time=_ms(seen.silence_us))
     return text if seen.failure is None else f"{text}: {words.failure(seen.failure)}"
 
 
 def _app(seen: AppExchange) -> str:
-    what = f"{seen.protocol} over {seen.transport}"
+    what = _("%(protocol)s over %(transport)s", protocol=seen.protocol, transport=seen.transport)
     if seen.failure is not None:
         return f"{what}: {words.failure(seen.failure)}{_icmp(seen)}"
     if seen.spoke:
-        return f"{what}: a server that speaks it answered ({seen.reply or 'kind not stated'})"
-    return f"{what}: {seen.received_bytes} bytes that are not of this protocol"
+        return _(
+            "%(what)s: a server that speaks it answered (%(reply)s)",
+            what=what,
+            reply=seen.reply or _("kind not stated"),
+        )
+    return _(
+        "%(what)s: %(n)s bytes that are not of this protocol", what=what, n=seen.received_bytes
+    )
 
 
 def _path(seen: PathTrace) -> str:
     hops = [
-        f"{hop.ttl}: {hop.hello or 'not sent'}" + (f" ({hop.router})" if hop.router else "")
+        f"{hop.ttl}: {hop.hello or _('not sent')}" + (f" ({hop.router})" if hop.router else "")
         for hop in seen.hops
     ]
-    return f"TTL-limited ClientHello for {safe_text(seen.sni)}: {'; '.join(hops) or 'none sent'}"
+    return _(
+        "TTL-limited ClientHello for %(name)s: %(hops)s",
+        name=safe_text(seen.sni),
+        hops="; ".join(hops) or _("none sent"),
+    )
 
 
 def _http(seen: HTTPExchange) -> str:
@@ -163,13 +208,15 @@ def _http(seen: HTTPExchange) -> str:
     what = f"GET {safe_text(f'{scheme}://{seen.host}{seen.path}')}"
     if seen.failure is not None:
         return f"{what}: {words.failure(seen.failure)}"
-    text = f"{what}: status {seen.status}"
+    text = _("%(what)s: status %(status)s", what=what, status=seen.status)
     if seen.location:
-        text += f", to {safe_text(seen.location)}"
+        text += ", " + _("to %(location)s", location=safe_text(seen.location))
     if seen.title:
         text += f", “{safe_text(seen.title)}”"
     return text
 
 
 def _ms(microseconds: int) -> str:
-    return f"{microseconds / 1000:.0f} ms" if microseconds >= 1000 else "under 1 ms"
+    if microseconds >= 1000:
+        return _("%(n)s ms", n=f"{microseconds / 1000:.0f}")
+    return _("under 1 ms")

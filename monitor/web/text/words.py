@@ -14,6 +14,15 @@ from babel import Locale
 from monitor.detection.all_rules import rule_named
 from monitor.detection.model import ClosedGate, State, Tier
 from monitor.web.text.certificates import safe_text
+from monitor.web.text.language import (
+    _,
+    country_names,
+    current,
+    date_text,
+    grouped,
+    is_english,
+    n_,
+)
 
 STATES = {
     State.OK: "reachable",
@@ -38,6 +47,12 @@ UNCONFIRMED = {
     State.THROTTLED: "slow, not confirmed",
 }
 """Words for states that only an event may call blocked."""
+_ALONE = {
+    State.BLOCKED: "fails",
+    State.IMPAIRED: "partly fails",
+    State.THROTTLED: "slow",
+}
+"""The same of one measurement."""
 TECHNIQUES = {
     "dns.nxdomain": "the resolver says that the name does not exist",
     "dns.refused": "the resolver refuses to answer for this name",
@@ -167,11 +182,11 @@ EVIDENCE = {
     "wrong_id": "an answer to another question came",
 }
 PREFIXES = {
-    "acts_at_hop": "hops to where it acts: {}",
-    "hop": "the router there calls itself {}",
-    "endpoint": "cut off: endpoint {}",
-    "address": "cut off: address {}",
-    "protocol": "cut off: protocol {}",
+    "acts_at_hop": "hops to where it acts: %(value)s",
+    "hop": "the router there calls itself %(value)s",
+    "endpoint": "cut off: endpoint %(value)s",
+    "address": "cut off: address %(value)s",
+    "protocol": "cut off: protocol %(value)s",
 }
 """Evidence remarks with a value after a colon."""
 GATES: Mapping[str, str] = {
@@ -233,9 +248,28 @@ _SOURCE = re.compile(r"\s*\((?:fit|typed|low)\b[^()]*\)")
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+NOUNS = {
+    "address": "addresses",
+    "control": "controls",
+    "country": "countries",
+    "duplicate": "duplicates",
+    "endpoint": "endpoints",
+    "failure": "failures",
+    "function": "functions",
+    "measurement": "measurements",
+    "network": "networks",
+    "other": "others",
+    "round": "rounds",
+    "service": "services",
+    "target": "targets",
+    "vantage": "vantages",
+}
+"""What `plural` and `counted` count."""
+
+
 def technique(id: str | None) -> str:
     """A technique in words; its id when there are none."""
-    return TECHNIQUES.get(id or "", id or "")
+    return _(TECHNIQUES[id]) if id in TECHNIQUES else id or ""
 
 
 def rule_comment(id: str) -> str:
@@ -250,24 +284,25 @@ def rule_comment(id: str) -> str:
 def state_mark(state: State) -> tuple[str, str]:
     """(kind of mark, word) of a state that no event confirms: nothing is called blocked."""
     if state in UNCONFIRMED:
-        return "inconclusive", UNCONFIRMED[state]
-    return str(state), STATES[state]
+        return "inconclusive", _(UNCONFIRMED[state])
+    return str(state), _(STATES[state])
 
 
 def measurement_mark(state: str | None) -> tuple[str, str] | None:
     """The same for one measurement, in fewer words; None where there is no verdict."""
     if state is None:
         return None
-    kind, word = state_mark(State(state))
-    return kind, word.partition(",")[0]
+    if state in UNCONFIRMED:
+        return "inconclusive", _(_ALONE[State(state)])
+    return state_mark(State(state))
 
 
 def evidence(remark: str) -> str:
     """A remark of a verdict in words."""
-    kind, _, named = remark.partition(":")
+    kind, _sep, named = remark.partition(":")
     if remark not in EVIDENCE and named and kind in PREFIXES:
-        return PREFIXES[kind].format(named)
-    return EVIDENCE.get(remark, remark.replace("_", " "))
+        return _(PREFIXES[kind], value=named)
+    return _(EVIDENCE[remark]) if remark in EVIDENCE else remark.replace("_", " ")
 
 
 def sentence(text: str) -> str:
@@ -277,28 +312,35 @@ def sentence(text: str) -> str:
 
 def failure(text: str | None) -> str:
     """A failure in words."""
-    return "" if text is None else FAILURES.get(text) or safe_text(text.replace("_", " "))
+    if text is None:
+        return ""
+    return _(FAILURES[text]) if text in FAILURES else safe_text(text.replace("_", " "))
 
 
 def country(code: str) -> str:
-    """The short English name of a country; the code where it has none."""
-    return COUNTRIES.get(code, "an unknown country" if code == "ZZ" else code)
+    """The short name of a country; the code where it has none."""
+    if code not in COUNTRIES:
+        return _("an unknown country") if code == "ZZ" else code
+    if is_english():
+        return COUNTRIES[code]
+    return country_names(current().language).get(code, code)
 
 
 def number(n: int, capital: bool = False) -> str:
-    """`three`, from eleven on `11`."""
-    word = _NUMBERS[n] if 0 <= n < len(_NUMBERS) else str(n)
+    """`three`, from eleven on `11`; in other languages, where words for numbers have genders and
+    cases, always `3`."""
+    word = _NUMBERS[n] if is_english() and 0 <= n < len(_NUMBERS) else grouped(n)
     return word[:1].upper() + word[1:] if capital else word
 
 
-def plural(n: int, one: str, many: str | None = None) -> str:
-    """`1 vantage`, `4 vantages`."""
-    return f"{n:,} {one if n == 1 else many or one + 's'}".replace(",", "\u202f")
+def plural(n: int, noun: str) -> str:
+    """`1 vantage`, `4 vantages`; `noun` is one of NOUNS."""
+    return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n)
 
 
 def counted(n: int, noun: str, capital: bool = False) -> str:
     """`one network`, `three networks`."""
-    return f"{number(n, capital)} {noun}{'s' if n != 1 else ''}"
+    return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n, n=number(n, capital))
 
 
 def when(milliseconds: int | None) -> str:
@@ -306,12 +348,12 @@ def when(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
     at = dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
-    return f"{at.day} {at:%B %Y}, {at:%H:%M} UTC"
+    return f"{date_text(at.date(), current().language)}, {at:%H:%M} UTC"
 
 
 def day(milliseconds: int) -> str:
     """`4 May 2026`."""
-    return when(milliseconds).partition(",")[0]
+    return date_text(_at(milliseconds).date(), current().language)
 
 
 def date(iso: str) -> str:
@@ -328,17 +370,21 @@ def key(url: str) -> str:
 def between(first: int, last: int) -> str:
     """`from 4 May 2026, 08:10 to 10:24 UTC`; with both dates when there are two."""
     a, b = when(first), when(last)
-    day = a.partition(",")[0]
-    if b.startswith(f"{day},"):
-        return f"from {a.removesuffix(' UTC')} to {b.removeprefix(f'{day}, ')}"
-    return f"from {a} to {b}"
+    if day(first) == day(last):
+        a, b = a.removesuffix(" UTC"), b.removeprefix(f"{day(last)}, ")
+    return _("from %(begin)s to %(end)s", begin=a, end=b)
 
 
 def ends(first: int, last: int) -> tuple[str, str]:
     """The two ends of an axis: the date once, when both are of one day."""
     a, b = when(first), when(last)
-    day = a.partition(",")[0]
-    return a.removesuffix(" UTC"), b.removeprefix(f"{day}, ")
+    if day(first) == day(last):
+        b = b.removeprefix(f"{day(last)}, ")
+    return a.removesuffix(" UTC"), b
+
+
+def _at(milliseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)
 
 
 def machine(milliseconds: int) -> str:
@@ -357,27 +403,27 @@ def duration_text(milliseconds: int) -> str:
     """`9 s`, `4 min`, `2 h 14 min`, `3 d 4 h`."""
     seconds = max(0, milliseconds) // 1000
     if seconds < 90:
-        return f"{seconds} s"
+        return _("%(s)s s", s=seconds)
     minutes = seconds // 60
     if minutes < 90:
-        return f"{minutes} min"
+        return _("%(min)s min", min=minutes)
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return _("%(h)s h %(min)s min", h=hours, min=minutes) if minutes else _("%(h)s h", h=hours)
     days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
+    return _("%(d)s d %(h)s h", d=days, h=hours) if hours else _("%(d)s d", d=days)
 
 
 def gate(reason: ClosedGate | None) -> str:
     """Why failures did not count in a round."""
-    return f"shut: {GATES[reason]}" if reason else "open"
+    return _("shut: %(why)s", why=_(GATES[reason])) if reason else _("open")
 
 
 def vantage_outcome(text: str) -> str:
     """What a vantage contributed in a round."""
-    return VANTAGE_OUTCOMES.get(text, text)
+    return _(VANTAGE_OUTCOMES.get(text, text))
 
 
 def no_vote(reason: str) -> str:
     """Why what a vantage holds does not count."""
-    return NO_VOTES.get(reason, reason)
+    return _(NO_VOTES.get(reason, reason))

@@ -47,7 +47,7 @@ async def test_pages_are_small_with_security_headers_and_revalidated(
     assert answer.status == 200
     assert answer.content_type == "text/html"
     assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert answer.headers["Vary"] == "Accept-Language, Cookie, Accept-Encoding"
     assert answer.headers["Cache-Control"] == "no-cache"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert "unsafe" not in answer.headers["Content-Security-Policy"]

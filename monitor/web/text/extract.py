@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every text of the pages that is translated: those in templates, those in calls of `_` and `n_`,
+and the tables that are looked up at run time. `python -m monitor.web.text.extract` brings the
+message files up to date: new texts are added without a translation, old ones are dropped."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from babel.messages.pofile import read_po, write_po
+from jinja2.ext import extract_from_ast
+
+from monitor.web import render
+from monitor.web.api import endpoints
+from monitor.web.draw import step_table, strips
+from monitor.web.pages import changes, lone, method
+from monitor.web.text import confidence_text, event_text, language, press_history, sentences, words
+from monitor.web.text.template_text import CALL
+
+HERE = Path(__file__).parents[1]
+Message = str | tuple[str, str]
+KEYWORDS: Mapping[str, tuple[int, ...] | None] = {"_": None, "_h": None, "n_": (1, 2)}
+OPERATORS = frozenset(("status.html", "status.py"))
+"""Pages for the operator alone stay English."""
+
+
+def messages() -> list[Message]:
+    """All of them, each once, in a stable order. A pair has a singular and a plural."""
+    found: dict[Message, None] = {}
+    for each in (*_from_templates(), *_from_code(), *_from_tables()):
+        found[each] = None
+    return list(found)
+
+
+def _from_templates() -> Iterator[Message]:
+    made = render.environment()
+    for name in sorted(made.list_templates()):
+        if name in OPERATORS:
+            continue
+        source = (HERE / "templates" / name).read_text()
+        tree = made._parse(source, name, name)  # with the texts that `template_text` marks
+        for _line, function, texts in extract_from_ast(tree, (*KEYWORDS, CALL)):
+            known = [texts] if isinstance(texts, str) else [each for each in texts or () if each]
+            if function == "n_":
+                yield known[0], known[1]
+            elif known:
+                yield known[0]
+
+
+def _from_code() -> Iterator[Message]:
+    for path in sorted(HERE.rglob("*.py")):
+        if path.name in OPERATORS:
+            continue
+        with path.open("rb") as file:
+            for _line, texts, _comments, _context in extract("python", file, keywords=KEYWORDS):
+                yield (texts[0], texts[1]) if isinstance(texts, tuple) else texts
+
+
+def _from_tables() -> Iterator[Message]:
+    from monitor.demo.demonstration import WORDS  # here: only the demonstration needs what it loads
+
+    yield WORDS
+    tables: tuple[Mapping[Any, str], ...] = (
+        words.STATES, words.TIERS, words.UNCONFIRMED, words._ALONE, words.TECHNIQUES,
+        words.FAILURES, words.EVIDENCE, words.PREFIXES, words.GATES, words.VANTAGE_OUTCOMES,
+        words.NO_VOTES, event_text.AGAINST, event_text.TIERS, event_text.FUNCTIONS,
+        event_text._EXTENTS, confidence_text._WORDS, confidence_text._TIERS,
+        confidence_text._HELD, strips._WORD, step_table.CONTRASTS, step_table.UNNAMED,
+        sentences._ICMP, lone._UNTOLD, method.states(), method.LAYERS,
+    )  # fmt: skip
+    for table in tables:
+        yield from (text for text in table.values() if text)
+    for noun, many in words.NOUNS.items():
+        yield f"%(n)s {noun}", f"%(n)s {many}"
+    yield from (name for _path, name in render.ALL_PAGES)
+    yield from (word for _kind, word in changes.MARKS.values())
+    yield from (block.story for block in press_history.REPORTED)
+    yield from ((endpoint.__doc__ or "").strip() for _name, endpoint in endpoints.LISTS)
+    yield from (confidence_text.MEANING, lone.SIGNATURE, lone.UNCLEAR)
+    yield from (step_table.WORKS, step_table.FAILS)
+    yield from ("vantage", "control", "online", "silent", "degraded", "revoked")
+    yield from ("24 hours", "7 days", "30 days", "90 days", "1 year")
+    yield from ("vantages, but no data", method.WHOLE_HEADING)
+
+
+def empty(code: str) -> Catalog:
+    """A file without messages. Its head does not change with time."""
+    began = dt.datetime(2026, 11, 27, tzinfo=dt.UTC)
+    return Catalog(
+        locale=code,
+        header_comment=f"# Texts of the pages: {language.LANGUAGES[code]}. Made by "
+        "monitor.web.text.extract.",
+        project="Reachwatch",
+        version="1",
+        msgid_bugs_address="-",
+        last_translator="-",
+        language_team="-",
+        creation_date=began,
+        revision_date=began,
+        charset="utf-8",
+        fuzzy=False,
+    )
+
+
+def update(code: str) -> tuple[int, int]:
+    """Bring a language's file up to date. Returns how many messages there are, and how many of
+    them have no translation."""
+    path = language.FILES / f"{code}.po"
+    known = Catalog(locale=code)
+    if path.exists():
+        with path.open("rb") as file:
+            known = read_po(file, locale=code)
+    made = empty(code)
+    missing = 0
+    for each in messages():
+        old = known.get(each if isinstance(each, str) else each[0])
+        string = old.string if old is not None and old.id == each else ""
+        missing += not (all(string) if isinstance(string, tuple) and string else string)
+        made.add(each, string)
+    with path.open("wb") as file:
+        write_po(file, made, width=100, omit_header=False, no_location=True)
+    return len(made), missing
+
+
+if __name__ == "__main__":
+    for each_code in language.LANGUAGES:
+        if each_code != language.SOURCE:
+            print(each_code, *update(each_code))

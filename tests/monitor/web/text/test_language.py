@@ -1,0 +1,90 @@
+"""Pages in every language, as the visitor chooses."""
+
+from __future__ import annotations
+
+import pytest
+
+from monitor.web.app import COOKIE
+from monitor.web.site import Site
+from monitor.web.text import language, words
+from tests.world import site as world
+from tests.world.site import Client, client, site_of
+
+OTHERS = [code for code in language.LANGUAGES if code != language.SOURCE]
+PAGES = (
+    "/", "/s", "/s/wechat", "/s/wechat?range=7d", "/c", "/c/RU", "/c/FR", "/as/64501", "/v",
+    f"/v/{world.PEOPLE[0].id}", f"/e/{world.CONFIRMED}", f"/e/{world.CLOSED}",
+    f"/e/{world.RETRACTED}", f"/e/{world.CONFIRMED}/rounds",
+    f"/m/{world.measurement(world.PEOPLE[0], 'wechat/web', 20).id}", "/m?service=wechat",
+    "/changes", "/explore", "/compare?service=wechat", "/live", "/data", "/data/dictionary",
+    "/search?q=nothing-like-this", "/method", "/e/ffffffffffffffff",
+)  # fmt: skip
+
+
+def test_what_is_counted_has_its_form_in_every_language() -> None:
+    said = {}
+    for code in language.LANGUAGES:
+        language.use(code)
+        said[code] = [words.plural(n, "vantage") for n in (1, 2, 5, 21)]
+    language.use(language.SOURCE)
+    assert said["en"] == ["1 vantage", "2 vantages", "5 vantages", "21 vantages"]
+    assert [len({each.split(" ", 1)[1] for each in said[code]}) for code in said] == [2, 2, 3, 1]
+
+
+@pytest.mark.parametrize("code", OTHERS)
+@pytest.mark.parametrize("path", PAGES)
+async def test_pages_are_written_in_every_language(web: Client, path: str, code: str) -> None:
+    answer = await web.get(path, headers={"Accept-Language": f"{code}-XX, en;q=0.5"})
+    page = await answer.text()
+    assert answer.status in (200, 404)
+    assert f'<html lang="{code}" dir="ltr">' in page
+    assert answer.headers["Content-Language"] == code
+    assert "%(" not in page
+    assert language.catalogue(code).messages["Skip to content"] in page
+
+
+async def test_a_choice_is_kept_and_caches_are_told(web: Client) -> None:
+    answer = await web.get("/s/wechat?lang=ru&range=7d", headers={"Accept-Language": "fr"})
+    page = await answer.text()
+    assert '<html lang="ru"' in page
+    assert {"Accept-Language", "Cookie"} <= set(answer.headers["Vary"].split(", "))
+    assert "HttpOnly" in answer.headers["Set-Cookie"]
+    assert '<link rel="canonical" href="https://reach.example/s/wechat?range=7d">' in page
+    for code in language.LANGUAGES:
+        other = f"https://reach.example/s/wechat?range=7d&amp;lang={code}"
+        assert f'<link rel="alternate" hreflang="{code}" href="{other}">' in page
+    again = await web.get("/c", headers={"Cookie": f"{COOKIE}=ru", "Accept-Language": "fr"})
+    assert '<html lang="ru"' in await again.text()
+    assert "Set-Cookie" not in again.headers
+
+
+async def test_no_visitor_gets_the_language_of_another_from_a_cache(site: Site) -> None:
+    async with client(site_of(site.database, cache_seconds=60.0)) as web:
+        for _ in range(2):
+            for code in language.LANGUAGES:
+                answer = await web.get("/changes", headers={"Accept-Language": code})
+                assert f'<html lang="{code}"' in await answer.text()
+
+
+async def test_programs_are_answered_in_english(web: Client) -> None:
+    french = {"Accept-Language": "fr", "Cookie": f"{COOKIE}=fr"}
+    for path in ("/api/v1/events", "/feed.atom", "/badge/wechat.svg", "/status.json", "/metrics"):
+        plain, asked = await web.get(path), await web.get(path, headers=french)
+        assert await plain.read() == await asked.read(), path
+    picture = await (await web.get("/picture.svg?service=wechat&lang=ru", headers=french)).text()
+    assert "Россия" in picture
+
+
+@pytest.mark.parametrize(
+    ("query", "cookie", "accepted", "chosen"),
+    [
+        ("", "", "", "en"), ("", "", "*", "en"), ("", "", "de, it;q=0.9", "en"),
+        ("", "", "de, fr;q=0.3, ru;q=0.7", "ru"), ("", "", "fr-CA", "fr"),
+        ("", "", "zh-Hant", "zh"),
+        ("", "", "ru;q=0, fr;q=0.1", "fr"), ("", "", "fr;q=x, ru;q=9, zh;q=nan", "en"),
+        ("", "zh", "fr", "zh"), ("ru", "zh", "fr", "ru"), ("xx", "yy", "fr", "fr"),
+        ("../en", "", "", "en"), ("", "", "fr," * 10_000, "fr"),
+    ],
+)  # fmt: skip
+def test_the_language_that_is_chosen(query: str, cookie: str, accepted: str, chosen: str) -> None:
+    assert language.chosen_language(query, cookie, accepted) == chosen
