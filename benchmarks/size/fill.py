@@ -133,11 +133,10 @@ class Fleet:
         return [*sorted({*recent, *past}), *self._since(newest)]
 
     def _since(self, newest: int) -> list[int]:
-        """Rounds after the newest one of the first filling. They begin with the next hour, whose
-        cells are not written yet."""
-        step = self.size.interval_ms
+        """Rounds after the newest one of the first filling. They are those of whole hours, because
+        the cells of an hour are written once."""
         first = newest - newest % HOUR + HOUR
-        return list(range(first, self.latest // step * step, step))
+        return list(range(first, self.latest // HOUR * HOUR, self.size.interval_ms))
 
     def rounds_of_probes(self, after: int = -1) -> Iterator[Round]:
         """What each probe sends in each round later than `after`: one batch."""
