@@ -244,3 +244,44 @@ def test_a_network_that_fails_in_the_hours_of_a_known_block_joins_it_with_its_ow
     (found,) = events(tmp_path, days(True))
     assert found.startswith("64500,64501 tls.reset.other likely closed 6..")
     assert found.endswith(f"; 64501 {beside}")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_who_lags_behind_after_a_fault_of_all_the_world_must_work_again_first(
+    tmp_path: Path, version: str
+) -> None:
+    """For six hours nobody reaches the site, one network for 24 more. Later it is blocked there."""
+    countries = [SUBJECT, BESIDE, ABROAD, ("TZ", 64511), ("UG", 64520), ("UG", 64521)]
+
+    def lagging(again: int) -> Iterator[Keys]:
+        for hour in range(HISTORY + again + 12):
+            for place in countries:
+                since = hour - HISTORY
+                failing = 0 <= since < 6 or (place == SUBJECT and (since < 30 or since >= again))
+                yield run(hour, place, version, reset if failing and since >= 0 else good)
+
+    assert events(tmp_path, lagging(18)) == []
+    assert events(tmp_path, lagging(60)) == [
+        "64500 tls.reset.other likely open 60..-: 64500 60-71--"
+    ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_block_by_the_hour_is_one_event_with_its_pauses(tmp_path: Path, version: str) -> None:
+    found = events(tmp_path, world(24 * 8, version, lie, lambda h: h < 96 and 6 <= h % 24 < 12))
+    spans = " ".join(f"{24 * d + 6}-{24 * d + 11}-{24 * d + 12}" for d in range(4))
+    assert found == [f"64500 dns.injection.other likely closed 6..84: 64500 {spans}"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_block_that_creeps_is_found_before_it_becomes_normal(
+    tmp_path: Path, version: str
+) -> None:
+    """The share of runs that fail grows from none to all within ten days."""
+
+    def creeps(hour: int) -> bool:
+        return hour * 0.618034 % 1 < hour / 240
+
+    (found,) = events(tmp_path, world(24 * 12, version, nxdomain, creeps))
+    assert found.startswith("64500 dns.nxdomain likely open ")
+    assert 0 < float(found.split()[4].partition("..")[0]) < 160
