@@ -27,11 +27,11 @@ from benchmarks.world.figures import most
 from benchmarks.world.kinds import (
     BACKGROUND,
     BURSTS,
-    HIDDEN,
     KINDS,
     NOMINAL,
     SIGNED,
     UPSTREAM,
+    WORST,
     drawn,
 )
 from benchmarks.world.rates import BLOCKING, RATES
@@ -230,7 +230,7 @@ def main() -> int:
     parser.add_argument("--picture", default="", help="write the reliability picture here (SVG)")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument(
-        "--world", action="append", choices=(*KINDS, HIDDEN), help="judge only this kind"
+        "--world", action="append", choices=(*KINDS, *WORST), help="judge only this kind"
     )
     parser.add_argument("--tries", type=int, default=TRIES, help="blocks in a world")
     parser.add_argument("--faults", type=int, default=FAULTS_TRIED, help="faults in a world")
@@ -263,7 +263,7 @@ def main() -> int:
         print(f"\njudged on seeds {JUDGED_SEEDS}; fitted kinds: {', '.join(FIT_KINDS)}")
         every = gathered(pool, given.world or KINDS, JUDGED_SEEDS, given)
         pages(every, by)
-        held_out = [kind for kind in every if kind not in (*FIT_KINDS, HIDDEN)]
+        held_out = [kind for kind in every if kind not in (*FIT_KINDS, *WORST)]
         stories = [
             replace(story, weight=story.weight / max(1, len(held_out)))
             for kind in held_out

@@ -28,6 +28,8 @@ class Spell:
     whom: frozenset[int]
     typed: bool = False
     """All its failures carry one and the same signature."""
+    cuts: bool = False
+    """Its failures are resets, whatever the name."""
     fails: float = 0.0
     """Share of the measurements that fail."""
     hosts: frozenset[int] = frozenset()
@@ -66,13 +68,15 @@ def _spell(
     lasts = rng.expovariate(1 / (trouble.minutes * MINUTE_MS))
     if trouble.between[1]:
         lasts = rng.uniform(*trouble.between) * MINUTE_MS
-    typed = rng.random() < (rates.filter_typed if kind == "local_filter" else trouble.signed)
+    signed = rng.random() < (rates.filter_typed if kind == "local_filter" else trouble.signed)
+    typed = signed and (kind == "local_filter" or rng.random() < trouble.by_name)
     fails = rng.uniform(trouble.fails, trouble.fails_most or trouble.fails)
-    alone = trouble.signed_alone if typed else trouble.alone
+    alone = trouble.signed_alone if signed else trouble.alone
     reach = 0.0 if rng.random() < alone else rng.uniform(*trouble.breadth)
     hosts = of or frozenset(host for host in range(HOSTS) if rng.random() < reach)
     hit = rates.national_hosts if kind == "national" else fails
-    return Spell(kind, at, int(at + lasts), trouble, whom, typed, fails, hosts, hit)
+    cuts = signed and not typed
+    return Spell(kind, at, int(at + lasts), trouble, whom, typed, cuts, fails, hosts, hit)
 
 
 def network_faults(people: Sequence[Person], rates: Rates) -> float:

@@ -36,9 +36,12 @@ class Trouble:
     same chance, drawn for each of them from `breadth`."""
     breadth: tuple[float, float] = (0.2, 1.0)
     signed: float = 0.0
-    """Share of them whose failures look like a typed block."""
+    """Share of them in which a device resets the connections."""
     signed_alone: float = 1.0
-    """`alone` of those that look signed."""
+    """`alone` of those."""
+    by_name: float = 1.0
+    """Share of those in which the device reads the name, so that an innocuous one to the same
+    server passes: every failure looks like a typed block."""
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,8 @@ class Scene:
             if rng.random() < spell.fails:
                 if rng.random() < spell.trouble.liveness:
                     return verdicts.OFFLINE
+                if spell.cuts and rng.random() < rates.block_typed:
+                    return verdicts.cut(rng, spell.fails)
                 if not spell.typed:
                     return verdicts.stray(rng, rates.natural_typed)
                 if spell.kind == "local_filter":

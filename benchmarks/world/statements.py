@@ -10,8 +10,9 @@ moments, as many per year as the prior assumes.
 
 from __future__ import annotations
 
+import functools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.world.alarms import WARM_DAYS, behind
@@ -39,6 +40,8 @@ SIZES = (3, 3, 5)
 INTERVAL = 300_000
 AFTER_MS = 3 * HOUR_MS
 """How long is looked on after a block was lifted or a fault has ended."""
+BETWEEN_MS = 30 * MINUTE_MS
+"""Mean time between two moments at which something is tried."""
 Said = tuple[Tier, tuple[int, ...]]
 """Tier and values of the terms."""
 
@@ -126,7 +129,9 @@ def fault_ones(
 ) -> list[Story]:
     """What is said of a country during and shortly after faults of its networks."""
     yearly, stories = 0.0, list[Story]()
-    for scene, rng, at, n, state in _moments("fault", seed, tries, policy, rates, sizes, 12):
+    scene, found = _moments("fault", seed, tries, policy, _calm(rates), tuple(sizes), 12)
+    for at, n, state in found:
+        rng = random.Random(f"fault {seed} {at}")
         fault = network_fault(scene.people, rates, at, rng)
         yearly = network_faults(scene.people, rates)
         ear = _Ear(yearly / tries, _open(scene, state))
@@ -173,7 +178,9 @@ def true_ones(
 ) -> list[Story]:
     """What is said of the country while and shortly after it blocks, tried at many moments."""
     hours, stories = prior.longest_minutes / 60, list[Story]()
-    for scene, rng, at, n, state in _moments("true", seed, tries, policy, rates, sizes, hours):
+    scene, found = _moments("true", seed, tries, policy, _calm(rates), tuple(sizes), hours)
+    for at, n, state in found:
+        rng = random.Random(f"true {seed} {at}")
         blocks = plan(scene, at, rng, prior)
         until = blocks[0].until
         assert until is not None
@@ -183,6 +190,19 @@ def true_ones(
     return stories
 
 
+def _calm(rates: Rates) -> Rates:
+    """Without the faults that are tried, and without outages of the service, for which the
+    countries would be needed that are not simulated here."""
+    none = Trouble(0, 1, 0)
+    return replace(
+        rates,
+        service_outage=none,
+        national_hosts=RATES.national_hosts,
+        **dict.fromkeys(NETWORK_FAULTS, none),
+    )
+
+
+@functools.lru_cache(maxsize=4)
 def _moments(
     name: str,
     seed: int,
@@ -191,21 +211,18 @@ def _moments(
     rates: Rates,
     sizes: Sequence[int],
     hours: float,
-) -> Iterator[tuple[Scene, random.Random, int, int, ServiceState]]:
-    """The moments of one world, whose networks have no faults but those that are tried. Abroad the
-    gates need no more than one network a country."""
-    home = [each for each in settled(sizes) if each.country == "AA"]
-    abroad = [each for each in settled(sizes[:1]) if each.country != "AA"]
+) -> tuple[Scene, Sequence[tuple[int, int, ServiceState]]]:
+    """A world of one country, and moments in it. Kinds of worlds that differ only in what is tried
+    share them."""
     scene = Scene(
-        [*home, *abroad],
+        settled(sizes, ("AA",)),
         seed=seed,
         interval=INTERVAL,
-        days=days(tries, hours + AFTER_MS / HOUR_MS),
-        rates=replace(rates, **dict.fromkeys(NETWORK_FAULTS, Trouble(0, 1, 0))),
+        days=days(tries, hours + AFTER_MS / HOUR_MS, BETWEEN_MS),
+        rates=rates,
     )
     rng = random.Random(f"{name} {seed}")
-    for at, n, state in moments(scene, tries, rng, policy):
-        yield scene, rng, at, n, state
+    return scene, list(moments(scene, tries, rng, policy, BETWEEN_MS))
 
 
 def _open(scene: Scene, state: ServiceState) -> Sequence[Event]:
@@ -240,4 +257,5 @@ def _played(
 
 
 def _name(fault: Spell) -> str:
-    return f"{fault.kind}{', signed' if fault.typed else ''}{'' if fault.hosts else ', alone'}"
+    looks = ", by name" if fault.typed else ", reset" if fault.cuts else ""
+    return f"{fault.kind}{looks}{'' if fault.hosts else ', alone'}"

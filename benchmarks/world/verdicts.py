@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -58,6 +59,8 @@ CLOCK = saying(State.INCONCLUSIVE, "clock_wrong")
 SNI_RESET = accusing("tls.reset.sni")
 BLACKHOLE = accusing("tcp.timeout")
 FORGED = accusing("dns.bogon")
+RESET = accusing("tls.reset.other")
+"""Every handshake to the address is reset, whatever the name."""
 UNTOLD = accusing("tls.timeout.untold")
 """A handshake that met silence with no contrast beside it: what a typed block looks like when
 its signature was missed."""
@@ -68,6 +71,14 @@ STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
 def stray(rng: random.Random, typed: float) -> Verdict:
     """One failure that is no block; `typed` of them look like one nevertheless."""
     return SNI_RESET if rng.random() < typed else rng.choice(STRAY)
+
+
+def cut(rng: random.Random, fails: float) -> Verdict:
+    """A failure behind a device that resets connections and reads no name; `fails` of the
+    measurements fail. A probe accuses once its handshake and the repeat are dead, so the root of
+    them is the share of connections that is reset, and the innocuous name to the same server
+    passes by chance in the others: only then it looks like a block by name."""
+    return RESET if rng.random() < math.sqrt(fails) else SNI_RESET
 
 
 assert SNI_RESET.technique is Technique.TLS_RESET_SNI

@@ -142,9 +142,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_hold_per_mille: int = 850
     """A quorum that was reached holds until the sum falls below this share of it, so that one
     success does not restart the wait for confirmation."""
-    signature_per_mille: int = 340
-    """A vantage has a signature when at least this share of its failures has one; a few natural
-    failures have one by chance."""
+    signature_per_mille: int = 500
+    """A vantage has a signature when at least this share of its failures has one. A few natural
+    failures have one by chance, and so has up to a third of those behind a device that resets
+    connections whatever the name: then the innocuous name passed because its turn was better."""
     split_per_mille: int = 700
     """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
     vantages of a network fail at times: that is no blocked part of the network."""

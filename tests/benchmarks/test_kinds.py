@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.world.faults import HOSTS, Spell, network_fault, network_faults
 from benchmarks.world.kinds import (
+    BY_NAME,
     HIDDEN,
     KINDS,
     MORE_SIGNED,
@@ -16,12 +17,19 @@ from benchmarks.world.kinds import (
     NOMINAL,
     OWNER,
     UPSTREAM,
+    WORST,
     drawn,
 )
 from benchmarks.world.rates import MINUTE_MS, RATES, Rates, Trouble
 from benchmarks.world.scene import START, Scene
 from benchmarks.world.vantages import populate, settled
+from benchmarks.world.verdicts import cut
+from monitor.detection.layers.tls import TLS_RULES, TLSFacts
 from monitor.detection.model import Fact, State
+from monitor.detection.observed.endpoint_context import Reach
+from monitor.detection.observed.kinds import Kind
+from monitor.detection.policy import Policy
+from monitor.detection.rule import first
 from tests.benchmarks.test_world import CALM
 
 INTERVAL = 300_000
@@ -45,7 +53,7 @@ def during(rates: Rates, fault: Spell) -> list[Fact]:
 
 
 def test_every_kind_is_drawn_from_its_seed() -> None:
-    for kind in (*KINDS, HIDDEN):
+    for kind in (*KINDS, *WORST):
         assert drawn(kind, 4) == drawn(kind, 4)
         if kind != NOMINAL:
             assert drawn(kind, 4) != drawn(kind, 5)
@@ -59,8 +67,10 @@ def test_faults_last_and_are_signed_and_shared_as_the_kind_says() -> None:
     found = faults(rates)
     lasting = [(each.end - each.start) / MINUTE_MS for each in found]
     assert 20 <= min(lasting) < 25 < 85 < max(lasting) <= 90
-    signed = [each for each in found if each.typed]
+    signed = [each for each in found if each.typed or each.cuts]
     assert 0.22 < len(signed) / len(found) < 0.38
+    assert sum(each.typed for each in signed) < 0.3 * len(signed)
+    assert all(each.typed for each in faults(drawn(BY_NAME, 7)) if each.typed or each.cuts)
     assert {each.kind for each in found} == {"peering"}
     lonely = sum(not each.hosts for each in signed) / len(signed)
     assert lonely < 0.35
@@ -108,3 +118,31 @@ def test_vantages_of_one_owner_share_their_troubles() -> None:
 
 def _hour(n: int) -> tuple[int, int]:
     return START + n * 3_600_000, START + (n + 1) * 3_600_000
+
+
+@pytest.mark.parametrize("fails", [0.5, 0.8, 1.0])
+def test_a_device_that_reads_no_name_looks_like_a_block_by_name_only_by_chance(
+    fails: float,
+) -> None:
+    """Connections as a probe makes them, judged by the judge's own rules."""
+    rng, flows = random.Random(8), fails**0.5
+
+    def dies() -> Kind:
+        return Kind.RESET if rng.random() < flows else Kind.OK
+
+    seen: list[str] = []
+    while len(seen) < 2000:
+        innocuous, subject, again = dies(), dies(), dies()
+        facts = TLSFacts(
+            kind=subject, reach=Reach.PASSED, innocuous=innocuous, repeated=again is Kind.OK
+        )
+        rule = first(TLS_RULES, facts)
+        assert rule is not None
+        if rule.state is State.BLOCKED:
+            assert (rule.weight >= Policy().signature_micronats) is (rule.id == "tls.reset.sni")
+            seen.append(rule.id)
+    drawn_so = [cut(rng, fails).rule for _ in range(2000)]
+    assert set(seen) | set(drawn_so) <= {"tls.reset.sni", "tls.reset.other"}
+    by_chance = drawn_so.count("tls.reset.sni") / len(drawn_so)
+    assert seen.count("tls.reset.sni") / len(seen) == pytest.approx(by_chance, abs=0.06)
+    assert by_chance < 0.34

@@ -198,9 +198,9 @@ APP_RULES: tuple[Rule[AppFacts], ...] = (
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
         "The connection is reset (RST) after the app's first bytes, twice, while the control gets "
-        "an answer. (fit: tls reset, halved)",
+        "an answer. Less than a signature: no other name was compared. (fit: tls reset, halved)",
         Technique.APP_RESET,
-        2_400_000,
+        1_900_000,
     ),
     Rule(
         "app.timeout",

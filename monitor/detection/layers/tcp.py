@@ -97,9 +97,10 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         lambda f: f.kind is Kind.RESET,
         State.BLOCKED,
         "RST in answer to the SYN, while the control connects. Closed ports and overloaded servers "
-        "do so too, for everyone. (fit: tcp fail_ctrl_ok +1.52, halved)",
+        "do so too, for everyone, and a firewall on the way for some. (fit: tcp fail_ctrl_ok "
+        "+1.52, halved)",
         Technique.TCP_RESET,
-        2_000_000,
+        1_800_000,
     ),
     Rule(
         "tcp.refused",

@@ -78,11 +78,11 @@ def step(
         for layer, each in network.layers.items():
             if network.source != OWN_SOURCE:
                 imported.promote(new, network, layer, round, key in closed, policy)
-            elif series.suspected(each):
+            elif series.may_rise(each, policy):
                 tally = series.tally(network, layer, round, policy)
                 series.promote(network, layer, tally, round, key in closed, policy)
             else:
-                each.likely_since = 0
+                each.likely_since = each.known_since = 0
     changed = events.update_events(
         new, round, touched.keys(), closed, policy, rules_version, catalogue
     )

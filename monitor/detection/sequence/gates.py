@@ -282,7 +282,13 @@ def inhibitions(
     of the touched networks, which are this round's own copies."""
     closed: dict[str, ClosedGate] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        counts = health_by_country(state, target, round, policy)
+        # Nothing fails in most rounds: then nothing fails elsewhere.
+        failing = any(
+            member.outcome in FAILING
+            for network in _own_networks(state, target)
+            for member in network.members.values()
+        )
+        counts = health_by_country(state, target, round, policy) if failing else {}
         for key in touched:
             network = state.networks[key]
             if network.target != target:

@@ -351,6 +351,19 @@ def suspected(series: Series) -> bool:
     return any(track.suspicion is not None for track in series.tracks.values())
 
 
+def may_rise(series: Series, policy: Policy) -> bool:
+    """Whether there is enough evidence for anything but a tally that changes nothing."""
+    least = min(
+        policy.threshold_micronats,
+        policy.signature_quorum_micronats,
+        policy.quorum_min_vantages * policy.signature_clip_micronats,
+    )
+    held = [track.suspicion for track in series.tracks.values() if track.suspicion is not None]
+    return bool(held) and (
+        series.rank > 0 or series.likely_since > 0 or sum(max(each.sums) for each in held) >= least
+    )
+
+
 def promote(
     network: TargetNetwork, layer: str, tally: Tally, round: int, inhibited: bool, policy: Policy
 ) -> None:
