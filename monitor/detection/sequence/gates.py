@@ -282,13 +282,15 @@ def inhibitions(
     of the touched networks, which are this round's own copies."""
     closed: dict[str, ClosedGate] = {}
     for target in sorted({state.networks[key].target for key in touched}):
-        # Nothing fails in most rounds: then nothing fails elsewhere.
-        failing = any(
-            member.outcome in FAILING
+        # In most rounds fewer owners' vantages fail than it takes: then none need be counted.
+        failing = {
+            member.owner
             for network in _own_networks(state, target)
             for member in network.members.values()
-        )
-        counts = health_by_country(state, target, round, policy) if failing else {}
+            if member.outcome in FAILING
+        }
+        enough = len(failing) >= policy.elsewhere_min_owners
+        counts = health_by_country(state, target, round, policy) if enough else {}
         for key in touched:
             network = state.networks[key]
             if network.target != target:

@@ -8,6 +8,7 @@ one that is blocked.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 
@@ -104,8 +105,7 @@ def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) 
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
     elif outcome is VantageOutcome.GOOD:
-        seen = {finding.layer.value for finding in fact.verdict.findings}
-        for layer in sorted(seen | _tracked(network, probe)):
+        for layer in sorted(_layers(fact.verdict.findings) | _tracked(network, probe)):
             _good(network, layer, probe, fact.round, policy)
     elif outcome is VantageOutcome.BAD and fact.verdict.state in FAILED:
         _mixed(network, probe, fact, inhibited, policy)
@@ -139,6 +139,11 @@ def findings(fact: Fact) -> Iterator[LayerFinding]:
         yield LayerFinding(layer=verdict.layer, blocked=True, rule=verdict.rule)
 
 
+@functools.lru_cache(maxsize=256)
+def _layers(found: tuple[LayerFinding, ...]) -> frozenset[str]:
+    return frozenset(finding.layer.value for finding in found)
+
+
 def _tracked(network: TargetNetwork, probe: str) -> set[str]:
     return {name for name, series in network.layers.items() if probe in series.tracks}
 
@@ -152,6 +157,10 @@ def _track(network: TargetNetwork, layer: str, probe: str) -> tuple[Series, Trac
 
 def _good(network: TargetNetwork, layer: str, probe: str, round: int, policy: Policy) -> None:
     series, track = _track(network, layer, probe)
+    if track.suspicion is None and not series.likely_since:  # the usual case, in one step
+        learnt = baseline.learn(track.baseline, round, False, policy)
+        series.tracks[probe] = Track(learnt, round, track.last_bad, None)
+        return
     track = cusum.succeed(track, round, policy)
     series.tracks[probe] = _learnt(series, track, round, False, policy)
 
