@@ -142,10 +142,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     quorum_hold_per_mille: int = 850
     """A quorum that was reached holds until the sum falls below this share of it, so that one
     success does not restart the wait for confirmation."""
-    signature_per_mille: int = 500
+    signature_per_mille: int = 600
     """A vantage has a signature when at least this share of its failures has one. A few natural
     failures have one by chance, and so has up to a third of those behind a device that resets
-    connections whatever the name: then the innocuous name passed because its turn was better."""
+    connections whatever the name: there the innocuous name passed by chance."""
+    by_name_per_mille: int = 750
+    """Of the failures beside which an innocuous name was sent to the same server, this share must
+    be of the service's name alone: such a device fails for some innocuous names as well."""
     split_per_mille: int = 700
     """Share of failing samples of a vantage on watch. When half of the connections are blocked, all
     vantages of a network fail at times: that is no blocked part of the network."""

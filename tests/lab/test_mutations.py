@@ -57,6 +57,16 @@ def _set(of: object, name: str, value: object) -> Break:
     return lambda patch: patch.setattr(of, name, value)
 
 
+def _both(*breaks: Break) -> Break:
+    """Where two repairs hold, each alone, both must be broken."""
+
+    def broken(patch: pytest.MonkeyPatch) -> None:
+        for each in breaks:
+            each(patch)
+
+    return broken
+
+
 def _by_alphabet(pool: Sequence[Outcome]) -> Outcome:
     deepest = max(endpoint.DEPTH[o.layer] for o in pool)
     pool = [o for o in pool if endpoint.DEPTH[o.layer] == deepest]
@@ -80,11 +90,14 @@ BROKEN: dict[str, tuple[Break, tuple[str, ...]]] = {
         ("benign.limits", "benign.hush"),
     ),
     "a family that no control tried accuses": (
-        _set(EndpointContext, "compared", lambda self, *_: list(self.control_addresses)),
+        _both(
+            _set(EndpointContext, "compared", lambda self, *_: list(self.control_addresses)),
+            _set(endpoint, "STRONG", 1_799_999),
+        ),
         ("benign.broken_v6",),
     ),
     "a reset is strong enough where no control tried": (
-        _set(endpoint, "STRONG", 1_999_999),
+        _set(endpoint, "STRONG", 1_799_999),
         ("benign.closed_replica",),
     ),
     "the dead are slow": (

@@ -31,6 +31,8 @@ technique stays too long; with less, the technique of a mixture changes too ofte
 DENSEST_PER_MILLE = 980
 """Even a full block lets some connections through."""
 SIGNATURES_ENOUGH = 2
+WHATEVER_NAME = ".other"
+"""End of the ids of rules by which an innocuous name to the same server fails as well."""
 LEAST = 1_000_000
 """Micro-nats: a smaller sum is dropped when evidence is weakened."""
 _HALVE_ABOVE = 8
@@ -241,15 +243,23 @@ def weaken(track: Track) -> Track:
     return Track(track.baseline, track.last_good, track.last_bad, new)
 
 
-def has_signature(suspicion: Suspicion, policy: Policy) -> bool:
+def has_signature(suspicion: Suspicion, policy: Policy, earlier: int = 0) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
-    return suspicion.signatures >= SIGNATURES_ENOUGH and signature_share_reached(suspicion, policy)
+    return suspicion.signatures >= SIGNATURES_ENOUGH and signature_share_reached(
+        suspicion, policy, earlier
+    )
 
 
-def signature_share_reached(suspicion: Suspicion, policy: Policy) -> bool:
-    """Whether a larger share of the failures than by chance has a signature."""
-    return 0 < suspicion.signatures * 1000 >= policy.signature_per_mille * suspicion.hits
+def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: int = 0) -> bool:
+    """Whether a larger share of the failures than by chance has a signature, and whether it is the
+    name that matters: a device that resets connections at random lets some innocuous names pass.
+    `earlier`: failures at earlier steps, at which such a block lets everything pass."""
+    signed = suspicion.signatures * 1000
+    if not 0 < signed >= policy.signature_per_mille * (suspicion.hits + earlier):
+        return False
+    whatever = sum(n for rule, n in suspicion.rules.items() if rule.endswith(WHATEVER_NAME))
+    return signed >= policy.by_name_per_mille * (suspicion.signatures + whatever)
 
 
 def depth(technique: str) -> int:

@@ -29,7 +29,7 @@ from monitor.detection.sequence.state import (
 
 TIERS = (None, Tier.UNCONFIRMED, Tier.LIKELY, Tier.CONFIRMED)
 """Tier by rank."""
-_DEPTH = {layer: depth for depth, layer in enumerate(Layer)}
+_DEPTH: Mapping[str, int] = {layer.value: depth for depth, layer in enumerate(Layer)}
 FAILED = (State.BLOCKED, State.IMPAIRED, State.THROTTLED)
 """States of verdicts that accuse."""
 
@@ -251,11 +251,11 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         part = split.divided(network, series, on_watch, len(voting), round, policy)
         if part:
             rest = [probe for probe in voting if probe not in part]
-            fair, enough = _quorum(network, series, rest, nats, policy)
+            fair, enough = _quorum(network, layer, rest, nats, policy)
             if rest and fair >= enough:
                 part = ()  # the whole network is blocked, whatever began before
         counted = _counted(network, voting, nats, policy)
-        total, needs = _quorum(network, series, voting, nats, policy)
+        total, needs = _quorum(network, layer, voting, nats, policy)
         likely = total >= needs
     else:
         # One pseudo-vantage stands for many volunteers: it needs more evidence, unclipped.
@@ -263,13 +263,13 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         needs = policy.imported_micronats
         likely = total >= needs
     needed = _owners_needed(len(counted), policy)
-    signing = [p for p in voting if nats[p] and _signs(series, p, policy)]
+    signing = [p for p in voting if nats[p] and _signs(network, layer, p, policy)]
     if likely and own and len({network.members[probe].owner for probe in signing}) >= needed:
         # Of so many owners one signature each is enough to agree.
         agreeing = sorted({*agreeing, *signing})
     owners = _heard(network, series, agreeing)
     support = _heard(network, series, [probe for probe in voting if nats[probe]])
-    signing = [probe for probe in agreeing if _signs(series, probe, policy)]
+    signing = [probe for probe in agreeing if _signs(network, layer, probe, policy)]
     signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
     two = len({network.members[probe].owner for probe in signing}) >= policy.confirm_min_owners
     return Tally(
@@ -316,15 +316,15 @@ def _owners_needed(counted: int, policy: Policy) -> int:
 
 def _quorum(
     network: TargetNetwork,
-    series: Series,
+    layer: str,
     voting: Sequence[str],
     nats: Mapping[str, int],
     policy: Policy,
 ) -> tuple[int, int]:
     """The evidence of the voting vantages, and what they need together, in micro-nats."""
     counted = _counted(network, voting, nats, policy)
-    signing = len(signature_owners(network, series, voting, policy))
-    holds = policy.quorum_hold_per_mille if series.likely_since else 1000
+    signing = len(signature_owners(network, layer, voting, policy))
+    holds = policy.quorum_hold_per_mille if network.layers[layer].likely_since else 1000
 
     def needed(each: int, least: int) -> int:
         share = policy.quorum_per_mille * len(counted) * each // 1000
@@ -343,16 +343,43 @@ def _quorum(
     return total, needs
 
 
-def _signs(series: Series, probe: str, policy: Policy) -> bool:
-    held = series.tracks[probe].suspicion
-    return held is not None and cusum.signature_share_reached(held, policy)
+def _signs(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+    held = network.layers[layer].tracks[probe].suspicion
+    earlier = failed_earlier(network, layer, probe)
+    return held is not None and cusum.signature_share_reached(held, policy, earlier)
+
+
+def failed_earlier(network: TargetNetwork, layer: str, probe: str) -> int:
+    """Recent failures of the whole target at earlier steps, in other measurements than the newest
+    that failed here: what reads a name or forges an answer lets the steps before it pass."""
+    mine, depth = network.layers[layer].tracks[probe], _DEPTH.get(layer, 0)
+    found = 0
+    for name, series in network.layers.items():
+        track = series.tracks.get(probe)
+        if (
+            track is not None
+            and track.suspicion is not None
+            and _DEPTH.get(name, depth) < depth
+            and track.last_bad != mine.last_bad
+        ):
+            found += track.suspicion.whole
+    return found
+
+
+def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
+    """Whether enough failures of a vantage have a signature."""
+    held = network.layers[layer].tracks[probe].suspicion
+    earlier = failed_earlier(network, layer, probe)
+    return held is not None and cusum.has_signature(held, policy, earlier)
 
 
 def signature_owners(
-    network: TargetNetwork, series: Series, probes: Sequence[str], policy: Policy
+    network: TargetNetwork, layer: str, probes: Sequence[str], policy: Policy
 ) -> set[str]:
     """Owners of those of these vantages whose failures have signatures."""
-    return {network.members[probe].owner for probe in probes if _signs(series, probe, policy)}
+    return {
+        network.members[probe].owner for probe in probes if _signs(network, layer, probe, policy)
+    }
 
 
 def suspected(series: Series) -> bool:

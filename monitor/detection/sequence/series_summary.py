@@ -213,6 +213,9 @@ def against(
         "others_fail": any(summary.tally.others_fail for summary in seen),
         "one_network": len({summary.network.asn for summary in seen}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
-        "untyped": not any(cusum.has_signature(held, policy) for held in best.held),
+        "untyped": not any(
+            series.has_signature(network, best.layer, probe, policy)
+            for probe in series.alarmed(best.series)
+        ),
     }
     return tuple(sorted(word for word, holds in remarks.items() if holds))

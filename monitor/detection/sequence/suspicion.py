@@ -141,7 +141,7 @@ def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -
     """How long after a quorum was reached its vantages are asked again, ms: when it must have
     held; at once (after the pause) while the signatures of only one owner stand."""
     tally = series.tally(network, layer, round, policy)
-    signed = series.signature_owners(network, network.layers[layer], tally.voting, policy)
+    signed = series.signature_owners(network, layer, tally.voting, policy)
     if not signed:
         hold = policy.confirm_plain_seconds
     elif len(signed) < policy.confirm_min_owners:

@@ -4,6 +4,7 @@ import math
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.model import Technique
 from monitor.detection.policy import Policy
@@ -209,8 +210,23 @@ def test_typed_by_two_signatures_unless_they_drown_in_bare_failures() -> None:
     assert has_signature(held(twice), POLICY)
     assert not has_signature(held(run(fresh(), "F", weight=signature)), POLICY)
     assert not has_signature(held(run(fresh(), "FFFF", weight=signature - 1)), POLICY)
-    assert has_signature(held(run(twice, "FF", start=10 * MINUTE)), POLICY)
-    assert not has_signature(held(run(twice, "FFF", start=10 * MINUTE)), POLICY)
+    assert has_signature(held(run(twice, "F", start=10 * MINUTE)), POLICY)
+    assert not has_signature(held(run(twice, "FF", start=10 * MINUTE)), POLICY)
+
+
+@pytest.mark.parametrize(("by_name", "whatever", "signs"), [(3, 1, True), (2, 1, False)])
+def test_a_name_matters_when_an_innocuous_one_passes_nearly_always(
+    by_name: int, whatever: int, signs: bool
+) -> None:
+    """With nothing but the rule's id to tell them from failures that were not compared."""
+    signature, track = POLICY.signature_micronats, fresh()
+    for n in range(by_name):
+        track = fail(track, n * MINUTE, failure(signature), POLICY)
+    for n in range(whatever):
+        beside = replace(failure(signature - 1), rule="tls.reset.other")
+        track = fail(track, (by_name + n) * MINUTE, beside, POLICY)
+    assert has_signature(held(track), POLICY) is signs
+    assert has_signature(held(run(track, "F", start=10 * MINUTE)), POLICY) is signs
 
 
 def test_two_typed_failures_are_enough_with_successes_between_them_and_one_never_is() -> None:

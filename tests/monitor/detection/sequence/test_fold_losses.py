@@ -167,8 +167,8 @@ def told(*rows: str) -> list[Line]:
 
 
 def test_without_the_bare_failures_the_others_are_signed() -> None:
-    """A third of the failures must bear a signature: of one reset among three it is too few."""
-    had = told("- - bare", "- - reset", "reset - bare")
+    """Three in five failures must bear a signature: two resets among four are too few."""
+    had = told("- - bare", "- - bare", "- - reset", "reset - reset")
     assert course(had)[0][-1] == 1
     assert course([[*had[0][:2], "unseen", *had[0][3:]], *had[1:]])[0][-1] == 2
 

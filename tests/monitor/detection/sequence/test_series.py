@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from monitor.detection.model import Layer, LayerFinding, State, Verdict
 from monitor.detection.sequence import series
@@ -90,6 +91,31 @@ def test_ok_is_a_success_for_every_layer_that_was_ever_seen() -> None:
     say(place, 0, INJECTED)
     say(place, 1, ok(layers=()))
     assert track(place, "dns").last_good == START + INTERVAL
+
+
+@pytest.mark.parametrize("other", [ok(), BLACKHOLE])
+def test_what_reads_a_name_lets_the_steps_before_it_pass(other: Verdict) -> None:
+    """Failures at the connection, in other rounds than those with the signature, say that no name
+    is read: the vantages agree with a block, and bear no signature."""
+    place = network()
+    for n, said in enumerate((blocked(), other, other, blocked(), other, other, blocked())):
+        say(place, n, said, said)
+    of_names = other is not BLACKHOLE
+    at = START + 6 * INTERVAL
+    assert tally(place, "tls", at, POLICY).signature is of_names
+    assert series.has_signature(place, "tls", "p-ru64501-0", POLICY) is of_names
+    assert tally(place, "tls", at, POLICY).likely
+
+
+def test_a_connection_that_dies_beside_the_name_takes_no_signature_away() -> None:
+    """One of several addresses is dead in every round."""
+    dead = LayerFinding(layer=Layer.TCP, blocked=True, rule="tcp.timeout", weight=500_000)
+    both = replace(blocked(), findings=(dead, *blocked().findings[-1:]))
+    place = network()
+    for n in range(4):
+        say(place, n, both, both)
+    assert track(place, "tcp").suspicion is not None
+    assert tally(place, "tls", START + 3 * INTERVAL, POLICY).signature
 
 
 def test_a_layer_that_is_named_without_findings_counts() -> None:
