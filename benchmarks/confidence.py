@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calibration of the confidence of events, and false pages, in simulated worlds of several kinds:
-`./scripts/bench confidence [--fit] [--world KIND] [--tries N] [--days N] [--picture FILE]`.
+`./scripts/bench confidence [--fit] [--world KIND] [--seed N] [--tries N] [--days N]
+[--picture FILE]`.
 
 Every open event of a country is evaluated at each of its changes and once per round, and once when
 it is first sure enough for a page. The truth is whether the service was blocked there in that
@@ -232,6 +233,7 @@ def main() -> int:
     parser.add_argument(
         "--world", action="append", choices=(*KINDS, *WORST), help="judge only this kind"
     )
+    parser.add_argument("--seed", action="append", type=int, help="judge on these seeds")
     parser.add_argument("--tries", type=int, default=TRIES, help="blocks in a world")
     parser.add_argument("--faults", type=int, default=FAULTS_TRIED, help="faults in a world")
     parser.add_argument("--days", type=int, default=DAYS, help="days of a world without blocks")
@@ -260,8 +262,9 @@ def main() -> int:
             by = weights(counted(each, each_round=True))
             for name, *values in zip(("tier", *TERMS), *by.values(), strict=True):
                 print(f'    "{name}": {tuple(values)},')
-        print(f"\njudged on seeds {JUDGED_SEEDS}; fitted kinds: {', '.join(FIT_KINDS)}")
-        every = gathered(pool, given.world or KINDS, JUDGED_SEEDS, given)
+        judged = tuple(given.seed or JUDGED_SEEDS)
+        print(f"\njudged on seeds {judged}; fitted kinds: {', '.join(FIT_KINDS)}")
+        every = gathered(pool, given.world or KINDS, judged, given)
         pages(every, by)
         held_out = [kind for kind in every if kind not in (*FIT_KINDS, *WORST)]
         stories = [
