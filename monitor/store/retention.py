@@ -7,7 +7,8 @@ stored any more, so that what a probe sends again is not stored twice.
 
 PostgreSQL drops the partitions of a day. SQLite deletes rows that are neighbours in every index,
 and then moves pages from the end of the file into the gap, so that the file shrinks. Nobody can
-write meanwhile, so it does so in transactions of some 50 ms, and rests as long after each.
+write meanwhile, so it does so in transactions of some 50 ms, and rests three times as long after
+each.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from monitor.store.tables import (
 
 HOLD_SECONDS = 0.05
 """How long a transaction should take, so that collectors hardly wait."""
+REST = 3.0
+"""After a transaction on SQLite nothing is written for so many times what it took."""
 MEASUREMENTS = 16_000
 """How many the first transaction deletes, by whole batches. Ids of a day are in random order, so
 that each transaction writes most pages of their index, however many it deletes: few large ones
@@ -98,7 +101,7 @@ class _Slices:
         wanted = int(self.size * min(2.0, max(0.5, HOLD_SECONDS / max(took, 1e-6))))
         self.size = min(self._most, max(self._least, wanted))
         if sqlite:
-            await asyncio.sleep(took)
+            await asyncio.sleep(REST * took)
 
     @contextlib.asynccontextmanager
     async def transaction(self, engines: Engines) -> AsyncIterator[AsyncConnection]:
