@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The laboratory's cases over several seeds (three without arguments), as root, with the
-confusion matrix: `./scripts/bench lab [--only CASE]... [--first] [--whole | --retests] [SEED...]`.
+confusion matrix:
+`./scripts/bench lab [--only CASE]... [--first] [--lean | --whole | --retests] [SEED...]`.
 See docs/laboratory.md.
 """
 

@@ -318,6 +318,7 @@ async def _measure_endpoints(
             references=not liveness and this.online,
             lean=this.lean and not retest and not this.history.get(endpoint.id),
             turn=this.round_ms // (this.interval_ms or 1),
+            families_in_turn=not liveness,
             throughput=ThroughputMode.OFF
             if liveness or not this.online
             else this.setup.throughput_schedule.mode(

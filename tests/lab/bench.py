@@ -29,12 +29,12 @@ AT_ONCE = 10
 """Laboratories side by side: they mostly wait for timeouts."""
 
 
-def bench(seed: int, wanted: Collection[str], seen: Confusion) -> int:
+def bench(seed: int, wanted: Collection[str], seen: Confusion, lean: bool) -> int:
     """Play the wanted cases of one seed, print a line each, return how many failed."""
     began, failed = time.monotonic(), 0
     order = [(n, case) for n, case in enumerate(draw(seed).order) if case in wanted]
     with tempfile.TemporaryDirectory() as root, ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [pool.submit(play, seed, n, Path(root) / str(n)) for n, _ in order]
+        jobs = [pool.submit(play, seed, n, Path(root) / str(n), lean=lean) for n, _ in order]
         for (_, case), job in zip(order, jobs, strict=True):
             took = 0.0
             try:
@@ -116,6 +116,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", help="only this case, or a pattern (benign.*)")
     parser.add_argument("--repeats", type=int, default=1, help="so many seeds, from each seed on")
     parser.add_argument(
+        "--lean", action="store_true", help="the vantage measures as a daemon does by default"
+    )
+    parser.add_argument(
         "--whole", action="store_true", help="the whole way to the webhook and back, in its place"
     )
     parser.add_argument(
@@ -139,7 +142,7 @@ def main() -> int:
     only = [name for pattern in given.only or () for name in fnmatch.filter(BY_NAME, pattern)]
     wanted = only or ([case.name for case in CASES] if given.first else BY_NAME)
     seen = Confusion()
-    failed = sum(bench(seed, wanted, seen) for seed in given.seeds)
+    failed = sum(bench(seed, wanted, seen, given.lean) for seed in given.seeds)
     played = len(given.seeds) * len(wanted)
     print(f"\nRows: promised. Columns: said, by the number of the row.\n\n{seen.matrix}\n")
     print("\n".join(seen.figures))

@@ -1,8 +1,13 @@
-"""Several rounds of one probe, each knowing what failed in the one before, as the daemon's do.
+"""Rounds of one probe as its daemon measures them, each knowing what failed in the one before.
 
-`python -m tests.lab.rounds CATALOGUE RESOLVER ROUNDS` prints the last round as JSON Lines. It
-differs from `reachprobe run` in what is waited between rounds, which stands here, and by which the
-residual time that the probe reckons with is scaled.
+`python -m tests.lab.rounds CATALOGUE RESOLVER ROUNDS [TURN]` prints the last round as JSON Lines;
+with TURN the last in which a target failed, if any did. It differs from `reachprobe run` in what is
+waited between rounds, which stands here, and by which the residual time that the probe reckons with
+is scaled.
+
+With TURN the rounds are those of the lean profile, which is the default of the daemon: an endpoint
+that did not fail in its last round is dialled at one address and the first kilobytes of a page are
+read. TURN says which address the first of these rounds begins with.
 """
 
 from __future__ import annotations
@@ -11,74 +16,107 @@ import asyncio
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from probes.catalogue.load import load
 from probes.cli.once import open_network, software
+from probes.contrasts.throughput_schedule import EVERY_MS, ThroughputSchedule
 from probes.endpoint.timeouts import Timeouts
+from probes.net.resolvers import resolver_class
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.round import Setup, measure_round
 from probes.wire.codec import encode
 from probes.wire.measurement import Measurement, Vantage, measurement_id
+from tests.lab.cases import Case
 from tests.lab.world import World
 
 RESIDUAL = 5.0
 """Seconds that the probe takes a censor to be at it, and between two rounds."""
+TURNS = 4
+"""Lean rounds in which each of two addresses of each family has had its turn."""
+ONCE = "trap.stall"
+"""What happens once must meet the family that is dialled: one round, in which that is IPv4."""
+LEAN_MS = 1000
+"""Interval of lean rounds: the rounds of one case are within the judge's window."""
 PROBE, EPOCH = "p-" + "5" * 16, "laboratory"
 
 
-def measure_retest(world: World, into: Path, rounds: int) -> subprocess.Popen[str]:
+def lean_rounds(case: Case, number: int) -> tuple[int, int]:
+    """How many rounds of the lean profile a case takes, and the turn of the first. Where a part of
+    a service is blocked, every address must have had its turn. `number` is the case's place among
+    all, so that either family is the first."""
+    if case.name == ONCE:
+        return 1, 0
+    return (TURNS if case.part else case.rounds), number % TURNS
+
+
+def measure_rounds(
+    world: World, into: Path, resolver: str, rounds: int, turn: int | None = None, clock: str = ""
+) -> subprocess.Popen[str]:
     """Start the rounds in the vantage's namespace, writing the last one to a file."""
     arguments = [
-        sys.executable, "-m", "tests.lab.rounds",
-        str(world.catalogue), f"{world.plan.resolver}:53", str(rounds),
+        sys.executable, "-m", "tests.lab.rounds", str(world.catalogue), f"{resolver}:53",
+        str(rounds), *([] if turn is None else [str(turn)]),
     ]  # fmt: skip
-    with into.open("w") as out, into.with_suffix(".log").open("w") as log:
-        return subprocess.Popen(
-            ["ip", "netns", "exec", "probe", *arguments],
-            stdout=out,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            env=world.environment(),
-            cwd=world.folder,
-            text=True,
-        )
+    return world.record("probe", arguments, into, clock=clock)
 
 
-async def main(catalogue: Path, resolver: str, rounds: int) -> None:
+async def main(catalogue: Path, resolver: str, rounds: int, turn: int | None = None) -> None:
     """Measure, wait, measure."""
     network, system = open_network(None, resolver, True)
     setup = Setup(
         network=network,
         catalogue=load(catalogue),
-        vantage=Vantage(country="RU", asn=64501),
+        vantage=Vantage(country="RU", asn=64501, resolver_class=resolver_class(system[0].address)),
         software=software(),
         probe=PROBE,
         system=system,
         timeouts=Timeouts(residual=RESIDUAL),
     )
     history: dict[str, int] = {}
+    shown: list[Measurement] = []
+    failed = False
     for number in range(rounds):
+        now = network.wall_ms()
+        if turn is not None:
+            now += LEAN_MS * (turn + number) - now % (LEAN_MS * TURNS)
+            if number == rounds - 1:
+                setup = replace(setup, throughput_schedule=_transfers_due(setup, now))
         taken: list[Measurement] = []
         await measure_round(
             setup,
             setup.catalogue.targets,
-            round_ms=network.wall_ms(),
-            interval_ms=0,
+            round_ms=now,
+            interval_ms=0 if turn is None else LEAN_MS,
+            lean=turn is not None,
             emit=taken.append,
             rng=random.Random(),
             history=history,
         )
         for measurement in taken:
             history |= failed_endpoints(measurement)
+        failing = any(any(failed_endpoints(m).values()) for m in taken if m.service != "liveness")
+        if turn is None or failing or not failed:
+            shown = taken
+        failed |= failing
         if number < rounds - 1:
             await asyncio.sleep(RESIDUAL + 1)
-    for sequence, measurement in enumerate(taken):
+    for sequence, measurement in enumerate(shown):
         id = measurement_id(PROBE, EPOCH, sequence)
         print(encode(msgspec.structs.replace(measurement, id=id)).decode(), flush=True)
 
 
+def _transfers_due(setup: Setup, round_ms: int) -> ThroughputSchedule:
+    """A schedule by which transfers are due in a round, as they are every six hours."""
+    schedule = ThroughputSchedule()
+    for target in setup.catalogue.targets:
+        for endpoint in target.endpoints:
+            schedule.mode(endpoint.id, round_ms - EVERY_MS, LEAN_MS)
+    return schedule
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])))

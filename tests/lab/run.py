@@ -1,7 +1,7 @@
 """Play one case in one laboratory and write down what was measured and judged.
 
-`python -m tests.lab.run SEED NUMBER FOLDER`, as root in namespaces of its own (see `play`). The
-case is known here, by its place in the seed's order, and to nobody who measures.
+`python -m tests.lab.run SEED NUMBER FOLDER [--lean]`, as root in namespaces of its own (see
+`play`). The case is known here, by its place in the seed's order, and to nobody who measures.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.lab.cases import BY_NAME
-from tests.lab.plan import draw
-from tests.lab.rounds import measure_retest
+from tests.lab.cases import BY_NAME, Case
+from tests.lab.plan import Plan, draw
+from tests.lab.rounds import lean_rounds, measure_rounds
 from tests.lab.trouble import disturb, origin, twist
 from tests.lab.world import ROOT, World, command
 
@@ -28,11 +28,21 @@ UNSHARE = (
 )  # fmt: skip
 
 
-def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
-    """Play a case in a child process with namespaces of its own; return its record."""
+def play(seed: int, number: int, folder: Path, *, lean: bool = False) -> dict[str, Any]:
+    """Play a case in a child process with namespaces of its own; return its record. `lean`: the
+    vantage measures as a daemon at its default profile does (`tests.lab.rounds`)."""
     folder.mkdir(parents=True)
     done = subprocess.run(
-        [*UNSHARE, sys.executable, "-m", "tests.lab.run", str(seed), str(number), str(folder)],
+        [
+            *UNSHARE,
+            sys.executable,
+            "-m",
+            "tests.lab.run",
+            str(seed),
+            str(number),
+            str(folder),
+            *["--lean"] * lean,
+        ],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -46,7 +56,7 @@ def play(seed: int, number: int, folder: Path) -> dict[str, Any]:
     return record
 
 
-def main(seed: int, number: int, folder: Path) -> None:
+def main(seed: int, number: int, folder: Path, lean: bool) -> None:
     """Build, disturb, measure from both sides at once, judge, write down."""
     subprocess.run(["hostname", "laboratory"], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
@@ -62,14 +72,12 @@ def main(seed: int, number: int, folder: Path) -> None:
         promised = BY_NAME[case]
         files = {"probe": folder / "probe.jsonl", "control": folder / "control.jsonl"}
         runs = {
-            "probe": measure_retest(world, files["probe"], promised.rounds)
-            if promised.rounds > 1
-            else world.measure(
-                "probe",
-                "vantage",
-                promised.resolver or plan.resolver,
+            "probe": _vantage(
+                world,
+                plan,
+                promised,
                 files["probe"],
-                clock=promised.clock,
+                lean_rounds(promised, number) if lean else None,
             ),
             "control": world.measure("control", "control", plan.reference.v4[0], files["control"]),
         }
@@ -114,5 +122,17 @@ def main(seed: int, number: int, folder: Path) -> None:
     (folder / "record.json").write_text(json.dumps(record, indent=1))
 
 
+def _vantage(
+    world: World, plan: Plan, case: Case, into: Path, lean: tuple[int, int] | None
+) -> subprocess.Popen[str]:
+    """Start the vantage's measurement; `lean` are its rounds at the lean profile."""
+    resolver = case.resolver or plan.resolver
+    if lean is not None:
+        return measure_rounds(world, into, resolver, *lean, clock=case.clock)
+    if case.rounds > 1:
+        return measure_rounds(world, into, resolver, case.rounds)
+    return world.measure("probe", "vantage", resolver, into, clock=case.clock)
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), "--lean" in sys.argv[4:])

@@ -271,6 +271,18 @@ class World:
     ) -> subprocess.Popen[str]:
         """Start `reachprobe once` in a namespace, writing JSON Lines to a file. `clock`: how wrong
         its clock is, as libfaketime takes it."""
+        arguments = [
+            *command("reachprobe"), "once", "--json", "--catalogue", str(self.catalogue),
+            "--allow-private", "--resolver", f"{resolver}:53", "--role", role,
+            "--country", "FR" if role == "control" else "RU",
+            "--asn", "64503" if role == "control" else "64501", *more,
+        ]  # fmt: skip
+        return self.record(space, arguments, into, clock=clock)
+
+    def record(
+        self, space: str, arguments: Sequence[str], into: Path, *, clock: str = ""
+    ) -> subprocess.Popen[str]:
+        """Start a command in a namespace, writing what it prints to a file."""
         if clock and not FAKETIME.is_absolute():
             raise FileNotFoundError(f"{FAKETIME}: not installed (Debian package libfaketime)")
         wrong = {
@@ -278,12 +290,6 @@ class World:
             "FAKETIME": clock,
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
-        arguments = [
-            *command("reachprobe"), "once", "--json", "--catalogue", str(self.catalogue),
-            "--allow-private", "--resolver", f"{resolver}:53", "--role", role,
-            "--country", "FR" if role == "control" else "RU",
-            "--asn", "64503" if role == "control" else "64501", *more,
-        ]  # fmt: skip
         with into.open("w") as out, into.with_suffix(".log").open("w") as log:
             return subprocess.Popen(
                 ["ip", "netns", "exec", space, *arguments],

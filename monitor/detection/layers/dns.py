@@ -67,6 +67,9 @@ class LookupFacts:
     """It answered, and others over plain UDP answer well, so it is the resolver itself."""
     injected: bool = False
     """The strict part of on_path: a second reply or an answer from a silent address."""
+    untried: bool = False
+    """None of its addresses was dialled, though they may be, but some of the other family were: a
+    lean round dials one family. So no certificate could confirm it."""
     sibling: bool = False
     """The other query type of the same name was answered."""
     others: bool = False
@@ -150,12 +153,13 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     trusted = {
         special_place(a) for a in context.known | context.proven
     } | context.vantage.special_places
+    bogon = bool(own) and all(special_place(a) not in {None, *trusted} for a in own)
     return LookupFacts(
         kind=kind,
         reach=reach(kind, control),
         proven=proven,
         known=known,
-        bogon=bool(own) and all(special_place(a) not in {None, *trusted} for a in own),
+        bogon=bogon,
         others_known=others_known,
         page=_page_of(context, lookup, own)
         or (_page_at(context, addresses) if others_known else None),
@@ -167,6 +171,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         on_path=silent or second or (alike and not honest and not proven and not known),
         lying_resolver=not silent and not second and honest and kind is not Kind.TIMEOUT,
         injected=silent or second,
+        untried=bool(own) and not bogon and not addresses and bool(endpoint.addresses),
         sibling=sibling,
         others=context.vantage.resolver_answers,
         limits=any(map(_failed_at_first, endpoint.innocuous_lookups)),
@@ -343,7 +348,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.injected",
-        lambda f: _unvouched(f) and f.injected and not f.by_name,
+        lambda f: _unvouched(f) and f.injected and not f.untried and not f.by_name,
         State.BLOCKED,
         "No certificate confirms the answer, and a second reply differed or an address that runs "
         "no DNS answered: it was forged on the path. (typed; GFWatch calls the latter zero-error)",

@@ -145,6 +145,30 @@ async def test_a_lean_round_dials_the_other_addresses_only_after_a_failure():
     assert ["127.0.0.1"] in dialled
 
 
+async def test_a_lean_round_dials_a_target_over_one_family_and_liveness_over_both():
+    """Without liveness over a family its failures accuse nobody."""
+    table = TABLE | dict.fromkeys(("wechat.test", "alive.test"), Address("127.0.0.1", "::1"))
+    port = free_port()
+    async with (
+        tls_server.serve(GOOD, port=port),
+        tls_server.serve(GOOD, "::1", port),
+        internet(table, liveness=alive(port)) as net,
+    ):
+        found: dict[str, list[set[str]]] = {"alive.test": [], "wechat.test": []}
+        for number in range(2):
+            seen = await run(
+                net,
+                [target("wechat/a", endpoint(port))],
+                round_ms=1_795_521_600_000 + number * 60_000,
+                lean=True,
+            )
+            for name, dialled in found.items():
+                made = [o for m in seen for o in m.observations if isinstance(o, TCPConnect)]
+                dialled.append({o.address for o in made if o.endpoint.startswith(name)})
+    assert found["alive.test"] == [{"127.0.0.1", "::1"}] * 2
+    assert sorted(map(sorted, found["wechat.test"])) == [["127.0.0.1"], ["::1"]]
+
+
 async def test_a_new_failure_brings_in_the_other_functions_of_its_service():
     async with tls_server.serve(GOOD) as server, internet(TABLE) as net:
         broken = target("wechat/a", endpoint(free_port()))

@@ -53,6 +53,18 @@ def test_duplicates_on_the_way_are_no_second_answer() -> None:
     assert lookup_facts(case(dns(FORGED, later=[[FORGED], [A1]])), "A").injected
 
 
+def test_an_answer_that_a_lean_round_did_not_dial_is_not_called_forged() -> None:
+    """A second reply differs, and only the other family was tried: no certificate could confirm it.
+    Once one of its addresses is dialled, it can."""
+    six = "2a02::1"
+    answers = (dns(FORGED, later=[[A1]]), dns(six, qtype="AAAA"))
+    passed = tcp(six), tls(six)
+    said = judge(measured(*answers, *passed), alive(), [control()])
+    assert (said.state, said.technique) == ("ok", None)
+    tried = judge(measured(*answers, *passed, tcp(FORGED), foreign(FORGED)), alive(), [control()])
+    assert (tried.state, tried.technique) == ("impaired", "dns.injection.other")
+
+
 def test_bogons_are_relative_to_the_truth() -> None:
     assert lookup_facts(case(dns("10.0.0.1")), "A").bogon
     assert not lookup_facts(case(dns("10.0.0.1", A1)), "A").bogon
