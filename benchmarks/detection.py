@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Delays, false alarms and cost of the detector in a simulation:
-`./scripts/bench detection [--years N] [--tries N] [--only PART] [--brief] [--jobs N] [--seed N]`.
+`./scripts/bench detection [--years N] [--tries N] [--only PART] [--brief] [--jobs N] [--seed N]
+[--interval SECONDS]... [--into FILE]`.
 
 Rates are in benchmarks/world/rates.py. Everything except CPU times follows from the seed. Without
 arguments it takes some minutes.
@@ -9,8 +10,10 @@ arguments it takes some minutes.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,7 +37,7 @@ from benchmarks.world.report import (
     replay,
     turns,
 )
-from benchmarks.world.retesting import Saved, saved
+from benchmarks.world.retesting import Found, Quiet, Saved, saved
 from benchmarks.world.vantages import Nature, Settlement, settled
 from monitor.detection.policy import Policy
 
@@ -64,7 +67,11 @@ TRIES_A_WORLD = 15
 FAST, SLOW = 60_000, 300_000
 TURNS = (300, 900, 1800, 3600)
 """Intervals in seconds at which the vantages of a network take turns."""
-TurnsJob = tuple[Scenario, int, int, int]
+TURNS_BLOCKS = [
+    replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE, blocks.PEERING)
+]
+TurnsJob = tuple[int, int, int]
+"""Interval in seconds, vantages, seed."""
 Job = tuple[str, list[Settlement], list[Scenario], int, int, int, Rates, Policy]
 BRIEF_HOURS = 7
 """With `--brief` blocks are followed for so long."""
@@ -127,17 +134,44 @@ def delay_jobs(
     ]
 
 
-def taking_turns(job: TurnsJob) -> tuple[tuple[str, int, int], Saved]:
-    scenario, interval, size, seed = job
-    return (scenario.name, interval, size), saved(
+def taking_turns(job: TurnsJob) -> Found:
+    interval, size, seed = job
+    return saved(
         town(size),
-        replace(scenario, horizon_hours=4),
+        TURNS_BLOCKS,
         seed=seed,
         tries=TRIES_A_WORLD,
         policy=POLICY,
         interval=interval * 1000,
         rates=STEADY,
     )
+
+
+def resumed(
+    jobs: Sequence[TurnsJob], every: Callable[..., Iterable[Found]], into: Path | None
+) -> Iterator[tuple[TurnsJob, Found]]:
+    """The results of jobs, with progress; those in the file are taken from there, the others are
+    added to it."""
+    known: dict[TurnsJob, Found] = {}
+    if into is not None and into.exists():
+        for line in into.read_text().splitlines():
+            read = json.loads(line)
+            tries = {name: Saved(**some) for name, some in read["tries"].items()}
+            known[tuple(read["job"])] = Found(tries, Quiet(**read["quiet"]))
+    left, began = [job for job in jobs if job not in known], time.monotonic()
+    yield from ((job, known[job]) for job in jobs if job in known)
+    for number, (job, found) in enumerate(zip(left, every(taking_turns, left), strict=True), 1):
+        if into is not None:
+            with into.open("a") as file:
+                file.write(json.dumps({"job": job, **asdict(found)}) + "\n")
+        interval, size, seed = job
+        print(
+            f"{number} of {len(left)}: {interval} s, N = {size}, seed {seed}, after "
+            f"{time.monotonic() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        yield job, found
 
 
 def divided(job: tuple[int, int, int]) -> tuple[tuple[int, int], Mapping[str, Parts]]:
@@ -209,6 +243,9 @@ def main() -> int:
         "--blind", action="store_true", help="lockstep: without the evidence of other hosts"
     )
     parser.add_argument("--interval", action="append", type=int, help="seconds, of the part delays")
+    parser.add_argument(
+        "--into", type=Path, help="file for results of the part delays, to resume from"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--seed", type=int, default=1001, help="the first seed")
     given = parser.parse_args()
@@ -234,14 +271,13 @@ def main() -> int:
                 replay(replayed(vantages, 8), goals)
         if "delays" in parts:
             tried_in = range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
-            plans = [
-                (scenario, interval, size, each)
-                for scenario in (blocks.FULL, blocks.BLACKHOLE, blocks.PEERING)
+            jobs = [
+                (interval, size, each)
                 for interval in given.interval or TURNS
                 for size in (3, 5, 10)
                 for each in tried_in
             ]
-            turns(every(taking_turns, plans), goals)
+            turns(resumed(jobs, pool.map, given.into), goals)
         if "lockstep" in parts:
             plan = delay_jobs(
                 seed, given.tries, BLIND if given.blind else POLICY, brief=given.brief

@@ -346,7 +346,7 @@ class Agent:
     # Measuring again ---------------------------------------------------------------------
 
     def _on_retest(self, request: Retest) -> None:
-        if self._metered or self._held():
+        if self._metered or self._held() or not request.concerns(self._setup.probe):
             return
         affordable = self._budget.affordable_retests() - self._retests.waiting
         failed = {

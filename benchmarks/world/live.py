@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
 
 from msgspec.structs import replace
@@ -57,17 +57,25 @@ Reached = Callable[[Event, int], None]
 class Live:
     """One world and its detector. Copies are independent: blocks are tried on copies."""
 
-    def __init__(self, scene: SpreadScene, policy: Policy, rng: random.Random) -> None:
+    def __init__(
+        self,
+        scene: SpreadScene,
+        policy: Policy,
+        rng: random.Random,
+        state: ServiceState | None = None,
+        n: int = 0,
+    ) -> None:
+        """`state` is that before the n-th minute; an empty one without it."""
         self.scene, self.policy, self.rng = scene, policy, rng
-        self.state: ServiceState = initial("service")
-        self.now = scene.round(0)
+        self.state: ServiceState = initial("service") if state is None else state
+        self.now = scene.round(n)
         self.blocks: tuple[Block, ...] = ()
         self.on_change: Reached = lambda event, at: None
         self.asked = 0
         """Requests for a network."""
         self.retested = 0
         """Measurements that vantages made because they were asked to."""
-        self._minute = 0
+        self._minute = n
         self._order = itertools.count()
         self._due: list[tuple[int, int, Fact | None, Arrived]] = []
         self._waiting: dict[int, list[Fact]] = {}
@@ -83,9 +91,10 @@ class Live:
         self._failed: dict[str, int] = {}
         """When each vantage's last measurement ended, if it failed."""
 
-    def copy(self) -> Live:
-        """The same world at this moment."""
+    def copy(self, rng: random.Random) -> Live:
+        """The same world at this moment, with its own chance from now on."""
         new = copy(self)
+        new.rng = rng
         new._due, new._history = list(self._due), list(self._history)
         new._waiting = {round: list(some) for round, some in self._waiting.items()}
         new._intervals, new._failed = dict(self._intervals), dict(self._failed)
@@ -167,7 +176,7 @@ class Live:
         self.asked += 1
         answering: dict[int, int] = {}
         for person in self.scene.on(request.round):
-            if person.asn != asn:
+            if person.asn != asn or not request.concerns(person.probe):
                 continue
             at = self.now + self._between(REQUEST_MS)
             start = self._accepted(person, request, at)
@@ -267,8 +276,6 @@ class Live:
         return state
 
     def _ask(self, state: ServiceState, *, new_round: bool) -> None:
-        due: Iterable[tuple[str, int, str]] = self._tracker.due(
-            state, self.now, new_round=new_round
-        )
+        due = self._tracker.due(state, self.now, new_round=new_round)
         for topic, request in requests(due, self.now, self.policy):
             self._retest(int(topic.rpartition("/")[2]), request)

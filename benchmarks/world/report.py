@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.world import costs as costing
 from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, TYPED, UNTYPED, Tally, rules
-from benchmarks.world.blocks import FULL, PEERING
+from benchmarks.world.blocks import BLACKHOLE, FULL, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
@@ -21,7 +21,7 @@ from benchmarks.world.path import (
     PathCost,
     ReplayCost,
 )
-from benchmarks.world.retesting import Saved
+from benchmarks.world.retesting import Found, Saved
 from monitor.detection.policy import Policy
 
 TIMES = 1.5
@@ -49,6 +49,9 @@ TURNS_GOALS = {
     (1800, 10): 10.5,
 }
 """Minutes within which a full typed block is to be confirmed, by interval and vantages."""
+USUAL_TURNS, SILENT_LIKELY, SILENT_CONFIRMED = 1800, 15.0, 60.0
+"""Seconds: up to this interval, the default, an untyped block is to be likely and confirmed within
+so many minutes."""
 PAGES_A_MONTH = 1.0
 """For 1,000 series, after clustering."""
 
@@ -167,49 +170,71 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
     goals.say(outages == 0, f"confirmed with an outage behind it: {outages}, at most 0")
 
 
-def turns(found: Iterable[tuple[tuple[str, int, int], Saved]], goals: Goals) -> None:
+def turns(worlds: Iterable[tuple[tuple[int, int, int], Found]], goals: Goals) -> None:
     """Print the delays when the vantages of a network take turns, and judge; beside them how many
-    peering faults are taken for a block."""
-    whole: dict[tuple[str, int, int], Saved] = {}
-    for which, some in found:
-        whole.setdefault(which, Saved()).add(some)
+    peering faults are taken for a block, and false alarms and retests while nothing is blocked.
+    `worlds`: by interval in seconds, vantages and seed."""
+    whole: dict[tuple[int, int], Found] = {}
+    for (interval, size, _), some in worlds:
+        whole.setdefault((interval, size), Found()).add(some)
+    print("\nVantages that take turns, with retests: median / p95, minutes")
+    print(f"  {'':38}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{PAGE:>8}{'requests':>10}")
+    for name in (FULL.name, BLACKHOLE.name, PEERING.name):
+        for (interval, size), found in whole.items():
+            if (some := found.tries.get(name)) is not None:
+                print(f"  {f'{name}, {interval} s, N = {size}':38}{_turns_cells(name, some)}")
+                _judge_turns(name, interval, size, some, goals)
     print(
-        "\nVantages that take turns, with retests: median / p95, minutes; retests a day of a target"
+        "\nThe same while nothing is blocked: retests a day of a target and vantage, false alarms"
     )
-    print(f"  {'':38}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{'requests':>10}{'a day':>8}")
-    for (name, interval, size), some in whole.items():
-        title = f"{name}, {interval} s, N = {size}"
-        cells = [
-            f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
-            if name != PEERING.name
-            else f"{sum(map(math.isfinite, v))} times"
-            for v in (some.minutes[LIKELY], some.minutes[CONFIRMED])
-        ]
-        asked = sum(some.asked) / max(1, len(some.asked))
-        daily = some.retested / max(1, some.days)
-        print(
-            f"  {title:38}{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}{asked:10.1f}{daily:8.2f}"
+    print(f"  {'':38}{'a day':>8}{'series-days':>13}{LIKELY:>10}{CONFIRMED:>10}{PAGE:>8}")
+    for (interval, size), found in whole.items():
+        quiet, title = found.quiet, f"{interval} s, N = {size}"
+        alarms = "".join(
+            f"{quiet.alarms[tier]:{width}}"
+            for tier, width in zip((LIKELY, CONFIRMED, PAGE), (10, 10, 8), strict=True)
         )
-        at_most = TURNS_GOALS.get((interval, size))
-        late = percentile(some.minutes[CONFIRMED], 0.95)
-        if name == FULL.name and at_most is not None:
-            goals.say(
-                late <= at_most,
-                f"{name}, N = {size}, turns of {interval} s: confirmed p95 {minutes(late)} min, "
-                f"at most {at_most:g}",
-            )
-    for (name, interval, size), some in whole.items():
-        usual = whole.get((name, USUAL, size))
-        if name == PEERING.name and interval != USUAL and usual is not None:
+        daily = quiet.retested / max(1.0, quiet.days)
+        print(f"  {title:38}{daily:8.2f}{quiet.series_days:13.1f}{alarms}")
+    for (interval, size), found in whole.items():
+        usual, mine = whole.get((USUAL, size)), found.tries.get(PEERING.name)
+        if interval != USUAL and usual is not None and mine is not None:
             paged, before = (
                 sum(map(math.isfinite, each.minutes[PAGE])) / max(1, len(each.asked))
-                for each in (some, usual)
+                for each in (mine, usual.tries[PEERING.name])
             )
             goals.say(
                 paged <= before,
                 f"peering faults, N = {size}: {paged:.1%} page with turns of {interval} s, "
                 f"{before:.1%} with {USUAL} s",
             )
+
+
+def _turns_cells(name: str, some: Saved) -> str:
+    cells = [
+        f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
+        if name != PEERING.name
+        else f"{sum(map(math.isfinite, v))} times"
+        for v in (some.minutes[LIKELY], some.minutes[CONFIRMED])
+    ]
+    paged = sum(map(math.isfinite, some.minutes[PAGE])) if name == PEERING.name else "-"
+    asked = sum(some.asked) / max(1, len(some.asked))
+    return f"{len(some.asked):8}{cells[0]:>16}{cells[1]:>16}{paged:>8}{asked:10.1f}"
+
+
+def _judge_turns(name: str, interval: int, size: int, some: Saved, goals: Goals) -> None:
+    likely, late = (percentile(some.minutes[tier], 0.95) for tier in (LIKELY, CONFIRMED))
+    title = f"{name}, N = {size}, turns of {interval} s"
+    if name == FULL.name and (at_most := TURNS_GOALS.get((interval, size))) is not None:
+        goals.say(late <= at_most, f"{title}: confirmed p95 {minutes(late)} min, {at_most:g}")
+    if name == BLACKHOLE.name and interval <= USUAL_TURNS:
+        goals.say(
+            likely <= SILENT_LIKELY, f"{title}: likely p95 {minutes(likely)} min, {SILENT_LIKELY:g}"
+        )
+        goals.say(
+            late <= SILENT_CONFIRMED,
+            f"{title}: confirmed p95 {minutes(late)} min, {SILENT_CONFIRMED:g}",
+        )
 
 
 def independent(policy: Policy, seed: int, goals: Goals) -> None:

@@ -196,6 +196,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Targets that a network is asked for at once."""
     retest_most: int = 6
     """Times that a network is asked for a target within the window."""
+    retest_vantages: int = 4
+    """Vantages of a network that are asked first, each of another owner if possible: enough to
+    answer an isolated failure, so that its cost does not grow with the network."""
     others_min: int = 2
     """Liveness hosts that a vantage must reach beside a failure that confirms a block."""
     retest_asker_most: int = 48

@@ -19,13 +19,12 @@ from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.model import Event
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
-from monitor.detection.sequence import suspicion
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding
 from monitor.detection.sequence.state import DetectorStateError, ServiceState
 from monitor.detector import transitions
 from monitor.detector.newest_rounds import NewestRounds
-from monitor.detector.retest_publisher import RetestTracker
+from monitor.detector.retest_publisher import Due, RetestTracker
 from monitor.detector.round_deadline import Reports, deadline
 from monitor.detector.round_reader import LIVENESS, MAX_FACTS, RoundReader, Rounds
 from monitor.metrics.lags import Backlog
@@ -50,7 +49,7 @@ RECENT_STATES = 8
 """States of a service that are kept in memory: late facts of the last rounds are then folded from
 the round before them, and not from the checkpoint of the last hour."""
 OnChange = Callable[[list[Event]], Awaitable[None]]
-OnRetest = Callable[[Sequence[suspicion.Place]], Awaitable[None]]
+OnRetest = Callable[[Due], Awaitable[None]]
 
 
 class _StoppedError(Exception):

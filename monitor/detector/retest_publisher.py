@@ -14,7 +14,7 @@ import asyncio
 import logging
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from monitor.broker.client import connected
@@ -26,10 +26,12 @@ from monitor.detection.sequence.suspicion import NOTHING, Asked, Place
 from probes.runtime.mqtt import BrokerError
 from probes.wire import topics
 from probes.wire.measurement import LIVENESS_TARGETS, Role
-from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_retest
+from probes.wire.retest import LEAST_INTERVAL_MS, MOST_TARGETS, Retest, encode_retest, marks
 
 log = logging.getLogger(__name__)
 RECONNECT_SECONDS = (1.0, 30.0)
+Due = Mapping[Place, tuple[str, ...]]
+"""What to measure again, and which vantages are asked (all of the network when empty)."""
 MAX_WAITING = 256
 """Requests that wait for the broker; the rest is dropped."""
 LATEST_START = 0.6
@@ -77,15 +79,15 @@ class RetestTracker:
             of.folded_open = now
         return due
 
-    def due(self, state: ServiceState, now: int, *, new_round: bool) -> tuple[Place, ...]:
+    def due(self, state: ServiceState, now: int, *, new_round: bool) -> Due:
         """What to measure again at `now` (Unix milliseconds), controls last; nothing when the
         state is old. Without a new round only events that are already likely can be due."""
         policy, of = self.policy, self._of(state.service)
         recent = policy.ms(policy.control_window_seconds + 2 * policy.round_close_seconds)
         if now - state.round > recent:
-            return ()
+            return {}
         if not new_round and (not state.open_events or now - of.checked < policy.ms(CHECK_SECONDS)):
-            return ()
+            return {}
         of.checked = now
         # A quorum that must hold for some time needs a measurement in the round in which it has:
         # an earlier request would name the round before (see `requests`).
@@ -93,8 +95,8 @@ class RetestTracker:
         chosen = suspicion.wanted(state, policy, at, self._asked)
         length = policy.ms(policy.retest_round_seconds)
         chosen = {
-            place: probe
-            for place, probe in chosen.items()
+            place: question
+            for place, question in chosen.items()
             if _is_useful(_network(state, place), length)
         }
         self._asked = suspicion.remembered(self._asked, chosen, at, policy)
@@ -104,7 +106,9 @@ class RetestTracker:
             place: round for place, round in of.controls.items() if state.round - round <= window
         }
         controls = {place for place in of.controls if place[2] in targets}
-        return (*chosen, *sorted(controls - chosen.keys()))
+        # A control that measures in the same network must be asked as well: then all are.
+        few = {place: question.whom for place, question in chosen.items()}
+        return few | dict.fromkeys(sorted(controls), ())
 
     def _of(self, service: str) -> _Service:
         return self._services.setdefault(service, _Service())
@@ -125,7 +129,7 @@ class RetestPublisher:
 
     def __init__(self, policy: Policy, clock: Callable[[], int]) -> None:
         self._policy, self._clock = policy, clock
-        self._waiting: asyncio.Queue[Place] = asyncio.Queue(MAX_WAITING)
+        self._waiting: asyncio.Queue[tuple[Place, tuple[str, ...]]] = asyncio.Queue(MAX_WAITING)
         self.requested = 0
         """Targets requested since the start; one target in two networks counts twice."""
         self._recent: deque[tuple[int, int]] = deque()
@@ -137,11 +141,11 @@ class RetestPublisher:
             self._recent.popleft()
         return self.requested, sum(n for _, n in self._recent)
 
-    async def on_retest(self, places: Iterable[Place]) -> None:
+    async def on_retest(self, due: Due) -> None:
         """The detector's `on_retest`: publish soon, or never."""
-        for place in places:
+        for each in due.items():
             if not self._waiting.full():
-                self._waiting.put_nowait(place)
+                self._waiting.put_nowait(each)
 
     async def run(self, url: str, user: str, secret: str) -> None:
         """Publish until cancelled; reconnects by itself."""
@@ -151,10 +155,10 @@ class RetestPublisher:
                 async with connected(url, user, secret, purpose="retests") as connection:
                     pause = RECONNECT_SECONDS[0]
                     while True:
-                        places = [await self._waiting.get()]
+                        due = [await self._waiting.get()]
                         while not self._waiting.empty():
-                            places.append(self._waiting.get_nowait())
-                        for topic, retest in requests(places, self._clock(), self._policy):
+                            due.append(self._waiting.get_nowait())
+                        for topic, retest in requests(dict(due), self._clock(), self._policy):
                             await connection.publish(topic, encode_retest(retest))
                             self.requested += len(retest.targets)
                             self._recent.append((self._clock(), len(retest.targets)))
@@ -167,7 +171,7 @@ class RetestPublisher:
                 self._waiting.get_nowait()  # outdated by now
 
 
-def requests(places: Iterable[Place], now: int, policy: Policy) -> Iterator[tuple[str, Retest]]:
+def requests(due: Due, now: int, policy: Policy) -> Iterator[tuple[str, Retest]]:
     """Topic and request for each network, as few as possible, all for the same round.
 
     The round begins at a multiple of its length, possibly a little later than `now`.
@@ -176,14 +180,14 @@ def requests(places: Iterable[Place], now: int, policy: Policy) -> Iterator[tupl
     round, elapsed = now - now % length, now % length
     if elapsed > LATEST_START * length:
         round += length
-    by_network: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for country, asn, target in places:
-        by_network[country, asn].add(target)
-    for (country, asn), targets in sorted(by_network.items()):
+    by_network: dict[tuple[str, int, tuple[str, ...]], set[str]] = defaultdict(set)
+    for (country, asn, target), whom in due.items():
+        by_network[country, asn, marks(round, whom)].add(target)
+    for (country, asn, asked), targets in sorted(by_network.items()):
         ordered = sorted(targets)
         for start in range(0, len(ordered), MOST_TARGETS):
             chosen = tuple(ordered[start : start + MOST_TARGETS])
             yield (
                 topics.retest(country, asn),
-                Retest(targets=chosen, round=round, interval_ms=length),
+                Retest(targets=chosen, round=round, interval_ms=length, asked=asked),
             )

@@ -7,6 +7,8 @@ It is published on `retest/<country>/<asn>` and never retained. The probe limits
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from typing import Annotated
 
 import msgspec
@@ -17,6 +19,10 @@ from probes.wire.codec import WireError
 MOST_TARGETS = 16
 LEAST_INTERVAL_MS, MOST_INTERVAL_MS = 1_000, 300_000
 MOST_BYTES = 4096
+MOST_ASKED = 16
+
+
+Mark = Annotated[str, msgspec.Meta(min_length=8, max_length=8)]
 
 
 class Retest(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +35,22 @@ class Retest(msgspec.Struct, frozen=True, kw_only=True):
     judged together."""
     interval_ms: Annotated[int, msgspec.Meta(ge=LEAST_INTERVAL_MS, le=MOST_INTERVAL_MS)]
     """Length of that round, after which no probe starts."""
+    asked: Annotated[tuple[Mark, ...], msgspec.Meta(max_length=MOST_ASKED)] = ()
+    """Marks of the probes that are asked; empty for all that receive it."""
+
+    def concerns(self, probe: str) -> bool:
+        """Whether a probe is asked."""
+        return not self.asked or _mark(self.round, probe) in self.asked
+
+
+def marks(round: int, probes: Iterable[str]) -> tuple[Mark, ...]:
+    """The marks of probes in a request for a round. All probes of a network receive it: a mark
+    tells a probe that it is asked, and nobody the ids of the others."""
+    return tuple(sorted(_mark(round, probe) for probe in probes))
+
+
+def _mark(round: int, probe: str) -> Mark:
+    return hashlib.sha256(f"{round} {probe}".encode()).hexdigest()[:8]
 
 
 _decoder = msgspec.json.Decoder(Retest)

@@ -3,7 +3,8 @@
 
 A pure decision after each round: networks in which a vantage has just failed, a quorum must be
 confirmed, or vantages that saw a block reach the service again. It asks again until signatures of
-two owners stand, or two other vantages have reached the service. Limits keep a vantage that always
+two owners stand, or two other vantages have reached the service. A few other vantages of a network
+are asked first, and all of them once vantages of two owners fail. Limits keep a vantage that always
 fails, or an old block, from causing retests all day. The caller stores when it asked; none of this
 is evidence, and replay does not need it. Two retests of a target in a network are at least the
 residual time apart, so that the second does not measure the censor's reaction to the first.
@@ -11,7 +12,8 @@ residual time apart, so that the second does not measure the censor's reaction t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -31,6 +33,17 @@ class Asked(msgspec.Struct, frozen=True):
     places: Mapping[Place, tuple[int, ...]] = {}
     askers: Mapping[str, tuple[int, ...]] = {}
     """By vantage: requests that its measurements caused, for whichever target."""
+    few: Mapping[Place, int] = {}
+    """When a few vantages of a place were asked, where no more have been asked since."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """Why a place is to be measured again, and by whom."""
+
+    asker: str
+    """The vantage whose measurements are the reason."""
+    whom: tuple[str, ...] = ()
+    """The vantages that are asked; empty for all of the network."""
 
 
 NOTHING = Asked()
@@ -38,36 +51,47 @@ NOTHING = Asked()
 
 def wanted(
     state: ServiceState, policy: Policy, now: int, asked: Asked = NOTHING
-) -> dict[Place, str]:
-    """The places to measure again at `now`, after the state's last round, each with the vantage
-    whose measurements are the reason: by network, the most suspicious target first. `asked` is the
-    result of `remembered`. May be called again without a new round: a retest for a confirmation is
-    due at its own time."""
-    found: dict[tuple[str, int], list[tuple[int, Place, str]]] = {}
+) -> dict[Place, Question]:
+    """The places to measure again at `now`, after the state's last round: by network, the most
+    suspicious target first. `asked` is the result of `remembered`. May be called again without a
+    new round: a retest for a confirmation is due at its own time."""
+    found: dict[tuple[str, int], list[tuple[int, Place, Question]]] = {}
     left: dict[str, int] = {}
-    for place, vantages in _open_questions(state, policy, now):
-        if not _may_retest(asked.places.get(place, ()), now, policy):
+    for place, vantages, whom in _open_questions(state, policy, now):
+        times = asked.places.get(place, ())
+        if not whom and times and asked.few.get(place) == times[-1]:
+            times_apart = times[:-1]  # the others were not asked then
+        else:
+            times_apart = times
+        if not _may_retest(times, times_apart, now, policy):
             continue
         for probe, nats in vantages:
             if left.setdefault(probe, _allowance(asked, probe, now, policy)) > 0:
                 left[probe] -= 1
-                found.setdefault(place[:2], []).append((-nats, place, probe))
+                found.setdefault(place[:2], []).append((-nats, place, Question(probe, whom)))
                 break
     most = policy.retest_targets
     return {
-        place: probe for _, some in sorted(found.items()) for _, place, probe in sorted(some)[:most]
+        place: question
+        for _, some in sorted(found.items())
+        for _, place, question in sorted(some, key=lambda each: each[:2])[:most]
     }
 
 
-def remembered(asked: Asked, places: Mapping[Place, str], now: int, policy: Policy) -> Asked:
+def remembered(asked: Asked, places: Mapping[Place, Question], now: int, policy: Policy) -> Asked:
     """`asked` with these places added at `now`, without entries that are too old to matter."""
     hour = now - policy.ms(policy.retest_window_seconds)
     day = now - policy.ms(policy.retest_asker_seconds)
     askers = _later(asked.askers, day)
-    for probe in places.values():
-        askers[probe] = (*askers.get(probe, ()), now)
+    for question in places.values():
+        askers[question.asker] = (*askers.get(question.asker, ()), now)
     kept = _later(asked.places, hour)
-    return Asked(kept | {place: (*kept.get(place, ()), now) for place in places}, askers)
+    few = {place: at for place, at in asked.few.items() if at > hour and place not in places}
+    return Asked(
+        kept | {place: (*kept.get(place, ()), now) for place in places},
+        askers,
+        few | {place: now for place, question in places.items() if question.whom},
+    )
 
 
 _Key = TypeVar("_Key")
@@ -78,11 +102,12 @@ def _later(times: Mapping[_Key, tuple[int, ...]], oldest: int) -> dict[_Key, tup
     return {key: some for key, some in later.items() if some}
 
 
-def _may_retest(times: Sequence[int], now: int, policy: Policy) -> bool:
+def _may_retest(times: Sequence[int], apart: Sequence[int], now: int, policy: Policy) -> bool:
+    """`times`: when the place was asked; `apart`: those of them after which it takes a pause."""
     oldest = now - policy.ms(policy.retest_window_seconds)
     pause = policy.ms(max(policy.retest_pause_seconds, policy.residual_seconds))
-    lately = [at for at in times if at > oldest]
-    return len(lately) < policy.retest_most and all(now - at >= pause for at in lately)
+    lately = sum(at > oldest for at in times)
+    return lately < policy.retest_most and all(now - at >= pause for at in apart)
 
 
 def _allowance(asked: Asked, probe: str, now: int, policy: Policy) -> int:
@@ -98,20 +123,51 @@ _Reasons = list[tuple[str, int]]
 
 def _open_questions(
     state: ServiceState, policy: Policy, now: int
-) -> Iterator[tuple[Place, _Reasons]]:
-    """Places where there is something to find out, with the vantages that are the reason."""
+) -> Iterator[tuple[Place, _Reasons, tuple[str, ...]]]:
+    """Places where there is something to find out, with the vantages that are the reason and those
+    to ask (all when empty)."""
     for network in state.networks.values():
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
         reasons: dict[str, int] = {}
+        few = len(network.members) > policy.retest_vantages
         for layer, each in network.layers.items():
             if series.suspected(each):
-                for probe in _reasons(network, layer, state.round, now, policy):
+                found = _reasons(network, layer, state.round, now, policy)
+                for probe in found:
                     nats = max(1, cusum.evidence(each.tracks[probe], policy))
                     reasons[probe] = max(nats, reasons.get(probe, 0))
+                # A quorum must hold, or end, at most of its vantages; that is rare.
+                owners = {network.members[probe].owner for probe in found}
+                few &= len(owners) < policy.confirm_min_owners and not each.rank > 1
         if reasons:
             ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
-            yield (network.country, network.asn, network.target), ordered
+            whom = _a_few(network, reasons, state.round, policy) if few else ()
+            yield (network.country, network.asn, network.target), ordered, whom
+
+
+def _a_few(
+    network: TargetNetwork, reasons: Collection[str], round: int, policy: Policy
+) -> tuple[str, ...]:
+    """A few vantages that report, of as many other owners as possible; none when there are too few
+    of them."""
+    owners = {network.members[probe].owner for probe in reasons}
+    candidates = [
+        probe
+        for probe, member in network.members.items()
+        if gates.fresh(member, round, policy) and member.owner not in owners
+    ]
+    # Others in each round, so that the retests are shared.
+    candidates.sort(key=lambda probe: hashlib.sha256(f"{round} {probe}".encode()).digest())
+    seen: dict[str, int] = {}
+    ranked = []
+    for probe in candidates:
+        owner = network.members[probe].owner
+        seen[owner] = seen.get(owner, 0) + 1
+        ranked.append((seen[owner], probe))
+    ranked.sort(key=lambda each: each[0])
+    chosen = tuple(probe for _, probe in ranked[: policy.retest_vantages])
+    return chosen if len(chosen) == policy.retest_vantages else ()
 
 
 def _reasons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Stored, Tier
 from monitor.detection.sequence import state as states
-from monitor.detection.sequence import suspicion
+from monitor.detector.retest_publisher import Due
 from monitor.store.database import open_database
 from tests.monitor.detector.test_loop import World
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
@@ -24,15 +24,15 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(world: World) -> None:
-    asked: list[Sequence[suspicion.Place]] = []
+    asked: list[Due] = []
 
-    async def ask(places: Sequence[suspicion.Place]) -> None:
+    async def ask(places: Due) -> None:
         asked.append(places)
 
     world.detector.on_retest = ask
     usual, own = (
         2 * INTERVAL,
-        (("RU", 64501, "wechat/messaging"), ("DE", 64999, "wechat/messaging")),
+        {("RU", 64501, "wechat/messaging"): (), ("DE", 64999, "wechat/messaging"): ()},
     )
     for number in range(4):
         await world.arrive(rounds([number], from_round(3), interval=usual))
@@ -57,9 +57,9 @@ async def test_a_suspicion_is_measured_again_at_once_and_never_for_the_past(worl
 
 async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> None:
     """Asked as soon as a failure is there; nothing is concluded before the round is over."""
-    asked: list[Sequence[suspicion.Place]] = []
+    asked: list[Due] = []
 
-    async def ask(places: Sequence[suspicion.Place]) -> None:
+    async def ask(places: Due) -> None:
         asked.append(places)
 
     world.detector.on_retest = ask
@@ -83,7 +83,7 @@ async def test_who_is_slow_keeps_nobody_from_measuring_again(world: World) -> No
 
 
 async def test_nobody_is_asked_where_all_measure_as_often_anyhow(world: World) -> None:
-    async def ask(places: Sequence[suspicion.Place]) -> None:
+    async def ask(places: Due) -> None:
         raise AssertionError(places)
 
     world.detector.on_retest = ask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from tests.monitor.detection.worlds import (
     by_probe,
     in_network,
     standard,
+    vantages,
 )
 from tests.monitor.detection.worlds import POLICY as WORLD_POLICY
 from tests.monitor.fleet import PEOPLE, rounds
@@ -44,16 +46,28 @@ NOON = 1_800_000_000_000 // 60_000 * 60_000
 
 def test_one_request_a_network_with_its_targets_in_order() -> None:
     places = [("RU", 1, "b/x"), ("FR", 1, "a/x"), ("RU", 1, "a/x"), ("RU", 1, "b/x")]
-    found = list(requests(places, NOON + 5_000, POLICY))
+    found = list(requests(dict.fromkeys(places, ()), NOON + 5_000, POLICY))
     assert [topic for topic, _ in found] == [topics.retest("FR", 1), topics.retest("RU", 1)]
     assert [retest.targets for _, retest in found] == [("a/x",), ("a/x", "b/x")]
     assert {retest.round for _, retest in found} == {NOON}
-    assert list(requests([], NOON, POLICY)) == []
+    assert list(requests({}, NOON, POLICY)) == []
+
+
+def test_targets_of_which_the_same_few_are_asked_are_one_request() -> None:
+    few, others = ("p-a", "p-b"), ("p-c", "p-d")
+    due = {("RU", 1, "a/x"): few, ("RU", 1, "a/y"): others, ("RU", 1, "b/x"): few}
+    found = [retest for _, retest in requests(due, NOON, POLICY)]
+    assert sorted(retest.targets for retest in found) == [("a/x", "b/x"), ("a/y",)]
+    for retest in found:
+        meant = few if "a/x" in retest.targets else others
+        assert [p for p in (*few, *others) if retest.concerns(p)] == list(meant)
 
 
 def test_many_targets_are_several_requests() -> None:
     places = [("RU", 1, f"s{n}/x") for n in range(MOST_TARGETS + 1)]
-    assert [len(retest.targets) for _, retest in requests(places, NOON, POLICY)] == [
+    assert [
+        len(retest.targets) for _, retest in requests(dict.fromkeys(places, ()), NOON, POLICY)
+    ] == [
         MOST_TARGETS,
         1,
     ]
@@ -61,7 +75,7 @@ def test_many_targets_are_several_requests() -> None:
 
 @given(now=st.integers(10**12, 2 * 10**12), pace=st.integers(1, 600))
 def test_the_round_has_time_left_whatever_the_hour_and_the_pace(now: int, pace: int) -> None:
-    ((_, retest),) = requests([("RU", 1, "a/x")], now, Policy(pace=pace))
+    ((_, retest),) = requests({("RU", 1, "a/x"): ()}, now, Policy(pace=pace))
     assert decode_retest(encode_retest(retest)) == retest
     left = retest.round + retest.interval_ms - now
     assert (1 - LATEST_START) * retest.interval_ms - 1 <= left <= 1.5 * retest.interval_ms
@@ -74,7 +88,7 @@ async def test_published_to_the_network_concerned_alone(tmp_path: Path) -> None:
             await here.subscribe(topics.retest("RU", 64501))
             await here.subscribe(topics.retest("FR", 64503))
             running = group.create_task(publisher.run(broker.url, "", ""))
-            await publisher.on_retest([("RU", 64501, "wechat/web")])
+            await publisher.on_retest({("RU", 64501, "wechat/web"): ()})
             message = await anext(here.messages())
             assert message.topic == topics.retest("RU", 64501)
             assert decode_retest(message.payload).targets == ("wechat/web",)
@@ -96,7 +110,9 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(publisher.run(broker.url, "", ""))
             for n in (1, 2):
-                await publisher.on_retest([("RU", 64501, "wechat/web"), ("NL", 1, "wechat/web")])
+                await publisher.on_retest(
+                    {("RU", 64501, "wechat/web"): (), ("NL", 1, "wechat/web"): ()}
+                )
                 await eventually(lambda expected=2 * n: publisher.requested >= expected)
                 now += 1000 * POLICY.retest_window_seconds // 2
             assert publisher.counts() == (4, 2)
@@ -108,7 +124,7 @@ async def test_counts_of_recent_requests(tmp_path: Path) -> None:
 async def test_waiting_requests_are_bounded_and_dropped_when_outdated(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as broker:
         publisher = RetestPublisher(POLICY, lambda: NOON)
-        await publisher.on_retest(("RU", n, "a/x") for n in range(2 * MAX_WAITING))
+        await publisher.on_retest({("RU", n, "a/x"): () for n in range(2 * MAX_WAITING)})
         gone = broker.url
     async with asyncio.TaskGroup() as group:
         running = group.create_task(publisher.run(gone, "", ""))
@@ -128,9 +144,21 @@ def first_failure() -> tuple[World, RetestTracker, int]:
 
 def test_a_first_failure_is_requested_once() -> None:
     world, tracker, now = first_failure()
-    assert tracker.due(world.state, now, new_round=True) == (NET,)
-    assert tracker.due(world.state, now + 1000, new_round=True) == ()
-    assert RetestTracker(WORLD_POLICY).due(world.state, now, new_round=False) == ()
+    assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
+    assert tracker.due(world.state, now + 1000, new_round=True) == {}
+    assert RetestTracker(WORLD_POLICY).due(world.state, now, new_round=False) == {}
+
+
+def test_a_control_in_the_network_itself_is_asked_as_well() -> None:
+    world = World(vantages(10)).quiet().run(1, by_probe({"p-ru64501-0": blocked()}))
+    tracker, now = RetestTracker(WORLD_POLICY), world.state.round + INTERVAL
+    (few,) = tracker.due(world.state, now, new_round=True).values()
+    assert len(few) == WORLD_POLICY.retest_vantages
+    tracker = RetestTracker(WORLD_POLICY)
+    (control,) = {p for p in PEOPLE if p.country == "DE"}
+    here = replace(control, country="RU", asn=64501)
+    tracker.record_controls(rounds([0], people=(here,), target=TARGET, start=world.state.round))
+    assert tracker.due(world.state, now, new_round=True) == {NET: ()}
 
 
 def test_an_old_state_requests_nothing() -> None:
@@ -138,8 +166,8 @@ def test_an_old_state_requests_nothing() -> None:
     late = WORLD_POLICY.ms(
         WORLD_POLICY.control_window_seconds + 2 * WORLD_POLICY.round_close_seconds
     )
-    assert tracker.due(world.state, world.state.round + late + 1, new_round=True) == ()
-    assert tracker.due(world.state, now, new_round=True) == (NET,)
+    assert tracker.due(world.state, world.state.round + late + 1, new_round=True) == {}
+    assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
 
 
 def test_active_controls_of_the_target_are_included() -> None:
@@ -148,12 +176,15 @@ def test_active_controls_of_the_target_are_included() -> None:
     stored = rounds([0], target=TARGET, start=world.state.round)
     stored += rounds([0], target="wechat/elsewhere", start=world.state.round)
     tracker.record_controls(stored)
-    assert tracker.due(world.state, now, new_round=True) == (NET, ("DE", control.asn, TARGET))
+    assert tracker.due(world.state, now, new_round=True) == {
+        NET: (),
+        ("DE", control.asn, TARGET): (),
+    }
     # A control that has been silent for longer than the window is left out.
     world, tracker, now = first_failure()
     long_ago = world.state.round - WORLD_POLICY.ms(WORLD_POLICY.control_window_seconds) - 1
     tracker.record_controls(rounds([0], target=TARGET, start=long_ago))
-    assert tracker.due(world.state, now, new_round=True) == (NET,)
+    assert tuple(tracker.due(world.state, now, new_round=True)) == (NET,)
 
 
 def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
@@ -172,7 +203,7 @@ def test_a_likely_event_is_requested_when_due_without_a_new_round() -> None:
         <= times[0]
         < hold
     )
-    ((_, retest),) = requests([NET], times[0], WORLD_POLICY)
+    ((_, retest),) = requests({NET: ()}, times[0], WORLD_POLICY)
     assert retest.round == hold, "in that round the quorum will have held for long enough"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.wire.codec import WireError
-from probes.wire.retest import MOST_BYTES, Retest, decode_retest, encode_retest
+from probes.wire.retest import MOST_ASKED, MOST_BYTES, Retest, decode_retest, encode_retest, marks
 
 SAMPLE = Retest(targets=("wechat/web",), round=120_000, interval_ms=60_000)
 
@@ -24,6 +25,7 @@ def test_there_and_back() -> None:
         (b"120000", b"120001", "not a multiple"),
         (b"60000", b"999", "$.interval_ms"),
         (b"60000", b"300001", "$.interval_ms"),
+        (b'"asked":[]', b'"asked":["1"]', "$.asked"),
         (b'"round":', b'"rounds":', "`round`"),
         (b"}", b"]", "JSON"),
     ],
@@ -31,6 +33,16 @@ def test_there_and_back() -> None:
 def test_refused_with_the_place(old: bytes, new: bytes, words: str) -> None:
     with pytest.raises(WireError, match=words.replace("$", r"\$")):
         decode_retest(encode_retest(SAMPLE).replace(old, new))
+
+
+def test_all_are_asked_or_those_whose_marks_are_there() -> None:
+    probes = [f"p-{n:016x}" for n in range(MOST_ASKED)]
+    assert all(SAMPLE.concerns(probe) for probe in probes)
+    few = msgspec.structs.replace(SAMPLE, asked=marks(SAMPLE.round, probes[:4]))
+    few = decode_retest(encode_retest(few))
+    assert [probe for probe in probes if few.concerns(probe)] == probes[:4]
+    assert not any(probe.encode() in encode_retest(few) for probe in probes)
+    assert marks(60_000, probes) != marks(120_000, probes), "nobody can be followed by it"
 
 
 def test_too_long() -> None:

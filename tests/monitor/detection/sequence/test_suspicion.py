@@ -9,7 +9,14 @@ from msgspec.structs import replace
 
 from monitor.detection.model import Tier
 from monitor.detection.policy import Policy
-from monitor.detection.sequence.suspicion import NOTHING, Asked, Place, remembered, wanted
+from monitor.detection.sequence.suspicion import (
+    NOTHING,
+    Asked,
+    Place,
+    Question,
+    remembered,
+    wanted,
+)
 from tests.monitor.detection.worlds import (
     BLACKHOLE,
     DOWN,
@@ -111,7 +118,7 @@ def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> Non
         if at - now(one_failure()) > 80_000_000:
             break
         places = wanted(world.state, POLICY, at, asked)
-        assert set(places.values()) <= {"p-ru64501-0"}
+        assert {question.asker for question in places.values()} <= {"p-ru64501-0"}
         asked = remembered(asked, places, at, POLICY)
         times += len(places)
     assert times == POLICY.retest_asker_most
@@ -119,8 +126,69 @@ def test_one_vantage_causes_only_so_many_requests_a_day_for_all_targets() -> Non
     assert remembered(asked, {}, later, POLICY) == NOTHING
 
 
+def failing(world: World, *numbers: int) -> World:
+    """One more round, in which these vantages of the first network fail."""
+    probes = {f"p-ru64501-{n}" for n in numbers}
+    return world.run(1, by_probe(dict.fromkeys(probes, blocked())))
+
+
+def question(world: World, asked: Asked = NOTHING, later: int = 0) -> Question | None:
+    return wanted(world.state, POLICY, now(world) + later, asked).get(NET)
+
+
+def test_a_few_others_are_asked_first_each_of_another_owner() -> None:
+    people = vantages(10)
+    twins = [Vantage(who.probe, people[5].owner) for who in people[6:]]
+    world = failing(World([*people[:6], *twins]).quiet(), 0)
+    first = question(world)
+    assert first is not None
+    assert first.asker == "p-ru64501-0"
+    owners = {who.probe: who.owner for who in world.people}
+    assert len({owners[probe] for probe in first.whom}) == len(first.whom) == POLICY.retest_vantages
+    assert owners[first.asker] not in {owners[probe] for probe in first.whom}
+
+
+def test_other_vantages_are_asked_in_other_rounds() -> None:
+    asked = set[str]()
+    for n in range(6):
+        found = question(failing(World(vantages(6)).quiet().quiet(n), 0))
+        assert found is not None
+        assert len(found.whom) == POLICY.retest_vantages
+        asked |= set(found.whom)
+    assert asked == {f"p-ru64501-{n}" for n in range(1, 6)}
+
+
+def test_in_a_small_network_all_are_asked() -> None:
+    for n in range(2, POLICY.retest_vantages + 1):
+        assert question(failing(World(vantages(n)).quiet(), 0)) == Question("p-ru64501-0")
+
+
+def test_once_two_owners_fail_all_are_asked_at_once() -> None:
+    world = failing(World(vantages(20)).quiet(), 0)
+    first = question(world)
+    assert first is not None
+    asked = remembered(NOTHING, {NET: first}, now(world), POLICY)
+    assert question(world, asked, MINUTE) is None
+    world.feed([fact(who, world.round, blocked()) for who in world.people[:2]])
+    second = question(world, asked)
+    assert second is not None
+    assert second.whom == ()
+    # From then on the pause counts for all.
+    asked = remembered(asked, {NET: second}, now(world), POLICY)
+    assert question(world, asked, MINUTE) is None
+    assert question(world, asked, 1000 * POLICY.retest_pause_seconds) is not None
+
+
+def test_all_are_asked_whether_a_quorum_holds() -> None:
+    world = failing(World(vantages(10)).quiet(), *range(6))
+    assert world.only.tier is Tier.LIKELY
+    due = question(world, later=1000 * POLICY.confirm_signature_seconds)
+    assert due is not None
+    assert due.whom == ()
+
+
 def test_what_was_asked_is_forgotten_after_the_window() -> None:
-    asked = remembered(NOTHING, {NET: "p"}, 1_000, POLICY)
+    asked = remembered(NOTHING, {NET: Question("p")}, 1_000, POLICY)
     assert asked == Asked({NET: (1_000,)}, {"p": (1_000,)})
     hour, day = 1000 * POLICY.retest_window_seconds, 1000 * POLICY.retest_asker_seconds
     assert remembered(asked, {}, 1_000 + hour, POLICY) == Asked({}, {"p": (1_000,)})
