@@ -299,7 +299,7 @@ def main() -> int:
             print("\n" + "\n".join(crowd.table(title, every(stranger, plans))))
         if "fleets" in parts:
             sizes = [(*each, max(4, min(40, 20_000 // each[0])), seed) for each in crowd.FLEETS]
-            title = "A full typed block of one network, 2 % of all vantages failing at any time"
+            title = "A full block of one network with signature, 2 % of all vantages failing"
             print("\n" + "\n".join(crowd.table(title, every(fleet, sizes))))
         honest = None
         if "alarms" in parts:

@@ -23,7 +23,7 @@ from monitor.detection.sequence.fold import initial, step
 WARM_DAYS = 8
 """The baseline's week and its lag: nothing is counted before."""
 UNCONFIRMED, LIKELY = "unconfirmed", "likely"
-TYPED, UNTYPED = "confirmed, typed", "confirmed, untyped"
+TYPED, UNTYPED = "confirmed, with signature", "confirmed, without signature"
 CONFIRMED, PAGE = "confirmed", "page"
 TIERS = (UNCONFIRMED, LIKELY, TYPED, UNTYPED)
 _BEHIND_MS = 2 * HOUR_MS

@@ -58,11 +58,11 @@ class Scenario:
         return Block(asn, onset, self.share, self.typed, self.ramp_hours * HOUR_MS)
 
 
-FULL = Scenario("full, typed")
-BLACKHOLE = Scenario("full, untyped", typed=False)
+FULL = Scenario("full, with signature")
+BLACKHOLE = Scenario("full, without signature", typed=False)
 PEERING = Scenario("peering fault", share=0.7, natural=True)
-STRONG = Scenario("60 % of flows, typed", share=0.6)
-HALF = Scenario("50 % of flows, typed", share=0.5)
-HALF_UNTYPED = Scenario("50 % of flows, untyped", share=0.5, typed=False)
-TENTH = Scenario("10 % of flows, typed", share=0.1)
-RAMP = Scenario("ramp 0 to 98 % over 24 h, typed", ramp_hours=24)
+STRONG = Scenario("60 % of flows, with signature", share=0.6)
+HALF = Scenario("50 % of flows, with signature", share=0.5)
+HALF_UNTYPED = Scenario("50 % of flows, without signature", share=0.5, typed=False)
+TENTH = Scenario("10 % of flows, with signature", share=0.1)
+RAMP = Scenario("ramp 0 to 98 % over 24 h, with signature", ramp_hours=24)

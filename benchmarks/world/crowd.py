@@ -243,7 +243,7 @@ def tried(plan: Plan, policy: Policy, rates: Rates) -> tuple[str, Outcomes]:
         size, liars, kind, seed=seed, tries=tries, policy=policy, typed=typed, rates=rates
     )
     where = f"{liars} abroad, N = {size}" if kind == "silence" else f"{liars} of {size}"
-    return f"{kind}: {where}, {'typed' if typed else 'untyped'}", found
+    return f"{kind}: {where}, {'with signature' if typed else 'without signature'}", found
 
 
 def table(title: str, rows: Sequence[tuple[str, Outcomes]]) -> Sequence[str]:

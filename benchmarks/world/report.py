@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.world import costs as costing
 from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, TYPED, UNTYPED, Tally, rules
-from benchmarks.world.blocks import BLACKHOLE, FULL, PEERING
+from benchmarks.world.blocks import BLACKHOLE, FULL, HALF, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
 from benchmarks.world.independent import MEMBER_P1, P0, compared
@@ -26,7 +26,7 @@ from monitor.detection.policy import Policy
 
 TIMES = 1.5
 """How much liars may change anything."""
-_FULL, _BLACKHOLE, _HALF = "full, typed", "full, untyped", "50 % of flows, typed"
+_FULL, _BLACKHOLE, _HALF = FULL.name, BLACKHOLE.name, HALF.name
 _EVERYWHERE = ("N = 3, 60 s", "N = 5, 60 s", "N = 3, 300 s", "N = 5, 300 s", "N = 10, 300 s")
 # (table, scenario, column, most minutes at the 95th percentile)
 _WITHIN = (
@@ -93,7 +93,7 @@ def lockstep(
     print(f"\n{title}, minutes: median / 95th percentile")
     for table, by_scenario in tables.items():
         print(f"\n{table}")
-        print(f"  {'':34}{'tries':>6}" + "".join(f"{c:>20}" for c in COLUMNS) + f"{'onset':>14}")
+        print(f"  {'':42}{'tries':>6}" + "".join(f"{c:>20}" for c in COLUMNS) + f"{'onset':>14}")
         for scenario, some in by_scenario.items():
             cells = [
                 f"{minutes(percentile(v, 0.5))} / {minutes(percentile(v, 0.95))}"
@@ -101,7 +101,7 @@ def lockstep(
             ]
             off = f"{percentile(some.onsets, 0.5):+.0f} / {percentile(some.onsets, 0.95):+.0f}"
             count = len(some.minutes[LIKELY])
-            print(f"  {scenario:34}{count:6}" + "".join(f"{c:>20}" for c in cells) + f"{off:>14}")
+            print(f"  {scenario:42}{count:6}" + "".join(f"{c:>20}" for c in cells) + f"{off:>14}")
     if liars:
         _lying(tables, goals)
         return
@@ -138,10 +138,10 @@ def alarms(title: str, tally: Tally, goals: Goals) -> None:
         print(f"\nN = {size}, {years:.1f} series-years")
         for rule in rules():
             count = tally.alarms[size, rule]
-            print(f"  {rule:24}{count / years:10.2f}   (<= {most(count) / years:8.2f}; {count})")
+            print(f"  {rule:30}{count / years:10.2f}   (<= {most(count) / years:8.2f}; {count})")
     print("\nWhat was behind them:")
     for (tier, cause), count in sorted(tally.causes.items(), key=lambda x: (x[0][0], -x[1])):
-        print(f"  {tier:24}{count:5}  {cause}")
+        print(f"  {tier:30}{count:5}  {cause}")
     whole = tally.all_years
     a_month = 1000 / whole / 12
     print(
@@ -178,16 +178,16 @@ def turns(worlds: Iterable[tuple[tuple[int, int, int], Found]], goals: Goals) ->
     for (interval, size, _), some in worlds:
         whole.setdefault((interval, size), Found()).add(some)
     print("\nVantages that take turns, with retests: median / p95, minutes")
-    print(f"  {'':38}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{PAGE:>8}{'requests':>10}")
+    print(f"  {'':44}{'tries':>8}{LIKELY:>16}{CONFIRMED:>16}{PAGE:>8}{'requests':>10}")
     for name in (FULL.name, BLACKHOLE.name, PEERING.name):
         for (interval, size), found in whole.items():
             if (some := found.tries.get(name)) is not None:
-                print(f"  {f'{name}, {interval} s, N = {size}':38}{_turns_cells(name, some)}")
+                print(f"  {f'{name}, {interval} s, N = {size}':44}{_turns_cells(name, some)}")
                 _judge_turns(name, interval, size, some, goals)
     print(
         "\nThe same while nothing is blocked: retests a day of a target and vantage, false alarms"
     )
-    print(f"  {'':38}{'a day':>8}{'series-days':>13}{LIKELY:>10}{CONFIRMED:>10}{PAGE:>8}")
+    print(f"  {'':44}{'a day':>8}{'series-days':>13}{LIKELY:>10}{CONFIRMED:>10}{PAGE:>8}")
     for (interval, size), found in whole.items():
         quiet, title = found.quiet, f"{interval} s, N = {size}"
         alarms = "".join(
@@ -195,7 +195,7 @@ def turns(worlds: Iterable[tuple[tuple[int, int, int], Found]], goals: Goals) ->
             for tier, width in zip((LIKELY, CONFIRMED, PAGE), (10, 10, 8), strict=True)
         )
         daily = quiet.retested / max(1.0, quiet.days)
-        print(f"  {title:38}{daily:8.2f}{quiet.series_days:13.1f}{alarms}")
+        print(f"  {title:44}{daily:8.2f}{quiet.series_days:13.1f}{alarms}")
     for (interval, size), found in whole.items():
         usual, mine = whole.get((USUAL, size)), found.tries.get(PEERING.name)
         if interval != USUAL and usual is not None and mine is not None:
