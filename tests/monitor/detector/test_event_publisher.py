@@ -15,11 +15,17 @@ from msgspec.structs import replace
 from monitor.broker.client import connected
 from monitor.detection.model import EventState
 from monitor.detection.policy import Policy
-from monitor.detector.event_publisher import KEEP_FINAL_SECONDS, EventPublisher, retained
+from monitor.detector.event_publisher import (
+    KEEP_FINAL_SECONDS,
+    EventPublisher,
+    retained,
+    state_of,
+)
 from monitor.store.database import Database, open_database
 from monitor.store.records import Conclusions
 from probes.wire import topics
 from tests.monitor.store.samples import NOON, event
+from tests.world.brokers import MONITOR_SECRET, house
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.waiting import eventually
 
@@ -262,6 +268,29 @@ async def test_only_one_of_several_processes_sends(store: Database, broker: Mosq
         await until(broker, lambda found: found[topic]["state"] == "closed")
         await eventually(lambda: heard and heard[-1]["state"] == "closed")
     assert [each["state"] for each in heard] == ["open", "closed"]
+
+
+@pytest.mark.parametrize("kind", ["embedded", "mosquitto-5"])
+async def test_both_brokers_tell_what_they_retain_within_their_access_lists(
+    store: Database, tmp_path: Path, kind: str
+) -> None:
+    await conclude(store, OPEN)
+    (tmp_path / "house").mkdir()
+    publisher = EventPublisher(store, Policy(), lambda: NOON)
+    async with house(kind, tmp_path / "house") as home, home.ear(topics.ALL_EVENTS) as ear:
+        own = (home.monitor_url, "monitor", MONITOR_SECRET)
+        for _ in range(2):  # the second time as after a restart
+            held = await publisher._held(*own)
+            async with connected(*own) as connection:
+                await publisher._publish(connection, held)
+        assert held == await publisher._held(*own) == {PLACE: state_of(event_body(OPEN))}
+        heard = await ear.heard()
+    assert [topic for topic, _ in heard] == [topics.events(*PLACE)]
+
+
+def event_body(one: Any) -> bytes:
+    (body,) = retained([one], NOON, DAY).values()
+    return body
 
 
 async def test_parts_share_the_services(store: Database, broker: Mosquitto) -> None:
