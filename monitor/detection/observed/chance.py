@@ -29,10 +29,15 @@ NOISY = 1e-5
 _CLEAN, _CLEAN_SHARE = 0.002, 0.95
 _RATES = (0.01, 0.02, 0.04, 0.08, 0.16, 0.24, 0.32, 0.48, 0.64)
 """Rates of the other rounds, all as likely."""
-_PRIOR = (
-    (_CLEAN, _CLEAN_SHARE),
-    *((rate, (1 - _CLEAN_SHARE) / len(_RATES)) for rate in _RATES),
-)
+_UNEASY_SHARE = 0.5
+"""Of clean rounds where connections of the other address family die."""
+
+
+def _prior(clean: float) -> tuple[tuple[float, float], ...]:
+    return ((_CLEAN, clean), *((rate, (1 - clean) / len(_RATES)) for rate in _RATES))
+
+
+_PRIOR, _UNEASY = _prior(_CLEAN_SHARE), _prior(_UNEASY_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,9 @@ class Others:
     died: int
     sends: int = 1
     """More than 1: counted are packets, and an attempt dies when so many in a row are lost."""
+    uneasy: bool = False
+    """Some connections of the other address family die: often whatever kills them has just spared
+    these few."""
 
 
 @lru_cache(maxsize=10_000)
@@ -65,12 +73,13 @@ def tail(died: int, tries: int, rate: float) -> float:
 def rates(others: Others) -> tuple[tuple[float, float], ...]:
     """Rates at which attempts die, with their probabilities, after how others fared."""
     died, passed = others.died, others.tries - others.died
-    logs = [log(share) + died * log(rate) + passed * log(1 - rate) for rate, share in _PRIOR]
+    prior = _UNEASY if others.uneasy else _PRIOR
+    logs = [log(share) + died * log(rate) + passed * log(1 - rate) for rate, share in prior]
     most = max(logs)
     weights = [exp(each - most) for each in logs]
     return tuple(
         (rate**others.sends, weight / sum(weights))
-        for (rate, _), weight in zip(_PRIOR, weights, strict=True)
+        for (rate, _), weight in zip(prior, weights, strict=True)
     )
 
 
@@ -112,7 +121,7 @@ def _likeliest(judged: Fared, way: Way) -> float:
 
 
 def _noisy(way: Way) -> bool:
-    return any(others.died for others in way[0])
+    return any(others.died or others.uneasy for others in way[0])
 
 
 _REFERENCE = 0.1

@@ -204,7 +204,13 @@ def _flow_tallies(background: RoundBackground, family: int, step: Step, how: Dea
         wide = background.everywhere(step)
         return [Others(wide.tries, wide.cut), *_died(background.of(family, step), how)]
     wide = background.over(family)  # whatever the step, packets are lost alike
-    found = [Others(wide.tries, wide.lost), *_sent_again(wide, SENDS_OF_A_FLOW)]
+    other = [background.of(4 if family == 6 else 6, each) for each in Step]
+    # One lost connection is everyday, and a family in which nothing passes is broken.
+    uneasy = any(1 < each.lost < each.tries for each in other)
+    found = [Others(wide.tries, wide.lost, uneasy=uneasy), *_sent_again(wide, SENDS_OF_A_FLOW)]
+    if uneasy:
+        own = background.of(family, step)
+        found.append(Others(own.tries, own.lost, uneasy=True))
     for each in Step:
         found += _died(background.of(family, each), how)
     return found

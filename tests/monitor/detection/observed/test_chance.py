@@ -164,6 +164,9 @@ def test_what_is_asked_for() -> None:
     # Whatever is in doubt over one family is none where the other fails as well.
     assert not explains(dead, ([noisy], [dead]), [([quiet], [dead, dead])], whole=True)
     assert explains(dead, ([noisy], [dead]), [([quiet], [Fared(1, 0)])], whole=True)
+    # Where the other family is not quiet either, what was spared in this one was few.
+    assert explains(half, ([Others(20, 0, uneasy=True)], [half]), (), whole=False)
+    assert not explains(half, ([Others(20, 0)], [half]), (), whole=False)
     # With next to nothing known, a whole target that is dead is still accused; a part is not.
     unknown = Others(1, 0)
     assert not explains(dead, ([unknown], [dead]), (), whole=True)
