@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.web.text.language import LANGUAGES, SOURCE
 from tests.monitor.web.browsing import PAGES, complaints
 from tests.world import site as world
 from tests.world.browser import Tab
@@ -101,6 +102,20 @@ STRUCTURE = """
     (table) => !table.querySelector("th")).length,
 }))()
 """
+
+
+@pytest.mark.parametrize("language", [code for code in LANGUAGES if code != SOURCE])
+def test_no_language_is_too_wide_for_a_phone(tab: Tab, address: str, language: str) -> None:
+    tab.look(390)
+    try:
+        for name in ("overview", "service", "event", "measurement", "method"):
+            path = PAGES[name]
+            tab.go(f"{address}{path}{'&' if '?' in path else '?'}lang={language}")
+            assert tab.ask("document.documentElement.lang") == language
+            overflow = tab.ask(OVERFLOW)
+            assert overflow == {"document": 0, "out": []}, (name, overflow)
+    finally:  # the choice is kept in a cookie, which all tabs share
+        tab.go(f"{address}/?lang={SOURCE}")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
