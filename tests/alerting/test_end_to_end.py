@@ -108,7 +108,7 @@ async def block_is_told_once(it: Chain) -> None:
     since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(likely.onset / 1000))
     labels, said = page["labels"], page["annotations"]
     assert (labels["severity"], labels["service"], labels["country"]) == ("page", "wechat", "RU")
-    assert said["summary"] == "wechat is blocked in RU (AS64501): tls.reset.sni"
+    assert said["summary"] == "WeChat is blocked in Russia (AS64501): tls.reset.sni"
     facts = {"networks": "AS64501", "technique": "tls.reset.sni", "since": since}
     facts |= {"vantages": "3 of 3", "evidence_url": "https://reach.example/e/00000000000000aa"}
     assert facts.items() <= said.items()
@@ -151,7 +151,7 @@ async def block_ends(it: Chain) -> None:
     )
     await it.say(closed, "closed")
     news = await it.message("ServiceUnblocked")
-    assert news["annotations"]["summary"] == "wechat is reachable again in RU"
+    assert news["annotations"]["summary"] == "WeChat is reachable again in Russia"
     assert news["annotations"]["evidence_url"] == "https://reach.example/e/00000000000000aa"
     assert news["annotations"]["until"] == time.strftime(
         "%Y-%m-%d %H:%M UTC", time.gmtime(at / 1000)
