@@ -95,11 +95,13 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     contrasts = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector)
     by_name = contrasts.by_name
     by_chance = context.by_chance(
-        kind,
-        Step.PAYLOAD,
-        address,
-        lambda p: map(tls_kind, p.handshakes),
-        more=int(contrasts.reflector_dies),
+        kind, Step.PAYLOAD, address, lambda p: map(tls_kind, p.handshakes)
+    ) or (
+        # It rests on one attempt with our own host that only the name is blocked.
+        contrasts.reflector_dies
+        and not contrasts.innocuous_passes
+        and context.endpoint.reflector is not None
+        and context.one_by_chance(kind, Step.PAYLOAD, context.endpoint.reflector.address)
     )
     here = [p for p in context.at_controls(address) if p.tls is not None]
     proof = kind not in DEATHS or by_name

@@ -115,6 +115,14 @@ def explains(judged: Fared, own: Way, others: Iterable[Way], whole: bool) -> boo
     return likely > (NOISY if noisy else QUIET)
 
 
+def one_may_die(background: Sequence[Others]) -> bool:
+    """Whether one attempt proves little: some of the background died, and so many that one attempt
+    dies more often than in a thousand."""
+    one = Fared(1, 1)
+    way = (background, [one])
+    return _noisy(way) and _likeliest(one, way) > QUIET
+
+
 def _likeliest(judged: Fared, way: Way) -> float:
     background, every = way
     return max(chance(others, judged, every) for others in background)

@@ -17,14 +17,17 @@ from monitor.detection.observed.background import (
     Step,
     death,
 )
-from monitor.detection.observed.chance import Fared, Others, explains
+from monitor.detection.observed.chance import Fared, Others, explains, one_may_die
 from monitor.detection.observed.kinds import Kind, dns_kind
 from monitor.detection.observed.liveness import VantageStatus
+from monitor.detection.observed.ranges import family
 from monitor.detection.observed.view import ENCRYPTED, AddressView, EndpointView, answers, proven
 from probes.wire.observation import HTTPExchange
 
 AFTER_TRIGGER = "after_trigger"
 """Evidence of an innocuous name: the service's name had failed here shortly before."""
+_NO_ATTEMPT = (Kind.LOCAL, Kind.UNREACHABLE, Kind.PROHIBITED)
+"""Nothing came to a server that could have answered: no sign that the path lets attempts live."""
 SENDS_OF_A_QUERY = 2
 SENDS_OF_A_FLOW = 3
 """How often a packet is sent at least before the probe gives up: a SYN in five seconds."""
@@ -135,11 +138,9 @@ class EndpointContext:
         step: Step,
         address: AddressView,
         attempts: Callable[[AddressView], Iterable[Kind]],
-        more: int = 0,
     ) -> bool:
         """Whether the background explains that attempts at an address ended in this way.
-        `attempts`: how those of the step ended at an address; `more`: how many others, at no
-        address of the target, ended so as well."""
+        `attempts`: how those of the step ended at an address."""
         how = death(kind)
         if how is None:
             return False
@@ -152,15 +153,22 @@ class EndpointContext:
                     if endpoint is self.endpoint and each.family == address.family:
                         whole = whole and counted.died == counted.tries
         judged = _fared(how, attempts(address))
-        judged = Fared(judged.tries + more, judged.died + more)
         ways = {
-            family: (_flow_tallies(self.vantage.background, family, step, how), every)
-            for family, every in fared.items()
+            over: (_flow_tallies(self.vantage.background, over, step, how), every)
+            for over, every in fared.items()
         }
         if how is Death.CUT:  # which is rarer than loss by far, where none of the others is
             whole = judged.died == judged.tries
         own = ways.pop(address.family, None)
         return own is not None and explains(judged, own, ways.values(), whole)
+
+    def one_by_chance(self, kind: Kind, step: Step, address: str) -> bool:
+        """Whether a single attempt, as that with our own host, may have ended in this way by
+        chance: something of the background did, and too much to build on one attempt."""
+        how = death(kind)
+        if how is None:
+            return False
+        return one_may_die(_flow_tallies(self.vantage.background, family(address), step, how))
 
     def lookup_by_chance(self, kind: Kind, qtype: str) -> bool:
         """The same for the attempts of the resolver to answer a name."""
@@ -180,8 +188,8 @@ class EndpointContext:
         tallies = [Others(lookups.tries, lookups.lost + lookups.cut)]
         if kind is Kind.TIMEOUT:
             tallies += _sent_again(lookups, SENDS_OF_A_QUERY)
-            for family in (4, 6):
-                tallies += _died(round_.over(family), Death.LOST)
+            for version in (4, 6):
+                tallies += _died(round_.over(version), Death.LOST)
         judged = fared[self.endpoint.ref.host, qtype]
         return explains(judged, (tallies, list(fared.values())), (), judged.died == judged.tries)
 
@@ -193,26 +201,28 @@ class EndpointContext:
 
 
 def _fared(how: Death, kinds: Iterable[Kind]) -> Fared:
-    seen = [kind for kind in kinds if kind is not Kind.LOCAL]
-    return Fared(len(seen), sum(death(kind) is how for kind in seen))
+    """What died in another way counts neither way: it does not excuse what died in this one."""
+    ends = [death(kind) for kind in kinds if kind not in _NO_ATTEMPT]
+    counted = [end for end in ends if end in (None, how)]
+    return Fared(len(counted), sum(end is how for end in counted))
 
 
-def _flow_tallies(background: RoundBackground, family: int, step: Step, how: Death) -> list[Others]:
+def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death) -> list[Others]:
     """What may explain a death at a step: all that shares its way, and where something died of
     what it shares more with, that as well."""
     if how is Death.CUT:
         wide = background.everywhere(step)
-        return [Others(wide.tries, wide.cut), *_died(background.of(family, step), how)]
-    wide = background.over(family)  # whatever the step, packets are lost alike
-    other = [background.of(4 if family == 6 else 6, each) for each in Step]
+        return [Others(wide.tries, wide.cut), *_died(background.of(over, step), how)]
+    wide = background.over(over)  # whatever the step, packets are lost alike
+    other = [background.of(4 if over == 6 else 6, each) for each in Step]
     # One lost connection is everyday, and a family in which nothing passes is broken.
     uneasy = any(1 < each.lost < each.tries for each in other)
     found = [Others(wide.tries, wide.lost, uneasy=uneasy), *_sent_again(wide, SENDS_OF_A_FLOW)]
     if uneasy:
-        own = background.of(family, step)
+        own = background.of(over, step)
         found.append(Others(own.tries, own.lost, uneasy=True))
     for each in Step:
-        found += _died(background.of(family, each), how)
+        found += _died(background.of(over, each), how)
     return found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 
 from monitor.detection.judge.target import judge
 from monitor.detection.layers.quic import QUIC_RULES, QUICFacts, quic_facts
@@ -288,6 +288,8 @@ def whole(seen: list[QUICHandshake], known: bool | None) -> Verdict:
 
 
 @given(st.lists(handshakes, max_size=10), st.sampled_from([None, False, True]))
+@example([quic(A1, **INNOCUOUS), quic(A1, TIMEOUT), quic(A2, REFUSED, **CLOSED)], None)
+@example([quic(A1, TIMEOUT), quic(A2, at=SECOND), quic(A2, REFUSED, **CLOSED)], None)
 def test_fewer_failures_and_less_knowledge_never_open(
     seen: list[QUICHandshake], known: bool | None
 ) -> None:

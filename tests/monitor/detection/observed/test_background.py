@@ -27,6 +27,8 @@ from tests.monitor.detection.scenes import (
     A1,
     A2,
     INNOCUOUS,
+    OWN_HOST,
+    REFLECTOR,
     REPEAT,
     V6,
     alive,
@@ -160,6 +162,33 @@ def test_weak_signs_need_a_quiet_background_and_proofs_do_not(technique: Techniq
 
     assert said(CALM) is State.BLOCKED
     assert said(TROUBLED) is (State.INCONCLUSIVE if technique in WEAK else State.BLOCKED)
+
+
+@pytest.mark.parametrize(
+    ("how", "innocuous", "others", "state"),
+    [
+        # Packets of others that were sent again are no reason for silence that keeps to a name.
+        (TIMEOUT, None, AttemptTally(40, resent=5), State.BLOCKED),
+        (TIMEOUT, None, AttemptTally(40, lost=1), State.BLOCKED),
+        # Where one in 13 dies, one attempt with our own host does not tell that it is the name.
+        (Failure.RESET, None, AttemptTally(40, cut=3), State.BLOCKED),
+        (Failure.RESET, Failure.RESET, AttemptTally(40, cut=3), State.INCONCLUSIVE),
+        (Failure.RESET, Failure.RESET, AttemptTally(40), State.BLOCKED),
+    ],
+)
+def test_how_the_name_is_known(
+    how: Failure, innocuous: Failure | None, others: AttemptTally, state: State
+) -> None:
+    dead = [tls(a, how, **again) for a in (A1, A2) for again in ({}, REPEAT, REPEAT)]
+    beside = [tls(a, innocuous, at_us=9, **INNOCUOUS) for a in (A1, A2)]
+    ours = tls(REFLECTOR, how, **OWN_HOST)
+    seen = measured(dns(A1, A2), tcp(A1), tcp(A2), *dead, *beside, ours)
+    said = judge(seen, alive(), [control()], others=RoundBackground(flows=(others,) * 6))
+    assert said.state is state
+    if state is State.BLOCKED:
+        assert said.technique in (Technique.TLS_TIMEOUT_SNI, Technique.TLS_RESET_SNI)
+    else:
+        assert "background_fails" in said.evidence
 
 
 def test_a_whole_round_is_read() -> None:
