@@ -4,7 +4,8 @@ columns (from one network on) as well as without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,10 @@ WORDS: dict[str, Verdict | None] = {
 ONE_LAYER = ("reset", "bare", "partly")
 """Failures of TLS only. A failure of a deeper layer also shows that those above it work, so
 removing it from a mixture takes good news away too."""
+WITH_SIGNATURE = ("reset", "partly")
+KINDS = (WITH_SIGNATURE, ("bare", "blackhole"), ("injected",))
+"""What a vantage may lose without its share of failures with a signature rising: those of one step
+all with one, or all without."""
 FAILED = (State.BLOCKED, State.IMPAIRED)
 ANYTHING = tuple(WORDS)
 WARM = 3
@@ -76,6 +81,41 @@ def scripts(n: int, words: Sequence[str], longest: int) -> st.SearchStrategy[Sai
     """What `n` vantages say, round after round."""
     line = st.lists(st.sampled_from(words), min_size=n, max_size=n)
     return st.lists(line, min_size=1, max_size=longest)
+
+
+def kind_of(one: Fact) -> tuple[str, ...]:
+    """The kind of a failure; empty of what does not accuse."""
+    if one.verdict.state not in FAILED:
+        return ()
+    return next(kind for kind in KINDS for word in kind if WORDS[word] == one.verdict)
+
+
+def of_one_kind(rounds: Worlds) -> set[str]:
+    """Ids of the facts of vantages whose failures are all of one kind. A failure without a
+    signature is evidence of a block, and evidence that no name is read. So is one at an earlier
+    step. Where one of them is lost beside failures with a signature, a detector cannot know it,
+    and the others have a signature sooner: test_fold_losses has the smallest such worlds."""
+    kinds: dict[str, set[tuple[str, ...]]] = {}
+    for facts in rounds:
+        for each in facts:
+            kinds.setdefault(each.probe, set()).add(kind_of(each))
+    single = {probe for probe, some in kinds.items() if len(some - {()}) < 2}
+    return {f.id for facts in rounds for f in facts if f.probe in single}
+
+
+def scripts_by_kind(n: int, words: Sequence[str], longest: int) -> st.SearchStrategy[Said]:
+    """The same where most of the vantages fail in one way each."""
+    rest = [word for word in words if word not in itertools.chain(*KINDS)]
+    kinds = [[word for word in words if word in kind] for kind in KINDS]
+    columns = [[*kind, *rest] for kind in kinds if kind] + [list(words)]
+    chosen = st.lists(st.sampled_from(columns), min_size=n, max_size=n)
+    return chosen.flatmap(
+        lambda each: st.lists(
+            st.tuples(*(st.sampled_from(column) for column in each)).map(list),
+            min_size=1,
+            max_size=longest,
+        )
+    )
 
 
 def ranks(rounds: Iterable[list[Fact]], country: str = "RU") -> list[int]:
@@ -133,59 +173,67 @@ def test_nothing_is_opened_without_a_controlled_failure(said: Said) -> None:
     assert ranks(rounds)[-1] == 0
 
 
-@given(scripts(4, [*ONE_LAYER, "ok", "down", "offline", "uncontrolled", "nothing"], 8), MASKS)
+def losing(rounds: Worlds, mask: int, kinds: Iterable[tuple[str, ...]] = ()) -> set[str]:
+    """Some of the failing facts of vantages that fail in one way, or of these kinds."""
+    single = of_one_kind(rounds)
+    failing = [f for facts in rounds for f in facts if f.verdict.state in FAILED]
+    return chosen([f.id for f in failing if f.id in single or kind_of(f) in kinds], mask)
+
+
+def without(rounds: Worlds, gone: set[str]) -> Worlds:
+    return [[f for f in facts if f.id not in gone] for facts in rounds]
+
+
+def changed(rounds: Worlds, mask: int, loss: Callable[[Fact], Fact]) -> Worlds:
+    """Some of the facts of vantages that fail in one way, changed."""
+    single = of_one_kind(rounds)
+    lost = chosen([f.id for facts in rounds for f in facts if f.id in single], mask)
+    return [[loss(f) if f.id in lost else f for f in facts] for facts in rounds]
+
+
+def opens(rounds: Worlds) -> list[int]:
+    return [min(rank, 1) for rank in ranks(rounds)]
+
+
+SOME = [*ONE_LAYER, "ok", "down", "offline", "uncontrolled", "nothing"]
+
+
+@given(scripts_by_kind(4, SOME, 8), MASKS)
 def test_removing_failing_facts_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
-    failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
-    gone = chosen(failing, mask)
-    less = [[f for f in facts if f.id not in gone] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds)]
-    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
+    less = without(rounds, losing(rounds, mask, [WITH_SIGNATURE]))
+    assert not_above(opens(less), opens(rounds))
 
 
-@given(scripts(4, [*ONE_LAYER, "nothing"], 10), MASKS)
+@given(scripts_by_kind(4, [*ONE_LAYER, "nothing"], 10), MASKS)
 def test_removing_failing_facts_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
-    failing = [f.id for facts in rounds for f in facts if f.verdict.state in FAILED]
-    gone = chosen(failing, mask)
-    less = [[f for f in facts if f.id not in gone] for facts in rounds]
+    less = without(rounds, losing(rounds, mask, [WITH_SIGNATURE]))
     assert not_above(ranks(less), ranks(rounds))
 
 
-@given(scripts(4, ANYTHING, 8), MASKS)
+@given(scripts_by_kind(4, ANYTHING, 8), MASKS)
 def test_removing_control_never_opens(said: Said, mask: int) -> None:
     rounds = scene(said)
-    ids = [f.id for facts in rounds for f in facts]
-    lost = chosen(ids, mask)
-    less = [[uncontrolled(f) if f.id in lost else f for f in facts] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds)]
-    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
+    assert not_above(opens(changed(rounds, mask, uncontrolled)), opens(rounds))
 
 
-@given(scripts(4, [*ONE_LAYER, "blackhole", "injected", "nothing"], 10), MASKS)
+@given(scripts_by_kind(4, [*ONE_LAYER, "blackhole", "injected", "nothing"], 10), MASKS)
 def test_removing_control_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
-    ids = [f.id for facts in rounds for f in facts]
-    lost = chosen(ids, mask)
-    less = [[uncontrolled(f) if f.id in lost else f for f in facts] for facts in rounds]
-    assert not_above(ranks(less), ranks(rounds))
+    assert not_above(ranks(changed(rounds, mask, uncontrolled)), ranks(rounds))
 
 
-@given(scripts(4, [*ONE_LAYER, "offline", "down", "ok", "nothing"], 10), MASKS)
+@given(scripts_by_kind(4, [*ONE_LAYER, "offline", "down", "ok", "nothing"], 10), MASKS)
 def test_removing_liveness_never_moves_towards_blocked(said: Said, mask: int) -> None:
     rounds = scene(said)
-    lost = chosen([f.id for facts in rounds for f in facts], mask)
-    less = [[unseen(f) if f.id in lost else f for f in facts] for facts in rounds]
-    opened = [min(rank, 1) for rank in ranks(rounds)]
-    assert not_above([min(rank, 1) for rank in ranks(less)], opened)
+    assert not_above(opens(changed(rounds, mask, unseen)), opens(rounds))
 
 
-@given(scripts(4, [*ONE_LAYER, "offline", "nothing"], 10), MASKS)
+@given(scripts_by_kind(4, [*ONE_LAYER, "offline", "nothing"], 10), MASKS)
 def test_removing_liveness_never_confirms(said: Said, mask: int) -> None:
     rounds = scene(said)
-    lost = chosen([f.id for facts in rounds for f in facts], mask)
-    less = [[unseen(f) if f.id in lost else f for f in facts] for facts in rounds]
-    assert not_above(ranks(less), ranks(rounds))
+    assert not_above(ranks(changed(rounds, mask, unseen)), ranks(rounds))
 
 
 def test_a_dark_network_without_liveness_is_still_dark() -> None:
