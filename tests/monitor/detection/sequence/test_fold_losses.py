@@ -159,7 +159,14 @@ def test_losing_failures_never_opens(said: list[Line], lost: list[int]) -> None:
     assert all(min(b, 1) <= min(a, 1) for a, b in zip(had, has, strict=True))
 
 
-@given(lines(["reset", "-"], ["ok"]), LOST)
+def speak_often(said: list[Line]) -> bool:
+    """Nobody is silent for more than fifteen minutes."""
+    return not any(
+        "----" in "".join(word[0] for word in column) for column in zip(*said, strict=True)
+    )
+
+
+@given(lines(["reset", "-"], ["ok"]).filter(speak_often), LOST)
 def test_losing_failures_never_raises_the_tier_of_a_first_event(
     said: list[Line], lost: list[int]
 ) -> None:
@@ -224,3 +231,11 @@ def test_a_failure_behind_a_shut_gate_takes_the_ground_and_losing_it_does_not() 
     had = told("reset - -", "reset - - down down down", *again, "reset - -")
     assert course(had)[0][-1] == 0
     assert course([had[0], ["-", *had[1][1:]], *had[2:]])[0][-1] == 1
+
+
+def test_a_gap_in_which_nobody_speaks_does_not_end_a_quorum_and_one_alone_does() -> None:
+    """The first vantage is silent for so long that the second alone is no quorum."""
+    had = told("reset - -", "reset - -", "reset reset -", *["- reset -"] * 5, "reset reset -")
+    assert course(had)[0][-1] == 2
+    silent = told("- - -")[0]
+    assert course([*had[:6], silent, silent, had[8]])[0][-1] == 3
