@@ -66,8 +66,9 @@ pytestmark = [
 
 
 OPEN_FAULTS = ("quic.family",)
-"""Cases that the judge gets wrong now and then, an open fault: one family of QUIC that is dropped is
-taken for chance where a few packets of the round were sent again. `scripts/bench lab` plays them."""
+"""Cases that the judge gets wrong now and then, an open fault: one family of QUIC that is dropped
+is taken for chance where a few packets of the round were sent again. `scripts/bench lab` plays
+them."""
 
 
 def parameters(cases: Iterable[Case]) -> list[Any]:
