@@ -65,18 +65,11 @@ pytestmark = [
 ]
 
 
-OPEN_FAULTS = ("quic.family",)
-"""Cases that the judge gets wrong now and then, an open fault: one family of QUIC that is dropped
-is taken for chance where a few packets of the round were sent again. `scripts/bench lab` plays
-them."""
-
-
 def parameters(cases: Iterable[Case]) -> list[Any]:
     """A parameter a case; those that the quick run leaves out are marked so."""
     return [
         pytest.param(case, id=case.name, marks=() if case.name in QUICK else pytest.mark.rest)
         for case in cases
-        if case.name not in OPEN_FAULTS
     ]
 
 

@@ -25,6 +25,7 @@ CASES = (
     "http.block_page",
     "partial.address",
     "partial.v4",
+    "quic.family",
     "tcp.drop",
     "throttle.sni",
     "tls.reset",

@@ -58,6 +58,8 @@ _SYSCTLS = {
     # Without these the first ICMP errors come late or not at all.
     "net/ipv4/icmp_ratelimit": "0",
     "net/ipv6/icmp/ratelimit": "0",
+    # Else routers answer no neighbour solicitation for two seconds, and first packets are lost.
+    "net/ipv6/conf/default/accept_dad": "0",
 }
 
 
@@ -74,8 +76,10 @@ class World:
 
     def build(self, twist: Twist = STRAIGHT) -> None:
         """Lay the cables and start the servers."""
+        script = "; ".join(f"echo {v} > /proc/sys/{k}" for k, v in _SYSCTLS.items())
         for space in SPACES:
             self.ip("netns", "add", space)
+            self.run(space, "sh", "-c", script)
         lines = [
             f"link add {a[1]} netns {a[0]} type veth peer {b[1]} netns {b[0]}" for a, b in LINKS
         ]
@@ -101,9 +105,6 @@ class World:
         ]
         for space in reversed(SPACES):  # a route needs the far end to be up, or soon
             self._batch(space, by_space[space])
-        for space in SPACES:
-            script = "; ".join(f"echo {v} > /proc/sys/{k}" for k, v in _SYSCTLS.items())
-            self.run(space, "sh", "-c", script)
         write_catalogue(plan, self.catalogue, self.ca.pem)
         self._serve(twist)
         if twist.silent:
