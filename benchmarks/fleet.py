@@ -37,7 +37,6 @@ from benchmarks.size.fill import Size, fill
 from monitor.broker.mosquitto import (
     CONFIGURATION,
     PROBES,
-    Layout,
     Passwords,
     write_configuration,
 )
@@ -52,7 +51,7 @@ from probes.wire.codec import BatchHeader, decode_ack, encode, encode_batch
 from tests.monitor.collector.bench import measurement
 from tests.monitor.collector.flood import field, packet, publish
 from tests.world.brokers import enrolled_probe
-from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.mosquitto import PROGRAM, free_port, loopback_layout
 from tests.world.postgres import PostgreSQL
 from tests.world.waiting import eventually
 
@@ -148,17 +147,7 @@ class Monitor:
         try:
             enrolled = [await enrolled_probe(database) for _ in range(probes)]
             if self.mosquitto:
-                self._layout = Layout(
-                    directory=str(self.folder),
-                    probes_port=self.port,
-                    probes_host="127.0.0.1",
-                    monitor_port=free_port(),
-                    monitor_host="127.0.0.1",
-                    certificate="",
-                    key="",
-                    user="root",
-                    pid_file="",
-                )
+                self._layout = loopback_layout(self.folder, self.port)
                 secret = ensure_secret(self.folder / "monitor.secret")
                 write_configuration(self.folder, self._layout, secret)
                 file = self.folder / PROBES

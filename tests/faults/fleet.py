@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from monitor.broker import mosquitto
-from monitor.broker.mosquitto import Layout
 from monitor.enrolment import Enrolled, enrol, new_token
 from monitor.paths import ensure_secret
 from monitor.store.database import open_database
@@ -25,7 +24,7 @@ from probes.cli import consent
 from probes.delivery import enrolment
 from probes.runtime.clock import wall_clock
 from probes.wire.enrolment_token import parse_token
-from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.mosquitto import PROGRAM, loopback_layout
 from tests.world.postgres import PostgreSQL
 from tests.world.waiting import HANG_SECONDS, eventually
 
@@ -83,17 +82,7 @@ class Fleet:
         ):
             (self._catalogue / name).write_text(text.format(port=service_port))
         directory.chmod(0o755)
-        self.layout = Layout(
-            directory=str(directory),
-            probes_port=free_port(),
-            probes_host="127.0.0.1",
-            monitor_port=free_port(),
-            monitor_host="127.0.0.1",
-            certificate="",
-            key="",
-            user="root",
-            pid_file="",
-        )
+        self.layout = loopback_layout(directory)
 
     async def prepare(self) -> None:
         """Make the store, enrol the probe, write the broker's files."""

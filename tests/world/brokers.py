@@ -18,12 +18,12 @@ from typing import Any
 import aiomqtt
 
 from monitor.broker import EmbeddedBroker
-from monitor.broker.mosquitto import Layout, Passwords, reload_by_pid_file, write_configuration
+from monitor.broker.mosquitto import Passwords, reload_by_pid_file, write_configuration
 from monitor.enrolment import Credentials, Enrolled, enrol, new_token
 from monitor.store.database import Database, open_database
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
-from tests.world.mosquitto import PROGRAM, free_port
+from tests.world.mosquitto import PROGRAM, loopback_layout
 from tests.world.waiting import HANG_SECONDS, eventually
 
 MONITOR_SECRET = "monitor-secret"
@@ -160,16 +160,7 @@ async def _embedded(kind: str, directory: Path, database: Database) -> AsyncIter
 @contextlib.asynccontextmanager
 async def _mosquitto(kind: str, directory: Path, database: Database) -> AsyncIterator[House]:
     config = directory / "mosquitto"
-    layout = Layout(
-        directory=str(config),
-        probes_port=free_port(),
-        probes_host="127.0.0.1",
-        monitor_port=free_port(),
-        monitor_host="127.0.0.1",
-        certificate="",
-        user="root",
-        pid_file=str(config / "pid"),
-    )
+    layout = loopback_layout(config, pid_file=str(config / "pid"))
     path = write_configuration(config, layout, MONITOR_SECRET)
     passwords = Passwords(
         config / "probes.passwd", database.registry, reload_by_pid_file(config / "pid")

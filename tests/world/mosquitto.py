@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from monitor.broker.mosquitto import Layout
 from tests.world.waiting import HANG_SECONDS
 
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
@@ -26,6 +27,21 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def loopback_layout(directory: Path, probes_port: int = 0, pid_file: str = "") -> Layout:
+    """The shipped configuration on loopback: without TLS, as this user, on free ports."""
+    return Layout(
+        directory=str(directory),
+        probes_port=probes_port or free_port(),
+        probes_host="127.0.0.1",
+        monitor_port=free_port(),
+        monitor_host="127.0.0.1",
+        certificate="",
+        key="",
+        user="root",
+        pid_file=pid_file,
+    )
 
 
 class Mosquitto:

@@ -263,6 +263,18 @@ async def test_a_stream_of_few_hops_is_closed_by_reset():
         LAB.limit_hops(object(), 1)  # type: ignore[arg-type]
 
 
+def _run(world: str, probe: str) -> str:
+    """What a program prints in a network namespace that a shell script has prepared."""
+    run = subprocess.run(
+        ["unshare", "-n", "bash", "-c", world, sys.executable, probe],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return run.stdout
+
+
 _GAP_WORLD = """
 set -e
 ip link set lo up; ip link set lo gso_max_segs 1 mtu 1500
@@ -303,14 +315,8 @@ asyncio.run(main())
 @pytest.mark.lab
 @pytest.mark.needs("iproute2", "nftables")
 def test_a_large_packet_that_is_lost_leaves_a_gap():
-    run = subprocess.run(
-        ["unshare", "-n", "bash", "-c", _GAP_WORLD, sys.executable, _GAP_PROBE],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert run.stdout == "gap\n"
+    said = _run(_GAP_WORLD, _GAP_PROBE)
+    assert said == "gap\n"
 
 
 _LOSS_WORLD = """
@@ -340,14 +346,8 @@ asyncio.run(main())
 @pytest.mark.lab
 @pytest.mark.needs("iproute2", "nftables")
 def test_a_syn_that_is_lost_is_sent_again_and_counted():
-    run = subprocess.run(
-        ["unshare", "-n", "bash", "-c", _LOSS_WORLD, sys.executable, _LOSS_PROBE],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert run.stdout == "1 0\n0 0\n"
+    said = _run(_LOSS_WORLD, _LOSS_PROBE)
+    assert said == "1 0\n0 0\n"
 
 
 _ICMP_WORLD = """
@@ -368,14 +368,8 @@ exec "$0" -c "$1"
 @pytest.mark.lab
 @pytest.mark.needs("iproute2", "nftables", "procps")
 def test_icmp_error_has_type_code_and_sender():
-    run = subprocess.run(
-        ["unshare", "-n", "bash", "-c", _ICMP_WORLD, sys.executable, _ICMP_PROBE],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert json.loads(run.stdout) == [
+    said = _run(_ICMP_WORLD, _ICMP_PROBE)
+    assert json.loads(said) == [
         [errno.EHOSTUNREACH, 3, 13, "203.0.113.10"],
         [errno.ECONNREFUSED, 3, 3, "203.0.113.11"],
         [errno.ECONNREFUSED, None, None, None],
