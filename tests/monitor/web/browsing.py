@@ -9,12 +9,15 @@ import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from aiohttp import web
 
 from monitor.detection.policy import Policy
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
+from monitor.web.text.language import LANGUAGES, SOURCE
 from tests.world import site as world
 from tests.world.browser import Tab
 from tests.world.waiting import HANG_SECONDS
@@ -58,6 +61,18 @@ OTHERS = {
     "empty country": "/c/DE",
 }
 """The same pages in other states, and what has no address of its own."""
+
+
+def each_language() -> list[Any]:
+    """The languages of the pages as parameters: the source in every run, the others in `--rest`."""
+    return [
+        pytest.param(code, marks=() if code == SOURCE else pytest.mark.rest) for code in LANGUAGES
+    ]
+
+
+def speak(tab: Tab, language: str) -> None:
+    """Ask for pages in a language, as a browser does that is set to it."""
+    tab.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""axe-core finds nothing on any page: both themes, on a desk and on a phone.
+"""axe-core finds nothing on any page: both themes, on a desk and on a phone, in every language.
 
 axe-core is a file in a package of the development environment (`requirements/axe.txt`, with its
 hash); nothing else of that package is used.
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.web.browsing import OTHERS, PAGES, served
+from monitor.web.text.language import LANGUAGES, SOURCE
+from tests.monitor.web.browsing import OTHERS, PAGES, served, speak
 from tests.world.browser import Tab
 
 pytestmark = [
@@ -59,12 +60,17 @@ def wrong(tab: Tab, axe: str, **options: object) -> list[list[str]]:
     return list(found["wrong"])
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "dark", "language"),
+    # A language changes neither colours nor what is there: its texts are read on a phone.
+    [(width, dark, SOURCE) for width in (1280, 390) for dark in (False, True)]
+    + [(390, False, language) for language in LANGUAGES if language != SOURCE],
+)
 def test_axe_finds_nothing(
-    tab: Tab, address: str, empty_address: str, axe: str, width: int, dark: bool
+    tab: Tab, address: str, empty_address: str, axe: str, width: int, dark: bool, language: str
 ) -> None:
     tab.look(width, dark=dark)
+    speak(tab, language)
     visits = {name: address + path for name, path in (PAGES | OTHERS).items()}
     # With neither probe nor measurement these say what to do first.
     visits |= {f"empty {name}": empty_address + PAGES[name] for name in ("overview", "services",
@@ -72,6 +78,7 @@ def test_axe_finds_nothing(
     found = {}
     for name, url in visits.items():
         tab.go(url)
+        assert tab.ask("document.documentElement.lang") == language
         # What is folded away is read as well.
         tab.ask("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
         # Only colours depend on the theme.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.monitor.web.browsing import complaints
+from tests.monitor.web.browsing import complaints, each_language, speak
 from tests.world import site as world
 from tests.world.browser import Tab
 
@@ -15,17 +15,15 @@ pytestmark = [
     pytest.mark.needs("chromium", "chromium-driver", "fonts-dejavu-core"),
 ]
 
-LANGUAGES = ("en",)
-"""Languages of the pages, as `Accept-Language` names them."""
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", each_language())
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
 def test_two_clicks_lead_to_a_raw_witness(
     tab: Tab, address: str, scripts: bool, dark: bool, language: str
 ) -> None:
-    tab.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": language})
+    speak(tab, language)
     tab.call("Emulation.setScriptExecutionDisabled", value=not scripts)
     for width in (390, 1280):
         tab.look(width, dark=dark)
