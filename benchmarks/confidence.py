@@ -204,14 +204,14 @@ def pages(every: Mapping[str, Played], by: Weights) -> None:
             word: sum(
                 s.weight
                 for s in these.stories
-                if s.cause != "block" and _confirmed(s) and _typed(s) is (word == "typed")
+                if s.cause != "block" and _confirmed(s) and _signature(s) is word
             )
             / len(SIZES)
-            for word in ("typed", "untyped")
+            for word in (True, False)
         }
         print(
-            f"      confirmed falsely a year, service and network: {confirmed['typed']:.3f} typed, "
-            f"{confirmed['untyped']:.3f} untyped"
+            f"      confirmed falsely a year, service and network: {confirmed[True]:.3f} with a "
+            f"signature, {confirmed[False]:.3f} without"
         )
 
 
@@ -219,7 +219,7 @@ def _confirmed(story: Story) -> bool:
     return any(tier is Tier.CONFIRMED for (tier, _), _, _ in story.said)
 
 
-def _typed(story: Story) -> bool:
+def _signature(story: Story) -> bool:
     first = next(values for (tier, values), _, _ in story.said if tier is Tier.CONFIRMED)
     return bool(first[TERMS.index("signatures")])
 

@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.world import blocks, crowd
-from benchmarks.world.alarms import TYPED, UNTYPED, Tally, watch
+from benchmarks.world.alarms import BARE, SIGNATURE, Tally, watch
 from benchmarks.world.blocks import Scenario
 from benchmarks.world.delays import Delays, town, tried
 from benchmarks.world.parts import Parts, parted, table
@@ -96,7 +96,7 @@ def delay_jobs(
 ) -> list[Job]:
     """What delays are measured of, in pieces of one world each."""
     short = [replace(each, horizon_hours=4) for each in (blocks.FULL, blocks.BLACKHOLE)]
-    partial = [blocks.STRONG, blocks.HALF, blocks.HALF_UNTYPED]
+    partial = [blocks.STRONG, blocks.HALF, blocks.HALF_BARE]
     slow = [blocks.FULL, blocks.BLACKHOLE, *partial, blocks.TENTH, blocks.RAMP]
     plans: list[tuple[str, list[Settlement], list[Scenario], int, Rates]]
     if liars:
@@ -290,8 +290,8 @@ def main() -> int:
             print("\n" + "\n".join(table(parts_of(every(divided, thirds)))))
         if "strangers" in parts:
             plans = [
-                (*plan, typed, each, TRIES_A_WORLD)
-                for typed in (True, False)
+                (*plan, signature, each, TRIES_A_WORLD)
+                for signature in (True, False)
                 for plan in crowd.PLANS
                 for each in range(seed, seed + max(1, round(given.tries / TRIES_A_WORLD)))
             ]
@@ -312,8 +312,8 @@ def main() -> int:
             plan = delay_jobs(seed, given.tries, POLICY, liars=True)
             lockstep("Delays with liars", gathered(every(delayed, plan)), goals, liars=True)
             if honest is not None:
-                before = honest.alarms[5, TYPED] + honest.alarms[5, UNTYPED]
-                after = tally.alarms[5, TYPED] + tally.alarms[5, UNTYPED]
+                before = honest.alarms[5, SIGNATURE] + honest.alarms[5, BARE]
+                after = tally.alarms[5, SIGNATURE] + tally.alarms[5, BARE]
                 goals.liars(before, honest.series_years(5), after, tally.series_years(5))
     print("\nGoals")
     for line in goals.lines:

@@ -23,9 +23,9 @@ from monitor.detection.sequence.fold import initial, step
 WARM_DAYS = 8
 """The baseline's week and its lag: nothing is counted before."""
 UNCONFIRMED, LIKELY = "unconfirmed", "likely"
-TYPED, UNTYPED = "confirmed, with signature", "confirmed, without signature"
+SIGNATURE, BARE = "confirmed, with signature", "confirmed, without signature"
 CONFIRMED, PAGE = "confirmed", "page"
-TIERS = (UNCONFIRMED, LIKELY, TYPED, UNTYPED)
+TIERS = (UNCONFIRMED, LIKELY, SIGNATURE, BARE)
 _BEHIND_MS = 2 * HOUR_MS
 _CULPRITS = (
     "service_outage",
@@ -149,8 +149,8 @@ def _note(
         words = {UNCONFIRMED}
         if network.tier is not Tier.UNCONFIRMED:
             words.add(LIKELY)
-        if network.tier is Tier.CONFIRMED and not known & {TYPED, UNTYPED}:
-            words.add(TYPED if network.signature else UNTYPED)
+        if network.tier is Tier.CONFIRMED and not known & {SIGNATURE, BARE}:
+            words.add(SIGNATURE if network.signature else BARE)
         for word in words - known:
             tally.alarms[sizes[network.asn], word] += 1
             if word != UNCONFIRMED:

@@ -17,7 +17,7 @@ class Block:
     onset: int
     share: float = 0.98
     """Share of the measurements that fail."""
-    typed: bool = True
+    signature: bool = True
     ramp: int = 0
     """Ms from nothing to the whole share."""
     until: int | None = None
@@ -46,7 +46,7 @@ class Scenario:
 
     name: str
     share: float = 0.98
-    typed: bool = True
+    signature: bool = True
     ramp_hours: int = 0
     horizon_hours: float = 30.0
     """How long is waited for an alarm."""
@@ -55,14 +55,14 @@ class Scenario:
 
     def block(self, asn: int, onset: int) -> Block:
         """This kind of block, somewhere."""
-        return Block(asn, onset, self.share, self.typed, self.ramp_hours * HOUR_MS)
+        return Block(asn, onset, self.share, self.signature, self.ramp_hours * HOUR_MS)
 
 
 FULL = Scenario("full, with signature")
-BLACKHOLE = Scenario("full, without signature", typed=False)
+BLACKHOLE = Scenario("full, without signature", signature=False)
 PEERING = Scenario("peering fault", share=0.7, natural=True)
 STRONG = Scenario("60 % of flows, with signature", share=0.6)
 HALF = Scenario("50 % of flows, with signature", share=0.5)
-HALF_UNTYPED = Scenario("50 % of flows, without signature", share=0.5, typed=False)
+HALF_BARE = Scenario("50 % of flows, without signature", share=0.5, signature=False)
 TENTH = Scenario("10 % of flows, with signature", share=0.1)
 RAMP = Scenario("ramp 0 to 98 % over 24 h, with signature", ramp_hours=24)

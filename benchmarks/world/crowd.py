@@ -62,7 +62,7 @@ def sleepers(
     tries: int,
     policy: Policy,
     share: float = 0.98,
-    typed: bool = True,
+    signature: bool = True,
     rates: Rates = RATES,
 ) -> Outcomes:
     """`liars` of `size` vantages of a network (kind `accuse` or `deny`), or as many in other
@@ -84,8 +84,9 @@ def sleepers(
     for number in range(tries):
         chance = random.Random(f"{seed} {kind} {size} {liars} {number}")
         onset = scene.round(warm) + chance.randrange(INTERVAL)
-        blocks = () if kind == "accuse" else (Block(asn, onset, share, typed),)
-        lie = verdicts.OK if kind == "deny" else verdicts.SNI_RESET if typed else verdicts.BLACKHOLE
+        blocks = () if kind == "accuse" else (Block(asn, onset, share, signature),)
+        looks = verdicts.SNI_RESET if signature else verdicts.BLACKHOLE
+        lie = verdicts.OK if kind == "deny" else looks
 
         rounds_of = (
             (
@@ -150,7 +151,7 @@ _TROUBLES = (
 
 
 def fleet(size: int, countries: int, *, tries: int, seed: int, policy: Policy) -> Outcomes:
-    """A typed block of one network, one network a country, all of about the same size."""
+    """A block of one network, with a signature; a network a country, all of about the same size."""
     rng, found = random.Random(f"fleet {seed} {size} {countries}"), Outcomes()
     people = [(n, n % countries) for n in range(size)]
     state = initial("service")
@@ -238,12 +239,12 @@ Plan = tuple[str, int, int, bool, int, int]
 
 def tried(plan: Plan, policy: Policy, rates: Rates) -> tuple[str, Outcomes]:
     """One row's outcomes in one world."""
-    kind, size, liars, typed, seed, tries = plan
+    kind, size, liars, signature, seed, tries = plan
     found = sleepers(
-        size, liars, kind, seed=seed, tries=tries, policy=policy, typed=typed, rates=rates
+        size, liars, kind, seed=seed, tries=tries, policy=policy, signature=signature, rates=rates
     )
     where = f"{liars} abroad, N = {size}" if kind == "silence" else f"{liars} of {size}"
-    return f"{kind}: {where}, {'with signature' if typed else 'without signature'}", found
+    return f"{kind}: {where}, {'with signature' if signature else 'without signature'}", found
 
 
 def table(title: str, rows: Sequence[tuple[str, Outcomes]]) -> Sequence[str]:

@@ -26,8 +26,8 @@ class Spell:
     end: int
     trouble: Trouble
     whom: frozenset[int]
-    typed: bool = False
-    """All its failures carry one and the same signature."""
+    by_name: bool = False
+    """All its failures carry one and the same signature, of the name."""
     cuts: bool = False
     """Its failures are resets, whatever the name."""
     fails: float = 0.0
@@ -68,15 +68,15 @@ def _spell(
     lasts = rng.expovariate(1 / (trouble.minutes * MINUTE_MS))
     if trouble.between[1]:
         lasts = rng.uniform(*trouble.between) * MINUTE_MS
-    signed = rng.random() < (rates.filter_typed if kind == "local_filter" else trouble.signed)
-    typed = signed and (kind == "local_filter" or rng.random() < trouble.by_name)
+    signed = rng.random() < (rates.filter_signature if kind == "local_filter" else trouble.signed)
+    by_name = signed and (kind == "local_filter" or rng.random() < trouble.by_name)
     fails = rng.uniform(trouble.fails, trouble.fails_most or trouble.fails)
     alone = trouble.signed_alone if signed else trouble.alone
     reach = 0.0 if rng.random() < alone else rng.uniform(*trouble.breadth)
     hosts = of or frozenset(host for host in range(HOSTS) if rng.random() < reach)
     hit = rates.national_hosts if kind == "national" else fails
-    cuts = signed and not typed
-    return Spell(kind, at, int(at + lasts), trouble, whom, typed, cuts, fails, hosts, hit)
+    cuts = signed and not by_name
+    return Spell(kind, at, int(at + lasts), trouble, whom, by_name, cuts, fails, hosts, hit)
 
 
 def network_faults(people: Sequence[Person], rates: Rates) -> float:

@@ -70,5 +70,5 @@ def drawn(kind: str, seed: int) -> Rates:
     if kind == OWNER:
         return replace(usual, one_owner=rng.uniform(0.3, 0.7))
     if kind == LOOKALIKE:
-        return replace(usual, natural_typed=0.15)
+        return replace(usual, natural_signature=0.15)
     raise ValueError(f"{kind}: no kind of world")

@@ -41,7 +41,7 @@ class Trouble:
     """`alone` of those."""
     by_name: float = 1.0
     """Share of those in which the device reads the name, so that an innocuous one to the same
-    server passes: every failure looks like a typed block."""
+    server passes: every failure looks like a block with a signature."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class Rates:
     """Alpha of the Beta law of stray failure rates: most vantages far below the mean, a few far
     above. (the law and its mean: reference; its shape: added)"""
     p0_most: float = 0.30
-    natural_typed: float = 0.04
-    """Share of failures of any trouble that look like a typed block."""
-    block_typed: float = 0.95
-    """Share of a typed block's failures that carry its signature."""
-    filter_typed: float = 0.25
+    natural_signature: float = 0.04
+    """Share of failures of any trouble that look like a block with a signature."""
+    block_signature: float = 0.95
+    """Share of a block with a signature's failures that carry its signature."""
+    filter_signature: float = 0.25
     """Share of local filters that answer like a censor (forged DNS). (added)"""
     online_day: float = 0.98
     online_night: float = 0.80

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from benchmarks.world import costs as costing
-from benchmarks.world.alarms import CONFIRMED, LIKELY, PAGE, TYPED, UNTYPED, Tally, rules
+from benchmarks.world.alarms import BARE, CONFIRMED, LIKELY, PAGE, SIGNATURE, Tally, rules
 from benchmarks.world.blocks import BLACKHOLE, FULL, HALF, PEERING
 from benchmarks.world.delays import COLUMNS, Delays
 from benchmarks.world.figures import most, percentile
@@ -38,7 +38,7 @@ _WITHIN = (
     *((where, _BLACKHOLE, CONFIRMED, 60) for where in _EVERYWHERE),
     *((f"N = {n}, 300 s", _HALF, LIKELY, 25) for n in (5, 10)),
 )
-_MOST = ((TYPED, 0.1), (UNTYPED, 1.0))
+_MOST = ((SIGNATURE, 0.1), (BARE, 1.0))
 USUAL = 300
 """Seconds: longer intervals are compared with this one."""
 TURNS_GOALS = {
@@ -48,10 +48,10 @@ TURNS_GOALS = {
     (1800, 5): 13.0,
     (1800, 10): 10.5,
 }
-"""Minutes within which a full typed block is to be confirmed, by interval and vantages."""
+"""Minutes within which a full block with signature is to be confirmed, by interval and vantages."""
 USUAL_TURNS, SILENT_LIKELY, SILENT_CONFIRMED = 1800, 15.0, 60.0
-"""Seconds: up to this interval, the default, an untyped block is to be likely and confirmed within
-so many minutes."""
+"""Seconds: up to this interval, the default, a block without signature is to be likely
+and confirmed within so many minutes."""
 PAGES_A_MONTH = 1.0
 """For 1,000 series, after clustering."""
 

@@ -208,25 +208,27 @@ class Scene:
             if rng.random() < spell.fails:
                 if rng.random() < spell.trouble.liveness:
                     return verdicts.OFFLINE
-                if spell.cuts and rng.random() < rates.block_typed:
+                if spell.cuts and rng.random() < rates.block_signature:
                     return verdicts.cut(rng, spell.fails)
-                if not spell.typed:
-                    return verdicts.stray(rng, rates.natural_typed)
+                if not spell.by_name:
+                    return verdicts.stray(rng, rates.natural_signature)
                 if spell.kind == "local_filter":
                     return verdicts.FORGED
-                return verdicts.SNI_RESET if rng.random() < rates.block_typed else verdicts.UNTOLD
+                return (
+                    verdicts.SNI_RESET if rng.random() < rates.block_signature else verdicts.UNTOLD
+                )
         for block in blocks:
             if not block.concerns(person.index, person.asn):
                 continue
             if rng.random() >= block.rate(started):
                 continue
             if block.natural:
-                return verdicts.stray(rng, rates.natural_typed)
-            if not block.typed:
+                return verdicts.stray(rng, rates.natural_signature)
+            if not block.signature:
                 return verdicts.BLACKHOLE
-            return verdicts.SNI_RESET if rng.random() < rates.block_typed else verdicts.UNTOLD
+            return verdicts.SNI_RESET if rng.random() < rates.block_signature else verdicts.UNTOLD
         if rng.random() < person.p0:
-            return verdicts.stray(rng, rates.natural_typed)
+            return verdicts.stray(rng, rates.natural_signature)
         return verdicts.OK
 
 

@@ -145,7 +145,7 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
     """Draw a block of the first country."""
     country = scene.people[0].country
     mine = sorted({person.asn for person in scene.people if person.country == country})
-    share, typed = rng.choices([k[1:] for k in prior.kinds], [k[0] for k in prior.kinds])[0]
+    share, signature = rng.choices([k[1:] for k in prior.kinds], [k[0] for k in prior.kinds])[0]
     lasts = (
         prior.shortest_minutes * (prior.longest_minutes / prior.shortest_minutes) ** rng.random()
     )
@@ -160,7 +160,7 @@ def plan(scene: Scene, onset: int, rng: random.Random, prior: Blocking) -> list[
             asn,
             onset if asn == first else onset + rng.randrange(spread),
             share,
-            typed,
+            signature,
             until=until,
             whom=whom,
         )
@@ -257,5 +257,5 @@ def _played(
 
 
 def _name(fault: Spell) -> str:
-    looks = ", by name" if fault.typed else ", reset" if fault.cuts else ""
+    looks = ", by name" if fault.by_name else ", reset" if fault.cuts else ""
     return f"{fault.kind}{looks}{'' if fault.hosts else ', alone'}"

@@ -16,7 +16,7 @@ class Nature(StrEnum):
 
     HONEST = "honest"
     ALWAYS_FAIL = "always-fail"
-    """Reports a typed block whatever it sees, from its enrolment on."""
+    """Reports a block with a signature whatever it sees, from its enrolment on."""
     ALWAYS_OK = "always-ok"
 
 

@@ -62,15 +62,15 @@ FORGED = accusing("dns.bogon")
 RESET = accusing("tls.reset.other")
 """Every handshake to the address is reset, whatever the name."""
 UNTOLD = accusing("tls.timeout.untold")
-"""A handshake that met silence with no contrast beside it: what a typed block looks like when
-its signature was missed."""
+"""A handshake that met silence with no contrast beside it: what a block looks like when its
+signature was missed."""
 STRAY = (BLACKHOLE, BLACKHOLE, BLACKHOLE, accusing("tls.timeout.other"), UNTOLD)
 """What failures that are no block look like, each as often as it stands here."""
 
 
-def stray(rng: random.Random, typed: float) -> Verdict:
-    """One failure that is no block; `typed` of them look like one nevertheless."""
-    return SNI_RESET if rng.random() < typed else rng.choice(STRAY)
+def stray(rng: random.Random, by_name: float) -> Verdict:
+    """One failure that is no block; `by_name` of them look like one nevertheless."""
+    return SNI_RESET if rng.random() < by_name else rng.choice(STRAY)
 
 
 def cut(rng: random.Random, fails: float) -> Verdict:

@@ -67,15 +67,15 @@ def test_faults_last_and_are_signed_and_shared_as_the_kind_says() -> None:
     found = faults(rates)
     lasting = [(each.end - each.start) / MINUTE_MS for each in found]
     assert 20 <= min(lasting) < 25 < 85 < max(lasting) <= 90
-    signed = [each for each in found if each.typed or each.cuts]
+    signed = [each for each in found if each.by_name or each.cuts]
     assert 0.22 < len(signed) / len(found) < 0.38
-    assert sum(each.typed for each in signed) < 0.3 * len(signed)
-    assert all(each.typed for each in faults(drawn(BY_NAME, 7)) if each.typed or each.cuts)
+    assert sum(each.by_name for each in signed) < 0.3 * len(signed)
+    assert all(each.by_name for each in faults(drawn(BY_NAME, 7)) if each.by_name or each.cuts)
     assert {each.kind for each in found} == {"peering"}
     lonely = sum(not each.hosts for each in signed) / len(signed)
     assert lonely < 0.35
     assert max(len(each.hosts) for each in found) == HOSTS
-    assert not any(each.hosts for each in faults(drawn(HIDDEN, 7)) if each.typed)
+    assert not any(each.hosts for each in faults(drawn(HIDDEN, 7)) if each.by_name)
 
 
 def test_an_upstream_is_shared_and_an_outage_is_a_whole_country() -> None:

@@ -110,7 +110,7 @@ def test_blocks_grow_and_carry_their_signature() -> None:
     assert ramp.rate(1000 + 12 * 3_600_000) == 0.49
     assert ramp.rate(10**12) == 0.98
     world = scene(CALM)
-    typed, bare = (
+    signature, bare = (
         [
             fact.verdict
             for n in range(100)
@@ -118,7 +118,7 @@ def test_blocks_grow_and_carry_their_signature() -> None:
         ]
         for each in (FULL, BLACKHOLE)
     )
-    assert typed.count(verdicts.SNI_RESET) > 250
+    assert signature.count(verdicts.SNI_RESET) > 250
     assert set(bare) == {verdicts.BLACKHOLE, verdicts.OK}
 
 
