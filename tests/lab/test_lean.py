@@ -39,13 +39,22 @@ pytestmark = [pytest.mark.lab, pytest.mark.rest, pytest.mark.needs(*PACKAGES)]
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Any]]]:
+def records(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Any]]]:
+    """By case; only those that were selected are played."""
     need()
+    chosen = {
+        item.callspec.params["case"]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path
+    }
     root, order = tmp_path_factory.mktemp("lean"), draw(seed()).order
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
             case: pool.submit(play, seed(), order.index(case), root / case, lean=True)
             for case in CASES
+            if case in chosen
         }
 
 
