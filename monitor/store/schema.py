@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upgrades a database to the schema of this code, under a lock.
+"""Upgrades a database to the schema of this code, under a lock. Whichever command opens an older
+one first upgrades it, and says so in one line.
 
 Any number of processes may open a new database at once: one creates the schema, the others wait.
 A database with a newer schema is refused.
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import weakref
 from collections.abc import AsyncIterator
@@ -27,6 +29,7 @@ from monitor.store.engines import (
 from monitor.store.migrations import batching, dating
 from monitor.store.tables import metadata
 
+LOG = logging.getLogger(__name__)
 HEAD = "0013"
 """Newest revision under `migrations/versions`."""
 KNOWN = (
@@ -56,6 +59,8 @@ async def upgrade_schema(engines: Engines) -> bool:
         async with _migrating(engines) as connection:
             present = await connection.run_sync(_revision, engines.place)
             if present != HEAD:
+                if present is not None:
+                    LOG.warning("%s: upgrading schema %s to %s", engines.place, present, HEAD)
                 await connection.run_sync(_upgrade)
         for stage in (dating, batching):
             await stage.bring_over(lambda: _migrating(engines), engines.place)

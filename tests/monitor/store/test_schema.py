@@ -107,12 +107,17 @@ async def old_store(url: str, revision: str, rows: Sequence[Admitted]) -> None:
 
 @pytest.mark.parametrize("revision", [each for each in schema.KNOWN if each < "0006"])
 async def test_a_store_of_an_older_schema_keeps_its_rows(
-    empty_url: str, revision: str, monkeypatch: pytest.MonkeyPatch
+    empty_url: str,
+    revision: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(batching, "CHUNK", 7)
     rows = [admitted(n, at=NOON + n // 10 * MINUTE) for n in range(30)]
     await old_store(empty_url, revision, rows)
     store = await open_database(empty_url)
+    said = [record.message for record in caplog.records if record.name == schema.__name__]
+    assert said == [f"{store.engines.place}: upgrading schema {revision} to {schema.HEAD}"]
     arrivals = [number for number, _, _ in await store.facts.arrivals(0)]
     assert arrivals == [11, 12, 13, *range(19, 46)]
     for row in rows:

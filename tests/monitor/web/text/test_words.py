@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from monitor.detection.all_rules import ALL_RULES
+from monitor.detection.imported import verdict
 from monitor.detection.model import State, Technique, Tier
 from monitor.web.text import words
 from probes.wire.failure import Failure
 
-DETECTION = Path(words.__file__).parents[1] / "detection"
+DETECTION = Path(words.__file__).parents[2] / "detection"
 FORBIDDEN = re.compile(r"\b(anomaly|censored|score)\b", re.I)
 
 
@@ -48,11 +49,13 @@ def test_remarks_that_the_judge_adds_have_words() -> None:
         system_root tls_interception"""
     assert set(interface.split()) <= set(words.EVIDENCE)
     added: set[str] = set()
-    for path in DETECTION.glob("*.py"):
+    for path in DETECTION.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.keyword) and node.arg == "evidence":
                 parts = [n for n in ast.walk(node.value) if isinstance(n, ast.Constant)]
                 added |= {str(n.value) for n in parts if isinstance(n.value, str)}
+    added |= {verdict.ALONE, verdict.CONTRADICTED, verdict.HELPER}
+    assert {"vpn", "no_liveness"} <= added
     assert added <= set(words.EVIDENCE)
 
 
