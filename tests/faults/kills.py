@@ -84,7 +84,8 @@ async def killed_at_random(
         flush=True,
     )
     assert len(taken) > kills
-    assert taken == set(stored), f"seed {seed}"
+    # A probe that is killed between its spool and the line that it prints has taken one more.
+    assert taken <= set(stored), f"seed {seed}"
     assert set(stored.values()) == {1}, f"seed {seed}"
 
 

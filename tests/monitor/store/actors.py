@@ -53,20 +53,18 @@ async def collector(url: str, probe: str) -> None:
             say(id_of(one))
 
 
-async def detector(url: str, seconds: str) -> None:
-    """Fold what arrives, as the real one does, and print how many saves there were."""
+async def detector(url: str, saves: str) -> None:
+    """Fold what arrives, as the real one does, and say so after so many saves."""
     store = await open_database(url)
-    saves = last = 0
-    until = time.monotonic() + float(seconds)
-    while time.monotonic() < until:
+    last = 0
+    for _ in range(int(saves)):
         arrived = await store.facts.arrivals(last, 200)
         facts = await store.facts.facts(NOON, NOON + MINUTE, "wechat")
         said = [fact_of(one, verdict(admitted(0)).verdict) for one in facts]
         last = arrived[-1][0] if arrived else last
         await store.conclusions.save([concluded(facts=tuple(said[-200:]))], last)
-        saves += 1
     await store.close()
-    say(saves)
+    say("saved")
 
 
 def locker(path: str, seconds: str) -> None:
