@@ -16,7 +16,6 @@ pytestmark = [
 ]
 
 
-
 @pytest.mark.parametrize("language", each_language())
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
