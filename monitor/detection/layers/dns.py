@@ -72,6 +72,9 @@ class LookupFacts:
     lean round dials one family. So no certificate could confirm it."""
     sibling: bool = False
     """The other query type of the same name was answered."""
+    type_unanswered: bool = False
+    """The resolver fails this query type in this way for the liveness names too, though it answers
+    the other type: it fails every name so (RFC 4074)."""
     others: bool = False
     """The resolver answers for the liveness names."""
     limits: bool = False
@@ -149,6 +152,8 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )
     sibling = any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype)
+    unanswered = context.vantage.unanswered
+    type_unanswered = (qtype, kind) in unanswered
     others_known = honest or bool(context.known - own)
     trusted = {
         special_place(a) for a in context.known | context.proven
@@ -173,10 +178,15 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         injected=silent or second,
         untried=bool(own) and not bogon and not addresses and bool(endpoint.addresses),
         sibling=sibling,
+        type_unanswered=type_unanswered,
         others=context.vantage.resolver_answers,
-        limits=any(map(_failed_at_first, endpoint.innocuous_lookups)),
+        limits=any(
+            _failed_at_first(q)
+            for q in endpoint.innocuous_lookups
+            if (q.qtype, dns_kind(q)) not in unanswered
+        ),
         asked_again=qtype in endpoint.asked_again,
-        by_chance=not sibling and context.lookup_by_chance(kind, qtype),
+        by_chance=not (sibling or type_unanswered) and context.lookup_by_chance(kind, qtype),
         authority=_authority(endpoint, kind, qtype),
     )
 
@@ -321,6 +331,13 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "faulty.",
         evidence=("resolver_limits",),
     ),
+    Rule(
+        "dns.type_unanswered",
+        lambda f: f.type_unanswered and not f.sibling,
+        State.INCONCLUSIVE,
+        "The resolver fails this query type in this way for every name: only the other type says "
+        "anything of this one.",
+    ),
     background_fails(Layer.DNS),
     Rule(
         "dns.authority_differs",
@@ -399,7 +416,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.nxdomain",
-        lambda f: f.kind is Kind.NXDOMAIN,
+        lambda f: f.kind is Kind.NXDOMAIN and not f.type_unanswered,
         State.BLOCKED,
         "The resolver says that the name does not exist. (fit: dns fail_ctrl_ok +1.61)",
         Technique.DNS_NXDOMAIN,
@@ -426,7 +443,8 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
         "dns.other_family_answered",
         lambda f: f.sibling,
         State.OK,
-        "Only one query type fails, and not with NXDOMAIN: some middleboxes mishandle AAAA.",
+        "Only one query type fails: not with NXDOMAIN, or with NXDOMAIN for every name. Some "
+        "middleboxes mishandle AAAA.",
         evidence=("one_family_unanswered",),
     ),
     Rule(

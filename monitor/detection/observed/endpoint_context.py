@@ -178,6 +178,7 @@ class EndpointContext:
             (each.ref.host, asked): [dns_kind(query) for query in queries]
             for each in self.siblings
             for asked, queries in each.queries.items()
+            if (asked, dns_kind(each.lookups[asked])) not in self.vantage.unanswered
         }
         fared = {
             key: Fared(len(kinds), sum(each in UNANSWERED for each in kinds))

@@ -53,6 +53,9 @@ class VantageStatus:
     """The system resolver answered for every liveness name."""
     resolver_dead: bool = False
     """It was asked and answered for none."""
+    unanswered: frozenset[tuple[str, Kind]] = frozenset()
+    """Query types that the resolver answers for no liveness name, though it answers the other type,
+    each with how it fails them."""
     intercepted: bool = False
     """Half or more of the handshakes with liveness hosts show someone else's certificate."""
     portal: bool = False
@@ -138,6 +141,7 @@ def vantage_status(
         ),
         resolver_answers=bool(resolved) and all(resolved),
         resolver_dead=any(host.lookups for host in named) and not any(resolved),
+        unanswered=_unanswered(named),
         intercepted=foreign > 0 and foreign >= valid,
         portal=any(_portal(address) for address in everywhere),
         dates=dates,
@@ -183,6 +187,24 @@ def _most(listed: list[EndpointView] | None) -> bool | None:
     if not hosts:
         return None
     return sum(map(_passed, hosts)) * 2 > len(hosts)
+
+
+def _unanswered(named: Sequence[EndpointView]) -> frozenset[tuple[str, Kind]]:
+    """The query types that no name is answered. A reply may be lost; other than that the resolver
+    has to fail them all alike."""
+    ends: dict[str, set[Kind]] = {}
+    for host in named:
+        kinds = {qtype: dns_kind(lookup) for qtype, lookup in host.lookups.items()}
+        if Kind.OK in kinds.values():
+            for qtype, kind in kinds.items():
+                ends.setdefault(qtype, set()).add(kind)
+    replied = {qtype: kinds - {Kind.TIMEOUT} or kinds for qtype, kinds in ends.items()}
+    return frozenset(
+        (qtype, kind)
+        for qtype, kinds in replied.items()
+        for kind in kinds
+        if len(kinds) == 1 and kind is not Kind.OK
+    )
 
 
 def _over_tcp(hosts: Sequence[EndpointView]) -> list[EndpointView]:

@@ -55,8 +55,10 @@ def disturb(world: World, plan: Plan, how: str, victim: Service) -> None:
         case "truncated":
             world.interfere({"dns": _all(plan, victim.host.name) | {"truncated": True}})
         case "no_aaaa":
-            fails = ({"rcode": "NXDOMAIN"}, {"rcode": "SERVFAIL"}, {"silent": True})
-            order = _all(plan) | {"only": "AAAA"} | fails[plan.seed % len(fails)]
+            fails = ("NXDOMAIN", "SERVFAIL", "silent", "REFUSED", "NOTIMP", "NOERROR")
+            how = fails[plan.seed % len(fails)]
+            fault = {"silent": True} if how == "silent" else {"rcode": how}
+            order = _all(plan) | {"only": "AAAA"} | fault
             world.interfere({"dns": order})
         case "search_page":
             world.interfere({"dns": _all(plan, victim.host.name) | {"address": plan.forged}})

@@ -32,7 +32,12 @@ FORGED = "12.9.9.9"
 REFLECTOR = "13.0.0.1"
 ROUND = 1_800_000_000_000
 PROBE, CONTROL_PROBE = "p-" + "1" * 16, "p-" + "2" * 16
-_RCODES = {Failure.DNS_NXDOMAIN: 3, Failure.DNS_REFUSED: 5, Failure.DNS_SERVFAIL: 2}
+_RCODES = {
+    Failure.DNS_SERVFAIL: 2,
+    Failure.DNS_NXDOMAIN: 3,
+    Failure.DNS_MISBEHAVING: 4,
+    Failure.DNS_REFUSED: 5,
+}
 _ids = iter(range(1, 10**9))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from monitor.detection.judge.target import judge
@@ -25,10 +26,12 @@ from tests.monitor.detection.scenes import (
     REFLECTOR,
     REPEAT,
     TLS,
+    V6,
     alive,
     contrast,
     control,
     dns,
+    endpoint,
     foreign,
     measured,
     reference,
@@ -133,6 +136,51 @@ def test_the_names_own_servers_answer_so_from_here() -> None:
         assert said(*other).technique == "dns.nxdomain"
 
 
+UNANSWERED_SO = (
+    Failure.DNS_NXDOMAIN,
+    Failure.DNS_REFUSED,
+    Failure.DNS_SERVFAIL,
+    Failure.DNS_NO_ANSWER,
+    Failure.DNS_MISBEHAVING,
+    Failure.TIMEOUT,
+)
+
+
+@pytest.mark.parametrize("failure", UNANSWERED_SO)
+@pytest.mark.parametrize(("qtype", "other", "there"), [("AAAA", "A", A1), ("A", "AAAA", V6)])
+def test_a_query_type_that_the_resolver_answers_for_no_name(
+    failure: Failure, qtype: str, other: str, there: str
+) -> None:
+    """As home routers do to AAAA (RFC 4074), and resolvers of IPv6-only networks may do to A."""
+
+    def failing(seen: AnyObservation) -> AnyObservation:
+        missing = isinstance(seen, DNSLookup) and seen.qtype == qtype
+        host = endpoint("tls", seen.name) if missing else TLS
+        return dns(qtype=qtype, failure=failure, at=host) if missing else seen
+
+    (whole,) = alive()
+    every = msgspec.structs.replace(whole, observations=tuple(map(failing, whole.observations)))
+    both = dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6), tls(V6)
+    beyond = [control(*both)]
+    denied = dns(qtype=qtype, failure=failure), dns(qtype=qtype, failure=failure, **REPEAT)
+    answered = measured(*denied, dns(there, qtype=other), tcp(there), tls(there))
+    assert judge(answered, [every], beyond).state == "ok"
+    # What is said of this name alone is said by the other type, whatever weighs more.
+    alone = Failure.DNS_SERVFAIL if failure is not Failure.DNS_SERVFAIL else Failure.DNS_REFUSED
+    blocked = measured(
+        *denied, dns(qtype=other, failure=alone), dns(qtype=other, failure=alone, **REPEAT)
+    )
+    said = judge(blocked, [every], beyond)
+    assert (said.state, said.rule) == ("blocked", f"dns.{alone.split('_')[1]}")
+
+
+def test_nxdomain_for_one_type_of_one_name_accuses() -> None:
+    denied = dns(qtype="AAAA", failure=Failure.DNS_NXDOMAIN)
+    beyond = control(dns(A1), dns(V6, qtype="AAAA"), tcp(A1), tls(A1), tcp(V6), tls(V6))
+    said = judge(measured(denied, dns(A1), tcp(A1), tls(A1)), alive(), [beyond])
+    assert (said.state, said.technique) == ("impaired", "dns.nxdomain")
+
+
 def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
     home = Vantage(country="RU", asn=1, resolver_class="private")
     seen = [dns("0.0.0.0"), reference(A1)]
@@ -163,6 +211,12 @@ def test_a_filter_in_the_house_is_said_to_be_possible() -> None:
         ({"kind": Kind.EMPTY, "reach": Reach.SAME}, "dns.no_record"),
         ({"kind": Kind.EMPTY}, "dns.empty"),
         ({"kind": Kind.NXDOMAIN, "sibling": True}, "dns.nxdomain"),
+        (
+            {"kind": Kind.NXDOMAIN, "sibling": True, "type_unanswered": True},
+            "dns.other_family_answered",
+        ),
+        ({"kind": Kind.NXDOMAIN, "type_unanswered": True}, "dns.type_unanswered"),
+        ({"kind": Kind.EMPTY, "type_unanswered": True, "sibling": True}, "dns.no_record"),
         ({"kind": Kind.NXDOMAIN, "reach": Reach.SAME}, "dns.failure_everywhere"),
         ({"kind": Kind.SERVFAIL, "sibling": True}, "dns.other_family_answered"),
         ({"kind": Kind.SERVFAIL, "asked_again": True}, "dns.servfail"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from monitor.detection.observed.kinds import Kind
 from monitor.detection.observed.liveness import foreign_host, vantage_status, with_clock
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
@@ -88,6 +89,27 @@ def test_families_and_resolver() -> None:
     dead = vantage_status(alive(names_answer=False, international=(False,)))
     assert dead.resolver_dead
     assert not dead.resolver_answers
+
+
+def test_query_types_that_are_answered_for_no_name() -> None:
+    refs = [endpoint("tls", f"l{n}.example") for n in range(3)]
+    whole = {"endpoints": refs, "target": "liveness/international"}
+
+    def unanswered(*failures: str | None, answered: int = 3) -> object:
+        four = [dns("14.0.0.1", at=ref) for ref in refs[:answered]]
+        six = [
+            dns(*() if failure else ("2500::1",), at=ref, qtype="AAAA", failure=failure)
+            for ref, failure in zip(refs, failures, strict=False)
+        ]
+        return vantage_status([measured(*four, *six, **whole)]).unanswered
+
+    no_name, lost = "dns_nxdomain_error", "generic_timeout_error"
+    assert unanswered(no_name, no_name, no_name) == {("AAAA", Kind.NXDOMAIN)}
+    assert unanswered(no_name, lost, no_name) == {("AAAA", Kind.NXDOMAIN)}
+    assert unanswered(lost, lost, lost) == {("AAAA", Kind.TIMEOUT)}
+    assert unanswered(no_name, None, no_name) == set()
+    assert unanswered(no_name, "dns_no_answer", no_name) == set()
+    assert unanswered(no_name, no_name, no_name, answered=0) == set()
 
 
 def test_special_places_where_the_world_is() -> None:
