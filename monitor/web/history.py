@@ -15,10 +15,9 @@ from aiohttp import web
 
 from monitor.store.engines import ReadTransaction
 from monitor.store.reading.counts import ServiceHour, service_days, service_hours
-from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS, KINDS
+from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
 from monitor.web.api.params import BadParameterError, parse_time
 from monitor.web.draw import strips
-from monitor.web.text.language import _
 from probes.runtime.options import OptionError
 
 MAX_SLICES = 124
@@ -145,26 +144,3 @@ def series(
             vantages[index] = max(vantages[index], row.vantages)
     made = [HistoryLine(names.get(key, key), *counts) for key, counts in lines.items()]
     return sorted(made, key=lambda line: (-sum(line.failing), line.name))
-
-
-def control_strip(
-    rows: Iterable[ServiceHour], window: strips.Window, interval: int
-) -> strips.Strip:
-    """Whether the service itself worked, over all countries: `down` where it failed from its
-    controls as well, `ok` where it was reached or a control had reached it."""
-    down, good = (1 << KINDS.index(kind) for kind in ("down", "ok"))
-    other = sum(1 << KINDS.index(kind) for kind in ("blocked", "impaired"))
-    seen: dict[int, int] = defaultdict(int)
-    total: dict[int, int] = defaultdict(int)
-    for row in rows:
-        seen[row.hour] |= row.kinds
-        total[row.hour] += row.judged
-    judged = []
-    for hour, bits in seen.items():
-        kind = good if bits & (good | other) else (bits & down)
-        if kind:
-            judged.append(ServiceHour("", "", 0, hour, kind, total[hour], total[hour], 0, 0))
-    drawn = strips.hourly_strip(judged, window, interval)
-    hours = sum(run.end - run.begin for run in drawn.runs if run.kind == "down")
-    summary = _("down everywhere at times") if hours else _("worked whenever it was measured")
-    return msgspec.structs.replace(drawn, summary=summary if judged else _("nothing was measured"))

@@ -10,7 +10,7 @@ from monitor.collector.admission import REASONS
 from monitor.detection.model import Event
 from monitor.metrics.exposition import Snapshot
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import StateCount, count_series, judged_rounds
+from monitor.store.reading.counts import StateCount, count_series, count_states, judged_rounds
 from monitor.store.reading.events import (
     count_transitions,
     list_ended_events,
@@ -20,8 +20,10 @@ from monitor.store.reading.progress import ingest_counters, last_folded_round, l
 from monitor.store.reading.vantages import VantageRow
 from monitor.web.draw import strips
 from monitor.web.fleet import active, fleet
+from monitor.web.history import sums
 from monitor.web.site import Site
 from monitor.web.text import words
+from probes.wire.target import Service
 
 LARGE_FLEET = 100
 """With more vantages than this the shortest strips have slices of an hour."""
@@ -61,7 +63,24 @@ async def event_strips(
         for id in series[row.target, row.country, row.asn]:
             counts[id].append(row)
     interval = site.interval_seconds * 1000
-    return {event.id: strips.strip(counts[event.id], chosen, interval) for event in events}
+    return {event.id: strips.strip(counts[event.id], chosen, interval, [event]) for event in events}
+
+
+async def strip_rows(
+    site: Site,
+    connection: ReadTransaction,
+    window: strips.Window,
+    services: Sequence[Service],
+    country: str | None = None,
+    asns: Sequence[int] = (),
+) -> Sequence[strips.Row]:
+    """What strips of services are drawn from. Without `asns`, of all networks."""
+    if window.hourly or window.daily:
+        return await sums(connection, window, [each.id for each in services], country, asns)
+    targets = [target.id for service in services for target in service.targets]
+    return await count_states(
+        connection, targets, window.since, window.until, window.width, country, asns
+    )
 
 
 async def snapshot(site: Site) -> Snapshot:

@@ -60,6 +60,11 @@ class StateCount(msgspec.Struct, frozen=True, gc=False):
     state: State
     n: int
 
+    @property
+    def service(self) -> str:
+        """Of the target."""
+        return self.target.partition("/")[0]
+
 
 async def timeline(
     connection: ReadTransaction,
@@ -287,6 +292,11 @@ class ServiceHour(msgspec.Struct, frozen=True, gc=False):
     """Those that found it blocked, throttled or impaired."""
     vantages: int
     """Probes that measured the service; a country's are those of its networks together."""
+
+    @property
+    def begin(self) -> int:
+        """As in `StateCount`."""
+        return self.hour
 
 
 async def service_hours(

@@ -17,11 +17,12 @@ from itertools import pairwise
 
 import msgspec
 
-from monitor.detection.model import State
+from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
 from monitor.store.reading.counts import ServiceHour, StateCount
 from monitor.store.service_hours import KINDS
 from monitor.web.text import words
+from monitor.web.text.event_text import ended
 from monitor.web.text.language import _, current, grouped, n_, short_date
 
 SLICES = 96
@@ -43,18 +44,25 @@ _KIND = {
 _WORD = {
     "ok": "reachable",
     "blocked": "failing as blocked",
+    "part": "failing as blocked in some networks or functions",
+    "likely": "failing as blocked, not confirmed",
+    "likely-part": "failing as blocked in some networks or functions, not confirmed",
     "impaired": "partly failing",
+    "mixed": "vantages disagree",
     "down": "service down",
     "unclear": "cause unclear",
     "none": "no data",
-    "mixed": "vantages disagree",
-    "part": "failing as blocked in some networks or functions",
 }
+PARTIAL = frozenset(("part", "likely-part"))
+"""Drawn above a strip of `ok`."""
+_CONCLUSIVE = frozenset(("ok", "blocked", "impaired", "down"))
+_UNCONFIRMED = {"blocked": "likely", "part": "likely-part"}
 
 
-def legend(drawn: Iterable[Strip]) -> list[tuple[str, str]]:
+def legend(drawn: Iterable[Strip], control: Strip | None = None) -> list[tuple[str, str]]:
     """(kind, word) of what is seen in these strips."""
-    seen = {run.kind for strip in drawn for run in strip.runs}
+    shown = [*drawn, control] if control is not None else drawn
+    seen = {run.kind for strip in shown for run in strip.runs}
     return [(kind, _(word)) for kind, word in _WORD.items() if kind in seen]
 
 
@@ -221,36 +229,72 @@ class _Slice:
         self.n = self.judged = self.failing = 0
 
 
-def strip(counts: Iterable[StateCount], window: Window, interval: int) -> Strip:
-    """Return the strip of the states in a window; `interval` in ms. States are counted by series
-    (network and target), so that a block of one series is not averaged away by the others."""
+Row = StateCount | ServiceHour
+"""What strips are drawn from: verdicts counted in slices, or sums of hours or days."""
+
+
+def strip(
+    rows: Iterable[Row], window: Window, interval: int, events: Collection[Event] = ()
+) -> Strip:
+    """Return the strip of the states in a window; `interval` in ms. Sums of hours need slices that
+    are hours or longer. States are counted by series (network and target), so that a block of one
+    series is not averaged away by the others. What fails as blocked while `events` last of which
+    none is confirmed is drawn as likely."""
     slices = [_Slice() for _ in range(window.slices)]
     series: list[dict[tuple[int, str], Counter[str]]] = [{} for _ in slices]
-    for each in counts:
-        if (index := _index(window, each.begin)) is None:
+    for row in rows:
+        if (index := _index(window, row.begin)) is None:
             continue
-        kind = _KIND[each.state]
-        series[index].setdefault((each.asn, each.target), Counter())[kind] += each.n
         one = slices[index]
-        one.n += each.n
-        one.judged += each.n * (kind != "none")
-        one.failing += each.n * (kind in ("blocked", "impaired"))
+        one.n += row.n
+        if isinstance(row, ServiceHour):
+            one.kinds |= _kinds(row.kinds)
+            one.judged += row.judged
+            one.failing += row.failing
+        else:
+            kind = _KIND[row.state]
+            series[index].setdefault((row.asn, row.target), Counter())[kind] += row.n
+            one.judged += row.n * (kind != "none")
+            one.failing += row.n * (kind in ("blocked", "impaired"))
     for one, counted in zip(slices, series, strict=True):
-        one.kinds = {_series_kind(count) for count in counted.values()}
-    return _drawn(slices, window, interval)
+        one.kinds |= {_series_kind(count) for count in counted.values()}
+    return _drawn(slices, window, interval, events)
 
 
-def hourly_strip(hours: Iterable[ServiceHour], window: Window, interval: int) -> Strip:
-    """The same from sums of hours, for a window whose slices are hours or longer."""
+def control_strip(
+    rows: Iterable[Row], window: Window, interval: int, names: Mapping[str, str] | None = None
+) -> Strip:
+    """Whether the services themselves worked, as far as the rows say: `down` where one failed from
+    its controls as well, `ok` where all were reached, or a control reached them when vantages did
+    not. Of several services (`names` by id) the summary names those that were down."""
     slices = [_Slice() for _ in range(window.slices)]
-    for each in hours:
-        if (index := _index(window, each.hour)) is not None:
-            one = slices[index]
-            one.kinds |= _kinds(each.kinds)
-            one.n += each.n
-            one.judged += each.judged
-            one.failing += each.failing
-    return _drawn(slices, window, interval)
+    seen: list[dict[str, set[str]]] = [{} for _ in slices]
+    for row in rows:
+        kinds, judged = (
+            (_kinds(row.kinds), row.judged)
+            if isinstance(row, ServiceHour)
+            else (frozenset((_KIND[row.state],)), row.n)
+        )
+        kinds &= _CONCLUSIVE
+        if kinds and (index := _index(window, row.begin)) is not None:
+            seen[index].setdefault(row.service, set()).update(kinds)
+            slices[index].n += judged
+    down: set[str] = set()
+    for one, services in zip(slices, seen, strict=True):
+        failed = {service for service, kinds in services.items() if kinds == {"down"}}
+        one.kinds = {"down"} if failed else {"ok"} if services else set()
+        down |= failed
+    drawn = _drawn(slices, window, interval)
+    if not any(seen):
+        summary = _("nothing was measured")
+    elif not down:
+        summary = _("worked whenever it was measured")
+    elif names is None:
+        summary = _("down everywhere at times")
+    else:
+        listed = ", ".join(sorted(names.get(service, service) for service in down))
+        summary = _("down everywhere at times: %(services)s", services=listed)
+    return msgspec.structs.replace(drawn, summary=summary)
 
 
 @functools.cache
@@ -264,12 +308,16 @@ def _index(window: Window, at: int) -> int | None:
     return min(window.slices - 1, (at - window.since) // window.width)
 
 
-def _drawn(slices: Sequence[_Slice], window: Window, interval: int) -> Strip:
+def _drawn(
+    slices: Sequence[_Slice], window: Window, interval: int, events: Collection[Event] = ()
+) -> Strip:
     kinds = _fill_gaps([_slice_kind(one.kinds) for one in slices], window, interval)
     runs: list[StripRun] = []
     for index, (kind, one) in enumerate(zip(kinds, slices, strict=True)):
         begin = window.since + index * window.width
         end = begin + window.width
+        if kind in _UNCONFIRMED and _only_likely(events, begin, end):
+            kind = _UNCONFIRMED[kind]
         if runs and runs[-1].kind == kind:
             last = runs[-1]
             runs[-1] = StripRun(
@@ -294,6 +342,14 @@ def _drawn(slices: Sequence[_Slice], window: Window, interval: int) -> Strip:
         else _("nothing was measured"),
         failing=failing,
         total=total,
+    )
+
+
+def _only_likely(events: Collection[Event], begin: int, end: int) -> bool:
+    """Whether events last in this time, none of them confirmed."""
+    here = [e for e in events if e.onset_earliest < end and begin < (ended(e) or end)]
+    return bool(here) and not any(
+        e.tier is Tier.CONFIRMED and e.state is not EventState.RETRACTED for e in here
     )
 
 

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
+from monitor.detection.model import Event
 from monitor.store.reading.counts import ServiceHour, ServiceTotal, service_totals
+from monitor.store.reading.events import list_events
+from monitor.store.records import Filter
 from monitor.web.api.params import BadParameterError, without_empty
 from monitor.web.draw import strips
 from monitor.web.history import TimeRange, chosen_range, named_range, sums
@@ -58,9 +61,11 @@ async def compare(request: web.Request) -> web.Response:
     services, countries = _services(site, request), _countries(request)
     span = chosen_range(request, now) or named_range(DEFAULT, now)
     rows: dict[tuple[str, str], list[ServiceHour]] = defaultdict(list)
-    if services or countries:
-        for row in await _read(site, span, services, countries):
-            rows[row.service, row.country].append(row)
+    read, events = (
+        await _read(site, span, services, countries) if services or countries else ((), ())
+    )
+    for row in read:
+        rows[row.service, row.country].append(row)
     interval = site.interval_seconds * 1000
     names = site.service_names
     drawn = [
@@ -68,7 +73,12 @@ async def compare(request: web.Request) -> web.Response:
             "service": service,
             "country": country,
             "label": _("%(what)s in %(place)s", what=names[service], place=words.country(country)),
-            "strip": strips.hourly_strip(mine, span.window, interval),
+            "strip": strips.strip(
+                mine,
+                span.window,
+                interval,
+                [each for each in events if (each.service, each.country) == (service, country)],
+            ),
         }
         for (service, country), mine in rows.items()
     ]
@@ -76,6 +86,7 @@ async def compare(request: web.Request) -> web.Response:
     values = {
         "title": _("Compare"),
         "rows": drawn[: MOST * MOST],
+        "control": strips.control_strip(read, span.window, interval, names),
         "services": services,
         "countries": countries,
         "names": names,
@@ -162,10 +173,15 @@ def _cell(total: ServiceTotal) -> Cell:
 
 async def _read(
     site: Site, span: TimeRange, services: Sequence[str], countries: Sequence[str]
-) -> Sequence[ServiceHour]:
+) -> tuple[Sequence[ServiceHour], Sequence[Event]]:
     wanted = services or [service.id for service in site.catalogue.services]
     found: list[ServiceHour] = []
+    events: list[Event] = []
     async with site.database.reading() as connection:
         for country in countries or (None,):
             found += await sums(connection, span.window, wanted, country)
-    return found
+        window = span.window
+        for service in services or (None,):
+            chosen = Filter(service=service, since=window.since, until=window.until)
+            events += await list_events(connection, chosen)
+    return found, events

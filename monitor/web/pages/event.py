@@ -7,13 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from monitor.commands.explain import Explanation
 from monitor.detection.model import Event
-from monitor.store.reading.counts import ServiceHour, judged_rounds
-from monitor.store.reading.events import get_event
+from monitor.store.reading.counts import (
+    ServiceHour,
+    StateCount,
+    count_series,
+    count_states,
+    judged_rounds,
+    service_days,
+    service_hours,
+)
+from monitor.store.reading.events import get_event, list_events
 from monitor.store.reading.measurements import list_witnesses
+from monitor.store.records import Filter
+from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
@@ -27,7 +36,6 @@ from monitor.web.text.language import _
 from monitor.web.text.network_names import network
 from monitor.web.text.words import country
 from monitor.web.text.words import rule_comment as comment
-from monitor.web.views import event_strips
 from probes.wire.target import Service
 
 WITNESSES = 20
@@ -56,6 +64,7 @@ async def page(request: web.Request) -> web.Response:
     span = chosen_range(request, site.clock())
     async with site.database.reading() as connection:
         witnesses = await list_witnesses(connection, event.witnesses[:WITNESSES])
+    drawn, control = await (timelines(site, event) if span is None else past(site, event, span))
     headline = event_text.headline(event, name)
     others = event_text.others(event, service)
     values = {
@@ -66,9 +75,9 @@ async def page(request: web.Request) -> web.Response:
         "scope": event_text.scope(event, site.clock()),
         "how": event_text.manner(event),
         "ended": event_text.ended(event),
-        "timelines": await timelines(site, event) if span is None else (),
+        "drawn": drawn,
+        "control": control,
         "chosen": span,
-        "past": await past(site, event, span) if span is not None else (),
         "reasons": event_text.reasons(event),
         "others": others,
         "doubts": event_text.doubts(event, others),
@@ -96,8 +105,13 @@ async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     return next(iter(rounds.pictures(explanation.series_rounds)), None)
 
 
-async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Strip]]:
-    """A strip for each affected network, from before the onset to after the end."""
+Rows = Sequence[tuple[str, strips.Strip]]
+"""Strips with their labels."""
+
+
+async def timelines(site: Site, event: Event) -> tuple[Rows, strips.Strip]:
+    """A strip for each affected network, from before the onset to after the end; and of the service
+    itself."""
     now, interval = site.clock(), site.interval_seconds * 1000
     end = event_text.ended(event)
     async with site.database.reading() as connection:
@@ -108,21 +122,53 @@ async def timelines(site: Site, event: Event) -> Sequence[tuple[str, strips.Stri
         until = last if end is None else min(now, end + margin)
         since = event.onset - margin
         chosen = strips.Window(since, until) if until > since else strips.Window(since, since + 1)
-        alone = [replace(event, id=network(asn), asns=(asn,)) for asn in event.asns]
-        return list((await event_strips(site, connection, alone, chosen)).items())
+        everywhere: Sequence[strips.Row]
+        here: Sequence[StateCount]
+        if chosen.width < HOUR_MS:
+            begin, width = chosen.since, chosen.width
+            everywhere = await count_states(connection, event.targets, begin, chosen.until, width)
+            here = [row for row in everywhere if row.country == event.country]
+        else:
+            series = [
+                (target, event.country, asn) for target in event.targets for asn in event.asns
+            ]
+            here = await count_series(connection, series, since, until, chosen.width)
+            # Of months the sums of days; of less, of hours.
+            days = now - since > (KEPT_HOURS - 1) * HOUR_MS
+            read = service_days if days else service_hours
+            everywhere = await read(connection, [event.service], since, until)
+            interval = max(interval, DAY_MS if days else HOUR_MS)
+    drawn = [
+        (network(asn), strips.strip(mine, chosen, site.interval_seconds * 1000, [event]))
+        for asn in event.asns
+        for mine in ([row for row in here if row.asn == asn],)
+    ]
+    return drawn, strips.control_strip(everywhere, chosen, interval)
 
 
-async def past(site: Site, event: Event, span: TimeRange) -> Sequence[tuple[str, strips.Strip]]:
+async def past(site: Site, event: Event, span: TimeRange) -> tuple[Rows, strips.Strip]:
     """A strip of the whole service in each affected network over a chosen range, then in the
-    country."""
+    country; and of the service itself."""
     interval = site.interval_seconds * 1000
     rows: dict[int, list[ServiceHour]] = {asn: [] for asn in event.asns}
     async with site.database.reading() as connection:
         for row in await sums(connection, span.window, [event.service], event.country, event.asns):
             rows[row.asn].append(row)
-        whole = await sums(connection, span.window, [event.service], event.country)
-    drawn = [(network(asn), strips.hourly_strip(rows[asn], span.window, interval)) for asn in rows]
-    return [*drawn, (country(event.country), strips.hourly_strip(whole, span.window, interval))]
+        everywhere = await sums(connection, span.window, [event.service])
+        chosen = Filter(service=event.service, country=event.country)
+        events = await list_events(connection, chosen)
+    whole = [row for row in everywhere if row.country == event.country]
+    drawn = [
+        (
+            network(asn),
+            strips.strip(
+                mine, span.window, interval, [each for each in events if asn in each.asns]
+            ),
+        )
+        for asn, mine in rows.items()
+    ]
+    drawn.append((country(event.country), strips.strip(whole, span.window, interval, events)))
+    return drawn, strips.control_strip(everywhere, span.window, interval)
 
 
 async def side_by_side(site: Site, event: Event) -> dict[str, Any] | None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from monitor.store.reading.counts import ServiceHour
+from monitor.store.reading.events import list_events
 from monitor.web.api.params import BadParameterError, chosen
 from monitor.web.draw import strips
-from monitor.web.history import TimeRange, chosen_range, control_strip, named_range, sums
+from monitor.web.history import TimeRange, chosen_range, named_range, sums
 from monitor.web.render import environment
 from monitor.web.site import SITE
 from monitor.web.text import words
@@ -26,7 +28,9 @@ FILLS = {
     "blocked": "#b3001b",
     "part": "#b3001b",
     "impaired": "url(#dots)",
-    "mixed": "url(#hatch)",
+    "likely": "url(#hatch)",
+    "likely-part": "url(#hatch)",
+    "mixed": "url(#bars)",
     "down": "#6b5fa8",
     "unclear": "#aab0b5",
     "none": "#dfddd8",
@@ -48,6 +52,8 @@ async def svg(request: web.Request) -> web.Response:
     rows: dict[str, list[ServiceHour]] = defaultdict(list)
     async with site.database.reading() as connection:
         read = await sums(connection, span.window, services, wanted.country, asns)
+        within = replace(wanted, since=span.window.since, until=span.window.until)
+        events = await list_events(connection, within)
     for row in read:
         rows[row.country if by_country else row.service].append(row)
     interval = site.interval_seconds * 1000
@@ -55,14 +61,23 @@ async def svg(request: web.Request) -> web.Response:
     drawn = [
         (
             words.sentence(words.country(key)) if by_country else names.get(key, key),
-            strips.hourly_strip(mine, span.window, interval),
+            strips.strip(
+                mine,
+                span.window,
+                interval,
+                [each for each in events if key == (each.country if by_country else each.service)],
+            ),
         )
         for key, mine in rows.items()
     ]
     drawn.sort(key=lambda each: (-each[1].failing, each[0]))
     drawn = drawn[:MAX_ROWS]
-    if by_country and read:
-        drawn.insert(0, (_("The service itself"), control_strip(read, span.window, interval)))
+    if read:
+        label = _("The service itself") if wanted.service else _("The services themselves")
+        control = strips.control_strip(
+            read, span.window, interval, None if wanted.service else names
+        )
+        drawn.insert(0, (label, control))
     place = [words.country(wanted.country)] if wanted.country else []
     place += [network(wanted.asn)] if wanted.asn is not None else []
     subject = names.get(wanted.service, wanted.service) if wanted.service else _("Services")

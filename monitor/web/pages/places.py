@@ -23,25 +23,20 @@ from monitor.detection.model import (
 )
 from monitor.detection.sequence.present import LatestVerdict
 from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import (
-    ServiceHour,
-    StateCount,
-    count_states,
-    count_vantages,
-)
+from monitor.store.reading.counts import ServiceHour, count_vantages
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import network_matrix
 from monitor.web.fleet import Probes, active, fleet, watchlist_of_network
-from monitor.web.history import TimeRange, chosen_range, sums
+from monitor.web.history import TimeRange, chosen_range
 from monitor.web.render import render
 from monitor.web.site import SITE, Site
 from monitor.web.text import event_text, words
 from monitor.web.text.language import _, n_
 from monitor.web.text.network_names import names
 from monitor.web.text.network_names import network as label
-from monitor.web.views import common_window
+from monitor.web.views import common_window, strip_rows
 
 MAX_EVENTS = 100
 MAX_ASN = 2**32 - 1
@@ -162,11 +157,18 @@ async def shared_values(
 ) -> dict[str, Any]:
     """The values that both templates take."""
     window = span.window if span else await common_window(site, connection)
+    interval = site.interval_seconds * 1000
+    rows = await strip_rows(
+        site, connection, window, site.catalogue.services, here.country, here.asns
+    )
     return {
-        "strips": await service_strips(site, connection, window, here, open_events(events)),
+        "by_service": service_strips(site, rows, window, events),
+        "control": strips.control_strip(rows, window, interval, site.service_names)
+        if rows
+        else None,
         "window": window,
         "chosen": span,
-        "watched": await vantage_coverage(site, connection, window, here),
+        "watched": await vantage_coverage(site, connection, rows, window, here),
         "members": members,
         "events": sorted(events, key=lambda event: (not event.ongoing, -event.onset)),
         "names": site.service_names,
@@ -178,62 +180,45 @@ def open_events(events: Iterable[Event]) -> list[Event]:
     return [event for event in events if event.ongoing]
 
 
-async def service_strips(
-    site: Site,
-    connection: ReadTransaction,
-    window: strips.Window,
-    here: PlaceFilter,
-    opened: Sequence[Event],
+def service_strips(
+    site: Site, rows: Iterable[strips.Row], window: strips.Window, events: Sequence[Event]
 ) -> list[dict[str, Any]]:
-    """A strip for each service that was measured here, those with an open event first."""
-    drawn = await _strips_by_service(site, connection, window, here)
-    made = [
-        {
-            "id": service.id,
-            "name": service.name,
-            "strip": drawn[service.id],
-            "events": [event for event in opened if event.service == service.id],
-        }
-        for service in site.catalogue.services
-        if service.id in drawn
-    ]
+    """A strip for each service that was measured here, those with an open event first. `events`
+    are those of here."""
+    by_service: dict[str, list[strips.Row]] = defaultdict(list)
+    for row in rows:
+        by_service[row.service].append(row)
+    made = []
+    for service in site.catalogue.services:
+        if service.id in by_service:
+            mine = [event for event in events if event.service == service.id]
+            interval = site.interval_seconds * 1000
+            drawn = strips.strip(by_service[service.id], window, interval, mine)
+            made.append(
+                {
+                    "id": service.id,
+                    "name": service.name,
+                    "strip": drawn,
+                    "events": open_events(mine),
+                }
+            )
     return sorted(made, key=lambda row: (not row["events"], row["name"].lower()))
 
 
-async def _strips_by_service(
-    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
-) -> dict[str, strips.Strip]:
-    interval = site.interval_seconds * 1000
-    if window.hourly or window.daily:
-        hours: dict[str, list[ServiceHour]] = defaultdict(list)
-        for hour in await _hours(site, connection, window, here):
-            hours[hour.service].append(hour)
-        return {id: strips.hourly_strip(rows, window, interval) for id, rows in hours.items()}
-    targets = [target.id for target in site.catalogue.targets]
-    counts: dict[str, list[StateCount]] = defaultdict(list)
-    for row in await count_states(
-        connection, targets, window.since, window.until, window.width, here.country, here.asns
-    ):
-        counts[row.target.partition("/")[0]].append(row)
-    return {id: strips.strip(rows, window, interval) for id, rows in counts.items()}
-
-
-async def _hours(
-    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
-) -> Sequence[ServiceHour]:
-    services = [service.id for service in site.catalogue.services]
-    return await sums(connection, window, services, here.country, here.asns)
-
-
 async def vantage_coverage(
-    site: Site, connection: ReadTransaction, window: strips.Window, here: PlaceFilter
+    site: Site,
+    connection: ReadTransaction,
+    rows: Iterable[strips.Row],
+    window: strips.Window,
+    here: PlaceFilter,
 ) -> strips.VantageCoverage:
-    """How many vantages measured here, over the same time as the strips."""
+    """How many vantages measured here, over the same time as the strips, which have these rows."""
     slots = strips.coverage_window(window, site.interval_seconds * 1000)
-    if slots.hourly or slots.daily:
-        counts = most_vantages(await _hours(site, connection, window, here), slots)
-    else:
-        counts = await count_vantages(
+    hours = [row for row in rows if isinstance(row, ServiceHour)]
+    counts = (
+        most_vantages(hours, slots)
+        if window.hourly or window.daily
+        else await count_vantages(
             connection,
             [target.id for target in site.catalogue.targets],
             slots.since,
@@ -242,6 +227,7 @@ async def vantage_coverage(
             here.country,
             here.asns,
         )
+    )
     return strips.coverage_strip(counts, slots)
 
 

@@ -10,19 +10,16 @@ from aiohttp import web
 
 from monitor.detection.model import Event, Tier
 from monitor.detection.sequence.present import PresentState, worst
-from monitor.store.engines import ReadTransaction
-from monitor.store.reading.counts import ServiceHour, StateCount, count_states
 from monitor.store.reading.events import list_events
 from monitor.store.records import Filter
 from monitor.web.draw import strips
 from monitor.web.draw.matrix import RANK, cell
-from monitor.web.history import chosen_range, control_strip, sums
+from monitor.web.history import chosen_range
 from monitor.web.render import render
-from monitor.web.site import SITE, Site
+from monitor.web.site import SITE
 from monitor.web.text import event_text, words
 from monitor.web.text.language import _, n_
-from monitor.web.views import window
-from probes.wire.target import Service
+from monitor.web.views import strip_rows, window
 
 MAX_ROWS = 200
 """States in networks on the page; in a large fleet the worst."""
@@ -40,10 +37,10 @@ async def page(request: web.Request) -> web.Response:
         events = await list_events(connection, Filter(service=service.id), limit=100)
         opened = {event.country: event for event in events if event.ongoing}
         chosen = span.window if span else await window(site, connection, service.id)
-        drawn = await strips_by_country(site, connection, service, chosen)
-        rows_of_control = (
-            await sums(connection, chosen, [service.id]) if chosen.hourly or chosen.daily else ()
-        )
+        measured = await strip_rows(site, connection, chosen, [service])
+    by_country: dict[str, list[strips.Row]] = defaultdict(list)
+    for row in measured:
+        by_country[row.country].append(row)
     now = (await site.present.get()).states(Filter(service=service.id))
     rows = now if len(now) <= MAX_ROWS else worst(now, MAX_ROWS)
     places: dict[str, list[PresentState]] = defaultdict(list)
@@ -54,10 +51,15 @@ async def page(request: web.Request) -> web.Response:
             "country": country,
             "event": opened.get(country),
             "cell": cell({row.state for row in places[country]}, opened.get(country)),
-            "strip": drawn.get(country) or strips.strip((), chosen, interval),
+            "strip": strips.strip(
+                by_country.get(country, ()),
+                chosen,
+                interval,
+                [event for event in events if event.country == country],
+            ),
             "networks": sorted({row.asn for row in places[country]}),
         }
-        for country in sorted(drawn.keys() | places.keys())
+        for country in sorted(by_country.keys() | places.keys())
     ]
     countries.sort(key=lambda row: (row["cell"]["rank"] if row["cell"] else 9, row["country"]))
     values = {
@@ -70,26 +72,9 @@ async def page(request: web.Request) -> web.Response:
         "events": sorted(events, key=lambda e: (not e.ongoing, RANK[e.tier], -e.onset)),
         "window": chosen,
         "chosen": span,
-        "control": control_strip(rows_of_control, chosen, interval) if rows_of_control else None,
+        "control": strips.control_strip(measured, chosen, interval) if measured else None,
     }
     return await render(request, "service.html", values)
-
-
-async def strips_by_country(
-    site: Site, connection: ReadTransaction, service: Service, window: strips.Window
-) -> dict[str, strips.Strip]:
-    """A strip for each country in which the service was measured."""
-    interval = site.interval_seconds * 1000
-    if window.hourly or window.daily:
-        hours: dict[str, list[ServiceHour]] = defaultdict(list)
-        for hour in await sums(connection, window, [service.id]):
-            hours[hour.country].append(hour)
-        return {place: strips.hourly_strip(rows, window, interval) for place, rows in hours.items()}
-    counts: dict[str, list[StateCount]] = defaultdict(list)
-    targets = [target.id for target in service.targets]
-    for row in await count_states(connection, targets, window.since, window.until, window.width):
-        counts[row.country].append(row)
-    return {place: strips.strip(rows, window, interval) for place, rows in counts.items()}
 
 
 def state_mark(row: PresentState, event: Event | None) -> tuple[str, str]:

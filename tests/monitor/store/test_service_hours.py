@@ -84,7 +84,7 @@ async def test_a_strip_of_sums_is_the_strip_of_the_cells(store: Database) -> Non
             cells = await count_states(
                 connection, TARGETS, window.since, window.until, HOUR, country
             )
-            drawn = strips.hourly_strip(hours, window, 10 * MINUTE)
+            drawn = strips.strip(hours, window, 10 * MINUTE)
             assert drawn == strips.strip(cells, window, 10 * MINUTE)
             assert [run.kind for run in drawn.runs].count("none") == 2
 

@@ -14,7 +14,6 @@ from monitor.web.history import (
     RANGES,
     TimeRange,
     chosen_range,
-    control_strip,
     series,
 )
 from tests.world import site as world
@@ -67,19 +66,6 @@ def test_a_range_that_cannot_be_shown_is_refused(query: str) -> None:
 def hour(n: int, kinds: set[str], country: str = "RU", failing: int = 0) -> ServiceHour:
     bits = sum(1 << KINDS.index(kind) for kind in kinds)
     return ServiceHour("wechat", country, -1, n * HOUR_MS, bits, 10, 10, failing, 3)
-
-
-def test_the_control_row_says_whether_the_service_itself_worked() -> None:
-    window = strips.Window(0, 4 * HOUR_MS, 4)
-    rows = [
-        hour(0, {"ok"}), hour(1, {"blocked"}), hour(2, {"down"}), hour(3, {"down", "unclear"}),
-        hour(3, {"ok"}, "FR"),
-    ]  # fmt: skip
-    drawn = control_strip(rows, window, HOUR_MS)
-    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("ok", 1)]
-    assert drawn.summary == "down everywhere at times"
-    unclear = control_strip([hour(0, {"unclear"})], window, HOUR_MS)
-    assert {run.kind for run in unclear.runs} == {"none"}
 
 
 def test_lines_of_a_chart_are_by_place_the_worst_first() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from monitor.detection.model import State
+from monitor.detection.model import Event, EventState, State, Tier
 from monitor.detection.policy import Policy
-from monitor.store.reading.counts import StateCount
+from monitor.store.reading.counts import ServiceHour, StateCount
+from monitor.store.service_hours import HOUR_MS, KINDS
 from monitor.web.draw import strips
 from monitor.web.draw.strips import (
     Window,
+    control_strip,
     coverage_strip,
     coverage_window,
     legend,
@@ -19,6 +22,8 @@ from monitor.web.draw.strips import (
     ticks,
     window,
 )
+from tests.monitor.web.pages.test_overview import EVENTS
+from tests.world import site as world
 
 MINUTE = 60_000
 ROUND = 5 * MINUTE
@@ -210,3 +215,69 @@ def test_a_block_in_part_is_not_averaged_away() -> None:
     slow = [StateCount(0, "a/x", "RU", 1, State.THROTTLED, 5), counts[1]]
     assert [run.kind for run in strip(slow, window, 10 * MINUTE).runs] == ["impaired"]
     assert ("part", "failing as blocked in some networks or functions") in legend([drawn])
+
+
+def hour(n: int, kinds: set[str], country: str = "RU", service: str = "wechat") -> ServiceHour:
+    bits = sum(1 << KINDS.index(kind) for kind in kinds)
+    return ServiceHour(service, country, -1, n * HOUR_MS, bits, 10, 10, 0, 3)
+
+
+def test_the_control_row_says_whether_the_service_itself_worked() -> None:
+    window = Window(0, 4 * HOUR_MS, 4)
+    rows = [
+        hour(0, {"ok"}), hour(1, {"blocked"}), hour(2, {"down"}), hour(3, {"down", "unclear"}),
+        hour(3, {"ok"}, "FR"),
+    ]  # fmt: skip
+    drawn = control_strip(rows, window, HOUR_MS)
+    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 2), ("down", 1), ("ok", 1)]
+    assert drawn.summary == "down everywhere at times"
+    unclear = control_strip([hour(0, {"unclear"})], window, HOUR_MS)
+    assert {run.kind for run in unclear.runs} == {"none"}
+    assert unclear.summary == "nothing was measured"
+
+
+def test_the_control_row_of_several_services_names_those_that_were_down() -> None:
+    window = Window(0, 3 * HOUR_MS, 3)
+    rows = [hour(n, {"ok"}) for n in range(3)]
+    rows += [hour(1, {"down"}, service="signal"), hour(2, {"blocked"}, service="signal")]
+    drawn = control_strip(rows, window, HOUR_MS, {"signal": "Signal"})
+    assert [(run.kind, run.n) for run in drawn.runs] == [("ok", 10), ("down", 20), ("ok", 20)]
+    assert drawn.summary == "down everywhere at times: Signal"
+    fine = control_strip(rows[:3], window, HOUR_MS, {})
+    assert fine.summary == "worked whenever it was measured"
+
+
+def test_the_control_row_of_short_slices_is_made_of_verdicts() -> None:
+    counts = [
+        *(count(n * ROUND, State.BLOCKED, series=(1, "a/x")) for n in range(9)),
+        *(count(n * ROUND, State.DOWN, series=(1, "a/x")) for n in range(9, 19)),
+    ]
+    drawn = control_strip(counts, SPAN, ROUND)
+    assert [(run.kind, run.width) for run in drawn.runs] == [("ok", 45), ("down", 51)]
+
+
+def event(tier: Tier, begin: int, end: int | None, state: EventState = EventState.OPEN) -> Event:
+    return replace(
+        EVENTS[world.CONFIRMED],
+        tier=tier,
+        state=state,
+        onset_earliest=begin,
+        closed=end,
+    )
+
+
+def test_failures_of_events_that_are_not_confirmed_look_different() -> None:
+    failing = rounds(0, 19, State.BLOCKED)
+    likely = event(Tier.LIKELY, 40 * MINUTE, 60 * MINUTE, EventState.CLOSED)
+
+    def drawn(*events: Event, counts: list[StateCount] = failing) -> list[tuple[str, int]]:
+        return [(run.kind, run.width) for run in strip(counts, SPAN, ROUND, events).runs]
+
+    assert drawn(likely) == [("blocked", 40), ("likely", 20), ("blocked", 36)]
+    assert drawn(event(Tier.UNCONFIRMED, 40 * MINUTE, None)) == [("blocked", 40), ("likely", 56)]
+    retracted = event(Tier.CONFIRMED, 40 * MINUTE, 60 * MINUTE, EventState.RETRACTED)
+    assert drawn(retracted) == drawn(likely)
+    assert drawn(likely, event(Tier.CONFIRMED, 0, None)) == [("blocked", 96)]
+    part = [*failing, *rounds(0, 19, series=(2, "y"))]
+    assert drawn(event(Tier.LIKELY, 0, None), counts=part) == [("likely-part", 96)]
+    assert drawn(event(Tier.LIKELY, 0, None), counts=rounds(0, 19)) == [("ok", 96)]

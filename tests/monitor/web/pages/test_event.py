@@ -89,11 +89,13 @@ async def test_events_without_witnesses_or_rules_have_pages(web: Client, id: str
 
 async def test_the_timeline_begins_before_the_onset_and_ends_after_the_end(site: Site) -> None:
     event = EVENTS[world.CONFIRMED]
-    ((label, drawn),) = await page.timelines(site, event)
+    ((label, drawn),), control = await page.timelines(site, event)
     assert label == "AS64501"
     assert drawn.since < event.onset < drawn.until
     assert [run.kind for run in drawn.runs] == ["ok", "blocked"]
-    ((_, over),) = await page.timelines(site, EVENTS[world.CLOSED])
+    assert {run.kind for run in control.runs} == {"ok"}
+    assert control.summary == "worked whenever it was measured"
+    ((_, over),), _control = await page.timelines(site, EVENTS[world.CLOSED])
     assert over.until > (EVENTS[world.CLOSED].closed or 0)
 
 

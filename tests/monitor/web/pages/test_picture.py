@@ -14,9 +14,9 @@ from tests.world.site import Client
     ("query", "labels"),
     [
         ("service=wechat", ("The service itself", "Russia", "France")),
-        ("country=RU&range=24h", ("WeChat", "Signal")),
+        ("country=RU&range=24h", ("The services themselves", "WeChat", "Signal")),
         ("asn=64501&since=2027-01-14", ("WeChat", "Signal")),
-        ("service=wechat&country=RU&range=90d", ("WeChat",)),
+        ("service=wechat&country=RU&range=90d", ("The service itself", "WeChat")),
     ],
 )
 async def test_pictures_stand_by_themselves(

@@ -93,16 +93,18 @@ async def test_strips_and_coverage_of_a_place(site: Site) -> None:
     async with site.database.reading() as connection:
         window = await common_window(site, connection)
         assert window.length == "3 h"
-        rows = await places.service_strips(site, connection, window, NETWORK, opened)
-        watched = await places.vantage_coverage(site, connection, window, NETWORK)
+        values = await places.shared_values(site, connection, NETWORK, opened, (), None)
         nothing = places.PlaceFilter(name="Japan", country="JP")
-        assert await places.service_strips(site, connection, window, nothing, []) == []
-        nobody = await places.vantage_coverage(site, connection, window, nothing)
+        empty = await places.shared_values(site, connection, nothing, [], (), None)
+    rows, watched = values["by_service"], values["watched"]
+    assert empty["by_service"] == []
+    assert empty["control"] is None
+    assert values["control"].summary == "worked whenever it was measured"
     assert [row["name"] for row in rows] == ["WeChat", "Signal"]
     assert [run.kind for run in rows[0]["strip"].runs] == ["none", "ok", "part"]
     assert [(run.n, run.width) for run in watched.runs] == [(0, 12), (3, 24)]
     assert watched.summary.startswith("3 vantages measured; no measurements for 60 min")
-    assert nobody.most == 0
+    assert empty["watched"].most == 0
 
 
 async def test_an_empty_store_has_a_window_too(empty: Site) -> None:
@@ -119,7 +121,8 @@ async def test_a_country_page_names_blocked_services_and_networks(web: Client) -
     assert "Vantages, the last 3 h" in text
     assert "5 vantages measured; no measurements for 60 min" in text
     assert "36 of 240 measurements failed as blocked (15 %)" in text
-    assert page.count('<svg class="strip"') == 2
+    assert "The services themselves, from the controls" in text
+    assert page.count('<svg class="strip"') == 3
     assert "WeChat is reachable again in one network in Russia." in text
     assert "that was retracted" in text
     for id in (1, 2, 3, 4, 5):
