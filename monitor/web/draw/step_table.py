@@ -34,7 +34,7 @@ WORKS, FAILS, NEUTRAL = "works", "fails", ""
 CONTRASTS = {
     Contrast.INNOCUOUS_NAME: "with a harmless name",
     Contrast.REFLECTOR: "the same name to a server of ours",
-    Contrast.CLASSICAL_HELLO: "with a shorter hello",
+    Contrast.CLASSICAL_HELLO: "with a shorter ClientHello",
     Contrast.NO_VERIFY: "looking past the certificate",
     Contrast.SILENT_ADDRESS: "query to an address that runs no DNS",
     Contrast.REPEAT: "once more",

@@ -268,13 +268,14 @@ def states() -> Mapping[str, str]:
     """What each state of a verdict means."""
     return {
         State.OK: "It works, as far as was seen.",
-        State.BLOCKED: "It fails here in a way that accuses, and works for the control. On pages "
-        "a single measurement only “fails”; “blocked” is said by events alone.",
+        State.BLOCKED: "It fails here in a way that indicates blocking, and works for the "
+        "control. On pages a single measurement only “fails”; “blocked” is said by events alone.",
         State.IMPAIRED: "A part of it is blocked, the rest is not.",
-        State.THROTTLED: "It works, and is slowed to uselessness.",
+        State.THROTTLED: "It works, but too slowly to be usable.",
         State.DOWN: "It fails for the control as well: the service's own trouble.",
         State.VANTAGE_OFFLINE: "The vantage was not online; what it saw says nothing.",
-        State.INCONCLUSIVE: "It fails, and why is not clear. No control, no accusation.",
+        State.INCONCLUSIVE: "It fails, and why is not clear. Without a control nothing is called "
+        "blocked.",
         State.INSUFFICIENT: "Not enough was seen. Never to be read as “works”.",
     }
 

@@ -174,7 +174,7 @@ def clock(known: VantageHealth) -> str:
     if known.offset is None:
         return ""
     if abs(known.offset) < 1000:
-        return _("right to the second")
+        return _("accurate to the second")
     length = words.duration_text(abs(known.offset))
     return (
         _("%(time)s ahead", time=length) if known.offset > 0 else _("%(time)s behind", time=length)

@@ -29,8 +29,8 @@ from monitor.web.text.words import TIERS as STATES_BY_TIER
 from probes.wire.target import Service
 
 AGAINST = {
-    "control_by_other_networks": "In place of a control stand other networks of the same source, "
-    "which reached the service meanwhile, and the rest of each run.",
+    "control_by_other_networks": "There is no control: it is compared with other networks of the "
+    "same source, which reached the service meanwhile, and with the rest of each run.",
     "failing_elsewhere": "It fails in other countries as well: the service itself may be faulty.",
     "few_vantages": "There are few vantages in these networks.",
     "network_divided": "Other vantages of the same network have reached the service all the time: "
@@ -356,7 +356,7 @@ def confidence_summary(event: Event) -> str:
     votes = seen(event.agreeing, event.total)
     if event.ongoing and event.now.total and event.now != Votes(event.agreeing, event.total):
         votes = _(
-            "%(seen)s at its height, %(n)s of %(total)s now",
+            "%(seen)s at the peak, %(n)s of %(total)s now",
             seen=votes,
             n=event.now.agreeing,
             total=event.now.total,

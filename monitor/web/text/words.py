@@ -96,7 +96,7 @@ FAILURES = {
     "dns_refused_error": "refused to answer",
     "dns_servfail_error": "server failure",
     "dns_no_answer": "no address",
-    "dns_server_misbehaving": "an answer that makes no sense",
+    "dns_server_misbehaving": "an answer that cannot be read",
     "dns_reply_with_wrong_query_id": "an answer to another question",
     "connection_aborted": "aborted",
     "network_down": "the network is down",
@@ -117,7 +117,7 @@ FAILURES = {
     "dns_bogon_error": "an address that cannot be on the internet",
 }
 EVIDENCE = {
-    "after_trigger": "shown soon after the service's name had died there",
+    "after_trigger": "shown soon after a connection with the service's name had failed there",
     "allow_list_network": "only listed addresses get through in this network",
     "answer_lacks": "the answer lacks what the control is shown",
     "answer_contradicted": "TLS works at an address that the run's own resolver did not give",
@@ -138,9 +138,9 @@ EVIDENCE = {
     "http_differs": "the answer differs from the control's",
     "known_key": "the server names a key of the service's",
     "large_answer": "large packets of the server's answer are lost on the way",
-    "large_hello": "only the long hello fails",
+    "large_hello": "only the full-length ClientHello fails",
     "local_refusal": "the vantage's own machine refuses",
-    "local_resolver": "it may be a filter in the volunteer's house",
+    "local_resolver": "it may be a filter in the volunteer's home network",
     "lying_resolver": "the resolver itself lies",
     "helper_reaches": "OONI's test helper reached the site at the same time",
     "icmp_after_reply": "an ICMP error came after the answer",
@@ -159,7 +159,7 @@ EVIDENCE = {
     "partial:ipv4": "IPv4 alone is cut off",
     "partial:ipv6": "IPv6 alone is cut off",
     "partial:protocol": "one protocol is cut off, another works",
-    "residual_possible": "a censor may still have been at it after our first attempt",
+    "residual_possible": "blocking may still have been active after our first attempt",
     "resolver_limits": "the resolver failed a harmless name as well",
     "resolver_dead": "the resolver answers for no name",
     "run_unproven": "nothing in the whole run was answered: the device may have been offline",
@@ -177,17 +177,17 @@ EVIDENCE = {
     "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",
     "short": "fewer bytes came than were wanted: the pages are small",
     "time_over": "the time was over while bytes were still coming",
-    "slow": "slow, and nothing measured says whose doing that is",
+    "slow": "slow, and no measurement shows the cause",
     "slow_elsewhere": "our own host is slow from there as well",
     "slow_for_control_too": "as slow for the control",
     "slow_for_every_name": "slow whatever the name shown",
-    "weak_sign": "a sign too weak to accuse anybody",
+    "weak_sign": "evidence too weak to prove anything",
     "whatever_name": "whatever the name shown",
     "vpn": "it was measured through a VPN",
     "wrong_id": "an answer to another question came",
 }
 PREFIXES = {
-    "acts_at_hop": "hops to where it acts: %(value)s",
+    "acts_at_hop": "hops to the point of interference: %(value)s",
     "hop": "the router there calls itself %(value)s",
     "endpoint": "cut off: endpoint %(value)s",
     "address": "cut off: address %(value)s",
@@ -205,7 +205,7 @@ GATES: Mapping[str, str] = {
 }
 """Why failures do not count (`monitor.detection.sequence.gates`)."""
 VANTAGE_OUTCOMES = {
-    "": "said nothing",
+    "": "sent nothing",
     "failed": "failed",
     "worked": "worked",
     "unproven": "failed, and the control did not pass",
@@ -213,13 +213,13 @@ VANTAGE_OUTCOMES = {
     "unseen": "failed, and nothing shows that it was online",
 }
 NO_VOTES = {
-    "young": "too young to count",
+    "young": "enrolled too recently to count",
     "elsewhere": "enrolled from another place than it claims, does not count",
     "unlocated": "country or network unknown, does not count",
     "chronic": "fails too often to count",
     "lone": "alone for too long to count",
     "silent": "no recent measurement, does not count",
-    "recovering": "sees the service again, counts no more",
+    "recovering": "reaches the service again, no longer counts",
 }
 """Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
 _IN_A_SENTENCE = {
@@ -421,7 +421,7 @@ def duration_text(milliseconds: int) -> str:
 
 def gate(reason: ClosedGate | None) -> str:
     """Why failures did not count in a round."""
-    return _("shut: %(why)s", why=_(GATES[reason])) if reason else _("open")
+    return _("closed: %(why)s", why=_(GATES[reason])) if reason else _("open")
 
 
 def vantage_outcome(text: str) -> str:

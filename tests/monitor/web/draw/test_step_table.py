@@ -113,7 +113,7 @@ def test_contrasts_are_beside_their_step() -> None:
         "with a harmless name",
         "the same name to a server of ours",
         "once more",
-        "with a shorter hello",
+        "with a shorter ClientHello",
     ]
     assert set(CONTRASTS) == set(Contrast)
     assert observation_line(reference(A1)).contrast == "another resolver"

@@ -36,11 +36,14 @@ async def test_every_rule_has_its_anchor_and_no_link_is_dead(web: Client) -> Non
 
 async def test_the_method_page_is_in_plain_words(web: Client) -> None:
     text = text_of(await (await web.get("/method")).text())
-    assert "Who has failed for 2 h while others of the network see the service is on watch" in text
+    assert (
+        "A vantage that has failed for 2 h while others of the network reach the service is on"
+        in text
+    )
     assert "at most, 4 with a typical sign; an alarm needs 7" in text
     assert "At least 2 vantages and 41" in text
     assert "Never called blocking" in text
-    assert "A network without a vantage is unknown, never fine." in text
+    assert "Nothing is known of any other network." in text
     assert "Connections are cut when the service’s name appears" in text
 
 

@@ -261,5 +261,5 @@ def test_an_event_that_clears_tells_the_numbers_of_then_and_of_now() -> None:
     )
     assert "becoming reachable again" in event_text.headline(event, "WeChat")
     said = event_text.confidence_summary(event)
-    assert said == "confirmed: 3 of 3 vantages at its height, 0 of 3 now, control fine"
+    assert said == "confirmed: 3 of 3 vantages at the peak, 0 of 3 now, control fine"
     assert any(each.startswith("Now 0 of 3 vantages see it") for each in event_text.doubts(event))

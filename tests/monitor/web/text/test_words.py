@@ -39,7 +39,7 @@ def test_every_remark_of_a_rule_has_words() -> None:
     assert words.evidence("on_path") == "forged on the path, not by the far end"
     assert words.evidence("never_heard_of") == "never heard of"
     assert words.evidence("partial:ipv6") == "IPv6 alone is cut off"
-    assert words.evidence("acts_at_hop:4") == "hops to where it acts: 4"
+    assert words.evidence("acts_at_hop:4") == "hops to the point of interference: 4"
     assert words.evidence("endpoint:a.example:443/tls") == "cut off: endpoint a.example:443/tls"
     assert words.evidence("tls:other") == "tls:other"
 
