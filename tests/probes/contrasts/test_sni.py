@@ -19,7 +19,7 @@ from probes.wire.observation import (
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
 from tests.world.dns_server import Address, Rcode
-from tests.world.loopback import internet
+from tests.world.loopback import PATIENT, SHORT, internet
 from tests.world.pki import Authority, self_signed
 from tests.world.tls_server import Behaviour, by_name, http_answer
 
@@ -67,7 +67,9 @@ async def test_a_good_endpoint_gets_no_contrasts():
 )
 async def test_filtered_by_name(interference: Behaviour, failure: str):
     seen, server = await reach(
-        by_name({NAME: interference}, otherwise=HARMLESS_GOOD), reflector=interference
+        by_name({NAME: interference}, otherwise=HARMLESS_GOOD),
+        reflector=interference,
+        timeouts=SHORT if interference is tls_server.silence else PATIENT,
     )
     assert shakes(seen) == {
         None: failure,
@@ -117,7 +119,9 @@ async def test_a_lost_handshake_is_repeated_and_then_good():
         state["calls"] += 1
         (tls_server.silence if state["calls"] == 1 else GOOD)(connection, first)
 
-    seen, _ = await reach(by_name({HARMLESS: HARMLESS_GOOD}, otherwise=once_lost))
+    seen, _ = await reach(
+        by_name({HARMLESS: HARMLESS_GOOD}, otherwise=once_lost), timeouts=SHORT
+    )
     assert shakes(seen) == {
         None: "generic_timeout_error",
         Contrast.INNOCUOUS_NAME: None,
@@ -135,7 +139,7 @@ async def test_a_large_hello_that_is_dropped_shows_by_the_small_one():
     def drop_large(connection, first):
         (tls_server.silence if len(first) > 1400 else GOOD)(connection, first)
 
-    seen, _ = await reach(drop_large)
+    seen, _ = await reach(drop_large, timeouts=SHORT)
     assert shakes(seen)[None] == "generic_timeout_error"
     assert shakes(seen)[Contrast.REPEAT] == "generic_timeout_error"
     assert shakes(seen)[Contrast.CLASSICAL_HELLO] is None
@@ -192,7 +196,9 @@ async def test_clear_text_in_place_of_tls_is_kept():
 
 async def test_unproven_own_answer_makes_every_resolver_be_asked():
     async with (
-        tls_server.serve(tls_server.tls(self_signed(NAME).context())) as liar,
+        tls_server.serve(
+            tls_server.tls(self_signed(NAME).context(), lambda r: http_answer())
+        ) as liar,
         tls_server.serve(GOOD, "127.0.0.2", liar.port) as real,
         internet(
             {NAME: Address("127.0.0.1")}, reference={NAME: Address("127.0.0.2")}, secure=True

@@ -14,7 +14,7 @@ from probes.wire.observation import Contrast, HTTPExchange, Purpose, TCPConnect,
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import tls_server
 from tests.world.dns_server import Address
-from tests.world.loopback import TIMEOUTS, internet
+from tests.world.loopback import SHORT, internet
 from tests.world.pki import Authority
 from tests.world.tls_server import Behaviour, by_name, http_answer
 
@@ -68,7 +68,7 @@ async def measured(
             Endpoint(host=NAME, port=server.port, protocol="https", trust=CA.pem),
             sni=SNIContrast(innocuous=HARMLESS, address=address),
             throughput=mode,
-            timeouts=replace(TIMEOUTS, subject=2.0, contrast=2.0, transfer=2.0, silence=0.5),
+            timeouts=replace(SHORT, transfer=2.0, silence=0.5),
         )
         await throughput.measure(run, "127.0.0.1", answered, 300)
     seen = run.observations

@@ -13,7 +13,7 @@ from probes.wire.target import Endpoint
 from tests.world import app_servers
 from tests.world.app_servers import Talk, answer, reset, talk
 from tests.world.dns_server import Address
-from tests.world.loopback import internet
+from tests.world.loopback import SHORT, internet
 from tests.world.tls_server import serve, silence
 
 
@@ -81,7 +81,7 @@ async def test_where_no_own_address_answers_the_reference_addresses_are_tried():
 async def test_udp_silence_is_repeated():
     async with (
         answer(lambda _: b"") as server,
-        internet({"calls.test": Address("127.0.0.1")}) as net,
+        internet({"calls.test": Address("127.0.0.1")}, timeouts=SHORT) as net,
     ):
         run = net.run(endpoint(server.port, "stun", "calls.test"))
         await exchange_over_udp(run, stun.request, (0.1,))

@@ -9,7 +9,7 @@ from probes.wire.observation import Contrast, HTTPExchange, Purpose
 from probes.wire.target import Endpoint
 from tests.world import tls_server
 from tests.world.dns_server import Address, Rcode
-from tests.world.loopback import internet
+from tests.world.loopback import PATIENT, SHORT, internet
 from tests.world.tls_server import Behaviour, by_name
 
 NAME = "wechat.test"
@@ -39,7 +39,10 @@ async def test_a_good_answer_has_title_and_excerpt():
     ],
 )
 async def test_filtered_by_host_name(interference: Behaviour, failure: str):
-    seen, _ = await measure(by_name({NAME: interference}, otherwise=GOOD))
+    seen, _ = await measure(
+        by_name({NAME: interference}, otherwise=GOOD),
+        timeouts=SHORT if interference is tls_server.silence else PATIENT,
+    )
     assert [(o.contrast, o.host, o.failure) for o in seen] == [
         (None, NAME, failure),
         (Contrast.INNOCUOUS_NAME, "innocuous.test", None),

@@ -7,21 +7,19 @@ import socket
 
 import pytest
 
-from probes.endpoint.timeouts import Timeouts
 from probes.net import quic as client
 from probes.protocols import quic
 from probes.wire.observation import Contrast, Purpose, QUICHandshake, TCPConnect, TLSHandshake
 from probes.wire.target import Endpoint, SNIContrast
 from tests.world import quic_server, tls_server
 from tests.world.dns_server import Address
-from tests.world.loopback import internet
+from tests.world.loopback import SHORT, internet
 from tests.world.pki import Authority, self_signed
 from tests.world.quic_server import EVERY
 
 NAME, HARMLESS = "wechat.test", "innocuous.test"
 CA = Authority()
 LEAF, FOREIGN = CA.issue(NAME), self_signed("other.test")
-SHORT = Timeouts(dns=0.5, window=0.1, subject=0.9, contrast=0.7, endpoint=9.0, round=30.0)
 
 
 async def measure(dead=(), *, mirror_dead=(), leaf=LEAF, reference=None, **options):

@@ -22,7 +22,7 @@ from probes.wire.observation import Contrast, DNSLookup, TCPConnect, TLSHandshak
 from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Target
 from tests.world import tls_server
 from tests.world.dns_server import Address
-from tests.world.loopback import TIMEOUTS, Internet, internet
+from tests.world.loopback import SHORT, Internet, internet
 from tests.world.mosquitto import free_port
 from tests.world.pki import Authority
 from tests.world.tls_server import http_answer
@@ -210,7 +210,7 @@ async def test_an_endpoint_that_never_ends_does_not_hold_up_the_others(hostile):
     async with (
         tls_server.serve(hostile) as bad,
         tls_server.serve(GOOD) as good,
-        internet(TABLE) as net,
+        internet(TABLE, timeouts=SHORT) as net,
     ):
         async with asyncio.timeout(60):
             emitted = await run(
@@ -227,7 +227,7 @@ async def test_an_endpoint_that_never_ends_does_not_hold_up_the_others(hostile):
 
 async def test_the_deadline_of_an_endpoint_keeps_what_was_seen(caplog):
     async with tls_server.serve(tls_server.silence) as server, internet(TABLE) as net:
-        setup = net.setup(timeouts=replace(TIMEOUTS, subject=60.0, endpoint=0.4))
+        setup = net.setup(timeouts=replace(SHORT, subject=60.0, endpoint=0.4))
         (cut,) = await run(net, [target("wechat/slow", endpoint(server.port))], setup=setup)
     assert "aborted after 0.4 s" in caplog.text
     assert [o.failure for o in cut.observations if isinstance(o, TCPConnect)] == [None]
