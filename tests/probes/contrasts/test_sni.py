@@ -119,9 +119,7 @@ async def test_a_lost_handshake_is_repeated_and_then_good():
         state["calls"] += 1
         (tls_server.silence if state["calls"] == 1 else GOOD)(connection, first)
 
-    seen, _ = await reach(
-        by_name({HARMLESS: HARMLESS_GOOD}, otherwise=once_lost), timeouts=SHORT
-    )
+    seen, _ = await reach(by_name({HARMLESS: HARMLESS_GOOD}, otherwise=once_lost), timeouts=SHORT)
     assert shakes(seen) == {
         None: "generic_timeout_error",
         Contrast.INNOCUOUS_NAME: None,
