@@ -112,15 +112,15 @@ API: tuple[ColumnTable, ...] = (
     ColumnTable(
         id="services",
         title="Services",
-        about="`/api/v1/services`. JSON: one object a service, with its present states in "
-        "`states`. CSV: one row a present state.",
+        about="`/api/v1/services`: one object a service. In CSV a service has one row for each of "
+        "its present states, or one with empty `states` columns.",
         columns={
-            "service": _SERVICE + " In JSON: `id`.",
+            "id": _SERVICE,
             "name": "Name of the service.",
+            "targets": "The functions of the service in the catalogue.",
             "open_events": "Ids of the open events of the service.",
-            **_PRESENT,
-            "targets": "JSON only: the functions of the service in the catalogue.",
-            "states_total": "JSON only: how many present states there are, listed or not.",
+            "states_total": "How many present states there are, listed or not.",
+            **{f"states.{name}": meaning for name, meaning in _PRESENT.items()},
         },
     ),
     ColumnTable(

@@ -167,8 +167,9 @@ _EVENTS = """id service targets country asns technique extent state tier onset o
     scope.vantages.now control
     rule_counts witnesses inhibited_by source policy.name policy.pace rules_version
     catalogue_version history notes"""
-_SERVICES = """service name target country asn state technique rule vantages.agreeing
-    vantages.total round open_events"""
+_SERVICES = """id name targets open_events states_total states.target states.country states.asn
+    states.state states.technique states.rule states.vantages.agreeing states.vantages.total
+    states.round"""
 _MEASUREMENTS = """id target country asn vantage round state layer technique rule endpoints.total
     endpoints.failed addresses.total addresses.failed evidence"""
 _PLACES = "networks owners vantages.online vantages.total open_events"
@@ -206,9 +207,9 @@ COLUMNS: Mapping[str, Sequence[str]] = {
 
 def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of a list as CSV (RFC 4180) with a header; nested values become `a.b` columns, lists are
-    joined by spaces. Services have one row for each present state."""
+    joined by spaces. A service has a row for each of its present states, and at least one."""
     if name == "services":
-        rows = [row for service in rows for row in _service_rows(service)]
+        rows = [row | {"states": state} for row in rows for state in row["states"] or [{}]]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS[name])
@@ -216,15 +217,6 @@ def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
         flat = dict(_flattened(row))
         writer.writerow([inert(flat.get(column, "")) for column in COLUMNS[name]])
     return out.getvalue()
-
-
-def _service_rows(service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    shared = {
-        "service": service["id"],
-        "name": service["name"],
-        "open_events": service["open_events"],
-    }
-    return [shared | state for state in service["states"]] or [shared]
 
 
 def inert(value: object) -> object:
