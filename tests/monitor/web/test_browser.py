@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from monitor.web.text.language import LANGUAGES, SOURCE
-from tests.monitor.web.browsing import PAGES, complaints
+from tests.monitor.web.browsing import PAGES, complaints, speak
 from tests.world import site as world
 from tests.world.browser import Tab
 
@@ -234,3 +234,12 @@ def test_the_search_box_needs_no_script(tab: Tab, address: str) -> None:
     tab.go(f"{address}/search?q=wechat")
     target = tab.call("Page.getNavigationHistory")["entries"][-1]["url"]
     assert target == f"{address}/s/wechat"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_navigation_is_one_line(tab: Tab, address: str, language: str) -> None:
+    speak(tab, language)
+    tab.look(1280)
+    tab.go(address)
+    tops = "[...document.querySelectorAll('.top nav a')].map((link) => link.offsetTop)"
+    assert tab.ask(f"new Set({tops}).size") == 1
