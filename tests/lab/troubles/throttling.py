@@ -13,6 +13,10 @@ RATES = (160, 320, 640, 1280, 2000)
 """kbit/s, by the seed."""
 FROZEN_AFTER = 16384
 """Bytes of a connection, handshake and headers included, that pass (Russia, 2025: 16 to 20 kB)."""
+PACKET_BYTES = 1500
+BUCKET_BYTES = 15_000
+"""How much a policer lets pass at once. In packets: a limit in bytes lets a second's worth pass as
+well (nft_limit of Linux 6), which is the whole transfer."""
 MARK, _CLASS = "7", "1:10"
 
 
@@ -28,8 +32,9 @@ def disturb(world: World, plan: Plan, how: str, victim: Service, kbit: int = 0) 
             single_segments(world)
             mark_name(world, host.name)
             world.nft(
-                f"add rule inet c f oifname pr1 ct mark {MARK} limit rate over {kbit // 8} "
-                "kbytes/second burst 10 kbytes drop"
+                f"add rule inet c f oifname pr1 ct mark {MARK} "
+                f"limit rate over {kbit * 125 // PACKET_BYTES}/second "
+                f"burst {BUCKET_BYTES // PACKET_BYTES} packets drop"
             )
         case "address":
             narrow(world, kbit)
