@@ -390,9 +390,7 @@ class _Listener:
                 if self._datagrams_read >= _MAX_DATAGRAMS:
                     return
                 continue
-            if identity != self._believed:
-                self._state.evidence["sent_again_answered"] = None
-            elif parsed.reply and not parsed.truncated:
+            if identity == self._believed and parsed.reply and not parsed.truncated:
                 _record_reply(self._state, parsed, parsed.reply)
 
     async def _send(self) -> None:
@@ -417,6 +415,8 @@ class _Listener:
                     payload, question, self._state.request.network.clock_us() - sent_us
                 )
                 if parsed.matches:
+                    if "sent_again" in self._state.evidence and identity == next(iter(self._asked)):
+                        self._state.evidence["sent_again_answered"] = None
                     return identity, parsed
                 self._state.evidence[parsed.fault] = None
         self._state.evidence["flood"] = None

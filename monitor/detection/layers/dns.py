@@ -14,7 +14,7 @@ from monitor.detection.layers.app import spoke
 from monitor.detection.layers.http import same_as_control
 from monitor.detection.layers.tls import TLSFacts
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.background import UNANSWERED
+from monitor.detection.observed.background import UNANSWERED, resent
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -192,7 +192,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
 
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
-    return dns_kind(lookup) in UNANSWERED or "sent_again" in lookup.evidence
+    return dns_kind(lookup) in UNANSWERED or resent(lookup)
 
 
 def _authority(endpoint: EndpointView, kind: Kind, qtype: str) -> bool:

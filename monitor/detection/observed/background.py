@@ -36,7 +36,7 @@ UNANSWERED = (Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.TIMEOUT)
 SENT_AGAIN = "sent_again"
 """Evidence of the probe: a query or a packet was sent again before it was answered."""
 LATE = "sent_again_answered"
-"""Evidence of the probe: both queries were answered, so nothing was lost."""
+"""Evidence of the probe: the query sent first was answered as well, late: nothing was lost."""
 _LEAST = 2
 """One failure is everyday."""
 _TENTH, _SIXTH = 10, 6
@@ -259,10 +259,14 @@ def _other(seen: Any) -> object:
     return None if seen.contrast is Contrast.REPEAT else seen.contrast
 
 
+def resent(seen: Any) -> bool:
+    """Whether a packet or a query had to be sent again because one was lost."""
+    return SENT_AGAIN in seen.evidence and LATE not in seen.evidence
+
+
 def _one(seen: Any, served: bool, how: Death | None) -> AttemptTally:
     if served:
-        again = SENT_AGAIN in seen.evidence and LATE not in seen.evidence
-        return _RESENT if again else _ONE
+        return _RESENT if resent(seen) else _ONE
     return _ONES[how]
 
 

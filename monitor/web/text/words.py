@@ -164,7 +164,7 @@ EVIDENCE = {
     "resolver_dead": "the resolver answers for no name",
     "run_unproven": "nothing in the whole run was answered: the device may have been offline",
     "sent_again": "it was sent more than once",
-    "sent_again_answered": "answered when it was asked again",
+    "sent_again_answered": "the first query was answered too, late",
     "some_failed": "some endpoints failed, most work",
     "starttls": "the server offers TLS",
     "system_root": "valid only under a root of the vantage's own system",
