@@ -209,7 +209,7 @@ def as_csv(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of a list as CSV (RFC 4180) with a header; nested values become `a.b` columns, lists are
     joined by spaces. A service has a row for each of its present states, and at least one."""
     if name == "services":
-        rows = [row | {"states": state} for row in rows for state in row["states"] or [{}]]
+        rows = [{**row, "states": state} for row in rows for state in row["states"] or [{}]]
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow(COLUMNS[name])
