@@ -10,6 +10,7 @@ as a round of the probe and never after a round that covers the request has begu
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -30,6 +31,9 @@ MAX_PER_HOUR = 60
 SPREAD = 0.25
 """Part of the request's round over which the probes of a network spread their starts, so that they
 do not all connect to a service in the same second."""
+LATEST = 0.5
+"""Part of the request's length that a start may wait for the end of residual blocking: what begins
+later may end after the monitor has judged the round."""
 MAX_CLOCK_ROUNDS = 2
 """The clocks of monitor and probe may differ by this many of the request's rounds. Requests that
 are farther off are refused: the monitor would not combine their measurements with the others."""
@@ -46,6 +50,8 @@ class PlannedRetest(msgspec.Struct, frozen=True):
     round_ms: int
     interval_ms: int
     start_ms: int
+    earliest_ms: int
+    """When residual blocking is over; it may begin before `start_ms` if others do."""
     until_ms: int
     """After this it is too late: the monitor has judged the round."""
 
@@ -84,9 +90,9 @@ class RetestLimits:
 
         `own_rounds` are the probe's last round and its next; `unfinished` are targets that the
         round in progress will still measure; `failed` says when targets last failed here: within
-        the pause after that residual blocking would be measured, so the other vantages of the
-        network answer first; `affordable` is the number of targets that the
-        volunteer's traffic budget can pay for now.
+        the pause after that residual blocking would be measured, so the start waits for its end,
+        or the request is refused where that takes too long; `affordable` is the number of targets
+        that the volunteer's traffic budget can pay for now.
         """
         if abs(request.round - now_ms) > MAX_CLOCK_ROUNDS * request.interval_ms:
             return "the requested round is too far from this machine's time"
@@ -96,25 +102,32 @@ class RetestLimits:
         while self._recent and self._recent[0][0] <= now_ms - HOUR_MS:
             self._recent.popleft()
         chosen: list[Target] = []
+        earliest = now_ms
         for name in dict.fromkeys(request.targets):
             target = self.targets.get(name)
             if target is None or name in unfinished or self._last_rounds.get(name) == request.round:
                 continue
             times = [when for when, recent in self._recent if recent == name]
             last_known = max(times[-1] if times else 0, failed.get(name, 0))
-            too_soon = now_ms - last_known < self.pause_ms
-            if len(times) >= MAX_PER_TARGET or too_soon:
+            ready = last_known + self.pause_ms
+            if len(times) >= MAX_PER_TARGET or ready > now_ms + LATEST * request.interval_ms:
                 continue
             if len(self._recent) >= MAX_PER_HOUR or len(chosen) + 1 > affordable:
                 break
             chosen.append(target)
+            earliest = max(earliest, ready)
             self._recent.append((now_ms, name))
             self._last_rounds[name] = request.round
         if not chosen:
             return "no target that may be measured again now"
-        start = now_ms + int(rng.uniform(0, SPREAD * request.interval_ms))
+        spread = int(rng.uniform(0, SPREAD * request.interval_ms))
         return PlannedRetest(
-            tuple(chosen), request.round, request.interval_ms, start, now_ms + request.interval_ms
+            targets=tuple(chosen),
+            round_ms=request.round,
+            interval_ms=request.interval_ms,
+            start_ms=max(earliest, now_ms + spread),
+            earliest_ms=earliest,
+            until_ms=now_ms + request.interval_ms,
         )
 
 
@@ -142,7 +155,10 @@ class RetestRunner:
         """Targets that were accepted and are not measured yet."""
         self._limits, self._measure, self._measuring = limits, measure, measuring
         self._now_ms, self._rng, self._log = now_ms, rng, log
-        self._queue: asyncio.Queue[PlannedRetest] = asyncio.Queue()
+        self._planned: list[tuple[float, PlannedRetest]] = []
+        """With the times at which they are due, by the clock of the event loop: that of the machine
+        may be set back by hours."""
+        self._arrived = asyncio.Event()
 
     def submit(
         self,
@@ -151,9 +167,10 @@ class RetestRunner:
         failed: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Accept a request, or log why not; see `RetestLimits.accept`."""
+        now = self._now_ms()
         planned = self._limits.accept(
             request,
-            self._now_ms(),
+            now,
             self._rng,
             own_rounds=self.own_rounds,
             unfinished=self.unfinished,
@@ -164,25 +181,40 @@ class RetestRunner:
             self._log("retest refused", every=600.0, reason=planned)
         else:
             self.waiting += len(planned.targets)
-            self._queue.put_nowait(planned)
+            wait = (planned.start_ms - now) / 1000
+            self._planned.append((asyncio.get_running_loop().time() + wait, planned))
+            self._arrived.set()
 
     async def run(self) -> None:
         """Measure what was accepted, until cancelled."""
         while True:
-            first = await self._queue.get()
-            # If the clock went back meanwhile, this must not wait for hours.
-            left = min(first.start_ms - self._now_ms(), first.interval_ms)
-            await asyncio.sleep(max(0, left) / 1000)
+            await self._wait()
             async with self._measuring:
-                planned = [first]
-                while not self._queue.empty():
-                    planned.append(self._queue.get_nowait())
-                for each in _merged(self._in_time(planned)):
+                due = self._take_due()
+                for each in _merged(self._in_time(due)):
                     names = ",".join(target.id for target in each.targets)
                     self._log("retest", targets=names)
                     await self._measure(each)
                     self.measured += len(each.targets)
-                self.waiting -= sum(len(each.targets) for each in planned)
+                self.waiting -= sum(len(each.targets) for each in due)
+
+    def _take_due(self) -> list[PlannedRetest]:
+        """What is due, and what may begin as well."""
+        time, now = asyncio.get_running_loop().time(), self._now_ms()
+        due = [each for each in self._planned if each[0] <= time or each[1].earliest_ms <= now]
+        self._planned = [each for each in self._planned if each not in due]
+        return [planned for _, planned in due]
+
+    async def _wait(self) -> None:
+        """Until a retest is due."""
+        while True:
+            self._arrived.clear()
+            first = min((at for at, _ in self._planned), default=None)
+            if first is not None and first <= asyncio.get_running_loop().time():
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(first):
+                    await self._arrived.wait()
 
     def _in_time(self, planned: Iterable[PlannedRetest]) -> list[PlannedRetest]:
         now, last = self._now_ms(), self.own_rounds[0]

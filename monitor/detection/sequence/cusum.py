@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
 from copy import copy
 
 import msgspec
@@ -36,6 +37,7 @@ WHATEVER_NAME = ".other"
 LEAST = 1_000_000
 """Micro-nats: a smaller sum is dropped when evidence is weakened."""
 _HALVE_ABOVE = 8
+_NO_RUN = (0, 0, 0)
 
 
 class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,12 @@ def evidence(track: Track, policy: Policy) -> int:
     if track.suspicion is None:
         return 0
     return min(policy.clip_micronats, max(track.suspicion.sums))
+
+
+def persists(suspicion: Suspicion, policy: Policy) -> bool:
+    """Whether its failures go on: there is more evidence than one failure adds, or none of a few
+    measurements since has passed."""
+    return max(suspicion.sums) >= policy.sample_clip_micronats or suspicion.sums[-1] > 0
 
 
 def leading_member(suspicion: Suspicion) -> int:
@@ -124,11 +132,11 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
     signature_gain = max(0, failure.weight - policy.natural_micronats)
     signature = failure.weight >= policy.signature_micronats
     clip = policy.signature_clip_micronats if signature else policy.sample_clip_micronats
-    new = (
-        _copy(old)
-        if old is not None
-        else Suspicion([0] * len(bank), [0] * len(bank), [0] * len(bank))
-    )
+    if old is not None:
+        new = _copy(old)
+    else:
+        nothing = [0] * len(bank)
+        new = Suspicion([*nothing], [*nothing], [*nothing], runs=[_NO_RUN] * len(bank))
     if not new.alarmed and 4 * max(new.sums) < policy.threshold_micronats:
         _clear_notes(new)
     for member, p1 in enumerate(bank):
@@ -137,6 +145,10 @@ def fail(track: Track, round: int, failure: CountedFailure, policy: Policy) -> T
             continue
         if new.sums[member] == 0:
             new.onsets[member], new.befores[member] = round, track.last_good
+            new.runs[member] = _NO_RUN
+        failed, signed, whatever = new.runs[member]
+        named = not failure.rule.endswith(WHATEVER_NAME)
+        new.runs[member] = failed + 1, signed + signature, whatever + (not named)
         gain = min(clip, gain + signature_gain)
         # Bounded, so that the evidence of a long block does not last for weeks after its end.
         new.sums[member] = min(2 * policy.clip_micronats, new.sums[member] + gain)
@@ -179,6 +191,7 @@ def _clear_notes(new: Suspicion) -> None:
     """Forget an isolated failure of earlier: it is no part of what begins now."""
     new.techniques, new.rules, new.witnesses, new.others = {}, {}, [], {}
     new.signatures = new.whole = new.part = new.hits = new.misses = 0
+    new.runs = [_NO_RUN] * len(new.runs)
 
 
 def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
@@ -246,8 +259,9 @@ def weaken(track: Track) -> Track:
 def has_signature(suspicion: Suspicion, policy: Policy, earlier: int = 0) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
-    return suspicion.signatures >= SIGNATURES_ENOUGH and signature_share_reached(
-        suspicion, policy, earlier
+    return any(
+        run[1] >= SIGNATURES_ENOUGH and _signed(run, policy, earlier)
+        for run in _telling_runs(suspicion, policy)
     )
 
 
@@ -255,11 +269,24 @@ def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: int =
     """Whether a larger share of the failures than by chance has a signature, and whether it is the
     name that matters: a device that resets connections at random lets some innocuous names pass.
     `earlier`: failures at earlier steps, at which such a block lets everything pass."""
-    signed = suspicion.signatures * 1000
-    if not 0 < signed >= policy.signature_per_mille * (suspicion.hits + earlier):
-        return False
-    whatever = sum(n for rule, n in suspicion.rules.items() if rule.endswith(WHATEVER_NAME))
-    return signed >= policy.by_name_per_mille * (suspicion.signatures + whatever)
+    return any(_signed(run, policy, earlier) for run in _telling_runs(suspicion, policy))
+
+
+def _telling_runs(suspicion: Suspicion, policy: Policy) -> Iterator[tuple[int, int, int]]:
+    """The failures to look at: those of the member with the most evidence, and those since a later
+    onset that are enough evidence by themselves. A vantage that fails now and then has failures of
+    hours ago in the slowest member, which say nothing of a block that begins now."""
+    leading = leading_member(suspicion)
+    for member, run in enumerate(suspicion.runs):
+        if member == leading or suspicion.sums[member] >= policy.threshold_micronats:
+            yield run
+
+
+def _signed(run: tuple[int, int, int], policy: Policy, earlier: int) -> bool:
+    failed, signed, whatever = run
+    return 0 < signed * 1000 >= policy.signature_per_mille * (
+        failed + earlier
+    ) and signed * 1000 >= policy.by_name_per_mille * (signed + whatever)
 
 
 def depth(technique: str) -> int:
@@ -281,4 +308,5 @@ def _copy(old: Suspicion) -> Suspicion:
     """A copy whose sums may be changed; the other collections are replaced, never changed."""
     new = copy(old)
     new.sums, new.onsets, new.befores = list(old.sums), list(old.onsets), list(old.befores)
+    new.runs = list(old.runs)
     return new

@@ -345,11 +345,11 @@ def _quorum(
 
 def _signs(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
     held = network.layers[layer].tracks[probe].suspicion
-    earlier = failed_earlier(network, layer, probe)
+    earlier = failed_earlier(network, layer, probe, policy)
     return held is not None and cusum.signature_share_reached(held, policy, earlier)
 
 
-def failed_earlier(network: TargetNetwork, layer: str, probe: str) -> int:
+def failed_earlier(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> int:
     """Recent failures of the whole target at earlier steps, in other measurements than the newest
     that failed here: what reads a name or forges an answer lets the steps before it pass."""
     mine, depth = network.layers[layer].tracks[probe], _DEPTH.get(layer, 0)
@@ -361,6 +361,7 @@ def failed_earlier(network: TargetNetwork, layer: str, probe: str) -> int:
             and track.suspicion is not None
             and _DEPTH.get(name, depth) < depth
             and track.last_bad != mine.last_bad
+            and cusum.persists(track.suspicion, policy)
         ):
             found += track.suspicion.whole
     return found
@@ -369,7 +370,7 @@ def failed_earlier(network: TargetNetwork, layer: str, probe: str) -> int:
 def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
     """Whether enough failures of a vantage have a signature."""
     held = network.layers[layer].tracks[probe].suspicion
-    earlier = failed_earlier(network, layer, probe)
+    earlier = failed_earlier(network, layer, probe, policy)
     return held is not None and cusum.has_signature(held, policy, earlier)
 
 

@@ -17,7 +17,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 6
+STATE_VERSION = 7
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
@@ -77,6 +77,8 @@ class Suspicion(msgspec.Struct, array_like=True, gc=False):
     others: dict[str, int] = {}
     """Failures beside which a liveness host failed as well, by host
     (`monitor.detection.sequence.others`)."""
+    runs: list[tuple[int, int, int]] = []
+    """Failures since each member last left zero: (all, with a signature, whatever the name)."""
 
 
 class Track(msgspec.Struct, array_like=True, gc=False):

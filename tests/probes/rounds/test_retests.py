@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from probes.log import Log
 from probes.rounds.retests import (
     HOUR_MS,
+    LATEST,
     MAX_CLOCK_ROUNDS,
     MAX_PER_HOUR,
     MAX_PER_TARGET,
@@ -135,9 +137,25 @@ def test_two_retests_of_a_target_are_the_residual_time_apart() -> None:
     assert pause_ms(MINUTE // 3, 180.0) < MINUTE // 3
     limits = RetestLimits(TARGETS, pause)
     assert measured(accept(limits, request("s1/web"), NOW))
-    soon, later = NOW + pause - 1, NOW + pause
+    later = NOW + pause - int(LATEST * MINUTE)
+    soon = later - 1
     assert measured(accept(limits, request("s1/web", "s2/web", round=soon), soon)) == ["s2/web"]
-    assert measured(accept(limits, request("s1/web", round=later), later)) == ["s1/web"]
+    planned = accept(limits, request("s1/web", round=later), later)
+    assert measured(planned) == ["s1/web"]
+    assert isinstance(planned, PlannedRetest)
+    assert planned.earliest_ms == planned.start_ms == NOW + pause < planned.until_ms
+
+
+def test_residual_blocking_after_a_failure_is_waited_for() -> None:
+    pause = pause_ms(5 * MINUTE, 180.0)
+    failed = {"s1/web": NOW - pause + 20_000}
+    planned = accept(RetestLimits(TARGETS, pause), request("s1/web"), NOW, failed=failed)
+    assert measured(planned) == ["s1/web"]
+    assert isinstance(planned, PlannedRetest)
+    assert planned.start_ms == NOW + 20_000
+    failed = {"s1/web": NOW - pause + MINUTE}
+    refusal = accept(RetestLimits(TARGETS, pause), request("s1/web"), NOW, failed=failed)
+    assert isinstance(refusal, str)
 
 
 def test_the_budget_limits_the_targets() -> None:
@@ -199,9 +217,16 @@ class Probe:
         assert self.measuring.locked()
         self.done.append(planned)
 
-    def submit(self, *names: str, length: int = 1000, affordable: float = 100.0) -> None:
+    def submit(
+        self,
+        *names: str,
+        length: int = 1000,
+        affordable: float = 100.0,
+        failed: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         round = self.now - self.now % length
-        self.runner.submit(Retest(targets=names, round=round, interval_ms=length), affordable)
+        request = Retest(targets=names, round=round, interval_ms=length)
+        self.runner.submit(request, affordable, failed)
 
 
 @asynccontextmanager
@@ -223,7 +248,7 @@ async def test_waits_for_the_round_in_progress() -> None:
     async with running() as probe:
         async with probe.measuring:
             probe.submit("s1/web", "s2/web")
-            await until(lambda: probe.runner._queue.empty())
+            await until(lambda: bool(probe.measuring._waiters))
             assert probe.done == []
         await until(lambda: probe.runner.measured == 2)
         assert [target.id for target in probe.done[0].targets] == ["s1/web", "s2/web"]
@@ -236,6 +261,15 @@ async def test_requests_of_many_services_for_one_round_are_measured_together() -
         probe.submit("s9/web", length=2000)
         await until(lambda: probe.runner.measured == 6)
     assert [len(planned.targets) for planned in probe.done] == [5, 1]
+
+
+async def test_what_waits_for_residual_blocking_is_not_measured_with_the_others() -> None:
+    async with running() as probe:
+        probe.submit("s1/web", failed={"s1/web": NOW + 300})
+        probe.submit("s2/web")
+        await until(lambda: probe.runner.measured == 2)
+    names = [[target.id for target in planned.targets] for planned in probe.done]
+    assert names == [["s2/web"], ["s1/web"]]
 
 
 async def test_dropped_when_too_late_or_covered_by_a_round_of_its_own() -> None:

@@ -16,6 +16,7 @@ from monitor.detection.sequence.cusum import (
     fail,
     has_signature,
     leading_member,
+    persists,
     recovered,
     recovering,
     succeed,
@@ -227,6 +228,27 @@ def test_a_name_matters_when_an_innocuous_one_passes_nearly_always(
         track = fail(track, (by_name + n) * MINUTE, beside, POLICY)
     assert has_signature(held(track), POLICY) is signs
     assert has_signature(held(run(track, "F", start=10 * MINUTE)), POLICY) is signs
+
+
+def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begins_now() -> None:
+    signature, track = POLICY.signature_micronats, fresh()
+    # One in ten fails for half a day: the slowest member never returns to zero.
+    for hour in range(12):
+        track = run(track, "F" + 9 * ".", start=hour * 10 * MINUTE + MINUTE)
+    assert held(track).hits >= 8
+    assert held(track).sums[0] > held(track).sums[-1] == 0
+    once = run(track, "F", start=200 * MINUTE, weight=signature)
+    twice = run(once, "F", start=210 * MINUTE, weight=signature)
+    assert not has_signature(held(once), POLICY)
+    assert has_signature(held(twice), POLICY)
+    # Two signatures by chance among failures that go on are none.
+    assert not has_signature(held(run(twice, "FFF", start=220 * MINUTE)), POLICY)
+
+
+def test_old_failures_at_an_earlier_step_do_not_persist() -> None:
+    assert persists(held(run(fresh(), "F")), POLICY)
+    assert persists(held(run(fresh(), "FF..")), POLICY), "more than one failure adds"
+    assert not persists(held(run(fresh(), "F...")), POLICY)
 
 
 def test_two_typed_failures_are_enough_with_successes_between_them_and_one_never_is() -> None:
