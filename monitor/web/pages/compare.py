@@ -92,13 +92,28 @@ async def compare(request: web.Request) -> web.Response:
         "names": names,
         "chosen": span,
         "window": span.window,
-        "filters": _filters(request),
+        **_addresses(request, span, services, countries),
     }
     return await render(request, "compare.html", values)
 
 
-def _filters(request: web.Request) -> str:
-    return request.url.without_query_params("lang").query_string
+def _addresses(
+    request: web.Request, span: TimeRange, services: Sequence[str], countries: Sequence[str]
+) -> dict[str, str]:
+    """The query of this page, its address at exactly this time, and the query of its data; a list
+    of the API takes one service and one country."""
+    filters = request.url.without_query_params("lang")
+    choice = filters.without_query_params("range", "since", "until").relative()
+    one = [
+        f"{name}={some[0]}"
+        for name, some in (("service", services), ("country", countries))
+        if len(some) == 1
+    ]
+    return {
+        "filters": filters.query_string,
+        "pinned": f"{choice}{'&' if choice.query_string else '?'}{span.fixed}",
+        "export": "&".join([*one, span.fixed]),
+    }
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -147,7 +162,7 @@ async def explore(request: web.Request) -> web.Response:
         "names": site.service_names,
         "chosen": span,
         "window": span.window,
-        "filters": _filters(request),
+        **_addresses(request, span, services, countries),
     }
     return await render(request, "explore.html", values)
 

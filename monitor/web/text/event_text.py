@@ -169,7 +169,7 @@ def manner(event: Event) -> str:
 def others(event: Event, service: Service | None) -> list[str]:
     """The service's functions that are no part of the event, in the catalogue's order."""
     targets = service.targets if service is not None else ()
-    return [each.id.partition("/")[2] for each in targets if each.id not in event.targets]
+    return [function(each.id) for each in targets if each.id not in event.targets]
 
 
 def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
@@ -202,13 +202,10 @@ def doubts(event: Event, apart: Sequence[str] = ()) -> list[str]:
             )
         )
     if apart:
-        its = ", ".join(target.partition("/")[2] for target in event.targets)
         sentences.append(
-            n_(
-                "It is about %(its)s; %(others)s is unaffected.",
-                "It is about %(its)s; %(others)s are unaffected.",
-                len(apart),
-                its=its,
+            _(
+                "Affected: %(its)s; unaffected: %(others)s.",
+                its=functions(event),
                 others=", ".join(apart),
             )
         )
@@ -345,7 +342,7 @@ def _part(part: str) -> str:
     if thing.startswith("AS"):
         what = _("the network %(name)s", name=thing)
     else:
-        what = thing.partition("/")[2] or thing
+        what = function(thing) if "/" in thing else thing
     if part[:1] == "+":
         return _("%(what)s is affected too", what=what)
     return _("%(what)s is no longer affected", what=what)

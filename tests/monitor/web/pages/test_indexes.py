@@ -19,8 +19,8 @@ async def test_services(web: Client) -> None:
         "wechat", "signal", "telegram", "zulip"
     ]  # fmt: skip
     text = text_of(page)
-    assert "WeChat messaging, web Russia blocked (confirmed)" in text
-    assert "Zulip web no data" in text
+    assert "WeChat messaging, web client Russia blocked (confirmed)" in text
+    assert "Zulip web client no data" in text
     assert "/api/v1/services?format=csv" in page
 
 

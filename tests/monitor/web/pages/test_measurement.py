@@ -26,7 +26,7 @@ async def text(web: Client, id: str) -> str:
 
 async def test_a_failed_measurement_is_explained(web: Client) -> None:
     said = await text(web, id_of(0))
-    assert "WeChat, web, from AS64501 in Russia" in said
+    assert "WeChat, web client, from AS64501 in Russia" in said
     assert "One measurement alone confirms nothing" in said
     assert "The handshake is reset (RST) for the service" in said
     assert "forged on the path, not by the far end" in said

@@ -48,7 +48,7 @@ def test_unaffected_functions_are_named() -> None:
     apart = event_text.others(CONFIRMED, wechat)
     assert apart == ["messaging"]
     said = event_text.doubts(CONFIRMED, apart)
-    assert "It is about web; messaging is unaffected." in said
+    assert "Affected: web client; unaffected: messaging." in said
     whole = replace(CONFIRMED, targets=tuple(each.id for each in wechat.targets))
     assert event_text.others(whole, wechat) == event_text.others(CONFIRMED, None) == []
     assert not any("no part of it" in each for each in event_text.doubts(whole))
@@ -175,8 +175,8 @@ def test_history_in_words() -> None:
     assert said == [
         "First alarm: no reply from the service’s addresses.",
         "The technique changed: connections are cut when the service’s name appears (before: no "
-        "reply from the service’s addresses); web is affected too; the network AS64502 is no "
-        "longer affected.",
+        "reply from the service’s addresses); web client is affected too; the network AS64502 is "
+        "no longer affected.",
         "Likely: enough vantages agree.",
         "Confirmed: it lasted.",
     ]
@@ -196,7 +196,7 @@ def test_every_change_of_an_event_has_a_sentence() -> None:
     assert "the resolver says that the name does not exist" in said
     assert "now a part of it is affected" in said
     assert "messaging is affected too" in said
-    assert "web is no longer affected" in said
+    assert "web client is no longer affected" in said
     assert "the network AS64502 is affected too" in said
     assert "the network AS64501 is no longer affected" in said
     assert "->" not in said
