@@ -153,11 +153,6 @@ def state_of(body: bytes) -> tuple[object, ...]:
     )
 
 
-def last_change(event: Event) -> int:
-    """The round of the last change of an event, or when an operator retracted it (Unix ms)."""
-    return max([event.updated, *(change.round for change in event.history)])
-
-
 def retained(events: Sequence[Event], now: int, keep_ms: int) -> dict[tuple[str, str], bytes]:
     """What should be retained for each (service, country): the open event, else the final
     state of the newest one that ended less than `keep_ms` ago."""

@@ -131,18 +131,6 @@ class FactStore:
             known |= await merge.dimension_numbers(connection, missing)
         return known
 
-    async def arrivals(self, after: int, limit: int = 10_000) -> Sequence[tuple[int, str, int]]:
-        """(arrival number, target, round) of measurements that arrived after a number, in order."""
-        query = (
-            sa.select(measurement.c.arrival, target.c.id, measurement.c.round)
-            .join(target, target.c.number == measurement.c.target)
-            .where(measurement.c.arrival > after)
-            .order_by(measurement.c.arrival)
-            .limit(limit)
-        )
-        async with reading(self._engines) as connection:
-            return [(a, t, r) for a, t, r in await connection.execute(query)]
-
     async def news(self, after: int, recent_round: int) -> News:
         """What arrived after a number; the measurements of rounds from `recent_round` on one by
         one, of older ones only the earliest round of each target."""

@@ -22,7 +22,6 @@ import certifi
 
 from probes.net.network import Stream
 
-PROFILES = ("default", "classical")
 PROFILE_VERSION = "1"
 """Raise it with every change below that changes the bytes of a ClientHello."""
 SYSTEM_STORE = "system"

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.commands.replay import printed
 from monitor.store.database import open_database
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from tests.acceptance.demo import Demonstration
 
 HANG_SECONDS = 400.0
@@ -42,7 +42,7 @@ async def live(data: Path) -> bytes:
     database = await open_database(f"sqlite+aiosqlite:///{data}/reachwatch.db")
     try:
         async with database.reading() as connection:
-            return printed(await all_events(connection))
+            return printed(await list_events(connection, limit=10_000))
     finally:
         await database.close()
 

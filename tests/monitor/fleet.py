@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from monitor.commands.replay import lines
 from monitor.detection.model import Stored
 from monitor.store.database import Database
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from monitor.store.records import Admitted
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
@@ -121,4 +121,4 @@ def admitted(stored: Iterable[Stored]) -> list[Admitted]:
 async def events_bytes(database: Database) -> bytes:
     """What the live detector concluded, in the form in which replay prints it."""
     async with database.reading() as connection:
-        return lines(await all_events(connection))
+        return lines(await list_events(connection, limit=10_000))

@@ -19,7 +19,7 @@ from monitor.detector.loop import Detector
 from monitor.enrolment import Enrolled, enrol, new_token
 from monitor.metrics.exposition import Snapshot, expose
 from monitor.metrics.lags import Lags
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from probes.wire.codec import BatchHeader, encode, encode_batch
 from probes.wire.enrolment_token import parse_token
 from probes.wire.measurement import LIVENESS_TARGETS, Role, measurement_id
@@ -95,7 +95,7 @@ class Town:
 
     async def event(self, country: str, asn: int) -> Event | None:
         async with self.made.database.reading() as connection:
-            found = await all_events(connection)
+            found = await list_events(connection)
         mine = [each for each in found if each.country == country and asn in each.asns]
         assert len(mine) <= 1
         return mine[0] if mine else None

@@ -68,19 +68,8 @@ def worst(rows: Sequence[PresentState], limit: int) -> Sequence[PresentState]:
     return [rows[n] for n in sorted(ranked[:limit])]
 
 
-def states_now(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
-    """Return one row per (target, country, network), in that order. Of several verdicts of one
-    vantage the latest counts; the order of the input does not matter."""
-    newest: dict[tuple[str, str, int, str], LatestVerdict] = {}
-    for each in verdicts:
-        key = (each.target, each.country, each.asn, each.probe)
-        if key not in newest or each.round > newest[key].round:
-            newest[key] = each
-    return states_in_order(sorted(newest.values(), key=_place))
-
-
 def states_in_order(verdicts: Iterable[LatestVerdict]) -> Sequence[PresentState]:
-    """The same of verdicts that are sorted by target, country and network, one a vantage."""
+    """Return one row per (target, country, network) of verdicts sorted by these, one a vantage."""
     return [_summary(*place, list(seen)) for place, seen in groupby(verdicts, _place)]
 
 

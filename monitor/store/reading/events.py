@@ -87,11 +87,6 @@ async def list_events(
         after = (rows[-1].onset, rows[-1].id)
 
 
-async def all_events(connection: ReadTransaction) -> list[Event]:
-    """All events, in no stated order."""
-    return await _read(connection, sa.select(*_COLUMNS))
-
-
 async def get_event(connection: ReadTransaction, id: str) -> Event | None:
     """One event."""
     return next(iter(await _read(connection, sa.select(*_COLUMNS).where(t.event.c.id == id))), None)

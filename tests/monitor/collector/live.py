@@ -18,6 +18,7 @@ from probes.wire.codec import (
     Ack,
     decode_ack,
 )
+from tests.monitor.store.arrivals import arrivals
 from tests.world.brokers import MONITOR_SECRET, House
 from tests.world.waiting import HANG_SECONDS, eventually
 
@@ -82,4 +83,4 @@ async def voice(made: House, who: Enrolled) -> AsyncIterator[Voice]:
 
 
 async def stored(made: House) -> int:
-    return len(await made.database.facts.arrivals(0))
+    return len(await arrivals(made.database))

@@ -23,7 +23,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.sequence.history import Folding
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from monitor.store.retention import prune
 from probes.runtime.options import OptionError
 from probes.wire.codec import encode
@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 async def only(store: Database) -> str:
     async with store.reading() as connection:
-        (event,) = await all_events(connection)
+        (event,) = await list_events(connection)
     return event.id
 
 

@@ -12,7 +12,7 @@ from monitor.commands.explain_apart import explain_apart
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from monitor.store.retention import prune
 from tests.monitor.fleet import START, admitted, from_round, rounds
 
@@ -37,7 +37,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
 
 async def test_another_process_says_the_same(store: Database, tmp_path: Path) -> None:
     async with store.reading() as connection:
-        (event,) = await all_events(connection)
+        (event,) = await list_events(connection)
     here = await explain(store, event.id)
     assert await explain_apart(store, event.id, url=url_of(tmp_path), here=0) == here
     # With so few measurements nothing is started, so the URL is not used.

@@ -19,7 +19,7 @@ from monitor.detection.policy import Policy
 from monitor.detector import loop, round_reader
 from monitor.detector.loop import LEASE_SECONDS, Detector
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import all_events, count_transitions, list_events
+from monitor.store.reading.events import count_transitions, list_events
 from monitor.store.reading.measurements import list_judged
 from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.retention import prune
@@ -36,6 +36,7 @@ from tests.monitor.fleet import (
     from_round,
     rounds,
 )
+from tests.monitor.store.arrivals import arrivals
 
 POLICY = Policy()
 BLOCK = from_round(4)
@@ -80,7 +81,7 @@ class World:
 
     async def events(self) -> list[Event]:
         async with self.database.reading() as connection:
-            return await all_events(connection)
+            return await list_events(connection)
 
     async def journal(self) -> list[str]:
         async with self.database.reading() as connection:
@@ -373,7 +374,7 @@ async def test_the_present_goes_before_what_comes_very_late(world: World) -> Non
 
 
 async def arrived(world: World) -> int:
-    return len(await world.database.facts.arrivals(0))
+    return len(await arrivals(world.database))
 
 
 async def test_what_lies_in_a_hole_is_not_read(

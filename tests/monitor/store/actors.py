@@ -15,6 +15,7 @@ from monitor.store import merge
 from monitor.store.database import open_database
 from monitor.store.engines import writing
 from monitor.store.records import StoreUnavailableError
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import MINUTE, NOON, admitted, concluded, fact_of, id_of, verdict
 
 
@@ -58,10 +59,9 @@ async def detector(url: str, saves: str) -> None:
     store = await open_database(url)
     last = 0
     for _ in range(int(saves)):
-        arrived = await store.facts.arrivals(last, 200)
         facts = await store.facts.facts(NOON, NOON + MINUTE, "wechat")
         said = [fact_of(one, verdict(admitted(0)).verdict) for one in facts]
-        last = arrived[-1][0] if arrived else last
+        last = (await store.facts.news(last, NOON)).last
         await store.conclusions.save([concluded(facts=tuple(said[-200:]))], last)
     await store.close()
     say("saved")
@@ -106,7 +106,7 @@ async def cramped(url: str, limit: str) -> None:
             break
         except StoreUnavailableError:
             await asyncio.sleep(0.05 * attempt)
-    held = len(await store.facts.arrivals(0, 10**6))
+    held = len(await arrivals(store))
     await store.close()
     say(f"{promised} {got.new + got.duplicate} {held}")
 

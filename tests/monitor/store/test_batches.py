@@ -16,6 +16,7 @@ from monitor.store.tables import batch
 from probes.wire.bounds import MAX_BATCH_LINES
 from probes.wire.codec import BatchHeader, encode_batch, envelope_of
 from probes.wire.measurement import Role
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.monitor.store.test_facts import held
 
@@ -53,7 +54,7 @@ async def test_a_batch_is_kept_byte_for_byte(store: Database) -> None:
     assert await bodies(store) == [sent.payload]
     for one in rows:
         assert await store.facts.measurement(id_of(one)) == (one.stored, one.line)
-    assert [number for number, _, _ in await store.facts.arrivals(0)] == [3, 4, 5]
+    assert await arrivals(store) == [3, 4, 5]
 
 
 async def test_a_batch_that_is_sent_again_costs_nothing(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from monitor.store.database import Database, open_database
 from monitor.store.facts import CONFLICT
-from monitor.store.records import Added
+from monitor.store.records import Added, Arrived
 from monitor.store.tables import measurement, quarantine
 from probes.wire.measurement import LIVENESS_INTERNATIONAL, Role
 from tests.monitor.store.samples import MINUTE, NOON, admitted, counters, id_of
@@ -95,36 +95,28 @@ async def test_rounds_with_their_longest_interval(store: Database) -> None:
     assert await store.facts.rounds(NOON) == [next_one, (NOON + 2 * MINUTE, MINUTE, 1)]
 
 
-async def test_arrivals_go_on_where_the_reader_stopped(store: Database) -> None:
-    await store.facts.add([admitted(n, at=NOON - n * MINUTE) for n in range(5)], [])
-    first = await store.facts.arrivals(0, limit=3)
-    rest = await store.facts.arrivals(first[-1][0])
-    assert [round for _, _, round in [*first, *rest]] == [NOON - n * MINUTE for n in range(5)]
-    assert {target for _, target, _ in first} == {"wechat/messaging"}
-    assert await store.facts.arrivals(rest[-1][0]) == []
-
-
 async def test_no_arrival_is_skipped_while_several_collectors_add(
     store: Database, url: str
 ) -> None:
     """A reader that remembers the last number sees every row, whatever commits when."""
     collectors = [await open_database(url) for _ in range(3)]
-    seen: list[int] = []
+    seen: list[Arrived] = []
     last = 0
     done = asyncio.Event()
 
     async def collect(which: int) -> None:
         for batch in range(12):
-            rows = [admitted(batch * 20 + n, probe=which + 1) for n in range(20)]
+            numbers = range(batch * 20, batch * 20 + 20)
+            rows = [admitted(n, probe=which + 1, at=NOON - n * MINUTE) for n in numbers]
             await collectors[which].facts.add(rows, [])
 
     async def read() -> None:
         nonlocal last
         while True:
             finished = done.is_set()
-            for arrival, _, _ in await store.facts.arrivals(last):
-                seen.append(arrival)
-                last = arrival
+            news = await store.facts.news(last, recent_round=0)
+            seen.extend(news.recent)
+            last = news.last
             if finished:
                 return
 

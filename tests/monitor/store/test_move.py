@@ -10,6 +10,7 @@ from monitor.store.engines import StoreRefusedError, writing
 from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.tables import metadata, service_day
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
@@ -73,7 +74,7 @@ async def test_everything_is_moved_and_numbers_go_on(
     assert ("measurement", 49) in heard
     assert all(copied.values()), "a table that this test leaves empty is not tested"
     await moved.facts.add([admitted(7, probe=77), admitted(0, probe=0)], [])
-    assert [number for number, _, _ in await moved.facts.arrivals(50)] == [last + 1]
+    assert (await arrivals(moved))[50:] == [last + 1]
     await source.close()
     await moved.close()
     postgres_server.drop(postgres)

@@ -6,6 +6,7 @@ from monitor.store import quarantine as quarantine_rows
 from monitor.store.database import Database
 from monitor.store.records import Quarantined
 from monitor.store.tables import quarantine
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted, counters
 
 
@@ -50,5 +51,5 @@ async def test_quarantine_takes_hostile_text(store: Database) -> None:
         probe="p\0\ud800" * 100, reason="r\n", detail="\0" * 5000, payload=b"\0\xff", received=1
     )
     await store.facts.add([admitted(1)], [bad])
-    assert len(await store.facts.arrivals(0)) == 1
+    assert len(await arrivals(store)) == 1
     assert {name: n for name, _, n in await counters(store)}["quarantined"] == 1

@@ -16,7 +16,7 @@ def test_p256():
     assert len(drawn) == 20
     assert {key[64] & 1 for key in drawn} == {0, 1}
     for key in drawn:
-        assert len(key) == public_keys.POINT_BYTES
+        assert len(key) == 65
         ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), key)
 
 

@@ -8,7 +8,6 @@ from monitor.detection.model import EventState
 from monitor.store.database import Database
 from monitor.store.reading import events
 from monitor.store.reading.events import (
-    all_events,
     count_transitions,
     get_event,
     list_ended_events,
@@ -136,5 +135,5 @@ async def test_published_transitions_are_those_in_the_journal(store: Database) -
         }
         assert await published_transitions(connection, []) == set()
         assert await published_transitions(connection, ["c" * 16]) == set()
-        found = await all_events(connection)
+        found = await list_events(connection)
     assert sorted(found, key=lambda each: each.id) == [one, two]

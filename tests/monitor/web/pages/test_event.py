@@ -15,7 +15,7 @@ from monitor.commands.explain import explain
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
-from monitor.store.reading.events import all_events
+from monitor.store.reading.events import list_events
 from monitor.store.retention import prune
 from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.pages import event as page
@@ -129,7 +129,7 @@ async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Cli
 async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
         async with database.reading() as connection:
-            (event,) = await all_events(connection)
+            (event,) = await list_events(connection)
         answer = await web.get(f"/e/{event.id}/rounds")
         body = await answer.text()
         assert answer.status == 200
@@ -154,7 +154,7 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
 async def test_pruned_facts_and_unknown_events(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
         async with database.reading() as connection:
-            (event,) = await all_events(connection)
+            (event,) = await list_events(connection)
         await prune(database.engines.place, START + 10**9)
         said = text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
         assert "This cannot be shown: its measurements are no longer kept." in said
