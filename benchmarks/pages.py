@@ -119,9 +119,8 @@ def kinds(fleet: Fleet) -> list[Kind]:
         all_of("/api/v1/timeline?service={}", services),
         all_of("/api/v1/timeline?asn={}&since=90d", asns),
         all_of("/api/v1/timeline?by=network&service={}&since=90d", services),
-        # Last, because explanations are folded in another process after the answers.
         all_of("/e/{}", events),
-        all_of("/e/{}/rounds", events[:1], goal_ms=1000),
+        all_of("/e/{}/rounds", events, goal_ms=1000),
     ]
 
 

@@ -30,7 +30,6 @@ from monitor import http_server, logs
 from monitor.broker import mosquitto
 from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.collector.counters import Counters
-from monitor.commands.explain_apart import explain_apart
 from monitor.detection.fingerprints import Fingerprints
 from monitor.detection.policy import Policy
 from monitor.detector.webhooks import WebhookSender, load_webhooks
@@ -54,7 +53,6 @@ from monitor.store.records import StoreUnavailableError
 from monitor.store.shard import ALL, Shard
 from monitor.web.app import make_app
 from monitor.web.day_files import DayFiles
-from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.render import compile_templates
 from monitor.web.site import Site
 from probes.catalogue.load import CatalogueError, load
@@ -252,9 +250,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics and enrolment over the store."""
     policy = Policy(pace=given.pace or 1)
     catalogue = load(given.catalogue)
-    fingerprints = load_fingerprints(given.fingerprints)
     async with _open(given) as database:
-        explanations = _explanations(given, database, database_url(given), fingerprints)
         site = Site(
             database=database,
             policy=policy,
@@ -266,7 +262,6 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             brokers=tuple(given.broker or ()),
             interval_seconds=given.interval or INTERVAL_SECONDS,
             geo=_geo(given),
-            explanations=explanations,
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
         )
@@ -274,7 +269,6 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             website(site, given.http, given.proxy),
             asyncio.TaskGroup() as group,
         ):
-            explaining = group.create_task(explanations.run())
             if given.mosquitto_passwords is not None:
                 reload = mosquitto.reload_by_pid_file(given.mosquitto_pid or Path("/dev/null"))
                 passwords = mosquitto.Passwords(
@@ -282,7 +276,6 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
                 )
                 group.create_task(mosquitto.keep_passwords(passwords, stop))
             await stop.wait()
-            explaining.cancel()
 
 
 def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None:
@@ -291,19 +284,6 @@ def _day_files(given: argparse.Namespace, database: Database) -> DayFiles | None
     if data is None:
         return None
     return DayFiles(database, data / "downloads", data / ARCHIVE, wall_clock)
-
-
-def _explanations(
-    given: argparse.Namespace, database: Database, url: str, fingerprints: Fingerprints
-) -> ExplanationCache:
-    explain = partial(
-        explain_apart,
-        database,
-        url=url,
-        fingerprints=fingerprints,
-        directory=given.fingerprints,
-    )
-    return ExplanationCache(explain)
 
 
 def _geo(given: argparse.Namespace) -> GeoTable | None:
@@ -342,7 +322,6 @@ async def everything(
     try:
         broker = await _broker(given.mqtt, Credentials(database.registry), monitor_secret)
         async with broker:
-            explanations = _explanations(given, database, url, fingerprints)
             publishers = _Publishers(given, database, policy)
             retests = publishers.retests
             detector = publishers.detector(fingerprints, lags.detection.observe)
@@ -359,7 +338,6 @@ async def everything(
                 interval_seconds=interval_seconds,
                 enrolled_before_ms=enrolled_before_ms,
                 geo=geo,
-                explanations=explanations,
                 cache_seconds=CACHE_SECONDS / policy.pace,
                 retests_requested=None if retests is None else retests.counts,
                 backlog=lambda: detector.backlog,
@@ -383,7 +361,6 @@ async def everything(
                 group.create_task(collecting)
                 group.create_task(detector.run(stop))
                 background = publishers.start(group, own, catalogue, site.public_url)
-                background.append(group.create_task(explanations.run()))
                 yield LocalMonitor(database.registry, site.public_url, broker.url)
                 stop.set()
                 for task in background:

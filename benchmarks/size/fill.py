@@ -29,6 +29,8 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
+from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
+from monitor.detection.sequence.explain import pack as pack_told
 from monitor.store import partitions
 from monitor.store.batches import HEADER, LEVEL
 from monitor.store.database import open_database
@@ -54,6 +56,8 @@ HEARD_MS = 60_000
 """How long ago every probe was last heard."""
 RECENT_ROUNDS = 8
 OPEN_EVENTS = 40
+SHARE_FAILING = 0.02
+"""Measurements that fail by chance: the detector keeps what their rounds tell for a day."""
 CHUNK = 200
 COLUMNS = {
     "vantage": "number probe owner role enrolled country asn source",
@@ -65,6 +69,7 @@ COLUMNS = {
     "cell": "hour target country asn state rule layer technique n vantages all_vantages",
     "event": "id service country state tier onset opened updated closed body",
     "journal": "at event service country transition",
+    "round_evidence": "service country source round decided body",
     "detector_state": "service round state",
 }
 _HOURS = insert_hours(
@@ -210,6 +215,44 @@ class Fleet:
         # In a few networks or days the same service, place and onset come again: one event.
         return list({each.id: each for each in made}.values())
 
+    def evidence(self) -> Iterator[tuple[Any, ...]]:
+        """Rows of the last day's rounds in which a vantage failed by chance, and of those of events
+        that the detector keeps for longer. Vantages take turns."""
+        events = {(each.service, each.country): each for each in reversed(self.events())}
+        services = sorted({t.partition("/")[0] for t in self.targets[1:]})
+        step = self.size.interval_ms
+        today = self.now // step * step - DAY
+        for country in dict.fromkeys(country for country, _ in self.asns):
+            own = [each for each in self.probes if each[1] == country and each[3] == "vantage"]
+            here = [(probe, asn) for probe, _, asn, _ in own]
+            for service in services:
+                event = events.get((service, country))
+                for at in range(today if event is None else event.onset, self.now, step):
+                    if at < today and not self._is_decided(event, at) and at % DAY:
+                        continue
+                    for turn, (_, asn) in enumerate(here):
+                        round = at + turn * (step // len(here))
+                        told = [
+                            _told(round, target, asn, [p for p, a in here if a == asn], turn)
+                            for target in self._told_of(service, asn, event, at)
+                        ]
+                        if told:
+                            decided = event is not None and at in (event.opened, event.confirmed)
+                            yield service, country, "probe", round, int(decided), pack_told(told)
+
+    def _is_decided(self, event: Event | None, at: int) -> bool:
+        return event is not None and (
+            event.onset <= at <= (event.confirmed or 0) + HOUR // 2
+            or abs(at - (event.closed or 0)) <= HOUR // 2
+        )
+
+    def _told_of(self, service: str, asn: int, event: Event | None, at: int) -> Sequence[str]:
+        """Targets that a round of one vantage tells of."""
+        if event is not None and asn in event.asns and at < (event.closed or self.now):
+            return event.targets
+        mine = [target for target in self.targets if target.startswith(f"{service}/")]
+        return [target for target in mine if self.rng.random() < SHARE_FAILING]
+
     def _event(self, service: str, country: str, asn: int, onset: int, closed: int | None) -> Event:
         onset -= onset % self.size.interval_ms
         targets = [t for t in self.targets if t.startswith(f"{service}/")][:2]
@@ -250,6 +293,32 @@ class Fleet:
                 for target in targets
             ),
         )
+
+
+def _told(round: int, target: str, asn: int, probes: Sequence[str], turn: int) -> SeriesRound:
+    """What a round tells of vantages of one network, of which one has just failed."""
+    speaks = probes[turn % len(probes)]
+    return SeriesRound(
+        round=round,
+        asn=asn,
+        target=target,
+        layer="tls",
+        vantages=tuple(
+            VantageEvidence(
+                probe=probe,
+                owner=f"owner-{probe[-4:]}",
+                outcome="failed" if probe == speaks else "",
+                rule="tls.reset.sni" if probe == speaks else "",
+                technique="tls.reset.sni" if probe == speaks else "",
+                measurement=measurement_id(probe, target, round) if probe == speaks else "",
+                holds=7_000_000,
+            )
+            for probe in probes
+        ),
+        holds=7_000_000 * len(probes),
+        needs=10_500_000,
+        tier="confirmed",
+    )
 
 
 def _verdict(target: str, state: State) -> Verdict:
@@ -445,6 +514,7 @@ async def fill(url: str, size: Size, now: int) -> Fleet:
             if at is not None
         ],
     )
+    await rows.add("round_evidence", list(fleet.evidence()))
     days = await _measurements(rows, fleet, -1)
     await rows.finish(_sums(fleet, days))
     return fleet

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`reachwatch explain EVENT`: the rounds of an event, folded again and shown one by one.
+"""`reachwatch explain EVENT`: the rounds of an event, shown one by one.
 
-It is the fold that decided, from the checkpoint before the onset, so it shows what was computed.
-Nothing is saved.
+The detector keeps them when it concludes. Of measurements that no detector has looked at, and of
+events that were concluded before it kept anything, all rounds are folded again, by the same code.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ import argparse
 import asyncio
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TextIO
 
 import msgspec
+from msgspec.structs import asdict
 
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
 from monitor.commands.terminal import table, time_text
 from monitor.detection.fingerprints import OWN, Fingerprints
-from monitor.detection.model import Event, Stored
+from monitor.detection.model import ClosedGate, Event, Fact, Stored
 from monitor.detection.policy import Policy
-from monitor.detection.sequence import state as states
 from monitor.detection.sequence.events import event_id
-from monitor.detection.sequence.explain import Recorder, SeriesRound, VantageEvidence
+from monitor.detection.sequence.explain import (
+    SeriesRound,
+    VantageEvidence,
+    concerns,
+    series_rounds,
+)
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding, chunks
-from monitor.detection.sequence.state import DetectorStateError, ServiceState
+from monitor.detection.sequence.state import ServiceState
 from monitor.interop.fingerprints.directory import load
 from monitor.paths import existing_database_url
+from monitor.store import evidence
 from monitor.store.database import Database, open_database
 from monitor.store.reading.events import get_event
-from monitor.store.reading.progress import list_origins, list_services, pruned_before
+from monitor.store.reading.progress import list_origins, list_services
 from monitor.store.records import StoreUnavailableError
 from probes.runtime.options import OptionError
 from probes.wire.measurement import LIVENESS_TARGETS
@@ -44,7 +50,6 @@ AFTER_SECONDS = 1800
 """How long it continues after the confirmation (or the first alarm) and after the end."""
 MAX_ROUNDS = 200
 CHUNK_ROUNDS = 48
-_encoder = msgspec.json.Encoder()
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +59,10 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     series_rounds: tuple[SeriesRound, ...]
     """In order of rounds, then of networks, targets and layers."""
     skipped_rounds: int = 0
-    """Rounds in the middle that were folded but are left out."""
+    """Rounds in the middle that are left out, of those that are kept."""
+    begins_late: bool = False
+    """Whether the round in which the event opened is missing: it was concluded before the detector
+    kept any."""
 
 
 class NotExplainableError(Exception):
@@ -68,43 +76,16 @@ class NoSuchEventError(NotExplainableError):
         super().__init__(f"{id}: no such event")
 
 
-class TooManyMeasurementsError(NotExplainableError):
-    """More measurements would be folded than were allowed."""
-
-
-async def explain(
-    database: Database,
-    id: str,
-    fingerprints: Fingerprints = OWN,
-    *,
-    most: int = MAX_ROUNDS,
-    brief: bool = False,
-    measurements: int | None = None,
-) -> Explanation:
-    """Fold the event's rounds again and keep what each added, at most `most` rounds.
-
-    `brief`: only until a while after the event was confirmed (or opened). Raises
-    NotExplainableError when there is no such event or its facts were pruned,
-    TooManyMeasurementsError when there are more than `measurements`, and StoreUnavailableError.
-    """
-    async with database.reading() as connection:
-        event = await get_event(connection, id)
-        pruned = await pruned_before(connection)
-    if event is None:
-        raise NoSuchEventError(id)
+async def explain(database: Database, event: Event, *, most: int = MAX_ROUNDS) -> Explanation:
+    """What the detector kept of an event's rounds, at most `most` of them. Raises
+    StoreUnavailableError."""
     policy = Policy(pace=event.pace)
-    first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
-    ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
-    if brief:
-        ends = min(ends, (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS))
-    found = await database.conclusions.checkpoint(event.service, first)
-    try:
-        start = initial(event.service) if found is None else states.decode(found[1])
-    except DetectorStateError:
-        start = initial(event.service)
-    if pruned > first:  # pruning keeps witnesses, so rounds alone do not tell
-        raise NotExplainableError(f"{id}: its measurements are no longer kept")
-    return await _fold_again(database, event, start, ends, policy, fingerprints, most, measurements)
+    first, last = _span(event, policy)
+    async with database.reading() as connection:
+        rounds = await evidence.list_rounds(connection, event, first, last)
+        kept = _chosen(event, rounds, policy, most)
+        frames = await evidence.read(connection, event, kept)
+    return _explanation(event, frames, len(rounds) - len(kept), event.opened not in rounds)
 
 
 async def explain_replayed(
@@ -126,9 +107,27 @@ async def explain_replayed(
     event = next((each for each in events if each.id == id), None)
     if event is None:
         raise NoSuchEventError(id)
-    ends = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
-    start = initial(event.service)
-    return await _fold_again(source, event, start, ends, policy, fingerprints, most)
+    frames: dict[int, Sequence[SeriesRound]] = {}
+    (first, last), place = _span(event, policy), (event.country, event.source)
+
+    def see(
+        before: ServiceState,
+        after: ServiceState,
+        round: int,
+        facts: Sequence[Fact],
+        closed: Mapping[str, ClosedGate],
+    ) -> None:
+        if round >= first and (last is None or round <= last):
+            found = series_rounds(before, after, round, facts, closed, policy)
+            if place in found:
+                frames[round] = found[place]
+
+    folding = Folding(
+        initial(event.service), policy, keep=False, fingerprints=fingerprints, observe=see
+    )
+    await _fold(source, folding, last)
+    kept = _chosen(event, sorted(frames), policy, most)
+    return _explanation(event, {round: frames[round] for round in kept}, len(frames) - len(kept))
 
 
 async def _find_service(database: Database, id: str) -> str | None:
@@ -152,54 +151,58 @@ def _may_be(id: str, service: str, origins: Sequence[tuple[str, str]], rounds: l
     )
 
 
-async def _fold_again(
-    source: Database | Sequence[Stored],
-    event: Event,
-    start: ServiceState,
-    ends: int,
-    policy: Policy,
-    fingerprints: Fingerprints,
-    most: int,
-    measurements: int | None = None,
-) -> Explanation:
-    recorder = Recorder(event, policy, event.onset_earliest - policy.ms(BEFORE_SECONDS))
-    folding = Folding(start, policy, keep=False, fingerprints=fingerprints, observe=recorder.see)
+async def _fold(source: Database | Sequence[Stored], folding: Folding, last: int | None) -> None:
+    """Fold all measurements of a service up to a round."""
+    service, until = folding.state.service, FOREVER if last is None else last
     if not isinstance(source, Database):
-        mine = [one for one in source if one.measurement.service == event.service]
+        mine = [one for one in source if one.measurement.service == service]
         live = [one for one in source if one.measurement.target in LIVENESS_TARGETS]
-        rounds = sorted({one.measurement.round for one in mine if one.measurement.round <= ends})
+        rounds = sorted({one.measurement.round for one in mine if one.measurement.round <= until})
         await asyncio.to_thread(folding.fold, rounds, [*mine, *live])
-        return _shortened(event, recorder.series_rounds, policy, most)
-    there = await source.facts.rounds(start.round, event.service)
-    there = [one for one in there if one.round <= ends]
-    if not there:
-        raise NotExplainableError(f"{event.id}: its measurements are no longer kept")
-    if measurements is not None and sum(one.measurements for one in there) > measurements:
-        raise TooManyMeasurementsError(f"{event.id}: it takes long")
-    rounds = [one.round for one in there]
-    window = policy.ms(policy.control_window_seconds)
-    for chunk in chunks(rounds, CHUNK_ROUNDS, policy):
-        stored = await source.facts.facts(chunk[0] - window, chunk[-1], event.service)
+        return
+    there = await source.facts.rounds(-1, service)
+    rounds = [one.round for one in there if one.round <= until]
+    window = folding.policy.ms(folding.policy.control_window_seconds)
+    for chunk in chunks(rounds, CHUNK_ROUNDS, folding.policy):
+        stored = await source.facts.facts(chunk[0] - window, chunk[-1], service)
         await asyncio.to_thread(folding.fold, chunk, stored)
-    return _shortened(event, recorder.series_rounds, policy, most)
 
 
-def _shortened(
-    event: Event, series_rounds: Sequence[SeriesRound], policy: Policy, most: int
-) -> Explanation:
-    """The beginning and the end of a long explanation, where something was decided."""
-    rounds = sorted({one.round for one in series_rounds})
+def _span(event: Event, policy: Policy) -> tuple[int, int | None]:
+    """The first and the last round of an explanation; None while the event lasts."""
+    first = event.onset_earliest - policy.ms(BEFORE_SECONDS)
+    last = (event.closed or event.updated) + policy.ms(AFTER_SECONDS)
+    return first, None if event.ongoing else last
+
+
+def _chosen(event: Event, rounds: Sequence[int], policy: Policy, most: int) -> Sequence[int]:
+    """The first and the last of many rounds, where something was decided."""
     decided = (event.confirmed or event.opened) + policy.ms(AFTER_SECONDS)
     early = [round for round in rounds if round <= decided][:most]
-    late = [round for round in rounds if round > decided][-max(0, most - len(early)) :]
-    if len(early) == most:
-        late = []
-    kept = {*early, *late}
+    late = [round for round in rounds if round > decided]
+    return [*early, *late[max(0, len(late) - (most - len(early))) :]]
+
+
+def _explanation(
+    event: Event,
+    frames: Mapping[int, Sequence[SeriesRound]],
+    skipped: int,
+    begins_late: bool = False,
+) -> Explanation:
+    mine = (one for _, frame in sorted(frames.items()) for one in frame if concerns(event, one))
     return Explanation(
-        event=event,
-        series_rounds=tuple(one for one in series_rounds if one.round in kept),
-        skipped_rounds=len(rounds) - len(kept),
+        event=event, series_rounds=tuple(mine), skipped_rounds=skipped, begins_late=begins_late
     )
+
+
+def explanation_json(explanation: Explanation) -> str:
+    """The explanation as one line of JSON, with the names of all fields."""
+    rounds = [
+        {**asdict(one), "vantages": [asdict(vantage) for vantage in one.vantages]}
+        for one in explanation.series_rounds
+    ]
+    whole = {**asdict(explanation), "series_rounds": rounds}
+    return msgspec.json.encode(whole).decode() + "\n"
 
 
 def explanation_text(explanation: Explanation) -> str:
@@ -215,22 +218,22 @@ def explanation_text(explanation: Explanation) -> str:
     if explanation.skipped_rounds:
         lines.append(f"{explanation.skipped_rounds} rounds in the middle are not shown.")
     ordered = sorted(explanation.series_rounds, key=lambda m: (m.asn, m.target, m.layer, m.round))
-    for (asn, target, layer), series_rounds in groupby(
-        ordered, lambda m: (m.asn, m.target, m.layer)
-    ):
-        lines += ["", f"AS{asn}  {target}  {layer}", *_series_table(list(series_rounds))]
+    for (asn, target, layer), rounds in groupby(ordered, lambda m: (m.asn, m.target, m.layer)):
+        lines += ["", f"AS{asn}  {target}  {layer}", *_series_table(list(rounds))]
     return "\n".join(lines) + "\n"
 
 
 def _series_table(series_rounds: Sequence[SeriesRound]) -> list[str]:
     probes = sorted({vantage.probe for one in series_rounds for vantage in one.vantages})
-    rows = [("ROUND", *probes, "TOTAL", "NEEDED", "GATE", "TIER")]
+    more = ("OTHERS",) if any(one.others for one in series_rounds) else ()
+    rows = [("ROUND", *probes, *more, "TOTAL", "NEEDED", "GATE", "TIER")]
     for one in series_rounds:
         by_probe = {vantage.probe: vantage for vantage in one.vantages}
         rows.append(
             (
                 time_text(one.round),
                 *(_vantage(by_probe.get(probe)) for probe in probes),
+                *(f"{nats(one.others_hold)} of {one.others}" for _ in more),
                 nats(one.holds),
                 nats(one.needs),
                 one.gate or "open",
@@ -257,12 +260,25 @@ def nats(micro: int) -> str:
 async def _explain_stored(
     given: argparse.Namespace, policy: Policy, known: Fingerprints
 ) -> Explanation:
-    """An event that a detector has saved; else one that a replay of the store finds."""
+    """An event that a detector has saved, from what it kept; else what a replay of the store
+    finds."""
     database = await open_database(existing_database_url(given))
     try:
-        return await explain(database, given.event, known)
-    except NoSuchEventError:
-        return await explain_replayed(database, given.event, policy, known)
+        async with database.reading() as connection:
+            event = await get_event(connection, given.event)
+        kept = None if event is None else await explain(database, event)
+        if kept is not None and not kept.begins_late:
+            return kept
+        if event is not None:
+            policy = Policy(pace=event.pace)
+        try:
+            return await explain_replayed(database, given.event, policy, known)
+        except NoSuchEventError:
+            if kept is None:
+                raise
+            if not kept.series_rounds:
+                raise NotExplainableError(f"{given.event}: its rounds are not kept") from None
+            return kept
     finally:
         await database.close()
 
@@ -289,9 +305,5 @@ async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:
     except (FilesError, NotExplainableError, StoreUnavailableError) as error:
         print(f"reachwatch: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
-    out.write(
-        _encoder.encode(explanation).decode() + "\n"
-        if given.json
-        else explanation_text(explanation)
-    )
+    out.write(explanation_json(explanation) if given.json else explanation_text(explanation))
     return 0

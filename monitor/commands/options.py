@@ -114,7 +114,6 @@ def _add_servers(top: Parser) -> None:
     _store(serve)
     _site(serve)
     _pace(serve)
-    _fingerprints(serve, "also use the imported fingerprints in DIR to explain events")
     serve.option(
         "--broker",
         "broker URL given to probes when they enrol (repeatable)",

@@ -429,7 +429,9 @@ class Detector:
             else:
                 due[service] = begun
         foldings = {
-            service: Folding(services[service].state, self.policy, fingerprints=self.fingerprints)
+            service: Folding(
+                services[service].state, self.policy, keep=False, fingerprints=self.fingerprints
+            )
             for service in due
         }
         for round in sorted({round for some in due.values() for round in some}):
@@ -503,6 +505,7 @@ class Detector:
                     refolded_after=refolded_after,
                     events=tuple(folding.events.values()),
                     facts=tuple(folding.facts),
+                    evidence=tuple(folding.evidence),
                     journal=new.journal,
                 )
             )
@@ -518,7 +521,7 @@ class Detector:
                     maxlen=RECENT_STATES,
                 )
             progress.recent.append((one.round, one.state))
-            folding.checkpoints, folding.facts = [], []
+            folding.checkpoints, folding.facts, folding.evidence = [], [], []
             if service in published:
                 folding.events = {}
         if changed and self.on_change is not None:

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Child processes: the probes that `reachwatch up` keeps running, and commands that end by
-themselves.
+"""Child processes that `reachwatch up` keeps running: its probes.
 
 A child that ends is restarted, after a pause that grows each time. When the parent ends for any
 reason, the kernel ends its children (prctl PR_SET_PDEATHSIG), so no probe keeps measuring.
@@ -22,7 +21,6 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _STEADY_SECONDS = 60.0
 """A child that ran this long is restarted after the shortest pause."""
-_NICE = 10
 _GRACE_SECONDS = 3.0
 """How long a child may take to end after SIGTERM. A probe that is killed then loses nothing: its
 spool is on disk."""
@@ -32,34 +30,24 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _die_with_parent_and_wait() -> None:
-    _die_with_parent()
-    os.nice(_NICE)
-
-
 async def run_once(
-    command: Sequence[str],
-    environment: Mapping[str, str] | None = None,
-    *,
-    output: int = asyncio.subprocess.DEVNULL,
-    patient: bool = False,
-) -> tuple[int, str, bytes]:
-    """Run a command to its end; return its exit status, stderr, and stdout when `output` is PIPE.
-    `patient`: others have the processor first."""
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command to its end; return its exit status and stderr."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=output,
+        stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, **(environment or {})},
-        preexec_fn=_die_with_parent_and_wait if patient else _die_with_parent,
+        preexec_fn=_die_with_parent,
     )
     try:
-        out, errors = await process.communicate()
+        _, errors = await process.communicate()
     except asyncio.CancelledError:
         await _end(process)
         raise
-    return process.returncode or 0, errors.decode(errors="replace").strip(), out or b""
+    return process.returncode or 0, errors.decode(errors="replace").strip()
 
 
 async def keep_running(

@@ -64,7 +64,7 @@ async def enrol_child(
     await monitor.registry.add_token(token)
     # Not an argument: every user of the machine can read arguments.
     environment = {"REACHPROBE_TOKEN": text}
-    status, errors, _ = await run_once([*PROBE, "join", "--state", str(state)], environment)
+    status, errors = await run_once([*PROBE, "join", "--state", str(state)], environment)
     return None if status == 0 else f"{name} could not enrol: {errors.splitlines()[-1:] or status}"
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the detector concluded: states, checkpoints, verdicts, cells, events, journal, cursor.
+"""What the detector concluded: states, checkpoints, verdicts, cells, evidence, events, journal,
+cursor.
 
 `save` is one transaction: pages never see an event without its verdicts, and a detector that dies
 continues exactly where the store is. Facts are only read, to add the network to a verdict.
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Event, Fact
-from monitor.store import cells, statements
+from monitor.store import cells, evidence, statements
 from monitor.store.days import PRUNED
 from monitor.store.engines import Engines, reading, writing
 from monitor.store.packing import pack_state, unpack_state
@@ -31,6 +32,7 @@ from monitor.store.tables import (
     journal,
     lease,
     revision,
+    round_evidence,
     service_day,
     service_hour,
     target,
@@ -187,7 +189,7 @@ class ConclusionStore:
         state = {"service": one.service, "round": one.round, "state": packed}
         complete = {"arrival": one.arrival, "late": one.late}
         await connection.execute(_set_state, state | complete)
-        await self._save_checkpoints(connection, one)
+        examined = await self._save_checkpoints(connection, one)
         # The journal first: it may name an event that the refold removes.
         await self._save_journal(connection, one)
         if after is not None:
@@ -210,15 +212,20 @@ class ConclusionStore:
             replaced_after=after,
             pruned=pruned,
         )
+        await evidence.replace(connection, one.service, one.evidence, after, pruned)
+        if one.checkpoints:
+            newest = one.checkpoints[-1][0] - DAY
+            await evidence.thin(connection, one.service, examined - DAY, newest)
 
-    async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> None:
+    async def _save_checkpoints(self, connection: AsyncConnection, one: Conclusions) -> int:
+        """Return the round of the checkpoint before these; -1 without one."""
         mine = checkpoint.c.service == one.service
         if one.refolded_after is not None:
             await connection.execute(
                 sa.delete(checkpoint).where(mine, checkpoint.c.round > one.refolded_after)
             )
         if not one.checkpoints:
-            return
+            return -1
         await connection.execute(
             _set_checkpoint,
             [
@@ -232,6 +239,8 @@ class ConclusionStore:
             await connection.execute(
                 sa.delete(checkpoint).where(mine, checkpoint.c.round.in_(chunk))
             )
+        first = one.checkpoints[0][0]
+        return max((round for round in present if round < first), default=-1)
 
     async def _save_journal(self, connection: AsyncConnection, one: Conclusions) -> None:
         countries = {each.id: each.country for each in one.events}
@@ -253,8 +262,8 @@ class ConclusionStore:
         """Delete all conclusions (those of some services) and the cursor of the shard; facts and
         the journal stay.
 
-        Conclusions from facts that were pruned since cannot be drawn again, so cells of that time
-        and events that ended in it stay as well.
+        Conclusions from facts that were pruned since cannot be drawn again, so cells and evidence
+        of that time and events that ended in it stay as well.
         """
         async with writing(self._engines) as connection:
             pruned = await statements.cursor_value(connection, PRUNED)
@@ -263,6 +272,7 @@ class ConclusionStore:
                 cell: cell.c.hour < first,
                 service_hour: service_hour.c.hour < first,
                 service_day: service_day.c.day < first - first % DAY_MS,
+                round_evidence: round_evidence.c.round < pruned,
                 event: sa.and_(
                     event.c.updated < pruned, event.c.state.not_in(("open", "clearing"))
                 ),

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.detection.model import Event, Fact, Stored
+from monitor.detection.sequence.explain import RoundEvidence
 from probes.wire.codec import Envelope
 from probes.wire.measurement import Role
 
@@ -114,12 +115,14 @@ class Conclusions(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: tuple[tuple[int, bytes], ...] = ()
     """(round, state) to keep."""
     refolded_after: int | None = None
-    """Set after a refold for late facts: verdicts, checkpoints and event rows of later rounds are
-    replaced."""
+    """Set after a refold for late facts: verdicts, evidence, checkpoints and event rows of later
+    rounds are replaced."""
     events: tuple[Event, ...] = ()
     """Events touched, in their newest form."""
     facts: tuple[Fact, ...] = ()
     """What was judged; their verdicts are saved."""
+    evidence: tuple[RoundEvidence, ...] = ()
+    """What vantages with evidence had after each round."""
     journal: tuple[tuple[str, str], ...] = ()
     """(event id, transition) as first published; never rewritten, so counters never decrease."""
 

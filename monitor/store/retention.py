@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """`reachwatch db prune`: drops whole days (UTC, of rounds) of measurements with their verdicts.
 
-Never dropped are events, cells, journal entries, and measurements that an event names as a witness:
-an event keeps its evidence. From the first moment on, measurements of the days that go are not
-stored any more, so that what a probe sends again is not stored twice.
+Never dropped are events, cells, journal entries, measurements that an event names as a witness, and
+frames that show how an event was decided: an event keeps its evidence. From the first moment on,
+measurements of the days that go are not stored any more, so that what a probe sends again is not
+stored twice.
 
 PostgreSQL drops the partitions of a day. SQLite deletes rows that are neighbours in every index,
 and then moves pages from the end of the file into the gap, so that the file shrinks. Nobody can
@@ -26,6 +27,7 @@ from monitor.store import merge, partitions, statements
 from monitor.store.conclusions import event_from
 from monitor.store.days import DAY_MS, PRUNED, day_of, has_id
 from monitor.store.engines import Engines, connect, reading, translated_errors, writing
+from monitor.store.evidence import thin
 from monitor.store.records import StoreUnavailableError
 from monitor.store.rollup import roll_up
 from monitor.store.schema import upgrade_schema
@@ -183,6 +185,9 @@ async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:
         async with slices.transaction(engines) as connection:
             left = await _drop_verdicts(connection, begin, end, slices.size)
     async with writing(engines) as connection:
+        services = await connection.execute(sa.select(target.c.service).distinct())
+        for service in services.scalars().all():
+            await thin(connection, service, begin, end, daily=False)
         mine = _of_rounds(begin, end)
         count = sa.select(sa.func.count()).select_from(measurement).where(*mine)
         left = int(await connection.scalar(count) or 0)

@@ -257,6 +257,19 @@ event = sa.Table(
 )
 """`body` is the whole `monitor.detection.model.Event` as JSON."""
 
+round_evidence = sa.Table(
+    "round_evidence",
+    metadata,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("country", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("round", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("decided", sa.SmallInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+"""What vantages with evidence against a service had after a round, in one frame
+(`monitor.store.evidence`). `decided` is 1 when an event there opened, rose or ended in it."""
+
 journal = sa.Table(
     "journal",
     metadata,

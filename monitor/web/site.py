@@ -14,7 +14,6 @@ from monitor.paths import PUBLIC_URL
 from monitor.store.database import Database
 from monitor.web.background import Background
 from monitor.web.day_files import DayFiles
-from monitor.web.explanation_cache import ExplanationCache
 from monitor.web.present import PresentReader
 from probes.runtime.geo_table import GeoTable
 from probes.wire.target import Catalogue, Service
@@ -50,8 +49,6 @@ class Site:
     """How far the detector of this process is behind; None where there is none."""
     webhooks: Callable[[], Sequence[tuple[str, float]]] = tuple
     """(host, seconds) for each receiver of changes: how long it has not accepted one."""
-    explanations: ExplanationCache | None = None
-    """Explanations of events; None where events cannot be folded again."""
     cache_seconds: float = 0.0
     """Longest time that one answer serves several requests; 0: each request gets its own."""
     enrolled_before_ms: int = 0

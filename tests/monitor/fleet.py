@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from msgspec.structs import replace
 
 from monitor.commands.replay import lines
 from monitor.detection.model import Stored
+from monitor.detection.sequence.explain import RoundEvidence
 from monitor.store.database import Database
 from monitor.store.reading.events import list_events
 from monitor.store.records import Admitted
+from monitor.store.tables import round_evidence
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role, Vantage, measurement_id
@@ -115,6 +118,25 @@ def admitted(stored: Iterable[Stored]) -> list[Admitted]:
     return [
         Admitted(stored=each, line=encode(each.measurement), received=each.measurement.started)
         for each in stored
+    ]
+
+
+async def kept_evidence(database: Database, service: str) -> list[RoundEvidence]:
+    """What the live detector kept of each round, in order of rounds and places."""
+    e = round_evidence.c
+    query = sa.select(e.country, e.source, e.round, e.decided, e.body)
+    query = query.where(e.service == service).order_by(e.round, e.country, e.source)
+    async with database.reading() as connection:
+        rows = (await connection.execute(query)).all()
+    return [
+        RoundEvidence(
+            country=row.country,
+            source=row.source,
+            round=row.round,
+            decided=bool(row.decided),
+            body=bytes(row.body),
+        )
+        for row in rows
     ]
 
 

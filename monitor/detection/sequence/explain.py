@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why the detector opened an event: per round, what each vantage of the event's networks added, and
-which gates were closed. Pure: it observes the fold and does not change it.
+"""Why the detector opened an event: per round, what each vantage of a network added, and which
+gates were closed. Pure: it looks at the states before and after a round, and changes neither.
+
+A round tells of a series when it added evidence, or when there is enough for anything to be
+decided: isolated failures, which are forgotten slowly, would be most of what is kept.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +23,9 @@ from monitor.detection.sequence.state import (
     TargetNetwork,
     Track,
     VantageOutcome,
+    network_key,
 )
+from probes.runtime.compression import zstd
 
 NO_VOTE = ("young", "elsewhere", "unlocated", "chronic", "lone", "silent", "recovering")
 """Why a vantage's evidence does not count: too young, enrolled from another place than it claims,
@@ -28,7 +33,7 @@ without a place, fails too often anyway, without agreement for long, not heard l
 its recovery."""
 
 
-class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True):
+class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """One vantage in one series and round."""
 
     probe: str
@@ -48,7 +53,7 @@ class VantageEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """One of NO_VOTE, or empty: then it counts."""
 
 
-class SeriesRound(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesRound(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One series (network, target, layer) in one round."""
 
     round: int
@@ -56,6 +61,11 @@ class SeriesRound(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     layer: str
     vantages: tuple[VantageEvidence, ...]
+    """By probe: who measured or has evidence, MOST_VANTAGES at most."""
+    others: int = 0
+    """How many more there are, with no more evidence than these."""
+    others_hold: int = 0
+    """Evidence of those of them that count, micro-nats."""
     holds: int
     """Evidence of all vantages that count, micro-nats, after the limit on one owner's vantages."""
     needs: int
@@ -70,96 +80,168 @@ class SeriesRound(msgspec.Struct, frozen=True, kw_only=True):
     nothing is confirmed."""
 
 
+class RoundEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the detector keeps of one round in one country, so that an event can be explained
+    without folding its measurements again."""
+
+    country: str
+    source: str
+    round: int
+    decided: bool
+    """An event there opened, rose or ended in this round."""
+    body: bytes
+    """Every series that it tells of (`unpack`)."""
+
+
+Place = tuple[str, str]
+"""Country and source: of each an event has its own."""
+DECISIONS = frozenset(("opened", "likely", "confirmed", "closed", "retracted"))
+"""Kinds of `Change` that are more than a change of detail."""
+MOST_VANTAGES = 50
+"""Vantages of a series that are listed, those with the most evidence: the others are counted."""
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[SeriesRound, ...])
+_LEVEL = 3
+
+
+def pack(series_rounds: Sequence[SeriesRound]) -> bytes:
+    """`RoundEvidence.body` of these series."""
+    return zstd.compress(_encoder.encode(series_rounds), _LEVEL)
+
+
+def unpack(body: bytes) -> tuple[SeriesRound, ...]:
+    """The series in `RoundEvidence.body`, in order of networks, targets and layers."""
+    return _decoder.decode(zstd.decompress(body))
+
+
+def round_evidence(
+    before: ServiceState,
+    after: ServiceState,
+    round: int,
+    facts: Sequence[Fact],
+    closed: Mapping[str, ClosedGate],
+    changed: Iterable[Event],
+    policy: Policy,
+) -> list[RoundEvidence]:
+    """What to keep of a round that was just folded; `changed`: the events that it changed."""
+    found = series_rounds(before, after, round, facts, closed, policy)
+    decided = {
+        (event.country, event.source)
+        for event in changed
+        if any(each.round == round and each.kind in DECISIONS for each in event.history)
+    }
+    return [
+        RoundEvidence(
+            country=place[0],
+            source=place[1],
+            round=round,
+            decided=place in decided,
+            body=pack(found.get(place, ())),
+        )
+        for place in sorted(found.keys() | decided)
+    ]
+
+
+def series_rounds(
+    before: ServiceState,
+    after: ServiceState,
+    round: int,
+    facts: Sequence[Fact],
+    closed: Mapping[str, ClosedGate],
+    policy: Policy,
+) -> dict[Place, list[SeriesRound]]:
+    """The series that a round tells of, in the networks that reported in it, by country and source;
+    `before` and `after`: the states around it, `closed`: its closed gates by key of a network."""
+    found: dict[Place, list[SeriesRound]] = {}
+    told: list[tuple[int, str, str, str, TargetNetwork]] = []
+    for target, country, asn, source in {(f.target, f.country, f.asn, f.source) for f in facts}:
+        key = network_key(target, country, asn, source)
+        if (network := after.networks.get(key)) is not None:  # none of liveness
+            told += [
+                (asn, target, layer, key, network)
+                for layer, each in network.layers.items()
+                if _is_told(each, round, policy)
+            ]
+    if not told:
+        return found
+    said: dict[str, dict[str, Fact]] = {key: {} for _, _, _, key, _ in told}
+    for fact in sorted(facts, key=lambda each: (each.started, each.id)):
+        here = said.get(network_key(fact.target, fact.country, fact.asn, fact.source))
+        if here is not None:
+            here[series.probe_of(fact)] = fact
+    for _, _, layer, key, network in sorted(told, key=lambda each: each[:4]):
+        old = before.networks.get(key)
+        earlier = None if old is None else old.layers.get(layer)
+        found.setdefault((network.country, network.source), []).append(
+            _series_round(network, layer, earlier, round, said[key], closed.get(key), policy)
+        )
+    return found
+
+
+def _is_told(each: Series, round: int, policy: Policy) -> bool:
+    failed = [track.last_bad for track in each.tracks.values() if track.suspicion is not None]
+    return bool(failed) and (round in failed or series.may_rise(each, policy))
+
+
+def concerns(event: Event, one: SeriesRound) -> bool:
+    """Whether a series of the event's country and source is one of the event's."""
+    return one.asn in event.asns and one.target in event.targets
+
+
+def _series_round(
+    network: TargetNetwork,
+    layer: str,
+    earlier: Series | None,
+    round: int,
+    facts: Mapping[str, Fact],
+    gate: ClosedGate | None,
+    policy: Policy,
+) -> SeriesRound:
+    each = network.layers[layer]
+    tally = series.tally(network, layer, round, policy)
+    vantages = []
+    for probe, track in each.tracks.items():
+        holds, fact = cusum.evidence(track, policy), facts.get(probe)
+        had = None if earlier is None else earlier.tracks.get(probe)
+        added = holds - (0 if had is None else cusum.evidence(had, policy))
+        if fact is None and not holds and not added:
+            continue
+        member = network.members[probe]
+        vantages.append(
+            VantageEvidence(
+                probe=probe,
+                owner=member.owner,
+                outcome="" if fact is None else _OUTCOMES.get(_outcome(fact), ""),
+                rule="" if fact is None else fact.verdict.rule,
+                technique="" if fact is None else str(fact.verdict.technique or ""),
+                measurement="" if fact is None else fact.id,
+                added=added,
+                holds=holds,
+                no_vote=_no_vote(network, member, each, track, round, policy),
+            )
+        )
+    vantages.sort(key=lambda one: (-one.holds, one.probe))
+    listed, others = vantages[:MOST_VANTAGES], vantages[MOST_VANTAGES:]
+    tier = series.TIERS[each.rank]
+    return SeriesRound(
+        round=round,
+        asn=network.asn,
+        target=network.target,
+        layer=layer,
+        vantages=tuple(sorted(listed, key=lambda one: one.probe)),
+        others=len(others),
+        others_hold=sum(one.holds for one in others if not one.no_vote),
+        holds=tally.holds,
+        needs=tally.needs,
+        gate=gate,
+        tier="" if tier is None else tier.value,
+        likely_since=each.likely_since,
+        divided=tally.divided,
+    )
+
+
 def _outcome(fact: Fact) -> VantageOutcome:
     return gates.outcome(fact) if fact.source == OWN_SOURCE else imported.outcome(fact)
-
-
-class Recorder:
-    """Observes each round of a fold, and keeps what concerns one event's networks."""
-
-    def __init__(self, event: Event, policy: Policy, first: int) -> None:
-        """`first`: rounds before it are folded but not kept."""
-        self.series_rounds: list[SeriesRound] = []
-        self._event, self._policy, self._first = event, policy, first
-        self._held: dict[tuple[str, str, str], int] = {}
-
-    def see(
-        self,
-        round: int,
-        facts: Sequence[Fact],
-        closed: Mapping[str, ClosedGate],
-        state: ServiceState,
-    ) -> None:
-        """Record a round that was just folded; `closed`: its closed gates by key of a network."""
-        event = self._event
-        by_network: dict[tuple[str, int], dict[str, Fact]] = {}
-        for fact in sorted(facts, key=lambda each: (each.started, each.id)):
-            if (fact.country, fact.source) == (event.country, event.source):
-                by_network.setdefault((fact.target, fact.asn), {})[series.probe_of(fact)] = fact
-        for key, network in sorted(state.networks.items()):
-            here = by_network.get((network.target, network.asn))
-            if here is None or not self._concerned(network):
-                continue
-            for layer, each in sorted(network.layers.items()):
-                if series.suspected(each):
-                    self._note(round, key, network, layer, here, closed.get(key))
-
-    def _concerned(self, network: TargetNetwork) -> bool:
-        event = self._event
-        return (
-            (network.country, network.source) == (event.country, event.source)
-            and network.asn in event.asns
-            and network.target in event.targets
-        )
-
-    def _note(
-        self,
-        round: int,
-        key: str,
-        network: TargetNetwork,
-        layer: str,
-        facts: dict[str, Fact],
-        gate: ClosedGate | None,
-    ) -> None:
-        policy, each = self._policy, network.layers[layer]
-        tally = series.tally(network, layer, round, policy)
-        vantages = []
-        for probe, track in sorted(each.tracks.items()):
-            holds = cusum.evidence(track, policy)
-            before = self._held.get((key, layer, probe), 0)
-            self._held[key, layer, probe] = holds
-            member, fact = network.members[probe], facts.get(probe)
-            vantages.append(
-                VantageEvidence(
-                    probe=probe,
-                    owner=member.owner,
-                    outcome="" if fact is None else _OUTCOMES.get(_outcome(fact), ""),
-                    rule="" if fact is None else fact.verdict.rule,
-                    technique="" if fact is None else str(fact.verdict.technique or ""),
-                    measurement="" if fact is None else fact.id,
-                    added=holds - before,
-                    holds=holds,
-                    no_vote=_no_vote(network, member, each, track, round, policy),
-                )
-            )
-        if round < self._first:
-            return
-        tier = series.TIERS[each.rank]
-        self.series_rounds.append(
-            SeriesRound(
-                round=round,
-                asn=network.asn,
-                target=network.target,
-                layer=layer,
-                vantages=tuple(vantages),
-                holds=tally.holds,
-                needs=tally.needs,
-                gate=gate,
-                tier="" if tier is None else tier.value,
-                likely_since=each.likely_since,
-                divided=tally.divided,
-            )
-        )
 
 
 _OUTCOMES = {

@@ -14,14 +14,18 @@ from monitor.detection.judge.round_facts import facts_of
 from monitor.detection.model import ClosedGate, Event, Fact, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
+from monitor.detection.sequence.explain import RoundEvidence, round_evidence
 from monitor.detection.sequence.fold import step
 from monitor.detection.sequence.state import ServiceState
 from probes.wire.measurement import Role
 
 MAX_HOLE_MS = 3_600_000
 """Longest gap between rounds that are read in one query: one query is cheaper than two."""
-Observe = Callable[[int, Sequence[Fact], Mapping[str, ClosedGate], ServiceState], None]
-"""Gets a round, its facts, the closed gates by key of a network, and the state after it."""
+Observe = Callable[
+    [ServiceState, ServiceState, int, Sequence[Fact], Mapping[str, ClosedGate]], None
+]
+"""Gets the states before and after a round, the round, its facts, and the closed gates by key of a
+network."""
 
 
 class _ByRound:
@@ -40,8 +44,9 @@ class _ByRound:
 class Folding:
     """A fold of one service in progress, and its results so far.
 
-    `events` holds the latest form of every changed event, `facts` what was folded and `checkpoints`
-    the states to keep. The caller may empty all three after saving them.
+    `events` holds the latest form of every changed event, `facts` what was folded, `evidence` what
+    to keep of each round and `checkpoints` the states to keep. The caller may empty them after
+    saving them.
     """
 
     def __init__(
@@ -54,13 +59,14 @@ class Folding:
         observe: Observe | None = None,
         pending: bool = False,
     ) -> None:
-        """Continue from a state. `keep`: collect facts and checkpoints. `observe` is called
-        after each round and changes nothing. `pending`: the rounds are not complete, and the
+        """Continue from a state. `keep`: collect facts, evidence and checkpoints. `observe` is
+        called after each round and changes nothing. `pending`: the rounds are not complete, and the
         results are discarded later (`monitor.detection.judge.round_facts.facts_of`)."""
         self.state = state
         self.policy = policy
         self.events: dict[str, Event] = {}
         self.facts: list[Fact] = []
+        self.evidence: list[RoundEvidence] = []
         self.checkpoints: list[tuple[int, bytes]] = []
         self._keep = keep
         self._observe = observe
@@ -89,9 +95,9 @@ class Folding:
         """Fold one round, later than the state's, of which the facts are known."""
         if self._keep:
             self._checkpoint(round)
-        closed_gates: dict[str, ClosedGate] = {}
+        before, closed_gates = self.state, dict[str, ClosedGate]()
         self.state, touched = step(
-            self.state,
+            before,
             round,
             facts,
             self.policy,
@@ -99,10 +105,13 @@ class Folding:
             closed_gates=closed_gates,
         )
         if self._observe is not None:
-            self._observe(round, facts, closed_gates, self.state)
+            self._observe(before, self.state, round, facts, closed_gates)
         self.events.update({event.id: event for event in touched})
         if self._keep:
             self.facts += facts
+            self.evidence += round_evidence(
+                before, self.state, round, facts, closed_gates, touched, self.policy
+            )
 
     def _checkpoint(self, round: int) -> None:
         """Keep the state when `round` begins a new checkpoint period."""

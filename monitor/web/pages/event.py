@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from monitor.commands.explain import Explanation
+from monitor.commands.explain import explain
 from monitor.detection.model import Event
 from monitor.store.reading.counts import (
     ServiceHour,
@@ -26,7 +26,6 @@ from monitor.store.service_hours import DAY_MS, HOUR_MS, KEPT_HOURS
 from monitor.web.draw import round_pictures as rounds
 from monitor.web.draw import strips
 from monitor.web.draw.step_table import endpoint_steps
-from monitor.web.explanation_cache import EVENT_PAGE_WAIT_SECONDS
 from monitor.web.history import TimeRange, chosen_range, sums
 from monitor.web.pages.measurement import nearest_control
 from monitor.web.render import render
@@ -39,6 +38,8 @@ from monitor.web.text.words import rule_comment as comment
 from probes.wire.target import Service
 
 WITNESSES = 20
+PICTURE_ROUNDS = 60
+"""Rounds in the picture on the page of an event."""
 MARGIN = 0.25
 """The timeline begins and ends this share of the event's length before and after it."""
 SHORTEST = 900
@@ -96,13 +97,9 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
-    """The picture of the series with the most evidence; None when it takes too long."""
-    if site.explanations is None:
-        return None
-    explanation = await site.explanations.get(event, EVENT_PAGE_WAIT_SECONDS)
-    if not isinstance(explanation, Explanation):
-        return None
-    return next(iter(rounds.pictures(explanation.series_rounds)), None)
+    """The picture of the series with the most evidence; None without any."""
+    explanation = await explain(site.database, event, most=PICTURE_ROUNDS)
+    return next(iter(rounds.pictures(explanation.series_rounds, most=1)), None)
 
 
 Rows = Sequence[tuple[str, strips.Strip]]
@@ -192,15 +189,15 @@ async def rounds_page(request: web.Request) -> web.Response:
     """Render every series of an event as a picture and as a table."""
     site = request.app[SITE]
     event, _service, name = await requested_event(request)
-    cache = site.explanations
-    found = await cache.get(event) if cache else "this server does not tell it"
-    explanation = found if isinstance(found, Explanation) else None
+    explanation = await explain(site.database, event)
+    pictures = rounds.pictures(explanation.series_rounds)
     values = {
         "title": _("Round by round: %(service)s", service=name),
         "event": event,
         "headline": event_text.headline(event, name),
-        "pictures": rounds.pictures(explanation.series_rounds) if explanation else [],
-        "skipped_rounds": explanation.skipped_rounds if explanation else 0,
-        "why_not": "" if explanation else str(found),
+        "pictures": pictures,
+        "left_out": rounds.left_out(explanation.series_rounds, pictures),
+        "skipped_rounds": explanation.skipped_rounds,
+        "begins_late": explanation.begins_late,
     }
     return await render(request, "rounds.html", values)

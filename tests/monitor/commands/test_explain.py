@@ -1,30 +1,34 @@
-"""`reachwatch explain`: a stored event told round by round, as it was reckoned."""
+"""`reachwatch explain`: a stored event told round by round, as the detector kept it, or as it is
+folded again: both are the same."""
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
 
 from monitor.commands.explain import (
-    Explanation,
-    NotExplainableError,
     explain,
     explain_replayed,
+    explanation_json,
     explanation_text,
     run,
 )
-from monitor.detection.model import Fact
+from monitor.detection.model import Event, Fact
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.history import Folding
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
+from monitor.store.engines import writing
 from monitor.store.reading.events import list_events
 from monitor.store.retention import prune
+from monitor.store.tables import round_evidence
 from probes.runtime.options import OptionError
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
@@ -45,13 +49,13 @@ async def store(tmp_path: Path) -> AsyncIterator[Database]:
     await made.close()
 
 
-async def only(store: Database) -> str:
+async def only(store: Database) -> Event:
     async with store.reading() as connection:
         (event,) = await list_events(connection)
-    return event.id
+    return event
 
 
-async def test_from_before_the_onset_to_after_the_end(store: Database) -> None:
+async def test_from_the_onset_to_the_end(store: Database) -> None:
     before = await events_bytes(store)
     explanation = await explain(store, await only(store))
     event, series_rounds = explanation.event, explanation.series_rounds
@@ -63,20 +67,16 @@ async def test_from_before_the_onset_to_after_the_end(store: Database) -> None:
         "failed",
         "worked",
     }
-    assert explanation.skipped_rounds == 0
+    assert (explanation.skipped_rounds, explanation.begins_late) == (0, False)
     assert await events_bytes(store) == before
 
 
-async def test_brief_ends_after_the_decision_and_long_ones_lose_their_middle(
-    store: Database,
-) -> None:
-    id = await only(store)
-    everything = await explain(store, id)
-    short = await explain(store, id, most=10)
-    assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) - 10
+async def test_long_ones_lose_their_middle(store: Database) -> None:
+    event = await only(store)
+    everything = await explain(store, event)
+    short = await explain(store, event, most=10)
+    assert short.skipped_rounds == len({m.round for m in everything.series_rounds}) + 1 - 10
     assert short.series_rounds[0] == everything.series_rounds[0]
-    brief = await explain(store, id, brief=True)
-    assert set(brief.series_rounds) <= set(everything.series_rounds)
 
 
 async def test_as_text(store: Database) -> None:
@@ -90,15 +90,49 @@ async def test_as_text(store: Database) -> None:
     assert "(+" in table[1]
     assert "tls.reset.sni" in table[1]
     assert "confirmed" in text
+    few = [
+        replace(one, others=3, others_hold=21_000_000) if n == 1 else one
+        for n, one in enumerate(explanation.series_rounds)
+    ]
+    table = explanation_text(replace(explanation, series_rounds=tuple(few))).splitlines()[5:]
+    assert table[0].split()[-5:-3] == ["OTHERS", "TOTAL"]
+    assert "0.0 of 0" in table[1]
+    assert "21.0 of 3" in table[2]
 
 
-async def test_what_cannot_be_explanation_text(store: Database) -> None:
-    with pytest.raises(NotExplainableError, match="no such event"):
-        await explain(store, "0" * 16)
-    id = await only(store)
+async def test_an_event_keeps_its_explanation_when_its_measurements_go(store: Database) -> None:
+    event = await only(store)
+    before = await explain(store, event)
     await prune(store.engines.place, START + 10**9)
-    with pytest.raises(NotExplainableError, match="no longer kept"):
-        await explain(store, id)
+    assert await explain(store, event) == before
+
+
+async def test_what_was_concluded_before_rounds_were_kept_is_folded_again(
+    store: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = await only(store)
+    whole = await explain(store, event)
+    later = START + 8 * INTERVAL
+    async with writing(store.engines) as connection:
+        await connection.execute(sa.delete(round_evidence).where(round_evidence.c.round < later))
+    late = await explain(store, event)
+    assert late.begins_late
+    assert late.series_rounds == tuple(m for m in whole.series_rounds if m.round >= later)
+    given = argparse.Namespace(
+        **VALUES, database=store.engines.place, files=[], event=event.id, json=True
+    )
+    out = io.StringIO()
+    assert await run(given, out) == 0
+    assert out.getvalue() == explanation_json(whole)
+    # Without the measurements, what is kept is all that there is.
+    await prune(store.engines.place, START + 10**9)
+    out = io.StringIO()
+    assert await run(given, out) == 0
+    assert out.getvalue() == explanation_json(late)
+    async with writing(store.engines) as connection:
+        await connection.execute(sa.delete(round_evidence))
+    assert await run(given, out) == 2
+    assert capsys.readouterr().err == f"reachwatch: {event.id}: its rounds are not kept\n"
 
 
 VALUES = {"data": None, "fingerprints": None, "pace": None}
@@ -108,10 +142,13 @@ async def test_the_command(
     store: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = {**VALUES, "database": store.engines.place, "files": []}
-    given = argparse.Namespace(**values, event=await only(store), json=True)
+    event = await only(store)
+    given = argparse.Namespace(**values, event=event.id, json=True)
     out = io.StringIO()
     assert await run(given, out) == 0
-    assert msgspec.json.decode(out.getvalue(), type=Explanation).event.id == given.event
+    said = json.loads(out.getvalue())
+    assert said["event"]["id"] == event.id
+    assert said["series_rounds"][0]["vantages"][0]["technique"] == "tls.reset.sni"
     folded = []
 
     class Counted(Folding):
@@ -143,7 +180,7 @@ async def test_what_replay_finds_is_explained_without_a_detector(
     out = io.StringIO()
     named = {"event": by_detector.event.id, "json": True}
     assert await run(argparse.Namespace(**VALUES, **named, database=url, files=[]), out) == 0
-    assert msgspec.json.decode(out.getvalue(), type=Explanation) == by_detector
+    assert out.getvalue() == explanation_json(by_detector)
     file = tmp_path / "all.jsonl"
     lines = [encode(one.measurement) + b"\n" for one in rounds(range(LIVED), BLOCK)]
     file.write_bytes(b"".join(lines))
@@ -151,8 +188,8 @@ async def test_what_replay_finds_is_explained_without_a_detector(
     given = {**VALUES, "database": None, "files": [str(file)]}
     out = io.StringIO()
     assert await run(argparse.Namespace(**given, **named), out) == 0
-    by_file = msgspec.json.decode(out.getvalue(), type=Explanation)
-    assert by_file.event.onset == by_detector.event.onset
-    assert by_file.series_rounds[0].round == by_detector.series_rounds[0].round
+    by_file = json.loads(out.getvalue())
+    assert by_file["event"]["onset"] == by_detector.event.onset
+    assert by_file["series_rounds"][0]["round"] == by_detector.series_rounds[0].round
     assert await run(argparse.Namespace(**given, event="f" * 16, json=True), out) == 2
     assert capsys.readouterr().err.endswith("no such event in what `replay` finds in these files\n")

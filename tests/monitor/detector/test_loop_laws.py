@@ -11,26 +11,31 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from monitor.commands.replay import FOREVER, fold_store, lines
-from monitor.detection.model import Stored
+from monitor.detection.model import OWN_SOURCE, Stored
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import state as states
 from monitor.detection.sequence.fold import initial
 from monitor.detection.sequence.history import Folding
-from monitor.detection.sequence.state import ServiceState
 from monitor.store.database import Database, open_database
 from probes.wire.measurement import LIVENESS_TARGETS, Role
 from tests.monitor.detection.imported import runs
 from tests.monitor.detection.sequence.test_history_laws import again
 from tests.monitor.detector.test_loop import World
-from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, rounds
+from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, kept_evidence, rounds
+from tests.world.postgres import PostgreSQL, postgres_server
+
+__all__ = ["postgres_server"]
 
 TARGET = runs.TARGET
 SERVICE = TARGET.partition("/")[0]
 ROUNDS = 26
+SHORTEST = 5
+"""Rounds of a block."""
 HOUR = 3_600_000
 VICTIMS = [who for who in PEOPLE if who.asn == 64501]
 
@@ -51,9 +56,9 @@ def everything(blocked: tuple[int, int], retested: bool) -> list[Stored]:
     return made
 
 
-def straight(stored: Sequence[Stored], policy: Policy) -> ServiceState:
-    """The state after everything, folded once and in order."""
-    folding = Folding(initial(SERVICE), policy, keep=False)
+def straight(stored: Sequence[Stored], policy: Policy) -> Folding:
+    """Everything, folded once and in order."""
+    folding = Folding(initial(SERVICE), policy)
     folding.fold(
         sorted(
             {
@@ -64,16 +69,16 @@ def straight(stored: Sequence[Stored], policy: Policy) -> ServiceState:
         ),
         stored,
     )
-    return folding.state
+    return folding
 
 
 async def replayed(database: Database) -> bytes:
     return lines(await fold_store(database, FOREVER, Policy()))
 
 
-async def delivered(stored: Sequence[Stored], rng: random.Random, place: Path) -> None:
+async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> None:
     """Deliver in random batches, restart now and then, and compare."""
-    database = await open_database(f"sqlite+aiosqlite:///{place}/store.sqlite")
+    database = await open_database(url)
     try:
         world = World(database)
         pieces = list(stored)
@@ -94,16 +99,20 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, place: Path) -
         assert await replayed(database) == live
         found = await database.conclusions.load(SERVICE)
         assert found is not None
-        state, expected = states.decode(found[1]), straight(stored, world.detector.policy)
+        folding = straight(stored, world.detector.policy)
+        state, expected = states.decode(found[1]), folding.state
         assert (state.round, state.open_events) == (expected.round, expected.open_events)
         assert state.networks == expected.networks
+        own = [each for each in folding.evidence if each.source == OWN_SOURCE]
+        assert len(own) >= SHORTEST, "there is evidence in every round of the block"
+        assert await kept_evidence(database, SERVICE) == folding.evidence
     finally:
         await database.close()
 
 
 @given(
     st.integers(3, 12),
-    st.integers(5, ROUNDS),
+    st.integers(SHORTEST, ROUNDS),
     st.booleans(),
     st.integers(0, 2**32),
 )
@@ -113,7 +122,15 @@ def test_any_interleaving_ends_in_the_same_state_and_bytes(
 ) -> None:
     stored = everything((first, min(ROUNDS, first + length)), retested)
     with tempfile.TemporaryDirectory() as place:
-        asyncio.run(delivered(stored, random.Random(seed), Path(place)))
+        url = f"sqlite+aiosqlite:///{place}/store.sqlite"
+        asyncio.run(delivered(stored, random.Random(seed), url))
+
+
+@pytest.mark.needs("postgresql")
+async def test_postgresql_ends_in_the_same_state_and_bytes(postgres_server: PostgreSQL) -> None:
+    url = postgres_server.fresh()
+    await delivered(everything((5, 18), True), random.Random(1), url)
+    postgres_server.drop(url)
 
 
 def test_one_store_is_like_another() -> None:

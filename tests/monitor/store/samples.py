@@ -16,6 +16,7 @@ from monitor.detection.model import (
     Tier,
     Verdict,
 )
+from monitor.detection.sequence.explain import RoundEvidence
 from monitor.store.database import Database
 from monitor.store.reading.progress import ingest_counters
 from monitor.store.records import Admitted, Conclusions
@@ -132,6 +133,12 @@ def event(id: str = "00000000000000aa", **changes: Any) -> Event:
         "control": "ok",
     }
     return Event(**(values | changes))
+
+
+def frame(round: int, body: bytes = b"frame", decided: bool = False, **place: str) -> RoundEvidence:
+    """What is kept of a round; nothing here reads it."""
+    values = {"country": "RU", "source": "probe", **place}
+    return RoundEvidence(round=round, decided=decided, body=body, **values)
 
 
 def concluded(round: int = NOON, service: str = "wechat", **changes: Any) -> Conclusions:

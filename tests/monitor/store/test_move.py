@@ -11,7 +11,7 @@ from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.tables import metadata, service_day
 from tests.monitor.store.arrivals import arrivals
-from tests.monitor.store.samples import NOON, admitted, concluded, event, verdict
+from tests.monitor.store.samples import NOON, admitted, concluded, event, frame, verdict
 from tests.monitor.store.test_registry import enrol, token
 from tests.world.postgres import PostgreSQL
 
@@ -41,6 +41,7 @@ async def filled(url: str) -> Database:
                 events=(event(),),
                 facts=tuple(map(verdict, rows)),
                 journal=((event().id, "opened"),),
+                evidence=(frame(NOON),),
             )
         ],
         50,

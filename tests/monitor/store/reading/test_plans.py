@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from monitor.store import evidence
 from monitor.store.database import Database
 from monitor.store.engines import ReadTransaction, writing
 from monitor.store.reading import counts, events, measurements, newest, progress, vantages
 from monitor.store.records import Filter
 from monitor.store.tables import cell
-from tests.monitor.store.samples import HOUR, NOON, admitted
+from tests.monitor.store.samples import HOUR, NOON, admitted, event
 
-LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day")
+LARGE = ("measurement", "verdict", "cell", "service_hour", "service_day", "round_evidence")
 """Tables that grow with what the fleet has measured."""
 Read = Callable[[ReadTransaction], Awaitable[Any]]
 WECHAT = ["wechat/messaging", "wechat/web"]
@@ -67,6 +68,9 @@ READS: dict[str, Read] = {
     "unread measurements": lambda c: progress.count_unread(c),
     "open events": lambda c: events.list_events(c, state="open", published=True),
     "ended events": lambda c: events.list_ended_events(c, NOON),
+    "an event's rounds": lambda c: evidence.list_rounds(c, event(), NOON, None),
+    "evidence of some rounds": lambda c: evidence.read(c, event(), [NOON, NOON + HOUR]),
+    "evidence to drop": lambda c: evidence.thin(c, "wechat", NOON, NOON + HOUR),
 }
 
 
@@ -100,7 +104,8 @@ async def test_no_large_table_is_read_to_its_end(store: Database, name: str) -> 
         await connection.execute(sa.insert(cell), [_cell(hour) for hour in range(300)])
         if name == "the timeline of an hour":  # with more rows than a page
             await connection.execute(sa.insert(cell), [_cell(-1, 64501 + n) for n in range(250)])
-    async with store.reading() as connection:
+    deletes = name == "evidence to drop"
+    async with writing(store.engines) if deletes else store.reading() as connection:
         dialect = connection.dialect.name
         if dialect == "postgresql":
             # Tables are empty here, where scanning is always cheapest: what is left is a plan

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from monitor.commands.explain import explain
 from monitor.detection.policy import Policy
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
+from monitor.store.engines import writing
 from monitor.store.reading.events import list_events
-from monitor.store.retention import prune
-from monitor.web.explanation_cache import ExplanationCache
+from monitor.store.tables import round_evidence
 from monitor.web.pages import event as page
 from monitor.web.site import Site
 from tests.monitor.fleet import START, admitted, from_round, rounds
@@ -116,12 +114,9 @@ async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Cli
         detector = Detector(database, policy, "one", lambda: START + 10**9)
         while await detector.run_once():
             pass
-        stories = ExplanationCache(partial(explain, database))
-        site = replace(site_of(database), explanations=stories, clock=lambda: START + 3_600_000)
-        async with asyncio.TaskGroup() as group, client(site) as web:
-            task = group.create_task(stories.run())
+        site = replace(site_of(database), clock=lambda: START + 3_600_000)
+        async with client(site) as web:
             yield database, web
-            task.cancel()
     finally:
         await database.close()
 
@@ -146,18 +141,22 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
             f"reachwatch explain {event.id}",
         ):
             assert part in said, part
-        own = await (await web.get(f"/e/{event.id}")).text()  # told by now
+        own = await (await web.get(f"/e/{event.id}")).text()
         assert own.count("<polygon") == 3
         assert f'href="/e/{event.id}/rounds"' in own
 
 
-async def test_pruned_facts_and_unknown_events(tmp_path: Path) -> None:
+async def test_rounds_that_were_not_kept_and_unknown_events(tmp_path: Path) -> None:
     async with lived(tmp_path, Policy()) as (database, web):
         async with database.reading() as connection:
             (event,) = await list_events(connection)
-        await prune(database.engines.place, START + 10**9)
+        note = "Of the rounds in which the event opened nothing is kept"
+        assert note not in text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
+        async with writing(database.engines) as connection:
+            await connection.execute(sa.delete(round_evidence))
         said = text_of(await (await web.get(f"/e/{event.id}/rounds")).text())
-        assert "This cannot be shown: its measurements are no longer kept." in said
+        assert note in said
+        assert "No vantage had evidence of a block in the rounds that are kept." in said
         assert (await web.get(f"/e/{'0' * 16}/rounds")).status == 404
         own = await web.get(f"/e/{event.id}")
         assert own.status == 200
