@@ -93,7 +93,8 @@ def _add_servers(top: Parser) -> None:
     _metrics(collect)
     detect = top.command(
         "detect",
-        "detect events in stored measurements; of several detectors of one part, one is active",
+        "detect events in stored measurements; of several detectors of one shard, one is active "
+        "and the others are on standby",
     )
     _store(detect)
     _broker(detect)
@@ -105,8 +106,8 @@ def _add_servers(top: Parser) -> None:
     _fingerprints(detect)
     detect.option(
         "--shard",
-        "process only part I of N of the services, so that N detectors share the work; a second "
-        "detector of the same part is on standby (default: 1/1)",
+        "process only shard I of N of the services, so that N detectors share the work "
+        "(default: 1/1)",
         read=shard,
         metavar="I/N",
     )
@@ -162,7 +163,7 @@ def _add_offline(top: Parser) -> None:
     _store(replay)
     _pace(replay)
     _fingerprints(replay)
-    replay.option("--from", "first round", read=moment, metavar="T")
+    replay.option("--from", "first round, e.g. 2026-05-04", read=moment, metavar="T")
     replay.option("--to", "last round", read=moment, metavar="T")
     replay.option("--json", "print JSON Lines instead of a table", read=truth)
     _archive(replay)
@@ -180,7 +181,7 @@ def _add_offline(top: Parser) -> None:
         "store; - is standard input",
     )
     explain = top.command(
-        "explain", "show round by round the evidence of each vantage, and which gates were closed"
+        "explain", "show the evidence of each vantage and the closed gates, round by round"
     )
     _store(explain)
     _fingerprints(explain)
@@ -190,7 +191,7 @@ def _add_offline(top: Parser) -> None:
         "files",
         nargs="*",
         metavar="FILE",
-        help="explain an event that `replay` finds in these files",
+        help="measurements to use instead of the store, as for `replay`",
     )
     explain.option("--json", "print JSON instead of tables", read=truth)
 
@@ -264,7 +265,7 @@ def _add_exchange(top: Parser) -> None:
     _store(ooni)
     _catalogue(ooni)
     ooni.add_argument("files", nargs="+", metavar="FILE", help="a file; - is standard input")
-    export = top.group("export", "export stored measurements; none contains a volunteer's address")
+    export = top.group("export", "export stored measurements; they contain no volunteer's address")
     for name, text in (
         ("ooni", "measurements as OONI JSON (data_format_version 0.2.0), one per line"),
         ("csv", "CSV rows in the columns of OONI's obs_web"),
@@ -288,16 +289,16 @@ def _add_upkeep(top: Parser) -> None:
     _store(new)
     new.option(
         "--role",
-        "role of the probes that enrol with it; with `operator` none enrols: whoever has the token "
-        "may write notes on events and retract them until it expires",
+        "role of the probes that enrol with it; no probe enrols with `operator`: whoever has that "
+        "token may write notes on events, and retract events, until it expires",
         read=one_of("vantage", "control", "operator"),
         metavar="{vantage,control,operator}",
         default="vantage",
     )
     new.option(
         "--owner",
-        "who runs the probe; two or three owners must agree before anything is confirmed, and all "
-        "probes without one count as one owner",
+        "who runs the probe; two or three owners must agree before a block is confirmed, and all "
+        "probes without an owner count as those of one",
         metavar="NAME",
         default="",
     )
@@ -314,30 +315,32 @@ def _add_upkeep(top: Parser) -> None:
     new.option("--public-url", "URL at which probes reach this monitor", metavar="URL")
     new.option(
         "--container",
-        "print the command of a container that enrols itself, instead of the token",
+        "instead of the token, print a command that starts a container, which then enrols",
         read=truth,
     )
     _store(token.command("list", "list all tokens"))
     revoke = token.command("revoke", "revoke a token, so that no more probes can enrol with it")
     _store(revoke)
-    revoke.add_argument("id", metavar="ID")
+    revoke.add_argument("id", metavar="ID", help="id of the token, from `token list`")
     probes = top.group("probes", "list, trust or revoke enrolled probes")
     _store(probes.command("list", "list all probes"))
-    trust = probes.command("trust", "believe a probe's country and network, so that it has a vote")
+    trust = probes.command(
+        "trust", "accept a probe's claimed country and network, so that it has a vote"
+    )
     _store(trust)
-    trust.add_argument("id", metavar="ID")
+    trust.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")
     revoke = probes.command("revoke", "revoke a probe, so that it can send no more measurements")
     _store(revoke)
-    revoke.add_argument("id", metavar="ID")
+    revoke.add_argument("id", metavar="ID", help="id of the probe, from `probes list`")
     db = top.group("db", "maintain the database")
     _store(db.command("migrate", "bring the schema up to date"))
     size = db.command(
-        "size", "print what each table takes, the growth a day, and what a year will take"
+        "size", "print the size of each table, the growth per day, and a forecast for a year"
     )
     _store(size)
     size.option(
         "--retention",
-        "for how long measurements are kept, as `db prune --older-than` is called",
+        "how long measurements are kept: the value given to `db prune --older-than`",
         read=duration,
         metavar="DURATION",
         default="90d",
@@ -348,14 +351,14 @@ def _add_upkeep(top: Parser) -> None:
     _store(prune)
     prune.option(
         "--older-than",
-        "drop the days (UTC) that ended before this",
+        "drop the days (UTC) that ended longer ago than this",
         read=duration,
         metavar="DURATION",
         default="90d",
     )
     prune.option(
         "--hours-older-than",
-        "sum up the hourly counts of dropped days older than this to one a day",
+        "merge the hourly counts of dropped days older than this into daily counts",
         read=duration,
         metavar="DURATION",
         default="90d",
@@ -369,8 +372,8 @@ def _add_upkeep(top: Parser) -> None:
     )
     prune.option(
         "--compact",
-        "rewrite an SQLite file that was made by an early version and cannot shrink; nobody can "
-        "write meanwhile",
+        "rewrite an SQLite file made by an early version, which does not shrink otherwise; nothing "
+        "can be stored meanwhile",
         read=truth,
     )
     archive = top.command(
@@ -429,16 +432,17 @@ def _site(parser: Parser) -> None:
     parser.option("--public-url", "base URL of permalinks and of enrolment tokens", metavar="URL")
     parser.option(
         "--proxy",
-        "address or network of a reverse proxy whose X-Forwarded-For names the caller; may be "
-        "repeated. One on this machine needs no naming",
+        "address or network of a reverse proxy whose X-Forwarded-For header is trusted "
+        "(repeatable); one on this machine is always trusted",
         read=network,
         metavar="ADDRESS",
         many=True,
     )
     parser.option(
         "--geo",
-        "table of addresses (made by reachprobe geo update): a probe that claims another country "
-        "or network than it enrols from has no vote until `probes trust`",
+        "offline table of countries and networks (made by `reachprobe geo update`): a probe that "
+        "claims a different country or network from the one it enrols from has no vote until "
+        "`reachwatch probes trust`",
         read=path,
         metavar="FILE",
     )
@@ -482,7 +486,7 @@ def _pace(parser: Parser) -> None:
 def _webhooks(parser: Parser) -> None:
     parser.option(
         "--webhooks",
-        "TOML file of addresses that get each change of state of an event, signed",
+        "TOML file of URLs that receive a signed message for every change of an event's state",
         read=path,
         metavar="FILE",
     )

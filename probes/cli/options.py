@@ -69,7 +69,7 @@ def build(environment: Mapping[str, str]) -> Parser:
         metavar="ID",
         many=True,
     )
-    once.option("--json", "print JSON", read=truth)
+    once.option("--json", "print measurements as JSON Lines instead of a table", read=truth)
     once.option(
         "--role", "vantage or control", read=one_of("vantage", "control"), default="vantage"
     )
@@ -95,8 +95,8 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--full",
-        "measure everything in every round, at every address: for controls, and for those who do "
-        "not pay for traffic",
+        "measure everything in every round, at every address: for controls, and where "
+        "traffic costs nothing",
         read=truth,
     )
     run.option(
@@ -122,9 +122,10 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--metered",
-        "on a metered connection (NetworkManager knows): a quarter of the rounds and no retests, "
-        "nothing, or as usual",
+        "on a connection that NetworkManager reports as metered: a quarter of the rounds and no "
+        "retests (thin), nothing (pause), or as usual (ignore)",
         read=one_of(*MODES),
+        metavar="MODE",
         default=MODES[0],
     )
     run.option(
@@ -156,8 +157,8 @@ def build(environment: Mapping[str, str]) -> Parser:
     leave.option(
         "--force", "delete the credentials even when they cannot be revoked now", read=truth
     )
-    command("pause", "stop measuring, without leaving")
-    command("resume", "go on measuring")
+    command("pause", "stop measuring until `resume`; the probe stays enrolled")
+    command("resume", "measure again after `pause`")
     reflector = command(
         "reflector",
         "run the reflector: a server next to a control, for comparison measurements",
