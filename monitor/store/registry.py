@@ -94,9 +94,11 @@ class Registry:
             found = await connection.execute(sa.select(*_PROBE).where(probe_table.c.id == id))
             return next((_probe(row) for row in found), None)
 
-    async def probes(self) -> Sequence[Probe]:
-        """All probes, newest first."""
+    async def probes(self, ids: Sequence[str] | None = None) -> Sequence[Probe]:
+        """All probes, or those of some ids; newest first."""
         query = sa.select(*_PROBE).order_by(probe_table.c.enrolled.desc(), probe_table.c.id)
+        if ids is not None:
+            query = query.where(probe_table.c.id.in_(ids))
         async with reading(self._engines) as connection:
             return [_probe(row) for row in await connection.execute(query)]
 

@@ -29,8 +29,8 @@ from monitor.web.text.language import _, n_
 
 PAGE_ROWS = 50
 """Vantages a page of the list."""
-LIST_ROUNDS = 12
-"""Liveness rounds shown in the list."""
+LIST_ROUNDS = 4
+"""Liveness rounds counted in the list; each of a vantage is a batch to unpack."""
 PAGE_ROUNDS = 288
 """Liveness rounds shown on the page of one vantage."""
 MAX_MEASUREMENTS = 60
@@ -50,11 +50,11 @@ async def listing(request: web.Request) -> web.Response:
     after = request.query.get("after", "")
     first = ids.index(after) + 1 if after in ids else 0
     page = probes[first : first + PAGE_ROWS]
+    shown = [probe.id for probe, _status in page]
     async with site.database.reading() as connection:
-        lines = await liveness_lines(
-            connection, [probe.id for probe, _status in page], since(site, LIST_ROUNDS), LIST_ROUNDS
-        )
-    status_messages = {probe.id: probe.status for probe in await site.database.registry.probes()}
+        lines = await liveness_lines(connection, shown, since(site, LIST_ROUNDS), LIST_ROUNDS)
+    registered = await site.database.registry.probes(shown)
+    status_messages = {probe.id: probe.status for probe in registered}
     rows = [
         (probe, status, vantage_health(lines.get(probe.id, ()), status_messages.get(probe.id, b"")))
         for probe, status in page
