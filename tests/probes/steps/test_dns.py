@@ -48,6 +48,12 @@ def route(server: DNSServer, transport: str = "udp", **changes: object) -> Resol
     return ResolverRoute(**(values | changes))
 
 
+PATIENT = 30.0
+"""Seconds for an answer that comes: a limit against a hang alone."""
+WINDOW = 2.0
+"""Seconds of listening where a second answer comes."""
+
+
 async def lookup(network: SocketNetwork, **options: object) -> DNSLookup:
     """Begin a lookup and wait for its end."""
     async with asyncio.TaskGroup() as group:
@@ -56,7 +62,7 @@ async def lookup(network: SocketNetwork, **options: object) -> DNSLookup:
 
 
 async def ask(via: ResolverRoute, name: str = NAME, qtype: str = "A", **changes: object):
-    options = {"window": 0.05, "timeout": 1.0} | changes
+    options = {"window": 0.05, "timeout": PATIENT} | changes
     seen = await lookup(
         LAB,
         endpoint="chat.example:443/https",
@@ -137,9 +143,9 @@ async def test_purpose_and_contrast_are_kept():
 
 async def test_every_reply_of_the_window_is_a_fact():
     forged, real = Address("192.0.2.66"), Address("192.0.2.1")
-    table = {NAME: Sequence(((0, forged), (0.02, real), (0.04, real), (0.6, forged)))}
+    table = {NAME: Sequence(((0, forged), (0.02, real), (0.04, real), (9.0, forged)))}
     async with DNSServer(table) as server:
-        seen = await ask(route(server), window=0.3)
+        seen = await ask(route(server), window=WINDOW)
         assert [r.answers for r in seen.replies] == [
             ("192.0.2.66",),
             ("192.0.2.1",),
@@ -153,23 +159,23 @@ async def test_every_reply_of_the_window_is_a_fact():
 async def test_forged_refusal_before_the_real_answer():
     table = {NAME: Sequence(((0, Rcode("NXDOMAIN")), (0.02, Address("192.0.2.1"))))}
     async with DNSServer(table) as server:
-        seen = await ask(route(server), window=0.1)
+        seen = await ask(route(server), window=WINDOW)
         assert seen.failure == "dns_nxdomain_error"
         assert [r.rcode for r in seen.replies] == [3, 0]
 
 
 async def test_first_reply_is_offered_before_the_window_is_over():
-    table = {NAME: Sequence(((0, Address("192.0.2.66")), (0.2, Address("192.0.2.1"))))}
+    table = {NAME: Sequence(((0, Address("192.0.2.66")), (1.0, Address("192.0.2.1"))))}
     async with DNSServer(table) as server, asyncio.TaskGroup() as group:
         begun = time.monotonic()
         pending = begin_lookup(
             group, LAB, endpoint="e", name=NAME, qtype="A", via=route(server),
-            started_us=LAB.clock_us(), window=0.6,
+            started_us=LAB.clock_us(), window=WINDOW,
         )  # fmt: skip
         first = await pending.first()
         assert len(first.replies) == 1
         whole = await pending.finish()
-        assert time.monotonic() - begun >= 0.6
+        assert time.monotonic() - begun >= WINDOW
         assert len(whole.replies) == 2
         assert (whole.at_us, whole.took_us) == (first.at_us, first.took_us)
         assert await pending.first() == whole
@@ -177,26 +183,26 @@ async def test_first_reply_is_offered_before_the_window_is_over():
 
 async def test_silence_times_out_after_three_questions_with_fresh_ids():
     async with DNSServer({NAME: Drop()}) as server:
-        seen = await ask(route(server), timeout=0.3)
+        seen = await ask(route(server), timeout=0.6)
         assert seen.failure == "generic_timeout_error"
         assert seen.replies == ()
         assert seen.evidence == ("sent_again",)
-        assert 280_000 < seen.took_us < 600_000
+        assert seen.took_us >= 590_000
         assert len({identity for *_, identity in server.seen}) == len(server.seen) == 3
 
 
 async def test_lost_packet_is_asked_again():
     async with DNSServer({NAME: Drop(1, Address("192.0.2.1"))}) as server:
-        seen = await ask(route(server), timeout=0.6)
+        seen = await ask(route(server), timeout=4.0)
         assert (seen.answers, seen.evidence) == (("192.0.2.1",), ("sent_again",))
 
 
 async def test_answers_to_both_sendings_are_no_second_answer():
     """A slow resolver that answers each sending, with a rotating address."""
-    slow = Sequence(((0.25, Address("192.0.2.1")),))
+    slow = Sequence(((0.75, Address("192.0.2.1")),))
     async with DNSServer({NAME: slow}) as server:
-        for window in (0.4, 0.0):  # also where nothing is read after the first answer
-            seen = await ask(route(server), timeout=0.8, window=window)
+        for window in (1.2, 0.0):  # also where nothing is read after the first answer
+            seen = await ask(route(server), timeout=2.4, window=window)
             assert len(seen.replies) == 1
             assert set(seen.evidence) == {"sent_again", "sent_again_answered"}
 
@@ -229,7 +235,7 @@ HOSTILE = {
 @pytest.mark.parametrize("kind", HOSTILE)
 async def test_hostile_replies_never_raise(transport, kind):
     async with DNSServer({NAME: HOSTILE[kind]}, secure=True) as server:
-        seen = await ask(route(server, transport), timeout=0.2 if transport == "udp" else 2.0)
+        seen = await ask(route(server, transport), timeout=1.0 if transport == "udp" else PATIENT)
         assert seen.failure == "dns_server_misbehaving"
         assert {"malformed", "oversized"} & set(seen.evidence)
 
@@ -299,7 +305,7 @@ async def test_connection_closed_or_silent_after_the_question(transport):
     async with DNSServer({NAME: Hangup(), "mute.example": Drop()}, secure=True) as server:
         seen = await ask(route(server, transport))
         assert seen.failure in ("eof_error", "connection_reset")
-        seen = await ask(route(server, transport), "mute.example", timeout=0.3)
+        seen = await ask(route(server, transport), "mute.example", timeout=2.0)
         assert (seen.failure, seen.evidence) == ("generic_timeout_error", ("at_query",))
 
 
@@ -318,7 +324,7 @@ async def test_foreign_certificate(transport):
 
 async def test_plain_port_where_tls_should_be():
     async with DNSServer({NAME: Address("192.0.2.1")}, secure=True) as server:
-        seen = await ask(route(server, "dot", port=server.tcp_port), timeout=0.5)
+        seen = await ask(route(server, "dot", port=server.tcp_port), timeout=2.0)
         assert seen.failure is not None
         assert seen.evidence == ("at_tls",)
 
@@ -342,7 +348,7 @@ async def test_name_that_cannot_be_asked(name):
 
 
 async def system(via, **changes):
-    options = {"window": 0.05, "timeout": 0.2} | changes
+    options = {"window": 0.05} | changes
     seen = await lookup(
         LAB, endpoint="e", name=NAME, qtype="A", via=via, started_us=LAB.clock_us(), **options
     )
@@ -356,24 +362,26 @@ async def test_stub_asks_the_next_nameserver():
         DNSServer({NAME: Rcode("REFUSED")}) as refusing,
         DNSServer({NAME: Address("192.0.2.1")}) as good,
     ):
-        seen = await system([route(mute), route(refusing), route(good)])
+        seen = await system([route(mute), route(refusing), route(good)], timeout=2.0)
         assert seen.answers == ("192.0.2.1",)
         assert seen.evidence == ("ns1_generic_timeout_error", "ns2_dns_refused_error")
-        seen = await system([route(good), route(mute)])
+        seen = await system([route(good), route(mute)], timeout=PATIENT)
         assert (seen.answers, seen.evidence) == (("192.0.2.1",), ())
         assert len(mute.seen) == 3
 
 
 async def test_stub_believes_nxdomain():
     async with DNSServer({}) as lying, DNSServer({NAME: Address("192.0.2.1")}) as good:
-        assert (await system([route(lying), route(good)])).failure == "dns_nxdomain_error"
+        assert (
+            await system([route(lying), route(good)], timeout=PATIENT)
+        ).failure == "dns_nxdomain_error"
         assert good.seen == []
 
 
 async def test_stub_without_a_usable_nameserver_reports_the_first():
     forged = Sequence(((0, Rcode("SERVFAIL")), (0.02, Address("192.0.2.1"))))
     async with DNSServer({NAME: forged}) as first, DNSServer({NAME: Drop()}) as second:
-        seen = await system([route(first), route(second)], window=0.1)
+        seen = await system([route(first), route(second)], window=WINDOW, timeout=1.0)
         assert seen.failure == "dns_servfail_error"
         assert [r.rcode for r in seen.replies] == [2, 0]
         assert seen.evidence == ("ns1_dns_servfail_error", "ns2_generic_timeout_error")
@@ -388,10 +396,10 @@ async def test_stub_early_answer_through_begin_lookup():
         begun = time.monotonic()
         pending = begin_lookup(
             group, LAB, endpoint="e", name=NAME, qtype="A", via=(route(mute), route(good)),
-            started_us=LAB.clock_us(), window=2.0, timeout=0.2,
+            started_us=LAB.clock_us(), window=5.0, timeout=1.0,
         )  # fmt: skip
         assert (await pending.first()).answers == ("192.0.2.1",)
-        assert time.monotonic() - begun < 2.0
+        assert time.monotonic() - begun < 5.0
         assert (await pending.finish()).answers == ("192.0.2.1",)
 
 
