@@ -75,14 +75,14 @@ async def test_a_page_in_its_place_is_quoted():
 )
 async def test_death_after_the_first_bytes(behaviour: Talk, failure: str):
     async with talk(behaviour) as server:
-        seen = await stream_to(server.port, mtproto.request(0), timeout=0.3)
+        seen = await stream_to(server.port, mtproto.request(0), timeout=2.0)
     assert (seen.failure, seen.spoke, seen.received_bytes) == (failure, False, 0)
     assert seen.sent_bytes == 105
 
 
 async def test_half_an_answer_is_kept():
     async with talk(say(b"\x00\x01\x00half")) as server:
-        seen = await stream_to(server.port, whatsapp.request(), timeout=0.3)
+        seen = await stream_to(server.port, whatsapp.request(), timeout=2.0)
     assert (seen.received_bytes, seen.excerpt) == (7, b"\x00\x01\x00half")
     assert seen.failure == Failure.TIMEOUT
 

@@ -139,7 +139,7 @@ async def test_excerpt_only_when_unexpected(alpn, status: str, headers: str, kep
     ],
 )
 async def test_death_of_an_exchange(behaviour: Behaviour, failure: str):
-    seen, date, _ = await ask(behaviour, timeout=0.4)
+    seen, date, _ = await ask(behaviour, timeout=2.0)
     assert seen.failure == failure
     assert date is None
 

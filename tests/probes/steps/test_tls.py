@@ -75,7 +75,7 @@ async def test_classical_profile_is_small():
 async def test_kinds_of_interference_are_distinguished(
     behaviour: Behaviour, failure: str, errno: int | None, alert: int | None, plain: bool
 ):
-    seen, _ = await tls_handshake(behaviour, timeout=0.4)
+    seen, _ = await tls_handshake(behaviour, timeout=2.0)
     assert (seen.failure, seen.errno, seen.alert, seen.plain_http) == (
         failure,
         errno,
