@@ -187,10 +187,12 @@ def places(
             state=_(TIERS[worst.tier]),
         )
         made.append((_TIERS.index(worst.tier), MapPlace(country, _TIER_KINDS[worst.tier], label)))
-    silent = {probe.country for probe, _status in vantages} - set(countries) - events.keys()
-    for country in sorted(silent):
-        here = [status for probe, status in vantages if probe.country == country]
-        online = sum(status == "online" for status in here)
+    standing: dict[str, list[tuple[VantageRow, str]]] = {}
+    for probe, status in vantages:
+        standing.setdefault(probe.country, []).append((probe, status))
+    for country in sorted(standing.keys() - set(countries) - events.keys()):
+        here = standing[country]
+        online = sum(status == "online" for _probe, status in here)
         label = n_(
             "%(place)s: no data; %(online)s of %(n)s vantage online",
             "%(place)s: no data; %(online)s of %(n)s vantages online",
@@ -202,16 +204,15 @@ def places(
     placed = [
         place for _rank_of, place in sorted(made, key=lambda each: (each[0], each[1].country))
     ]
-    return [_with_share(place, vantages, opened) for place in placed]
+    return [_with_share(place, standing.get(place.country, ()), opened) for place in placed]
 
 
 def _with_share(
     place: MapPlace, vantages: Sequence[tuple[VantageRow, str]], opened: Sequence[Event]
 ) -> MapPlace:
-    """The place with its shade, and in its label how many networks that is of."""
-    here = [
-        probe for probe, status in vantages if (probe.country, status) == (place.country, "online")
-    ]
+    """The place with its shade, and in its label how many networks that is of; `vantages` are
+    those that stand there."""
+    here = [probe for probe, status in vantages if status == "online"]
     watched = len({probe.asn for probe in here})
     thin = place.kind not in ("insufficient", "vantage_offline") and min(len(here), watched) < FEW
     label, shade = place.label, SHADES
