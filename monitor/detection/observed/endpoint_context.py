@@ -209,8 +209,9 @@ def _fared(how: Death, kinds: Iterable[Kind]) -> Fared:
 
 
 def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death) -> list[Others]:
-    """What may explain a death at a step: all that shares its way, and where something died of
-    what it shares more with, that as well."""
+    """What may explain a death at a step: all that shares its way, and where connects or the same
+    step died there, those as well. Of the other steps there are few; a datagram or two that died
+    would explain every connect."""
     if how is Death.CUT:
         wide = background.everywhere(step)
         return [Others(wide.tries, wide.cut), *_died(background.of(over, step), how)]
@@ -222,7 +223,7 @@ def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death
     if uneasy:
         own = background.of(over, step)
         found.append(Others(own.tries, own.lost, uneasy=True))
-    for each in Step:
+    for each in dict.fromkeys((Step.CONNECT, step)):
         found += _died(background.of(over, each), how)
     return found
 

@@ -191,6 +191,16 @@ def test_how_the_name_is_known(
         assert "background_fails" in said.evidence
 
 
+def test_a_datagram_that_died_excuses_no_connect() -> None:
+    calm, one_of_four = AttemptTally(40), AttemptTally(4, lost=1)
+    datagram, connect = (calm, calm, one_of_four), (one_of_four, calm, calm)
+    dead = [tcp(a, TIMEOUT, **again) for a in (A1, A2) for again in ({}, REPEAT, REPEAT)]
+    seen = measured(dns(A1, A2), *dead)
+    for four, state in ((datagram, State.BLOCKED), (connect, State.INCONCLUSIVE)):
+        others = RoundBackground(flows=(*four, calm, calm, calm))
+        assert judge(seen, alive(), [control()], others=others).state is state
+
+
 def test_a_whole_round_is_read() -> None:
     """Thirty in a hundred flows die: two dead connects to one address are no block. Many blocked
     targets are no trouble."""
