@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun
+from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, TCPConnect
 
 ATTEMPTS = 6
@@ -45,30 +46,45 @@ async def repeat(
 
 
 async def connect(run: EndpointRun, address: str) -> Connection:
-    """Open TCP as the app does. After a failure that may be packet loss, try once more from a new
-    port; when that succeeds, find out how many attempts fail."""
+    """Open TCP as the app does. After a failure that may be packet loss, try again from a new port;
+    when that succeeds, find out how many attempts fail. After silence, from two new ports at the
+    same time: where one flow in ten dies for good, two die by chance at one address in a hundred.
+    """
     connection = await run.connect(address)
     if connection.stream is not None or not run.repeats or _is_final(connection.tcp):
         return connection
-    connection = await run.connect(address, contrast=Contrast.REPEAT)
-    return await repeat_connect(run, connection) if connection.usable else connection
+    attempts = 2 if connection.tcp.failure == Failure.TIMEOUT else 1
+    repeated = await run.for_each_address([address] * attempts, _connect_again)
+    passed = [each for each in repeated if each.usable]
+    if not passed:
+        return repeated[-1]
+    for each in passed[:-1]:
+        each.close()
+    failed = 1 + attempts - len(passed)
+    return await repeat_connect(run, passed[-1], failed=failed, succeeded=len(passed))
 
 
-async def repeat_connect(run: EndpointRun, connection: Connection) -> Connection:
-    """Connect several times more, after one attempt failed and this one succeeded. Returns the
-    newest open connection, because servers close idle ones."""
+async def repeat_connect(
+    run: EndpointRun, connection: Connection, *, failed: int = 1, succeeded: int = 1
+) -> Connection:
+    """Connect several times more, after `failed` attempts failed and `succeeded` ones, this one the
+    last, succeeded. Returns the newest open connection, because servers close idle ones."""
     newest = connection
 
     async def attempt(number: int) -> bool:
         nonlocal newest
-        fresh = await run.connect(connection.address, contrast=Contrast.REPEAT)
+        fresh = await _connect_again(run, connection.address)
         if fresh.usable:
             newest.close()
             newest = fresh
         return fresh.usable
 
-    await repeat(run, attempt)
+    await repeat(run, attempt, failed=failed, succeeded=succeeded)
     return newest
+
+
+async def _connect_again(run: EndpointRun, address: str) -> Connection:
+    return await run.connect(address, contrast=Contrast.REPEAT)
 
 
 def _is_final(seen: TCPConnect) -> bool:

@@ -16,16 +16,16 @@ def faults(case: Case, record: dict[str, Any]) -> list[str]:
     if set(verdicts) != set(record["targets"]):
         wrong.append(f"judged {sorted(verdicts)} of {record['targets']}")
     for target, said in sorted(verdicts.items()):
-        expected = {case.state if target == record["victim"] else "ok"}
-        if target == record["victim"] and case.or_state:
-            expected |= {case.or_state}
+        hit = {case.state, case.or_state or case.state}
+        expected = hit if target == record["victim"] else {"ok", case.or_bystander or "ok"}
         if case.everyone:  # what does not need the broken part may still work
-            expected |= {case.state, *filter(None, (case.or_state,))}
+            expected |= hit
         if said["state"] not in expected:
             wrong.append(f"{target}: {expected} expected, said {said}")
     said = verdicts.get(record["victim"], {})
     evidence = set(said.get("evidence", ()))
-    if said.get("technique") != case.technique:
+    doubted = case.accuses and said.get("state") == case.or_state
+    if said.get("technique") != (None if doubted else case.technique):
         wrong.append(f"technique {case.technique} expected, said {said}")
     if said.get("rule") not in case.rules:
         wrong.append(f"one of {case.rules} expected, said {said}")

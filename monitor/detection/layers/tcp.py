@@ -72,7 +72,7 @@ TCP_RULES: tuple[Rule[TCPFacts], ...] = (
         "tcp.repeat_connected",
         lambda f: f.repeated and not f.some_flows,
         State.OK,
-        "A second attempt from a fresh port connected: packet loss or load, not a block.",
+        "Another attempt from a fresh port connected: packet loss or load, not a block.",
         evidence=("transient",),
     ),
     family_broken(Layer.TCP),

@@ -12,6 +12,7 @@ from tests.lab.cases import (
     everybody,
     first,
     handshakes,
+    lossy,
     names,
     partial,
     quic,
@@ -34,6 +35,7 @@ _AREAS = (
     apps,
     traps,
     benign,
+    lossy,
 )
 CASES: tuple[Case, ...] = first.CASES
 """The first twelve."""

@@ -42,6 +42,8 @@ class Case:
     """The probe measures so often, each time knowing what failed before; the last one counts."""
     or_state: str = ""
     """Chance decides between this state of the victim and the first."""
+    or_bystander: str = ""
+    """Chance decides between this state of the other services and `ok`."""
     everyone: bool = False
     """It concerns every service: there is no bystander, though some may not feel it."""
 

@@ -96,23 +96,29 @@ def _two_boxes(world: World, plan: Plan, victim: Service) -> None:
 
 
 def begin_badly(
-    world: World, always: Sequence[Sequence[str]], once: Sequence[str] | None = None
+    world: World,
+    always: Sequence[Sequence[str]],
+    only: Sequence[str] | None = None,
+    ports: int = 1,
 ) -> None:
-    """At each address the first source port is dead, as with a full table of connections; at some
-    every one. `once`: only at these addresses, not everywhere."""
+    """At each address the first source ports are dead, as with a full table of connections; at some
+    every one. `only`: at these addresses, not everywhere."""
     rules = []
     for kind, word in (("ipv4_addr", "ip"), ("ipv6_addr", "ip6")):
-        dead, met = f"dead_{word}", f"met_{word}"
-        here = "" if once is None else f"{word} daddr {{ {', '.join(once)} }} "
-        if once is not None and (":" in once[0]) != (word == "ip6"):
+        dead = f"dead_{word}"
+        here = "" if only is None else f"{word} daddr {{ {', '.join(only)} }} "
+        if only is not None and (":" in only[0]) != (word == "ip6"):
             continue
         rules += [
             f"add set inet c {dead} {{ type {kind} . inet_service; flags dynamic; }}",
-            f"add set inet c {met} {{ type {kind}; flags dynamic; }}",
             f"add rule inet c f iifname pr1 {word} daddr . tcp sport @{dead} drop",
-            f"add rule inet c f iifname pr1 {here}{FLOW} {word} daddr != @{met} "
-            f"add @{met} {{ {word} daddr }} add @{dead} {{ {word} daddr . tcp sport }} drop",
         ]
+        for met in (f"met_{word}_{number}" for number in range(ports)):
+            rules += [
+                f"add set inet c {met} {{ type {kind}; flags dynamic; }}",
+                f"add rule inet c f iifname pr1 {here}{FLOW} {word} daddr != @{met} "
+                f"add @{met} {{ {word} daddr }} add @{dead} {{ {word} daddr . tcp sport }} drop",
+            ]
     rules += [
         f"add rule inet c f iifname pr1 {to(a)} tcp dport != 53 drop"
         for each in always

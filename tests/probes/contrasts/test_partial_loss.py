@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from probes.contrasts import partial_loss, sni
+from probes.net.network import Guard, SocketNetwork, Stream
 from probes.protocols import http
 from probes.wire.observation import Contrast, HTTPExchange, TLSHandshake
 from probes.wire.target import Endpoint, SNIContrast
@@ -62,6 +63,35 @@ async def test_requests():
         await http.measure(run)
     seen = Counter((o.host, o.failure) for o in run.observations if isinstance(o, HTTPExchange))
     assert seen == {(NAME, "connection_reset"): 1, (NAME, None): 4, (HARMLESS, None): 3}
+
+
+class SomeFlows(SocketNetwork):
+    """A network in which connections die for good, in order: `x` dies, `.` passes."""
+
+    def __init__(self, die: str) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._order = iter(die)
+
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        if next(self._order) == "x":
+            raise TimeoutError  # as the time limit does
+        return await super().connect(address, port, hops=hops)
+
+
+@pytest.mark.parametrize("die", [".", "xxx", "xx.x", "x.xx", "x.x.x", "xx....", "x...."])
+async def test_connections(die: str):
+    async with (
+        tls_server.serve(tls_server.silence) as server,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        endpoint = Endpoint(host=NAME, port=server.port, protocol="tcp")
+        run = net.run(endpoint, network=SomeFlows(die))
+        connection = await partial_loss.connect(run, "127.0.0.1")
+        assert connection.usable == ("." in die)
+        connection.close()
+    seen = sorted(run.observations, key=lambda seen: seen.at_us)
+    assert "".join("x" if o.failure else "." for o in seen) == die
+    assert [o.contrast for o in seen] == [None, *[Contrast.REPEAT] * (len(die) - 1)]
 
 
 @pytest.mark.parametrize("options", [{"contrasts": False}, {"repeats": False}])
