@@ -33,6 +33,8 @@ async def test_a_failed_measurement_is_explained(web: Client) -> None:
     assert "reset 12 ms after our TLS ClientHello for web.wechat.test" in said
     assert "2 certificates shown" in said
     assert "Control in AS64510" in said
+    assert "AS64501 , Russia as stated when the probe was set up" in said
+    assert "this measurement, which never changes" in said
     assert "blocked (confirmed)" not in said
 
 
