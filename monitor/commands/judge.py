@@ -172,22 +172,8 @@ def _read(lines: Iterable[bytes], name: str) -> _Read:
     return read
 
 
-def as_object(verdict: Verdict) -> dict[str, object]:
-    """Return the verdict as the object that `judge --json` prints."""
-    return {
-        "target": verdict.target,
-        "state": verdict.state,
-        "layer": verdict.layer,
-        "technique": verdict.technique,
-        "rule": verdict.rule,
-        "endpoints": {"total": verdict.endpoints.total, "failed": verdict.endpoints.failed},
-        "addresses": {"total": verdict.addresses.total, "failed": verdict.addresses.failed},
-        "evidence": list(verdict.evidence),
-    }
-
-
 def _line(verdict: Verdict) -> str:
-    return msgspec.json.encode(as_object(verdict)).decode() + "\n"
+    return msgspec.json.encode({"target": verdict.target} | verdict.form()).decode() + "\n"
 
 
 _HEAD = ("TARGET", "STATE", "TECHNIQUE", "RULE", "ENDPOINTS", "ADDRESSES", "EVIDENCE")

@@ -318,38 +318,28 @@ async def run(
     policy = Policy(pace=given.pace or 1)
     known = load(given.fingerprints)
     try:
+        fold_and_print = partial(
+            replay,
+            from_ms=given.from_,
+            to_ms=given.to,
+            as_json=given.json,
+            out=out,
+            policy=policy,
+            fingerprints=known,
+            networks=given.networks,
+            err=err,
+        )
         if given.files:
             read = read_files(given.files)
             for line in sorted(read.unsupported):
                 print(f"reachwatch: {line}", file=err)
-            await replay(
-                read.stored,
-                given.from_,
-                given.to,
-                given.json,
-                out,
-                policy,
-                known,
-                given.networks,
-                err,
-            )
+            await fold_and_print(read.stored)
             return 0
         archive = existing_archive(given)
-        database = await open_database(existing_database_url(given))
+        url = existing_database_url(given)
+        database = await open_database(url)
         try:
-            url = existing_database_url(given)
-            await replay(
-                database,
-                given.from_,
-                given.to,
-                given.json,
-                out,
-                policy,
-                known,
-                given.networks,
-                err,
-                partial(fold_in_processes, url, archive, err),
-            )
+            await fold_and_print(database, fold=partial(fold_in_processes, url, archive, err))
         finally:
             await database.close()
     except (FilesError, StoreUnavailableError, ArchiveError, ParquetMissingError) as error:

@@ -152,6 +152,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     findings: tuple[LayerFinding, ...] = ()
     """One per observed layer, shallowest first."""
 
+    def form(self) -> dict[str, object]:
+        """All but target and findings, in the form of the API and of `judge --json`."""
+        return {
+            "state": self.state,
+            "layer": self.layer,
+            "technique": self.technique,
+            "rule": self.rule,
+            "endpoints": {"total": self.endpoints.total, "failed": self.endpoints.failed},
+            "addresses": {"total": self.addresses.total, "failed": self.addresses.failed},
+            "evidence": list(self.evidence),
+        }
+
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):
     """A measurement with what the collector added from the probe's token."""

@@ -41,7 +41,7 @@ from monitor.store.reading.days import (
 )
 from monitor.store.reading.measurements import stream_measurements
 from monitor.store.records import Filter, StoredRound
-from monitor.web.api.forms import LICENCE_URL, verdict_form
+from monitor.web.api.forms import LICENCE_URL
 from probes.wire.measurement import Role
 
 MANIFEST = "manifest.json"
@@ -413,7 +413,7 @@ def _value(one: Verdict | None, name: str) -> str | None:
 def _form_of(one: Verdict, forms: dict[int, str]) -> str:
     """A verdict in the API's form; most rows share one."""
     if id(one) not in forms:
-        forms[id(one)] = msgspec.json.encode(verdict_form(one)).decode()
+        forms[id(one)] = msgspec.json.encode(one.form()).decode()
     return forms[id(one)]
 
 

@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from monitor.detection.model import Event, Verdict, Votes
+from monitor.detection.model import Event, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
 from monitor.store.notes import Note, notes_of
@@ -99,20 +99,7 @@ def judged_form(judged: JudgedMeasurement) -> dict[str, Any]:
         "asn": judged.asn,
         "vantage": judged.probe,
         "round": rfc3339(judged.round),
-        **verdict_form(judged.verdict),
-    }
-
-
-def verdict_form(verdict: Verdict) -> dict[str, Any]:
-    """What a measurement shows."""
-    return {
-        "state": verdict.state,
-        "layer": verdict.layer,
-        "technique": verdict.technique,
-        "rule": verdict.rule,
-        "endpoints": {"total": verdict.endpoints.total, "failed": verdict.endpoints.failed},
-        "addresses": {"total": verdict.addresses.total, "failed": verdict.addresses.failed},
-        "evidence": list(verdict.evidence),
+        **judged.verdict.form(),
     }
 
 
