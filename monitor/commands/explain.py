@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import TextIO
 
 import msgspec
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from monitor.commands.measurement_files import FilesError, read_files
 from monitor.commands.replay import FOREVER, fold_files, fold_store
@@ -49,6 +49,8 @@ BEFORE_SECONDS = 1800
 AFTER_SECONDS = 1800
 """How long it continues after the confirmation (or the first alarm) and after the end."""
 MAX_ROUNDS = 200
+MAX_READ = 2_000
+"""Rounds of a country that are read for it: some 0.05 ms of processor time each."""
 CHUNK_ROUNDS = 48
 
 
@@ -76,16 +78,22 @@ class NoSuchEventError(NotExplainableError):
         super().__init__(f"{id}: no such event")
 
 
-async def explain(database: Database, event: Event, *, most: int = MAX_ROUNDS) -> Explanation:
-    """What the detector kept of an event's rounds, at most `most` of them. Raises
-    StoreUnavailableError."""
+async def explain(
+    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = MAX_READ
+) -> Explanation:
+    """What the detector kept of an event's rounds, at most `most` of them; of the country's rounds,
+    which may tell of other networks alone, at most `read`. Raises StoreUnavailableError."""
     policy = Policy(pace=event.pace)
     first, last = _span(event, policy)
     async with database.reading() as connection:
         rounds = await evidence.list_rounds(connection, event, first, last)
-        kept = _chosen(event, rounds, policy, most)
-        frames = await evidence.read(connection, event, kept)
-    return _explanation(event, frames, len(rounds) - len(kept), event.opened not in rounds)
+        frames = await evidence.read(connection, event, _chosen(event, rounds, policy, read))
+    told = _shortened(event, frames, policy, most)
+    return replace(
+        told,
+        skipped_rounds=told.skipped_rounds + len(rounds) - len(frames),
+        begins_late=event.opened not in rounds,
+    )
 
 
 async def explain_replayed(
@@ -126,8 +134,7 @@ async def explain_replayed(
         initial(event.service), policy, keep=False, fingerprints=fingerprints, observe=see
     )
     await _fold(source, folding, last)
-    kept = _chosen(event, sorted(frames), policy, most)
-    return _explanation(event, {round: frames[round] for round in kept}, len(frames) - len(kept))
+    return _shortened(event, frames, policy, most)
 
 
 async def _find_service(database: Database, id: str) -> str | None:
@@ -183,15 +190,20 @@ def _chosen(event: Event, rounds: Sequence[int], policy: Policy, most: int) -> S
     return [*early, *late[max(0, len(late) - (most - len(early))) :]]
 
 
-def _explanation(
-    event: Event,
-    frames: Mapping[int, Sequence[SeriesRound]],
-    skipped: int,
-    begins_late: bool = False,
+def _shortened(
+    event: Event, frames: Mapping[int, Sequence[SeriesRound]], policy: Policy, most: int
 ) -> Explanation:
-    mine = (one for _, frame in sorted(frames.items()) for one in frame if concerns(event, one))
+    """What rounds of the event's country tell of its own networks and targets."""
+    told = {
+        round: mine
+        for round, frame in sorted(frames.items())
+        if (mine := [one for one in frame if concerns(event, one)])
+    }
+    chosen = _chosen(event, list(told), policy, most)
     return Explanation(
-        event=event, series_rounds=tuple(mine), skipped_rounds=skipped, begins_late=begins_late
+        event=event,
+        series_rounds=tuple(one for round in chosen for one in told[round]),
+        skipped_rounds=len(told) - len(chosen),
     )
 
 

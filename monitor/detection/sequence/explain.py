@@ -9,6 +9,7 @@ decided: isolated failures, which are forgotten slowly, would be most of what is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -152,28 +153,37 @@ def series_rounds(
 ) -> dict[Place, list[SeriesRound]]:
     """The series that a round tells of, in the networks that reported in it, by country and source;
     `before` and `after`: the states around it, `closed`: its closed gates by key of a network."""
+    by_network: dict[tuple[int, str, str, str], list[Fact]] = {}
+    for fact in facts:
+        where = fact.asn, fact.target, fact.country, fact.source
+        if (here := by_network.get(where)) is None:
+            by_network[where] = [fact]
+        else:
+            here.append(fact)
     found: dict[Place, list[SeriesRound]] = {}
-    told: list[tuple[int, str, str, str, TargetNetwork]] = []
-    for target, country, asn, source in {(f.target, f.country, f.asn, f.source) for f in facts}:
+    for (asn, target, country, source), here in sorted(by_network.items(), key=itemgetter(0)):
         key = network_key(target, country, asn, source)
-        if (network := after.networks.get(key)) is not None:  # none of liveness
-            told += [
-                (asn, target, layer, key, network)
-                for layer, each in network.layers.items()
-                if _is_told(each, round, policy)
-            ]
-    if not told:
-        return found
-    said: dict[str, dict[str, Fact]] = {key: {} for _, _, _, key, _ in told}
-    for fact in sorted(facts, key=lambda each: (each.started, each.id)):
-        here = said.get(network_key(fact.target, fact.country, fact.asn, fact.source))
-        if here is not None:
-            here[series.probe_of(fact)] = fact
-    for _, _, layer, key, network in sorted(told, key=lambda each: each[:4]):
+        if (network := after.networks.get(key)) is None:
+            continue  # liveness
+        told = [layer for layer, each in network.layers.items() if _is_told(each, round, policy)]
+        if not told:
+            continue
+        said = {
+            series.probe_of(fact): fact
+            for fact in sorted(here, key=lambda each: (each.started, each.id))
+        }
         old = before.networks.get(key)
-        earlier = None if old is None else old.layers.get(layer)
-        found.setdefault((network.country, network.source), []).append(
-            _series_round(network, layer, earlier, round, said[key], closed.get(key), policy)
+        found.setdefault((country, source), []).extend(
+            _series_round(
+                network,
+                layer,
+                None if old is None else old.layers.get(layer),
+                round,
+                said,
+                closed.get(key),
+                policy,
+            )
+            for layer in sorted(told)
         )
     return found
 

@@ -40,6 +40,8 @@ from probes.wire.target import Service
 WITNESSES = 20
 PICTURE_ROUNDS = 60
 """Rounds in the picture on the page of an event."""
+PICTURE_READ = 200
+"""Rounds of the country that are read for it."""
 MARGIN = 0.25
 """The timeline begins and ends this share of the event's length before and after it."""
 SHORTEST = 900
@@ -98,7 +100,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def first_picture(site: Site, event: Event) -> rounds.Picture | None:
     """The picture of the series with the most evidence; None without any."""
-    explanation = await explain(site.database, event, most=PICTURE_ROUNDS)
+    explanation = await explain(site.database, event, most=PICTURE_ROUNDS, read=PICTURE_READ)
     return next(iter(rounds.pictures(explanation.series_rounds, most=1)), None)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from monitor.detection.model import ClosedGate
 from monitor.detection.sequence.explain import SeriesRound, VantageEvidence
-from monitor.web.draw.round_pictures import HEIGHT, WIDTH, pictures
+from monitor.web.draw.round_pictures import HEIGHT, MAX_VANTAGES, WIDTH, left_out, pictures
 
 MINUTE = 60_000
 
@@ -70,6 +72,27 @@ def test_one_round_alone_and_none_at_all() -> None:
     (picture,) = pictures([one(5, vantage("a", 7))])
     assert picture.since == picture.until
     assert pictures([]) == []
+
+
+def test_large_networks_have_a_band_for_those_with_the_most_evidence() -> None:
+    few = [vantage(f"p{n:02}", 7 if n % 2 else 0) for n in range(2 * MAX_VANTAGES + 6)]
+    first = msgspec.structs.replace(one(0, *few), others=5, others_hold=35_000_000)
+    (picture,) = pictures([first, one(1)])
+    assert picture.probes == tuple(f"p{n:02}" for n in range(1, 2 * MAX_VANTAGES, 2))
+    assert [band.label for band in picture.bands][-2:] == [f"vantage {MAX_VANTAGES}", "others"]
+    assert picture.others
+    counted = [(column.others, column.others_hold) for column in picture.columns]
+    assert counted == [(MAX_VANTAGES + 6 + 5, 3 * 7 + 35), (0, 0)]
+
+
+def test_a_page_has_so_many_cells_and_counts_what_it_leaves_out() -> None:
+    told = [
+        one(n, vantage("a", 7), vantage("b", 7), asn=asn) for n in range(10) for asn in (1, 2, 3)
+    ]
+    made = pictures(told, most=21)
+    assert [picture.asn for picture in made] == [1, 2]
+    assert left_out(told, made) == 1
+    assert len(pictures(told)) == 3
 
 
 def test_the_series_with_the_most_evidence_comes_first() -> None:
