@@ -195,7 +195,10 @@ def _reasons(
 
 def _until_due(network: TargetNetwork, layer: str, round: int, policy: Policy) -> int:
     """How long after a quorum was reached its vantages are asked again, ms: when it must have
-    held; at once (after the pause) while the signatures of only one owner stand."""
+    held; at once (after the pause) while the signatures of only one owner stand, or while no
+    vantage by itself has enough evidence for an alarm."""
+    if network.layers[layer].rank < 2:
+        return 0
     tally = series.tally(network, layer, round, policy)
     signed = series.signature_owners(network, layer, tally.voting, policy)
     if not signed:

@@ -215,6 +215,15 @@ def test_signatures_of_one_owner_alone_ask_again_before_the_quorum_has_held() ->
     assert asks(world) == (NET,)
 
 
+def test_a_quorum_of_single_failures_asks_again_until_a_vantage_is_sure() -> None:
+    people = [*standard(), *vantages(5, "KZ", 64510)]
+    world = World(people).quiet().run(1, in_network(64510, BLACKHOLE))
+    each = world.state.networks[f"{TARGET} KZ 64510 probe"].layers["tcp"]
+    assert each.likely_since
+    assert each.rank < 2, "no vantage by itself is at the threshold"
+    assert asks(world) == (("KZ", 64510, TARGET),)
+
+
 def test_a_network_is_asked_for_so_many_targets_and_the_most_suspicious_first() -> None:
     world = World(standard()).quiet()
     people = vantages(3)
