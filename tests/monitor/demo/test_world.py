@@ -50,7 +50,7 @@ def _block(text: str) -> DemoBlock:
     return block
 
 
-async def ask(vantage: DemoVantage, name: str, timeout: float = 2.0) -> dns.message.Message:
+async def ask(vantage: DemoVantage, name: str, timeout: float = 60.0) -> dns.message.Message:
     address, _, port = vantage.resolver.partition(":")
     return await dns.asyncquery.udp(
         dns.message.make_query(name, "A"), address, timeout, int(port), vantage.bind
@@ -107,13 +107,13 @@ async def test_the_reference_resolvers_answer_over_tcp_and_dot(world: World) -> 
     plain, encrypted = catalogue.resolvers
     query = dns.message.make_query("web.wechat.test", "A")
     address, _, port = plain.udp.partition(":")
-    over_tcp = await dns.asyncquery.tcp(query, address, 2.0, int(port), source)
+    over_tcp = await dns.asyncquery.tcp(query, address, 60.0, int(port), source)
     assert addresses(over_tcp) == [world.addresses["web.wechat.test"]]
     address, _, port = encrypted.dot.partition(":")
     over_tls = await dns.asyncquery.tls(
         query,
         address,
-        2.0,
+        60.0,
         int(port),
         source,
         ssl_context=ssl.create_default_context(cadata=encrypted.dot_trust),

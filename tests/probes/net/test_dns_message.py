@@ -205,10 +205,10 @@ def test_reply_made_to_burn_time():
     at = struct.pack("!H", 0xC000 | 12 + len(question))
     record = struct.pack("!HHIH", 5, 1, 1, 2) + at
     body = question + b"\x01a" * 120 + b"\0" + record + (at + record) * 1100
-    begun = time.perf_counter()
+    begun = time.process_time()
     wire = struct.pack("!6H", asked.id, 0x8180, 1, 1101, 0, 0) + body
     assert parse_reply(wire, asked, 0).fault == "oversized"
-    assert time.perf_counter() - begun < 0.25
+    assert time.process_time() - begun < 0.25
 
 
 def test_address_of_a_wrong_length_and_a_broken_tail():

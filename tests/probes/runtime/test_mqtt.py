@@ -231,7 +231,7 @@ async def test_a_packet_without_measure_is_not_read() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, what: mishaps.append(what))
     server = await asyncio.start_server(announce, "127.0.0.1", 0)
     broker = mqtt.parse_broker(f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(60):
         async with connect(broker, "3.1.1") as connection:
             await connection.subscribe("t")
             with pytest.raises(mqtt.BrokerError):
@@ -289,11 +289,11 @@ async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
             await reader.subscribe("t")
             for number in range(256 + 50):
                 await flooder.publish("t", b"%d" % number)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1)
             await flooder.publish("t", b"last")
             waiting = 0
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(2):
                     async for _ in reader.messages():
                         waiting += 1
             assert waiting == 256
