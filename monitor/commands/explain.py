@@ -49,8 +49,10 @@ BEFORE_SECONDS = 1800
 AFTER_SECONDS = 1800
 """How long it continues after the confirmation (or the first alarm) and after the end."""
 MAX_ROUNDS = 200
-MAX_READ = 2_000
-"""Rounds of a country that are read for it: some 0.05 ms of processor time each."""
+READ_BYTES = 10_000_000
+"""How much is read for it: some 0.4 s of processor time."""
+ROUND_BYTES = 2_000
+"""What a frame costs beside its bytes, as bytes."""
 CHUNK_ROUNDS = 48
 
 
@@ -79,15 +81,18 @@ class NoSuchEventError(NotExplainableError):
 
 
 async def explain(
-    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = MAX_READ
+    database: Database, event: Event, *, most: int = MAX_ROUNDS, read: int = READ_BYTES
 ) -> Explanation:
-    """What the detector kept of an event's rounds, at most `most` of them; of the country's rounds,
-    which may tell of other networks alone, at most `read`. Raises StoreUnavailableError."""
+    """What the detector kept of an event's rounds, at most `most` of them, for which about `read`
+    bytes are read: rounds of the country may tell of other networks alone. Raises
+    StoreUnavailableError."""
     policy = Policy(pace=event.pace)
     first, last = _span(event, policy)
     async with database.reading() as connection:
-        rounds = await evidence.list_rounds(connection, event, first, last)
-        frames = await evidence.read(connection, event, _chosen(event, rounds, policy, read))
+        sizes = dict(await evidence.list_rounds(connection, event, first, last))
+        rounds, bytes_each = list(sizes), sum(sizes.values()) // max(1, len(sizes)) + ROUND_BYTES
+        chosen = _chosen(event, rounds, policy, read // bytes_each)
+        frames = await evidence.read(connection, event, chosen)
     told = _shortened(event, frames, policy, most)
     return replace(
         told,

@@ -85,14 +85,18 @@ async def thin(
 
 async def list_rounds(
     connection: AsyncConnection, event: Event, first: int, last: int | None
-) -> list[int]:
+) -> list[tuple[int, int]]:
     """Rounds from `first` to `last` (None: to the newest) of which there is a frame of an event's
-    country, ascending."""
+    country, ascending, with the bytes of the frame."""
     e = round_evidence.c
-    query = sa.select(e.round).where(*_place(event), e.round >= first).order_by(e.round)
+    query = (
+        sa.select(e.round, sa.func.length(e.body))
+        .where(*_place(event), e.round >= first)
+        .order_by(e.round)
+    )
     if last is not None:
         query = query.where(e.round <= last)
-    return list((await connection.execute(query)).scalars())
+    return [(round, size) for round, size in await connection.execute(query)]
 
 
 async def read(

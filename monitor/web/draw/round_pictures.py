@@ -20,8 +20,8 @@ from monitor.web.text.language import _
 WIDTH, HEIGHT = 720, 160
 MAX_CELLS = 1_000
 """Cells (a vantage in a round) of all pictures of a page: some 40 bytes each, compressed."""
-MAX_VANTAGES = 12
-"""Vantages with a band and a column in one picture."""
+MAX_VANTAGES, MIN_VANTAGES = 12, 3
+"""Vantages with a band and a column in one picture: the fewer, the more rounds there are."""
 TONES = 6
 """Number of shades that bands alternate between."""
 OTHERS = ""
@@ -111,12 +111,14 @@ def _by_evidence(series_rounds: Sequence[SeriesRound]) -> list[list[SeriesRound]
 
 
 def _probes(series_rounds: Sequence[SeriesRound]) -> tuple[str, ...]:
-    """Those that get a band and a column."""
+    """Those that get a band and a column: so many that the cells of a page are enough for two such
+    pictures."""
+    count = min(MAX_VANTAGES, max(MIN_VANTAGES, MAX_CELLS // (2 * len(series_rounds))))
     most: dict[str, int] = {}
     for one in series_rounds:
         for v in one.vantages:
             most[v.probe] = max(most.get(v.probe, 0), v.holds)
-    first = sorted(most, key=lambda probe: (-most[probe], probe))[:MAX_VANTAGES]
+    first = sorted(most, key=lambda probe: (-most[probe], probe))[:count]
     return tuple(sorted(first))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import random
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from monitor.detection.policy import Policy
+from monitor.detection.sequence.explain import MOST_VANTAGES, SeriesRound, VantageEvidence, pack
 from monitor.detector.loop import Detector
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
@@ -19,6 +22,7 @@ from monitor.store.tables import round_evidence
 from monitor.web.pages import event as page
 from monitor.web.site import Site
 from tests.monitor.fleet import START, admitted, from_round, rounds
+from tests.monitor.store.samples import MINUTE, NOON, concluded, event, frame
 from tests.monitor.web.pages.test_overview import EVENTS, text_of
 from tests.world import site as world
 from tests.world.site import Client, client, site_of
@@ -144,6 +148,46 @@ async def test_pictures_and_tables_of_every_series(tmp_path: Path) -> None:
         own = await (await web.get(f"/e/{event.id}")).text()
         assert own.count("<polygon") == 3
         assert f'href="/e/{event.id}/rounds"' in own
+
+
+async def test_the_rounds_of_many_vantages_are_a_small_page(tmp_path: Path) -> None:
+    """Two hundred rounds of 300 vantages, whose measurements have ids like those of real ones."""
+    rng, asns = random.Random(1), range(64501, 64507)
+    many = event(asns=tuple(asns))
+    frames = []
+    for at in range(NOON, NOON + 200 * MINUTE, MINUTE):
+        told = [
+            SeriesRound(
+                round=at,
+                asn=asn,
+                target=many.targets[0],
+                layer="tls",
+                vantages=tuple(
+                    VantageEvidence(
+                        probe=f"p-{asn:08x}{n:08x}",
+                        owner="",
+                        outcome="failed",
+                        technique="tls.reset.sni",
+                        measurement=rng.randbytes(16).hex(),
+                        added=rng.randrange(7_000_000),
+                        holds=rng.randrange(7_000_000),
+                    )
+                    for n in range(MOST_VANTAGES)
+                ),
+                holds=10**8,
+                needs=10**8,
+            )
+            for asn in asns
+        ]
+        frames.append(frame(at, pack(told)))
+    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    await database.conclusions.save([concluded(events=(many,), evidence=tuple(frames))], 0)
+    async with client(site_of(database)) as web:
+        for path in (f"/e/{many.id}", f"/e/{many.id}/rounds"):
+            body = await (await web.get(path)).read()
+            assert b"<polygon" in body
+            assert len(zlib.compress(body)) < 60_000
+    await database.close()
 
 
 async def test_rounds_that_were_not_kept_and_unknown_events(tmp_path: Path) -> None:
