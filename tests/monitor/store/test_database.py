@@ -8,6 +8,7 @@ import pytest
 from monitor.store import database
 from monitor.store.database import Database, open_database
 from monitor.store.records import Seen
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted
 from tests.monitor.store.stage import acting, line
 
@@ -19,20 +20,20 @@ async def test_collect_detect_and_serve_share_one_database(url: str) -> None:
     with acting("collector", url, "1") as collecting, acting("detector", url, "10") as detecting:
         line(collecting)
         while detecting.poll() is None or reads <= 20:
-            await store.facts.arrivals(0, 100)
+            await arrivals(store)
             await store.registry.record_seen([Seen(probe="p-1", at=1)])
             reads += 1
             await asyncio.sleep(0.005)
         assert line(detecting) == "saved"
         assert collecting.poll() is None
-    assert len(await store.facts.arrivals(0, 10**6)) > 20
+    assert len(await arrivals(store)) > 20
     await store.close()
 
 
 async def test_what_was_stored_is_there_after_closing(url: str) -> None:
     for number in range(3):
         store = await open_database(url)
-        assert len(await store.facts.arrivals(0)) == number
+        assert len(await arrivals(store)) == number
         await store.facts.add([admitted(number)], [])
         await store.close()
 

@@ -16,6 +16,7 @@ from monitor.store import engines
 from monitor.store.database import Database, open_database
 from monitor.store.engines import StoreRefusedError
 from monitor.store.records import Added, StoreUnavailableError
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted, id_of
 from tests.monitor.store.stage import acting, line
 from tests.world.mosquitto import free_port
@@ -95,7 +96,7 @@ async def test_locked_for_three_seconds_only_waits(sqlite_url: str, tmp_path: Pa
     with acting("locker", str(tmp_path / "store.sqlite"), "3") as other:
         line(other)
         began = time.monotonic()
-        assert await store.facts.arrivals(0) == []
+        assert await arrivals(store) == []
         read = time.monotonic() - began
         assert await store.facts.add([admitted(1)], []) == Added(1, 0, 0)
         assert read < (time.monotonic() - began) / 2, "a reader waited for a writer"
@@ -123,7 +124,7 @@ async def test_killed_in_the_middle_leaves_nothing_and_no_lock(url: str) -> None
         line(other)
         other.kill()
         other.wait()
-    assert len(await store.facts.arrivals(0)) == 1
+    assert len(await arrivals(store)) == 1
     assert await store.facts.add([admitted(n) for n in range(1000)], []) == Added(999, 1, 0)
     await store.close()
 
@@ -188,7 +189,7 @@ async def test_a_cancelled_writer_lets_the_lock_go(store: Database) -> None:
         for task in tasks[:-1]:
             task.cancel()
     await store.facts.add([admitted(n) for n in range(800)], [])
-    assert len(await store.facts.arrivals(0)) == 800
+    assert len(await arrivals(store)) == 800
 
 
 def test_a_closed_connection_holds_no_lock_whoever_holds_its_statements(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from monitor.store.batches import batches_of
 from monitor.store.database import Database, open_database
 from monitor.store.engines import writing
 from monitor.store.tables import batch
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, id_of
 from tests.world.postgres import PostgreSQL
 
@@ -43,7 +44,7 @@ async def test_an_undone_batch_leaves_nothing_behind(store: Database) -> None:
             raise RuntimeError
     # Numbers made in a transaction that was undone must not be remembered by the store.
     await store.facts.add([admitted(1)], [])
-    assert [target for _, target, _ in await store.facts.arrivals(0)] == ["wechat/messaging"]
+    assert [target for target, _ in (await store.facts.news(0, 0)).earliest] == ["wechat/messaging"]
 
 
 async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: PostgreSQL) -> None:
@@ -64,8 +65,8 @@ async def test_numbers_become_visible_in_order_on_postgresql(postgres_server: Po
         waiting = group.create_task(second.facts.add([admitted(3)], []))
         await asyncio.sleep(0.2)
         assert not waiting.done()
-        assert len(await second.facts.arrivals(0)) == 2
-    numbers = [number for number, _, _ in await second.facts.arrivals(0)]
+        assert len(await arrivals(second)) == 2
+    numbers = await arrivals(second)
     assert numbers == sorted(numbers)
     assert len(numbers) == 4
     async with first.reading() as connection:

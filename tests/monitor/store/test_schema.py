@@ -29,6 +29,7 @@ from monitor.store.retention import prune
 from monitor.store.tables import stored_day
 from probes.runtime.compression import zstd
 from probes.wire.codec import encode_batch
+from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, id_of, verdict
 from tests.monitor.store.stage import acting
 
@@ -118,8 +119,7 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
     assert said == [f"{store.engines.place}: upgrading schema {revision} to {schema.HEAD}"]
-    arrivals = [number for number, _, _ in await store.facts.arrivals(0)]
-    assert arrivals == [11, 12, 13, *range(19, 46)]
+    assert await arrivals(store) == [11, 12, 13, *range(19, 46)]
     for row in rows:
         found = await store.facts.measurement(id_of(row))
         assert found is not None
@@ -144,7 +144,7 @@ async def test_a_store_of_an_older_schema_keeps_its_rows(
         assert not await reader.run_sync(lambda c: sa.inspect(c).has_table(batching.UNBATCHED))
     # It goes on where it stopped: known lines are known, the next number follows the last.
     assert await store.facts.add([*rows, admitted(99)], ()) == Added(1, 30, 0)
-    assert (await store.facts.arrivals(45))[0][0] > 45
+    assert (await arrivals(store))[-1] > 45
     await store.close()
 
 
@@ -216,7 +216,7 @@ async def test_batches_are_put_into_their_days(
     store, *others = [each.result() for each in opened]
     for each in others:
         await each.close()
-    assert [number for number, _, _ in await store.facts.arrivals(0)] == list(range(11, 41))
+    assert await arrivals(store) == list(range(11, 41))
     for row in rows:
         found = await store.facts.measurement(id_of(row))
         assert found is not None
@@ -227,7 +227,7 @@ async def test_batches_are_put_into_their_days(
         days = dict((await reader.execute(sa.select(stored_day))).all())
         assert days == dict.fromkeys(range(day_of(NOON), day_of(NOON) + 3), 10)
     assert await store.facts.add([*rows, admitted(99)], ()) == Added(1, 30, 0)
-    assert (await store.facts.arrivals(40))[0][0] > 40
+    assert (await arrivals(store))[-1] > 40
     # A batch of two days goes with the second one.
     assert (await prune(empty_url, NOON + DAY_MS)).measurements == 11
     left = await store.facts.facts(0, 2**60)
@@ -331,7 +331,7 @@ async def test_many_processes_open_a_new_database_at_once(empty_url: str) -> Non
             _, errors = each.communicate(timeout=60)
             assert (each.returncode, errors) == (0, "")
     store = await open_database(empty_url)
-    assert len(await store.facts.arrivals(0)) == 4
+    assert len(await arrivals(store)) == 4
     await store.close()
 
 
