@@ -127,15 +127,21 @@ def _protocol(connection_seconds: float, max_connections: int) -> type[QuicConne
             super().__init__(*args, **kwargs)
             self._too_many = len(connections) >= max_connections
             self._client = ""
-            connections.add(self)
+            if not self._too_many:
+                connections.add(self)
             loop = asyncio.get_running_loop()
             self._time_limit = loop.call_later(connection_seconds, self.close)
 
         def datagram_received(self, data: bytes | str, addr: Any) -> None:
             if not self._client:
                 self._client = client_of(addr[0])
-                per_client[self._client] += 1
-                self._too_many = self._too_many or per_client[self._client] > MAX_PER_CLIENT
+                self._too_many = self._too_many or per_client[self._client] >= MAX_PER_CLIENT
+                # Those that are refused do not count: they end a while later, and somebody who
+                # tries again and again would keep all places taken.
+                if self._too_many:
+                    connections.discard(self)
+                else:
+                    per_client[self._client] += 1
             super().datagram_received(data, addr)
             if self._too_many:
                 self.close()
@@ -143,9 +149,10 @@ def _protocol(connection_seconds: float, max_connections: int) -> type[QuicConne
         def quic_event_received(self, event: QuicEvent) -> None:
             if isinstance(event, ConnectionTerminated):
                 self._time_limit.cancel()
-                connections.discard(self)
-                per_client[self._client] -= 1
-                if per_client[self._client] <= 0:
-                    del per_client[self._client]
+                if self in connections:
+                    connections.discard(self)
+                    per_client[self._client] -= 1
+                    if per_client[self._client] <= 0:
+                        del per_client[self._client]
 
     return Connection
