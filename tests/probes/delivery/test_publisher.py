@@ -47,7 +47,7 @@ def heavy(round_ms: int, random_bytes: int) -> Measurement:
 
 
 class Rig:
-    def __init__(self, directory: Path, url: str) -> None:
+    def __init__(self, directory: Path, url: str, times: DeliveryTimes) -> None:
         self.spool = Spool(directory, PROBE)
         self.log = io.StringIO()
         self.publisher = Publisher(
@@ -61,7 +61,7 @@ class Rig:
             log=Log(self.log),
             now_ms=lambda: 5,
             rng=random.Random(1),
-            times=QUICK,
+            times=times,
             on_connect=self.connected,
         )
         self.moved = False
@@ -86,8 +86,8 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def rig(directory: Path, url: str) -> AsyncIterator[Rig]:
-    made = Rig(directory, url)
+async def rig(directory: Path, url: str, times: DeliveryTimes = QUICK) -> AsyncIterator[Rig]:
+    made = Rig(directory, url, times)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.publisher.run())
         try:
@@ -105,7 +105,8 @@ async def test_a_round_is_one_batch_and_is_sent_after_the_acknowledgement(
         async with contextlib.AsyncExitStack() as stack:
             collector = await stack.enter_async_context(collecting(server.port))
             await collector.subscribed.wait()
-            r = await stack.enter_async_context(rig(tmp_path, server.url))
+            patient = DeliveryTimes(linger=300.0, heartbeat=QUICK.heartbeat)
+            r = await stack.enter_async_context(rig(tmp_path, server.url, patient))
             await collector.wait(lambda: [s.state for s in collector.states][:1] == ["hello"])
             r.publisher.round_opened(7000)
             taken = [await r.spool.put(draft(7000)) for _ in range(20)]
