@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.needs("postgresql"), pytest.mark.rest]
 POLICY = Policy()
 TARGETS = [f"s{n}/chat" for n in range(5)]
 END = 2**62
+PATIENCE = 900.0
+"""Seconds, against a hang alone: a detector rests for eight times as long as it has worked, and on a
+busy machine it works for long."""
 
 
 async def fill(database: Database, start: int, numbers: range) -> None:
@@ -68,10 +71,16 @@ async def test_two_processes_conclude_what_one_does(
 
     with running(*detect(1)), running(*detect(2)):
         newest = start + 19 * INTERVAL
-        await eventually(lambda: have_judged(database, newest), "both have judged what was there")
+        await eventually(
+            lambda: have_judged(database, newest),
+            "both have judged what was there",
+            seconds=PATIENCE,
+        )
         await fill(database, start, range(20, 30))
         newest = start + 29 * INTERVAL
-        await eventually(lambda: have_judged(database, newest), "and what came while they ran")
+        await eventually(
+            lambda: have_judged(database, newest), "and what came while they ran", seconds=PATIENCE
+        )
     whole = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
     await fill(whole, start, range(30))
     alone = Detector(whole, POLICY, "alone", wall_clock, rest_factor=0)
