@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.needs("postgresql"), pytest.mark.rest]
 POLICY = Policy()
 TARGETS = [f"s{n}/chat" for n in range(5)]
 END = 2**62
-PATIENCE = 900.0
-"""Seconds, against a hang alone: a detector rests for eight times as long as it has worked, and on a
-busy machine it works for long."""
+PATIENCE = 280.0
+"""Seconds, against a hang alone: a detector rests for eight times as long as it has worked, and on
+a busy machine it works for long."""
 
 
 async def fill(database: Database, start: int, numbers: range) -> None:
