@@ -247,6 +247,7 @@ def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begin
 
 def test_old_failures_at_an_earlier_step_do_not_persist() -> None:
     assert persists(held(run(fresh(), "F")), POLICY)
+    assert persists(held(run(fresh(), "F.")), POLICY), "one success may be chance"
     assert persists(held(run(fresh(), "FF..")), POLICY), "more than one failure adds"
     assert not persists(held(run(fresh(), "F...")), POLICY)
 
