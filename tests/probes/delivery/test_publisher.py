@@ -353,7 +353,7 @@ async def test_an_unreachable_broker_is_one_log_line_and_finish_still_works(tmp_
 async def test_a_probe_that_disappears_is_reported_lost(tmp_path: Path) -> None:
     with running_mosquitto(tmp_path / "b") as server:
         async with collecting(server.port) as collector:
-            made = Rig(tmp_path, server.url)
+            made = Rig(tmp_path, server.url, QUICK)
             other = FakeCollector()
             assert other.ids == {}
             async with asyncio.TaskGroup() as group:
