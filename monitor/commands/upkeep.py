@@ -237,6 +237,8 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
         f"{pruned.measurements:,} measurements dropped, "
         f"{pruned.witnesses_kept:,} kept as evidence of events"
     )
+    if pruned.days_summed_up:
+        print(f"hourly counts of {pruned.days_summed_up:,} days summed up to one a day")
     if pruned.free_bytes:
         print(
             f"{pruned.free_bytes:,} bytes of the file are free and will be used again; "
