@@ -40,7 +40,8 @@ def build() -> Parser:
         "and how sure are we?",
         epilog="Every option can also be set by REACHWATCH_<OPTION> in the environment and by a "
         "TOML file (--config FILE or REACHWATCH_CONFIG), with underscores for dashes. "
-        "The command line takes precedence over the environment, the environment over the file.",
+        "The command line takes precedence over the environment, the environment over the file. "
+        "`reachwatch COMMAND --help` lists the options of a command.",
     )
     top.add_argument("--version", action="version", version=f"reachwatch {monitor.__version__}")
     _add_servers(top)
@@ -60,8 +61,8 @@ def _add_servers(top: Parser) -> None:
         "catalogue from this machine",
     )
     _store(up)
-    _site(up)
-    _pace(up)
+    _site(up, demo="; with --demo 60 divided by --pace")
+    _pace(up, demo="; 10 with --demo")
     _fingerprints(up)
     _retests(up)
     _webhooks(up)
@@ -145,7 +146,11 @@ def _add_offline(top: Parser) -> None:
         metavar="FILE",
         required=True,
     )
-    judge.option("--control", "measurements of a control (JSON Lines)", metavar="FILE")
+    judge.option(
+        "--control",
+        "measurements of a control (JSON Lines); without them, nothing is judged blocked",
+        metavar="FILE",
+    )
     judge.option(
         "--window",
         "maximum time between a round and the nearest round of the control",
@@ -233,7 +238,11 @@ def _add_printed_files(top: Parser) -> None:
         "lint", "print the errors in a catalogue; exit with status 1 if there are any"
     )
     lint.add_argument(
-        "directory", type=path, nargs="?", metavar="DIR", help="default: the built-in catalogue"
+        "directory",
+        type=path,
+        nargs="?",
+        metavar="DIR",
+        help="catalogue of services (default: the built-in catalogue)",
     )
 
 
@@ -421,7 +430,7 @@ def _store(parser: Parser) -> None:
     )
 
 
-def _site(parser: Parser) -> None:
+def _site(parser: Parser, demo: str = "") -> None:
     parser.option(
         "--http",
         "address of the web pages, API and metrics",
@@ -449,7 +458,7 @@ def _site(parser: Parser) -> None:
     _catalogue(parser)
     parser.option(
         "--interval",
-        "interval between the vantages' rounds (default: 1800; with --demo 60 divided by --pace)",
+        f"interval between the vantages' rounds (default: 1800{demo})",
         read=positive,
         metavar="SECONDS",
     )
@@ -473,10 +482,10 @@ def _catalogue(parser: Parser) -> None:
     )
 
 
-def _pace(parser: Parser) -> None:
+def _pace(parser: Parser, demo: str = "") -> None:
     parser.option(
         "--pace",
-        "divide all durations in detection and alerting by N (default: 1; 10 with --demo); "
+        f"divide all durations in detection and alerting by N (default: 1{demo}); "
         "for demonstrations and laboratories",
         read=positive,
         metavar="N",

@@ -34,7 +34,8 @@ def build(environment: Mapping[str, str]) -> Parser:
         description="Measure whether messaging services are reachable from this network.",
         epilog="Every option can also be set by REACHPROBE_<OPTION> in the environment and by "
         "a TOML file (--config FILE or REACHPROBE_CONFIG), with underscores for dashes. "
-        "The command line takes precedence over the environment, the environment over the file.",
+        "The command line takes precedence over the environment, the environment over the file. "
+        "`reachprobe COMMAND --help` lists the options of a command.",
     )
     top.add_argument("--version", action="version", version=f"reachprobe {probes.__version__}")
     state_home = environment.get("XDG_STATE_HOME") or "~/.local/state"
@@ -71,7 +72,10 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     once.option("--json", "print measurements as JSON Lines instead of a table", read=truth)
     once.option(
-        "--role", "vantage or control", read=one_of("vantage", "control"), default="vantage"
+        "--role",
+        "role to print with the measurements: vantage or control",
+        read=one_of("vantage", "control"),
+        default="vantage",
     )
     join = command("join", "enrol: exchange a token for this probe's own credentials", _consent)
     join.option("token", "token from the operator of the monitor", required=True)
@@ -130,7 +134,7 @@ def build(environment: Mapping[str, str]) -> Parser:
     )
     run.option(
         "--spool-limit",
-        "maximum size of the spool on disk",
+        "maximum size of the measurements that wait on disk for the monitor",
         read=number(0.1),
         metavar="MB",
         default="50",
@@ -152,7 +156,14 @@ def build(environment: Mapping[str, str]) -> Parser:
         "install an offline table of countries and networks",
         group=top.group("geo", "manage the offline table of countries and networks"),
     )
-    update.option("--from", "table to install", read=path, metavar="FILE", required=True)
+    update.option(
+        "--from",
+        "table to install: rows of first address, last address, AS number and country, separated "
+        "by tabs or commas, gzipped or not (ip2asn-combined.tsv.gz of iptoasn.com is one)",
+        read=path,
+        metavar="FILE",
+        required=True,
+    )
     leave = command("leave", "revoke this probe's credentials and delete its state")
     leave.option(
         "--force", "delete the credentials even when they cannot be revoked now", read=truth
@@ -203,12 +214,17 @@ def _measuring(parser: Parser) -> None:
     )
     parser.option(
         "--country",
-        "country this machine is in (default: looked up)",
+        "country this machine is in (default: looked up in the table of `geo update`)",
         read=country,
         metavar="CC",
         default="",
     )
-    parser.option("--asn", "AS number of this network (default: looked up)", read=asn, metavar="N")
+    parser.option(
+        "--asn",
+        "AS number of this network (default: looked up in the table of `geo update`)",
+        read=asn,
+        metavar="N",
+    )
     parser.option(
         "--bind", "local address to measure from", read=ip_address, metavar="ADDRESS", default=""
     )

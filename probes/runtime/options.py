@@ -152,6 +152,8 @@ class Parser(argparse.ArgumentParser):
         default; with `many` the default is (). `bare` is the value of the flag without one.
         """
         option = Option(flag=flag, read=read, many=many, default=default, required=required)
+        if required:
+            text = f"{text} (required)"
         self.options[option.key] = option
         named: dict[str, Any] = {"default": argparse.SUPPRESS}
         if flag.startswith("-"):
