@@ -36,8 +36,9 @@ def names() -> Mapping[int, str]:
 
 @functools.lru_cache(maxsize=4096)
 def short_name(asn: int) -> str:
-    """The name without its legal form and quotation marks; empty where there is none."""
-    full = names().get(asn, "")
+    """The name without its legal form, quotation marks and own number (`AS8295` is the registered
+    name of AS8295); empty where nothing else is there."""
+    full = re.sub(rf"^(AS)?{asn}\b[ -]*", "", names().get(asn, ""))
     words = re.sub(r"[\"“”«»]", " ", full).split()
     while len(words) > 1 and _plain(words[-1]) in _LEGAL:
         words.pop()
