@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from monitor.logs import JSONLines, nameless
+from tests.world.waiting import HANG_SECONDS
 
 
 def test_one_json_object_a_line() -> None:
@@ -43,7 +44,7 @@ async def _served(handler: object, request: bytes) -> bytes:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         reader, writer = await asyncio.open_connection(*runner.addresses[0][:2])
         writer.write(request)
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), HANG_SECONDS)
         writer.close()
         return answer
     finally:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.commands.judge import judge_files, run
+from monitor.commands.main import main
 from probes.wire.codec import encode
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
@@ -186,20 +187,16 @@ def test_nothing_to_judge_says_so() -> None:
     assert judged([], None) == (0, "", "reachwatch: probe: no measurement of a target\n")
 
 
-def command(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "monitor.commands.main", "judge", *arguments],
-        input=given,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_the_command_with_standard_input(tmp_path: Path) -> None:
     beside = tmp_path / "control.jsonl"
     beside.write_bytes(b"".join(control_file()))
-    done = command("--probe", "-", "--control", str(beside), "--json", given=b"".join(probe_file()))
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "monitor.commands.main", "judge"),
+            *("--probe", "-", "--control", str(beside), "--json"),
+        ],
+        input=b"".join(probe_file()), capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert [o["state"] for o in objects(done.stdout.decode())] == ["blocked", "ok"]
 
@@ -207,18 +204,20 @@ def test_the_command_with_standard_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--probe", "/nowhere/x"), b"/nowhere/x: No such file"),
-        (("--probe", "/"), b"/: Is a directory"),
-        (("--probe", "-", "--control", "-"), b"only one"),
-        ((), b"--probe"),
+        (("--probe", "/nowhere/x"), "/nowhere/x: No such file"),
+        (("--probe", "/"), "/: Is a directory"),
+        (("--probe", "-", "--control", "-"), "only one"),
+        ((), "--probe"),
     ],
 )
-def test_bad_arguments_are_one_line(arguments: tuple[str, ...], words: bytes) -> None:
-    done = command(*arguments)
-    assert done.returncode == 2
-    assert done.stdout == b""
-    assert done.stderr.count(b"\n") == 1
-    assert words in done.stderr
+def test_bad_arguments_are_one_line(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["judge", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert words in err
 
 
 def of_ooni(tmp_path: Path, *documents: dict[str, Any], **more: object) -> argparse.Namespace:

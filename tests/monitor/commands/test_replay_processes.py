@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +13,11 @@ import pytest
 
 from monitor.commands import replay
 from monitor.commands.replay import FOREVER, fold_in_processes, fold_store, lines
-from monitor.commands.replay_processes import Observe, ProgressBar, in_processes, shares
+from monitor.commands.replay_processes import ProgressBar, in_processes, shares
 from monitor.detection.fingerprints import OWN
 from monitor.detection.policy import Policy
 from monitor.store.database import open_database
+from tests.monitor.commands.parts import count, die, fail
 from tests.monitor.fleet import PEOPLE, admitted, from_round, rounds
 from tests.world.waiting import eventually
 
@@ -25,30 +25,6 @@ from tests.world.waiting import eventually
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-def count(part: Sequence[str], observe: Observe) -> str:
-    for done in range(3):
-        observe(done, 3)
-    return "+".join(part)
-
-
-def fail(part: Sequence[str], observe: Observe) -> str:
-    if "b" in part:
-        raise ValueError("no such service: b")
-    return ""
-
-
-def die(part: Sequence[str], observe: Observe) -> str:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return ""
-
-
-def go_on(place: str, part: Sequence[str], observe: Observe) -> str:
-    Path(place, f"{part[0]}.{os.getpid()}").touch()
-    while True:
-        observe(1, 2)
-        signal.sigtimedwait([], 0.05)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 9])
@@ -84,7 +60,7 @@ async def test_they_end_with_the_one_that_started_them(
         "import asyncio\n"
         "from functools import partial\n"
         "from monitor.commands.replay_processes import in_processes\n"
-        "from tests.monitor.commands.test_replay_processes import go_on\n"
+        "from tests.monitor.commands.parts import go_on\n"
         "if __name__ == '__main__':\n"
         f"    work = partial(go_on, {str(tmp_path)!r})\n"
         "    asyncio.run(in_processes(work, [['a'], ['b']], print))\n"

@@ -37,6 +37,7 @@ from tests.monitor.fleet import (
     rounds,
 )
 from tests.monitor.store.arrivals import arrivals
+from tests.world.waiting import HANG_SECONDS
 
 POLICY = Policy()
 BLOCK = from_round(4)
@@ -323,7 +324,7 @@ async def test_runs_until_stopped(world: World) -> None:
                 stop
             )
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await seen.wait()
         stop.set()
 
@@ -344,7 +345,7 @@ async def test_waits_for_an_unavailable_store(
 
     monkeypatch.setattr(world.detector, "run_once", run_once)
     with caplog.at_level(logging.INFO):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANG_SECONDS):
             await world.detector.run(stop)
     assert caplog.text.count("database is locked") == 1
     assert "the store is available again" in caplog.text
@@ -417,7 +418,7 @@ async def test_stops_in_the_middle_of_a_long_fold(world: World) -> None:
         return lines(*chosen)
 
     world.database.facts.lines = lines_then_stop  # type: ignore[method-assign]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANG_SECONDS):
         await world.detector.run(stop)
     assert reads == 1
 
