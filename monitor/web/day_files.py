@@ -26,7 +26,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import msgspec
 
@@ -50,6 +50,8 @@ from monitor.web.api.forms import LICENCE
 from monitor.web.background import Background
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 LINES, TABLE, MANIFEST = "measurements.jsonl.gz", "measurements.parquet", "manifest.json"
 VERSION = 1
 REMAKE_MS = 600_000
@@ -198,7 +200,7 @@ class DayFiles:
                     async for some in found:
                         if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
                             raise OSError("too little room on the disk")
-                        count += await asyncio.to_thread(writers.write, some)
+                        count += await _to_its_end(writers.write, some)
             await asyncio.to_thread(self._publish, folder, known, count)
 
     async def _measurements(self, known: Day) -> AsyncGenerator[Sequence[DayMeasurement], None]:
@@ -252,6 +254,16 @@ class DayFiles:
             if day != kept:
                 shutil.rmtree(day)
                 del size[day]
+
+
+async def _to_its_end(function: Callable[[_T], _R], argument: _T) -> _R:
+    """Call a function in a thread. When the task is cancelled, wait for it all the same: a thread
+    cannot be stopped, and what it writes to must not be closed meanwhile."""
+    running = asyncio.get_running_loop().run_in_executor(None, function, argument)
+    try:
+        return await asyncio.shield(running)
+    finally:
+        await asyncio.wait((running,))
 
 
 class _Writers:

@@ -4,10 +4,13 @@ streamed, made once for many requests."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import hashlib
 import io
 import json
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +20,7 @@ from monitor.interop.archive import Archive
 from monitor.interop.flat import COLUMNS
 from monitor.store.database import open_database
 from monitor.store.days import DAY_MS, date_of, day_of
+from monitor.store.reading.days import DayMeasurement
 from monitor.store.retention import prune
 from monitor.web import day_files
 from monitor.web.background import Background
@@ -143,6 +147,43 @@ async def test_one_day_at_a_time(url: str, tmp_path: Path, monkeypatch: pytest.M
     finally:
         await database.close()
     assert not list((tmp_path / "files").glob(".making-*"))
+
+
+async def test_files_are_closed_when_nothing_writes_to_them_any_more(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends while a thread writes."""
+    database = await open_database(url)
+    writing, going = threading.Event(), threading.Event()
+    order: list[str] = []
+    write, leave = day_files._Writers.write, day_files._Writers.__exit__
+
+    def slow_write(self: day_files._Writers, some: Sequence[DayMeasurement]) -> int:
+        writing.set()
+        going.wait()
+        order.append("written")
+        return write(self, some)
+
+    def closed(self: day_files._Writers, *error: object) -> None:
+        order.append("closed")
+        leave(self, *error)
+
+    monkeypatch.setattr(day_files._Writers, "write", slow_write)
+    monkeypatch.setattr(day_files._Writers, "__exit__", closed)
+    files = DayFiles(database, tmp_path / "files", tmp_path / "none", lambda: NOON + DAY_MS)
+    background = Background()
+    try:
+        async with background.running():
+            asked = asyncio.create_task(files.manifest(DAY, background))
+            await eventually(writing.is_set)
+            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().call_soon, going.set)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asked
+    finally:
+        going.set()
+        await database.close()
+    assert order == ["written", "closed"]
+    assert not files.path(DAY, "manifest.json").exists()
 
 
 async def test_a_full_disk_is_a_refusal(

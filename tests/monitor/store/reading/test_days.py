@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 import pytest
 import sqlalchemy as sa
 
 from monitor.store.database import Database
 from monitor.store.days import DAY_MS, day_of
-from monitor.store.engines import writing
+from monitor.store.engines import ReadTransaction, writing
+from monitor.store.reading import days
 from monitor.store.reading.days import MissingLinesError, dropped_before, list_days, stream_day
 from monitor.store.retention import prune
 from monitor.store.tables import batch
@@ -42,6 +46,29 @@ async def test_a_day_has_its_measurements_with_lines_and_verdicts(
     async with store.reading() as connection:
         assert await list_days(connection) == [(TODAY, 9), (TODAY + 1, 1)]
         assert await dropped_before(connection) == TODAY * DAY_MS
+
+
+async def test_nothing_waits_for_whoever_reads_a_day(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round of a large fleet takes minutes to write; no transaction may last as long."""
+    monkeypatch.setattr(days, "READ_AT_ONCE", 2)
+    for n in range(5):  # a batch each
+        await store.facts.add([admitted(n, at=NOON)], [])
+    open_now = 0
+    reading = Database.reading
+
+    @contextlib.asynccontextmanager
+    async def counted(database: Database) -> AsyncIterator[ReadTransaction]:
+        nonlocal open_now
+        async with reading(database) as connection:
+            open_now += 1
+            yield connection
+            open_now -= 1
+
+    monkeypatch.setattr(Database, "reading", counted)
+    parts = [(len(part), open_now) async for part in stream_day(store, TODAY)]
+    assert parts == [(2, 0), (2, 0), (1, 0)]
 
 
 async def test_a_measurement_without_its_batch_is_an_error(store: Database) -> None:
