@@ -1,8 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m probes` is `reachprobe`."""
+"""`reachprobe`, also as `python -m probes`."""
 
+import signal
 import sys
 
-from probes.cli.main import main
 
-sys.exit(main())
+def main() -> int:
+    """Run one command; its exit status."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        # Ctrl-C during the imports ends the process at once, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from probes.cli.main import main as command
+
+    signal.signal(signal.SIGINT, handler)
+    return command()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -145,7 +145,7 @@ class Agent:
         self._stop.set()
 
     async def run(self) -> None:
-        """Work until `stop`. Raises OSError when the metrics address cannot be bound."""
+        """Work until `stop`. Raises AddressError when metrics or page cannot be served."""
         async with AsyncExitStack() as stack:
             if self._config.metrics:
                 port = await stack.enter_async_context(

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -35,12 +38,15 @@ class PageReply(msgspec.Struct, frozen=True):
     headers: str = ""
 
 
+class AddressError(Exception):
+    """An address cannot be served. The text is one line: address, reason and what to do."""
+
+
 @contextlib.asynccontextmanager
 async def serving(
     address: tuple[str, int], answer: Callable[[PageRequest], PageReply]
 ) -> AsyncIterator[int]:
-    """Serve GET and HEAD at host and port while inside; yields the port. Raises OSError when the
-    address cannot be bound."""
+    """Serve GET and HEAD at host and port while inside; yields the port. Raises AddressError."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
@@ -54,7 +60,16 @@ async def serving(
                 await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, *address, limit=_HEAD_BYTES)
+    try:
+        server = await asyncio.start_server(serve, *address, limit=_HEAD_BYTES)
+    except OSError as error:
+        # asyncio's own text is a sentence around an address as Python writes it; without a number
+        # since Python 3.13 when no address could be had.
+        number = errno.EADDRNOTAVAIL if isinstance(error, socket.gaierror) else error.errno
+        reason = os.strerror(number or errno.EADDRNOTAVAIL)
+        raise AddressError(
+            f"cannot listen on {address[0]}:{address[1]} ({reason}): choose another address or port"
+        ) from None
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:

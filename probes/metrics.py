@@ -97,7 +97,7 @@ async def serving(
     address: tuple[str, int], values: Callable[[], Mapping[str, float]], problem: Callable[[], str]
 ) -> AsyncIterator[int]:
     """Serve at host and port while inside; yields the port. `problem` returns '' when the probe
-    works. Raises OSError when the address cannot be bound.
+    works. Raises AddressError.
     """
 
     def answer(request: PageRequest) -> PageReply:

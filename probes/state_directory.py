@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,16 @@ def prepare(directory: Path) -> None:
     StateError."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StateError(f"{directory}: not a directory: choose another by --state") from None
     except OSError as error:
-        raise StateError(f"{directory}: {error.strerror or error}") from None
-    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
-        raise StateError(f"{directory}: not a directory that this user can write")
+        reason = error.strerror or error
+        raise StateError(f"{directory}: {reason}: choose another by --state") from None
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StateError(
+            f"{directory}: this user cannot write there: change its owner, or choose another by "
+            "--state"
+        )
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -49,17 +56,37 @@ def locked(directory: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror or error}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise StateError(
-            f"{directory}: another reachprobe is running with this directory"
-        ) from None
+    if not _locks(descriptor, fcntl.LOCK_EX):
+        time.sleep(0.1)  # `is_locked` of another process holds it for a moment
+        if not _locks(descriptor, fcntl.LOCK_EX):
+            os.close(descriptor)
+            raise StateError(
+                f"{directory}: another reachprobe is running with this directory: stop it first"
+            )
     try:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(directory: Path) -> bool:
+    """Whether a daemon is running with this directory. Raises OSError."""
+    try:
+        descriptor = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locks(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _locks(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 PAUSED = "paused"

@@ -20,6 +20,7 @@ STALE_SECONDS = 90
 """The daemon writes its status at least every 15 s."""
 REVOKED = say("en", "revoked")
 _START = "start it with `reachprobe run`"
+_UNSAVED = "running, but its status is not saved: see its log; is the disk full?"
 _REFUSALS = 2
 """A broker that refuses so often in a row means it."""
 _ENROLMENT_SECONDS = 300
@@ -131,20 +132,21 @@ def load(directory: Path) -> ProbeStatus | None:
         return None
 
 
-def problem(status: ProbeStatus | None, now_ms: int) -> str:
-    """Why the probe does not work, in one line; empty when it does.
+def problem(status: ProbeStatus | None, now_ms: int, *, running: bool = False) -> str:
+    """Why the probe does not work, in one line; empty when it does. `running`: a daemon is known to
+    run, whatever the status says.
 
     A broker that is away is no problem: measuring goes on, and a restart would not help.
     """
     if status is None:
-        return f"has never run in this state directory: {_START}"
+        return _UNSAVED if running else f"has never run in this state directory: {_START}"
     if status.revoked or is_refused(status, now_ms):
         return REVOKED
     if status.stopped:
         return f"stopped: {_START}"
     # A time in the future is stale too: written before the clock was set back.
     if abs(now_ms - status.updated_ms) > STALE_SECONDS * 1000:
-        return f"not running: {_START}"
+        return _UNSAVED if running else f"not running: {_START}"
     if status.trouble:
         return status.trouble
     longest = 2 * status.interval_ms + 900_000

@@ -69,9 +69,9 @@ def test_the_probe_comes_alone(wheels: tuple[Path, Path]) -> None:
     assert "probes/py.typed" in files(wheels[0])
     entries = configparser.ConfigParser()
     entries.read_string(metadata(wheels[0], "entry_points.txt").decode())
-    assert dict(entries["console_scripts"]) == {"reachprobe": "probes.cli.main:main"}
+    assert dict(entries["console_scripts"]) == {"reachprobe": "probes.__main__:main"}
     # `pipx run` looks for a command with the name of the distribution.
-    assert dict(entries["pipx.run"]) == {"reachwatch": "probes.cli.main:main"}
+    assert dict(entries["pipx.run"]) == {"reachwatch": "probes.__main__:main"}
 
 
 def test_the_monitor_comes_without_the_probe(wheels: tuple[Path, Path]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import gc
+import io
 import logging
 import math
 import os
@@ -19,7 +20,8 @@ import threading
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import probes
 from probes import state_directory
@@ -31,6 +33,7 @@ from probes.cli.once import once, open_network, software
 from probes.cli.stdout_report import StdoutReport, discard_stdout
 from probes.delivery import enrolment
 from probes.delivery.sqlite_file import DiskError
+from probes.local_http import AddressError
 from probes.log import Log, LogHandler, printable
 from probes.net.resolvers import ResolverError
 from probes.privacy import geo
@@ -44,7 +47,7 @@ from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
-from probes.words import language_of
+from probes.words import language_of, say
 
 if TYPE_CHECKING:
     from probes.config import AgentConfig
@@ -71,43 +74,70 @@ _REFUSALS = (
     GeoError,
     tcp.ReflectorError,
     DiskError,
+    AddressError,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Every expected error is one line on stderr."""
-    log = Log()
+    _open_missing_streams()
     try:
-        parser = options.build(os.environ)
-        chosen = parser.read(sys.argv[1:] if arguments is None else arguments)
-        for line in parser.unknown_variables(os.environ):
-            print(f"reachprobe: {line}", file=sys.stderr)
-        logging.basicConfig(handlers=[LogHandler(log)], level=logging.WARNING, force=True)
-        return _COMMANDS[chosen.command](chosen, log)
+        try:
+            return _call(arguments)
+        finally:
+            sys.stdout.flush()
     except _REFUSALS as error:
-        line = " ".join(str(error).split())
-        print(f"reachprobe: {printable(line)}", file=sys.stderr)
-        return BAD_INPUT
+        reason = str(error)
     except BrokenPipeError:
         discard_stdout()
         return 0
+    except OSError as error:
+        reason = f"{error.filename or 'output'}: {error.strerror or error}"
+        if error.filename is None:
+            discard_stdout()
     except KeyboardInterrupt:
         return 130
+    print(f"reachprobe: {printable(' '.join(reason.split()))}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _call(arguments: Sequence[str] | None) -> int:
+    log = Log()
+    parser = options.build(os.environ)
+    chosen = parser.read(sys.argv[1:] if arguments is None else arguments)
+    for line in parser.unknown_variables(os.environ):
+        print(f"reachprobe: {line}", file=sys.stderr)
+    logging.basicConfig(handlers=[LogHandler(log)], level=logging.WARNING, force=True)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if chosen.command == "payload" or getattr(chosen, "json", False):
+            sys.stdout.reconfigure(encoding="utf-8")  # JSON, whatever the terminal is
+        else:
+            sys.stdout.reconfigure(errors="replace")
+    return _COMMANDS[chosen.command](chosen, log)
+
+
+def _open_missing_streams() -> None:
+    """Replace streams that were closed before the start. Otherwise their numbers would go to files
+    that are opened later."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Open until the end.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def _out() -> TextIO:
-    """stdout, or the null device when stdout was closed before the start."""
-    return sys.stdout or open(os.devnull, "w", encoding="utf-8")
-
-
 def _language() -> str:
-    """The volunteer's language, from the locale."""
+    """The volunteer's language, from the locale; English where stdout cannot show that one."""
     names = (os.environ.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
-    return language_of(next(filter(None, names), ""))
+    language = language_of(next(filter(None, names), ""))
+    try:
+        say(language, "offline").encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return "en"
+    return language
 
 
 def _once(chosen: Namespace, log: Log) -> int:
@@ -137,13 +167,19 @@ def _once(chosen: Namespace, log: Log) -> int:
         allow_private=chosen.allow_private,
         own=own_identifiers(chosen.bind, outside),
         language=_language(),
-        stdout=_out(),
+        stdout=sys.stdout,
         stderr=sys.stderr,
     )
+    lost: BaseException | None = None
     try:
         asyncio.run(work)
-    except* BrokenPipeError:
-        discard_stdout()
+    except* OSError as group:
+        lost = group
+    # What went wrong with stdout, out of the groups of tasks that it ended.
+    while isinstance(lost, BaseExceptionGroup):
+        lost = lost.exceptions[0]
+    if lost is not None:
+        raise lost
     return 0
 
 
@@ -155,6 +191,7 @@ def _join(chosen: Namespace, log: Log) -> int:
             f"{chosen.state}: already enrolled as {old.probe}; run `reachprobe leave` first"
         )
     _show_risks(chosen)
+    enrolment.require_room(chosen.state)
     enrolled = enrolment.enrol(token, f"reachprobe/{probes.__version__}")
     for url in enrolled.broker:
         _broker("the collector's answer: broker", url)
@@ -220,7 +257,6 @@ def _run(chosen: Namespace, log: Log) -> int:
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
     )
     state_directory.prepare(chosen.state)
-    agreed = _agreed(chosen, log)
     enrolled = enrolment.load(chosen.state)
     # A control is what others are compared with.
     full = chosen.full or (enrolled is not None and enrolled.role == "control")
@@ -234,6 +270,7 @@ def _run(chosen: Namespace, log: Log) -> int:
             "not enrolled: run `reachprobe join TOKEN` first (or pass --broker)"
         )
     brokers = tuple(_broker("--broker" if chosen.broker else "broker", url) for url in urls)
+    agreed = _agreed(chosen, log)
     with state_directory.locked(chosen.state):
         setup = Setup(
             network=network,
@@ -301,14 +338,7 @@ async def _run_agent(config: AgentConfig, setup: Setup, log: Log) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)
-    try:
-        await agent.run()
-    except OSError as error:
-        taken = {"--metrics": config.metrics, "--local-page": config.local_page}
-        places = [f"{flag} {place[0]}:{place[1]}" for flag, place in taken.items() if place]
-        if places and error.errno is not None:
-            raise OptionError(f"{' or '.join(places)}: {error.strerror or error}") from None
-        raise
+    await agent.run()
 
 
 def keep_memory_low() -> None:
@@ -345,11 +375,11 @@ def _run_daemon(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
 def _status(chosen: Namespace, log: Log) -> int:
     now_ms = wall_clock()
     if chosen.check:
-        found = probe_status.problem(status.present(chosen.state), now_ms)
+        found = status.find_problem(chosen.state, now_ms)
         if found:
             print(f"reachprobe: {found}", file=sys.stderr)
         return 1 if found else 0
-    found = status.show_status(chosen.state, now_ms, as_json=chosen.json, out=_out())
+    found = status.show_status(chosen.state, now_ms, as_json=chosen.json, out=sys.stdout)
     return 1 if found == probe_status.REVOKED else 0
 
 
@@ -363,20 +393,22 @@ def _resume(chosen: Namespace, log: Log) -> int:
 
 def _set_paused(chosen: Namespace, wanted: bool, done: str) -> int:
     if not chosen.state.is_dir():
-        raise state_directory.StateError(f"{chosen.state}: no probe has run here")
+        raise state_directory.StateError(
+            f"{chosen.state}: no probe has run here: start it, or name its directory by --state"
+        )
     state_directory.set_paused(chosen.state, wanted)
-    print(done, file=_out())
+    print(done)
     return 0
 
 
 def _show(chosen: Namespace, log: Log) -> int:
-    if not status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=_out()):
+    if not status.show_last(chosen.state, chosen.last, as_json=chosen.json, out=sys.stdout):
         _say_empty(chosen)
     return 0
 
 
 def _payload(chosen: Namespace, log: Log) -> int:
-    if not status.show_payload(chosen.state, out=_out()):
+    if not status.show_payload(chosen.state, out=sys.stdout):
         _say_empty(chosen)
     return 0
 
@@ -389,11 +421,11 @@ def _consent(chosen: Namespace, log: Log) -> int:
     if chosen.accept_risks:
         state_directory.prepare(chosen.state)
         consent.agree(chosen.state, chosen.accept_risks, _now())
-        print("consent recorded", file=_out())
+        print("consent recorded")
         return 0
-    print(consent.text(), file=_out())
-    print(f"To agree: reachprobe consent --accept-risks {consent.digest()}", file=_out())
-    print(f"hash: {consent.digest()}", file=_out())
+    print(consent.text())
+    print(f"To agree: reachprobe consent --accept-risks {consent.digest()}")
+    print(f"hash: {consent.digest()}")
     return 0
 
 
@@ -405,7 +437,7 @@ def _geo_update(chosen: Namespace, log: Log) -> int:
 
 def _leave(chosen: Namespace, log: Log) -> int:
     if not chosen.state.is_dir():
-        print(f"{chosen.state}: nothing is enrolled here", file=_out())
+        print(f"{chosen.state}: nothing is enrolled here")
         return 0
     with state_directory.locked(chosen.state):
         enrolled = None if chosen.force else enrolment.load(chosen.state)
@@ -424,11 +456,11 @@ def _leave(chosen: Namespace, log: Log) -> int:
             return 1
         state_directory.wipe(chosen.state)
     if not enrolled_here:
-        print(f"{chosen.state}: nothing is enrolled here", file=_out())
+        print(f"{chosen.state}: nothing is enrolled here")
     elif enrolled is None:
-        print("files removed; the credentials are not revoked: tell your operator", file=_out())
+        print("files removed; the credentials are not revoked: tell your operator")
     else:
-        print("credentials revoked, files removed", file=_out())
+        print("credentials revoked, files removed")
     return 0
 
 

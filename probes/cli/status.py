@@ -8,7 +8,9 @@ the spool.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +20,7 @@ from probes.cli import consent
 from probes.cli.once import table_rows
 from probes.delivery.spool import PENDING, QUARANTINED, read_lines
 from probes.metered import default_device, routes
-from probes.state_directory import paused
+from probes.state_directory import is_locked, paused
 from probes.status import ProbeStatus, load, month_end_bytes, notices, problem
 from probes.wire import codec
 
@@ -26,17 +28,25 @@ _STATES = {PENDING: "waiting", QUARANTINED: "quarantined"}
 
 
 def present(directory: Path) -> ProbeStatus | None:
-    """The daemon's last status, paused or not as of now."""
+    """The daemon's last status, paused or not as of now. Raises OSError when this user may not
+    read the directory."""
+    with contextlib.suppress(FileNotFoundError):
+        os.scandir(directory).close()
     status = load(directory)
     if status is None:
         return None
     return msgspec.structs.replace(status, paused=status.paused or paused(directory))
 
 
+def find_problem(directory: Path, now_ms: int) -> str:
+    """Why the probe of this directory does not work, in one line; empty when it does."""
+    return problem(present(directory), now_ms, running=is_locked(directory))
+
+
 def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> str:
     """Print the status; return the problem, empty when there is none."""
     status = present(directory)
-    why = problem(status, now_ms)
+    why = find_problem(directory, now_ms)
     told = []
     if status is not None and not why:
         told = notices(status, now_ms, route=bool(default_device(*routes())))

@@ -77,18 +77,18 @@ def _ask(
     family."""
     scheme, host, port, base = _parts(url)
     own = (source, 0) if source else None
-    connection: http.client.HTTPConnection
-    if scheme == "https":
-        context = ssl.create_default_context()
-        context.load_verify_locations(certifi.where())
-        connection = http.client.HTTPSConnection(
-            host, port or 443, timeout=seconds, context=context, source_address=own
-        )
-    else:
-        connection = http.client.HTTPConnection(
-            host, port or 80, timeout=seconds, source_address=own
-        )
+    connection: http.client.HTTPConnection | None = None
     try:
+        if scheme == "https":
+            context = ssl.create_default_context()
+            context.load_verify_locations(certifi.where())
+            connection = http.client.HTTPSConnection(
+                host, port or 443, timeout=seconds, context=context, source_address=own
+            )
+        else:
+            connection = http.client.HTTPConnection(
+                host, port or 80, timeout=seconds, source_address=own
+            )
         connection.request(
             "GET" if body is None else "POST",
             base + path,
@@ -102,13 +102,21 @@ def _ask(
             f"collector {host}: its certificate is not valid ({error.verify_message}): check this "
             "machine's clock, and ask your operator"
         ) from None
+    except (UnicodeError, http.client.InvalidURL):
+        raise EnrolmentError(f"collector {host!r}: not a host name") from None
+    except ssl.SSLError as error:
+        raise EnrolmentError(
+            f"collector {host}: no TLS connection ({(error.reason or '').lower()}): something on "
+            "the way may interfere; try again from another network, or ask your operator"
+        ) from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise EnrolmentError(
             f"collector {host}: cannot be reached ({reason}): check the connection and try again"
         ) from None
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def _reason(status: int, body: bytes) -> str:
@@ -151,6 +159,13 @@ def enrol(token: EnrolmentToken, software: str) -> Enrolment:
 def save(directory: Path, enrolment: Enrolment) -> None:
     """Store the credentials durably, with mode 0600. Raises StateError."""
     state_directory.write(directory / FILE, msgspec.json.encode(enrolment) + b"\n", 0o600)
+
+
+def require_room(directory: Path) -> None:
+    """Raise StateError where credentials could not be stored: the token would be lost."""
+    trial = directory / f"{FILE}.trial"
+    state_directory.write(trial, bytes(4096))
+    trial.unlink()
 
 
 def load(directory: Path) -> Enrolment | None:

@@ -82,15 +82,17 @@ def make_certificate(directory: Path) -> tuple[Path, Path]:
             last = (made.stderr.strip().splitlines() or ["no reason given"])[-1]
             raise ReflectorError(f"openssl could not make a certificate: {last}")
         # On a full disk openssl writes half a file without an error: load it before keeping it.
-        server_context(new_certificate, new_key)
-        state_directory.write(key, new_key.read_bytes())
-        state_directory.write(certificate, new_certificate.read_bytes(), 0o644)
+        with contextlib.suppress(ReflectorError):
+            server_context(new_certificate, new_key)
+            state_directory.write(key, new_key.read_bytes())
+            state_directory.write(certificate, new_certificate.read_bytes(), 0o644)
+            return certificate, key
+        raise ReflectorError(f"{directory}: openssl's files are not complete: is the disk full?")
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ReflectorError(f"openssl could not make a certificate: {error}") from None
     finally:
         for path in (new_certificate, new_key):
             path.unlink(missing_ok=True)
-    return certificate, key
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -35,7 +35,7 @@ def parse_token(text: str) -> EnrolmentToken:
     """Return what a token's text says. Raises TokenError."""
     text = text.strip()
     if not text.startswith(PREFIX):
-        raise TokenError(f"token: must begin with {PREFIX}")
+        raise TokenError(f"token: must begin with {PREFIX}: copy it as your operator sent it")
     body = text.removeprefix(PREFIX)
     try:
         raw = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)

@@ -66,4 +66,4 @@ def test_an_enrolled_probe_needs_no_token(entry, tmp_path: Path) -> None:  # typ
     (tmp_path / "state/enrolment.json").write_text("{}")
     answer = entry("run", REACHPROBE_TOKEN_FILE="/none/token", REACHPROBE_TOKEN="rch1.nonsense")
     assert answer.returncode == 2
-    assert answer.stderr.startswith("reachprobe: no consent yet")
+    assert answer.stderr.startswith(f"reachprobe: {tmp_path}/state/enrolment.json: damaged")

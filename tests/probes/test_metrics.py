@@ -6,6 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from probes.delivery.publisher import DeliveryStats
 from probes.delivery.spool import SpoolCounts
+from probes.local_http import AddressError
 from probes.metrics import METRICS, render, serving, values
 from probes.status import ProbeStatus
 
@@ -53,7 +54,7 @@ async def test_metrics_health_and_everything_else() -> None:
 
 async def test_an_address_that_is_taken() -> None:
     async with serving(("127.0.0.1", 0), dict, str) as port:
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(AddressError, match="in use"):
             async with serving(("127.0.0.1", port), dict, str):
                 pass
 

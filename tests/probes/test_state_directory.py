@@ -29,6 +29,10 @@ def test_one_daemon_a_directory_and_the_lock_dies_with_its_holder(tmp_path: Path
         state_directory.locked(tmp_path),
     ):
         pass
+    assert not state_directory.is_locked(tmp_path)
+    assert not state_directory.is_locked(tmp_path / "nowhere")
+    with state_directory.locked(tmp_path):
+        assert state_directory.is_locked(tmp_path)
     code = (
         "import sys, time, pathlib; from probes import state_directory\n"
         "with state_directory.locked(pathlib.Path(sys.argv[1])):\n"

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ from tests.world.tiny import (
 )
 
 PROBE = "p-0123456789abcdef"
+NO_HOST = encode_token(EnrolmentToken(url="http://a b", id="1", secret="hush"))
 
 
 async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
@@ -49,8 +51,8 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
     [
         (["run", "--interval", "5"], "--interval: must be at least 30"),
         (["run", "--interval", "86401"], "--interval: must be at most 86400"),
-        (["run"], "no consent yet"),
-        (["run", "--accept-risks", "HASH"], "not enrolled: run `reachprobe join TOKEN`"),
+        (["run"], "not enrolled: run `reachprobe join TOKEN`"),
+        (["run", "--broker", "mqtt://127.0.0.1:9"], "no consent yet"),
         (["run", "--accept-risks", "HASH", "--broker", "http://x"], "--broker: must begin with"),
         (["run", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
         (["run", "--only", "wechatt"], "did you mean wechat"),
@@ -58,6 +60,9 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["once", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
         (["once", "--target", "no/such"], "no/such"),
         (["join", "nonsense"], "token: must begin with rch1."),
+        (["join", NO_HOST, "--accept-risks", "HASH"], "collector 'a b': "),
+        (["run", "--broker", "mqtt://127.0.0.1:9", "--state", "/dev/null"], "/dev/null: not a dir"),
+        (["status", "--state", "/dev/null"], "/dev/null: Not a directory"),
         (["run", "--local-page", "192.0.2.1:80"], "must be a loopback address"),
         (["run", "--metered", "no"], "--metered: must be"),
         (["once", "--only", "wechatt"], "did you mean wechat"),
@@ -76,6 +81,22 @@ async def test_bad_input_is_one_line_and_exit_2(
     )
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert words in err
+
+
+async def test_an_address_that_cannot_be_served(tmp_path: Path) -> None:
+    catalogue = write_catalogue(tmp_path / "c", free_port(), free_port())
+    for host in ("192.0.2.1", "256.0.0.1"):
+        code, _, err = await reachprobe(
+            ["run", "--accept-risks", consent.digest(), "--metrics", f"{host}:80"],
+            REACHPROBE_BROKER="mqtt://127.0.0.1:9",
+            REACHPROBE_STATE=str(tmp_path / "s"),
+            REACHPROBE_CATALOGUE=str(catalogue),
+        )
+        assert code == 2
+        assert err.splitlines()[1:] == [
+            f"reachprobe: cannot listen on {host}:80 (Cannot assign requested address): "
+            "choose another address or port"
+        ]
 
 
 async def test_a_state_directory_that_cannot_be_had(tmp_path: Path) -> None:
@@ -144,6 +165,53 @@ async def test_a_closed_pipe_is_no_traceback(tmp_path: Path) -> None:
             assert await asyncio.to_thread(process.wait) == 0
             assert b"Error" not in err
             assert b"Traceback" not in err
+
+
+async def test_streams_that_are_closed_or_full_are_no_traceback(tmp_path: Path) -> None:
+    command = f"'{sys.executable}' -m probes consent"
+    for redirected, status, words in (
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("<&- >&- 2>&-", 0, ""),
+        (">/dev/full", 2, "reachprobe: output: No space left on device\n"),
+    ):
+        process = await asyncio.create_subprocess_shell(
+            f"{command} {redirected}",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment(),
+        )
+        _, err = await process.communicate()
+        assert (process.returncode, err.decode()) == (status, words)
+
+
+async def test_words_are_english_where_the_output_cannot_show_others(tmp_path: Path) -> None:
+    catalogue = write_catalogue(tmp_path / "c", free_port(), free_port())
+    words = ["once", "--catalogue", str(catalogue), "--allow-private"]
+    for encoding, language in (("utf-8", "zh"), ("ascii", "en")):
+        code, out, _ = await reachprobe(words, LANG="zh_CN.UTF-8", PYTHONIOENCODING=encoding)
+        assert code == 0
+        assert say(language, "offline") in out
+
+
+def test_an_interrupt_during_the_imports_is_no_traceback() -> None:
+    code = """
+import os, signal, sys
+import probes.__main__
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "probes.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+probes.__main__.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 async def test_join_run_look_and_leave(tmp_path: Path) -> None:
