@@ -116,6 +116,9 @@ def message(
         dropped=counts.dropped + counts.refused + untaken,
         taken=counts.taken,
         transport=transport,
+        epoch=counts.epoch,
+        sequence=counts.sequence,
+        acked=counts.acked,
     )
 
 

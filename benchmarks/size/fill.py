@@ -64,6 +64,8 @@ COLUMNS = {
     "target": "number id service",
     "probe": "id owner role enrolled country asn last_seen status secret_hash",
     "batch": "first_arrival last_arrival first_round received body vantage",
+    "delivered": "probe day spool outcome first last duplicates first_received last_received "
+    "least_delay most_delay",
     "measurement": "arrival round started vantage target interval_ms place id",
     "verdict": "service round body",
     "cell": "hour target country asn state rule layer technique n vantages all_vantages",
@@ -106,6 +108,7 @@ class Round:
     facts: list[tuple[Any, ...]]
     entries: list[Entry]
     batch: tuple[Any, ...] = ()
+    delivered: tuple[Any, ...] = ()
 
 
 class Fleet:
@@ -185,6 +188,10 @@ class Fleet:
                 if lines:
                     payload = encode_batch(HEADER, lines, LEVEL)
                 made.batch = (first, sequence, at, at + 9000, payload, number)
+                made.delivered = (
+                    *(probe, day_of(at), "bench", 0, first, sequence, 0),
+                    *(at + 9000, at + 9000, 8100, 8100),
+                )
                 yield made
 
     def witnesses(self, n: int) -> list[str]:
@@ -530,6 +537,7 @@ async def _measurements(
     await rows.begin({day_of(at) for at in fleet.rounds() if at > after})
     while chunk := list(islice(made, CHUNK)):
         await rows.add("batch", [each.batch for each in chunk])
+        await rows.add("delivered", [each.delivered for each in chunk])
         await rows.add("measurement", [fact for each in chunk for fact in each.facts])
         for each in chunk:
             days[day_of(each.at)] += len(each.facts)

@@ -82,7 +82,13 @@ class _Group:
             probe=arrived.probe, at=arrived.received, country=place.country, asn=place.asn
         )
 
-    def quarantine(self, arrived: Received, rejection: Rejection, payload: bytes) -> None:
+    def quarantine(
+        self,
+        arrived: Received,
+        rejection: Rejection,
+        payload: bytes,
+        envelope: Envelope | None = None,
+    ) -> None:
         self.quarantined.append(
             Quarantined(
                 probe=arrived.probe,
@@ -90,6 +96,7 @@ class _Group:
                 detail=rejection.detail,
                 payload=payload,
                 received=arrived.received,
+                envelope=envelope,
             )
         )
 
@@ -217,7 +224,8 @@ class BatchWriter:
             if rejection is None:
                 entries.append((place, envelope))
             else:
-                group.quarantine(arrived, rejection, unpacked.lines[place])
+                known = envelope if probe is not None else None
+                group.quarantine(arrived, rejection, unpacked.lines[place], known)
         if entries and probe is not None:
             group.admit(
                 arrived,

@@ -53,6 +53,7 @@ SWITCH_SECONDS = 0.001
 _SERVER = "monitor.pipeline"
 _MODULES = {
     **dict.fromkeys(("up", "collect", "detect", "serve"), _SERVER),
+    "audit": "monitor.commands.audit",
     "judge": "monitor.commands.judge",
     "replay": "monitor.commands.replay",
     "explain": "monitor.commands.explain",

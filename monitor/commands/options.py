@@ -385,6 +385,17 @@ def _add_upkeep(top: Parser) -> None:
         "can be stored meanwhile",
         read=truth,
     )
+    audit = top.command(
+        "audit",
+        "show for each probe which measurements have arrived, and of the others whether they are "
+        "still at the probe, were dropped there, or are lost; exit with status 1 if any is lost",
+    )
+    _store(audit)
+    audit.option("--probe", "only this probe, from `probes list`", metavar="ID")
+    audit.option(
+        "--since", "only gaps from this day (UTC) on, e.g. 2026-05-04", read=moment, metavar="T"
+    )
+    audit.option("--json", "print JSON Lines instead of a table", read=truth)
     archive = top.command(
         "archive", "write days of measurements to Parquet files (extra `parquet`)"
     )

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.detection.model import Stored, StoredLine
-from monitor.store import merge, quarantine
+from monitor.store import delivery, merge, quarantine
 from monitor.store.batches import (
     FIRST_ARRIVAL,
     DamagedBatchError,
@@ -117,6 +117,7 @@ class FactStore:
                 conflicting=len(clashing),
                 expired=incoming.expired,
             )
+            await delivery.record(connection, delivery.runs_of(batches, quarantined, pruned))
             await quarantine.append(connection, [*quarantined, *clashing])
             await quarantine.add_to_counters(connection, _tally(added, quarantined))
         self._numbers |= numbers

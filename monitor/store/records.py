@@ -56,6 +56,8 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     payload: bytes
     received: int
+    envelope: Envelope | None = None
+    """None if it is no measurement, or none of an enrolled probe."""
 
 
 class Added(msgspec.Struct, frozen=True):

@@ -30,11 +30,11 @@ from monitor.store.migrations import batching, dating
 from monitor.store.tables import metadata
 
 LOG = logging.getLogger(__name__)
-HEAD = "0014"
+HEAD = "0015"
 """Newest revision under `migrations/versions`."""
 KNOWN = (
     *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
-    *("0011", "0012", "0013", "0014"),
+    *("0011", "0012", "0013", "0014", "0015"),
 )
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801

@@ -135,6 +135,24 @@ quarantine = sa.Table(
 )
 """The newest rows of each probe; `tally` still counts what was deleted."""
 
+delivered = sa.Table(
+    "delivered",
+    metadata,
+    sa.Column("probe", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("spool", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("duplicates", sa.BigInteger, nullable=False),
+    sa.Column("first_received", sa.BigInteger, nullable=False),
+    sa.Column("last_received", sa.BigInteger, nullable=False),
+    sa.Column("least_delay", sa.BigInteger, nullable=False),
+    sa.Column("most_delay", sa.BigInteger, nullable=False),
+)
+"""Which measurements of each spool arrived, as runs of their numbers (`monitor.store.delivery`):
+`day` is that of their rounds, counted from 1970-01-01. Kept when a day is dropped."""
+
 tally = sa.Table(
     "tally",
     metadata,
@@ -357,4 +375,6 @@ probe = sa.Table(
     sa.Column("secret_hash", sa.Text, nullable=False),
     sa.Column("seen_country", sa.Text, nullable=False, server_default=""),
     sa.Column("seen_asn", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("counted_since", sa.BigInteger, nullable=False, server_default="0"),
 )
+"""`counted_since`: what arrived before is not in `delivered`; 0 if everything is."""

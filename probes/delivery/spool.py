@@ -62,6 +62,11 @@ class SpoolCounts(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: int = 0
     corrupt: int = 0
     """Damaged spool files kept beside this one."""
+    epoch: str = ""
+    """Random name of the spool."""
+    sequence: int = 0
+    """Number of the newest measurement; in a spool that replaced a damaged one the first has a
+    number above those of the old one."""
 
 
 class Spool:
@@ -254,6 +259,8 @@ class Spool:
             refused=meta.get("refused", 0),
             quarantined=meta.get("quarantined", 0),
             corrupt=self._file.damaged_files,
+            epoch=self._epoch,
+            sequence=_last(db),
         )
 
 

@@ -166,6 +166,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Measurements that were written to the spool, since it was created."""
     transport: Token = ""
     """How the probe reaches the broker."""
+    epoch: Token = ""
+    """Random name of the spool."""
+    sequence: Count = 0
+    """Number of the newest measurement in it."""
+    acked: Count = 0
+    """Measurements that the monitor has acknowledged, since the spool was created."""
 
 
 class _Loose(msgspec.Struct, frozen=True, kw_only=True):

@@ -107,8 +107,11 @@ def test_the_traffic_of_the_whole_month() -> None:
 
 def test_the_message_to_the_monitor_counts_every_loss() -> None:
     sent = message(
-        probe_status(), SpoolCounts(taken=9, pending=4, dropped=1, refused=2), state="hello",
+        probe_status(),
+        SpoolCounts(taken=9, pending=4, dropped=1, refused=2, epoch="e", sequence=12, acked=4),
+        state="hello",
         boot="b",        consent="c", oldest_seconds=8, untaken=3, transport="mqtt+5",
     )  # fmt: skip
     assert (sent.state, sent.spool_rows, sent.spool_oldest_seconds) == ("hello", 4, 8)
     assert (sent.dropped, sent.taken, sent.version) == (6, 9, "1")
+    assert (sent.epoch, sent.sequence, sent.acked) == ("e", 12, 4)

@@ -110,6 +110,9 @@ async def test_what_is_refused_is_quarantined_and_acknowledged_beside_its_neighb
         assert {one.payload for one in made.memory.quarantine} == set(lines[1:])
         assert made.counters.ingested == 1
         assert made.counters.quarantined.total() == 3
+        # Which numbers have arrived is recorded (`monitor.store.delivery`).
+        numbers = {one.envelope.sequence for one in made.memory.quarantine if one.envelope}
+        assert numbers == {1, 2}
 
 
 async def test_a_later_version_is_not_acknowledged_and_said_once(

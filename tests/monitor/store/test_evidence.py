@@ -13,7 +13,7 @@ from monitor.store.engines import writing
 from monitor.store.evidence import MARGIN_MS
 from monitor.store.reading.events import list_events
 from monitor.store.retention import prune
-from monitor.store.tables import round_evidence
+from monitor.store.tables import delivered, round_evidence
 from tests.monitor import fleet
 from tests.monitor.fleet import kept_evidence
 from tests.monitor.store.samples import HOUR, MINUTE, NOON, admitted, concluded, event, frame
@@ -119,6 +119,8 @@ async def test_an_event_that_was_open_at_the_upgrade_is_told_from_then_on(
     before = await kept_evidence(store, "wechat")
     async with writing(store.engines) as connection:  # as a store of schema 0013 is
         await connection.run_sync(round_evidence.drop)
+        await connection.run_sync(delivered.drop)
+        await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
         await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0013'"))
     upgraded = await open_database(url)
     await lived(upgraded, range(12, 14))

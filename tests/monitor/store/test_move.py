@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from monitor.store import move as moving
 from monitor.store.database import Database, open_database
@@ -10,6 +11,7 @@ from monitor.store.engines import StoreRefusedError, writing
 from monitor.store.records import Quarantined, StoreUnavailableError
 from monitor.store.retention import prune
 from monitor.store.tables import metadata, service_day
+from probes.wire.codec import envelope_of
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import NOON, admitted, concluded, event, frame, verdict
 from tests.monitor.store.test_registry import enrol, token
@@ -29,7 +31,15 @@ async def everything(store: Database) -> dict[str, list[tuple[object, ...]]]:
 async def filled(url: str) -> Database:
     store = await open_database(url)
     rows = [admitted(n, probe=n % 5) for n in range(50)]
-    bad = Quarantined(probe="p-1", reason="r", detail="d", payload=b"\0\xff", received=1)
+    envelope = replace(envelope_of(rows[1].stored.measurement), epoch="spool", sequence=99)
+    bad = Quarantined(
+        probe=envelope.probe,
+        reason="r",
+        detail="d",
+        payload=b"\0\xff",
+        received=1,
+        envelope=envelope,
+    )
     await store.facts.add(rows, [bad])
     await store.registry.add_token(token())
     await enrol(store)
