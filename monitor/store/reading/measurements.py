@@ -200,6 +200,8 @@ async def _read_place(wanted: _List, chosen: Filter, until: int) -> None:
         sa.select(p.number, p.country, p.asn), (p.country, chosen.country), (p.asn, chosen.asn)
     )
     places = (await connection.execute(here)).all()
+    if not places:
+        return
     wanted.vantages = {place.number for place in places}
     targets = where_equal(
         sa.select(t.target.c.id),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from monitor.store.database import Database, open_database
 from monitor.store.reading.measurements import (
     get_verdict,
@@ -73,6 +75,19 @@ async def test_a_list_of_a_place_goes_back_in_time_as_far_as_it_must(store: Data
         late = await list_judged(connection, Filter(asn=64502, since=NOON + 2 * HOUR))
         assert [(each.round - NOON) // HOUR for each in late] == [100, 9]
         assert await list_judged(connection, Filter(country="DE")) == []
+
+
+async def test_where_nobody_measures_the_past_is_not_read(store: Database) -> None:
+    await judged_store(store)
+    asked: list[str] = []
+    async with store.reading() as connection:
+
+        def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            asked.append(statement)
+
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", note)
+        assert await list_judged(connection, Filter(asn=4)) == []
+        assert len(asked) == 1
 
 
 async def test_measurements_of_one_probe(store: Database) -> None:
