@@ -92,6 +92,12 @@ async def list_witnesses(connection: ReadTransaction, ids: Sequence[str]) -> Seq
     return [found[id] for id in ids if id in found]
 
 
+async def was_measured(connection: ReadTransaction, name: str) -> bool:
+    """Whether a service or target of this name was ever measured."""
+    known = sa.or_(t.target.c.service == name, t.target.c.id == name)
+    return bool(await connection.scalar(sa.select(sa.exists().where(known))))
+
+
 async def list_judged(
     connection: ReadTransaction,
     chosen: Filter = Filter(),  # noqa: B008 - frozen

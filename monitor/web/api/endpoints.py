@@ -5,6 +5,7 @@ JSON and CSV, keyset-paged and filtered; enrolment. Bad parameters give 400 and 
 
 from __future__ import annotations
 
+import difflib
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from monitor.detection.sequence.present import PresentState, worst
 from monitor.enrolment import enrol_answer, leave_answer
 from monitor.store.reading import counts
 from monitor.store.reading.events import get_event, list_events
-from monitor.store.reading.measurements import list_judged
+from monitor.store.reading.measurements import list_judged, was_measured
 from monitor.store.reading.vantages import VantageRow
 from monitor.store.records import Filter
 from monitor.web.api.forms import (
@@ -350,14 +351,36 @@ EXTRA: Mapping[str, frozenset[str]] = {
 
 
 def checked(endpoint: Endpoint, known: Collection[str]) -> Endpoint:
-    """The endpoint, which refuses parameters that it does not have."""
+    """The endpoint, which refuses parameters that it does not have, and services and targets that
+    nobody has ever measured."""
 
     @functools.wraps(endpoint)
     async def respond(request: web.Request) -> web.Response:
         refuse_unknown(request, known)
+        await _refuse_unmeasured(request)
         return await endpoint(request)
 
     return respond
+
+
+async def _refuse_unmeasured(request: web.Request) -> None:
+    """Raise BadParameterError for a service or target that is neither in the catalogue nor in the
+    store: an empty list of events would read as "not blocked"."""
+    site, wanted = request.app[SITE], chosen(request)
+    services = {each.id: each for each in site.catalogue.services}
+    targets = {target.id for each in services.values() for target in each.targets}
+    for name, value, known in (
+        ("service", wanted.service, services.keys()),
+        ("target", wanted.target, targets),
+    ):
+        if value is None or value in known:
+            continue
+        async with site.database.reading() as connection:
+            if await was_measured(connection, value):
+                continue
+        near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BadParameterError(f"{name}: {value} is not in the catalogue{hint}")
 
 
 async def enrol_probe(request: web.Request) -> web.Response:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.web.api.params import YEAR_9999_MS, parse_time
 from probes.runtime.options import OptionError
-from tests.world.site import Client
+from tests.world.site import CATALOGUE, Client, client, opened
 
 NOW = 1_800_000_000_000
 
@@ -47,6 +50,8 @@ def test_anything_is_a_time_or_one_line(text: str) -> None:
         ("events/0000000000000000?format=csv", "format: is no parameter here"),
         ("openapi.json?x=1", "x: is no parameter here"),
         ("events?country=RU&country=FR", "country: given more than once"),
+        ("events?service=wehcat", "service: wehcat is not in the catalogue; did you mean wechat?"),
+        ("timeline?target=wechat/mesaging", "did you mean wechat/messaging?"),
     ],
 )
 async def test_an_unknown_parameter_is_refused_with_the_nearest(
@@ -55,3 +60,11 @@ async def test_an_unknown_parameter_is_refused_with_the_nearest(
     answer = await web.get(f"/api/v1/{query}")
     assert answer.status == 400
     assert hint in (await answer.json())["error"]
+
+
+async def test_what_left_the_catalogue_is_still_answered(world: Path, tmp_path: Path) -> None:
+    without = msgspec.structs.replace(CATALOGUE, services=())
+    async with opened(world, tmp_path, catalogue=without) as site, client(site) as web:
+        assert (await web.get("/api/v1/events?service=wechat")).status == 200
+        assert (await web.get("/api/v1/events?target=wechat/messaging")).status == 200
+        assert (await web.get("/api/v1/events?service=wehcat")).status == 400
