@@ -127,6 +127,46 @@ def test_different_hosts_that_fail_by_chance_are_no_common_fault() -> None:
     assert world.only.tier is Tier.CONFIRMED
 
 
+def test_hosts_that_fail_beside_one_of_the_first_failures_delay_nothing() -> None:
+    """Two of three vantages miss a host each, once in the rounds that a confirmation takes."""
+    world, undisturbed = warm(3), warm(3)
+    first = world.number
+
+    def once(number: int, who: Vantage) -> tuple[str, ...]:
+        which = int(who.probe[-1])
+        return (HOSTS[which],) if number == first and which < 2 else ()
+
+    play(world, 8, blocked(), once)
+    play(undisturbed, 8, blocked(), none)
+    assert world.only.confirmed == undisturbed.only.confirmed
+
+
+@pytest.mark.parametrize(("usual", "tier"), [(False, Tier.LIKELY), (True, Tier.CONFIRMED)])
+def test_only_what_fails_more_often_than_usual_counts(usual: bool, tier: Tier) -> None:
+    """Now this host and now that, in three of five rounds: as before the block, or not before."""
+
+    def often(number: int, who: Vantage) -> tuple[str, ...]:
+        return (HOSTS[(number + int(who.probe[-1])) % 5],) if number % 5 < 3 else ()
+
+    before = often if usual else none
+    assert play(warm(3, before), 40, blocked(), often).only.tier is tier
+
+
+def test_a_long_history_of_one_vantage_does_not_outweigh_the_others() -> None:
+    """One has failed alone for hours, all hosts reached; then the fault reaches the others too."""
+    world = warm(5)
+    one = world.people[0].probe
+    for _ in range(60):
+        world.feed(
+            replace(
+                fact(who, world.round, blocked() if who.probe == one else ok()), others_passed=5
+            )
+            for who in world.people
+        )
+    play(world, 12, blocked(), lambda number, who: () if who.probe == one else ("host-3",))
+    assert world.only.tier is Tier.LIKELY
+
+
 @pytest.mark.parametrize(("reached", "tier"), [(0, Tier.LIKELY), (1, Tier.LIKELY), (2, "more")])
 def test_several_must_be_reached(reached: int, tier: Tier | str) -> None:
     world = warm(3)
