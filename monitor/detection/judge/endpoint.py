@@ -23,7 +23,7 @@ from monitor.detection.model import Layer, State, Technique
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.observed.path import path_remarks
-from monitor.detection.observed.view import AddressView
+from monitor.detection.observed.view import ENCRYPTED, AddressView, answers
 from monitor.detection.rule import Rule, first
 from probes.wire.protocol import protocol
 
@@ -168,6 +168,8 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
         lookups.append(said)
         answered = context.endpoint.lookups[qtype].answers
         (forged if said.accuses else own).update(answered)
+    if forged:
+        forged |= _unconfirmed(context) - own
     literal = not context.endpoint.ref.host or not lookups
     addresses = tuple(
         _judge_address(
@@ -177,6 +179,13 @@ def judge_endpoint(context: EndpointContext) -> EndpointJudgement:
         if address.seen
     )
     return _combine(context, tuple(lookups), addresses, frozenset(forged - own))
+
+
+def _unconfirmed(context: EndpointContext) -> frozenset[str]:
+    """Addresses that public resolvers gave in clear text and nothing trusted confirms. Where an
+    answer was forged they may be too: an injector draws each of its answers from a pool."""
+    said = answers(q for q in context.endpoint.references if q.transport not in ENCRYPTED)
+    return said - context.known - context.proven
 
 
 def _origin(facts: LookupFacts) -> tuple[str, ...]:

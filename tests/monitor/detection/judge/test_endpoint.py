@@ -32,6 +32,7 @@ from tests.monitor.detection.scenes import (
     dns,
     http,
     measured,
+    reference,
     tcp,
     tls,
 )
@@ -119,6 +120,23 @@ def test_one_request_speaks_for_the_endpoint() -> None:
     assert judged(*shaken, http(A1, at=HTTPS), at=HTTPS).state is State.OK
     law = http(A1, at=HTTPS, status=451)
     assert judged(*shaken, law, at=HTTPS).state is State.BLOCKED
+
+
+def test_an_injector_that_draws_from_a_pool_is_one_of_dns() -> None:
+    """Each resolver's answer is forged with another address, and all of them are dead. Were one of
+    them an address of the service, connecting would be what is blocked."""
+    pool = ("12.9.9.1", "12.9.9.2", "12.9.9.3")
+    seen = (
+        dns(pool[0], later=[[A1, A2]]),
+        reference(pool[1], later=[[A1, A2]]),
+        reference(pool[2], resolver="other"),
+        reference(A1, A2, transport="doh"),
+        *(tcp(a, TIMEOUT, **again) for a in pool for again in ({}, REPEAT, REPEAT)),
+        *(step for a in (A1, A2) for step in (tcp(a), tls(a))),
+    )
+    said = judge(measured(*seen), alive(), [control()])
+    assert (said.state, said.technique) == ("blocked", "dns.injection.other")
+    assert judged(*seen).forged == set(pool)
 
 
 def test_forged_answers_are_counted_even_when_not_dialled() -> None:
