@@ -114,6 +114,13 @@ class AttemptTally:
         uneven = self.lost + self.resent
         return uneven >= _LEAST and uneven * _SIXTH >= self.tries
 
+    @property
+    def swamped(self) -> bool:
+        """Half was lost or had to be sent again, and more than one. Packets are then not lost one
+        by one: a queue is full, or holds them for longer than a sender waits."""
+        uneven = self.lost + self.resent
+        return uneven >= _LEAST and uneven * 2 >= self.tries
+
 
 _NONE = AttemptTally()
 _FAMILIES = (4, 6)

@@ -224,7 +224,10 @@ def _flow_tallies(background: RoundBackground, over: int, step: Step, how: Death
         own = background.of(over, step)
         found.append(Others(own.tries, own.lost, uneasy=True))
     for each in dict.fromkeys((Step.CONNECT, step)):
-        found += _died(background.of(over, each), how)
+        tally = background.of(over, each)
+        found += _died(tally, how)
+        if tally.swamped:  # an attempt dies as easily as a packet
+            found.append(Others(tally.tries, tally.lost + tally.resent))
     return found
 
 
