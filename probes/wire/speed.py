@@ -25,9 +25,11 @@ of lines; a line that is slow itself shows by the transfer of an innocuous name.
 
 def speed(seen: Transfer) -> int:
     """Return bytes a second: the probe's rate, else the mean over all of the time; 0 for none."""
-    if seen.rate or not seen.took_us:
-        return seen.rate
-    return seen.received_bytes * 1_000_000 // seen.took_us
+    return seen.rate or _mean(seen)
+
+
+def _mean(seen: Transfer) -> int:
+    return seen.received_bytes * 1_000_000 // seen.took_us if seen.took_us else 0
 
 
 def frozen(seen: Transfer) -> bool:
@@ -56,11 +58,26 @@ def complete(seen: Transfer) -> bool:
     return seen.failure is None and seen.received_bytes >= LEAST_BYTES
 
 
+def small_answers(seen: Transfer) -> bool:
+    """Whether each answer fits into what a server sends at once. Such a transfer is a row of round
+    trips and of waits for the server, which differ from one address to another."""
+    return (
+        seen.failure is None
+        and seen.requests > 1
+        and seen.received_bytes < LEAST_BYTES * seen.requests
+    )
+
+
 def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
     """Whether `seen` is complete and at least `times` as fast as `other`, or `other` froze or died.
-    Compares the whole, or the middle byte where losses and distance slow both."""
+    Compares the whole, or the middle byte where losses and distance slow both; of small answers
+    the whole with all waits, because how many of these are the server's is not known."""
     if not complete(seen):
         return False
-    if frozen(other) or dead(other) or speed(seen) >= times * max(1, speed(other)):
+    if frozen(other) or dead(other):
+        return True
+    if small_answers(seen) or small_answers(other):
+        return _mean(seen) >= times * max(1, _mean(other))
+    if speed(seen) >= times * max(1, speed(other)):
         return True
     return speed(seen) >= speed(other) and 0 < times * other.pace <= seen.pace

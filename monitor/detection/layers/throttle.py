@@ -24,7 +24,7 @@ from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
-from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, speed, times_faster
+from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, small_answers, speed, times_faster
 
 TENTH = 10
 """`throttle.*`: a tenth or less of the paired transfer."""
@@ -58,6 +58,8 @@ class TransferFacts:
     """So many packets of this vantage are lost in this round that a speed is chance."""
     by_chance: bool = False
     """The background of the round explains that the transfers died."""
+    small: bool = False
+    """Its answers are small: the time is that of round trips and of the server."""
 
 
 def transfer_facts(
@@ -82,6 +84,7 @@ def transfer_facts(
         here=here,
         lossy=context.vantage.background.lossy(address.family),
         by_chance=died is not None and context.by_chance(died, Step.PAYLOAD, address, _ends),
+        small=any(map(small_answers, own)),
         slow=all(slow(t) or dead(t) for t in own),
         dead=died,
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
@@ -260,6 +263,7 @@ THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
         lambda f: (
             f.whatever_name
             and f.elsewhere is True
+            and not f.small
             and (f.control_tenth or f.reach is Reach.UNKNOWN)
         ),
         State.THROTTLED,

@@ -119,5 +119,12 @@ FINE: dict[str, tuple[str, tuple[AnyObservation, ...]]] = {
         "http.same_answer",
         secure(*series({"rate": 2_000_000}, {"rate": 40_000_000})),
     ),
+    "small answers, each of which a distant server thinks about": (
+        "slow",
+        secure(
+            *series({"rate": SLOW, "requests": 16}, {"rate": SLOW, "requests": 16}),
+            elsewhere(FAST),
+        ),
+    ),
     "one stall": ("slow", secure(transfer(**FROZEN), transfer(turn=1, rate=FAST, **INNOCUOUS))),
 }

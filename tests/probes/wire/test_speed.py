@@ -6,7 +6,16 @@ import pytest
 
 from probes.wire.failure import Failure
 from probes.wire.observation import Transfer
-from probes.wire.speed import SLOW, complete, dead, frozen, slow, speed, times_faster
+from probes.wire.speed import (
+    SLOW,
+    complete,
+    dead,
+    frozen,
+    slow,
+    small_answers,
+    speed,
+    times_faster,
+)
 
 
 def seen(received: int = 65_536, us: int = 65_536, **other: object) -> Transfer:
@@ -86,3 +95,16 @@ def test_times_faster():
     assert times_faster(seen(us=600_000, pace=4_000_000), crawling, 10)
     assert not times_faster(seen(us=3_100_000, pace=4_000_000), crawling, 10)
     assert not times_faster(seen(us=600_000), seen(us=3_000_000), 10)
+
+
+def test_small_answers_are_compared_with_all_their_waits():
+    """A server that answers its first request quickly and the later ones slowly has waits that no
+    round trip explains: its rate is a thirteenth of the other's, and its time twice as long."""
+    quick = seen(27_000, took_us=151_000, rate=1_184_000, pace=185_000, requests=16)
+    waits = seen(27_000, took_us=291_000, rate=95_000, pace=12_000, requests=16)
+    assert small_answers(quick)
+    assert not times_faster(quick, waits, 10)
+    assert times_faster(quick, seen(27_000, took_us=1_600_000, requests=16), 10)
+    assert not small_answers(seen(27_000, requests=1))
+    assert not small_answers(seen(64_000, requests=2))
+    assert not small_answers(seen(16_000, requests=3, failure=Failure.TIMEOUT))

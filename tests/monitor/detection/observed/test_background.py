@@ -170,6 +170,9 @@ def test_weak_signs_need_a_quiet_background_and_proofs_do_not(technique: Techniq
         # Packets of others that were sent again are no reason for silence that keeps to a name.
         (TIMEOUT, None, AttemptTally(40, resent=5), State.BLOCKED),
         (TIMEOUT, None, AttemptTally(40, lost=1), State.BLOCKED),
+        # Where half of them were, packets wait in a queue for longer than an attempt lasts.
+        (TIMEOUT, None, AttemptTally(40, resent=18), State.BLOCKED),
+        (TIMEOUT, None, AttemptTally(40, resent=24), State.INCONCLUSIVE),
         # Where one in 13 dies, one attempt with our own host does not tell that it is the name.
         (Failure.RESET, None, AttemptTally(40, cut=3), State.BLOCKED),
         (Failure.RESET, Failure.RESET, AttemptTally(40, cut=3), State.INCONCLUSIVE),
