@@ -34,7 +34,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         raise pytest.UsageError(f"not in tests/packages.txt: {', '.join(unlisted)}")
     if not packages or not os.environ.get("REACHWATCH_INSTALL"):
         return
-    with (ROOT / "scripts/packages").open() as lock:  # one worker at a time
+    with (ROOT / "scripts/packages").open() as lock:  # one run at a time
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(
             [ROOT / "scripts/packages", "-", "the selected tests"],

@@ -1,8 +1,8 @@
 """Run pytest as `scripts/test` does: name the servers, refuse skips, list what is left behind.
 
-    tests/run.py                 the quick run: what is marked neither `rest` nor `alone` in several
-                                 lanes, then what is marked `alone`
-    tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length
+    tests/run.py                 the quick run: what is marked neither `rest` nor `alone`, in lanes
+    tests/run.py --rest [...]    what the quick run leaves out, and hypothesis at length, in lanes;
+                                 then what is marked `alone`
     tests/run.py ARGUMENTS       whatever the arguments of pytest select, in one process
 
 Every process of the run carries an environment variable of its own, so that what is left is found
@@ -22,8 +22,7 @@ from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
 LANES = 6
-"""Workers of pytest-xdist: the tests wait more than they compute. A file stays on one worker, for
-the sake of its fixtures: a laboratory is played once."""
+"""Processes side by side: the tests wait more than they compute."""
 NOTHING_SELECTED = 5
 """Exit status of pytest."""
 REAPED_SECONDS = 20
@@ -88,27 +87,20 @@ def changes(root: Path) -> set[str]:
 def run_all(scratch: Path, environment: dict[str, str], arguments: list[str]) -> int:
     """Run what the arguments say, or the quick run; pytest's exit status, the worst of all."""
     pytest = [sys.executable, "-m", "pytest", "-q"]
-    rest = arguments[:1] == ["--rest"]
-    lanes = ["-n", str(LANES), "--dist", "loadfile", "--no-loadscope-reorder"]
-    if rest:
-        chosen = "rest or hypothesis"
-        lanes += ["--hypothesis-profile=long", *arguments[1:]]
-    elif arguments:
-        command = [*pytest, f"--basetemp={scratch}/pytest", *arguments]
-        return subprocess.run(command, env=environment, check=False).returncode
-    else:
-        chosen = "not rest"
+    lanes = ["-p", "tests.lanes", "--lanes", str(LANES)]
+    parts = [arguments or [*lanes, "-m", "not rest and not alone"]]
+    if arguments[:1] == ["--rest"]:
+        chosen = "(rest or hypothesis) and not alone"
+        parts = [[*lanes, "--hypothesis-profile=long", "-m", chosen], ["-m", "alone"]]
+        parts = [[*part, *arguments[1:]] for part in parts]
     status = 0
-    for name, options, marks in (
-        ("lanes", lanes, f"({chosen}) and not alone"),
-        ("alone", arguments[1:], f"({chosen}) and alone"),
-    ):
+    for number, part in enumerate(parts):
         began = time.monotonic()
-        command = [*pytest, f"--basetemp={scratch}/{name}", "-m", marks, *options]
+        command = [*pytest, f"--basetemp={scratch}/{number}", *part]
         code = subprocess.run(command, env=environment, check=False).returncode
-        if code != NOTHING_SELECTED:
+        if code != NOTHING_SELECTED or len(parts) == 1:
             status = max(status, code)
-        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{time.monotonic() - began:.0f} s: {' '.join(part)}", flush=True)
     return status
 
 

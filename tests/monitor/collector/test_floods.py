@@ -105,7 +105,6 @@ async def send(made: Monitor, who: Enrolled, stop: asyncio.Event, took: list[flo
 
 
 @pytest.mark.slow
-@pytest.mark.rest
 @pytest.mark.alone
 @pytest.mark.parametrize(
     "kind",

@@ -1,0 +1,89 @@
+"""Lanes of a run: every test once, its files' tests in one process, and what goes wrong is said."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+CONFTEST = """
+import os, pathlib, pytest
+
+@pytest.fixture(scope="session")
+def server(request):
+    folder = pathlib.Path(__file__).parent
+    (folder / f"started.{os.getpid()}").touch()
+    yield os.getpid()
+    (folder / f"started.{os.getpid()}").rename(folder / f"ended.{os.getpid()}")
+"""
+FILE = """
+import os, pathlib
+
+def test_one(server, tmp_path):
+    with (pathlib.Path(__file__).parent / "ran").open("a") as ran:
+        ran.write(f"{__name__} {server} one\\n")
+
+def test_two(server, tmp_path):
+    print("said by", "two")
+    assert server == os.getpid()
+    with (pathlib.Path(__file__).parent / "ran").open("a") as ran:
+        ran.write(f"{__name__} {server} two\\n")
+"""
+
+
+def run(folder: Path, **files: str) -> tuple[int, str]:
+    """Exit status and output of a run of these files in two lanes."""
+    folder = folder / "files"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "--lanes", "2"),
+            *("-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider"),
+            *(f"--basetemp={folder}/temporary", str(folder)),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_test_runs_once_beside_those_of_its_file(tmp_path: Path) -> None:
+    names = [f"test_{letter}" for letter in "abcde"]
+    status, said = run(tmp_path, conftest=CONFTEST, **dict.fromkeys(names, FILE))
+    assert status == 0, said
+    assert "10 passed" in said
+    ran = [line.split() for line in (tmp_path / "files/ran").read_text().splitlines()]
+    assert sorted((name, which) for name, _, which in ran) == [
+        (name, which) for name in names for which in ("one", "two")
+    ]
+    assert len({(name, lane) for name, lane, _ in ran}) == len(names)
+    ended = {path.name.partition(".")[2] for path in (tmp_path / "files").glob("ended.*")}
+    assert ended == {lane for _, lane, _ in ran}
+    assert not list((tmp_path / "files").glob("started.*"))
+
+
+def test_a_failure_is_shown_with_what_it_printed(tmp_path: Path) -> None:
+    broken = FILE.replace("server == os", "server != os")
+    status, said = run(tmp_path, conftest=CONFTEST, test_a=FILE, test_b=broken)
+    assert status == 1
+    assert "1 failed, 3 passed" in said
+    assert said.count("said by two") == 1
+    assert re.search(r"assert (\d+) != \1", said)
+
+
+def test_a_lane_that_dies_fails_the_run(tmp_path: Path) -> None:
+    deadly = "import os\ndef test_deadly():\n    os.kill(os.getpid(), 9)\n"
+    status, said = run(tmp_path, conftest=CONFTEST, test_a=deadly, test_b=FILE, test_c=FILE)
+    assert status == 1
+    assert "a lane ended with -9 in test_a.py::test_deadly" in said
+    assert "4 passed" in said
+
+
+def test_a_session_fixture_that_does_not_end_fails_the_run(tmp_path: Path) -> None:
+    conftest = CONFTEST.replace("rename(folder", "rename(folder / 'nowhere'")
+    status, said = run(tmp_path, conftest=conftest, test_a=FILE)
+    assert status == 1
+    assert "FileNotFoundError" in said
