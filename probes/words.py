@@ -102,10 +102,13 @@ _TEXTS: dict[str, tuple[str, str, str, str]] = {
         "部分地址{cause}",
     ),
     "offline": (
-        "this machine is offline: none of the well-known hosts answers",
-        "cette machine est hors ligne : aucun des hôtes connus ne répond",
-        "этот компьютер не в сети: не отвечает ни один из известных узлов",
-        "本机离线：所有常用主机均无响应",
+        "this machine is offline, none of the well-known hosts answers: check its connection, and "
+        "whether the network asks you to log in",
+        "cette machine est hors ligne, aucun des hôtes connus ne répond : vérifiez sa connexion, "
+        "et si le réseau demande de s'identifier",
+        "этот компьютер не в сети, не отвечает ни один из известных узлов: проверьте подключение "
+        "и не требует ли сеть входа",
+        "本机离线，所有常用主机均无响应：请检查网络连接，以及网络是否要求登录",
     ),
     # What the volunteer should know, and do.
     "revoked": (

@@ -208,9 +208,12 @@ class Publisher:
                 self._versions[broker.name] = connection.version
                 await self._session(connection)
         except mqtt.BrokerError as error:
-            self.stats.refused += isinstance(error, mqtt.BrokerRefusedError)
+            refused = isinstance(error, mqtt.BrokerRefusedError)
+            self.stats.refused += refused
             self._log(
-                "broker unreachable",
+                "broker refuses this probe: if this lasts, it was revoked; ask your operator"
+                if refused
+                else "broker unreachable: measurements wait on disk",
                 every=REPEAT_LOG_SECONDS,
                 broker=broker.name,
                 reason=str(error),

@@ -74,6 +74,20 @@ def test_the_profile_scale_shares_the_work() -> None:
             assert second[key] == services[name][key], (name, key)
 
 
+def test_every_variable_of_the_guide_reaches_a_service() -> None:
+    guide = (ROOT / "deploy/README.md").read_text(encoding="utf-8")
+    section = guide.partition("## A monitor on one machine")[2].partition("\n## ")[0]
+    named = set(re.findall(r"REACH(?:WATCH|PROBE)_[A-Z_0-9]*[A-Z0-9]", section))
+    # Ports must be ports, and the test names the others itself.
+    given = {name: f"given-{name}" for name in named - {"REACHWATCH_HTTP_2", *GIVEN}}
+    assert {"REACHWATCH_PROXY", "REACHWATCH_NO_RETESTS"} <= set(given)
+    services = resolved("centre", COMPOSE_PROFILES="scale", **given)
+    passed = json.dumps(services)
+    assert {name for name, value in given.items() if value not in passed} == set()
+    for service in ("detector", "detector-2"):
+        assert services[service]["environment"]["REACHWATCH_NO_RETESTS"], service  # type: ignore[index]
+
+
 def shard_of(service: dict[str, object]) -> object:
     return service["environment"]["REACHWATCH_SHARD"]  # type: ignore[index]
 
