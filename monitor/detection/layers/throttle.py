@@ -49,7 +49,7 @@ class TransferFacts:
     by_name: bool = False
     """An innocuous name got ten times as much, or an answer where ours got none, in both orders."""
     whatever_name: bool = False
-    """Innocuous names were as slow or died as well, in both orders."""
+    """Innocuous names were as slow or died as well, before our own host was asked and after it."""
     elsewhere: bool | None = None
     """Our own host gave an innocuous name ten times as much; None when it was not asked."""
     control_tenth: bool = False
@@ -89,8 +89,9 @@ def transfer_facts(
         dead=died,
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
         by_name=agreeing >= 2 and 2 * agreeing > len(pairs),
+        # A shaper may let no second handshake with the service's name through.
         whatever_name=len(innocuous) >= 2
-        and len(own) >= 2
+        and (len(own) >= 2 or not frozen(own[0]))
         and all(slow(t) or dead(t) for t in innocuous)
         and not agreeing,
         elsewhere=any(_beats(t, own, TENTH) for t in ours) if ours else None,

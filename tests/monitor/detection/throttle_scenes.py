@@ -62,6 +62,11 @@ THROTTLED: dict[str, tuple[Technique, str, tuple[AnyObservation, ...]]] = {
         "throttle.address",
         secure(*series({"rate": SLOW}, {"rate": SLOW}), elsewhere(FAST)),
     ),
+    "by address, and no second handshake passes the shaper": (
+        Technique.THROTTLE_ADDRESS,
+        "throttle.address",
+        secure(*series({"rate": SLOW}, {"rate": SLOW})[:3], elsewhere(FAST)),
+    ),
     "frozen by name": (
         Technique.THROTTLE_FREEZE,
         "throttle.freeze.sni",
