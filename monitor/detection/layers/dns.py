@@ -80,6 +80,8 @@ class LookupFacts:
     limits: bool = False
     """At the same time the resolver failed an innocuous name as well, or answered it only when it
     was asked again."""
+    contradicted: bool = False
+    """The resolver says of a liveness name that it does not exist, and that it has an address."""
     asked_again: bool = False
     """It was asked again from a fresh port."""
     by_chance: bool = False
@@ -185,6 +187,7 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
             for q in endpoint.innocuous_lookups
             if (q.qtype, dns_kind(q)) not in unanswered
         ),
+        contradicted=context.vantage.contradicts_itself,
         asked_again=qtype in endpoint.asked_again,
         by_chance=not (sibling or type_unanswered) and context.lookup_by_chance(kind, qtype),
         authority=_authority(endpoint, kind, qtype),
@@ -325,10 +328,13 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.resolver_limits",
-        lambda f: f.limits and f.kind in UNANSWERED and not f.sibling,
+        lambda f: (
+            (f.limits and f.kind in UNANSWERED and not f.sibling)
+            or (f.contradicted and f.kind is Kind.NXDOMAIN and not f.injected)
+        ),
         State.INCONCLUSIVE,
-        "At the same time the resolver failed an innocuous name too: it limits its queries or is "
-        "faulty.",
+        "At the same time the resolver failed an innocuous name too, or denied one of which it "
+        "gives an address: it limits its queries or is faulty.",
         evidence=("resolver_limits",),
     ),
     Rule(

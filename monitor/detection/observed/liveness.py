@@ -56,6 +56,9 @@ class VantageStatus:
     unanswered: frozenset[tuple[str, Kind]] = frozenset()
     """Query types that the resolver answers for no liveness name, though it answers the other type,
     each with how it fails them."""
+    contradicts_itself: bool = False
+    """The resolver says that a liveness name does not exist and gives an address of it. It may fail
+    a query type for every name, but a name that has an address exists (RFC 8020)."""
     intercepted: bool = False
     """Half or more of the handshakes with liveness hosts show someone else's certificate."""
     portal: bool = False
@@ -122,6 +125,7 @@ def vantage_status(
     resolved = [any(dns_kind(q) is Kind.OK for q in host.lookups.values()) for host in named]
     dates = dated > 0 and dated >= valid
     alive = background(liveness)
+    unanswered = _unanswered(named)
     return VantageStatus(
         quic=alive.quic,
         background=alive,
@@ -141,7 +145,10 @@ def vantage_status(
         ),
         resolver_answers=bool(resolved) and all(resolved),
         resolver_dead=any(host.lookups for host in named) and not any(resolved),
-        unanswered=_unanswered(named),
+        unanswered=unanswered,
+        contradicts_itself=any(
+            _denied(host, unanswered) for scope in by_scope.values() for host in scope
+        ),
         intercepted=foreign > 0 and foreign >= valid,
         portal=any(_portal(address) for address in everywhere),
         dates=dates,
@@ -204,6 +211,14 @@ def _unanswered(named: Sequence[EndpointView]) -> frozenset[tuple[str, Kind]]:
         for qtype, kinds in replied.items()
         for kind in kinds
         if len(kinds) == 1 and kind is not Kind.OK
+    )
+
+
+def _denied(host: EndpointView, unanswered: frozenset[tuple[str, Kind]]) -> bool:
+    """Whether the resolver says that a name does not exist, and that it has an address."""
+    kinds = {qtype: dns_kind(lookup) for qtype, lookup in host.lookups.items()}
+    return Kind.OK in kinds.values() and any(
+        kind is Kind.NXDOMAIN and (qtype, kind) not in unanswered for qtype, kind in kinds.items()
     )
 
 

@@ -8,9 +8,12 @@ import pytest
 
 from monitor.detection.observed.kinds import Kind
 from monitor.detection.observed.liveness import foreign_host, vantage_status, with_clock
+from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
 from tests.monitor.detection.scenes import (
+    A1,
+    V6,
     alive,
     dns,
     endpoint,
@@ -110,6 +113,27 @@ def test_query_types_that_are_answered_for_no_name() -> None:
     assert unanswered(no_name, None, no_name) == set()
     assert unanswered(no_name, "dns_no_answer", no_name) == set()
     assert unanswered(no_name, no_name, no_name, answered=0) == set()
+
+
+def test_a_name_that_has_an_address_exists() -> None:
+    """A resolver that denies one of many such names at random contradicts itself; one that denies
+    AAAA to every name, or a name with all its types, does not."""
+    at, beside = endpoint("tls", "l1.example"), endpoint("tls", "l2.example")
+    gone = {"qtype": "AAAA", "failure": Failure.DNS_NXDOMAIN}
+    both = (dns(A1, at=beside), dns(V6, at=beside, qtype="AAAA"))
+
+    def contradicts(*seen: AnyObservation) -> bool:
+        target = "liveness/international"
+        return vantage_status(
+            [measured(*seen, endpoints=(at, beside), target=target)]
+        ).contradicts_itself
+
+    assert contradicts(dns(A1, at=at), dns(at=at, **gone), *both)
+    assert not contradicts(
+        dns(A1, at=at), dns(at=at, **gone), dns(A1, at=beside), dns(at=beside, **gone)
+    )
+    assert not contradicts(dns(at=at, **gone), dns(at=at, failure=Failure.DNS_NXDOMAIN), *both)
+    assert not contradicts(dns(A1, at=at), dns(at=at, qtype="AAAA"), *both)
 
 
 def test_special_places_where_the_world_is() -> None:
