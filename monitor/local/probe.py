@@ -23,6 +23,8 @@ from probes.runtime.clock import wall_clock
 log = logging.getLogger(__name__)
 PROBE = (sys.executable, "-m", "probes")
 TOKEN_LIFE_MS = 3_600_000
+ENROL_ATTEMPTS = 3
+"""On a machine that is busy while everything starts, the web server may answer too late."""
 NOTICE = (
     "A local probe measures from this machine{often}: it contacts the messaging "
     "services in the catalogue, and anyone who monitors this connection can see that. "
@@ -59,13 +61,16 @@ async def enrol_child(
     None."""
     if (state / "enrolment.json").exists():
         return None
-    now = wall_clock()
-    token, text = new_token(monitor.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
-    await monitor.registry.add_token(token)
-    # Not an argument: every user of the machine can read arguments.
-    environment = {"REACHPROBE_TOKEN": text}
-    status, errors = await run_once([*PROBE, "join", "--state", str(state)], environment)
-    return None if status == 0 else f"{name} could not enrol: {errors.splitlines()[-1:] or status}"
+    for _ in range(ENROL_ATTEMPTS):
+        now = wall_clock()
+        token, text = new_token(monitor.public_url, role, owner, 1, now + TOKEN_LIFE_MS, now)
+        await monitor.registry.add_token(token)
+        # Not an argument: every user of the machine can read arguments.
+        environment = {"REACHPROBE_TOKEN": text}
+        status, errors = await run_once([*PROBE, "join", "--state", str(state)], environment)
+        if status == 0:
+            return None
+    return f"{name} could not enrol: {errors.splitlines()[-1:] or status}"
 
 
 async def local_probe(

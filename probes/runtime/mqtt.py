@@ -169,6 +169,8 @@ class _Client(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Any = None,
     ) -> None:
+        if self._connected.cancelled():
+            return  # nobody waits any more; the library would raise
         if not self._connected.done():
             self._connected.set_exception(
                 aiomqtt.MqttError("the broker closed the connection before it answered")

@@ -13,6 +13,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime import mqtt
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
@@ -297,6 +299,13 @@ async def test_a_flood_is_not_kept(tmp_path: Path) -> None:
                     async for _ in reader.messages():
                         waiting += 1
             assert waiting == 256
+
+
+async def test_a_connection_that_ends_after_it_was_given_up_is_no_error() -> None:
+    client = mqtt._Client("127.0.0.1", 1)
+    client._connected.cancel()
+    client._on_disconnect(None, None, None, ReasonCode(PacketTypes.DISCONNECT))
+    assert client._connected.cancelled()
 
 
 async def test_a_cancellation_that_arrives_with_the_answer_is_kept() -> None:
