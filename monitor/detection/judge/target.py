@@ -74,6 +74,7 @@ def judge_beside(
                 here,
                 measurement.vantage.country,
                 fingerprints,
+                [each for c in chosen for id, each in c.items() if id != endpoint.ref.id],
             )
         )
         for endpoint in views.values()

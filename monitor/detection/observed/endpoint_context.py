@@ -90,6 +90,8 @@ class EndpointContext:
     """Addresses that a control or an encrypted resolver gave for this name."""
     proven: frozenset[str]
     """Addresses that showed a valid certificate for this name."""
+    controls_beside: Sequence[EndpointView] = ()
+    """The target's other endpoints as controls saw them."""
     country: str = ""
     """Where the vantage is: some fingerprints are valid in some countries only."""
     fingerprints: Fingerprints = OWN
@@ -128,9 +130,21 @@ class EndpointContext:
         return next((r for r in (Reach.UNKNOWN, Reach.DIFFERENT) if r in ends), Reach.EARLIER)
 
     def control_fails(self, kind: Kind, attempts: Callable[[AddressView], Iterable[Kind]]) -> bool:
-        """Whether an attempt of a control ended in this way at any address: then the server does
-        this at times."""
-        return any(kind in attempts(address) for address in self.control_addresses)
+        """Whether an attempt of a control ended in this way at any address, or at one of another
+        endpoint of the target that is reached here: then the servers do this at times."""
+        reached = {
+            key
+            for endpoint in self.siblings
+            for key, address in endpoint.addresses.items()
+            if Kind.OK in attempts(address)
+        }
+        beside = (
+            address
+            for control in self.controls_beside
+            for key, address in control.addresses.items()
+            if key in reached
+        )
+        return any(kind in attempts(address) for address in (*self.control_addresses, *beside))
 
     def by_chance(
         self,
@@ -261,6 +275,7 @@ def endpoint_context(
     vantage: VantageStatus,
     country: str = "",
     fingerprints: Fingerprints = OWN,
+    controls_beside: Sequence[EndpointView] = (),
 ) -> EndpointContext:
     """Collect what is known of an endpoint's addresses."""
     known: set[str] = set()
@@ -270,5 +285,13 @@ def endpoint_context(
     known |= answers(q for q in endpoint.references if q.transport in ENCRYPTED)
     shown = proven(siblings, endpoint.ref.host)
     return EndpointContext(
-        endpoint, siblings, controls, vantage, frozenset(known), shown, country, fingerprints
+        endpoint,
+        siblings,
+        controls,
+        vantage,
+        frozenset(known),
+        shown,
+        controls_beside,
+        country,
+        fingerprints,
     )
