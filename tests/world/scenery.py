@@ -61,7 +61,11 @@ CATALOGUE = Catalogue(
         ),
         _service("signal", "Signal", ("messaging", "chat.signal.test", "tls")),
         _service("telegram", "Telegram", ("web", "telegram.test", "https")),
-        _service("zulip", "Zulip", ("web", "zulip.test", "https")),
+        _service(
+            "zulip",
+            "Zulip (one of those whose names push everything else aside)",
+            ("web", "zulip.test", "https"),
+        ),
     ),
 )
 MEASURED = ("wechat/messaging", "wechat/web", "signal/messaging")

@@ -110,6 +110,8 @@ class Tick(msgspec.Struct, frozen=True):
     x: float
     """Percent of the width."""
     label: str
+    minor: bool
+    """Its label is left out where there is little room."""
 
 
 def ticks(since: int, until: int) -> Sequence[Tick]:
@@ -125,12 +127,14 @@ def ticks(since: int, until: int) -> Sequence[Tick]:
     for at in range(first, until, step):
         when = dt.datetime.fromtimestamp(at / 1000, dt.UTC)
         label = _day(when) if at % DAY_MS == 0 else f"{when:%H:%M}"
-        made.append(Tick(100 * (at - since) / length, label))
+        minor = (at - phase) // step % 2 == 1  # midnight never is, unless days are
+        made.append(Tick(100 * (at - since) / length, label, minor))
     if made and all(":" in tick.label for tick in made):
-        # No midnight inside: the first mark has the date, and the second one leaves it room.
+        # No midnight inside: the first mark has the date, and the next ones leave it room.
         when = dt.datetime.fromtimestamp(first / 1000, dt.UTC)
-        made[0] = Tick(made[0].x, f"{_day(when)}, {when:%H:%M}")
-        made[1:2] = [Tick(tick.x, "") for tick in made[1:2]]
+        rest = (Tick(tick.x, tick.label, n % 2 == 0) for n, tick in enumerate(made[2:]))
+        empty = (Tick(tick.x, "", minor=True) for tick in made[1:2])
+        made = [Tick(made[0].x, f"{_day(when)}, {when:%H:%M}", minor=False), *empty, *rest]
     return made
 
 
@@ -155,8 +159,9 @@ def _month_ticks(since: int, until: int) -> Sequence[Tick]:
                 "yMMM" if each.month <= every or each is inside[0] else "MMM",
                 current().language,
             ),
+            minor=number % 2 == 1,
         )
-        for each in inside[::every]
+        for number, each in enumerate(inside[::every])
     ]
 
 

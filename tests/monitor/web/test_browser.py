@@ -98,6 +98,10 @@ STRUCTURE = """
   // A symbol of a state is as large as a letter.
   huge: [...document.querySelectorAll(".mark svg")].filter(
     (svg) => svg.getBoundingClientRect().width > 16).length,
+  // What a table says begins on the screen, however long the names of its rows are.
+  away: [...document.querySelectorAll(".matrix")].filter(
+    (table) => table.querySelector("td").getBoundingClientRect().right >
+      document.documentElement.clientWidth).length,
   small: [...document.querySelectorAll("main table")].filter(
     (table) => !table.querySelector("th")).length,
 }))()
@@ -135,6 +139,7 @@ def test_pages_are_whole_and_readable(tab: Tab, address: str, width: int, dark: 
         assert len(structure["title"]) > 30
         assert structure["language"] == "en"
         assert structure["headings"] == structure["main"] == 1
+        assert structure["away"] == 0, name
         assert structure["unnamed"] == structure["small"] == structure["huge"] == 0, name
         assert all(each["named"] and each["twin"] for each in structure["pictures"]), name
         assert bool(structure["pictures"]) is (name not in WITHOUT_PICTURES), name

@@ -204,6 +204,21 @@ def test_ticks_are_at_round_times(length: int, labels: list[str]) -> None:
     assert [tick.x for tick in made] == sorted(tick.x for tick in made)
 
 
+@pytest.mark.parametrize(
+    ("length", "labels"),
+    [
+        (30 * MINUTE, ["1 May, 12:00", "12:15", "12:25"]),
+        (24 * 60 * MINUTE, ["12:00", "18:00", "2 May", "06:00"]),
+        (40 * 60 * MINUTE, ["12:00", "2 May", "12:00", "3 May"]),
+        (366 * 24 * 60 * MINUTE, ["Jun 2026", "Oct", "Feb 2027"]),
+    ],
+)
+def test_a_phone_shows_every_second_label_and_each_midnight(length: int, labels: list[str]) -> None:
+    since = 1777636800000  # 2026-05-01 12:00 UTC
+    made = ticks(since, since + length)
+    assert [tick.label for tick in made if not tick.minor] == labels
+
+
 def test_a_block_in_part_is_not_averaged_away() -> None:
     window = Window(0, 10 * MINUTE, 1)
     counts = [

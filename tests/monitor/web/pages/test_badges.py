@@ -16,7 +16,10 @@ from tests.world.site import Client
         ("/badge/wechat/RU.svg", "WeChat in Russia: blocked (confirmed)"),
         ("/badge/wechat/fr.svg", "WeChat in France: seen from one vantage only"),
         ("/badge/signal/RU.svg", "Signal in Russia: likely blocked, in part"),
-        ("/badge/zulip.svg", "Zulip: no data"),
+        (
+            "/badge/zulip.svg",
+            "Zulip (one of those whose names push everything else aside): no data",
+        ),
         ("/badge/signal/FR.svg", "Signal in France: reachable"),
     ],
 )

@@ -39,7 +39,7 @@ async def test_a_network_that_fails_without_an_event_is_not_called_blocked(web: 
 
 async def test_a_service_without_measurements(web: Client) -> None:
     text = text_of(await (await web.get("/s/zulip")).text())
-    assert "No measurements yet: no vantage has measured Zulip." in text
+    assert "No measurements yet: no vantage has measured Zulip" in text
 
 
 def test_the_state_of_a_network_agrees_with_the_event() -> None:
