@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.world.compiled import compiled
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -25,6 +27,7 @@ def entry(tmp_path: Path):  # type: ignore[no-untyped-def]
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(ROOT), *(p for p in sys.path if "packages" in p)]),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **compiled(),
             "HOME": str(state),
             "REACHPROBE_STATE": str(state),
             **variables,

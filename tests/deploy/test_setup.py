@@ -17,6 +17,7 @@ import yaml
 from cryptography import x509
 
 from monitor.commands import options
+from tests.world.compiled import compiled
 
 pytestmark = pytest.mark.needs("prometheus-alertmanager", "promtool")
 
@@ -29,6 +30,7 @@ def setup(made: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **compiled(),
         "REACHWATCH_MADE": str(made),
         "REACHWATCH_SHARE": str(ROOT / "deploy"),
         "REACHWATCH_GIVEN": str(made / "given"),

@@ -26,6 +26,7 @@ from tests.lab.interferer import APP_PORT, DNS_PORT, HTTP_PORT, TLS_PORT
 from tests.lab.plan import Host, Plan
 from tests.lab.serving import STRAIGHT, Twist, nginx, quic_orders, speakers, unbound
 from tests.lab.trust import Authority, self_sign
+from tests.world.compiled import compiled
 from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -265,6 +266,7 @@ class World:
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(ROOT),
+            **compiled(),
         }
 
     def measure(

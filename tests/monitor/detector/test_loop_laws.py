@@ -116,7 +116,11 @@ async def delivered(stored: Sequence[Stored], rng: random.Random, url: str) -> N
     st.booleans(),
     st.integers(0, 2**32),
 )
-@settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(
+    max_examples=max(2, settings.default.max_examples // 25),
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 def test_any_interleaving_ends_in_the_same_state_and_bytes(
     first: int, length: int, retested: bool, seed: int
 ) -> None:

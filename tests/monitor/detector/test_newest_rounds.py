@@ -89,7 +89,7 @@ async def test_pages_get_the_newest_round_before_the_fold_is_there(
     assert await events_bytes(database) == lines(await fold_store(database, NOW, POLICY)) != b""
 
 
-@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.rest), True])
 async def test_everything_ends_as_without_it(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import logging
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from probes.cli import consent
+from probes.cli.main import main
 from probes.delivery import enrolment
 from probes.wire import codec
 from probes.wire.enrolment_token import EnrolmentToken, encode_token
@@ -71,15 +73,30 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["nonsense"], "no command 'nonsense'"),
     ],
 )
-async def test_bad_input_is_one_line_and_exit_2(
-    tmp_path: Path, arguments: list[str], words: str
+def test_bad_input_is_one_line_and_exit_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
 ) -> None:
     given = [consent.digest() if word == "HASH" else word for word in arguments]
     catalogue = write_catalogue(tmp_path / "c", free_port(), free_port())
-    code, out, err = await reachprobe(
-        given, REACHPROBE_STATE=str(tmp_path / "s"), REACHPROBE_CATALOGUE=str(catalogue)
+    variables = environment(
+        REACHPROBE_STATE=str(tmp_path / "s"), REACHPROBE_CATALOGUE=str(catalogue)
     )
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    for name in os.environ.keys() - variables.keys():
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(logging.root, "handlers", [])
+    level = logging.root.level
+    try:
+        assert main(given) == 2
+    finally:
+        logging.root.setLevel(level)
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
     assert words in err
 
 
