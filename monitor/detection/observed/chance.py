@@ -119,8 +119,10 @@ def one_may_die(background: Sequence[Others]) -> bool:
     """Whether one attempt proves little: some of the background died, and so many that one attempt
     dies more often than in a thousand."""
     one = Fared(1, 1)
-    way = (background, [one])
-    return _noisy(way) and _likeliest(one, way) > QUIET
+    return any(
+        (others.died or others.uneasy) and chance(others, one, [one]) > QUIET
+        for others in background
+    )
 
 
 def _likeliest(judged: Fared, way: Way) -> float:

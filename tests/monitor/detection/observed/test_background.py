@@ -177,6 +177,9 @@ def test_weak_signs_need_a_quiet_background_and_proofs_do_not(technique: Techniq
         (Failure.RESET, None, AttemptTally(40, cut=3), State.BLOCKED),
         (Failure.RESET, Failure.RESET, AttemptTally(40, cut=3), State.INCONCLUSIVE),
         (Failure.RESET, Failure.RESET, AttemptTally(40), State.BLOCKED),
+        # A few packets that were sent again kill no attempt; attempts that died do.
+        (TIMEOUT, TIMEOUT, AttemptTally(40, resent=3), State.BLOCKED),
+        (TIMEOUT, TIMEOUT, AttemptTally(40, lost=3), State.INCONCLUSIVE),
     ],
 )
 def test_how_the_name_is_known(
