@@ -3,8 +3,8 @@
 
 Processor time for one probe beside Debian's blackbox_exporter, in turns on the same servers of
 this machine; then the daemon itself on the shipped catalogue, in a network namespace where
-everything is answered by stand-ins. Nothing outside this machine is contacted. See
-docs/probe-cost.md.
+everything is answered by stand-ins; then, with `--only link`, over a link as phones have it, to a
+monitor. Nothing outside this machine is contacted. See docs/probe-cost.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.probing import peer, standins, whole
+from benchmarks.probing import link, peer, standins, whole
 from benchmarks.probing.compare import compare, report
 
 
@@ -26,7 +26,10 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=25, help="of each side and work (25)")
     parser.add_argument("--part", type=float, default=1.0, help="of the usual counts (1)")
     parser.add_argument("--rounds", type=int, default=20, help="of the whole catalogue (20)")
-    parser.add_argument("--only", choices=("compare", "round"))
+    parser.add_argument("--only", choices=("compare", "round", "link"))
+    parser.add_argument(
+        "--seconds", type=float, default=1440, help="of the link; a day of the default (1440)"
+    )
     parser.add_argument("--quic", action="store_true", help="the daemon has the extra quic")
     parser.add_argument(
         "--python",
@@ -35,10 +38,15 @@ def main() -> int:
         "scripts/bench gives that of the image)",
     )
     given = parser.parse_args()
-    missing = [name for name in ("nginx", peer.PROGRAM) if not standins.program(name)]
+    needed = ("nginx", "iptables") if given.only == "link" else ("nginx", peer.PROGRAM)
+    missing = [name for name in needed if not standins.program(name)]
     if missing:
         print(f"bench probe: not installed: {', '.join(missing)}", file=sys.stderr)
         return 2
+    hidden = "" if given.quic else whole.HIDDEN
+    if given.only == "link":
+        names = [profile.name for profile in link.PROFILES]
+        return asyncio.run(link.run(names, given.seconds, hidden, given.python))
     if given.only != "round":
         for held in (False, True):
             costs = asyncio.run(compare(given.repeats, given.part, given.python, held=held))
@@ -46,7 +54,6 @@ def main() -> int:
             print("", *report(costs), "", sep="\n", flush=True)
     if given.only != "compare":
         print(flush=True)
-        hidden = "" if given.quic else whole.HIDDEN
         return max(
             asyncio.run(whole.run(given.rounds, hidden, given.python, full))
             for full in (False, True)

@@ -15,10 +15,11 @@ import dns.message
 import dns.rdatatype
 import pytest
 
-from benchmarks.probing import catalogue, compare, standins, whole, worker
+from benchmarks.probing import catalogue, compare, link, standins, whole, worker
 from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
 from probes.catalogue.load import load
 from probes.net.dns_message import build_query, parse_reply
+from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
 
 
 def test_processor_time_of_a_process_is_what_it_used() -> None:
@@ -110,6 +111,30 @@ def test_the_report_says_which_goals_are_met() -> None:
     assert "a month: 5229 MB" in said
     said = "\n".join(whole.report(found, full=False))
     assert "a month: 1413 MB (goal <= 1000: MISSED)" in said
+
+
+def test_a_month_of_the_link_is_what_the_interface_carried_in_the_time_that_was_played() -> None:
+    day = link.Traffic(seconds=1440, counted=31_000_000, own=1, rounds=9, retests=5, stored=1,
+                       failing=0)  # fmt: skip
+    default = next(profile for profile in link.PROFILES if profile.name == "default")
+    assert link.month_bytes(day, default.speed) == 30 * 31_000_000 + CONNECTION_BYTES_PER_MONTH
+    said = link.report(default, day)
+    assert said[0].startswith("default: 31.00 MB in 1.0 days, 9 rounds, 5 targets again; ")
+    assert said[0].endswith("a month: 975 MB (goal <= 1000: met)")
+
+
+@pytest.mark.rest
+@pytest.mark.needs("nginx", "iptables")
+def test_the_link_carries_a_round_to_the_monitor() -> None:
+    program = Path(link.__file__).parents[1] / "probe.py"
+    done = subprocess.run(
+        [sys.executable, str(program), "--only", "link", "--seconds", "60"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = {line.partition(":")[0]: line for line in done.stdout.splitlines() if "month" in line}
+    assert set(lines) == {profile.name for profile in link.PROFILES}
+    assert all(" 0 measurements stored" not in line for line in done.stdout.splitlines())
 
 
 @pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="no nginx")
