@@ -19,7 +19,7 @@ import msgspec
 from probes.endpoint.timeouts import Timeouts
 from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute, routes, silent_routes
-from probes.steps.dns import UNANSWERED, PendingLookup, begin_lookup
+from probes.steps.dns import DOUBTFUL, PendingLookup, begin_lookup
 from probes.wire.observation import Contrast, DNSLookup, Purpose
 from probes.wire.target import Catalogue
 
@@ -103,11 +103,11 @@ class DNSCache:
         return tuple(dict.fromkeys(address for each in answered for address in each))
 
     async def _answered(self, entry: _Name, qtype: str) -> tuple[str, ...]:
-        """Addresses by the first try or, when that was not answered, by the second."""
+        """Addresses by the first try or, when its answer is doubtful, by the second."""
         if (pending := entry.system.get(qtype)) is None:
             return ()
         first = await pending.first()
-        if first.failure in UNANSWERED and qtype in entry.again:
+        if first.failure in DOUBTFUL and qtype in entry.again:
             first = await entry.again[qtype].first()
         return first.answers
 

@@ -44,6 +44,9 @@ _MAX_DATAGRAMS = 64
 _FORMERR = 1
 UNANSWERED = frozenset((Failure.DNS_REFUSED, Failure.DNS_SERVFAIL, Failure.TIMEOUT))
 """How a resolver fails that is overloaded, limits its queries or loses packets."""
+DOUBTFUL = UNANSWERED | {Failure.DNS_NXDOMAIN}
+"""What is asked again before it is believed: one server of several behind a resolver's address may
+hold an old answer or be faulty, and deny a name that the others give."""
 _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS_MISBEHAVING))
 """Answers after which a stub asks its next nameserver (glibc 2.41, resolv/res_send.c, 2025)."""
 
@@ -51,8 +54,8 @@ _NEXT_SERVER = frozenset((Failure.DNS_SERVFAIL, Failure.DNS_REFUSED, Failure.DNS
 class PendingLookup:
     """A lookup in progress: its first answer early, and every answer once its window is over.
 
-    `on_doubt` is called once, as soon as the question has to be sent again or was not answered: now
-    the name may be asked from another port, and another name beside it.
+    `on_doubt` is called once, as soon as the question has to be sent again, was not answered or the
+    name was denied: now it may be asked from another port, and another name beside it.
     """
 
     __slots__ = ("_final", "_first", "_on_doubt")
@@ -73,7 +76,7 @@ class PendingLookup:
         return await asyncio.shield(self._final)
 
     def doubt(self) -> None:
-        """The question has to be sent again, or was not answered."""
+        """The question has to be sent again, or its answer is doubtful."""
         if self._on_doubt is not None:
             on_doubt, self._on_doubt = self._on_doubt, None
             on_doubt()
@@ -81,7 +84,7 @@ class PendingLookup:
     def set_first(self, observation: DNSLookup) -> None:
         """Make `first` return this, unless it has returned another."""
         if not self._first.done():
-            if observation.failure in UNANSWERED:
+            if observation.failure in DOUBTFUL:
                 self.doubt()
             self._first.set_result(observation)
 
