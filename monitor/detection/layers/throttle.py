@@ -75,8 +75,12 @@ def transfer_facts(
     elsewhere = context.endpoint.transfers_elsewhere
     ours = [t for t in elsewhere if t.sni != name]
     pairs = _pairs(address.transfers, name) or _pairs(elsewhere, name)
-    agreeing = sum(times_faster(other, mine, TENTH) for mine, other in pairs)
     died = _death(own)
+    agreeing = sum(
+        times_faster(other, mine, TENTH)
+        for mine, other in pairs
+        if died is not None or not _cut(mine)
+    )
     reach, control_tenth, here = _compared_with_control(context, address, own)
     return TransferFacts(
         reach=reach,
@@ -102,6 +106,11 @@ def _ends(address: AddressView) -> list[Kind]:
     """How the transfers with the service's name ended at an address."""
     own = [t for t in address.transfers if t.contrast is None]
     return [transfer_kind(t) if dead(t) else Kind.OK for t in own]
+
+
+def _cut(seen: Transfer) -> bool:
+    """Whether it was reset or closed. Beside transfers that were slow, that shows no speed."""
+    return dead(seen) and transfer_kind(seen) is not Kind.TIMEOUT
 
 
 def _death(own: Sequence[Transfer]) -> Kind | None:

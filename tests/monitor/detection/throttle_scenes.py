@@ -124,6 +124,13 @@ FINE: dict[str, tuple[str, tuple[AnyObservation, ...]]] = {
         "http.same_answer",
         secure(*series({"rate": 2_000_000}, {"rate": 40_000_000})),
     ),
+    "slow once, and reset once": (
+        "slow",
+        secure(
+            *series({"rate": SLOW}, {"rate": FAST})[:3],
+            transfer(turn=3, size=600, failure=Failure.RESET),
+        ),
+    ),
     "small answers, each of which a distant server thinks about": (
         "slow",
         secure(
