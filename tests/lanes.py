@@ -10,6 +10,7 @@ ended the first, however long that takes.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import itertools
 import os
@@ -26,6 +27,8 @@ NUMBER_BYTES = 2
 """Of a file's number in the queue."""
 PIPE_BYTES = 65_536
 """What a pipe of Linux takes before anybody reads."""
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal that a process gets when its parent has ended, however that was."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -113,6 +116,7 @@ def _live(
     """What a lane does after the fork. Never returns."""
     config = session.config
     status = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
         capture = config.pluginmanager.getplugin("capturemanager")
         capture.stop_global_capturing()  # its files are the same in all lanes

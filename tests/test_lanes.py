@@ -6,7 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from tests.world.waiting import eventually
 
 CONFTEST = """
 import os, pathlib, pytest
@@ -35,19 +38,22 @@ def test_two(server, tmp_path):
 
 def run(folder: Path, **files: str) -> tuple[int, str]:
     """Exit status and output of a run of these files in two lanes."""
-    folder = folder / "files"
+    done = subprocess.run(
+        command(folder / "files", files), capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def command(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """A run of these files in two lanes."""
     folder.mkdir()
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "--lanes", "2"),
-            *("-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider"),
-            *(f"--basetemp={folder}/temporary", str(folder)),
-        ],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+    return [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "tests.lanes", "--lanes", "2"),
+        *("-c", os.devnull, "--rootdir", str(folder), "-p", "no:cacheprovider"),
+        *(f"--basetemp={folder}/temporary", str(folder)),
+    ]
 
 
 def test_every_test_runs_once_beside_those_of_its_file(tmp_path: Path) -> None:
@@ -80,6 +86,26 @@ def test_a_lane_that_dies_fails_the_run(tmp_path: Path) -> None:
     assert status == 1
     assert "a lane ended with -9 in test_a.py::test_deadly" in said
     assert "4 passed" in said
+
+
+async def test_lanes_end_with_a_run_that_is_killed(tmp_path: Path) -> None:
+    text = """
+import os, pathlib, time
+
+def test_waits():
+    (pathlib.Path(__file__).parent / "lane.new").write_text(str(os.getpid()))
+    (pathlib.Path(__file__).parent / "lane.new").rename(pathlib.Path(__file__).parent / "lane")
+    time.sleep(1000)
+"""
+    going = subprocess.Popen(command(tmp_path / "files", {"test_a": text}))
+    try:
+        await eventually((tmp_path / "files/lane").exists)
+    finally:
+        going.kill()
+        going.wait()
+    lane = Path("/proc") / (tmp_path / "files/lane").read_text() / "cmdline"
+    # Of a process that nobody has waited for yet it is empty.
+    await eventually(lambda: not lane.exists() or not lane.read_text())
 
 
 def test_a_session_fixture_that_does_not_end_fails_the_run(tmp_path: Path) -> None:
