@@ -221,9 +221,11 @@ async def enrol_answer(
     now: int,
     brokers: Sequence[str],
     seen: tuple[str, int] = ("", 0),
+    catalogue_key: str = "",
 ) -> tuple[int, bytes]:
     """HTTP status and JSON for `POST /api/v1/enrol`: {"token_id", "secret"} in; out come
-    {"probe", "user", "secret", "broker": [URLs], "role", "owner"} or {"error"}."""
+    {"probe", "user", "secret", "broker": [URLs], "role", "owner", "catalogue_key"} or {"error"}.
+    `catalogue_key` is the public key that signs catalogues, empty for none."""
     try:
         wanted = msgspec.json.decode(body, type=_EnrolBody)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -235,7 +237,11 @@ async def enrol_answer(
             case EnrolmentRefusal(reason):
                 return 403, _error(reason)
             case Enrolled() as enrolled:
-                answer = {**msgspec.structs.asdict(enrolled), "broker": list(brokers)}
+                answer = {
+                    **msgspec.structs.asdict(enrolled),
+                    "broker": list(brokers),
+                    "catalogue_key": catalogue_key,
+                }
                 return 201, msgspec.json.encode(answer)
     except StoreUnavailableError:
         return 503, _error("the store is not available, try again in a minute")

@@ -148,6 +148,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Stored measurements into events; the process that holds the lease leads."""
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
+    _catalogue_key(given)  # a file that cannot be read is refused before anything starts
     async with _open(given) as database:
         publishers, lag = _Publishers(given, database, policy), Histogram()
         shard = given.shard or ALL
@@ -191,6 +192,7 @@ class _Publishers:
             has=lambda service: self._owns(service),
         )
         self.retests = None if given.no_retests else RetestPublisher(policy, wall_clock)
+        self._signed_catalogue: Path | None = given.signed_catalogue
         self._hooks = () if given.webhooks is None else load_webhooks(given.webhooks)
         self._leads: Callable[[], bool] = lambda: False
         self._sender: WebhookSender | None = None
@@ -213,6 +215,11 @@ class _Publishers:
         running = [group.create_task(self._events.run(url, user, secret))]
         if self.retests is not None:
             running.append(group.create_task(self.retests.run(url, user, secret)))
+        if self._signed_catalogue is not None:
+            from monitor.signed_catalogue import keep_published
+
+            keeping = keep_published(self._signed_catalogue, url, user, secret)
+            running.append(group.create_task(keeping))
         if self._hooks:
             self._sender = WebhookSender(
                 self._database, self._hooks, names, public_url, wall_clock, self._leads
@@ -249,7 +256,7 @@ class _Publishers:
 async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics and enrolment over the store."""
     policy = Policy(pace=given.pace or 1)
-    catalogue = load(given.catalogue)
+    catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
     async with _open(given) as database:
         site = Site(
             database=database,
@@ -264,6 +271,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
             geo=_geo(given),
             cache_seconds=CACHE_SECONDS / policy.pace,
             day_files=_day_files(given, database),
+            catalogue_key=catalogue_key,
         )
         async with (
             website(site, given.http, given.proxy),
@@ -294,6 +302,15 @@ def _geo(given: argparse.Namespace) -> GeoTable | None:
         raise OptionError(f"--geo: {error}") from None
 
 
+def _catalogue_key(given: argparse.Namespace) -> str:
+    """The public key of `--signed-catalogue`, hex; empty without one. Raises OptionError."""
+    if given.signed_catalogue is None:
+        return ""
+    from monitor.signed_catalogue import read_document
+
+    return read_document(given.signed_catalogue)[1].header.key
+
+
 @contextlib.asynccontextmanager
 async def everything(
     given: argparse.Namespace,
@@ -314,7 +331,7 @@ async def everything(
     from monitor.collector.subscriber import run_collector
 
     fingerprints = load_fingerprints(given.fingerprints)
-    geo = _geo(given)
+    geo, catalogue_key = _geo(given), _catalogue_key(given)
     database = await open_database(url, read_seconds=READ_SECONDS)
     lags = Lags()
     counters = Counters(lags.ingest)
@@ -343,6 +360,7 @@ async def everything(
                 backlog=lambda: detector.backlog,
                 webhooks=publishers.webhooks,
                 day_files=_day_files(given, database),
+                catalogue_key=catalogue_key,
             )
             own = (broker.url, MONITOR_USER, monitor_secret)
             # Both addresses are bound before anything starts that would have to be undone.

@@ -30,6 +30,7 @@ from probes.log import Log
 from probes.net.resolvers import resolver_class
 from probes.privacy.location import LocationTracker
 from probes.privacy.scrub import scrub
+from probes.remote_catalogue import RemoteCatalogue, TakenCatalogue
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints
 from probes.rounds.liveness import reached_anything
@@ -64,8 +65,11 @@ class Agent:
         *,
         log: Log,
         report: Callable[[Measurement], None],
+        remote: RemoteCatalogue | None = None,
+        taken: TakenCatalogue | None = None,
     ) -> None:
-        """`report` receives each measurement that is on disk."""
+        """`report` receives each measurement that is on disk; `remote` decides on the catalogues of
+        the monitor, None to take none; `taken` is the one that `setup` has."""
         self._config, self._setup, self._log, self._report = config, setup, log, report
         self._rng = random.Random()
         self._boot = secrets.token_hex(8)
@@ -95,11 +99,14 @@ class Agent:
             location=lambda: (self._setup.vantage.country, self._setup.vantage.asn),
             on_retest=self._on_retest,
             on_connect=self._location.reconnected,
+            on_catalogue=None if remote is None else remote.offer,
         )
+        self._remote = remote
         self._measuring = asyncio.Lock()
         pause = pause_ms(config.interval_ms, setup.timeouts.residual)
+        self._retest_limits = RetestLimits({target.id: target for target in targets}, pause)
         self._retests = RetestRunner(
-            RetestLimits({target.id: target for target in targets}, pause),
+            self._retest_limits,
             self._measure_retest,
             measuring=self._measuring,
             now_ms=setup.network.wall_ms,
@@ -127,6 +134,8 @@ class Agent:
             version=setup.software.version,
             catalogue=setup.catalogue.version,
             targets=len(targets),
+            catalogue_serial=taken.serial if taken else 0,
+            new_services=taken.new_services if taken else (),
             country=setup.vantage.country,
             asn=setup.vantage.asn,
             updated_ms=now,
@@ -204,6 +213,7 @@ class Agent:
                 await asyncio.sleep(min(left / 1000, 30.0))
             if self._held():
                 continue
+            await self._take_catalogue()
             last = plan.round_ms
             if self._budget.overdrawn():
                 self._log("round skipped: the traffic budget is used up", every=3600.0)
@@ -342,6 +352,25 @@ class Agent:
         self._log("round", seconds=round(took, 1), targets=len(due), failing=len(broken))
         await self._update_counts()
         await self._save()
+
+    async def _take_catalogue(self) -> None:
+        """Between two rounds: measure the monitor's newest catalogue, if it may be taken."""
+        taken = None if self._remote is None else await self._remote.newest(self._log)
+        if taken is None:
+            return
+        catalogue = taken.catalogue
+        async with self._measuring:
+            self._setup = replace(self._setup, catalogue=catalogue)
+            self._profile = Profile(catalogue, self._setup.probe, self._config.full)
+            self._targets = catalogue.targets
+            self._retest_limits.targets = {target.id: target for target in catalogue.targets}
+            self._budget.expect(self._profile, self._interval_ms)
+        self._set(
+            catalogue=catalogue.version,
+            targets=len(catalogue.targets),
+            catalogue_serial=taken.serial,
+            new_services=taken.new_services,
+        )
 
     # Measuring again ---------------------------------------------------------------------
 
@@ -509,6 +538,7 @@ class Agent:
             quarantined=counts.quarantined,
             untaken=self._not_stored,
             trouble=self._trouble,
+            refused_catalogue=self._remote.refused if self._remote else "",
             day=today,
             sent_today=counts.acked - self._day_base[0],
             sent_bytes_today=stats.published_bytes - self._day_base[1],

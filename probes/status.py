@@ -46,6 +46,12 @@ class ProbeStatus(msgspec.Struct, frozen=True, kw_only=True):
     started_ms: int
     stopped: bool = False
     interval_ms: int
+    catalogue_serial: int = 0
+    """Of the catalogue from the monitor that is measured; 0 for none."""
+    new_services: tuple[str, ...] = ()
+    """Services that came with it: the catalogue of this version of the probe has none of them."""
+    refused_catalogue: str = ""
+    """Why the last catalogue from the monitor was not taken; empty if it was."""
     transport: str = ""
     """How it is connected to the broker; empty when it is not."""
     last_ack_ms: int = 0

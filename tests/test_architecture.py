@@ -66,12 +66,14 @@ def test_probe_is_free_of_the_monitor_and_its_weight() -> None:
     assert offenders(inside("probes"), banned) == []
 
 
-def test_probe_loads_cryptography_only_with_quic() -> None:
-    """It comes with the extra `quic`, and no file loads it before the first handshake. Nor does
+def test_probe_loads_cryptography_only_when_it_is_needed() -> None:
+    """It comes with the extras `quic` and `catalogue`, and no file loads it before the first
+    handshake, or the first catalogue of the monitor. Nor does
     the MQTT client, which imports aioquic by way of dnspython, where that is installed: a probe's
     installation does not have it."""
     assert {found.split(":")[0] for found in offenders(inside("probes"), {"cryptography"})} == {
-        "probes/net/quic.py"
+        "probes/net/quic.py",
+        "probes/remote_catalogue.py",
     }
     code = (
         "import pkgutil, sys, probes\n"
@@ -122,7 +124,7 @@ FLOORS = (
     {"protocols"},
     {"rounds"},
     {"words"},
-    {"reflector", "metrics", "status", "summary", "local_page"},
+    {"reflector", "metrics", "status", "summary", "local_page", "remote_catalogue"},
     {"agent"},
     {"cli"},
 )

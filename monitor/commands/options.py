@@ -66,6 +66,10 @@ def _add_servers(top: Parser) -> None:
     _fingerprints(up)
     _retests(up)
     _webhooks(up)
+    _signed_catalogue(
+        up,
+        "publish this file of `catalogue sign` to the probes, and give its key to those that enrol",
+    )
     up.option(
         "--mqtt",
         "where the embedded broker listens (default: 127.0.0.1:1883, or a free port if that "
@@ -103,6 +107,9 @@ def _add_servers(top: Parser) -> None:
     _pace(detect)
     _retests(detect)
     _webhooks(detect)
+    _signed_catalogue(
+        detect, "keep this file of `catalogue sign` published; a new one needs no restart"
+    )
     detect.option("--public-url", "base URL of links in webhooks", metavar="URL")
     _fingerprints(detect)
     detect.option(
@@ -115,6 +122,7 @@ def _add_servers(top: Parser) -> None:
     serve = top.command("serve", "serve web pages, API, metrics and enrolment")
     _store(serve)
     _site(serve)
+    _signed_catalogue(serve, "give the key of this file of `catalogue sign` to probes that enrol")
     _pace(serve)
     serve.option(
         "--broker",
@@ -234,7 +242,8 @@ def _add_printed_files(top: Parser) -> None:
     )
     schema = top.command("schema", "print the JSON Schema of a Measurement")
     schema.option("--markdown", "print the data dictionary instead of the schema", read=truth)
-    lint = top.group("catalogue", "check a catalogue of services").command(
+    catalogue = top.group("catalogue", "check, sign or publish a catalogue of services")
+    lint = catalogue.command(
         "lint", "print the errors in a catalogue; exit with status 1 if there are any"
     )
     lint.add_argument(
@@ -244,6 +253,43 @@ def _add_printed_files(top: Parser) -> None:
         metavar="DIR",
         help="catalogue of services (default: the built-in catalogue)",
     )
+    sign = catalogue.command(
+        "sign", "make one signed file of a catalogue, for the probes that trust the key"
+    )
+    sign.add_argument("directory", type=path, metavar="DIR", help="catalogue of services")
+    sign.option(
+        "--key",
+        "file with the private Ed25519 key (PEM), mode 0600",
+        read=path,
+        metavar="FILE",
+        required=True,
+    )
+    sign.option("--new-key", "create the key file first, and print the public key", read=truth)
+    sign.option(
+        "--serial",
+        "serial number; a probe takes no catalogue with a lower one than it has (default: the time "
+        "in seconds)",
+        read=_serial,
+        metavar="N",
+    )
+    sign.option(
+        "--allow-private",
+        "do not apply the limits of probes, for a laboratory whose probes have this option as well",
+        read=truth,
+    )
+    sign.option("--output", "output file (default: standard output)", read=path, metavar="FILE")
+    publish = catalogue.command(
+        "publish", "publish a signed catalogue to the probes; the broker retains it"
+    )
+    publish.add_argument("file", type=path, metavar="FILE", help="a file made by `catalogue sign`")
+    _broker(publish)
+
+
+def _serial(text: str) -> int:
+    """A whole number from 1; `positive` ends before the present time in seconds."""
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 2**53:
+        raise ValueError(f"must be a whole number from 1 to 2^53, not {text[:40]!r}")
+    return int(text)
 
 
 def _add_fingerprints(top: Parser) -> None:
@@ -501,6 +547,10 @@ def _pace(parser: Parser, demo: str = "") -> None:
         read=positive,
         metavar="N",
     )
+
+
+def _signed_catalogue(parser: Parser, text: str) -> None:
+    parser.option("--signed-catalogue", text, read=path, metavar="FILE")
 
 
 def _webhooks(parser: Parser) -> None:

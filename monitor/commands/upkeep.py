@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The short commands of `reachwatch`: tokens, probes, catalogue, rules, schema, database."""
+"""The short commands of `reachwatch`: tokens, probes, rules, schema, database."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime as dt
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from monitor.commands import invitation
 from monitor.commands.terminal import table
@@ -50,29 +48,11 @@ def run(given: argparse.Namespace) -> int:
 
             print(json.dumps(schema(), indent=2, sort_keys=True))
             return 0
-        case "catalogue lint":
-            return lint(given.directory)
         case _:
             try:
                 return asyncio.run(_with_database(given))
             except (StoreUnavailableError, StoreRefusedError) as error:
                 raise OptionError(str(error)) from None
-
-
-def lint(directory: Path | None) -> int:
-    """Print the problems of a catalogue, and on stderr what would improve it; return 1 when there
-    are problems."""
-    from probes.catalogue import lint as linter
-    from probes.catalogue.load import SHIPPED
-
-    chosen = directory or SHIPPED
-    problems = linter.lint(chosen)
-    for problem in problems:
-        print(problem)
-    today = dt.datetime.fromtimestamp(wall_clock() / 1000, dt.UTC).date()
-    for line in (*linter.advise(chosen), *linter.not_read_again(chosen, today)):
-        print(f"advice: {line}", file=sys.stderr)
-    return 1 if problems else 0
 
 
 async def _with_database(given: argparse.Namespace) -> int:

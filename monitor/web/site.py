@@ -39,6 +39,8 @@ class Site:
     """Base of permalinks, without the final slash."""
     brokers: tuple[str, ...] = ()
     """MQTT URLs given to probes that enrol."""
+    catalogue_key: str = ""
+    """Public key that signs catalogues, given to probes that enrol; empty for none."""
     demo: str = ""
     """Notice that everything is simulated; empty outside the demonstration."""
     interval_seconds: int = 300

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import ssl
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,13 +53,18 @@ def load(directory: Path | None = None) -> Catalogue:
     return catalogue
 
 
-def read(directory: Path) -> tuple[Catalogue, Findings]:
-    """Return what could be read, and everything that is wrong with it.
+def read(source: Path | Mapping[str, str]) -> tuple[Catalogue, Findings]:
+    """Return what could be read of a directory, or of the texts of its files by name, and
+    everything that is wrong with it.
 
     The catalogue is usable only when the findings have no fault. Raises CatalogueError when
     the directory itself cannot be read.
     """
-    files = _Files(directory, Findings())
+    files: _Files
+    if isinstance(source, Path):
+        files = _Files(source, Findings())
+    else:
+        files = _Texts(Path(), Findings(), texts=source)
     services = _services(files)
     resolvers, silent = _resolvers(files)
     liveness, contrast = _controls(files)
@@ -145,7 +152,7 @@ class _Files:
     def table(self, name: str) -> Table | None:
         """The file as a table; None when it does not exist or (with a fault) is unreadable."""
         shown_name = one_line(name)
-        if not name.startswith("services/") and not (self.directory / name).exists():
+        if not name.startswith("services/") and not self._has(name):
             self.findings.advice.append(f"{shown_name}: is not there")
             return None
         try:
@@ -182,6 +189,9 @@ class _Files:
             digest.update(content)
         return digest.hexdigest()[:12]
 
+    def _has(self, name: str) -> bool:
+        return (self.directory / name).exists()
+
     def _bytes(self, name: str) -> bytes:
         """The file's bytes. Raises ValueError with a reason that fits after its name."""
         path = self.directory / name
@@ -197,6 +207,30 @@ class _Files:
         if len(content) > MAX_FILE_BYTES:
             raise ValueError(f"is longer than {MAX_FILE_BYTES} bytes")
         self.contents[Path(name).as_posix()] = content
+        return content
+
+
+@dataclass(frozen=True)
+class _Texts(_Files):
+    """The files of a catalogue that is no directory."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def service_files(self) -> list[str]:
+        """As in a directory."""
+        found = sorted(name for name in self.texts if re.fullmatch(r"services/.*\.toml", name))
+        if not found:
+            raise CatalogueError("services: contains no *.toml file")
+        return found
+
+    def _has(self, name: str) -> bool:
+        return name in self.texts
+
+    def _bytes(self, name: str) -> bytes:
+        if name not in self.texts:
+            raise ValueError("does not exist")
+        content = self.texts[name].encode("utf-8", "surrogatepass")
+        self.contents[name] = content
         return content
 
 

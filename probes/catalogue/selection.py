@@ -30,8 +30,7 @@ def select(
     target_ids = [target.id for target in catalogue.targets]
     _known("service", services, service_ids)
     _known("target", targets, target_ids)
-    for wanted in (only, excluded):
-        _known("service or target", wanted, [*service_ids, *target_ids])
+    require_known((*only, *excluded), {*service_ids, *target_ids})
     asked = {*services, *targets}
     kept = []
     for service in catalogue.services:
@@ -49,7 +48,18 @@ def select(
     return msgspec.structs.replace(catalogue, services=tuple(kept))
 
 
-def _known(what: str, wanted: Iterable[str], ids: list[str]) -> None:
+def all_ids(catalogue: Catalogue) -> set[str]:
+    """Return the ids of all services and targets."""
+    services = {service.id for service in catalogue.services}
+    return services | {target.id for target in catalogue.targets}
+
+
+def require_known(wanted: Iterable[str], ids: Collection[str]) -> None:
+    """Raise CatalogueError for an id that is neither a service nor a target."""
+    _known("service or target", wanted, ids)
+
+
+def _known(what: str, wanted: Iterable[str], ids: Collection[str]) -> None:
     for name in wanted:
         if name not in ids:
             import difflib  # for this one line; the daemon runs without

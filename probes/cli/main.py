@@ -27,7 +27,7 @@ import probes
 from probes import state_directory
 from probes import status as probe_status
 from probes.catalogue.load import CatalogueError, load
-from probes.catalogue.selection import select
+from probes.catalogue.selection import all_ids, require_known, select
 from probes.cli import consent, options, status
 from probes.cli.once import once, open_network, software
 from probes.cli.stdout_report import StdoutReport, discard_stdout
@@ -39,6 +39,12 @@ from probes.net.resolvers import ResolverError
 from probes.privacy import geo
 from probes.privacy.location import locate, own_identifiers
 from probes.reflector import tcp
+from probes.remote_catalogue import (
+    NO_KEY,
+    RefusedCatalogueError,
+    RemoteCatalogue,
+    TakenCatalogue,
+)
 from probes.rounds import scheduler
 from probes.rounds.profile import Profile
 from probes.rounds.round import Setup, round_bound_seconds
@@ -47,6 +53,7 @@ from probes.runtime.clock import wall_clock
 from probes.runtime.geo_table import GeoError
 from probes.runtime.options import OptionError
 from probes.wire.enrolment_token import TokenError, parse_token
+from probes.wire.target import Catalogue
 from probes.words import language_of, say
 
 if TYPE_CHECKING:
@@ -246,18 +253,13 @@ def _run(chosen: Namespace, log: Log) -> int:
         )
     if chosen.interval and chosen.interval > MAX_INTERVAL:
         raise OptionError(f"--interval: must be at most {MAX_INTERVAL:g} seconds, a day")
-    catalogue = select(load(chosen.catalogue), only=chosen.only, excluded=chosen.except_)
-    least = math.ceil(least_budget(Profile(catalogue, "", chosen.full)) / 1e6)
-    if chosen.budget and chosen.budget < least:
-        raise OptionError(
-            f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
-            f"{len(catalogue.targets)} targets and the connection; choose fewer by --only, --except"
-        )
     network, system = open_network(
         chosen.bind or None, chosen.resolver or None, chosen.allow_private
     )
     state_directory.prepare(chosen.state)
     enrolled = enrolment.load(chosen.state)
+    remote = _remote_catalogue(chosen, enrolled)
+    catalogue, taken = _first_catalogue(chosen, remote, log)
     # A control is what others are compared with.
     full = chosen.full or (enrolled is not None and enrolled.role == "control")
     interval = chosen.interval or (FULL_INTERVAL if full else LEAN_INTERVAL)
@@ -272,6 +274,8 @@ def _run(chosen: Namespace, log: Log) -> int:
     brokers = tuple(_broker("--broker" if chosen.broker else "broker", url) for url in urls)
     agreed = _agreed(chosen, log)
     with state_directory.locked(chosen.state):
+        if remote is None and chosen.catalogue is None:
+            log("catalogues of the monitor are not taken", reason="no key is pinned")
         setup = Setup(
             network=network,
             catalogue=catalogue,
@@ -307,7 +311,59 @@ def _run(chosen: Namespace, log: Log) -> int:
             targets=len(catalogue.targets),
             round_ends_within_seconds=round(bound),
         )
-        return _run_daemon(lambda: _run_agent(config, setup, log))
+        return _run_daemon(lambda: _run_agent(config, setup, log, remote, taken))
+
+
+def _require_budget(chosen: Namespace, catalogue: Catalogue) -> None:
+    """Raises OptionError when the budget is too small for a catalogue."""
+    least = math.ceil(least_budget(Profile(catalogue, "", chosen.full)) / 1e6)
+    if chosen.budget and chosen.budget < least:
+        raise OptionError(
+            f"--budget: must be at least {least} (MB a month): enough for one round a day of these "
+            f"{len(catalogue.targets)} targets and the connection; choose fewer by --only, --except"
+        )
+
+
+def _remote_catalogue(
+    chosen: Namespace, enrolled: enrolment.Enrolment | None
+) -> RemoteCatalogue | None:
+    """What decides on the monitor's catalogues; None where none is taken."""
+    key = chosen.catalogue_key or (enrolled.catalogue_key if enrolled else "")
+    if chosen.catalogue is not None or key in ("", NO_KEY):
+        return None
+
+    def choose(found: Catalogue) -> Catalogue:
+        # It need not have everything that the volunteer names of an earlier one.
+        ids = all_ids(found)
+        only = [each for each in chosen.only if each in ids]
+        if chosen.only and not only:
+            raise CatalogueError("it has nothing of what --only names")
+        part = select(found, only=only, excluded=ids & set(chosen.except_))
+        try:
+            _require_budget(chosen, part)
+        except OptionError as error:
+            raise CatalogueError(str(error)) from None
+        return part
+
+    return RemoteCatalogue(chosen.state, key, choose, laboratory=chosen.allow_private)
+
+
+def _first_catalogue(
+    chosen: Namespace, remote: RemoteCatalogue | None, log: Log
+) -> tuple[Catalogue, TakenCatalogue | None]:
+    """What is measured from the start, and the monitor's catalogue if it is from there. Raises
+    CatalogueError and OptionError."""
+    shipped, taken = load(chosen.catalogue), None
+    try:
+        taken = None if remote is None else remote.load_kept()
+    except RefusedCatalogueError as error:
+        log("the kept catalogue of the monitor is not used", reason=str(error))
+    if taken is not None:
+        require_known((*chosen.only, *chosen.except_), all_ids(shipped) | taken.ids)
+        return taken.catalogue, taken
+    catalogue = select(shipped, only=chosen.only, excluded=chosen.except_)
+    _require_budget(chosen, catalogue)
+    return catalogue, None
 
 
 def _agreed(chosen: Namespace, log: Log) -> str:
@@ -329,12 +385,18 @@ def _agreed(chosen: Namespace, log: Log) -> str:
     return consent.require(chosen.state)
 
 
-async def _run_agent(config: AgentConfig, setup: Setup, log: Log) -> None:
+async def _run_agent(
+    config: AgentConfig,
+    setup: Setup,
+    log: Log,
+    remote: RemoteCatalogue | None,
+    taken: TakenCatalogue | None,
+) -> None:
     from probes.agent import Agent  # as in `_broker`
 
     report = StdoutReport(log)
     report.report_latest(config.directory)
-    agent = Agent(config, setup, log=log, report=report)
+    agent = Agent(config, setup, log=log, report=report, remote=remote, taken=taken)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, agent.stop)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 import probes
 from probes.local_page import ADDRESS as PAGE
 from probes.metered import MODES
+from probes.remote_catalogue import pinned_key
 from probes.runtime.options import (
     Parser,
     asn,
@@ -90,6 +91,13 @@ def build(environment: Mapping[str, str]) -> Parser:
         "broker to use instead of the enrolled one: mqtt://, mqtts://, ws:// or wss:// URL",
         metavar="URL",
         many=True,
+    )
+    run.option(
+        "--catalogue-key",
+        "public key (64 hex digits) whose signed catalogues are taken from the monitor, or none "
+        "(default: the one of the enrolment). With --catalogue none is taken",
+        read=pinned_key,
+        metavar="KEY",
     )
     run.option(
         "--interval",

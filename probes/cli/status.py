@@ -67,6 +67,7 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
         "probe": s.probe,
         "network": f"{s.country} AS{s.asn}",
         "broker": online if not s.stopped else "stopped",
+        "catalogue": _catalogue(s),
         "last round": f"{_ago(s.measured_ms, now_ms)}, {s.targets} targets, "
         f"{s.last_round_failed} with failures, took {s.last_round_took_ms / 1000:.1f} s",
         "next round": _ago(s.next_round_ms, now_ms) if not s.stopped else "-",
@@ -82,6 +83,20 @@ def show_status(directory: Path, now_ms: int, *, as_json: bool, out: TextIO) -> 
     for key, words in lines.items():
         out.write(f"{key:<14} {words}\n")
     return why
+
+
+def _catalogue(status: ProbeStatus) -> str:
+    """Where what is measured comes from, and which services the volunteer may not know of."""
+    if not status.catalogue_serial:
+        text = status.catalogue
+    else:
+        text = f"{status.catalogue}, number {status.catalogue_serial} from the monitor"
+    if status.new_services:
+        names = ", ".join(status.new_services)
+        text += f"; new services: {names} (leave out with --except {','.join(status.new_services)})"
+    if status.refused_catalogue:
+        text += f"; another was not taken: {status.refused_catalogue}"
+    return text
 
 
 def _ago(then_ms: int, now_ms: int) -> str:

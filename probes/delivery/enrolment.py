@@ -51,6 +51,8 @@ class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
     owner: Text = ""
     url: str = ""
     """Base URL of the collector that enrolled this probe."""
+    catalogue_key: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
+    """Public key whose catalogues this probe takes; empty for none."""
 
 
 def _parts(url: str) -> tuple[str, str, int, str]:

@@ -105,10 +105,12 @@ class Publisher:
         window: int = 4,
         location: Callable[[], tuple[str, int]] = lambda: UNKNOWN_LOCATION,
         on_retest: Callable[[Retest], None] = lambda _: None,
+        on_catalogue: Callable[[bytes], None] | None = None,
         on_connect: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """`location` returns the country and network whose retests are subscribed to; `on_retest`
-        receives them; `on_connect` is awaited for each new connection and returns whether it has
+        receives them; `on_catalogue` receives the signed catalogues that the monitor publishes, if
+        they are wanted; `on_connect` is awaited for each new connection and returns whether it has
         changed measurements in the spool."""
         self.stats = DeliveryStats()
         self.place: int | None = None
@@ -118,6 +120,7 @@ class Publisher:
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
         self._times, self._window = times, window
         self._location, self._on_retest, self._on_connect = location, on_retest, on_connect
+        self._on_catalogue = on_catalogue
         self._versions: dict[str, str] = {}
         self._batches: dict[int, _Batch] = {}
         self._sequence = 0
@@ -232,6 +235,8 @@ class Publisher:
         try:
             async with asyncio.TaskGroup() as group:
                 await connection.subscribe(topics.ack(self._probe))
+                if self._on_catalogue is not None:
+                    await connection.subscribe(topics.CATALOGUE)
                 subscribed = await self._subscribe_to_retests(connection, "")
                 await self._publish_status(connection, "hello")
                 if self._on_connect is not None and await self._on_connect():
@@ -297,6 +302,8 @@ class Publisher:
                     if ack.boot == self._boot:
                         self.place = self.place if ack.place is None else ack.place
                         await self._acknowledged(ack.sequences)
+                elif message.topic == topics.CATALOGUE and self._on_catalogue is not None:
+                    self._on_catalogue(message.payload)
                 elif message.topic == topics.retest(*self._location()):
                     self._on_retest(decode_retest(message.payload))
             except codec.WireError as error:

@@ -52,15 +52,19 @@ class TrafficBudget:
         clock: Callable[[], float] = _monotonic_ms,
     ) -> None:
         """`budget` is bytes per month, 0 for no limit; `interval_ms` is that of the rounds."""
-        self.round_bytes = float(profile.guessed_bytes(interval_ms))
-        """Expected cost of a round."""
-        self._retest_bytes = profile.guessed_liveness_bytes()
-        self._targets = max(1, len(profile.due(0, interval_ms)))
+        self.expect(profile, interval_ms)
         self._budget, self._clock, self._now_ms = budget, clock, clock()
         self.spent = 0.0
         """Everything spent so far."""
         self._balance = 0.0
         self._rounds = 0
+
+    def expect(self, profile: Profile, interval_ms: int) -> None:
+        """Expect the rounds of this profile from now on."""
+        self.round_bytes = float(profile.guessed_bytes(interval_ms))
+        """Expected cost of a round."""
+        self._retest_bytes = profile.guessed_liveness_bytes()
+        self._targets = max(1, len(profile.due(0, interval_ms)))
 
     @property
     def income(self) -> float:

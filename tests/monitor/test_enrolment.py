@@ -165,11 +165,14 @@ async def test_credentials_are_cheap_and_notice_revocation(registry: Registry) -
 async def test_enrol_over_json(registry: Registry) -> None:
     told = await token(registry)
     body = json.dumps({"token_id": told.id, "secret": told.secret, "software": "x"}).encode()
-    status, answer = await enrolment.enrol_answer(registry, body, NOW, ["mqtts://b:8883"])
+    status, answer = await enrolment.enrol_answer(
+        registry, body, NOW, ["mqtts://b:8883"], catalogue_key="a" * 64
+    )
     assert status == 201
     fields = json.loads(answer)
-    assert set(fields) == {"probe", "user", "secret", "broker", "role", "owner"}
+    assert set(fields) == {"probe", "user", "secret", "broker", "role", "owner", "catalogue_key"}
     assert fields["broker"] == ["mqtts://b:8883"]
+    assert fields["catalogue_key"] == "a" * 64
     again, answer = await enrolment.enrol_answer(registry, body, NOW, ["mqtts://b:8883"])
     assert again == 403
     assert json.loads(answer)["error"]

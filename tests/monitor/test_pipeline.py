@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,10 +14,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.pipeline import website
+from monitor.signed_catalogue import make_key, sign
+from probes.catalogue.load import SHIPPED
+from probes.runtime.mqtt import connect, parse_broker
+from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import free_port
 from tests.world.site import opened
@@ -64,7 +70,11 @@ def wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
     log, url = tmp_path / "log", f"http://127.0.0.1:{free_port()}"
     data = ("--data", str(tmp_path / "data"))
-    words = ("up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0")
+    key, catalogue = tmp_path / "key.pem", tmp_path / "catalogue.signed"
+    public = make_key(key)
+    catalogue.write_bytes(sign(SHIPPED, key, 7))
+    words = ("up", "--no-local-probe", *data, "--http", url[7:], "--mqtt", "127.0.0.1:0",
+             "--signed-catalogue", str(catalogue))  # fmt: skip
     with reachwatch(log, *words) as process:
         wait(f"{url}/readyz", process, log)
         assert "No measurements yet." in fetch(url)[1].decode()
@@ -80,6 +90,8 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
         credentials = json.loads(body)
         assert credentials["owner"] == "us"
         assert credentials["broker"][0].startswith("mqtt://127.0.0.1:")
+        assert credentials["catalogue_key"] == public
+        assert asyncio.run(read_catalogue(credentials)) == catalogue.read_bytes()
         assert fetch(f"{url}/api/v1/enrol", wanted)[0] == 403
         listed = json.loads(fetch(f"{url}/api/v1/vantages")[1])["vantages"]
         assert [row["id"] for row in listed] == [credentials["probe"]]
@@ -87,6 +99,20 @@ def test_up_serves_enrols_and_ends_quietly(tmp_path: Path) -> None:
         assert fetch(f"{url}/api/v1/leave", leave.encode())[0] == 200
     assert "Traceback" not in log.read_text()
     assert '"level": "error"' not in log.read_text()
+
+
+async def read_catalogue(credentials: dict[str, Any]) -> bytes:
+    """The retained catalogue, as the probe with these credentials reads it."""
+    broker = parse_broker(credentials["broker"][0])
+    user, secret = credentials["user"], credentials["secret"]
+    async with (
+        asyncio.timeout(HANG_SECONDS),
+        connect(broker, client_id=user, user=user, secret=secret) as connection,
+    ):
+        await connection.subscribe(topics.CATALOGUE)
+        async for message in connection.messages():
+            return message.payload
+    raise AssertionError("the connection ended")
 
 
 @pytest.mark.parametrize("port", ["http", "mqtt"])

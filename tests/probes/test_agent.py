@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import aiomqtt
 import pytest
 
+from monitor.signed_catalogue import make_key, sign
 from probes import status
 from probes.agent import Agent
 from probes.catalogue.load import load
@@ -31,7 +32,7 @@ from probes.wire import codec, topics
 from probes.wire.measurement import Vantage
 from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
-from tests.world.collector import collecting
+from tests.world.collector import FakeCollector, collecting
 from tests.world.desk import desk
 from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
 from tests.world.tiny import (
@@ -463,3 +464,67 @@ def agent_here(state: Path, **more: str) -> Agent:
     state.mkdir()
     config = AgentConfig(directory=state, interval_ms=1_800_000, **more)
     return Agent(config, setup, log=Log(), report=lambda _: None)
+
+
+async def test_a_signed_catalogue_is_measured_from_the_next_round_on(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    public = make_key(key)
+    state = tmp_path / "state"
+    state.mkdir()
+    with running_mosquitto(tmp_path / "b") as server:
+        async with tiny_world(tmp_path / "c") as catalogue, collecting(server.port) as collector:
+            first = sign(catalogue, key, 10, laboratory=True)
+            (state / "catalogue.signed").write_bytes(first)
+            service = (catalogue / "services" / "wechat.toml").read_text()
+            zulip = service.replace("wechat", "zulip").replace("WeChat", "Zulip")
+            (catalogue / "services" / "zulip.toml").write_text(zulip)
+            second = sign(catalogue, key, 11, laboratory=True)
+            async with running_probe(
+                state, None, server.url, "--catalogue-key", public, "--except", "wechat/login"
+            ) as process:
+                await collector.wait(lambda: len(collector.ids) >= 6, SECONDS)
+                assert targets(collector) == {"wechat/messaging"}
+                async with aiomqtt.Client("127.0.0.1", server.port) as monitor:
+                    await monitor.publish(topics.CATALOGUE, b"rubbish", qos=1, retain=True)
+                    await line_of(process.stderr, b"was not taken")
+                    await monitor.publish(topics.CATALOGUE, second, qos=1, retain=True)
+                    line = await line_of(process.stderr, b"catalogue of the monitor taken")
+                    assert (line["serial"], line["new_services"]) == (11, "zulip")
+                    await collector.wait(
+                        lambda: {"zulip/messaging", "zulip/login"} <= targets(collector), SECONDS
+                    )
+                    await monitor.publish(topics.CATALOGUE, first, qos=1, retain=True)
+                    refused = await line_of(process.stderr, b"was not taken")
+                    assert "serial number 10; this probe has 11" in refused["reason"]
+                process.send_signal(signal.SIGTERM)
+                await ended(process)
+    assert targets(collector) >= {"zulip/messaging", "zulip/login"}
+    assert "wechat/login" not in targets(collector)
+    left = status.load(state)
+    assert left is not None
+    assert (left.catalogue_serial, left.new_services) == (11, ("zulip",))
+    assert "serial number 10" in left.refused_catalogue
+    assert (state / "catalogue.signed").read_bytes() == second
+
+
+async def test_with_a_catalogue_of_its_own_a_probe_asks_for_none(tmp_path: Path) -> None:
+    with running_mosquitto(tmp_path / "b") as server:
+        async with (
+            tiny_world(tmp_path / "c") as catalogue,
+            aiomqtt.Client("127.0.0.1", server.port) as monitor,
+            collecting(server.port) as collector,
+        ):
+            await monitor.publish(topics.CATALOGUE, b"rubbish", qos=1, retain=True)
+            async with running_probe(
+                tmp_path / "s", catalogue, server.url, "--catalogue-key", "a" * 64
+            ) as process:
+                await collector.wait(lambda: len(collector.ids) >= 6, SECONDS)
+                process.send_signal(signal.SIGTERM)
+                _, _, log = await ended(process)
+    assert [line for line in log if "catalogue" in line["event"]] == []
+
+
+def targets(collector: FakeCollector) -> set[str]:
+    """What was measured so far, but liveness."""
+    lines = (line for batch in collector.batches for line in batch.lines)
+    return {m.target for m in map(codec.decode, lines) if m.service != "liveness"}

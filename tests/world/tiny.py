@@ -87,7 +87,7 @@ def environment(**more: str) -> dict[str, str]:
 @contextlib.asynccontextmanager
 async def running_probe(
     state: Path,
-    catalogue: Path,
+    catalogue: Path | None,
     broker: str,
     *more: str,
     interval: float = 1.0,
@@ -96,7 +96,8 @@ async def running_probe(
     """Run `reachprobe run` with consent, both streams piped; killed at the end if need be."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "probes", "run", "--state", str(state)),
-        *("--catalogue", str(catalogue), "--broker", broker, "--allow-private"),
+        *(("--catalogue", str(catalogue)) if catalogue else ()),
+        *("--broker", broker, "--allow-private"),
         *("--interval", str(interval), "--accept-risks", consent.digest(), *more),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -393,6 +393,7 @@ async def enrol_probe(request: web.Request) -> web.Response:
         enrolled,
         site.brokers,
         _place_of(site, request.remote or ""),
+        site.catalogue_key,
     )
     _forget_vantages(request)
     return web.Response(status=status, body=body, content_type="application/json")

@@ -16,6 +16,7 @@ from tests.probes.runtime.every_option import read_every_way
 DAY_MS = 86_400_000
 VALUES: dict[str, tuple[str, Any]] = {
     "alertmanager": ("true", True),
+    "allow_private": ("true", True),
     "asn": ("AS12455", 12455),
     "archive": ("a", Path("a")),
     "before": ("1970-01-02", DAY_MS),
@@ -38,6 +39,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "http": ("[::1]:80", ("::1", 80)),
     "interval": ("60", 60),
     "json": ("true", True),
+    "key": ("k.pem", Path("k.pem")),
     "markdown": ("true", True),
     "metrics": ("127.0.0.1:0", ("127.0.0.1", 0)),
     "mosquitto_passwords": ("p", Path("p")),
@@ -46,9 +48,11 @@ VALUES: dict[str, tuple[str, Any]] = {
     "mqtt_secret_file": ("s", Path("s")),
     "mqtt_user": ("u", "u"),
     "networks": ("true", True),
+    "new_key": ("true", True),
     "no_local_probe": ("true", True),
     "no_retests": ("true", True),
     "retention": ("2w", 14 * 86400),
+    "serial": ("1800000000", 1_800_000_000),
     "shard": ("1/2", Shard(1, 2)),
     "older_than": ("2w", 14 * 86400),
     "output": ("x.csv", Path("x.csv")),
@@ -61,6 +65,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "role": ("control", "control"),
     "runbooks": ("https://r.example", "https://r.example"),
     "service": ("wechat", "wechat"),
+    "signed_catalogue": ("c.signed", Path("c.signed")),
     "since": ("1970-01-02", DAY_MS),
     "target": ("wechat/messaging", "wechat/messaging"),
     "to": ("1970-01-02", DAY_MS),
@@ -76,6 +81,8 @@ OWN = {
 }
 POSITIONAL = dict.fromkeys(
     [
+        "catalogue publish",
+        "catalogue sign",
         "explain",
         "fingerprints import",
         "import ooni",

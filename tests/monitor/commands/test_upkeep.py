@@ -90,12 +90,3 @@ def test_a_file_that_is_no_database_is_said_so(
 def test_schema_and_rules_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(run(capsys, "schema")[1])["$ref"] == "#/$defs/Measurement"
     assert "alert: ServiceBlockConfirmed" in run(capsys, "rules", "--pace", "10")[1]
-
-
-def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "catalogue", "lint")[:2] == (0, "")
-    (tmp_path / "services").mkdir()
-    (tmp_path / "services" / "x.toml").write_text("id = 3")
-    status, out, _ = run(capsys, "catalogue", "lint", str(tmp_path))
-    assert status == 1
-    assert "services/x.toml" in out

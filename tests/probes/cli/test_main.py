@@ -100,6 +100,19 @@ def test_bad_input_is_one_line_and_exit_2(
     assert words in err
 
 
+@pytest.mark.parametrize(("key", "lines"), [("", 1), ("none", 1), ("a" * 64, 0)])
+async def test_without_a_pinned_key_one_line_says_so(tmp_path: Path, key: str, lines: int) -> None:
+    # It ends before it measures: the address cannot be bound.
+    code, _, err = await reachprobe(
+        ["run", "--accept-risks", consent.digest(), "--metrics", "192.0.2.1:80"],
+        REACHPROBE_BROKER="mqtt://127.0.0.1:9",
+        REACHPROBE_STATE=str(tmp_path / "s"),
+        REACHPROBE_CATALOGUE_KEY=key,
+    )
+    assert code == 2
+    assert err.count("catalogues of the monitor are not taken") == lines
+
+
 async def test_an_address_that_cannot_be_served(tmp_path: Path) -> None:
     catalogue = write_catalogue(tmp_path / "c", free_port(), free_port())
     for host in ("192.0.2.1", "256.0.0.1"):

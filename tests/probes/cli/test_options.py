@@ -18,6 +18,7 @@ VALUES: dict[str, tuple[str, Any]] = {
     "broker": ("mqtt://a,mqtts://b", ("mqtt://a", "mqtts://b")),
     "budget": ("500", 500.0),
     "catalogue": ("a", Path("a")),
+    "catalogue_key": ("a" * 64, "a" * 64),
     "certificate": ("c.pem", Path("c.pem")),
     "check": ("true", True),
     "country": ("ru", "RU"),

@@ -47,6 +47,22 @@ def test_status_as_text_and_as_json(tmp_path: Path) -> None:
     assert load(tmp_path) is None
 
 
+def test_the_monitors_catalogue_and_its_new_services_are_named(tmp_path: Path) -> None:
+    def shown(**fields: object) -> str:
+        save(tmp_path, probe_status(catalogue="abc", **fields))
+        out = io.StringIO()
+        status.show_status(tmp_path, NOW, as_json=False, out=out)
+        (line,) = (each for each in out.getvalue().splitlines() if each.startswith("catalogue"))
+        return line.split(maxsplit=1)[1]
+
+    assert shown() == "abc"
+    assert shown(catalogue_serial=7) == "abc, number 7 from the monitor"
+    assert shown(catalogue_serial=7, new_services=("zulip", "x")) == (
+        "abc, number 7 from the monitor; new services: zulip, x (leave out with --except zulip,x)"
+    )
+    assert shown(refused_catalogue="old") == "abc; another was not taken: old"
+
+
 def test_a_pause_is_shown_at_once(tmp_path: Path) -> None:
     save(tmp_path, probe_status())
     set_paused(tmp_path, True)

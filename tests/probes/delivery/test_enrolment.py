@@ -27,7 +27,7 @@ GIVEN = {
 
 def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
     with desk() as front:
-        front.answer("/base/api/v1/enrol", 201, GIVEN)
+        front.answer("/base/api/v1/enrol", 201, {**GIVEN, "catalogue_key": "a" * 64})
         token = EnrolmentToken(url=f"{front.url}/base/", id="abc", secret="once")
         enrolled = enrolment.enrol(token, "reachprobe/1")
         assert front.asked == [
@@ -38,6 +38,7 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         ]
     assert enrolled.probe == GIVEN["probe"]
     assert enrolled.broker == ("mqtt://127.0.0.1:1883",)
+    assert enrolled.catalogue_key == "a" * 64
     enrolment.save(tmp_path, enrolled)
     assert (tmp_path / enrolment.FILE).stat().st_mode & 0o777 == 0o600
     assert enrolment.load(tmp_path) == enrolled
@@ -60,6 +61,7 @@ def test_enrolling_keeps_the_credentials_private(tmp_path: Path) -> None:
         (201, {**GIVEN, "secret": "a b"}, "answer is invalid"),
         (201, {**GIVEN, "role": "\x1b[2J"}, "answer is invalid"),
         (201, {**GIVEN, "owner": "\x1b[2J"}, "answer is invalid"),
+        (201, {**GIVEN, "catalogue_key": "a" * 63}, "answer is invalid"),
         (201, [1], "answer is invalid"),
     ],
 )
