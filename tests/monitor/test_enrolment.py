@@ -20,6 +20,7 @@ from monitor.store.database import open_database
 from monitor.store.records import StoreUnavailableError
 from monitor.store.registry import Registry
 from probes.wire.enrolment_token import EnrolmentToken, parse_token
+from tests.world.stores import migrated
 
 NOW = 1_790_000_000_000
 HOUR = 3_600_000
@@ -27,7 +28,7 @@ HOUR = 3_600_000
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     yield database.registry
     await database.close()
 

@@ -24,6 +24,7 @@ from monitor.store.database import Database, open_database
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
 from tests.world.mosquitto import PROGRAM, loopback_layout
+from tests.world.stores import migrated
 from tests.world.waiting import HANG_SECONDS, eventually
 
 MONITOR_SECRET = "monitor-secret"
@@ -133,7 +134,7 @@ async def enrolled_probe(database: Database) -> Enrolled:
 async def house(kind: str, directory: Path) -> AsyncIterator[House]:
     """`embedded-5`, `embedded-3.1.1`, `mosquitto-5` or `mosquitto-3.1.1`; the number says what the
     clients speak. `embedded` alone is with 5."""
-    database = await open_database(f"sqlite+aiosqlite:///{directory}/store.sqlite")
+    database = await open_database(await migrated(directory / "store.sqlite"))
     try:
         one, two = await enrolled_probe(database), await enrolled_probe(database)
         make = _embedded if kind.startswith("embedded") else _mosquitto

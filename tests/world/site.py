@@ -60,6 +60,7 @@ from tests.world.scenery import (
     measurement,
     verdict,
 )
+from tests.world.stores import migrated
 
 CONFIRMED, LIKELY, SINGLE, CLOSED, RETRACTED, INHIBITED = (f"{n:016x}" for n in range(0xA1, 0xA7))
 CHANGED = "tcp.timeout -> tls.reset.sni, +wechat/web, -AS64502"
@@ -242,7 +243,7 @@ def make_file(path: Path) -> Path:
     """A filled SQLite file, to be copied by each test."""
 
     async def make() -> None:
-        database = await open_database(f"sqlite+aiosqlite:///{path}", now=lambda: NOW)
+        database = await open_database(await migrated(path), now=lambda: NOW)
         await fill(database)
         await database.close()
 
@@ -272,7 +273,7 @@ async def opened(file: Path | None, folder: Path, **changes: object) -> AsyncIte
     copy = folder / "site.sqlite"
     if file is not None:
         shutil.copy(file, copy)
-    database = await open_database(f"sqlite+aiosqlite:///{copy}", now=lambda: NOW)
+    database = await open_database(await migrated(copy), now=lambda: NOW)
     try:
         yield site_of(database, **changes)
     finally:

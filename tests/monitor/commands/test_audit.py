@@ -31,7 +31,6 @@ from probes.wire.codec import (
 from tests.monitor.store.conftest import (
     postgres_server,
     postgres_url,
-    sqlite_template,
     sqlite_url,
     store,
     url,
@@ -40,7 +39,7 @@ from tests.monitor.store.samples import HOUR, NOON
 from tests.probes.delivery.test_spool import draft
 from tests.probes.test_status import probe_status
 
-__all__ = ["postgres_server", "postgres_url", "sqlite_template", "sqlite_url", "store", "url"]
+__all__ = ["postgres_server", "postgres_url", "sqlite_url", "store", "url"]
 
 P = "p-0000000000000001"
 DAY = 24 * HOUR

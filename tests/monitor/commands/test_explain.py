@@ -33,6 +33,7 @@ from monitor.store.tables import round_evidence
 from probes.runtime.options import OptionError
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
+from tests.world.stores import migrated
 
 LIVED = 40
 BLOCK = from_round(4, 20)
@@ -41,7 +42,7 @@ BLOCK = from_round(4, 20)
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Database]:
     """A store in which a detector has lived through a block."""
-    made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    made = await open_database(await migrated(tmp_path / "store.sqlite"))
     await made.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
     detector = Detector(made, Policy(), "one", lambda: START + 10**9)
     while await detector.run_once():
@@ -176,7 +177,7 @@ async def test_what_replay_finds_is_explained_without_a_detector(
     store: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     by_detector = await explain(store, await only(store))
-    url = f"sqlite+aiosqlite:///{tmp_path}/other.sqlite"
+    url = await migrated(tmp_path / "other.sqlite")
     other = await open_database(url)
     await other.facts.add(admitted(rounds(range(LIVED), BLOCK)), ())
     await other.close()

@@ -29,6 +29,7 @@ from monitor.store.database import open_database
 from monitor.web.api.forms import event_form, rfc3339
 from probes.wire.codec import encode
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, events_bytes, from_round, rounds
+from tests.world.stores import migrated
 
 BLOCK = from_round(4, 20)
 
@@ -68,8 +69,8 @@ async def test_store_emptied_of_conclusions_replays_the_live_events(
     tmp_path: Path, seed: int
 ) -> None:
     everything = rounds(range(40), BLOCK)
-    live = await open_database(f"sqlite+aiosqlite:///{tmp_path}/live.sqlite")
-    other = await open_database(f"sqlite+aiosqlite:///{tmp_path}/other.sqlite")
+    live = await open_database(await migrated(tmp_path / "live.sqlite"))
+    other = await open_database(await migrated(tmp_path / "other.sqlite"))
     try:
         await live.facts.add(admitted(everything), ())
         detector = Detector(live, Policy(), "one", lambda: START + 10**9)
@@ -163,7 +164,7 @@ async def test_command_reads_files_and_standard_order_does_not_matter(tmp_path: 
 
 
 async def test_command_reads_the_store_of_the_options(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
+    url = await migrated(tmp_path / "store.sqlite")
     database = await open_database(url)
     await database.facts.add(admitted(rounds(range(20), BLOCK)), ())
     await database.close()

@@ -27,6 +27,7 @@ from probes.wire import topics
 from tests.monitor.store.samples import NOON, event
 from tests.world.brokers import MONITOR_SECRET, house
 from tests.world.mosquitto import Mosquitto, running_mosquitto
+from tests.world.stores import migrated
 from tests.world.waiting import eventually
 
 pytestmark = pytest.mark.needs("mosquitto")
@@ -45,7 +46,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    made = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    made = await open_database(await migrated(tmp_path / "store.sqlite"))
     yield made
     await made.close()
 

@@ -37,6 +37,7 @@ from tests.monitor.fleet import (
     rounds,
 )
 from tests.monitor.store.arrivals import arrivals
+from tests.world.stores import migrated
 from tests.world.waiting import HANG_SECONDS
 
 POLICY = Policy()
@@ -91,7 +92,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     yield World(database)
     await database.close()
 

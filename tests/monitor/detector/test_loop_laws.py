@@ -28,6 +28,7 @@ from tests.monitor.detection.sequence.test_history_laws import again
 from tests.monitor.detector.test_loop import World
 from tests.monitor.fleet import PEOPLE, START, admitted, events_bytes, kept_evidence, rounds
 from tests.world.postgres import PostgreSQL, postgres_server
+from tests.world.stores import migrated
 
 __all__ = ["postgres_server"]
 
@@ -144,7 +145,7 @@ def test_one_store_is_like_another() -> None:
         stored = everything((4, 20), True)
         said = []
         for name in ("one", "two"):
-            database = await open_database(f"sqlite+aiosqlite:///{place}/{name}.sqlite")
+            database = await open_database(await migrated(place / f"{name}.sqlite"))
             await database.facts.add(admitted(stored), ())
             said.append(await replayed(database))
             await database.close()

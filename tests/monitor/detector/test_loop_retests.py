@@ -14,11 +14,12 @@ from monitor.detector.retest_publisher import Due
 from monitor.store.database import open_database
 from tests.monitor.detector.test_loop import World
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, from_round, rounds
+from tests.world.stores import migrated
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     yield World(database)
     await database.close()
 

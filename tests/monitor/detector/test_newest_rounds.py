@@ -19,6 +19,7 @@ from monitor.store.reading.newest import newest_verdicts
 from monitor.store.records import Conclusions, StoreUnavailableError
 from monitor.store.tables import cell, detector_state, event, service_day, service_hour, verdict
 from tests.monitor.fleet import INTERVAL, START, admitted, events_bytes, from_round, rounds
+from tests.world.stores import migrated
 
 POLICY = Policy()
 BLOCK = from_round(30)
@@ -28,7 +29,7 @@ NOW = START + (LAST + 1) * INTERVAL + 30_000
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     yield database
     await database.close()
 
@@ -95,7 +96,7 @@ async def test_everything_ends_as_without_it(
 ) -> None:
     """Also when the detector dies behind the first part, and when measurements come late."""
     late = rounds([LAST - 3, LAST, LAST + 1], BLOCK)
-    plain = await open_database(f"sqlite+aiosqlite:///{tmp_path}/plain.sqlite")
+    plain = await open_database(await migrated(tmp_path / "plain.sqlite"))
     try:
         for each in (database, plain):
             await fill(each)

@@ -17,6 +17,7 @@ from monitor.detector.round_reader import RoundReader
 from monitor.store.database import Database, open_database
 from probes.wire.measurement import Role
 from tests.monitor.fleet import INTERVAL, PEOPLE, START, admitted, from_round, rounds
+from tests.world.stores import migrated
 
 POLICY = Policy()
 TARGETS = ("wechat/messaging", "signal/chat", "zoom/web")
@@ -25,7 +26,7 @@ BLOCK = from_round(4)
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     for target in TARGETS:
         await database.facts.add(admitted(rounds(range(12), BLOCK, target=target)), ())
     yield database

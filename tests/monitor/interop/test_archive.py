@@ -25,7 +25,6 @@ from tests.monitor.fleet import admitted as lines_of
 from tests.monitor.store.conftest import (
     postgres_server,
     postgres_url,
-    sqlite_template,
     sqlite_url,
     store,
     url,
@@ -40,7 +39,7 @@ from tests.monitor.store.samples import (
     verdict,
 )
 
-__all__ = ["postgres_server", "postgres_url", "sqlite_template", "sqlite_url", "store", "url"]
+__all__ = ["postgres_server", "postgres_url", "sqlite_url", "store", "url"]
 
 TODAY = day_of(NOON)
 

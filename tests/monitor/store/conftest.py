@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from monitor.store.database import Database, migrate, open_database
 from monitor.store.tables import metadata
 from tests.world.postgres import PostgreSQL, postgres_server
+from tests.world.stores import migrated
 
 __all__ = ["postgres_server"]
 
@@ -27,22 +27,11 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a migrated file is kept, to be copied."""
-    return tmp_path_factory.mktemp("template") / "store.sqlite"
-
-
 @pytest.fixture(params=KINDS)
-async def url(
-    request: pytest.FixtureRequest, sqlite_url: str, sqlite_template: Path, tmp_path: Path
-) -> str:
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated database of each kind in turn, without rows."""
     if request.param == "sqlite":
-        if not sqlite_template.exists():
-            await migrate(f"sqlite+aiosqlite:///{sqlite_template}")
-        shutil.copy(sqlite_template, tmp_path / "store.sqlite")
-        return sqlite_url
+        return await migrated(tmp_path / "store.sqlite")
     made = str(request.getfixturevalue("postgres_url"))
     await migrate(made)
     connection = await asyncpg.connect(made.replace("+asyncpg", ""))

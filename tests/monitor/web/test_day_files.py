@@ -26,6 +26,7 @@ from monitor.web import day_files
 from monitor.web.background import Background
 from monitor.web.day_files import LINES, TABLE, DayFiles, NotNowError
 from tests.monitor.store.samples import NOON, admitted
+from tests.world.stores import migrated
 from tests.world.waiting import eventually
 
 DAY = day_of(NOON)
@@ -36,7 +37,7 @@ ROWS = 30
 @pytest.fixture
 async def url(tmp_path: Path) -> str:
     """A store with some measurements of a day, and some of the next."""
-    url = f"sqlite+aiosqlite:///{tmp_path}/store.sqlite"
+    url = await migrated(tmp_path / "store.sqlite")
     database = await open_database(url)
     await database.facts.add([admitted(n, at=NOON + n * 60_000) for n in range(ROWS)], [])
     await database.facts.add([admitted(99, at=NOON + DAY_MS)], [])

@@ -21,12 +21,13 @@ from tests.monitor.store.samples import (
     judged_store,
     verdict,
 )
+from tests.world.stores import migrated
 from tests.world.waiting import eventually
 
 
 @pytest.fixture
 async def store(tmp_path: Path) -> Any:
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     await judged_store(database)
     yield database
     await database.close()

@@ -26,6 +26,7 @@ from tests.monitor.store.samples import (
     judged_store,
     verdict,
 )
+from tests.world.stores import migrated
 
 
 async def test_judged_measurements_are_paged_by_round_and_arrival(store: Database) -> None:
@@ -108,7 +109,7 @@ async def test_measurements_of_one_probe(store: Database) -> None:
 
 async def test_chunks_hold_everything_once_in_the_order_of_arrival(tmp_path: Path) -> None:
     everything = fleet.rounds(range(4))
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     try:
         await database.facts.add(fleet.admitted(everything), ())
         found = []

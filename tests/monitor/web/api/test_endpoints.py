@@ -30,6 +30,7 @@ from probes.wire.enrolment_token import parse_token
 from tests.monitor.store.samples import event as sample
 from tests.world import site as world
 from tests.world.site import HOUR, NOW, Client, site_of
+from tests.world.stores import migrated
 
 INTERFACE = """id service targets country asns technique extent state tier onset onset_earliest
     onset_latest opened confirmed closed confidence vantages control rule_counts witnesses
@@ -73,7 +74,7 @@ async def test_pages_add_up_to_the_whole_list(web: Client, name: str, limit: int
 
 async def test_ties_are_neither_lost_nor_shown_twice(empty: Site, tmp_path: Path) -> None:
     """Twenty events with one onset: their order is by id."""
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/site.sqlite")
+    database = await open_database(await migrated(tmp_path / "site.sqlite"))
     many = tuple(
         sample(f"{n:016x}", country=country, asns=(n % 2,)) for n, country in enumerate(["RU"] * 20)
     )
@@ -314,7 +315,7 @@ _names = st.sampled_from(["service", "target", "country", "asn", "since", "until
 @given(name=st.sampled_from(LISTS), query=st.dictionaries(_names, _text, max_size=4))
 def test_no_garbage_is_an_error_of_ours(world: Path, name: str, query: dict[str, str]) -> None:
     async def ask() -> str:
-        database = await open_database(f"sqlite+aiosqlite:///{world}")
+        database = await open_database(await migrated(world))
         try:
             app = make_app(site_of(database))
             path = str(URL(f"/api/v1/{name}").with_query(query))

@@ -26,6 +26,7 @@ from tests.monitor.store.samples import MINUTE, NOON, concluded, event, frame
 from tests.monitor.web.pages.test_overview import EVENTS, text_of
 from tests.world import site as world
 from tests.world.site import Client, client, site_of
+from tests.world.stores import migrated
 
 
 async def text(web: Client, id: str) -> str:
@@ -112,7 +113,7 @@ async def test_the_newest_witness_is_beside_its_control(site: Site) -> None:
 @contextlib.asynccontextmanager
 async def lived(path: Path, policy: Policy) -> AsyncIterator[tuple[Database, Client]]:
     """A site over a store in which a detector has lived through a block."""
-    database = await open_database(f"sqlite+aiosqlite:///{path}/store.sqlite")
+    database = await open_database(await migrated(path / "store.sqlite"))
     try:
         await database.facts.add(admitted(rounds(range(40), from_round(4, 20))), ())
         detector = Detector(database, policy, "one", lambda: START + 10**9)
@@ -180,7 +181,7 @@ async def test_the_rounds_of_many_vantages_are_a_small_page(tmp_path: Path) -> N
             for asn in asns
         ]
         frames.append(frame(at, pack(told)))
-    database = await open_database(f"sqlite+aiosqlite:///{tmp_path}/store.sqlite")
+    database = await open_database(await migrated(tmp_path / "store.sqlite"))
     await database.conclusions.save([concluded(events=(many,), evidence=tuple(frames))], 0)
     async with client(site_of(database)) as web:
         for path in (f"/e/{many.id}", f"/e/{many.id}/rounds"):

@@ -18,13 +18,12 @@ from monitor.web.site import Site
 from tests.monitor.web.pages.test_overview import text_of
 from tests.world import site as world
 from tests.world.site import Client, client, opened
+from tests.world.stores import migrated
 
 
 async def leading(folder: Path) -> None:
     """Let a detector be at work and something be refused."""
-    database = await open_database(
-        f"sqlite+aiosqlite:///{folder / 'site.sqlite'}", now=lambda: world.NOW
-    )
+    database = await open_database(await migrated(folder / "site.sqlite"), now=lambda: world.NOW)
     assert await database.conclusions.lead("somebody", 60, world.NOW)
     refused = Quarantined(
         probe=world.PEOPLE[0].id, reason="clock_ahead", detail="<b>late</b>", payload=b"x",
