@@ -17,11 +17,12 @@ import msgspec
 
 from probes import __version__
 from probes.net import tls
-from probes.net.network import Guard, SocketNetwork
+from probes.net.network import Guard, SocketNetwork, has_address
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.privacy.scrub import scrub
 from probes.rounds.liveness import liveness_targets, reached_anything
 from probes.rounds.round import Setup, measure_round, round_bound_seconds
+from probes.runtime.options import OptionError
 from probes.summary import FunctionSummary, service_lines, summarise
 from probes.wire.codec import encode
 from probes.wire.measurement import (
@@ -167,8 +168,11 @@ def open_network(
 ) -> tuple[SocketNetwork, tuple[ResolverRoute, ...]]:
     """Return the Network and the machine's nameservers, which the guard allows on port 53.
 
-    Raises ResolverError for a malformed `resolver`.
+    Raises ResolverError for a malformed `resolver`, and OptionError for a `bind` address that this
+    machine does not have.
     """
+    if bind and not has_address(bind):
+        raise OptionError(f"--bind: {bind}: this machine does not have this address")
     system = system_routes(resolver)
     nameservers = frozenset(route.address for route in system)
     return SocketNetwork(bind, Guard(allow_private, nameservers)), system

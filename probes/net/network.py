@@ -405,6 +405,16 @@ async def _wait_ready(
         unwatch(number)
 
 
+def has_address(address: str) -> bool:
+    """Whether this machine has the IP address now."""
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as attempt:
+        try:
+            attempt.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def _wake(over: asyncio.Future[None]) -> None:
     if not over.done():
         over.set_result(None)

@@ -61,6 +61,8 @@ async def test_consent_prints_text_and_hash_and_records(tmp_path: Path) -> None:
         (["run", "--resolver", "x"], "--resolver: must be"),
         (["once", "--catalogue", "/nowhere"], "/nowhere: no such directory"),
         (["once", "--target", "no/such"], "no/such"),
+        (["once", "--bind", "192.0.2.1"], "--bind: 192.0.2.1: this machine does not have"),
+        (["run", "--bind", "2001:db8::1"], "--bind: 2001:db8::1: this machine does not have"),
         (["join", "nonsense"], "token: must begin with rch1."),
         (["join", NO_HOST, "--accept-risks", "HASH"], "collector 'a b': "),
         (["run", "--broker", "mqtt://127.0.0.1:9", "--state", "/dev/null"], "/dev/null: not a dir"),
