@@ -154,8 +154,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     vantages of a network fail at times: that is no blocked part of the network."""
     others_per_mille: int = 250
     """A liveness host fails beside the target when it failed beside this share of a vantage's
-    failures more than is usual there, or all of them together as often as twice this share, and
-    does so at half of the owners that agree."""
+    failures, or all of them together as often as twice this share, and does so at half of the
+    owners that agree."""
     others_usual_per_mille: int = 150
     """A liveness host that a vantage misses more often while it reaches the target says nothing
     when it fails: it is blocked there, too, or unreliable."""

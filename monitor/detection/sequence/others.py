@@ -9,11 +9,10 @@ block, too. Other services do not count: a state that blocks five at once must n
 fault, and each service is judged without reading the others.
 
 In an outage that liveness sees half, now this host fails and now that: many failures of any hosts
-count as well. Every vantage misses hosts at times for reasons of its own, so only what is more than
-usual there counts, and it must show in the failures of all agreeing vantages together: beside the
-first few failures of one of them, a host fails by chance. A host that a vantage usually does not
-reach (it is blocked there, or has retired) says nothing. One vantage alone prevents no confirmation
-where two others agree.
+count as well. Beside the first few failures of a vantage a host fails by chance, so until then it
+must show in the failures of all that agree. A host that a vantage usually does not reach (it is
+blocked there, or has retired) says nothing. One vantage alone prevents no confirmation where two
+others agree.
 """
 
 from __future__ import annotations
@@ -30,8 +29,10 @@ SEVERAL = "*"
 """Stands for different hosts that fail, now this one and now that."""
 _MEMORY = 32
 """Rounds over which it is learnt which hosts usually fail."""
-_LOOKS = 4
-"""Most failures that a vantage counts for: a long history does not outweigh the others."""
+_FORGOTTEN = 4
+"""Per mille that fade each round: a single failure is forgotten after eight rounds."""
+_ENOUGH = 4
+"""Failures of a vantage from which its own share tells whether hosts fail there."""
 
 
 def learnt(usual: dict[str, int], fact: Fact) -> dict[str, int]:
@@ -40,7 +41,9 @@ def learnt(usual: dict[str, int], fact: Fact) -> dict[str, int]:
     if fact.verdict.state is not State.OK:
         return usual
     kept = {
-        host: faded for host, rate in usual.items() if (faded := rate - -(-rate // _MEMORY)) > 0
+        host: faded
+        for host, rate in usual.items()
+        if (faded := rate - rate // _MEMORY - _FORGOTTEN) > 0
     }
     for host in fact.others_failed:
         kept[host] = kept.get(host, 0) + 1000 // _MEMORY
@@ -62,34 +65,31 @@ def unusual(member: Member, fact: Fact, policy: Policy) -> tuple[str, ...]:
 def fail_as_well(
     network: TargetNetwork, series: Series, agreeing: Sequence[str], policy: Policy
 ) -> bool:
-    """Whether the same host, or different ones time and again, fail beside the target: at half or
-    more of the owners that agree, and in the failures of all their vantages together."""
-    members = {probe: network.members[probe] for probe in agreeing}
-    owners = {member.owner for member in members.values()}
+    """Whether the same host, or different ones time and again, fail beside the target at half or
+    more of the owners that agree; and while some of their vantages have failed only a few times, in
+    the failures of all of them together."""
+    owners = {network.members[probe].owner for probe in agreeing}
     seen = [
-        (member, held)
-        for probe, member in members.items()
+        (network.members[probe].owner, held)
+        for probe in agreeing
         if (held := series.tracks[probe].suspicion) is not None
     ]
+    few = any(held.hits < _ENOUGH for _, held in seen)
     hosts = {host for _, held in seen for host in held.others}
     for host in (*hosts, SEVERAL) if hosts else ():
-        total, saw = 0, set[str]()
-        for member, held in seen:
-            excess = _excess(host, member, held, policy)
-            total += excess * min(held.hits, _LOOKS)
-            if excess >= 0:
-                saw.add(member.owner)
-        if total >= 0 and 2 * len(saw) >= len(owners):
+        together, saw = 0, set[str]()
+        for owner, held in seen:
+            more = _more_than_counts(host, held, policy)
+            together += more * min(held.hits, _ENOUGH)
+            if more >= 0:
+                saw.add(owner)
+        if 2 * len(saw) >= len(owners) and (together >= 0 or not few):
             return True
     return False
 
 
-def _excess(host: str, member: Member, held: Suspicion, policy: Policy) -> int:
-    """By how many per mille of a vantage's failures a host failed beside more of them than it
-    usually does and than counts."""
-    if host != SEVERAL:
-        failed, usual = held.others.get(host, 0), member.usual.get(host, 0)
-        return 1000 * failed // max(1, held.hits) - usual - policy.others_per_mille
-    failed = sum(held.others.values())
-    usual = sum(rate for rate in member.usual.values() if rate <= policy.others_usual_per_mille)
-    return 1000 * failed // max(1, held.hits) - usual - 2 * policy.others_per_mille
+def _more_than_counts(host: str, held: Suspicion, policy: Policy) -> int:
+    """By how many per mille a host failed beside more of a vantage's failures than counts."""
+    if host == SEVERAL:
+        return 1000 * sum(held.others.values()) // max(1, held.hits) - 2 * policy.others_per_mille
+    return 1000 * held.others.get(host, 0) // max(1, held.hits) - policy.others_per_mille

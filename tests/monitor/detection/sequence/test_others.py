@@ -141,17 +141,6 @@ def test_hosts_that_fail_beside_one_of_the_first_failures_delay_nothing() -> Non
     assert world.only.confirmed == undisturbed.only.confirmed
 
 
-@pytest.mark.parametrize(("usual", "tier"), [(False, Tier.LIKELY), (True, Tier.CONFIRMED)])
-def test_only_what_fails_more_often_than_usual_counts(usual: bool, tier: Tier) -> None:
-    """Now this host and now that, in three of five rounds: as before the block, or not before."""
-
-    def often(number: int, who: Vantage) -> tuple[str, ...]:
-        return (HOSTS[(number + int(who.probe[-1])) % 5],) if number % 5 < 3 else ()
-
-    before = often if usual else none
-    assert play(warm(3, before), 40, blocked(), often).only.tier is tier
-
-
 def test_a_long_history_of_one_vantage_does_not_outweigh_the_others() -> None:
     """One has failed alone for hours, all hosts reached; then the fault reaches the others too."""
     world = warm(5)
