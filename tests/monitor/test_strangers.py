@@ -28,6 +28,8 @@ from tests.monitor.fleet import INTERVAL, START, Person, events_bytes, one
 from tests.world.brokers import House, house
 from tests.world.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 POLICY = Policy()
 HOUR = 3_600_000
 ENROLLED = START - 7 * HOUR

@@ -43,7 +43,7 @@ from tests.world.tiny import (
     write_catalogue,
 )
 
-pytestmark = pytest.mark.needs("mosquitto")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("mosquitto")]
 
 Process = asyncio.subprocess.Process
 SECONDS = 60

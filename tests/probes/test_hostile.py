@@ -31,6 +31,8 @@ from tests.world.dns_server import Address, Behaviour
 from tests.world.loopback import internet
 from tests.world.pki import Authority
 
+pytestmark = pytest.mark.slow
+
 CA = Authority()
 NAME = "wechat.test"
 LEAF = CA.issue(NAME)

@@ -14,7 +14,7 @@ from probes.wire.bounds import MAX_PACKET_BYTES
 from tests.world.brokers import House, until
 from tests.world.waiting import HANG_SECONDS
 
-pytestmark = pytest.mark.needs("mosquitto")
+pytestmark = [pytest.mark.slow, pytest.mark.needs("mosquitto")]
 
 P, Q = "p-0000000000000001", "p-0000000000000002"
 

@@ -32,6 +32,8 @@ from tests.world.tiny import (
     write_catalogue,
 )
 
+pytestmark = pytest.mark.slow
+
 PROBE = "p-0123456789abcdef"
 NO_HOST = encode_token(EnrolmentToken(url="http://a b", id="1", secret="hush"))
 

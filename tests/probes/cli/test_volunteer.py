@@ -15,6 +15,8 @@ from tests.probes.test_status import probe_status
 from tests.world.mosquitto import free_port, running_mosquitto
 from tests.world.tiny import reachprobe, running_probe, tiny_world, write_catalogue
 
+pytestmark = pytest.mark.slow
+
 PROBE = "p-0123456789abcdef"
 SECONDS = 60
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))

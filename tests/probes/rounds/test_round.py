@@ -29,6 +29,8 @@ from tests.world.mosquitto import free_port
 from tests.world.pki import Authority
 from tests.world.tls_server import http_answer
 
+pytestmark = pytest.mark.slow
+
 CA = Authority()
 NAMES = ("wechat.test", "alive.test", "home.test", "other.test")
 LEAF = CA.issue(*NAMES)
