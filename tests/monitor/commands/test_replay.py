@@ -64,7 +64,7 @@ def decoded(lines: bytes) -> list[dict[str, Any]]:
     return [msgspec.json.decode(line) for line in lines.splitlines()]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.rest) for n in (1, 2))])
 async def test_store_emptied_of_conclusions_replays_the_live_events(
     tmp_path: Path, seed: int
 ) -> None:
