@@ -63,7 +63,7 @@ CATALOGUE = Catalogue(
         _service("telegram", "Telegram", ("web", "telegram.test", "https")),
         _service(
             "zulip",
-            "Zulip (one of those whose names push everything else aside)",
+            "Zulip (one whose very long name pushes all others aside)",
             ("web", "zulip.test", "https"),
         ),
     ),

@@ -18,7 +18,7 @@ from tests.world.site import Client
         ("/badge/signal/RU.svg", "Signal in Russia: likely blocked, in part"),
         (
             "/badge/zulip.svg",
-            "Zulip (one of those whose names push everything else aside): no data",
+            "Zulip (one whose very long name pushes all others aside): no data",
         ),
         ("/badge/signal/FR.svg", "Signal in France: reachable"),
     ],

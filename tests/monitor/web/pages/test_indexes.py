@@ -20,7 +20,7 @@ async def test_services(web: Client) -> None:
     ]  # fmt: skip
     text = text_of(page)
     assert "WeChat messaging, web client Russia blocked (confirmed)" in text
-    assert "Zulip (one of those whose names push everything else aside) web client no data" in text
+    assert "Zulip (one whose very long name pushes all others aside) web client no data" in text
     assert "/api/v1/services?format=csv" in page
 
 
