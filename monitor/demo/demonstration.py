@@ -20,7 +20,7 @@ from pathlib import Path
 
 from monitor.demo.block import DEFAULT, DemoBlock, parse_block
 from monitor.demo.story import Story, tell
-from monitor.demo.world import DemoVantage, World, script
+from monitor.demo.world import DemoVantage, World
 from monitor.detection.policy import Policy
 from monitor.local.children import keep_running
 from monitor.local.probe import PROBE, LocalMonitor, consent_hash, enrol_child
@@ -35,7 +35,9 @@ START_AFTER_SECONDS = 300
 FIRST_ROUND_SECONDS = 180.0
 """Longest wait for the first round of every probe; real seconds."""
 LIFT_AFTER_SECONDS = 1800
-"""Length of the block, divided by the pace: three minutes."""
+"""Least length of the block, divided by the pace: three minutes."""
+CONFIRM_SECONDS = 900.0
+"""Longest wait for the block to be confirmed, beyond that: real seconds on a slow machine."""
 ENROLLED_BEFORE_MS = 7 * 86_400_000
 ENROL_AT_ONCE = 3
 """Probes that enrol at the same time; more would compete for the processor."""
@@ -114,10 +116,23 @@ async def _run_script(world: World, block: DemoBlock | None, pace: int, story: S
     left = START_AFTER_SECONDS / pace - (asyncio.get_running_loop().time() - began)
     await asyncio.sleep(max(0.0, left))
     tell(
-        f"{what}: the simulated block begins; it will be lifted in {LIFT_AFTER_SECONDS // pace} s."
+        f"{what}: the simulated block begins; it will be lifted in {LIFT_AFTER_SECONDS // pace} s, "
+        "or when it is confirmed if that takes longer."
     )
-    await script(world, block, pace=pace, start_after=0, lift_after=LIFT_AFTER_SECONDS)
+    await _hold(world, block, pace, story.confirmed)
     tell(f"{what}: the simulated block was lifted.")
+
+
+async def _hold(world: World, block: DemoBlock, pace: int, confirmed: asyncio.Event) -> None:
+    """Block for a time, and until the block is confirmed: on a slow machine that takes longer."""
+    world.block(block)
+    try:
+        await asyncio.sleep(LIFT_AFTER_SECONDS / pace)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                await confirmed.wait()
+    finally:
+        world.lift()
 
 
 async def _fleet(monitor: LocalMonitor, world: World, data: Path, interval: float) -> None:

@@ -43,6 +43,8 @@ class Story:
     def __init__(self, address: str, public_url: str, tell: Callable[[str], None] = tell) -> None:
         self._address, self._public_url, self._tell = address, public_url, tell
         self._stages: dict[str, str] = {}
+        self.confirmed = asyncio.Event()
+        """An event was confirmed."""
 
     async def wait_for_first_round(self, vantages: int, targets: int, seconds: float) -> None:
         """Until so many vantages have a judged measurement of each of so many targets, at most
@@ -72,6 +74,8 @@ class Story:
         if self._stages.get(event["id"]) == now:
             return
         self._stages[event["id"]] = now
+        if now == "confirmed":
+            self.confirmed.set()
         networks = ", ".join(f"AS{asn}" for asn in event["asns"])
         agreeing, _, total = event["scope"]["vantages"]["now"].partition("/")
         seen = {"clearing": "still seen", "closed": "", "retracted": ""}.get(now, "seen")

@@ -7,7 +7,6 @@ else starts. Several worlds run side by side: each takes a random 127.a.b.0/24 a
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import random
 import ssl
@@ -34,7 +33,7 @@ from monitor.demo.isp import ISP
 from monitor.demo.nameserver import Censor, Nameserver
 from monitor.demo.servers import DemoServers
 
-__all__ = ["DEFAULT", "TECHNIQUES", "DemoBlock", "DemoVantage", "World", "parse_block", "script"]
+__all__ = ["DEFAULT", "TECHNIQUES", "DemoBlock", "DemoVantage", "World", "parse_block"]
 
 _ATTEMPTS = 30
 """Other blocks of addresses tried when a port is taken."""
@@ -128,29 +127,6 @@ class World:
         if self._running is None:
             raise RuntimeError("the world is not up")
         return self._running
-
-
-async def script(
-    world: World,
-    block: DemoBlock | None,
-    *,
-    pace: int = 1,
-    start_after: float,
-    lift_after: float,
-) -> None:
-    """Wait, block, wait, lift. With no block nothing ever happens.
-
-    `start_after` is counted from the call and `lift_after` from the start of the block, in
-    seconds that are divided by the pace, as all durations of the policy are.
-    """
-    if block is None:
-        return
-    await asyncio.sleep(start_after / pace)
-    world.block(block)
-    try:
-        await asyncio.sleep(lift_after / pace)
-    finally:
-        world.lift()
 
 
 @dataclass

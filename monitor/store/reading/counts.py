@@ -202,12 +202,12 @@ async def count_states(
     oldest first. Without `asns`, of all networks."""
     if width < HOUR_MS:
         counted: Counter[tuple[int, str, str, int, State]] = Counter()
-        async for round, place, said in _verdicts(connection, targets, since, until):
-            _, where, asn = place
-            if country in (None, where) and (not asns or asn in asns):
-                at = since + (round - since) // width * width
-                counted[at, said.target, where, asn, said.state] += 1
-        return [StateCount(*key, n) for key, n in sorted(counted.items())]
+        async for round, found in _verdicts(connection, targets, since, until):
+            at = since + (round - since) // width * width
+            for (_, where, asn), said in found:
+                if country in (None, where) and (not asns or asn in asns):
+                    counted[at, said.target, where, asn, said.state] += 1
+        return [StateCount(*key, n) for key, n in sorted(counted.items(), key=_slot)]
     c = t.cell.c
     number = (c.hour - since) // sa.literal(width, sa.BigInteger)
     begin = (number * sa.literal(width, sa.BigInteger) + since).label("begin")
@@ -222,17 +222,22 @@ async def count_states(
     return [StateCount(int(a), b, c, d, State(e), int(n)) for a, b, c, d, e, n in rows]
 
 
+def _slot(counted: tuple[tuple[int, str, str, int, State], int]) -> int:
+    return counted[0][0]
+
+
 async def _verdicts(
     connection: ReadTransaction, targets: Sequence[str], since: int, until: int
-) -> AsyncIterator[tuple[int, Where, Verdict]]:
-    """Round, vantage and verdict of what was judged on some targets in a period."""
+) -> AsyncIterator[tuple[int, Iterable[tuple[Where, Verdict]]]]:
+    """Rounds of a period, each with the vantage and verdict of what was judged on some targets."""
     wanted, vantages = set(targets), dict[int, Where]()
     for service in sorted({target.partition("/")[0] for target in targets}):
         async for _, round, judged in read_newest(connection, service, since, until):
             await load_vantages(connection, judged.vantages, vantages)
-            for _, number, said in judged.entries():
-                if said.target in wanted:
-                    yield round, vantages[number], said
+            # Of a service with thirty targets few are asked for, and distinct verdicts are few.
+            mine = {n: said for n, said in enumerate(judged.said) if said.target in wanted}
+            pairs = zip(judged.vantages, judged.which, strict=True)
+            yield round, ((vantages[number], mine[n]) for number, n in pairs if n in mine)
 
 
 SERIES_CHUNK = 100
@@ -455,9 +460,10 @@ async def count_vantages(
     if width >= HOUR_MS:
         return await _count_vantages_hourly(connection, targets, since, until, width, country, asns)
     slots: defaultdict[int, set[str]] = defaultdict(set)
-    async for round, (probe, where, asn), _ in _verdicts(connection, targets, since, until):
-        if country in (None, where) and (not asns or asn in asns):
-            slots[(round - since) // width].add(probe)
+    async for round, found in _verdicts(connection, targets, since, until):
+        for (probe, where, asn), _ in found:
+            if country in (None, where) and (not asns or asn in asns):
+                slots[(round - since) // width].add(probe)
     return {slot: len(probes) for slot, probes in slots.items()}
 
 

@@ -149,12 +149,16 @@ async def clock_readings(
     """By probe, from its newest liveness measurement in rounds from `since` on. Only lines of
     measurements that are not `known` are read."""
     m, v = t.measurement.c, t.vantage.c
-    query = (
-        sa.select(v.probe, m.id, m.arrival)
+    rank = sa.func.row_number().over(
+        partition_by=v.probe, order_by=(m.round.desc(), m.started.desc(), m.id.desc())
+    )
+    ranked = (
+        sa.select(v.probe, m.id, m.arrival, rank.label("rank"))
         .select_from(t.measurement.join(t.vantage, v.number == m.vantage))
         .where(m.target == _INTERNATIONAL, m.round >= since)
-        .order_by(m.round, m.started, m.id)
+        .subquery()
     )
+    query = sa.select(ranked.c.probe, ranked.c.id, ranked.c.arrival).where(ranked.c.rank == 1)
     newest = {row.probe: row for row in await connection.execute(query)}
     found = {
         probe: reading

@@ -7,7 +7,6 @@ import io
 import json
 import random
 import ssl
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -26,7 +25,6 @@ from monitor.demo.world import (
     DemoVantage,
     World,
     parse_block,
-    script,
 )
 from probes.catalogue.load import load
 from probes.catalogue.selection import select
@@ -131,26 +129,6 @@ async def test_two_worlds_stand_side_by_side_and_leave_nothing(world: World) -> 
     assert not folder.parent.exists()
     with pytest.raises(RuntimeError, match="not up"):
         other.lift()
-
-
-async def test_the_script_blocks_and_lifts_at_its_pace(world: World) -> None:
-    assert await _shakes(world)
-    begun = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(script(world, DEFAULT, pace=100, start_after=50, lift_after=500))
-        while await _shakes(world):
-            pass
-        assert time.monotonic() - begun >= 0.5
-    assert time.monotonic() - begun >= 5.5
-    assert await _shakes(world)
-    await script(world, None, start_after=1e9, lift_after=1e9)
-
-
-async def test_a_script_that_is_cut_off_lifts_its_block(world: World) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await script(world, DEFAULT, start_after=0, lift_after=1000)
-    assert await _shakes(world)
 
 
 async def _shakes(world: World) -> bool:
