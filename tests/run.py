@@ -21,7 +21,7 @@ import uuid
 from pathlib import Path
 
 MARK = "REACHWATCH_TEST_RUN"
-LANES = 8
+LANES = 6
 """Processes side by side: the tests wait more than they compute."""
 NOTHING_SELECTED = 5
 """Exit status of pytest."""
