@@ -30,9 +30,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.probing import catalogue as copies
 from benchmarks.probing import standins
-from benchmarks.probing.whole import ANSWERS, ROOT
+from benchmarks.probing.whole import ROOT, internet
 from monitor.broker.client import connected
 from monitor.broker.mosquitto import MONITOR_USER
 from monitor.paths import read_secret
@@ -184,19 +183,8 @@ async def measure(profile: Profile, seconds: float, hidden: str, python: str) ->
     """Run the daemon for so long. Needs the far namespace."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shipped = load(None)
-        trust = standins.make_trust(folder, copies.names(shipped))
-        copies.write_copy(folder / "catalogue")
-        bundle = standins.roots_with(folder, trust)
-        plain, encrypted = copies.ports(shipped)
-        listen = [[f"{host}:{p}" for p in sorted(ports) for host in ("0.0.0.0", "[::]")]
-                  for ports in (plain, encrypted)]  # fmt: skip
-        config = standins.nginx_config(trust, *listen)
-        speaking = copies.places(r.udp for r in shipped.resolvers if r.udp)
-        silent = copies.places(one.address for one in shipped.silent)
         async with (
-            standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
-            standins.nameservers([(RESOLVER, 53), *speaking], silent, ANSWERS),
+            internet(folder, RESOLVER) as bundle,
             _running(sys.executable, __file__, "hold", stdout=asyncio.subprocess.PIPE) as holder,
             _monitor(folder),
         ):

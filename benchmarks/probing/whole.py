@@ -83,20 +83,9 @@ async def measure(rounds: int, hidden: str, python: str, full: bool) -> Daemon:
     """Run the daemon by `python` for so many rounds, the first not counted, without the `hidden`
     packages. Needs the namespace."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        shipped = load(None)
-        trust = standins.make_trust(folder, copies.names(shipped))
-        copies.write_copy(folder / "catalogue")
-        bundle = standins.roots_with(folder, trust)
-        plain, encrypted = copies.ports(shipped)
-        listen = [[f"{host}:{p}" for p in sorted(ports) for host in ("0.0.0.0", "[::]")]
-                  for ports in (plain, encrypted)]  # fmt: skip
-        config = standins.nginx_config(trust, *listen)
-        speaking = copies.places(r.udp for r in shipped.resolvers if r.udp)
-        silent = copies.places(one.address for one in shipped.silent)
+        folder, shipped = Path(name), load(None)
         async with (
-            standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
-            standins.nameservers([(RESOLVER, 53), *speaking], silent, ANSWERS),
+            internet(folder, RESOLVER) as bundle,
             _daemon(folder, bundle, hidden, python, full) as (pid, lines),
         ):
             return await _watch(
@@ -106,6 +95,26 @@ async def measure(rounds: int, hidden: str, python: str, full: bool) -> Daemon:
                 len(shipped.targets),
                 sum(len(t.endpoints) for t in shipped.targets),
             )
+
+
+@contextlib.asynccontextmanager
+async def internet(folder: Path, resolver: str) -> AsyncIterator[Path]:
+    """Serve a copy of the shipped catalogue, `catalogue` in the folder, and its names by `resolver`
+    too; gives the file of roots to verify against. Needs the namespace."""
+    shipped = load(None)
+    trust = standins.make_trust(folder, copies.names(shipped))
+    copies.write_copy(folder / "catalogue")
+    plain, encrypted = copies.ports(shipped)
+    listen = [[f"{host}:{p}" for p in sorted(ports) for host in ("0.0.0.0", "[::]")]
+              for ports in (plain, encrypted)]  # fmt: skip
+    config = standins.nginx_config(trust, *listen)
+    speaking = copies.places(r.udp for r in shipped.resolvers if r.udp)
+    silent = copies.places(one.address for one in shipped.silent)
+    async with (
+        standins.nginx(folder, config, ("127.0.0.1", min(encrypted))),
+        standins.nameservers([(resolver, 53), *speaking], silent, ANSWERS),
+    ):
+        yield standins.roots_with(folder, trust)
 
 
 @contextlib.asynccontextmanager
