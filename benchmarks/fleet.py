@@ -51,7 +51,8 @@ from probes.wire.codec import BatchHeader, decode_ack, encode, encode_batch
 from tests.monitor.collector.bench import measurement
 from tests.monitor.collector.flood import field, packet, publish
 from tests.world.brokers import enrolled_probe
-from tests.world.mosquitto import PROGRAM, free_port, loopback_layout
+from tests.world.mosquitto import PROGRAM, loopback_layout
+from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 from tests.world.waiting import eventually
 

@@ -42,7 +42,7 @@ from benchmarks.size.fill import Fleet, Size, fill
 from benchmarks.world.figures import percentile
 from monitor.store.database import open_database
 from monitor.store.records import Conclusions
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 
 AT_ONCE = 20

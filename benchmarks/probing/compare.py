@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks.probing import peer, standins
 from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
 from benchmarks.probing.worker import PER_ROUND, QUESTIONS
+from tests.world.ports import free_port
 
 WORKS = ("tcp", "dns", "tls")
 COUNTS = {"tcp": 800, "dns": 800, "tls": 400}
@@ -103,7 +104,7 @@ async def compare(
 
 async def _compare(folder: Path, repeats: int, part: float, python: str, core: int | None) -> Costs:
     trust = standins.make_trust(folder, [peer.NAME])
-    tcp, tls = standins.free_port(), standins.free_port()
+    tcp, tls = free_port(), free_port()
     config = standins.nginx_config(trust, [str(tcp)], [str(tls)], curve=CURVE)
     async with (
         standins.nginx(folder, config, ("127.0.0.1", tls)),

@@ -9,7 +9,8 @@ import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.probing.standins import Trust, free_port, listening, program
+from benchmarks.probing.standins import Trust, listening, program
+from tests.world.ports import free_port
 
 PROGRAM = "prometheus-blackbox-exporter"
 NAME = "service.example"

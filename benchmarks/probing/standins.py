@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import ipaddress
 import shutil
-import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -205,10 +204,3 @@ async def nameservers(
         for each in opened:
             each.close()
         await asyncio.sleep(0)
-
-
-def free_port() -> int:
-    """A TCP port of loopback that nobody uses now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 
 
 class Demonstration:

@@ -32,7 +32,7 @@ from monitor.store.database import Database, open_database
 from monitor.store.records import Conclusions, Probe, Seen, Token
 from probes.wire.measurement import Role
 from tests.monitor.store.samples import admitted, verdict
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]

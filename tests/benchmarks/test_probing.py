@@ -20,6 +20,7 @@ from benchmarks.probing.accounting import Spread, cpu_seconds, ratios, rss_mb
 from probes.catalogue.load import load
 from probes.net.dns_message import build_query, parse_reply
 from probes.rounds.traffic_budget import CONNECTION_BYTES_PER_MONTH
+from tests.world.ports import free_port
 
 
 def test_processor_time_of_a_process_is_what_it_used() -> None:
@@ -141,7 +142,7 @@ def test_the_link_carries_a_round_to_the_monitor() -> None:
 async def test_our_worker_measures_what_it_is_asked(tmp_path: Path) -> None:
     """The production path over real servers, as the benchmark drives it."""
     trust = standins.make_trust(tmp_path, ["service.example"])
-    tcp, tls = standins.free_port(), standins.free_port()
+    tcp, tls = free_port(), free_port()
     config = standins.nginx_config(trust, [str(tcp)], [str(tls)], curve=compare.CURVE)
     arguments = [str(tcp), str(tls), "PORT", "service.example", str(trust.ca), compare.CURVE]
     async with (

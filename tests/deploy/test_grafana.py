@@ -18,7 +18,7 @@ import pytest
 
 from monitor.metrics import families
 from tests.monitor.web.browsing import served
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.site import make_file
 from tests.world.waiting import HANG_SECONDS, wait_until
 

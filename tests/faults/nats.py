@@ -24,7 +24,7 @@ import asyncpg
 from monitor.enrolment import Enrolled
 from monitor.store.registry import Registry
 from tests.faults.fleet import Fleet
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.postgres import running_postgres
 from tests.world.waiting import eventually
 

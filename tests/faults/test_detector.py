@@ -27,7 +27,8 @@ from probes.runtime.clock import wall_clock
 from probes.wire import topics
 from tests.monitor.detector.test_event_publisher import until
 from tests.monitor.fleet import INTERVAL, admitted, events_bytes, from_round, rounds
-from tests.world.mosquitto import free_port, running_mosquitto
+from tests.world.mosquitto import running_mosquitto
+from tests.world.ports import free_port
 from tests.world.waiting import eventually
 
 POLICY = Policy()

@@ -17,7 +17,7 @@ from monitor.store.tables import lease
 from probes.runtime.clock import wall_clock
 from tests.faults.test_detector import REACHWATCH, running
 from tests.monitor.fleet import INTERVAL, admitted, events_bytes, from_round, rounds
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL, postgres_server
 from tests.world.waiting import eventually
 

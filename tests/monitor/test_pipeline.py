@@ -24,7 +24,7 @@ from probes.catalogue.load import SHIPPED
 from probes.runtime.mqtt import connect, parse_broker
 from probes.wire import topics
 from probes.wire.enrolment_token import parse_token
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.site import opened
 from tests.world.waiting import HANG_SECONDS, wait_until
 

@@ -19,7 +19,7 @@ from probes.runtime.options import OptionError
 from probes.wire import topics
 from tests.monitor.broker.conftest import broker
 from tests.world.brokers import MONITOR_SECRET, House
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.tiny import write_catalogue
 
 __all__ = ["broker"]

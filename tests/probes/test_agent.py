@@ -34,7 +34,8 @@ from probes.wire.retest import Retest, encode_retest
 from tests.probes.test_metrics import ask
 from tests.world.collector import FakeCollector, collecting
 from tests.world.desk import desk
-from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.mosquitto import Mosquitto, running_mosquitto
+from tests.world.ports import free_port
 from tests.world.tiny import (
     environment,
     running_probe,

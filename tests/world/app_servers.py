@@ -21,6 +21,8 @@ from typing import cast
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from tests.world.ports import free_port
+
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answer = Callable[[bytes], bytes]
 PRODUCTION_KEY = 0xD09D1D85DE64FD85
@@ -178,7 +180,7 @@ class Speaker:
 @asynccontextmanager
 async def talk(how: Talk, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Speaker]:
     """Serve TCP until the end of the block."""
-    speaker = Speaker(address, port)
+    speaker = Speaker(address, port or free_port())
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         speaker.connections += 1
@@ -195,8 +197,7 @@ async def talk(how: Talk, address: str = "127.0.0.1", port: int = 0) -> AsyncIte
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(one, address, port)
-    speaker.port = server.sockets[0].getsockname()[1]
+    server = await asyncio.start_server(one, address, speaker.port)
     try:
         yield speaker
     finally:
@@ -222,11 +223,10 @@ class _Answering(asyncio.DatagramProtocol):
 async def answer(how: Answer, address: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Speaker]:
     """Serve UDP until the end of the block."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    speaker = Speaker(address, port)
+    speaker = Speaker(address, port or free_port())
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _Answering(how, speaker), local_addr=(address, port), family=family
+        lambda: _Answering(how, speaker), local_addr=(address, speaker.port), family=family
     )
-    speaker.port = transport.get_extra_info("sockname")[1]
     try:
         yield speaker
     finally:

@@ -37,6 +37,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.world.ports import free_port
+
 SERVER_NAME = "dns.lab.test"
 
 
@@ -177,20 +179,12 @@ class DNSServer:
         self, stack: contextlib.AsyncExitStack, group: asyncio.TaskGroup
     ) -> None:
         loop = asyncio.get_running_loop()
-        for attempt in range(20):
-            transport, _ = await loop.create_datagram_endpoint(
-                lambda: _UDP(self, group), local_addr=(self.host, 0)
-            )
-            self.udp_port = transport.get_extra_info("sockname")[1]
-            try:
-                self.tcp_port = await self._listen(stack, self.udp_port, self._serve_tcp, None)
-            except OSError:  # another program holds that number over TCP
-                transport.close()
-                if attempt == 19:
-                    raise
-                continue
-            stack.callback(transport.close)
-            return
+        self.udp_port = self.tcp_port = free_port()
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _UDP(self, group), local_addr=(self.host, self.udp_port)
+        )
+        stack.callback(transport.close)
+        await self._listen(stack, self.tcp_port, self._serve_tcp, None)
 
     async def _listen(self, stack, port, serve, context) -> int:
         server = await asyncio.start_server(serve, self.host, port, ssl=context)

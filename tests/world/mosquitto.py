@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import shutil
 import signal
 import socket
@@ -18,19 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from monitor.broker.mosquitto import Layout
+from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on at this moment, below those that the kernel gives to
-    outgoing connections (ip_local_port_range), one of which might take it before it is used."""
-    while True:
-        port = random.SystemRandom().randrange(15_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def loopback_layout(directory: Path, probes_port: int = 0, pid_file: str = "") -> Layout:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS
 
 

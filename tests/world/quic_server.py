@@ -18,6 +18,7 @@ from aioquic.quic.configuration import QuicConfiguration
 
 from tests.lab.initials import Reader
 from tests.world.pki import Leaf
+from tests.world.ports import free_port
 
 EVERY = "*"
 
@@ -68,6 +69,7 @@ async def serve(
     datagram that held the name; `lost`: so many first datagrams are lost; `retry`: addresses are
     validated first. Gives a server with `port`, `names` shown to it, and `sizes` of datagrams.
     """
+    port = port or free_port()
     configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
     for key, value in configured.items():
         setattr(configuration, key, value)
@@ -76,11 +78,11 @@ async def serve(
         chain.write_text(leaf.chain_pem)
         key.write_text(leaf.key_pem)
         configuration.load_cert_chain(chain, key)
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
+    _, server = await asyncio.get_running_loop().create_datagram_endpoint(
         lambda: _Interfered(dead, late, lost, configuration=configuration, retry=retry),
         local_addr=(address, port),
     )
-    server.port = transport.get_extra_info("sockname")[1]  # type: ignore[attr-defined]
+    server.port = port  # type: ignore[attr-defined]
     try:
         yield server
     finally:

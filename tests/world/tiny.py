@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from probes.cli import consent
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _SERVICE = """

@@ -27,6 +27,8 @@ import h2.config
 import h2.connection
 import h2.events
 
+from tests.world.ports import free_port
+
 Behaviour = Callable[[socket.socket, bytes], None]
 Answer = Callable[[bytes], bytes]
 
@@ -53,8 +55,9 @@ async def serve(
 ) -> AsyncIterator[Server]:
     """Listen until the end of the block; then every connection is closed and its thread ended."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    port = port or free_port()
     listener = socket.create_server((address, port), family=family, backlog=128)
-    server = Server(address, listener.getsockname()[1])
+    server = Server(address, port)
     connections: list[socket.socket] = []
     threads: list[threading.Thread] = []
 

@@ -22,7 +22,7 @@ from probes.wire import topics
 from probes.wire.codec import decode_ack
 from tests.monitor.collector.bench import batch
 from tests.world.brokers import enrolled_probe
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.waiting import HANG_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[3]

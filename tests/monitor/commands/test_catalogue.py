@@ -10,7 +10,7 @@ from monitor.commands.main import main
 from monitor.signed_catalogue import read_document
 from probes.catalogue.load import SHIPPED
 from probes.wire.signed_catalogue import decode_files
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

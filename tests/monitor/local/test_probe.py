@@ -12,7 +12,7 @@ from pathlib import Path
 from monitor.local.probe import NOTICE, consent_hash
 from probes.cli import consent
 from tests.monitor.test_pipeline import fetch, reachwatch, wait
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.tiny import tiny_world
 from tests.world.waiting import HANG_SECONDS
 

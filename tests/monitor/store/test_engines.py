@@ -19,7 +19,7 @@ from monitor.store.records import Added, StoreUnavailableError
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted, id_of
 from tests.monitor.store.stage import acting, line
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.postgres import PostgreSQL
 
 pytestmark = pytest.mark.needs("postgresql")

@@ -22,7 +22,8 @@ from probes.words import say
 from tests.probes.test_metrics import ask
 from tests.world.collector import collecting
 from tests.world.desk import desk
-from tests.world.mosquitto import free_port, running_mosquitto
+from tests.world.mosquitto import running_mosquitto
+from tests.world.ports import free_port
 from tests.world.tiny import (
     environment,
     reachprobe,

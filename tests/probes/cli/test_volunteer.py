@@ -12,7 +12,8 @@ import pytest
 from probes import status
 from probes.delivery import enrolment
 from tests.probes.test_status import probe_status
-from tests.world.mosquitto import free_port, running_mosquitto
+from tests.world.mosquitto import running_mosquitto
+from tests.world.ports import free_port
 from tests.world.tiny import reachprobe, running_probe, tiny_world, write_catalogue
 
 pytestmark = pytest.mark.slow

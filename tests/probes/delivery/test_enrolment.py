@@ -12,7 +12,7 @@ from probes.delivery.enrolment import Enrolment, EnrolmentError
 from probes.wire.enrolment_token import EnrolmentToken
 from tests.probes.runtime.test_mqtt import certificate
 from tests.world.desk import desk
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 
 GIVEN = {
     "probe": "p-0123456789abcdef",
@@ -161,8 +161,8 @@ async def test_both_families_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
         writer.write(b"HTTP/1.0 200 OK\r\n\r\n" + b'{"address": "%s"}' % told)
         writer.close()
 
-    server = await asyncio.start_server(tell, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    port = free_port()
+    server = await asyncio.start_server(tell, "127.0.0.1", port)
     other = await asyncio.start_server(tell, "::1", port)
     real = socket.getaddrinfo
 

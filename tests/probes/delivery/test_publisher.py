@@ -18,8 +18,9 @@ from probes.wire.bounds import MAX_PACKET_BYTES
 from probes.wire.measurement import Measurement
 from tests.probes.delivery.test_spool import PROBE, balanced, draft
 from tests.world.collector import FakeCollector, collecting
-from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
+from tests.world.ports import free_port
 
 pytestmark = pytest.mark.needs("mosquitto")
 

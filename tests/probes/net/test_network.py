@@ -13,6 +13,7 @@ import time
 import pytest
 
 from probes.net.network import ConnectError, DestinationRefusedError, Guard, SocketNetwork
+from tests.world.ports import free_port
 from tests.world.tls_server import reset, serve, silence
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
@@ -134,10 +135,7 @@ async def test_cancelled_connect_leaves_no_socket():
 
 
 async def test_datagram_to_a_closed_port_is_refused_by_icmp():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    datagrams = await LAB.datagrams("127.0.0.1", port)
+    datagrams = await LAB.datagrams("127.0.0.1", free_port())
     await datagrams.send(b"?")
     with pytest.raises(ConnectionRefusedError):
         await datagrams.receive()
@@ -203,11 +201,7 @@ async def test_datagrams_arrive_whether_or_not_somebody_waits():
 
 @pytest.mark.parametrize(("address", "type_code"), [("127.0.0.1", (3, 3)), ("::1", (1, 4))])
 async def test_datagrams_tell_the_icmp_error_when_asked(address: str, type_code):
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as closed:
-        closed.bind((address, 0))
-        port = closed.getsockname()[1]
-    datagrams = await LAB.datagrams(address, port, icmp=True)
+    datagrams = await LAB.datagrams(address, free_port(), icmp=True)
     await datagrams.send(b"?")
     with pytest.raises(ConnectError) as caught:
         await datagrams.receive()

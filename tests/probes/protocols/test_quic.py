@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 
 import pytest
 
@@ -15,6 +14,7 @@ from tests.world import quic_server, tls_server
 from tests.world.dns_server import Address
 from tests.world.loopback import SHORT, internet
 from tests.world.pki import Authority, self_signed
+from tests.world.ports import free_port
 from tests.world.quic_server import EVERY
 
 NAME, HARMLESS = "wechat.test", "innocuous.test"
@@ -130,9 +130,7 @@ async def test_someone_elses_certificate_is_no_reason_for_contrasts():
 
 
 async def test_a_closed_port_is_distinguished():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    port = free_port()
     async with internet({NAME: Address("127.0.0.1")}) as net:
         run = net.run(Endpoint(host=NAME, port=port, protocol="quic"), timeouts=SHORT)
         await quic.measure(run)

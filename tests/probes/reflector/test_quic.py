@@ -15,6 +15,7 @@ from probes.reflector.quic import QUICReflectorError, client_of, serve_quic
 from probes.reflector.tcp import ReflectorError, make_certificate, serve, server_context
 from probes.steps import quic
 from probes.wire.observation import QUICHandshake
+from tests.world.ports import free_port
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
@@ -158,14 +159,9 @@ async def test_connections_are_bounded_and_end_in_time(pair):
 
 
 async def test_taken_port_and_bad_key_are_one_line(pair, tmp_path):
-    with (
-        socket.socket() as same,
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken,
-    ):
-        same.bind(("127.0.0.1", 0))  # free over TCP, up to now
-        port = same.getsockname()[1]
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", port))
-        same.close()
         with pytest.raises(ReflectorError, match="/udp: "):
             await serve(
                 "127.0.0.1",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -25,8 +24,8 @@ from probes.wire.target import Catalogue, Endpoint, LivenessHost, Service, Targe
 from tests.world import tls_server
 from tests.world.dns_server import Address
 from tests.world.loopback import SHORT, Internet, internet
-from tests.world.mosquitto import free_port
 from tests.world.pki import Authority
+from tests.world.ports import free_port
 from tests.world.tls_server import http_answer
 
 pytestmark = pytest.mark.slow
@@ -359,12 +358,9 @@ async def test_a_retest_comes_with_liveness():
 
 
 async def test_an_offline_machine_is_measured_quickly():
-    with socket.socket() as closed, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        closed.bind(("127.0.0.1", 0))
-        silent.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        async with internet({}, liveness=alive(port)) as net:
-            emitted = await run(net, [target("wechat/a", endpoint(port))])
+    port = free_port()
+    async with internet({}, liveness=alive(port)) as net:
+        emitted = await run(net, [target("wechat/a", endpoint(port))])
     international = emitted[0]
     assert {o.failure for o in international.observations} == {
         "dns_nxdomain_error",
@@ -385,7 +381,7 @@ from probes.wire.observation import HTTPExchange, Purpose
 from tests.probes.rounds.test_round import DATE, GOOD, endpoint, target
 from tests.world import tls_server
 from tests.world.dns_server import Address
-from tests.world.mosquitto import free_port
+from tests.world.ports import free_port
 from tests.world.loopback import internet
 
 async def main():

@@ -17,8 +17,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.runtime import mqtt
-from tests.world.mosquitto import Mosquitto, free_port, running_mosquitto
+from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
+from tests.world.ports import free_port
 
 pytestmark = pytest.mark.needs("mosquitto")
 

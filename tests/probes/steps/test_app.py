@@ -15,6 +15,7 @@ from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange
 from tests.world import app_servers
 from tests.world.app_servers import Talk, answer, close, reset, say, silence, talk
+from tests.world.ports import free_port
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
@@ -166,10 +167,7 @@ async def test_another_answer_is_passed_over_and_never_quoted():
 
 
 async def test_a_closed_port_says_so_by_icmp():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    seen = await ask(port)
+    seen = await ask(free_port())
     assert (seen.failure, seen.icmp_type, seen.icmp_code) == (Failure.REFUSED, 3, 3)
 
 

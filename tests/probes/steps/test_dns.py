@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import struct
 import time
 
@@ -30,6 +29,7 @@ from tests.world.dns_server import (
     WrongQuestion,
     server_context,
 )
+from tests.world.ports import free_port
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 TRANSPORTS = ("udp", "tcp", "dot", "doh")
@@ -286,15 +286,9 @@ async def test_server_without_edns():
         assert (seen.answers, seen.evidence) == (("192.0.2.1",), ("no_edns",))
 
 
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_nobody_listens(transport):
-    via = ResolverRoute("lab", transport, "127.0.0.1", closed_port(), SERVER_NAME, "/")
+    via = ResolverRoute("lab", transport, "127.0.0.1", free_port(), SERVER_NAME, "/")
     seen = await ask(via)
     assert seen.failure == "connection_refused"
     assert seen.evidence == (() if transport == "udp" else ("at_connect",))

@@ -13,6 +13,7 @@ from probes.net.network import Guard, SocketNetwork
 from probes.steps.quic import handshake
 from tests.world import quic_server
 from tests.world.pki import Authority, self_signed
+from tests.world.ports import free_port
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 CA = Authority()
@@ -84,13 +85,8 @@ async def test_retry_and_another_version():
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_a_closed_port_is_known_by_icmp(address: str):
-    with socket.socket(
-        socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM
-    ) as closed:
-        closed.bind((address, 0))
-        port = closed.getsockname()[1]
     seen = await handshake(
-        LAB, endpoint="x", address=address, port=port, sni=NAME, started_us=0, timeout=60.0
+        LAB, endpoint="x", address=address, port=free_port(), sni=NAME, started_us=0, timeout=60.0
     )
     assert seen.failure == "connection_refused"
     assert (seen.icmp_type, seen.icmp_code) == ((1, 4) if ":" in address else (3, 3))
