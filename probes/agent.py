@@ -33,7 +33,7 @@ from probes.privacy.scrub import scrub
 from probes.remote_catalogue import RemoteCatalogue, TakenCatalogue
 from probes.rounds import scheduler
 from probes.rounds.last_failures import failed_endpoints
-from probes.rounds.liveness import reached_anything
+from probes.rounds.liveness import reached_hosts
 from probes.rounds.profile import Profile
 from probes.rounds.retests import PlannedRetest, RetestLimits, RetestRunner, pause_ms
 from probes.rounds.round import Setup, measure_retest, measure_round
@@ -295,7 +295,7 @@ class Agent:
             nonlocal spent, lines, hurried, online
             self._show(draft)
             if draft.target in LIVENESS_TARGETS:
-                online = online or reached_anything(draft)
+                online = online or bool(reached_hosts(draft))
                 self._set(clock_offset_ms=draft.clock_offset_ms or 0)
             self._retests.unfinished.discard(draft.target)
             here = failed_endpoints(draft)

@@ -56,6 +56,13 @@ VANTAGE_RULES: tuple[Rule[VantageStatus], ...] = (
         "Most liveness hosts fail.",
     ),
     Rule(
+        "vantage.went_offline",
+        lambda s: s.went_offline,
+        State.VANTAGE_OFFLINE,
+        "While the target was silent, the liveness hosts that were reached before were silent too.",
+        evidence=("went_offline",),
+    ),
+    Rule(
         UNSEEN,
         lambda s: s.international is None,
         State.INCONCLUSIVE,

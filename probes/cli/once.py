@@ -20,7 +20,7 @@ from probes.net import tls
 from probes.net.network import Guard, SocketNetwork, has_address
 from probes.net.resolvers import ResolverRoute, resolver_class, system_routes
 from probes.privacy.scrub import scrub
-from probes.rounds.liveness import liveness_targets, reached_anything
+from probes.rounds.liveness import liveness_targets, reached_hosts
 from probes.rounds.round import Setup, measure_round, round_bound_seconds
 from probes.runtime.options import OptionError
 from probes.summary import FunctionSummary, service_lines, summarise
@@ -117,7 +117,7 @@ async def once(
                 print(_line(row), file=stdout, flush=True)
         progress.show(sequence)
         if measured.target in LIVENESS_TARGETS:
-            online = online or reached_anything(measured)
+            online = online or bool(reached_hosts(measured))
             if sequence == hosts and not online and not json_out:
                 raise _OfflineError
         elif (shown := summarise(measured)) is not None:

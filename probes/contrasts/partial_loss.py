@@ -53,8 +53,10 @@ async def connect(run: EndpointRun, address: str) -> Connection:
     connection = await run.connect(address)
     if connection.stream is not None or not run.repeats or _is_final(connection.tcp):
         return connection
-    attempts = 2 if connection.tcp.failure == Failure.TIMEOUT else 1
-    repeated = await run.for_each_address([address] * attempts, _connect_again)
+    silent = connection.tcp.failure == Failure.TIMEOUT
+    attempts = 2 if silent else 1
+    several = run.for_each_address([address] * attempts, _connect_again)
+    repeated = await run.again(silent, address, several)
     passed = [each for each in repeated if each.usable]
     if not passed:
         return repeated[-1]

@@ -101,7 +101,8 @@ async def _contrast(
     if run.contrasts and innocuous_passes is None:
         innocuous_passes = await _innocuous_once(run, address)
     if run.repeats:
-        repeated = await reconnect(run, address)
+        silent = connection.tls is not None and connection.tls.failure == Failure.TIMEOUT
+        repeated = await run.again(silent, address, reconnect(run, address))
         if repeated.usable:
             return await _repeat_handshake(run, repeated) if innocuous_passes else repeated
     if not run.contrasts:

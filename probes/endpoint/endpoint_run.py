@@ -22,6 +22,7 @@ from probes.net.tls import TLSClient
 from probes.steps import http, quic, tcp, tls
 from probes.wire.failure import Failure
 from probes.wire.observation import (
+    LIVENESS_HOST,
     AnyObservation,
     Contrast,
     HTTPExchange,
@@ -33,6 +34,8 @@ from probes.wire.observation import (
 from probes.wire.target import Endpoint, SNIContrast
 
 _Reached = TypeVar("_Reached")
+MAX_LIVENESS_HOSTS = 3
+"""Where one flow in ten dies for good, three die in a round of a thousand."""
 MAX_PER_FAMILY = 8
 """Addresses dialled of each family. Answers of the machine's own resolver come first, so that the
 choice is the same in every round."""
@@ -101,6 +104,8 @@ class EndpointRun:
     """False for liveness, which takes only the steps that the app would take."""
     repeats: bool = True
     """False for a retest: the service's name is shown to each of its addresses once."""
+    alive: Sequence[tuple[str, int]] = ()
+    """Addresses and ports at which liveness hosts were reached in this round."""
     references: bool = True
     """Ask reference resolvers. False for liveness."""
     throughput: ThroughputMode = ThroughputMode.OFF
@@ -241,6 +246,23 @@ class EndpointRun:
             tasks = [group.create_task(_run(reach(self, a))) for a in chosen]
         return [task.result() for task in tasks]
 
+    async def again(self, silent: bool, address: str, step: Awaitable[_Reached]) -> _Reached:
+        """Take a step at an address once more. After silence, hosts that liveness reached over the
+        same address family are connected to at the same time: only they tell whether the machine
+        was still online."""
+        if not silent or not self.once(f"liveness over IPv{6 if ':' in address else 4}"):
+            return await step
+        hosts = [host for host in self.alive if (":" in host[0]) == (":" in address)]
+        async with asyncio.TaskGroup() as group:
+            for host in hosts[:MAX_LIVENESS_HOSTS]:
+                group.create_task(self._reach_liveness_host(*host))
+            return await step
+
+    async def _reach_liveness_host(self, address: str, port: int) -> None:
+        connection = await self.connect(address, port=port, purpose=Purpose.CONTRAST)
+        connection.close()
+        self.add_evidence(connection.tcp, LIVENESS_HOST)
+
     async def connect(
         self,
         address: str,
@@ -371,7 +393,7 @@ class EndpointRun:
             self.dates_ms.append((date_ms, self.network.wall_ms()))
         return seen
 
-    def add_evidence(self, seen: TLSHandshake | QUICHandshake, evidence: str) -> None:
+    def add_evidence(self, seen: TCPConnect | TLSHandshake | QUICHandshake, evidence: str) -> None:
         """Add evidence to an observation that is already recorded."""
         place = next(i for i, o in enumerate(self.observations) if o is seen)
         self.observations[place] = msgspec.structs.replace(

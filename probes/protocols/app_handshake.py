@@ -14,6 +14,7 @@ from probes.contrasts import partial_loss, sni
 from probes.endpoint.endpoint_run import LOCAL_FAILURES, Connection, EndpointRun, purpose_of
 from probes.steps import app
 from probes.steps.app import AppRequest
+from probes.wire.failure import Failure
 from probes.wire.observation import AppExchange, Contrast
 
 MakeRequest = Callable[[], AppRequest]
@@ -29,7 +30,9 @@ async def exchange_over_tcp(run: EndpointRun, make_request: MakeRequest) -> None
             return False
         seen = await _exchange(run, connection, make_request())
         if not seen.spoke and run.repeats:
-            fresh = await run.connect(address, contrast=Contrast.REPEAT)
+            silent = seen.failure == Failure.TIMEOUT
+            connect = run.connect(address, contrast=Contrast.REPEAT)
+            fresh = await run.again(silent, address, connect)
             if fresh.usable:
                 seen = await _exchange(run, fresh, make_request(), Contrast.REPEAT)
         return seen.spoke
@@ -44,7 +47,8 @@ async def exchange_over_tls(run: EndpointRun, make_request: MakeRequest) -> None
         seen = await _exchange(run, connection, make_request())
         if seen.spoke or not run.repeats:
             return
-        fresh = await sni.reconnect(run, connection.address)
+        address, silent = connection.address, seen.failure == Failure.TIMEOUT
+        fresh = await run.again(silent, address, sni.reconnect(run, address))
         if fresh.usable:
             await _exchange(run, fresh, make_request(), Contrast.REPEAT)
 
@@ -78,7 +82,8 @@ async def exchange_over_udp(
         seen = await exchange(address)
         final = seen.failure in LOCAL_FAILURES and seen.icmp_type is None
         if not seen.spoke and run.repeats and not final and not seen.evidence:
-            seen = await exchange(address, Contrast.REPEAT)
+            silent = seen.failure == Failure.TIMEOUT
+            seen = await run.again(silent, address, exchange(address, Contrast.REPEAT))
         return seen.spoke
 
     await _reach_all(run, reach)

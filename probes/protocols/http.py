@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import Connection, EndpointRun
+from probes.wire.failure import Failure
 from probes.wire.observation import Contrast
 
 
@@ -48,7 +49,8 @@ async def _request(run: EndpointRun, connection: Connection) -> None:
         return
     if run.contrasts and not innocuous_first:
         await _innocuous(run, address)
-    if run.repeats and await _repeat(run, address):
+    silent = seen.failure == Failure.TIMEOUT
+    if run.repeats and await run.again(silent, address, _repeat(run, address)):
         await _measure_loss(run, address)
 
 

@@ -16,6 +16,7 @@ from probes.contrasts.sni import AFTER_TRIGGER, MAX_CONTRASTED
 from probes.endpoint.endpoint_run import EndpointRun
 from probes.net import quic
 from probes.net.resolvers import parse_authority
+from probes.wire.failure import Failure
 from probes.wire.observation import Contrast, Purpose, QUICHandshake
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ async def _reach(run: EndpointRun, address: str) -> bool:
     if not _may_be_interference(seen):
         return seen.failure is None
     if run.repeats:
-        repeated = await run.quic_handshake(address, contrast=Contrast.REPEAT)
+        again = run.quic_handshake(address, contrast=Contrast.REPEAT)
+        repeated = await run.again(seen.failure == Failure.TIMEOUT, address, again)
         if repeated.failure is None:
             return True
     if not run.contrasts:

@@ -28,11 +28,14 @@ def liveness_targets(hosts: Iterable[LivenessHost], country: str) -> tuple[Targe
     )
 
 
-def reached_anything(measurement: Measurement) -> bool:
-    """Return whether a TCP connection to at least one host succeeded."""
-    return any(
-        isinstance(seen, TCPConnect) and seen.failure is None for seen in measurement.observations
-    )
+def reached_hosts(measurement: Measurement) -> list[tuple[str, int]]:
+    """Return where a TCP connection succeeded: an address of each host and family, and its port."""
+    found = {
+        (seen.endpoint, ":" in seen.address): (seen.address, seen.port)
+        for seen in measurement.observations
+        if isinstance(seen, TCPConnect) and seen.failure is None
+    }
+    return list(found.values())
 
 
 def clock_offset_ms(dates_ms: Sequence[tuple[int, int]]) -> int | None:

@@ -27,7 +27,7 @@ from probes.net.network import Network
 from probes.net.resolvers import ResolverRoute
 from probes.protocols import registry
 from probes.rounds.last_failures import failed_endpoints, has_failed
-from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_anything
+from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts
 from probes.wire.measurement import (
     VERSION,
     Measurement,
@@ -85,6 +85,8 @@ class _Round:
     online: bool = True
     """False when no liveness host accepted a connection: contrasts would show nothing then, and
     without them the round ends sooner."""
+    alive: list[tuple[str, int]] = field(default_factory=list)
+    """Where liveness hosts were reached."""
     clock_offset_ms: int | None = None
     dates_ms: list[tuple[int, int]] = field(default_factory=list)
 
@@ -264,7 +266,8 @@ async def _measure_liveness(this: _Round, rng: random.Random) -> tuple[Measureme
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_measure(this, t, liveness=True)) for t in wanted]
     this.clock_offset_ms = clock_offset_ms(this.dates_ms)
-    this.online = not tasks or any(reached_anything(task.result()) for task in tasks)
+    this.alive = [where for task in tasks for where in reached_hosts(task.result())]
+    this.online = not tasks or bool(this.alive)
     return tuple(
         msgspec.structs.replace(task.result(), clock_offset_ms=this.clock_offset_ms)
         for task in tasks
@@ -314,6 +317,7 @@ async def _measure_endpoints(
             failed_last_round=not plain and bool(this.history.get(endpoint.id)),
             residual=_residual_blocking_possible(this, endpoint.id, started),
             contrasts=not plain,
+            alive=this.alive,
             repeats=not retest,
             references=not liveness and this.online,
             lean=this.lean and not retest and not this.history.get(endpoint.id),

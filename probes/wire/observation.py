@@ -63,6 +63,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Short machine-readable remarks, such as `system_root`; never text from the network."""
 
 
+LIVENESS_HOST = "liveness_host"
+"""Evidence beside a connect of purpose `contrast`: it went to a host that liveness reached in the
+same round, while the service's address was tried again after silence."""
+
+
 class DNSReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One datagram or message that answered a query."""
 

@@ -32,7 +32,7 @@ from monitor.detection.layers.throttle import transfer_facts
 from monitor.detection.layers.tls import tls_facts
 from monitor.detection.model import Verdict
 from monitor.detection.observed.endpoint_context import endpoint_context
-from monitor.detection.observed.liveness import vantage_status, with_clock
+from monitor.detection.observed.liveness import during, vantage_status
 from monitor.detection.observed.view import view
 from probes.wire.codec import decode, read_lines
 from probes.wire.measurement import Measurement
@@ -81,9 +81,9 @@ class Stored:
 
     def facts(self) -> dict[str, str]:
         """What the rules read, one line for each step at each address."""
-        here = with_clock(vantage_status(self.liveness), self.subject)
-        chosen = online_controls(self.controls)
         views = view(self.subject)
+        here = during(vantage_status(self.liveness), self.subject, views.values())
+        chosen = online_controls(self.controls)
         found = {"vantage": _line(here)}
         for id, endpoint in views.items():
             case = endpoint_context(

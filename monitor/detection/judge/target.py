@@ -21,8 +21,8 @@ from monitor.detection.observed.liveness import (
     VantageStatus,
     beside,
     control_view,
+    during,
     vantage_status,
-    with_clock,
 )
 from monitor.detection.observed.view import EndpointView, view
 from monitor.detection.rule import first
@@ -64,7 +64,7 @@ def judge_beside(
 ) -> Verdict:
     """The same with the vantage status and the controls' views, which many targets share."""
     views = view(measurement)
-    here = with_clock(here, measurement)
+    here = during(here, measurement, views.values())
     judged = [
         judge_endpoint(
             endpoint_context(

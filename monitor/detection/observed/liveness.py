@@ -8,7 +8,7 @@ So missing liveness observations never make a vantage look better.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from monitor.detection.fingerprints import redirect_host
@@ -20,6 +20,7 @@ from monitor.detection.observed.kinds import (
     app_kind,
     dns_kind,
     http_kind,
+    tcp_kind,
     tls_kind,
 )
 from monitor.detection.observed.ranges import special_place
@@ -29,6 +30,7 @@ from probes.wire.protocol import Transport, protocol
 
 CLOCK_TOLERANCE_MS = 3_600_000
 """With a larger offset rounds are joined wrongly and new certificates look invalid."""
+LEAST_SILENT = 2
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class VantageStatus:
     dates: bool = False
     """Half or more of the liveness certificates are outside their dates."""
     clock_wrong: bool = False
+    went_offline: bool = False
+    """Hosts that liveness had reached were silent while the target's addresses were."""
 
     @property
     def online(self) -> bool:
@@ -176,9 +180,16 @@ def beside(here: VantageStatus, round_: RoundBackground) -> VantageStatus:
     return replace(here, quic=round_.quic, background=round_)
 
 
-def with_clock(here: VantageStatus, subject: Measurement) -> VantageStatus:
-    """The status for one measurement, whose own clock offset counts as well."""
-    return replace(here, clock_wrong=True) if clock_off(subject) else here
+def during(
+    here: VantageStatus, subject: Measurement, views: Iterable[EndpointView]
+) -> VantageStatus:
+    """The status during one measurement: its own clock offset counts as well, and so do the hosts
+    that it reached again, or did not. One that is silent may be lost by chance."""
+    again = [tcp_kind(seen) for endpoint in views for seen in endpoint.hosts_again]
+    silent = len(again) >= LEAST_SILENT and set(again) == {Kind.TIMEOUT}
+    if not silent and not clock_off(subject):
+        return here
+    return replace(here, went_offline=silent, clock_wrong=here.clock_wrong or clock_off(subject))
 
 
 def clock_off(measurement: Measurement) -> bool:

@@ -23,6 +23,7 @@ from monitor.detection.observed.kinds import (
 from monitor.detection.observed.ranges import family
 from probes.wire.measurement import EndpointRef, Measurement
 from probes.wire.observation import (
+    LIVENESS_HOST,
     AppExchange,
     Contrast,
     DNSLookup,
@@ -124,6 +125,8 @@ class EndpointView:
     """An innocuous name at the system resolver, at the same time."""
     reflector: TLSHandshake | None = None
     quic_reflector: QUICHandshake | None = None
+    hosts_again: list[TCPConnect] = field(default_factory=list)
+    """Connects to hosts that liveness had reached, while a silent address was tried again."""
     transfers_elsewhere: list[Transfer] = field(default_factory=list)
     """Transfers from an address of ours."""
     addresses: dict[AddressPort, AddressView] = field(default_factory=dict)
@@ -203,6 +206,9 @@ def _add_dns(endpoint: EndpointView, seen: DNSLookup) -> None:
 
 def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
     passed = tcp_kind(seen) is Kind.OK
+    if LIVENESS_HOST in seen.evidence:
+        endpoint.hosts_again.append(seen)
+        return
     if seen.contrast is None and seen.purpose is Purpose.CONTRAST:
         address = endpoint.at(seen.address, seen.port)
         address.tcp_beside = _better(address.tcp_beside, seen, passed)

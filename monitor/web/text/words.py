@@ -182,6 +182,7 @@ EVIDENCE = {
     "slow_for_control_too": "as slow for the control",
     "slow_for_every_name": "slow whatever the name shown",
     "weak_sign": "evidence too weak to prove anything",
+    "went_offline": "the vantage went offline meanwhile",
     "whatever_name": "whatever the name shown",
     "vpn": "it was measured through a VPN",
     "wrong_id": "an answer to another question came",

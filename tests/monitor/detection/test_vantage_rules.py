@@ -24,6 +24,7 @@ from monitor.detection.vantage_rules import VANTAGE_RULES
         ({"international": False, "resolver_dead": True}, "vantage.resolver_dead"),
         ({"international": False}, "vantage.offline"),
         ({"international": False, "domestic": False}, "vantage.offline"),
+        ({"international": True, "went_offline": True}, "vantage.went_offline"),
         ({"domestic": True}, "vantage.liveness_unseen"),
         ({}, "vantage.liveness_unseen"),
     ],

@@ -6,8 +6,9 @@ import socket
 
 from probes.contrasts import partial_loss
 from probes.endpoint.endpoint_run import MAX_PER_FAMILY, Connection
-from probes.net.network import Guard, SocketNetwork
-from probes.wire.observation import Contrast, Purpose, TCPConnect
+from probes.net.network import Guard, SocketNetwork, Stream
+from probes.protocols import tcp
+from probes.wire.observation import LIVENESS_HOST, Contrast, Purpose, TCPConnect
 from probes.wire.target import Endpoint
 from tests.world import tls_server
 from tests.world.dns_server import Address, Rcode
@@ -144,3 +145,39 @@ async def test_things_done_once():
             False,
             True,
         ]
+
+
+class Lossy(SocketNetwork):
+    """A network in which nothing answers at some ports."""
+
+    def __init__(self, *silent: int) -> None:
+        super().__init__(guard=Guard(allow_private=True))
+        self._silent = silent
+
+    async def connect(self, address: str, port: int, *, hops: int | None = None) -> Stream:
+        if port in self._silent:
+            raise TimeoutError  # as the time limit does
+        return await super().connect(address, port, hops=hops)
+
+
+async def test_beside_a_repeat_after_silence_liveness_hosts_are_reached_again():
+    async with (
+        tls_server.serve(tls_server.silence) as host,
+        internet({NAME: Address("127.0.0.1")}) as net,
+    ):
+        alive = [*(("127.0.0.1", host.port) for _ in range(4)), ("::1", host.port)]
+        run = net.run(endpoint(port=9), network=Lossy(9), alive=alive)
+        await tcp.measure(run)
+    beside = [seen for seen in run.observations if LIVENESS_HOST in seen.evidence]
+    assert [(seen.address, seen.failure) for seen in beside] == [("127.0.0.1", None)] * 3
+    assert all(seen.purpose is Purpose.CONTRAST for seen in beside)
+    repeats = [seen for seen in run.observations if seen.contrast is Contrast.REPEAT]
+    assert {seen.failure for seen in repeats} == {"generic_timeout_error"}
+
+
+async def test_a_service_that_refuses_is_no_silence():
+    async with internet({NAME: Address("127.0.0.1")}) as net:
+        run = net.run(endpoint(port=9), alive=[("127.0.0.1", 9)])
+        await tcp.measure(run)
+    assert len(run.observations) == 2
+    assert not any(seen.evidence for seen in run.observations)

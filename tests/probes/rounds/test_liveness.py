@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_anything
+from probes.rounds.liveness import clock_offset_ms, liveness_targets, reached_hosts
 from probes.wire.measurement import LIVENESS_DOMESTIC, LIVENESS_INTERNATIONAL, Measurement
 from probes.wire.observation import TCPConnect
 from probes.wire.target import LivenessHost
@@ -62,6 +62,6 @@ def test_one_connection_is_enough_to_be_online():
             ),
         )
 
-    assert not reached_anything(seen())
-    assert not reached_anything(seen("generic_timeout_error"))
-    assert reached_anything(seen("generic_timeout_error", None))
+    assert not reached_hosts(seen())
+    assert not reached_hosts(seen("generic_timeout_error"))
+    assert reached_hosts(seen("generic_timeout_error", None))

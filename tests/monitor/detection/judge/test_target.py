@@ -11,11 +11,12 @@ from monitor.detection.judge.target import judge
 from monitor.detection.model import Layer, Share, State, Technique
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement
-from probes.wire.observation import AnyObservation, Certificate
+from probes.wire.observation import LIVENESS_HOST, AnyObservation, Certificate
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     A3,
+    BESIDE,
     FORGED,
     INNOCUOUS,
     OWN_HOST,
@@ -393,3 +394,30 @@ def test_icmp_is_evidence() -> None:
     seen, given = BLOCKED[Technique.TCP_UNREACHABLE]
     said = verdict(*seen, **given)
     assert {"icmp:3/3", "icmp_from:11.9.9.9"} <= set(said.evidence)
+
+
+def again(address: str, failure: str | None = None) -> AnyObservation:
+    """A host that liveness had reached, while the target's addresses were tried again."""
+    return tcp(address, failure, evidence=(LIVENESS_HOST,), **BESIDE)
+
+
+SILENT_TWICE = (GOOD_DNS, *(tcp(a, TIMEOUT, **more) for a in (A1, A2) for more in ({}, REPEAT)))
+
+
+def test_silence_at_a_vantage_that_went_offline_accuses_nobody() -> None:
+    said = verdict(*SILENT_TWICE, again("14.0.0.1", TIMEOUT), again("15.0.0.1", TIMEOUT))
+    assert (said.state, said.rule) == (State.VANTAGE_OFFLINE, "vantage.went_offline")
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        (),  # a probe of an older version
+        (again("14.0.0.1", TIMEOUT),),  # one may be lost by chance
+        (again("14.0.0.1", TIMEOUT), again("15.0.0.1")),
+        (again("14.0.0.1", TIMEOUT), again("15.0.0.1", RESET)),
+    ],
+)
+def test_silence_at_a_vantage_that_is_online_accuses(hosts: tuple[AnyObservation, ...]) -> None:
+    said = verdict(*SILENT_TWICE, *hosts)
+    assert (said.state, said.technique) == (State.BLOCKED, Technique.TCP_TIMEOUT)

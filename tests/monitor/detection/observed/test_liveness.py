@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.detection.observed.kinds import Kind
-from monitor.detection.observed.liveness import foreign_host, vantage_status, with_clock
+from monitor.detection.observed.liveness import during, foreign_host, vantage_status
 from probes.wire.failure import Failure
 from probes.wire.observation import AnyObservation
 from tests.monitor.detection.app_scenes import with_udp
@@ -149,8 +149,8 @@ def test_special_places_where_the_world_is() -> None:
 def test_clock() -> None:
     assert vantage_status(alive(clock_offset_ms=-3_600_001)).clock_wrong
     assert not vantage_status(alive(clock_offset_ms=3_600_000)).clock_wrong
-    assert with_clock(vantage_status(alive()), measured(clock_offset_ms=9_999_999)).clock_wrong
-    assert not with_clock(vantage_status(alive()), measured(clock_offset_ms=9)).clock_wrong
+    assert during(vantage_status(alive()), measured(clock_offset_ms=9_999_999), ()).clock_wrong
+    assert not during(vantage_status(alive()), measured(clock_offset_ms=9), ()).clock_wrong
     ref = endpoint("tls", "l1.example")
     expired = measured(foreign(at=ref, code=10), endpoints=(ref,), target="liveness/international")
     assert vantage_status([expired]).clock_wrong
