@@ -49,6 +49,8 @@ def outcome(fact: Fact) -> VantageOutcome:
     verdict = fact.verdict
     if verdict.state is State.OK:
         return VantageOutcome.GOOD
+    if verdict.state is State.DOWN:
+        return VantageOutcome.DOWN
     blocked = any(finding.blocked for finding in verdict.findings) or verdict.layer is not None
     return VantageOutcome.BAD if blocked and verdict.state in _FAILED else VantageOutcome.SILENT
 
@@ -64,9 +66,9 @@ def record(network: TargetNetwork, fact: Fact, policy: Policy) -> None:
         round=fact.round,
         outcome=result,
     )
-    if result in (VantageOutcome.GOOD, VantageOutcome.BAD):
+    if result in (VantageOutcome.GOOD, VantageOutcome.BAD, VantageOutcome.DOWN):
         runs = network.runs or ImportedRuns()
-        network.runs = memory.note_method(runs, fact, result is VantageOutcome.BAD)
+        network.runs = memory.note_method(runs, fact, result is not VantageOutcome.GOOD)
 
 
 def update(
@@ -75,7 +77,12 @@ def update(
     """Fold one fact into the series of its target. There is one series per target, not one per
     layer: runs are few, and a block shows in another layer when a run is cut short."""
     result, runs = outcome(fact), network.runs
-    if result not in (VantageOutcome.GOOD, VantageOutcome.BAD) or runs is None:
+    if runs is None or result is VantageOutcome.SILENT:
+        return
+    if result is VantageOutcome.DOWN:
+        # The site's own fault, which may end here later than at the helper.
+        if inhibited:
+            network.runs = memory.veto(runs, fact.method, fact.round)
         return
     series = network.layers.setdefault(WHOLE, Series({}))
     track = series.tracks.get(fact.source) or Track(Baseline())

@@ -246,24 +246,45 @@ def test_a_network_that_fails_in_the_hours_of_a_known_block_joins_it_with_its_ow
     assert found.endswith(f"; 64501 {beside}")
 
 
+@pytest.mark.parametrize("helped", [True, False])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_who_lags_behind_after_a_fault_of_all_the_world_must_work_again_first(
-    tmp_path: Path, version: str
+    tmp_path: Path, version: str, helped: bool
 ) -> None:
-    """For six hours nobody reaches the site, one network for 24 more. Later it is blocked there."""
+    """For six hours nobody reaches the site, one network for 24 more. Later it is blocked there.
+    `helped`: OONI's helper reaches it all the time, and else as the others do."""
     countries = [SUBJECT, BESIDE, ABROAD, ("TZ", 64511), ("UG", 64520), ("UG", 64521)]
+    down = helper(http=False, tls=False, version=version[:3])
 
     def lagging(again: int) -> Iterator[Keys]:
         for hour in range(HISTORY + again + 12):
             for place in countries:
                 since = hour - HISTORY
                 failing = 0 <= since < 6 or (place == SUBJECT and (since < 30 or since >= again))
-                yield run(hour, place, version, reset if failing and since >= 0 else good)
+                control = down if 0 <= since < 6 and not helped else None
+                fault = reset if failing and since >= 0 else good
+                yield run(hour, place, version, fault, control)
 
     assert events(tmp_path, lagging(18)) == []
     assert events(tmp_path, lagging(60)) == [
         "64500 tls.reset.other likely open 60..-: 64500 60-71--"
     ]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_helper_that_fails_beside_the_first_run_of_a_block_hides_nothing(
+    tmp_path: Path, version: str
+) -> None:
+    down = helper(http=False, tls=False, version=version[:3])
+
+    def begins() -> Iterator[Keys]:
+        yield from world(1, version, reset, lambda hour: True, control=down)
+        for hour in range(HISTORY + 1, HISTORY + 12):
+            yield run(hour, SUBJECT, version, reset)
+            yield run(hour, BESIDE, version)
+            yield run(hour, ABROAD, version)
+
+    assert events(tmp_path, begins()) == ["64500 tls.reset.other likely open 1..-: 64500 1-11--"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
