@@ -31,6 +31,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     timely_seconds: int = 15 * 60
     """A failure that arrives later after it was measured comes from a spool: it is evidence of when
     a block began, and confirms none."""
+    outage_seconds: int = 6 * 3600
+    """How long an outage may last (Meta's of 2021-10-04, the longest of a large messaging service
+    in years, took six hours). What began as one confirms nothing for so long after others reach
+    the service again, unless the network has reached it in between. Imports: when no other network
+    reaches a target either, a shorter failure may be one."""
     close_good_seconds: int = 5 * 60
     """How long the vantages that saw a block must see the service before it closes."""
     silent_seconds: int = 15 * 60
@@ -72,9 +77,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     imported_span_seconds: int = 3600
     """Failing runs of an imported network must be spread over so long: several within half an hour
     may be one volunteer's."""
-    imported_outage_seconds: int = 6 * 3600
-    """When no other network reaches a target either, a shorter failure may be an outage (Meta's of
-    2021-10-04, the longest of a large messaging service in years, took six hours)."""
     imported_together_seconds: int = 3600
     """Runs of two imported networks in the same hour: within so long of each other."""
     imported_memory_seconds: int = 90 * 86400

@@ -279,14 +279,14 @@ def _latest(
         good, bad, vetoed = runs.methods.get(method, (0, 0, 0))
         if vetoed > good and round - vetoed <= policy.ms(policy.baseline_seconds):
             return False
-    if round - max(good, bad) > policy.ms(policy.imported_outage_seconds):
+    if round - max(good, bad) > policy.ms(policy.outage_seconds):
         return None
     return good >= bad
 
 
 def _long_blocked(network: TargetNetwork, round: int, policy: Policy) -> bool:
     """Whether a block here is older than any outage: its failures say nothing of the service."""
-    outage = policy.ms(policy.imported_outage_seconds)
+    outage = policy.ms(policy.outage_seconds)
     return any(round - held.alarmed > outage for _, held in _alarmed(network))
 
 
@@ -379,7 +379,7 @@ def promote(
                 first = _first_span(state, network)
                 raised.onsets = [max(each, first) for each in held.onsets]
             series.tracks[probe] = replace(track, suspicion=raised)
-        outlasted = failing >= policy.ms(policy.imported_outage_seconds)
+        outlasted = failing >= policy.ms(policy.outage_seconds)
         likely = sure or (outlasted and _several_targets(state, network))
         series.rank = max(series.rank, 2 if likely else 1)
 

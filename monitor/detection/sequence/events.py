@@ -32,8 +32,6 @@ from monitor.detection.sequence.series_summary import HealthByCountry, SeriesSum
 from monitor.detection.sequence.state import OpenEvent, PeakSnapshot, ServiceState, VantageOutcome
 
 MAX_HISTORY = 64
-PROVES_WRONG = frozenset((ClosedGate.SERVICE_DOWN, ClosedGate.ENDPOINT_STALE))
-"""Gates that speak against an event; a network that is offline only says nothing."""
 _MINOR = frozenset(("changed", "clearing", "again"))
 DIVIDED = "network_divided"
 DOWN = (VantageOutcome.DOWN, VantageOutcome.UNKNOWN)
@@ -150,7 +148,7 @@ def _updated(
     inhibited = _common_gate(mine, now.closed_gates, round) if mine else current.event.inhibited_by
     doubts = current.doubts
     if mine:
-        doubts = doubts + 1 if inhibited in PROVES_WRONG else 0
+        doubts = doubts + 1 if inhibited in gates.PROVES_WRONG else 0
     if (
         current.event.tier is not Tier.CONFIRMED
         and top < 3

@@ -71,7 +71,7 @@ def step(
     for fact in ordered:
         key = network_key(fact.target, fact.country, fact.asn, fact.source)
         if fact.source == OWN_SOURCE:
-            series.update(touched[key], fact, key in closed, policy)
+            series.update(touched[key], fact, closed.get(key), policy)
         else:
             imported.update(new, touched[key], fact, key in closed, policy)
     for key, network in sorted(touched.items()):

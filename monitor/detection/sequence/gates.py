@@ -41,6 +41,8 @@ UNPROVEN = frozenset(
     (VantageOutcome.UNSUPPORTED, VantageOutcome.DOWN, VantageOutcome.UNSEEN, VantageOutcome.UNKNOWN)
 )
 """It fails, and the control or the liveness that would make it count is missing or fails too."""
+PROVES_WRONG = frozenset((ClosedGate.SERVICE_DOWN, ClosedGate.ENDPOINT_STALE))
+"""Gates that speak against an event; a network that is offline only says nothing."""
 UNKNOWN_COUNTRY = "ZZ"
 OWN_TROUBLE = frozenset(("allow_list_network", "clock_wrong", "tls_interception"))
 """Evidence that the vantage itself, or its whole network, is the cause."""
@@ -80,6 +82,24 @@ def unsupported(fact: Fact, inhibited: bool) -> bool:
     While no gate is closed (`inhibited`), a retest never does: a control that was asked shortly
     before refuses a retest, which leaves no trace."""
     return outcome(fact) in UNPROVEN and (inhibited or not fact.retest)
+
+
+def shared(member: Member, result: VantageOutcome, closed: ClosedGate | None) -> int:
+    """`Member.shared` after one more result, with the gate that is closed for the network."""
+    if result is VantageOutcome.GOOD:
+        return 0
+    if result not in (VantageOutcome.BAD, VantageOutcome.DOWN) or member.shared < 0:
+        return member.shared
+    if result is VantageOutcome.DOWN or closed in PROVES_WRONG:
+        return member.round
+    return member.shared or -1
+
+
+def is_aftermath(member: Member, round: int, policy: Policy) -> bool:
+    """Whether a vantage's failures may be the rest of an outage that others have behind them: they
+    began with it, and the vantage has not reached the target since. No longer than an outage
+    lasts."""
+    return member.shared > 0 and round - member.shared <= policy.ms(policy.outage_seconds)
 
 
 def fresh(member: Member, round: int, policy: Policy) -> bool:

@@ -14,7 +14,7 @@ from copy import copy
 
 import msgspec
 
-from monitor.detection.model import OWN_SOURCE, Fact, Layer, LayerFinding, State, Tier
+from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import baseline, cusum, gates, others, split
 from monitor.detection.sequence.cusum import CountedFailure
@@ -64,6 +64,8 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     """Those of them that are a blocked part of the network, whose rest is not blocked."""
     others_fail: bool = False
     """Innocuous hosts fail beside the target (`monitor.detection.sequence.others`)."""
+    aftermath: bool = False
+    """Too few of the agreeing owners have reached the target since it failed for others too."""
 
 
 def copy_for_round(network: TargetNetwork) -> TargetNetwork:
@@ -96,12 +98,16 @@ def record(network: TargetNetwork, fact: Fact) -> None:
         failed_at=known.failed_at if known else 0,
         failed_depth=known.failed_depth if known else -1,
         usual=others.learnt(usual, fact) if usual or fact.others_failed else usual,
+        shared=known.shared if known else 0,
     )
 
 
-def update(network: TargetNetwork, fact: Fact, inhibited: bool, policy: Policy) -> None:
-    """Fold one fact into every layer that it concerns."""
-    probe, outcome = probe_of(fact), gates.outcome(fact)
+def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy: Policy) -> None:
+    """Fold one fact into every layer that it concerns. `closed`: the network's gate."""
+    probe, outcome, inhibited = probe_of(fact), gates.outcome(fact), closed is not None
+    member = network.members[probe]
+    if (shared := gates.shared(member, outcome, closed)) != member.shared:
+        network.members[probe] = msgspec.structs.replace(member, shared=shared)
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
     elif outcome is VantageOutcome.GOOD:
@@ -270,6 +276,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
     owners = _heard(network, series, agreeing)
     support = _heard(network, series, [probe for probe in voting if nats[probe]])
     signing = [probe for probe in agreeing if _signs(network, layer, probe, policy)]
+    alone = [p for p in agreeing if not gates.is_aftermath(network.members[p], round, policy)]
     signatures = sum(split.suspicion_of(series, probe).signatures for probe in signing)
     two = len({network.members[probe].owner for probe in signing}) >= policy.confirm_min_owners
     return Tally(
@@ -286,6 +293,7 @@ def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tal
         on_watch=on_watch,
         divided=part,
         others_fail=own and others.fail_as_well(network, series, agreeing, policy),
+        aftermath=len({network.members[p].owner for p in alone}) < min(needed, len(owners)),
     )
 
 
@@ -446,6 +454,7 @@ def promote(
         network.source == OWN_SOURCE
         and not tally.divided
         and not tally.others_fail
+        and not tally.aftermath
         and round - series.likely_since >= policy.ms(hold)
         and waited >= policy.ms(hold - policy.retest_round_seconds)
         and renewed >= policy.ms(hold - 2 * policy.retest_round_seconds)

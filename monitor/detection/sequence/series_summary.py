@@ -213,6 +213,8 @@ def against(
         "others_fail": any(summary.tally.others_fail for summary in seen),
         "one_network": len({summary.network.asn for summary in seen}) == 1,
         "one_owner": len(tally.owners) < policy.confirm_min_owners,
+        "since_outage": network.source == OWN_SOURCE
+        and any(summary.tally.aftermath for summary in seen),
         "untyped": not any(
             series.has_signature(network, best.layer, probe, policy)
             for probe in series.alarmed(best.series)

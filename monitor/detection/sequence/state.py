@@ -17,7 +17,7 @@ import msgspec
 from monitor.detection.model import Event, NetworkEvidence, Tier
 from probes.runtime.compression import zstd
 
-STATE_VERSION = 7
+STATE_VERSION = 8
 """States of older versions are not read: the history is folded again."""
 _LEVEL = 3
 
@@ -136,6 +136,9 @@ class Member(msgspec.Struct, array_like=True, gc=False):
     """When and at which layer's depth it last failed: a shallower failure soon after is an echo."""
     usual: dict[str, int] = {}
     """Per mille of the rounds in which it reached the target and not this liveness host."""
+    shared: int = 0
+    """Of its failures since it last reached the target: 0 if there are none, -1 if the first was
+    its network's own, else the round of the newest that its control or other countries shared."""
 
 
 class ImportedRuns(msgspec.Struct, array_like=True):

@@ -45,6 +45,8 @@ AGAINST = {
     "one_owner": "All vantages that see it belong to one owner.",
     "others_fail": "Unrelated hosts fail at the same vantages too, so it may be a fault in the "
     "network. It is not confirmed while they fail.",
+    "since_outage": "It began while the service failed for others as well, and has not worked here "
+    "since: this may be the rest of an outage. It is not confirmed for six hours after that.",
     "untyped": "Only time-outs or the like were seen; a fault in the network looks the same.",
 }
 """Remarks of `monitor.detection.sequence.series_summary.against`."""

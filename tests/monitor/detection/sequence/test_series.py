@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from monitor.detection.model import Layer, LayerFinding, State, Verdict
+from monitor.detection.model import ClosedGate, Layer, LayerFinding, State, Verdict
 from monitor.detection.sequence import series
 from monitor.detection.sequence.cusum import evidence
 from monitor.detection.sequence.series import (
@@ -49,14 +49,14 @@ def say(
     n: int,
     *said: Verdict,
     people: list[Vantage] | None = None,
-    inhibited: bool = False,
+    closed: ClosedGate | None = None,
     started: int | None = None,
 ) -> None:
     """The vantages of a network, in order, say this in round `n`."""
     for who, verdict in zip(people or vantages(len(said)), said, strict=True):
         one = fact(who, START + n * INTERVAL, verdict, started=started)
         record(place, one)
-        update(place, one, inhibited, POLICY)
+        update(place, one, closed, POLICY)
 
 
 def track(place: TargetNetwork, layer: str = "tls", n: int = 0) -> Track:
@@ -157,7 +157,7 @@ def test_a_confirmed_series_keeps_its_ground() -> None:
 def test_inhibited_failures_count_for_nothing_and_are_not_learnt() -> None:
     place = network()
     say(place, 0, blocked())
-    say(place, 1, blocked(), inhibited=True)
+    say(place, 1, blocked(), closed=ClosedGate.SERVICE_DOWN)
     assert track(place).suspicion is None
     assert track(place).baseline.recent_failed == 1
 
