@@ -11,11 +11,9 @@ from collections.abc import Collection, Mapping
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.tables import measurement, stored_day
+from monitor.store.tables import DAY_OF_ROUND, measurement, stored_day
 
 DAY_MS = 86_400_000
-DAY_OF_ROUND = "round / 86400000"
-"""As SQL, letter for letter as in SQLite's index on (day, id)."""
 PRUNED = "pruned"
 """Name in `cursor`: measurements of rounds before this were dropped, and are not stored again."""
 _EPOCH = dt.date(1970, 1, 1)

@@ -20,10 +20,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import statements
-from monitor.store.days import DAY_MS, DAY_OF_ROUND
+from monitor.store.days import DAY_MS
 from monitor.store.records import AdmittedBatch
 from monitor.store.statements import chunks
-from monitor.store.tables import cursor, measurement, target, vantage
+from monitor.store.tables import DAY_OF_ROUND, cursor, measurement, target, vantage
 
 LinePlace = tuple[int, int]
 """Where a line is: first arrival number of its batch, arrival number of its row."""

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upgrades a database to the schema of this code, under a lock. Whichever command opens an older
-one first upgrades it, and says so in one line.
+"""Creates the schema of this code in a new database and upgrades an older one, under a lock.
+Whichever command opens an older one first upgrades it, and says so in one line.
 
 Any number of processes may open a new database at once: one creates the schema, the others wait.
 A database with a newer schema is refused.
@@ -15,6 +15,7 @@ import sqlite3
 import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,16 +27,12 @@ from monitor.store.engines import (
     translated_errors,
     writing,
 )
-from monitor.store.migrations import batching, dating
-from monitor.store.tables import metadata
+from monitor.store.tables import POSTGRESQL, metadata
 
 LOG = logging.getLogger(__name__)
 HEAD = "0015"
 """Newest revision under `migrations/versions`."""
-KNOWN = (
-    *("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010"),
-    *("0011", "0012", "0013", "0014", "0015"),
-)
+KNOWN = ("0015",)
 """Every revision that this code can bring to HEAD."""
 SCHEMA_LOCK = 0x5245_4143_4801
 """Key of PostgreSQL's advisory lock around migrations ("REACH", 1)."""
@@ -48,22 +45,20 @@ _locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
 
 
 async def upgrade_schema(engines: Engines) -> bool:
-    """Migrate to HEAD; True when anything was done.
+    """Create the schema, or migrate it to HEAD; True when anything was done.
 
-    Raises StoreRefusedError for a newer schema or foreign tables, else StoreUnavailableError.
+    Raises StoreRefusedError for an unknown schema or foreign tables, else StoreUnavailableError.
     """
     if engines.sqlite:
         await _enable_write_ahead_log(engines)
     turn = _locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-    async with turn:
-        async with _migrating(engines) as connection:
-            present = await connection.run_sync(_revision, engines.place)
-            if present != HEAD:
-                if present is not None:
-                    LOG.warning("%s: upgrading schema %s to %s", engines.place, present, HEAD)
-                await connection.run_sync(_upgrade)
-        for stage in (dating, batching):
-            await stage.bring_over(lambda: _migrating(engines), engines.place)
+    async with turn, _migrating(engines) as connection:
+        present = await connection.run_sync(_revision, engines.place)
+        if present is None:
+            await connection.run_sync(_create)
+        elif present != HEAD:
+            LOG.warning("%s: upgrading schema %s to %s", engines.place, present, HEAD)
+            await connection.run_sync(_upgrade)
     return present != HEAD
 
 
@@ -111,6 +106,11 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
             raise StoreRefusedError(f"{place}: contains tables of another program: {min(foreign)}")
         return None
     present = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if present is not None and present < KNOWN[0]:
+        raise StoreRefusedError(
+            f"{place}: schema {present} is of a development version before 0.1.0; its oldest that "
+            f"can be upgraded is {KNOWN[0]}: run `reachwatch db migrate` of commit 8a8fe465 first"
+        )
     if present is not None and present not in KNOWN:
         raise StoreRefusedError(
             f"{place}: schema {present} is unknown to this version (newest known: {HEAD}); "
@@ -119,7 +119,21 @@ def _revision(connection: sa.Connection, place: str) -> str | None:
     return present
 
 
-def _upgrade(connection: sa.Connection, revision: str = HEAD) -> None:
+def _create(connection: sa.Connection) -> None:
+    metadata.create_all(connection)
+    if connection.dialect.name == "postgresql":
+        for statement in POSTGRESQL:
+            connection.exec_driver_sql(statement)
+    command, config = _alembic(connection)
+    command.stamp(config, HEAD)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    command, config = _alembic(connection)
+    command.upgrade(config, HEAD)
+
+
+def _alembic(connection: sa.Connection) -> tuple[Any, Any]:
     # Here, because loading Alembic takes longer than opening the database.
     from alembic import command
     from alembic.config import Config
@@ -127,4 +141,4 @@ def _upgrade(connection: sa.Connection, revision: str = HEAD) -> None:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    return command, config

@@ -4,8 +4,8 @@
 Times are Unix milliseconds, UTC. Of a measurement there is one narrow row, and its line is in the
 batch that it arrived in. A vantage and a target are stored once and referred to by
 number, because there are a hundred million measurement rows; what pages read (cell, event)
-has its texts in full. No query and no transaction is here. `monitor/store/migrations`
-creates the schema, and a test asserts that both are the same.
+has its texts in full. No query and no transaction is here. A new store is created from these
+tables; one of an earlier version is brought to them by `monitor/store/migrations`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class HexId(TypeDecorator[str]):
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """64 bits on both; SQLite numbers rows automatically only with its own type INTEGER."""
 
+DAY_OF_ROUND = "round / 86400000"
+"""As SQL; SQLite uses the index on (day, id) for queries that say it letter for letter."""
+
 metadata = sa.MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -42,6 +45,16 @@ metadata = sa.MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+
+def _by_arrival(column: str) -> tuple[sa.schema.SchemaItem, ...]:
+    """How rows are found by their arrival number: PostgreSQL's partitioned tables can have no key
+    without the column that they are partitioned by."""
+    return (
+        sa.PrimaryKeyConstraint(column).ddl_if(dialect="sqlite"),
+        sa.Index(None, column).ddl_if(dialect="postgresql"),
+    )
+
 
 # -- facts --------------------------------------------------------------------------------
 
@@ -71,7 +84,7 @@ target = sa.Table(
 batch = sa.Table(
     "batch",
     metadata,
-    sa.Column("first_arrival", BIG, primary_key=True, autoincrement=False),
+    sa.Column("first_arrival", BIG, nullable=False, autoincrement=False),
     sa.Column("last_arrival", sa.BigInteger, nullable=False),
     sa.Column("first_round", sa.BigInteger, nullable=False),
     sa.Column("received", sa.BigInteger, nullable=False),
@@ -81,16 +94,18 @@ batch = sa.Table(
     sa.Index("ix_batch_first_round", "first_round"),
     # What one probe measured lately.
     sa.Index("ix_batch_vantage_first_round", "vantage", "first_round"),
+    *_by_arrival("first_arrival"),
+    postgresql_partition_by="RANGE (first_round)",
 )
 """A batch byte for byte as it arrived (`probes.wire.codec.decode_batch`), so that its signature can
 be verified for as long as it is kept. `first_round` is the oldest round of the newest day in it, so
 that it is dropped with the last of its measurements; `vantage` is that of its first measurement
-(NULL in old batches of a store that was made before version 7 of the schema)."""
+(NULL in the oldest batches of some stores that development versions made)."""
 
 measurement = sa.Table(
     "measurement",
     metadata,
-    sa.Column("arrival", BIG, primary_key=True, autoincrement=False),
+    sa.Column("arrival", BIG, nullable=False, autoincrement=False),
     sa.Column("round", sa.BigInteger, nullable=False),
     sa.Column("started", sa.BigInteger, nullable=False),
     sa.Column("vantage", sa.Integer, nullable=False),
@@ -101,6 +116,11 @@ measurement = sa.Table(
     # Facts of a service in a range of rounds, and the rounds there are: both are answered by
     # seeks, one a target, in this index.
     sa.Index("ix_measurement_target_round", "target", "round", "interval_ms"),
+    *_by_arrival("arrival"),
+    sa.Index("uq_measurement_day_id", sa.text(DAY_OF_ROUND), "id", unique=True).ddl_if(
+        dialect="sqlite"
+    ),
+    postgresql_partition_by="RANGE (round)",
 )
 """`arrival` grows in the order of commits and is never used twice, so a reader that remembers the
 last one misses nothing. It is the `first_arrival` of its batch plus the `place` of its line there:
@@ -110,8 +130,17 @@ declared as foreign keys: checking them costs PostgreSQL more than the row itsel
 An id is unique among the measurements of the day (UTC) of its round; what is sent again has the
 same round, and admission binds an id to its probe. So a day can be dropped without touching an
 index of all days: `batch` and `measurement` have a partition a day on PostgreSQL
-(`monitor.store.partitions`), and on SQLite the index of ids begins with the day. Neither can be
-said here; version 11 of the schema makes them."""
+(`monitor.store.partitions`), and on SQLite the index of ids begins with the day."""
+
+POSTGRESQL = (
+    # It is compressed already; trying again costs time and gains nothing.
+    "ALTER TABLE batch ALTER COLUMN body SET STORAGE EXTERNAL",
+    "CREATE TABLE batch_default PARTITION OF batch DEFAULT",
+    "CREATE TABLE measurement_default PARTITION OF measurement DEFAULT",
+    # Several days are in it: an id is unique within one.
+    f"CREATE UNIQUE INDEX uq_measurement_default_id ON measurement_default (id, ({DAY_OF_ROUND}))",
+)
+"""What PostgreSQL needs beside the tables."""
 
 stored_day = sa.Table(
     "stored_day",

@@ -12,14 +12,11 @@ from msgspec.structs import replace
 
 from monitor.store import delivery
 from monitor.store.batches import batches_of
-from monitor.store.database import Database, migrate
+from monitor.store.database import Database
 from monitor.store.delivery import DeliveredRun, DeliveryOutcome, add_run
-from monitor.store.engines import writing
 from monitor.store.reading.deliveries import DatedRun, list_deliveries
 from monitor.store.records import AdmittedBatch, Quarantined
 from monitor.store.retention import prune
-from monitor.store.tables import delivered
-from probes.runtime.clock import wall_clock
 from probes.wire.codec import encode, envelope_of
 from tests.monitor.store.samples import HOUR, NOON, admitted
 
@@ -158,19 +155,8 @@ async def test_nothing_is_recorded_of_what_was_not_committed(store: Database) ->
         raise AssertionError("a batch without a time of arrival was stored")
 
 
-async def test_a_probe_of_an_earlier_schema_is_counted_from_the_upgrade_on(
-    store: Database, url: str
-) -> None:
+async def test_everything_of_a_new_probe_is_counted(store: Database) -> None:
     await enrolled(store)
     async with store.reading() as connection:
         (found,) = (await list_deliveries(connection)).probes
     assert found.counted_since == 0
-    async with writing(store.engines) as connection:  # as a store of schema 0014 is
-        await connection.run_sync(delivered.drop)
-        await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0014'"))
-    before = wall_clock()
-    assert await migrate(url)
-    async with store.reading() as connection:
-        (found,) = (await list_deliveries(connection)).probes
-    assert before <= found.counted_since <= wall_clock()
