@@ -11,6 +11,7 @@ import datetime as dt
 from collections.abc import Iterator
 
 from monitor.detection.model import Stored
+from monitor.interop.dictionary import columns_of
 from monitor.interop.ooni.extension import TEST
 from monitor.interop.ooni.writing import report_id
 from monitor.web.api.forms import inert
@@ -23,59 +24,7 @@ from probes.wire.observation import (
     Unrecognised,
 )
 
-COLUMNS = (
-    "report_id",
-    "input",
-    "test_name",
-    "test_version",
-    "measurement_uid",
-    "probe_cc",
-    "probe_asn",
-    "probe_as_org_name",
-    "probe_as_cc",
-    "network_type",
-    "measurement_start_time",
-    "hostname",
-    "ip",
-    "port",
-    "ip_asn",
-    "ip_as_org_name",
-    "resolver_ip",
-    "resolver_cc",
-    "resolver_asn",
-    "resolver_as_org_name",
-    "resolver_as_cc",
-    "dns_engine",
-    "dns_failure",
-    "dns_answer",
-    "tcp_success",
-    "tcp_failure",
-    "tls_handshake_time",
-    "tls_handshake_read_count",
-    "tls_handshake_write_count",
-    "tls_handshake_read_bytes",
-    "tls_handshake_write_bytes",
-    "tls_handshake_last_operation",
-    "tls_success",
-    "tls_is_certificate_valid",
-    "tls_end_entity_certificate_subject",
-    "tls_end_entity_certificate_subject_common_name",
-    "tls_end_entity_certificate_issuer",
-    "tls_end_entity_certificate_issuer_common_name",
-    "tls_end_entity_certificate_san_list",
-    "tls_end_entity_certificate_not_valid_after",
-    "tls_end_entity_certificate_not_valid_before",
-    "tls_certificate_chain_length",
-    "tls_failure",
-    "http_request_url",
-    "http_failure",
-    "http_runtime",
-    "probe_analysis",
-    "failure_class",
-    "failure_str_full",
-    "failure_str",
-    "failure_str_raw",
-)
+COLUMNS = columns_of("observations")
 FlatRow = dict[str, str]
 
 

@@ -28,47 +28,6 @@ from probes.wire.observation import (
     TLSHandshake,
 )
 
-COLUMNS = (
-    "report_id",
-    "input",
-    "test_name",
-    "test_version",
-    "measurement_uid",
-    "probe_cc",
-    "probe_asn",
-    "resolver_asn",
-    "network_type",
-    "measurement_start_time",
-    "hostname",
-    "ip",
-    "port",
-    "dns_engine",
-    "dns_failure",
-    "dns_answer",
-    "tcp_success",
-    "tcp_failure",
-    "tls_handshake_time",
-    "tls_success",
-    "tls_failure",
-    "tls_is_certificate_valid",
-    "tls_end_entity_certificate_subject_common_name",
-    "tls_end_entity_certificate_issuer_common_name",
-    "http_request_url",
-    "http_failure",
-    "http_runtime",
-)
-"""The columns that are read."""
-REQUIRED = frozenset(COLUMNS) - {
-    "test_version",
-    "measurement_uid",
-    "resolver_asn",
-    "network_type",
-    "tls_is_certificate_valid",
-    "tls_handshake_time",
-    "tls_end_entity_certificate_subject_common_name",
-    "tls_end_entity_certificate_issuer_common_name",
-    "http_runtime",
-}
 SHARED = ("report_id", "input", "test_name", "measurement_start_time")
 """What exactly the rows of one measurement share."""
 ENGINES_OF_THE_SYSTEM = frozenset(("", "system", "getaddrinfo", "golang_net_resolver", "unknown"))
@@ -115,7 +74,19 @@ class ObservationRow(NamedTuple):
         return (self.report_id, self.input, self.test_name, self.measurement_start_time)
 
 
-assert ObservationRow._fields == COLUMNS
+COLUMNS = ObservationRow._fields
+"""The columns that are read."""
+REQUIRED = frozenset(COLUMNS) - {
+    "test_version",
+    "measurement_uid",
+    "resolver_asn",
+    "network_type",
+    "tls_is_certificate_valid",
+    "tls_handshake_time",
+    "tls_end_entity_certificate_subject_common_name",
+    "tls_end_entity_certificate_issuer_common_name",
+    "http_runtime",
+}
 
 
 @lru_cache(maxsize=4096)

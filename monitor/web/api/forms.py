@@ -16,6 +16,7 @@ from typing import Any
 from monitor.detection.model import Event, Votes
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.present import PresentState
+from monitor.interop.dictionary import API
 from monitor.store.notes import Note, notes_of
 from monitor.store.reading.counts import TimelineCell
 from monitor.store.reading.measurements import JudgedMeasurement
@@ -148,47 +149,7 @@ def vantage_form(row: VantageRow, status: str, watched: Iterable[str] = ()) -> d
     }
 
 
-_EVENTS = """id service targets country asns technique extent state tier onset onset_earliest
-    onset_latest opened confirmed closed confidence vantages.agreeing vantages.total
-    scope.functions scope.networks.blocked scope.networks.watched scope.vantages.peak
-    scope.vantages.now control
-    rule_counts witnesses inhibited_by source policy.name policy.pace rules_version
-    catalogue_version history notes"""
-_SERVICES = """id name targets open_events states_total states.target states.country states.asn
-    states.state states.technique states.rule states.vantages.agreeing states.vantages.total
-    states.round"""
-_MEASUREMENTS = """id target country asn vantage round state layer technique rule endpoints.total
-    endpoints.failed addresses.total addresses.failed evidence"""
-_PLACES = "networks owners vantages.online vantages.total open_events"
-_TIMELINE = "hour target country asn state layer technique measurements vantages hours"
-COLUMNS: Mapping[str, Sequence[str]] = {
-    "events": tuple(_EVENTS.split()),
-    "services": tuple(_SERVICES.split()),
-    "countries": ("country", *_PLACES.split()),
-    "networks": ("country", "asn", "name", *_PLACES.split()),
-    "vantages": (
-        "id",
-        "owner",
-        "role",
-        "country",
-        "asn",
-        "enrolled",
-        "last_seen",
-        "status",
-        "watch",
-    ),
-    "measurements": tuple(_MEASUREMENTS.split()),
-    "timeline": tuple(_TIMELINE.split()),
-    "timeline_by_network": (
-        "day",
-        "service",
-        "country",
-        "networks.blocked",
-        "networks.watched",
-        "share",
-        "asns",
-    ),
-}
+COLUMNS: Mapping[str, Sequence[str]] = {table.id: tuple(table.columns) for table in API}
 """CSV columns of each list."""
 
 
