@@ -127,7 +127,7 @@ async def collect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     catalogue = load(given.catalogue)
     counters = Counters()
     app = process.make_app(lambda: process.collector_families(counters), lambda: counters.unready)
-    async with _open(given) as database, _serving("--metrics", app, given.metrics):
+    async with await _open(given) as database, _serving("--metrics", app, given.metrics):
         await run_collector(
             given.broker,
             given.mqtt_user,
@@ -149,7 +149,7 @@ async def detect(given: argparse.Namespace, stop: asyncio.Event) -> None:
     policy = Policy(pace=given.pace or 1)
     fingerprints = load_fingerprints(given.fingerprints)
     _catalogue_key(given)  # a file that cannot be read is refused before anything starts
-    async with _open(given) as database:
+    async with await _open(given) as database:
         publishers, lag = _Publishers(given, database, policy), Histogram()
         shard = given.shard or ALL
         detector = publishers.detector(fingerprints, lag.observe, shard)
@@ -257,7 +257,7 @@ async def serve(given: argparse.Namespace, stop: asyncio.Event) -> None:
     """Pages, API, metrics and enrolment over the store."""
     policy = Policy(pace=given.pace or 1)
     catalogue, catalogue_key = load(given.catalogue), _catalogue_key(given)
-    async with _open(given) as database:
+    async with await _open(given) as database:
         site = Site(
             database=database,
             policy=policy,
@@ -439,13 +439,8 @@ async def _serving(
         yield
 
 
-@contextlib.asynccontextmanager
-async def _open(given: argparse.Namespace) -> AsyncIterator[Database]:
-    database = await open_database(database_url(given), read_seconds=READ_SECONDS)
-    try:
-        yield database
-    finally:
-        await database.close()
+async def _open(given: argparse.Namespace) -> Database:
+    return await open_database(database_url(given), read_seconds=READ_SECONDS)
 
 
 async def _broker(

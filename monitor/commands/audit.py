@@ -84,12 +84,11 @@ class SpoolAudit(msgspec.Struct, frozen=True, kw_only=True):
 async def run(given: argparse.Namespace) -> int:
     """Print the audit of each spool; return 1 if anything is lost."""
     try:
-        database = await open_database(existing_database_url(given))
-        try:
-            async with database.reading() as connection:
-                found = await list_deliveries(connection, given.probe)
-        finally:
-            await database.close()
+        async with (
+            await open_database(existing_database_url(given)) as database,
+            database.reading() as connection,
+        ):
+            found = await list_deliveries(connection, given.probe)
     except (StoreUnavailableError, StoreRefusedError) as error:
         raise OptionError(str(error)) from None
     if given.probe and not found.probes:

@@ -279,8 +279,7 @@ async def _explain_stored(
 ) -> Explanation:
     """An event that a detector has saved, from what it kept; else what a replay of the store
     finds."""
-    database = await open_database(existing_database_url(given))
-    try:
+    async with await open_database(existing_database_url(given)) as database:
         async with database.reading() as connection:
             event = await get_event(connection, given.event)
         kept = None if event is None else await explain(database, event)
@@ -296,8 +295,6 @@ async def _explain_stored(
             if not kept.series_rounds:
                 raise NotExplainableError(f"{given.event}: its rounds are not kept") from None
             return kept
-    finally:
-        await database.close()
 
 
 async def run(given: argparse.Namespace, out: TextIO | None = None) -> int:

@@ -425,12 +425,6 @@ def _add_upkeep(top: Parser) -> None:
         read=path,
         metavar="DIR",
     )
-    prune.option(
-        "--compact",
-        "rewrite an SQLite file made by an early version, which does not shrink otherwise; nothing "
-        "can be stored meanwhile",
-        read=truth,
-    )
     audit = top.command(
         "audit",
         "show for each probe which measurements have arrived, and of the others whether they are "

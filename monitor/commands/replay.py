@@ -204,13 +204,10 @@ def _fold_part(
     async def fold() -> tuple[list[Event], list[HeardNetwork]]:
         heard: list[HeardNetwork] = []
         archive = None if archived is None else Archive(archived)
-        database = await open_database(url)
-        try:
+        async with await open_database(url) as database:
             events = await fold_store(
                 database, until, policy, fingerprints, heard, services, observe, archive
             )
-        finally:
-            await database.close()
         return events, heard
 
     return asyncio.run(fold())
@@ -337,11 +334,8 @@ async def run(
             return 0
         archive = existing_archive(given)
         url = existing_database_url(given)
-        database = await open_database(url)
-        try:
+        async with await open_database(url) as database:
             await fold_and_print(database, fold=partial(fold_in_processes, url, archive, err))
-        finally:
-            await database.close()
     except (FilesError, StoreUnavailableError, ArchiveError, ParquetMissingError) as error:
         for line in str(error).splitlines():
             print(f"reachwatch: {line}", file=err)

@@ -64,8 +64,7 @@ async def _with_database(given: argparse.Namespace) -> int:
         return 0
     if given.command.startswith("db "):
         return await _db(given, url)
-    database = await open_database(url)
-    try:
+    async with await open_database(url) as database:
         match given.command:
             case "token new":
                 return await _token_new(given, database)
@@ -83,8 +82,6 @@ async def _with_database(given: argparse.Namespace) -> int:
                 if not await database.registry.revoke_probe(given.id, wall_clock()):
                     raise OptionError(f"probe {given.id}: not found")
         return 0
-    finally:
-        await database.close()
 
 
 async def _token_new(given: argparse.Namespace, database: Database) -> int:
@@ -207,10 +204,10 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
 
     hours = wall_clock() - 1000 * given.hours_older_than
     if given.archive is None:
-        pruned = await prune(url, before, None, progress, given.compact, hours)
+        pruned = await prune(url, before, None, progress, hours)
     else:
         async with _archive_of(given, url) as write:
-            pruned = await prune(url, before, write, progress, given.compact, hours)
+            pruned = await prune(url, before, write, progress, hours)
     if on_terminal:
         print("\r\x1b[K", end="", file=sys.stderr)
     print(
@@ -219,11 +216,6 @@ async def _prune(given: argparse.Namespace, url: str) -> None:
     )
     if pruned.days_summed_up:
         print(f"hourly counts of {pruned.days_summed_up:,} days summed up to one a day")
-    if pruned.free_bytes:
-        print(
-            f"{pruned.free_bytes:,} bytes of the file are free and will be used again; "
-            "`db prune --compact` gives them back"
-        )
 
 
 @asynccontextmanager
@@ -237,15 +229,12 @@ async def _archive_of(
 
     try:
         archive = Archive(given.archive or data_directory(given) / ARCHIVE)
-        database = await open_database(url)
-        try:
+        async with await open_database(url) as database:
 
             async def write(day: int) -> None:
                 await archive.write(database, day)
 
             yield write
-        finally:
-            await database.close()
     except (ArchiveError, ParquetMissingError) as error:
         raise OptionError(str(error)) from None
 
@@ -253,13 +242,9 @@ async def _archive_of(
 async def _archive(given: argparse.Namespace, url: str) -> None:
     from monitor.store.reading.days import list_days
 
-    database = await open_database(url)
-    try:
-        async with database.reading() as connection:
-            before = day_of(given.before if given.before is not None else wall_clock())
-            days = [each for each in await list_days(connection) if each[0] < before]
-    finally:
-        await database.close()
+    async with await open_database(url) as database, database.reading() as connection:
+        before = day_of(given.before if given.before is not None else wall_clock())
+        days = [each for each in await list_days(connection) if each[0] < before]
     async with _archive_of(given, url) as write:
         for day, measurements in days:
             await write(day)

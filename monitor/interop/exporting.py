@@ -75,8 +75,7 @@ async def run(
     count = 0
     try:
         archive = existing_archive(given)
-        database = await open_database(existing_database_url(given))
-        try:
+        async with await open_database(existing_database_url(given)) as database:
             with (
                 _opened(given.output, out) as stream,
                 writing(given.command.split()[1], stream) as write,
@@ -89,8 +88,6 @@ async def run(
                         err.flush()
             if not count:
                 print(f"reachwatch: {await _nothing(database, wanted)}", file=err)
-        finally:
-            await database.close()
     except (
         StoreRefusedError,
         StoreUnavailableError,

@@ -179,13 +179,10 @@ async def run(
         return 2  # no store is created for nothing
     try:
         targets_by_name = TargetIndex(load(given.catalogue))
-        database = await open_database(database_url(given))
-        try:
+        async with await open_database(database_url(given)) as database:
             importer = Importer(database, targets_by_name, err)
             for name in given.files:
                 await importer.file(name)
-        finally:
-            await database.close()
     except (CatalogueError, StoreRefusedError, StoreUnavailableError) as error:
         print(f"reachwatch: {error}", file=err)
         return 2

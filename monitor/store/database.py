@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Self
 
 from monitor.store.conclusions import ConclusionStore
 from monitor.store.engines import (
@@ -26,7 +27,8 @@ __all__ = ["Database", "StoreRefusedError", "migrate", "open_database", "parse"]
 
 
 class Database:
-    """An open store; `open_database` makes one."""
+    """An open store; `open_database` makes one. As an async context manager, it is closed at the
+    end."""
 
     def __init__(
         self, engines: Engines, now: Callable[[], int], read_seconds: float | None = None
@@ -47,6 +49,12 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self.engines.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 async def open_database(

@@ -79,9 +79,6 @@ class Pruned(msgspec.Struct, frozen=True):
     measurements: int
     witnesses_kept: int
     """Old measurements that stay because an event names them."""
-    free_bytes: int = 0
-    """Free space in an SQLite file that was made before version 11 of the schema and does not
-    shrink by itself."""
     days_summed_up: int = 0
     """Days whose hourly counts became one."""
 
@@ -119,13 +116,11 @@ async def prune(
     before_ms: int,
     archive: Archive | None = None,
     progress: Callable[[int], None] = _nothing,
-    compact: bool = False,
     hours_before_ms: int | None = None,
 ) -> Pruned:
     """Drop the days that ended before a time, oldest first. May run beside everything else.
 
     With `archive`, each day is archived before it is dropped; what `archive` raises ends the work.
-    `compact` rewrites an SQLite file that does not shrink by itself; nobody can write meanwhile.
     Hourly counts of dropped days that ended before `hours_before_ms` are summed up to days.
     `progress` gets each day before its turn. Raises as `open_database` does.
     """
@@ -149,8 +144,9 @@ async def prune(
             went, stayed = await _drop_day(engines, day)
             gone, kept = gone + went, kept + stayed
         rolled = 0 if hours_before_ms is None else await roll_up(engines, hours_before_ms)
-        free = await _give_back(engines, at_end=True, compact=compact) if engines.sqlite else 0
-        return Pruned(gone, kept, free, rolled)
+        if engines.sqlite:
+            await _give_back(engines, at_end=True)
+        return Pruned(gone, kept, rolled)
     finally:
         await engines.close()
 
@@ -345,9 +341,8 @@ async def _drop_verdicts(connection: AsyncConnection, begin: int, end: int, most
     return deleted.rowcount
 
 
-async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = False) -> int:
-    """Give free pages of the file back, some at a time; return the bytes that stay free because the
-    file cannot shrink."""
+async def _give_back(engines: Engines, *, at_end: bool = False) -> None:
+    """Give free pages of the file back, some at a time."""
     async with translated_errors(engines.place), engines.write.connect() as connection:
         # AUTOCOMMIT: outside a transaction, so that each step is one.
         raw = (await connection.get_raw_connection()).driver_connection
@@ -359,11 +354,6 @@ async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = 
             await done.close()
             return int(rows[0][0]) if rows else 0
 
-        if not await pragma("PRAGMA auto_vacuum"):
-            if not compact:
-                return await pragma("PRAGMA freelist_count") * await pragma("PRAGMA page_size")
-            await pragma("PRAGMA auto_vacuum=INCREMENTAL")
-            await pragma("VACUUM")
         left, before, slices = await pragma("PRAGMA freelist_count"), 0, _Slices(PAGES)
         while left and left != before:
             began = time.perf_counter()
@@ -372,4 +362,3 @@ async def _give_back(engines: Engines, *, at_end: bool = False, compact: bool = 
             before, left = left, await pragma("PRAGMA freelist_count")
         if at_end:
             await pragma("PRAGMA wal_checkpoint(TRUNCATE)")
-    return 0

@@ -22,7 +22,6 @@ VALUES: dict[str, tuple[str, Any]] = {
     "before": ("1970-01-02", DAY_MS),
     "broker": ("mqtts://b", "mqtts://b"),
     "catalogue": ("c", Path("c")),
-    "compact": ("true", True),
     "control": ("b.jsonl", "b.jsonl"),
     "country": ("ke", "KE"),
     "container": ("true", True),
