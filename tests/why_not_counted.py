@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 
 from monitor.collector.admission import REASONS
 from monitor.detection.all_rules import ALL_RULES
@@ -16,9 +12,10 @@ from monitor.detection.model import State
 from monitor.detection.policy import Policy
 from monitor.detection.sequence.explain import NO_VOTE
 from monitor.detection.sequence.state import VantageOutcome
-from monitor.web.pages.method import POLICY, WHOLE, docstrings
+from monitor.web.pages.method import WHOLE
 from monitor.web.pages.status import QUARANTINE
 from monitor.web.text import event_text, words
+from probes.wire.dictionary import field_meanings
 
 STATES = {
     State.OK: "It works, or what fails says nothing of this service",
@@ -58,16 +55,8 @@ What passes all of them is evidence; [remarks](#remarks) say what speaks against
 
 def meanings(enumeration: type[VantageOutcome]) -> Mapping[str, str]:
     """The docstrings of the members of an enumeration, by value."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(enumeration))).body[0]
-    found = {}
-    for member, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
-        match member, below:
-            case (
-                ast.Assign(value=ast.Constant(value=str(value))),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                found[value] = " ".join(text.split())
-    return found
+    said = field_meanings(enumeration)
+    return {each.value: said[each.name] for each in enumeration}
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
@@ -118,13 +107,10 @@ def lines() -> Iterator[str]:
     yield from table(("gate", "why"), ((f"`{g}`", text) for g, text in words.GATES.items()))
     yield "\n## Limits"
     yield "\nThe default values of `monitor/detection/policy.py`.\n"
-    policy, written = Policy(), docstrings()
+    policy, written = Policy(), field_meanings(Policy)
     yield from table(
         ("value", "default", "meaning"),
-        (
-            (f"`{name}`", str(getattr(policy, name)), POLICY.get(name) or written[name])
-            for name in LIMITS
-        ),
+        ((f"`{name}`", str(getattr(policy, name)), written[name]) for name in LIMITS),
     )
     yield "\n## Remarks"
     yield "\nThese do not stop a failure, but an event that has them is less certain, and some keep"

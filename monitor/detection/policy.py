@@ -16,7 +16,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     order of sums."""
 
     name: str = "default"
+    """What this set of values is called."""
     pace: int = 1
+    """All durations are divided by it; 1 outside demonstrations."""
     # durations, seconds before division by the pace
     round_close_seconds: int = 30
     """A round with missing measurements closes this long after its end."""
@@ -25,9 +27,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     vantage_min_age_seconds: int = 6 * 3600
     """A younger vantage has no vote."""
     baseline_seconds: int = 7 * 86400
+    """How far back a vantage's usual failures are counted."""
     baseline_lag_seconds: int = 3 * 3600
+    """How old they must be, so that a block does not become usual."""
     confirm_signature_seconds: int = 5 * 60
+    """How long a typical sign must hold until it is confirmed."""
     confirm_plain_seconds: int = 45 * 60
+    """How long an untypical one must, a mere time-out for one."""
     timely_seconds: int = 15 * 60
     """A failure that arrives later after it was measured comes from a spool: it is evidence of when
     a block began, and confirms none."""
@@ -57,6 +63,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Vantages in a blocked part of a network began to fail within this time of each other; filters
     of their own begin at any time."""
     baseline_bucket_seconds: int = 3600
+    """Usual failures are counted in pieces of this length."""
     round_wait_seconds: int = 120
     """Longest interval for which a round waits: probes begin in its first minute, and a lean round
     takes half of one. What arrives later is folded afterwards."""
@@ -109,6 +116,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A country's vantages are compared with their largest number in this time."""
     # evidence, micro-nats
     threshold_micronats: int = 7_000_000
+    """Evidence that raises an alarm at one vantage."""
     clip_micronats: int = 7_000_000
     """Most that one vantage counts for."""
     imported_micronats: int = 12_500_000
@@ -132,15 +140,18 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     up the retests."""
     # shares, per mille
     p1_per_mille: tuple[int, ...] = (100, 300, 800)
+    """How often a block may let measurements fail; each share is tried."""
     apart_per_mille: int = 2500
     """How far above the baseline p1 must be to count at a vantage: smaller ones cannot be
     distinguished from chance, and the sum would drift upwards."""
     prior_failure_per_mille: int = 20
+    """How often anything fails for natural reasons, before a vantage's own history is known."""
     prior_weight: int = 200
     """Pseudo-counts of the baseline's prior."""
     chronic_per_mille: int = 300
     """A vantage whose baseline fails more often has no vote."""
     quorum_per_mille: int = 410
+    """Share of a network's voting vantages that must agree."""
     quorum_hold_per_mille: int = 850
     """A quorum that was reached holds until the sum falls below this share of it, so that one
     success does not restart the wait for confirmation."""
@@ -208,7 +219,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     a failure in each round of 1,800 s. At some 60 kB for a retest a liar costs another volunteer
     three megabytes a day."""
     quorum_min_vantages: int = 2
+    """Vantages that must agree, however few there are."""
     confirm_min_owners: int = 2
+    """Owners to whom those vantages must belong."""
     confirm_most_owners: int = 3
     """Owners that must agree for a confirmation: the quorum's share of the vantages that count,
     between these two. So from five such vantages on it takes three."""
@@ -216,8 +229,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Most vantages of one owner that count in a network's quorum and for the gate of an offline
     network, so that one owner cannot outvote the others."""
     country_min_vantages: int = 3
+    """Vantages whose silence together makes a country dark."""
     country_min_owners: int = 2
+    """Owners to whom those must belong."""
     close_good_rounds: int = 2
+    """Good rounds in a row that end a block."""
     signature_micronats: int = 2_000_000
     """A failure has a signature when its rule weighs at least this (`monitor.detection.rule`)."""
 

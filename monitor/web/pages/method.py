@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How verdicts arise: every rule, technique and value of the policy, as a page, JSON and CSV. All
-is generated from the code that uses it. Values of the policy are explained by POLICY, else by
-their docstrings; a test finds values without an explanation.
+is generated from the code that uses it; values of the policy are explained by their docstrings.
 """
 
 from __future__ import annotations
 
-import ast
 import csv
-import functools
-import inspect
 import io
-import textwrap
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -28,6 +22,7 @@ from monitor.web.render import render
 from monitor.web.site import SITE
 from monitor.web.text import words
 from monitor.web.text.language import _
+from probes.wire.dictionary import field_meanings
 
 
 async def page(request: web.Request) -> web.Response:
@@ -91,52 +86,6 @@ WHOLE = {
     target.RULE_EMPTY: (State.INSUFFICIENT, "Nothing was seen that a verdict could rest on."),
 }
 """Rules of a whole target, besides those of the layers."""
-POLICY = {
-    "name": "What this set of values is called.",
-    "pace": "All durations are divided by it; 1 outside demonstrations.",
-    "round_close_seconds": "A round that lacks something is closed this long after its end.",
-    "control_window_seconds": "How far back the nearest round of a control may lie.",
-    "vantage_min_age_seconds": "A younger vantage has no vote.",
-    "baseline_seconds": "How far back a vantage's usual failures are counted.",
-    "baseline_lag_seconds": "How old they must be, so that a block does not become usual.",
-    "confirm_signature_seconds": "How long a typical sign must hold until it is confirmed.",
-    "confirm_plain_seconds": "How long an untypical one must, a mere time-out for one.",
-    "timely_seconds": "A failure that arrives later after its measurement confirms nothing.",
-    "close_good_seconds": "How long those who saw a block must reach the service until it ends.",
-    "silent_seconds": "A vantage that is not heard for this long is silent.",
-    "checkpoint_seconds": "How often the detector's state is kept for late measurements.",
-    "residual_seconds": "How long a censor may go on blocking an address after a trigger: a "
-    "shallower failure in that time is its echo.",
-    "lone_seconds": "A vantage that alone sees a block for this long counts no more: it looks "
-    "like a filter of its own.",
-    "baseline_bucket_seconds": "Usual failures are counted in pieces of this length.",
-    "round_wait_seconds": "The longest interval of a vantage that a round waits for.",
-    "threshold_micronats": "Evidence that raises an alarm at one vantage.",
-    "clip_micronats": "The most that one vantage counts for.",
-    "sample_clip_micronats": "The most that one measurement counts for: one alone is never enough.",
-    "natural_micronats": "What a rule gives to the commonest natural failure: only more counts.",
-    "apart_per_mille": "How many times its usual share of failures (in thousandths) a vantage must "
-    "be thought to fail before that share is tried.",
-    "p1_per_mille": "How often a block may let measurements fail; each share is tried.",
-    "prior_failure_per_mille": "How often anything fails for natural reasons, before a vantage's "
-    "own history is known.",
-    "prior_weight": "For how many measurements that first guess counts.",
-    "chronic_per_mille": "A vantage that usually fails more often has no vote.",
-    "quorum_per_mille": "Share of a network's voting vantages that must agree.",
-    "elsewhere_per_mille": "Above this share of other networks failing, the service is down.",
-    "elsewhere_min_networks": "Fewer failing networks elsewhere say nothing.",
-    "elsewhere_min_owners": "Fewer owners of failing vantages elsewhere say nothing.",
-    "chronic_weight": "For how many measurements the first guess counts there.",
-    "dark_per_mille": "Above this share of a network's vantages offline, the network is dark.",
-    "quorum_min_vantages": "Vantages that must agree, however few there are.",
-    "confirm_min_owners": "Owners to whom those vantages must belong.",
-    "confirm_most_owners": "Owners that must agree for a confirmation in a large network.",
-    "owner_vantages": "Vantages of one owner that count in one network, however many it has.",
-    "country_min_vantages": "Vantages whose silence together makes a country dark.",
-    "country_min_owners": "Owners to whom those must belong.",
-    "close_good_rounds": "Good rounds in a row that end a block.",
-    "signature_micronats": "A rule that weighs this much is a typical sign.",
-}
 
 
 class RuleText(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,30 +176,15 @@ def techniques() -> Sequence[TechniqueText]:
 
 def settings(policy: Policy) -> Sequence[Setting]:
     """Every value of the policy, in the order of the code."""
-    written = docstrings()
+    written = field_meanings(Policy)
     return [
         Setting(
             name=name,
             value=_value(name, getattr(policy, name), policy),
-            said=POLICY.get(name) or written.get(name, ""),
+            said=written[name],
         )
         for name in Policy.__struct_fields__
     ]
-
-
-@functools.cache
-def docstrings() -> Mapping[str, str]:
-    """Docstrings of the policy's fields, from its source."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(Policy))).body[0]
-    found = {}
-    for field, below in pairwise(body.body if isinstance(body, ast.ClassDef) else ()):
-        match field, below:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str(text))),
-            ):
-                found[name] = " ".join(text.split())
-    return found
 
 
 def _value(name: str, value: Any, policy: Policy) -> str:
