@@ -25,10 +25,11 @@ of lines; a line that is slow itself shows by the transfer of an innocuous name.
 
 def speed(seen: Transfer) -> int:
     """Return bytes a second: the probe's rate, else the mean over all of the time; 0 for none."""
-    return seen.rate or _mean(seen)
+    return seen.rate or overall(seen)
 
 
-def _mean(seen: Transfer) -> int:
+def overall(seen: Transfer) -> int:
+    """Return bytes a second over all of the time, waits included."""
     return seen.received_bytes * 1_000_000 // seen.took_us if seen.took_us else 0
 
 
@@ -77,7 +78,7 @@ def times_faster(seen: Transfer, other: Transfer, times: int) -> bool:
     if frozen(other) or dead(other):
         return True
     if small_answers(seen) or small_answers(other):
-        return _mean(seen) >= times * max(1, _mean(other))
+        return overall(seen) >= times * max(1, overall(other))
     if speed(seen) >= times * max(1, speed(other)):
         return True
     return speed(seen) >= speed(other) and 0 < times * other.pace <= seen.pace

@@ -24,7 +24,17 @@ from monitor.detection.observed.kinds import Kind, http_kind, transfer_kind
 from monitor.detection.observed.view import AddressView
 from monitor.detection.rule import BY_CHANCE, Rule
 from probes.wire.observation import Contrast, HTTPExchange, Transfer
-from probes.wire.speed import LEAST_BYTES, dead, frozen, slow, small_answers, speed, times_faster
+from probes.wire.speed import (
+    LEAST_BYTES,
+    SLOW,
+    dead,
+    frozen,
+    overall,
+    slow,
+    small_answers,
+    speed,
+    times_faster,
+)
 
 TENTH = 10
 """`throttle.*`: a tenth or less of the paired transfer."""
@@ -92,7 +102,9 @@ def transfer_facts(
         slow=all(slow(t) or dead(t) for t in own),
         dead=died,
         frozen=sum(map(frozen, own)) >= min(2, len(own)),
-        by_name=agreeing >= 2 and 2 * agreeing > len(pairs),
+        by_name=agreeing >= 2
+        and 2 * agreeing > len(pairs)
+        and all(slow(t) or dead(t) or overall(t) < SLOW for t in own),
         # A shaper may let no second handshake with the service's name through.
         whatever_name=len(innocuous) >= 2
         and (len(own) >= 2 or not frozen(own[0]))
@@ -203,7 +215,7 @@ def _late(kind: Kind, word: str, technique: Technique, weight: int) -> Rule[Tran
 THROTTLE_RULES: tuple[Rule[TransferFacts], ...] = (
     Rule(
         "throttle.runs",
-        lambda f: not f.slow,
+        lambda f: not (f.slow or f.by_name),
         State.OK,
         "Data arrives at a usable speed.",
     ),

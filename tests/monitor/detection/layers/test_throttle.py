@@ -209,6 +209,19 @@ def test_the_control(beside: Any, reach: Reach, tenth: bool, here: bool) -> None
     assert (seen.reach, seen.control_tenth, seen.here) == (reach, tenth, here)
 
 
+@pytest.mark.parametrize(("rest", "throttled"), [(200_000, True), (20_000, False)])
+def test_one_transfer_that_ends_fast_after_waiting(rest: int, throttled: bool) -> None:
+    """Where half of the packets are dropped, the second half of the bytes may come at once. What
+    counts is the whole, beside an innocuous name in both orders."""
+    slow, *others, last = series({"rate": SLOW}, {"rate": FAST})
+    seen = facts(slow, *others, msgspec.structs.replace(last, rate=650_000, took_us=rest))
+    assert seen is not None
+    assert seen.by_name is throttled
+    decided = first(THROTTLE_RULES, seen)
+    assert decided is not None
+    assert decided.id == ("throttle.sni" if throttled else "throttle.runs")
+
+
 def test_pairs_and_freezing() -> None:
     one = facts(transfer(**FROZEN))
     assert one is not None
@@ -246,7 +259,8 @@ PLACE = {"whatever_name": True, "elsewhere": True}
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ({"slow": False, "by_name": True}, "throttle.runs"),
+        ({"slow": False}, "throttle.runs"),
+        ({"slow": False, "by_name": True}, "throttle.sni"),
         (NAME | {"reach": Reach.SAME}, "throttle.control_slow_too"),
         (NAME, "throttle.sni"),
         (NAME | {"elsewhere": False}, "throttle.sni"),
