@@ -24,6 +24,7 @@ from monitor.detection.observed.kinds import (
     innocuous_passes,
     partial_loss,
     reached,
+    tcp_kind,
     tls_kind,
 )
 from monitor.detection.observed.view import AddressView
@@ -32,6 +33,9 @@ from probes.wire.observation import Contrast
 
 GAP = "gap"
 """Evidence of the probe: segments of the answer arrived beyond one that is missing."""
+
+
+_HANGS_UP = (Kind.EOF, Kind.RESET)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,11 @@ class TLSFacts(StepFacts):
 
     @property
     def innocuous_passes(self) -> bool:
-        """Another name at the same address gets further than ours."""
+        """Another name at the same address gets further than ours. A server that accepts no other
+        name may refuse it by an alert, or hang up: either is an answer, where ours gets none."""
         kind = self.innocuous
-        return kind is not None and (reached(kind) or (kind is Kind.ALERT and self.kind != kind))
+        answered = kind is Kind.ALERT or (kind in _HANGS_UP and self.kind is Kind.TIMEOUT)
+        return kind is not None and (reached(kind) or (answered and self.kind is not kind))
 
     @property
     def reflector_dies(self) -> bool:
@@ -90,7 +96,7 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     if address.tls is None:
         return None
     kind = tls_kind(address.tls)
-    innocuous = tls_kind(address.tls_innocuous) if address.tls_innocuous else None
+    innocuous = innocuous_kind(address, kind)
     reflector = tls_kind(context.endpoint.reflector) if context.endpoint.reflector else None
     contrasts = TLSFacts(kind, Reach.UNKNOWN, innocuous=innocuous, reflector=reflector)
     by_name = contrasts.by_name
@@ -132,6 +138,15 @@ def tls_facts(context: EndpointContext, address: AddressView, accused: bool) -> 
     )
 
 
+def innocuous_kind(address: AddressView, kind: Kind) -> Kind | None:
+    """How the handshake with an innocuous name ended. Where ours died in the same way as already
+    the connect before it, so did any name; None when there was none."""
+    if address.tls_innocuous is not None:
+        return tls_kind(address.tls_innocuous)
+    before = address.tcp_innocuous
+    return kind if before is not None and tcp_kind(before) is kind else None
+
+
 def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool:
     """The smaller ClientHello was not tried here, and passed at another address of the endpoint."""
     tried = any(each.contrast is Contrast.CLASSICAL_HELLO for each in address.handshakes)
@@ -140,10 +155,11 @@ def _classical_elsewhere(context: EndpointContext, address: AddressView) -> bool
 
 def _tainted(address: AddressView) -> bool:
     """Our name was sent to this address before the innocuous one."""
-    if address.tls is None or address.tls_innocuous is None:
+    innocuous = address.tls_innocuous or address.tcp_innocuous
+    if address.tls is None or innocuous is None:
         return False
     first = min(shaken.at_us for shaken in address.handshakes)
-    return address.tls_innocuous.at_us > first or AFTER_TRIGGER in address.tls_innocuous.evidence
+    return innocuous.at_us > first or AFTER_TRIGGER in innocuous.evidence
 
 
 _WORDS = {

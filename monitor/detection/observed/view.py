@@ -57,6 +57,8 @@ class AddressView:
     tls_classical: bool = False
     """The smaller ClientHello got a valid certificate."""
     tls_innocuous: TLSHandshake | None = None
+    tcp_innocuous: TCPConnect | None = None
+    """The connect before a handshake with an innocuous name."""
     http: HTTPExchange | None = None
     http_repeated: bool = False
     http_innocuous: HTTPExchange | None = None
@@ -217,6 +219,9 @@ def _add_tcp(endpoint: EndpointView, seen: TCPConnect) -> None:
         address = endpoint.at(seen.address, seen.port)
         address.tcp = _better(address.tcp, seen, passed)
         address.connects.append(seen)
+    elif seen.contrast is Contrast.INNOCUOUS_NAME:
+        address = endpoint.at(seen.address, seen.port)
+        address.tcp_innocuous = _better(address.tcp_innocuous, seen, passed)
     elif seen.contrast is Contrast.REPEAT:
         address = endpoint.at(seen.address, seen.port)
         address.tcp_repeated = address.tcp_repeated or passed
