@@ -2,9 +2,10 @@
 """`quic`: every address completes a QUIC handshake with a valid certificate for the name.
 
 On failure one thing is changed at a time: a new port, an innocuous name at the same address, the
-service's name at our reflector, TCP and TLS in place of QUIC. Success shows that the server speaks
-QUIC for this name, not what it would answer to an app. A censor of QUIC may block a pair of
-addresses for minutes, so where the last round failed the innocuous name goes first.
+service's name at our reflector (after an innocuous one), TCP and TLS in place of QUIC. Success
+shows that the server speaks QUIC for this name, not what it would answer to an app. A censor of
+QUIC may block a pair of addresses for minutes, so where the last round failed the innocuous name
+goes first.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ async def _reach(run: EndpointRun, address: str) -> bool:
     if contrasted and not innocuous_first:
         await _innocuous(run, address)
     if run.sni.address and run.endpoint.server_name and run.once("reflector"):
-        await _reflector(run)
+        host, port = parse_authority(run.sni.address, 443)
+        await _innocuous(run, host, port)  # first: does QUIC pass at all?
+        await run.quic_handshake(host, port=port, contrast=Contrast.REFLECTOR, verify=False)
     if contrasted:
         await _over_tcp(run, address)
     return False
@@ -81,19 +84,14 @@ def _may_be_interference(seen: QUICHandshake) -> bool:
     )
 
 
-async def _innocuous(run: EndpointRun, address: str) -> None:
-    """Show an innocuous name to the service's address; any certificate passes."""
+async def _innocuous(run: EndpointRun, address: str, port: int | None = None) -> None:
+    """Show an innocuous name to the service's address, or to our reflector; any certificate
+    passes."""
     name, kind = run.sni.innocuous, Contrast.INNOCUOUS_NAME
     if name and name != run.endpoint.server_name:
-        seen = await run.quic_handshake(address, name=name, contrast=kind, verify=False)
+        seen = await run.quic_handshake(address, port=port, name=name, contrast=kind, verify=False)
         if run.residual:
             run.add_evidence(seen, AFTER_TRIGGER)
-
-
-async def _reflector(run: EndpointRun) -> None:
-    """Show the service's name to our reflector, which completes QUIC for any name."""
-    address, port = parse_authority(run.sni.address, 443)
-    await run.quic_handshake(address, port=port, contrast=Contrast.REFLECTOR, verify=False)
 
 
 async def _over_tcp(run: EndpointRun, address: str) -> None:

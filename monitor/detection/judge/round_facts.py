@@ -30,7 +30,7 @@ from monitor.detection.judge.known_verdicts import (
     something_failed,
 )
 from monitor.detection.judge.target import OPEN_STATES, Control, judge_beside
-from monitor.detection.model import OWN_SOURCE, Fact, Layer, Stored, StoredLine, Verdict
+from monitor.detection.model import OWN_SOURCE, Fact, Stored, StoredLine, Verdict
 from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.observed.liveness import (
     Hosts,
@@ -47,7 +47,7 @@ from monitor.detection.policy import Policy
 from monitor.detection.rule import BY_CHANCE
 from probes.wire.codec import WireError, decode, encode
 from probes.wire.measurement import LIVENESS_TARGETS, EndpointRef, Measurement, Role
-from probes.wire.protocol import protocol
+from probes.wire.protocol import Transport, protocol
 
 _Key = tuple[str, int]
 NOTHING_KNOWN, NO_HOSTS = VantageStatus(), Hosts()
@@ -170,7 +170,7 @@ class RoundJudge:
             if one.source == OWN_SOURCE and (seen := recognise(one.line)) is not None:
                 if seen.target in LIVENESS_TARGETS:
                     return
-                if not _has_quic(seen.endpoints):
+                if not _over_udp(seen.endpoints):
                     self._add_recognised(one, seen)
                     return
             if (read := read_line(one)) is None:
@@ -180,7 +180,7 @@ class RoundJudge:
         if m.target in LIVENESS_TARGETS:
             return
         self._tally(m, background([m]))
-        if _has_quic(m.endpoints):
+        if _over_udp(m.endpoints):
             self._waiting.append((one, line))
         else:
             self._add_in_full(one, line, self.vantage(m.probe, m.round))
@@ -372,8 +372,9 @@ def read_line(one: StoredLine) -> Stored | None:
     )
 
 
-def _has_quic(endpoints: Sequence[EndpointRef]) -> bool:
-    return any(protocol(ref.protocol).layer == Layer.QUIC for ref in endpoints)
+def _over_udp(endpoints: Sequence[EndpointRef]) -> bool:
+    """Whether it counts, in what the service's other targets show, that UDP passes at all."""
+    return any(protocol(ref.protocol).transport is Transport.UDP for ref in endpoints)
 
 
 def facts_of(

@@ -22,6 +22,7 @@ from monitor.detection.rule import Rule, background_fails, forged_answer
 from probes.wire.observation import AppExchange, HTTPExchange
 
 UDP = "udp"
+QUIC_PORT = 443
 _HEAD = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _LOCATION = re.compile(rb"(?i)\nlocation:[ \t]*([!-~]{1,500})")
 _TITLE = re.compile(rb"(?i)<title>([^<]{1,200})</title")
@@ -103,10 +104,12 @@ def over_udp(address: AddressView) -> bool:
 
 
 def _udp_passes(context: EndpointContext, address: AddressView) -> bool:
-    """Whether another host of this target, or a liveness host, answered at the same port over the
-    same address family. DNS does not count (networks may allow UDP 53 to their own resolver only),
-    nor do other ports: firewalls open ports one by one."""
+    """Whether another host of this target, a liveness host or, at its port, a QUIC server answered
+    at the same port over the same address family. DNS does not count (networks may allow UDP 53 to
+    their own resolver only), nor do other ports: firewalls open ports one by one."""
     way = (address.family, address.port)
+    if address.port == QUIC_PORT and context.vantage.background.quic_over(address.family):
+        return True
     return way in context.vantage.udp or any(
         over_udp(other) and spoke(other) and (other.family, other.port) == way
         for endpoint in context.siblings

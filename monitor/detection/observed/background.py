@@ -179,6 +179,11 @@ class RoundBackground:
             or any(self.of(family, step).lossy for step in _STEPS)
         )
 
+    def quic_over(self, family: int) -> bool:
+        """Whether QUIC passed, and datagrams over this address family."""
+        datagrams = self.of(family, Step.DATAGRAM)
+        return self.quic_passed > 0 and datagrams.tries > datagrams.lost + datagrams.cut
+
     @property
     def quic(self) -> bool | None:
         """Whether QUIC passed: False when all that was tried met silence, None when none was."""

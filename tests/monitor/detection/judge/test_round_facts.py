@@ -12,6 +12,7 @@ from monitor.detection.model import Fact, State, Stored
 from monitor.detection.policy import Policy
 from probes.wire.failure import Failure
 from probes.wire.measurement import Measurement, Role, Vantage
+from tests.monitor.detection.app_scenes import app, twice
 from tests.monitor.detection.scenes import (
     A1,
     CONTROL_PROBE,
@@ -22,6 +23,7 @@ from tests.monitor.detection.scenes import (
     alive,
     control,
     dns,
+    endpoint,
     measured,
     quic,
     tcp,
@@ -69,6 +71,18 @@ def test_quic_of_other_targets_in_the_same_round_counts() -> None:
     for round, state in ((ROUND, State.BLOCKED), (ROUND - MINUTE, State.INCONCLUSIVE)):
         other = measured(quic(A1), target="srv/web", endpoints=(QUIC,), round=round)
         facts = facts_of([*there, *here, stored(other)], ROUND, Policy())
+        assert {f.target: f.verdict.state for f in facts}["srv/chat"] is state
+
+
+def test_quic_of_other_targets_shows_that_udp_passes() -> None:
+    ref = endpoint("stun", port=443)
+    subject = measured(dns(A1, at=ref), *twice(Failure.TIMEOUT, at=ref), endpoints=(ref,))
+    seen, liveness = control(dns(A1, at=ref), app(at=ref), endpoints=(ref,))
+    there = [stored(m, Role.CONTROL) for m in (seen, *liveness)]
+    other = measured(quic(A1), target="srv/web", endpoints=(QUIC,))
+    for beside, state in (([], State.INCONCLUSIVE), ([stored(other)], State.BLOCKED)):
+        here = [stored(m) for m in (subject, *alive())]
+        facts = facts_of([*there, *here, *beside], ROUND, Policy())
         assert {f.target: f.verdict.state for f in facts}["srv/chat"] is state
 
 
