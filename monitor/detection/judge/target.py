@@ -14,6 +14,7 @@ from monitor.detection.all_rules import ALL_RULES
 from monitor.detection.fingerprints import OWN, Fingerprints
 from monitor.detection.judge.endpoint import DEPTH, EndpointJudgement, Outcome, judge_endpoint
 from monitor.detection.judge.partial import parts
+from monitor.detection.layers.dns import CONFIRMED
 from monitor.detection.model import Layer, LayerFinding, Share, State, Verdict, specificity
 from monitor.detection.observed.background import NO_BACKGROUND, RoundBackground, background
 from monitor.detection.observed.endpoint_context import endpoint_context
@@ -28,6 +29,7 @@ from monitor.detection.observed.view import EndpointView, view
 from monitor.detection.rule import first
 from monitor.detection.vantage_rules import UNSEEN, VANTAGE_RULES
 from probes.wire.measurement import Measurement
+from probes.wire.protocol import protocol
 
 Control = tuple[Measurement, Sequence[Measurement]]
 """A control's measurement of the same target, with the control's own liveness of that round."""
@@ -81,7 +83,8 @@ def judge_beside(
     ]
     state = combine(measurement.combine, judged)
     gate = None
-    if state not in (State.OK, State.INSUFFICIENT):
+    fails = state not in (State.OK, State.INSUFFICIENT)
+    if fails or (state is State.OK and _may_be_anyone(here, views.values(), judged)):
         gate = first(VANTAGE_RULES, here)
     gate_evidence = set(gate.evidence) if gate is not None else set()
     if gate is not None and gate.id == UNSEEN and state is State.DOWN:
@@ -107,6 +110,27 @@ def judge_beside(
         evidence=tuple(sorted(evidence)),
         findings=_findings(state, judged),
     )
+
+
+def _may_be_anyone(
+    here: VantageStatus, views: Iterable[EndpointView], judged: Sequence[EndpointJudgement]
+) -> bool:
+    """Whether what works is no more than a connect, or a name whose answer nobody confirms, where
+    most hosts that must prove themselves fail: a sign-in page, a proxy or an accelerator accepts
+    every connection and answers every name."""
+    return (
+        here.international is False
+        and not here.clock_wrong
+        and not any(map(_confirmed, views, judged))
+    )
+
+
+def _confirmed(endpoint: EndpointView, judged: EndpointJudgement) -> bool:
+    """Whether an endpoint works, and that shows more than that something answered."""
+    layer = Layer(protocol(endpoint.ref.protocol).layer)
+    if layer is Layer.DNS:
+        return any(outcome.rule in CONFIRMED for outcome in judged.lookups)
+    return judged.works and layer is not Layer.TCP
 
 
 def _local(measurement: Measurement) -> set[str]:

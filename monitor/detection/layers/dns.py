@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from monitor.detection.layers.app import spoke
 from monitor.detection.layers.http import same_as_control
-from monitor.detection.layers.tls import TLSFacts
+from monitor.detection.layers.tls import TLSFacts, innocuous_kind
 from monitor.detection.model import Layer, State, Technique
-from monitor.detection.observed.background import UNANSWERED, resent
+from monitor.detection.observed.background import SENT_AGAIN, UNANSWERED, resent
 from monitor.detection.observed.endpoint_context import EndpointContext, Reach, reach
 from monitor.detection.observed.kinds import (
     CERTIFICATE_KINDS,
@@ -61,8 +61,9 @@ class LookupFacts:
     """At the answered address other names pass, or our name dies elsewhere too: the path knows
     the name, so the address need not be wrong."""
     on_path: bool = False
-    """A second, different reply came, or an address without DNS answered, or public resolvers
-    over plain UDP give the same wrong answer, although not to a control or over TLS."""
+    """A second, different reply came, here or from a public resolver that first gave the same
+    wrong answer, or an address without DNS answered, or public resolvers over plain UDP give the
+    same wrong answer, although not to a control or over TLS."""
     lying_resolver: bool = False
     """It answered, and others over plain UDP answer well, so it is the resolver itself."""
     injected: bool = False
@@ -99,7 +100,7 @@ def name_filtered(address: AddressView, endpoint: EndpointView) -> bool:
     return TLSFacts(
         kind,
         Reach.UNKNOWN,
-        innocuous=tls_kind(address.tls_innocuous) if address.tls_innocuous else None,
+        innocuous=innocuous_kind(address, kind),
         reflector=tls_kind(endpoint.reflector) if endpoint.reflector else None,
     ).by_name
 
@@ -135,7 +136,8 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
     endpoint, lookup = context.endpoint, context.endpoint.lookups[qtype]
     kind = dns_kind(lookup)
     own = frozenset(lookup.answers) if kind is Kind.OK else frozenset()
-    control = [dns_kind(c.lookups[qtype]) for c in context.controls if qtype in c.lookups]
+    sibling = any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype)
+    control = [_at_control(c, qtype, kind, sibling) for c in context.controls if qtype in c.lookups]
     addresses = [address for address in endpoint.addresses.values() if address.address in own]
     others = [
         address for address in endpoint.addresses.values() if address.address in context.known - own
@@ -147,13 +149,13 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         for reply in lookup.replies[1:]
     )
     plain = [q for q in endpoint.references if q.qtype == qtype and q.transport not in ENCRYPTED]
+    second = second or any(_lies_alike(q, kind, own) and _corrected(q) for q in plain)
     honest = any(dns_kind(q) is Kind.OK and not own.intersection(q.answers) for q in plain)
     dated = {a.address for a in addresses if a.tls is not None and tls_kind(a.tls) is Kind.DATES}
     proven, known = bool(own & (context.proven | dated)), bool(own & context.known)
     alike = any(
         _lies_alike(q, kind, own) and (kind is Kind.OK or _proven_false(context, q)) for q in plain
     )
-    sibling = any(dns_kind(q) is Kind.OK for t, q in endpoint.lookups.items() if t != qtype)
     unanswered = context.vantage.unanswered
     type_unanswered = (qtype, kind) in unanswered
     others_known = honest or bool(context.known - own)
@@ -189,9 +191,20 @@ def lookup_facts(context: EndpointContext, qtype: str) -> LookupFacts:
         ),
         contradicted=context.vantage.contradicts_itself,
         asked_again=qtype in endpoint.asked_again,
-        by_chance=not (sibling or type_unanswered) and context.lookup_by_chance(kind, qtype),
+        by_chance=not (sibling or type_unanswered or silent or second)
+        and context.lookup_by_chance(kind, qtype),
         authority=_authority(endpoint, kind, qtype),
     )
+
+
+def _at_control(control: EndpointView, qtype: str, kind: Kind, sibling: bool) -> Kind:
+    """How a control's lookup ended. A name that has addresses of the other family alone rightly
+    gets none of this one: that is as good as an address, beside a forged one or beside a name that
+    fails here as a whole."""
+    found = dns_kind(control.lookups[qtype])
+    other = any(dns_kind(q) is Kind.OK for t, q in control.lookups.items() if t != qtype)
+    right = found is Kind.EMPTY and other and kind is not Kind.EMPTY
+    return Kind.OK if right and (kind is Kind.OK or not sibling) else found
 
 
 def _failed_at_first(lookup: DNSLookup) -> bool:
@@ -257,6 +270,12 @@ def _lies_alike(reference: DNSLookup, kind: Kind, own: frozenset[str]) -> bool:
     return kind is not Kind.OK or bool(own.intersection(reference.answers))
 
 
+def _corrected(reference: DNSLookup) -> bool:
+    """Whether a public resolver was asked once, seemed to give no address, and then gave one."""
+    later = any(reply.rcode == 0 and reply.answers for reply in reference.replies[1:])
+    return dns_kind(reference) is not Kind.OK and later and SENT_AGAIN not in reference.evidence
+
+
 def _proven_false(context: EndpointContext, reference: DNSLookup) -> bool:
     """Whether a public resolver's answer over plain UDP or TCP was changed on the way: an encrypted
     resolver gives another one here, or the same resolver does to a control."""
@@ -291,6 +310,10 @@ def _page_at(context: EndpointContext, addresses: Iterable[AddressView]) -> str 
 
 
 _ANSWERED_BADLY = (Kind.NXDOMAIN, Kind.DNS_REFUSED, Kind.SERVFAIL, Kind.EMPTY)
+
+
+CONFIRMED = ("dns.answer_proven", "dns.answer_known")
+"""Rules by which somebody else than the resolver confirms its answer."""
 
 
 def _unvouched(f: LookupFacts) -> bool:
@@ -329,8 +352,11 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     Rule(
         "dns.resolver_limits",
         lambda f: (
-            (f.limits and f.kind in UNANSWERED and not f.sibling)
-            or (f.contradicted and f.kind is Kind.NXDOMAIN and not f.injected)
+            not f.injected
+            and (
+                (f.limits and f.kind in UNANSWERED and not f.sibling)
+                or (f.contradicted and f.kind is Kind.NXDOMAIN)
+            )
         ),
         State.INCONCLUSIVE,
         "At the same time the resolver failed an innocuous name too, or denied one of which it "
@@ -347,7 +373,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     background_fails(Layer.DNS),
     Rule(
         "dns.authority_differs",
-        lambda f: f.authority and f.kind in _ANSWERED_BADLY and not f.sibling,
+        lambda f: f.authority and f.kind in _ANSWERED_BADLY and not (f.injected or f.sibling),
         State.INCONCLUSIVE,
         "An encrypted resolver gives the same answer here, and the control gets another one: the "
         "name's own servers answer by country.",
@@ -430,7 +456,7 @@ DNS_RULES: tuple[Rule[LookupFacts], ...] = (
     ),
     Rule(
         "dns.asked_once",
-        lambda f: f.kind in UNANSWERED and not f.asked_again and not f.sibling,
+        lambda f: f.kind in UNANSWERED and not (f.asked_again or f.injected or f.sibling),
         State.INCONCLUSIVE,
         "The resolver was not asked again from a fresh port: a table of connections that is full, "
         "or one lost packet, explains it as well.",

@@ -10,22 +10,25 @@ from monitor.detection.all_rules import rule_named
 from monitor.detection.judge.target import judge
 from monitor.detection.model import Layer, Share, State, Technique
 from probes.wire.failure import Failure
-from probes.wire.measurement import Measurement
-from probes.wire.observation import LIVENESS_HOST, AnyObservation, Certificate
+from probes.wire.measurement import EndpointRef, Measurement
+from probes.wire.observation import LIVENESS_HOST, AnyObservation, Certificate, Contrast
 from tests.monitor.detection.scenes import (
     A1,
     A2,
     A3,
     BESIDE,
+    DNS,
     FORGED,
     INNOCUOUS,
     OWN_HOST,
     REFLECTOR,
     REPEAT,
     SILENT,
+    TCP,
     TLS,
     V6,
     alive,
+    contrast,
     control,
     dns,
     endpoint,
@@ -38,6 +41,8 @@ from tests.monitor.detection.scenes import (
 )
 from tests.monitor.detection.sightings import (
     BLOCKED,
+    CONTROL_DNS,
+    CONTROL_TCP,
     FORGED_TLS,
     GOOD_DNS,
     HANDSHAKE,
@@ -421,3 +426,53 @@ def test_silence_at_a_vantage_that_went_offline_accuses_nobody() -> None:
 def test_silence_at_a_vantage_that_is_online_accuses(hosts: tuple[AnyObservation, ...]) -> None:
     said = verdict(*SILENT_TWICE, *hosts)
     assert (said.state, said.technique) == (State.BLOCKED, Technique.TCP_TIMEOUT)
+
+
+OVER_TCP = contrast(Contrast.INNOCUOUS_NAME)
+
+
+@pytest.mark.parametrize(
+    ("cut", "passes", "technique"),
+    [
+        (RESET, True, Technique.TLS_RESET_OTHER),
+        # It may be the name, for minutes: it died at our own host too, or was not shown there.
+        (RESET, False, None),
+        # Residual blocking does not end as the handshake did.
+        (TIMEOUT, True, None),
+        (None, True, None),
+    ],
+)
+def test_an_address_that_is_reset_at_the_first_acknowledgment(
+    cut: str | None, passes: bool, technique: Technique | None
+) -> None:
+    """The connect is told of the RST or the handshake is, and no other name is ever sent."""
+    seen = [tls(a, RESET, at_us=1) for a in (A1, A2)]
+    before = [tcp(a, cut, at_us=2, **OVER_TCP) for a in (A1, A2)]
+    ours = (tls(REFLECTOR, **OWN_HOST),) if passes else ()
+    said = verdict(GOOD_DNS, *OK_TCP, *seen, *before, *ours)
+    assert (said.state, said.technique) == (State.BLOCKED, technique)
+
+
+def portal(*ports: int) -> list[Measurement]:
+    hosts = [endpoint("tls", f"l{n}.example") for n in ports]
+    shown = [tls("14.0.0.2", HANDSHAKE, at=host, plain_http=True) for host in hosts]
+    return liveness_with(shown, at=hosts)
+
+
+@pytest.mark.parametrize(
+    ("at", "seen", "state"),
+    [
+        (TCP, (dns(A1, at=TCP), tcp(A1, at=TCP)), State.VANTAGE_OFFLINE),
+        (DNS, (dns(FORGED, at=DNS),), State.VANTAGE_OFFLINE),
+        # What is confirmed, or proves itself, works whatever liveness hosts do.
+        (DNS, (dns(A1, at=DNS),), State.OK),
+        (TLS, (dns(A1), tcp(A1), tls(A1)), State.OK),
+    ],
+)
+def test_behind_a_sign_in_page_a_mere_connect_or_answer_shows_nothing(
+    at: EndpointRef, seen: tuple[AnyObservation, ...], state: State
+) -> None:
+    shown = {TCP: CONTROL_TCP, DNS: CONTROL_DNS}
+    given = {"endpoints": (at,)} | ({"beside": [shown[at]]} if at in shown else {})
+    assert verdict(*seen, liveness=portal(1, 2), **given).state is state
+    assert verdict(*seen, **given).state is State.OK

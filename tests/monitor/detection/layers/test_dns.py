@@ -249,3 +249,47 @@ def test_first_match(given: dict[str, Any], rule: str) -> None:
     found = first(DNS_RULES, facts)
     assert found is not None
     assert found.id == rule
+
+
+V4_ALONE = (dns(A1), dns(qtype="AAAA"), tcp(A1), tls(A1))
+
+
+def test_a_control_that_rightly_gets_no_address_passes() -> None:
+    beyond = [control(*V4_ALONE)]
+    forged = judge(measured(dns(A1), dns("::1", qtype="AAAA"), *V4_ALONE[2:]), alive(), beyond)
+    assert (forged.state, forged.technique) == ("impaired", "dns.injection.bogon")
+    assert "control_fails" not in forged.evidence
+    gone = {"failure": Failure.DNS_NXDOMAIN}
+    denied = judge(measured(dns(**gone), dns(qtype="AAAA", **gone)), alive(), beyond)
+    assert (denied.technique, denied.evidence) == ("dns.nxdomain", ())
+
+
+@pytest.mark.parametrize("failure", [None, *UNANSWERED_SO])
+def test_other_answers_for_ipv6_than_the_controls_none_accuse_nobody(failure: str | None) -> None:
+    """A server of another region that has IPv6, and servers that mishandle AAAA."""
+    here = [dns(V6, qtype="AAAA"), tcp(V6), tls(V6)]
+    if failure is not None:
+        here = [dns(qtype="AAAA", failure=failure)]
+    said = judge(measured(dns(A1), tcp(A1), tls(A1), *here), alive(), [control(*V4_ALONE)])
+    assert said.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("later", "remarks", "forged"),
+    [
+        ([[A1]], (), True),
+        ([[]], (), False),  # the same twice
+        ([], (), False),
+        # A resolver that is asked twice may fail once.
+        ([[A1]], ("sent_again",), False),
+    ],
+)
+def test_a_public_resolver_that_fails_and_then_answers_was_spoken_for(
+    later: list[list[str]], remarks: tuple[str, ...], forged: bool
+) -> None:
+    failed = {"failure": Failure.DNS_SERVFAIL}
+    there = reference(later=later, evidence=remarks, **failed)
+    limits = dns(name="harmless.example", **contrast(Contrast.INNOCUOUS_NAME), **failed)
+    said = judge(measured(dns(**failed), there, limits), alive(), [control()])
+    assert (said.technique == "dns.servfail") is forged
+    assert ("on_path" in said.evidence) is forged
