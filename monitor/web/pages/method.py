@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +33,7 @@ async def page(request: web.Request) -> web.Response:
         "rules": rules(policy),
         "techniques": techniques(),
         "settings": settings(policy),
-        "states": states(),
+        "states": words.TABLES["state_meanings"],
         "rules_version": RULES_VERSION,
         "policy": policy,
     }
@@ -70,16 +70,6 @@ async def as_csv(request: web.Request) -> web.Response:
     )
 
 
-LAYERS = {
-    None: "The vantage itself",
-    Layer.DNS: "Names (DNS)",
-    Layer.TCP: "Connections (TCP)",
-    Layer.TLS: "Encryption (TLS)",
-    Layer.QUIC: "QUIC",
-    Layer.UDP: "Other protocols over UDP",
-    Layer.HTTP: "Web (HTTP)",
-    Layer.APP: "The app's own protocol",
-}
 WHOLE_HEADING = "As a whole"
 WHOLE = {
     target.RULE_WORKS: (State.OK, "Enough of its endpoints work."),
@@ -145,7 +135,11 @@ def rules(policy: Policy) -> Sequence[tuple[str, Sequence[RuleText]]]:
         )
         for id, (state, said) in WHOLE.items()
     ]  # fmt: skip
-    return [*((LAYERS[layer], found) for layer, found in by_layer.items()), (WHOLE_HEADING, whole)]
+    headings = words.TABLES["layers"]
+    return [
+        *((headings[layer or "vantage"], found) for layer, found in by_layer.items()),
+        (WHOLE_HEADING, whole),
+    ]
 
 
 def weight(micronats: int, policy: Policy) -> str:
@@ -198,29 +192,13 @@ def _value(name: str, value: Any, policy: Policy) -> str:
     return str(value)
 
 
-def states() -> Mapping[str, str]:
-    """What each state of a verdict means."""
-    return {
-        State.OK: "It works, as far as was seen.",
-        State.BLOCKED: "It fails here in a way that indicates blocking, and works for the "
-        "control. On pages a single measurement only “fails”; “blocked” is said by events alone.",
-        State.IMPAIRED: "A part of it is blocked, the rest is not.",
-        State.THROTTLED: "It works, but too slowly to be usable.",
-        State.DOWN: "It fails for the control as well: the service's own trouble.",
-        State.VANTAGE_OFFLINE: "The vantage was not online; what it saw says nothing.",
-        State.INCONCLUSIVE: "It fails, and why is not clear. Without a control nothing is called "
-        "blocked.",
-        State.INSUFFICIENT: "Not enough was seen. Never to be read as “works”.",
-    }
-
-
 def everything(policy: Policy) -> dict[str, Any]:
     """Everything, for JSON."""
     return {
         "rules_version": RULES_VERSION,
         "rules": [msgspec.to_builtins(rule) for _, found in rules(policy) for rule in found],
         "techniques": [msgspec.to_builtins(each) for each in techniques()],
-        "states": {str(state): said for state, said in states().items()},
+        "states": words.TABLES["state_meanings"],
         "policy": msgspec.to_builtins(policy),
         "gates": words.GATES,
         "evidence": words.EVIDENCE,

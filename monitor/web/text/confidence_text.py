@@ -7,40 +7,12 @@ from __future__ import annotations
 
 import math
 
-from monitor.detection.model import OWN_SOURCE, Event, EventState, Tier
+from monitor.detection.model import OWN_SOURCE, Event, EventState
 from monitor.detection.sequence import confidence
 from monitor.detection.sequence.confidence import HELD_MOST, Term
 from monitor.web.text.language import _
+from monitor.web.text.words import TABLES
 
-_WORDS = {
-    "signature": "vantages of one owner saw a signature not seen in ordinary faults",
-    "signatures": "vantages of two owners saw signatures not seen in ordinary faults",
-    "two_hours": "for more than two hours",
-    "three_hours": "for more than three hours",
-    "four_hours": "for four hours or longer",
-    "signatures_fresh": "and that half an hour ago or less",
-    "signatures_half": "and half of the vantages there agree, or more",
-    "signatures_all": "and nearly all vantages there agree",
-    "networks": "several networks of the country are affected",
-    "three": "three vantages or more agree",
-    "half": "half of the vantages there agree, or more",
-    "nearly_all": "nearly all vantages there agree",
-    "nobody": "no vantage sees it now",
-    "dense": "nearly all measurements of those that see it fail",
-    "dense_half_hour": "and have for half an hour or longer",
-    "others_fail": "unrelated hosts fail there too",
-    "inhibited": "something else may explain it at present",
-}
-_TIERS = {
-    Tier.UNCONFIRMED: "one vantage alone raised an alarm",
-    Tier.LIKELY: "enough vantages agreed",
-    Tier.CONFIRMED: "it was confirmed",
-}
-_HELD = {
-    "held_signed": "this was %(minutes)s minutes after it rose",
-    "held_many": "this was %(minutes)s minutes after it rose without a signature",
-    "held_few": "this was %(minutes)s minutes after it rose with few of them",
-}
 MEANING = (
     "Of 100 events that look like this one, so many were blocks, in the simulation that the "
     "figure was fitted to. It assumes one new block of a service in a country a year; "
@@ -70,11 +42,11 @@ def terms_text(event: Event) -> list[tuple[str, str]]:
 
 def _term_text(event: Event, term: Term) -> str:
     if term.name == "tier":
-        return _(_TIERS[event.tier])
+        return _(TABLES["confidence_tiers"][event.tier])
     if not term.name.startswith("held"):
-        return _(_WORDS[term.name])
+        return _(TABLES["confidence"][term.name])
     minutes = term.value * 10
-    held = _(_HELD[term.name], minutes=minutes)
+    held = _(TABLES["confidence_held"][term.name], minutes=minutes)
     return _("%(held)s, or more", held=held) if term.value == HELD_MOST else held
 
 

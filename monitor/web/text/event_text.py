@@ -14,6 +14,7 @@ from monitor.store.notes import BY_OPERATOR, Note
 from monitor.web.text.language import _, n_
 from monitor.web.text.words import (
     GATES,
+    TABLES,
     TIER_KINDS,
     between,
     counted,
@@ -28,42 +29,9 @@ from monitor.web.text.words import (
 from monitor.web.text.words import TIERS as STATES_BY_TIER
 from probes.wire.target import Service
 
-AGAINST = {
-    "control_by_other_networks": "There is no control: it is compared with other networks of the "
-    "same source, which reached the service meanwhile, and with the rest of each run.",
-    "failing_elsewhere": "It fails in other countries as well: the service itself may be faulty.",
-    "few_vantages": "There are few vantages in these networks.",
-    "network_divided": "Other vantages of the same network have reached the service all the time: "
-    "if it is a block, it is one of a part of the network. That alone is never confirmed.",
-    "no_control": "No control measured the service at the same time, so the service itself may "
-    "be down.",
-    "no_other_network": "No other network is known to have reached the service since: it may be "
-    "the service's own outage.",
-    "no_quorum_for_imports": "It rests on imported measurements, whose sources cannot be "
-    "distinguished: they alone can never confirm it.",
-    "one_network": "Only one network is affected.",
-    "one_owner": "All vantages that see it belong to one owner.",
-    "others_fail": "Unrelated hosts fail at the same vantages too, so it may be a fault in the "
-    "network. It is not confirmed while they fail.",
-    "since_outage": "It began while the service failed for others as well, and has not worked here "
-    "since: this may be the rest of an outage. It is not confirmed for six hours after that.",
-    "untyped": "Only time-outs or the like were seen; a fault in the network looks the same.",
-}
-"""Remarks of `monitor.detection.sequence.series_summary.against`."""
-TIERS = {Tier.CONFIRMED: "confirmed", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "not confirmed"}
-FUNCTIONS = {
-    "web": "web client",
-    "site": "website",
-    "api": "API",
-    "dc": "data centres",
-    "messaging": "messaging",
-    "media": "media",
-    "calls": "calls",
-    "login": "login",
-}
-"""What people call common functions of the catalogue; others are called by their id."""
+AGAINST, TIERS = TABLES["against"], TABLES["sureness"]
+FUNCTIONS, _EXTENTS = TABLES["functions"], TABLES["extents"]
 _TURNS = ("opened", "clearing", "again", "closed")
-_EXTENTS = {"full": "all of it", "partial": "a part of it"}
 
 
 def gate(word: str) -> str:

@@ -19,7 +19,7 @@ from monitor.web import render
 from monitor.web.api import endpoints
 from monitor.web.draw import step_table, strips
 from monitor.web.pages import changes, lone, method
-from monitor.web.text import confidence_text, event_text, language, press_history, sentences, words
+from monitor.web.text import confidence_text, language, press_history, sentences, words
 from monitor.web.text.template_text import CALL
 
 HERE = Path(__file__).parents[1]
@@ -66,13 +66,13 @@ def _from_tables() -> Iterator[Message]:
 
     yield WORDS
     tables: tuple[Mapping[Any, str], ...] = (
-        words.STATES, words.TIERS, words.UNCONFIRMED, words._ALONE, words.TECHNIQUES,
-        words.FAILURES, words.EVIDENCE, words.PREFIXES, words.GATES, words.VANTAGE_OUTCOMES,
-        words.NO_VOTES, event_text.AGAINST, event_text.TIERS, event_text.FUNCTIONS,
-        event_text._EXTENTS, confidence_text._WORDS, confidence_text._TIERS,
-        confidence_text._HELD, strips._WORD, step_table.CONTRASTS, step_table.UNNAMED,
-        sentences._ICMP, lone._UNTOLD, method.states(), method.LAYERS,
-    )  # fmt: skip
+        *words.TABLES.values(),
+        strips._WORD,
+        step_table.CONTRASTS,
+        step_table.UNNAMED,
+        sentences._ICMP,
+        lone._UNTOLD,
+    )
     for table in tables:
         yield from (text for text in table.values() if text)
     for noun, many in words.NOUNS.items():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+import tomllib
+from pathlib import Path
 
 from babel import Locale
 
@@ -24,205 +25,16 @@ from monitor.web.text.language import (
     n_,
 )
 
-STATES = {
-    State.OK: "reachable",
-    State.BLOCKED: "blocked",
-    State.IMPAIRED: "impaired",
-    State.THROTTLED: "throttled",
-    State.DOWN: "service down",
-    State.VANTAGE_OFFLINE: "vantage offline",
-    State.INCONCLUSIVE: "cause unclear",
-    State.INSUFFICIENT: "no data",
-}
-TIERS = {
-    Tier.CONFIRMED: "blocked (confirmed)",
-    Tier.LIKELY: "likely blocked",
-    Tier.UNCONFIRMED: "seen from one vantage only",
-}
+TABLES: dict[str, dict[str, str]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
+"""Texts by id, as tables that `words.toml` describes."""
+STATES, TIERS, UNCONFIRMED = TABLES["states"], TABLES["tiers"], TABLES["unconfirmed"]
+TECHNIQUES, FAILURES = TABLES["techniques"], TABLES["failures"]
+EVIDENCE, PREFIXES = TABLES["evidence"], TABLES["prefixes"]
+GATES, NO_VOTES = TABLES["gates"], TABLES["no_votes"]
 TIER_KINDS = {Tier.CONFIRMED: "blocked", Tier.LIKELY: "likely", Tier.UNCONFIRMED: "single"}
 """How the mark of an event looks, by tier."""
-UNCONFIRMED = {
-    State.BLOCKED: "fails, not confirmed",
-    State.IMPAIRED: "partly fails, not confirmed",
-    State.THROTTLED: "slow, not confirmed",
-}
-"""Words for states that only an event may call blocked."""
-_ALONE = {
-    State.BLOCKED: "fails",
-    State.IMPAIRED: "partly fails",
-    State.THROTTLED: "slow",
-}
-"""The same of one measurement."""
-TECHNIQUES = {
-    "dns.nxdomain": "the resolver says that the name does not exist",
-    "dns.refused": "the resolver refuses to answer for this name",
-    "dns.servfail": "the resolver answers with an error for this name",
-    "dns.empty": "the resolver gives no address for this name",
-    "dns.timeout": "the resolver does not answer for this name",
-    "dns.injection.bogon": "the answer to the name is an address that cannot be on the internet",
-    "dns.injection.blockpage": "the resolver answers with a block page’s address",
-    "dns.injection.other": "the answer to the name is another party’s address",
-    "tcp.timeout": "no reply from the service’s addresses",
-    "tcp.reset": "connections to its addresses are reset",
-    "tcp.refused": "connections to its addresses are refused",
-    "tcp.unreachable": "its addresses are reported as unreachable",
-    "tls.reset.sni": "connections are cut when the service’s name appears",
-    "tls.timeout.sni": "no reply once a connection names the service",
-    "tls.eof.sni": "connections are closed when the service’s name appears",
-    "tls.alert.sni": "connections are refused with a TLS alert when the service’s name appears",
-    "tls.reset.other": "encrypted connections to its addresses are cut, whatever name they give",
-    "tls.timeout.other": "no reply to encryption at its addresses, whatever name is given",
-    "tls.eof.other": "encrypted connections to its addresses are closed, whatever name they give",
-    "tls.alert.other": "encrypted connections to its addresses are refused, whatever the name",
-    "tls.mitm.self_signed": "another party answers with a self-signed certificate",
-    "tls.mitm.ca_signed": "another party answers with a certificate of an unexpected authority",
-    "tls.http_response": "unencrypted HTTP is answered in place of the encrypted service",
-    "http.blockpage": "a block page is shown in place of the service",
-    "http.redirect": "visitors are sent to another site",
-    "http.451": "the answer says: unavailable for legal reasons",
-    "http.reset.host": "web requests are cut when the service’s name appears",
-    "http.timeout.host": "no reply to web requests that name the service",
-    "throttle.sni": "connections that name the service run at a tenth of the usual speed or less",
-    "throttle.address": "connections to its addresses run at a tenth of the usual speed or less",
-    "throttle.freeze": "connections stall after the first kilobytes",
-    "quic.timeout.sni": "no reply to QUIC connections that name the service",
-    "quic.timeout": "no reply to QUIC from the service’s addresses",
-    "udp.timeout": "no reply over UDP from the service’s servers",
-    "app.reset": "connections are cut when the app’s protocol begins",
-    "app.timeout": "no reply once the app’s protocol begins",
-}
-FAILURES = {
-    "dns_nxdomain_error": "the name does not exist",
-    "dns_refused_error": "refused to answer",
-    "dns_servfail_error": "server failure",
-    "dns_no_answer": "no address",
-    "dns_server_misbehaving": "an answer that cannot be read",
-    "dns_reply_with_wrong_query_id": "an answer to another question",
-    "connection_aborted": "aborted",
-    "network_down": "the network is down",
-    "permission_denied": "this machine forbids it",
-    "address_not_available": "this machine has no such address",
-    "http_request_failed": "the answer is no HTTP",
-    "quic_incompatible_version": "no QUIC version in common",
-    "generic_timeout_error": "no answer in time",
-    "connection_reset": "reset",
-    "connection_refused": "refused",
-    "eof_error": "closed without an answer",
-    "host_unreachable": "host unreachable",
-    "network_unreachable": "network unreachable",
-    "ssl_unknown_authority": "certificate from an unknown authority",
-    "ssl_invalid_hostname": "certificate for another name",
-    "ssl_invalid_certificate": "invalid certificate",
-    "ssl_failed_handshake": "handshake refused",
-    "dns_bogon_error": "an address that cannot be on the internet",
-}
-EVIDENCE = {
-    "after_trigger": "shown soon after a connection with the service's name had failed there",
-    "allow_list_network": "only listed addresses get through in this network",
-    "answer_lacks": "the answer lacks what the control is shown",
-    "answer_contradicted": "TLS works at an address that the run's own resolver did not give",
-    "asked_once": "the resolver was not asked again from another port",
-    "background_fails": "in this round such a failure comes by chance at this vantage",
-    "blockpage_abroad": "a block page that is known from another country",
-    "by_authority": "the name's own servers answer so from there",
-    "by_service": "the service itself says so, with its own certificate",
-    "captive_portal": "a sign-in page (captive portal) intercepts connections",
-    "certificate_dates": "the certificate is outside its dates by the vantage's clock",
-    "clear_http": "a page in clear text came in place of the app's answer",
-    "clock_wrong": "the vantage's clock is wrong",
-    "closed": "the far side closed the connection",
-    "control_fails": "the control fails as well",
-    "dns_unproven": "the answer could not be proved right or wrong",
-    "foreign_answer": "something answers that is not the app's server",
-    "foreign_certificate": "somebody else's certificate was shown",
-    "http_differs": "the answer differs from the control's",
-    "known_key": "the server names a key of the service's",
-    "large_answer": "large packets of the server's answer are lost on the way",
-    "large_hello": "only the full-length ClientHello fails",
-    "local_refusal": "the vantage's own machine refuses",
-    "local_resolver": "it may be a filter in the volunteer's home network",
-    "lying_resolver": "the resolver itself lies",
-    "helper_reaches": "OONI's test helper reached the site at the same time",
-    "icmp_after_reply": "an ICMP error came after the answer",
-    "malformed": "an answer that cannot be read came",
-    "no_control": "no control measured it at the same time",
-    "no_edns": "the resolver knows no EDNS",
-    "no_liveness": "nothing shows that the vantage was online",
-    "no_quic_here": "QUIC does not work in this network at all",
-    "no_udp_here": "no other host was seen to answer over UDP either",
-    "not_dialled": "the address was not dialled",
-    "on_path": "forged on the path, not by the far end",
-    "one_family_unanswered": "one address family is not answered",
-    "partial:addresses": "some addresses are cut off, others work",
-    "partial:endpoints": "some endpoints are cut off, others work",
-    "partial:flows": "some connections die, others pass",
-    "partial:ipv4": "IPv4 alone is cut off",
-    "partial:ipv6": "IPv6 alone is cut off",
-    "partial:protocol": "one protocol is cut off, another works",
-    "residual_possible": "blocking may still have been active after our first attempt",
-    "resolver_limits": "the resolver failed a harmless name as well",
-    "resolver_dead": "the resolver answers for no name",
-    "run_unproven": "nothing in the whole run was answered: the device may have been offline",
-    "sent_again": "it was sent more than once",
-    "sent_again_answered": "the first query was answered too, late",
-    "some_failed": "some endpoints failed, most work",
-    "starttls": "the server offers TLS",
-    "system_root": "valid only under a root of the vantage's own system",
-    "tcp_fails_too": "the address is cut off over TCP as well",
-    "tcp_works": "over TCP the same address works",
-    "tls_fails_too": "TLS over TCP fails there as well",
-    "transfer_died": "the connections of the speed test died",
-    "tls_interception": "every connection shows somebody else's certificate",
-    "transient": "it worked when tried again",
-    "udp_refused": "ICMP refuses, as firewalls do that let no UDP through",
-    "short": "fewer bytes came than were wanted: the pages are small",
-    "time_over": "the time was over while bytes were still coming",
-    "slow": "slow, and no measurement shows the cause",
-    "slow_elsewhere": "our own host is slow from there as well",
-    "slow_for_control_too": "as slow for the control",
-    "slow_for_every_name": "slow whatever the name shown",
-    "weak_sign": "evidence too weak to prove anything",
-    "went_offline": "the vantage went offline meanwhile",
-    "whatever_name": "whatever the name shown",
-    "vpn": "it was measured through a VPN",
-    "wrong_id": "an answer to another question came",
-}
-PREFIXES = {
-    "acts_at_hop": "hops to the point of interference: %(value)s",
-    "hop": "the router there calls itself %(value)s",
-    "endpoint": "cut off: endpoint %(value)s",
-    "address": "cut off: address %(value)s",
-    "protocol": "cut off: protocol %(value)s",
-}
-"""Evidence remarks with a value after a colon."""
-GATES: Mapping[str, str] = {
-    ClosedGate.ASN_DARK: "most vantages of the network are offline, so nothing can be said of one "
-    "service",
-    ClosedGate.COUNTRY_DARK: "most vantages of the country are offline, so nothing can be said of "
-    "one service",
-    ClosedGate.ENDPOINT_STALE: "the same address fails from several countries and from their "
-    "controls",
-    ClosedGate.SERVICE_DOWN: "the service fails from the control or in other countries too",
-}
-"""Why failures do not count (`monitor.detection.sequence.gates`)."""
-VANTAGE_OUTCOMES = {
-    "": "sent nothing",
-    "failed": "failed",
-    "worked": "worked",
-    "unproven": "failed, and the control did not pass",
-    "offline": "was offline",
-    "unseen": "failed, and nothing shows that it was online",
-}
-NO_VOTES = {
-    "young": "enrolled too recently to count",
-    "elsewhere": "enrolled from another place than it claims, does not count",
-    "unlocated": "country or network unknown, does not count",
-    "chronic": "fails too often to count",
-    "lone": "alone for too long to count",
-    "silent": "no recent measurement, does not count",
-    "recovering": "reaches the service again, no longer counts",
-}
-"""Why what a vantage holds does not count (`monitor.detection.sequence.explain.NO_VOTE`)."""
 _IN_A_SENTENCE = {
     "AE": "the United Arab Emirates",
     "CD": "DR Congo",
@@ -299,7 +111,7 @@ def measurement_mark(state: str | None) -> tuple[str, str] | None:
     if state is None:
         return None
     if state in UNCONFIRMED:
-        return "inconclusive", _(_ALONE[State(state)])
+        return "inconclusive", _(TABLES["alone"][state])
     return state_mark(State(state))
 
 
@@ -427,7 +239,7 @@ def gate(reason: ClosedGate | None) -> str:
 
 def vantage_outcome(text: str) -> str:
     """What a vantage contributed in a round."""
-    return _(VANTAGE_OUTCOMES.get(text, text))
+    return _(TABLES["vantage_outcomes"].get(text, text))
 
 
 def no_vote(reason: str) -> str:
