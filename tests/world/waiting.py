@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-HANG_SECONDS = 120.0
+HANG_SECONDS = 300.0
 """After this long nothing more will happen, however loaded the machine is."""
 PAUSE_SECONDS = 0.02
 """Between two looks."""

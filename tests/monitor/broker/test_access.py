@@ -77,7 +77,7 @@ async def _mute(client: aiomqtt.Client, topic: str, payload: bytes, **options: b
 async def _cut_off(client: aiomqtt.Client) -> None:
     """The broker ends this connection."""
     with pytest.raises(aiomqtt.MqttError):
-        await until(client, "never", 10)
+        await until(client, "never")
 
 
 async def test_own_topics_are_delivered(broker: House) -> None:

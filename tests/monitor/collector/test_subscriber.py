@@ -246,7 +246,7 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
 ) -> None:
     """The acknowledgement comes later than the probe's patience: it sends again, in vain."""
     monkeypatch.setattr(
-        "monitor.collector.batch_writer.RateLimits", lambda: RateLimits(rate=100, burst=50)
+        "monitor.collector.batch_writer.RateLimits", lambda: RateLimits(rate=20, burst=50)
     )
     async with collecting(embedded) as counters, voice(embedded, embedded.one) as probe:
         payloads = [
@@ -255,8 +255,7 @@ async def test_a_long_drain_is_slowed_and_resends_cost_nothing(
         for payload in payloads:
             await probe.send(payload)
         await eventually(lambda: counters.ingested >= 100)
-        for _ in range(5):
-            await probe.send(payloads[1])
+        await asyncio.gather(*(probe.send(payloads[1]) for _ in range(5)))
         assert await probe.acked(3) == [0, 1, 2]
         assert counters.duplicate == 0
         assert await stored(embedded) == 150

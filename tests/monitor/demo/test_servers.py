@@ -7,6 +7,7 @@ import pytest
 from monitor.demo.connection import ClearService
 from monitor.demo.conversation import Silence
 from monitor.demo.servers import DemoServers
+from tests.world.waiting import eventually
 
 
 async def test_a_kind_has_one_port_on_every_address_and_closing_cuts_connections() -> None:
@@ -17,8 +18,7 @@ async def test_a_kind_has_one_port_on_every_address_and_closing_cuts_connections
         )
     port = servers.port("tcp")
     reader, writer = await asyncio.open_connection("127.77.1.2", port)
-    await asyncio.sleep(0.02)
-    assert len(servers.connections) == 1
+    await eventually(lambda: len(servers.connections) == 1)
     await servers.close()
     assert not servers.connections
     assert await reader.read() == b""

@@ -21,6 +21,7 @@ from tests.world.collector import FakeCollector, collecting
 from tests.world.mosquitto import Mosquitto, running_mosquitto
 from tests.world.older_broker import only_3_1_1
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.needs("mosquitto")
 
@@ -325,7 +326,8 @@ async def test_a_broker_that_cuts_without_naming_its_limit(tmp_path: Path) -> No
 async def test_a_broker_of_3_1_1_only_is_found_by_trying(
     silent: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = mqtt.connect.__wrapped__.__kwdefaults__ | {"connack_seconds": 0.5}
+    seconds = 3.0 if silent else HANG_SECONDS
+    defaults = mqtt.connect.__wrapped__.__kwdefaults__ | {"connack_seconds": seconds}
     monkeypatch.setattr(mqtt.connect.__wrapped__, "__kwdefaults__", defaults)
     with running_mosquitto(tmp_path / "b") as server:
         async with (

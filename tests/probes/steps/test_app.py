@@ -16,11 +16,12 @@ from probes.wire.observation import AppExchange
 from tests.world import app_servers
 from tests.world.app_servers import Talk, answer, close, reset, say, silence, talk
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 
 
-async def stream_to(port: int, request: AppRequest, timeout: float = 5.0) -> AppExchange:
+async def stream_to(port: int, request: AppRequest, timeout: float = HANG_SECONDS) -> AppExchange:
     stream = await LAB.connect("127.0.0.1", port)
     try:
         return await app.over_stream(
@@ -39,7 +40,10 @@ async def stream_to(port: int, request: AppRequest, timeout: float = 5.0) -> App
 
 
 async def ask(
-    port: int, network: SocketNetwork = LAB, pauses: tuple[float, ...] = (), timeout: float = 0.3
+    port: int,
+    network: SocketNetwork = LAB,
+    pauses: tuple[float, ...] = (),
+    timeout: float = HANG_SECONDS,
 ) -> AppExchange:
     return await app.over_datagrams(
         network,
@@ -77,8 +81,9 @@ async def test_a_page_in_its_place_is_quoted():
     [(reset, Failure.RESET), (close, Failure.EOF), (silence, Failure.TIMEOUT)],
 )
 async def test_death_after_the_first_bytes(behaviour: Talk, failure: str):
+    timeout = 0.5 if behaviour is silence else HANG_SECONDS
     async with talk(behaviour) as server:
-        seen = await stream_to(server.port, mtproto.request(0), timeout=2.0)
+        seen = await stream_to(server.port, mtproto.request(0), timeout)
     assert (seen.failure, seen.spoke, seen.received_bytes) == (failure, False, 0)
     assert seen.sent_bytes == 105
 
@@ -129,7 +134,7 @@ async def test_a_flood_of_datagrams_ends():
         sock.setblocking(False)
         async with asyncio.TaskGroup() as group:
             group.create_task(flood(sock))
-            seen = await ask(sock.getsockname()[1], timeout=60.0)
+            seen = await ask(sock.getsockname()[1], timeout=HANG_SECONDS)
     assert (seen.failure, seen.spoke, seen.received_bytes) == (None, False, 20 * MAX_PIECES)
 
 
@@ -145,7 +150,7 @@ async def test_a_lost_request_is_sent_again():
         return app_servers.stun(request) if len(server.heard) > 2 else b""
 
     async with answer(deaf_twice) as server:
-        seen = await ask(server.port, pauses=(0.05, 0.05, 0.05), timeout=2.0)
+        seen = await ask(server.port, pauses=(0.05, 0.05, HANG_SECONDS))
     assert seen.spoke
     assert seen.sent_bytes == 60
     assert len(set(server.heard)) == 1
@@ -153,14 +158,14 @@ async def test_a_lost_request_is_sent_again():
 
 async def test_silence():
     async with answer(lambda _: b"") as server:
-        seen = await ask(server.port, pauses=(0.05,))
+        seen = await ask(server.port, pauses=(0.05,), timeout=0.3)
         await asyncio.sleep(0)
     assert (seen.failure, seen.spoke, seen.sent_bytes) == (Failure.TIMEOUT, False, 40)
 
 
 async def test_another_answer_is_passed_over_and_never_quoted():
     async with answer(lambda _: b"192.0.2.77 is what you are") as server:
-        seen = await ask(server.port)
+        seen = await ask(server.port, timeout=2.0)
     assert (seen.failure, seen.spoke, seen.reply) == (None, False, None)
     assert seen.received_bytes == 26
     assert seen.excerpt == b""

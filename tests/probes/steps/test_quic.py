@@ -14,6 +14,7 @@ from probes.steps.quic import handshake
 from tests.world import quic_server
 from tests.world.pki import Authority, self_signed
 from tests.world.ports import free_port
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 CA = Authority()
@@ -23,7 +24,7 @@ LEAF = CA.issue(NAME)
 
 async def tls_handshake(leaf=LEAF, *, address: str = "127.0.0.1", server=(), **changes):
     async with quic_server.serve(leaf, address, **dict(server)) as running:
-        options = {"trust": CA.pem, "timeout": 5.0, "sni": NAME} | changes
+        options = {"trust": CA.pem, "timeout": HANG_SECONDS, "sni": NAME} | changes
         seen = await handshake(
             LAB,
             endpoint="wechat.test:443/quic",
@@ -86,7 +87,13 @@ async def test_retry_and_another_version():
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_a_closed_port_is_known_by_icmp(address: str):
     seen = await handshake(
-        LAB, endpoint="x", address=address, port=free_port(), sni=NAME, started_us=0, timeout=60.0
+        LAB,
+        endpoint="x",
+        address=address,
+        port=free_port(),
+        sni=NAME,
+        started_us=0,
+        timeout=HANG_SECONDS,
     )
     assert seen.failure == "connection_refused"
     assert (seen.icmp_type, seen.icmp_code) == ((1, 4) if ":" in address else (3, 3))

@@ -12,6 +12,7 @@ from probes.steps.tls import handshake
 from tests.world import tls_server
 from tests.world.pki import Authority, self_signed
 from tests.world.tls_server import Behaviour
+from tests.world.waiting import HANG_SECONDS
 
 LAB = SocketNetwork(guard=Guard(allow_private=True))
 CA = Authority()
@@ -23,7 +24,7 @@ GOOD = tls_server.tls(LEAF.context(alpn=("h2",)))
 async def tls_handshake(behaviour: Behaviour, **changes):
     async with tls_server.serve(behaviour) as server:
         stream = await LAB.connect(server.address, server.port)
-        options = {"trust": CA.pem, "timeout": 5.0, "sni": NAME} | changes
+        options = {"trust": CA.pem, "timeout": HANG_SECONDS, "sni": NAME} | changes
         seen, client = await handshake(
             LAB,
             stream,
@@ -75,7 +76,8 @@ async def test_classical_profile_is_small():
 async def test_kinds_of_interference_are_distinguished(
     behaviour: Behaviour, failure: str, errno: int | None, alert: int | None, plain: bool
 ):
-    seen, _ = await tls_handshake(behaviour, timeout=2.0)
+    timeout = 0.5 if failure == "generic_timeout_error" else HANG_SECONDS
+    seen, _ = await tls_handshake(behaviour, timeout=timeout)
     assert (seen.failure, seen.errno, seen.alert, seen.plain_http) == (
         failure,
         errno,
