@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from pathlib import Path
 
@@ -12,10 +11,14 @@ from alembic.script import ScriptDirectory
 from monitor.store import schema
 from monitor.store.database import open_database
 from monitor.store.engines import StoreRefusedError, connect, writing
+from monitor.store.reading.deliveries import list_deliveries
 from monitor.store.records import Added
+from monitor.store.tables import delivered, round_evidence
+from probes.runtime.clock import wall_clock
 from tests.monitor.store.arrivals import arrivals
 from tests.monitor.store.samples import admitted
 from tests.monitor.store.stage import acting
+from tests.monitor.store.test_delivery import enrolled
 
 
 def test_head_and_known_are_what_the_scripts_say() -> None:
@@ -33,32 +36,37 @@ async def test_a_second_time_there_is_nothing_to_do(empty_url: str) -> None:
     await engines.close()
 
 
+def _columns(connection: sa.Connection) -> dict[str, set[tuple[str, str]]]:
+    inspector = sa.inspect(connection)
+    return {
+        table: {(each["name"], str(each["type"])) for each in inspector.get_columns(table)}
+        for table in inspector.get_table_names()
+    }
+
+
 async def test_an_older_schema_is_upgraded_and_keeps_its_rows(
-    empty_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    empty_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = await open_database(empty_url)
     await store.facts.add([admitted(1)], ())
+    await enrolled(store)
+    async with writing(store.engines) as connection:  # as a store of the oldest schema is
+        created = await connection.run_sync(_columns)
+        await connection.run_sync(delivered.drop)
+        await connection.run_sync(round_evidence.drop)
+        await connection.execute(sa.text("ALTER TABLE probe DROP COLUMN counted_since"))
+        version = sa.text("UPDATE alembic_version SET version_num = :oldest")
+        await connection.execute(version, {"oldest": schema.KNOWN[0]})
     await store.close()
-    scripts = shutil.copytree(schema._SCRIPTS, tmp_path / "migrations")
-    (scripts / "versions" / "v0016_one_more.py").write_text(
-        "import sqlalchemy as sa\n"
-        "from alembic import op\n"
-        "revision, down_revision = '0016', '0015'\n"
-        "def upgrade():\n"
-        "    op.add_column('lease', sa.Column('note', sa.Text))\n"
-    )
-    monkeypatch.setattr(schema, "_SCRIPTS", scripts)
-    monkeypatch.setattr(schema, "HEAD", "0016")
-    monkeypatch.setattr(schema, "KNOWN", ("0015", "0016"))
+    before = wall_clock()
     store = await open_database(empty_url)
     said = [record.message for record in caplog.records if record.name == schema.__name__]
-    assert said == [f"{store.engines.place}: upgrading schema 0015 to 0016"]
+    assert said == [f"{store.engines.place}: upgrading schema {schema.KNOWN[0]} to {schema.HEAD}"]
     async with store.reading() as reader:
-        columns = await reader.run_sync(lambda c: sa.inspect(c).get_columns("lease"))
-        assert columns[-1]["name"] == "note"
+        assert await reader.run_sync(_columns) == created
+        # What arrived before is not recorded: the audit begins with the upgrade.
+        (found,) = (await list_deliveries(reader)).probes
+        assert before <= found.counted_since <= wall_clock()
     assert await store.facts.add([admitted(1), admitted(2)], ()) == Added(1, 1, 0)
     await store.close()
 
@@ -96,9 +104,9 @@ async def test_a_schema_of_before_the_baseline_is_refused_with_the_way_to_upgrad
     engines = connect(empty_url)
     await schema.upgrade_schema(engines)
     async with writing(engines) as connection:
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0014'"))
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '0012'"))
     await engines.close()
-    with pytest.raises(StoreRefusedError, match=r"schema 0014 .* run `reachwatch db migrate`"):
+    with pytest.raises(StoreRefusedError, match=r"schema 0012 .* run `reachwatch db migrate`"):
         await open_database(empty_url)
 
 
