@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 
 import msgspec
@@ -38,6 +38,8 @@ LEAST = 1_000_000
 """Micro-nats: a smaller sum is dropped when evidence is weakened."""
 _HALVE_ABOVE = 8
 _NO_RUN = (0, 0, 0)
+EarlierFailures = Callable[[int], int]
+"""Failures of the whole target at earlier steps since a time (Unix ms)."""
 
 
 class CountedFailure(msgspec.Struct, frozen=True, kw_only=True):
@@ -256,30 +258,37 @@ def weaken(track: Track) -> Track:
     return Track(track.baseline, track.last_good, track.last_bad, new)
 
 
-def has_signature(suspicion: Suspicion, policy: Policy, earlier: int = 0) -> bool:
+def has_signature(
+    suspicion: Suspicion, policy: Policy, earlier: EarlierFailures = lambda since: 0
+) -> bool:
     """Whether enough of its failures, in number and in share, have a signature that natural
     failures lack."""
     return any(
-        run[1] >= SIGNATURES_ENOUGH and _signed(run, policy, earlier)
-        for run in _telling_runs(suspicion, policy)
+        run[1] >= SIGNATURES_ENOUGH and _signed(run, policy, earlier(since))
+        for run, since in _telling_runs(suspicion, policy)
     )
 
 
-def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: int = 0) -> bool:
+def signature_share_reached(suspicion: Suspicion, policy: Policy, earlier: EarlierFailures) -> bool:
     """Whether a larger share of the failures than by chance has a signature, and whether it is the
     name that matters: a device that resets connections at random lets some innocuous names pass.
     `earlier`: failures at earlier steps, at which such a block lets everything pass."""
-    return any(_signed(run, policy, earlier) for run in _telling_runs(suspicion, policy))
+    return any(
+        _signed(run, policy, earlier(since)) for run, since in _telling_runs(suspicion, policy)
+    )
 
 
-def _telling_runs(suspicion: Suspicion, policy: Policy) -> Iterator[tuple[int, int, int]]:
-    """The failures to look at: those of the member with the most evidence, and those since a later
-    onset that are enough evidence by themselves. A vantage that fails now and then has failures of
-    hours ago in the slowest member, which say nothing of a block that begins now."""
+def _telling_runs(
+    suspicion: Suspicion, policy: Policy
+) -> Iterator[tuple[tuple[int, int, int], int]]:
+    """The failures to look at, and the last success before them: those of the member with the most
+    evidence, and those since a later onset that are as much evidence as one failure with a
+    signature. A vantage that fails now and then has failures of hours ago in the slowest member,
+    which say nothing of a block that begins now."""
     leading = leading_member(suspicion)
     for member, run in enumerate(suspicion.runs):
-        if member == leading or suspicion.sums[member] >= policy.threshold_micronats:
-            yield run
+        if member == leading or suspicion.sums[member] >= policy.signature_clip_micronats:
+            yield run, suspicion.befores[member]
 
 
 def _signed(run: tuple[int, int, int], policy: Policy, earlier: int) -> bool:

@@ -353,13 +353,16 @@ def _quorum(
 
 def _signs(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
     held = network.layers[layer].tracks[probe].suspicion
-    earlier = failed_earlier(network, layer, probe, policy)
+    earlier = functools.partial(failed_earlier, network, layer, probe, policy)
     return held is not None and cusum.signature_share_reached(held, policy, earlier)
 
 
-def failed_earlier(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> int:
+def failed_earlier(
+    network: TargetNetwork, layer: str, probe: str, policy: Policy, since: int
+) -> int:
     """Recent failures of the whole target at earlier steps, in other measurements than the newest
-    that failed here: what reads a name or forges an answer lets the steps before it pass."""
+    that failed here and none of them before `since` (Unix ms): what reads a name or forges an
+    answer lets the steps before it pass."""
     mine, depth = network.layers[layer].tracks[probe], _DEPTH.get(layer, 0)
     found = 0
     for name, series in network.layers.items():
@@ -368,7 +371,7 @@ def failed_earlier(network: TargetNetwork, layer: str, probe: str, policy: Polic
             track is not None
             and track.suspicion is not None
             and _DEPTH.get(name, depth) < depth
-            and track.last_bad != mine.last_bad
+            and since < track.last_bad != mine.last_bad
             and cusum.persists(track.suspicion, policy)
         ):
             found += track.suspicion.whole
@@ -378,7 +381,7 @@ def failed_earlier(network: TargetNetwork, layer: str, probe: str, policy: Polic
 def has_signature(network: TargetNetwork, layer: str, probe: str, policy: Policy) -> bool:
     """Whether enough failures of a vantage have a signature."""
     held = network.layers[layer].tracks[probe].suspicion
-    earlier = failed_earlier(network, layer, probe, policy)
+    earlier = functools.partial(failed_earlier, network, layer, probe, policy)
     return held is not None and cusum.has_signature(held, policy, earlier)
 
 
@@ -444,7 +447,10 @@ def promote(
     series.known_since = series.known_since or tally.supported[tally.owners_needed - 1]
     if len(tally.heard) < tally.owners_needed:
         return
-    hold = policy.confirm_signature_seconds if tally.signature else policy.confirm_plain_seconds
+    hold, spread = policy.confirm_plain_seconds, 2 * policy.retest_round_seconds
+    if tally.signature:
+        # In so short a time, who has just failed is not asked again before the residual time ends.
+        hold, spread = policy.confirm_signature_seconds, policy.residual_seconds
     # Twice: in the time of the rounds, which a vantage may claim, and in the time of arrival. What
     # arrives from one round is spread over as much as a round of retests lasts. And failures of
     # so many owners must be about as new: what was seen before is out of date.
@@ -457,7 +463,7 @@ def promote(
         and not tally.aftermath
         and round - series.likely_since >= policy.ms(hold)
         and waited >= policy.ms(hold - policy.retest_round_seconds)
-        and renewed >= policy.ms(hold - 2 * policy.retest_round_seconds)
+        and renewed >= policy.ms(hold - spread)
     ):
         series.rank = 3
 

@@ -21,7 +21,13 @@ import msgspec
 from monitor.detection.model import OWN_SOURCE
 from monitor.detection.policy import Policy
 from monitor.detection.sequence import cusum, gates, series
-from monitor.detection.sequence.state import Series, ServiceState, TargetNetwork, Track
+from monitor.detection.sequence.state import (
+    Series,
+    ServiceState,
+    TargetNetwork,
+    Track,
+    VantageOutcome,
+)
 
 Place = tuple[str, int, str]
 """Country, network, target."""
@@ -129,7 +135,7 @@ def _open_questions(
     for network in state.networks.values():
         if network.source != OWN_SOURCE or network.inhibited_until >= state.round:
             continue
-        reasons: dict[str, int] = {}
+        reasons = dict.fromkeys(_down_alone(network, now, policy), 1)
         few = len(network.members) > policy.retest_vantages
         for layer, each in network.layers.items():
             if series.suspected(each):
@@ -144,6 +150,23 @@ def _open_questions(
             ordered = sorted(reasons.items(), key=lambda each: (-each[1], each[0]))
             whom = _a_few(network, reasons, state.round, policy) if few else ()
             yield (network.country, network.asn, network.target), ordered, whom
+
+
+def _down_alone(network: TargetNetwork, now: int, policy: Policy) -> Sequence[str]:
+    """The vantage that has just failed, at the same time as the control, while no other here has:
+    the control may have failed by chance. It asks once, and not when the service is down."""
+    down = [
+        probe
+        for probe, member in network.members.items()
+        if member.outcome is VantageOutcome.DOWN and gates.fresh(member, now, policy)
+    ]
+    just = [
+        probe
+        for probe in down
+        if now - network.members[probe].round < policy.ms(policy.retest_pause_seconds)
+        and gates.eligible(network, network.members[probe], now, policy)
+    ]
+    return just if len(down) == 1 else ()
 
 
 def _a_few(

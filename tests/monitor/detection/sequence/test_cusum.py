@@ -19,6 +19,7 @@ from monitor.detection.sequence.cusum import (
     persists,
     recovered,
     recovering,
+    signature_share_reached,
     succeed,
     technique_of,
     weaken,
@@ -238,6 +239,7 @@ def test_failures_of_hours_ago_do_not_take_the_signature_from_a_block_that_begin
     assert held(track).hits >= 8
     assert held(track).sums[0] > held(track).sums[-1] == 0
     once = run(track, "F", start=200 * MINUTE, weight=signature)
+    assert signature_share_reached(held(once), POLICY, lambda since: 0)
     twice = run(once, "F", start=210 * MINUTE, weight=signature)
     assert not has_signature(held(once), POLICY)
     assert has_signature(held(twice), POLICY)

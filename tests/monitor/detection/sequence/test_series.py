@@ -107,6 +107,18 @@ def test_what_reads_a_name_lets_the_steps_before_it_pass(other: Verdict) -> None
     assert tally(place, "tls", at, POLICY).likely
 
 
+def test_a_connection_that_died_before_the_service_was_reached_says_nothing_of_a_block() -> None:
+    """A single failure of another kind, before the last success, is no part of what begins now."""
+    place = network()
+    for n, said in enumerate((BLACKHOLE, ok(), blocked())):
+        say(place, n, said, said)
+    at = START + 2 * INTERVAL
+    assert tally(place, "tls", at, POLICY).likely
+    assert not tally(place, "tls", at, POLICY).signature, "of each vantage one"
+    say(place, 3, blocked(), blocked())
+    assert tally(place, "tls", START + 3 * INTERVAL, POLICY).signature
+
+
 def test_a_connection_that_dies_beside_the_name_takes_no_signature_away() -> None:
     """One of several addresses is dead in every round."""
     dead = LayerFinding(layer=Layer.TCP, blocked=True, rule="tcp.timeout", weight=500_000)

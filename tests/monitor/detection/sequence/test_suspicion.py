@@ -66,11 +66,25 @@ def test_a_failure_that_nobody_repeats_is_no_news_in_the_next_round() -> None:
     assert asks(one_failure().quiet(1)) == ()
 
 
-@pytest.mark.parametrize("verdict", [DOWN, OFFLINE, UNCONTROLLED])
+@pytest.mark.parametrize("verdict", [OFFLINE, UNCONTROLLED])
 def test_what_does_not_count_asks_nothing(verdict: object) -> None:
     world = World(standard()).quiet()
     world.run(1, by_probe({"p-ru64501-0": verdict}))  # type: ignore[dict-item]
     assert asks(world) == ()
+
+
+def test_one_that_fails_together_with_the_control_asks_once() -> None:
+    """The control may have failed by chance; when the service is down, others fail as well."""
+    world = World(standard()).quiet().run(1, by_probe({"p-ru64501-0": DOWN}))
+    just = world.state.round + MINUTE
+    asked = wanted(world.state, POLICY, just)
+    assert {place: each.asker for place, each in asked.items()} == {NET: "p-ru64501-0"}
+    known = remembered(NOTHING, asked, just, POLICY)
+    for at in range(just, just + 10 * MINUTE, MINUTE):
+        assert not wanted(world.state, POLICY, at, known)
+    world = World(standard()).quiet()
+    world.run(1, by_probe({"p-ru64501-0": DOWN, "p-ru64501-1": DOWN}))
+    assert not wanted(world.state, POLICY, world.state.round + MINUTE)
 
 
 def test_who_has_no_vote_asks_nothing() -> None:
