@@ -3,7 +3,7 @@
 
 asyncio's own servers accept without a limit, count a TLS handshake for a minute, and write a
 traceback a second once descriptors run out. This one has a limit on all connections, one on those
-of an address, counts from the accept on (handshakes too), and says once a minute what it refused.
+of an address, counts from the accept on, and says once a minute what it refused.
 Addresses are never logged.
 """
 
@@ -16,7 +16,6 @@ import ipaddress
 import logging
 import resource
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -25,7 +24,6 @@ from monitor.seldom_log import SeldomLog
 BACKLOG = 512
 ACCEPTS_AT_ONCE = 64
 """Connections accepted before others are served."""
-HANDSHAKE_SECONDS = 10.0
 PAUSE_SECONDS = 0.5
 """Nothing is accepted for this long after an accept has failed."""
 RESERVED_DESCRIPTORS = 128
@@ -64,11 +62,10 @@ class Listener:
         *,
         max_connections: int,
         max_per_address: int,
-        tls: ssl.SSLContext | None = None,
         proxies: Sequence[Network] = (),
     ) -> None:
         self._proxies = tuple(proxies)
-        self._name, self._make, self._tls = name, make, tls
+        self._name, self._make = name, make
         self._max_connections, self._max_per_address = max_connections, max_per_address
         self._log = SeldomLog(logging.getLogger("reachwatch.listener"))
         self._sockets: list[socket.socket] = []
@@ -96,7 +93,7 @@ class Listener:
         return int(self._sockets[0].getsockname()[1])
 
     def close(self) -> None:
-        """Accept no more. Connections go on; those still in their handshake end."""
+        """Accept no more. Connections go on."""
         for listening in self._sockets:
             with contextlib.suppress(RuntimeError):
                 asyncio.get_running_loop().remove_reader(listening)
@@ -152,17 +149,10 @@ class Listener:
 
     async def _begin(self, accepted: socket.socket, release: Ended) -> None:
         loop = asyncio.get_running_loop()
-        seconds = None if self._tls is None else HANDSHAKE_SECONDS
         try:
-            await loop.connect_accepted_socket(
-                lambda: self._make(release),
-                accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=seconds,
-            )
-        except (OSError, TimeoutError):
-            release()  # no TLS client, or it has gone
+            await loop.connect_accepted_socket(lambda: self._make(release), accepted)
+        except OSError:
+            release()  # the client has gone
         except BaseException:
             release()
             accepted.close()

@@ -15,11 +15,8 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 from monitor.broker.connection import ServerConnection
 from monitor.broker.packets import Connect, Publish
@@ -60,13 +57,6 @@ Authenticate = Callable[[str, str], Awaitable[bool]]
 
 class EmbeddedBrokerError(Exception):
     """The broker cannot start. The text is one line."""
-
-
-class ListenerCertificate(NamedTuple):
-    """Certificate chain and private key of the listener, PEM files."""
-
-    chain: Path
-    key: Path
 
 
 class _Link(asyncio.Protocol):
@@ -214,8 +204,8 @@ class EmbeddedBroker:
 
     `authenticate(user, secret)` answers for probes, at their connection and every few seconds
     after; the monitor's own user and secret are compared here. `port` 0 takes a free one.
-    Raises EmbeddedBrokerError on entering when the address is taken, or is not loopback and
-    there is no certificate.
+    Raises EmbeddedBrokerError on entering when the address is taken, or is not loopback: there is
+    no TLS.
     """
 
     def __init__(
@@ -226,14 +216,12 @@ class EmbeddedBroker:
         monitor_user: str,
         monitor_secret: str,
         *,
-        certificate: ListenerCertificate | None = None,
         max_connections: int = MAX_CONNECTIONS,
         recheck_seconds: float = RECHECK_SECONDS,
     ) -> None:
         self.host, self.port = host, port
         self._ask = authenticate
         self._monitor_user, self._monitor_secret = monitor_user, monitor_secret
-        self._certificate = certificate
         self.log = SeldomLog(logging.getLogger("reachwatch.broker"))
         self._max_connections, self._recheck_seconds = max_connections, recheck_seconds
         self._at_once = asyncio.Semaphore(AUTHENTICATIONS_AT_ONCE)
@@ -252,13 +240,13 @@ class EmbeddedBroker:
     def url(self) -> str:
         """Where clients connect."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'mqtts' if self._certificate else 'mqtt'}://{host}:{self.port}"
+        return f"mqtt://{host}:{self.port}"
 
     async def __aenter__(self) -> EmbeddedBroker:
         """Bind and serve."""
-        if not self._certificate and not _loopback(self.host):
+        if not _loopback(self.host):
             raise EmbeddedBrokerError(
-                f"{self.host}: an address that is not loopback needs a certificate"
+                f"{self.host}: not loopback, and this broker has no TLS; use mosquitto"
             )
         clock = asyncio.get_running_loop().time
         self.router = Router(
@@ -269,7 +257,6 @@ class EmbeddedBroker:
             lambda ended: _Link(self, ended),
             max_connections=connection_limit(self._max_connections),
             max_per_address=MAX_PER_ADDRESS,
-            tls=self._tls(),
         )
         try:
             self.port = await self._listener.start(self.host, self.port)
@@ -309,19 +296,6 @@ class EmbeddedBroker:
         while self._open:
             self._closed.clear()
             await self._closed.wait()
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self._certificate is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        try:
-            context.load_cert_chain(*self._certificate)
-        except OSError as error:
-            raise EmbeddedBrokerError(
-                f"{self._certificate.chain}: {error.strerror or error}"
-            ) from None
-        return context
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()

@@ -7,16 +7,13 @@ import contextlib
 import ipaddress
 import resource
 import socket
-import ssl
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monitor import listener
 from monitor.listener import Ended, Listener, connection_limit, one_address
-from tests.world.pki import Authority
 from tests.world.waiting import eventually
 
 
@@ -36,16 +33,14 @@ class Echo(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def listening(
-    most: int = 100, per_address: int = 100, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[Listener, int]]:
+async def listening(most: int = 100, per_address: int = 100) -> AsyncIterator[tuple[Listener, int]]:
     made_here: list[Echo] = []
 
     def echo(ended: Ended) -> Echo:
         made_here.append(Echo(ended))
         return made_here[-1]
 
-    made = Listener("test", echo, max_connections=most, max_per_address=per_address, tls=tls)
+    made = Listener("test", echo, max_connections=most, max_per_address=per_address)
     port = await made.start("127.0.0.1", 0)
     try:
         yield made, port
@@ -137,21 +132,6 @@ async def test_out_of_descriptors_is_said_once_and_passes(
         assert caplog.text.count("no connection can be accepted") == 1
         assert await echoes(port)
     assert mishaps == []
-
-
-async def test_a_handshake_counts_and_ends(
-    held: list[socket.socket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(listener, "HANDSHAKE_SECONDS", 0.2)
-    leaf = Authority().issue("127.0.0.1")
-    path = tmp_path / "both.pem"
-    path.write_text(leaf.chain_pem + leaf.key_pem)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(path)
-    async with listening(tls=context) as (made, port):
-        held.append(socket.create_connection(("127.0.0.1", port)))
-        await eventually(lambda: made.connections == 1, "counted before it has said anything")
-        await eventually(lambda: made.connections == 0, "it never says anything")
 
 
 def test_the_limit_leaves_descriptors_for_the_rest(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""The embedded broker as a thing: starting, TLS, endings, crowds. Access is in test_access."""
+"""The embedded broker as a thing: starting, endings, crowds. Access is in test_access."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
-from pathlib import Path
 
 import aiomqtt
 import pytest
 
-from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, ListenerCertificate, packets
+from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, packets
 from monitor.broker import embedded as embedded_module
 from monitor.broker.connection import MAX_EVENTS
 from monitor.broker.properties import field
 from probes.wire import topics
 from tests.world.brokers import MONITOR_SECRET, House, until
-from tests.world.pki import Authority
 from tests.world.waiting import HANG_SECONDS, eventually
 
 
@@ -26,10 +23,8 @@ async def anybody(user: str, secret: str) -> bool:
     return secret == "s"
 
 
-def broker(
-    host: str = "127.0.0.1", port: int = 0, **options: ListenerCertificate
-) -> EmbeddedBroker:
-    return EmbeddedBroker(host, port, anybody, "monitor", "m", **options)
+def broker(host: str = "127.0.0.1", port: int = 0) -> EmbeddedBroker:
+    return EmbeddedBroker(host, port, anybody, "monitor", "m")
 
 
 async def test_port_in_use_and_foreign_addresses_are_one_line() -> None:
@@ -40,33 +35,9 @@ async def test_port_in_use_and_foreign_addresses_are_one_line() -> None:
             async with broker(port=taken.getsockname()[1]):
                 pass
     for host in ("0.0.0.0", "192.0.2.1", "example.org"):
-        with pytest.raises(EmbeddedBrokerError, match="needs a certificate"):
+        with pytest.raises(EmbeddedBrokerError, match="not loopback"):
             async with broker(host):
                 pass
-
-
-async def test_tls(tmp_path: Path) -> None:
-    authority = Authority()
-    leaf = authority.issue("127.0.0.1")
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
-    chain.write_text(leaf.chain_pem)
-    key.write_text(leaf.key_pem)
-    context = ssl.create_default_context(cadata=authority.pem)
-    async with broker(certificate=ListenerCertificate(chain, key)) as running:
-        assert running.url == f"mqtts://127.0.0.1:{running.port}"
-        async with aiomqtt.Client(
-            "127.0.0.1", running.port, username="p-1", password="s", tls_context=context
-        ) as client:
-            await client.publish(topics.status("p-1"), b"x", qos=1)
-        # Somebody who speaks no TLS is no trouble.
-        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
-        writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        await reader.read()
-        writer.close()
-        await writer.wait_closed()
-    with pytest.raises(EmbeddedBrokerError, match="missing"):
-        async with broker(certificate=ListenerCertificate(tmp_path / "missing", key)):
-            pass
 
 
 async def test_rubbish_and_half_packets_hurt_nobody(embedded: House) -> None:
