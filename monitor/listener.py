@@ -26,6 +26,8 @@ ACCEPTS_AT_ONCE = 64
 """Connections accepted before others are served."""
 PAUSE_SECONDS = 0.5
 """Nothing is accepted for this long after an accept has failed."""
+LISTENERS = 2
+"""Of a process: the broker's and the web server's."""
 RESERVED_DESCRIPTORS = 128
 """For the store, files, logs and outgoing connections."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -35,17 +37,17 @@ Ended = Callable[[], None]
 MakeProtocol = Callable[[Ended], asyncio.Protocol]
 
 
-def connection_limit(wanted: int, listeners: int = 2) -> int:
+def connection_limit(wanted: int) -> int:
     """`wanted`, or what the process's limit on open files leaves for each of its listeners. The
     soft limit is raised to the hard one first, as servers do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted * listeners + RESERVED_DESCRIPTORS
+    most = wanted * LISTENERS + RESERVED_DESCRIPTORS
     if soft < most:
         soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(wanted, (soft - RESERVED_DESCRIPTORS) // listeners))
+    return max(16, min(wanted, (soft - RESERVED_DESCRIPTORS) // LISTENERS))
 
 
 class Listener:

@@ -38,14 +38,14 @@ def nameless(record: logging.LogRecord) -> bool:
     return True
 
 
-def configure(level: int = logging.INFO) -> None:
+def configure() -> None:
     """Send everything to stderr."""
     lines = logging.StreamHandler(sys.stderr)
     if sys.stderr.isatty():
         lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     else:
         lines.setFormatter(JSONLines())
-    logging.basicConfig(level=level, handlers=[lines], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
     # Web server access lines would hold volunteers' addresses.
     logging.getLogger("aiohttp.access").disabled = True
     logging.getLogger("aiohttp.server").addFilter(nameless)

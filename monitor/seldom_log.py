@@ -16,14 +16,8 @@ class SeldomLog:
     """A logger that writes each kind of line, which is its format string, at most once in a minute
     and says how many there were in between."""
 
-    def __init__(
-        self,
-        log: logging.Logger,
-        *,
-        seconds: float = SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._log, self._seconds, self._clock = log, seconds, clock
+    def __init__(self, log: logging.Logger, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._clock = log, clock
         self._kinds: dict[str, tuple[float, int]] = {}
         """Kind -> (when it was written, lines left out since)."""
 
@@ -38,7 +32,7 @@ class SeldomLog:
     def _write(self, level: int, line: str, values: tuple[object, ...]) -> None:
         now = self._clock()
         written, left_out = self._kinds.get(line, (None, 0))
-        if written is not None and now - written < self._seconds:
+        if written is not None and now - written < SECONDS:
             self._kinds[line] = (written, left_out + 1)
             return
         self._kinds[line] = (now, 0)

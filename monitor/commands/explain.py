@@ -106,8 +106,6 @@ async def explain_replayed(
     id: str,
     policy: Policy,
     fingerprints: Fingerprints = OWN,
-    *,
-    most: int = MAX_ROUNDS,
 ) -> Explanation:
     """Explain an event that `replay` finds in a store or among measurements, whether or not a
     detector has looked at them. Raises NotExplainableError and StoreUnavailableError."""
@@ -139,7 +137,7 @@ async def explain_replayed(
         initial(event.service), policy, keep=False, fingerprints=fingerprints, observe=see
     )
     await _fold(source, folding, last)
-    return _shortened(event, frames, policy, most)
+    return _shortened(event, frames, policy, MAX_ROUNDS)
 
 
 async def _find_service(database: Database, id: str) -> str | None:

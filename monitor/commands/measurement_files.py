@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -64,9 +63,7 @@ class MeasurementFiles:
             raise FilesError("\n".join(self.errors[:MAX_ERRORS] + rest))
 
 
-def read_files(
-    names: Sequence[str], catalogue: Path | None = None, labels: Sequence[str] | None = None
-) -> MeasurementFiles:
+def read_files(names: Sequence[str], labels: Sequence[str] | None = None) -> MeasurementFiles:
     """The measurements of files; `-` is standard input. `labels` are the names in errors. Raises
     FilesError.
 
@@ -79,7 +76,7 @@ def read_files(
         try:
             with files.at_hand(name) as path:
                 if is_ooni(path):
-                    _read_ooni(read, label, path, catalogue)
+                    _read_ooni(read, label, path)
                 else:
                     _read_own(read, label, path)
         except files.FileError as error:
@@ -104,8 +101,8 @@ def as_stored(one: Measurement) -> Stored:
     return Stored(measurement=one, owner=one.probe, role=one.vantage.role, enrolled=0)
 
 
-def _read_ooni(read: MeasurementFiles, label: str, path: str, catalogue: Path | None) -> None:
-    index = TargetIndex(load(catalogue))
+def _read_ooni(read: MeasurementFiles, label: str, path: str) -> None:
+    index = TargetIndex(load())
     for item in reading.read(partial(files.opened, path), index):
         match item:
             case reading.Refusal(line=line, reason=reason):

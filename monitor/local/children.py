@@ -54,7 +54,6 @@ async def keep_running(
     name: str,
     command: Sequence[str],
     log_file: Path,
-    environment: Mapping[str, str] | None = None,
 ) -> None:
     """Keep a command running until cancelled; its output goes to a file."""
     pause = _FIRST_PAUSE_SECONDS
@@ -67,7 +66,6 @@ async def keep_running(
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
-                env={**os.environ, **(environment or {})},
                 preexec_fn=_die_with_parent,
             )
         try:

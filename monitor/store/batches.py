@@ -121,15 +121,13 @@ async def _bodies(
 
 
 async def all_lines(
-    connection: AsyncConnection,
-    wanted: Iterable[tuple[int, int]],
-    rounds: tuple[int, int] | None = None,
+    connection: AsyncConnection, wanted: Iterable[tuple[int, int]]
 ) -> dict[int, bytes]:
     """Line by arrival number of all pairs; as `read_lines`, for a few. Damaged batches are left
     out."""
     return {
         arrival: line
-        async for batches in read_lines(connection, wanted, rounds, skip)
+        async for batches in read_lines(connection, wanted, None, skip)
         for some in batches
         for arrival, line in some.lines
     }

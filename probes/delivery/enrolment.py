@@ -31,6 +31,7 @@ _VISIBLE = r"^[\x21-\x7e]+\Z"
 """Whoever chooses user and secret also chooses the broker's address: no line of theirs may be a
 command to another service in the volunteer's network."""
 SECONDS = 20.0
+WHOAMI_SECONDS = 4.0
 _SPENT = (400, 401, 403, 404, 409, 410)
 """HTTP statuses after which this token will never do."""
 
@@ -224,25 +225,25 @@ def seen_from_outside(directory: Path) -> tuple[str, ...]:
     return whoami(enrolled.url) if enrolled is not None and enrolled.url else ()
 
 
-def whoami(url: str, seconds: float = 4.0) -> tuple[str, ...]:
+def whoami(url: str) -> tuple[str, ...]:
     """Return this machine's public addresses as the collector sees them, IPv4 first; none without
     an answer.
 
     The collector is asked over both address families, because a service may be reached over either
     and block pages repeat the client's address. The addresses stay in memory: they are used to look
     up country and network, and to remove them from measurements. Network errors are not raised.
-    Takes at most twice `seconds`.
+    Takes at most twice WHOAMI_SECONDS.
     """
-    found = (_seen(url, seconds, source) for source in ("0.0.0.0", "::"))
+    found = (_seen(url, source) for source in ("0.0.0.0", "::"))
     return tuple(dict.fromkeys(address for address in found if address))
 
 
-def _seen(url: str, seconds: float, source: str) -> str:
+def _seen(url: str, source: str) -> str:
     class Answer(msgspec.Struct):
         address: str
 
     try:
-        status, answer = _ask(url, "/api/v1/whoami", None, seconds, source)
+        status, answer = _ask(url, "/api/v1/whoami", None, WHOAMI_SECONDS, source)
         address = msgspec.json.decode(answer, type=Answer).address if status == 200 else ""
         return str(ipaddress.ip_address(address)) if address else ""
     except (EnrolmentError, ValueError):

@@ -28,6 +28,8 @@ PACKET_OVERHEAD_BYTES = 256
 """Room for the topic and MQTT's own bytes in a packet whose size the broker limits."""
 MAX_RAW_BYTES = 1 << 20
 """Most bytes of a batch before compression: a slow connection must be able to send it in time."""
+WINDOW = 4
+"""Batches that are sent before the first of them is acknowledged."""
 LIMITS = mqtt.Limits(messages=256, packet_bytes=MAX_PACKET_BYTES)
 """Acknowledgements and retests are far shorter, and an acknowledgement that was dropped is sent
 again."""
@@ -102,7 +104,6 @@ class Publisher:
         now_ms: Callable[[], int],
         rng: random.Random,
         times: DeliveryTimes = DEFAULT_TIMES,
-        window: int = 4,
         location: Callable[[], tuple[str, int]] = lambda: UNKNOWN_LOCATION,
         on_retest: Callable[[Retest], None] = lambda _: None,
         on_catalogue: Callable[[bytes], None] | None = None,
@@ -118,7 +119,7 @@ class Publisher:
         self._spool, self._probe, self._brokers = spool, probe, tuple(brokers)
         self._user, self._secret, self._boot = user, secret, boot
         self._status, self._log, self._now_ms, self._rng = status, log, now_ms, rng
-        self._times, self._window = times, window
+        self._times = times
         self._location, self._on_retest, self._on_connect = location, on_retest, on_connect
         self._on_catalogue = on_catalogue
         self._versions: dict[str, str] = {}
@@ -344,7 +345,7 @@ class Publisher:
         while True:
             self._changed.clear()
             await self._send_due(connection)
-            while len(self._batches) < self._window:
+            while len(self._batches) < WINDOW:
                 batch = await self._next_batch(connection.packet_limit)
                 if batch is None:
                     break

@@ -335,11 +335,10 @@ class EndpointRun:
         port: int | None = None,
         name: str | None = None,
         contrast: Contrast | None = None,
-        purpose: Purpose | None = None,
         verify: bool = True,
     ) -> QUICHandshake:
         """Do a QUIC handshake from a new port and record it."""
-        purpose = purpose or purpose_of(contrast)
+        purpose = purpose_of(contrast)
         seen = await quic.handshake(
             self.network,
             endpoint=self.id,
@@ -363,13 +362,12 @@ class EndpointRun:
         *,
         host: str | None = None,
         contrast: Contrast | None = None,
-        purpose: Purpose | None = None,
     ) -> HTTPExchange | None:
         """Send one HTTP request, record the exchange and close the connection. None when the
         connection is not open."""
         if connection.stream is None:
             return None
-        purpose = purpose or purpose_of(contrast)
+        purpose = purpose_of(contrast)
         try:
             seen, date_ms = await http.exchange(
                 self.network,

@@ -71,16 +71,15 @@ def _encrypt(keys: list[bytes], block: bytes) -> bytes:
     return bytes(state)
 
 
-def counter_mode(key: bytes, counter: bytes, payload: bytes, skip: int = 0) -> bytes:
-    """Encrypt or decrypt (the same) a payload that begins `skip` bytes into the stream.
+def counter_mode(key: bytes, counter: bytes, payload: bytes) -> bytes:
+    """Encrypt or decrypt (the same) a payload.
 
     `key` has 32 bytes; `counter` has 16 and counts up as one big-endian number.
     """
     keys = _schedule(key)
     first = int.from_bytes(counter, "big")
-    begin, end = skip // BLOCK, -(-(skip + len(payload)) // BLOCK)
     stream = b"".join(
-        _encrypt(keys, ((first + n) % (1 << 128)).to_bytes(BLOCK, "big")) for n in range(begin, end)
+        _encrypt(keys, ((first + n) % (1 << 128)).to_bytes(BLOCK, "big"))
+        for n in range(-(-len(payload) // BLOCK))
     )
-    at = skip - begin * BLOCK
-    return bytes(a ^ b for a, b in zip(payload, stream[at : at + len(payload)], strict=True))
+    return bytes(a ^ b for a, b in zip(payload, stream, strict=False))

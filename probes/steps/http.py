@@ -277,10 +277,10 @@ def _completed(base: HTTPExchange, answer: _Response, *, unexpected: bool) -> HT
     )
 
 
-def _clean(value: bytes, limit: int = _MAX_TEXT) -> str | None:
+def _clean(value: bytes) -> str | None:
     """Return text that the wire format accepts: cut, no control characters; None when empty."""
     text = _UNPRINTABLE.sub(" ", value.decode("utf-8", "replace")).strip()
-    return text[:limit] or None
+    return text[:_MAX_TEXT] or None
 
 
 def _title(body: bytes) -> str | None:

@@ -83,9 +83,9 @@ class Run:
             self.seen.setdefault(place.target, []).append(seen)
 
 
-def pseudonym(country: str, asn: int, source: str = SOURCE) -> str:
+def pseudonym(country: str, asn: int) -> str:
     """The probe id of all imported measurements of a network: one pseudo-vantage each."""
-    digest = hashlib.sha256(f"{source}\0{country}\0{asn}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{SOURCE}\0{country}\0{asn}".encode()).hexdigest()
     return f"p-{digest[:16]}"
 
 

@@ -156,9 +156,9 @@ def plural(n: int, noun: str) -> str:
     return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n)
 
 
-def counted(n: int, noun: str, capital: bool = False) -> str:
+def counted(n: int, noun: str) -> str:
     """`one network`, `three networks`."""
-    return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n, n=number(n, capital))
+    return n_(f"%(n)s {noun}", f"%(n)s {NOUNS[noun]}", n, n=number(n))
 
 
 def when(milliseconds: int | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,11 +24,6 @@ COVERED = bytes.fromhex(
 def test_the_standards_example():
     assert counter_mode(KEY, COUNTER, PLAIN) == COVERED
     assert counter_mode(KEY, COUNTER, COVERED) == PLAIN
-
-
-@pytest.mark.parametrize("skip", [0, 1, 15, 16, 17, 63])
-def test_from_within_the_stream(skip: int):
-    assert counter_mode(KEY, COUNTER, PLAIN[skip:], skip) == COVERED[skip:]
 
 
 @given(
