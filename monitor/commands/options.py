@@ -17,7 +17,6 @@ from probes.runtime.options import (
     one_of,
     path,
     positive,
-    truth,
 )
 
 _OTHER_VARIABLES = (
@@ -71,23 +70,20 @@ def _add_servers(top: Parser) -> None:
         "publish this file of `catalogue sign` to the probes, and give its key to those that enrol",
     )
     up.option(
-        "--mqtt",
+        "--mqtt HOST:PORT",
         "where the embedded broker listens (default: 127.0.0.1:1883, or a free port if that "
         "one is in use)",
         read=host_port,
-        metavar="HOST:PORT",
     )
-    up.option("--no-local-probe", "do not start a local probe", read=truth)
+    up.option("--no-local-probe", "do not start a local probe")
     up.option(
         "--demo",
         "run a simulated internet on loopback with ten probes and a scripted block; nothing "
         "outside this machine is contacted",
-        read=truth,
     )
     up.option(
-        "--demo-block",
+        "--demo-block SERVICE:ASN:TECHNIQUE",
         "what is blocked in the demonstration, or none (default: wechat:64501:tls.reset.sni)",
-        metavar="SERVICE:ASN:TECHNIQUE",
     )
     collect = top.command(
         "collect", "store measurements from the broker; any number of collectors may run"
@@ -110,14 +106,13 @@ def _add_servers(top: Parser) -> None:
     _signed_catalogue(
         detect, "keep this file of `catalogue sign` published; a new one needs no restart"
     )
-    detect.option("--public-url", "base URL of links in webhooks", metavar="URL")
+    detect.option("--public-url URL", "base URL of links in webhooks")
     _fingerprints(detect)
     detect.option(
-        "--shard",
+        "--shard I/N",
         "process only shard I of N of the services, so that N detectors share the work "
         "(default: 1/1)",
         read=shard,
-        metavar="I/N",
     )
     serve = top.command("serve", "serve web pages, API, metrics and enrolment")
     _store(serve)
@@ -125,22 +120,15 @@ def _add_servers(top: Parser) -> None:
     _signed_catalogue(serve, "give the key of this file of `catalogue sign` to probes that enrol")
     _pace(serve)
     serve.option(
-        "--broker",
-        "broker URL given to probes when they enrol (repeatable)",
-        metavar="URL",
-        many=True,
+        "--broker URL", "broker URL given to probes when they enrol (repeatable)", many=True
     )
     serve.option(
-        "--mosquitto-passwords",
-        "password file of mosquitto to keep up to date",
-        read=path,
-        metavar="FILE",
+        "--mosquitto-passwords FILE", "password file of mosquitto to keep up to date", read=path
     )
     serve.option(
-        "--mosquitto-pid",
+        "--mosquitto-pid FILE",
         "PID file of mosquitto, which is signalled to reload the passwords",
         read=path,
-        metavar="FILE",
     )
 
 
@@ -149,24 +137,21 @@ def _add_offline(top: Parser) -> None:
         "judge", "offline: print a verdict for each target of one vantage's measurements"
     )
     judge.option(
-        "--probe",
+        "--probe FILE",
         "measurements of a vantage (JSON Lines), or OONI's; - is standard input",
-        metavar="FILE",
         required=True,
     )
     judge.option(
-        "--control",
+        "--control FILE",
         "measurements of a control (JSON Lines); without them, nothing is judged blocked",
-        metavar="FILE",
     )
     judge.option(
-        "--window",
+        "--window SECONDS",
         "maximum time between a round and the nearest round of the control",
         read=duration,
-        metavar="SECONDS",
         default="300",
     )
-    judge.option("--json", "print JSON Lines instead of a table", read=truth)
+    judge.option("--json", "print JSON Lines instead of a table")
     _fingerprints(judge)
     replay = top.command(
         "replay",
@@ -176,15 +161,14 @@ def _add_offline(top: Parser) -> None:
     _store(replay)
     _pace(replay)
     _fingerprints(replay)
-    replay.option("--from", "first round, e.g. 2026-05-04", read=moment, metavar="T")
-    replay.option("--to", "last round", read=moment, metavar="T")
-    replay.option("--json", "print JSON Lines instead of a table", read=truth)
+    replay.option("--from T", "first round, e.g. 2026-05-04", read=moment)
+    replay.option("--to T", "last round", read=moment)
+    replay.option("--json", "print JSON Lines instead of a table")
     _archive(replay)
     replay.option(
         "--networks",
         "also list the networks of each event with their onsets, and those that could not be "
         "judged",
-        read=truth,
     )
     replay.add_argument(
         "files",
@@ -206,7 +190,7 @@ def _add_offline(top: Parser) -> None:
         metavar="FILE",
         help="measurements to use instead of the store, as for `replay`",
     )
-    explain.option("--json", "print JSON instead of tables", read=truth)
+    explain.option("--json", "print JSON instead of tables")
 
 
 def _add_printed_files(top: Parser) -> None:
@@ -215,33 +199,28 @@ def _add_printed_files(top: Parser) -> None:
     )
     _pace(rules)
     rules.option(
-        "--public-url",
+        "--public-url URL",
         "base URL of the links in alerts",
         read=http_url,
-        metavar="URL",
         default="http://127.0.0.1:8080",
     )
     rules.option(
-        "--runbooks",
-        "where the runbooks are published (default: /runbooks of --public-url)",
-        metavar="URL",
+        "--runbooks URL", "where the runbooks are published (default: /runbooks of --public-url)"
     )
-    rules.option("--alertmanager", "print the configuration of Alertmanager", read=truth)
-    rules.option("--prometheus", "print the configuration of Prometheus", read=truth)
+    rules.option("--alertmanager", "print the configuration of Alertmanager")
+    rules.option("--prometheus", "print the configuration of Prometheus")
     rules.option(
-        "--webhook",
+        "--webhook URL",
         "with --alertmanager: URL that receives pages, tickets and closing messages",
         read=http_url,
-        metavar="URL",
     )
     rules.option(
-        "--heartbeat",
+        "--heartbeat URL",
         "with --alertmanager: URL of a service that raises an alarm when alerting stops",
         read=http_url,
-        metavar="URL",
     )
     schema = top.command("schema", "print the JSON Schema of a Measurement")
-    schema.option("--markdown", "print the data dictionary instead of the schema", read=truth)
+    schema.option("--markdown", "print the data dictionary instead of the schema")
     catalogue = top.group("catalogue", "check, sign or publish a catalogue of services")
     lint = catalogue.command(
         "lint", "print the errors in a catalogue; exit with status 1 if there are any"
@@ -258,26 +237,20 @@ def _add_printed_files(top: Parser) -> None:
     )
     sign.add_argument("directory", type=path, metavar="DIR", help="catalogue of services")
     sign.option(
-        "--key",
-        "file with the private Ed25519 key (PEM), mode 0600",
-        read=path,
-        metavar="FILE",
-        required=True,
+        "--key FILE", "file with the private Ed25519 key (PEM), mode 0600", read=path, required=True
     )
-    sign.option("--new-key", "create the key file first, and print the public key", read=truth)
+    sign.option("--new-key", "create the key file first, and print the public key")
     sign.option(
-        "--serial",
+        "--serial N",
         "serial number; a probe takes no catalogue with a lower one than it has (default: the time "
         "in seconds)",
         read=_serial,
-        metavar="N",
     )
     sign.option(
         "--allow-private",
         "do not apply the limits of probes, for a laboratory whose probes have this option as well",
-        read=truth,
     )
-    sign.option("--output", "output file (default: standard output)", read=path, metavar="FILE")
+    sign.option("--output FILE", "output file (default: standard output)", read=path)
     publish = catalogue.command(
         "publish", "publish a signed catalogue to the probes; the broker retains it"
     )
@@ -328,13 +301,13 @@ def _add_exchange(top: Parser) -> None:
     ):
         one = export.command(name, text)
         _store(one)
-        one.option("--service", "only this service", metavar="ID")
-        one.option("--target", "only this target", metavar="ID")
-        one.option("--country", "only from this country", read=country, metavar="CC")
-        one.option("--asn", "only from this network", read=asn, metavar="N")
-        one.option("--since", "first round, e.g. 2026-05-04", read=moment, metavar="T")
-        one.option("--until", "last round", read=moment, metavar="T")
-        one.option("--output", "output file (default: standard output)", read=path, metavar="FILE")
+        one.option("--service ID", "only this service")
+        one.option("--target ID", "only this target")
+        one.option("--country CC", "only from this country", read=country)
+        one.option("--asn N", "only from this network", read=asn)
+        one.option("--since T", "first round, e.g. 2026-05-04", read=moment)
+        one.option("--until T", "last round", read=moment)
+        one.option("--output FILE", "output file (default: standard output)", read=path)
         _archive(one)
 
 
@@ -343,35 +316,24 @@ def _add_upkeep(top: Parser) -> None:
     new = token.command("new", "create a token and print it; it is not shown again")
     _store(new)
     new.option(
-        "--role",
+        "--role {vantage,control,operator}",
         "role of the probes that enrol with it; no probe enrols with `operator`: whoever has that "
         "token may write notes on events, and retract events, until it expires",
         read=one_of("vantage", "control", "operator"),
-        metavar="{vantage,control,operator}",
         default="vantage",
     )
     new.option(
-        "--owner",
+        "--owner NAME",
         "who runs the probe; two or three owners must agree before a block is confirmed, and all "
         "probes without an owner count as those of one",
-        metavar="NAME",
         default="",
     )
-    new.option(
-        "--uses", "number of probes that may enrol with it", read=positive, metavar="N", default="1"
-    )
-    new.option(
-        "--expires",
-        "lifetime of the token, e.g. 24h",
-        read=duration,
-        metavar="DURATION",
-        default="7d",
-    )
-    new.option("--public-url", "URL at which probes reach this monitor", metavar="URL")
+    new.option("--uses N", "number of probes that may enrol with it", read=positive, default="1")
+    new.option("--expires DURATION", "lifetime of the token, e.g. 24h", read=duration, default="7d")
+    new.option("--public-url URL", "URL at which probes reach this monitor")
     new.option(
         "--container",
         "instead of the token, print a command that starts a container, which then enrols",
-        read=truth,
     )
     _store(token.command("list", "list all tokens"))
     revoke = token.command("revoke", "revoke a token, so that no more probes can enrol with it")
@@ -394,10 +356,9 @@ def _add_upkeep(top: Parser) -> None:
     )
     _store(size)
     size.option(
-        "--retention",
+        "--retention DURATION",
         "how long measurements are kept: the value given to `db prune --older-than`",
         read=duration,
-        metavar="DURATION",
         default="90d",
     )
     prune = db.command(
@@ -405,25 +366,22 @@ def _add_upkeep(top: Parser) -> None:
     )
     _store(prune)
     prune.option(
-        "--older-than",
+        "--older-than DURATION",
         "drop the days (UTC) that ended longer ago than this",
         read=duration,
-        metavar="DURATION",
         default="90d",
     )
     prune.option(
-        "--hours-older-than",
+        "--hours-older-than DURATION",
         "merge the hourly counts of dropped days older than this into daily counts",
         read=duration,
-        metavar="DURATION",
         default="90d",
     )
     prune.option(
-        "--archive",
+        "--archive DIR",
         "archive each day in DIR before it is dropped; what cannot be archived is not dropped "
         "(extra `parquet`)",
         read=path,
-        metavar="DIR",
     )
     audit = top.command(
         "audit",
@@ -431,151 +389,121 @@ def _add_upkeep(top: Parser) -> None:
         "still at the probe, were dropped there, or are lost; exit with status 1 if any is lost",
     )
     _store(audit)
-    audit.option("--probe", "only this probe, from `probes list`", metavar="ID")
-    audit.option(
-        "--since", "only gaps from this day (UTC) on, e.g. 2026-05-04", read=moment, metavar="T"
-    )
-    audit.option("--json", "print JSON Lines instead of a table", read=truth)
+    audit.option("--probe ID", "only this probe, from `probes list`")
+    audit.option("--since T", "only gaps from this day (UTC) on, e.g. 2026-05-04", read=moment)
+    audit.option("--json", "print JSON Lines instead of a table")
     archive = top.command(
         "archive", "write days of measurements to Parquet files (extra `parquet`)"
     )
     _store(archive)
     archive.option(
-        "--before",
-        "archive the days before this one (default: today, UTC)",
-        read=moment,
-        metavar="DATE",
+        "--before DATE", "archive the days before this one (default: today, UTC)", read=moment
     )
     archive.option(
-        "--archive",
+        "--archive DIR",
         "directory of the archive (default: archive, in the data directory)",
         read=path,
-        metavar="DIR",
     )
     move = db.command("move", "copy everything into another, empty database")
     _store(move)
-    move.option("--to", "SQLAlchemy URL of the empty database", metavar="URL", required=True)
+    move.option("--to URL", "SQLAlchemy URL of the empty database", required=True)
 
 
 def _archive(parser: Parser) -> None:
     parser.option(
-        "--archive",
+        "--archive DIR",
         "also read the days that were archived in DIR and dropped (default: archive, in the data "
         "directory, if it exists)",
         read=path,
-        metavar="DIR",
     )
 
 
 def _store(parser: Parser) -> None:
     parser.option(
-        "--data",
+        "--data DIR",
         "directory of the store and the secrets (default: ./reachwatch-data)",
         read=path,
-        metavar="DIR",
     )
-    parser.option(
-        "--database",
-        "SQLAlchemy URL (default: SQLite in the data directory)",
-        metavar="URL",
-    )
+    parser.option("--database URL", "SQLAlchemy URL (default: SQLite in the data directory)")
 
 
 def _site(parser: Parser, demo: str = "") -> None:
     parser.option(
-        "--http",
+        "--http HOST:PORT",
         "address of the web pages, API and metrics",
         read=host_port,
-        metavar="HOST:PORT",
         default="127.0.0.1:8080",
     )
-    parser.option("--public-url", "base URL of permalinks and of enrolment tokens", metavar="URL")
+    parser.option("--public-url URL", "base URL of permalinks and of enrolment tokens")
     parser.option(
-        "--proxy",
+        "--proxy ADDRESS",
         "address or network of a reverse proxy whose X-Forwarded-For header is trusted "
         "(repeatable); one on this machine is always trusted",
         read=network,
-        metavar="ADDRESS",
         many=True,
     )
     parser.option(
-        "--geo",
+        "--geo FILE",
         "offline table of countries and networks (made by `reachprobe geo update`): a probe that "
         "claims a different country or network from the one it enrols from has no vote until "
         "`reachwatch probes trust`",
         read=path,
-        metavar="FILE",
     )
     _catalogue(parser)
     parser.option(
-        "--interval",
+        "--interval SECONDS",
         f"interval between the vantages' rounds (default: 1800{demo})",
         read=positive,
-        metavar="SECONDS",
     )
 
 
 def _metrics(parser: Parser) -> None:
     parser.option(
-        "--metrics",
+        "--metrics HOST:PORT",
         "serve /metrics, /healthz and /readyz of this process here (default: nowhere)",
         read=host_port,
-        metavar="HOST:PORT",
     )
 
 
 def _catalogue(parser: Parser) -> None:
     parser.option(
-        "--catalogue",
-        "catalogue of services (default: the built-in catalogue)",
-        read=path,
-        metavar="DIR",
+        "--catalogue DIR", "catalogue of services (default: the built-in catalogue)", read=path
     )
 
 
 def _pace(parser: Parser, demo: str = "") -> None:
     parser.option(
-        "--pace",
+        "--pace N",
         f"divide all durations in detection and alerting by N (default: 1{demo}); "
         "for demonstrations and laboratories",
         read=positive,
-        metavar="N",
     )
 
 
 def _signed_catalogue(parser: Parser, text: str) -> None:
-    parser.option("--signed-catalogue", text, read=path, metavar="FILE")
+    parser.option("--signed-catalogue FILE", text, read=path)
 
 
 def _webhooks(parser: Parser) -> None:
     parser.option(
-        "--webhooks",
+        "--webhooks FILE",
         "TOML file of URLs that receive a signed message for every change of an event's state",
         read=path,
-        metavar="FILE",
     )
 
 
 def _retests(parser: Parser) -> None:
-    parser.option("--no-retests", "never ask probes for retests", read=truth)
+    parser.option("--no-retests", "never ask probes for retests")
 
 
 def _broker(parser: Parser) -> None:
     parser.option(
-        "--broker",
+        "--broker URL",
         "mqtt://, mqtts://, ws:// or wss:// URL of the broker",
-        metavar="URL",
         default="mqtt://127.0.0.1:1883",
     )
-    parser.option(
-        "--mqtt-user", "user name of the monitor at the broker", metavar="NAME", default="monitor"
-    )
-    parser.option(
-        "--mqtt-secret-file",
-        "file with the monitor's secret, mode 0600",
-        read=path,
-        metavar="FILE",
-    )
+    parser.option("--mqtt-user NAME", "user name of the monitor at the broker", default="monitor")
+    parser.option("--mqtt-secret-file FILE", "file with the monitor's secret, mode 0600", read=path)
 
 
 def _fingerprints(
@@ -584,4 +512,4 @@ def _fingerprints(
     *,
     required: bool = False,
 ) -> None:
-    parser.option("--fingerprints", text, read=path, metavar="DIR", required=required)
+    parser.option("--fingerprints DIR", text, read=path, required=required)

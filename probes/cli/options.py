@@ -21,7 +21,6 @@ from probes.runtime.options import (
     one_of,
     path,
     positive,
-    truth,
 )
 
 
@@ -48,32 +47,18 @@ def build(environment: Mapping[str, str]) -> Parser:
         for add in options:
             add(parser)
         parser.option(
-            "--state",
-            "state directory",
-            read=path,
-            metavar="DIR",
-            default=f"{state_home}/reachprobe",
+            "--state DIR", "state directory", read=path, default=f"{state_home}/reachprobe"
         )
         return parser
 
     once = command("once", "measure one full round and print it; needs no broker", _measuring)
     once.option(
-        "--service",
-        "measure only this service (repeatable)",
-        read=_identifier,
-        metavar="ID",
-        many=True,
+        "--service ID", "measure only this service (repeatable)", read=_identifier, many=True
     )
+    once.option("--target ID", "measure only this target (repeatable)", read=_identifier, many=True)
+    once.option("--json", "print measurements as JSON Lines instead of a table")
     once.option(
-        "--target",
-        "measure only this target (repeatable)",
-        read=_identifier,
-        metavar="ID",
-        many=True,
-    )
-    once.option("--json", "print measurements as JSON Lines instead of a table", read=truth)
-    once.option(
-        "--role",
+        "--role ROLE",
         "role to print with the measurements: vantage or control",
         read=one_of("vantage", "control"),
         default="vantage",
@@ -87,74 +72,59 @@ def build(environment: Mapping[str, str]) -> Parser:
         _consent,
     )
     run.option(
-        "--broker",
+        "--broker URL",
         "broker to use instead of the enrolled one: mqtt://, mqtts://, ws:// or wss:// URL",
-        metavar="URL",
         many=True,
     )
     run.option(
-        "--catalogue-key",
+        "--catalogue-key KEY",
         "public key (64 hex digits) whose signed catalogues are taken from the monitor, or none "
         "(default: the one of the enrolment). With --catalogue none is taken",
         read=pinned_key,
-        metavar="KEY",
     )
     run.option(
-        "--interval",
+        "--interval SECONDS",
         "time between rounds, at most a day (default: 1800; 300 with --full)",
         read=number(0.1),
-        metavar="SECONDS",
     )
     run.option(
         "--full",
         "measure everything in every round, at every address: for controls, and where "
         "traffic costs nothing",
-        read=truth,
     )
     run.option(
-        "--budget",
+        "--budget MB",
         "maximum traffic per month, 0 for no limit; rounds become less frequent to stay within it "
         "(default: 1000; 0 with --full or --interval)",
         read=number(0),
-        metavar="MB",
     )
+    run.option("--metrics HOST:PORT", "serve /metrics and /healthz at this address", read=host_port)
     run.option(
-        "--metrics",
-        "serve /metrics and /healthz at this address",
-        read=host_port,
-        metavar="HOST:PORT",
-    )
-    run.option(
-        "--local-page",
+        "--local-page HOST:PORT",
         "show what this probe saw on a page for this machine alone, in the browser's language "
         f"(default address: {PAGE})",
         read=_loopback,
-        metavar="HOST:PORT",
         bare=PAGE,
     )
     run.option(
-        "--metered",
+        "--metered MODE",
         "on a connection that NetworkManager reports as metered: a quarter of the rounds and no "
         "retests (thin), nothing (pause), or as usual (ignore)",
         read=one_of(*MODES),
-        metavar="MODE",
         default=MODES[0],
     )
     run.option(
-        "--spool-limit",
+        "--spool-limit MB",
         "maximum size of the measurements that wait on disk for the monitor",
         read=number(0.1),
-        metavar="MB",
         default="50",
     )
     status = command("status", "show whether the probe works")
-    status.option("--json", "print JSON", read=truth)
-    status.option(
-        "--check", "print nothing; exit with status 0 if the probe works, otherwise 1", read=truth
-    )
+    status.option("--json", "print JSON")
+    status.option("--check", "print nothing; exit with status 0 if the probe works, otherwise 1")
     show = command("show", "show the last measurements")
-    show.option("--last", "number of measurements", read=positive, metavar="N", default="20")
-    show.option("--json", "print JSON", read=truth)
+    show.option("--last N", "number of measurements", read=positive, default="20")
+    show.option("--json", "print JSON")
     command("payload", "print exactly what is sent from this machine")
     command(
         "consent", "print the risks and their hash; with --accept-risks, agree to them", _consent
@@ -165,17 +135,14 @@ def build(environment: Mapping[str, str]) -> Parser:
         group=top.group("geo", "manage the offline table of countries and networks"),
     )
     update.option(
-        "--from",
+        "--from FILE",
         "table to install: rows of first address, last address, AS number and country, separated "
         "by tabs or commas, gzipped or not (ip2asn-combined.tsv.gz of iptoasn.com is one)",
         read=path,
-        metavar="FILE",
         required=True,
     )
     leave = command("leave", "revoke this probe's credentials and delete its state")
-    leave.option(
-        "--force", "delete the credentials even when they cannot be revoked now", read=truth
-    )
+    leave.option("--force", "delete the credentials even when they cannot be revoked now")
     command("pause", "stop measuring until `resume`; the probe stays enrolled")
     command("resume", "measure again after `pause`")
     reflector = command(
@@ -183,79 +150,53 @@ def build(environment: Mapping[str, str]) -> Parser:
         "run the reflector: a server next to a control, for comparison measurements",
     )
     reflector.option(
-        "--listen",
-        "address to listen on",
-        read=host_port,
-        metavar="HOST:PORT",
-        default="127.0.0.1:8443",
+        "--listen HOST:PORT", "address to listen on", read=host_port, default="127.0.0.1:8443"
     )
     reflector.option(
-        "--certificate",
-        "PEM certificate (default: created in the state directory)",
-        read=path,
-        metavar="FILE",
+        "--certificate FILE", "PEM certificate (default: created in the state directory)", read=path
     )
-    reflector.option("--key", "PEM key of the certificate", read=path, metavar="FILE")
+    reflector.option("--key FILE", "PEM key of the certificate", read=path)
     return top
 
 
 def _measuring(parser: Parser) -> None:
     parser.option(
-        "--catalogue",
-        "catalogue directory (default: the built-in catalogue)",
-        read=path,
-        metavar="DIR",
+        "--catalogue DIR", "catalogue directory (default: the built-in catalogue)", read=path
     )
     parser.option(
-        "--only",
-        "measure only these services or targets",
-        read=_identifier,
-        metavar="ID,..",
-        many=True,
+        "--only ID,..", "measure only these services or targets", read=_identifier, many=True
     )
     parser.option(
-        "--except",
-        "do not measure these services or targets",
-        read=_identifier,
-        metavar="ID,..",
-        many=True,
+        "--except ID,..", "do not measure these services or targets", read=_identifier, many=True
     )
     parser.option(
-        "--country",
+        "--country CC",
         "country this machine is in (default: looked up in the table of `geo update`)",
         read=country,
-        metavar="CC",
         default="",
     )
     parser.option(
-        "--asn",
+        "--asn N",
         "AS number of this network (default: looked up in the table of `geo update`)",
         read=asn,
-        metavar="N",
     )
+    parser.option("--bind ADDRESS", "local address to measure from", read=ip_address, default="")
     parser.option(
-        "--bind", "local address to measure from", read=ip_address, metavar="ADDRESS", default=""
-    )
-    parser.option(
-        "--resolver",
+        "--resolver ADDRESS:PORT",
         "DNS resolver to use instead of those in resolv.conf",
         read=_resolver,
-        metavar="ADDRESS:PORT",
         default="",
     )
     parser.option(
-        "--allow-private",
-        "for laboratories only: allow private addresses and short intervals",
-        read=truth,
+        "--allow-private", "for laboratories only: allow private addresses and short intervals"
     )
 
 
 def _consent(parser: Parser) -> None:
     parser.option(
-        "--accept-risks",
+        "--accept-risks HASH",
         "agree to the risks; HASH is printed by `reachprobe consent`",
         read=_hash,
-        metavar="HASH",
         default="",
     )
 

@@ -139,18 +139,21 @@ class Parser(argparse.ArgumentParser):
         text: str,
         *,
         read: Reader = str,
-        metavar: str | None = None,
         many: bool = False,
         default: str | None = None,
         required: bool = False,
         bare: str | None = None,
     ) -> None:
-        """Add an option, or an argument when `flag` has no dashes.
+        """Add an option, written as `--help` shows it: `--interval SECONDS`. Without the name of a
+        value it is true or false, and False is the default. Without dashes it is an argument.
 
         `default` is text as a user would type it and is shown in `--help`; '' and None mean "not
-        set" and stay as they are. With `read=truth` the flag takes no value, and False is the
-        default; with `many` the default is (). `bare` is the value of the flag without one.
+        set" and stay as they are. With `many` the default is (). `bare` is the value of the option
+        when it is given without one.
         """
+        flag, _, metavar = flag.partition(" ")
+        if flag.startswith("-") and not metavar:
+            read = truth
         option = Option(flag=flag, read=read, many=many, default=default, required=required)
         if required:
             text = f"{text} (required)"
