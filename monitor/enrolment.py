@@ -25,7 +25,6 @@ from monitor.store.registry import Registry
 from probes.wire.enrolment_token import EnrolmentToken, TokenError, encode_token, parse_token
 from probes.wire.measurement import Role
 
-MAX_BODY_BYTES = 4096
 ITERATIONS = 101
 """Default of mosquitto_passwd (2.0.21). The secrets have 256 random bits, so slow hashing would
 protect nothing and would cost the embedded broker time."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import secrets
 import signal
@@ -64,7 +63,6 @@ from probes.wire.target import Catalogue
 if TYPE_CHECKING:
     from monitor.detector.loop import Detector
 
-log = logging.getLogger("reachwatch")
 MONITOR_USER = "monitor"
 INTERVAL_SECONDS = 1800
 READ_SECONDS = 30.0

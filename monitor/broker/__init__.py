@@ -1,6 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
 """The broker inside `reachwatch up`, and the access rules of every broker."""
-
-from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
-
-__all__ = ["EmbeddedBroker", "EmbeddedBrokerError"]

@@ -92,7 +92,7 @@ class FamilyCollector:
 
 
 def build_families(snapshot: Snapshot, lags: Lags) -> Iterable[Metric]:
-    """Yield one family a metric of `names.ALL`, in that order."""
+    """Yield one family for each metric of `families`."""
     yield family(families.SERVICE_INFO, ((pair, 1) for pair in sorted(snapshot.names.items())))
     yield family(
         families.COUNTRY_INFO, ((pair, 1) for pair in sorted(snapshot.country_names.items()))

@@ -171,34 +171,4 @@ BUILD = MetricFamily(
     "reachwatch_build_info", "gauge", "Always 1; what is running.", ("version", "python")
 )
 
-ALL: tuple[MetricFamily, ...] = (
-    SERVICE_INFO,
-    COUNTRY_INFO,
-    EVENT_CONFIDENCE,
-    EVENT_ONSET,
-    EVENT_VANTAGES,
-    EVENT_NETWORKS,
-    EVENT_FUNCTIONS,
-    EVENT_ENDED,
-    EVENTS,
-    TARGET_STATE,
-    TARGETS,
-    SERVICE_TARGETS,
-    VANTAGES,
-    OWNERS,
-    INGESTED,
-    DUPLICATE,
-    EXPIRED,
-    QUARANTINED,
-    INGEST_LAG,
-    DETECTION_LAG,
-    RETESTS,
-    LAST_RECEIVED,
-    LAST_CONCLUDED,
-    BACKLOG_MEASUREMENTS,
-    BACKLOG_SECONDS,
-    DAMAGED_BATCHES,
-    WEBHOOK_WAITING,
-    BUILD,
-)
 TRANSITIONS = ("opened", "confirmed", "closed", "retracted")

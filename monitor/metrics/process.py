@@ -75,17 +75,6 @@ RETESTS = MetricFamily(
     "counter",
     "Targets that this detector asked networks to measure again.",
 )
-ALL = (
-    COLLECTED,
-    ACKNOWLEDGED,
-    UNACKNOWLEDGED,
-    QUARANTINED,
-    QUEUE_MESSAGES,
-    QUEUE_BYTES,
-    CONNECTED,
-    LEADER,
-    RETESTS,
-)
 
 
 def collector_families(counters: Counters) -> Iterable[Metric]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiomqtt
 
-from monitor.broker import EmbeddedBroker
+from monitor.broker.embedded import EmbeddedBroker
 from monitor.broker.mosquitto import Passwords, reload_by_pid_file, write_configuration
 from monitor.enrolment import Credentials, Enrolled, enrol, new_token
 from monitor.store.database import Database, open_database

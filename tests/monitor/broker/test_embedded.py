@@ -10,9 +10,10 @@ import socket
 import aiomqtt
 import pytest
 
-from monitor.broker import EmbeddedBroker, EmbeddedBrokerError, packets
 from monitor.broker import embedded as embedded_module
+from monitor.broker import packets
 from monitor.broker.connection import MAX_EVENTS
+from monitor.broker.embedded import EmbeddedBroker, EmbeddedBrokerError
 from monitor.broker.properties import field
 from probes.wire import topics
 from tests.world.brokers import MONITOR_SECRET, House, until

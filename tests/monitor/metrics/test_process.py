@@ -13,13 +13,14 @@ from monitor.collector.counters import Counters
 from monitor.http_server import serving
 from monitor.metrics import families, process
 from monitor.metrics.lags import Backlog, Histogram
+from tests.monitor.metrics.defined import OF_PROCESSES, SERVED
 
 
 def test_names_follow_the_conventions_and_are_not_those_of_the_web_server() -> None:
-    names = {metric.name for metric in process.ALL}
-    assert len(names) == len(process.ALL)
-    assert not names & {metric.name for metric in families.ALL}
-    for metric in process.ALL:
+    names = {metric.name for metric in OF_PROCESSES}
+    assert len(names) == len(OF_PROCESSES)
+    assert not names & {metric.name for metric in SERVED}
+    for metric in OF_PROCESSES:
         assert re.fullmatch(r"reachwatch_(collector|detector)_[a-z_]+", metric.name)
         assert metric.help.endswith(".")
         assert (metric.kind == "counter") == metric.name.endswith("_total")
