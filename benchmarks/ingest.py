@@ -242,7 +242,10 @@ async def postgresql_bytes(url: str) -> int:
     """Tables and indexes of facts."""
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     await connection.execute("VACUUM ANALYZE")
-    query = "SELECT pg_total_relation_size('measurement') + pg_total_relation_size('batch')"
+    query = (
+        "SELECT sum(pg_total_relation_size(relid)) FROM (SELECT * FROM "
+        "pg_partition_tree('measurement') UNION ALL SELECT * FROM pg_partition_tree('batch')) parts"
+    )
     size = int(await connection.fetchval(query))
     await connection.close()
     return size

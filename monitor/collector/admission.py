@@ -13,6 +13,7 @@ the monitor's catalogue, countries from ISO 3166.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -132,31 +133,29 @@ def admit(
 def votes_from(probe: Probe, envelopes: Iterable[Envelope]) -> int:
     """The time of enrolment that counts for the measurements of a batch: NEVER when any of them
     claims another place than the probe enrolled from."""
-    elsewhere = any(
-        probe.is_elsewhere(each.vantage.country, each.vantage.asn) for each in envelopes
-    )
-    return NEVER if elsewhere else probe.enrolled
+    places = {(each.vantage.country, each.vantage.asn) for each in envelopes}
+    return NEVER if any(probe.is_elsewhere(*place) for place in places) else probe.enrolled
 
 
 def _time_error(measurement: Envelope, enrolled: int, now: int) -> Rejection | None:
     """An impossible time. The clock of the probe is wrong; NTP corrects it."""
-    ahead = max(measurement.started, measurement.round) - now
-    if ahead > MAX_AHEAD_MS:
-        return Rejection(CLOCK_AHEAD, f"{ahead // 1000} s in the future")
-    age = now - min(measurement.started, measurement.round)
-    if age > MAX_AGE_MS:
-        return Rejection(TOO_OLD, f"{age // 86_400_000} days old")
-    if min(measurement.started, measurement.round) < enrolled - BEFORE_ENROLMENT_MS:
+    round, started = measurement.round, measurement.started
+    earliest, latest = (round, started) if round <= started else (started, round)
+    if latest - now > MAX_AHEAD_MS:
+        return Rejection(CLOCK_AHEAD, f"{(latest - now) // 1000} s in the future")
+    if now - earliest > MAX_AGE_MS:
+        return Rejection(TOO_OLD, f"{(now - earliest) // 86_400_000} days old")
+    if earliest < enrolled - BEFORE_ENROLMENT_MS:
         return Rejection(TOO_OLD, "more than a day before the probe was enrolled")
-    if fault := _round_error(measurement):
+    if fault := _round_error(round, measurement.interval_ms):
         return Rejection(WRONG_ROUND, fault)
-    if abs(measurement.started - measurement.round) > ROUND_MS + measurement.interval_ms:
-        return Rejection(WRONG_ROUND, f"started {measurement.started}, round {measurement.round}")
+    if latest - earliest > ROUND_MS + measurement.interval_ms:
+        return Rejection(WRONG_ROUND, f"started {started}, round {round}")
     return None
 
 
-def _round_error(measurement: Envelope) -> str:
-    round, interval = measurement.round, measurement.interval_ms
+@lru_cache(maxsize=4096)
+def _round_error(round: int, interval: int) -> str:
     if interval and not LEAST_INTERVAL_MS <= interval <= MOST_INTERVAL_MS:
         return f"interval of {interval} ms"
     grid = round_grid_ms(interval) if interval else SINGLE_ROUND_MS

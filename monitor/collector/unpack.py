@@ -8,6 +8,8 @@ header can be read, the batch can be acknowledged, so that it is not sent for ev
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from monitor.collector import admission
@@ -63,16 +65,11 @@ def unpack(payload: bytes) -> UnpackedBatch:
         return UnpackedBatch(
             header=readable_header(payload), bad=(bad,), bytes=error.size, cost=cost
         )
-    good: list[tuple[int, Envelope]] = []
     wrong: list[Malformed] = []
-    for place, line in enumerate(batch.lines):
-        try:
-            good.append((place, codec.decode_envelope(line)))
-        except WireError as error:
-            detail = f"line {place + 1}: {error}"
-            if _is_newer(line):
-                raise TooNewError(detail) from None
-            wrong.append(Malformed(admission.MALFORMED_LINE, detail, line))
+    try:
+        good = list(enumerate(codec.decode_envelopes(batch.lines)))
+    except WireError:
+        good, wrong = _one_by_one(batch.lines)
     size = sum(map(len, batch.lines))
     return UnpackedBatch(
         header=batch.header,
@@ -82,6 +79,23 @@ def unpack(payload: bytes) -> UnpackedBatch:
         bytes=size,
         cost=units(len(batch.lines), size),
     )
+
+
+def _one_by_one(
+    lines: Sequence[bytes],
+) -> tuple[list[tuple[int, Envelope]], list[Malformed]]:
+    """The envelopes of a batch with lines that have none, and these. Raises TooNewError."""
+    good: list[tuple[int, Envelope]] = []
+    wrong: list[Malformed] = []
+    for place, line in enumerate(lines):
+        try:
+            good.append((place, codec.decode_envelope(line)))
+        except WireError as error:
+            detail = f"line {place + 1}: {error}"
+            if _is_newer(line):
+                raise TooNewError(detail) from None
+            wrong.append(Malformed(admission.MALFORMED_LINE, detail, line))
+    return good, wrong
 
 
 def _bounded(wrong: list[Malformed]) -> tuple[Malformed, ...]:

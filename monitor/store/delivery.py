@@ -93,35 +93,32 @@ def runs_of(
     found: defaultdict[RunKey, list[DeliveredRun]] = defaultdict(list)
     for batch in batches:
         if batch.source == "probe":
-            for _, envelope in batch.entries:
-                outcome = (
-                    DeliveryOutcome.EXPIRED if envelope.round < pruned else DeliveryOutcome.STORED
-                )
-                _append(found, envelope, outcome, batch.received)
+            envelopes = [envelope for _, envelope in batch.entries]
+            _add(found, envelopes, DeliveryOutcome.STORED, batch.received, pruned)
     for one in quarantined:
         if one.envelope is not None and one.envelope.probe == one.probe:
-            _append(found, one.envelope, DeliveryOutcome.QUARANTINED, one.received)
+            _add(found, [one.envelope], DeliveryOutcome.QUARANTINED, one.received)
     return found
 
 
-def _append(
+def _add(
     found: defaultdict[RunKey, list[DeliveredRun]],
-    one: Envelope,
+    envelopes: Iterable[Envelope],
     outcome: DeliveryOutcome,
     received: int,
+    pruned: int = 0,
 ) -> None:
-    if not one.epoch:
-        return
-    runs = found[one.probe, one.round // DAY_MS, one.epoch, outcome]
-    delay = received - one.started - one.took_us // 1000
-    if runs and runs[-1].last + 1 == one.sequence and runs[-1].last_received == received:
-        run = runs[-1]
-        run.last = one.sequence
-        run.least_delay = min(run.least_delay, delay)
-        run.most_delay = max(run.most_delay, delay)
-    else:
-        runs.append(
-            DeliveredRun(
+    key: RunKey | None = None
+    run: DeliveredRun | None = None
+    for one in envelopes:
+        if not one.epoch:
+            continue
+        became = DeliveryOutcome.EXPIRED if one.round < pruned else outcome
+        mine = one.probe, one.round // DAY_MS, one.epoch, became
+        delay = received - one.started - one.took_us // 1000
+        if run is None or mine != key or one.sequence != run.last + 1:
+            key = mine
+            run = DeliveredRun(
                 first=one.sequence,
                 last=one.sequence,
                 first_received=received,
@@ -129,7 +126,13 @@ def _append(
                 least_delay=delay,
                 most_delay=delay,
             )
-        )
+            found[key].append(run)
+            continue
+        run.last = one.sequence
+        if delay < run.least_delay:
+            run.least_delay = delay
+        elif delay > run.most_delay:
+            run.most_delay = delay
 
 
 _upsert = statements.upsert(delivered)

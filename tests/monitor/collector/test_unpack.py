@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import msgspec
@@ -15,15 +15,18 @@ from monitor.detection.judge.known_verdicts import UNREAD, recognise
 from probes.wire.bounds import (
     MAX_BATCH_BYTES,
     MAX_BATCH_LINES,
+    MAX_LINE_BYTES,
     MAX_OBSERVATIONS,
     MAX_PACKET_BYTES,
 )
 from probes.wire.codec import (
     BatchHeader,
+    Envelope,
     TooNewError,
     WireError,
     decode,
     decode_envelope,
+    decode_envelopes,
     encode,
     encode_batch,
     envelope_of,
@@ -42,11 +45,16 @@ DEEP = encode_batch(HEADER, [b"[" * 100_000])
 NUL = encode_batch(HEADER, [encode(measurement()).replace(b"spool", b"sp\\u0000l")])
 
 
+def plain(envelope: Envelope) -> Envelope:
+    """Without what a batch's decoder keeps besides."""
+    return msgspec.convert(envelope, Envelope, from_attributes=True)
+
+
 def test_a_good_batch() -> None:
     got = unpack.unpack(batch(sequences=range(5), number=9))
     assert got.header == BatchHeader(boot="b", sequence=9)
     assert [(place, m.sequence) for place, m in got.entries] == [(n, n) for n in range(5)]
-    assert all(envelope_of(decode(got.lines[place])) == m for place, m in got.entries)
+    assert all(envelope_of(decode(got.lines[place])) == plain(m) for place, m in got.entries)
     assert got.bad == ()
 
 
@@ -129,17 +137,18 @@ FULL = msgspec.to_builtins(measurement(monotonic_us=1, software=Software(version
 }
 
 
-def spoiled(value: Any, wrong: Any) -> Iterator[Any]:
-    """The value with one field that no rule reads made wrong, for each of them in turn."""
+def spoiled(value: Any, wrong: Any, keys: Container[str] = UNREAD) -> Iterator[Any]:
+    """The value with one of some fields, by default those that no rule reads, made wrong, for each
+    of them in turn."""
     if isinstance(value, dict):
         for key, inner in value.items():
-            if key in UNREAD:
+            if key in keys:
                 yield value | {key: wrong}
-            for changed in spoiled(inner, wrong):
+            for changed in spoiled(inner, wrong, keys):
                 yield value | {key: changed}
     if isinstance(value, list):
         for place, inner in enumerate(value):
-            for changed in spoiled(inner, wrong):
+            for changed in spoiled(inner, wrong, keys):
                 yield [*value[:place], changed, *value[place + 1 :]]
 
 
@@ -163,3 +172,37 @@ def test_what_admission_and_the_judge_accept_is_a_measurement() -> None:
             decode(line)
         with pytest.raises(WireError):
             decode_envelope(line)
+
+
+def test_all_lines_at_once_are_refused_as_each_alone() -> None:
+    good = msgspec.json.encode(FULL)
+    keys = {*Envelope.__struct_fields__, "country", "asn", *UNREAD}
+    ids = "0123456789abcdef" * 2
+    wrong = (
+        -1,
+        "\x00",
+        "",
+        "A",
+        "a\n",
+        "\u00fc" * 32,
+        ids.upper(),
+        ids + "\n",
+        "x" * 101,
+        None,
+        [{}],
+    )
+    refused = 0
+    for one in (each for bad in wrong for each in spoiled(FULL, bad, keys)):
+        line = msgspec.json.encode(one)
+        try:
+            alone = decode_envelope(line)
+        except WireError:
+            refused += 1
+            with pytest.raises(WireError):
+                decode_envelopes([good, line, good])
+        else:
+            assert [*map(plain, decode_envelopes([line, good]))] == [alone, decode_envelope(good)]
+    assert refused > 200
+    assert decode_envelopes([]) == []
+    with pytest.raises(WireError, match="at most"):
+        decode_envelopes([good, b" " * (MAX_LINE_BYTES + 1)])
