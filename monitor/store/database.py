@@ -81,8 +81,5 @@ async def migrate(url: str) -> bool:
 
     Raises as `open_database` does.
     """
-    engines = connect(url)
-    try:
+    async with connect(url) as engines:
         return await upgrade_schema(engines)
-    finally:
-        await engines.close()

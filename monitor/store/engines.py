@@ -19,7 +19,7 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import sqlalchemy as sa
@@ -59,7 +59,8 @@ class StoreRefusedError(StoreUnavailableError):
 
 
 class Engines(msgspec.Struct, frozen=True):
-    """One engine to write with, one to read with; the same one on PostgreSQL."""
+    """One engine to write with, one to read with; the same one on PostgreSQL. As an async context
+    manager, they are closed at the end."""
 
     write: AsyncEngine
     read: AsyncEngine
@@ -76,6 +77,12 @@ class Engines(msgspec.Struct, frozen=True):
         await self.write.dispose()
         if self.read is not self.write:
             await self.read.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
 def parse(url: str) -> URL:

@@ -35,8 +35,7 @@ async def move(
     `progress` gets the table and the rows copied so far. Raises StoreRefusedError when the
     destination is not empty or is the source, else StoreUnavailableError.
     """
-    here, there = connect(source), connect(destination)
-    try:
+    async with connect(source) as here, connect(destination) as there:
         if here.write.url == there.write.url:
             raise StoreRefusedError(f"{there.place}: is the source, not another database")
         await upgrade_schema(here)
@@ -58,9 +57,6 @@ async def move(
                 if table.autoincrement_column is not None:
                     await _continue(table, await _last_number(table, old), new)
             return copied
-    finally:
-        await here.close()
-        await there.close()
 
 
 async def _copy(

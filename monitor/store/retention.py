@@ -124,8 +124,7 @@ async def prune(
     Hourly counts of dropped days that ended before `hours_before_ms` are summed up to days.
     `progress` gets each day before its turn. Raises as `open_database` does.
     """
-    engines = connect(url, **PRAGMAS)
-    try:
+    async with connect(url, **PRAGMAS) as engines:
         await upgrade_schema(engines)
         before = before_ms - before_ms % DAY_MS
         async with writing(engines) as connection:
@@ -147,8 +146,6 @@ async def prune(
         if engines.sqlite:
             await _give_back(engines, at_end=True)
         return Pruned(gone, kept, rolled)
-    finally:
-        await engines.close()
 
 
 async def _drop_day(engines: Engines, day: int) -> tuple[int, int]:

@@ -230,38 +230,30 @@ several rows. Old cells are summed up (`monitor.store.rollup`): `hours` is then 
 millisecond of the day, and vantages are those of its fullest hour. Cells serve pages; the detector
 never reads them."""
 
-service_hour = sa.Table(
-    "service_hour",
-    metadata,
-    sa.Column("country", sa.Text, primary_key=True),
-    sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("service", sa.Text, primary_key=True),
-    sa.Column("hour", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("kinds", sa.Integer, nullable=False),
-    sa.Column("n", sa.BigInteger, nullable=False),
-    sa.Column("judged", sa.BigInteger, nullable=False),
-    sa.Column("failing", sa.BigInteger, nullable=False),
-    sa.Column("vantages", sa.BigInteger, nullable=False),
-    sa.Index("ix_service_hour_service_asn_hour", "service", "asn", "hour"),
-)
-"""Cells of the last days summed up by service and network, and by service and country (`asn` -1);
-`monitor.store.service_hours` says what the columns count."""
 
-service_day = sa.Table(
-    "service_day",
-    metadata,
-    sa.Column("country", sa.Text, primary_key=True),
-    sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("service", sa.Text, primary_key=True),
-    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("kinds", sa.Integer, nullable=False),
-    sa.Column("n", sa.BigInteger, nullable=False),
-    sa.Column("judged", sa.BigInteger, nullable=False),
-    sa.Column("failing", sa.BigInteger, nullable=False),
-    sa.Column("vantages", sa.BigInteger, nullable=False),
-    sa.Index("ix_service_day_service_asn_day", "service", "asn", "day"),
-)
-"""The same by day (UTC; `day` is its first millisecond), for days that are over; kept for ever."""
+def _sums(name: str, unit: str) -> sa.Table:
+    """Cells summed up by service and network, and by service and country (`asn` -1);
+    `monitor.store.service_hours` says what the columns count."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("country", sa.Text, primary_key=True),
+        sa.Column("asn", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("service", sa.Text, primary_key=True),
+        sa.Column(unit, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("kinds", sa.Integer, nullable=False),
+        sa.Column("n", sa.BigInteger, nullable=False),
+        sa.Column("judged", sa.BigInteger, nullable=False),
+        sa.Column("failing", sa.BigInteger, nullable=False),
+        sa.Column("vantages", sa.BigInteger, nullable=False),
+        sa.Index(f"ix_{name}_service_asn_{unit}", "service", "asn", unit),
+    )
+
+
+service_hour = _sums("service_hour", "hour")
+"""Of the last days."""
+service_day = _sums("service_day", "day")
+"""By day (UTC; `day` is its first millisecond), for days that are over; kept for ever."""
 
 detector_state = sa.Table(
     "detector_state",

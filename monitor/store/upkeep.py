@@ -73,8 +73,7 @@ class Forecast(msgspec.Struct, frozen=True):
 
 async def size(url: str) -> StoreSize:
     """Rows and bytes of every table. Raises as `open_database` does."""
-    engines = connect(url)
-    try:
+    async with connect(url) as engines:
         await upgrade_schema(engines)
         async with reading(engines) as connection:
             sizes = await _bytes(connection)
@@ -92,8 +91,6 @@ async def size(url: str) -> StoreSize:
                 share = "freelist_count * 1.0 / page_count"
                 query = f"SELECT {share} FROM pragma_freelist_count, pragma_page_count"
                 free = round(whole * (await connection.scalar(sa.text(query)) or 0))
-    finally:
-        await engines.close()
     ordered = sorted(counted, key=lambda each: (-(each.bytes or 0), -each.rows, each.table))
     return StoreSize(tuple(ordered), whole, free, days)
 
