@@ -196,13 +196,15 @@ def _clear_notes(new: Suspicion) -> None:
     new.runs = [_NO_RUN] * len(new.runs)
 
 
-def _block(suspicion: Suspicion, p0: tuple[int, int]) -> tuple[int, int]:
+def _block(suspicion: Suspicion, p0: tuple[int, int], cautious: int = 1) -> tuple[int, int]:
     """What a success adds to the recovery and what a failure takes from it, in micro-nats. Both
     follow from the share of failures during the block: after a partial block the recovery takes
-    more successes than after a full one."""
+    more successes than after a full one. So it does after a short one (the rule of succession): a
+    few failures without a success between them may be those of a partial block. With `cautious` 0
+    they are those of a full one."""
     above, below = p0
-    seen = suspicion.hits + suspicion.misses
-    dense = 1000 * suspicion.hits // seen if seen else DENSEST_PER_MILLE
+    seen = suspicion.hits + suspicion.misses + 2 * cautious
+    dense = 1000 * (suspicion.hits + cautious) // max(1, seen)
     p1 = min(DENSEST_PER_MILLE, max(100, 2000 * above // below, dense))
     return (
         log((below - above) * 1000, below * (1000 - p1)),
@@ -225,12 +227,11 @@ def turned(track: Track, policy: Policy) -> bool:
     """Whether a vantage that saw the block reaches the service again, as far as one measurement
     after a full block can tell. One failure alone does not tell a full block from a partial one."""
     held = track.suspicion
-    return (
-        held is not None
-        and held.hits > 1
-        and 2 * held.recovery >= policy.threshold_micronats
-        and track.last_good > track.last_bad
-    )
+    if held is None or held.hits < 2 or track.last_good < track.last_bad:
+        return False
+    p0 = baseline.rate(track.baseline, policy)
+    added, full = _block(held, p0)[0], _block(held, p0, cautious=0)[0]
+    return 2 * held.recovery * full >= policy.threshold_micronats * added
 
 
 def recovering(track: Track, policy: Policy) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.detection.model import OWN_SOURCE, ClosedGate, Fact, Layer, LayerFinding, State, Tier
 from monitor.detection.policy import Policy
@@ -107,7 +108,9 @@ def update(network: TargetNetwork, fact: Fact, closed: ClosedGate | None, policy
     probe, outcome, inhibited = probe_of(fact), gates.outcome(fact), closed is not None
     member = network.members[probe]
     if (shared := gates.shared(member, outcome, closed)) != member.shared:
-        network.members[probe] = msgspec.structs.replace(member, shared=shared)
+        network.members[probe] = replace(member, shared=shared)
+        if outcome is VantageOutcome.GOOD and member.shared > 0:
+            _forget(network, probe)
     if gates.unsupported(fact, inhibited):
         _doubt(network, probe)
     elif outcome is VantageOutcome.GOOD:
@@ -130,9 +133,7 @@ def _mixed(network: TargetNetwork, probe: str, fact: Fact, inhibited: bool, poli
             deepest = max(deepest, _DEPTH[finding.layer])
             _bad(network, finding, probe, fact, inhibited, policy)
     if deepest >= 0:
-        network.members[probe] = msgspec.structs.replace(
-            member, failed_at=fact.started, failed_depth=deepest
-        )
+        network.members[probe] = replace(member, failed_at=fact.started, failed_depth=deepest)
     if inhibited:
         _doubt(network, probe)
 
@@ -228,6 +229,14 @@ def _doubt(network: TargetNetwork, probe: str) -> None:
         track = series.tracks.get(probe)
         if track is not None and track.suspicion is not None and series.rank < 3:
             series.tracks[probe] = cusum.weaken(track)
+
+
+def _forget(network: TargetNetwork, probe: str) -> None:
+    """Drop a vantage's evidence, except where the block is confirmed: what began with an outage has
+    ended, so it was the outage."""
+    for series in network.layers.values():
+        if probe in series.tracks and series.rank < 3:
+            series.tracks[probe] = replace(series.tracks[probe], suspicion=None)
 
 
 def tally(network: TargetNetwork, layer: str, round: int, policy: Policy) -> Tally:

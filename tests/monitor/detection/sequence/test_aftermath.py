@@ -61,6 +61,21 @@ def test_who_recovers_last_is_not_called_blocked(
 
 
 @pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_while_its_vantages_recover_one_by_one_nothing_is_confirmed(verdict: Verdict) -> None:
+    world = warm(5).run(2 * HOUR, everywhere(DOWN, DOWN))
+    world.run(2 * HOUR, in_network(SUBJECT, verdict))
+    began = world.number
+
+    def recovers(number: int, who: Vantage) -> Verdict:
+        later = 3 * int(who.probe[-1])
+        return verdict if who.asn == SUBJECT and number < began + later else ok()
+
+    world.run(2 * HOUR, recovers)
+    assert {event.tier for event in world.emitted} == {Tier.LIKELY}
+    assert world.only.state == "closed"
+
+
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
 def test_what_lasts_longer_than_an_outage_is_confirmed(verdict: Verdict) -> None:
     world = warm(3).run(2 * HOUR, everywhere(DOWN, DOWN))
     over = world.round  # the gate stays closed for one more round

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from msgspec.structs import replace
 
@@ -64,7 +66,7 @@ def test_event_closes_when_its_witnesses_see_the_service_again_for_long_enough()
     world = World(standard()).quiet().run(4, in_network(64501, blocked()))
     world.quiet(1)
     assert world.only.state is EventState.CLEARING
-    world.quiet(2)
+    world.quiet(4)
     assert (world.only.state, world.only.tier) == (EventState.CLOSED, Tier.CONFIRMED)
     assert world.kinds() == ["opened", "likely", "confirmed", "clearing", "closed"]
     assert world.only.closed == world.state.round - INTERVAL
@@ -95,6 +97,22 @@ def test_half_of_the_flows_blocked_is_found_and_does_not_flap() -> None:
     assert (world.only.state, world.only.tier) == (EventState.OPEN, Tier.CONFIRMED)
     world.quiet(12)
     assert world.only.state is EventState.CLOSED
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("verdict", [blocked(), BLACKHOLE])
+def test_a_block_of_two_in_five_measurements_does_not_flap(verdict: Verdict, seed: int) -> None:
+    """A few failures in a row look like a full block, a few successes after them like its end."""
+    world, chance = World([*vantages(5), *vantages(3, "FR", 64503)]).quiet(80), Random(seed)
+
+    def turn(n: int, who: Vantage) -> Verdict:
+        return verdict if who.asn == 64501 and chance.random() < 0.4 else ok()
+
+    world.run(144, turn)
+    assert (world.only.state.value, world.only.tier) in (
+        ("open", Tier.CONFIRMED),
+        ("clearing", Tier.CONFIRMED),
+    )
 
 
 @pytest.mark.parametrize("everywhere", [DOWN, BLACKHOLE, blocked()], ids=["down", "bare", "typed"])
